@@ -1,0 +1,1 @@
+"""Tocsin: everything that is shipped to Lambda. Start reading at `receive`, `process` and `deliver`."""

@@ -1,0 +1,145 @@
+"""What is stored and queued, as JSON with a version, and back.
+
+Dataclasses are written by their fields, leaving out those at their default; reading ignores fields it does not know
+and fills in those it misses, so that the code before and the code after a deploy read each other. A field that
+changes its meaning gets a new name.
+"""
+
+import json
+import types
+import typing
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+VERSION = 1
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]
+
+
+def dumps(value: Any) -> str:
+    """The value as compact JSON; a dataclass becomes an object with `v`, the schema version."""
+    data = encode(value)
+    if isinstance(data, dict):
+        data = {"v": VERSION, **data}
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+
+
+def loads(kind: type[T], text: str | bytes) -> T:
+    """The value back from `dumps`."""
+    return decode(kind, json.loads(text))
+
+
+def pack(value: Any) -> bytes:
+    """`dumps`, compressed: what is stored in one binary attribute."""
+    return zlib.compress(dumps(value).encode("utf-8", "surrogatepass"), 1)
+
+
+def unpack(kind: type[T], data: bytes) -> T:
+    """The value back from `pack`."""
+    return loads(kind, zlib.decompress(data).decode("utf-8", "surrogatepass"))
+
+
+def encode(value: Any) -> Any:
+    """JSON values for dataclasses, enums, instants (seconds, float), durations (seconds) and collections of them."""
+    kind = type(value)
+    if kind in (str, int, float, bool) or value is None:
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: encode(found) for name, default, found in _set_fields(value) if found != default}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return {str(key): encode(found) for key, found in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(encode(found) for found in value)
+    if isinstance(value, tuple | list):
+        return [encode(found) for found in value]
+    raise TypeError(f"a {kind.__name__} cannot be stored; allowed are dataclasses, enums, times, text, numbers")
+
+
+def decode(kind: type[T], data: Any) -> T:
+    """A value of `kind` from what `encode` made."""
+    result: T = _reader(kind)(data)
+    return result
+
+
+def _set_fields(value: Any) -> list[tuple[str, Any, Any]]:
+    return [(name, default, getattr(value, name)) for name, default in _defaults(type(value))]
+
+
+@lru_cache(maxsize=256)
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    found = []
+    for each in fields(kind):
+        default: Any = each.default
+        if default is MISSING and each.default_factory is not MISSING:
+            default = each.default_factory()
+        found.append((each.name, default))
+    return tuple(found)
+
+
+@lru_cache(maxsize=512)
+def _reader(kind: Any) -> Convert:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _optional(kind)
+    if origin is not None:
+        return _collection(origin, typing.get_args(kind))
+    if isinstance(kind, type):
+        if is_dataclass(kind):
+            return _dataclass_reader(kind)
+        if issubclass(kind, Enum):
+            return kind
+        if issubclass(kind, datetime):
+            return lambda data: datetime.fromtimestamp(data, UTC)
+        if issubclass(kind, timedelta):
+            return lambda data: timedelta(seconds=data)
+        if kind is float:
+            return float
+    return lambda data: data
+
+
+def _optional(kind: Any) -> Convert:
+    inner = [each for each in typing.get_args(kind) if each is not type(None)]
+    if len(inner) != 1:
+        return lambda data: data
+    read = _reader(inner[0])
+    return lambda data: None if data is None else read(data)
+
+
+def _collection(origin: Any, arguments: tuple[Any, ...]) -> Convert:
+    if origin is tuple and len(arguments) == 2 and arguments[1] is not Ellipsis:
+        first, second = _reader(arguments[0]), _reader(arguments[1])
+        return lambda data: (first(data[0]), second(data[1]))
+    if origin in (tuple, list, frozenset, set):
+        read = _reader(arguments[0])
+        return lambda data: origin(read(found) for found in data)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        key, value = _reader(arguments[0]), _reader(arguments[1])
+        convert: Convert = int if arguments[0] is int else key
+        return lambda data: {convert(name): value(found) for name, found in data.items()}
+    return lambda data: data
+
+
+def _dataclass_reader(kind: type) -> Convert:
+    hints: dict[str, Any] | None = None
+    readers: dict[str, Convert] = {}
+
+    def read(data: Mapping[str, Any]) -> Any:
+        nonlocal hints
+        if hints is None:
+            hints = typing.get_type_hints(kind)
+            readers.update({each.name: _reader(hints[each.name]) for each in fields(kind)})
+        return kind(**{name: readers[name](found) for name, found in data.items() if name in readers})
+
+    return read

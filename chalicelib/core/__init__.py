@@ -1,0 +1,1 @@
+"""The words and decisions. Pure: standard library only, no clock, no I/O."""

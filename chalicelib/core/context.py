@@ -1,0 +1,49 @@
+"""What every decision looks at beside its incident: silences, maintenance, active causes, recent deploys.
+
+One stored item with a version. It is bounded: ended entries are dropped when something is added.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.core.match import Matcher
+from chalicelib.core.notification import Deploy
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A person mutes by matchers until a time; `expired_early_at` when somebody ended it before."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    starts_at: datetime
+    ends_at: datetime
+    by: str
+    comment: str = ""
+    reminded: bool = False
+
+    def active(self, now: datetime) -> bool:
+        """True from its start until, not including, its end."""
+        return self.starts_at <= now < self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A firing alert that may mute others; `labels` with alertname."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`maintenance` are silences that hold back new alerts only and never cut off one already told."""
+
+    silences: tuple[Silence, ...] = ()
+    maintenance: tuple[Silence, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    deploys: tuple[Deploy, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
+    version: int = 0

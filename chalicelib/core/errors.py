@@ -1,0 +1,91 @@
+"""Every error, as a tree.
+
+    TocsinError
+    ├── WebhookError                 the sender is at fault: answered with `status`
+    │   ├── SignatureError           401 missing, garbled, stale or wrong signature
+    │   ├── UnreadableError          400 not JSON, too deep, not an object
+    │   ├── UnknownSourceError       404
+    │   ├── TooLargeError            413
+    │   └── ContentTypeError         415
+    ├── RulesError                   alert-rules.yaml is at fault: stops the deploy
+    ├── ConflictError                somebody else saved first: load again
+    ├── NotStoredError               the queue or the table refused: the sender gets 503
+    ├── ParseError                   a stored body that no source could read: parked with the reason
+    ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
+    └── TargetRejectedError          permanent: reported to the fallback, parked with the reason
+
+Texts say what, which and what is allowed. They never hold a secret, an address or a payload.
+"""
+
+from datetime import timedelta
+
+
+class TocsinError(Exception):
+    """Anything Tocsin itself raises."""
+
+
+class WebhookError(TocsinError):
+    """The request cannot be accepted; `status` is the HTTP status that tells the sender so."""
+
+    status = 400
+
+
+class SignatureError(WebhookError):
+    """The request does not prove that it comes from the sender."""
+
+    status = 401
+
+
+class UnreadableError(WebhookError):
+    """The body is not JSON that can be kept."""
+
+
+class UnknownSourceError(WebhookError):
+    """No source of that name exists."""
+
+    status = 404
+
+
+class TooLargeError(WebhookError):
+    """The body is over the limit."""
+
+    status = 413
+
+
+class ContentTypeError(WebhookError):
+    """The body is of a type that no source reads."""
+
+    status = 415
+
+
+class RulesError(TocsinError):
+    """The rules file has mistakes; the text lists all of them, one a line."""
+
+
+class ConflictError(TocsinError):
+    """The stored version is not the one that was loaded."""
+
+
+class NotStoredError(TocsinError):
+    """A write that must be durable did not succeed."""
+
+
+class ParseError(TocsinError):
+    """An accepted body that its source cannot read."""
+
+
+class TargetUnavailableError(TocsinError):
+    """The target did not take it now; it comes back.
+
+    `retry_after` is the delay the target asked for; `ambiguous` is true when it may have taken it all the same
+    (a time-out after sending), so that a retry could double.
+    """
+
+    def __init__(self, text: str, *, retry_after: timedelta | None = None, ambiguous: bool = False) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+
+class TargetRejectedError(TocsinError):
+    """The target refused for good; trying again cannot help."""

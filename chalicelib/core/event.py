@@ -1,0 +1,130 @@
+"""What a sender says happened: one fact, normalised.
+
+An event's `id` is equal on every delivery of one occurrence, so that a doubled webhook counts once. Its `identity`
+says what it is about within its source (an issue, a tunnel, a certificate), so that the end of a fault finds its
+beginning: equal `fingerprint` means the same alert.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+
+
+class Status(StrEnum):
+    """What an event says of its fault: it burns, it ended, or neither."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+    INFO = "info"
+
+
+class Severity(StrEnum):
+    """How bad. Nothing that is info ever pages."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return _RANKS[self]
+
+
+_RANKS = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+class ActionKind(StrEnum):
+    """What a person did, here or at a vendor."""
+
+    ACK = "ack"
+    UNACK = "unack"
+    RESOLVE = "resolve"
+    REASSIGN = "reassign"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a person did to incidents that exist: it changes them and never opens one.
+
+    `incident` names one incident by its id (PagerDuty's dedup_key); without it `matchers` choose by labels, in the
+    form of a rule's `match` (`=`, `!=`, `=~`, `!~` at the start of the value, else equality).
+    `via` is where it was done (`pagerduty`, `slack`, `api`), so that it is not sent back there.
+    """
+
+    kind: ActionKind
+    by: str
+    at: datetime
+    incident: str | None = None
+    matchers: Mapping[str, str] = field(default_factory=dict)
+    via: str = ""
+    note: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `occurred_at` is the sender's time (aware, UTC); `labels` and `annotations` are text to text.
+
+    `name` is the label `alertname` of events that bring one (Alertmanager); others use their kind.
+    `starts_at` and `ends_at` are set only where the sender says them (Alertmanager): a past `ends_at` resolves.
+    `action` is set when the event is a person's act at a vendor (PagerDuty): it only changes incidents that exist.
+    """
+
+    id: str
+    source: str
+    kind: str
+    status: Status
+    severity: Severity
+    title: str
+    occurred_at: datetime
+    identity: str
+    name: str = ""
+    summary: str = ""
+    url: str | None = None
+    service: str | None = None
+    environment: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    action: Action | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters, equal for events about the same thing."""
+        return fingerprint(self.source, self.identity)
+
+    def all_labels(self) -> dict[str, str]:
+        """The labels that a rule's `match` and `group_by` see: the event's own and the words every event has."""
+        found = dict(self.labels)
+        found.setdefault("source", self.source)
+        found.setdefault("kind", self.kind)
+        found.setdefault("severity", self.severity.value)
+        found.setdefault("alertname", self.name or self.kind)
+        if self.service:
+            found.setdefault("service", self.service)
+        if self.environment:
+            found.setdefault("environment", self.environment)
+        return found
+
+
+def fingerprint(*parts: str) -> str:
+    """16 hex characters of the parts; no part can run into its neighbour."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(4, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def labels_fingerprint(name: str, labels: Mapping[str, str]) -> str:
+    """The fingerprint of a name and labels, whatever their order."""
+    parts = [name]
+    for key in sorted(labels):
+        parts += (key, labels[key])
+    return fingerprint(*parts)

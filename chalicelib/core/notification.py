@@ -1,0 +1,119 @@
+"""One announcement of one incident to one target: what a target's `render` is given.
+
+A notification is a snapshot taken when it was decided, so that a retry says what the first try said. Its `id` follows
+from the incident, the target, its number in their thread and its content.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from chalicelib.core.event import Severity
+from chalicelib.core.rule import Target
+
+
+class Reason(StrEnum):
+    """Why it is told. SYNC tells no one: it brings a message that was told up to date (acknowledged by …)."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    REMINDER = "reminder"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    SYNC = "sync"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %")."""
+
+    name: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    status: str
+    severity: Severity
+    title: str
+    starts_at: datetime
+    ends_at: datetime | None = None
+    summary: str = ""
+    url: str | None = None
+    source: str = ""
+    kind: str = ""
+    events: int = 0
+    last_event_at: datetime | None = None
+    value: str = ""
+    threshold: str = ""
+    condition: str = ""
+    acked_by: str | None = None
+    muted_by: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """A page of runbook/: its file name without ending, its title and the first steps of its Diagnosis list."""
+
+    name: str
+    title: str = ""
+    steps: tuple[str, ...] = ()
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """A deploy that came shortly before the incident. `url` is the page for people."""
+
+    id: str
+    at: datetime
+    kind: str
+    service: str | None = None
+    title: str = ""
+    by: str = ""
+    commit: str = ""
+    url: str | None = None
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What one target is told. `alerts` are those announced, `evidence` the muted and inhibited ones beside them.
+
+    `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
+    `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
+    """
+
+    id: str
+    incident: str
+    key: str
+    seq: int
+    target: Target
+    reason: Reason
+    status: str
+    severity: Severity
+    title: str
+    at: datetime
+    started_at: datetime
+    alerts: tuple[Told, ...]
+    events: int
+    route: str = ""
+    ended_at: datetime | None = None
+    group: Mapping[str, str] = field(default_factory=dict)
+    evidence: tuple[Told, ...] = ()
+    also: int = 0
+    runbook: Runbook | None = None
+    deploys: tuple[Deploy, ...] = ()
+    acked_by: str | None = None
+    acked_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a target answered, kept for later changes: Slack's `channel` and `ts`, PagerDuty's `dedup_key`, SES's id."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""

@@ -1,0 +1,95 @@
+"""What the stages need from outside, as protocols. Time is not a port: every stage is given `now`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from chalicelib.core.context import Context
+from chalicelib.core.incident import Incident
+from chalicelib.core.sample import Bucket, Sample
+from chalicelib.core.thread import Thread
+
+
+class Store(Protocol):
+    """What is remembered. Every read sees every acknowledged write (strongly consistent)."""
+
+    def load(self, key: str) -> Incident | None:
+        """The newest incident of a group key, ended or not."""
+        ...
+
+    def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
+        """Store `incident` if the stored version is `incident.version - 1` (0: nothing stored); else ConflictError.
+
+        `archive` is the ended incident that this one replaces under its key: kept under its own id, for people.
+        """
+        ...
+
+    def waking(self, now: datetime, limit: int) -> Sequence[str]:
+        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+        ...
+
+    def incidents(self, *, ended_since: datetime | None = None) -> Iterable[Incident]:
+        """The open incidents, and those that ended after `ended_since`."""
+        ...
+
+    def context(self) -> Context:
+        """Silences, maintenance, active causes, deploys: what every decision looks at."""
+        ...
+
+    def save_context(self, context: Context) -> None:
+        """Store it if the stored version is `context.version - 1`; else ConflictError."""
+        ...
+
+    def thread(self, key: str) -> Thread:
+        """The thread of that key; a fresh one when nothing is stored."""
+        ...
+
+    def save_thread(self, thread: Thread) -> None:
+        """Store it if the stored version is `thread.version - 1`; else ConflictError."""
+        ...
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Remember measured values; the same sample twice counts once."""
+        ...
+
+    def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
+        """The label sets under which the metric was measured in the last day."""
+        ...
+
+    def buckets(
+        self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime
+    ) -> Sequence[Bucket]:
+        """The series' buckets with since < last_at <= until, oldest first."""
+        ...
+
+    def get_body(self, name: str) -> bytes | None:
+        """A webhook body that was too large for a queue message."""
+        ...
+
+
+class Queue(Protocol):
+    """Where messages wait. `put` returns after the queue has them, or raises NotStoredError."""
+
+    def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
+        """Every body becomes a message, visible after `delay` (15 minutes at most)."""
+        ...
+
+
+class Clients(Protocol):
+    """Outside clients and secrets, handed to targets and probes; built on first use."""
+
+    def http(self) -> Any:
+        """An `httpx.Client` with our time limits, no redirects, no retries."""
+        ...
+
+    def aws(self, service: str) -> Any:
+        """A boto3 client."""
+        ...
+
+    def secret(self, name: str) -> str | None:
+        """A secret by its name (`SLACK_BOT_TOKEN`); None when it is not set."""
+        ...
+
+    def setting(self, name: str, default: str = "") -> str:
+        """A setting that is not secret (`SLACK_API_URL`, `SES_FROM`)."""
+        ...

@@ -1,0 +1,159 @@
+"""What counts, when it is enough, how bad it is and who hears: alert-rules.yaml as values.
+
+`rules_file.py` makes these from the file; `Rules.routes_for` answers who hears of an alert.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.core.condition import Condition
+from chalicelib.core.event import Severity
+from chalicelib.core.match import Matcher, matches_all
+
+ALL_LABELS = "..."
+"""`group_by: [...]`: every set of labels is a group of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a message goes. `kind` is a file in targets/ by its word in the rules file.
+
+    kind       address
+    slack_channel  `#name`, a channel id, or an incoming-webhook address
+    email          an e-mail address
+    pagerduty      the name of a routing key; `default` for `pagerduty: true`
+    webhook        a name, or an https address
+    """
+
+    kind: str
+    address: str
+    send_resolved: bool = True
+    timeout: timedelta | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for equal destinations: `slack_channel:#incidents`."""
+        return f"{self.kind}:{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Who hears more when nobody acknowledged `after` this long since the incident was told."""
+
+    after: timedelta
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How a route tells. Alertmanager's words and meaning; None of `ack_timeout` never runs out."""
+
+    group_by: tuple[str, ...] = ("service", "environment")
+    group_wait: timedelta = timedelta(seconds=30)
+    group_interval: timedelta = timedelta(minutes=5)
+    repeat_interval: timedelta = timedelta(hours=4)
+    ack_timeout: timedelta = timedelta(hours=8)
+    resolve_timeout: timedelta = timedelta(hours=24)
+    max_alerts: int = 500
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who hears, and in which rhythm. `id` is stable over deploys: `rule/<name>`, `route/0/1`, `default`."""
+
+    id: str
+    targets: tuple[Target, ...] = ()
+    matchers: tuple[Matcher, ...] = ()
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    escalate: tuple[Escalation, ...] = ()
+    mute: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+    continues: bool = False
+    routes: tuple["Route", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An entry of `alerts:`. `route` is None when the rule names no one: the route tree decides.
+
+    `condition` None: every matching firing event fires it and its resolve ends it. `clear` None: it ends when the
+    condition does. `severity` None: the event's own.
+    """
+
+    name: str
+    matchers: tuple[Matcher, ...] = ()
+    condition: Condition | None = None
+    clear: Condition | None = None
+    threshold: float | None = None
+    hold: timedelta = timedelta(0)
+    keep_firing_for: timedelta = timedelta(0)
+    no_data: str = "keep"
+    severity: Severity | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    route: Route | None = None
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    runbook: str = ""
+    summary: str = ""
+    flap_changes: int = 0
+    flap_window: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """A cause that mutes its symptoms where all labels of `equal` are the same."""
+
+    cause: tuple[Matcher, ...]
+    symptom: tuple[Matcher, ...]
+    equal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A calendar: days of the week (0 is Monday; none: every day) and wall times in its own zone.
+
+    Minutes are counted from midnight; `to_minute` 1440 is midnight at the end of the day; a `to` not after `from`
+    reaches into the next day.
+    """
+
+    name: str
+    days: frozenset[int]
+    from_minute: int
+    to_minute: int
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields."""
+
+    rules: tuple[Rule, ...] = ()
+    routes: tuple[Route, ...] = ()
+    default: Route = field(default_factory=lambda: Route(id="default"))
+    fallback: Route = field(default_factory=lambda: Route(id="fallback"))
+    inhibitions: tuple[Inhibition, ...] = ()
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    probes: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    sources: tuple[Mapping[str, Any], ...] = ()
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    broken_templates: Mapping[str, str] = field(default_factory=dict)
+
+    def routes_for(self, rule: Rule | None, labels: Mapping[str, str]) -> tuple[Route, ...]:
+        """Who hears of an alert with these labels: the rule's own route, else the tree, else the default. Never empty."""
+        if rule is not None and rule.route is not None:
+            return (rule.route,)
+        return matching_routes(self.routes, labels) or (self.default,)
+
+
+def matching_routes(routes: tuple[Route, ...], labels: Mapping[str, str]) -> tuple[Route, ...]:
+    """Alertmanager's walk: the deepest match of each branch; the first matching branch ends it unless it continues."""
+    found: list[Route] = []
+    for route in routes:
+        if not matches_all(route.matchers, labels):
+            continue
+        found += matching_routes(route.routes, labels) or (route,)
+        if not route.continues:
+            break
+    return tuple(found)

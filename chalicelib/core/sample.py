@@ -1,0 +1,51 @@
+"""What was measured: one value of one metric at one time.
+
+Ratios are 0 to 1 (an error rate of 3 % is 0.03), latencies milliseconds, sizes bytes unless the metric's name ends in
+a unit (`db_size_gb`). A value of None was measured, but there was nothing to divide by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured value. `labels` tell its series (zone, service, database, probe)."""
+
+    metric: str
+    value: float | None
+    at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Samples of one series over a short time, merged; a single sample is a bucket with `count` 1.
+
+    `count` are the samples with a value, `nulls` those without one (measured, nothing to divide by). `last` is the
+    newest value by event time; `sketch` maps a logarithmic bin to its count, for p95 and p99 within 2 %.
+    """
+
+    first_at: datetime
+    last_at: datetime
+    count: int
+    total: float
+    low: float
+    high: float
+    last: float | None
+    nulls: int = 0
+    sketch: Mapping[int, int] = field(default_factory=dict)
+
+
+class Series(Protocol):
+    """What a condition is evaluated over: the samples of one set of labels and the events of one alert."""
+
+    def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
+        """Buckets with since < last_at <= until, oldest first; none when nothing was measured."""
+        ...
+
+    def event_times(self) -> Sequence[datetime]:
+        """The times of the events that the rule matched, oldest first, each counted once."""
+        ...
