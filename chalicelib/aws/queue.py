@@ -1,0 +1,106 @@
+"""SQS: the Queue of the stages, and what a worker does to a message it was given.
+
+A message holds 1 MiB, a batch 10 messages and 1 MiB together, a delay is 15 minutes at most, and a message may be
+hidden for 12 hours from its first receipt. Only standard queues: every message may come twice and in any order.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.core.errors import NotStoredError
+
+MAX_BATCH_MESSAGES = 10
+MAX_BATCH_BYTES = 1_048_576
+MAX_DELAY = timedelta(minutes=15)
+MAX_HIDDEN = timedelta(hours=11, minutes=55)
+MAX_REASON_CHARACTERS = 1_000
+
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that SQS refuses in a body or an attribute (InvalidMessageContents)."""
+
+
+def queue_url(lean: Lean, name: str, account: str | None) -> str:
+    """The address of a queue: composed when the account is known, else asked for (GetQueueUrl)."""
+    if account:
+        return f"{lean.endpoint('sqs')}/{account}/{name}"
+    return str(lean.call("sqs", "GetQueueUrl", {"QueueName": name})["QueueUrl"])
+
+
+class SqsQueue:
+    """One queue by name. Its address is found on first use and kept; nothing is tried twice here."""
+
+    def __init__(self, lean: Lean, name: str, *, account: str | None = None) -> None:
+        self.name = name
+        self._lean = lean
+        self._account = account
+        self._url: str | None = None
+
+    def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
+        """Every body becomes a message, visible after `delay`, cut to 15 minutes; all are stored, or NotStoredError.
+
+        With more than one body some may be stored when it raises: repeating is safe, since readers expect doubles.
+        """
+        seconds = round(min(max(delay, timedelta(0)), MAX_DELAY).total_seconds())
+        for batch in _batches([_clean(body) for body in bodies]):
+            self._put_batch(batch, {"DelaySeconds": seconds} if seconds else {})
+
+    def park(self, body: str, reason: str) -> None:
+        """The body as it was, with the reason as the attribute `reason`: this queue is a dead-letter queue."""
+        text = _clean(reason)[:MAX_REASON_CHARACTERS] or "unknown"
+        attributes = {"reason": {"DataType": "String", "StringValue": text}}
+        self._call("SendMessage", {"MessageBody": _clean(body), "MessageAttributes": attributes})
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Those messages are done. Raises NotStoredError when one of them may come back."""
+        for start in range(0, len(receipts), MAX_BATCH_MESSAGES):
+            some = receipts[start : start + MAX_BATCH_MESSAGES]
+            entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)]
+            self._all_done("DeleteMessageBatch", entries)
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That message comes back after `delay`, cut to just under 12 hours."""
+        seconds = round(min(max(delay, timedelta(0)), MAX_HIDDEN).total_seconds())
+        self._call("ChangeMessageVisibility", {"ReceiptHandle": receipt, "VisibilityTimeout": seconds})
+
+    def _put_batch(self, bodies: Sequence[str], options: Mapping[str, Any]) -> None:
+        if len(bodies) == 1:
+            self._call("SendMessage", {"MessageBody": bodies[0], **options})
+            return
+        entries = [{"Id": str(index), "MessageBody": body, **options} for index, body in enumerate(bodies)]
+        self._all_done("SendMessageBatch", entries)
+
+    def _all_done(self, action: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        failed = self._call(action, {"Entries": entries}).get("Failed") or []
+        if failed:
+            codes = ", ".join(sorted({str(each.get("Code", "unknown")) for each in failed}))
+            raise NotStoredError(f"{self.name}: {action} refused {len(failed)} of {len(entries)} messages ({codes})")
+
+    def _call(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if self._url is None:
+            self._url = queue_url(self._lean, self.name, self._account)
+        try:
+            return self._lean.call("sqs", action, {"QueueUrl": self._url, **arguments})
+        except AwsError as error:
+            raise AwsError(f"{self.name}: {error}", error.code) from None
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for body in bodies:
+        length = len(body.encode())
+        if batch and (len(batch) == MAX_BATCH_MESSAGES or size + length > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += length
+    if batch:
+        yield batch

@@ -1,0 +1,167 @@
+"""The forms of queue messages: JSON with `v` (version) and `type`.
+
+    webhooks queue        webhook, samples, events, wake, action
+    notifications queue   notification
+
+What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
+since SQS refuses some characters.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from chalicelib import codec, webhook
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Action, Event
+from chalicelib.core.notification import Notification
+from chalicelib.core.sample import Sample
+from chalicelib.webhook import MAX_MESSAGE_BYTES, Webhook
+
+VERSION = 1
+COMPRESSED_OVER_BYTES = 48 * 1024
+MAX_EXPANDED_BYTES = 64 * 1024 * 1024
+
+Item = TypeVar("Item", Sample, Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a worker gets it. `received_count` is 1 the first time."""
+
+    id: str
+    body: str
+    receipt: str
+    received_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message of a batch that was not dealt with. It comes back; or, with `park`, can never work and is parked."""
+
+    id: str
+    reason: str
+    park: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Measured values."""
+
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Facts that need no parsing: a probe's, the router's own."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A timer of the incident with this group key is due."""
+
+    key: str
+
+
+Content = Webhook | Samples | Events | Wake | Action | Notification
+
+
+def samples_messages(samples: Sequence[Sample]) -> list[str]:
+    """As few messages as hold all samples; none for none."""
+    return _split("samples", samples)
+
+
+def events_messages(events: Sequence[Event]) -> list[str]:
+    """As few messages as hold all events; none for none."""
+    return _split("events", events)
+
+
+def wake_message(key: str) -> str:
+    """The message that wakes the incident of a group key."""
+    return _written("wake", {"key": key})
+
+
+def action_message(action: Action) -> str:
+    """The message that carries what a person did."""
+    return _written("action", {"action": codec.encode(action)})
+
+
+def notification_message(notification: Notification) -> str:
+    """The message that carries one notification."""
+    return _written("notification", {"notification": codec.encode(notification)})
+
+
+def read_message(body: str) -> Content:
+    """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
+    form = _form(body)
+    kind = form.get("type")
+    if kind == "webhook":
+        return webhook.read(form)
+    try:
+        return _content(kind, form)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise ParseError(f"a message of type {kind} lacks or garbles a field ({type(error).__name__})") from None
+
+
+def _content(kind: Any, form: Mapping[str, Any]) -> Content:
+    match kind:
+        case "samples":
+            return Samples(tuple(codec.decode(Sample, each) for each in form["samples"]))
+        case "events":
+            return Events(tuple(codec.decode(Event, each) for each in form["events"]))
+        case "wake":
+            return Wake(str(form["key"]))
+        case "action":
+            return codec.decode(Action, form["action"])
+        case "notification":
+            return codec.decode(Notification, form["notification"])
+    raise ParseError(
+        f"a message has the unknown type {str(kind)[:40]!r}; known are action, events, notification, samples, wake, webhook"
+    )
+
+
+def _form(body: str) -> dict[str, Any]:
+    try:
+        form = json.loads(body)
+        if isinstance(form, dict) and "z" in form:
+            form |= json.loads(_expanded(base64.b64decode(form["z"], validate=True)))
+    except (ValueError, TypeError, RecursionError, binascii.Error, zlib.error):
+        raise ParseError("a message is not the JSON that was put there") from None
+    if not isinstance(form, dict):
+        raise ParseError("a message is not a JSON object")
+    version = form.get("v")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ParseError(f"a message has the unknown version {str(version)[:20]}; known are 1 to {VERSION}")
+    return form
+
+
+def _expanded(data: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, MAX_EXPANDED_BYTES)
+    if not reader.eof:
+        raise ValueError("too large or cut off")
+    return text
+
+
+def _split(kind: str, items: Sequence[Item]) -> list[str]:
+    if not items:
+        return []
+    text = _written(kind, {kind: [codec.encode(item) for item in items]})
+    if len(text) <= MAX_MESSAGE_BYTES or len(items) == 1:
+        return [text]
+    middle = len(items) // 2
+    return _split(kind, items[:middle]) + _split(kind, items[middle:])
+
+
+def _written(kind: str, fields: Mapping[str, Any]) -> str:
+    text = json.dumps({"v": VERSION, "type": kind, **fields}, separators=(",", ":"))
+    if len(text) <= COMPRESSED_OVER_BYTES:
+        return text
+    data = zlib.compress(json.dumps(fields, separators=(",", ":")).encode())
+    return json.dumps({"v": VERSION, "type": kind, "z": base64.b64encode(data).decode("ascii")}, separators=(",", ":"))
