@@ -1,0 +1,203 @@
+"""Times of a cron expression in a time zone, right on the days when the clock changes.
+
+Five fields: minute, hour, day of the month, month, day of the week; each `*`, a number, a range `1-5`, a step `*/15`
+or `8-18/2`, a list of those; months and days of the week also by their English names (`jan`, `mon`); Sunday is 0 or 7.
+`@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly`, `@yearly` (`@annually`) stand for the usual five fields. As in
+crontab(5), when both days are restricted either is enough.
+
+A local time that the clock skips runs once, right after the gap. A local time that comes twice runs the first time.
+https://man7.org/linux/man-pages/man5/crontab.5.html
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+MAX_SEARCH_DAYS = 366 * 8 + 2
+"""29 February comes every fourth year, and once in a century only after eight."""
+
+_DAY = timedelta(days=1)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SHORTHANDS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    low: int
+    high: int
+    words: tuple[str, ...] = ()
+    first_word: int = 0
+
+    @property
+    def allowed(self) -> str:
+        words = f" or {self.words[0]} to {self.words[-1]}" if self.words else ""
+        return f"{self.low} to {self.high}{words}, *, ranges (1-5), steps (*/15) and lists of them"
+
+    def wrong(self, text: str) -> ValueError:
+        return ValueError(f"cron: {self.name} {text[:40]!r} is not understood; allowed is {self.allowed}")
+
+
+_FIELDS = (
+    _Field("minute", 0, 59),
+    _Field("hour", 0, 23),
+    _Field("day of the month", 1, 31),
+    _Field("month", 1, 12, _MONTHS, 1),
+    _Field("day of the week", 0, 7, _WEEKDAYS, 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A parsed expression. Days of the week count from Sunday, 0; `either_day` when both kinds of day are restricted."""
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+
+    def runs_on(self, day: date) -> bool:
+        """True when the expression has times on that local date."""
+        if day.month not in self.months:
+            return False
+        by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return (by_month or by_week) if self.either_day else (by_month and by_week)
+
+
+@lru_cache(maxsize=256)
+def parse(cron: str) -> Cron:
+    """The expression as a value. ValueError names the field at fault and what it allows."""
+    fields = _SHORTHANDS.get(cron.strip().lower(), cron).split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(
+            f"cron: {cron.strip()[:60]!r} has {len(fields)} fields; allowed are five: minute, hour, day of the month, "
+            f"month, day of the week; or one of {', '.join(_SHORTHANDS)}"
+        )
+    minutes, hours, days, months, weekdays = (_numbers(field, text) for field, text in zip(_FIELDS, fields, strict=True))
+    found = Cron(
+        minutes=tuple(sorted(minutes)),
+        hours=tuple(sorted(hours)),
+        days=days,
+        months=months,
+        weekdays=frozenset(number % 7 for number in weekdays),
+        either_day=not (fields[2][0] in "*?" or fields[4][0] in "*?"),
+    )
+    if not found.either_day and min(days) > max(_LONGEST_MONTHS[month - 1] for month in months):
+        raise ValueError(
+            f"cron: day of the month {fields[2]!r} never comes in month {fields[3]!r}; allowed is a day it has"
+        )
+    return found
+
+
+def following(cron: str, zone: str, at: datetime) -> datetime:
+    """The earliest time after `at`, in UTC."""
+    found, where = parse(cron), zone_of(zone)
+    day = at.astimezone(where).date() - _DAY
+    for _ in range(MAX_SEARCH_DAYS):
+        for time in _times_of(found, where, day):
+            if time > at:
+                return time
+        day += _DAY
+    raise ValueError(f"cron: {cron[:60]!r} has no time in the eight years after {at:%Y-%m-%d}")
+
+
+def previous(cron: str, zone: str, at: datetime) -> datetime:
+    """The newest time that is not after `at`, in UTC."""
+    found, where = parse(cron), zone_of(zone)
+    day = at.astimezone(where).date() + _DAY
+    for _ in range(MAX_SEARCH_DAYS):
+        for time in reversed(_times_of(found, where, day)):
+            if time <= at:
+                return time
+        day -= _DAY
+    raise ValueError(f"cron: {cron[:60]!r} has no time in the eight years before {at:%Y-%m-%d}")
+
+
+@lru_cache(maxsize=64)
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that name; ValueError when there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"timezone {name[:40]!r} does not exist; allowed are names of the IANA database, such as America/Sao_Paulo"
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _times_of(cron: Cron, zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
+    if not cron.runs_on(day):
+        return ()
+    walls = (datetime(day.year, day.month, day.day, hour, minute) for hour in cron.hours for minute in cron.minutes)
+    return tuple(sorted({instant(wall, zone) for wall in walls}))
+
+
+def instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The instant of a wall time, in UTC: the first of two, or the end of the gap when the clock skips it."""
+    local = wall.replace(tzinfo=zone, fold=0)
+    found = local.astimezone(UTC)
+    if found.astimezone(zone).replace(tzinfo=None) == wall:
+        return found
+    return _gap_end(zone, local.replace(fold=1).astimezone(UTC), found)
+
+
+def _gap_end(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The instant of the clock change between two instants, to the second, by halving."""
+    old, low, high = before.astimezone(zone).utcoffset(), int(before.timestamp()), int(after.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == old:
+            low = middle
+        else:
+            high = middle
+    return datetime.fromtimestamp(high, UTC)
+
+
+def _numbers(field: _Field, text: str) -> frozenset[int]:
+    return frozenset(number for part in text.split(",") for number in _part(field, part, text))
+
+
+def _part(field: _Field, part: str, text: str) -> Iterator[int]:
+    span, slash, step_text = part.partition("/")
+    if slash and not (step_text.isdecimal() and int(step_text) > 0):
+        raise field.wrong(text)
+    low, high = _span(field, span, text, open_ended=bool(slash))
+    yield from range(low, high + 1, int(step_text) if slash else 1)
+
+
+def _span(field: _Field, span: str, text: str, *, open_ended: bool) -> tuple[int, int]:
+    if span == "*" or (span == "?" and field.name.startswith("day")):
+        return field.low, 6 if field.name == "day of the week" else field.high
+    first, dash, last = span.partition("-")
+    low = _number(field, first, text)
+    if not dash:
+        return low, field.high if open_ended else low
+    high = _number(field, last, text)
+    if field.name == "day of the week" and high == 0 and low > 0:
+        high = 7
+    if high < low:
+        raise field.wrong(text)
+    return low, high
+
+
+def _number(field: _Field, word: str, text: str) -> int:
+    word = word.lower()
+    if word in field.words:
+        return field.words.index(word) + field.first_word
+    if not (word.isascii() and word.isdecimal() and field.low <= int(word) <= field.high):
+        raise field.wrong(text)
+    return int(word)
