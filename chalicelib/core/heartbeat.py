@@ -1,0 +1,69 @@
+"""Heartbeats: an alert when something that should report at times has not.
+
+Pending once a beat is late, firing after the grace, resolved by the next beat. The schedule is an interval (`every`)
+or a cron expression in its own time zone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.cron import following
+
+
+class _Beat(Protocol):
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def heard(self) -> bool: ...
+
+
+def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
+    """The alert after these beats; an expectation (not heard) only starts the clock of a new one."""
+    for beat in sorted(beats, key=lambda each: each.at):
+        if not beat.heard:
+            alert = alert if alert.refreshed_at else replace(alert, refreshed_at=beat.at)
+            continue
+        if alert.last_event_at is not None and beat.at <= alert.last_event_at:
+            continue
+        alert = replace(alert, refreshed_at=beat.at, last_event_at=beat.at, events=alert.events + 1)
+        if alert.state is State.FIRING:
+            alert = replace(alert, state=State.RESOLVED, ends_at=beat.at, pending_at=None)
+        elif alert.state is State.PENDING:
+            alert = replace(alert, state=State.INACTIVE, pending_at=None)
+    return alert
+
+
+def late_at(alert: Alert) -> datetime | None:
+    """When the next beat is due."""
+    if alert.refreshed_at is None:
+        return None
+    if cron := alert.beat.get("cron"):
+        return following(cron, ZoneInfo(alert.beat.get("timezone") or "UTC"), alert.refreshed_at).astimezone(UTC)
+    return alert.refreshed_at + timedelta(seconds=float(alert.beat["every"]))
+
+
+def fires_at(alert: Alert) -> datetime | None:
+    """When its absence is an alert."""
+    late = late_at(alert)
+    return None if late is None else late + timedelta(seconds=float(alert.beat.get("grace") or 0))
+
+
+def next_change(alert: Alert) -> datetime | None:
+    """When the alert changes if no beat comes."""
+    if alert.state is State.FIRING:
+        return None
+    return fires_at(alert) if alert.state is State.PENDING else late_at(alert)
+
+
+def advanced(alert: Alert, now: datetime) -> Alert:
+    """The alert at `now`, without a beat since."""
+    late, fires = late_at(alert), fires_at(alert)
+    if late is None or fires is None or alert.state is State.FIRING or now < late:
+        return alert
+    if now < fires:
+        return replace(alert, state=State.PENDING, pending_at=late)
+    return replace(alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None, acked_by=None)

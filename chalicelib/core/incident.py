@@ -1,0 +1,506 @@
+"""The alerts that are told together: what people see, acknowledge and resolve, and what was announced to whom.
+
+`fold` takes what happened and answers with the incident as it is then; `due` compares it with what was announced to
+each target and answers what must be told now. Both are pure: folding an input twice changes nothing, and `due` on its
+own answer finds nothing more to tell. The rhythm is Alertmanager's: the first flush `group_wait` after the first alert,
+later ones on a grid of `group_interval`; nothing wakes the incident between, unless something is waiting to be told.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from chalicelib.core import heartbeat
+from chalicelib.core.alert import (
+    Alert,
+    State,
+    Terms,
+    absorbed,
+    counted,
+    ended,
+    judged,
+    next_change,
+    recounted,
+    settled,
+    terms_of,
+    times_out,
+)
+from chalicelib.core.condition import Evaluation
+from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, fingerprint, labels_fingerprint
+from chalicelib.core.match import parse_matchers
+from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Rules, Target
+
+MAX_COMMITTED = 64
+"""Ids of the newest notifications; an older one still in flight would be dropped as superseded."""
+MAX_TIMELINE = 200
+MEMORY = timedelta(hours=24)
+"""How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
+
+    `hidden` are told alerts that were muted since: when they can be seen again, that is news.
+    """
+
+    target: Target
+    seq: int = 0
+    at: datetime | None = None
+    open: bool = False
+    firing: Mapping[str, int] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    flapping: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the timeline."""
+
+    at: datetime
+    text: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
+
+    `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
+    out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
+    """
+
+    key: str
+    id: str = ""
+    version: int = 0
+    route: str = ""
+    group: Mapping[str, str] = field(default_factory=dict)
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    announced: Mapping[str, Announced] = field(default_factory=dict)
+    started_at: datetime | None = None
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+    anchor_at: datetime | None = None
+    flushed_at: datetime | None = None
+    next_flush_at: datetime | None = None
+    wake_at: datetime | None = None
+    escalate_from: datetime | None = None
+    escalated: int = 0
+    sync: str = ""
+    closed_via: str = ""
+    overflow: int = 0
+    committed: tuple[str, ...] = ()
+    timeline: tuple[Entry, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """`open` while something burns or a resolve is owed, `ended` after, `quiet` if it never began."""
+        if self.started_at is None:
+            return "quiet"
+        return "open" if self.ended_at is None else "ended"
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        """The alerts that fire, worst and oldest first."""
+        found = [alert for alert in self.alerts.values() if alert.state is State.FIRING]
+        return tuple(sorted(found, key=lambda alert: (alert.severity.rank, alert.starts_at, alert.fingerprint)))
+
+    @property
+    def shown(self) -> tuple[Alert, ...]:
+        """The alerts of this episode that ever fired, as people see them."""
+        found = [alert for alert in self.alerts.values() if _in_episode(alert, self)]
+        return tuple(sorted(found, key=lambda alert: (alert.state is not State.FIRING, alert.starts_at, alert.name)))
+
+    @property
+    def events(self) -> int:
+        """The distinct events of this episode's alerts."""
+        return sum(alert.events for alert in self.alerts.values() if _in_episode(alert, self)) + self.overflow
+
+    @property
+    def severity(self) -> Severity:
+        """The worst severity among what fires; of all when nothing does."""
+        alerts = self.firing or self.shown or tuple(self.alerts.values())
+        return min((alert.severity for alert in alerts), key=lambda found: found.rank, default=Severity.WARNING)
+
+
+def _in_episode(alert: Alert, incident: Incident) -> bool:
+    if alert.state is State.FIRING:
+        return True
+    if alert.state is not State.RESOLVED or alert.starts_at is None:
+        return False
+    return incident.started_at is None or alert.ends_at is None or alert.ends_at >= incident.started_at
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Occurred:
+    """An event that the rule (None: no rule) matched."""
+
+    event: Event
+    rule: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A condition's answer at a time, and that of the rule's `clear`."""
+
+    at: datetime
+    found: Evaluation
+    clear: Evaluation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a rule's condition says of one series, oldest first."""
+
+    rule: Rule
+    labels: Mapping[str, str]
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`."""
+
+    name: str
+    at: datetime
+    spec: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    severity: Severity = Severity.CRITICAL
+    heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The rule of these alerts is gone or changed its labels: what it fired ends now."""
+
+    fingerprints: tuple[str, ...]
+    why: str
+
+
+Input = Occurred | Measured | Beat | Action | Withdrawn
+
+
+def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
+    group_by = route.rhythm.group_by
+    if ALL_LABELS in group_by:
+        return {name: labels[name] for name in sorted(labels)}
+    return {name: labels[name] for name in sorted(group_by) if labels.get(name)}
+
+
+def incident_key(route: Route, group: Mapping[str, str]) -> str:
+    """The key of a group: readable where it is short, and never longer than 200 characters."""
+    text = "|".join([route.id, *(f"{name}={group[name]}" for name in sorted(group))])
+    if len(text) <= 160 and text.isprintable():
+        return text
+    return f"{text[:120].encode('ascii', 'replace').decode()}|{fingerprint(text)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fold
+
+
+def fold(
+    incident: Incident,
+    inputs: Sequence[Input],
+    *,
+    rules: Rules,
+    now: datetime,
+    judgements: Mapping[str, Judgement] | None = None,
+) -> Incident:
+    """The incident after the inputs and after all timers of its alerts that are due at `now`.
+
+    `judgements` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
+    anew, under a new id, when something burns again.
+    """
+    by_name = {rule.name: rule for rule in rules.rules}
+    before = incident
+    incident = _begun(incident)
+    alerts = dict(incident.alerts)
+    burning_before = {name for name, alert in alerts.items() if alert.burning}
+    overflow = incident.overflow
+    for fault, group in _by_fault(inputs).items():
+        if fault not in alerts and len(alerts) >= incident.rhythm.max_alerts and not _made_room(alerts):
+            overflow += len(group)
+            continue
+        alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
+    for name, alert in alerts.items():
+        if name in burning_before or alert.recheck_at or alert.pending_at or alert.beat:
+            fresh = name not in burning_before and alert.state is State.FIRING
+            terms = terms_of(by_name.get(alert.rule), incident.rhythm)
+            judgement = (judgements or {}).get(name)
+            alerts[name] = alert if fresh else advanced(alert, by_name.get(alert.rule), terms, judgement, now)
+    incident = replace(incident, alerts=alerts, overflow=overflow)
+    for each in inputs:
+        if isinstance(each, Action):
+            incident = _acted(incident, each)
+        elif isinstance(each, Withdrawn):
+            incident = _withdrawn(incident, each, now)
+    return _restarted(before, incident, now)
+
+
+def _begun(incident: Incident) -> Incident:
+    if incident.ended_at is None:
+        return incident
+    return Incident(
+        key=incident.key,
+        version=incident.version,
+        route=incident.route,
+        group=incident.group,
+        rhythm=incident.rhythm,
+        alerts=incident.alerts,
+        committed=incident.committed,
+    )
+
+
+def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
+    """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
+    burning = [alert for alert in incident.alerts.values() if alert.state is State.FIRING]
+    if incident.started_at is None and burning:
+        started_at = min(alert.starts_at or now for alert in burning)
+        name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
+        kept = {
+            key: alert
+            for key, alert in incident.alerts.items()
+            if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY
+        }
+        return replace(
+            incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began"),)
+        )
+    if incident.started_at is None and before.ended_at is not None:
+        return replace(before, alerts=incident.alerts)
+    return incident
+
+
+def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:
+    found: dict[str, list[Occurred | Measured | Beat]] = {}
+    for each in inputs:
+        if isinstance(each, Occurred | Measured | Beat):
+            found.setdefault(alert_fingerprint(each), []).append(each)
+    return found
+
+
+def alert_fingerprint(given: Occurred | Measured | Beat) -> str:
+    """The fingerprint of the alert that an input is about.
+
+    A counting rule has one alert for each group (its events are different faults of one service); any other rule has
+    one for each fault.
+    """
+    if isinstance(given, Beat):
+        return labels_fingerprint(given.name, {"kind": "heartbeat"})
+    if isinstance(given, Measured):
+        return labels_fingerprint(given.rule.name, given.labels)
+    if given.rule is not None and given.rule.condition is not None:
+        return labels_fingerprint(given.rule.name, counted_labels(given.rule, given.event.all_labels()))
+    return fingerprint(given.rule.name if given.rule else "", given.event.fingerprint)
+
+
+def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of the alert of a counting rule: those it is grouped by."""
+    route = rule.route or Route(id="", rhythm=rule.rhythm)
+    return group_labels(route, rule, labels)
+
+
+def _made_room(alerts: dict[str, Alert]) -> bool:
+    """Forget the alert that ended longest ago; False when every one still burns."""
+    idle = [alert for alert in alerts.values() if not alert.burning]
+    if not idle:
+        return False
+    oldest = min(idle, key=lambda alert: (alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER))
+    del alerts[oldest.fingerprint]
+    return True
+
+
+_NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+
+
+def _applied(
+    alert: Alert | None, fault: str, group: Sequence[Occurred | Measured | Beat], rhythm: Rhythm, now: datetime
+) -> Alert:
+    first = group[0]
+    if isinstance(first, Beat):
+        return heartbeat.beaten(alert or _beat_alert(first, fault), [each for each in group if isinstance(each, Beat)])
+    if isinstance(first, Measured):
+        terms = terms_of(first.rule, rhythm)
+        alert = alert or _measured_alert(first, fault)
+        for each in group:
+            for judgement in each.judgements if isinstance(each, Measured) else ():
+                alert = judged(
+                    alert, judgement.found, judgement.at, rule=first.rule, terms=terms, clear=judgement.clear
+                )
+                alert = replace(alert, refreshed_at=judgement.at, last_event_at=judgement.at)
+        return alert
+    events = [each.event for each in group if isinstance(each, Occurred)]
+    alert = alert or _event_alert(first, fault)
+    terms = terms_of(first.rule, rhythm)
+    if first.rule is not None and first.rule.condition is not None:
+        fires = [event for event in events if event.status is not Status.RESOLVED]
+        return counted(alert, fires, rule=first.rule, terms=terms)
+    return _severed(absorbed(alert, events, terms=terms, now=now), first.rule)
+
+
+def _severed(alert: Alert, rule: Rule | None) -> Alert:
+    if rule is None or rule.severity is None or alert.severity is rule.severity:
+        return alert
+    return replace(alert, severity=rule.severity)
+
+
+def _event_alert(given: Occurred, fault: str) -> Alert:
+    event, rule = given.event, given.rule
+    counts = rule is not None and rule.condition is not None
+    labels = event.all_labels()
+    own = counted_labels(rule, labels) if rule is not None and counts else _own_labels(event)
+    return Alert(
+        fingerprint=fault,
+        rule=rule.name if rule else "",
+        name=rule.name if rule else (event.name or event.kind),
+        event_name="" if counts else (event.name or event.kind),
+        labels={**own, **(rule.labels if rule else {})},
+        severity=(rule.severity if rule else None) or event.severity,
+        title=event.title,
+        source=event.source,
+        kind=event.kind,
+        condition=rule.condition.text if rule and rule.condition else "",
+    )
+
+
+def _own_labels(event: Event) -> dict[str, str]:
+    found = dict(event.labels)
+    found.pop("alertname", None)
+    if event.service:
+        found.setdefault("service", event.service)
+    if event.environment:
+        found.setdefault("environment", event.environment)
+    return found
+
+
+def _measured_alert(given: Measured, fault: str) -> Alert:
+    return Alert(
+        fingerprint=fault,
+        rule=given.rule.name,
+        name=given.rule.name,
+        labels={**given.labels, **given.rule.labels},
+        severity=given.rule.severity or Severity.WARNING,
+        source="probe",
+        kind="measured",
+        measured=True,
+        condition=given.rule.condition.text if given.rule.condition else "",
+    )
+
+
+def _beat_alert(given: Beat, fault: str) -> Alert:
+    return Alert(
+        fingerprint=fault,
+        name=given.name,
+        labels=given.labels,
+        severity=given.severity,
+        title=f"No heartbeat of {given.name}",
+        source="heartbeat",
+        kind="heartbeat",
+        beat=given.spec,
+    )
+
+
+def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime) -> Alert:
+    """The alert after whatever is due at `now` without any news."""
+    if alert.beat:
+        return heartbeat.advanced(alert, now)
+    if alert.burning and alert.expires_at is not None and alert.expires_at <= now:
+        return ended(alert, alert.expires_at)
+    if alert.burning and times_out(alert) and alert.refreshed_at and now >= alert.refreshed_at + terms.resolve_timeout:
+        return ended(alert, alert.refreshed_at + terms.resolve_timeout, by="resolve_timeout")
+    if alert.measured:
+        if judgement is None or rule is None:
+            return alert
+        return judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
+    if alert.condition:
+        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else ended(alert, now, by="rule gone")
+    if alert.state is State.PENDING:
+        return settled(alert, now, burns=True, terms=terms)
+    if alert.cleared_at is not None:
+        return settled(alert, now, burns=False, terms=terms)
+    return alert
+
+
+def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
+    alerts = dict(incident.alerts)
+    for name in given.fingerprints:
+        if name in alerts and alerts[name].burning:
+            alerts[name] = ended(alerts[name], now, by=given.why)
+    return replace(incident, alerts=alerts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# People
+
+
+def _acted(incident: Incident, action: Action) -> Incident:
+    """What a person did; nothing when it is about another incident, or changes nothing (our own echo)."""
+    if action.incident is not None and action.incident != incident.id:
+        return incident
+    matchers = parse_matchers(action.matchers)
+    chosen = [alert for alert in incident.firing if alert.matched_by(matchers)]
+    if action.kind is ActionKind.NOTE:
+        return _noted(incident, action, action.note) if incident.status == "open" else incident
+    if action.kind is ActionKind.REASSIGN:
+        return _noted(incident, action, f"assigned to {action.note or action.by}") if chosen else incident
+    if action.kind is ActionKind.RESOLVE:
+        return _resolved_by(incident, action, chosen)
+    return _acknowledged(incident, action, chosen)
+
+
+def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
+    acks = action.kind is ActionKind.ACK
+    changed = {
+        alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
+        for alert in chosen
+        if (alert.acked_by is None) == acks
+    }
+    if not changed:
+        return incident
+    incident = replace(
+        incident,
+        alerts={**incident.alerts, **changed},
+        sync=_sync_origin(action),
+        escalate_from=None if acks else action.at,
+        escalated=incident.escalated if acks else 0,
+    )
+    return _noted(incident, action, "acknowledged" if acks else "unacknowledged")
+
+
+def _sync_origin(action: Action) -> str:
+    return action.via or "api"
+
+
+def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
+    if not chosen:
+        return incident
+    alerts = dict(incident.alerts)
+    for alert in chosen:
+        alerts[alert.fingerprint] = replace(
+            ended(alert, action.at, by=action.by), resolved_event_at=max(action.at, alert.last_event_at or action.at)
+        )
+    incident = replace(incident, alerts=alerts, closed_via=action.via, next_flush_at=action.at)
+    return _noted(incident, action, "resolved")
+
+
+def _noted(incident: Incident, action: Action, text: str) -> Incident:
+    entry = Entry(action.at, text, action.by)
+    return replace(incident, timeline=(*incident.timeline, entry)[-MAX_TIMELINE:])
+
+
+def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
+    """The earliest time at which one of its alerts changes without news."""
+    by_name = {rule.name: rule for rule in rules.rules}
+    times: list[datetime | None] = []
+    for alert in incident.alerts.values():
+        if alert.beat:
+            times.append(heartbeat.next_change(alert))
+        elif alert.burning or alert.recheck_at:
+            times.append(next_change(alert, terms_of(by_name.get(alert.rule), incident.rhythm)))
+    return min((at for at in times if at is not None), default=None)

@@ -1,0 +1,112 @@
+"""What holds a message back, and why: silences, maintenance, inhibition, calendars.
+
+None of them touches an alert: they only decide whether it is told now. Silences and maintenance are in `context.py`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.match import matches_all
+from chalicelib.core.rule import Inhibition, Route, Window
+
+DAY_MINUTES = 24 * 60
+
+
+def silences_of(alert: Alert, silences: Iterable[Silence], now: datetime) -> tuple[Silence, ...]:
+    """The silences that mute the alert now."""
+    return tuple(each for each in silences if each.active(now) and alert.matched_by(each.matchers))
+
+
+def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhibition]) -> tuple[Cause, ...]:
+    """The active causes that inhibit the alert. An alert never inhibits itself, nor does one of the same two sides."""
+    labels = alert.match_labels()
+    found: dict[str, Cause] = {}
+    for inhibition in inhibitions:
+        if not alert.matched_by(inhibition.symptom):
+            continue
+        both_sides = alert.matched_by(inhibition.cause)
+        for cause in causes:
+            if cause.fingerprint == alert.fingerprint or not matches_all(inhibition.cause, cause.labels):
+                continue
+            if both_sides and matches_all(inhibition.symptom, cause.labels):
+                continue
+            if all(labels.get(label, "") == cause.labels.get(label, "") for label in inhibition.equal):
+                found[cause.fingerprint] = cause
+    return tuple(found.values())
+
+
+def is_cause(alert: Alert, inhibitions: Iterable[Inhibition]) -> bool:
+    """True when some inhibition could make this alert a cause."""
+    return any(alert.matched_by(inhibition.cause) for inhibition in inhibitions)
+
+
+def is_open(window: Window, at: datetime) -> bool:
+    """True when the wall clock of the window's zone is inside it.
+
+    Wall time decides on clock-change days too: an hour that happens twice is inside twice, one that is skipped never.
+    A window that reaches over midnight belongs to the day on which it began.
+    """
+    local = at.astimezone(ZoneInfo(window.timezone))
+    minute = local.hour * 60 + local.minute
+    if window.to_minute > window.from_minute:
+        return _on_day(window, local.weekday()) and window.from_minute <= minute < window.to_minute
+    if minute >= window.from_minute:
+        return _on_day(window, local.weekday())
+    return minute < window.to_minute and _on_day(window, (local.weekday() - 1) % 7)
+
+
+def _on_day(window: Window, weekday: int) -> bool:
+    return not window.days or weekday in window.days
+
+
+def next_change(window: Window, at: datetime) -> datetime | None:
+    """The next instant at which the window opens or closes; None when it never does within eight days."""
+    state = is_open(window, at)
+    for candidate in _boundaries(window, at):
+        if is_open(window, candidate) != state:
+            return candidate
+    return None
+
+
+def _boundaries(window: Window, at: datetime) -> list[datetime]:
+    zone = ZoneInfo(window.timezone)
+    midnight = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    found: set[datetime] = set()
+    for day in range(-1, 10):
+        for minute in (0, window.from_minute % DAY_MINUTES, window.to_minute % DAY_MINUTES):
+            wall = midnight + timedelta(days=day, minutes=minute)
+            for fold in (0, 1):
+                found.add(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC))
+        for hour in range(24):
+            found.add((midnight + timedelta(days=day, hours=hour)).replace(tzinfo=zone).astimezone(UTC))
+    return sorted(each for each in found if each > at)
+
+
+def muting_windows(route: Route, windows: Mapping[str, Window], at: datetime) -> tuple[str, ...]:
+    """The names of the windows because of which the route is quiet now; none when it may speak."""
+    muting = tuple(name for name in route.mute if name in windows and is_open(windows[name], at))
+    known = tuple(name for name in route.active if name in windows)
+    if known and not any(is_open(windows[name], at) for name in known):
+        muting += known
+    return muting
+
+
+def speaks_again(route: Route, windows: Mapping[str, Window], at: datetime) -> datetime | None:
+    """When the route may speak again, if it is quiet at `at`; None when that is not within eight days."""
+    for _ in range(64):
+        changes = [next_change(windows[name], at) for name in (*route.mute, *route.active) if name in windows]
+        following = min((each for each in changes if each is not None), default=None)
+        if following is None:
+            return None
+        if not muting_windows(route, windows, following):
+            return following
+        at = following
+    return None
+
+
+def held_by_maintenance(alert: Alert, context: Context, now: datetime) -> tuple[Silence, ...]:
+    """The maintenance that holds the alert back, if it has not been told yet."""
+    return silences_of(alert, context.maintenance, now)
