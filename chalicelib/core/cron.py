@@ -87,7 +87,9 @@ def parse(cron: str) -> Cron:
             f"cron: {cron.strip()[:60]!r} has {len(fields)} fields; allowed are five: minute, hour, day of the month, "
             f"month, day of the week; or one of {', '.join(_SHORTHANDS)}"
         )
-    minutes, hours, days, months, weekdays = (_numbers(field, text) for field, text in zip(_FIELDS, fields, strict=True))
+    minutes, hours, days, months, weekdays = (
+        _numbers(field, text) for field, text in zip(_FIELDS, fields, strict=True)
+    )
     found = Cron(
         minutes=tuple(sorted(minutes)),
         hours=tuple(sorted(hours)),
@@ -103,7 +105,7 @@ def parse(cron: str) -> Cron:
     return found
 
 
-def following(cron: str, zone: str, at: datetime) -> datetime:
+def following(cron: str, zone: str | ZoneInfo, at: datetime) -> datetime:
     """The earliest time after `at`, in UTC."""
     found, where = parse(cron), zone_of(zone)
     day = at.astimezone(where).date() - _DAY
@@ -115,7 +117,7 @@ def following(cron: str, zone: str, at: datetime) -> datetime:
     raise ValueError(f"cron: {cron[:60]!r} has no time in the eight years after {at:%Y-%m-%d}")
 
 
-def previous(cron: str, zone: str, at: datetime) -> datetime:
+def previous(cron: str, zone: str | ZoneInfo, at: datetime) -> datetime:
     """The newest time that is not after `at`, in UTC."""
     found, where = parse(cron), zone_of(zone)
     day = at.astimezone(where).date() + _DAY
@@ -128,8 +130,10 @@ def previous(cron: str, zone: str, at: datetime) -> datetime:
 
 
 @lru_cache(maxsize=64)
-def zone_of(name: str) -> ZoneInfo:
+def zone_of(name: str | ZoneInfo) -> ZoneInfo:
     """The time zone of that name; ValueError when there is none."""
+    if isinstance(name, ZoneInfo):
+        return name
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,0 +1,337 @@
+"""Cloudflare's GraphQL Analytics: error rate, latency, requests and visitors of a zone, polled.
+
+    - name: site
+      zone: 023e105f4ecef8ad9ca31a8372d0c353      # or zones: [tag, tag], or zones: {example.com: tag}
+      window: 1m             # 1m to 60m
+
+Samples for each zone (labels `zone`, `service`): `requests_per_min`, `error_rate` (answers of 500 and above),
+`p95_latency_ms`, `p99_latency_ms` (edge time to first byte), `active_users` (unique visitors of the window). Without
+traffic requests are 0, and error rate and latency have no value.
+
+Fresh minutes are incomplete at Cloudflare, so the window ends DELAY ago on a whole minute. The samples are stamped
+with the time of measuring all the same: a rule's bare metric must not be older than five minutes, and what is being
+decided is whether people should act now. Latency and visitors are not on every plan: they are asked for apart, and a
+refusal of them is told as information while the rest goes on. Counts are Cloudflare's estimates of the whole; they are
+not multiplied by the sample interval.
+
+Limits: 300 queries in 5 minutes for a user, 10 zones a query; this sends two queries a run for up to ten zones. HTTP
+200 may carry errors. https://developers.cloudflare.com/analytics/graphql-api/limits/
+https://developers.cloudflare.com/analytics/graphql-api/errors/
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.sample import Sample
+from chalicelib.probes import broken, common_mistakes, duration, labels_of, secret, time_limit
+
+if TYPE_CHECKING:
+    from chalicelib.core.event import Event
+    from chalicelib.core.ports import Clients
+
+ENDPOINT = "https://api.cloudflare.com/client/v4/graphql"
+DELAY = timedelta(minutes=5)
+DEFAULT_WINDOW = timedelta(minutes=1)
+MAX_WINDOW = timedelta(minutes=60)
+DEFAULT_TIMEOUT = timedelta(seconds=10)
+RETRY_AFTER = timedelta(minutes=5)
+MAX_ZONES_PER_QUERY = 10
+MAX_ZONES = 50
+MAX_REASON_CHARACTERS = 200
+FIELDS = ("zone", "zones", "window")
+LATENCIES = {"p95_latency_ms": "edgeTimeToFirstByteMsP95", "p99_latency_ms": "edgeTimeToFirstByteMsP99"}
+
+_WHERE = 'datetime_geq: $from, datetime_lt: $to, requestSource: "eyeball"'
+_COUNTS = f"""
+      total: httpRequestsAdaptiveGroups(limit: 1, filter: {{{_WHERE}}}) {{ count }}
+      errors5xx: httpRequestsAdaptiveGroups(limit: 1, filter: {{{_WHERE}, edgeResponseStatus_geq: 500}}) {{ count }}"""
+_QUANTILES = f"""
+      quant: httpRequestsAdaptiveGroups(limit: 1, filter: {{{_WHERE}}}) {{ quantiles {{ {" ".join(LATENCIES.values())} }} }}"""
+_VISITORS = """
+      visitors: httpRequests1mGroups(limit: 1, filter: {datetime_geq: $from, datetime_lt: $to}) { uniq { uniques } }"""
+_PLAN_WORDS = (
+    "does not have access",
+    "number of fields",
+    "cannot query field",
+    "unknown field",
+    "time range is too large",
+)
+_BUSY_WORDS = ("rate limiter budget", "excessive resources")
+_BROKEN_WORDS = ("unable to execute", "too many queries", "internal server error", "please try again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What Cloudflare said of one query: the zones that it knows by tag, and its errors as (zone index, path, text)."""
+
+    zones: tuple[Mapping[str, Any], ...]
+    errors: tuple[tuple[int | None, str, str], ...] = ()
+
+    def zone(self, tag: str, alone: bool) -> Mapping[str, Any] | None:
+        """The zone's part; an answer about a single zone need not repeat its tag."""
+        for zone in self.zones:
+            if zone.get("zoneTag", tag if alone else None) == tag:
+                return zone
+        return None
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of the probe: what it asks with, and what it found."""
+
+    params: Mapping[str, Any]
+    client: httpx.Client
+    endpoint: str
+    token: str
+    now: datetime
+    found: "list[Sample | Event]" = field(default_factory=list)
+
+    @property
+    def window(self) -> timedelta:
+        return duration(self.params.get("window", DEFAULT_WINDOW))
+
+    def ask(self, parts: str, tags: Sequence[str]) -> _Answer:
+        """One query over the zones; TargetUnavailableError and TargetRejectedError as in `check`."""
+        until = self.now.replace(second=0, microsecond=0) - DELAY
+        text = (
+            "query Window($zones: [String!], $from: Time!, $to: Time!) {\n  viewer {\n"
+            f"    zones(filter: {{zoneTag_in: $zones}}) {{\n      zoneTag{parts}\n    }}\n  }}\n}}"
+        )
+        variables = {"zones": list(tags), "from": _time(until - self.window), "to": _time(until)}
+        try:
+            response = self.client.post(
+                self.endpoint,
+                json={"query": text, "variables": variables},
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=time_limit(self.params, DEFAULT_TIMEOUT).total_seconds(),
+            )
+        except httpx.HTTPError as error:
+            raise TargetUnavailableError(f"Cloudflare did not answer: {type(error).__name__}") from None
+        return _answer(response)
+
+    def sample(self, zone: str, metric: str, value: float | None) -> None:
+        self.found.append(Sample(metric, value, self.now, {**labels_of(self.params), "zone": zone}))
+
+    def broke(self, zone: str, reason: str) -> None:
+        self.found.append(broken("cloudflare", self.params, reason, now=self.now, part=zone))
+
+    def limited(self, zone: str, what: str, reason: str) -> None:
+        said = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
+        part = f"{zone} {what}"
+        self.found.append(broken("cloudflare", self.params, said, now=self.now, part=part, limited=True))
+
+
+def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
+    """One window of every zone. A zone that is missing or refused becomes an event, and the others are measured.
+
+    TargetUnavailableError when Cloudflare cannot answer now (429, 5xx, no answer; `retry_after` when it is a limit of
+    ours), TargetRejectedError when it never will (401, 403, a query it does not take), RulesError without the token.
+    """
+    endpoint = clients.setting("CLOUDFLARE_API_URL", ENDPOINT)
+    run = _Run(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now)
+    zones = _zones(params)
+    for batch in _batches(zones):
+        _check_batch(run, batch)
+    return run.found
+
+
+def validate(params: Mapping[str, Any]) -> list[str]:
+    """The mistakes of an entry of `probes: {cloudflare: […]}`, in words."""
+    found = common_mistakes(params, required=(), allowed=FIELDS)
+    if bool(params.get("zone")) == bool(params.get("zones")):
+        found.append("one of zone (a tag) and zones (a list of tags, or a mapping of name to tag) is needed")
+    elif not isinstance(params.get("zones", []), list | tuple | Mapping):
+        found.append("zones must be a list of zone tags, or a mapping of name to zone tag")
+    elif len(_zones(params)) > MAX_ZONES:
+        found.append(f"zones are {len(_zones(params))}; allowed are {MAX_ZONES} in one probe")
+    try:
+        window = duration(params.get("window", DEFAULT_WINDOW))
+    except ValueError as error:
+        return [*found, f"window {error}"]
+    if not timedelta(0) < window <= MAX_WINDOW or window % timedelta(minutes=1):
+        found.append("window must be whole minutes, 1m to 60m")
+    return found
+
+
+def _zones(params: Mapping[str, Any]) -> dict[str, str]:
+    """Zone tags by the name that labels show."""
+    zones = params.get("zones") or [params.get("zone", "")]
+    if isinstance(zones, Mapping):
+        return {str(name): str(tag) for name, tag in zones.items()}
+    return {str(tag): str(tag) for tag in zones}
+
+
+def _batches(zones: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    listed = list(zones.items())
+    for start in range(0, len(listed), MAX_ZONES_PER_QUERY):
+        yield dict(listed[start : start + MAX_ZONES_PER_QUERY])
+
+
+def _check_batch(run: _Run, batch: Mapping[str, str]) -> None:
+    """All zones in one query; each on its own when that is refused, so that one refused zone harms no other."""
+    try:
+        _check_counts(run, batch)
+    except TargetRejectedError as error:
+        if len(batch) == 1 or not _is_about_zones(str(error)):
+            raise
+        for name, tag in batch.items():
+            try:
+                _check_batch(run, {name: tag})
+            except TargetRejectedError as refusal:
+                run.broke(name, str(refusal))
+        return
+    _check_visitors(run, batch)
+
+
+def _check_counts(run: _Run, batch: Mapping[str, str]) -> None:
+    tags = tuple(batch.values())
+    refusal = ""
+    try:
+        answer = run.ask(_COUNTS + _QUANTILES, tags)
+    except TargetRejectedError as error:
+        # One zone without the right to a field may refuse the whole query; then the rest is asked for alone.
+        refusal = str(error)
+        if not _is_plan_limit(refusal):
+            raise
+        answer = run.ask(_COUNTS, tags)
+    for name, tag in batch.items():
+        zone = answer.zone(tag, alone=len(batch) == 1)
+        errors = _errors_of(answer, zone)
+        if zone is None:
+            run.broke(name, _refused(answer) or f"Cloudflare does not show zone {name} to this token, or it is gone")
+        elif not isinstance(zone.get("total"), list):
+            run.broke(name, next(iter(errors.values()), "Cloudflare answered without counts"))
+        else:
+            _add_counts(run, name, zone)
+            _add_latencies(run, name, zone, refusal or errors.get("quant", ""))
+
+
+def _add_counts(run: _Run, name: str, zone: Mapping[str, Any]) -> None:
+    total, errors = _count(zone.get("total")), _count(zone.get("errors5xx"))
+    run.sample(name, "requests_per_min", total / (run.window / timedelta(minutes=1)))
+    if isinstance(zone.get("errors5xx"), list):
+        run.sample(name, "error_rate", min(1.0, errors / total) if total else None)
+
+
+def _add_latencies(run: _Run, name: str, zone: Mapping[str, Any], refusal: str) -> None:
+    quantiles = _quantiles(zone)
+    for metric, vendor_field in LATENCIES.items():
+        value = quantiles.get(vendor_field)
+        if value is not None:
+            run.sample(name, metric, float(value))
+        elif not _count(zone.get("total")):
+            run.sample(name, metric, None)
+    if refusal:
+        run.limited(name, "latency", refusal)
+
+
+def _quantiles(zone: Mapping[str, Any]) -> Mapping[str, Any]:
+    for group in (*(zone.get("quant") or ()), *(zone.get("total") or ())):
+        if group.get("quantiles"):
+            found: Mapping[str, Any] = group["quantiles"]
+            return found
+    return {}
+
+
+def _check_visitors(run: _Run, batch: Mapping[str, str]) -> None:
+    try:
+        answer = run.ask(_VISITORS, tuple(batch.values()))
+    except TargetRejectedError as error:
+        for name in batch:
+            run.limited(name, "active users", str(error))
+        return
+    for name, tag in batch.items():
+        zone = answer.zone(tag, alone=len(batch) == 1)
+        if zone is None:
+            continue  # Told by the counts already.
+        groups = zone.get("visitors", zone.get("httpRequests1mGroups"))
+        if isinstance(groups, list):
+            uniques = [
+                group["uniq"]["uniques"] for group in groups if (group.get("uniq") or {}).get("uniques") is not None
+            ]
+            # Visitors of several minutes cannot be added up: only one group, for the whole window, says how many.
+            if len(groups) <= 1:
+                run.sample(name, "active_users", float(uniques[0]) if uniques else 0.0)
+        elif errors := _errors_of(answer, zone):
+            run.limited(name, "active users", next(iter(errors.values())))
+
+
+def _answer(response: httpx.Response) -> _Answer:
+    body = _json(response)
+    texts = [_text(error) for error in body.get("errors") or ()]
+    _raise_for(response.status_code, "; ".join(texts), has_data=bool(body.get("data")))
+    zones = ((body.get("data") or {}).get("viewer") or {}).get("zones")
+    if not isinstance(zones, list):
+        raise TargetUnavailableError("Cloudflare answered without zones")
+    errors = tuple((*_place(error), _text(error)) for error in body.get("errors") or ())
+    return _Answer(tuple(zone for zone in zones if isinstance(zone, dict)), errors)
+
+
+def _raise_for(status: int, text: str, *, has_data: bool) -> None:
+    said = text.lower()
+    if status == 429 or (not has_data and any(words in said for words in _BUSY_WORDS)):
+        raise TargetUnavailableError("Cloudflare says that too much was asked", retry_after=RETRY_AFTER)
+    if status >= 500 or (not has_data and any(words in said for words in _BROKEN_WORDS)):
+        raise TargetUnavailableError(f"Cloudflare answered {status}: {text or 'no reason'}")
+    if status >= 400 or (text and not has_data):
+        raise TargetRejectedError(f"Cloudflare answered {status}: {text or 'no reason'}")
+    if status >= 300:
+        raise TargetRejectedError(f"Cloudflare answered {status}; allowed is an endpoint that does not redirect")
+
+
+def _json(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    if response.status_code < 400:
+        raise TargetUnavailableError("Cloudflare's answer is not a JSON object")
+    return {}
+
+
+def _text(error: Mapping[str, Any]) -> str:
+    return " ".join(str(error.get("message", "")).split())[:MAX_REASON_CHARACTERS]
+
+
+def _place(error: Mapping[str, Any]) -> tuple[int | None, str]:
+    """(index of the zone, name of the part) of an error's path, such as ["viewer", "zones", "0", "quant"]."""
+    path = [str(each) for each in error.get("path") or ()]
+    number = int(path[2]) if len(path) > 2 and path[2].isdecimal() else None
+    return number, path[3] if len(path) > 3 else ""
+
+
+def _errors_of(answer: _Answer, zone: Mapping[str, Any] | None) -> dict[str, str]:
+    """The errors of one zone by part; one that names no zone is everybody's."""
+    index = next((number for number, each in enumerate(answer.zones) if each is zone), None)
+    return {part: text for number, part, text in answer.errors if number in (index, None)}
+
+
+def _refused(answer: _Answer) -> str:
+    return next((text for _, _, text in answer.errors), "")
+
+
+def _is_plan_limit(text: str) -> bool:
+    said = text.lower()
+    return any(words in said for words in _PLAN_WORDS) and "are not authorized" not in said
+
+
+def _is_about_zones(text: str) -> bool:
+    said = text.lower()
+    return "authorized" in said and "zone" in said or "does not have access" in said
+
+
+def _count(groups: object) -> float:
+    if not isinstance(groups, list) or not groups:
+        return 0.0
+    return float(groups[0].get("count") or 0)
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
