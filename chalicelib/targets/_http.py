@@ -1,0 +1,172 @@
+"""One HTTP request of a target, and what its outcome means. No target of its own: shared by those that speak HTTP.
+
+Errors name the receiver and the status, never the address, the headers, the body or the answer. Redirects are not
+followed. Link-local and cloud metadata addresses are refused before connecting; loopback needs the setting
+ALLOW_LOOPBACK_TARGETS=1.
+Retry-After is seconds or a date: RFC 9110, section 10.2.3.
+"""
+
+import json
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.ports import Clients
+
+MAX_ANSWER_BYTES = 4_000_000
+"""More of an answer is not read: a page of 1,000 Slack channels is about 1 MB."""
+LOOPBACK_SETTING = "ALLOW_LOOPBACK_TARGETS"
+METADATA_ADDRESSES = frozenset({"fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16"})
+"""Metadata services outside the link-local ranges: EC2 and EKS over IPv6, Alibaba, Azure."""
+
+_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NEVER_SENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `text` is empty when the body broke off."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> dict[str, Any]:
+        """The body when it is a JSON object, else an empty one."""
+        try:
+            found = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """The body as compact UTF-8 JSON; what cannot be encoded becomes a question mark."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def call(
+    clients: Clients,
+    method: str,
+    url: str,
+    *,
+    name: str,
+    content: bytes = b"",
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: timedelta | None = None,
+) -> Answer:
+    """Send one request to the receiver called `name` and read its answer, whatever its status.
+
+    Raises TargetUnavailableError when there is none, ambiguous unless nothing was sent; TargetRejectedError when the
+    address cannot be used at all. `timeout` is for each step (connect, write, read), as httpx counts it.
+    """
+    options: dict[str, Any] = {} if timeout is None else {"timeout": timeout.total_seconds()}
+    client: httpx.Client = clients.http()
+    try:
+        with client.stream(
+            method, url, content=content or None, params=params, headers=headers, follow_redirects=False, **options
+        ) as response:
+            return Answer(response.status_code, response.headers, _text(response))
+    except (httpx.InvalidURL, *_NEVER_SENT):
+        raise TargetRejectedError(f"{name}: the address is not one that HTTP can use") from None
+    except _BEFORE_SENDING as error:
+        raise TargetUnavailableError(f"{name}: no connection ({type(error).__name__})") from None
+    except httpx.HTTPError as error:
+        raise TargetUnavailableError(f"{name}: no answer ({type(error).__name__})", ambiguous=True) from None
+
+
+def _text(response: httpx.Response) -> str:
+    """The body, bounded; empty when it broke off, since the status is then all that is known."""
+    found = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            found += chunk
+            if len(found) > MAX_ANSWER_BYTES:
+                return ""
+    except httpx.HTTPError:
+        return ""
+    return found.decode("utf-8", "replace")
+
+
+def raise_for_status(answer: Answer, *, name: str, now: datetime, wait: timedelta | None = None) -> None:
+    """Nothing for 2xx; else the error that the status stands for.
+
+    429 comes back after what Retry-After says, else after `wait`. 408, 425 and 5xx come back, and may have been taken.
+    Everything else is for good.
+    """
+    if 200 <= answer.status < 300:
+        return
+    asked = retry_after(answer.headers, now)
+    if answer.status == 429:
+        raise TargetUnavailableError(
+            f"{name}: too many requests (HTTP 429)", retry_after=wait if asked is None else asked
+        )
+    if answer.status in (408, 425) or answer.status >= 500:
+        raise TargetUnavailableError(f"{name}: HTTP {answer.status}", retry_after=asked, ambiguous=True)
+    if 300 <= answer.status < 400:
+        raise TargetRejectedError(f"{name}: HTTP {answer.status}; redirects are not followed: set the final address")
+    raise TargetRejectedError(f"{name}: HTTP {answer.status}")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """The delay a Retry-After header asks for, seconds or an HTTP date; None without one that can be read."""
+    text = headers.get("Retry-After", headers.get("retry-after", "")).strip()
+    if not text or not text.isascii():
+        return None
+    try:
+        if text.replace(".", "", 1).isdigit():
+            return timedelta(seconds=float(text))
+        at = parsedate_to_datetime(text)
+        return max(timedelta(0), (at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def check_address(url: str, clients: Clients, *, name: str) -> None:
+    """TargetRejectedError unless a message may be sent there: https, and no link-local, metadata or loopback address.
+
+    A name that cannot be resolved passes: connecting then says so. Between this look-up and the connection the name
+    may change; the addresses come from the operator's own file, so this guards against mistakes, not against the owner
+    of a zone.
+    """
+    allowed = clients.setting(LOOPBACK_SETTING, "") == "1"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+    except ValueError:
+        host, port = "", 0
+    if not host:
+        raise TargetRejectedError(f"{name}: the address cannot be read; allowed is https://host/path")
+    found = {_address(each) for each in _addresses(host, port)}
+    if any(_is_refused(each) for each in found):
+        raise TargetRejectedError(f"{name}: the address is link-local or a metadata service, which is refused")
+    loopback = any(each.is_loopback for each in found)
+    if loopback and not allowed:
+        raise TargetRejectedError(f"{name}: the address is this machine; {LOOPBACK_SETTING}=1 allows that")
+    if parts.scheme != "https" and not (loopback and parts.scheme == "http"):
+        raise TargetRejectedError(f"{name}: the address must begin with https://")
+
+
+def _addresses(host: str, port: int) -> Iterable[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return ()
+
+
+def _address(text: str) -> Any:
+    address = ip_address(text.partition("%")[0])
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def _is_refused(address: Any) -> bool:
+    return address.is_link_local or address.is_unspecified or address.is_multicast or str(address) in METADATA_ADDRESSES

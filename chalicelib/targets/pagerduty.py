@@ -1,0 +1,241 @@
+"""PagerDuty Events API v2: trigger, acknowledge and resolve of one alert per incident, and change events for deploys.
+
+https://developer.pagerduty.com/docs/send-alert-event. The dedup_key is the incident's id, so that a request may be
+repeated without harm; acknowledge and resolve reach the alert only through the routing key that triggered it.
+Limits: summary 1,024 characters, dedup_key 255, body 512 KB (512,000 bytes are counted here).
+Settings: PAGERDUTY_ROUTING_KEY_<NAME> for each named key (`pagerduty: true` is DEFAULT), PAGERDUTY_EVENTS_URL for the
+EU (https://events.eu.pagerduty.com).
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.event import fingerprint
+from chalicelib.core.notification import Deploy, Notification, Reason, Receipt, Told
+from chalicelib.core.ports import Clients
+from chalicelib.core.wording import (
+    alert_line,
+    alert_title,
+    change,
+    clean,
+    cut,
+    deploy_line,
+    facts,
+    label_values,
+    links,
+    notes,
+    one_line,
+    plain_text,
+    reading,
+    runbook_steps,
+    summary,
+    title,
+    web_address,
+    why,
+)
+from chalicelib.targets._http import Answer, call, encoded, raise_for_status
+
+KIND = "pagerduty"
+MAX_SUMMARY_CHARACTERS = 1_024
+MAX_DEDUP_KEY_CHARACTERS = 255
+MAX_BODY_BYTES = 512_000
+MAX_DETAIL_CHARACTERS = 1_000
+MAX_FIELD_CHARACTERS = 255
+MAX_LISTED_ALERTS = 50
+MAX_LABELS = 30
+THROTTLE_WAIT = timedelta(seconds=30)
+"""PagerDuty's advice for 429, which brings no Retry-After."""
+DEFAULT_URL = "https://events.pagerduty.com"
+
+
+def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
+    """The event without its routing key; empty when PagerDuty has nothing to change (an acknowledgement withdrawn)."""
+    action = _action(notification)
+    if not action:
+        return {}
+    event: dict[str, Any] = {"event_action": action, "dedup_key": dedup_key(notification, receipt)}
+    if action != "trigger":
+        return event
+    event |= {"client": "Tocsin", "payload": _payload(notification, plain=plain), "links": _links(notification)}
+    return _fitting(event)
+
+
+def send(
+    notification: Notification,
+    address: str,
+    clients: Clients,
+    *,
+    receipt: Mapping[str, str],
+    in_doubt: bool,
+    now: datetime,
+    plain: bool = False,
+) -> Receipt:
+    """Enqueue the event through the key that opened the alert. Sending again is harmless: the dedup_key is the same."""
+    name = receipt.get("routing_key_name") or address
+    event = render(notification, receipt, plain=plain)
+    if not event:
+        return Receipt(note="PagerDuty has nothing to change")
+    keep = {"dedup_key": event["dedup_key"], "routing_key_name": name}
+    answer = _enqueue(event, name, clients, "v2/enqueue", notification.target.timeout)
+    if answer.status == 400 and not plain and event["event_action"] == "trigger" and not _blames_key(answer):
+        event = render(notification, receipt, plain=True)
+        answer = _enqueue(event, name, clients, "v2/enqueue", notification.target.timeout)
+        keep_note = "sent in plain form, since PagerDuty refused the full one"
+    else:
+        keep_note = ""
+    _raise_for_answer(answer, name, now)
+    return Receipt(values=keep, note=keep_note)
+
+
+def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
+    """Tell PagerDuty of a deploy: shown beside incidents of the service, pages nobody.
+
+    https://developer.pagerduty.com/docs/send-change-events. It has no dedup_key: told twice, it is shown twice.
+    """
+    _raise_for_answer(_enqueue(render_change(deploy), address, clients, "v2/change/enqueue", None), address, now)
+    return Receipt()
+
+
+def render_change(deploy: Deploy) -> dict[str, Any]:
+    """The change event of a deploy, without its routing key."""
+    named = one_line(deploy.title) or one_line(deploy.commit)[:12] or one_line(deploy.id) or "deploy"
+    where = one_line(deploy.service or "") or one_line(deploy.project)
+    told = f"{one_line(deploy.kind) or 'Deploy'}{f' of {where}' if where else ''}: {named}"
+    details = {"by": deploy.by, "commit": deploy.commit, "project": deploy.project, "id": deploy.id}
+    payload: dict[str, Any] = {
+        "summary": cut(told, MAX_SUMMARY_CHARACTERS),
+        "source": cut(where, MAX_FIELD_CHARACTERS) or "Tocsin",
+        "timestamp": deploy.at.isoformat(),
+        "custom_details": {name: _detail(value) for name, value in details.items() if clean(value)},
+    }
+    event: dict[str, Any] = {"payload": payload}
+    if web_address(deploy.url):
+        event["links"] = [{"href": deploy.url, "text": "Deploy"}]
+    return event
+
+
+def dedup_key(notification: Notification, receipt: Mapping[str, str]) -> str:
+    """The key of the thread's alert: the incident's id, or a hash of one that is too long."""
+    key = receipt.get("dedup_key") or notification.incident
+    return key if len(key) <= MAX_DEDUP_KEY_CHARACTERS else fingerprint(key)
+
+
+def setting_name(name: str) -> str:
+    """The setting that holds the routing key called `name` in the rules file."""
+    return f"PAGERDUTY_ROUTING_KEY_{re.sub(r'[^A-Z0-9]', '_', (name or 'default').upper())}"
+
+
+def _action(notification: Notification) -> str:
+    """PagerDuty's word for it. Its own acknowledgement is not sent back, and the Events API cannot withdraw one."""
+    if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
+        return "resolve"
+    if notification.reason is not Reason.SYNC:
+        return "trigger"
+    is_echo = getattr(notification, "via", "") == KIND
+    return "acknowledge" if notification.acked_by and not is_echo else ""
+
+
+def _enqueue(event: Mapping[str, Any], name: str, clients: Clients, path: str, timeout: timedelta | None) -> Answer:
+    key = clients.secret(setting_name(name))
+    if not key:
+        raise TargetRejectedError(f"PagerDuty: {setting_name(name)} is not set")
+    base = clients.setting("PAGERDUTY_EVENTS_URL", DEFAULT_URL).rstrip("/").removesuffix("/v2")
+    content = encoded({"routing_key": key, **event})
+    headers = {"Content-Type": "application/json"}
+    return call(clients, "POST", f"{base}/{path}", name="PagerDuty", content=content, headers=headers, timeout=timeout)
+
+
+def _raise_for_answer(answer: Answer, name: str, now: datetime) -> None:
+    if answer.status in (400, 401, 402, 403) and _blames_key(answer):
+        raise TargetRejectedError(
+            f"PagerDuty: HTTP {answer.status}: the routing key is wrong; see {setting_name(name)}"
+        )
+    if answer.status == 400:
+        raise TargetRejectedError("PagerDuty: HTTP 400: the event was refused as invalid")
+    raise_for_status(answer, name="PagerDuty", now=now, wait=THROTTLE_WAIT)
+
+
+def _blames_key(answer: Answer) -> bool:
+    """The words of the answer are looked at, never shown: they may repeat the key."""
+    return "routing" in answer.text.lower() or "integration" in answer.text.lower()
+
+
+def _payload(notification: Notification, *, plain: bool) -> dict[str, Any]:
+    first = notification.alerts[0] if notification.alerts else None
+    service, environment = label_values(notification, "service"), label_values(notification, "environment")
+    sender = one_line(first.source) if first else ""
+    payload: dict[str, Any] = {
+        "summary": cut(_summary(notification), MAX_SUMMARY_CHARACTERS),
+        "source": cut(service or sender, MAX_FIELD_CHARACTERS) or "Tocsin",
+        "severity": notification.severity.value,
+        "timestamp": notification.started_at.isoformat(),
+        "custom_details": {"text": plain_text(notification)} if plain else _details(notification),
+    }
+    known = {
+        "component": service,
+        "group": environment,
+        "class": one_line(f"{first.source}.{first.kind}") if first and first.kind else "",
+    }
+    return payload | {name: cut(value, MAX_FIELD_CHARACTERS) for name, value in known.items() if value}
+
+
+def _summary(notification: Notification) -> str:
+    """The title; a marked one for tests and escalations. It is what a phone reads out."""
+    marks = {Reason.TEST: "[TEST] ", Reason.ESCALATED: "[escalated] "}
+    return f"{marks.get(notification.reason, '')}{title(notification)}"
+
+
+def _details(notification: Notification) -> dict[str, Any]:
+    """What PagerDuty shows as a table under the alert; bounded, and trimmed further by `_fitting`."""
+    details: dict[str, Any] = {"what": change(notification)}
+    details |= {label: _detail(value) for label, value in facts(notification)}
+    said = next((found for found in (summary(told) for told in notification.alerts) if found), "")
+    listed = notification.alerts[:MAX_LISTED_ALERTS]
+    more = len(notification.alerts) - len(listed) + notification.also
+    optional: dict[str, Any] = {
+        "summary": _detail(said),
+        "notes": [_detail(note) for note in notes(notification)[:10]],
+        "alerts": [_alert(told) for told in listed],
+        "alerts_not_listed": more,
+        "muted_beside_it": [_detail(alert_line(told)) for told in notification.evidence[:20]],
+        "last_deploy": _detail(deploy_line(notification.deploys[0], notification)) if notification.deploys else "",
+        "first_steps": [_detail(step) for step in runbook_steps(notification)],
+        "why_you": _detail(why(notification)),
+        "incident": _detail(notification.incident),
+    }
+    return details | {name: value for name, value in optional.items() if value}
+
+
+def _alert(told: Told) -> dict[str, Any]:
+    labels = {_field(name): _detail(value, 300) for name, value in list(told.labels.items())[:MAX_LABELS]}
+    found: dict[str, Any] = {"title": _detail(alert_title(told)), "status": told.status, "labels": labels}
+    known = {"reading": reading(told), "summary": summary(told), "url": web_address(told.url) or ""}
+    return found | {name: _detail(value, 2_000) for name, value in known.items() if value}
+
+
+def _field(text: str) -> str:
+    return cut(one_line(text), MAX_FIELD_CHARACTERS)
+
+
+def _detail(text: str, limit: int = MAX_DETAIL_CHARACTERS) -> str:
+    return cut(clean(text), limit)
+
+
+def _links(notification: Notification) -> list[dict[str, str]]:
+    return [{"href": address, "text": label} for label, address in links(notification)]
+
+
+def _fitting(event: dict[str, Any]) -> dict[str, Any]:
+    """The event within PagerDuty's size: alerts leave the details from the end, and are counted."""
+    details = event["payload"]["custom_details"]
+    dropped = 0
+    while len(encoded(event)) > MAX_BODY_BYTES - 1_000 and details.get("alerts"):
+        half = len(details["alerts"]) // 2
+        dropped += len(details["alerts"]) - half
+        details["alerts"] = details["alerts"][:half]
+    if dropped:
+        details["alerts_not_listed"] = details.get("alerts_not_listed", 0) + dropped
+    return event

@@ -1,0 +1,187 @@
+"""Webhook out: a signed POST of JSON, by Standard Webhooks (https://www.standardwebhooks.com), to any receiver.
+
+The address is one of the rules file, or a name: then WEBHOOK_<NAME>_URL is the address and WEBHOOK_<NAME>_SECRET signs
+(`whsec_` and base64; two of them, separated by a space, sign both while one is rotated). An address of the rules file
+is signed by WEBHOOK_DEFAULT_SECRET; without a secret the request goes out unsigned, and the receipt says so.
+`webhook-id` is the notification's id, equal on every try: receivers drop what they have seen. The timestamp is the
+try's. Body: {type: "incident.<reason>", timestamp, data: {…}}, as `render` documents; times are RFC 3339, UTC.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.notification import Deploy, Notification, Receipt, Told
+from chalicelib.core.ports import Clients
+from chalicelib.core.wording import clean, one_line, plain_text, state, web_address
+from chalicelib.targets._http import call, check_address, encoded, raise_for_status
+
+KIND = "webhook"
+SCHEMA_VERSION = 1
+
+
+def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
+    """The body: what happened, and the incident as it is now.
+
+    data.incident, data.key    the incident's id, and the group it stands for
+    data.sequence              1 opens the thread; a receiver keeps the highest it has seen
+    data.reason                opened, updated, reminder, escalated, resolved, sync (brought up to date), test
+    data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
+    data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
+    data.text                  everything as plain text; with `plain` the only description
+    """
+    data: dict[str, Any] = {
+        "version": SCHEMA_VERSION,
+        "notification": clean(notification.id),
+        "incident": clean(notification.incident),
+        "key": clean(notification.key),
+        "sequence": notification.seq,
+        "reason": notification.reason.value,
+        "status": notification.status,
+        "severity": notification.severity.value,
+        "text": plain_text(notification),
+    }
+    if not plain:
+        data |= _described(notification)
+    event = {"type": f"incident.{notification.reason.value}", "timestamp": _time(notification.at), "data": data}
+    return event
+
+
+def send(
+    notification: Notification,
+    address: str,
+    clients: Clients,
+    *,
+    receipt: Mapping[str, str],
+    in_doubt: bool,
+    now: datetime,
+    plain: bool = False,
+) -> Receipt:
+    """POST it, signed. Sending again is safe for receivers that look at `webhook-id`."""
+    name = "default" if _is_address(address) else address
+    url = address if _is_address(address) else _named_address(name, clients)
+    check_address(url, clients, name="webhook")
+    content = encoded(render(notification, receipt, plain=plain))
+    signed = signature_headers(notification.id, content, secrets_of(name, clients), now=now)
+    headers = {"Content-Type": "application/json", "User-Agent": "Tocsin", **signed}
+    timeout = notification.target.timeout
+    answer = call(clients, "POST", url, name="webhook", content=content, headers=headers, timeout=timeout)
+    if answer.status == 410:
+        raise TargetRejectedError("webhook: HTTP 410: the receiver says that this address is gone for good")
+    raise_for_status(answer, name="webhook", now=now)
+    return Receipt(note="" if "webhook-signature" in signed else f"not signed: {_setting(name, 'SECRET')} is not set")
+
+
+def signature_headers(identifier: str, content: bytes, secrets: tuple[bytes, ...], *, now: datetime) -> dict[str, str]:
+    """Standard Webhooks' headers: HMAC-SHA256 of `id.timestamp.body` by each secret; no signature without one."""
+    named = re.sub(r"[^A-Za-z0-9_-]", "_", identifier)
+    timestamp = str(int(now.timestamp()))
+    headers = {"webhook-id": named, "webhook-timestamp": timestamp}
+    signed = f"{named}.{timestamp}.".encode() + content
+    made = [base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode() for secret in secrets]
+    if made:
+        headers["webhook-signature"] = " ".join(f"v1,{signature}" for signature in made)
+    return headers
+
+
+def secrets_of(name: str, clients: Clients) -> tuple[bytes, ...]:
+    """The live secrets of a named webhook; TargetRejectedError when one cannot be read."""
+    setting = _setting(name, "SECRET")
+    found = re.split(r"[\s,]+", (clients.secret(setting) or "").strip())
+    try:
+        return tuple(_decoded(text.removeprefix("whsec_")) for text in found if text)
+    except (binascii.Error, ValueError):
+        raise TargetRejectedError(f"webhook: {setting} must be whsec_ followed by base64") from None
+
+
+def _decoded(text: str) -> bytes:
+    secret = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    if not secret:
+        raise ValueError("an empty secret signs nothing")
+    return secret
+
+
+def _is_address(address: str) -> bool:
+    return "://" in address
+
+
+def _named_address(name: str, clients: Clients) -> str:
+    setting = _setting(name, "URL")
+    found = (clients.secret(setting) or clients.setting(setting, "")).strip()
+    if not found:
+        raise TargetRejectedError(f"webhook: {setting} is not set")
+    return found
+
+
+def _setting(name: str, what: str) -> str:
+    return f"WEBHOOK_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{what}"
+
+
+def _described(notification: Notification) -> dict[str, Any]:
+    runbook = notification.runbook
+    return {
+        "state": state(notification).value,
+        "title": one_line(notification.title),
+        "group": _texts(notification.group),
+        "started_at": _time(notification.started_at),
+        "ended_at": _time(notification.ended_at),
+        "events": notification.events,
+        "alerts": [_alert(told) for told in notification.alerts],
+        "evidence": [_alert(told) for told in notification.evidence],
+        "also": notification.also,
+        "acked_by": clean(notification.acked_by) if notification.acked_by else None,
+        "acked_at": _time(notification.acked_at),
+        "notes": [clean(note) for note in notification.notes],
+        "route": clean(notification.route),
+        "runbook": (
+            {"name": runbook.name, "title": runbook.title, "steps": list(runbook.steps), "url": runbook.url}
+            if runbook
+            else None
+        ),
+        "deploys": [_deploy(deploy) for deploy in notification.deploys],
+    }
+
+
+def _alert(told: Told) -> dict[str, Any]:
+    return {
+        "fingerprint": told.fingerprint,
+        "name": clean(told.name),
+        "title": clean(told.title),
+        "summary": clean(told.summary),
+        "status": told.status,
+        "severity": told.severity.value,
+        "labels": _texts(told.labels),
+        "annotations": _texts(told.annotations),
+        "starts_at": _time(told.starts_at),
+        "ends_at": _time(told.ends_at),
+        "last_event_at": _time(told.last_event_at),
+        "events": told.events,
+        "source": clean(told.source),
+        "kind": clean(told.kind),
+        "url": web_address(told.url),
+        "value": clean(told.value),
+        "threshold": clean(told.threshold),
+        "condition": clean(told.condition),
+        "acked_by": clean(told.acked_by) if told.acked_by else None,
+        "muted_by": [clean(name) for name in told.muted_by],
+    }
+
+
+def _deploy(deploy: Deploy) -> dict[str, Any]:
+    texts = {"id": deploy.id, "kind": deploy.kind, "title": deploy.title, "by": deploy.by, "commit": deploy.commit}
+    found: dict[str, Any] = _texts({**texts, "project": deploy.project, "service": deploy.service or ""})
+    return {**found, "at": _time(deploy.at), "url": web_address(deploy.url)}
+
+
+def _texts(found: Mapping[str, str]) -> dict[str, str]:
+    return {clean(name): clean(value) for name, value in found.items()}
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat() if at else None
