@@ -19,6 +19,7 @@ from chalicelib import codec, webhook
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event
 from chalicelib.core.notification import Notification
+from chalicelib.core.ports import Queue
 from chalicelib.core.sample import Sample
 from chalicelib.webhook import MAX_MESSAGE_BYTES, Webhook
 
@@ -27,6 +28,14 @@ COMPRESSED_OVER_BYTES = 48 * 1024
 MAX_EXPANDED_BYTES = 64 * 1024 * 1024
 
 Item = TypeVar("Item", Sample, Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The two queues of the path: what came in, and what goes out."""
+
+    webhooks: Queue
+    notifications: Queue
 
 
 @dataclass(frozen=True, slots=True)

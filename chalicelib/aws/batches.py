@@ -1,0 +1,99 @@
+"""A batch of SQS messages, right whether the mapping reports partial failures or not.
+
+Chalice cannot switch on ReportBatchItemFailures, and without it an answer that names failed messages deletes them all.
+So a worker returns only when every message is dealt with, and Lambda deletes them; else what is done is deleted here
+and then BatchError is raised, which brings the rest back. A message that can never work is parked, and only then done.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from chalicelib.core.errors import NotStoredError, TocsinError
+from chalicelib.messages import Failure, Message
+
+
+class BatchError(TocsinError):
+    """Some messages of a batch come back; the text says how many and why."""
+
+
+class Received(Protocol):
+    """The queue that the batch came from."""
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Those messages are done."""
+        ...
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That message comes back later."""
+        ...
+
+
+class Parking(Protocol):
+    """The dead-letter queue of that queue."""
+
+    def park(self, body: str, reason: str) -> None:
+        """Keep the body with the reason."""
+        ...
+
+
+def messages_of(records: Iterable[Mapping[str, Any]]) -> list[Message]:
+    """The messages of a Lambda event's `Records`."""
+    return [
+        Message(
+            id=str(record["messageId"]),
+            body=str(record["body"]),
+            receipt=str(record["receiptHandle"]),
+            received_count=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+        )
+        for record in records
+    ]
+
+
+def settle(messages: Sequence[Message], failures: Sequence[Failure], *, queue: Received, dead: Parking) -> None:
+    """Park what can never work, delete what is done, raise BatchError if anything must come back.
+
+    A failure of an unknown id counts against the whole batch. What could not be parked or deleted comes back too.
+    """
+    known = {message.id for message in messages}
+    returning = {failure.id: failure.reason for failure in failures if not failure.park}
+    if not known.issuperset(failure.id for failure in failures):
+        raise BatchError("a failure names a message that is not in the batch: all of it comes back")
+    returning |= _parked(messages, failures, dead)
+    if not returning:
+        return
+    done = [message.receipt for message in messages if message.id not in returning]
+    reasons = "; ".join(sorted(set(returning.values())))
+    text = f"{len(returning)} of {len(messages)} messages come back: {reasons}"
+    try:
+        if done:
+            queue.delete(done)
+    except NotStoredError as error:
+        raise BatchError(f"{text}; what is done comes back too: {error}") from None
+    raise BatchError(text)
+
+
+def later(message: Message, delay: timedelta, *, queue: Received, reason: str) -> None:
+    """Bring the one message back after `delay`; always raises BatchError, so that it is not deleted.
+
+    If the delay cannot be set it comes back after the queue's own visibility time-out.
+    """
+    try:
+        queue.hide(message.receipt, delay)
+    except NotStoredError as error:
+        raise BatchError(f"comes back sooner than in {delay.total_seconds():.0f} s: {error}; {reason}") from None
+    raise BatchError(f"comes back in {delay.total_seconds():.0f} s: {reason}")
+
+
+def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: Parking) -> dict[str, str]:
+    """Park what asks for it; what could not be parked, with the reason."""
+    bodies = {message.id: message.body for message in messages}
+    failed = {}
+    for failure in failures:
+        if not failure.park:
+            continue
+        try:
+            dead.park(bodies[failure.id], failure.reason)
+        except NotStoredError as error:
+            failed[failure.id] = f"could not be parked: {error}"
+    return failed

@@ -1,0 +1,276 @@
+"""The Store in one DynamoDB table.
+
+    pk                 sk          what                                        more
+    incident#<key>     incident    the newest incident of a group key          version, wake_shard, wake_at
+    ended#<id>         incident    one that another replaced under its key     version, wake_shard, wake_at
+    thread#<key>       thread      deliveries to one target                    version
+    context            context     silences, causes, deploys                   version
+    body#<name>        <number>    a webhook body too large for a message      chunks
+
+Each value is one binary attribute `body` (`codec.pack`), so a save is one conditional write whatever it holds; an item
+has at most 400 KB. Index `wake` (wake_shard, wake_at, keys only) serves two questions: which timers are due
+(`open#<0-3>`, four shards so that a storm does not meet on one key; an open incident without a timer sleeps at
+NEVER), and what ended lately (`ended#<day>`). The index follows the table within a second or so, never at once: it
+gives keys only, the values are then read consistently, and the decision judges by those.
+
+Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write (2 with an archive), and 1 or 2 small
+index writes when the timer changed; save_thread and save_context 1 write; load, thread and context one consistent
+read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
+
+Ended incidents, and those that never began, stay 90 days after their last change, threads 400 days after their last change; `expires_at` only cleans up and never decides,
+which is why the worker's clock is good enough for it.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from botocore.exceptions import ClientError
+
+from chalicelib import codec
+from chalicelib.aws import bodies
+from chalicelib.aws.samples import DynamoSamples
+from chalicelib.core.context import Context
+from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.incident import Incident
+from chalicelib.core.sample import Bucket, Sample
+from chalicelib.core.thread import Thread
+from chalicelib.webhook import uncompressed
+
+INDEX = "wake"
+SHARDS = 4
+NEVER = 99_999_999_999
+MAX_ITEM_BYTES = 390_000
+ENDED_KEPT = timedelta(days=90)
+THREAD_KEPT = timedelta(days=400)
+MAX_BATCH_KEYS = 100
+
+
+class DynamoStore:
+    """`client` is a boto3 DynamoDB client. `clock` gives seconds since the epoch, for clean-up dates only."""
+
+    def __init__(self, client: Any, table: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._samples = DynamoSamples(client, table)
+
+    def load(self, key: str) -> Incident | None:
+        """The newest incident of a group key, ended or not."""
+        return _incident(self._get(f"incident#{key}", "incident"))
+
+    def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
+        """Store the incident under a version condition, the archived one first under its own id.
+
+        A worker that dies between the two leaves the ended one stored twice, with one id: `incidents` shows it once.
+        """
+        if archive is not None:
+            self._archive(archive)
+        item = {**_keys(f"incident#{incident.key}", "incident"), **self._incident_item(incident)}
+        self._put(item, incident.version, f"incident {incident.id}")
+
+    def waking(self, now: datetime, limit: int) -> Sequence[str]:
+        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+        due = [entry for shard in range(SHARDS) for entry in self._indexed(f"open#{shard}", until=now, limit=limit)]
+        due.sort()
+        return [pk.partition("#")[2] for _, pk in due[:limit]]
+
+    def incidents(self, *, ended_since: datetime | None = None) -> Iterable[Incident]:
+        """The open incidents, and those that ended after `ended_since` (90 days back at most)."""
+        shards = [f"open#{shard}" for shard in range(SHARDS)]
+        if ended_since is not None:
+            shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
+        names = dict.fromkeys(pk for shard in shards for _, pk in self._indexed(shard))
+        found = {each.id: each for each in self._read_all(list(names))}
+        return [each for each in found.values() if _listed(each, ended_since)]
+
+    def context(self) -> Context:
+        """What every decision looks at; an empty one when nothing is stored."""
+        item = self._get("context", "context")
+        return Context() if item is None else codec.unpack(Context, item["body"]["B"])
+
+    def save_context(self, context: Context) -> None:
+        """Store it under a version condition."""
+        self._put({**_keys("context", "context"), **_value(context)}, context.version, "the context")
+
+    def thread(self, key: str) -> Thread:
+        """The thread of that key; a fresh one when nothing is stored."""
+        item = self._get(f"thread#{key}", "thread")
+        return Thread(key) if item is None else codec.unpack(Thread, item["body"]["B"])
+
+    def save_thread(self, thread: Thread) -> None:
+        """Store it under a version condition."""
+        item = {**_keys(f"thread#{thread.key}", "thread"), **_value(thread), **self._expiry(THREAD_KEPT)}
+        self._put(item, thread.version, "a thread")
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Remember measured values; the same sample twice counts once."""
+        self._samples.add_samples(samples)
+
+    def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
+        """The label sets under which the metric was measured in the last day."""
+        found: Sequence[Mapping[str, str]] = self._samples.label_sets(metric)
+        return found
+
+    def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
+        """The series' buckets with since < last_at <= until, oldest first."""
+        found: Sequence[Bucket] = self._samples.buckets(metric, labels, since, until)
+        return found
+
+    def get_body(self, name: str) -> bytes | None:
+        """The body of a webhook that was too large for a message; None unless all of it is there."""
+        pages = self._pages(
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": bodies.key(name)}},
+        )
+        items = [item for page in pages for item in page["Items"]]
+        if not items or len(items) != int(items[0]["chunks"]["N"]):
+            return None
+        return uncompressed(b"".join(bytes(item["body"]["B"]) for item in items))
+
+    def _archive(self, incident: Incident) -> None:
+        """An archived incident never changes again; a second archiving of it is the same and is left alone."""
+        item = {**_keys(f"ended#{incident.id}", "incident"), **self._ended_item(incident)}
+        try:
+            self._client.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise _not_stored("the archive", error) from None
+
+    def _incident_item(self, incident: Incident) -> dict[str, Any]:
+        if incident.wake_at is None and incident.status == "ended":
+            return self._ended_item(incident)
+        item = _value(incident)
+        if incident.wake_at is not None or incident.status == "open":
+            at = NEVER if incident.wake_at is None else incident.wake_at.timestamp()
+            shard = crc32(incident.key.encode("utf-8", "surrogatepass")) % SHARDS
+            item |= _index(f"open#{shard}", at)
+        return item if incident.status == "open" else {**item, **self._expiry(ENDED_KEPT)}
+
+    def _ended_item(self, incident: Incident) -> dict[str, Any]:
+        ended_at = incident.ended_at or datetime.fromtimestamp(self._clock(), UTC)
+        index = _index(f"ended#{ended_at.astimezone(UTC):%Y-%m-%d}", ended_at.timestamp())
+        return {**_value(incident), **index, **self._expiry(ENDED_KEPT)}
+
+    def _expiry(self, kept: timedelta) -> dict[str, Any]:
+        return {"expires_at": {"N": str(int(self._clock() + kept.total_seconds()))}}
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        answer = self._client.get_item(TableName=self._table, Key=_keys(pk, sk), ConsistentRead=True)
+        item: dict[str, Any] | None = answer.get("Item")
+        return item
+
+    def _put(self, item: Mapping[str, Any], version: int, what: str) -> None:
+        """Write the item if the stored version is the one before; nothing stored counts as version 0.
+
+        The client may have tried twice after a lost answer: a refused write that is found to be ours has succeeded.
+        """
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if version > 1:
+            condition = {
+                "ConditionExpression": "version = :before",
+                "ExpressionAttributeValues": {":before": {"N": str(version - 1)}},
+            }
+        try:
+            self._client.put_item(
+                TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise _not_stored(what, error) from None
+            retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+            if retried and _same(error.response.get("Item"), item):
+                return
+            raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
+
+    def _indexed(
+        self, shard: str, *, until: datetime | None = None, limit: int | None = None
+    ) -> Iterator[tuple[float, str]]:
+        values: dict[str, Any] = {":shard": {"S": shard}}
+        condition = "wake_shard = :shard"
+        if until is not None:
+            values[":until"] = {"N": _number(until.timestamp())}
+            condition += " AND wake_at <= :until"
+        asked: dict[str, Any] = {"IndexName": INDEX} if limit is None else {"IndexName": INDEX, "Limit": limit}
+        given = 0
+        for page in self._pages(KeyConditionExpression=condition, ExpressionAttributeValues=values, **asked):
+            for item in page["Items"]:
+                yield float(item["wake_at"]["N"]), item["pk"]["S"]
+                given += 1
+            if limit is not None and given >= limit:
+                return
+
+    def _pages(self, **query: Any) -> Iterator[Any]:
+        start: dict[str, Any] = {}
+        while True:
+            page = self._client.query(TableName=self._table, **query, **start)
+            yield page
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _read_all(self, names: Sequence[str]) -> Iterator[Incident]:
+        for start in range(0, len(names), MAX_BATCH_KEYS):
+            keys = [_keys(pk, "incident") for pk in names[start : start + MAX_BATCH_KEYS]]
+            asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            while asked:
+                answer = self._client.batch_get_item(RequestItems=asked)
+                for item in answer["Responses"].get(self._table, []):
+                    incident = _incident(item)
+                    if incident is not None:
+                        yield incident
+                asked = answer.get("UnprocessedKeys")
+
+
+def _listed(incident: Incident, ended_since: datetime | None) -> bool:
+    """Whether `incidents` shows it: it is open, or it ended after that time. One that never began is not shown."""
+    if incident.status == "open":
+        return True
+    return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
+
+
+def _keys(pk: str, sk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _value(value: Incident | Thread | Context) -> dict[str, Any]:
+    data = codec.pack(value)
+    if len(data) > MAX_ITEM_BYTES:
+        raise NotStoredError(f"a {type(value).__name__} of {len(data)} bytes is over the {MAX_ITEM_BYTES} of an item")
+    return {"body": {"B": data}, "version": {"N": str(value.version)}}
+
+
+def _index(shard: str, at: float) -> dict[str, Any]:
+    return {"wake_shard": {"S": shard}, "wake_at": {"N": _number(at)}}
+
+
+def _number(seconds: float) -> str:
+    """Six decimals: an instant keeps its microseconds, and DynamoDB its 38 digits."""
+    return f"{seconds:.6f}"
+
+
+def _incident(item: Mapping[str, Any] | None) -> Incident | None:
+    return None if item is None else codec.unpack(Incident, item["body"]["B"])
+
+
+def _same(stored: Mapping[str, Any] | None, item: Mapping[str, Any]) -> bool:
+    return stored is not None and all(stored.get(name) == item[name] for name in ("version", "body"))
+
+
+def _days(since: datetime, now: datetime) -> list[str]:
+    """The index's day of `since` and all later ones, to tomorrow, since senders' clocks differ; 90 days at most."""
+    last = now.date() + timedelta(days=1)
+    first = max(since.astimezone(UTC).date(), last - ENDED_KEPT)
+    return [f"ended#{first + timedelta(days=day):%Y-%m-%d}" for day in range((last - first).days + 1)]
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _not_stored(what: str, error: ClientError) -> NotStoredError:
+    return NotStoredError(f"{what}: the table refused ({_code(error)})")

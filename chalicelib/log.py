@@ -1,0 +1,29 @@
+"""One structured line per decision, on standard output, where Lambda takes it. Never a payload, never a secret."""
+
+import json
+import sys
+import traceback
+from typing import Any
+
+from chalicelib.core.errors import TocsinError
+
+
+def line(stage: str, **fields: Any) -> None:
+    """One JSON object on one line."""
+    sys.stdout.write(json.dumps({"stage": stage, **fields}, default=str) + "\n")
+
+
+def failure(error: BaseException) -> dict[str, str]:
+    """What may be told of an error: its kind and place, and its text only when it is one of our own."""
+    told = {"error": type(error).__name__, "at": _place(error)}
+    if isinstance(error, TocsinError):
+        told["reason"] = str(error)
+    return told
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "unknown"
+    own = [frame for frame in frames if "chalicelib" in frame.filename] or frames
+    return f"{own[-1].filename.rpartition('/')[2]}:{own[-1].lineno}"

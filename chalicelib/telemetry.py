@@ -1,0 +1,44 @@
+"""Tocsin's own errors to Sentry, if SENTRY_DSN is set. Loads sentry_sdk: workers only, and only when there is one.
+
+No integrations, no local variables, no request bodies; the text of an error that is not our own is left out, since it
+may quote a payload.
+"""
+
+from typing import Any
+
+import sentry_sdk
+
+from chalicelib.core.errors import TocsinError
+
+FLUSH_SECONDS = 2.0
+
+
+def capture(error: BaseException, dsn: str, stage: str) -> None:
+    """Send the error and wait shortly until it is out, since Lambda freezes the process afterwards."""
+    if not sentry_sdk.get_client().is_active():
+        sentry_sdk.init(
+            dsn=dsn,
+            environment=stage,
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            include_local_variables=False,
+            send_default_pii=False,
+            max_request_body_size="never",
+            before_send=without_texts,
+        )
+    sentry_sdk.capture_exception(error)
+    sentry_sdk.flush(FLUSH_SECONDS)
+
+
+def without_texts(event: Any, hint: Any) -> Any:
+    """The event without the texts of errors that are not Tocsin's own."""
+    own = {kind.__name__ for kind in _subclasses(TocsinError)}
+    for value in event.get("exception", {}).get("values", []):
+        if value.get("type") not in own:
+            value["value"] = ""
+    event.pop("breadcrumbs", None)
+    return event
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {kind}.union(*(_subclasses(each) for each in kind.__subclasses__()))

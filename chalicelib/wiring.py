@@ -1,0 +1,58 @@
+"""Builds the real ports of a worker, once per container. What the ingest path needs is built in entrance.py."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from chalicelib.aws import sdk
+from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.queue import SqsQueue
+from chalicelib.aws.secrets import Secrets
+from chalicelib.clients import RealClients
+from chalicelib.core.rule import Rules
+from chalicelib.messages import Queues
+from chalicelib.rules_loader import load_rules
+from chalicelib.settings import Settings, dead_letters
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a worker touches outside. The dead-letter queues are those of the two queues."""
+
+    store: DynamoStore
+    webhooks: SqsQueue
+    notifications: SqsQueue
+    webhooks_dead: SqsQueue
+    notifications_dead: SqsQueue
+    clients: RealClients
+
+    @property
+    def queues(self) -> Queues:
+        """The two queues as the stages know them."""
+        return Queues(webhooks=self.webhooks, notifications=self.notifications)
+
+
+@lru_cache(maxsize=1)
+def rules() -> Rules:
+    """The rules that were shipped with this code."""
+    return load_rules(FOLDER)
+
+
+@lru_cache(maxsize=1)
+def ports(account: str | None) -> Ports:
+    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    settings = Settings.from_env(os.environ)
+    lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    webhooks, notifications = settings.webhooks_queue, settings.notifications_queue
+    return Ports(
+        store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table),
+        webhooks=SqsQueue(lean, webhooks, account=account),
+        notifications=SqsQueue(lean, notifications, account=account),
+        webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
+        notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
+        clients=RealClients(Secrets(lean, settings.parameters), settings.region),
+    )

@@ -1,0 +1,96 @@
+"""A batch is right whatever fails: nothing done comes back for nothing, nothing undone is lost."""
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.aws.batches import BatchError, later, messages_of, settle
+from chalicelib.messages import Failure, Message
+from tests.fakes import MemoryQueue
+
+BATCH = [Message(id=f"m{n}", body=f"body {n}", receipt=f"r{n}") for n in range(4)]
+
+
+def settled(failures, *, fail_at=()):
+    """The queue and the dead-letter queue after a batch, and whether it was raised. Calls are counted over both."""
+    queue, dead = MemoryQueue(), MemoryQueue()
+    queue.fail_at = {number for name, number in fail_at if name == "queue"}
+    dead.fail_at = {number for name, number in fail_at if name == "dead"}
+    try:
+        settle(BATCH, failures, queue=queue, dead=dead)
+    except BatchError as error:
+        return queue, dead, str(error)
+    return queue, dead, None
+
+
+PARK = Failure("m1", "unreadable", park=True)
+PARK_TOO = Failure("m2", "too old", park=True)
+BACK = Failure("m3", "conflict")
+
+CASES = [
+    ("all done: Lambda deletes", [], [], [], [], None),
+    ("parked and done: Lambda deletes", [PARK], [], [], ["body 1"], None),
+    ("all parked", [PARK, PARK_TOO], [], [], ["body 1", "body 2"], None),
+    ("one back: the others are deleted", [BACK], [], ["r0", "r1", "r2"], [], "1 of 4"),
+    ("one back, one parked", [BACK, PARK], [], ["r0", "r1", "r2"], ["body 1"], "1 of 4"),
+    ("all back: nothing to delete", [Failure(m.id, "x") for m in BATCH], [], [], [], "4 of 4"),
+    ("parking fails: that one comes back", [PARK], [("dead", 1)], ["r0", "r2", "r3"], [], "could not be parked"),
+    ("parking the second fails", [PARK, PARK_TOO], [("dead", 2)], ["r0", "r1", "r3"], ["body 1"], "1 of 4"),
+    ("deleting fails: all come back", [BACK], [("queue", 1)], [], [], "comes back too"),
+    ("parking and deleting fail", [PARK, BACK], [("dead", 1), ("queue", 1)], [], [], "2 of 4"),
+    ("parked, deleting fails", [PARK, BACK], [("queue", 1)], [], ["body 1"], "comes back too"),
+    ("an unknown id: all come back", [Failure("other", "x")], [], [], [], "not in the batch"),
+    ("an unknown id to park: all come back", [Failure("other", "x", park=True)], [], [], [], "not in the batch"),
+    ("back and parked at once: it comes back", [BACK, Failure("m3", "y", park=True)], [], ["r0", "r1", "r2"], None, "1 of 4"),
+]
+
+
+@pytest.mark.parametrize(("failures", "fail_at", "deleted", "parked", "raised"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_settles(failures, fail_at, deleted, parked, raised):
+    """What is deleted here, what is parked, and whether the rest comes back."""
+    queue, dead, error = settled(failures, fail_at=fail_at)
+    assert queue.deleted == deleted
+    assert parked is None or [body for body, _ in dead.parked] == parked
+    assert (error is None) == (raised is None)
+    assert raised is None or raised in error
+
+
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize(("failures", "fail_at"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
+def test_nothing_is_lost_with_the_flag_on_or_off(failures, fail_at, flag):
+    """Every message is in the end done, parked or back on the queue, however Lambda reads the worker's end.
+
+    A normal end without failures deletes all with either setting; an exception deletes none.
+    """
+    queue, dead, error = settled(failures, fail_at=fail_at)
+    gone = {message.receipt for message in BATCH} if error is None else set(queue.deleted)
+    parked = {body for body, _ in dead.parked}
+    must_stay = {m.receipt for m in BATCH for f in failures if f.id == m.id and not f.park}
+    must_stay |= {m.receipt for m in BATCH for f in failures if f.id == m.id and f.park and m.body not in parked}
+    assert gone.isdisjoint(must_stay)
+
+
+def test_parked_messages_keep_their_reason():
+    """The dead-letter queue holds the body as it was and why."""
+    _, dead, _ = settled([PARK])
+    assert dead.parked == [("body 1", "unreadable")]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_message_that_comes_later_is_never_deleted(broken):
+    """The visibility is set and the worker fails; when it cannot be set the message comes back all the same."""
+    queue = MemoryQueue()
+    queue.fail_at = {1} if broken else set()
+    with pytest.raises(BatchError):
+        later(BATCH[0], timedelta(seconds=90), queue=queue, reason="rate limited")
+    assert queue.hidden == ({} if broken else {"r0": timedelta(seconds=90)})
+    assert queue.deleted == []
+
+
+def test_messages_are_read_from_a_lambda_event():
+    """Id, receipt and how often it was received come from the record."""
+    record = {"messageId": "a", "body": "b", "receiptHandle": "c", "attributes": {"ApproximateReceiveCount": "3"}}
+    assert messages_of([record, {"messageId": "d", "body": "e", "receiptHandle": "f"}]) == [
+        Message("a", "b", "c", 3),
+        Message("d", "e", "f", 1),
+    ]

@@ -1,0 +1,224 @@
+"""What a Store promises: one suite, run against the one in memory and the one in DynamoDB on the emulator."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.context import Cause, Context
+from chalicelib.core.errors import ConflictError
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.sample import Sample
+from chalicelib.core.thread import Claim, Thread, claimed, finished
+from chalicelib.memory import MemoryStore
+from tests.aws.tables import client, new_table
+
+NOW = datetime.now(UTC).replace(microsecond=123_456)
+MINUTE = timedelta(minutes=1)
+WRITERS = 32
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request):
+    """An empty store of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
+    dynamodb = client("dynamodb", request.getfixturevalue("emulator"))
+    return DynamoStore(dynamodb, new_table(dynamodb))
+
+
+def incident(key="route|service=api", version=1, **fields):
+    """An open incident that began five minutes ago."""
+    return Incident(**{"key": key, "id": f"id-{key}", "version": version, "started_at": NOW - 5 * MINUTE, **fields})
+
+
+def test_nothing_is_stored_at_first(store):
+    """An empty store answers with nothing, or a fresh value."""
+    assert store.load("nobody") is None
+    assert store.context() == Context()
+    assert store.thread("i/slack_channel:#x") == Thread("i/slack_channel:#x")
+    assert list(store.incidents(ended_since=NOW - timedelta(days=30))) == []
+    assert list(store.waking(NOW, 10)) == []
+    assert store.get_body("none") is None
+
+
+def test_an_incident_comes_back_as_it_was(store):
+    """What is loaded is what was saved, to the microsecond and beyond ASCII."""
+    saved = incident(group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), overflow=3)
+    store.save(saved)
+    assert store.load(saved.key) == saved
+
+
+@pytest.mark.parametrize("version", [1, 3, 4, 6])
+def test_an_incident_is_saved_only_over_the_version_before(store, version):
+    """With version 4 stored only version 5 may follow: neither an old nor the same nor a later one."""
+    for number in range(1, 5):
+        store.save(incident(version=number))
+    with pytest.raises(ConflictError):
+        store.save(incident(version=version, overflow=99))
+    assert store.load(incident().key) == incident(version=4)
+    store.save(incident(version=5))
+
+
+def test_a_first_version_needs_an_empty_place(store):
+    """Version 2 of what was never stored is a conflict: somebody deleted it, or the key is another."""
+    with pytest.raises(ConflictError):
+        store.save(incident(version=2))
+    assert store.load(incident().key) is None
+
+
+def test_timers_wake_in_order_and_only_when_due(store):
+    """Due keys come most overdue first, at most as many as asked; a moved, removed or later timer is not due."""
+    for minutes in (3, 1, 2, -1):
+        store.save(incident(f"k{minutes}", wake_at=NOW - minutes * MINUTE))
+    store.save(incident("exact", wake_at=NOW))
+    store.save(incident("none"))
+    assert list(store.waking(NOW, 10)) == ["k3", "k2", "k1", "exact"]
+    assert list(store.waking(NOW, 2)) == ["k3", "k2"]
+    store.save(incident("k3", 2, wake_at=NOW + MINUTE))
+    store.save(incident("k2", 2))
+    assert list(store.waking(NOW, 10)) == ["k1", "exact"]
+    assert list(store.waking(NOW - timedelta(microseconds=1), 10)) == ["k1"]
+
+
+def test_an_ended_incident_with_a_timer_still_wakes(store):
+    """A resolve that is still owed has a timer like any other."""
+    store.save(incident(ended_at=NOW - MINUTE, wake_at=NOW - MINUTE))
+    assert list(store.waking(NOW, 10)) == [incident().key]
+
+
+def test_keys_with_the_separator_come_back_whole(store):
+    """A group key may hold any text."""
+    key = "rule/a#b|x=ö#1/2"
+    store.save(incident(key, wake_at=NOW))
+    assert list(store.waking(NOW, 1)) == [key]
+    assert store.load(key).key == key
+
+
+def test_open_and_lately_ended_incidents_are_listed(store):
+    """Open ones are always listed, ended ones only if they ended after the time asked; what never began is not."""
+    store.save(incident("open", wake_at=NOW + MINUTE))
+    store.save(incident("sleeping"))
+    store.save(incident("quiet", id="", started_at=None, wake_at=NOW))
+    store.save(incident("late", ended_at=NOW - MINUTE))
+    store.save(incident("owed", ended_at=NOW - MINUTE, wake_at=NOW))
+    store.save(incident("week", ended_at=NOW - timedelta(days=7)))
+    assert {each.key for each in store.incidents()} == {"open", "sleeping"}
+    assert {each.key for each in store.incidents(ended_since=NOW - timedelta(hours=1))} == {
+        "open", "sleeping", "late", "owed",
+    }
+    assert {each.key for each in store.incidents(ended_since=NOW - timedelta(days=8))} == {
+        "open", "sleeping", "late", "owed", "week",
+    }
+    assert {each.key for each in store.incidents(ended_since=NOW - MINUTE)} == {"open", "sleeping"}
+
+
+def test_an_incident_that_another_replaces_is_kept(store):
+    """The ended one stays findable under its own id; the group key names the new one."""
+    ended = incident(id="first", ended_at=NOW - MINUTE)
+    store.save(ended)
+    again = incident(version=2, id="second")
+    store.save(again, archive=ended)
+    assert store.load(again.key) == again
+    assert {each.id for each in store.incidents(ended_since=NOW - timedelta(days=1))} == {"first", "second"}
+    assert {each.id for each in store.incidents()} == {"second"}
+
+
+def test_archiving_twice_changes_nothing(store):
+    """A worker that died after the archive was written repeats it; the incident is listed once all the while."""
+    ended = incident(id="first", ended_at=NOW - MINUTE)
+    store.save(ended)
+    with pytest.raises(ConflictError):
+        store.save(incident(version=5, id="second"), archive=ended)
+    assert [each.id for each in store.incidents(ended_since=NOW - timedelta(days=1))] == ["first"]
+    store.save(incident(version=2, id="second"), archive=ended)
+    assert sorted(each.id for each in store.incidents(ended_since=NOW - timedelta(days=1))) == ["first", "second"]
+
+
+def test_an_archived_incident_never_wakes(store):
+    """A timer that an ended incident still had when it was replaced is gone."""
+    ended = incident(id="first", ended_at=NOW - MINUTE, wake_at=NOW - MINUTE)
+    store.save(ended)
+    store.save(incident(version=2, id="second"), archive=ended)
+    assert list(store.waking(NOW, 10)) == []
+
+
+def test_the_context_is_saved_only_over_the_version_before(store):
+    """Two people who silence at once: the second has to look again."""
+    first = Context(causes=(Cause("f", {"alertname": "x"}, NOW),), marks={"a": "b"}, version=1)
+    store.save_context(first)
+    assert store.context() == first
+    with pytest.raises(ConflictError):
+        store.save_context(Context(version=1))
+    store.save_context(replace(first, causes=(), version=2))
+    assert store.context().causes == ()
+
+
+def test_a_thread_is_claimed_once(store):
+    """Of two workers with one notification the second is told so by the version."""
+    key = "incident/email:x"
+    answer, mine = claimed(store.thread(key), 1, NOW)
+    _, theirs = claimed(store.thread(key), 1, NOW)
+    assert answer is Claim.MINE
+    store.save_thread(mine)
+    with pytest.raises(ConflictError):
+        store.save_thread(theirs)
+    store.save_thread(finished(mine, 1, {"ts": "1.2"}))
+    assert claimed(store.thread(key), 1, NOW)[0] is Claim.DONE
+    assert store.thread(key).receipt == {"ts": "1.2"}
+
+
+def test_samples_come_back_as_buckets(store):
+    """Measured values are found by metric and labels within their time, oldest first, each counted once."""
+    start = (NOW - timedelta(minutes=30)).replace(second=0, microsecond=0)
+    samples = [Sample("error_rate", n / 100, start + n * MINUTE, {"zone": "a"}) for n in range(1, 6)]
+    other = Sample("error_rate", 0.5, start + MINUTE, {"zone": "b"})
+    empty = Sample("error_rate", None, start + 6 * MINUTE, {"zone": "a"})
+    store.add_samples([*samples, other, empty])
+    store.add_samples(samples[:2])
+    found = store.buckets("error_rate", {"zone": "a"}, start, start + timedelta(minutes=10))
+    assert sum(bucket.count for bucket in found) == 5
+    assert sum(bucket.nulls for bucket in found) == 1
+    assert sum(bucket.total for bucket in found) == pytest.approx(0.15)
+    assert [bucket.last_at for bucket in found] == sorted(bucket.last_at for bucket in found)
+    assert {tuple(labels.items()) for labels in store.label_sets("error_rate")} == {(("zone", "a"),), (("zone", "b"),)}
+    assert list(store.buckets("error_rate", {}, start, NOW)) == []
+    assert list(store.label_sets("nothing")) == []
+
+
+def _counted(store, _):
+    """Add one under a version condition, loading again after each conflict; how often that took."""
+    for attempt in range(1, 2_000):
+        before = store.load("race")
+        version = before.version if before else 0
+        overflow = before.overflow if before else 0
+        try:
+            store.save(incident("race", version + 1, overflow=overflow + 1))
+        except ConflictError:
+            continue
+        return attempt
+    raise AssertionError("never got through")
+
+
+def test_of_many_writers_none_is_lost(store):
+    """32 writers add one each to the same incident: 32 are counted, in 32 versions."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda number: _counted(store, number), range(WRITERS)))
+    assert store.load("race").overflow == store.load("race").version == WRITERS
+
+
+def test_of_many_first_writers_one_wins(store):
+    """32 workers open the same incident at once: one does, 31 load again."""
+
+    def opened(number):
+        """True for the one that opened it."""
+        try:
+            store.save(incident("first", overflow=number))
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(opened, range(WRITERS))) == 1
