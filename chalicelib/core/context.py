@@ -30,7 +30,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A firing alert that may mute others; `labels` with alertname."""
+    """A firing alert that may mute others; `labels` with alertname.
+
+    `fingerprint` is that of the alert behind the key of its incident: two routes may hold the same alert.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
@@ -39,7 +42,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`maintenance` are silences that hold back new alerts only and never cut off one already told."""
+    """`maintenance` are silences that hold back new alerts only and never cut off one already told.
+
+    `marks` are small facts about the router itself: the digest of the rules it last worked with (`rules`), that of the
+    ones before (`rules_before`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).
+    """
 
     silences: tuple[Silence, ...] = ()
     maintenance: tuple[Silence, ...] = ()

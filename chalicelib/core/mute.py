@@ -29,7 +29,7 @@ def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhib
             continue
         both_sides = alert.matched_by(inhibition.cause)
         for cause in causes:
-            if cause.fingerprint == alert.fingerprint or not matches_all(inhibition.cause, cause.labels):
+            if cause.fingerprint.endswith(alert.fingerprint) or not matches_all(inhibition.cause, cause.labels):
                 continue
             if both_sides and matches_all(inhibition.symptom, cause.labels):
                 continue

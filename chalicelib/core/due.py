@@ -1,0 +1,438 @@
+"""What must be told now: an incident compared with what was announced to each of its targets.
+
+`needs` is the decision for one target as a table; `due` applies it to all of them and says when to look again.
+A resolve is owed to whoever was told a fire, whatever is silenced, inhibited or muted by then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from chalicelib.core import told
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.incident import (
+    MAX_COMMITTED,
+    MAX_TIMELINE,
+    Announced,
+    Entry,
+    Incident,
+    next_alert_change,
+)
+from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
+from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.rule import Route, Rules, Target
+
+SYNCED_KINDS = ("slack_channel", "pagerduty")
+"""Targets whose told messages can be brought up to date without telling anyone."""
+PAGING_KINDS = ("pagerduty",)
+"""Targets that wake people: nothing that is info ever reaches them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muting:
+    """Why one alert is not told now."""
+
+    silences: tuple[Silence, ...] = ()
+    maintenance: tuple[Silence, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.silences or self.maintenance or self.causes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For people: `silence s1 (ana)`, `inhibited by Service Downtime`."""
+        found = [f"silence {each.id} of {each.by}" for each in self.silences]
+        found += [f"maintenance of {each.by}" for each in self.maintenance]
+        found += [f"inhibited by {each.labels.get('alertname', 'another alert')}" for each in self.causes]
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What there is to tell: ranks of the firing alerts that can be seen, and which ones cannot.
+
+    `unacked` is true while something visible is not acknowledged; `quiet` names the windows that mute the route;
+    `flapping` are visible alerts that flap.
+    """
+
+    visible: Mapping[str, int] = field(default_factory=dict)
+    muted: frozenset[str] = frozenset()
+    unacked: bool = True
+    quiet: tuple[str, ...] = ()
+    flapping: frozenset[str] = frozenset()
+
+
+def needs(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> Reason | None:
+    """Why this target must be told at a flush, or None.
+
+    The order of the clauses is the decision: an end is owed to everyone who was told and held back by nothing; a
+    beginning or news must be visible; a reminder needs somebody who has not acknowledged.
+    """
+    gone = any(name not in view.visible and name not in view.muted for name in announced.firing)
+    if not view.visible and not view.muted:
+        return Reason.RESOLVED if announced.open else None
+    if announced.open and gone and announced.target.send_resolved:
+        return Reason.UPDATED
+    if view.quiet or not view.visible:
+        return None
+    if not announced.open:
+        return Reason.OPENED
+    if news(announced, view):
+        return Reason.UPDATED
+    if view.unacked and announced.at is not None and now >= announced.at + repeat_interval:
+        return Reason.REMINDER
+    return None
+
+
+def news(announced: Announced, view: View) -> frozenset[str]:
+    """The visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
+    found = {name for name, rank in view.visible.items() if rank < announced.firing.get(name, rank + 1)}
+    found |= announced.hidden & view.visible.keys()
+    return frozenset(found | (view.flapping - announced.flapping))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The incident after telling, and what to tell. `mutings` are by fingerprint of the alerts that burn."""
+
+    incident: Incident
+    notifications: tuple[Notification, ...] = ()
+    mutings: Mapping[str, Muting] = field(default_factory=dict)
+
+
+def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
+    """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
+    known = {name for each in incident.announced.values() if each.open for name in each.firing}
+    found: dict[str, Muting] = {}
+    for alert in incident.firing:
+        muting = Muting(
+            silences=silences_of(alert, context.silences, now),
+            maintenance=() if alert.fingerprint in known else held_by_maintenance(alert, context, now),
+            causes=causes_of(alert, context.causes, rules.inhibitions),
+        )
+        if muting:
+            found[alert.fingerprint] = muting
+    return found
+
+
+def due(
+    incident: Incident,
+    *,
+    route: Route,
+    rules: Rules,
+    context: Context,
+    now: datetime,
+    evidence: Sequence[Alert] = (),
+) -> Decision:
+    """What to tell now, and the incident that remembers it as told, with the time to look again.
+
+    `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
+    """
+    mutings = mutings_of(incident, rules, context, now)
+    view = _view(incident, mutings, muting_windows(route, rules.windows, now))
+    incident = _hidden(incident, mutings)
+    flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
+    reasons: dict[str, Reason] = {}
+    targets = _audience(incident, route)
+    if flushes:
+        for key, target in targets.items():
+            reason = needs(_known(incident, target), view, now, route.rhythm.repeat_interval)
+            if reason is not None and not _barred(target, reason, incident):
+                reasons[key] = reason
+    incident, expired = _acks_expired(incident, route, now)
+    if expired and view.visible and not view.quiet:
+        reasons |= {key: Reason.REMINDER for key, each in incident.announced.items() if each.open and key not in reasons}
+    steps = _steps_due(incident, route, view, now)
+    for step in steps:
+        for target in route.escalate[step].targets:
+            targets.setdefault(target.key, target)
+            if reasons.get(target.key) is not Reason.RESOLVED and not _barred(target, Reason.ESCALATED, incident):
+                reasons[target.key] = Reason.ESCALATED
+    if steps:
+        incident = replace(incident, escalated=steps[-1] + 1)
+    if incident.sync:
+        for key, each in incident.announced.items():
+            if each.open and each.target.kind in SYNCED_KINDS and not _same_kind(each.target, incident.sync):
+                reasons.setdefault(key, Reason.SYNC)
+        incident = replace(incident, sync="")
+    telling = told.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
+    notes = told.notes_of(incident, telling, expired)
+    incident, notifications = _announce(incident, reasons, targets, view, telling, notes)
+    if flushes:
+        incident = replace(
+            incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now, opened_at=incident.opened_at
+        )
+    incident = _closed(incident, view, now) if flushes else incident
+    return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+
+
+def _same_kind(target: Target, origin: str) -> bool:
+    return target.kind == origin
+
+
+def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...]) -> View:
+    visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
+    return View(
+        visible={alert.fingerprint: alert.severity.rank for alert in visible},
+        muted=frozenset(alert.fingerprint for alert in incident.firing if alert.fingerprint in mutings),
+        unacked=any(alert.acked_by is None for alert in visible),
+        quiet=quiet,
+        flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
+    )
+
+
+def _known(incident: Incident, target: Target) -> Announced:
+    found = incident.announced.get(target.key)
+    return replace(found, target=target) if found is not None else Announced(target)
+
+
+def _hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
+    """Note which told alerts are muted now, so that their return is news."""
+    changed = {
+        key: replace(each, hidden=each.hidden | (mutings.keys() & each.firing.keys()))
+        for key, each in incident.announced.items()
+        if each.open and (mutings.keys() & each.firing.keys()) - each.hidden
+    }
+    return replace(incident, announced={**incident.announced, **changed}) if changed else incident
+
+
+def _audience(incident: Incident, route: Route) -> dict[str, Target]:
+    """Who hears: the route's targets, those escalated to, and whoever was told and is owed an end."""
+    found = {target.key: target for target in route.targets}
+    for step in route.escalate[: incident.escalated]:
+        for target in step.targets:
+            found.setdefault(target.key, target)
+    for key, each in incident.announced.items():
+        if each.open:
+            found.setdefault(key, each.target)
+    return found
+
+
+def _barred(target: Target, reason: Reason, incident: Incident) -> bool:
+    if reason is Reason.RESOLVED:
+        return False
+    return target.kind in PAGING_KINDS and incident.severity is Severity.INFO
+
+
+def _acks_expired(incident: Incident, route: Route, now: datetime) -> tuple[Incident, tuple[str, ...]]:
+    """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again."""
+    limit = route.rhythm.ack_timeout
+    over = [alert for alert in incident.firing if alert.acked_at is not None and now >= alert.acked_at + limit]
+    if not over:
+        return incident, ()
+    names = tuple(sorted({alert.acked_by or "" for alert in over}))
+    alerts = {**incident.alerts, **{a.fingerprint: replace(a, acked_by=None, acked_at=None) for a in over}}
+    entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out")
+    timeline = (*incident.timeline, entry)[-MAX_TIMELINE:]
+    return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
+
+
+def _steps_due(incident: Incident, route: Route, view: View, now: datetime) -> list[int]:
+    """The escalation steps that are due and not done; several missed ones are told as one."""
+    since = incident.escalate_from or incident.opened_at
+    if since is None or not view.visible or not view.unacked or view.quiet:
+        return []
+    return [n for n, step in enumerate(route.escalate) if n >= incident.escalated and now >= since + step.after]
+
+
+def _announce(
+    incident: Incident,
+    reasons: Mapping[str, Reason],
+    targets: Mapping[str, Target],
+    view: View,
+    telling: "told.Telling",
+    notes: tuple[str, ...],
+) -> tuple[Incident, tuple[Notification, ...]]:
+    notifications: list[Notification] = []
+    announced = dict(incident.announced)
+    for key, reason in reasons.items():
+        before = announced.get(key) or Announced(targets[key])
+        before = replace(before, target=targets.get(key, before.target))
+        if reason is Reason.RESOLVED and not _wants_end(before, incident):
+            announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
+            continue
+        content = told.notification(incident, before, reason, view.visible, telling, notes)
+        notifications.append(content)
+        announced[key] = _after(before, reason, view, content.seq, telling.now)
+    if not reasons:
+        return incident, ()
+    entries = tuple(
+        Entry(telling.now, f"{each.reason.value} told to {each.target.key}")
+        for each in notifications
+        if each.reason is not Reason.SYNC
+    )
+    opened = incident.opened_at or (telling.now if notifications else None)
+    return (
+        replace(
+            incident,
+            announced=announced,
+            opened_at=opened,
+            committed=(*incident.committed, *(each.id for each in notifications))[-MAX_COMMITTED:],
+            timeline=(*incident.timeline, *entries)[-MAX_TIMELINE:],
+        ),
+        tuple(notifications),
+    )
+
+
+def _wants_end(announced: Announced, incident: Incident) -> bool:
+    return announced.target.send_resolved and not (
+        incident.closed_via and announced.target.kind == incident.closed_via
+    )
+
+
+def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetime) -> Announced:
+    if reason is Reason.SYNC:
+        return replace(before, seq=seq)
+    if reason is Reason.RESOLVED:
+        return replace(
+            before, seq=seq, at=now, open=False, firing={}, hidden=frozenset(), flapping=frozenset()
+        )
+    kept = {name: rank for name, rank in before.firing.items() if name in view.muted}
+    return replace(
+        before,
+        seq=seq,
+        at=now,
+        open=True,
+        firing={**kept, **view.visible},
+        hidden=before.hidden - view.visible.keys(),
+        flapping=view.flapping,
+    )
+
+
+def _closed(incident: Incident, view: View, now: datetime) -> Incident:
+    """After a flush: mark ends that a target does not want as told; end the incident when nothing is owed or burns."""
+    announced = {
+        key: _without_gone(each, view) if each.open and not each.target.send_resolved else each
+        for key, each in incident.announced.items()
+    }
+    incident = replace(incident, announced=announced)
+    burns = any(alert.burning for alert in incident.alerts.values())
+    if burns or any(each.open for each in announced.values()) or incident.started_at is None:
+        return incident
+    ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
+    entry = Entry(now, "ended")
+    return replace(
+        incident,
+        ended_at=max(ends, default=now),
+        next_flush_at=None,
+        timeline=(*incident.timeline, entry)[-MAX_TIMELINE:],
+    )
+
+
+def _without_gone(announced: Announced, view: View) -> Announced:
+    kept = {n: rank for n, rank in announced.firing.items() if n in view.visible or n in view.muted}
+    return replace(announced, firing=kept)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# When to look again
+
+
+def _scheduled(
+    incident: Incident,
+    route: Route,
+    rules: Rules,
+    view: View,
+    mutings: Mapping[str, Muting],
+    now: datetime,
+) -> Incident:
+    """The incident with its next flush and the earliest of its timers."""
+    incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
+    times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules)]
+    if view.visible and view.unacked and not view.quiet:
+        since = incident.escalate_from or incident.opened_at
+        if since is not None:
+            times += [since + step.after for n, step in enumerate(route.escalate) if n >= incident.escalated][:1]
+    elif view.quiet and incident.escalated < len(route.escalate):
+        times.append(speaks_again(route, rules.windows, now))
+    acked = [alert.acked_at + route.rhythm.ack_timeout for alert in incident.firing if alert.acked_at is not None]
+    times += acked
+    return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
+
+
+def _next_flush(
+    incident: Incident,
+    route: Route,
+    rules: Rules,
+    view: View,
+    mutings: Mapping[str, Muting],
+    now: datetime,
+) -> datetime | None:
+    """When the next flush has something to tell, as far as is known now; None when nothing waits."""
+    if incident.started_at is None or incident.ended_at is not None:
+        return None
+    if incident.anchor_at is None:
+        return _first_flush(incident, route, now)
+    wanted = _something_from(incident, route, rules, view, mutings, now)
+    if wanted is None:
+        return None
+    found = _on_grid(incident, route.rhythm.group_interval, max(wanted, now))
+    if incident.next_flush_at is not None:
+        return min(found, incident.next_flush_at)
+    return found
+
+
+def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
+    """`group_wait` after the first alert; an alert that is older than that has waited enough."""
+    if incident.next_flush_at is not None:
+        started = [max(now, (alert.starts_at or now) + route.rhythm.group_wait) for alert in incident.firing]
+        return min([incident.next_flush_at, *started])
+    started = [(alert.starts_at or now) + route.rhythm.group_wait for alert in incident.firing]
+    return max(now, min(started, default=now))
+
+
+def _on_grid(incident: Incident, interval: timedelta, at: datetime) -> datetime:
+    """The first point of the flush grid at or after `at`, and after the last flush."""
+    anchor = incident.anchor_at or at
+    interval = max(interval, timedelta(seconds=1))
+    steps = max(0, -((anchor - at) // interval))
+    found = anchor + steps * interval
+    while incident.flushed_at is not None and found <= incident.flushed_at:
+        found += interval
+    return found
+
+
+def _something_from(
+    incident: Incident,
+    route: Route,
+    rules: Rules,
+    view: View,
+    mutings: Mapping[str, Muting],
+    now: datetime,
+) -> datetime | None:
+    """From when on some target needs telling: `now` when one already does, later when a mute or an interval ends."""
+    times: list[datetime] = []
+    bare = replace(view, quiet=())
+    for target in _audience(incident, route).values():
+        known = _known(incident, target)
+        if _barred(target, Reason.OPENED, incident) and not known.open:
+            continue
+        reason = needs(known, view, now, route.rhythm.repeat_interval)
+        if reason is not None:
+            times.append(now)
+            continue
+        if view.quiet and needs(known, bare, now, route.rhythm.repeat_interval) is not None:
+            again = speaks_again(route, rules.windows, now)
+            times += [again] if again is not None else []
+        if known.open and known.at is not None and view.unacked and view.visible:
+            times.append(max(now, known.at + route.rhythm.repeat_interval))
+    for name in view.muted:
+        ends = [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)]
+        if ends:
+            times.append(max(ends))
+    if not view.visible and not view.muted and not any(each.open for each in incident.announced.values()):
+        times.append(now)
+    return min(times, default=None)
+
+
+def wakes_for(alert: Alert) -> bool:
+    """True when the alert can change without news."""
+    return alert.state in (State.PENDING, State.FIRING)
+
+
+def notification_id(incident: str, target: str, seq: int, content: str) -> str:
+    """Deterministic: a repeat of the same decision has the same id, another decision another one."""
+    return fingerprint("notification", incident, target, str(seq), content)

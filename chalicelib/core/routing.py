@@ -1,0 +1,74 @@
+"""Who hears of what: the routes of events, of the router's own events, of heartbeats, and of incidents that exist."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from chalicelib.core.event import Event
+from chalicelib.core.incident import Beat, Incident
+from chalicelib.core.match import matches_all
+from chalicelib.core.rule import Route, Rule, Rules
+
+
+def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
+    """The labels of the alert that an event makes under a rule: what routes, inhibitions and `group_by` see."""
+    labels = event.all_labels()
+    if rule is None:
+        return labels
+    labels |= rule.labels
+    labels["alertname"] = rule.name
+    if rule.severity is not None:
+        labels["severity"] = rule.severity.value
+    return labels
+
+
+def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...]:
+    """Who hears of the router's own troubles: the fallback, always for what could not be delivered; else the default.
+
+    The fallback waits for nothing: what could not be delivered must be with somebody within a minute.
+    """
+    if matched and event.kind != "delivery.failed":
+        return ()
+    if not rules.fallback.targets:
+        return () if matched else (rules.default,)
+    return (_prompt(rules.fallback),)
+
+
+def heartbeat_route(rules: Rules, beat: Beat) -> tuple[Route, Mapping[str, str]]:
+    """The route of a heartbeat and its labels: that of the first rule that matches it, else the tree's."""
+    labels = {
+        **beat.labels,
+        "alertname": beat.name,
+        "source": "heartbeat",
+        "kind": "heartbeat",
+        "severity": beat.severity.value,
+    }
+    for rule in rules.rules:
+        if rule.condition is None and rule.route is not None and rule.matchers and matches_all(rule.matchers, labels):
+            return rule.route, labels
+    return rules.routes_for(None, labels)[0], labels
+
+
+def route_by_id(rules: Rules, incident: Incident) -> Route:
+    """The incident's route under today's rules; where it is gone, one that tells nobody new."""
+    for route in _all_routes(rules):
+        if route.id == incident.route:
+            return _prompt(route) if route.id == rules.fallback.id else route
+    return Route(id=incident.route, rhythm=incident.rhythm)
+
+
+def _prompt(fallback: Route) -> Route:
+    rhythm = replace(
+        fallback.rhythm, group_by=("target", "probe"), group_wait=timedelta(0), group_interval=timedelta(minutes=1)
+    )
+    return replace(fallback, rhythm=rhythm)
+
+
+def _all_routes(rules: Rules) -> list[Route]:
+    found = [rule.route for rule in rules.rules if rule.route is not None]
+    stack = [*rules.routes, rules.default, rules.fallback]
+    while stack:
+        route = stack.pop()
+        found.append(route)
+        stack.extend(route.routes)
+    return found

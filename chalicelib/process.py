@@ -1,0 +1,572 @@
+"""webhooks → events and samples → alerts → incidents → notifications queue.
+
+A batch is worked through by incident, not by event: all its inputs for one incident are folded at once and saved once
+under a version condition. On a conflict it is loaded and folded again. What became due is put on the notifications
+queue before the save: `deliver` sends only what a saved incident has committed to, so a worker that dies between the
+two has said nothing, and one that dies after has lost nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from chalicelib import plugins
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.condition import evaluate
+from chalicelib.core.context import Cause, Context
+from chalicelib.core.due import due
+from chalicelib.core.durations import seconds_of
+from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
+from chalicelib.core.event import Action, Event, Severity, Status
+from chalicelib.core.incident import (
+    Beat,
+    Incident,
+    Input,
+    Judgement,
+    Measured,
+    Occurred,
+    Withdrawn,
+    alert_fingerprint,
+    fold,
+    group_labels,
+    incident_key,
+)
+from chalicelib.core.match import matches_all
+from chalicelib.core.mute import causes_of, is_cause
+from chalicelib.core.ports import Queue, Store
+from chalicelib.core.routing import alert_labels, heartbeat_route, route_by_id, router_routes
+from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.sample import Bucket, Sample
+from chalicelib.deploys import deploy_of, with_deploys
+from chalicelib.messages import (
+    Events,
+    Failure,
+    Message,
+    Samples,
+    Wake,
+    notification_message,
+    read_message,
+    wake_message,
+)
+from chalicelib.redact import redact_event
+from chalicelib.webhook import Webhook
+
+MAX_CONFLICTS = 5
+MAX_DELAY = timedelta(minutes=15)
+"""What SQS can delay a message; a later timer is found by the minute tick."""
+
+
+class Queues(Protocol):
+    """The two queues."""
+
+    @property
+    def webhooks(self) -> Queue: ...
+    @property
+    def notifications(self) -> Queue: ...
+
+
+@dataclass(slots=True)
+class Work:
+    """The inputs for one incident, and the messages they came in."""
+
+    route: Route
+    group: Mapping[str, str]
+    inputs: list[Input] = field(default_factory=list)
+    messages: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one call works with: the ports, the rules, the context as of its start, and the work by group key."""
+
+    rules: Rules
+    store: Store
+    queues: Queues
+    now: datetime
+    context: Context
+    work: dict[str, Work] = field(default_factory=dict)
+    events: int = 0
+
+    def add(self, route: Route, labels: Mapping[str, str], given: Input, message: str) -> None:
+        """One more input for the incident of this route and these labels."""
+        group = group_labels(route, None, labels)
+        work = self.work.setdefault(incident_key(route, group), Work(route, group))
+        work.inputs.append(given)
+        work.messages.add(message)
+
+    def wake(self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None) -> None:
+        """Look at an incident that exists."""
+        work = self.work.setdefault(key, Work(route, group))
+        work.messages.add(message)
+        if given is not None:
+            work.inputs.append(given)
+
+
+def process(
+    messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime
+) -> list[Failure]:
+    """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing."""
+    batch = Batch(rules, store, queues, now, store.context())
+    failures: list[Failure] = []
+    for message in messages:
+        try:
+            take(batch, read_content(message.body, store, rules), message.id)
+        except ParseError as error:
+            failures.append(Failure(message.id, str(error), park=True))
+            take(batch, Events((_unreadable(message.id, str(error), now),)), message.id)
+    return failures + [each for each in settle(batch) if each.id not in {failure.id for failure in failures}]
+
+
+def _unreadable(message: str, reason: str, now: datetime) -> Event:
+    return Event(
+        id=f"unreadable:{message}",
+        source="router",
+        kind="webhook.unreadable",
+        status=Status.FIRING,
+        severity=Severity.WARNING,
+        title="A webhook could not be read",
+        summary=f"{reason}. It is parked in the dead-letter queue.",
+        occurred_at=now,
+        identity="webhook.unreadable",
+    )
+
+
+Content = Events | Samples | Wake | Action
+
+
+def read_content(body: str, store: Store, rules: Rules) -> Content:
+    """What a message says, a webhook's body parsed and masked; raises ParseError with the reason."""
+    content = read_message(body)
+    if not isinstance(content, Webhook):
+        if not isinstance(content, Events | Samples | Wake | Action):
+            raise ParseError("a notification is on the webhooks queue")
+        return content
+    data = content.body
+    if content.body_ref:
+        stored = store.get_body(content.body_ref)
+        if stored is None:
+            raise ParseError("the stored body of a large webhook is gone")
+        data = stored
+    return Events(parsed(content.source, content.headers, data, rules, content.received_at))
+
+
+def parsed(
+    source: str, headers: Mapping[str, str], body: bytes, rules: Rules, received_at: datetime
+) -> tuple[Event, ...]:
+    """The events of a webhook, masked. A declared source has precedence over none: its entry names the mapping."""
+    mapping = next((each for each in rules.sources if each.get("name") == source), None)
+    if mapping is not None:
+        events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
+    else:
+        events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
+    return tuple(redact_event(event) for event in events)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From content to work
+
+
+def take(batch: Batch, content: Content, message: str) -> None:
+    """Add what the content means to the batch's work."""
+    if isinstance(content, Events):
+        for event in content.events:
+            take_event(batch, event, message)
+    elif isinstance(content, Samples):
+        take_samples(batch, content.samples, message)
+    elif isinstance(content, Wake):
+        stored = batch.store.load(content.key)
+        if stored is not None:
+            batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
+    else:
+        take_action(batch, content, message)
+
+
+def take_event(batch: Batch, event: Event, message: str) -> None:
+    """Every rule that matches hears of the event; the route tree when none does; a person's act goes where it belongs."""
+    batch.events += 1
+    if event.action is not None:
+        take_action(batch, event.action, message)
+        return
+    if event.source == "heartbeat" and event.kind == "beat":
+        take_beat(batch, event, message)
+        return
+    if deploy := deploy_of(event):
+        batch.context = with_deploys(batch.store, batch.context, deploy, batch.now)
+    rules = matching_rules(batch.rules, event)
+    for rule in rules:
+        _take_for_rule(batch, event, rule, message)
+    if event.status is not Status.INFO:
+        _take_unmatched(batch, event, bool(rules), message)
+    if event.status is Status.RESOLVED:
+        _resolve_elsewhere(batch, event, message)
+
+
+def matching_rules(rules: Rules, event: Event) -> list[Rule]:
+    """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
+    labels = event.all_labels()
+    return [
+        rule
+        for rule in rules.rules
+        if (rule.condition is None or rule.condition.counts_events)
+        and matches_all(rule.matchers, labels)
+        and (event.source != "router" or any(m.label == "source" for m in rule.matchers))
+    ]
+
+
+def _take_for_rule(batch: Batch, event: Event, rule: Rule, message: str) -> None:
+    counts = rule.condition is not None
+    if event.status is Status.INFO and not counts:
+        return
+    if counts and event.status is Status.RESOLVED:
+        return
+    labels = alert_labels(event, rule)
+    for route in batch.rules.routes_for(rule, labels):
+        batch.add(route, labels, Occurred(event, rule), message)
+
+
+def _take_unmatched(batch: Batch, event: Event, matched: bool, message: str) -> None:
+    labels = alert_labels(event, None)
+    if event.source == "router":
+        for route in router_routes(batch.rules, event, matched):
+            batch.add(route, labels, Occurred(event, None), message)
+    elif not matched:
+        for route in batch.rules.routes_for(None, labels):
+            batch.add(route, labels, Occurred(event, None), message)
+
+
+def _resolve_elsewhere(batch: Batch, event: Event, message: str) -> None:
+    """After the rules changed, an open incident may hold the fault under a key that events no longer lead to."""
+    if not batch.context.marks.get("rules_before"):
+        return
+    for incident in batch.store.incidents():
+        if incident.key in batch.work:
+            continue
+        for alert in incident.alerts.values():
+            if alert.burning and _is_about(alert, event):
+                rule = next((rule for rule in batch.rules.rules if rule.name == alert.rule), None)
+                known = rule or (Rule(alert.rule) if alert.rule else None)
+                batch.wake(
+                    incident.key, route_by_id(batch.rules, incident), incident.group, message, Occurred(event, known)
+                )
+
+
+def _is_about(alert: Alert, event: Event) -> bool:
+    rule = Rule(alert.rule) if alert.rule else None
+    from_event = Occurred(event, rule)
+    return alert_fingerprint(from_event) == alert.fingerprint
+
+
+def take_action(batch: Batch, action: Action, message: str) -> None:
+    """A person's act reaches the open incidents that it is about; it never opens one."""
+    for incident in batch.store.incidents():
+        if action.incident is None or action.incident == incident.id:
+            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
+
+
+def take_beat(batch: Batch, event: Event, message: str) -> None:
+    """A heartbeat that was heard."""
+    for spec in batch.rules.probes.get("heartbeat", ()):
+        if spec.get("name") == event.name:
+            beat = beat_of(spec, event.occurred_at, heard=True)
+            route, labels = heartbeat_route(batch.rules, beat)
+            batch.add(route, labels, beat, message)
+
+
+def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
+    """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
+    schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
+    for name in ("every", "grace"):
+        if spec.get(name):
+            schedule[name] = str(seconds_of(spec[name]))
+    labels = {str(k): str(v) for k, v in (spec.get("labels") or {}).items()} if isinstance(spec.get("labels"), dict) else {}
+    labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
+    severity = Severity(str(spec.get("severity") or "critical"))
+    return Beat(str(spec["name"]), at, schedule, labels, severity, heard)
+
+
+def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
+    """Remember what was measured and judge every rule that looks at it, at the times of the samples."""
+    batch.store.add_samples(samples)
+    judged: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
+    for sample in samples:
+        for rule in batch.rules.rules:
+            if rule.condition is None or sample.metric not in rule.condition.metrics:
+                continue
+            for labels in series_labels(rule, sample, batch.store):
+                if not matches_all(rule.matchers, {"source": "probe", "metric": sample.metric, **labels}):
+                    continue
+                entry = judged.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
+                entry[2].add(sample.at)
+    for rule, labels, times in judged.values():
+        judgements = tuple(judgement(rule, labels, batch.store, at) for at in sorted(times))
+        take_measured(batch, Measured(rule, labels, judgements), message)
+
+
+def take_measured(batch: Batch, measured: Measured, message: str) -> None:
+    """A judged series goes to the incidents of its rule."""
+    labels = {**measured.labels, **measured.rule.labels, "alertname": measured.rule.name}
+    labels.setdefault("severity", (measured.rule.severity or Severity.WARNING).value)
+    for route in batch.rules.routes_for(measured.rule, labels):
+        batch.add(route, labels, measured, message)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Series
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """The samples of one set of labels. A metric that was measured under fewer labels is taken where they agree."""
+
+    store: Store
+    labels: Mapping[str, str]
+
+    def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
+        """Oldest first."""
+        found = self.store.buckets(metric, self.labels, since, until)
+        if found:
+            return found
+        shared = [each for each in self.store.label_sets(metric) if each != self.labels and _agree(each, self.labels)]
+        if not shared:
+            return found
+        nearest = max(shared, key=lambda each: len(each.keys() & self.labels.keys()))
+        return self.store.buckets(metric, nearest, since, until)
+
+    def event_times(self) -> Sequence[datetime]:
+        """None: samples are not events."""
+        return ()
+
+
+def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    shared = one.keys() & other.keys()
+    return (bool(shared) or not one or not other) and all(one[name] == other[name] for name in shared)
+
+
+def primary_metric(rule: Rule) -> str:
+    """The metric whose series are the rule's alerts: the first that its condition names."""
+    assert rule.condition is not None
+    return min(rule.condition.metrics, key=rule.condition.text.find)
+
+
+def series_labels(rule: Rule, sample: Sample, store: Store) -> list[Mapping[str, str]]:
+    """The label sets of the rule's alerts that a sample is about."""
+    primary = primary_metric(rule)
+    if sample.metric == primary:
+        return [sample.labels]
+    found = [labels for labels in store.label_sets(primary) if _agree(labels, sample.labels)]
+    return list(found) or [sample.labels]
+
+
+def judgement(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> Judgement:
+    """What the rule's condition, and its `clear`, say of a series at a time."""
+    assert rule.condition is not None
+    series = StoredSeries(store, labels)
+    clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
+    return Judgement(at, evaluate(rule.condition, series, at), clear)
+
+
+def judgements_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, Judgement]:
+    """The conditions of the incident's measured alerts that are due to be asked again."""
+    by_name = {rule.name: rule for rule in rules.rules}
+    found: dict[str, Judgement] = {}
+    for alert in incident.alerts.values():
+        rule = by_name.get(alert.rule)
+        if not alert.measured or rule is None or rule.condition is None or not alert_is_due(alert, now):
+            continue
+        labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
+        found[alert.fingerprint] = judgement(rule, labels, store, now)
+    return found
+
+
+def alert_is_due(alert: Alert, now: datetime) -> bool:
+    """True when a measured alert must be asked again at `now`."""
+    return alert.burning or (alert.recheck_at is not None and alert.recheck_at <= now)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From work to incidents
+
+
+def settle(batch: Batch) -> list[Failure]:
+    """Update every incident of the batch, causes before symptoms; a failure names the messages that must come back."""
+    failures: dict[str, str] = {}
+    for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
+        try:
+            update(batch, key, work)
+        except (ConflictError, NotStoredError) as error:
+            failures |= {message: str(error) for message in work.messages if message}
+    return [Failure(message, reason) for message, reason in failures.items()]
+
+
+def _may_cause(work: Work, rules: Rules) -> bool:
+    for given in work.inputs:
+        if isinstance(given, Occurred | Measured):
+            labels = (
+                alert_labels(given.event, given.rule)
+                if isinstance(given, Occurred)
+                else {**given.labels, **given.rule.labels, "alertname": given.rule.name}
+            )
+            if any(matches_all(inhibition.cause, labels) for inhibition in rules.inhibitions):
+                return True
+    return False
+
+
+def update(batch: Batch, key: str, work: Work) -> Incident:
+    """Load, fold, tell, save; again when somebody else saved first, five times at most."""
+    for _ in range(MAX_CONFLICTS):
+        stored = batch.store.load(key)
+        try:
+            return _updated(batch, key, work, stored)
+        except ConflictError:
+            continue
+    raise ConflictError(f"an incident was saved by others {MAX_CONFLICTS} times in a row")
+
+
+def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:
+    base = stored or Incident(key=key, route=work.route.id, group=work.group)
+    base = replace(base, rhythm=work.route.rhythm)
+    judgements = judgements_of(base, batch.rules, batch.store, batch.now)
+    folded = pruned(
+        fold(base, work.inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules
+    )
+    batch.context = with_causes(batch, folded)
+    evidence = symptoms_of(folded, batch) if batch.rules.inhibitions else ()
+    decision = due(
+        folded, route=work.route, rules=batch.rules, context=batch.context, now=batch.now, evidence=evidence
+    )
+    incident = decision.incident
+    if incident == (stored or base):
+        return incident
+    if decision.notifications:
+        batch.queues.notifications.put([notification_message(each) for each in decision.notifications])
+    incident = replace(incident, version=(stored.version if stored else 0) + 1)
+    archive = stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
+    batch.store.save(incident, archive=archive)
+    schedule_wake(batch, incident, stored)
+    return incident
+
+
+def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:
+    """Have the incident looked at to the second, when its next timer is near; the tick sees to the others."""
+    if incident.wake_at is None or incident.wake_at > batch.now + MAX_DELAY:
+        return
+    if stored is not None and stored.wake_at == incident.wake_at and incident.wake_at > batch.now:
+        return
+    delay = max(timedelta(0), incident.wake_at - batch.now)
+    batch.queues.webhooks.put([wake_message(incident.key)], delay=delay)
+
+
+def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
+    """Without measured alerts that are quiet: they are only kept where their silence could be an alert."""
+    watched = {rule.name for rule in rules.rules if watches_silence(rule)}
+    kept: dict[str, Alert] = {}
+    for name, alert in incident.alerts.items():
+        if alert.state is not State.INACTIVE or not (alert.measured or alert.condition):
+            kept[name] = alert
+        elif alert.rule in watched and alert.measured:
+            old = before.alerts.get(name)
+            kept[name] = old if old is not None and _same_watch(old, alert) else alert
+        elif not alert.measured:
+            kept[name] = replace(alert, recheck_at=alert.recheck_at if alert.rule in watched else None)
+    return replace(incident, alerts=kept) if kept != incident.alerts else incident
+
+
+def _same_watch(old: Alert, alert: Alert) -> bool:
+    """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
+    return old.state is State.INACTIVE and old.recheck_at is not None and (
+        alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at)
+    )
+
+
+def watches_silence(rule: Rule) -> bool:
+    """True when nothing happening can make the rule fire."""
+    if rule.no_data == "alert":
+        return True
+    return rule.condition is not None and ("absent" in rule.condition.text or _can_rise(rule))
+
+
+def _can_rise(rule: Rule) -> bool:
+    assert rule.condition is not None
+    text = rule.condition.text
+    return rule.condition.counts_events and any(word in text for word in ("<", "==", "!=", "not "))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Causes and symptoms
+
+
+def with_causes(batch: Batch, incident: Incident) -> Context:
+    """The context that knows which of the incident's alerts are active causes; their symptoms are looked at again."""
+    if not batch.rules.inhibitions:
+        return batch.context
+    for _ in range(MAX_CONFLICTS):
+        changed = _causes_after(batch.context, incident, batch)
+        if changed is None:
+            return batch.context
+        try:
+            batch.store.save_context(changed)
+        except ConflictError:
+            batch.context = batch.store.context()
+            continue
+        batch.context = changed
+        wake_symptoms(batch, incident.key)
+        return changed
+    raise ConflictError("the context was saved by others several times in a row")
+
+
+def _causes_after(context: Context, incident: Incident, batch: Batch) -> Context | None:
+    burning = {
+        f"{incident.key}/{alert.fingerprint}": alert
+        for alert in incident.firing
+        if is_cause(alert, batch.rules.inhibitions)
+    }
+    known = {each.fingerprint for each in context.causes}
+    gone = {
+        f"{incident.key}/{alert.fingerprint}"
+        for alert in incident.alerts.values()
+        if alert.state is not State.FIRING
+    } & known
+    new = burning.keys() - known
+    if not gone and not new:
+        return None
+    causes = [each for each in context.causes if each.fingerprint not in gone]
+    causes += [Cause(name, burning[name].match_labels(), burning[name].starts_at or batch.now) for name in sorted(new)]
+    return replace(context, causes=tuple(causes), version=context.version + 1)
+
+
+def wake_symptoms(batch: Batch, but: str) -> None:
+    """Have the open incidents looked at whose alerts some inhibition could mute."""
+    keys = [
+        incident.key
+        for incident in batch.store.incidents()
+        if incident.key != but
+        and any(alert.matched_by(each.symptom) for alert in incident.firing for each in batch.rules.inhibitions)
+    ]
+    if keys:
+        batch.queues.webhooks.put([wake_message(key) for key in keys])
+
+
+def symptoms_of(incident: Incident, batch: Batch) -> tuple[Alert, ...]:
+    """The alerts of other incidents that this one's alerts mute: told with it as evidence."""
+    own = [cause for cause in batch.context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
+    if not own:
+        return ()
+    return tuple(
+        alert
+        for other in batch.store.incidents()
+        if other.key != incident.key
+        for alert in other.firing
+        if causes_of(alert, own, batch.rules.inhibitions)
+    )
+
+
+def withdrawn_alerts(incident: Incident, rules: Rules) -> Iterable[Withdrawn]:
+    """The incident's alerts whose rule is gone and which only that rule could end."""
+    names = {rule.name for rule in rules.rules}
+    gone = tuple(
+        alert.fingerprint
+        for alert in incident.alerts.values()
+        if alert.burning and (alert.measured or alert.condition) and alert.rule not in names
+    )
+    return [Withdrawn(gone, "rule gone")] if gone else []
