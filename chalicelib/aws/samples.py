@@ -133,16 +133,14 @@ class DynamoSamples:
 
     def _add_series(self, name: str, groups: Sequence[tuple[datetime, list[Sample]]]) -> None:
         for hour, samples in groups:
-            for _ in range(MAX_TRIES):
-                if self._added(name, hour, samples):
-                    break
-            else:
+            if not any(self._added(name, hour, samples, tries=number) for number in range(MAX_TRIES)):
                 raise ConflictError(f"samples of {samples[0].metric}: others saved first {MAX_TRIES} times in a row")
 
-    def _added(self, name: str, start: datetime, samples: Sequence[Sample]) -> bool:
+    def _added(self, name: str, start: datetime, samples: Sequence[Sample], *, tries: int) -> bool:
         """One try; False when somebody else saved first."""
         pk = f"series#{name}"
         stored = self._load(pk, start)
+        begins = stored is None
         if stored is None:
             closed = self._close_others(pk, start)
             if closed is None:
@@ -154,12 +152,22 @@ class DynamoSamples:
         changed = stored.with_samples(samples)
         if changed is not stored and not self._save(pk, changed, stored.version):
             return False
+        if begins or tries:
+            return self._settled(pk, changed)
         return not changed.stale or self._roll(pk, changed)
 
-    def _close_others(self, pk: str, start: datetime) -> bool | None:
-        """Roll up the hours before the newest one; whether a newer one than `start` exists, None on conflict.
+    def _settled(self, pk: str, hour: _Hour) -> bool:
+        """After an hour began: look again, since a newer one may have begun at the same time and not seen this one."""
+        newer = self._close_others(pk, hour.start)
+        if newer is None:
+            return False
+        return not (hour.stale or (newer and not hour.closed)) or self._roll(pk, hour)
 
-        The two newest are looked at, so that an hour is not forgotten when two were begun at once.
+    def _close_others(self, pk: str, start: datetime) -> bool | None:
+        """Roll up what is not the newest hour; whether one newer than `start` exists, None on conflict.
+
+        Of each two hours the one that is saved second sees the other, so looking at the two newest, before and after
+        an hour begins, forgets none.
         """
         rows = self._query(
             KeyConditionExpression="pk = :pk and sk between :low and :high",
@@ -170,7 +178,7 @@ class DynamoSamples:
         hours = [_hour(row) for row in rows]
         newest = max([start, *(hour.start for hour in hours)])
         for hour in hours:
-            if hour.start < newest and not (hour.closed and not hour.stale) and not self._roll(pk, hour):
+            if start != hour.start < newest and (hour.stale or not hour.closed) and not self._roll(pk, hour):
                 return None
         return start < newest
 
