@@ -56,7 +56,7 @@ class DynamoStore:
         self._client = client
         self._table = table
         self._clock = clock
-        self._samples = DynamoSamples(client, table)
+        self._samples = DynamoSamples(table=table, client=client)
 
     def load(self, key: str) -> Incident | None:
         """The newest incident of a group key, ended or not."""

@@ -67,9 +67,14 @@ class Secrets:
             except AwsError:
                 if any(name not in self._kept for name in some):
                     raise
+                self._kept.update({name: (self._rested(), self._kept[name][1]) for name in some})
                 continue
             now = self._clock()
             self._kept.update({name: (now, answered.get(self._prefix + name)) for name in some})
+
+    def _rested(self) -> float:
+        """An age at which values in hand do for a while more, so that not every webhook waits for an SSM that is away."""
+        return self._clock() - KEPT_SECONDS + RENEWED_AFTER_SECONDS
 
     def _parameters(self, names: Sequence[str]) -> dict[str, str]:
         paths = [self._prefix + name for name in names]

@@ -1,0 +1,160 @@
+"""Lambda entry points: AWS event in, one call out. No decisions.
+
+Every function loads this file, so its top imports only what the ingest path needs; everything else is imported in the
+body of the handler that needs it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+
+from chalicelib import log
+from chalicelib.core.errors import TocsinError
+from chalicelib.entrance import answer
+from chalicelib.receive import RETRY_AFTER_SECONDS
+from chalicelib.settings import queue_prefix
+
+app = Chalice(app_name="tocsin")
+QUEUES = queue_prefix()
+ANY_TYPE = ["*/*"]
+"""Chalice lets every content type through; `receive` answers 415 itself, to dialects of JSON as well."""
+
+
+class HandlerError(TocsinError):
+    """A worker failed and its message comes back. The text holds no word of the payload, unlike the error's own."""
+
+
+@app.route("/webhooks/{source}", methods=["POST"], content_types=ANY_TYPE)
+def receive_webhook(source: str) -> Response:
+    """A webhook that proves itself by a header."""
+    return _received(source, None)
+
+
+@app.route("/webhooks/{source}/{secret}", methods=["POST"], content_types=ANY_TYPE)
+def receive_webhook_by_path(source: str, secret: str) -> Response:
+    """A webhook of a sender that can only be given an address: the secret is part of it."""
+    return _received(source, secret)
+
+
+@app.route("/health", methods=["GET"])
+def health() -> dict[str, str]:
+    """Whether the function runs at all; touches nothing else."""
+    return {"status": "ok", "stage": os.environ.get("TOCSIN_STAGE", "")}
+
+
+@app.on_sqs_message(queue=f"{QUEUES}-webhooks", batch_size=10)
+def process_webhooks(event: SQSEvent) -> None:
+    """A batch of webhooks, samples, events and wake-ups."""
+    with _reported("process"):
+        from chalicelib import wiring
+        from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.process import process
+
+        ports = wiring.ports(_account(event.context))
+        messages = messages_of(event.to_dict()["Records"])
+        failures = process(messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
+        settle(messages, failures, queue=ports.webhooks, dead=ports.webhooks_dead)
+
+
+@app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
+def deliver_notification(event: SQSEvent) -> None:
+    """One notification for one target."""
+    with _reported("deliver"):
+        from chalicelib import wiring
+        from chalicelib.aws.batches import later, messages_of, settle
+        from chalicelib.deliver import deliver
+        from chalicelib.messages import Failure
+
+        ports = wiring.ports(_account(event.context))
+        for message in messages_of(event.to_dict()["Records"]):
+            outcome = deliver(
+                message.body,
+                rules=wiring.rules(),
+                store=ports.store,
+                queues=ports.queues,
+                clients=ports.clients,
+                now=_now(),
+            )
+            if outcome.retry_after is not None:
+                later(message, outcome.retry_after, queue=ports.notifications, reason="the target was not ready")
+            parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
+            settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def tick(event: CloudWatchEvent) -> None:
+    """Timers that are due."""
+    with _reported("tick"):
+        from chalicelib import wiring
+        from chalicelib.tick import tick as run
+
+        ports = wiring.ports(_account(event.context))
+        run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def watch(event: CloudWatchEvent) -> None:
+    """Probes that are due."""
+    with _reported("watch"):
+        from chalicelib import wiring
+        from chalicelib.watch import watch as run
+
+        ports = wiring.ports(_account(event.context))
+        run(rules=wiring.rules(), clients=ports.clients, queues=ports.queues, now=_now())
+
+
+def _received(source: str, secret: str | None) -> Response:
+    """Answer one webhook; a failure of our own is a 503, so that the sender tries again."""
+    request: Any = app.current_request
+    try:
+        found = answer(
+            source,
+            dict(request.headers),
+            request.raw_body,
+            path_secret=secret,
+            account=_account(app.lambda_context),
+            now=_now(),
+        )
+    except Exception as error:
+        log.line("receive", source=source[:40], status=503, **log.failure(error))
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Response({"error": "something failed here; try again"}, headers=retry, status_code=503)
+    log.line("receive", source=source[:40], status=found.status, reason=found.reason)
+    return Response(dict(found.body), headers=dict(found.headers), status_code=found.status)
+
+
+@contextmanager
+def _reported(stage: str) -> Iterator[None]:
+    """Turn whatever a worker raises into one log line and an error whose text is safe for Lambda to print."""
+    try:
+        yield
+    except Exception as error:
+        log.line(stage, failed=True, **log.failure(error))
+        _to_sentry(error)
+        told = log.failure(error)
+        text = f"{stage}: {told['error']} at {told['at']}" + (f": {told['reason']}" if "reason" in told else "")
+    else:
+        return
+    raise HandlerError(text)
+
+
+def _to_sentry(error: BaseException) -> None:
+    dsn = os.environ.get("SENTRY_DSN")
+    if dsn:
+        from chalicelib import telemetry
+
+        telemetry.capture(error, dsn, os.environ.get("TOCSIN_STAGE", ""))
+
+
+def _account(context: Any) -> str | None:
+    """The AWS account of `arn:aws:lambda:<region>:<account>:function:<name>`."""
+    parts = str(getattr(context, "invoked_function_arn", "")).split(":")
+    return parts[4] if len(parts) > 4 and parts[4].isdigit() else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

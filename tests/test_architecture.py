@@ -1,0 +1,134 @@
+"""Who may import whom, and what the ingest path may load."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "chalicelib"
+FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "app.py"])
+PLUGIN_FOLDERS = ("sources", "targets", "probes")
+
+ONLY_IN = {
+    "boto3": ("chalicelib/aws/", "chalicelib/clients.py"),
+    "botocore": ("chalicelib/aws/", "chalicelib/clients.py"),
+    "httpx": ("chalicelib/clients.py", "chalicelib/targets/", "chalicelib/probes/"),
+    "yaml": ("chalicelib/rules_file.py",),
+    "pydantic": ("chalicelib/rules_file.py",),
+    "sentry_sdk": ("chalicelib/telemetry.py",),
+    "psycopg": ("chalicelib/probes/",),
+    "pg8000": ("chalicelib/probes/",),
+    "redis": ("chalicelib/probes/",),
+    "jinja2": ("chalicelib/web/",),
+    "chalice": ("app.py",),
+}
+LATE_IMPORTS_IN = ("app.py", "chalicelib/plugins.py")
+STAGES = ("process", "deliver", "watch", "tick")
+OUTSIDE = ("chalicelib.aws", "chalicelib.wiring", "chalicelib.clients", "chalicelib.entrance", "chalicelib.settings")
+
+
+def name_of(path: Path) -> str:
+    """The path from the root, with slashes."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def _typing_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def imports(path: Path, *, late: bool | None = None) -> Iterator[str]:
+    """The modules a file imports, with the names taken from a package; not those for types only.
+
+    `late` True: only those inside functions; False: only those outside.
+    """
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text()), False)]
+    while waiting:
+        node, inside = waiting.pop()
+        if _typing_only(node):
+            continue
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if late is None or late == inside:
+            yield from _imported(node)
+        waiting += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_imports_are_found():
+    """The reader of imports sees what is there: late ones, those of names, and not those for types."""
+    found = set(imports(ROOT / "app.py", late=True))
+    assert "chalicelib.process.process" in found
+    assert "chalice.app.Chalice" in set(imports(ROOT / "app.py", late=False))
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name in ("core", "sources")], ids=name_of)
+def test_core_and_sources_import_only_the_standard_library_and_core(path):
+    """No decision and no sender's plug-in needs anything to be installed. A source may share a `_part` of its folder."""
+    for module in imports(path):
+        parts = module.split(".")
+        shared = parts[:2] == ["chalicelib", "sources"] and path.parent.name == "sources" and parts[2].startswith("_")
+        known = parts[0] in sys.stdlib_module_names or parts[:2] == ["chalicelib", "core"]
+        assert known or shared, f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_packages_stay_in_their_place(path):
+    """Each package that is not ours is imported only where it may be, and none that is not on the list."""
+    for module in imports(path):
+        package = module.partition(".")[0]
+        if package in sys.stdlib_module_names or package == "chalicelib":
+            continue
+        assert package in ONLY_IN, f"{name_of(path)} imports {module}, which no part may"
+        allowed = ONLY_IN[package]
+        assert name_of(path).startswith(allowed), f"{name_of(path)} imports {module}; allowed in {', '.join(allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_plugins_never_import_each_other(path):
+    """What two plug-ins of a kind share is in core or in a `_part` of their folder; nobody else imports plug-ins."""
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] != "chalicelib" or len(parts) < 3 or parts[1] not in PLUGIN_FOLDERS:
+            continue
+        shared = path.parent == PACKAGE / parts[1] and parts[2].startswith("_")
+        assert shared, f"{name_of(path)} imports the plug-in {module}; plugins.load finds it by name"
+
+
+@pytest.mark.parametrize("path", [PACKAGE / f"{stage}.py" for stage in STAGES], ids=name_of)
+def test_stages_know_no_adapter(path):
+    """Stages are given their ports; so replay runs the same code in memory."""
+    for module in imports(path):
+        assert not module.startswith(OUTSIDE), f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) not in LATE_IMPORTS_IN], ids=name_of)
+def test_late_imports_live_in_two_places(path):
+    """Handler bodies of app.py and plugins.load; everywhere else imports are at the top."""
+    assert list(imports(path, late=True)) == []
+
+
+def test_app_imports_at_its_top_only_what_every_function_needs():
+    """Chalice and the ingest path; the rest is in handler bodies."""
+    allowed = ("chalice.", "chalicelib.log", "chalicelib.core.errors", "chalicelib.entrance", "chalicelib.receive")
+    allowed += ("chalicelib.settings",)
+    for module in imports(ROOT / "app.py", late=False):
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            assert module.startswith(allowed) or module == "chalicelib.log", f"app.py imports {module} at its top"
+
+
+def test_nothing_sleeps():
+    """Waiting belongs to the queues: no stage, adapter or plug-in calls sleep."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "sleep":
+                raise AssertionError(f"{name_of(path)}:{node.lineno} sleeps")
