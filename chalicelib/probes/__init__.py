@@ -10,12 +10,12 @@ Fields of every probe: `name` (required), `service` (else the name), `labels`, `
 """
 
 import ipaddress
-import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 
@@ -31,33 +31,16 @@ METADATA_ADDRESSES = frozenset({"fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::123
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def duration(value: object) -> timedelta:
-    """A duration as the rules file writes it: `5s`, `0.5s`, `1m`; a bare number is seconds. ValueError says what is allowed."""
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return timedelta(seconds=value)
-    found = _DURATION.fullmatch(str(value).strip())
-    if found is None:
-        raise ValueError(
-            f"{str(value)[:40]!r} is not a duration; allowed is a number with ms, s, m, h, d or w, as in 5s"
-        )
-    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
-
 
 def every(params: Mapping[str, Any]) -> timedelta:
     """How often the probe runs: each minute unless the file says otherwise; a bare number is minutes."""
     value = params.get("every", 1)
-    return timedelta(minutes=value) if isinstance(value, int | float) else duration(value)
+    return timedelta(minutes=value) if isinstance(value, int | float) else duration_of(value)
 
 
 def time_limit(params: Mapping[str, Any], default: timedelta) -> timedelta:
     """The probe's own time limit, never above MAX_TIMEOUT."""
-    return min(duration(params.get("timeout", default)), MAX_TIMEOUT)
+    return min(duration_of(params.get("timeout", default)), MAX_TIMEOUT)
 
 
 def name_of(params: Mapping[str, Any]) -> str:
@@ -166,7 +149,7 @@ def _duration_mistake(params: Mapping[str, Any], field: str) -> str:
     if field not in params:
         return ""
     try:
-        found = every(params) if field == "every" else duration(params[field])
+        found = every(params) if field == "every" else duration_of(params[field])
     except ValueError as error:
         return f"{field} {error}"
     if field == "every" and (found < timedelta(minutes=1) or found % timedelta(minutes=1)):

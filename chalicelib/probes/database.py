@@ -5,11 +5,11 @@
       scope: all             # the size of all databases of the server; else of the connected one
       timeout: 5s            # to connect, and for all queries together
 
-Samples: `uptime`, `latency_ms` (connect and one empty query), `db_size_gb`, `connections`, `max_connections`,
-`cache_hit_rate`, `query_time_ms`; and the counters that `watch` makes rates of (RATES). Until there is an earlier
+Samples: `uptime`, `latency_ms` (connect and one empty query), `db_size_gb`, `connections` (to this database),
+`connections_used` (of the whole server), `cache_hit_rate`, `query_time_ms`; and the counters that `watch` makes rates of (RATES). Until there is an earlier
 reading, `cache_hit_rate` is the one since the server's statistics began. `query_time_ms` is the mean of all statements
-where pg_stat_statements can be read, else the time of this probe's own queries. Growth is the rules' work: growth(),
-forecast() and days_until() over `db_size_gb`.
+where pg_stat_statements can be read, else the time of this probe's own queries. `watch` adds
+`db_growth_gb_per_day` from what was stored a day ago.
 
 A server that takes no connection is down (`uptime` 0); one that refuses these credentials cannot be measured. All
 queries are read-only, in transactions of their own with a statement limit, without prepared statements, so that
@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 DEFAULT_TIMEOUT = timedelta(seconds=5)
-BYTES_PER_GB = 1_000_000_000
+BYTES_PER_GB = 2**30
+"""As pg_size_pretty and the rule language count."""
+
 SCOPES = ("database", "all")
 RATES = (
     Rate("cache_hit_rate", "db_blocks_hit_total", ("db_blocks_hit_total", "db_blocks_read_total")),
     Rate("query_time_ms", "db_query_ms_total", ("db_queries_total",)),
 )
+GROWTHS = {"db_growth_gb_per_day": "db_size_gb"}
 
 _REFUSALS = (
     "authentication failed",
@@ -52,27 +55,30 @@ _REFUSALS = (
 )
 
 _SIZE = {
-    "database": "select pg_database_size(current_database())",
-    "all": "select sum(pg_database_size(oid)) from pg_database where has_database_privilege(oid, 'connect')",
+    "database": sql.SQL("select pg_database_size(current_database())"),
+    "all": sql.SQL("select sum(pg_database_size(oid)) from pg_database where has_database_privilege(oid, 'connect')"),
 }
-_CONNECTIONS = """
-    select count(*), current_setting('max_connections')::int from pg_stat_activity where datname = current_database()
-"""
-_BLOCKS = """
+_CONNECTIONS = sql.SQL("""
+    select count(*) filter (where datname = current_database()),
+           count(*) filter (where backend_type is null or backend_type = 'client backend'),
+           current_setting('max_connections')::int
+    from pg_stat_activity
+""")
+_BLOCKS = sql.SQL("""
     select coalesce(sum(heap_blks_hit + coalesce(idx_blks_hit, 0)), 0),
            coalesce(sum(heap_blks_read + coalesce(idx_blks_read, 0)), 0)
     from pg_statio_user_tables
-"""
+""")
 # The column was `total_time` before PostgreSQL 13, and Supabase keeps the extension in a schema of its own.
-_STATEMENTS_VIEW = """
+_STATEMENTS_VIEW = sql.SQL("""
     select n.nspname, a.attname
     from pg_extension e
     join pg_namespace n on n.oid = e.extnamespace
     join pg_class c on c.relnamespace = n.oid and c.relname = 'pg_stat_statements'
     join pg_attribute a on a.attrelid = c.oid and a.attname in ('total_exec_time', 'total_time')
     where e.extname = 'pg_stat_statements'
-"""
-_STATEMENTS = "select coalesce(sum({column}), 0), coalesce(sum(calls), 0) from {view}"
+""")
+_STATEMENTS = sql.SQL("select coalesce(sum({column}), 0), coalesce(sum(calls), 0) from {view}")
 
 
 @dataclass(slots=True)
@@ -84,13 +90,13 @@ class _Session:
     measured: dict[str, float | None] = field(default_factory=dict)
     broke: dict[str, str] = field(default_factory=dict)
 
-    def row(self, query: sql.Composable | str) -> tuple[Any, ...] | None:
+    def row(self, query: sql.SQL | sql.Composed) -> tuple[Any, ...] | None:
         """The first row, read in a transaction of its own that may take what is left of the time."""
         left_ms = max(1, int((self.ends_at - time.monotonic()) * 1000))
         with self.connection.transaction():
             self.connection.execute(sql.SQL("set local statement_timeout = {}").format(sql.Literal(left_ms)))
-            text = sql.SQL(query) if isinstance(query, str) else query  # type: ignore[arg-type]
-            return self.connection.execute(text).fetchone()
+            found: tuple[Any, ...] | None = self.connection.execute(query).fetchone()
+            return found
 
 
 def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
@@ -159,7 +165,7 @@ def _connection(options: dict[str, Any], limit: timedelta) -> psycopg.Connection
 
 
 def _measure(session: _Session, scope: str, started: float) -> None:
-    session.row("select 1")
+    session.row(sql.SQL("select 1"))
     session.measured["uptime"] = 1.0
     session.measured["latency_ms"] = round((time.monotonic() - started) * 1000, 3)
     asked_at = time.monotonic()
@@ -184,7 +190,8 @@ def _size(session: _Session, scope: str) -> None:
 def _connections(session: _Session, scope: str) -> None:
     row = session.row(_CONNECTIONS)
     if row is not None:
-        session.measured["connections"], session.measured["max_connections"] = float(row[0]), float(row[1])
+        session.measured["connections"] = float(row[0])
+        session.measured["connections_used"] = float(row[1]) / float(row[2])
 
 
 def _blocks(session: _Session, scope: str) -> None:
@@ -202,7 +209,7 @@ def _statements(session: _Session) -> None:
         if found is None:
             return
         view, column = sql.Identifier(found[0], "pg_stat_statements"), sql.Identifier(found[1])
-        row = session.row(sql.SQL(_STATEMENTS).format(column=column, view=view))
+        row = session.row(_STATEMENTS.format(column=column, view=view))
     except psycopg.Error:
         return
     if row is not None and row[1]:
