@@ -14,11 +14,11 @@ cost one query a run while nothing is. What a plan refuses for good is told once
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as RunTimeoutError
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
 from chalicelib import log, plugins
@@ -29,7 +29,7 @@ from chalicelib.core.rollup import MICROSECOND, Rate, minute_start, newest_value
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
 from chalicelib.messages import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, broken, every, identity_of, labels_of, mended, name_of
+from chalicelib.probes import FAILED, broken, every, identity_of, mended, name_of
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
@@ -115,8 +115,9 @@ def watch(
     measured = [sample for run in runs for sample in _with_derived(run, store, at)]
     events, marks = _told(runs, rules, store, at)
     samples = (*measured, *streaks, *marks)
-    queues.webhooks.put([*samples_messages(samples), *events_messages(events)]) if samples or events else None
-    store.add_samples([*streaks, *marks])
+    if samples or events:
+        queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
+        store.add_samples([*streaks, *marks])
     return _reported(runs, samples, events)
 
 
@@ -166,7 +167,7 @@ def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Pr
         answered = _Run(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
         failed = answered.down or any(event.kind == FAILED for event in answered.events)
         return _Run(run.kind, run.params, found, failed, rates, answered.growths)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a probe raises, it harms no other.
         told = log.failure(error)
         log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)
         reason = told.get("reason", f"it raised {told['error']}")
@@ -249,7 +250,7 @@ def _told(runs: Sequence[_Run], rules: Rules, store: Store, at: datetime) -> tup
     ]
     marks = [_mark(event, 1.0, at) for event in said.values()]
     for identity, labels in open_before.items():
-        if identity not in said and (reason := _ended(labels, runs, rules)) is not None:
+        if identity not in said and (reason := _ended(labels, runs, rules, said)) is not None:
             event = _mended(identity, labels, reason, at)
             events += [event] if labels.get("status") == Status.FIRING else []
             marks.append(Sample(BROKEN, 0.0, at, labels))
@@ -274,9 +275,11 @@ def _mended(identity: str, labels: Mapping[str, str], reason: str, at: datetime)
     return mended(labels.get("probe_kind", ""), identity, shown, reason, now=at)
 
 
-def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules) -> str | None:
-    """Why what was broken is no more: "" when it ran without saying so; None when it was not its turn."""
+def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules, said: Container[str]) -> str | None:
+    """Why what was broken is no more: "" when it ran without saying so; None when this run cannot know."""
     kind, name = labels.get("probe_kind", ""), labels.get("probe", "")
+    if identity_of(kind, name) in said:
+        return None  # The whole probe broke, which says nothing of its parts.
     if any(run.kind == kind and name_of(run.params) == name for run in runs):
         return ""
     if any(name_of(params) == name for params in rules.probes.get(kind, ())):
