@@ -5,6 +5,7 @@ from outside loses control characters, halves of surrogate pairs and the marks t
 """
 
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,8 @@ ELLIPSIS = "…"
 MAX_VALUES = 3
 """So many different values of one label are named; the rest is counted."""
 MAX_ADDRESS_CHARACTERS = 2_000
+MAX_TEXT_CHARACTERS = 50_000
+"""More of one text is not even looked at: no target shows as much."""
 RUNBOOK_STEPS = 3
 _ZERO_WIDTH_JOINER = "\u200d"
 _DROPPED = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -58,13 +61,15 @@ def state(notification: Notification) -> State:
 
 def utf16_units(text: str) -> int:
     """The length as JavaScript and Java count it: never less than the number of characters."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clean(text: str) -> str:
     """The text without what could disturb a reader or a parser; line breaks become `\\n`, tabs a space."""
+    if text.isprintable():
+        return text.strip()
     found = []
-    for character in text.replace("\r\n", "\n"):
+    for character in text[:MAX_TEXT_CHARACTERS].replace("\r\n", "\n"):
         if character in _LINE_BREAKS:
             found.append("\n")
         elif character == "\t":
@@ -84,18 +89,14 @@ def one_line(text: str) -> str:
 def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> str:
     """The text, or as many whole words of it as fit `limit` with an ellipsis.
 
-    `measure` must add up over the characters of a text. A first word over the limit is cut inside, but never inside a
+    `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit is cut inside, but never inside a
     character that people see as one (an emoji, a letter with its accent).
     """
     if measure(text) <= limit:
         return text
+    text = text[: limit + 1]
     room = limit - measure(ELLIPSIS)
-    end = used = 0
-    for character in text:
-        used += measure(character)
-        if used > room:
-            break
-        end += 1
+    end = bisect_right(range(1, len(text)), room, key=lambda count: measure(text[:count]))
     end = _character_start(text, end)
     if not text[end].isspace():
         end = _word_start(text, end)
@@ -182,7 +183,11 @@ def summary(told: Told) -> str:
 
 def reading(told: Told) -> str:
     """`3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
-    value, threshold, condition = one_line(told.value), one_line(told.threshold), one_line(told.condition)
+    return _reading(told.value, told.threshold, told.condition)
+
+
+def _reading(value: str, threshold: str, condition: str) -> str:
+    value, threshold, condition = one_line(value), one_line(threshold), one_line(condition)
     if value and threshold:
         return f"{value} (threshold {threshold})"
     if value and condition:
@@ -194,7 +199,12 @@ def label_values(notification: Notification, label: str) -> str:
     """The value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
     if notification.group.get(label):
         return one_line(notification.group[label])
-    found = dict.fromkeys(one_line(told.labels.get(label, "")) for told in notification.alerts)
+    return _different(told.labels.get(label, "") for told in notification.alerts)
+
+
+def _different(values: Iterable[str]) -> str:
+    """The different values, each once, a few by name; cleaned after that, since there may be hundreds alike."""
+    found = dict.fromkeys(one_line(value) for value in dict.fromkeys(values))
     return counted_list([value for value in found if value], MAX_VALUES)
 
 
@@ -223,8 +233,8 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
 
 
 def _readings(notification: Notification) -> str:
-    found = dict.fromkeys(reading(told) for told in notification.alerts)
-    return counted_list([value for value in found if value], MAX_VALUES)
+    measured = dict.fromkeys((told.value, told.threshold, told.condition) for told in notification.alerts)
+    return _different(_reading(*each) for each in measured)
 
 
 def _since(notification: Notification) -> str:
@@ -268,10 +278,11 @@ def _other_group_labels(notification: Notification) -> str:
 
 def why(notification: Notification) -> str:
     """Why this target hears of it: the rules that fired and the route."""
-    rules = list(dict.fromkeys(one_line(told.name) for told in notification.alerts if one_line(told.name)))
+    names = dict.fromkeys(told.name for told in notification.alerts)
+    rules = _different(names)
     found = []
     if rules:
-        found.append(f"{'rule' if len(rules) == 1 else 'rules'} {counted_list(rules, MAX_VALUES)}")
+        found.append(f"{'rule' if len(names) == 1 else 'rules'} {rules}")
     if notification.route:
         found.append(f"route {one_line(notification.route)}")
     return " · ".join(found)
