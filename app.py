@@ -66,11 +66,13 @@ def deliver_notification(event: SQSEvent) -> None:
     with _reported("deliver"):
         from chalicelib import wiring
         from chalicelib.aws.batches import later, messages_of, settle
-        from chalicelib.deliver import deliver
+        from chalicelib.core.errors import ParseError
+        from chalicelib.deliver import Outcome, deliver
         from chalicelib.messages import Failure
 
         ports = wiring.ports(_account(event.context))
-        for message in messages_of(event.to_dict()["Records"]):
+        (message,) = messages_of(event.to_dict()["Records"])
+        try:
             outcome = deliver(
                 message.body,
                 rules=wiring.rules(),
@@ -79,10 +81,13 @@ def deliver_notification(event: SQSEvent) -> None:
                 clients=ports.clients,
                 now=_now(),
             )
-            if outcome.retry_after is not None:
-                later(message, outcome.retry_after, queue=ports.notifications, reason="the target was not ready")
-            parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
-            settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
+        except ParseError as error:
+            outcome = Outcome(parked=str(error))
+        log.line("deliver", delivered=outcome.delivered, note=outcome.note, parked=outcome.parked)
+        if outcome.retry_after is not None:
+            later(message, outcome.retry_after, queue=ports.notifications, reason=outcome.note or "not ready")
+        parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
+        settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
@@ -93,18 +98,29 @@ def tick(event: CloudWatchEvent) -> None:
         from chalicelib.tick import tick as run
 
         ports = wiring.ports(_account(event.context))
-        run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
+        for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()):
+            log.line("tick", again=True, reason=failure.reason)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def watch(event: CloudWatchEvent) -> None:
-    """Probes that are due."""
+    """Probes that are due; the one wait there is lies between a failed probe and its second try."""
     with _reported("watch"):
+        from time import sleep
+
         from chalicelib import wiring
         from chalicelib.watch import watch as run
 
         ports = wiring.ports(_account(event.context))
-        run(rules=wiring.rules(), clients=ports.clients, queues=ports.queues, now=_now())
+        report = run(
+            rules=wiring.rules(),
+            store=ports.store,
+            clients=ports.clients,
+            queues=ports.queues,
+            now=_now(),
+            pause=sleep,
+        )
+        log.line("watch", ran=report.ran, down=len(report.down), broken=len(report.broken))
 
 
 def _received(source: str, secret: str | None) -> Response:
@@ -124,7 +140,7 @@ def _received(source: str, secret: str | None) -> Response:
         retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return Response({"error": "something failed here; try again"}, headers=retry, status_code=503)
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
-    return Response(dict(found.body), headers=dict(found.headers), status_code=found.status)
+    return Response(dict(found.body), headers={**found.headers}, status_code=found.status)
 
 
 @contextmanager
@@ -134,7 +150,8 @@ def _reported(stage: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.line(stage, failed=True, **log.failure(error))
-        _to_sentry(error)
+        if not isinstance(error, TocsinError):
+            _to_sentry(error)
         told = log.failure(error)
         text = f"{stage}: {told['error']} at {told['at']}" + (f": {told['reason']}" if "reason" in told else "")
     else:
@@ -143,6 +160,7 @@ def _reported(stage: str) -> Iterator[None]:
 
 
 def _to_sentry(error: BaseException) -> None:
+    """Faults in the code only: what AWS or a target did is in the log and comes back by itself."""
     dsn = os.environ.get("SENTRY_DSN")
     if dsn:
         from chalicelib import telemetry

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from threading import RLock
 from typing import Any
 
 import httpx
@@ -15,7 +16,10 @@ TOTAL_SECONDS = 10.0
 
 
 class RealClients:
-    """The Clients of a worker. Every client is built once and kept for the life of the process."""
+    """The Clients of a worker. Every client is built once and kept for the life of the process.
+
+    Safe for several threads, since probes run side by side; `secrets` must not be used by others meanwhile.
+    """
 
     def __init__(
         self,
@@ -29,24 +33,28 @@ class RealClients:
         self._region = region
         self._environment = environment
         self._client = client
+        self._lock = RLock()
         self._http: httpx.Client | None = None
         self._aws: dict[str, Any] = {}
 
     def http(self) -> httpx.Client:
         """Five seconds to connect, ten in all; no redirects, no retries, no proxy or netrc of the environment."""
-        if self._http is None:
-            self._http = http_client()
-        return self._http
+        with self._lock:
+            if self._http is None:
+                self._http = http_client()
+            return self._http
 
     def aws(self, service: str) -> Any:
         """A boto3 client; that of SES never tries twice."""
-        if service not in self._aws:
-            self._aws[service] = self._client(service, self._region)
-        return self._aws[service]
+        with self._lock:
+            if service not in self._aws:
+                self._aws[service] = self._client(service, self._region)
+            return self._aws[service]
 
     def secret(self, name: str) -> str | None:
         """A secret by its name; None when it is not set."""
-        return self._secrets.get(name)
+        with self._lock:
+            return self._secrets.get(name)
 
     def setting(self, name: str, default: str = "") -> str:
         """A setting that is not secret, from the environment; `default` when it is not set or empty."""

@@ -47,6 +47,7 @@ def ports(account: str | None) -> Ports:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
     lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    own = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     webhooks, notifications = settings.webhooks_queue, settings.notifications_queue
     return Ports(
         store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table),
@@ -54,5 +55,5 @@ def ports(account: str | None) -> Ports:
         notifications=SqsQueue(lean, notifications, account=account),
         webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
         notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
-        clients=RealClients(Secrets(lean, settings.parameters), settings.region),
+        clients=RealClients(Secrets(own, settings.parameters), settings.region),
     )

@@ -129,7 +129,9 @@ STATUS_CODES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "headers", "how"), [row[1:] for row in STATUS_CODES], ids=[r[0] for r in STATUS_CODES])
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "how"), [row[1:] for row in STATUS_CODES], ids=[r[0] for r in STATUS_CODES]
+)
 def test_answers(status, body, headers, how):
     """Each request gets its status, and is stored exactly when that is 2xx."""
     door = Door()
@@ -248,10 +250,18 @@ def test_headers_are_bounded():
 
 @pytest.mark.parametrize(
     "garbled",
-    ["", "x", "[]", "{}", '{"v":2,"type":"webhook"}', '{"v":1,"type":"webhook"}', '{"v":true,"type":"wake","key":"x"}',
-     '{"v":1,"type":"webhook","id":"i","source":"s","headers":{},"received_at":1,"body":"!!"}',
-     '{"v":1,"type":"webhook","id":"i","source":"s","headers":{},"received_at":1,"body":"eA=="}',
-     '{"v":1,"type":"webhook","id":"i","source":"s","headers":[],"received_at":1,"body":"eA=="}'],
+    [
+        "",
+        "x",
+        "[]",
+        "{}",
+        '{"v":2,"type":"webhook"}',
+        '{"v":1,"type":"webhook"}',
+        '{"v":true,"type":"wake","key":"x"}',
+        '{"v":1,"type":"webhook","id":"i","source":"s","headers":{},"received_at":1,"body":"!!"}',
+        '{"v":1,"type":"webhook","id":"i","source":"s","headers":{},"received_at":1,"body":"eA=="}',
+        '{"v":1,"type":"webhook","id":"i","source":"s","headers":[],"received_at":1,"body":"eA=="}',
+    ],
 )
 def test_a_garbled_message_says_so(garbled):
     """What is not a webhook message raises ParseError, with nothing of the content in the text."""

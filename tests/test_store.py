@@ -107,10 +107,17 @@ def test_open_and_lately_ended_incidents_are_listed(store):
     store.save(incident("week", ended_at=NOW - timedelta(days=7)))
     assert {each.key for each in store.incidents()} == {"open", "sleeping"}
     assert {each.key for each in store.incidents(ended_since=NOW - timedelta(hours=1))} == {
-        "open", "sleeping", "late", "owed",
+        "open",
+        "sleeping",
+        "late",
+        "owed",
     }
     assert {each.key for each in store.incidents(ended_since=NOW - timedelta(days=8))} == {
-        "open", "sleeping", "late", "owed", "week",
+        "open",
+        "sleeping",
+        "late",
+        "owed",
+        "week",
     }
     assert {each.key for each in store.incidents(ended_since=NOW - MINUTE)} == {"open", "sleeping"}
 

@@ -257,8 +257,8 @@ def _incident(item: Mapping[str, Any] | None) -> Incident | None:
     return None if item is None else codec.unpack(Incident, item["body"]["B"])
 
 
-def _same(stored: Mapping[str, Any] | None, item: Mapping[str, Any]) -> bool:
-    return stored is not None and all(stored.get(name) == item[name] for name in ("version", "body"))
+def _same(stored: Any, item: Mapping[str, Any]) -> bool:
+    return isinstance(stored, Mapping) and all(stored.get(name) == item[name] for name in ("version", "body"))
 
 
 def _days(since: datetime, now: datetime) -> list[str]:

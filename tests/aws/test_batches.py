@@ -41,11 +41,20 @@ CASES = [
     ("parked, deleting fails", [PARK, BACK], [("queue", 1)], [], ["body 1"], "comes back too"),
     ("an unknown id: all come back", [Failure("other", "x")], [], [], [], "not in the batch"),
     ("an unknown id to park: all come back", [Failure("other", "x", park=True)], [], [], [], "not in the batch"),
-    ("back and parked at once: it comes back", [BACK, Failure("m3", "y", park=True)], [], ["r0", "r1", "r2"], None, "1 of 4"),
+    (
+        "back and parked at once: it comes back",
+        [BACK, Failure("m3", "y", park=True)],
+        [],
+        ["r0", "r1", "r2"],
+        None,
+        "1 of 4",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("failures", "fail_at", "deleted", "parked", "raised"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("failures", "fail_at", "deleted", "parked", "raised"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_settles(failures, fail_at, deleted, parked, raised):
     """What is deleted here, what is parked, and whether the rest comes back."""
     queue, dead, error = settled(failures, fail_at=fail_at)

@@ -26,7 +26,13 @@ REQUESTS = [
     ("GET", "https://x.amazonaws.com/a b/é", {}, b"", "dynamodb"),
     ("GET", "https://x.amazonaws.com/a/./b/../c//d/", {}, b"", "dynamodb"),
     ("GET", "https://x.amazonaws.com/../~user", {}, b"", "dynamodb"),
-    ("post", "https://x.amazonaws.com/", {**JSON, "User-Agent": "a", "x-extra": "  two   spaces  "}, "é\u2028".encode(), "sqs"),
+    (
+        "post",
+        "https://x.amazonaws.com/",
+        {**JSON, "User-Agent": "a", "x-extra": "  two   spaces  "},
+        "é\u2028".encode(),
+        "sqs",
+    ),
     ("POST", "https://x.amazonaws.com/", {**JSON, "Host": "other.example"}, b"\x00\xff" * 1000, "dynamodb"),
     ("POST", "http://[::1]:4566/", JSON, b"{}", "dynamodb"),
 ]
@@ -59,7 +65,12 @@ def test_credentials_do_not_print():
 
 @pytest.mark.parametrize(
     ("url", "expected"),
-    [("https://a.b/", "a.b"), ("https://a.b:443/", "a.b"), ("http://a.b:443/", "a.b:443"), ("http://[::1]:1/", "[::1]:1")],
+    [
+        ("https://a.b/", "a.b"),
+        ("https://a.b:443/", "a.b"),
+        ("http://a.b:443/", "a.b:443"),
+        ("http://[::1]:1/", "[::1]:1"),
+    ],
 )
 def test_host_names_the_port_only_where_it_matters(url, expected):
     """The Host header leaves out a scheme's own port."""

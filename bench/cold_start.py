@@ -1,0 +1,126 @@
+"""Cold ingest: from the start of a process to the answer of one signed webhook, with one send to a queue on loopback.
+
+Three ways to write the same endpoint, taken in turns in one run, so that what disturbs one disturbs all:
+
+    ours         app.py as it is shipped
+    boto3        the same Chalice route, but a boto3 client sends
+    everything   the same, and pydantic, httpx, yaml and sentry_sdk (started) are imported at the top
+
+Prints the medians and their ratios. Budget: ours at most a third of boto3 and an eighth of everything.
+Run: python bench/cold_start.py [--rounds 15]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.loopback import served  # noqa: E402
+
+BODY = json.dumps({"text": "something burns", "alert_type": "bench", "data": {}})
+SECRET = "bench-secret"
+
+EVENT = """
+import json, sys
+EVENT = {
+    "httpMethod": "POST", "resource": "/webhooks/{source}", "path": "/webhooks/cloudflare",
+    "requestContext": {"httpMethod": "POST", "resourcePath": "/webhooks/{source}"}, "queryStringParameters": None,
+    "multiValueQueryStringParameters": None, "pathParameters": {"source": "cloudflare"}, "stageVariables": None,
+    "headers": {"content-type": "application/json", "cf-webhook-auth": "bench-secret"},
+    "body": BODY, "isBase64Encoded": False,
+}
+class Context:
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:bench"
+answer = app(EVENT, Context())
+assert answer["statusCode"] == 202, answer
+"""
+
+OURS = "from app import app"
+
+BOTO3 = """
+import hmac, os
+import boto3
+from chalice import Chalice, Response
+app = Chalice(app_name="bench")
+sqs = boto3.client("sqs")
+@app.route("/webhooks/{source}", methods=["POST"], content_types=["application/json"])
+def receive(source):
+    request = app.current_request
+    if not hmac.compare_digest(request.headers.get("cf-webhook-auth", ""), os.environ["CLOUDFLARE_WEBHOOK_SECRET"]):
+        return Response({}, status_code=401)
+    sqs.send_message(QueueUrl=os.environ["BENCH_QUEUE"], MessageBody=request.raw_body.decode())
+    return Response({}, status_code=202)
+"""
+
+EVERYTHING = """
+import httpx, pydantic, yaml
+import sentry_sdk
+sentry_sdk.init(dsn="http://key@127.0.0.1:9/1")
+class Event(pydantic.BaseModel):
+    text: str
+    alert_type: str
+client = httpx.Client()
+""" + BOTO3.replace("sqs.send", "Event.model_validate_json(request.raw_body)\n    sqs.send")
+
+VARIANTS = {"ours": OURS, "boto3": BOTO3, "everything": EVERYTHING}
+
+
+def environment(url: str) -> dict[str, str]:
+    """What Lambda would set, and the secret by variable, so that one send is all."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": url,
+        "TOCSIN_STAGE": "bench",
+        "CLOUDFLARE_WEBHOOK_SECRET": SECRET,
+        "BENCH_QUEUE": f"{url}/000000000000/bench",
+    }
+
+
+def seconds(program: str, url: str) -> float:
+    """The time of one whole process."""
+    script = f"{program}\nBODY = {BODY!r}\n{EVENT}"
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(url), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    took = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"the process failed:\n{done.stderr}")
+    return took
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    with served() as aws:
+        aws.replies["SendMessage"] = (200, {"MessageId": "m", "MD5OfMessageBody": ""})
+        for number in range(rounds + 1):
+            for name, program in VARIANTS.items():
+                took = seconds(program, aws.url)
+                if number:
+                    times[name].append(took)
+        assert aws.actions == ["SendMessage"] * (len(VARIANTS) * (rounds + 1)), "each process sends exactly once"
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    for name, median in medians.items():
+        print(f"{name:12} {median * 1000:7.0f} ms   {median / medians['ours']:5.2f} x ours")
+    print(f"ours / boto3      = {medians['ours'] / medians['boto3']:.3f}   (budget 0.333)")
+    print(f"ours / everything = {medians['ours'] / medians['everything']:.3f}   (budget 0.125)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A name in the address → the source that understands it: a file of sources/, else an entry of the rules' `sources:`.
+
+Loads only the standard library. Entries come from compiled-rules.json (`tocsin` writes it from alert-rules.yaml), which
+is read once, and only when a name has no file.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from chalicelib import plugins
+from chalicelib.core.errors import RulesError, UnknownSourceError
+from chalicelib.receive import Source
+
+COMPILED = Path(__file__).with_name("compiled-rules.json")
+SOURCES = Path(__file__).with_name("sources")
+GENERIC = "generic"
+"""The file that understands declared sources; it is no sender of its own."""
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSource:
+    """A sender that the rules file describes: the generic plug-in, given that entry."""
+
+    plugin: Any
+    mapping: Mapping[str, Any]
+
+    @property
+    def SECRETS(self) -> tuple[str, ...]:
+        """The names of its secrets."""
+        return tuple(self.plugin.secrets(self.mapping))
+
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None
+    ) -> None:
+        """Raise SignatureError unless the request proves itself in the declared way."""
+        self.plugin.verify(headers, body, secrets, path_secret=path_secret, mapping=self.mapping)
+
+    def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """What is equal on every delivery of one webhook."""
+        return cast("str | None", self.plugin.delivery_id(headers, body, mapping=self.mapping))
+
+
+def find_source(name: str) -> Source:
+    """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
+    if _NAME.fullmatch(name):
+        if name != GENERIC and (SOURCES / f"{name}.py").is_file():
+            return cast(Source, plugins.load("sources", name))
+        mapping = declared(COMPILED).get(name)
+        if mapping is not None:
+            return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping))
+    raise UnknownSourceError("there is no source of that name")
+
+
+@lru_cache(maxsize=1)
+def declared(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The entries of `sources:` by name; none when there is no compiled file."""
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_bytes()).get("sources", [])
+        return {str(entry["name"]): entry for entry in entries}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RulesError(f"{path.name} is damaged: run `tocsin check` and deploy again") from None
