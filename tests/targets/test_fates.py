@@ -1,0 +1,250 @@
+"""What every target makes of every way to fail: a table of answers and fates, and nothing secret in any error."""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+from botocore import exceptions as aws
+
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
+from chalicelib.core.notification import Notification, Receipt
+from chalicelib.targets import FILES, module_for
+from tests.targets.samples import (
+    MAILBOX,
+    NOTIFICATION,
+    NOW,
+    OUT_WEBHOOK,
+    ROUTING_KEY,
+    SECRETS,
+    SETTINGS,
+    SLACK_WEBHOOK,
+    TOKEN,
+    WEBHOOK_SECRET,
+    FakeClients,
+    answering,
+)
+
+HTTP_TARGETS = (
+    ("slack_channel", "#incidents"),
+    ("slack_channel", SLACK_WEBHOOK),
+    ("pagerduty", "default"),
+    ("webhook", OUT_WEBHOOK),
+)
+ECHO = f"{TOKEN} {ROUTING_KEY} {SLACK_WEBHOOK} {OUT_WEBHOOK} {MAILBOX} {WEBHOOK_SECRET} High Error Rate"
+HIDDEN = (TOKEN, ROUTING_KEY, "secretpath", "secretquery", MAILBOX, "receiver.example", "hooks.slack", "High Error")
+
+
+def tell(
+    kind: str, address: str, clients: FakeClients, notification: Notification = NOTIFICATION, **changes: Any
+) -> Receipt:
+    """Send by the real module."""
+    options: dict[str, Any] = {"receipt": {}, "in_doubt": False, "now": NOW, **changes}
+    return module_for(kind).send(notification, address, clients, **options)
+
+
+def failure(kind: str, address: str, clients: FakeClients, **changes: Any) -> TocsinError:
+    """The error of a try that must fail, after looking that neither it nor its trace tells anything."""
+    with pytest.raises(TocsinError) as caught:
+        tell(kind, address, clients, **changes)
+    told = "".join(traceback.format_exception_only(caught.value)) + repr(caught.value)
+    assert not [hidden for hidden in HIDDEN if hidden in told]
+    assert caught.value.__cause__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
+def test_an_outage_comes_back_and_may_have_been_taken(kind: str, address: str, status: int) -> None:
+    """5xx with an HTML body that repeats everything comes back, is ambiguous and tells nothing."""
+    clients = FakeClients(answering(httpx.Response(status, html=f"<html>{ECHO}</html>")))
+    error = failure(kind, address, clients)
+    assert isinstance(error, TargetUnavailableError)
+    assert error.ambiguous
+    assert len(clients.requests) == 1
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("30", timedelta(seconds=30)),
+        ("0", timedelta(0)),
+        ("1.5", timedelta(seconds=1.5)),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), timedelta(seconds=90)),
+        (format_datetime(NOW - timedelta(seconds=90), usegmt=True), timedelta(0)),
+    ],
+)
+def test_429_comes_back_when_the_receiver_said(kind: str, address: str, header: str, wait: timedelta) -> None:
+    """Retry-After is kept exactly, as seconds and as a date; the message was not taken."""
+    body = {"ok": False, "error": "ratelimited"}
+    clients = FakeClients(answering(httpx.Response(429, headers={"Retry-After": header}, json=body)))
+    error = failure(kind, address, clients)
+    assert isinstance(error, TargetUnavailableError)
+    assert (error.retry_after, error.ambiguous) == (wait, False)
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "9" * 40}, {"Retry-After": "-5"}])
+def test_429_without_a_time_waits_by_itself(kind: str, address: str, headers: dict[str, str]) -> None:
+    """Without a header that can be read Slack and PagerDuty wait 30 s, and a webhook leaves it to the back-off."""
+    error = failure(kind, address, FakeClients(answering(httpx.Response(429, headers=headers, text=ECHO))))
+    assert isinstance(error, TargetUnavailableError)
+    assert error.retry_after == (None if kind == "webhook" else timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 410, 413, 422])
+def test_a_refusal_is_for_good(kind: str, address: str, status: int) -> None:
+    """Other 4xx, and redirects, are permanent, name the status and tell nothing."""
+    clients = FakeClients(answering(httpx.Response(status, headers={"Location": "https://x.example"}, text=ECHO)))
+    error = failure(kind, address, clients)
+    assert isinstance(error, TargetRejectedError)
+    assert str(status) in str(error)
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+@pytest.mark.parametrize(
+    ("raised", "ambiguous"),
+    [
+        (httpx.ConnectTimeout(ECHO), False),
+        (httpx.ConnectError(ECHO), False),
+        (httpx.PoolTimeout(ECHO), False),
+        (httpx.ReadTimeout(ECHO), True),
+        (httpx.WriteTimeout(ECHO), True),
+        (httpx.ReadError(ECHO), True),
+        (httpx.RemoteProtocolError(ECHO), True),
+    ],
+)
+def test_no_answer_comes_back(kind: str, address: str, raised: Exception, ambiguous: bool) -> None:
+    """Before the request was sent nothing is in doubt; after it everything is."""
+    error = failure(kind, address, FakeClients(answering(raised)))
+    assert isinstance(error, TargetUnavailableError)
+    assert error.ambiguous is ambiguous
+
+
+@pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
+def test_the_time_limit_of_the_route_is_kept(kind: str, address: str) -> None:
+    """A target's own timeout goes with the request."""
+    clients = FakeClients(answering(httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"})))
+    target = replace(NOTIFICATION.target, timeout=timedelta(seconds=5))
+    tell(kind, address, clients, replace(NOTIFICATION, target=target))
+    assert clients.requests[0].extensions["timeout"]["read"] == 5.0
+
+
+@pytest.mark.parametrize(("kind", "address"), [("slack_channel", "#x"), ("pagerduty", "on call"), ("webhook", "pager")])
+def test_a_missing_secret_is_named(kind: str, address: str) -> None:
+    """Nothing is sent; the error names the setting to set."""
+    named = {
+        "slack_channel": "SLACK_BOT_TOKEN",
+        "pagerduty": "PAGERDUTY_ROUTING_KEY_ON_CALL",
+        "webhook": "WEBHOOK_PAGER_URL",
+    }
+    clients = FakeClients(secrets={})
+    error = failure(kind, address, clients)
+    assert isinstance(error, TargetRejectedError)
+    assert named[kind] in str(error)
+    assert not clients.requests
+
+
+def client_error(code: str, status: int, message: str = ECHO) -> aws.ClientError:
+    """What boto3 raises for an error answer."""
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return aws.ClientError(answer, "SendEmail")
+
+
+class FakeSes:
+    """SES that answers as told and keeps the requests."""
+
+    def __init__(self, raised: Exception | None = None) -> None:
+        self.requests: list[Mapping[str, Any]] = []
+        self._raised = raised
+
+    def send_email(self, **request: Any) -> dict[str, str]:
+        """Keep it."""
+        self.requests.append(request)
+        if self._raised:
+            raise self._raised
+        return {"MessageId": "m1"}
+
+
+@pytest.mark.parametrize(
+    ("raised", "fate", "wait", "ambiguous"),
+    [
+        (client_error("TooManyRequestsException", 429), TargetUnavailableError, 1, False),
+        (client_error("ThrottlingException", 400, "Maximum sending rate exceeded."), TargetUnavailableError, 1, False),
+        (client_error("ThrottlingException", 400, "Daily message quota exceeded."), TargetUnavailableError, 600, False),
+        (client_error("InternalFailure", 500), TargetUnavailableError, None, True),
+        (client_error("ServiceUnavailable", 503), TargetUnavailableError, None, True),
+        (client_error("ExpiredTokenException", 403), TargetUnavailableError, None, False),
+        (aws.ConnectTimeoutError(endpoint_url=OUT_WEBHOOK), TargetUnavailableError, None, False),
+        (aws.EndpointConnectionError(endpoint_url=OUT_WEBHOOK), TargetUnavailableError, None, False),
+        (aws.ReadTimeoutError(endpoint_url=OUT_WEBHOOK), TargetUnavailableError, None, True),
+        (aws.ConnectionClosedError(endpoint_url=OUT_WEBHOOK), TargetUnavailableError, None, True),
+        (client_error("LimitExceededException", 400), TargetRejectedError, None, False),
+        (client_error("SendingPausedException", 400), TargetRejectedError, None, False),
+        (client_error("AccountSuspendedException", 400), TargetRejectedError, None, False),
+        (client_error("MailFromDomainNotVerifiedException", 400), TargetRejectedError, None, False),
+        (client_error("MessageRejected", 400), TargetRejectedError, None, False),
+        (client_error("BadRequestException", 400), TargetRejectedError, None, False),
+        (client_error("NotFoundException", 404), TargetRejectedError, None, False),
+        (client_error("AccessDeniedException", 403), TargetRejectedError, None, False),
+        (client_error(ECHO, 400), TargetRejectedError, None, False),
+        (aws.NoCredentialsError(), TargetRejectedError, None, False),
+        (aws.ParamValidationError(report=ECHO), TargetRejectedError, None, False),
+    ],
+)
+def test_every_ses_error_has_a_fate(
+    raised: Exception, fate: type[TocsinError], wait: int | None, ambiguous: bool
+) -> None:
+    """SES's errors come back or do not, as its documentation says, and tell nothing."""
+    error = failure("email", MAILBOX, FakeClients(services={"sesv2": FakeSes(raised)}))
+    assert type(error) is fate
+    if isinstance(error, TargetUnavailableError):
+        assert error.retry_after == (None if wait is None else timedelta(seconds=wait))
+        assert error.ambiguous is ambiguous
+
+
+def test_every_kind_has_its_file() -> None:
+    """Every kind of the rules file is found, and says the same of itself; another is refused with the choices."""
+    for kind in FILES:
+        assert module_for(kind).KIND == kind
+    with pytest.raises(TargetRejectedError, match="allowed are slack_channel, email, pagerduty, webhook"):
+        module_for("carrier_pigeon")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://receiver.example.com/in",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fe80::1]/x",
+        "https://[fd00:ec2::254]/x",
+        "https://[::ffff:169.254.170.2]/x",
+        "https://127.0.0.1/x",
+        "https://[::1]/x",
+        "https://0.0.0.0/x",
+        "https://:80",
+        "https://host:port/x",
+        "ftp://receiver.example.com/x",
+    ],
+)
+def test_addresses_inside_the_machine_are_refused(address: str) -> None:
+    """Metadata, link-local, loopback and plain http addresses are refused before anything is sent."""
+    clients = FakeClients(answering(httpx.Response(200)))
+    assert isinstance(failure("webhook", address, clients), TargetRejectedError)
+    assert not clients.requests
+
+
+def test_loopback_is_allowed_where_the_setting_says_so() -> None:
+    """On one machine, receivers on loopback are reached, also by http; metadata addresses stay refused."""
+    local = {**SETTINGS, "ALLOW_LOOPBACK_TARGETS": "1"}
+    clients = FakeClients(answering(httpx.Response(200, text="ok")), settings=local, secrets=SECRETS)
+    tell("webhook", "http://127.0.0.1:9/in", clients)
+    tell("slack_channel", "http://127.0.0.1:9/in", clients)
+    assert len(clients.requests) == 2
+    assert isinstance(failure("webhook", "http://169.254.169.254/", clients), TargetRejectedError)
