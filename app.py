@@ -156,7 +156,7 @@ def _reported(stage: str) -> Iterator[None]:
         text = f"{stage}: {told['error']} at {told['at']}" + (f": {told['reason']}" if "reason" in told else "")
     else:
         return
-    raise HandlerError(text)
+    raise HandlerError(text) from None
 
 
 def _to_sentry(error: BaseException) -> None:

@@ -1,0 +1,321 @@
+"""Routes, status codes, wiring, and what a worker does with a batch. Only the functions of `wiring` are swapped."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from chalice.test import Client
+
+import app
+from chalicelib import entrance, plugins, settings, wiring
+from chalicelib.core.event import Severity
+from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.rule import Rules, Target
+from chalicelib.memory import MemoryStore
+from chalicelib.messages import Queues, notification_message, read_message, wake_message
+from tests.fakes import MemoryQueue
+from tests.loopback import served
+
+ROOT = Path(__file__).parent.parent
+SECRET = "secret-of-cloudflare"
+HEAVY = ("boto3", "botocore", "pydantic", "httpx", "sentry_sdk", "yaml", "jinja2")
+CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:tocsin-dev-x")
+JSON = {"Content-Type": "application/json", "cf-webhook-auth": SECRET}
+
+
+def environment(url):
+    """What Lambda and the stage's configuration set."""
+    secret = plugins.load("sources", "cloudflare").SECRETS[0]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+    return {**keys, "AWS_ENDPOINT_URL": url, "TOCSIN_STAGE": "dev", secret: SECRET}
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """A server that plays AWS, and a stage configured to use it."""
+    with served() as server:
+        server.replies["GetQueueUrl"] = (200, {"QueueUrl": f"{server.url}/123456789012/tocsin-dev-webhooks"})
+        for name, value in environment(server.url).items():
+            monkeypatch.setenv(name, value)
+        entrance.door.cache_clear()
+        yield server
+        entrance.door.cache_clear()
+
+
+def posted(path, body, headers=JSON):
+    """The answer to a POST through Chalice."""
+    with Client(app.app) as client:
+        return client.http.post(path, headers=headers, body=body)
+
+
+ANSWERS = [
+    ("stored", "/webhooks/cloudflare", b'{"text":"x","alert_type":"y","data":{}}', JSON, 202),
+    ("a test of the address", "/webhooks/cloudflare", b'{"text":"Hello World!"}', JSON, 200),
+    ("a charset", "/webhooks/cloudflare", b'{"a":1}', {**JSON, "Content-Type": "application/json;charset=UTF-8"}, 202),
+    ("no secret", "/webhooks/cloudflare", b'{"a":1}', {"Content-Type": "application/json"}, 401),
+    ("a wrong secret", "/webhooks/cloudflare", b'{"a":1}', {**JSON, "cf-webhook-auth": "guess"}, 401),
+    ("not JSON", "/webhooks/cloudflare", b"{", JSON, 400),
+    ("too deep", "/webhooks/cloudflare", b"[" * 100_000, JSON, 400),
+    ("unknown source", "/webhooks/nobody", b"{}", JSON, 404),
+    ("a module that is no source", "/webhooks/__init__", b"{}", JSON, 404),
+    ("the generic plug-in", "/webhooks/generic", b"{}", JSON, 404),
+    ("a form", "/webhooks/cloudflare", b"a=1", {**JSON, "Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ("too large", "/webhooks/cloudflare", b" " * (2 * 1024 * 1024 + 1), JSON, 413),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "headers", "status"), [row[1:] for row in ANSWERS], ids=[r[0] for r in ANSWERS])
+def test_routes_answer(aws, path, body, headers, status):
+    """Each request gets its status, and exactly what is answered 2xx is on the queue."""
+    response = posted(path, body, headers)
+    assert response.status_code == status
+    assert aws.actions.count("SendMessage") == (1 if status < 300 else 0)
+
+
+def test_a_webhook_reaches_its_queue_as_it_came(aws):
+    """The raw bytes are on the queue of the stage."""
+    body = '{"text": "ünïcode",  "alert_type":"\\u00e9"}'.encode()
+    assert app.app(gateway_event(body.decode()), CONTEXT)["statusCode"] == 202
+    sent = aws.calls[0][1]
+    assert sent["QueueUrl"] == f"{aws.url}/123456789012/tocsin-dev-webhooks"
+    webhook = read_message(sent["MessageBody"])
+    assert (webhook.source, webhook.body) == ("cloudflare", body)
+    assert SECRET not in sent["MessageBody"]
+    assert "cf-webhook-auth" not in webhook.headers
+
+
+def gateway_event(body, *, encoded=False, headers=JSON):
+    """What API Gateway hands to the function."""
+    return {
+        "httpMethod": "POST",
+        "resource": "/webhooks/{source}",
+        "path": "/webhooks/cloudflare",
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/webhooks/{source}"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"source": "cloudflare"},
+        "stageVariables": None,
+        "headers": headers,
+        "body": body,
+        "isBase64Encoded": encoded,
+    }
+
+
+def test_a_body_that_the_gateway_encoded_is_decoded(aws):
+    """isBase64Encoded gives the same bytes."""
+    body = b'{"text":"\xc3\xa9","alert_type":"x"}'
+    assert app.app(gateway_event(base64.b64encode(body).decode(), encoded=True), CONTEXT)["statusCode"] == 202
+    assert read_message(aws.calls[0][1]["MessageBody"]).body == body
+
+
+def test_no_body_at_all_is_a_bad_request(aws):
+    """The gateway says null for an empty body."""
+    assert app.app(gateway_event(None), CONTEXT)["statusCode"] == 400
+
+
+@pytest.mark.parametrize("reply", [(500, {}), (400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist"}), None])
+def test_a_queue_that_refuses_is_a_503(aws, reply):
+    """What is not stored is not accepted, and the sender is asked to come again."""
+    aws.replies["SendMessage"] = reply
+    response = posted("/webhooks/cloudflare", b'{"a":1}')
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+
+
+def test_a_missing_configuration_is_a_503(aws, monkeypatch, capsys):
+    """Our own mistake is told in our log, not to the sender, who is to try again."""
+    monkeypatch.delenv("TOCSIN_STAGE")
+    assert posted("/webhooks/cloudflare", b'{"a":1}').status_code == 503
+    assert "TOCSIN_STAGE" in capsys.readouterr().out
+
+
+def test_one_line_is_logged_for_each_webhook(aws, capsys):
+    """The line says source, status and reason, and holds nothing of body or headers."""
+    posted("/webhooks/cloudflare", b'{"a":"private"}', {**JSON, "cf-webhook-auth": "guessed-secret"})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["status"] == 401
+    assert "private" not in line
+    assert "guessed" not in line
+
+
+def test_health(monkeypatch):
+    """Answers without touching AWS."""
+    monkeypatch.setenv("TOCSIN_STAGE", "dev")
+    with Client(app.app) as client:
+        assert client.http.get("/health").json_body == {"status": "ok", "stage": "dev"}
+
+
+COLD = """
+import json, sys
+event = json.loads(sys.argv[1])
+from app import app
+class Context:
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:x"
+answer = app(event, Context())
+print(json.dumps({"status": answer["statusCode"], "modules": sorted(sys.modules)}), file=sys.stderr)
+"""
+
+
+def test_the_ingest_path_loads_nothing_heavy(aws):
+    """A fresh process that stores one webhook, secret read from SSM, has loaded only Chalice and the standard library."""
+    secret = plugins.load("sources", "cloudflare").SECRETS[0]
+    aws.replies["GetParameters"] = (200, {"Parameters": [{"Name": f"/tocsin/dev/{secret}", "Value": SECRET}]})
+    variables = {name: value for name, value in environment(aws.url).items() if name != secret}
+    done = subprocess.run(
+        [sys.executable, "-c", COLD, json.dumps(gateway_event('{"text":"x","alert_type":"y"}'))],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stderr.splitlines()[-1])
+    assert told["status"] == 202
+    assert aws.actions == ["GetParameters", "SendMessage"]
+    loaded = {module.partition(".")[0] for module in told["modules"]}
+    assert loaded.isdisjoint(HEAVY)
+    foreign = loaded - set(sys.stdlib_module_names) - {"__main__", "app", "chalice", "chalicelib"}
+    assert {name for name in foreign if not name.startswith(("_", "sitecustomize", "usercustomize"))} == set()
+    assert "chalicelib.process" not in told["modules"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Workers
+
+
+@dataclass
+class FakePorts:
+    """The ports of a worker, in memory."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    webhooks: MemoryQueue = field(default_factory=MemoryQueue)
+    notifications: MemoryQueue = field(default_factory=MemoryQueue)
+    webhooks_dead: MemoryQueue = field(default_factory=MemoryQueue)
+    notifications_dead: MemoryQueue = field(default_factory=MemoryQueue)
+    clients: object = None
+
+    @property
+    def queues(self):
+        """The two queues."""
+        return Queues(self.webhooks, self.notifications)
+
+
+@pytest.fixture
+def ports(monkeypatch):
+    """Workers with everything in memory and empty rules."""
+    found = FakePorts()
+    monkeypatch.setattr(wiring, "ports", lambda account: found)
+    monkeypatch.setattr(wiring, "rules", Rules)
+    return found
+
+
+def batch(*bodies):
+    """A Lambda event of SQS messages with ids of their own."""
+    return {
+        "Records": [
+            {"messageId": f"m{n}", "receiptHandle": f"r{n}", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
+            for n, body in enumerate(bodies)
+        ]
+    }
+
+
+def notification():
+    """One that no saved incident has committed to, decided just now."""
+    now = datetime.now(UTC)
+    return Notification(
+        id="n1", incident="i1", key="k", seq=1, target=Target("email", "ops@example.com"), reason=Reason.OPENED,
+        status="firing", severity=Severity.WARNING, title="t", at=now, started_at=now, alerts=(), events=1,
+    )  # fmt: skip
+
+
+def test_an_unreadable_message_is_parked_and_harms_no_other(ports):
+    """The batch ends well: one is in the dead-letter queue with its reason, the other done."""
+    assert app.process_webhooks(batch("garbage", wake_message("nobody")), CONTEXT) is None
+    ((body, reason),) = ports.webhooks_dead.parked
+    assert body == "garbage"
+    assert "JSON" in reason
+    assert ports.webhooks.deleted == []
+
+
+def test_an_unreadable_notification_is_parked(ports):
+    """Nothing is lost and nothing comes back for ever."""
+    assert app.deliver_notification(batch("garbage"), CONTEXT) is None
+    assert [body for body, _ in ports.notifications_dead.parked] == ["garbage"]
+
+
+def test_a_notification_that_is_not_due_yet_comes_back(ports):
+    """Its visibility is changed and the worker fails, so that Lambda does not delete it."""
+    with pytest.raises(app.HandlerError):
+        app.deliver_notification(batch(notification_message(notification())), CONTEXT)
+    assert list(ports.notifications.hidden) == ["r0"]
+    assert ports.notifications_dead.parked == []
+
+
+class BrokenStore(MemoryStore):
+    """Fails with an error that quotes a payload."""
+
+    def context(self):
+        """Break."""
+        raise KeyError("ana@example.com")
+
+
+@pytest.mark.parametrize("handler", ["process_webhooks", "tick"])
+def test_a_failing_worker_tells_kind_and_place_only(ports, handler, capsys):
+    """One line and one error, neither with the text of an error that may quote a payload."""
+    ports.store = BrokenStore()
+    with pytest.raises(app.HandlerError) as raised:
+        getattr(app, handler)(batch(wake_message("k")) if handler == "process_webhooks" else schedule(), CONTEXT)
+    told = capsys.readouterr().out + str(raised.value)
+    assert "KeyError" in told
+    assert "ana@" not in told
+    assert "ana@" not in "".join(traceback.format_exception(raised.value))
+
+
+def schedule():
+    """What EventBridge sends every minute."""
+    keys = ("version", "account", "region", "detail-type", "source", "time", "id")
+    return {**dict.fromkeys(keys, "x"), "resources": [], "detail": {}}
+
+
+def test_the_minute_runs(ports):
+    """Timers and probes run with nothing to do."""
+    assert app.tick(schedule(), CONTEXT) is None
+    assert app.watch(schedule(), CONTEXT) is None
+
+
+def test_queues_and_table_are_those_of_the_stage(aws):
+    """The names follow from the stage; an account of None makes the queue look itself up."""
+    wiring.ports.cache_clear()
+    found = wiring.ports("123456789012")
+    assert [found.webhooks.name, found.notifications.name] == ["tocsin-dev-webhooks", "tocsin-dev-notifications"]
+    assert found.webhooks_dead.name == "tocsin-dev-webhooks-dead"
+    assert found.notifications_dead.name == "tocsin-dev-notifications-dead"
+    wiring.ports.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("arn", "account"),
+    [("arn:aws:lambda:eu-west-1:123456789012:function:x", "123456789012"), ("", None), ("arn:aws:lambda:x::y", None)],
+)
+def test_the_account_is_read_from_the_function(arn, account):
+    """Without a usable name of the function the queue's address is asked for."""
+    assert app._account(SimpleNamespace(invoked_function_arn=arn)) == account
+    assert app._account(None) is None
+
+
+def test_settings_name_all_that_is_missing():
+    """One error tells every variable, so that one deploy mends them."""
+    with pytest.raises(settings.SettingsError, match="TOCSIN_STAGE and AWS_REGION"):
+        settings.Settings.from_env({})
+    found = settings.Settings.from_env({"TOCSIN_STAGE": "prod", "AWS_DEFAULT_REGION": "x", "TOCSIN_TABLE": "t"})
+    assert (found.table, found.parameters, found.webhooks_queue) == ("t", "/tocsin/prod/", "tocsin-prod-webhooks")
+    assert settings.queue_prefix({"TOCSIN_STAGE": "prod"}) == "tocsin-prod"
+    assert settings.queue_prefix({"TOCSIN_QUEUE_PREFIX": "own", "TOCSIN_STAGE": "prod"}) == "own"
