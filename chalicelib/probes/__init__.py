@@ -32,15 +32,20 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.
 """
 
 
+def duration(value: object) -> timedelta:
+    """A duration as the rules file writes it; a bare number is seconds. ValueError says what is allowed."""
+    return value if isinstance(value, timedelta) else duration_of(value)
+
+
 def every(params: Mapping[str, Any]) -> timedelta:
     """How often the probe runs: each minute unless the file says otherwise; a bare number is minutes."""
     value = params.get("every", 1)
-    return timedelta(minutes=value) if isinstance(value, int | float) else duration_of(value)
+    return timedelta(minutes=value) if isinstance(value, int | float) else duration(value)
 
 
 def time_limit(params: Mapping[str, Any], default: timedelta) -> timedelta:
     """The probe's own time limit, never above MAX_TIMEOUT."""
-    return min(duration_of(params.get("timeout", default)), MAX_TIMEOUT)
+    return min(duration(params.get("timeout", default)), MAX_TIMEOUT)
 
 
 def name_of(params: Mapping[str, Any]) -> str:
@@ -149,7 +154,7 @@ def _duration_mistake(params: Mapping[str, Any], field: str) -> str:
     if field not in params:
         return ""
     try:
-        found = every(params) if field == "every" else duration_of(params[field])
+        found = every(params) if field == "every" else duration(params[field])
     except ValueError as error:
         return f"{field} {error}"
     if field == "every" and (found < timedelta(minutes=1) or found % timedelta(minutes=1)):

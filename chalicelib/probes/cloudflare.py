@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.sample import Sample
-from chalicelib.probes import broken, common_mistakes, labels_of, secret, time_limit
+from chalicelib.probes import broken, common_mistakes, duration, labels_of, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -94,7 +93,7 @@ class _Run:
 
     @property
     def window(self) -> timedelta:
-        return duration_of(self.params.get("window", DEFAULT_WINDOW))
+        return duration(self.params.get("window", DEFAULT_WINDOW))
 
     def ask(self, parts: str, tags: Sequence[str]) -> _Answer:
         """One query over the zones; TargetUnavailableError and TargetRejectedError as in `check`."""
@@ -151,7 +150,7 @@ def validate(params: Mapping[str, Any]) -> list[str]:
     elif len(_zones(params)) > MAX_ZONES:
         found.append(f"zones are {len(_zones(params))}; allowed are {MAX_ZONES} in one probe")
     try:
-        window = duration_of(params.get("window", DEFAULT_WINDOW))
+        window = duration(params.get("window", DEFAULT_WINDOW))
     except ValueError as error:
         return [*found, f"window {error}"]
     if not timedelta(0) < window <= MAX_WINDOW or window % timedelta(minutes=1):

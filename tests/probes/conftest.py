@@ -1,0 +1,262 @@
+"""Real servers on loopback for the probes: HTTP, HTTPS with a certificate of its own, PostgreSQL."""
+
+import glob
+import os
+import pwd
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+@dataclass
+class FixedClients:
+    """Clients with given secrets and settings and a plain HTTP client."""
+
+    secrets: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=10))
+
+    def http(self) -> httpx.Client:
+        """The HTTP client."""
+        return self.client
+
+    def aws(self, service: str) -> Any:
+        """Probes use no AWS services."""
+        raise NotImplementedError(service)
+
+    def secret(self, name: str) -> str | None:
+        """A secret by its name."""
+        return self.secrets.get(name)
+
+    def setting(self, name: str, default: str = "") -> str:
+        """A setting by its name."""
+        return self.settings.get(name, default)
+
+
+@dataclass
+class Web:
+    """A web server: `answers` maps a path to what is done with the request; `seen` are the requests."""
+
+    url: str = ""
+    answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
+    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def port(self) -> int:
+        """The port it listens at."""
+        return int(self.url.rpartition(":")[2])
+
+
+def answer(
+    status: int, body: str = "", headers: dict[str, str] | None = None
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer with that status and body."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in (headers or {}).items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body.encode())))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body.encode())
+
+    return act
+
+
+def serve(web: Web, context: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """Run the server while the test does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            web.seen.append((self.command, self.path, dict(self.headers), body))
+            web.answers.get(self.path, answer(404))(self)
+
+        do_GET = do_HEAD = do_POST = _any
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    scheme = "http" if context is None else "https"
+    web.url = f"{scheme}://localhost:{server.server_port}"
+    yield web
+    web.stopped.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def clients() -> FixedClients:
+    """Clients without secrets."""
+    return FixedClients()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server on loopback."""
+    yield from serve(Web())
+
+
+@dataclass
+class Tls:
+    """An HTTPS server, and a client that trusts its certificate."""
+
+    web: Web
+    trusting: httpx.Client
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Tls]:
+    """An HTTPS server on loopback whose certificate for `localhost` ends ten days after NOW."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(max(NOW, datetime.now(UTC)) + timedelta(days=10))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_file, key_file)
+    trusting = httpx.Client(verify=ssl.create_default_context(cafile=str(certificate_file)), trust_env=False)
+    for web in serve(Web(), context):
+        yield Tls(web, trusting)
+    trusting.close()
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Postgres:
+    """A running PostgreSQL server; the superuser is `tocsin`."""
+
+    port: int
+    folder: Path
+    run: Callable[[list[str]], None]
+    binaries: Path
+
+    def dsn(self, database: str = "app", user: str = "tocsin", password: str = "right") -> str:
+        """A connection string over loopback."""
+        return f"postgresql://{user}:{password}@localhost:{self.port}/{database}"
+
+    def execute(self, *statements: str, database: str = "app") -> None:
+        """Run statements as the superuser."""
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -k {self.folder}"
+        if list(Path("/usr/share/postgresql").glob("*/extension/pg_stat_statements.control")):
+            options += " -c shared_preload_libraries=pg_stat_statements"
+        log = str(self.folder / "log")
+        self.run(
+            [str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-l", log, "-o", options, "start"]
+        )
+
+    def stop(self) -> None:
+        """Stop the server at once."""
+        self.run([str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-m", "immediate", "stop"])
+
+
+def server_binaries() -> Path:
+    """Where initdb and pg_ctl are; the test fails with what to install when they are nowhere."""
+    found = shutil.which("pg_ctl")
+    folders = [
+        *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True),
+        *([str(Path(found).parent)] if found else []),
+    ]
+    for folder in folders:
+        if all(os.access(f"{folder}/{name}", os.X_OK) for name in ("initdb", "pg_ctl", "postgres")):
+            return Path(folder)
+    pytest.fail(
+        "these tests need a PostgreSQL server: install the Debian package postgresql (initdb, pg_ctl, postgres)"
+    )
+
+
+def run_as_other_user() -> Callable[[list[str]], None]:
+    """Run commands; as root by the user postgres or nobody, since the server refuses to run as root."""
+    names = {user.pw_name for user in pwd.getpwall()}
+    user = ("postgres" if "postgres" in names else "nobody") if os.geteuid() == 0 else None
+
+    def run(command: list[str]) -> None:
+        subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server with a database `app`, on loopback, that asks for passwords."""
+    binaries, run = server_binaries(), run_as_other_user()
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-postgres-"))
+    password = folder / "password"
+    password.write_text("right")
+    if os.geteuid() == 0:
+        user = "postgres" if any(each.pw_name == "postgres" for each in pwd.getpwall()) else "nobody"
+        for path in (folder, password):
+            shutil.chown(path, user)
+    initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "tocsin", "--no-sync", "-E", "UTF8"]
+    run([*initdb, "--locale=C", "--auth=scram-sha-256", f"--pwfile={password}"])
+    server = Postgres(free_port(), folder, run, binaries)
+    server.start()
+    server.execute("create database app", database="postgres")
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for what a server does on its own, such as publishing statistics."""
+    ends_at = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > ends_at:
+            raise AssertionError("it did not come true in time")
+        threading.Event().wait(0.05)

@@ -1,0 +1,260 @@
+"""The uptime probe against real servers on loopback: right, wrong, slow, away, redirected, and addresses it refuses."""
+
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import httpx
+import pytest
+
+from chalicelib.core.errors import RulesError
+from chalicelib.core.sample import Sample
+from chalicelib.probes import addresses, refusal, uptime
+
+from .conftest import NOW, FixedClients, Tls, Web, answer, free_port
+
+
+def measured(params: dict[str, Any], clients: FixedClients) -> dict[str, float | None]:
+    """The values of one try by metric."""
+    found = uptime.check({"name": "api", **params}, clients, now=NOW)
+    assert all(isinstance(each, Sample) and each.at == NOW for each in found)
+    return {each.metric: each.value for each in found if isinstance(each, Sample)}
+
+
+def test_up(web: Web, clients: FixedClients) -> None:
+    """An answer as expected is uptime 1 with its latency, labelled with probe, service and the given labels."""
+    web.answers["/health"] = answer(200, "all is ok")
+    params = {"name": "api", "url": f"{web.url}/health", "text": "is ok", "service": "web", "labels": {"region": "eu"}}
+    found = uptime.check(params, clients, now=NOW)
+    values = {each.metric: each.value for each in found if isinstance(each, Sample)}
+    assert values["uptime"] == 1.0
+    assert 0 < (values["latency_ms"] or 0) < 5000
+    assert [each.labels for each in found] == [{"probe": "api", "service": "web", "region": "eu"}] * 2
+    assert web.seen[0][2]["Host"] == f"localhost:{web.port}"
+
+
+EXPECTED = [
+    # status, expect, up
+    (200, None, True),
+    (301, None, True),
+    (404, None, False),
+    (500, None, False),
+    (404, 404, True),
+    (200, 404, False),
+    (204, "200-299", True),
+    (301, "200-299", False),
+    (418, [200, "400-499"], True),
+    (200, "200,204", True),
+    (203, "200,204", False),
+]
+
+
+@pytest.mark.parametrize(("status", "expect", "up"), EXPECTED)
+def test_status(web: Web, clients: FixedClients, status: int, expect: object, up: bool) -> None:
+    """The status must be among the expected ones; 2xx and 3xx where none are named."""
+    web.answers["/"] = answer(status)
+    params = {"url": f"{web.url}/"} | ({} if expect is None else {"expect": expect})
+    found = measured(params, clients)
+    assert found["uptime"] == (1.0 if up else 0.0)
+    assert "latency_ms" in found
+
+
+def test_missing_text(web: Web, clients: FixedClients) -> None:
+    """The right status with the wrong text is down."""
+    web.answers["/"] = answer(200, "database unreachable", {"Content-Type": "text/plain; charset=nonsense"})
+    assert measured({"url": f"{web.url}/", "text": "ok"}, clients)["uptime"] == 0.0
+
+
+def test_too_slow(web: Web, clients: FixedClients) -> None:
+    """No answer within the time limit is down, without a latency."""
+    web.answers["/"] = lambda handler: web.stopped.wait(5) and None
+    assert measured({"url": f"{web.url}/", "timeout": "0.2s"}, clients) == {"uptime": 0.0}
+
+
+def test_trickling(web: Web, clients: FixedClients) -> None:
+    """The time limit is for the whole answer: one that trickles is down."""
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(50):
+            handler.wfile.write(b"x")
+            if web.stopped.wait(0.1):
+                return
+        handler.close_connection = True
+
+    web.answers["/"] = trickle
+    assert measured({"url": f"{web.url}/", "timeout": "0.4s", "text": "ok"}, clients) == {"uptime": 0.0}
+
+
+def test_nothing_listens(clients: FixedClients) -> None:
+    """A refused connection is down, without a latency."""
+    assert measured({"url": f"http://127.0.0.1:{free_port()}/"}, clients) == {"uptime": 0.0}
+
+
+def test_no_such_host(clients: FixedClients) -> None:
+    """A name without an address is down."""
+    assert measured({"url": "http://nothing.invalid/"}, clients) == {"uptime": 0.0}
+
+
+def test_garbled_answer(web: Web, clients: FixedClients) -> None:
+    """A server that does not speak HTTP is down."""
+    web.answers["/"] = lambda handler: handler.wfile.write(b"220 mail ready\r\n\r\n") and None
+    assert measured({"url": f"{web.url}/"}, clients)["uptime"] == 0.0
+
+
+def test_head_and_secret_headers(web: Web, clients: FixedClients) -> None:
+    """HEAD asks for no body; a header may hold a secret by name."""
+    web.answers["/"] = answer(200, "body")
+    clients.secrets["HEALTH_TOKEN"] = "s3cret"
+    params = {"url": f"{web.url}/", "method": "HEAD", "headers": {"Authorization": "Bearer $HEALTH_TOKEN"}}
+    assert measured(params, clients)["uptime"] == 1.0
+    assert (web.seen[0][0], web.seen[0][2]["Authorization"]) == ("HEAD", "Bearer s3cret")
+
+
+def test_missing_secret(web: Web, clients: FixedClients) -> None:
+    """A secret that is not set is the probe's fault, and nothing is asked."""
+    with pytest.raises(RulesError, match="HEALTH_TOKEN is not set"):
+        measured({"url": f"{web.url}/", "headers": {"X": "$HEALTH_TOKEN"}}, clients)
+    assert not web.seen
+
+
+def test_redirects(web: Web, clients: FixedClients) -> None:
+    """Redirects are the answer, unless they are to be followed; then the last answer counts, and loops are down."""
+    web.answers |= {
+        "/": answer(302, headers={"Location": "/new"}),
+        "/new": answer(503),
+        "/loop": answer(302, headers={"Location": "/loop"}),
+        "/away": answer(302, headers={"Location": "file:///etc/passwd"}),
+    }
+    assert measured({"url": f"{web.url}/"}, clients)["uptime"] == 1.0
+    assert measured({"url": f"{web.url}/", "redirects": True}, clients)["uptime"] == 0.0
+    assert measured({"url": f"{web.url}/", "redirects": True, "expect": 503}, clients)["uptime"] == 1.0
+    assert measured({"url": f"{web.url}/loop", "redirects": True}, clients)["uptime"] == 0.0
+    assert measured({"url": f"{web.url}/away", "redirects": True}, clients)["uptime"] == 0.0
+
+
+def test_a_redirect_to_a_refused_address(web: Web, clients: FixedClients) -> None:
+    """A redirect cannot lead to where the probe may not go, and keeps no secret headers for another host."""
+    web.answers["/"] = answer(302, headers={"Location": "http://169.254.169.254/latest/meta-data/"})
+    with pytest.raises(RulesError, match="link-local addresses are not probed"):
+        measured({"url": f"{web.url}/", "redirects": True}, clients)
+    web.answers["/"] = answer(302, headers={"Location": f"http://127.0.0.1:{web.port}/other"})
+    web.answers["/other"] = answer(200)
+    measured({"url": f"{web.url}/", "redirects": True, "headers": {"Authorization": "x"}}, clients)
+    assert [("Authorization" in headers) for _, _, headers, _ in web.seen][-2:] == [True, False]
+
+
+REFUSED = [
+    "169.254.169.254",
+    "169.254.0.1",
+    "169.254.170.2",
+    "fe80::1",
+    "febf::1%eth0",
+    "fd00:ec2::254",
+    "fd00:0ec2:0:0:0:0:0:254",
+    "::ffff:169.254.169.254",
+    "2002:a9fe:a9fe::",
+    "100.100.100.200",
+]
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_refused_addresses(address: str) -> None:
+    """Link-local and metadata addresses are refused in every way they can be written."""
+    assert refusal(address)
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "169.254.43518", "::ffff:a9fe:a9fe"])
+def test_refused_addresses_in_disguise(host: str) -> None:
+    """What is refused is the address that a name or number comes to."""
+    with pytest.raises(RulesError, match="not probed"):
+        addresses(host, 80)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.7", "93.184.216.34", "fd12::1", "169.253.1.1"])
+def test_allowed_addresses(address: str) -> None:
+    """Private addresses are where people's own services are."""
+    assert refusal(address) is None
+
+
+def test_certificate(tls: Tls) -> None:
+    """Over TLS the certificate's days are a sample, and the name is checked though the address is dialled."""
+    tls.web.answers["/"] = answer(200)
+    found = measured({"url": f"{tls.web.url}/"}, FixedClients(client=tls.trusting))
+    assert found["uptime"] == 1.0
+    assert (found["tls_days_left"] or 0) >= 9.9
+    other = tls.web.url.replace("localhost", "127.0.0.1")
+    assert measured({"url": other}, FixedClients(client=tls.trusting)) == {"uptime": 0.0}
+
+
+def test_untrusted_certificate(tls: Tls, clients: FixedClients) -> None:
+    """A certificate that nobody trusts is down: people's browsers refuse it too."""
+    tls.web.answers["/"] = answer(200)
+    assert measured({"url": f"{tls.web.url}/"}, clients) == {"uptime": 0.0}
+
+
+def test_plain_server_asked_over_tls(web: Web, clients: FixedClients) -> None:
+    """A server that does not speak TLS is down."""
+    assert measured({"url": web.url.replace("http:", "https:")}, clients) == {"uptime": 0.0}
+
+
+def test_second_address(web: Web) -> None:
+    """Where the first address of a name takes no connection, the next one is tried."""
+    web.answers["/"] = answer(200)
+    dialled = []
+
+    class FirstRefuses(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            dialled.append(request.url.host)
+            if len(dialled) == 1 and len(addresses("localhost", 80)) > 1:
+                raise httpx.ConnectError("refused")
+            if ":" in request.url.host:
+                return httpx.Response(200)
+            return self.inner.handle_request(request)
+
+    clients = FixedClients(client=httpx.Client(transport=FirstRefuses()))
+    assert measured({"url": f"{web.url}/"}, clients)["uptime"] == 1.0
+    assert len(dialled) == min(2, len(addresses("localhost", 80)))
+
+
+MISTAKES = [
+    ({"name": ""}, "name is missing"),
+    ({"url": ""}, "url is missing"),
+    ({"url": "ftp://example.com"}, "begins with https:// or http://"),
+    ({"url": "https://"}, "has a host"),
+    ({"url": "https://user:pass@example.com/"}, "must not hold a user or password"),
+    ({"expect": 99}, "expect '99' is not a status"),
+    ({"expect": "ok"}, "expect 'ok' is not a status"),
+    ({"expect": [200, "500-400"]}, "expect '500-400' is not a status"),
+    ({"method": "POST"}, "method must be one of GET, HEAD"),
+    ({"method": "HEAD", "text": "ok"}, "text cannot be expected of HEAD"),
+    ({"timeout": "soon"}, "timeout 'soon' is not a duration"),
+    ({"timeout": "21s"}, "at most 20s"),
+    ({"timeout": 0}, "over 0s"),
+    ({"every": "90s"}, "every must be whole minutes"),
+    ({"every": 0}, "at least 1m"),
+    ({"headers": ["X"]}, "headers must be a mapping"),
+    ({"labels": "x"}, "labels must be a mapping"),
+    ({"redirects": "maybe"}, "redirects must be true or false"),
+    ({"txt": "ok"}, "txt is unknown; allowed are"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), MISTAKES)
+def test_mistakes(change: dict[str, Any], words: str) -> None:
+    """Each mistake is told in words, with what is allowed."""
+    found = uptime.validate({"name": "api", "url": "https://example.com/", **change})
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_valid() -> None:
+    """A full entry has no mistakes."""
+    params = {
+        "name": "api", "url": "https://example.com/health", "expect": [200, "300-399"], "text": "ok", "method": "get",
+        "headers": {"X": "$Y"}, "redirects": True, "timeout": "2.5s", "every": "5m", "service": "web", "labels": {"a": "b"},
+    }  # fmt: skip
+    assert uptime.validate(params) == []
