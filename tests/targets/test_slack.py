@@ -1,0 +1,418 @@
+"""Slack: what a message shows, and how one incident lives in one message and its thread."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.notification import Notification, Reason, Receipt
+from chalicelib.targets import slack
+from tests.targets.samples import (
+    ACKED,
+    DEPLOY,
+    NOTIFICATION,
+    NOW,
+    RESOLVED,
+    SLACK_WEBHOOK,
+    STORM,
+    TOKEN,
+    TOLD,
+    FakeClients,
+    answering,
+)
+
+POSTED = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000000.000100"}
+RECEIPT = {"channel": "C0ALERTS1", "ts": "1790000000.000100"}
+REMINDER = replace(NOTIFICATION, id="n2", seq=2, reason=Reason.REMINDER)
+
+
+class FakeSlack:
+    """Slack's Web API as far as it matters: answers by method, in order, the last one staying; keeps the bodies."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._answers = {name: list(found) if isinstance(found, list) else [found] for name, found in answers.items()}
+        self.clients = FakeClients(self._handle)
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
+        method = request.url.path.rpartition("/")[2]
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        body = json.loads(request.content) if request.content else dict(request.url.params)
+        self.calls.append((method, body))
+        left = self._answers.get(method.replace(".", "_"), [POSTED])
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+
+    def tell(self, notification: Notification, address: str = "#incidents", **options: Any) -> Receipt:
+        """Send by the real module."""
+        given: dict[str, Any] = {"receipt": {}, "in_doubt": False, "now": NOW, **options}
+        return slack.send(notification, address, self.clients, **given)
+
+    @property
+    def methods(self) -> list[str]:
+        """What was called, in order."""
+        return [method for method, _ in self.calls]
+
+
+def refused(code: str) -> dict[str, Any]:
+    """An error answer, which Slack gives with HTTP 200."""
+    return {"ok": False, "error": code}
+
+
+def shown(notification: Notification) -> str:
+    """The message as text."""
+    return json.dumps(slack.render(notification, {}), ensure_ascii=False)
+
+
+def action_ids(notification: Notification) -> list[str]:
+    """The buttons and menus of the message."""
+    blocks = slack.render(notification, {})["blocks"]
+    return [element["action_id"] for block in blocks if block["type"] == "actions" for element in block["elements"]]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "🔴 High Error Rate (prod checkout)",
+        "3.2 % of requests to checkout fail",
+        "*Severity*\\ncritical",
+        "*Service*\\ncheckout",
+        "*Value*\\n3.2 % (threshold 1 %)",
+        "*Since*\\n24 Nov 2026, 06:02 America/Sao_Paulo (for 12 min)",
+        "*Events*\\n412",
+        "1. Look at the newest deploy.",
+        "deploy: Cart: new totals · checkout · by ana · 4 min before",
+        "Why you: rule High Error Rate · route rule/high-error-rate",
+        "Back after the silence of ana.",
+        "Open in Sentry",
+        "https://runbooks.example.com/high-error-rate.md",
+    ],
+)
+def test_one_look_says_what_broke(fact: str) -> None:
+    """What, how bad, where, since when, how many, what changed, what to do first, why you."""
+    assert fact in shown(NOTIFICATION)
+
+
+def test_the_buttons_name_the_incident() -> None:
+    """Acknowledge and Resolve carry the incident's id; each choice of Silence carries it after the choice."""
+    blocks = slack.render(NOTIFICATION, {})["blocks"]
+    elements = {each["action_id"]: each for block in blocks if block["type"] == "actions" for each in block["elements"]}
+    assert elements[slack.ACTION_ACK]["value"] == elements[slack.ACTION_RESOLVE]["value"] == NOTIFICATION.incident
+    choices = [option["value"] for option in elements[slack.ACTION_SILENCE]["options"]]
+    assert choices == [f"{choice}:{NOTIFICATION.incident}" for choice in ("1h", "4h", "tomorrow", "custom")]
+
+
+def test_the_buttons_follow_the_state() -> None:
+    """Acknowledged: no second Acknowledge. Resolved: only links are left."""
+    controls = [slack.ACTION_ACK, slack.ACTION_SILENCE, slack.ACTION_RESOLVE]
+    links = ["tocsin_link_0", "tocsin_link_1", "tocsin_link_2"]
+    assert action_ids(NOTIFICATION) == [*controls, *links]
+    assert action_ids(ACKED) == [*controls[1:], *links]
+    assert action_ids(RESOLVED) == links
+
+
+@pytest.mark.parametrize(
+    ("notification", "sign"),
+    [
+        (NOTIFICATION, "🔴"),
+        (replace(NOTIFICATION, severity=type(NOTIFICATION.severity).WARNING), "🟠"),
+        (ACKED, "👀"),
+        (RESOLVED, "✅"),
+        (replace(NOTIFICATION, reason=Reason.TEST), "🧪"),
+        (replace(NOTIFICATION, reason=Reason.SYNC, alerts=(), evidence=(replace(TOLD, muted_by=("s1",)),)), "🔇"),
+    ],
+)
+def test_the_state_is_seen_at_once(notification: Notification, sign: str) -> None:
+    """The header and the phone's notification begin with the state."""
+    body = slack.render(notification, {})
+    assert body["text"].startswith(sign)
+    assert body["blocks"][0]["text"]["text"].startswith(sign)
+
+
+def test_a_storm_lists_ten_and_counts_the_rest() -> None:
+    """Two hundred alerts and three hundred over the limit: ten by name, the rest as a number."""
+    text = shown(STORM)
+    assert "Fault 9 " in text
+    assert "Fault 10 " not in text
+    assert "… and 490 more" in text
+
+
+def test_a_long_title_is_whole_in_the_section() -> None:
+    """What the header cuts on a word is readable below it."""
+    notification = replace(NOTIFICATION, title="connection pool exhausted " * 10)
+    header, section = slack.render(notification, {})["blocks"][:2]
+    assert header["text"]["text"].endswith("exhausted…") or header["text"]["text"].endswith("pool…")
+    assert section["text"]["text"].count("exhausted") == 10
+
+
+def test_a_new_block_id_with_every_update() -> None:
+    """Slack asks for new block ids when a message is updated."""
+    first = {block["block_id"] for block in slack.render(NOTIFICATION, {})["blocks"]}
+    assert not first & {block["block_id"] for block in slack.render(ACKED, {})["blocks"]}
+
+
+def test_the_first_posts_and_keeps_where() -> None:
+    """One request; `#` is not part of a name; the answer's channel and ts are the receipt."""
+    server = FakeSlack()
+    assert server.tell(NOTIFICATION).values == RECEIPT
+    ((method, body),) = server.calls
+    assert (method, body["channel"]) == ("chat.postMessage", "incidents")
+    assert body["metadata"] == {"event_type": "tocsin_notification", "event_payload": {"id": "n1"}}
+    assert "thread_ts" not in body
+
+
+@pytest.mark.parametrize(
+    ("reason", "broadcast"), [(Reason.UPDATED, False), (Reason.REMINDER, True), (Reason.ESCALATED, True)]
+)
+def test_later_ones_update_and_reply(reason: Reason, broadcast: bool) -> None:
+    """The same message changes, and its thread says what is new; what nobody may miss is shown in the channel too."""
+    server = FakeSlack()
+    told = server.tell(replace(REMINDER, reason=reason), receipt=RECEIPT)
+    assert server.methods == ["chat.update", "chat.postMessage"]
+    update, reply = (body for _, body in server.calls)
+    assert (update["channel"], update["ts"]) == (RECEIPT["channel"], RECEIPT["ts"])
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == (RECEIPT["ts"], broadcast)
+    assert told.values == RECEIPT
+
+
+def test_a_resolve_is_told_in_the_thread() -> None:
+    """The final state stays readable: the message turns to resolved, the thread says after how long."""
+    server = FakeSlack()
+    server.tell(RESOLVED, receipt=RECEIPT)
+    assert "*Resolved*" in json.dumps(server.calls[0][1])
+    assert server.calls[1][1]["text"].startswith("✅ Resolved after 12 min.")
+
+
+def test_a_sync_only_updates() -> None:
+    """Bringing a message up to date makes no sound, and without a message there is nothing to do."""
+    server = FakeSlack()
+    server.tell(ACKED, receipt=RECEIPT)
+    assert server.methods == ["chat.update"]
+    assert "by ana" in json.dumps(server.calls[0][1])
+    server.tell(ACKED)
+    assert server.methods == ["chat.update"]
+
+
+@pytest.mark.parametrize(
+    ("code", "fate", "wait", "ambiguous"),
+    [
+        ("rate_limited", TargetUnavailableError, 30, False),
+        ("message_limit_exceeded", TargetUnavailableError, 30, False),
+        ("internal_error", TargetUnavailableError, None, True),
+        ("fatal_error", TargetUnavailableError, None, True),
+        ("service_unavailable", TargetUnavailableError, None, True),
+        ("request_timeout", TargetUnavailableError, None, True),
+        ("team_added_to_org", TargetUnavailableError, 300, False),
+        ("org_login_required", TargetUnavailableError, 300, False),
+        ("external_channel_migrating", TargetUnavailableError, 300, False),
+        ("invalid_auth", TargetRejectedError, None, False),
+        ("account_inactive", TargetRejectedError, None, False),
+        ("missing_scope", TargetRejectedError, None, False),
+        ("channel_not_found", TargetRejectedError, None, False),
+        ("not_in_channel", TargetRejectedError, None, False),
+        ("is_archived", TargetRejectedError, None, False),
+        ("restricted_action", TargetRejectedError, None, False),
+        ("invalid_arg_name", TargetRejectedError, None, False),
+        ("a_code_of_tomorrow", TargetRejectedError, None, False),
+    ],
+)
+def test_every_code_has_a_fate(code: str, fate: type[Exception], wait: int | None, ambiguous: bool) -> None:
+    """Codes come with HTTP 200; each comes back or does not, and is named."""
+    with pytest.raises(fate, match=code) as caught:
+        FakeSlack(chat_postMessage=refused(code)).tell(NOTIFICATION)
+    if isinstance(caught.value, TargetUnavailableError):
+        assert caught.value.retry_after == (None if wait is None else timedelta(seconds=wait))
+        assert caught.value.ambiguous is ambiguous
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [("not_in_channel", "/invite"), ("channel_not_found", "id"), ("invalid_auth", "SLACK_BOT_TOKEN")],
+)
+def test_a_permanent_error_says_what_to_do(code: str, advice: str) -> None:
+    """A person reads what to change."""
+    with pytest.raises(TargetRejectedError, match=advice):
+        FakeSlack(chat_postMessage=refused(code)).tell(NOTIFICATION)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, html="<html>"), httpx.Response(200, json=[1]), {"ok": "yes"}])
+def test_an_answer_that_cannot_be_read_is_in_doubt(answer: Any) -> None:
+    """HTTP 200 with something else than an answer may have been taken."""
+    with pytest.raises(TargetUnavailableError) as caught:
+        FakeSlack(chat_postMessage=answer).tell(NOTIFICATION)
+    assert caught.value.ambiguous
+
+
+def test_a_code_that_is_no_code_is_not_shown() -> None:
+    """An error text of another form could hold anything."""
+    with pytest.raises(TargetRejectedError) as caught:
+        FakeSlack(chat_postMessage=refused(f"Bad {TOKEN}")).tell(NOTIFICATION)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["invalid_blocks", "msg_too_long", "metadata_too_large", "invalid_arguments"])
+def test_refused_content_goes_out_plain(code: str) -> None:
+    """The same request can never work; the plain form does, and the receipt says so."""
+    server = FakeSlack(chat_postMessage=[refused(code), POSTED])
+    told = server.tell(NOTIFICATION)
+    assert told.values == RECEIPT
+    assert code in told.note
+    assert set(server.calls[1][1]) == {"channel", "text", "unfurl_links", "unfurl_media"}
+    with pytest.raises(TargetRejectedError, match=code):
+        FakeSlack(chat_postMessage=refused(code)).tell(NOTIFICATION)
+
+
+@pytest.mark.parametrize("code", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"])
+def test_a_message_that_is_gone_is_posted_anew(code: str) -> None:
+    """A new message takes over the thread; for a mere sync nothing is posted."""
+    new = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000009.000900"}
+    server = FakeSlack(chat_update=refused(code), chat_postMessage=new)
+    assert server.tell(REMINDER, receipt=RECEIPT).values["ts"] == "1790000009.000900"
+    assert server.methods == ["chat.update", "chat.postMessage"]
+    assert "thread_ts" not in server.calls[1][1]
+    quiet = FakeSlack(chat_update=refused(code))
+    assert quiet.tell(ACKED, receipt=RECEIPT).values == {}
+    assert quiet.methods == ["chat.update"]
+
+
+@pytest.mark.parametrize("code", ["cannot_reply_to_message", "restricted_action_thread_locked"])
+def test_a_locked_thread_is_answered_in_the_channel(code: str) -> None:
+    """What is new is said at top level, with the title."""
+    server = FakeSlack(chat_postMessage=[refused(code), POSTED])
+    told = server.tell(REMINDER, receipt=RECEIPT)
+    assert told.values == RECEIPT
+    assert "thread_ts" not in server.calls[2][1]
+    assert "High Error Rate" in server.calls[2][1]["text"]
+
+
+@pytest.mark.parametrize("code", ["update_failed", "streaming_state_conflict", "internal_error", "fatal_error"])
+def test_a_failed_update_is_repeated_without_doubt(code: str) -> None:
+    """An update may be repeated, so it never is in doubt, and the reply is not sent before it worked."""
+    server = FakeSlack(chat_update=refused(code))
+    with pytest.raises(TargetUnavailableError) as caught:
+        server.tell(REMINDER, receipt=RECEIPT)
+    assert not caught.value.ambiguous
+    assert server.methods == ["chat.update"]
+
+
+def messages(*ids: str) -> dict[str, Any]:
+    """A page of a channel with messages that carry these ids."""
+    found = [{"ts": f"179000000{n}.000100", "metadata": {"event_payload": {"id": each}}} for n, each in enumerate(ids)]
+    return {"ok": True, "messages": [{"ts": "1.1", "text": "of a person"}, *found]}
+
+
+LISTED = {"ok": True, "channels": [{"id": "C0OTHER00", "name": "other"}, {"id": "C0ALERTS1", "name": "incidents"}]}
+
+
+def test_a_post_in_doubt_is_looked_for_first() -> None:
+    """It had arrived: nothing is posted, and its place is the receipt."""
+    server = FakeSlack(conversations_list=LISTED, conversations_history=messages("other", "n1"))
+    assert server.tell(NOTIFICATION, in_doubt=True).values == {"channel": "C0ALERTS1", "ts": "1790000001.000100"}
+    assert server.methods == ["conversations.list", "conversations.history"]
+    assert server.calls[1][1]["include_all_metadata"] == "true"
+
+
+def test_a_post_in_doubt_that_did_not_arrive_is_posted() -> None:
+    """Every page is read before posting; an id needs no look-up of the name."""
+    first = {**messages("other"), "response_metadata": {"next_cursor": "more"}}
+    server = FakeSlack(conversations_history=[first, messages("another")])
+    told = server.tell(NOTIFICATION, "C0ALERTS1", in_doubt=True)
+    assert server.methods == ["conversations.history", "conversations.history", "chat.postMessage"]
+    assert server.calls[1][1]["cursor"] == "more"
+    assert told.note == ""
+
+
+@pytest.mark.parametrize("code", ["missing_scope", "not_in_channel", "channel_not_found"])
+def test_a_channel_that_cannot_be_read_is_told_rather_twice(code: str) -> None:
+    """Nobody is left untold for want of a scope; the receipt names the possible double."""
+    server = FakeSlack(conversations_history=refused(code))
+    told = server.tell(NOTIFICATION, "C0ALERTS1", in_doubt=True)
+    assert server.methods[-1] == "chat.postMessage"
+    assert "twice" in told.note
+
+
+def test_looking_waits_when_slack_says_so() -> None:
+    """A rate limit on reading is waited for like any other: posting blindly could double."""
+    limited = httpx.Response(429, headers={"Retry-After": "7"}, json=refused("ratelimited"))
+    with pytest.raises(TargetUnavailableError) as caught:
+        FakeSlack(conversations_history=limited).tell(NOTIFICATION, "C0ALERTS1", in_doubt=True)
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+def test_a_reply_in_doubt_is_looked_for_in_its_thread() -> None:
+    """The pair of update and reply was half done: the update is repeated, the reply that arrived is not."""
+    server = FakeSlack(conversations_replies=messages("n0", "n2"))
+    server.tell(REMINDER, receipt=RECEIPT, in_doubt=True)
+    assert server.methods == ["chat.update", "conversations.replies"]
+    server = FakeSlack(conversations_replies=messages("n0"))
+    server.tell(REMINDER, receipt=RECEIPT, in_doubt=True)
+    assert server.methods == ["chat.update", "conversations.replies", "chat.postMessage"]
+
+
+def test_the_updated_message_is_not_taken_for_its_reply() -> None:
+    """The update gave the parent this notification's id; it does not stand for the reply."""
+    parent = {"ts": RECEIPT["ts"], "metadata": {"event_payload": {"id": "n2"}}}
+    server = FakeSlack(conversations_replies={"ok": True, "messages": [parent]})
+    server.tell(REMINDER, receipt=RECEIPT, in_doubt=True)
+    assert server.methods[-1] == "chat.postMessage"
+
+
+def test_another_base_is_used_when_set() -> None:
+    """SLACK_API_URL leads to another server, as a stand-in."""
+    settings = {"SLACK_API_URL": "http://127.0.0.1:9/slack/api/"}
+    clients = FakeClients(answering(httpx.Response(200, json=POSTED)), settings=settings)
+    slack.send(NOTIFICATION, "#x", clients, receipt={}, in_doubt=False, now=NOW)
+    assert str(clients.requests[0].url) == "http://127.0.0.1:9/slack/api/chat.postMessage"
+
+
+def test_an_incoming_webhook_gets_follow_ups() -> None:
+    """First the whole message without buttons that need an update, then a few lines; a sync is not sent."""
+    clients = FakeClients(answering(httpx.Response(200, text="ok")))
+    tell: Callable[..., Receipt] = slack.send
+    told = tell(NOTIFICATION, SLACK_WEBHOOK, clients, receipt={}, in_doubt=False, now=NOW)
+    tell(RESOLVED, SLACK_WEBHOOK, clients, receipt=told.values, in_doubt=False, now=NOW)
+    tell(ACKED, SLACK_WEBHOOK, clients, receipt=told.values, in_doubt=False, now=NOW)
+    first, second = (json.loads(request.content) for request in clients.requests)
+    assert slack.ACTION_ACK not in json.dumps(first)
+    assert "blocks" in first
+    assert set(second) == {"text"}
+    assert "Resolved after 12 min." in second["text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fate"),
+    [
+        (400, "invalid_token", TargetRejectedError),
+        (403, "action_prohibited", TargetRejectedError),
+        (404, "no_service", TargetRejectedError),
+        (404, "channel_not_found", TargetRejectedError),
+        (410, "channel_is_archived", TargetRejectedError),
+        (500, "rollup_error", TargetUnavailableError),
+    ],
+)
+def test_every_text_of_an_incoming_webhook_has_a_fate(status: int, code: str, fate: type[Exception]) -> None:
+    """Its errors are plain text with a status of their own."""
+    clients = FakeClients(answering(httpx.Response(status, text=code)))
+    with pytest.raises(fate):
+        slack.send(NOTIFICATION, SLACK_WEBHOOK, clients, receipt={}, in_doubt=False, now=NOW)
+
+
+def test_an_incoming_webhook_that_refuses_content_gets_plain_text() -> None:
+    """As with the Web API, the plain form goes out."""
+    clients = FakeClients(answering(httpx.Response(400, text="invalid_blocks"), httpx.Response(200, text="ok")))
+    told = slack.send(NOTIFICATION, SLACK_WEBHOOK, clients, receipt={}, in_doubt=False, now=NOW)
+    assert set(json.loads(clients.requests[1].content)) == {"text"}
+    assert "plain" in told.note
+
+
+def test_a_deploy_after_the_start_is_said_so() -> None:
+    """A deploy that came during the incident is not called its cause."""
+    later = replace(DEPLOY, at=NOTIFICATION.started_at + timedelta(minutes=3))
+    assert "3 min after it began" in shown(replace(NOTIFICATION, deploys=(later,)))
