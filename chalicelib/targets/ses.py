@@ -283,7 +283,7 @@ def _html(notification: Notification) -> str:
         f'<div style="display:none;max-height:0;overflow:hidden">{word}. {_escaped(change(notification), 200)}</div>'
         f'<table class="page" {_TABLE} style="background:#f3f4f6"><tr><td align="center" style="padding:16px 8px">'
         f'<table class="card" {_TABLE} '
-        'style="max-width:600px;background:#ffffff;border:1px solid #e5e7eb;border-radius:8px;border-collapse:separate">'
+        'style="max-width:600px;background:#ffffff;border:1px solid #e5e7eb;border-radius:8px">'
         f'<tr><td class="pad" style="background:{colour};border-radius:7px 7px 0 0;padding:12px 24px;color:#ffffff;'
         f'font-size:14px;font-weight:600">{word} &middot; {_escaped(notification.severity.value, 20)}</td></tr>'
         '<tr><td class="pad" style="padding:16px 24px 4px"><h1 class="strong" dir="auto" '

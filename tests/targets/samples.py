@@ -161,7 +161,23 @@ def texts_of(value: Any) -> list[str]:
 
 _RAW = st.text(st.characters(), max_size=60)
 _PIECES = st.sampled_from(
-    ["<!channel>", "&", "<", ">", "👩‍👩‍👧‍👦", "🇩🇪", "مرحبا", "e\u0301", "\ud800", "\x00", "\r\n", "*", "`", " ", "a" * 200]
+    [
+        "<!channel>",
+        "&",
+        "<",
+        ">",
+        "👩‍👩‍👧‍👦",
+        "🇩🇪",
+        "مرحبا",
+        "e\u0301",
+        "\ud800",
+        "\x00",
+        "\r\n",
+        "*",
+        "`",
+        " ",
+        "a" * 200,
+    ]
 )
 TEXT = st.one_of(
     _RAW,

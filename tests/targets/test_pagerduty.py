@@ -1,0 +1,146 @@
+"""PagerDuty: one alert per incident, its actions, its limits, and change events."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.notification import Notification, Reason, Receipt
+from chalicelib.core.rule import Target
+from chalicelib.targets import pagerduty
+from tests.targets.samples import ACKED, DEPLOY, NOTIFICATION, NOW, RESOLVED, ROUTING_KEY, STORM, FakeClients, answering
+
+ACCEPTED = httpx.Response(202, json={"status": "success", "message": "Event processed", "dedup_key": "x"})
+PAGER = replace(NOTIFICATION, target=Target("pagerduty", "default"))
+
+
+def tell(notification: Notification, clients: FakeClients, address: str = "default", **options: Any) -> Receipt:
+    """Send by the real module."""
+    given: dict[str, Any] = {"receipt": {}, "in_doubt": False, "now": NOW, **options}
+    return pagerduty.send(notification, address, clients, **given)
+
+
+def changed(**changes: Any) -> Notification:
+    """A later notification of the thread."""
+    return replace(PAGER, id="n5", seq=2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("notification", "action"),
+    [
+        (PAGER, "trigger"),
+        (changed(reason=Reason.UPDATED), "trigger"),
+        (changed(reason=Reason.REMINDER), "trigger"),
+        (changed(reason=Reason.ESCALATED), "trigger"),
+        (changed(reason=Reason.TEST), "trigger"),
+        (ACKED, "acknowledge"),
+        (RESOLVED, "resolve"),
+        (replace(ACKED, status="resolved"), "resolve"),
+    ],
+)
+def test_each_reason_has_its_action(notification: Notification, action: str) -> None:
+    """Opening and changing triggers, an acknowledgement acknowledges, the end resolves; all by the incident's id."""
+    event = pagerduty.render(notification, {})
+    assert (event["event_action"], event["dedup_key"]) == (action, NOTIFICATION.incident)
+    assert ("payload" in event) is (action == "trigger")
+
+
+def test_a_withdrawn_acknowledgement_sends_nothing() -> None:
+    """The Events API cannot take one back, so no request is made."""
+    clients = FakeClients(answering(ACCEPTED))
+    assert tell(changed(reason=Reason.SYNC), clients).note
+    assert not clients.requests
+
+
+def test_the_event_says_what_people_need() -> None:
+    """Summary, severity, where, since when, links and details."""
+    event = pagerduty.render(PAGER, {})
+    payload = event["payload"]
+    assert payload["summary"] == "High Error Rate (prod checkout)"
+    assert (payload["severity"], payload["source"], payload["component"]) == ("critical", "checkout", "checkout")
+    assert (payload["group"], payload["class"]) == ("prod", "sentry.issue.created")
+    assert payload["timestamp"] == NOTIFICATION.started_at.isoformat()
+    details = payload["custom_details"]
+    assert details["Value"] == "3.2 % (threshold 1 %)"
+    assert details["first_steps"][0] == "Look at the newest deploy."
+    assert details["last_deploy"].startswith("deploy: Cart: new totals")
+    assert [link["text"] for link in event["links"]] == ["Runbook", "Open in Sentry", "Last deploy"]
+
+
+def test_the_summary_is_cut_on_a_word() -> None:
+    """At most 1,024 characters, ending with a whole word."""
+    summary = pagerduty.render(replace(PAGER, title="saturated " * 400), {})["payload"]["summary"]
+    assert len(summary) <= 1_024
+    assert summary.endswith("saturated…")
+
+
+def test_a_storm_fits() -> None:
+    """Alerts with very long labels leave the details until the event fits, and are counted."""
+    long = tuple(
+        replace(told, labels={f"l{n}": "ü" * 300 for n in range(30)}, summary="é" * 2_000) for told in STORM.alerts
+    )
+    event = pagerduty.render(replace(STORM, alerts=long), {})
+    body = json.dumps(event, ensure_ascii=False).encode()
+    assert len(body) < pagerduty.MAX_BODY_BYTES
+    details = event["payload"]["custom_details"]
+    assert len(details["alerts"]) + details["alerts_not_listed"] == 500
+
+
+def test_the_key_of_the_first_event_is_kept() -> None:
+    """Acknowledge and resolve go through the routing key and the dedup_key that opened the alert."""
+    secrets = {"PAGERDUTY_ROUTING_KEY_PAYMENTS_EU": "1" * 32}
+    clients = FakeClients(answering(ACCEPTED), secrets=secrets)
+    told = tell(PAGER, clients, "payments-eu")
+    assert told.values == {"dedup_key": NOTIFICATION.incident, "routing_key_name": "payments-eu"}
+    tell(RESOLVED, clients, "renamed", receipt={**told.values, "dedup_key": "older"})
+    body = json.loads(clients.requests[1].content)
+    assert (body["routing_key"], body["dedup_key"]) == ("1" * 32, "older")
+
+
+@pytest.mark.parametrize("base", ["https://events.eu.pagerduty.com", "https://events.eu.pagerduty.com/v2/"])
+def test_the_eu_has_its_own_endpoint(base: str) -> None:
+    """PAGERDUTY_EVENTS_URL leads there, with or without its version."""
+    clients = FakeClients(answering(ACCEPTED), settings={"PAGERDUTY_EVENTS_URL": base})
+    tell(PAGER, clients)
+    assert str(clients.requests[0].url) == "https://events.eu.pagerduty.com/v2/enqueue"
+
+
+def test_refused_content_goes_out_plain() -> None:
+    """A 400 that is not about the key gets the plain form; a second one is for good."""
+    invalid = httpx.Response(400, json={"status": "invalid event", "errors": ["'payload.x' is invalid"]})
+    clients = FakeClients(answering(invalid, ACCEPTED))
+    assert "plain" in tell(PAGER, clients).note
+    assert list(json.loads(clients.requests[1].content)["payload"]["custom_details"]) == ["text"]
+    with pytest.raises(TargetRejectedError, match="invalid"):
+        tell(PAGER, FakeClients(answering(invalid)))
+
+
+def test_a_wrong_key_names_its_setting() -> None:
+    """The answer's own words are not repeated, since they may hold the key."""
+    said = f"Length of 'routing_key' is incorrect: {ROUTING_KEY}"
+    clients = FakeClients(answering(httpx.Response(400, json={"errors": [said]})))
+    with pytest.raises(TargetRejectedError, match="PAGERDUTY_ROUTING_KEY_DEFAULT") as caught:
+        tell(PAGER, clients)
+    assert ROUTING_KEY not in str(caught.value)
+    assert len(clients.requests) == 1
+
+
+def test_a_long_incident_id_is_hashed() -> None:
+    """A dedup_key has at most 255 characters; the same id gives the same key."""
+    long = replace(PAGER, incident="i" * 300)
+    assert len(pagerduty.dedup_key(long, {})) <= 255
+    assert pagerduty.dedup_key(long, {}) == pagerduty.dedup_key(long, {})
+
+
+def test_a_deploy_is_a_change_event() -> None:
+    """Shown beside incidents, pages nobody: its own endpoint, a summary and a link."""
+    clients = FakeClients(answering(ACCEPTED))
+    pagerduty.send_change(DEPLOY, "default", clients, now=NOW)
+    assert clients.requests[0].url.path == "/v2/change/enqueue"
+    body = json.loads(clients.requests[0].content)
+    assert body["payload"]["summary"] == "deploy of checkout: Cart: new totals"
+    assert body["payload"]["custom_details"] == {"by": "ana", "commit": "a1b2c3", "id": "dpl_1"}
+    assert body["links"] == [{"href": "https://v.example.com/d/1", "text": "Deploy"}]
