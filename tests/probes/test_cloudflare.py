@@ -1,0 +1,291 @@
+"""The Cloudflare probe against a stand-in for its endpoint that answers with the fixtures."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.sample import Sample
+from chalicelib.probes import cloudflare
+
+from .conftest import NOW, FixedClients, Web, answer, free_port
+
+FIXTURES = Path(__file__).parent / "fixtures" / "cloudflare"
+TAG = "00000000000000000000000000000001"
+PARAMS = {"name": "site", "zones": {"example.com": TAG}}
+TOKEN = {"CLOUDFLARE_API_TOKEN": "t0ken"}
+
+
+class Endpoint:
+    """Answers the counts query and the visitors query, and remembers what was asked."""
+
+    def __init__(self, web: Web) -> None:
+        self.web = web
+        self.counts: list[tuple[int, str]] = []
+        self.visitors = (200, body("adaptive_no_traffic"))
+        self.clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"{web.url}/graphql"})
+        web.answers["/graphql"] = self._act
+
+    def _act(self, handler: Any) -> None:
+        if "1mGroups" in self.asked[-1]["query"]:
+            return answer(*self.visitors)(handler)
+        status, text = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+        return answer(status, text)(handler)
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """The queries in order."""
+        return [json.loads(data) for _, _, _, data in self.web.seen]
+
+    def check(self, **params: Any) -> tuple[dict[str, float | None], list[Event]]:
+        """The values of one run by metric, and its events."""
+        found = cloudflare.check({**PARAMS, **params}, self.clients, now=NOW)
+        samples = {each.metric: each.value for each in found if isinstance(each, Sample)}
+        return samples, [each for each in found if isinstance(each, Event)]
+
+
+@pytest.fixture
+def endpoint(web: Web) -> Endpoint:
+    """The stand-in."""
+    return Endpoint(web)
+
+
+def body(name: str) -> str:
+    """A fixture's text."""
+    return (FIXTURES / f"{name}.json").read_text()
+
+
+def zone(tag: str = TAG, **parts: Any) -> dict[str, Any]:
+    """A zone as Cloudflare answers it."""
+    return {"zoneTag": tag, "total": [{"count": 100}], "errors5xx": [{"count": 3}], "quant": [], **parts}
+
+
+def reply(*zones: dict[str, Any], errors: Any = None) -> str:
+    """An answer about zones."""
+    return json.dumps({"data": {"viewer": {"zones": list(zones)}}, "errors": errors})
+
+
+def visitors(count: int) -> str:
+    """An answer about the visitors of the zone."""
+    return reply({"zoneTag": TAG, "visitors": [{"uniq": {"uniques": count}}]})
+
+
+def test_measures(endpoint: Endpoint) -> None:
+    """Counts become rates and quantiles latencies, stamped with the time of measuring and labelled with the zone."""
+    endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
+    endpoint.visitors = (200, visitors(321))
+    found = cloudflare.check({**PARAMS, "service": "web"}, endpoint.clients, now=NOW)
+    samples = [each for each in found if isinstance(each, Sample)]
+    assert {each.metric: each.value for each in samples} == {
+        "requests_per_min": 18234.0,
+        "error_rate": 402 / 18234,
+        "p95_latency_ms": 612.9,
+        "p99_latency_ms": 1830.5,
+        "active_users": 321.0,
+    }
+    assert all(each.at == NOW for each in samples)
+    assert all(each.labels == {"probe": "site", "service": "web", "zone": "example.com"} for each in samples)
+    assert len(samples) == len(found)
+
+
+def test_asks(endpoint: Endpoint) -> None:
+    """The window ends five minutes ago on a whole minute; the token is in the header and nowhere else."""
+    endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
+    cloudflare.check({**PARAMS, "window": "5m"}, endpoint.clients, now=NOW + timedelta(seconds=42))
+    first, second = endpoint.asked
+    expected = {"zones": [TAG], "from": "2026-11-24T07:50:00Z", "to": "2026-11-24T07:55:00Z"}
+    assert first["variables"] == second["variables"] == expected
+    assert endpoint.web.seen[0][2]["Authorization"] == "Bearer t0ken"
+    assert all(part in first["query"] for part in ("zoneTag_in: $zones", "edgeResponseStatus_geq: 500", "quantiles"))
+    for text in (first["query"], second["query"]):
+        assert text.count("{") == text.count("}") and text.count("(") == text.count(")")
+
+
+def test_requests_are_a_minute(endpoint: Endpoint) -> None:
+    """Requests of a longer window are divided by its minutes."""
+    endpoint.counts = [(200, reply(zone()))]
+    assert endpoint.check(window="5m")[0]["requests_per_min"] == 20.0
+
+
+def test_no_traffic(endpoint: Endpoint) -> None:
+    """No traffic is no requests and no visitors; rates and latency were measured but have no value."""
+    endpoint.counts = [(200, body("adaptive_no_traffic"))]
+    endpoint.visitors = (200, reply({"zoneTag": TAG, "visitors": []}))
+    assert endpoint.check() == (
+        {
+            "requests_per_min": 0.0,
+            "error_rate": None,
+            "p95_latency_ms": None,
+            "p99_latency_ms": None,
+            "active_users": 0.0,
+        },
+        [],
+    )
+
+
+def test_latency_refused_within_an_answer(endpoint: Endpoint) -> None:
+    """HTTP 200 with an error for the latency: told as information, and the counts are measured."""
+    endpoint.counts = [(200, body("adaptive_partial_error_http200"))]
+    samples, (event,) = endpoint.check()
+    assert samples["requests_per_min"] == 18234.0
+    assert "p95_latency_ms" not in samples
+    assert (event.kind, event.status, event.severity) == ("probe.limited", Status.INFO, Severity.INFO)
+    assert "originResponseDurationMsP95" in event.summary
+
+
+def test_latency_refused_with_the_query(endpoint: Endpoint) -> None:
+    """Where the plan refuses the whole query for its latency, the counts are asked for alone."""
+    errors = [{"message": "zone does not have access to the field: edgeTimeToFirstByteMsP95", "path": None}]
+    endpoint.counts = [(403, json.dumps({"data": None, "errors": errors})), (200, reply(zone()))]
+    samples, (event,) = endpoint.check()
+    assert (samples["error_rate"], samples["requests_per_min"]) == (0.03, 100.0)
+    assert event.kind == "probe.limited"
+    assert "quantiles" not in endpoint.asked[1]["query"]
+
+
+def test_visitors_refused(endpoint: Endpoint) -> None:
+    """Visitors that the plan refuses are information; the counts are measured."""
+    endpoint.counts = [(200, reply(zone()))]
+    endpoint.visitors = (403, body("error_no_access_to_path_403"))
+    samples, (event,) = endpoint.check()
+    assert samples["error_rate"] == 0.03
+    assert (event.kind, event.identity) == ("probe.limited", "probe:cloudflare:site:example.com active users")
+
+
+def test_visitors_of_several_minutes_are_not_added(endpoint: Endpoint) -> None:
+    """Visitors of two minutes may be the same people: no number is better than a wrong one."""
+    endpoint.counts = [(200, reply(zone()))]
+    endpoint.visitors = (200, body("httpRequests1mGroups_two_minutes"))
+    assert "active_users" not in endpoint.check()[0]
+
+
+def test_zone_missing(endpoint: Endpoint) -> None:
+    """A zone that Cloudflare does not show is told; it is not zero requests."""
+    endpoint.counts = [(200, body("adaptive_zone_missing"))]
+    samples, (event,) = endpoint.check()
+    assert samples == {}
+    assert (event.kind, event.status, event.severity) == ("probe.failed", Status.FIRING, Severity.WARNING)
+    assert event.identity == "probe:cloudflare:site:example.com"
+
+
+def test_one_zone_of_several_is_missing(endpoint: Endpoint) -> None:
+    """A missing zone does not harm the others, in whatever order they come."""
+    endpoint.counts = [(200, reply(zone("c"), zone("a", errors5xx=[{"count": 50}])))]
+    found = cloudflare.check({"name": "site", "zones": ["a", "b", "c"]}, endpoint.clients, now=NOW)
+    rates = {
+        each.labels["zone"]: each.value for each in found if isinstance(each, Sample) and each.metric == "error_rate"
+    }
+    assert rates == {"a": 0.5, "c": 0.03}
+    assert [each.identity for each in found if isinstance(each, Event)] == ["probe:cloudflare:site:b"]
+
+
+def test_one_zone_of_several_is_refused(endpoint: Endpoint) -> None:
+    """Where one zone makes Cloudflare refuse the query, each is asked for alone."""
+    refused = body("error_zone_not_authorized_403")
+    endpoint.counts = [(403, refused), (403, refused), (200, reply(zone("b")))]
+    found = cloudflare.check({"name": "site", "zones": ["a", "b"]}, endpoint.clients, now=NOW)
+    assert {each.labels["zone"] for each in found if isinstance(each, Sample)} == {"b"}
+    assert [each.identity for each in found if isinstance(each, Event)] == ["probe:cloudflare:site:a"]
+
+
+def test_ten_zones_a_query(endpoint: Endpoint) -> None:
+    """More than ten zones are asked for in several queries."""
+    tags = [f"{number:032}" for number in range(23)]
+    endpoint.counts = [(200, reply(*(zone(tag) for tag in tags)))]
+    endpoint.visitors = (200, reply(*({"zoneTag": tag, "visitors": []} for tag in tags)))
+    cloudflare.check({"name": "site", "zones": tags}, endpoint.clients, now=NOW)
+    assert [len(each["variables"]["zones"]) for each in endpoint.asked] == [10, 10, 10, 10, 3, 3]
+
+
+UNAVAILABLE = [
+    (429, "error_rate_limited_429", timedelta(minutes=5)),
+    (200, "error_rate_limited_429", timedelta(minutes=5)),
+    (503, "error_too_many_queries_503", None),
+    (200, "error_too_many_queries_503", None),
+]
+
+
+@pytest.mark.parametrize(("status", "name", "retry_after"), UNAVAILABLE)
+def test_unavailable(endpoint: Endpoint, status: int, name: str, retry_after: timedelta | None) -> None:
+    """Limits and faults of Cloudflare are told as such, whatever status they come with."""
+    endpoint.counts = [(status, body(name))]
+    with pytest.raises(TargetUnavailableError) as raised:
+        endpoint.check()
+    assert raised.value.retry_after == retry_after
+
+
+@pytest.mark.parametrize("text", ["<html>502</html>", "[]", '{"data":null}', "", '{"data":{"viewer":null}}'])
+def test_unreadable_answers(endpoint: Endpoint, text: str) -> None:
+    """What is no answer is not zero traffic."""
+    for status in (200, 502):
+        endpoint.counts = [(status, text)]
+        with pytest.raises(TargetUnavailableError):
+            endpoint.check()
+
+
+REJECTED = [
+    (403, "error_zone_not_authorized_403", "are not authorized"),
+    (403, "error_no_access_to_path_403", "does not have access to the path"),
+    (400, "error_cannot_request_older", "cannot request data older"),
+    (200, "error_cannot_request_older", "cannot request data older"),
+]
+
+
+@pytest.mark.parametrize(("status", "name", "words"), REJECTED)
+def test_rejected(endpoint: Endpoint, status: int, name: str, words: str) -> None:
+    """What Cloudflare will never answer is told with its reason, without the token."""
+    endpoint.counts = [(status, body(name))]
+    with pytest.raises(TargetRejectedError, match=words) as raised:
+        endpoint.check()
+    assert "t0ken" not in str(raised.value)
+
+
+def test_wrong_token(endpoint: Endpoint) -> None:
+    """A refused token is asked with once for all zones."""
+    endpoint.counts = [(401, '{"data":null,"errors":[{"message":"Unauthorized","path":null}]}')]
+    with pytest.raises(TargetRejectedError, match="401"):
+        endpoint.check(zones=["a", "b"])
+    assert len(endpoint.asked) == 1
+
+
+def test_no_token(endpoint: Endpoint) -> None:
+    """Without a token nothing is asked."""
+    endpoint.clients.secrets.clear()
+    with pytest.raises(RulesError, match="CLOUDFLARE_API_TOKEN is not set"):
+        endpoint.check()
+    assert not endpoint.asked
+
+
+def test_no_connection() -> None:
+    """No answer at all is unavailable."""
+    clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"http://127.0.0.1:{free_port()}/"})
+    with pytest.raises(TargetUnavailableError, match="ConnectError"):
+        cloudflare.check(PARAMS, clients, now=NOW)
+
+
+MISTAKES = [
+    ({"zones": None}, "one of zone (a tag) and zones"),
+    ({"zone": TAG}, "one of zone (a tag) and zones"),
+    ({"zones": TAG}, "zones must be a list"),
+    ({"zones": [str(number) for number in range(51)]}, "zones are 51; allowed are 50"),
+    ({"window": "90s"}, "window must be whole minutes"),
+    ({"window": "2h"}, "1m to 60m"),
+    ({"window": "x"}, "window 'x' is not a duration"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), MISTAKES)
+def test_mistakes(change: dict[str, Any], words: str) -> None:
+    """Each mistake is told in words, with what is allowed."""
+    (found,) = cloudflare.validate({**PARAMS, **change})
+    assert words in found
+
+
+def test_valid() -> None:
+    """Zones may be one tag, a list, or a mapping."""
+    for zones in ({"zone": TAG}, {"zones": [TAG]}, {"zones": {"example.com": TAG}, "window": "5m"}):
+        assert cloudflare.validate({"name": "site", **zones}) == []
