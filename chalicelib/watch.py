@@ -288,12 +288,10 @@ def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules, said: 
 
 
 def _reported(runs: Sequence[_Run], samples: Sequence[Sample], events: Iterable[Event]) -> Report:
-    report = Report(
+    return Report(
         ran=len(runs),
         down=tuple(name_of(run.params) for run in runs if run.down),
         broken=tuple(sorted({event.identity for run in runs for event in run.events if event.kind == FAILED})),
         samples=tuple(samples),
         events=tuple(events),
     )
-    log.line("watch", ran=report.ran, down=report.down, broken=report.broken, samples=len(samples))
-    return report
