@@ -6,6 +6,7 @@ from outside loses control characters, halves of surrogate pairs and the marks t
 
 import unicodedata
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -89,8 +90,8 @@ def one_line(text: str) -> str:
 def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> str:
     """The text, or as many whole words of it as fit `limit` with an ellipsis.
 
-    `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit is cut inside, but never inside a
-    character that people see as one (an emoji, a letter with its accent).
+    `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit
+    is cut inside, but never inside a character that people see as one (an emoji, a letter with its accent).
     """
     if measure(text) <= limit:
         return text
@@ -382,22 +383,25 @@ def runbook_address(notification: Notification) -> str | None:
 
 
 def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
-    """Where to look, as label and address, each address once: runbook, senders' pages, dashboard, last deploy."""
+    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages."""
     found: dict[str, str] = {}
+    labels: Counter[str] = Counter()
     for label, address in _all_links(notification):
-        if address:
-            found.setdefault(address, label)
+        if address and address not in found:
+            labels[label] += 1
+            found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
     return tuple((label, address) for address, label in list(found.items())[:limit])
 
 
 def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield "Runbook", runbook_address(notification)
-    for told in notification.alerts[:20]:
-        yield f"Open in {sender(told)}", web_address(told.url)
-    for told in notification.alerts[:20]:
+    pages = [(f"Open in {sender(told)}", web_address(told.url)) for told in notification.alerts[:20]]
+    yield from pages[:1]
+    for told in notification.alerts[:1]:
         yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
     for deploy in notification.deploys[:1]:
         yield "Last deploy", web_address(deploy.url)
+    yield from pages[1:]
 
 
 def sender(told: Told) -> str:
@@ -414,9 +418,9 @@ def runbook_steps(notification: Notification) -> tuple[str, ...]:
 
 
 def plain_text(notification: Notification) -> str:
-    """The whole notification as plain text: what every target can fall back to. At most some 6,000 characters."""
+    """The whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
     lines = [f"{state(notification).value.upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
-    lines.append(change(notification))
+    lines += [change(notification)] if notification.reason is not Reason.OPENED else []
     lines += [cut(note, 500) for note in notes(notification)[:5]]
     lines += [cut(found, 700) for found in dict.fromkeys(summary(told) for told in notification.alerts[:3]) if found]
     lines += [f"{label}: {cut(value, 300)}" for label, value in facts(notification)]

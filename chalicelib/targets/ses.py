@@ -294,8 +294,9 @@ def _html(notification: Notification) -> str:
 
 def _parts(notification: Notification) -> list[str]:
     said = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    new = [change(notification)] if notification.reason is not Reason.OPENED else []
     parts = [
-        _paragraphs([change(notification), *notes(notification), *(text for text in said if text)]),
+        _paragraphs([*new, *notes(notification), *(text for text in said if text)]),
         _facts(notification),
         _list("Alerts", _alert_lines(notification) if len(notification.alerts) > 1 else []),
         _list("Last deploy", [deploy_line(deploy, notification) for deploy in notification.deploys[:1]]),
@@ -318,7 +319,8 @@ def _row(inside: str) -> str:
 def _paragraphs(texts: list[str]) -> str:
     style = f"margin:0 0 8px;font-size:15px;line-height:1.5;color:#374151;{_WRAP}"
     said = [_escaped(text, 1_500).replace("\n", "<br>") for text in texts]
-    return _row("".join(f'<p class="soft" dir="auto" style="{style}">{text}</p>' for text in said if text))
+    shown = "".join(f'<p class="soft" dir="auto" style="{style}">{text}</p>' for text in said if text)
+    return _row(shown) if shown else ""
 
 
 def _facts(notification: Notification) -> str:

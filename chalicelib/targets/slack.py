@@ -298,8 +298,9 @@ class _Channel:
     def _read(self, answer: Answer) -> dict[str, Any]:
         body = answer.json()
         code = body.get("error")
-        if 200 <= answer.status < 500 and answer.status != 429 and isinstance(code, str):
-            raise_for_code(code, answer, now=self._now)
+        is_refused = body.get("ok") is not True and isinstance(code, str)
+        if is_refused and 200 <= answer.status < 500 and answer.status != 429:
+            raise_for_code(str(code), answer, now=self._now)
         raise_for_status(answer, name="Slack", now=self._now, wait=RATE_LIMIT_WAIT)
         if body.get("ok") is not True:
             raise TargetUnavailableError("Slack: an answer that cannot be read", ambiguous=True)

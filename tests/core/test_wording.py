@@ -134,6 +134,13 @@ def test_links_come_once_each() -> None:
     )
 
 
+def test_pages_of_several_alerts_are_told_apart() -> None:
+    """The last deploy is not crowded out by the pages of a storm, and equal labels are numbered."""
+    alerts = tuple(replace(TOLD, url=f"https://sentry.io/issues/{number}") for number in range(9))
+    labels = [label for label, _ in wording.links(replace(NOTIFICATION, alerts=alerts))]
+    assert labels == ["Runbook", "Open in Sentry", "Last deploy", "Open in Sentry (2)", "Open in Sentry (3)"]
+
+
 def test_the_plain_form_begins_with_state_severity_and_title() -> None:
     """All that matters, as text: the first line, then notes, summary, facts, deploy, first step, links, why."""
     lines = wording.plain_text(NOTIFICATION).splitlines()

@@ -1,7 +1,7 @@
 """What every target makes of every way to fail: a table of answers and fates, and nothing secret in any error."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
@@ -127,6 +127,27 @@ def test_no_answer_comes_back(kind: str, address: str, raised: Exception, ambigu
     assert error.ambiguous is ambiguous
 
 
+class BrokenBody(httpx.SyncByteStream):
+    """A body that breaks off after its first bytes."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b'{"ok"'
+        raise httpx.ReadError(ECHO)
+
+
+@pytest.mark.parametrize(("kind", "address", "status"), [("pagerduty", "default", 202), ("webhook", OUT_WEBHOOK, 200)])
+def test_a_status_is_enough_where_the_body_says_nothing(kind: str, address: str, status: int) -> None:
+    """An answer that breaks off after an accepting status was accepted."""
+    tell(kind, address, FakeClients(answering(httpx.Response(status, stream=BrokenBody()))))
+
+
+def test_half_an_answer_of_slack_is_in_doubt() -> None:
+    """Slack says in the body whether it took the message."""
+    error = failure("slack_channel", "#x", FakeClients(answering(httpx.Response(200, stream=BrokenBody()))))
+    assert isinstance(error, TargetUnavailableError)
+    assert error.ambiguous
+
+
 @pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
 def test_the_time_limit_of_the_route_is_kept(kind: str, address: str) -> None:
     """A target's own timeout goes with the request."""
@@ -212,7 +233,7 @@ def test_every_ses_error_has_a_fate(
 def test_every_kind_has_its_file() -> None:
     """Every kind of the rules file is found, and says the same of itself; another is refused with the choices."""
     for kind in FILES:
-        assert module_for(kind).KIND == kind
+        assert kind == module_for(kind).KIND
     with pytest.raises(TargetRejectedError, match="allowed are slack_channel, email, pagerduty, webhook"):
         module_for("carrier_pigeon")
 
