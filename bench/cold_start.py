@@ -6,16 +6,23 @@ Three ways to write the same endpoint, taken in turns in one run, so that what d
     boto3        the same Chalice route, but a boto3 client sends
     everything   the same, and pydantic, httpx, yaml and sentry_sdk (started) are imported at the top
 
+Packages are laid out as on Lambda: what is in the deployment package (app.py, chalicelib/, chalice, httpx, pydantic,
+sentry_sdk, yaml) has no compiled files and none are written; boto3 is the runtime's and has them. No site hooks run.
+
 Prints the medians and their ratios. Budget: ours at most a third of boto3 and an eighth of everything.
 Run: python bench/cold_start.py [--rounds 15]
 """
 
 import argparse
+import importlib.util
 import json
 import os
+import shutil
+import site
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +31,23 @@ sys.path.insert(0, str(ROOT))
 
 from tests.loopback import served  # noqa: E402
 
+PACKAGED = (
+    "annotated_types",
+    "anyio",
+    "certifi",
+    "chalice",
+    "h11",
+    "httpcore",
+    "httpx",
+    "idna",
+    "pydantic",
+    "pydantic_core",
+    "sentry_sdk",
+    "typing_extensions",
+    "typing_inspection",
+    "urllib3",
+    "yaml",
+)
 BODY = json.dumps({"text": "something burns", "alert_type": "bench", "data": {}})
 SECRET = "bench-secret"
 
@@ -76,11 +100,28 @@ client = httpx.Client()
 VARIANTS = {"ours": OURS, "boto3": BOTO3, "everything": EVERYTHING}
 
 
-def environment(url: str) -> dict[str, str]:
+def packaged(folder: Path) -> None:
+    """Lay out what the deployment package holds, without compiled files."""
+    bare = shutil.ignore_patterns("__pycache__", "*.pyc", "cli", "deploy")
+    shutil.copy(ROOT / "app.py", folder)
+    shutil.copytree(ROOT / "chalicelib", folder / "chalicelib", ignore=bare, ignore_dangling_symlinks=True)
+    for name in PACKAGED:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SystemExit(f"{name} is not installed: run `make setup`")
+        origin = Path(spec.origin)
+        if origin.name != "__init__.py":
+            shutil.copy(origin, folder)
+        else:
+            shutil.copytree(origin.parent, folder / name, ignore=bare)
+
+
+def environment(url: str, folder: Path) -> dict[str, str]:
     """What Lambda would set, and the secret by variable, so that one send is all."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(folder), *site.getsitepackages())),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_REGION": "us-east-1",
@@ -92,12 +133,17 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
-def seconds(program: str, url: str) -> float:
+def seconds(program: str, url: str, folder: Path) -> float:
     """The time of one whole process."""
     script = f"{program}\nBODY = {BODY!r}\n{EVENT}"
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(url), cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-S", "-c", script],
+        env=environment(url, folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     took = time.perf_counter() - start
     if done.returncode:
@@ -111,11 +157,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    with served() as aws:
+    with served() as aws, tempfile.TemporaryDirectory() as scratch:
+        packaged(Path(scratch))
         aws.replies["SendMessage"] = (200, {"MessageId": "m", "MD5OfMessageBody": ""})
         for number in range(rounds + 1):
             for name, program in VARIANTS.items():
-                took = seconds(program, aws.url)
+                took = seconds(program, aws.url, Path(scratch))
                 if number:
                     times[name].append(took)
         assert aws.actions == ["SendMessage"] * (len(VARIANTS) * (rounds + 1)), "each process sends exactly once"

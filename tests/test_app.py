@@ -72,7 +72,9 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "headers", "status"), [row[1:] for row in ANSWERS], ids=[r[0] for r in ANSWERS])
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"), [row[1:] for row in ANSWERS], ids=[r[0] for r in ANSWERS]
+)
 def test_routes_answer(aws, path, body, headers, status):
     """Each request gets its status, and exactly what is answered 2xx is on the queue."""
     response = posted(path, body, headers)
@@ -221,7 +223,12 @@ def batch(*bodies):
     """A Lambda event of SQS messages with ids of their own."""
     return {
         "Records": [
-            {"messageId": f"m{n}", "receiptHandle": f"r{n}", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
+            {
+                "messageId": f"m{n}",
+                "receiptHandle": f"r{n}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+            }
             for n, body in enumerate(bodies)
         ]
     }

@@ -3,32 +3,23 @@
 One connection for each service is kept open between invocations. A call is tried again only when a connection that was
 kept open turns out to be dead before anything was answered, since Lambda freezes processes and the other side hangs up
 meanwhile; SQS may then have the message twice, which every reader expects. Anything else is the caller's to decide.
-Redirects are not followed, answers are cut at 8 MiB.
+Redirects are not followed.
 """
 
-import http.client
 import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from chalicelib.aws.signer import Credentials, signed
+from chalicelib.aws.signer import Credentials, host, signed
+from chalicelib.aws.wire import Connection, DeadConnectionError
 from chalicelib.core.errors import NotStoredError
 
 INGEST_TIMEOUT_SECONDS = 0.6
 """For each wait of a call on the ingest path: connecting, and the answer. Sentry gives up after one second."""
 WORKER_TIMEOUT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
-_DEAD = (
-    http.client.RemoteDisconnected,
-    http.client.CannotSendRequest,
-    BrokenPipeError,
-    ConnectionResetError,
-    ConnectionAbortedError,
-)
 _PROTOCOLS = {"sqs": ("1.0", "AmazonSQS"), "ssm": ("1.1", "AmazonSSM"), "dynamodb": ("1.0", "DynamoDB_20120810")}
 
 
@@ -76,7 +67,7 @@ class Lean:
         self.timeout_seconds = timeout_seconds
         self._environment = environment
         self._clock = clock
-        self._open: dict[str, http.client.HTTPConnection] = {}
+        self._open: dict[str, Connection] = {}
 
     def endpoint(self, service: str) -> str:
         """Where that service listens."""
@@ -90,7 +81,11 @@ class Lean:
         headers = signed(
             "POST",
             url + "/",
-            {"Content-Type": f"application/x-amz-json-{version}", "X-Amz-Target": f"{prefix}.{action}"},
+            {
+                "Host": host(url),
+                "Content-Type": f"application/x-amz-json-{version}",
+                "X-Amz-Target": f"{prefix}.{action}",
+            },
             body,
             service=service,
             region=self.region,
@@ -99,7 +94,7 @@ class Lean:
         )
         try:
             status, answer = self._sent(url, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             self._hang_up(url)
             raise AwsError(f"{service} {action}: no answer ({type(error).__name__})", "Unreachable") from None
         return _read(f"{service} {action}", status, answer)
@@ -108,28 +103,18 @@ class Lean:
         kept = url in self._open
         try:
             return self._exchange(url, body, headers)
-        except _DEAD:
+        except DeadConnectionError:
             self._hang_up(url)
             if not kept:
                 raise
         return self._exchange(url, body, headers)
 
     def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = self._open.get(url) or self._connected(url)
-        connection.request("POST", urlsplit(url).path + "/", body=body, headers=dict(headers))
-        response = connection.getresponse()
-        answer = response.read(MAX_ANSWER_BYTES)
-        if response.will_close or not response.isclosed():
+        connection = self._open.get(url) or self._open.setdefault(url, Connection(url, self.timeout_seconds))
+        answer = connection.post(headers, body)
+        if not connection.reusable:
             self._hang_up(url)
-        return response.status, answer
-
-    def _connected(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_seconds)
-        connection.connect()
-        self._open[url] = connection
-        return connection
+        return answer
 
     def _hang_up(self, url: str) -> None:
         connection = self._open.pop(url, None)

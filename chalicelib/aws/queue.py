@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from chalicelib.aws.lean import AwsError, Lean
@@ -18,9 +19,6 @@ MAX_BATCH_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
 MAX_HIDDEN = timedelta(hours=11, minutes=55)
 MAX_REASON_CHARACTERS = 1_000
-
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that SQS refuses in a body or an attribute (InvalidMessageContents)."""
 
 
 def queue_url(lean: Lean, name: str, account: str | None) -> str:
@@ -89,7 +87,14 @@ class SqsQueue:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    """The text without what SQS refuses; JSON that we write needs no second look, and the ingest path no pattern."""
+    return text if text.isascii() and text.isprintable() else _forbidden().sub("\ufffd", text)
+
+
+@lru_cache(maxsize=1)
+def _forbidden() -> re.Pattern[str]:
+    """Characters that SQS refuses in a body or an attribute (InvalidMessageContents). Compiling takes milliseconds."""
+    return re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:

@@ -1,0 +1,117 @@
+"""Warm ingest: one webhook of 300 kB through app.py, from the gateway's event to the answer, the queue call excluded.
+
+The body is a Sentry-like event of nested frames; it is decoded, verified, checked to be JSON, compressed and written
+as a message; only the call to SQS is left out. Prints the median and the 99th percentile in milliseconds, by the wall
+and by CPU time, which other work on the machine does not disturb. Budget: p99 under 5 ms.
+Run: python bench/warm_ingest.py [--rounds 1000] [--kilobytes 300]
+"""
+
+import argparse
+import contextlib
+import gc
+import io
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+SECRET = "bench-secret"
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",
+    "AWS_REGION": "us-east-1",
+    "TOCSIN_STAGE": "bench",
+}
+
+import app  # noqa: E402
+from chalicelib import entrance, plugins  # noqa: E402
+
+CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:bench")
+
+
+class NoQueue:
+    """Takes a message without a call."""
+
+    def put(self, bodies: list[str]) -> None:
+        """Nothing."""
+        assert bodies[0]
+
+
+def body_of(size: int) -> str:
+    """JSON of at least that many bytes, about as varied as a real event."""
+    words = random.Random(7)
+    frames: list[dict[str, Any]] = []
+    text = ""
+    while len(text) < size:
+        frames += [
+            {
+                "filename": f"app/{words.randbytes(6).hex()}.py",
+                "function": f"handle_{words.randrange(500)}",
+                "lineno": words.randrange(3000),
+                "context_line": f"    value = compute({words.random()}, retries={words.randrange(9)})",
+                "pre_context": [f"    # step {words.randrange(10_000)} of the way" for _ in range(5)],
+                "vars": {f"name_{n}": words.randbytes(8).hex() for n in range(8)},
+                "in_app": True,
+            }
+            for _ in range(20)
+        ]
+        text = json.dumps({"text": "bench", "alert_type": "bench", "data": {"frames": frames}})
+    return text
+
+
+def event_of(body: str) -> dict[str, Any]:
+    """What API Gateway hands over."""
+    return {
+        "httpMethod": "POST",
+        "resource": "/webhooks/{source}",
+        "path": "/webhooks/cloudflare",
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/webhooks/{source}"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"source": "cloudflare"},
+        "stageVariables": None,
+        "headers": {"content-type": "application/json", "cf-webhook-auth": SECRET},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def measured(event: dict[str, Any]) -> tuple[float, float]:
+    """Milliseconds by the wall and of CPU for one request."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    answer = app.app(event, CONTEXT)
+    taken = (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
+    assert answer["statusCode"] == 202, answer
+    return taken
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--kilobytes", type=int, default=300)
+    options = parser.parse_args()
+    os.environ[plugins.load("sources", "cloudflare").SECRETS[0]] = SECRET
+    door = entrance.door("000000000000")
+    entrance.door = lambda account: SimpleNamespace(queue=NoQueue(), bodies=door.bodies, secrets=door.secrets)
+    event = event_of(body_of(options.kilobytes * 1000))
+    with contextlib.redirect_stdout(io.StringIO()):
+        for _ in range(50):
+            measured(event)
+        gc.collect()
+        taken = [measured(event) for _ in range(options.rounds)]
+    print(f"body {len(event['body']):,} bytes, {options.rounds} requests, queue call excluded")
+    for name, column in (("wall", 0), ("cpu", 1)):
+        times = sorted(row[column] for row in taken)
+        print(
+            f"{name:5} p50 {times[len(times) // 2]:6.2f} ms   p99 {times[int(len(times) * 0.99)]:6.2f} ms   (budget p99 5 ms)"
+        )
+
+
+if __name__ == "__main__":
+    main()
