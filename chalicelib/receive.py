@@ -10,9 +10,11 @@ Imports next to nothing, since Sentry gives a whole second, cold start included 
          take for a final no
 """
 
+import gc
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -122,7 +124,8 @@ def receive(
 def checked_json(body: bytes) -> dict[str, Any]:
     """The object in a body; raises UnreadableError for anything else, NaN and too deep nesting included."""
     try:
-        payload = json.loads(body, parse_constant=_refuse_constant)
+        with _no_collection():
+            payload = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels") from None
     except ValueError:
@@ -131,6 +134,18 @@ def checked_json(body: bytes) -> dict[str, Any]:
         raise UnreadableError("the body is JSON but not an object")
     _check_depth(payload)
     return payload
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Reading JSON makes thousands of objects and no garbage: looking for some doubles the time of a large body."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
