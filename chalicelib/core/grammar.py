@@ -238,7 +238,7 @@ def literal(text: str, column: int = 1) -> Literal:
 
 
 def threshold_literal(value: float | str) -> Literal:
-    """A rule's threshold as written: a number, a percentage, a duration or a size. ConditionError says what is allowed."""
+    """A rule's threshold as written: a number, a percentage, a duration or a size; else ConditionError."""
     text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).strip()
     wrong = ConditionError(
         f"threshold {text[:40]!r} is not a value", 1, "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB"

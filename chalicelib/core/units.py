@@ -172,12 +172,15 @@ def shown(value: float | None, unit: Unit, other: float | None = None) -> str:
 
 
 def _misleads(value: float, unit: Unit, text: str, other: float | None, places: int) -> bool:
-    if other is not None and not math.isinf(other) and not math.isclose(value, other, rel_tol=1e-9):
-        if text == _digits(other, unit, places):
-            return True
-    if value and text.startswith(("0 ", "-0 ")) or (value and text in ("0", "-0")):
+    if other is not None and not math.isinf(other) and _looks_same(value, other, unit, text, places):
+        return True
+    if value and text.split(" ")[0] in ("0", "-0"):
         return True
     return unit.kind == RATIO and value != 1.0 and text == "100 %"
+
+
+def _looks_same(value: float, other: float, unit: Unit, text: str, places: int) -> bool:
+    return not math.isclose(value, other, rel_tol=1e-9) and text == _digits(other, unit, places)
 
 
 def _digits(value: float, unit: Unit, places: int) -> str:

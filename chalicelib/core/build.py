@@ -1,0 +1,230 @@
+"""The rules from plain data: what `rules_file.py` has checked, or what was compiled from it at deploy.
+
+The data has the form of alert-rules.yaml. Nothing is checked here but conditions and templates, which are parsed: a
+broken template does not stop the router, its rule is told in the plain form (`Rules.broken_templates`).
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.core.condition import Condition, parse
+from chalicelib.core.event import Severity
+from chalicelib.core.grammar import threshold_literal
+from chalicelib.core.match import Matcher, parse_matchers
+from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Rhythm, Route, Rule, Rules, Target, Window
+from chalicelib.core.template import TemplateError, compile_template
+from chalicelib.core.units import parse_duration
+
+Data = Mapping[str, Any]
+
+TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
+DEFAULT_KEY = "default"
+"""The routing key that `pagerduty: true` means."""
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+NO_DAY = frozenset({-1})
+"""`days: []` says that the window opens on no day, where leaving it out says every day."""
+DURATIONS_OF_RHYTHM = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
+
+
+def rules_from(data: Data) -> Rules:
+    """The whole file as a value."""
+    rhythm = rhythm_from(data.get("defaults") or {}, Rhythm())
+    builder = _Builder(rhythm, data.get("receivers") or {})
+    fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", rhythm=rhythm))
+    default_data = data.get("default")
+    default = builder.route(default_data or {}, "default", Route(id="", targets=fallback.targets, rhythm=rhythm))
+    above = Route(id="", targets=default.targets, rhythm=rhythm)
+    rules = tuple(builder.rule(each) for each in data.get("alerts") or ())
+    return Rules(
+        rules=rules,
+        routes=tuple(
+            builder.tree(each, f"route/{index}", above) for index, each in enumerate(data.get("routes") or ())
+        ),
+        default=default,
+        fallback=fallback,
+        inhibitions=tuple(_inhibition(each) for each in data.get("inhibit") or ()),
+        windows={name: _window(name, each, rhythm) for name, each in (data.get("windows") or {}).items()},
+        probes={kind: tuple(entries or ()) for kind, entries in (data.get("probes") or {}).items()},
+        sources=tuple(data.get("sources") or ()),
+        rhythm=rhythm,
+        broken_templates=_broken_templates(rules),
+    )
+
+
+def _broken_templates(rules: Sequence[Rule]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for rule in rules:
+        try:
+            compile_template(rule.summary)
+        except TemplateError as error:
+            found[rule.name] = str(error)
+    return found
+
+
+def kebab_case(name: str) -> str:
+    """`High Error Rate` as `high-error-rate`: the name of a rule's runbook page."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+
+
+def rhythm_from(data: Data, above: Rhythm) -> Rhythm:
+    """The rhythm that `data` says, and for the rest the one above."""
+    own: dict[str, Any] = {
+        name: parse_duration(data[name]) for name in DURATIONS_OF_RHYTHM if data.get(name) is not None
+    }
+    if data.get("group_by") is not None:
+        own["group_by"] = group_by_from(data["group_by"])
+    if data.get("max_alerts") is not None:
+        own["max_alerts"] = int(data["max_alerts"])
+    if data.get("timezone") is not None:
+        own["timezone"] = str(data["timezone"])
+    return replace(above, **own) if own else above
+
+
+def group_by_from(value: Any) -> tuple[str, ...]:
+    """`[service]`, `[]` (one group) or `...` (every set of labels is its own)."""
+    if value == ALL_LABELS:
+        return (ALL_LABELS,)
+    return tuple(dict.fromkeys(str(label) for label in value))
+
+
+def _optional_duration(data: Data, name: str) -> timedelta:
+    return parse_duration(data[name]) if data.get(name) is not None else timedelta(0)
+
+
+class _Builder:
+    """What every part of one file is built with."""
+
+    def __init__(self, rhythm: Rhythm, receivers: Mapping[str, Sequence[Data]]) -> None:
+        self.rhythm = rhythm
+        self.receivers = receivers
+
+    def targets(self, entries: Sequence[Data]) -> tuple[Target, ...]:
+        """The targets of a list, receivers opened, each destination once."""
+        found: dict[str, Target] = {}
+        for entry in entries:
+            if "receiver" in entry:
+                for target in self.targets(self.receivers.get(entry["receiver"]) or ()):
+                    found.setdefault(target.key, _with_settings(target, entry))
+                continue
+            kind = next(name for name in TARGET_KINDS if name in entry)
+            address = DEFAULT_KEY if entry[kind] is True else str(entry[kind])
+            target = _with_settings(Target(kind, address), entry)
+            found.setdefault(target.key, target)
+        return tuple(found.values())
+
+    def escalations(self, entries: Sequence[Data]) -> tuple[Escalation, ...]:
+        """In the order in which they come."""
+        found = [Escalation(parse_duration(each["after"]), self.targets(each["notification"])) for each in entries]
+        return tuple(sorted(found, key=lambda each: each.after))
+
+    def route(self, data: Data, identity: str, above: Route) -> Route:
+        """One route; targets, rhythm and escalations it does not name are those above it."""
+        named, escalate = data.get("notification"), data.get("escalate")
+        return Route(
+            id=identity,
+            targets=self.targets(named) if named else above.targets,
+            matchers=matchers_from(data.get("match")),
+            rhythm=rhythm_from(data, above.rhythm),
+            escalate=self.escalations(escalate) if escalate is not None else above.escalate,
+            mute=tuple(data.get("mute") or ()),
+            active=tuple(data.get("active") or ()),
+            continues=bool(data.get("continue", False)),
+        )
+
+    def tree(self, data: Data, identity: str, above: Route) -> Route:
+        """A route and those below it."""
+        own = self.route(data, identity, above)
+        below = (self.tree(each, f"{identity}/{index}", own) for index, each in enumerate(data.get("routes") or ()))
+        return replace(own, routes=tuple(below))
+
+    def rule(self, data: Data) -> Rule:
+        """One entry of `alerts:`."""
+        name, threshold = str(data["name"]), data.get("threshold")
+        rhythm = rhythm_from(data, self.rhythm)
+        condition = _condition(data, "condition")
+        route = None
+        if data.get("notification"):
+            route = replace(self.route(data, f"rule/{name}", Route(id="", rhythm=self.rhythm)), matchers=())
+        flapping = data.get("flapping")
+        return Rule(
+            name=name,
+            matchers=matchers_from(data.get("match")),
+            condition=condition,
+            clear=_condition(data, "clear"),
+            threshold=_threshold(threshold, condition),
+            hold=_optional_duration(data, "for"),
+            keep_firing_for=_optional_duration(data, "keep_firing_for"),
+            no_data=str(data.get("no_data") or "keep"),
+            severity=Severity(data["severity"]) if data.get("severity") else None,
+            labels={label: str(text) for label, text in (data.get("labels") or {}).items()},
+            route=route,
+            rhythm=rhythm,
+            runbook=str(data.get("runbook") or kebab_case(name)),
+            summary=str(data.get("summary") or ""),
+            **_flapping(flapping),
+        )
+
+
+def _with_settings(target: Target, entry: Data) -> Target:
+    if "send_resolved" in entry:
+        target = replace(target, send_resolved=bool(entry["send_resolved"]))
+    if entry.get("timeout") is not None:
+        target = replace(target, timeout=parse_duration(entry["timeout"]))
+    return target
+
+
+def _flapping(data: Any) -> dict[str, Any]:
+    if data is False:
+        return {"flap_changes": -1}
+    if not data:
+        return {}
+    found: dict[str, Any] = {}
+    if data.get("changes") is not None:
+        found["flap_changes"] = int(data["changes"])
+    if data.get("within") is not None:
+        found["flap_window"] = parse_duration(data["within"])
+    return found
+
+
+def _condition(data: Data, name: str) -> Condition | None:
+    text = data.get(name)
+    return parse(text, threshold=data.get("threshold")) if text is not None else None
+
+
+def _threshold(value: Any, condition: Condition | None) -> float | None:
+    if value is None:
+        return None
+    if condition is not None and condition.threshold is not None:
+        return condition.threshold
+    return threshold_literal(value).value
+
+
+def matchers_from(data: Any) -> tuple[Matcher, ...]:
+    """The clauses of a `match:`."""
+    return parse_matchers({str(label): str(text) for label, text in (data or {}).items()})
+
+
+def _inhibition(data: Data) -> Inhibition:
+    return Inhibition(matchers_from(data["cause"]), matchers_from(data["symptom"]), tuple(data.get("equal") or ()))
+
+
+def _window(name: str, data: Data, rhythm: Rhythm) -> Window:
+    days = data.get("days")
+    return Window(
+        name=name,
+        days=NO_DAY if days is not None and not days else frozenset(DAYS.index(day) for day in days or ()),
+        from_minute=minute_of(data.get("from") or "00:00"),
+        to_minute=minute_of(data.get("to") or "24:00"),
+        timezone=str(data.get("timezone") or rhythm.timezone),
+    )
+
+
+def minute_of(text: str) -> int:
+    """`22:00` as minutes since midnight; 24:00 is the end of the day."""
+    hour, _, minute = text.partition(":")
+    return int(hour) * 60 + int(minute)
