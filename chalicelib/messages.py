@@ -131,7 +131,8 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "notification":
             return codec.decode(Notification, form["notification"])
     raise ParseError(
-        f"a message has the unknown type {str(kind)[:40]!r}; known are action, events, notification, samples, wake, webhook"
+        f"a message has the unknown type {str(kind)[:40]!r}; "
+        "known are action, events, notification, samples, wake, webhook"
     )
 
 

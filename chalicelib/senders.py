@@ -1,6 +1,6 @@
 """A name in the address → the source that understands it: a file of sources/, else an entry of the rules' `sources:`.
 
-Loads only the standard library. Entries come from compiled-rules.json (`tocsin` writes it from alert-rules.yaml), which
+Loads only the standard library. Entries come from compiled-rules.json (written from alert-rules.yaml at deploy), which
 is read once, and only when a name has no file.
 """
 
@@ -20,7 +20,7 @@ COMPILED = Path(__file__).with_name("compiled-rules.json")
 SOURCES = Path(__file__).with_name("sources")
 GENERIC = "generic"
 """The file that understands declared sources; it is no sender of its own."""
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def declared(path: Path) -> Mapping[str, Mapping[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        entries = json.loads(path.read_bytes()).get("sources", [])
+        entries = json.loads(path.read_bytes())["rules"].get("sources") or []
         return {str(entry["name"]): entry for entry in entries}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RulesError(f"{path.name} is damaged: run `tocsin check` and deploy again") from None

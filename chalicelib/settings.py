@@ -59,7 +59,7 @@ class Settings:
 
 
 def queue_prefix(environment: Mapping[str, str] = os.environ) -> str:
-    """The prefix of the queues for Chalice's decorators, which need it when `app.py` is imported, in any environment."""
+    """The prefix of the queues for Chalice's decorators, which need one whenever `app.py` is imported."""
     stage = environment.get("TOCSIN_STAGE") or DEFAULT_STAGE
     return environment.get("TOCSIN_QUEUE_PREFIX") or f"tocsin-{stage}"
 

@@ -18,7 +18,7 @@ class Aws:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any], dict[str, str], tuple[str, int]]] = []
-        self.replies: dict[str, Reply | None | str] = {}
+        self.replies: dict[str, Reply | str | None] = {}
         self.before: Callable[[str], None] = lambda action: None
         self.url = ""
 

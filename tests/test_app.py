@@ -166,7 +166,7 @@ print(json.dumps({"status": answer["statusCode"], "modules": sorted(sys.modules)
 
 
 def test_the_ingest_path_loads_nothing_heavy(aws):
-    """A fresh process that stores one webhook, secret read from SSM, has loaded only Chalice and the standard library."""
+    """A fresh process that reads its secret and stores a webhook has loaded only Chalice and the standard library."""
     secret = plugins.load("sources", "cloudflare").SECRETS[0]
     aws.replies["GetParameters"] = (200, {"Parameters": [{"Name": f"/tocsin/dev/{secret}", "Value": SECRET}]})
     variables = {name: value for name, value in environment(aws.url).items() if name != secret}

@@ -18,6 +18,7 @@ ONLY_IN = {
     "httpx": ("chalicelib/clients.py", "chalicelib/targets/", "chalicelib/probes/"),
     "yaml": ("chalicelib/rules_file.py",),
     "pydantic": ("chalicelib/rules_file.py",),
+    "pydantic_core": ("chalicelib/rules_file.py",),
     "sentry_sdk": ("chalicelib/telemetry.py",),
     "psycopg": ("chalicelib/probes/",),
     "pg8000": ("chalicelib/probes/",),
@@ -73,7 +74,7 @@ def test_the_imports_are_found():
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name in ("core", "sources")], ids=name_of)
 def test_core_and_sources_import_only_the_standard_library_and_core(path):
-    """No decision and no sender's plug-in needs anything to be installed. A source may share a `_part` of its folder."""
+    """No decision and no sender's plug-in needs anything to be installed. Sources may share a `_part`."""
     for module in imports(path):
         parts = module.split(".")
         shared = parts[:2] == ["chalicelib", "sources"] and path.parent.name == "sources" and parts[2].startswith("_")
@@ -95,7 +96,7 @@ def test_heavy_packages_stay_in_their_place(path):
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_plugins_never_import_each_other(path):
-    """What plug-ins of a kind share is in core, in their folder's own file or in a `_part`; nobody imports a plug-in."""
+    """What plug-ins share is in core, in their folder's own file or in a `_part`; nobody imports a plug-in."""
     for module in imports(path):
         parts = module.split(".")
         if parts[0] != "chalicelib" or len(parts) < 3 or parts[1] not in PLUGIN_FOLDERS:

@@ -1,1 +1,1 @@
-"""Adapters for AWS. `signer`, `lean`, `queue` and `secrets` load only the standard library: the ingest path uses them."""
+"""Adapters for AWS. Those of the ingest path (lean, wire, signer, queue, secrets, bodies) load no packages."""

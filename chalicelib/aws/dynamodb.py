@@ -17,8 +17,8 @@ Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write 
 index writes when the timer changed; save_thread and save_context 1 write; load, thread and context one consistent
 read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
 
-Ended incidents, and those that never began, stay 90 days after their last change, threads 400 days after their last change; `expires_at` only cleans up and never decides,
-which is why the worker's clock is good enough for it.
+Ended incidents, and those that never began, stay 90 days after their last change, threads 400 days; `expires_at` only
+cleans up and never decides, which is why the worker's clock is good enough for it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 """
 

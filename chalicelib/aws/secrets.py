@@ -73,7 +73,7 @@ class Secrets:
             self._kept.update({name: (now, answered.get(self._prefix + name)) for name in some})
 
     def _rested(self) -> float:
-        """An age at which values in hand do for a while more, so that not every webhook waits for an SSM that is away."""
+        """An age at which values in hand do for a while: not every webhook is to wait for an SSM that is away."""
         return self._clock() - KEPT_SECONDS + RENEWED_AFTER_SECONDS
 
     def _parameters(self, names: Sequence[str]) -> dict[str, str]:

@@ -64,9 +64,8 @@ def test_settles(failures, fail_at, deleted, parked, raised):
     assert raised is None or raised in error
 
 
-@pytest.mark.parametrize("flag", [True, False])
 @pytest.mark.parametrize(("failures", "fail_at"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_nothing_is_lost_with_the_flag_on_or_off(failures, fail_at, flag):
+def test_nothing_is_lost_with_the_flag_on_or_off(failures, fail_at):
     """Every message is in the end done, parked or back on the queue, however Lambda reads the worker's end.
 
     A normal end without failures deletes all with either setting; an exception deletes none.

@@ -3,10 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.auth import SIGV4_TIMESTAMP
 
 from chalicelib.aws.signer import Credentials, host, signed
 
