@@ -1,0 +1,239 @@
+"""tocsin check: what is wrong with the rules file, what each rule means, and who hears it.
+
+Exit 0 when clean, 1 with warnings only, 2 with mistakes; `--strict` makes warnings mistakes. With recorded history (a
+timeline of `tocsin replay`, `history.jsonl` beside the file unless named) it also says how many messages a day each
+rule would have sent.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chalicelib.core.condition import describe
+from chalicelib.core.errors import TocsinError
+from chalicelib.core.event import Severity
+from chalicelib.core.match import Matcher
+from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.core.units import duration_words
+from chalicelib.rules_file import Mistake, Report, check
+from chalicelib.rules_loader import RULES_NAME
+
+CLEAN, DOUBTFUL, WRONG = 0, 1, 2
+HISTORY_NAME = "history.jsonl"
+SECONDS_PER_DAY = 86_400
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "check",
+        help="every mistake of the rules file, what each rule means, and who hears it",
+        description="Check the rules file. Exit 0 when clean, 1 with warnings only, 2 with mistakes.",
+    )
+    parser.add_argument("file", metavar="FILE", nargs="?", default=RULES_NAME, help=f"the rules file ({RULES_NAME})")
+    parser.add_argument("--strict", action="store_true", help="make warnings mistakes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
+    parser.add_argument("--runbook", metavar="FOLDER", help="the folder of runbook pages (runbook/ beside the file)")
+    parser.add_argument(
+        "--history", metavar="TIMELINE", help=f"recorded history to count messages a day on ({HISTORY_NAME} beside it)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check one file and print what it comes to."""
+    path = Path(arguments.file)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        print(f"{path}: cannot be read ({error.strerror}); expected is a rules file", file=sys.stderr)
+        return WRONG
+    except UnicodeDecodeError:
+        print(f"{path}: is not UTF-8; expected is a rules file in UTF-8", file=sys.stderr)
+        return WRONG
+    folder = Path(arguments.runbook) if arguments.runbook else path.parent / "runbook"
+    report = check(text, filename=str(arguments.file), runbooks=pages(folder))
+    history = Path(arguments.history) if arguments.history else path.parent / HISTORY_NAME
+    a_day = messages_a_day(report.rules, history) if report.rules and (arguments.history or history.is_file()) else {}
+    print(as_json(report, a_day) if arguments.json else as_text(report, a_day))
+    return verdict(report, strict=arguments.strict)
+
+
+def verdict(report: Report, *, strict: bool) -> int:
+    """The exit status of a report."""
+    if report.mistakes or (strict and report.warnings):
+        return WRONG
+    return DOUBTFUL if report.warnings else CLEAN
+
+
+def pages(folder: Path) -> dict[str, str]:
+    """The runbook's pages by name, with their text."""
+    found = sorted(folder.glob("*.md")) if folder.is_dir() else []
+    return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in found}
+
+
+def messages_a_day(rules: Rules, history: Path) -> dict[str, float]:
+    """How many messages a day each rule would have sent on a recorded timeline; TocsinError when it cannot be read."""
+    replay: Any = importlib.import_module("cli.replay")
+    counted: Counter[str] = Counter()
+    first, last = None, None
+    try:
+        lines = replay.read_lines(str(history))
+        for line in replay.Replay(rules, lines, name=str(history), folder=history.parent, seed=None).run():
+            if line.get("type") == "notification":
+                counted.update({alert["name"] for alert in line["alerts"]})
+        times = [line.get("at", 0) for _, line in lines]
+        first, last = (_seconds(times[0]), _seconds(times[-1])) if times else (None, None)
+    except TocsinError as error:
+        print(f"history: {error}", file=sys.stderr)
+        return {}
+    days = max((last - first) / SECONDS_PER_DAY, 1 / 24) if first is not None and last is not None else 1.0
+    return {rule.name: counted[rule.name] / days for rule in rules.rules}
+
+
+def _seconds(at: Any) -> float:
+    if isinstance(at, int | float):
+        return float(at)
+    simulator: Any = importlib.import_module("cli.simulator")
+    found: float = simulator.instant(at).timestamp()
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In words
+
+
+def as_text(report: Report, a_day: Mapping[str, float]) -> str:
+    """For people: mistakes, warnings, and then each rule in a sentence."""
+    lines = [f"{mistake}" for mistake in report.mistakes]
+    lines += [f"{warning} (warning)" for warning in report.warnings]
+    if report.rules is not None:
+        lines += [""] if lines else []
+        lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
+        lines += _others(report.rules)
+    mistakes, warnings = len(report.mistakes), len(report.warnings)
+    lines += ["", f"{_counted(mistakes, 'mistake')}, {_counted(warnings, 'warning')}."]
+    return "\n".join(lines)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+
+
+def _line(rule: Rule, rules: Rules, a_day: Mapping[str, float]) -> str:
+    found = f"{rule.name}: {sentence(rule)} {hears(rule, rules)}"
+    return f"{found} On the history: {a_day[rule.name]:.1f} messages a day." if rule.name in a_day else found
+
+
+def sentence(rule: Rule) -> str:
+    """What a rule means, in one English sentence."""
+    severity = f"{rule.severity.value}" if rule.severity else "with the severity of its event"
+    matched = f" of events and series with {_clauses(rule.matchers)}" if rule.matchers and rule.condition else ""
+    if rule.condition is None:
+        source = f"with {_clauses(rule.matchers)}" if rule.matchers else "of any kind"
+        found = f"{severity}, for each fault {source}, from its first firing event until it is resolved"
+    else:
+        found = f"{severity} when {describe(rule.condition)}{matched}"
+    if rule.hold:
+        found += f", for {duration_words(rule.hold)}"
+    if rule.clear is not None:
+        found += f", until {describe(rule.clear)}"
+    if rule.keep_firing_for:
+        found += f", and {duration_words(rule.keep_firing_for)} longer"
+    if rule.condition is not None and rule.no_data != "keep":
+        found += ", no data counting as " + {"ok": "fine", "alert": "an alert"}[rule.no_data]
+    return found[0].upper() + found[1:] + "."
+
+
+def _clauses(matchers: Sequence[Matcher]) -> str:
+    return " and ".join(str(matcher) for matcher in matchers)
+
+
+def hears(rule: Rule, rules: Rules) -> str:
+    """Who hears of a rule."""
+    if rule.route is not None:
+        return f"Tells {_route(rule.route)}."
+    if rule.severity is not None:
+        return f"Tells, by the routes, {_by_severity(rule, rules, rule.severity)}."
+    worst = [f"{each.value}: {_by_severity(rule, rules, each)}" for each in Severity if each is not Severity.INFO]
+    return f"Tells, by the routes, {'; '.join(worst)}."
+
+
+def _by_severity(rule: Rule, rules: Rules, severity: Severity) -> str:
+    labels = {**_pinned(rule), "severity": severity.value}
+    return "; ".join(_route(route) for route in rules.routes_for(rule, labels))
+
+
+def _pinned(rule: Rule) -> dict[str, str]:
+    found = {each.label: each.value for each in rule.matchers if each.operator == "="}
+    return {**found, **rule.labels, "alertname": rule.name}
+
+
+def _route(route: Route) -> str:
+    found = _targets(route.targets) or "nobody"
+    for step in route.escalate:
+        found += f", after {duration_words(step.after)} {_targets(step.targets)}"
+    if route.mute:
+        found += f", not in {' and '.join(route.mute)}"
+    if route.active:
+        found += f", only in {' and '.join(route.active)}"
+    return found
+
+
+def _targets(targets: Sequence[Target]) -> str:
+    return " and ".join(target_words(target) for target in targets)
+
+
+def target_words(target: Target) -> str:
+    """A target for people; of an address that may hold a secret only its host."""
+    if "://" in target.address:
+        host = target.address.split("://", 1)[1].split("/", 1)[0]
+        return f"{'Slack' if target.kind == 'slack_channel' else 'webhook'} at {host}"
+    if target.kind == "pagerduty":
+        return "PagerDuty" if target.address == "default" else f"PagerDuty ({target.address})"
+    return target.address if target.kind != "webhook" else f"webhook {target.address}"
+
+
+def _others(rules: Rules) -> list[str]:
+    nobody = "" if rules.default.targets else ": events that no rule or route matches reach nobody"
+    return [
+        f"Everything else: tells {_route(rules.default)}{nobody}.",
+        f"What cannot be delivered: tells {_route(rules.fallback)}.",
+    ]
+
+
+def as_json(report: Report, a_day: Mapping[str, float]) -> str:
+    """For tools: one object."""
+    rules = report.rules.rules if report.rules else ()
+    content = {
+        "mistakes": [_mistake(each) for each in report.mistakes],
+        "warnings": [_mistake(each) for each in report.warnings],
+        "rules": [
+            {
+                "name": rule.name,
+                "sentence": sentence(rule),
+                "hears": hears(rule, report.rules) if report.rules else "",
+                **({"messages_a_day": round(a_day[rule.name], 2)} if rule.name in a_day else {}),
+            }
+            for rule in rules
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _mistake(mistake: Mistake) -> dict[str, Any]:
+    return {
+        "file": mistake.file,
+        "line": mistake.line,
+        "column": mistake.column,
+        "kind": mistake.kind,
+        "what": mistake.what,
+        "allowed": mistake.allowed,
+        "suggestion": mistake.suggestion,
+        "message": str(mistake),
+    }
