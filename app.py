@@ -137,8 +137,11 @@ def _received(source: str, secret: str | None) -> Response:
         )
     except Exception as error:
         log.line("receive", source=source[:40], status=503, **log.failure(error))
-        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return Response({"error": "something failed here; try again"}, headers=retry, status_code=503)
+        return Response(
+            {"error": "something failed here; try again"},
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            status_code=503,
+        )
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
     return Response(dict(found.body), headers={**found.headers}, status_code=found.status)
 
