@@ -185,7 +185,7 @@ class DynamoSamples:
     def _roll(self, pk: str, hour: _Hour) -> bool:
         """Write the hour's roll-up, then mark its minutes as contained; False when they changed meanwhile."""
         bucket = merged_all(minute.bucket for _, minute in sorted(hour.minutes.items()))
-        if bucket is not None and not self._save_hour(pk, hour.start, bucket):
+        if bucket is not None and not self._save_hour(pk, hour.start, bucket, hour.version):
             return False
         # The mark keeps the version: it changes no minute, and a writer who read before it must try again.
         return self._put(
@@ -194,20 +194,25 @@ class DynamoSamples:
             {":version": _n(hour.version), ":rolled": _n(hour.rolled), ":closed": {"BOOL": hour.closed}},
         )
 
-    def _save_hour(self, pk: str, start: datetime, bucket: Bucket) -> bool:
+    def _save_hour(self, pk: str, start: datetime, bucket: Bucket, contained: int) -> bool:
+        """Put the hour's roll-up into its block; one of newer minutes stays, since a slow worker may come last."""
         block = _block_start(start)
         row = self._get(pk, f"h#{block:%Y-%m-%d}")
-        hours = _block_hours(row) if row else {}
-        if hours.get(start) == bucket:
+        hours = _block_rows(row) if row else {}
+        if start in hours and hours[start][1] >= contained:
             return True
-        hours[start] = bucket
+        hours[start] = (bucket, contained)
         version = int(row["version"]["N"]) if row else 0
         item = {
             "pk": {"S": pk},
             "sk": {"S": f"h#{block:%Y-%m-%d}"},
             "version": _n(version + 1),
             "expires_at": _seconds(block + BLOCK + HOURS_KEPT),
-            "body": {"B": _packed([[(at - block) // HOUR, _row(hours[at], at)] for at in sorted(hours)])},
+            "body": {
+                "B": _packed(
+                    [[(at - block) // HOUR, _row(each, at), number] for at, (each, number) in sorted(hours.items())]
+                )
+            },
         }
         return self._put(item, *_version_condition(version))
 
@@ -341,9 +346,14 @@ def _hour(item: Item) -> _Hour:
 
 
 def _block_hours(item: Item) -> dict[datetime, Bucket]:
+    return {start: bucket for start, (bucket, _) in _block_rows(item).items()}
+
+
+def _block_rows(item: Item) -> dict[datetime, tuple[Bucket, int]]:
+    """The hours of a block, each with the version of the minutes that it contains."""
     block = datetime.strptime(item["sk"]["S"], "h#%Y-%m-%d").replace(tzinfo=UTC)
-    starts = ((block + number * HOUR, row) for number, row in _unpacked(item["body"]["B"]))
-    return {start: _bucket(row, start) for start, row in starts}
+    starts = ((block + number * HOUR, row, version) for number, row, version in _unpacked(item["body"]["B"]))
+    return {start: (_bucket(row, start), version) for start, row, version in starts}
 
 
 def _row(bucket: Bucket, base: datetime) -> list[Any]:
