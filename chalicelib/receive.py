@@ -108,7 +108,8 @@ def receive(
         _check_sender(plugin, lower, body, path_secret, secrets)
         if not body.strip() and not _HANDSHAKES.isdisjoint(lower):
             return Answer(200, {"status": "ok"}, reason="handshake")
-        payload = checked_json(body)
+        with _no_collection():
+            test = _is_test(checked_json(body))
         webhook = _webhook(source, plugin, lower, body, now)
         _store(webhook, put, keep)
     except WebhookError as error:
@@ -116,7 +117,7 @@ def receive(
     except NotStoredError as error:
         retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return Answer(503, {"error": "could not be stored; try again"}, retry, reason=str(error))
-    if _is_test(payload):
+    if test:
         return Answer(200, {"status": "accepted", "id": webhook.id}, reason="test")
     return Answer(202, {"status": "accepted", "id": webhook.id})
 
@@ -124,8 +125,7 @@ def receive(
 def checked_json(body: bytes) -> dict[str, Any]:
     """The object in a body; raises UnreadableError for anything else, NaN and too deep nesting included."""
     try:
-        with _no_collection():
-            payload = json.loads(body, parse_constant=_refuse_constant)
+        payload = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels") from None
     except ValueError:
