@@ -133,12 +133,12 @@ def _line(rule: Rule, rules: Rules, a_day: Mapping[str, float]) -> str:
 def sentence(rule: Rule) -> str:
     """What a rule means, in one English sentence."""
     severity = f"{rule.severity.value}" if rule.severity else "with the severity of its event"
-    matched = f" of events and series with {_clauses(rule.matchers)}" if rule.matchers and rule.condition else ""
     if rule.condition is None:
         source = f"with {_clauses(rule.matchers)}" if rule.matchers else "of any kind"
         found = f"{severity}, for each fault {source}, from its first firing event until it is resolved"
     else:
-        found = f"{severity} when {describe(rule.condition)}{matched}"
+        among = f", among what has {_clauses(rule.matchers)}," if rule.matchers else ""
+        found = f"{severity} when{among} {describe(rule.condition)}"
     if rule.hold:
         found += f", for {duration_words(rule.hold)}"
     if rule.clear is not None:
