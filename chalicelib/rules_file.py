@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -897,3 +898,14 @@ def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
         raise RulesError("\n".join(str(each) for each in wrong))
     content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "rules": _clean(report.data)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_schema() -> None:
+    """Publish the schema in docs/."""
+    path = FilePath(__file__).parents[1] / "docs" / "alert-rules.schema.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema()

@@ -7,7 +7,7 @@ check looks only at what has the right form and passes over the rest, which the 
 import importlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path as FilePath
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from chalicelib.core import cron
 from chalicelib.core.build import DAYS, kebab_case, minute_of
 from chalicelib.core.condition import Condition, ConditionError, parse
-from chalicelib.core.grammar import nearest
+from chalicelib.core.grammar import nearest, threshold_literal
 from chalicelib.core.match import MAX_PATTERN_CHARACTERS, Matcher, parse_matcher
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.rule import Route, Window
@@ -58,7 +58,6 @@ class Sense:
     metrics: frozenset[str] = frozenset()
     any_metric: bool = False
     runbooks: Mapping[str, str] | Collection[str] | None = None
-    conditions: dict[Path, Condition] = field(default_factory=dict)
 
 
 def masked(text: str) -> str:
@@ -66,7 +65,8 @@ def masked(text: str) -> str:
     if "://" in text:
         try:
             parts = urlsplit(text)
-            return f"{parts.scheme}://{(parts.hostname or '')[:60]}/…" if parts.path.strip("/") else text[:60]
+            host = f"{parts.scheme}://{(parts.hostname or '')[:60]}"
+            return f"{host}/…" if parts.path.strip("/") or parts.query else host
         except ValueError:
             return "…"
     return text[:40]
@@ -156,15 +156,14 @@ def _rules(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
 
 def _conditions(path: Path, rule: Mapping[str, Any], sense: Sense, known: set[str]) -> Iterator[Finding]:
     found: dict[str, Condition] = {}
+    threshold = _threshold(rule)
     for key in ("condition", "clear"):
         text = rule.get(key)
         if not isinstance(text, str) or not text.strip():
             continue
         try:
-            found[key] = parse(text, threshold=_threshold(rule))
+            found[key] = parse(text, threshold=threshold)
         except ConditionError as error:
-            if error.message.startswith("threshold '"):
-                continue
             yield Finding((*path, key), error.message, error.allowed, error.suggestion, column=error.column)
             continue
         yield from _metrics((*path, key), found[key], sense, known)
@@ -178,8 +177,16 @@ def _conditions(path: Path, rule: Mapping[str, Any], sense: Sense, known: set[st
 
 
 def _threshold(rule: Mapping[str, Any]) -> float | str | None:
+    """The rule's threshold; a plain number in place of one that is wrong, which the form tells."""
     value = rule.get("threshold")
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    if value is None:
+        return None
+    try:
+        threshold_literal(value)
+    except ConditionError:
+        return 0
+    found: float | str = value
+    return found
 
 
 def _metrics(path: Path, condition: Condition, sense: Sense, known: set[str]) -> Iterator[Finding]:
@@ -256,12 +263,16 @@ def _names(data: Mapping[str, Any]) -> Iterator[Finding]:
             if path[0] == "receivers":
                 yield Finding(here, "a receiver names a receiver", "slack_channel, email, pagerduty, webhook")
             elif name not in receivers:
-                yield Finding(here, f"no receiver is named {name!r}", _listed(receivers), nearest(name, receivers))
+                yield Finding(
+                    here, f"no receiver is named {masked(name)!r}", _listed(receivers), nearest(name, receivers)
+                )
     for path, teller in _tellers(data):
         for key in ("mute", "active"):
             for here, name in _strings(teller.get(key), (*path, key)):
                 if name not in windows:
-                    yield Finding(here, f"no window is named {name!r}", _listed(windows), nearest(name, windows))
+                    yield Finding(
+                        here, f"no window is named {masked(name)!r}", _listed(windows), nearest(name, windows)
+                    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -406,7 +417,7 @@ def _route_name(path: Path) -> str:
 
 
 def _inhibitions(data: Mapping[str, Any]) -> Iterator[Finding]:
-    rules = {rule.get("name"): rule for _, rule in _entries(data, "alerts")}
+    rules = {str(rule.get("name")): rule for _, rule in _entries(data, "alerts")}
     for path, inhibition in _entries(data, "inhibit"):
         for key in ("cause", "symptom"):
             if inhibition.get(key) == {}:
@@ -420,7 +431,7 @@ def _inhibitions(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(path, what, "clauses of symptom that the cause does not satisfy")
 
 
-def _known_of(cause: Sequence[Matcher], rules: Mapping[Any, Mapping[str, Any]]) -> Iterator[Matcher]:
+def _known_of(cause: Sequence[Matcher], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Matcher]:
     """What is known of an alert of the rule that the cause names."""
     for clause in cause:
         rule = rules.get(clause.value) if clause.label == "alertname" and clause.operator == "=" else None

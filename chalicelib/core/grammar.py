@@ -111,6 +111,11 @@ class ConditionError(RulesError):
         return found
 
 
+_OTHER_NAMES = {"mean": "avg", "average": "avg", "median": "p50", "minimum": "min", "maximum": "max", "total": "sum"}
+_OTHER_NAMES |= {"missing": "absent", "predict_linear": "forecast", "increase": "growth", "avg_over_time": "avg"}
+_OTHER_NAMES |= {"max_over_time": "max", "min_over_time": "min", "sum_over_time": "sum", "count_over_time": "count"}
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The most similar of the words; empty when none is."""
     choices = list(words)
@@ -490,7 +495,7 @@ class Parser:
         name = word.text
         if name not in CALLABLE:
             raise ConditionError(
-                f"{name[:40]!r} is not a function", word.column, ", ".join(sorted(CALLABLE)), nearest(name, CALLABLE)
+                f"{name[:40]!r} is not a function", word.column, ", ".join(sorted(CALLABLE)), _nearest_function(name)
             )
         self.expect("(", name)
         inner = self.take()
@@ -527,6 +532,10 @@ class Parser:
             raise ConditionError(f"{name} needs {_counted(1 + len(wanted))}", self.word.column, _usage(name))
         self.expect(")", f"the arguments of {name}")
         return tuple(found)
+
+
+def _nearest_function(name: str) -> str:
+    return _OTHER_NAMES.get(name.lower()) or nearest(name, CALLABLE)
 
 
 def _counted(number: int) -> str:
