@@ -163,6 +163,8 @@ def shown(value: float | None, unit: Unit, other: float | None = None) -> str:
         return "no data"
     if math.isinf(value):
         return "never" if unit.kind == TIME else ("no limit" if value > 0 else "below any limit")
+    if unit.kind == NUMBER and value.is_integer():
+        return f"{value:,.0f}"
     text = _digits(value, unit, 2)
     for places in range(3, 7):
         if not _misleads(value, unit, text, other, places - 1):
