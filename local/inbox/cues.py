@@ -1,0 +1,147 @@
+"""What the stand-ins answer next, on cue: errors, rate limits, half-successes, silence.
+
+A cue names a service, an operation (`*` for any), what the request must hold (dotted names to values) and a list of
+answers, played one for each request that fits. After the last one the stand-in answers by itself again, or, with
+`stay`, the last one stays.
+
+    {"status": 429, "retry_after": 30}        the vendor's form of that status
+    {"error": "channel_not_found"}            the vendor's form of that error code
+    {"error": "fatal_error", "after_accept": true}      an error although it was taken
+    {"timeout": true}                         no answer, nothing taken
+    {"timeout_after_accept": true}            no answer, but taken
+    {"disconnect": true}                      hangs up, nothing taken; with after_accept it was taken
+    {"delay_seconds": 2}                      the ordinary answer, later
+    {"status": 200, "body": …, "headers": {…}}          exactly this
+    {}                                        the ordinary answer
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.inbox.exchange import Json
+
+NAMES = frozenset(
+    {
+        "after_accept",
+        "body",
+        "delay_seconds",
+        "disconnect",
+        "error",
+        "headers",
+        "retry_after",
+        "status",
+        "timeout",
+        "timeout_after_accept",
+    }
+)
+
+
+class CueError(ValueError):
+    """A cue that cannot be read; the text says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer on cue."""
+
+    status: int | None = None
+    error: str = ""
+    retry_after: float | None = None
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0
+    timeout: bool = False
+    disconnect: bool = False
+    after_accept: bool = False
+
+    @property
+    def is_ordinary(self) -> bool:
+        """The stand-in answers by itself."""
+        says_nothing = self.status is None and not self.error and self.body is None
+        return says_nothing and not self.timeout and not self.disconnect
+
+    @property
+    def is_taken(self) -> bool:
+        """The request does what it asks for, whatever is answered."""
+        return self.is_ordinary or self.after_accept
+
+
+@dataclass(slots=True)
+class _Cue:
+    service: str
+    operation: str
+    match: Json
+    answers: list[Answer]
+    stay: bool
+
+
+class Cues:
+    """Cues in the order given; a request takes from the first that fits. Not safe for threads by itself."""
+
+    def __init__(self) -> None:
+        self._cues: list[_Cue] = []
+
+    def add(self, service: str, operation: str, answers: list[Json], *, match: Json | None, stay: bool) -> None:
+        """Play these next. CueError when an answer cannot be read."""
+        read = [_answer(each) for each in answers]
+        if not read:
+            raise CueError("answers must hold at least one answer")
+        self._cues.append(_Cue(service, operation or "*", match or {}, read, stay))
+
+    def take(self, service: str, operation: str, fields: Json) -> Answer | None:
+        """The answer for a request; None when no cue fits."""
+        for cue in self._cues:
+            if cue.service == service and cue.operation in ("*", operation) and _fits(cue.match, fields):
+                if cue.stay and len(cue.answers) == 1:
+                    return cue.answers[0]
+                answer = cue.answers.pop(0)
+                self._cues = [left for left in self._cues if left.answers]
+                return answer
+        return None
+
+    def clear(self) -> None:
+        """Forget all cues."""
+        self._cues.clear()
+
+
+def _answer(given: Json) -> Answer:
+    if not isinstance(given, dict):
+        raise CueError("an answer must be an object")
+    unknown = sorted(set(given) - NAMES)
+    if unknown:
+        raise CueError(f"an answer has no {', '.join(unknown)}; allowed are {', '.join(sorted(NAMES))}")
+    try:
+        return _read(given)
+    except (TypeError, ValueError, AttributeError):
+        raise CueError("status must be 200 to 599, retry_after and delay_seconds seconds, headers an object") from None
+
+
+def _read(given: Json) -> Answer:
+    status = None if given.get("status") is None else int(given["status"])
+    if status is not None and not 200 <= status <= 599:
+        raise ValueError(status)
+    has_content = bool(given.get("error")) or given.get("body") is not None
+    if status == 200 and not has_content:
+        status = None
+    return Answer(
+        status=status,
+        error=str(given.get("error") or ""),
+        retry_after=None if given.get("retry_after") is None else float(given["retry_after"]),
+        body=given.get("body"),
+        headers={str(name): str(value) for name, value in (given.get("headers") or {}).items()},
+        delay_seconds=float(given.get("delay_seconds") or 0),
+        timeout=bool(given.get("timeout") or given.get("timeout_after_accept")),
+        disconnect=bool(given.get("disconnect")),
+        after_accept=bool(given.get("after_accept") or given.get("timeout_after_accept")),
+    )
+
+
+def _fits(match: Json, fields: Json) -> bool:
+    return all(_value(fields, name) == str(wanted) for name, wanted in match.items())
+
+
+def _value(fields: Json, name: str) -> str | None:
+    found: Any = fields
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return None if found is None else str(found)
