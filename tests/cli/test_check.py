@@ -1,0 +1,140 @@
+"""tocsin check: exit status, lines for people, and one object for tools."""
+
+import argparse
+import json
+
+import pytest
+
+from chalicelib.rules_file import load
+from cli import check as command
+
+PAGE = "# A\n\n## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n"
+RIGHT = """
+alerts:
+  - name: Error Spike
+    match: {source: sentry}
+    condition: "events[1m] > 10"
+    for: 2m
+    clear: "events[1m] < 3"
+    keep_firing_for: 10m
+    no_data: ok
+    severity: critical
+    notification: [{slack_channel: "#incidents"}, {pagerduty: true}]
+    escalate: [{after: 15m, notification: [{email: ops@example.com}]}]
+    mute: [nights]
+  - name: Sentry Issue
+    match: {source: sentry}
+routes:
+  - {match: {severity: critical}, notification: [{webhook: "https://example.com/secret"}]}
+default: {notification: [{slack_channel: "#alerts"}]}
+windows: {nights: {from: "22:00", to: "06:00"}}
+"""
+
+
+@pytest.fixture
+def checked(tmp_path, capsys):
+    """Run the command over a file and its runbook: exit status and what was printed."""
+
+    def run(text, *options, pages=None):
+        path = tmp_path / "rules.yaml"
+        path.write_text(text, encoding="utf-8")
+        (tmp_path / "runbook").mkdir(exist_ok=True)
+        for name, page in (pages or {}).items():
+            (tmp_path / "runbook" / f"{name}.md").write_text(page, encoding="utf-8")
+        status = arguments_of(str(path), *options)
+        return status, capsys.readouterr().out.replace(f"{path}:", "rules.yaml:")
+
+    return run
+
+
+def arguments_of(*words):
+    """Parse a command line and run it."""
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["check", *words])
+    return arguments.run(arguments)
+
+
+def test_a_clean_file_exits_0_and_is_explained(checked):
+    """Each rule is said in one sentence, with who hears it."""
+    status, printed = checked(RIGHT, pages={"error-spike": PAGE, "sentry-issue": PAGE})
+    assert status == 0
+    assert printed.splitlines() == [
+        "Error Spike: Critical when, among what has source=sentry, the number of events in 1 minute is above 10, for 2 "
+        "minutes, until the number of events in 1 minute is below 3, and 10 minutes longer, no data counting as fine. "
+        "Tells #incidents and PagerDuty, after 15 minutes ops@example.com, not in nights.",
+        "Sentry Issue: With the severity of its event, for each fault with source=sentry, from its first firing event "
+        "until it is resolved. Tells, by the routes, critical: webhook at example.com; warning: #alerts.",
+        "Everything else: tells #alerts.",
+        "What cannot be delivered: tells nobody.",
+        "",
+        "no mistakes, no warnings.",
+    ]
+
+
+def test_warnings_exit_1_and_strict_2(checked):
+    """A rule without its page is a warning, and a mistake for a deploy."""
+    status, printed = checked("alerts: [{name: A}]")
+    assert status == 1
+    assert printed.startswith("rules.yaml:1:17: the rule has no page runbook/a.md; allowed is a page with")
+    assert "no mistakes, 1 warning." in printed
+    assert checked("alerts: [{name: A}]", "--strict")[0] == 2
+    assert checked("alerts: [{name: A}]", pages={"a": PAGE})[0] == 0
+    assert "lacks Impact" in checked("alerts: [{name: A}]", pages={"a": PAGE.replace("Impact", "x")})[1]
+
+
+def test_mistakes_exit_2(checked):
+    """All mistakes are printed, templates too."""
+    status, printed = checked('alerts: [{name: A, severity: bad, summary: "{{ x }}"}, {name: A}]')
+    assert status == 2
+    assert [line.split(" ")[0] for line in printed.splitlines()[:3]] == [
+        "rules.yaml:1:30:",
+        "rules.yaml:1:48:",
+        "rules.yaml:1:63:",
+    ]
+    assert "3 mistakes" in printed
+
+
+def test_tools_get_one_object(checked):
+    """`--json` has mistakes, warnings and rules."""
+    status, printed = checked('alerts: [{name: A, condition: "eror_rate > 1%"}]', "--json")
+    found = json.loads(printed)
+    assert (status, len(found["mistakes"]), len(found["warnings"]), found["rules"]) == (2, 1, 1, [])
+    mistake = found["mistakes"][0]
+    assert (mistake["line"], mistake["column"], mistake["suggestion"]) == (1, 32, "error_rate")
+    right = json.loads(checked(RIGHT, "--json")[1])
+    assert [rule["name"] for rule in right["rules"]] == ["Error Spike", "Sentry Issue"]
+    assert right["rules"][1]["hears"].startswith("Tells, by the routes,")
+
+
+def test_files_that_cannot_be_read_exit_2(tmp_path, capsys):
+    """A missing file and bytes that are no text are told in one line."""
+    assert arguments_of(str(tmp_path / "none.yaml")) == 2
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
+    assert arguments_of(str(tmp_path / "bytes.yaml")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2] for line in lines] == [
+        "cannot be read (No such file or directory); expected is a rules file",
+        "is not UTF-8; expected is a rules file in UTF-8",
+    ]
+
+
+def test_no_address_that_may_hold_a_secret_is_printed():
+    """Of a webhook's address only the host is said."""
+    rules = load("default: {notification: [{slack_channel: 'https://hooks.slack.com/services/T0/B0/SECRET'}]}")
+    assert command.target_words(rules.default.targets[0]) == "Slack at hooks.slack.com"
+
+
+def test_history_counts_messages_a_day(checked, tmp_path):
+    """On a recorded timeline of two days with one error rate that fired and ended, a rule sends one message a day."""
+    lines = [
+        {"at": 0, "sample": {"metric": "error_rate", "value": 0.5, "labels": {"service": "api"}}},
+        {"at": 120, "sample": {"metric": "error_rate", "value": 0, "labels": {"service": "api"}}},
+        {"at": 2 * 86_400, "end": True},
+    ]
+    (tmp_path / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    text = (
+        'alerts: [{name: A, condition: "error_rate > 1%", severity: critical, notification: [{slack_channel: "#a"}]}]'
+    )
+    _, printed = checked(text)
+    assert "On the history: 1.0 messages a day." in printed
