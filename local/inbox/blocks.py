@@ -154,10 +154,10 @@ def view_mistakes(view: Any) -> list[str]:
             check.words(view[name], MAX_MODAL_TITLE_CHARACTERS, f"/view/{name}", ("plain_text",))
     check.optional(view, "private_metadata", MAX_PRIVATE_METADATA_CHARACTERS, "/view")
     check.optional(view, "callback_id", MAX_ID_CHARACTERS, "/view")
-    blocks = view.get("blocks")
-    if isinstance(blocks, list) and any(isinstance(b, dict) and b.get("type") == "input" for b in blocks):
-        if "submit" not in view:
-            check.wrong("a modal with inputs needs a submit", "/view/submit")
+    blocks = view.get("blocks") if isinstance(view.get("blocks"), list) else []
+    has_input = any(isinstance(b, dict) and b.get("type") == "input" for b in blocks or ())
+    if has_input and "submit" not in view:
+        check.wrong("a modal with inputs needs a submit", "/view/submit")
     return [*check.mistakes, *mistakes(blocks, modal=True)]
 
 

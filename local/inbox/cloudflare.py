@@ -175,7 +175,7 @@ def _groups(asked: Selection, traffic: Traffic, start: datetime, minutes: float)
     total = round(traffic.requests_per_min * minutes)
     failed = round(total * traffic.error_rate)
     if "edgeResponseStatus_geq" in asked.arguments:
-        total, failed = failed, failed
+        total = failed
     if not total:
         return []
     dimensions = {each.name for part in asked.inside if part.name == "dimensions" for each in part.inside}
@@ -248,7 +248,7 @@ def _time(text: str) -> datetime | None:
     if not re.match(r"\d{4}-\d\d-\d\dT", text):
         return None
     try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -140,9 +140,10 @@ def _channel(memory: Memory, channel: Json, now: float, connected: bool) -> str:
     sign = "🔒" if channel["is_private"] else "#"
     body = "".join(_with_days(shown, drawn)) or _empty(f"Nothing was said in #{channel['name']} yet")
     count = f"{len(shown)} message{'' if len(shown) == 1 else 's'}"
+    head = _head(f"{sign} {escape(channel['name'])}", count)
     tip = "/tocsin list" if connected else "Not connected to Tocsin: buttons and commands go nowhere"
     return (
-        f'{_head(f"{sign} {escape(channel["name"])}", count)}<section class="messages">{body}</section>'
+        f'{head}<section class="messages">{body}</section>'
         f'<form class="composer" data-channel="{attribute(channel["id"])}"><input name="text" autocomplete="off" '
         f'aria-label="Command" placeholder="{attribute(tip)}"><button class="button primary" type="submit">Send</button></form>'
     )
