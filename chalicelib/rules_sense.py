@@ -4,20 +4,20 @@ Conditions and templates are parsed, names must exist, regular expressions must 
 check looks only at what has the right form and passes over the rest, which the form has told already.
 """
 
-import importlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from chalicelib import plugins
 from chalicelib.core import cron
 from chalicelib.core.build import DAYS, kebab_case, minute_of
 from chalicelib.core.condition import Condition, ConditionError, parse
+from chalicelib.core.errors import RulesError, UnknownSourceError
 from chalicelib.core.grammar import nearest, threshold_literal
 from chalicelib.core.match import MAX_PATTERN_CHARACTERS, Matcher, parse_matcher
 from chalicelib.core.mute import muting_windows
@@ -528,16 +528,14 @@ def _probes(data: Mapping[str, Any]) -> Iterator[Finding]:
 @lru_cache(maxsize=1)
 def probe_kinds() -> tuple[str, ...]:
     """The words under `probes:`; a file in probes/ is a word of its own."""
-    folder = FilePath(__file__).parent / "probes"
-    files = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
-    return tuple(dict.fromkeys((*PROBES, *files)))
+    return tuple(dict.fromkeys((*PROBES, *plugins.names("probes"))))
 
 
 def _probe_mistakes(kind: str, entry: Mapping[str, Any]) -> list[str]:
     """What the probe itself says of its parameters; without its drivers, nothing."""
     try:
-        module: Any = importlib.import_module(f"chalicelib.probes.{kind}")
-    except ImportError:
+        module: Any = plugins.load("probes", kind)
+    except (ImportError, RulesError):
         return []
     validate: Callable[[Mapping[str, Any]], list[str]] = module.validate
     return validate(entry)
@@ -590,8 +588,8 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _source_mistakes(source: Mapping[str, Any]) -> list[str]:
     """What the generic source says of its mapping."""
     try:
-        module: Any = importlib.import_module("chalicelib.sources.generic")
-    except ImportError:
+        module: Any = plugins.load("sources", "generic")
+    except (ImportError, UnknownSourceError):
         return []
     validate: Callable[[Mapping[str, Any]], list[str]] | None = getattr(module, "validate", None)
     return validate(source) if validate is not None else []

@@ -74,12 +74,35 @@ KNOWN_METRICS = {
     "memory_bytes": "memory in use",
     "memory_used": "share of the allowed memory that is in use",
     "tls_days_left": "days until the certificate ends",
-    "probe_duration_ms": "time a probe run took",
+    "disk_used_ratio": "share of the disk that is in use",
+    "read_only": "1 while the database takes no writes",
+    "evicted_keys_total": "keys that the cache had to drop",
+    "keyspace_hits_total": "reads that the cache answered",
+    "keyspace_misses_total": "reads that the cache could not answer",
+    "db_blocks_hit_total": "blocks read from memory",
+    "db_blocks_read_total": "blocks read from disk",
+    "db_queries_total": "statements",
+    "db_query_ms_total": "time of all statements",
+    "db_query_seconds_total": "time of all statements",
+    "max_connections": "connections that are allowed",
+    "step_ms": "time of a step of a journey",
+    "step_failures": "1 when a step of a journey failed",
 }
 """The metrics that probes and sources bring, with what they are."""
 
 _NUMBERS = frozenset({"failures", "successes", "active_users", "connections", "requests_per_min"})
-_NUMBER_ENDS = ("_total", "_count", "_per_min", "_per_minute", "_per_second", "_per_sec", "_per_hour", "_users")
+_NUMBER_ENDS = (
+    "_total",
+    "_count",
+    "_failures",
+    "_connections",
+    "_per_min",
+    "_per_minute",
+    "_per_second",
+    "_per_sec",
+    "_per_hour",
+    "_users",
+)
 _RATIOS = frozenset({"uptime", "availability", "connections_used", "memory_used"})
 _RATIO_ENDS = ("_ratio", "_rate", "_percent", "_pct", "_share", "_availability", "_uptime")
 _NOT_RATIOS = ("request_rate", "requests_rate", "event_rate", "events_rate", "message_rate", "messages_rate")

@@ -1,6 +1,7 @@
 """alert-rules.yaml: what loads, what it comes to, and what is said of every mistake."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
+from chalicelib.core.units import KNOWN_METRICS
 from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load
 from chalicelib.rules_loader import COMPILED_NAME, RULES_NAME, load_rules
 from chalicelib.rules_sense import missing_headings
@@ -96,7 +98,9 @@ windows:
   always: {}
 probes:
   uptime: [{name: api, url: "https://api.example.com/health"}]
-  heartbeat: [{name: backup, every: 1d, grace: 1h}, {name: report, cron: "0 10 * * *", timezone: Europe/Riga, grace: 5m}]
+  heartbeat:
+    - {name: backup, every: 1d, grace: 1h}
+    - {name: report, cron: "0 10 * * *", timezone: Europe/Riga, grace: 5m}
 sources: [{name: uptimerobot}]
 """
 
@@ -277,6 +281,15 @@ def test_templates_may_be_tolerated():
     assert "did you mean value" in rules.broken_templates["A"]
 
 
+def test_every_metric_of_a_probe_is_known():
+    """What the probes write as samples can be named in a condition."""
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "chalicelib" / "probes").glob("*.py"))
+    found = set(re.findall(r'(?:Sample|Rate)\(\s*"(\w+)"|measured\["(\w+)"\]', written))
+    names = {name for pair in found for name in pair if name}
+    assert names >= {"uptime", "latency_ms"}
+    assert names <= set(KNOWN_METRICS)
+
+
 def test_metrics_can_be_declared():
     """A metric of the team's own is known when the file or the caller names it."""
     rule = '\nalerts: [{name: A, condition: "queue_depth > 5"}]'
@@ -332,12 +345,14 @@ def test_four_headings_make_a_page():
     assert missing_headings("text") == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 
 
+YAMLISH = ["alerts:", "\n", "  - ", "name: ", "A", "[", "]", "{", "}", "routes:", "&a ", "*a", ": "]
+
+
 @settings(max_examples=150)
 @given(
     st.one_of(
         st.text(max_size=80),
-        st.lists(st.sampled_from(["alerts:", "\n", "  - ", "name: ", "A", "[", "]", "{", "}", "routes:", "&a ", "*a", ": "]))
-        .map("".join),
+        st.lists(st.sampled_from(YAMLISH), max_size=20).map("".join),
     )
 )  # fmt: skip
 def test_no_text_breaks_the_loader(text):
