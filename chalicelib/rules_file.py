@@ -5,6 +5,8 @@
     compile_rules(text)    the checked file as JSON: what is shipped, so that no cold start parses YAML
     from_compiled(text)    the rules from that; needs neither yaml nor pydantic (`core/build.py`)
 
+    python -m chalicelib.rules_file compile [FOLDER] | schema
+
 Three passes over one file: YAML with the place of every word and its traps (`on`, `22:00`, an unquoted `#`), the form
 (pydantic, one model), and the sense (`rules_sense.py`: conditions, names that must exist, routes that nothing reaches).
 Each goes on after a mistake, so that all of them are told at once, as `file:line:column: what; allowed is …; did you
@@ -13,6 +15,7 @@ mean …`.
 
 import json
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -27,7 +30,7 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.grammar import ConditionError, nearest, threshold_literal
 from chalicelib.core.rule import Rules
 from chalicelib.core.units import DURATION_FORMS, parse_duration
-from chalicelib.rules_loader import COMPILED_VERSION, from_compiled, source_hash
+from chalicelib.rules_loader import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules_sense import Finding, Path, Sense, masked, sense_of
 
 __all__ = ["Mistake", "Report", "check", "compile_rules", "from_compiled", "json_schema", "load"]
@@ -900,12 +903,37 @@ def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def write_schema() -> None:
-    """Publish the schema in docs/."""
-    path = FilePath(__file__).parents[1] / "docs" / "alert-rules.schema.json"
+def write_schema(root: FilePath) -> None:
+    """Publish the schema in docs/, for editors."""
+    path = root / "docs" / "alert-rules.schema.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_compiled(folder: FilePath) -> FilePath:
+    """Compile the rules file of a folder beside it, for what is shipped. RulesError lists every mistake."""
+    text = (folder / RULES_NAME).read_text(encoding="utf-8")
+    path = folder / COMPILED_NAME
+    path.write_text(compile_rules(text, filename=str(folder / RULES_NAME)), encoding="utf-8")
+    return path
+
+
+def main(words: list[str]) -> int:
+    """`compile [FOLDER]` writes compiled-rules.json beside alert-rules.yaml, `schema` the JSON Schema in docs/."""
+    here = FilePath(__file__).parent
+    if words == ["schema"]:
+        write_schema(here.parent)
+    elif words[:1] == ["compile"] and len(words) <= 2:
+        try:
+            write_compiled(FilePath(words[1]) if len(words) == 2 else here)
+        except RulesError as error:
+            print(error, file=sys.stderr)
+            return 2
+    else:
+        print("expected is: compile [FOLDER], or schema", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    write_schema()
+    sys.exit(main(sys.argv[1:]))

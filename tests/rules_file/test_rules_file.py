@@ -15,7 +15,7 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
 from chalicelib.core.units import KNOWN_METRICS
-from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load
+from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load, main
 from chalicelib.rules_loader import COMPILED_NAME, RULES_NAME, load_rules
 from chalicelib.rules_sense import missing_headings
 
@@ -442,6 +442,17 @@ def test_the_loader_prefers_what_belongs_to_the_file(tmp_path):
     assert load_rules(tmp_path) == load(FOUR)
 
 
+def test_a_folder_is_compiled_for_a_deploy(tmp_path, capsys):
+    """The command writes what the loader takes, and stops a deploy with every mistake."""
+    (tmp_path / RULES_NAME).write_text(FOUR, encoding="utf-8")
+    assert main(["compile", str(tmp_path)]) == 0
+    assert from_compiled((tmp_path / COMPILED_NAME).read_text(encoding="utf-8")) == load(FOUR)
+    (tmp_path / RULES_NAME).write_text("alerts: 5", encoding="utf-8")
+    assert main(["compile", str(tmp_path)]) == 2
+    assert "alerts is the number 5; allowed is a list" in capsys.readouterr().err
+    assert main([]) == 2
+
+
 def test_a_missing_or_broken_file_is_told(tmp_path):
     """Without rules the router says so; compiled rules of another version are refused."""
     with pytest.raises(RulesError, match="cannot be read"):
@@ -471,7 +482,7 @@ def test_the_shipped_file_has_no_mistakes():
 
 
 def test_the_schema_is_up_to_date():
-    """docs/alert-rules.schema.json is what the model says: `python -m chalicelib.rules_file` writes it."""
+    """docs/alert-rules.schema.json is what the model says: `python -m chalicelib.rules_file schema` writes it."""
     published = json.loads((ROOT / "docs" / "alert-rules.schema.json").read_text(encoding="utf-8"))
     assert published == json_schema()
 
