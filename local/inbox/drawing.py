@@ -32,7 +32,7 @@ def draw_message(message: Json, names: Names, *, replies: list[Json] | None = No
         css += " fresh"
     return (
         f'<article class="{css}" id="m{ts}" data-ts="{ts}" data-channel="{channel}">'
-        f'<div class="avatar" aria-hidden="true">{"⚓" if message.get("by_hook") else "🔔"}</div>'
+        '<img class="avatar" src="/static/icon.svg" alt="">'
         f'<div class="said">{_only_you(message, names)}{_byline(message)}'
         f'<div class="content">{_content(message, names)}</div>{_thread(replies or [], names, now)}</div></article>'
     )
@@ -49,7 +49,7 @@ def draw_view(view: Json, names: Names) -> str:
     )
     return (
         f'<form class="modal" data-view="{attribute(view["id"])}" role="dialog" aria-modal="true">'
-        f'<header><span class="avatar small" aria-hidden="true">🔔</span><h2>{title}</h2>'
+        f'<header><img class="avatar small" src="/static/icon.svg" alt=""><h2>{title}</h2>'
         '<button type="button" class="close" data-close aria-label="Close">✕</button></header>'
         f'<div class="modal-body">{draw_blocks(view.get("blocks"), names)}</div>'
         f'<footer><button class="button" type="button" data-close>{close}</button>{submit}</footer></form>'

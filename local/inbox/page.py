@@ -36,7 +36,7 @@ def whole(memory: Memory, view: str, *, views: list[Json], now: float, connected
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
         '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/inbox.css">'
         '<script src="/static/inbox.js" defer></script></head>'
-        f'<body data-view="{attribute(view)}"><nav><div class="team"><a href="/">🔔 Inbox</a>'
+        f'<body data-view="{attribute(view)}"><nav><div class="team"><a href="/"><img class="avatar small" src="/static/icon.svg" alt=""> Inbox</a>'
         '<button type="button" id="theme" title="Light or dark" aria-label="Light or dark">◐</button></div>'
         f'<div id="side">{sidebar(memory, view)}</div>'
         f'<label class="you">You are <select id="person">{people}</select></label></nav>'
@@ -179,7 +179,7 @@ def _incident(incident: Json) -> str:
     client = link(incident["client_url"], escape(incident["client"] or "source")) if incident["client"] else ""
     facts = (
         f"#{incident['number']} · {escape(incident['severity'])} · {incident['urgency']} urgency{times} · "
-        f"assigned to {escape(assigned)} · key {escape(incident['routing'])}"
+        f"assigned to {escape(assigned)} · key {escape(incident['routing'])}{' · via' if client else ''}"
     )
     links = "".join(
         f"<li>{link(str(each.get('href')), escape(str(each.get('text') or each.get('href'))))}</li>"
@@ -201,7 +201,7 @@ def _incident(incident: Json) -> str:
         f'<div class="card-head"><span class="pill {status}">{status}</span><h3 dir="auto">{escape(incident["title"])}</h3>'
         f'{clock_time(incident["created_at"], "{date_short} {time}")}</div><div class="note">{facts} {client}</div>'
         f"{_incident_buttons(incident)}{f'<ul class=links>{links}</ul>' if links else ''}"
-        f'<details data-keep="{keep}d" open><summary>Details</summary>{_table({**shown, **(details or {})})}'
+        f'<details data-keep="{keep}d"{"" if status == "resolved" else " open"}><summary>Details</summary>{_table({**shown, **(details or {})})}'
         f'<div class="note">dedup_key <code>{escape(incident["dedup_key"])}</code></div></details>'
         f'<details data-keep="{keep}l"><summary>Log entries ({len(incident["log"])})</summary><ul class="log">{log}</ul>'
         "</details></article>"
@@ -282,7 +282,7 @@ def _mailbox(memory: Memory) -> str:
         threads.setdefault((thread_of(mail), ",".join(mail["to"])), []).append(mail)
     newest = sorted(threads.values(), key=lambda mails: float(mails[-1]["at"]), reverse=True)[:SHOWN_MAILS]
     drawn = "".join(_mail_thread(mails) for mails in newest)
-    note = f"{len(memory.mails)} mails in {len(threads)} threads"
+    note = f"{len(memory.mails)} in {len(threads)} thread{'' if len(threads) == 1 else 's'}"
     return f'{_head("✉️ Mailbox", note)}<section class="cards">{drawn or _empty("No mail was sent")}</section>'
 
 

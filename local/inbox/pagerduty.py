@@ -47,7 +47,7 @@ class PagerDuty:
         self._connections = connections
         self._clock = clock
         self._windows: dict[str, Window] = {}
-        self._outgoing: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[tuple[str, bytes] | threading.Event | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.names_key = True
@@ -66,6 +66,12 @@ class PagerDuty:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def drain(self) -> None:
+        """Wait until every webhook so far is delivered or given up."""
+        done = threading.Event()
+        self._outgoing.put(done)
+        done.wait()
 
     # Events API ------------------------------------------------------------------------------------------------
 
@@ -305,9 +311,10 @@ class PagerDuty:
 
     def _deliver_until_stopped(self) -> None:
         while (waiting := self._outgoing.get()) is not None:
-            self._deliver(*waiting)
-            if self._stop.is_set():
-                return
+            if isinstance(waiting, threading.Event):
+                waiting.set()
+            elif not self._stop.is_set():
+                self._deliver(*waiting)
 
     def _deliver(self, delivery: str, body: bytes) -> None:
         """Try until it is taken, refused for good, or the waits are used up."""

@@ -37,6 +37,7 @@ class People:
         self._connections = connections
         self._clock = clock
         self._base = base
+        self.timeout_seconds = TIMEOUT_SECONDS
 
     def press(
         self,
@@ -174,7 +175,7 @@ class People:
         body = urlencode(fields).encode()
         headers = slack_headers(connections.slack_signing_secret, body, self._clock())
         url = f"{connections.tocsin.rstrip('/')}/{path}"
-        outcome = post(url, body, headers, timeout_seconds=TIMEOUT_SECONDS)
+        outcome = post(url, body, headers, timeout_seconds=self.timeout_seconds)
         with self._memory.lock:
             self._memory.deliveries.append(
                 {"at": self._clock(), "to": f"/{path}", "status": outcome.status, "problem": outcome.problem}
