@@ -1,0 +1,429 @@
+"""Reading what senders wrote: by meaning, whatever the type, within bounds. Nothing here raises but `json_object`.
+
+Senders send numbers as text, text as numbers, null for anything, and times in half a dozen forms. Each function takes
+any JSON value and gives what it means, or nothing. Texts come out clean: no control characters, no lone surrogates, no
+text that only says "null". They are cut between words, so that no half of a secret survives the masks that come after.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Action, Event, Severity, Status
+
+MAX_TITLE_CHARACTERS = 300
+MAX_SUMMARY_CHARACTERS = 3_000
+MAX_VALUE_CHARACTERS = 500
+MAX_NAME_CHARACTERS = 100
+MAX_KIND_CHARACTERS = 200
+MAX_IDENTITY_CHARACTERS = 300
+MAX_ADDRESS_CHARACTERS = 2_000
+MAX_LABELS = 64
+RESERVED_LABELS = frozenset({"source", "kind", "severity", "alertname"})
+"""Words that every event has; a sender's own value of that name would hide them."""
+
+_NOTHING = frozenset(
+    {
+        "none",
+        "null",
+        "undefined",
+        "nil",
+        "<nil>",
+        "nan",
+        "<null>",
+        "(null)",
+        "<none>",
+        "n/a",
+    }
+)
+_UNCLEAN = (
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object in a body; raises ParseError when there is none."""
+    try:
+        found = json.loads(body)
+    except RecursionError:
+        raise ParseError("the body is nested too deep to be read") from None
+    except (ValueError, UnicodeError):
+        raise ParseError("the body is not JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise ParseError("the body is JSON but not an object")
+    return found
+
+
+def table(value: Any) -> Mapping[str, Any]:
+    """The value when it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """The value when it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def at(value: Any, *path: str) -> Any:
+    """What is at the end of the keys; None where one is missing or the way leads through something else."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def text(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """The value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
+    if not isinstance(value, str):
+        value = _scalar_text(value)
+    found: str = value[: 2 * limit + 200]
+    if not found.isprintable():
+        found = re.sub(_UNCLEAN, " ", found.replace("\r\n", "\n"))
+    found = found.strip()
+    return "" if found.lower() in _NOTHING else cut(found, limit)
+
+
+def _scalar_text(value: Any) -> str:
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
+        )
+    return str(value) if isinstance(value, int) else ""
+
+
+def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """`text` on one line."""
+    found = text(value, limit)
+    return (
+        " ".join(found.split()) if not found.isprintable() or "  " in found else found
+    )
+
+
+def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """The first of the values that says something, on one line."""
+    for value in values:
+        if found := line(value, limit):
+            return found
+    return ""
+
+
+def head(value: Any, limit: int = MAX_TITLE_CHARACTERS) -> str:
+    """The first line of a text that may have several."""
+    return next(
+        (
+            line(each, limit)
+            for each in text(value, 4 * limit).splitlines()
+            if line(each, limit)
+        ),
+        "",
+    )
+
+
+def cut(found: str, limit: int) -> str:
+    """At most `limit` characters; what is cut ends between words where there is a blank in the last 200 characters."""
+    if len(found) <= limit:
+        return found
+    kept = found[: limit - 1]
+    blank = max(kept.rfind(" "), kept.rfind("\n"))
+    if blank > max(limit - 200, limit // 3) and not found[limit - 1].isspace():
+        kept = kept[:blank]
+    return kept.rstrip() + "…"
+
+
+def number(value: Any) -> float | None:
+    """The number, also from a text that begins with one (`800.00 rps`)."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
+    match = (
+        re.match(r"\s*([-+]?[0-9]{1,18}(?:\.[0-9]{1,9})?)", value)
+        if isinstance(value, str)
+        else None
+    )
+    return float(match[1]) if match else None
+
+
+def truth(value: Any) -> bool | None:
+    """True or False, also when written as text or number; None for anything else."""
+    word = line(value, 10).lower()
+    if word in ("true", "1", "yes", "on", "enabled"):
+        return True
+    return False if word in ("false", "0", "no", "off", "disabled") else None
+
+
+def instant(value: Any) -> datetime | None:
+    """The time in UTC: RFC 3339 (nanoseconds too), Go's own form, a date, seconds or milliseconds since 1970.
+
+    None for no time, and for the zero times that senders write when they have none.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return _from_epoch(float(value)) if abs(value) < 1e20 else None
+    if not isinstance(value, str) or not 0 < len(value) <= 64:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,19}(?:\.[0-9]{1,9})?", value):
+        return _from_epoch(float(value)) if len(value) != 4 else None
+    return _from_calendar(value)
+
+
+def _from_epoch(seconds: float) -> datetime | None:
+    for limit in (1e17, 1e14, 1e11):
+        if seconds >= limit:
+            seconds /= limit / 1e8
+            break
+    if not 0 < seconds < 7e9:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _from_calendar(value: str) -> datetime | None:
+    match = re.match(
+        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\s?(Z|z|[-+]\d\d:?\d\d)?)?(?:\s?(?:UTC|GMT))?",
+        value,
+    )
+    if not match or match.end() < len(value):
+        return None
+    day, clock, fraction, zone = match.groups()
+    written = f"{day}T{clock or '00:00:00'}.{(fraction or '0')[:6].ljust(6, '0')}{(zone or 'Z').upper()}"
+    if clock and len(clock) == 5:
+        written = written.replace(clock, clock + ":00", 1)
+    try:
+        found = datetime.fromisoformat(written).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.year > 1 and found.timestamp() > 0 else None
+
+
+def first_instant(*values: Any) -> datetime | None:
+    """The first of the values that is a time."""
+    return next((found for found in map(instant, values) if found is not None), None)
+
+
+def address(value: Any) -> str | None:
+    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to."""
+    found = value.strip() if isinstance(value, str) else ""
+    if (
+        not found
+        or len(found) > MAX_ADDRESS_CHARACTERS
+        or not found.isprintable()
+        or " " in found
+    ):
+        return None
+    if found.startswith("//"):
+        found = "https:" + found
+    elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(?![0-9])", found):
+        if not re.match(
+            r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found
+        ):
+            return None
+        found = "https://" + found
+    if not re.match(r"https?://[^\s/?#\\<>\"]+", found, re.IGNORECASE) or re.search(
+        r"[\s<>\"\\^`{|}]", found
+    ):
+        return None
+    return found
+
+
+def first_address(*values: Any) -> str | None:
+    """The first of the values that is an address."""
+    return next((found for found in map(address, values) if found is not None), None)
+
+
+def label_name(value: Any) -> str:
+    """A name as labels have it: letters, digits and underscores; empty when nothing of it is left."""
+    found = re.sub(r"[^A-Za-z0-9_]+", "_", line(value, MAX_NAME_CHARACTERS)).strip("_")
+    return f"_{found}" if found[:1].isdigit() else found
+
+
+def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Labels of names and scalar values; what says nothing is left out, the first of a name wins, at most 64."""
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        if len(found) >= MAX_LABELS:
+            break
+        said = (
+            value
+            if type(value) is str and value.isprintable() and len(value) <= 200
+            else line(value)
+        )
+        if said and said.lower() not in _NOTHING:
+            name = (
+                key
+                if key.isidentifier() and key.isascii() and len(key) <= 60
+                else label_name(key)
+            )
+            if name and name not in RESERVED_LABELS:
+                found.setdefault(name, said.strip())
+    return found
+
+
+def sent_labels(value: Any) -> dict[str, str]:
+    """Labels or annotations as their sender named them (Prometheus), every one a text, at most 64."""
+    found: dict[str, str] = {}
+    for key, each in table(value).items():
+        name, said = line(key, MAX_NAME_CHARACTERS), text(each)
+        if name and said and len(found) < MAX_LABELS:
+            found.setdefault(name, said)
+    return found
+
+
+def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
+    """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
+    found = re.sub(r"[^a-z0-9_.\-]+", "_", line(value, limit).lower()).strip("_.-")
+    return found
+
+
+def digest(value: Any) -> str:
+    """32 hex characters of any JSON value, whatever the order of keys."""
+    try:
+        written = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    except (RecursionError, ValueError, TypeError):
+        shallow = {str(key): line(each) for key, each in table(value).items()}
+        written = json.dumps(shallow, sort_keys=True)
+    return hashlib.blake2b(
+        written.encode("utf-8", "surrogatepass"), digest_size=16
+    ).hexdigest()
+
+
+def bounded(found: str, limit: int = MAX_IDENTITY_CHARACTERS) -> str:
+    """An id or identity within a limit: a longer one keeps its beginning and a digest of the whole."""
+    if len(found) <= limit and found.isprintable():
+        return found
+    return re.sub(_UNCLEAN, "?", found[: limit - 40]) + "#" + digest(found)
+
+
+SEVERITIES: Mapping[str, Severity] = {
+    **dict.fromkeys(
+        [
+            "critical",
+            "crit",
+            "fatal",
+            "emergency",
+            "emerg",
+            "panic",
+            "page",
+            "disaster",
+            "p0",
+            "p1",
+            "sev0",
+            "sev1",
+            "s1",
+            "urgent",
+            "blocker",
+        ],
+        Severity.CRITICAL,
+    ),
+    **dict.fromkeys(
+        [
+            "warning",
+            "warn",
+            "error",
+            "err",
+            "major",
+            "minor",
+            "high",
+            "medium",
+            "moderate",
+            "average",
+            "alert",
+            "p2",
+            "p3",
+            "sev2",
+            "sev3",
+            "s2",
+            "s3",
+        ],
+        Severity.WARNING,
+    ),
+    **dict.fromkeys(
+        [
+            "info",
+            "informational",
+            "information",
+            "notice",
+            "debug",
+            "trace",
+            "none",
+            "ok",
+            "low",
+            "p4",
+            "p5",
+            "sev4",
+            "sev5",
+            "s4",
+            "s5",
+            "log",
+        ],
+        Severity.INFO,
+    ),
+}
+
+
+def severity(*values: Any, default: Severity = Severity.WARNING) -> Severity:
+    """How bad the first of the values that says something is; a word nobody knows is the default."""
+    for value in values:
+        # "none" is a severity to Prometheus, and no text to anyone else.
+        said = value.strip()[:60] if isinstance(value, str) else line(value, 60)
+        known = re.match(r"[a-z]+[0-9]?", said.lower())
+        if known:
+            return SEVERITIES.get(known[0], default)
+        if said:
+            return default
+    return default
+
+
+def made_event(
+    *,
+    id: str,
+    source: str,
+    kind: str,
+    status: Status,
+    severity: Severity,
+    title: str,
+    occurred_at: datetime,
+    identity: str,
+    name: str = "",
+    summary: str = "",
+    url: str | None = None,
+    service: str = "",
+    environment: str = "",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    action: Action | None = None,
+) -> Event:
+    """An event within all bounds. The title must say something; that is its caller's part."""
+    return Event(
+        id=bounded(id, 200),
+        source=source,
+        kind=cut(kind, MAX_KIND_CHARACTERS),
+        status=status,
+        severity=severity,
+        title=cut(title, MAX_TITLE_CHARACTERS),
+        occurred_at=occurred_at,
+        identity=bounded(identity),
+        name=cut(name, MAX_KIND_CHARACTERS),
+        summary=cut(summary, MAX_SUMMARY_CHARACTERS),
+        url=url,
+        service=cut(service, 200) or None,
+        environment=cut(environment, 200) or None,
+        labels=labels or {},
+        annotations=annotations or {},
+        starts_at=starts_at,
+        ends_at=ends_at,
+        action=action,
+    )

@@ -1,0 +1,406 @@
+"""Masks for secrets and personal data, put on before anything is stored, sent or logged.
+
+Masked are authorization, cookies, tokens, passwords, API keys, session ids, JSON web tokens, private keys, addresses
+with a user in them, e-mail addresses, IP addresses and card numbers: by the name of a field, and by what a text looks
+like. Kept is what people need to find the fault: times, versions, ids of issues, host names, UUIDs, commits.
+
+IP addresses become `[ip:3f2a]`: the four characters tell two machines apart, and 65,536 addresses share each.
+`REDACT_PATTERNS` in the environment adds patterns, one regular expression a line. Every pattern is linear in the length
+of a text, and only tried where a cheap look says that it could match.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from chalicelib.core.errors import RulesError
+from chalicelib.core.event import Action, Event
+
+MASK = "[masked]"
+EMAIL = "[email]"
+CARD = "[card]"
+KEY = "[key]"
+MAX_DEPTH = 200
+"""Deeper is masked whole: nothing is kept that was not looked at."""
+MAX_CACHED_CHARACTERS = 1_000
+ENVIRONMENT = "REDACT_PATTERNS"
+
+_SECRET_NAME = re.compile(
+    r"passw|pass_?phrase|(?<![a-z])(?:pwd|ssn|dsn|jwt|bearer)(?![a-z])"
+    r"|(?<![a-z])(?:pass|sid|sig|otp|cvv|cvc|pin|auth)$"
+    r"|secret|token(?!s?[_-]?(?:count|limit|usage|type|expir))|api[ _.-]?key|access[ _.-]?key|private[ _.-]?key"
+    r"|authori[sz]ation|cookie|credential|session(?!s?[_-]?(?:count|duration))|csrf|xsrf|signature|(?:^|[_.-])hmac"
+    r"|e-?mail(?!er|s?[_-]?(?:count|type))|ip[ _.-]?addr|(?<![a-z])(?:client|remote|source|peer|user)[_-]?(?:ip|addr)"
+    r"|x-forwarded-for|x-real-ip|card[ _.-]?(?:number|no|num)|credit[ _.-]?card|connection[ _.-]?string"
+    r"|(?<![a-z])iban(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of fields whose value is masked whatever it looks like."""
+_RELEASE_NAMES = frozenset(
+    {
+        "release",
+        "version",
+        "dist",
+        "browser",
+        "os",
+        "runtime",
+        "sdk",
+        "build",
+        "app_version",
+    }
+)
+_ID_NAMES = re.compile(
+    r"(?:^|_)(?:id|ids|issue|number|project|fingerprint|key_id|timestamp|time|at|ts)$",
+    re.IGNORECASE,
+)
+
+_ASSIGNED = re.compile(
+    r"((?:passw(?:or)?d|passwd|passphrase|(?<![a-z])(?:pwd|pass|sid|sig|otp|cvv|cvc|pin|auth)|secret|token"
+    r"|api[ _.-]?key|access[ _.-]?key(?:[ _.-]?id)?|private[ _.-]?key|account[ _.-]?key|authori[sz]ation|credentials?"
+    r"|(?:session|sess)(?:[ _.-]?id)?|jsessionid|phpsessid|asp\.net_sessionid|connect\.sid|csrf|xsrf|signature"
+    r"|x-amz-(?:signature|credential|security-token))"
+    r"(?:[_-][a-z0-9]{1,20}){0,2}"
+    r"(?:\\?[\"']|%22)?\s{0,3}(?:=>|[:=]|%3d)\s{0,3})"
+    r"((?:bearer|basic|digest|token|negotiate|bot|apikey|aws4-hmac-sha256)\s{1,3})?"
+    r"(\\?\"(?:[^\"\\]|\\[^\"]){0,4000}\\?\"?|'[^']{0,4000}'?|[^\s\"'&;,)}\]<>]{1,4000})",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(
+    r"((?:set-)?cookies?(?:2)?\\?[\"']?\s{0,3}[:=]\s{0,3})([^\r\n]{1,4000})",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(
+    r"\b(bearer|basic|digest|token|negotiate)(\s{1,3}|%20|\+)"
+    r"(?=[^\s\"']{0,200}[0-9=_+/.-])([A-Za-z0-9._~+/=:-]{8,4000})",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(
+    r"eyJ[A-Za-z0-9_-]{6,4000}(?:\.[A-Za-z0-9_-]{0,4000}){0,4}"
+    r"|(?<![A-Za-z0-9])(?:[sprw]k|rk)_(?:live|test|prod)_[A-Za-z0-9]{6,200}"
+    r"|(?<![A-Za-z0-9])sk-(?:[A-Za-z]{1,10}-)?[A-Za-z0-9_-]{12,200}"
+    r"|(?<![A-Za-z0-9])xox[a-z][a-z]?-[A-Za-z0-9-]{6,200}|(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,200}"
+    r"|(?<![A-Za-z0-9])gh[a-z]_[A-Za-z0-9]{12,255}|github_pat_[A-Za-z0-9_]{12,255}|glpat-[A-Za-z0-9_-]{12,200}"
+    r"|(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,30}|AIza[A-Za-z0-9_-]{20,100}|ya29\.[A-Za-z0-9_-]{8,1000}"
+    r"|whsec_[A-Za-z0-9+/=_-]{8,200}|sntr[a-z]{1,2}_[A-Za-z0-9+/=_-]{12,1000}|npm_[A-Za-z0-9]{16,100}"
+    r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{8,100}\.[A-Za-z0-9_-]{8,100}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{6,200}"
+    r"|shp(?:at|ca|pa|ss)_[A-Za-z0-9]{16,100}|dop_v1_[a-f0-9]{16,100}|pypi-[A-Za-z0-9_-]{16,300}"
+    r"|hooks\.slack\.com/[A-Za-z]{1,20}/[A-Za-z0-9/_-]{8,200}"
+    r"|(?:discord(?:app)?\.com)/api/webhooks/[0-9]{5,30}/[A-Za-z0-9_-]{8,200}"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,]{0,8000}(?:-----END [A-Z ]{0,30}-----)?"
+)
+_USERINFO = re.compile(r"(://)[^\s/?#@\"'<>]{1,500}(@|%40)")
+_EMAIL = re.compile(
+    r"(?<![\w.%+'-])[\w.%+'-]{1,256}(?:@|%40)(?![0-9]+\.[0-9])"
+    r"(?:[\w](?:[\w-]{0,62})\.){1,8}[^\W\d_][\w-]{1,30}(?!\w)"
+)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\d|\.\d)")
+_IPV4_IN_RELEASE = re.compile(rf"(?<![\w.@-])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w.+-])")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?![\w:])"
+)
+_CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-]|\.[0-9])")
+
+_ASSIGNED_HINTS = (
+    "passw", "passphrase", "pwd", "pass", "sid", "sig", "otp", "cvv", "cvc", "pin", "auth", "secret", "token", "key",
+    "credential", "sess", "csrf", "xsrf", "x-amz",
+)  # fmt: skip
+_SCHEME_HINTS = ("bearer", "basic", "digest", "token", "negotiate")
+_SHAPE_HINTS = (
+    "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "gh", "glpat-", "akia", "asia", "aroa", "aida",
+    "aiza", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shp", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
+    "private key",
+)  # fmt: skip
+
+
+def redact(value: Any, *, patterns: Sequence[re.Pattern[str]] | None = None) -> Any:
+    """Any JSON value with everything secret or personal masked, in values and in names. Twice changes nothing."""
+    extra = configured() if patterns is None else tuple(patterns)
+    return _redacted(value, "", extra, 0)
+
+
+def redact_text(
+    text: str, *, name: str = "", patterns: Sequence[re.Pattern[str]] | None = None
+) -> str:
+    """A text masked; `name` is that of its field, which may say that all of it is secret."""
+    extra = configured() if patterns is None else tuple(patterns)
+    return _field(name, text, extra) if name else _text(text, extra)
+
+
+def redact_event(
+    event: Event, *, patterns: Sequence[re.Pattern[str]] | None = None
+) -> Event:
+    """The event masked. Its id and identity change only where they hold a secret, and then to a stable digest."""
+    extra = configured() if patterns is None else tuple(patterns)
+    return replace(
+        event,
+        id=_stable(event.id, extra),
+        identity=_stable(event.identity, extra),
+        kind=_text(event.kind, extra),
+        name=_text(event.name, extra),
+        title=_text(event.title, extra) or MASK,
+        summary=_text(event.summary, extra),
+        url=_address(event.url, extra),
+        service=_optional(event.service, extra),
+        environment=_optional(event.environment, extra),
+        labels=_table(event.labels, extra),
+        annotations=_table(event.annotations, extra),
+        action=_action(event.action, extra),
+    )
+
+
+@lru_cache(maxsize=8)
+def compiled(lines: str) -> tuple[re.Pattern[str], ...]:
+    """Patterns of a text with one regular expression a line; raises RulesError naming the line that is none."""
+    found = []
+    for number, line in enumerate(lines.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(re.compile(line.strip()))
+        except re.error as error:
+            raise RulesError(
+                f"{ENVIRONMENT}, line {number}: not a regular expression ({error.msg}); allowed is one a line"
+            ) from None
+    return tuple(found)
+
+
+def configured() -> tuple[re.Pattern[str], ...]:
+    """The patterns that the environment adds."""
+    lines = os.environ.get(ENVIRONMENT)
+    return compiled(lines) if lines else ()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Values
+
+
+Extra = tuple[re.Pattern[str], ...]
+
+
+def _redacted(value: Any, name: str, extra: Extra, depth: int) -> Any:
+    if isinstance(value, str):
+        return _field(name, value, extra)
+    if depth > MAX_DEPTH and isinstance(value, dict | list):
+        return MASK
+    if name and value and not isinstance(value, bool) and _SECRET_NAME.search(name):
+        return MASK
+    if isinstance(value, dict):
+        return {
+            _text(str(key), extra): _redacted(each, str(key), extra, depth + 1)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return _redacted_list(value, name, extra, depth)
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and not _ID_NAMES.search(name)
+    ):
+        return CARD if _is_card(str(value)) else value
+    return value
+
+
+def _redacted_list(value: list[Any], name: str, extra: Extra, depth: int) -> list[Any]:
+    """A list; of a pair of texts (a header, a tag) the first names the second."""
+    if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str):
+        return [_text(value[0], extra), _field(value[0], value[1], extra)]
+    return [_redacted(each, name, extra, depth + 1) for each in value]
+
+
+def _field(name: str, value: str, extra: Extra) -> str:
+    if name and value and _names_secret(name):
+        return MASK
+    if name.lower() in _RELEASE_NAMES:
+        return _release(value, extra)
+    return _text(value, extra, cards=not _ID_NAMES.search(name))
+
+
+@lru_cache(maxsize=2_048)
+def _names_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+def _table(values: Mapping[str, str], extra: Extra) -> dict[str, str]:
+    return {
+        _text(name, extra): _field(name, value, extra) for name, value in values.items()
+    }
+
+
+def _optional(value: str | None, extra: Extra) -> str | None:
+    return None if value is None else _text(value, extra)
+
+
+def _stable(value: str, extra: Extra) -> str:
+    """An id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
+    if _text(value, extra, cards=False) == value:
+        return value
+    return f"masked:{_digest(value, 16)}"
+
+
+def _action(action: Action | None, extra: Extra) -> Action | None:
+    if action is None:
+        return None
+    incident = None if action.incident is None else _stable(action.incident, extra)
+    return replace(
+        action,
+        by=_text(action.by, extra),
+        note=_text(action.note, extra),
+        id=_stable(action.id, extra),
+        incident=incident,
+    )
+
+
+def _address(value: str | None, extra: Extra) -> str | None:
+    """A link with its secrets masked; None when its host itself is one, since it would lead nowhere."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+    except ValueError:
+        return None
+    if not host or _text(host, extra) != host:
+        return None
+    netloc = parts.netloc.rpartition("@")[2]
+    path = "/".join(_part(each, extra) for each in parts.path.split("/"))
+    query = "&".join(_parameter(each, extra) for each in parts.query.split("&"))
+    return urlunsplit((parts.scheme, netloc, path, query, _part(parts.fragment, extra)))
+
+
+def _part(part: str, extra: Extra) -> str:
+    """A part of a path: kept as it is written unless it holds a secret, encoded or not."""
+    plain = unquote(part)
+    return part if _text(plain, extra, cards=False) == plain else "masked"
+
+
+def _parameter(parameter: str, extra: Extra) -> str:
+    name, sign, value = parameter.partition("=")
+    plain = unquote(value.replace("+", " "))
+    if (plain and _names_secret(unquote(name))) or _text(
+        plain, extra, cards=False
+    ) != plain:
+        return f"{_part(name, extra)}{sign}masked"
+    return f"{_part(name, extra)}{sign}{value}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Texts
+
+
+def _text(text: str, extra: Extra, *, cards: bool = True) -> str:
+    if not text or text.isalpha():
+        return _with_extra(text, extra)
+    if len(text) <= MAX_CACHED_CHARACTERS:
+        return _with_extra(_cached(text, cards), extra)
+    return _with_extra(_masked(text, cards), extra)
+
+
+def _with_extra(text: str, extra: Extra) -> str:
+    for pattern in extra:
+        text = pattern.sub(MASK, text)
+    return text
+
+
+@lru_cache(maxsize=4_096)
+def _cached(text: str, cards: bool) -> str:
+    return _masked(text, cards)
+
+
+def _masked(text: str, cards: bool) -> str:
+    lower = text.lower()
+    if any(hint in lower for hint in _SHAPE_HINTS):
+        text = _SHAPES.sub(KEY, text)
+    if "cookie" in lower:
+        text = _COOKIE.sub(rf"\1{MASK}", text)
+    if ("=" in text or ":" in text or "%3d" in lower) and any(
+        hint in lower for hint in _ASSIGNED_HINTS
+    ):
+        text = _ASSIGNED.sub(_assigned, text)
+    if any(hint in lower for hint in _SCHEME_HINTS):
+        text = _SCHEME.sub(rf"\1\2{MASK}", text)
+    if "@" in text or "%40" in text:
+        text = _USERINFO.sub(rf"\1{MASK}\2", text)
+        text = _EMAIL.sub(EMAIL, text)
+    return _without_numbers(text, cards, _IPV4)
+
+
+def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
+    if text.count(".") >= 3:
+        text = ipv4.sub(lambda found: _ip(found[0]), text)
+    if text.count(":") >= 2:
+        text = _IPV6.sub(_ipv6, text)
+    if cards and len(text) >= 13 and _CARD.search(text):
+        text = _CARD.sub(lambda found: CARD if _is_card(found[0]) else found[0], text)
+    return text
+
+
+def _release(text: str, extra: Extra) -> str:
+    """A version: four numbers behind a name or a `v` are one, and no address."""
+    lower = text.lower()
+    if any(hint in lower for hint in _SHAPE_HINTS):
+        text = _SHAPES.sub(KEY, text)
+    if ("=" in text or ":" in text) and any(hint in lower for hint in _ASSIGNED_HINTS):
+        text = _ASSIGNED.sub(_assigned, text)
+    if "@" in text:
+        text = _EMAIL.sub(EMAIL, _USERINFO.sub(rf"\1{MASK}\2", text))
+    return _with_extra(_without_numbers(text, True, _IPV4_IN_RELEASE), extra)
+
+
+def _assigned(found: re.Match[str]) -> str:
+    value = found[3]
+    if value.startswith(("[masked", "[key", "[email")):
+        return found[0]
+    return f"{found[1]}{found[2] or ''}{MASK}"
+
+
+def _digest(text: str, characters: int) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()[
+        :characters
+    ]
+
+
+def _ip(text: str) -> str:
+    return f"[ip:{_digest(text, 4)}]"
+
+
+def _ipv6(found: re.Match[str]) -> str:
+    text = found[0]
+    return _ip(text) if _is_ipv6(text) else text
+
+
+def _is_ipv6(text: str) -> bool:
+    """Eight groups, or fewer around one `::`; clock times and names with colons are none."""
+    head, tail = (
+        (text.rpartition(":")[0] + ":0:0", True) if "." in text else (text, False)
+    )
+    if head.count("::") > 1 or ":::" in head or not re.search(r"[0-9]", text):
+        return False
+    groups = [group for group in head.split(":") if group]
+    if any(len(group) > 4 for group in groups) or (
+        text.endswith(":") and not text.endswith("::")
+    ):
+        return False
+    return (
+        len(groups) <= 7 and (tail or len(groups) > 0)
+        if "::" in head
+        else len(groups) == 8
+    )
+
+
+def _is_card(text: str) -> bool:
+    """Luhn's check over 13 to 19 digits that begin as cards do, and are not all the same."""
+    digits = [int(each) for each in text if each.isdigit() and each.isascii()]
+    if (
+        not 13 <= len(digits) <= 19
+        or digits[0] not in (3, 4, 5, 6)
+        or len(set(digits)) < 2
+    ):
+        return False
+    doubled = [(digit * 2 - 9 if digit > 4 else digit * 2) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

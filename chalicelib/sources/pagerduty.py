@@ -1,0 +1,207 @@
+"""PagerDuty v3 webhooks: what people did there to incidents that we opened. They only change incidents that exist.
+
+`X-PagerDuty-Signature` lists `v1=<hex>` (several while a secret is rotated), HMAC-SHA256 of the raw body under the
+secret as text. `X-Webhook-Id` is the same on each attempt. An unknown type of event is information: a 4xx would lose
+it, and three of those in a row switch the subscription off. https://developer.pagerduty.com/docs/webhooks-overview
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core import reading, signing
+from chalicelib.core.errors import ParseError, SignatureError
+from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+
+NAME = "pagerduty"
+SECRETS = ("PAGERDUTY_WEBHOOK_SECRET",)
+SIGNATURE_HEADER = "x-pagerduty-signature"
+MERGED = "merge_resolve_reason"
+"""An incident that was merged into another is closed, but what it is about goes on there."""
+
+_ACTIONS = {
+    "incident.acknowledged": ActionKind.ACK,
+    "incident.unacknowledged": ActionKind.UNACK,
+    "incident.resolved": ActionKind.RESOLVE,
+    "incident.reassigned": ActionKind.REASSIGN,
+    "incident.escalated": ActionKind.REASSIGN,
+    "incident.delegated": ActionKind.REASSIGN,
+    "incident.annotated": ActionKind.NOTE,
+    "incident.status_update_published": ActionKind.NOTE,
+}
+
+
+def verify(
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    *,
+    path_secret: str | None = None,
+) -> None:
+    """Raise SignatureError unless one of the signatures fits the body."""
+    known = signing.live(secrets)
+    parts = [
+        part.strip().partition("=")
+        for part in headers.get(SIGNATURE_HEADER, "").split(",")
+    ]
+    given = [
+        signature
+        for version, _, signature in parts
+        if version.strip() == "v1" and signature
+    ]
+    if not given:
+        raise SignatureError("the request has no X-PagerDuty-Signature of version v1")
+    if not signing.signed(body, known, given[:20], algorithm="sha256"):
+        raise SignatureError("no signature fits the body")
+
+
+def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
+    """X-Webhook-Id, else the event's own id."""
+    if given := headers.get("x-webhook-id"):
+        return given
+    try:
+        return (
+            reading.line(reading.at(reading.json_object(body), "event", "id"), 200)
+            or None
+        )
+    except ParseError:
+        return None
+
+
+def parse(
+    headers: Mapping[str, str], body: bytes, *, received_at: datetime
+) -> list[Event]:
+    """The one event of a delivery; raises ParseError when the body is no JSON object."""
+    payload = reading.json_object(body)
+    event = reading.table(payload.get("event"))
+    data = reading.table(event.get("data"))
+    kind = reading.word(event.get("event_type")) or "unknown"
+    incident = _incident(data)
+    occurred_at = reading.instant(event.get("occurred_at")) or received_at
+    said_id = (
+        reading.line(event.get("id"), 200)
+        or headers.get("x-webhook-id")
+        or reading.digest(payload)
+    )
+    action = _action(event, data, incident, kind, occurred_at, said_id)
+    number = reading.line(incident.get("id"), 100)
+    ended = action is not None and action.kind is ActionKind.RESOLVE
+    return [
+        reading.made_event(
+            id=said_id,
+            source=NAME,
+            kind=kind,
+            status=Status.RESOLVED if ended else Status.INFO,
+            severity=Severity.INFO,
+            title=_title(data, incident, kind, number),
+            summary=reading.text(data.get("content") or data.get("message"), 2_000),
+            url=reading.first_address(incident.get("html_url"), data.get("html_url")),
+            service=_name(incident.get("service")),
+            occurred_at=occurred_at,
+            identity=f"incident:{number}" if number else f"{kind}:{said_id}",
+            labels=_labels(data, incident, number, event),
+            action=action,
+        )
+    ]
+
+
+def _incident(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The incident itself, or the reference to it from a note, a response or a task."""
+    return reading.table(data.get("incident")) or data
+
+
+def _name(reference: Any) -> str:
+    return reading.first_line(
+        reading.at(reference, "summary"), reading.at(reference, "name"), limit=200
+    )
+
+
+def _title(
+    data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, number: str
+) -> str:
+    said = reading.first_line(
+        incident.get("title"),
+        incident.get("summary"),
+        limit=reading.MAX_TITLE_CHARACTERS,
+    )
+    if said or (said := reading.head(data.get("message"))):
+        return said
+    words = kind.replace(".", " ").replace("_", " ")
+    return f"PagerDuty: {words} ({number})" if number else f"PagerDuty: {words}"
+
+
+def _labels(
+    data: Mapping[str, Any],
+    incident: Mapping[str, Any],
+    number: str,
+    event: Mapping[str, Any],
+) -> dict[str, str]:
+    return reading.labels(
+        [
+            ("pagerduty_incident", number),
+            ("incident_key", _key(data, incident)),
+            ("number", incident.get("number")),
+            ("pagerduty_status", incident.get("status")),
+            ("urgency", incident.get("urgency")),
+            ("priority", _name(incident.get("priority"))),
+            ("by", _name(event.get("agent"))),
+            ("assignees", _assignees(incident)),
+            ("resolve_reason", _resolve_reason(incident)),
+        ]
+    )
+
+
+def _key(data: Mapping[str, Any], incident: Mapping[str, Any]) -> str:
+    return reading.first_line(
+        incident.get("incident_key"), data.get("incident_key"), limit=255
+    )
+
+
+def _assignees(incident: Mapping[str, Any]) -> str:
+    return ", ".join(
+        filter(None, map(_name, reading.items(incident.get("assignees"))[:10]))
+    )
+
+
+def _resolve_reason(incident: Mapping[str, Any]) -> str:
+    reason = incident.get("resolve_reason")
+    return reading.first_line(reading.at(reason, "type"), reason)
+
+
+def _action(
+    event: Mapping[str, Any],
+    data: Mapping[str, Any],
+    incident: Mapping[str, Any],
+    kind: str,
+    at: datetime,
+    said_id: str,
+) -> Action | None:
+    """What was done. `incident` is our key, which PagerDuty keeps as `incident_key`.
+
+    Without that (incidents opened by hand, notes) it is `pagerduty:<id>`, which names none of ours until somebody
+    knows better: an action without an incident would reach all of them.
+    """
+    act = _ACTIONS.get(kind)
+    number = reading.line(incident.get("id"), 100)
+    if act is None or not (number or _key(data, incident)):
+        return None
+    note = (
+        _assignees(incident)
+        if act is ActionKind.REASSIGN
+        else reading.text(data.get("content"), 2_000)
+    )
+    if act is ActionKind.NOTE and not note:
+        note = reading.text(data.get("message"), 2_000)
+    if act is ActionKind.RESOLVE and _resolve_reason(incident) == MERGED:
+        act, note = ActionKind.NOTE, "merged into another incident at PagerDuty"
+    return Action(
+        kind=act,
+        by=_name(event.get("agent"))
+        or reading.line(reading.at(event, "agent", "id"), 100)
+        or "PagerDuty",
+        at=at,
+        incident=_key(data, incident) or f"pagerduty:{number}",
+        via=NAME,
+        note=note,
+        id=said_id,
+    )

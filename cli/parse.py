@@ -1,0 +1,204 @@
+"""tocsin parse: what the router makes of a payload, one JSON object per event.
+
+    tocsin parse SOURCE BODY.json [--headers HEADERS.json] [--rules alert-rules.yaml]
+
+SOURCE is the name in the address: a file of sources/, or an entry of `sources:` in the rules file. BODY `-` reads
+standard input. Without headers the kind is told from the body. What is printed is masked, as everything stored is.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from chalicelib import plugins
+from chalicelib.core.errors import ParseError, RulesError, WebhookError
+from chalicelib.core.event import Event
+from chalicelib.redact import redact_event
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+GENERIC = "generic"
+
+
+class UsageError(Exception):
+    """What the caller must change, in one line."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `parse` to the subcommands."""
+    parser = subparsers.add_parser(
+        "parse", help="show what the router makes of a payload", description=__doc__
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "source", metavar="SOURCE", help=", ".join(plugins.names("sources"))
+    )
+    parser.add_argument(
+        "body",
+        metavar="BODY",
+        help="a file with the body as received, or - for standard input",
+    )
+    parser.add_argument(
+        "--headers",
+        metavar="FILE",
+        help="the headers as a JSON object of names and values",
+    )
+    parser.add_argument(
+        "--rules",
+        metavar="FILE",
+        help="a rules file whose `sources:` may declare SOURCE",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(
+    arguments: argparse.Namespace,
+    *,
+    stdin: BinaryIO | None = None,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    now: datetime | None = None,
+) -> int:
+    """Print the events; 0, or 2 with one line on standard error when there is nothing to read."""
+    try:
+        mapping = _mapping(arguments.source, getattr(arguments, "rules", None))
+        body = _read_body(arguments.body, stdin or sys.stdin.buffer)
+        headers = _read_headers(getattr(arguments, "headers", None))
+        events = _parsed(
+            arguments.source,
+            headers,
+            body,
+            mapping,
+            now or datetime.now(UTC),
+            arguments.body,
+        )
+    except (UsageError, RulesError, WebhookError) as error:
+        print(
+            f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr
+        )
+        return 2
+    for event in events:
+        print(json.dumps(shown(event), ensure_ascii=False), file=stdout or sys.stdout)
+    return 0
+
+
+def shown(event: Event) -> dict[str, Any]:
+    """The event as it is printed; null is unknown."""
+    return {
+        "id": event.id,
+        "source": event.source,
+        "kind": event.kind,
+        "status": event.status.value,
+        "severity": event.severity.value,
+        "title": event.title,
+        "summary": event.summary or None,
+        "url": event.url,
+        "service": event.service,
+        "environment": event.environment,
+        "labels": dict(event.labels),
+        "occurred_at": event.occurred_at.astimezone(UTC)
+        .isoformat()
+        .replace("+00:00", "Z"),
+        "fingerprint": event.fingerprint,
+    }
+
+
+def _parsed(
+    source: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    mapping: Mapping[str, Any] | None,
+    now: datetime,
+    where: str,
+) -> list[Event]:
+    plugin: Any = plugins.load("sources", GENERIC if mapping is not None else source)
+    extra = {"mapping": mapping} if mapping is not None else {}
+    try:
+        events = plugin.parse(headers, body, received_at=now, **extra)
+    except ParseError as error:
+        raise UsageError(f"{_named(where)}: {error}") from None
+    return [redact_event(event) for event in events]
+
+
+def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
+    """The entry of the rules file that declares the source; None for a source with a file of its own."""
+    declared: list[Mapping[str, Any]] = []
+    if rules is not None:
+        declared = _declared(rules)
+        for entry in declared:
+            if entry.get("name") == source:
+                return entry
+    known = plugins.names("sources")
+    if source in known:
+        return None
+    names = [*known, *sorted(str(entry.get("name")) for entry in declared)]
+    raise UsageError(
+        f"there is no source {_quoted(source)}; known are {', '.join(names)}"
+    )
+
+
+def _declared(path: str) -> list[Mapping[str, Any]]:
+    """The `sources:` of a rules file. Only this needs yaml and pydantic, so only this imports them."""
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: cannot be read: no such file")
+    loader: Any = importlib.import_module("chalicelib.rules_file")
+    loaded = loader.load(Path(path))
+    rules = getattr(loaded, "rules", loaded)
+    return list(rules.sources)
+
+
+def _read_body(path: str, stdin: BinaryIO) -> bytes:
+    body = stdin.read(MAX_BODY_BYTES + 1) if path == "-" else _read(path)
+    if len(body) > MAX_BODY_BYTES:
+        raise UsageError(f"{_named(path)}: over {MAX_BODY_BYTES} bytes")
+    if not body.strip():
+        raise UsageError(f"{_named(path)}: is empty; expected a JSON object")
+    return body
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_BODY_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise UsageError(f"{path}: cannot be read: {reason}") from None
+
+
+def _read_headers(path: str | None) -> dict[str, str]:
+    """Headers with lower-case names; a list of values counts by its first."""
+    if path is None:
+        return {}
+    try:
+        found = json.loads(_read(path))
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: the headers are not JSON") from None
+    if (
+        isinstance(found, dict)
+        and isinstance(found.get("headers"), dict)
+        and "body" in found
+    ):
+        found = found["headers"]
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"{path}: the headers are JSON but not an object of names and values"
+        )
+    values = (
+        (str(name).lower(), each[0] if isinstance(each, list) and each else each)
+        for name, each in found.items()
+    )
+    return {
+        name: str(each) for name, each in values if isinstance(each, str | int | float)
+    }
+
+
+def _named(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text[:60], ensure_ascii=True)
