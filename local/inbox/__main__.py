@@ -30,6 +30,11 @@ def arguments(given: Sequence[str], environment: Mapping[str, str]) -> argparse.
     parser.add_argument("--pagerduty-webhook-secret", default=secret("PAGERDUTY_WEBHOOK_SECRET", ""))
     parser.add_argument("--webhook-secret", default=secret("WEBHOOK_DEFAULT_SECRET", ""), help="whsec_…")
     parser.add_argument("--emulator", default="", help="the AWS emulator, to read its mails from")
+    usual = Limits()
+    parser.add_argument(
+        "--slack-per-second", type=float, default=usual.slack_per_second, help="messages to one channel"
+    )
+    parser.add_argument("--slack-burst", type=int, default=usual.slack_burst, help="messages to one channel at once")
     parser.add_argument("--no-limits", action="store_true", help="take requests at any rate")
     return parser.parse_args(given)
 
@@ -37,6 +42,7 @@ def arguments(given: Sequence[str], environment: Mapping[str, str]) -> argparse.
 def run(given: Sequence[str], environment: Mapping[str, str], stop: threading.Event) -> int:
     """Serve until `stop`; 1 with one line on what is wrong when it cannot begin."""
     asked = arguments(given, environment)
+    limits = Limits(slack_per_second=asked.slack_per_second, slack_burst=asked.slack_burst)
     try:
         inbox = Inbox(
             port=asked.port,
@@ -46,7 +52,7 @@ def run(given: Sequence[str], environment: Mapping[str, str], stop: threading.Ev
             pagerduty_webhook_secret=asked.pagerduty_webhook_secret,
             webhook_secret=asked.webhook_secret,
             emulator=asked.emulator,
-            limits=UNLIMITED if asked.no_limits else Limits(),
+            limits=UNLIMITED if asked.no_limits else limits,
         )
     except (OSError, OverflowError) as error:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE

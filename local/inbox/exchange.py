@@ -13,6 +13,7 @@ SECRET_HEADERS = frozenset({"authorization", "cookie", "x-amz-security-token"})
 @dataclass(slots=True)
 class Received:
     """A request as it came in. `status` is what it was answered; None while it is held or after hanging up on it.
+    `error` is the code of a refusal in Slack's words, which come with status 200.
 
     Headers that carry secrets are kept as `<secret>`; `bearer` is the token while the request is answered, then empty. Names of headers are in lower case. `at` is in seconds of Unix
     time by the inbox's clock.
@@ -28,6 +29,7 @@ class Received:
     fields: Json = field(default_factory=dict)
     status: int | None = None
     cued: bool = False
+    error: str = ""
     bearer: str = field(default="", repr=False)
 
     def json(self) -> Any:
@@ -46,6 +48,7 @@ class Received:
             "body": self.body.decode("utf-8", "replace"),
             "status": self.status,
             "cued": self.cued,
+            "error": self.error,
         }
 
 

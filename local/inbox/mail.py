@@ -72,6 +72,7 @@ class Mail:
     def __init__(self, memory: Memory, limits: Limits, clock: Callable[[], float]) -> None:
         self._memory = memory
         self._clock = clock
+        self._from_emulator: set[str] = set()
         self._window = Window(limits.ses_per_second, seconds=1.0)
 
     def handle(self, received: Received, *, paced: bool = True) -> Reply:
@@ -96,13 +97,14 @@ class Mail:
         return _refusal(code, _TEXTS.get(code, code), answer.status)
 
     def take_from_emulator(self, found: Any) -> int:
-        """Keep the mails of an emulator's list that are not here yet; how many those were."""
+        """Keep the mails of an emulator's list that are not here yet; how many those were. A reset brings none back."""
         new = 0
         with self._memory.lock:
-            known = {each["id"] for each in self._memory.mails}
+            known = self._from_emulator | {each["id"] for each in self._memory.mails}
             for record in _records(found):
                 if str(record.get("MessageId")) not in known:
                     self._memory.mails.append(_from_emulator(record))
+                    self._from_emulator.add(str(record["MessageId"]))
                     new += 1
             if new:
                 self._memory.changed()

@@ -14,7 +14,7 @@ from local.inbox.exchange import Json, Received
 SAVE_SECONDS = 0.5
 VERSION = 1
 MAX_REQUESTS = 20_000
-MAX_KEPT = 5_000
+MAX_KEPT = 2_000
 LISTS = ("messages", "incidents", "changes", "mails", "hooks", "deliveries")
 MAPPINGS = ("channels", "counters")
 

@@ -355,7 +355,8 @@ def _requests(memory: Memory) -> str:
 
 def _request(received: Received) -> str:
     status = "no answer" if received.status is None else str(received.status)
-    css = "good" if received.status is not None and received.status < 400 else "bad"
+    css = "good" if received.status is not None and received.status < 400 and not received.error else "bad"
+    status += f" {escape(received.error)}" if received.error else ""
     cue = ' <span class="pill">on cue</span>' if received.cued else ""
     return (
         f"<tr><th>{clock_time(received.at, '{time_secs}')}</th><td>{escape(received.service)}</td>"

@@ -212,6 +212,7 @@ class Inbox:
         reply = self._reply(received, cue)
         received.bearer = ""
         received.status = None if reply.hold or reply.hang_up else reply.status
+        received.error = _error(received, reply)
         return reply
 
     def _reply(self, received: Received, cue: Answer | None) -> Reply:
@@ -385,6 +386,14 @@ class Inbox:
 def _person(asked: Json) -> str:
     user = str(asked.get("user") or DEFAULT_PERSON)
     return user if user in PEOPLE else DEFAULT_PERSON
+
+
+def _error(received: Received, reply: Reply) -> str:
+    """The code of a refusal of Slack's Web API."""
+    if received.service != "slack" or "json" not in reply.headers.get("Content-Type", ""):
+        return ""
+    body = reply.json()
+    return str(body.get("error") or "") if isinstance(body, dict) else ""
 
 
 def _copied(found: list[Json]) -> list[Json]:

@@ -157,7 +157,9 @@ class Slack:
         with self._memory.lock:
             if method == "chat.postMessage":
                 channel = self._find(str(fields.get("channel") or ""))
-                key = channel["id"] if channel else "?"
+                if channel is None:
+                    return 0
+                key = channel["id"]
                 bucket = self._buckets.setdefault(key, Bucket(self._limits.slack_per_second, self._limits.slack_burst))
                 wait = bucket.take(now)
                 return wait or self._windows.setdefault(method, Window(self._limits.slack_per_minute)).take(now)

@@ -673,8 +673,9 @@ def test_the_emulators_mails_are_taken_once(inbox: Inbox) -> None:
     """However its list is grouped."""
     record = {"MessageId": "m1", "Source": "a@b.example", "To": ["c@d.example"], "Subject": "s", "Timestamp": 1.0}
     assert inbox.mail.take_from_emulator({"messages": {"000000000000": [record]}}) == 1
-    assert inbox.mail.take_from_emulator({"messages": [record]}) == 0
     assert inbox.mails[0]["subject"] == "s"
+    inbox.reset()
+    assert inbox.mail.take_from_emulator({"messages": [record]}) == 0
 
 
 # Webhooks and Cloudflare ---------------------------------------------------------------------------------------
@@ -774,6 +775,7 @@ def test_answers_come_on_cue(inbox: Inbox, answer: dict[str, Any], status: int, 
     assert len(inbox.messages) == 1 + taken
     assert slack(inbox, "chat.postMessage", **fields)["ok"]
     assert inbox.requests[1].cued and inbox.requests[1].status == status
+    assert inbox.requests[1].error == (error or "")
 
 
 @pytest.mark.parametrize(
