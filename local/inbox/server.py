@@ -38,6 +38,7 @@ from local.inbox.mail import SEND, Mail
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 from local.inbox.pace import Limits
+from local.inbox.pagerduty import PEOPLE as RESPONDERS
 from local.inbox.pagerduty import PagerDuty
 from local.inbox.people import DEFAULT_PERSON, People
 from local.inbox.slack import PEOPLE, Slack
@@ -53,6 +54,8 @@ TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare")
 _SES_PATHS = {("POST", "v2/email/outbound-emails"): SEND, ("GET", "v2/email/account"): "GetAccount"}
 _LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
+_RESPONDERS = dict(zip(PEOPLE, RESPONDERS, strict=True))
+"""The same people, by their Slack id, in PagerDuty."""
 _DISCONNECT = Reply(hang_up=True)
 _HOLD = Reply(hold=True)
 
@@ -331,7 +334,10 @@ class Inbox:
                 str(asked.get("channel")), str(asked.get("text") or ""), user=_person(asked)
             ),
             "/_page/pagerduty": lambda asked: self.pagerduty.act(
-                str(asked.get("incident")), str(asked.get("act")), text=str(asked.get("text") or "")
+                str(asked.get("incident")),
+                str(asked.get("act")),
+                who=_RESPONDERS[_person(asked)],
+                text=str(asked.get("text") or ""),
             ),
             "/_control/answers": self._cue,
             "/_control/cloudflare": self._set_cloudflare,

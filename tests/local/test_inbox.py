@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from local.inbox.cloudflare import parse
 from local.inbox.cues import CueError
 from local.inbox.drawing import draw_blocks, draw_message, draw_view
 from local.inbox.mrkdwn import mrkdwn, plain
+from local.inbox.outside import slack_headers
 from local.inbox.slack import channel_id
 from tests.targets.samples import WEBHOOK_SECRET
 
@@ -1056,3 +1059,33 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Inbox() as inbox:
         assert run(["--port", inbox.url.rpartition(":")[2]], {}, stop) == 1
     assert "is taken" in capsys.readouterr().err
+
+
+def test_slack_signatures_are_those_of_its_own_example() -> None:
+    """The worked example of https://docs.slack.dev/authentication/verifying-requests-from-slack."""
+    body = (
+        b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
+        b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
+        b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN"
+        b"&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+    )
+    headers = slack_headers("8f742231b10e8888abcd99yyyzzz85a5", body, 1_531_420_618)
+    assert headers["X-Slack-Signature"] == "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
+
+
+def test_the_process_ends_on_a_signal_and_keeps_its_state(tmp_path: Path) -> None:
+    """SIGTERM saves and ends it with 0; what was said is there at the next start."""
+    state = tmp_path / "deep" / "inbox.json"
+    command = [sys.executable, "-m", "local.inbox", "--port", "0", "--state", str(state)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2])
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/slack/hooks/incidents", b'{"text":"kept"}', {"Content-Type": "application/json"})
+        assert connection.getresponse().read() == b"ok"
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+        connection.close()
+    with Inbox(state=state) as inbox:
+        assert [each["text"] for each in inbox.messages] == ["kept"]
