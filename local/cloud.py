@@ -1,0 +1,238 @@
+"""The embedded AWS as a process: started, waited for, stopped; on loopback only, in a virtual environment of its own.
+
+    with Cloud(folder, port=4566) as cloud:
+        boto3.client("sqs", **cloud.client_arguments())
+
+Its functions run as processes below it, in its own interpreter, with its environment: it gets a bare one, so that no
+variable of the developer's shell changes what they do.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from chalicelib.core.errors import TocsinError
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4566
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class CloudError(TocsinError):
+    """The embedded AWS cannot be started; one line that says what to do."""
+
+
+class Cloud:
+    """One emulator with its state in a folder. Use it as a context manager, or `start` and `stop` it.
+
+    `auth` makes it enforce IAM. `persist` keeps the state over restarts, with at most a few seconds lost by a kill.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        persist: bool = True,
+        auth: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.persist = persist
+        self.auth = auth
+        self._more = environment or {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where all its services listen."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What the emulator and the functions in it print."""
+        return self.folder / "emulator.log"
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which any AWS tool finds it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **KEY,
+        }
+
+    def client_arguments(self) -> dict[str, Any]:
+        """The arguments of a boto3 client or session client."""
+        return {
+            "endpoint_url": self.url,
+            "region_name": REGION,
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+        }
+
+    def api_url(self, api_id: str, path: str = "", stage: str = "api") -> str:
+        """The address at which a REST API answers, without a resolver for its own host name."""
+        return f"{self.url}/restapis/{api_id}/{stage}/_user_request_/{path.lstrip('/')}"
+
+    def start(self) -> Self:
+        """Start it and wait until it answers; CloudError with one line when it does not."""
+        if not PYTHON.exists():
+            raise CloudError("the embedded AWS is not installed: run `make setup`")
+        if not is_free(self.port):
+            raise CloudError(f"port {self.port} is taken: stop what uses it, or choose another by TOCSIN_PORT=4567")
+        temporary = self.folder / "temporary"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(PYTHON), str(ROOT / "local" / "emulator.py")],
+                cwd=self.folder,
+                env=self._environment(temporary),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait()
+        return self
+
+    def stop(self) -> None:
+        """Stop it and every function in it; it saves its state first. Nothing happens when it is not running."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        stop_group(process.pid)
+        process.wait()
+        shutil.rmtree(self.folder / "temporary", ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            stop_group(self._process.pid)
+            self._process.wait()
+            self._process = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _environment(self, temporary: Path) -> dict[str, str]:
+        return {
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            **KEY,
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": HOST,
+            "MINISTACK_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "PERSIST_STATE": "1" if self.persist else "0",
+            "STATE_DIR": str(self.folder / "state"),
+            "TMPDIR": str(temporary),
+            "AUTH": "true" if self.auth else "false",
+            "LOG_LEVEL": "WARNING",
+            "LAMBDA_EXECUTOR": "local",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "STOP_WITH_PARENT": "1",
+            "PYTHONUNBUFFERED": "1",
+            "ALLOW_LOOPBACK_TARGETS": "1",
+            **self._more,
+        }
+
+    def _wait(self) -> None:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            if not self.running:
+                break
+            if answers(f"{self.url}/_ministack/health"):
+                return
+            time.sleep(0.05)
+        said = self.log.read_text(errors="replace").strip().splitlines()
+        self.stop()
+        raise CloudError(f"the embedded AWS did not start; {self.log} ends with: {said[-1] if said else 'nothing'}")
+
+
+def stop_group(group: int) -> None:
+    """Kill what is left of a process group."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers 200 there."""
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as found:
+            return bool(found.status == 200)
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen at that port of loopback now."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+    with socket.socket() as tried:
+        tried.settimeout(0.2)
+        return tried.connect_ex((HOST, port)) != 0
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens at."""
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return int(found.getsockname()[1])
+
+
+def main() -> int:
+    """`python -m local.cloud`: run the embedded AWS alone until Ctrl-C."""
+    try:
+        with Cloud(ROOT / ".tocsin", port=int(os.environ.get("TOCSIN_PORT") or DEFAULT_PORT)) as cloud:
+            print(f"embedded AWS: {cloud.url}", flush=True)
+            signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    except CloudError as error:
+        print(f"cloud: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
+
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Three things differ from plain ministack 1.5.33:
+
+- ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
+- A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
+- What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
+  written whole and by rename.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from ministack import app
+from ministack.core import persistence
+from ministack.services import apigateway_v1
+
+SAVE_SECONDS = 2.0
+COMPRESSION = "/minimumCompressionSize"
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, or until whoever started this is gone."""
+    apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
+    if persistence.PERSIST_STATE:
+        threading.Thread(target=save_often, name="save", daemon=True).start()
+    if os.environ.get("STOP_WITH_PARENT") == "1":
+        threading.Thread(target=stop_with_parent, name="parent", daemon=True).start()
+    app.main()
+
+
+def with_bodies(plain: Any) -> Any:
+    """API Gateway's control plane, with the requests it does not understand by itself."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Answer:
+        parts = [part for part in path.split("/") if part]
+        content = _json(body)
+        if parts == ["restapis"] and method == "POST" and "paths" in content:
+            api_id = apigateway_v1._import_rest_api(content, {"endpointConfiguration": _endpoint(query)})
+            found: Answer = apigateway_v1._get_rest_api(api_id)
+            return 201, found[1], found[2]
+        if parts[:1] == ["restapis"] and len(parts) == 2 and "paths" in content and method == "PUT":
+            return _put(parts[1], content)
+        if parts[:1] == ["restapis"] and len(parts) == 2 and method == "PATCH":
+            body = _without_empty_compression(content)
+        answer: Answer = await plain(method, path, headers, body, query)
+        return answer
+
+    return handle
+
+
+def _put(api_id: str, spec: dict[str, Any]) -> Answer:
+    if api_id in apigateway_v1._rest_apis:
+        resources = apigateway_v1._resources[api_id]
+        for resource_id in [key for key, each in resources.items() if each.get("path") != "/"]:
+            resources.pop(resource_id)
+        for root in resources.values():
+            root["resourceMethods"] = {}
+        schemes = apigateway_v1._import_security_schemes(api_id, spec)
+        for path, item in spec["paths"].items():
+            apigateway_v1._import_path_item(api_id, path, item, schemes, spec.get("security"))
+    answer: Answer = apigateway_v1._get_rest_api(api_id)
+    return answer
+
+
+def _endpoint(query: Any) -> dict[str, list[str]]:
+    """The kind of endpoint, given as `parameters` in the query: endpointConfigurationTypes=REGIONAL."""
+    found = query.get("endpointConfigurationTypes", "REGIONAL")
+    return {"types": [found if isinstance(found, str) else found[0]]}
+
+
+def _without_empty_compression(content: dict[str, Any]) -> bytes:
+    operations = content.get("patchOperations") or []
+    kept = [each for each in operations if each.get("path") != COMPRESSION or each.get("value")]
+    return json.dumps({**content, "patchOperations": kept}).encode()
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body) if body else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def save_often() -> None:
+    """Save what changed, for ever."""
+    saved: dict[str, str] = {}
+    while True:
+        threading.Event().wait(SAVE_SECONDS)
+        for name, get_state in app._build_persistence_save_dict().items():
+            _save(name, get_state, saved)
+
+
+def _save(name: str, get_state: Any, saved: dict[str, str]) -> None:
+    """Save one service; one that changes while it is read is left for the next round, which is soon."""
+    try:
+        state = get_state()
+        if state is None:
+            return
+        wrapped = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
+        text = json.dumps(wrapped, default=persistence._json_default)
+    except (RuntimeError, KeyError):
+        return
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if saved.get(name) == digest:
+        return
+    folder = Path(persistence.STATE_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not the name that ministack uses for its own last save, which may run at the same moment.
+    partial = folder / f"{name}.json.saving"
+    try:
+        partial.write_text(text)
+        partial.replace(folder / f"{name}.json")
+        saved[name] = digest
+    except OSError as error:
+        print(f"emulator: cannot save {name}: {error.strerror}", file=sys.stderr, flush=True)
+
+
+def stop_with_parent() -> None:
+    """End when the process that started this one is gone, however it went: nothing must stay behind."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        threading.Event().wait(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

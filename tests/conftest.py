@@ -1,0 +1,14 @@
+"""What tests of several areas share: the embedded AWS, once for a session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an embedded AWS on a free port, forgotten at the end. Tests name what they make in it."""
+    with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
+        yield cloud.url
