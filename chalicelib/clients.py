@@ -57,8 +57,8 @@ class RealClients:
             return self._secrets.get(name)
 
     def setting(self, name: str, default: str = "") -> str:
-        """A setting that is not secret, from the environment; `default` when it is not set or empty."""
-        return self._environment.get(name) or default
+        """A setting that is not secret, from the environment or kept beside the secrets; `default` when in neither."""
+        return self._environment.get(name) or self.secret(name) or default
 
 
 def http_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:

@@ -36,11 +36,11 @@ def test_each_client_is_built_once_whoever_asks():
 
 
 def test_settings_and_secrets_are_different_things():
-    """A setting is of the environment, with a default; a secret is of the secrets, or None."""
+    """A setting is of the environment, else kept with the secrets, with a default; a secret is of the secrets, or None."""
     found, _ = clients(SLACK_API_URL="http://inbox", EMPTY="")
     assert found.setting("SLACK_API_URL") == "http://inbox"
     assert found.setting("EMPTY", "x") == found.setting("MISSING", "x") == "x"
-    assert found.secret("SLACK_BOT_TOKEN") == "xoxb"
+    assert found.secret("SLACK_BOT_TOKEN") == found.setting("SLACK_BOT_TOKEN") == "xoxb"
     assert found.secret("SLACK_API_URL") is None
 
 

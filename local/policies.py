@@ -1,0 +1,176 @@
+"""What each function may do on AWS: .chalice/policy-<function>-<stage>.json and .chalice/config.json.
+
+    python -m local.policies          write them
+    python -m local.policies --check  1 when they are not what this file says
+
+One role for each function, with the calls it makes and the names it makes them on. The account and the Region are `*`,
+because Chalice's files are committed before anyone knows them; the names are whole. SecureStrings of the key
+`alias/aws/ssm` need no permission of their own.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
+APP = "tocsin"
+STAGES = ("local", "dev", "prod")
+
+READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
+WRITE_STORE = ("dynamodb:PutItem",)
+PUT = ("sqs:SendMessage", "sqs:GetQueueUrl")
+TAKE = (
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+)
+WORKER_SECONDS = 60
+API_SECONDS = 15
+RETENTION_DAYS = {"local": 1, "dev": 14, "prod": 90}
+
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    "api_handler": {"memory": 1024, "timeout": API_SECONDS, "store": WRITE_STORE, "puts": ("webhooks",)},
+    "process_webhooks": {
+        "memory": 1024,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "takes": "webhooks",
+        "puts": ("webhooks", "notifications"),
+    },
+    "deliver_notification": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "takes": "notifications",
+        "puts": ("webhooks", "notifications"),
+        "mails": True,
+    },
+    "tick": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "puts": ("webhooks", "notifications"),
+    },
+    "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
+}
+"""Memory in MB and time limit in seconds of each function; and what of the stage it uses."""
+
+
+def policy(function: str, stage: str) -> dict[str, Any]:
+    """The policy of one function of one stage."""
+    needs = FUNCTIONS[function]
+    table = f"arn:aws:dynamodb:*:*:table/{APP}-{stage}"
+    store = [_allow("Store", needs["store"], [table])]
+    if "dynamodb:Query" in needs["store"]:
+        store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
+    queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])]
+    if "takes" in needs:
+        queues += [
+            _allow("Take", TAKE, [_queue(stage, needs["takes"])]),
+            _allow("Park", PUT, [_queue(stage, f"{needs['takes']}-dead")]),
+        ]
+    secrets = [_allow("Secrets", ("ssm:GetParameters",), [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/*"])]
+    mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [*store, *queues, *secrets, *(mails if needs.get("mails") else []), _logs(function, stage)],
+    }
+
+
+def _allow(name: str, actions: tuple[str, ...], resources: list[str]) -> dict[str, Any]:
+    return {"Sid": name, "Effect": "Allow", "Action": list(actions), "Resource": resources}
+
+
+def _queue(stage: str, name: str) -> str:
+    return f"arn:aws:sqs:*:*:{APP}-{stage}-{name}"
+
+
+def _logs(function: str, stage: str) -> dict[str, Any]:
+    group = f"arn:aws:logs:*:*:log-group:/aws/lambda/{APP}-{stage}-{function}"
+    actions = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+    return _allow("Logs", actions, [group, f"{group}:*"])
+
+
+def config() -> dict[str, Any]:
+    """.chalice/config.json. It holds names only: secrets and settings are in the Parameter Store."""
+    return {
+        "version": "2.0",
+        "app_name": APP,
+        "api_gateway_endpoint_type": "REGIONAL",
+        "api_gateway_stage": "api",
+        "autogen_policy": False,
+        "automatic_layer": False,
+        "manage_iam_role": True,
+        # Without a size Chalice sends an empty one, which the embedded AWS would store. Answers are smaller than this.
+        "minimum_compression_size": 1024,
+        "xray": False,
+        "stages": {stage: _stage(stage) for stage in STAGES},
+    }
+
+
+def _stage(stage: str) -> dict[str, Any]:
+    return {
+        "environment_variables": {
+            "TOCSIN_STAGE": stage,
+            "TOCSIN_TABLE": f"{APP}-{stage}",
+            "TOCSIN_QUEUE_PREFIX": f"{APP}-{stage}",
+            "TOCSIN_PARAMETERS": f"/{APP}/{stage}/",
+        },
+        "log_retention_in_days": RETENTION_DAYS[stage],
+        "tags": {"app": APP, "stage": stage},
+        "lambda_functions": {
+            name: {
+                "iam_policy_file": file_name(name, stage),
+                "lambda_memory_size": needs["memory"],
+                "lambda_timeout": needs["timeout"],
+            }
+            for name, needs in FUNCTIONS.items()
+        },
+    }
+
+
+def file_name(function: str, stage: str) -> str:
+    """Where the policy of a function of a stage is, inside .chalice."""
+    return f"policy-{function.replace('_', '-')}-{stage}.json"
+
+
+def files() -> dict[str, str]:
+    """All files by name, as they should be."""
+    found = {file_name(name, stage): _text(policy(name, stage)) for stage in STAGES for name in FUNCTIONS}
+    return {"config.json": _text(config()), **found}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def stale(folder: Path = FOLDER) -> list[str]:
+    """The files that are missing or not as they should be."""
+    return [name for name, text in files().items() if not _is(folder / name, text)]
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def main() -> int:
+    """Write the files, or compare them."""
+    parser = argparse.ArgumentParser(prog="python -m local.policies", description="Write what functions may do.")
+    parser.add_argument("--check", action="store_true", help="only say which files are out of date")
+    if parser.parse_args().check:
+        for name in stale():
+            print(f".chalice/{name} is out of date: run python -m local.policies", file=sys.stderr)
+        return 1 if stale() else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in files().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
