@@ -1,9 +1,10 @@
 """The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
 
-Runs in `.venv-emulator` (`local/cloud.py` starts it). Three things differ from plain ministack 1.5.33:
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Four things differ from plain ministack 1.5.33:
 
 - ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
 - A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
+- With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
 - What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
   written whole and by rename.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app
-from ministack.core import persistence
+from ministack.core import iam_actions, persistence
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1
 
 SAVE_SECONDS = 2.0
@@ -30,6 +32,7 @@ Answer = tuple[int, dict[str, str], bytes]
 def main() -> None:
     """Serve until SIGTERM or SIGINT, or until whoever started this is gone."""
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
+    iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
     if persistence.PERSIST_STATE:
         threading.Thread(target=save_often, name="save", daemon=True).start()
     if os.environ.get("STOP_WITH_PARENT") == "1":
@@ -81,6 +84,19 @@ def _without_empty_compression(content: dict[str, Any]) -> bytes:
     operations = content.get("patchOperations") or []
     kept = [each for each in operations if each.get("path") != COMPRESSION or each.get("value")]
     return json.dumps({**content, "patchOperations": kept}).encode()
+
+
+def with_parameters(plain: Any) -> Any:
+    """The resource that a request is checked against, also for several parameters at once."""
+
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any, **more: Any) -> str:
+        found: str = plain(service, method, path, headers, body, *rest, **more)
+        names = _json(body).get("Names") if service == "ssm" and found == "*" else None
+        if not names:
+            return found
+        return f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/{str(names[0]).lstrip('/')}"
+
+    return resource
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -61,6 +61,11 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses."""
 
 
+def lambda_name(function: str, stage: str) -> str:
+    """The name Chalice gives a function on AWS; that of the REST API has none of its own."""
+    return f"{APP}-{stage}" if function == "api_handler" else f"{APP}-{stage}-{function}"
+
+
 def policy(function: str, stage: str) -> dict[str, Any]:
     """The policy of one function of one stage."""
     needs = FUNCTIONS[function]
@@ -91,7 +96,7 @@ def _queue(stage: str, name: str) -> str:
 
 
 def _logs(function: str, stage: str) -> dict[str, Any]:
-    group = f"arn:aws:logs:*:*:log-group:/aws/lambda/{APP}-{stage}-{function}"
+    group = f"arn:aws:logs:*:*:log-group:/aws/lambda/{lambda_name(function, stage)}"
     actions = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
     return _allow("Logs", actions, [group, f"{group}:*"])
 
