@@ -1,0 +1,86 @@
+"""`tocsin`: the command line. Every file of cli/ with add_parser and run is a command of its name.
+
+Only the command that was asked for is loaded, so one that is broken or slow to load harms no other.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from chalicelib.core.errors import TocsinError
+
+FOLDER = Path(__file__).parent
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status. Errors we know are one line."""
+    words = list(sys.argv[1:] if given is None else given)
+    try:
+        arguments = _parser(words).parse_args(words)
+        command: Any = getattr(arguments, "run", None)
+        return int(command(arguments) or 0)
+    except TocsinError as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain once more when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def commands() -> list[str]:
+    """The names of all commands: files of this folder that add a parser."""
+    return [path.stem for path in sorted(FOLDER.glob("*.py")) if "\ndef add_parser(" in path.read_text("utf-8")]
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(prog="tocsin", description="Tocsin, an alert router: alerts, rules, deploys.")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    asked = next((word for word in words if not word.startswith("-")), "").replace("-", "_")
+    names = commands()
+    for name in [asked] if asked in names else names:
+        _add(name, subparsers, needed=name == asked)
+    return parser
+
+
+def _add(name: str, subparsers: Any, *, needed: bool) -> None:
+    """Load a command; one that cannot be loaded is named in the list, and told when it is the one needed."""
+    try:
+        module = importlib.import_module(f"cli.{name}")
+    except ImportError as error:
+        if needed:
+            raise TocsinError(f"{name} cannot be loaded: {error}; run `make setup`") from None
+        subparsers.add_parser(name, help=f"cannot be loaded: {error}")
+        return
+    before = set(subparsers.choices)
+    module.add_parser(subparsers)
+    for added in set(subparsers.choices) - before:
+        _default(subparsers.choices[added], module)
+
+
+def _default(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    if parser.get_default("run") is None:
+        parser.set_defaults(run=module.run)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, which without a command shows all of them."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with 2."""
+        if "COMMAND" in message and "required" in message:
+            self.print_help(sys.stderr)
+            sys.exit(MISUSED)
+        super().error(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
