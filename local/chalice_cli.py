@@ -35,7 +35,8 @@ class _Time:
 def main() -> int:
     """Run Chalice with this process's arguments."""
     if is_local(os.environ.get("AWS_ENDPOINT_URL")):
-        botocore.waiter.time = _Time()
+        waiters: Any = botocore.waiter
+        waiters.time = _Time()
     return int(chalice_main() or 0)
 
 

@@ -193,7 +193,7 @@ def mappings(functions: Any, stage: str) -> list[str]:
         found = functions.list_event_source_mappings(FunctionName=lambda_name(name, stage))["EventSourceMappings"]
         enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
         if not enabled:
-            raise ProvisionError(f"{lambda_name(name, stage)} reads no queue: deploy again, or enable its event source mapping")
+            raise ProvisionError(f"{lambda_name(name, stage)} reads no queue: enable its mapping, or deploy again")
         for each in enabled:
             if "ReportBatchItemFailures" not in (each.get("FunctionResponseTypes") or []):
                 functions.update_event_source_mapping(
@@ -226,7 +226,8 @@ def _alarms(stage: str) -> dict[str, dict[str, Any]]:
     for name in MAX_RECEIVES:
         queue_name = f"{APP}-{stage}-{name}"
         dead = dead_letters(queue_name)
-        found[f"{name}-dead"] = _alarm("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName", dead), "Maximum", 0)
+        waiting = "ApproximateNumberOfMessagesVisible"
+        found[f"{name}-dead"] = _alarm("AWS/SQS", waiting, ("QueueName", dead), "Maximum", 0)
         found[f"{name}-old"] = _alarm(
             "AWS/SQS", "ApproximateAgeOfOldestMessage", ("QueueName", queue_name), "Maximum", MAX_AGE_SECONDS
         )
@@ -239,9 +240,7 @@ def _alarms(stage: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _alarm(
-    namespace: str, metric: str, dimension: tuple[str, str], statistic: str, threshold: float
-) -> dict[str, Any]:
+def _alarm(namespace: str, metric: str, dimension: tuple[str, str], statistic: str, threshold: float) -> dict[str, Any]:
     return {
         "Namespace": namespace,
         "MetricName": metric,

@@ -1,0 +1,55 @@
+"""tocsin deploy: checks, table and queues, `chalice deploy`, flags and alarms, a smoke test.
+
+AWS is found as every AWS tool finds it: AWS_PROFILE or keys, and AWS_REGION. With AWS_ENDPOINT_URL it is the embedded
+one.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import provision
+from local.deploy import Deploy, DeployError
+from local.settings_file import read_settings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser("deploy", help="put a stage on AWS", description=__doc__)
+    parser.add_argument("--stage", required=True, help="dev or prod")
+    parser.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="lines NAME=value to write to the Parameter Store first"
+    )
+    email = os.environ.get("TOCSIN_ALARM_EMAIL", "")
+    parser.add_argument("--alarm-email", default=email, help="who hears the alarms of AWS itself")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy; 1 with what is wrong when it cannot be done."""
+    try:
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
+        if session.region_name is None or session.get_credentials() is None:
+            raise DeployError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
+        region = {"AWS_DEFAULT_REGION": session.region_name}
+        clients = provision.Clients(session, os.environ.get("AWS_ENDPOINT_URL"))
+        job = Deploy(arguments.stage, clients, {**os.environ, **region}, say=lambda text: print(text, flush=True))
+        job.check()
+        if arguments.parameters:
+            values = read_settings(arguments.parameters)
+            there = provision.parameters(clients("ssm"), arguments.stage)
+            provision.put_parameters(clients("ssm"), arguments.stage, values, there=there)
+        found = job.run(alarm_email=arguments.alarm_email)
+    except (DeployError, provision.ProvisionError, ClientError, BotoCoreError) as error:
+        print(f"deploy: {error}", file=sys.stderr)
+        return 1
+    for note in found.notes:
+        print(f"note: {note}")
+    print(f"stage {arguments.stage} answers at {found.url}")
+    print(f"senders post to {found.url}webhooks/<source>")
+    return 0
