@@ -1,0 +1,50 @@
+# Tocsin. `make` alone shows what there is.
+# PYTHON names the Python that is set up and, for a deploy, shipped: make setup PYTHON=python3.12
+PYTHON ?= python3
+STAGE ?=
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests run test check deploy bench clean
+
+help: ## this list
+	@echo "Tocsin: an alert router. What you can do:"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run DEMO=0           without the sample incident; INBOX_PORT and TOCSIN_PORT choose other ports"
+	@echo "  make deploy STAGE=prod    with AWS_PROFILE (or keys) and AWS_REGION; PARAMETERS=file writes secrets first"
+	@echo "  .venv/bin/tocsin          the command line, after make setup"
+
+setup: ## virtual environments and pinned requirements; repeat at will
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: $(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) local/prepare.py
+
+setup-tests:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: $(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) local/prepare.py --tests
+
+run: setup ## everything on this machine: embedded AWS, the app, the inbox, a sample incident
+	@exec $(BIN)/python -m local.run
+
+test: setup-tests ## format, lint, types and all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: setup ## what is wrong with alert-rules.yaml, what each rule means, who hears it
+	@$(BIN)/tocsin check
+
+deploy: setup ## put a stage on AWS: make deploy STAGE=prod
+	@test -n "$(STAGE)" || { echo "deploy: which stage? make deploy STAGE=dev or STAGE=prod" >&2; exit 1; }
+	@$(BIN)/tocsin deploy --stage "$(STAGE)" $(if $(PARAMETERS),--parameters "$(PARAMETERS)")
+
+bench: setup ## the figures of bench/README.md, measured again
+	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python "$$program" || exit 1; done
+
+clean: ## remove everything that was made here, the state of make run included
+	rm -rf .venv .venv-emulator .tocsin .chalice/deployments .chalice/deployed/local.json chalicelib/compiled-rules.json
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
