@@ -14,7 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import provision
-from local.deploy import Deploy, DeployError
+from local.deploy import ROOT, Deploy, DeployError
 from local.settings_file import read_settings
 
 
@@ -24,6 +24,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--stage", required=True, help="dev or prod")
     parser.add_argument(
         "--parameters", type=Path, metavar="FILE", help="lines NAME=value to write to the Parameter Store first"
+    )
+    parser.add_argument(
+        "--project-dir", type=Path, default=ROOT, metavar="FOLDER", help="another checkout than this one"
     )
     email = os.environ.get("TOCSIN_ALARM_EMAIL", "")
     parser.add_argument("--alarm-email", default=email, help="who hears the alarms of AWS itself")
@@ -38,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise DeployError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
         region = {"AWS_DEFAULT_REGION": session.region_name}
         clients = provision.Clients(session, os.environ.get("AWS_ENDPOINT_URL"))
-        job = Deploy(arguments.stage, clients, {**os.environ, **region}, say=lambda text: print(text, flush=True))
+        environment = {**os.environ, **region}
+        job = Deploy(
+            arguments.stage, clients, environment, arguments.project_dir, say=lambda text: print(text, flush=True)
+        )
         job.check()
         if arguments.parameters:
             values = read_settings(arguments.parameters)

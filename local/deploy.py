@@ -66,6 +66,7 @@ class Deploy:
     environment: Mapping[str, str]
     root: Path = ROOT
     say: Say = print
+    python: tuple[int, ...] = tuple(sys.version_info[:2])
 
     @property
     def endpoint(self) -> str | None:
@@ -108,10 +109,10 @@ class Deploy:
         if self.stage not in STAGES:
             raise DeployError(f"there is no stage {self.stage!r}; allowed is {', '.join(STAGES)}")
         local = is_local(self.endpoint)
-        if not local and sys.version_info[:2] < OLDEST_ON_AWS:
+        if not local and self.python < OLDEST_ON_AWS:
             raise DeployError(
-                f"Chalice ships the Python that runs it, and AWS gets 3.12 or 3.13, not {sys.version_info[0]}."
-                f"{sys.version_info[1]}: run `make setup PYTHON=python3.12` first"
+                f"Chalice ships the Python that runs it, and AWS gets 3.12 or 3.13, not {self.python[0]}.{self.python[1]}: "
+                "run `make setup PYTHON=python3.12` first"
             )
         if out_of_date := stale(self.root / ".chalice"):
             raise DeployError(f".chalice/{out_of_date[0]} is out of date: run `.venv/bin/python -m local.policies`")

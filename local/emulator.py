@@ -1,10 +1,11 @@
 """The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
 
-Runs in `.venv-emulator` (`local/cloud.py` starts it). Four things differ from plain ministack 1.5.33:
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Five things differ from plain ministack 1.5.33:
 
 - ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
 - A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
+- With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
 - What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
   written whole and by rename.
 """
@@ -33,6 +34,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT, or until whoever started this is gone."""
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
     iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
+    iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
     if persistence.PERSIST_STATE:
         threading.Thread(target=save_often, name="save", daemon=True).start()
     if os.environ.get("STOP_WITH_PARENT") == "1":
@@ -97,6 +99,16 @@ def with_parameters(plain: Any) -> Any:
         return f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/{str(names[0]).lstrip('/')}"
 
     return resource
+
+
+def with_batches(plain: Any) -> Any:
+    """The right that a request needs, also for several messages at once."""
+
+    def action(*arguments: Any, **more: Any) -> str | None:
+        found: str | None = plain(*arguments, **more)
+        return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
+
+    return action
 
 
 def _json(body: bytes) -> dict[str, Any]:
