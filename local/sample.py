@@ -83,7 +83,7 @@ def _time(key: str, value: Any, at: datetime) -> Any:
     return dated(value, at)
 
 
-def _headers(step: Step, body: bytes, secrets: Mapping[str, str]) -> dict[str, str]:
+def _headers(step: Step, body: bytes, secrets: Mapping[str, str], now: datetime) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     if step.source == "cloudflare":
         return {**headers, "cf-webhook-auth": _live(secrets["CLOUDFLARE_WEBHOOK_SECRET"])}
@@ -94,7 +94,7 @@ def _headers(step: Step, body: bytes, secrets: Mapping[str, str]) -> dict[str, s
         "Request-ID": uuid.uuid4().hex,
         "Sentry-Hook-Resource": step.resource,
         "Sentry-Hook-Signature": signature,
-        "Sentry-Hook-Timestamp": str(int(datetime.now(UTC).timestamp())),
+        "Sentry-Hook-Timestamp": str(int(now.timestamp())),
     }
 
 

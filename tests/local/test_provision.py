@@ -1,0 +1,151 @@
+"""Tables, queues, parameters and alarms: made once, right for the functions, and never made anew."""
+
+import ast
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from local import policies, provision
+from local.cloud import Cloud
+from local.provision import Clients, ProvisionError
+from tests.aws.tables import new_table
+from tests.project import ROOT, clients
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    """Clients of an embedded AWS in which the stages dev and local were made."""
+    with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
+        found = clients(cloud)
+        provision.provision(found, "local")
+        provision.provision(found, "dev")
+        yield found
+
+
+def test_making_it_again_changes_nothing(made: Clients) -> None:
+    """A second run makes nothing and keeps what is in the table and the queues."""
+    made("dynamodb").put_item(TableName="tocsin-local", Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    assert provision.provision(made, "local") == []
+    assert made("dynamodb").get_item(TableName="tocsin-local", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})["Item"]
+
+
+def test_the_table_is_the_one_the_store_is_tested_with(made: Clients) -> None:
+    """Keys and index are those of the table that tests of the store use; it expires, and dev is backed up."""
+    dynamodb = made("dynamodb")
+    ours = dynamodb.describe_table(TableName="tocsin-dev")["Table"]
+    tested = dynamodb.describe_table(TableName=new_table(dynamodb))["Table"]
+    assert ours["KeySchema"] == tested["KeySchema"]
+    (index,), (expected,) = ours["GlobalSecondaryIndexes"], tested["GlobalSecondaryIndexes"]
+    assert [index[key] for key in ("IndexName", "KeySchema", "Projection")] == [
+        expected[key] for key in ("IndexName", "KeySchema", "Projection")
+    ]
+    expiry = dynamodb.describe_time_to_live(TableName="tocsin-dev")["TimeToLiveDescription"]
+    assert (expiry["TimeToLiveStatus"], expiry["AttributeName"]) == ("ENABLED", "expires_at")
+    backups = dynamodb.describe_continuous_backups(TableName="tocsin-dev")["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+@pytest.mark.parametrize(("name", "receives"), [("webhooks", 12), ("notifications", 1000)])
+def test_queues_suit_the_workers(made: Clients, name: str, receives: int) -> None:
+    """Messages stay hidden longer than a worker runs, which Lambda asks for, and end in a queue kept for 14 days."""
+    sqs = made("sqs")
+    url = sqs.get_queue_url(QueueName=f"tocsin-dev-{name}")["QueueUrl"]
+    dead = sqs.get_queue_url(QueueName=f"tocsin-dev-{name}-dead")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert int(found["VisibilityTimeout"]) >= policies.WORKER_SECONDS
+    redrive = json.loads(found["RedrivePolicy"])
+    assert redrive["deadLetterTargetArn"].endswith(f":tocsin-dev-{name}-dead")
+    assert int(redrive["maxReceiveCount"]) == receives
+    attributes = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attributes"]
+    assert attributes["MessageRetentionPeriod"] == str(14 * 86_400)
+    assert attributes["SqsManagedSseEnabled"] == found["SqsManagedSseEnabled"] == "true"
+
+
+def test_another_table_of_that_name_is_refused(made: Clients) -> None:
+    """A table with other keys is left alone and told."""
+    made("dynamodb").create_table(
+        TableName="tocsin-prod",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    with pytest.raises(ProvisionError, match="tocsin-prod is another one"):
+        provision.provision(made, "prod")
+
+
+def test_parameters_are_written_and_taken_away(made: Clients) -> None:
+    """They are SecureStrings of their stage; writing the same again makes no new version."""
+    ssm = made("ssm")
+    for _ in range(2):
+        there = provision.parameters(ssm, "local")
+        provision.put_parameters(ssm, "local", {"A": "1", "B": "2"}, there=there)
+    assert provision.parameters(ssm, "local") == {"A": "1", "B": "2"}
+    assert provision.parameters(ssm, "dev") == {}
+    found = ssm.get_parameter(Name="/tocsin/local/A")["Parameter"]
+    assert (found["Type"], found["Version"]) == ("SecureString", 1)
+    provision.delete_parameters(ssm, "local", ["A", "NONE"])
+    assert provision.parameters(ssm, "local") == {"B": "2"}
+
+
+def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
+    """Dead letters, old messages, errors and a tick that stopped each have an alarm, of things with the right names."""
+    topic = provision.alarm_topic(made("sns"), "dev", "ops@example.com")
+    assert provision.alarm_topic(made("sns"), "dev", "ops@example.com") == topic
+    names = provision.alarms(made("cloudwatch"), "dev", [topic])
+    found = {each["AlarmName"]: each for each in made("cloudwatch").describe_alarms()["MetricAlarms"]}
+    assert set(names) == set(found)
+    assert {"tocsin-dev-webhooks-dead", "tocsin-dev-notifications-old", "tocsin-dev-tick-stopped"} <= set(names)
+    assert all(each["AlarmActions"] == [topic] for each in found.values())
+    assert found["tocsin-dev-api_handler-errors"]["Dimensions"] == [{"Name": "FunctionName", "Value": "tocsin-dev"}]
+
+
+def test_a_worker_without_a_queue_is_told(made: Clients) -> None:
+    """Without a mapping nothing would ever be processed."""
+    with pytest.raises(ProvisionError, match="process_webhooks reads no queue"):
+        provision.mappings(made("lambda"), "dev")
+
+
+def test_policies_and_configuration_are_up_to_date() -> None:
+    """The files in .chalice are what local/policies.py says."""
+    assert policies.stale(ROOT / ".chalice") == []
+    there = {path.name for path in (ROOT / ".chalice").glob("*.json")}
+    assert there == set(policies.files())
+
+
+@pytest.mark.parametrize("stage", policies.STAGES)
+@pytest.mark.parametrize("function", policies.FUNCTIONS)
+def test_policies_name_what_they_allow(stage: str, function: str) -> None:
+    """No action is a wildcard, and every resource is of this stage; only mail may be sent from any verified identity."""
+    for statement in policies.policy(function, stage)["Statement"]:
+        assert not [action for action in statement["Action"] if "*" in action]
+        for resource in statement["Resource"]:
+            assert f"tocsin-{stage}" in resource or f"tocsin/{stage}/" in resource or statement["Sid"] == "Mail"
+
+
+def test_what_lambda_refuses_is_not_configured() -> None:
+    """Environments under 4 KB without reserved names, and times and sizes within Lambda's limits."""
+    reserved = ("AWS_", "LAMBDA_", "_HANDLER", "_X_AMZN")
+    for stage in policies.config()["stages"].values():
+        variables = stage["environment_variables"]
+        assert len(json.dumps(variables)) < 4_096
+        assert not [name for name in variables if name.startswith(reserved)]
+        for function in stage["lambda_functions"].values():
+            assert function["lambda_timeout"] <= provision.VISIBILITY_SECONDS
+            assert 128 <= function["lambda_memory_size"] <= 10_240
+
+
+def test_every_function_of_the_app_is_configured() -> None:
+    """A handler of app.py without an entry here would run with no rights at all."""
+    tree = ast.parse((ROOT / "app.py").read_text())
+    kinds = {"on_sqs_message", "schedule", "on_cw_event", "on_sns_message", "lambda_function"}
+    handlers = {
+        each.name
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef)
+        for decorator in each.decorator_list
+        if isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.func.attr in kinds
+    }
+    assert handlers | {"api_handler"} == set(policies.FUNCTIONS)
