@@ -59,7 +59,7 @@ def webhooks(step: Step, *, secrets: Mapping[str, str], now: datetime) -> list[W
         at = now - timedelta(seconds=(step.copies - 1 - number) * 2)
         content = json.loads(_EVENT_ID.sub(event_id, text))
         body = json.dumps(dated(content, at), ensure_ascii=False).encode()
-        found.append(Webhook(step.source, _headers(step, body, secrets), body))
+        found.append(Webhook(step.source, _headers(step, body, secrets, now), body))
     return found
 
 
