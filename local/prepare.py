@@ -30,7 +30,6 @@ STAMP = "tocsin-stamp"
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
     "redis-server": ["redis-server"],
-    "chromium": ["chromium", "chromium-browser", "google-chrome"],
 }
 
 
