@@ -29,10 +29,11 @@ run: setup ## everything on this machine: embedded AWS, the app, the inbox, a sa
 	@exec $(BIN)/python -m local.run
 
 test: setup-tests ## format, lint, types and all tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+	@status=0; \
+	for step in "ruff format --check --output-format concise ." "ruff check ." "mypy" "pytest -n 2 --dist loadfile"; do \
+		echo "== $$step"; $(BIN)/$$step || { status=1; failed="$$failed, $${step%% *}"; }; \
+	done; \
+	[ $$status = 0 ] || echo "make test: failed:$${failed#,}" >&2; exit $$status
 
 check: setup ## what is wrong with alert-rules.yaml, what each rule means, who hears it
 	@$(BIN)/tocsin check
