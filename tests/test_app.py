@@ -51,8 +51,8 @@ def aws(monkeypatch):
 
 
 def posted(path, body, headers=JSON):
-    """The answer to a POST through Chalice."""
-    with Client(app.app) as client:
+    """The answer to a POST through Chalice, with the environment of the test and not that of a stage in .chalice."""
+    with Client(app.app, stage_name="of-a-test") as client:
         return client.http.post(path, headers=headers, body=body)
 
 
