@@ -14,7 +14,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 VERSION = 1
 
@@ -69,21 +69,21 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[T], data: Any) -> T:
     """A value of `kind` from what `encode` made."""
-    result: T = _reader(kind)(data)
+    result: T = _reader(cast(Any, kind))(data)
     return result
 
 
 def _set_fields(value: Any) -> list[tuple[str, Any, Any]]:
-    return [(name, default, getattr(value, name)) for name, default in _defaults(type(value))]
+    return [(name, default, getattr(value, name)) for name, default in _defaults(cast(Any, type(value)))]
 
 
 @lru_cache(maxsize=256)
 def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
     found = []
     for each in fields(kind):
-        default: Any = each.default
-        if default is MISSING and each.default_factory is not MISSING:
-            default = each.default_factory()
+        default, make = cast(Any, each.default), cast(Any, each.default_factory)
+        if default is MISSING and make is not MISSING:
+            default = make()
         found.append((each.name, default))
     return tuple(found)
 

@@ -152,9 +152,11 @@ def _postponed(
 
 def backoff(notification: str, attempts: int) -> timedelta:
     """The delay after so many tries: doubling from 5 s to 10 min, spread by ±20 %, the same for the same try."""
-    plain = min(FIRST_BACKOFF * 2 ** max(0, min(attempts - 1, 12)), MAX_BACKOFF)
+    doublings = max(0, min(attempts - 1, 12))
+    plain: timedelta = min(FIRST_BACKOFF * (1 << doublings), MAX_BACKOFF)
     digest = blake2b(f"{notification}/{attempts}".encode(), digest_size=2).digest()
-    return plain * (0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535)
+    spread: float = 0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535
+    return plain * spread
 
 
 def _given_up(

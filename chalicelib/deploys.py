@@ -12,7 +12,13 @@ from chalicelib.core.ports import Store
 KEPT = timedelta(days=1)
 MAX_DEPLOYS = 50
 MAX_CONFLICTS = 5
-MARKERS = ("deployment.created", "deployment.succeeded", "deployment.ready", "deployment.promoted", "deployment.rollback")
+MARKERS = (
+    "deployment.created",
+    "deployment.succeeded",
+    "deployment.ready",
+    "deployment.promoted",
+    "deployment.rollback",
+)
 
 
 def deploy_of(event: Event) -> Deploy | None:

@@ -21,9 +21,7 @@ def load(folder: str, name: str) -> ModuleType:
 
     Raises UnknownSourceError for a source that does not exist, RulesError for a target or probe.
     """
-    if not _is_name(name) or not os.path.isfile(
-        os.path.join(FOLDER, _checked(folder), f"{name}.py")
-    ):
+    if not _is_name(name) or not os.path.isfile(os.path.join(FOLDER, _checked(folder), f"{name}.py")):
         raise _unknown(folder)
     return importlib.import_module(f"chalicelib.{folder}.{name}")
 
@@ -38,19 +36,12 @@ def names(folder: str) -> tuple[str, ...]:
 
 
 def _is_name(name: str) -> bool:
-    return (
-        len(name) <= MAX_NAME_CHARACTERS
-        and name.isascii()
-        and name.isidentifier()
-        and not name.startswith("_")
-    )
+    return len(name) <= MAX_NAME_CHARACTERS and name.isascii() and name.isidentifier() and not name.startswith("_")
 
 
 def _checked(folder: str) -> str:
     if folder not in KINDS:
-        raise ValueError(
-            f"there is no folder of plug-ins of that name; allowed are {', '.join(KINDS)}"
-        )
+        raise ValueError(f"there is no folder of plug-ins of that name; allowed are {', '.join(KINDS)}")
     return folder
 
 

@@ -95,7 +95,9 @@ class Batch:
         work.inputs.append(given)
         work.messages.add(message)
 
-    def wake(self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None) -> None:
+    def wake(
+        self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None
+    ) -> None:
         """Look at an incident that exists."""
         work = self.work.setdefault(key, Work(route, group))
         work.messages.add(message)
@@ -103,9 +105,7 @@ class Batch:
             work.inputs.append(given)
 
 
-def process(
-    messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime
-) -> list[Failure]:
+def process(messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
     """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing."""
     batch = Batch(rules, store, queues, now, store.context())
     failures: list[Failure] = []
@@ -160,7 +160,18 @@ def parsed(
         events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
     else:
         events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
-    return tuple(redact_event(event) for event in events)
+    return tuple(not_ahead(redact_event(event), received_at) for event in events)
+
+
+def not_ahead(event: Event, received_at: datetime) -> Event:
+    """Nothing occurred after it was received: a sender's clock that runs ahead is corrected."""
+    if event.occurred_at <= received_at:
+        return event
+    starts_at = min(event.starts_at, received_at) if event.starts_at else None
+    ends_at = event.ends_at
+    if ends_at is not None and event.status is Status.RESOLVED:
+        ends_at = min(ends_at, received_at)
+    return replace(event, occurred_at=received_at, starts_at=starts_at, ends_at=ends_at)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -279,7 +290,8 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
     for name in ("every", "grace"):
         if spec.get(name):
             schedule[name] = str(seconds_of(spec[name]))
-    labels = {str(k): str(v) for k, v in (spec.get("labels") or {}).items()} if isinstance(spec.get("labels"), dict) else {}
+    said = spec.get("labels")
+    labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
     labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
     severity = Severity(str(spec.get("severity") or "critical"))
     return Beat(str(spec["name"]), at, schedule, labels, severity, heard)
@@ -427,21 +439,19 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
     base = replace(base, rhythm=work.route.rhythm)
     judgements = judgements_of(base, batch.rules, batch.store, batch.now)
-    folded = pruned(
-        fold(base, work.inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules
-    )
+    folded = pruned(fold(base, work.inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules)
     batch.context = with_causes(batch, folded)
     evidence = symptoms_of(folded, batch) if batch.rules.inhibitions else ()
-    decision = due(
-        folded, route=work.route, rules=batch.rules, context=batch.context, now=batch.now, evidence=evidence
-    )
+    decision = due(folded, route=work.route, rules=batch.rules, context=batch.context, now=batch.now, evidence=evidence)
     incident = decision.incident
     if incident == (stored or base):
         return incident
     if decision.notifications:
         batch.queues.notifications.put([notification_message(each) for each in decision.notifications])
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
-    archive = stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
+    archive = (
+        stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
+    )
     batch.store.save(incident, archive=archive)
     schedule_wake(batch, incident, stored)
     return incident
@@ -474,8 +484,10 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
 
 def _same_watch(old: Alert, alert: Alert) -> bool:
     """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
-    return old.state is State.INACTIVE and old.recheck_at is not None and (
-        alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at)
+    return (
+        old.state is State.INACTIVE
+        and old.recheck_at is not None
+        and (alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at))
     )
 
 
@@ -523,9 +535,7 @@ def _causes_after(context: Context, incident: Incident, batch: Batch) -> Context
     }
     known = {each.fingerprint for each in context.causes}
     gone = {
-        f"{incident.key}/{alert.fingerprint}"
-        for alert in incident.alerts.values()
-        if alert.state is not State.FIRING
+        f"{incident.key}/{alert.fingerprint}" for alert in incident.alerts.values() if alert.state is not State.FIRING
     } & known
     new = burning.keys() - known
     if not gone and not new:

@@ -41,22 +41,9 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of fields whose value is masked whatever it looks like."""
-_RELEASE_NAMES = frozenset(
-    {
-        "release",
-        "version",
-        "dist",
-        "browser",
-        "os",
-        "runtime",
-        "sdk",
-        "build",
-        "app_version",
-    }
-)
+_RELEASE_NAMES = frozenset({"release", "version", "dist", "browser", "os", "runtime", "sdk", "build", "app_version"})
 _ID_NAMES = re.compile(
-    r"(?:^|_)(?:id|ids|issue|number|project|fingerprint|key_id|timestamp|time|at|ts)$",
-    re.IGNORECASE,
+    r"(?:^|_)(?:id|ids|issue|number|project|fingerprint|key_id|timestamp|time|at|ts)$", re.IGNORECASE
 )
 
 _ASSIGNED = re.compile(
@@ -70,10 +57,7 @@ _ASSIGNED = re.compile(
     r"(\\?\"(?:[^\"\\]|\\[^\"]){0,4000}\\?\"?|'[^']{0,4000}'?|[^\s\"'&;,)}\]<>]{1,4000})",
     re.IGNORECASE,
 )
-_COOKIE = re.compile(
-    r"((?:set-)?cookies?(?:2)?\\?[\"']?\s{0,3}[:=]\s{0,3})([^\r\n]{1,4000})",
-    re.IGNORECASE,
-)
+_COOKIE = re.compile(r"((?:set-)?cookies?(?:2)?\\?[\"']?\s{0,3}[:=]\s{0,3})([^\r\n]{1,4000})", re.IGNORECASE)
 _SCHEME = re.compile(
     r"\b(bearer|basic|digest|token|negotiate)(\s{1,3}|%20|\+)"
     r"(?=[^\s\"']{0,200}[0-9=_+/.-])([A-Za-z0-9._~+/=:-]{8,4000})",
@@ -101,9 +85,7 @@ _EMAIL = re.compile(
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\d|\.\d)")
 _IPV4_IN_RELEASE = re.compile(rf"(?<![\w.@-])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w.+-])")
-_IPV6 = re.compile(
-    r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?![\w:])"
-)
+_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?![\w:])")
 _CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-]|\.[0-9])")
 
 _ASSIGNED_HINTS = (
@@ -124,17 +106,13 @@ def redact(value: Any, *, patterns: Sequence[re.Pattern[str]] | None = None) -> 
     return _redacted(value, "", extra, 0)
 
 
-def redact_text(
-    text: str, *, name: str = "", patterns: Sequence[re.Pattern[str]] | None = None
-) -> str:
+def redact_text(text: str, *, name: str = "", patterns: Sequence[re.Pattern[str]] | None = None) -> str:
     """A text masked; `name` is that of its field, which may say that all of it is secret."""
     extra = configured() if patterns is None else tuple(patterns)
     return _field(name, text, extra) if name else _text(text, extra)
 
 
-def redact_event(
-    event: Event, *, patterns: Sequence[re.Pattern[str]] | None = None
-) -> Event:
+def redact_event(event: Event, *, patterns: Sequence[re.Pattern[str]] | None = None) -> Event:
     """The event masked. Its id and identity change only where they hold a secret, and then to a stable digest."""
     extra = configured() if patterns is None else tuple(patterns)
     return replace(
@@ -191,17 +169,10 @@ def _redacted(value: Any, name: str, extra: Extra, depth: int) -> Any:
     if name and value and not isinstance(value, bool) and _SECRET_NAME.search(name):
         return MASK
     if isinstance(value, dict):
-        return {
-            _text(str(key), extra): _redacted(each, str(key), extra, depth + 1)
-            for key, each in value.items()
-        }
+        return {_text(str(key), extra): _redacted(each, str(key), extra, depth + 1) for key, each in value.items()}
     if isinstance(value, list):
         return _redacted_list(value, name, extra, depth)
-    if (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and not _ID_NAMES.search(name)
-    ):
+    if isinstance(value, int) and not isinstance(value, bool) and not _ID_NAMES.search(name):
         return CARD if _is_card(str(value)) else value
     return value
 
@@ -227,9 +198,7 @@ def _names_secret(name: str) -> bool:
 
 
 def _table(values: Mapping[str, str], extra: Extra) -> dict[str, str]:
-    return {
-        _text(name, extra): _field(name, value, extra) for name, value in values.items()
-    }
+    return {_text(name, extra): _field(name, value, extra) for name, value in values.items()}
 
 
 def _optional(value: str | None, extra: Extra) -> str | None:
@@ -282,9 +251,7 @@ def _part(part: str, extra: Extra) -> str:
 def _parameter(parameter: str, extra: Extra) -> str:
     name, sign, value = parameter.partition("=")
     plain = unquote(value.replace("+", " "))
-    if (plain and _names_secret(unquote(name))) or _text(
-        plain, extra, cards=False
-    ) != plain:
+    if (plain and _names_secret(unquote(name))) or _text(plain, extra, cards=False) != plain:
         return f"{_part(name, extra)}{sign}masked"
     return f"{_part(name, extra)}{sign}{value}"
 
@@ -318,9 +285,7 @@ def _masked(text: str, cards: bool) -> str:
         text = _SHAPES.sub(KEY, text)
     if "cookie" in lower:
         text = _COOKIE.sub(rf"\1{MASK}", text)
-    if ("=" in text or ":" in text or "%3d" in lower) and any(
-        hint in lower for hint in _ASSIGNED_HINTS
-    ):
+    if ("=" in text or ":" in text or "%3d" in lower) and any(hint in lower for hint in _ASSIGNED_HINTS):
         text = _ASSIGNED.sub(_assigned, text)
     if any(hint in lower for hint in _SCHEME_HINTS):
         text = _SCHEME.sub(rf"\1\2{MASK}", text)
@@ -360,9 +325,7 @@ def _assigned(found: re.Match[str]) -> str:
 
 
 def _digest(text: str, characters: int) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()[
-        :characters
-    ]
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()[:characters]
 
 
 def _ip(text: str) -> str:
@@ -376,31 +339,19 @@ def _ipv6(found: re.Match[str]) -> str:
 
 def _is_ipv6(text: str) -> bool:
     """Eight groups, or fewer around one `::`; clock times and names with colons are none."""
-    head, tail = (
-        (text.rpartition(":")[0] + ":0:0", True) if "." in text else (text, False)
-    )
+    head, tail = (text.rpartition(":")[0] + ":0:0", True) if "." in text else (text, False)
     if head.count("::") > 1 or ":::" in head or not re.search(r"[0-9]", text):
         return False
     groups = [group for group in head.split(":") if group]
-    if any(len(group) > 4 for group in groups) or (
-        text.endswith(":") and not text.endswith("::")
-    ):
+    if any(len(group) > 4 for group in groups) or (text.endswith(":") and not text.endswith("::")):
         return False
-    return (
-        len(groups) <= 7 and (tail or len(groups) > 0)
-        if "::" in head
-        else len(groups) == 8
-    )
+    return len(groups) <= 7 and (tail or len(groups) > 0) if "::" in head else len(groups) == 8
 
 
 def _is_card(text: str) -> bool:
     """Luhn's check over 13 to 19 digits that begin as cards do, and are not all the same."""
     digits = [int(each) for each in text if each.isdigit() and each.isascii()]
-    if (
-        not 13 <= len(digits) <= 19
-        or digits[0] not in (3, 4, 5, 6)
-        or len(set(digits)) < 2
-    ):
+    if not 13 <= len(digits) <= 19 or digits[0] not in (3, 4, 5, 6) or len(set(digits)) < 2:
         return False
     doubled = [(digit * 2 - 9 if digit > 4 else digit * 2) for digit in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

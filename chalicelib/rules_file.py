@@ -553,7 +553,7 @@ def _say_broken(document: Document, text: str) -> None:
 def _broken_words(problem: str, text: str, line: int, column: int) -> tuple[str, str]:
     lines = text.splitlines()
     written = lines[line - 1] if line <= len(lines) else ""
-    if "\\t" in problem or written[:column].strip() == "" and "\t" in written[: column + 1]:
+    if "\\t" in problem or (written[:column].strip() == "" and "\t" in written[: column + 1]):
         return "a tab; YAML is indented by spaces", "spaces"
     if "'%'" in problem or "'@'" in problem or "'`'" in problem:
         return f"is not YAML: {problem}", "quotes around text that begins with a sign"

@@ -167,7 +167,7 @@ def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Pr
         answered = _Run(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
         failed = answered.down or any(event.kind == FAILED for event in answered.events)
         return _Run(run.kind, run.params, found, failed, rates, answered.growths)
-    except Exception as error:  # noqa: BLE001 - whatever a probe raises, it harms no other.
+    except Exception as error:
         told = log.failure(error)
         log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)
         reason = told.get("reason", f"it raised {told['error']}")

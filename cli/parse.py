@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from chalicelib import plugins
@@ -30,28 +29,12 @@ class UsageError(Exception):
 
 def add_parser(subparsers: Any) -> None:
     """Add `parse` to the subcommands."""
-    parser = subparsers.add_parser(
-        "parse", help="show what the router makes of a payload", description=__doc__
-    )
+    parser = subparsers.add_parser("parse", help="show what the router makes of a payload", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "source", metavar="SOURCE", help=", ".join(plugins.names("sources"))
-    )
-    parser.add_argument(
-        "body",
-        metavar="BODY",
-        help="a file with the body as received, or - for standard input",
-    )
-    parser.add_argument(
-        "--headers",
-        metavar="FILE",
-        help="the headers as a JSON object of names and values",
-    )
-    parser.add_argument(
-        "--rules",
-        metavar="FILE",
-        help="a rules file whose `sources:` may declare SOURCE",
-    )
+    parser.add_argument("source", metavar="SOURCE", help=", ".join(plugins.names("sources")))
+    parser.add_argument("body", metavar="BODY", help="a file with the body as received, or - for standard input")
+    parser.add_argument("--headers", metavar="FILE", help="the headers as a JSON object of names and values")
+    parser.add_argument("--rules", metavar="FILE", help="a rules file whose `sources:` may declare SOURCE")
     parser.set_defaults(run=run)
 
 
@@ -68,18 +51,9 @@ def run(
         mapping = _mapping(arguments.source, getattr(arguments, "rules", None))
         body = _read_body(arguments.body, stdin or sys.stdin.buffer)
         headers = _read_headers(getattr(arguments, "headers", None))
-        events = _parsed(
-            arguments.source,
-            headers,
-            body,
-            mapping,
-            now or datetime.now(UTC),
-            arguments.body,
-        )
+        events = _parsed(arguments.source, headers, body, mapping, now or datetime.now(UTC), arguments.body)
     except (UsageError, RulesError, WebhookError) as error:
-        print(
-            f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr
-        )
+        print(f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr)
         return 2
     for event in events:
         print(json.dumps(shown(event), ensure_ascii=False), file=stdout or sys.stdout)
@@ -100,20 +74,13 @@ def shown(event: Event) -> dict[str, Any]:
         "service": event.service,
         "environment": event.environment,
         "labels": dict(event.labels),
-        "occurred_at": event.occurred_at.astimezone(UTC)
-        .isoformat()
-        .replace("+00:00", "Z"),
+        "occurred_at": event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "fingerprint": event.fingerprint,
     }
 
 
 def _parsed(
-    source: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    mapping: Mapping[str, Any] | None,
-    now: datetime,
-    where: str,
+    source: str, headers: Mapping[str, str], body: bytes, mapping: Mapping[str, Any] | None, now: datetime, where: str
 ) -> list[Event]:
     plugin: Any = plugins.load("sources", GENERIC if mapping is not None else source)
     extra = {"mapping": mapping} if mapping is not None else {}
@@ -136,19 +103,17 @@ def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
     if source in known:
         return None
     names = [*known, *sorted(str(entry.get("name")) for entry in declared)]
-    raise UsageError(
-        f"there is no source {_quoted(source)}; known are {', '.join(names)}"
-    )
+    raise UsageError(f"there is no source {_quoted(source)}; known are {', '.join(names)}")
 
 
 def _declared(path: str) -> list[Mapping[str, Any]]:
     """The `sources:` of a rules file. Only this needs yaml and pydantic, so only this imports them."""
-    if not Path(path).is_file():
-        raise UsageError(f"{path}: cannot be read: no such file")
-    loader: Any = importlib.import_module("chalicelib.rules_file")
-    loaded = loader.load(Path(path))
-    rules = getattr(loaded, "rules", loaded)
-    return list(rules.sources)
+    try:
+        text = _read(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: cannot be read: not UTF-8") from None
+    rules_file: Any = importlib.import_module("chalicelib.rules_file")
+    return list(rules_file.load(text, filename=path, tolerate_templates=True).sources)
 
 
 def _read_body(path: str, stdin: BinaryIO) -> bytes:
@@ -177,23 +142,12 @@ def _read_headers(path: str | None) -> dict[str, str]:
         found = json.loads(_read(path))
     except (ValueError, RecursionError):
         raise UsageError(f"{path}: the headers are not JSON") from None
-    if (
-        isinstance(found, dict)
-        and isinstance(found.get("headers"), dict)
-        and "body" in found
-    ):
+    if isinstance(found, dict) and isinstance(found.get("headers"), dict) and "body" in found:
         found = found["headers"]
     if not isinstance(found, dict):
-        raise UsageError(
-            f"{path}: the headers are JSON but not an object of names and values"
-        )
-    values = (
-        (str(name).lower(), each[0] if isinstance(each, list) and each else each)
-        for name, each in found.items()
-    )
-    return {
-        name: str(each) for name, each in values if isinstance(each, str | int | float)
-    }
+        raise UsageError(f"{path}: the headers are JSON but not an object of names and values")
+    values = ((str(name).lower(), each[0] if isinstance(each, list) and each else each) for name, each in found.items())
+    return {name: str(each) for name, each in values if isinstance(each, str | int | float)}
 
 
 def _named(path: str) -> str:

@@ -291,7 +291,9 @@ def _after_fire(alert: Alert, event: Event, started_at: datetime, terms: Terms) 
 def _latest_end(alert: Alert, event: Event, terms: Terms) -> datetime | None:
     if alert.expires_at is None or event.ends_at is None:
         return event.ends_at or (
-            alert.expires_at if alert.expires_at and alert.expires_at > event.occurred_at + terms.resolve_timeout else None
+            alert.expires_at
+            if alert.expires_at and alert.expires_at > event.occurred_at + terms.resolve_timeout
+            else None
         )
     return max(alert.expires_at, event.ends_at)
 

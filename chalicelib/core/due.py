@@ -144,7 +144,9 @@ def due(
                 reasons[key] = reason
     incident, expired = _acks_expired(incident, route, now)
     if expired and view.visible and not view.quiet:
-        reasons |= {key: Reason.REMINDER for key, each in incident.announced.items() if each.open and key not in reasons}
+        reasons |= {
+            key: Reason.REMINDER for key, each in incident.announced.items() if each.open and key not in reasons
+        }
     steps = _steps_due(incident, route, view, now)
     for step in steps:
         for target in route.escalate[step].targets:
@@ -163,7 +165,11 @@ def due(
     incident, notifications = _announce(incident, reasons, targets, view, telling, notes)
     if flushes:
         incident = replace(
-            incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now, opened_at=incident.opened_at
+            incident,
+            flushed_at=now,
+            next_flush_at=None,
+            anchor_at=incident.anchor_at or now,
+            opened_at=incident.opened_at,
         )
     incident = _closed(incident, view, now) if flushes else incident
     return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
@@ -278,18 +284,14 @@ def _announce(
 
 
 def _wants_end(announced: Announced, incident: Incident) -> bool:
-    return announced.target.send_resolved and not (
-        incident.closed_via and announced.target.kind == incident.closed_via
-    )
+    return announced.target.send_resolved and not (incident.closed_via and announced.target.kind == incident.closed_via)
 
 
 def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetime) -> Announced:
     if reason is Reason.SYNC:
         return replace(before, seq=seq)
     if reason is Reason.RESOLVED:
-        return replace(
-            before, seq=seq, at=now, open=False, firing={}, hidden=frozenset(), flapping=frozenset()
-        )
+        return replace(before, seq=seq, at=now, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
     kept = {name: rank for name, rank in before.firing.items() if name in view.muted}
     return replace(
         before,

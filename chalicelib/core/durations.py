@@ -14,7 +14,9 @@ def seconds_of(value: object) -> float:
     text = str(value).strip()
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text[:40]!r} is not a duration; allowed are numbers with s, m, h, d or w, such as 30s or 1h30m")
+        raise ValueError(
+            f"{text[:40]!r} is not a duration; allowed are numbers with s, m, h, d or w, such as 30s or 1h30m"
+        )
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 

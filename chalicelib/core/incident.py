@@ -269,9 +269,7 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
             for key, alert in incident.alerts.items()
             if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY
         }
-        return replace(
-            incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began"),)
-        )
+        return replace(incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began"),))
     if incident.started_at is None and before.ended_at is not None:
         return replace(before, alerts=incident.alerts)
     return incident
@@ -311,7 +309,7 @@ def _made_room(alerts: dict[str, Alert]) -> bool:
     idle = [alert for alert in alerts.values() if not alert.burning]
     if not idle:
         return False
-    oldest = min(idle, key=lambda alert: (alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER))
+    oldest = min(idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER)
     del alerts[oldest.fingerprint]
     return True
 

@@ -56,9 +56,7 @@ class Store(Protocol):
         """The label sets under which the metric was measured in the last day."""
         ...
 
-    def buckets(
-        self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime
-    ) -> Sequence[Bucket]:
+    def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
         """The series' buckets with since < last_at <= until, oldest first."""
         ...
 

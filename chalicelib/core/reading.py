@@ -27,23 +27,8 @@ MAX_LABELS = 64
 RESERVED_LABELS = frozenset({"source", "kind", "severity", "alertname"})
 """Words that every event has; a sender's own value of that name would hide them."""
 
-_NOTHING = frozenset(
-    {
-        "none",
-        "null",
-        "undefined",
-        "nil",
-        "<nil>",
-        "nan",
-        "<null>",
-        "(null)",
-        "<none>",
-        "n/a",
-    }
-)
-_UNCLEAN = (
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+_NOTHING = frozenset({"none", "null", "undefined", "nil", "<nil>", "nan", "<null>", "(null)", "<none>", "n/a"})
+_UNCLEAN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -95,18 +80,14 @@ def _scalar_text(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             return ""
-        return (
-            str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
-        )
+        return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
     return str(value) if isinstance(value, int) else ""
 
 
 def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """`text` on one line."""
     found = text(value, limit)
-    return (
-        " ".join(found.split()) if not found.isprintable() or "  " in found else found
-    )
+    return " ".join(found.split()) if not found.isprintable() or "  " in found else found
 
 
 def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
@@ -119,14 +100,7 @@ def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
 
 def head(value: Any, limit: int = MAX_TITLE_CHARACTERS) -> str:
     """The first line of a text that may have several."""
-    return next(
-        (
-            line(each, limit)
-            for each in text(value, 4 * limit).splitlines()
-            if line(each, limit)
-        ),
-        "",
-    )
+    return next((line(each, limit) for each in text(value, 4 * limit).splitlines() if line(each, limit)), "")
 
 
 def cut(found: str, limit: int) -> str:
@@ -146,11 +120,7 @@ def number(value: Any) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
-    match = (
-        re.match(r"\s*([-+]?[0-9]{1,18}(?:\.[0-9]{1,9})?)", value)
-        if isinstance(value, str)
-        else None
-    )
+    match = re.match(r"\s*([-+]?[0-9]{1,18}(?:\.[0-9]{1,9})?)", value) if isinstance(value, str) else None
     return float(match[1]) if match else None
 
 
@@ -215,24 +185,15 @@ def first_instant(*values: Any) -> datetime | None:
 def address(value: Any) -> str | None:
     """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to."""
     found = value.strip() if isinstance(value, str) else ""
-    if (
-        not found
-        or len(found) > MAX_ADDRESS_CHARACTERS
-        or not found.isprintable()
-        or " " in found
-    ):
+    if not found or len(found) > MAX_ADDRESS_CHARACTERS or not found.isprintable() or " " in found:
         return None
     if found.startswith("//"):
         found = "https:" + found
     elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(?![0-9])", found):
-        if not re.match(
-            r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found
-        ):
+        if not re.match(r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found):
             return None
         found = "https://" + found
-    if not re.match(r"https?://[^\s/?#\\<>\"]+", found, re.IGNORECASE) or re.search(
-        r"[\s<>\"\\^`{|}]", found
-    ):
+    if not re.match(r"https?://[^\s/?#\\<>\"]+", found, re.IGNORECASE) or re.search(r"[\s<>\"\\^`{|}]", found):
         return None
     return found
 
@@ -254,17 +215,9 @@ def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     for key, value in pairs:
         if len(found) >= MAX_LABELS:
             break
-        said = (
-            value
-            if type(value) is str and value.isprintable() and len(value) <= 200
-            else line(value)
-        )
+        said = value if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
         if said and said.lower() not in _NOTHING:
-            name = (
-                key
-                if key.isidentifier() and key.isascii() and len(key) <= 60
-                else label_name(key)
-            )
+            name = key if key.isidentifier() and key.isascii() and len(key) <= 60 else label_name(key)
             if name and name not in RESERVED_LABELS:
                 found.setdefault(name, said.strip())
     return found
@@ -282,8 +235,7 @@ def sent_labels(value: Any) -> dict[str, str]:
 
 def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
     """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
-    found = re.sub(r"[^a-z0-9_.\-]+", "_", line(value, limit).lower()).strip("_.-")
-    return found
+    return re.sub(r"[^a-z0-9_.\-]+", "_", line(value, limit).lower()).strip("_.-")
 
 
 def digest(value: Any) -> str:
@@ -293,9 +245,7 @@ def digest(value: Any) -> str:
     except (RecursionError, ValueError, TypeError):
         shallow = {str(key): line(each) for key, each in table(value).items()}
         written = json.dumps(shallow, sort_keys=True)
-    return hashlib.blake2b(
-        written.encode("utf-8", "surrogatepass"), digest_size=16
-    ).hexdigest()
+    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def bounded(found: str, limit: int = MAX_IDENTITY_CHARACTERS) -> str:

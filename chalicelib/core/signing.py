@@ -14,25 +14,18 @@ from chalicelib.core.errors import SignatureError
 
 def same(given: str, expected: str) -> bool:
     """Equality that takes the same time wherever the texts differ; any text is allowed."""
-    return hmac.compare_digest(
-        given.encode("utf-8", "surrogatepass"),
-        expected.encode("utf-8", "surrogatepass"),
-    )
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
 def live(secrets: Sequence[str]) -> list[str]:
     """The secrets that are set; raises SignatureError when there is none, so that nothing is taken unproved."""
     found = [secret for secret in secrets if secret]
     if not found:
-        raise SignatureError(
-            "no secret is set for this source, so nothing it sends can be accepted"
-        )
+        raise SignatureError("no secret is set for this source, so nothing it sends can be accepted")
     return found
 
 
-def signed(
-    body: bytes, secrets: Iterable[str], given: Iterable[str], *, algorithm: str
-) -> bool:
+def signed(body: bytes, secrets: Iterable[str], given: Iterable[str], *, algorithm: str) -> bool:
     """True when one of the given hex signatures is the body's HMAC under one of the secrets.
 
     Every pair is compared, so that the time taken tells nothing.
@@ -40,9 +33,7 @@ def signed(
     signatures = [each.strip().lower() for each in given]
     found = False
     for secret in secrets:
-        expected = hmac.new(
-            secret.encode("utf-8", "surrogatepass"), body, algorithm
-        ).hexdigest()
+        expected = hmac.new(secret.encode("utf-8", "surrogatepass"), body, algorithm).hexdigest()
         for signature in signatures:
             found |= same(signature, expected)
     return found
@@ -84,13 +75,9 @@ def standard_signature(secret: str, content: bytes) -> str:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
         key = secret.encode("utf-8", "surrogatepass")
-    return base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode(
-        "ascii"
-    )
+    return base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode("ascii")
 
 
 def base64_signature(secret: str, body: bytes) -> str:
     """HMAC-SHA256 of the body in base64."""
-    return base64.b64encode(
-        hmac.new(secret.encode("utf-8", "surrogatepass"), body, hashlib.sha256).digest()
-    ).decode()
+    return base64.b64encode(hmac.new(secret.encode("utf-8", "surrogatepass"), body, hashlib.sha256).digest()).decode()

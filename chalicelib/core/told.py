@@ -47,7 +47,9 @@ def notification(
 ) -> Notification:
     """One announcement to one target, as decided now."""
     firing = [alert for alert in incident.firing if alert.fingerprint in visible]
-    gone = [alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED]
+    gone = [
+        alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED
+    ]
     muted = [alert for alert in incident.firing if alert.fingerprint not in visible]
     ends = reason is Reason.RESOLVED
     if ends:
@@ -56,7 +58,7 @@ def notification(
     shown = [*firing, *(gone if announced.target.send_resolved else [])]
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
-    lead = (firing or gone or muted or [None])[0]
+    lead = next(iter([*firing, *gone, *muted]), None)
     acked = [alert for alert in firing if alert.acked_by]
     content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
@@ -217,9 +219,7 @@ def _returned(alerts: Sequence[Alert], telling: Telling) -> list[str]:
     notes = []
     for alert in alerts:
         over = [
-            each
-            for each in telling.context.silences
-            if each.ends_at <= telling.now and alert.matched_by(each.matchers)
+            each for each in telling.context.silences if each.ends_at <= telling.now and alert.matched_by(each.matchers)
         ]
         if over:
             last = max(over, key=lambda each: each.ends_at)

@@ -324,7 +324,7 @@ def _is_plan_limit(text: str) -> bool:
 
 def _is_about_zones(text: str) -> bool:
     said = text.lower()
-    return "authorized" in said and "zone" in said or "does not have access" in said
+    return ("authorized" in said and "zone" in said) or "does not have access" in said
 
 
 def _count(groups: object) -> float:

@@ -9,34 +9,20 @@ from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 
 MAX_ALERTS = 5_000
-_SERVICE_LABELS = (
-    "service",
-    "app",
-    "application",
-    "job",
-    "namespace",
-    "deployment",
-    "component",
-)
+_SERVICE_LABELS = ("service", "app", "application", "job", "namespace", "deployment", "component")
 _ENVIRONMENT_LABELS = ("environment", "env", "stage", "deployment_environment")
 _SEVERITY_LABELS = ("severity", "priority", "level", "criticality")
 
 
-def verify(
-    headers: Mapping[str, str], secrets: Sequence[str], path_secret: str | None
-) -> None:
+def verify(headers: Mapping[str, str], secrets: Sequence[str], path_secret: str | None) -> None:
     """Raise SignatureError unless the request brings the secret: bearer, basic, or in the address."""
     known = signing.live(secrets)
     authorization = headers.get("authorization", "")
     if authorization:
         if not signing.authorized(authorization, known):
-            raise SignatureError(
-                "the authorization is wrong; allowed are Bearer and Basic with the secret"
-            )
+            raise SignatureError("the authorization is wrong; allowed are Bearer and Basic with the secret")
     elif path_secret is None:
-        raise SignatureError(
-            "the request has no Authorization, and its address no secret"
-        )
+        raise SignatureError("the request has no Authorization, and its address no secret")
     elif not signing.one_of(path_secret, known):
         raise SignatureError("the secret in the address is wrong")
 
@@ -44,9 +30,7 @@ def verify(
 def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
     """One event for each alert of the group; one that says so when there is none."""
     payload = reading.json_object(body)
-    alerts = [
-        each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)
-    ][:MAX_ALERTS]
+    alerts = [each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)][:MAX_ALERTS]
     if not alerts and isinstance(payload.get("labels"), dict):
         alerts = [payload]
     if not alerts:
@@ -62,32 +46,18 @@ def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Ev
         kind="no_alerts",
         status=Status.INFO,
         severity=Severity.INFO,
-        title=f"A notification without alerts for {receiver}"
-        if receiver
-        else "A notification without alerts",
+        title=f"A notification without alerts for {receiver}" if receiver else "A notification without alerts",
         occurred_at=received_at,
         identity=f"empty:{receiver}",
     )
 
 
-def _event(
-    alert: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    source: str,
-    received_at: datetime,
-) -> Event:
+def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
     labels = reading.sent_labels(alert.get("labels"))
     fingerprint = reading.line(alert.get("fingerprint"), 100) or _hashed(labels)
-    name = (
-        labels.pop("alertname", "")
-        or reading.line(reading.at(payload, "groupLabels", "alertname"), 200)
-        or "alert"
-    )
+    name = labels.pop("alertname", "") or reading.line(reading.at(payload, "groupLabels", "alertname"), 200) or "alert"
     annotations = reading.sent_labels(alert.get("annotations"))
-    starts_at, ended_at = (
-        reading.instant(alert.get("startsAt")),
-        reading.instant(alert.get("endsAt")),
-    )
+    starts_at, ended_at = (reading.instant(alert.get("startsAt")), reading.instant(alert.get("endsAt")))
     status = _status(alert, payload, ended_at, received_at)
     ends_at = ended_at if status is Status.RESOLVED else None
     return reading.made_event(
@@ -99,12 +69,9 @@ def _event(
         severity=reading.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
         title=_title(name, labels, annotations),
         summary=reading.text(
-            _first(annotations, ("description", "message", "summary")),
-            reading.MAX_SUMMARY_CHARACTERS,
+            _first(annotations, ("description", "message", "summary")), reading.MAX_SUMMARY_CHARACTERS
         ),
-        url=reading.first_address(
-            alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")
-        ),
+        url=reading.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
         service=_first(labels, _SERVICE_LABELS),
         environment=_first(labels, _ENVIRONMENT_LABELS),
         occurred_at=_occurred_at(status, starts_at, ends_at, received_at),
@@ -125,10 +92,7 @@ def _first(values: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _status(
-    alert: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    ended_at: datetime | None,
-    received_at: datetime,
+    alert: Mapping[str, Any], payload: Mapping[str, Any], ended_at: datetime | None, received_at: datetime
 ) -> Status:
     """The alert's own word; a group that fires may hold alerts that ended."""
     said = reading.word(alert.get("status"))
@@ -136,28 +100,16 @@ def _status(
         if ended_at is not None:
             return Status.RESOLVED if ended_at <= received_at else Status.FIRING
         said = reading.word(payload.get("status"))
-    return (
-        Status.RESOLVED
-        if said in ("resolved", "inactive", "ok", "normal")
-        else Status.FIRING
-    )
+    return Status.RESOLVED if said in ("resolved", "inactive", "ok", "normal") else Status.FIRING
 
 
-def _id(
-    fingerprint: str,
-    starts_at: datetime | None,
-    status: Status,
-    ends_at: datetime | None,
-) -> str:
+def _id(fingerprint: str, starts_at: datetime | None, status: Status, ends_at: datetime | None) -> str:
     times = (each.isoformat() if each else "" for each in (starts_at, ends_at))
     return ":".join((fingerprint, status.value, *times))
 
 
 def _occurred_at(
-    status: Status,
-    starts_at: datetime | None,
-    ends_at: datetime | None,
-    received_at: datetime,
+    status: Status, starts_at: datetime | None, ends_at: datetime | None, received_at: datetime
 ) -> datetime:
     if status is Status.RESOLVED:
         return ends_at or received_at
@@ -165,18 +117,14 @@ def _occurred_at(
 
 
 def _title(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    said = _first(annotations, ("summary", "title")) or _first(
-        annotations, ("message", "description")
-    )
+    said = _first(annotations, ("summary", "title")) or _first(annotations, ("message", "description"))
     if found := reading.head(said):
         return found
     where = _first(labels, ("instance", "host", "pod", "service", "job"))
     return f"{name} on {where}" if where else name
 
 
-def _with_cut_note(
-    annotations: dict[str, str], payload: Mapping[str, Any]
-) -> dict[str, str]:
+def _with_cut_note(annotations: dict[str, str], payload: Mapping[str, Any]) -> dict[str, str]:
     left_out = reading.number(payload.get("truncatedAlerts"))
     if left_out and left_out > 0:
         annotations["truncated_alerts"] = str(int(left_out))

@@ -134,9 +134,7 @@ _BAD = frozenset(
         "UNKNOWNHOST",
     ]
 )
-_WORST = frozenset(
-    ["UNHEALTHY", "DOWN", "CRITICAL", "UNREACHABLE", "OFFLINE", "UNAVAILABLE"]
-)
+_WORST = frozenset(["UNHEALTHY", "DOWN", "CRITICAL", "UNREACHABLE", "OFFLINE", "UNAVAILABLE"])
 _STATE_FIELDS = (
     "new_health",
     "new_health_status",
@@ -146,9 +144,7 @@ _STATE_FIELDS = (
     "status",
     "health",
 )
-_BURNING_EPISODES = frozenset(
-    {"ACTIVE", "PENDING", "FIRING", "TRIGGERED", "OPEN", "FAILING"}
-)
+_BURNING_EPISODES = frozenset({"ACTIVE", "PENDING", "FIRING", "TRIGGERED", "OPEN", "FAILING"})
 _TEST_TEXT = "test message sent from https://cloudflare.com"
 _TIMES = [
     "timestamp",
@@ -163,34 +159,11 @@ _TIMES = [
     "scanned_at",
     "event_start_time",
 ]
-_END_TIMES = (
-    "alert_end_time",
-    "end_time",
-    "resolved_at",
-    "timestamp",
-    "updated_at",
-    "event_end_time",
-)
-_UNLABELLED = frozenset(
-    {
-        "account_tag",
-        "severity",
-        "message",
-        "text",
-        "dashboard_link",
-        "status_reason",
-        "alert_name",
-    }
-)
+_END_TIMES = ("alert_end_time", "end_time", "resolved_at", "timestamp", "updated_at", "event_end_time")
+_UNLABELLED = frozenset({"account_tag", "severity", "message", "text", "dashboard_link", "status_reason", "alert_name"})
 
 
-def verify(
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    *,
-    path_secret: str | None = None,
-) -> None:
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
     """Raise SignatureError unless the request brings the secret, in its header or in the address."""
     known = signing.live(secrets)
     given = headers.get(SECRET_HEADER) or path_secret
@@ -205,9 +178,7 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     return None
 
 
-def parse(
-    headers: Mapping[str, str], body: bytes, *, received_at: datetime
-) -> list[Event]:
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a notification; raises ParseError when the body is no JSON object."""
     envelope = reading.json_object(body)
     if _is_test(envelope):
@@ -269,49 +240,29 @@ def _flat(envelope: Mapping[str, Any]) -> dict[str, Any]:
     Certificate events are received with `data.data` and `data.metadata`, and documented with both at the top.
     """
     outer = reading.table(envelope.get("data"))
-    metadata = reading.table(outer.get("metadata")) or reading.table(
-        envelope.get("metadata")
-    )
-    inner = (
-        reading.table(outer.get("data"))
-        if outer.get("metadata") or "data" in outer
-        else {}
-    )
+    metadata = reading.table(outer.get("metadata")) or reading.table(envelope.get("metadata"))
+    inner = reading.table(outer.get("data")) if outer.get("metadata") or "data" in outer else {}
     found = {**outer, **inner} if inner else dict(outer)
     event, ssl = reading.table(metadata.get("event")), reading.table(found.get("ssl"))
     if metadata:
         found["event_type"] = event.get("type") or found.get("event_type")
         found["zone_tag"] = found.get("zone_tag") or reading.at(metadata, "zone", "id")
         found["event_time"] = event.get("created_at")
-        found["certificate_id"] = (
-            ssl.get("id") or (inner or outer).get("id") or found.get("certificate_id")
-        )
-        found["validation_errors"] = ssl.get("validation_errors") or found.get(
-            "validation_errors"
-        )
+        found["certificate_id"] = ssl.get("id") or (inner or outer).get("id") or found.get("certificate_id")
+        found["validation_errors"] = ssl.get("validation_errors") or found.get("validation_errors")
     return found
 
 
 def _kind(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    for value in (
-        envelope.get("alert_type"),
-        data.get("event_type"),
-        data.get("alert_type"),
-        data.get("alert_name"),
-    ):
+    for value in (envelope.get("alert_type"), data.get("event_type"), data.get("alert_type"), data.get("alert_name")):
         if found := reading.word(value):
             return found
     return "notification"
 
 
 def _zone(data: Mapping[str, Any]) -> str:
-    zones = [
-        reading.first_line(reading.at(each, "zone_name"), reading.at(each, "host"))
-        for each in _unreachable(data)
-    ]
-    return reading.first_line(
-        data.get("zone_name"), data.get("target_zone_name"), *zones, limit=200
-    )
+    zones = [reading.first_line(reading.at(each, "zone_name"), reading.at(each, "host")) for each in _unreachable(data)]
+    return reading.first_line(data.get("zone_name"), data.get("target_zone_name"), *zones, limit=200)
 
 
 def _unreachable(data: Mapping[str, Any]) -> list[Any]:
@@ -320,13 +271,7 @@ def _unreachable(data: Mapping[str, Any]) -> list[Any]:
 
 def _hosts(data: Mapping[str, Any]) -> list[str]:
     found = data.get("hostnames") or data.get("hosts") or data.get("hostname")
-    return [
-        line
-        for line in (
-            reading.line(each, 200) for each in (reading.items(found) or [found])[:20]
-        )
-        if line
-    ]
+    return [line for line in (reading.line(each, 200) for each in (reading.items(found) or [found])[:20]) if line]
 
 
 def _service(data: Mapping[str, Any]) -> str:
@@ -342,10 +287,7 @@ def _service(data: Mapping[str, Any]) -> str:
         data.get("project_name"),
         data.get("script_name"),
         data.get("name") if data.get("health_check_id") else None,
-        *(
-            reading.at(each, "name")
-            for each in reading.items(reading.at(data, "issue", "services"))[:1]
-        ),
+        *(reading.at(each, "name") for each in reading.items(reading.at(data, "issue", "services"))[:1]),
         reading.at(data, "config", "name"),
         limit=200,
     )
@@ -357,36 +299,20 @@ def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -
         return f"correlation:{correlation}"
     if thing := _thing(data, kind):
         return thing
-    zone = reading.first_line(
-        data.get("zone_tag"),
-        data.get("zone_name"),
-        data.get("target_zone_name"),
-        limit=200,
-    )
-    hosts = sorted(
-        {
-            reading.first_line(reading.at(each, "zone_name"), each)
-            for each in _unreachable(data)
-        }
-    )
+    zone = reading.first_line(data.get("zone_tag"), data.get("zone_name"), data.get("target_zone_name"), limit=200)
+    hosts = sorted({reading.first_line(reading.at(each, "zone_name"), each) for each in _unreachable(data)})
     about = zone or ",".join(hosts) or ",".join(sorted(_hosts(data)))
     policy = reading.line(envelope.get("policy_id"), 100)
     if about or policy:
         return f"{kind}:{policy}:{about}"
     account = _account(envelope, data)
     named = reading.first_line(envelope.get("policy_name"), envelope.get("name"))
-    return ":".join(
-        (kind, account, named or reading.digest(reading.text(envelope.get("text"))))
-    )
+    return ":".join((kind, account, named or reading.digest(reading.text(envelope.get("text")))))
 
 
 def _thing(data: Mapping[str, Any], kind: str) -> str:
     """Pool and origin, health check, tunnel, attack, incident, certificate: whatever has an id of its own."""
-    said = {
-        key: reading.line(value, 200)
-        for key, value in data.items()
-        if not isinstance(value, dict | list)
-    }
+    said = {key: reading.line(value, 200) for key, value in data.items() if not isinstance(value, dict | list)}
     pool = said.get("pool_id") or said.get("pool_name")
     if pool and "enabled" in said and not said.get("new_health"):
         return f"pool-enabled:{pool}"
@@ -414,18 +340,10 @@ def _thing(data: Mapping[str, Any], kind: str) -> str:
     for family, key in families:
         if said.get(key):
             return f"{family}:{said[key]}"
-    for family, key in (
-        ("episode", "episode"),
-        ("issue", "issue"),
-        ("config", "config"),
-    ):
+    for family, key in (("episode", "episode"), ("issue", "issue"), ("config", "config")):
         if number := reading.line(reading.at(data, key, "id"), 200):
             return f"{family}:{number}"
-    named = (
-        said.get("health_check_name")
-        or said.get("tunnel_name")
-        or said.get("incident_name")
-    )
+    named = said.get("health_check_name") or said.get("tunnel_name") or said.get("incident_name")
     if not named and kind == "health_check_status_notification":
         named = said.get("name")
     if not named and said.get("project_name"):
@@ -437,17 +355,8 @@ def _thing(data: Mapping[str, Any], kind: str) -> str:
 
 def _account(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """The account's id; it is written with dashes by some types and without by others."""
-    found = reading.first_line(
-        envelope.get("account_id"),
-        data.get("account_tag"),
-        data.get("account_id"),
-        limit=100,
-    )
-    return (
-        found.replace("-", "").lower()
-        if re.fullmatch(r"[0-9A-Fa-f-]{32,36}", found)
-        else found
-    )
+    found = reading.first_line(envelope.get("account_id"), data.get("account_tag"), data.get("account_id"), limit=100)
+    return found.replace("-", "").lower() if re.fullmatch(r"[0-9A-Fa-f-]{32,36}", found) else found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -477,9 +386,7 @@ def _said_state(data: Mapping[str, Any], kind: str) -> str:
 
 def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> Status:
     event = reading.line(envelope.get("alert_event"), 200).upper()
-    if kind in INFORMATION and not (
-        kind in SOFT_INFORMATION and _own_severity(data) in ("HIGH", "CRITICAL")
-    ):
+    if kind in INFORMATION and not (kind in SOFT_INFORMATION and _own_severity(data) in ("HIGH", "CRITICAL")):
         return Status.INFO
     if event.endswith(("_END", "_ENDED", "_RESOLVED")) or event in ("END", "RESOLVED"):
         return Status.RESOLVED
@@ -523,13 +430,8 @@ def _episode(data: Mapping[str, Any], event: str) -> Status | None:
     if state in _GOOD and state not in _BURNING_EPISODES:
         return Status.RESOLVED
     resolved_at = reading.instant(reading.at(data, "episode", "resolved_at"))
-    last = reading.first_instant(
-        reading.at(data, "episode", "last_failed"),
-        reading.at(data, "episode", "first_fired"),
-    )
-    if resolved_at and (
-        not event and state not in _BURNING_EPISODES or (last and resolved_at > last)
-    ):
+    last = reading.first_instant(reading.at(data, "episode", "last_failed"), reading.at(data, "episode", "first_fired"))
+    if resolved_at and ((not event and state not in _BURNING_EPISODES) or (last and resolved_at > last)):
         return Status.RESOLVED
     return Status.FIRING if state in _BURNING_EPISODES or state in _BAD else None
 
@@ -538,16 +440,7 @@ def _event_type(kind: str) -> Status | None:
     """Certificate and stream events say it at the end of their type."""
     if kind.endswith((".succeeded", ".connected", ".deployed", "_success")):
         return Status.RESOLVED
-    if kind.endswith(
-        (
-            ".failed",
-            ".errored",
-            ".disconnected",
-            "_failure",
-            "_notification",
-            ".expired",
-        )
-    ):
+    if kind.endswith((".failed", ".errored", ".disconnected", "_failure", "_notification", ".expired")):
         return Status.FIRING
     return None
 
@@ -556,9 +449,7 @@ def _by_type(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> Status:
     """A type that is no information was asked for as an alert. Without a type only a severity makes one of it."""
     own = _own_severity(data)
     if reading.line(envelope.get("alert_type")):
-        known_soft = own in ("INFO", "LOW", "NONE") and not _is_published(
-            reading.word(envelope.get("alert_type"))
-        )
+        known_soft = own in ("INFO", "LOW", "NONE") and not _is_published(reading.word(envelope.get("alert_type")))
         return Status.INFO if known_soft else Status.FIRING
     return Status.FIRING if own in ("MEDIUM", "HIGH", "CRITICAL") else Status.INFO
 
@@ -607,35 +498,22 @@ def _title(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> s
     return (
         reading.line(_composed(data, kind), reading.MAX_TITLE_CHARACTERS)
         or reading.head(envelope.get("text"))
-        or reading.first_line(
-            envelope.get("policy_name"),
-            envelope.get("name"),
-            limit=reading.MAX_TITLE_CHARACTERS,
-        )
+        or reading.first_line(envelope.get("policy_name"), envelope.get("name"), limit=reading.MAX_TITLE_CHARACTERS)
         or f"Cloudflare: {kind.replace('_', ' ').replace('.', ' ')}"
     )
 
 
 def _composed(data: Mapping[str, Any], kind: str) -> str:
     """A title that says what is how, where the type is known well enough."""
-    said = {
-        key: reading.line(value, 120)
-        for key, value in data.items()
-        if not isinstance(value, dict | list)
-    }
+    said = {key: reading.line(value, 120) for key, value in data.items() if not isinstance(value, dict | list)}
     if incident := said.get("incident_name"):
         return incident
-    if (
-        kind == "load_balancing_pool_enablement_alert"
-        and (enabled := reading.truth(data.get("enabled"))) is not None
-    ):
+    if kind == "load_balancing_pool_enablement_alert" and (enabled := reading.truth(data.get("enabled"))) is not None:
         return f"Pool {said.get('pool_name') or said.get('pool_id') or ''} is {'enabled' if enabled else 'disabled'}"
     if kind == "real_origin_monitoring":
         return f"Origin of {_zone(data)} is unreachable" if _zone(data) else ""
     if "dos_attack" in kind:
-        target = (
-            _zone(data) or said.get("target_hostname") or said.get("target_ip") or ""
-        )
+        target = _zone(data) or said.get("target_hostname") or said.get("target_ip") or ""
         return f"{'HTTP' if 'l7' in kind else 'Network'} DDoS attack{' on ' if target else ''}{target}"
     if kind.startswith("clickhouse_alert_fw"):
         return f"Spike of security events{' in ' if _zone(data) else ''}{_zone(data)}"
@@ -650,12 +528,7 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
     if said.get("pool_name") and state:
         return f"Pool {said['pool_name']} is {state}"
     if kind == "health_check_status_notification" and state:
-        named = (
-            said.get("health_check_name")
-            or said.get("name")
-            or said.get("health_check_id")
-            or ""
-        )
+        named = said.get("health_check_name") or said.get("name") or said.get("health_check_id") or ""
         return f"Health check {named} is {state}"
     if said.get("tunnel_name") and state:
         return f"Tunnel {said['tunnel_name']} is {state}"
@@ -665,16 +538,9 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
     return ""
 
 
-def _certificate_title(
-    data: Mapping[str, Any], said: Mapping[str, str], event: str
-) -> str:
+def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: str) -> str:
     """`Certificate of blog.com: validation failed`."""
-    named = (
-        ", ".join(_hosts(data)[:3])
-        or said.get("zone_name")
-        or said.get("certificate_id")
-        or ""
-    )
+    named = ", ".join(_hosts(data)[:3]) or said.get("zone_name") or said.get("certificate_id") or ""
     words = " ".join(event.split(".")[-2:]).replace("_", " ") if "." in event else ""
     if days := said.get("days_til_expiration"):
         words = words or f"expires in {days} days"
@@ -687,9 +553,7 @@ def _shown_state(data: Mapping[str, Any]) -> str:
     for key in _STATE_FIELDS:
         if found := reading.line(data.get(key), 100):
             plain = re.sub(r"\s*\(.*", "", found)
-            return (
-                plain.rpartition("_")[2].lower() if plain.isupper() else plain.lower()
-            )
+            return plain.rpartition("_")[2].lower() if plain.isupper() else plain.lower()
     return ""
 
 
@@ -701,34 +565,22 @@ def _summary(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
         data.get("message"),
         data.get("status_reason"),
         reading.at(data, "episode", "summary"),
-        *(
-            reading.at(each, "message")
-            for each in reading.items(data.get("validation_errors"))[:1]
-        ),
+        *(reading.at(each, "message") for each in reading.items(data.get("validation_errors"))[:1]),
     )
     return "\n".join(dict.fromkeys(part for part in (said, reason) if part))
 
 
 def _address(data: Mapping[str, Any]) -> str | None:
     return reading.first_address(
-        data.get("dashboard_link"),
-        data.get("event_link"),
-        data.get("link"),
-        data.get("url"),
-        data.get("incident_link"),
+        data.get("dashboard_link"), data.get("event_link"), data.get("link"), data.get("url"), data.get("incident_link")
     )
 
 
-def _labels(
-    envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, service: str
-) -> dict[str, str]:
+def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, service: str) -> dict[str, str]:
     own = [
         ("alert_type", kind),
         ("zone", _zone(data)),
-        (
-            "policy",
-            reading.first_line(envelope.get("policy_name"), envelope.get("name")),
-        ),
+        ("policy", reading.first_line(envelope.get("policy_name"), envelope.get("name"))),
         ("policy_id", envelope.get("policy_id")),
         ("account", reading.line(data.get("account_name"))),
         ("account_id", _account(envelope, data)),
@@ -739,27 +591,18 @@ def _labels(
     fields = [
         (key, value)
         for key, value in data.items()
-        if key not in _UNLABELLED
-        and not isinstance(value, dict | list)
-        and value is not None
+        if key not in _UNLABELLED and not isinstance(value, dict | list) and value is not None
     ]
     return reading.labels([*own, *fields])
 
 
-def _occurred_at(
-    envelope: Mapping[str, Any], data: Mapping[str, Any], status: Status
-) -> datetime | None:
+def _occurred_at(envelope: Mapping[str, Any], data: Mapping[str, Any], status: Status) -> datetime | None:
     inner = {**reading.table(data.get("episode")), **data}
     names = [*(_END_TIMES if status is Status.RESOLVED else ()), *_TIMES]
-    return reading.first_instant(
-        envelope.get("ts"), *(inner.get(name) for name in names)
-    )
+    return reading.first_instant(envelope.get("ts"), *(inner.get(name) for name in names))
 
 
 def _id(envelope: Mapping[str, Any]) -> str:
     """Equal when the same notification comes again: of the alert, its event and its time, else of all it says."""
-    parts = [
-        reading.line(envelope.get(key), 100)
-        for key in ("alert_correlation_id", "alert_event", "ts")
-    ]
+    parts = [reading.line(envelope.get(key), 100) for key in ("alert_correlation_id", "alert_event", "ts")]
     return ":".join(parts) if all(parts) else reading.digest(envelope)

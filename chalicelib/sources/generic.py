@@ -36,19 +36,7 @@ FIELDS = (
 )  # fmt: skip
 TABLES = ("labels", "annotations")
 WORDS = ("statuses", "severities")
-KEYS = frozenset(
-    {
-        "name",
-        "auth",
-        "secret",
-        "events",
-        "fields",
-        "delivery_id",
-        *FIELDS,
-        *TABLES,
-        *WORDS,
-    }
-)
+KEYS = frozenset({"name", "auth", "secret", "events", "fields", "delivery_id", *FIELDS, *TABLES, *WORDS})
 TOLERANCE = timedelta(minutes=5)
 """What Standard Webhooks allow a timestamp to be off."""
 MAX_EVENTS = 1_000
@@ -140,9 +128,7 @@ def secrets(mapping: Mapping[str, Any]) -> tuple[str, ...]:
     named = auth.get("secret") or mapping.get("secret")
     if isinstance(named, str) and named:
         return (named,)
-    return (
-        re.sub(r"[^A-Z0-9]+", "_", str(mapping.get("name", "")).upper()) + "_SECRET",
-    )
+    return (re.sub(r"[^A-Z0-9]+", "_", str(mapping.get("name", "")).upper()) + "_SECRET",)
 
 
 def verify(
@@ -178,23 +164,12 @@ def _auth(mapping: Mapping[str, Any]) -> dict[str, Any]:
     kind = found.get("type") or found.get("kind") or found.get("scheme")
     if kind is None and len(found) == 1:
         kind, inner = next(iter(found.items()))
-        found = (
-            dict(inner)
-            if isinstance(inner, dict)
-            else {"header": inner}
-            if "hmac" in str(kind)
-            else {}
-        )
+        found = dict(inner) if isinstance(inner, dict) else {"header": inner} if "hmac" in str(kind) else {}
     kind = str(kind or "bearer").strip().lower()
     return {**found, "type": _ALIASES.get(kind, kind)}
 
 
-def _verify_hmac(
-    headers: Mapping[str, str],
-    body: bytes,
-    known: Sequence[str],
-    auth: Mapping[str, Any],
-) -> None:
+def _verify_hmac(headers: Mapping[str, str], body: bytes, known: Sequence[str], auth: Mapping[str, Any]) -> None:
     name = str(auth.get("header") or "x-signature").lower()
     given = headers.get(name, "").strip()
     if not given:
@@ -204,22 +179,14 @@ def _verify_hmac(
         raise SignatureError(f"{name} does not begin as this source's signatures do")
     given = given[len(prefix) :] if prefix else re.sub(r"^(?:sha256|v1)=", "", given)
     if str(auth.get("encoding", "hex")).lower() == "base64":
-        found = (
-            sum(
-                signing.same(given, signing.base64_signature(secret, body))
-                for secret in known
-            )
-            > 0
-        )
+        found = sum(signing.same(given, signing.base64_signature(secret, body)) for secret in known) > 0
     else:
         found = signing.signed(body, known, [given], algorithm="sha256")
     if not found:
         raise SignatureError(f"the signature in {name} does not fit the body")
 
 
-def _verify_token(
-    headers: Mapping[str, str], known: Sequence[str], auth: Mapping[str, Any]
-) -> None:
+def _verify_token(headers: Mapping[str, str], known: Sequence[str], auth: Mapping[str, Any]) -> None:
     name = str(auth.get("header") or "authorization").lower()
     given = headers.get(name, "")
     if not given:
@@ -230,44 +197,26 @@ def _verify_token(
         raise SignatureError(f"the secret in {name} is wrong")
 
 
-def _verify_standard(
-    headers: Mapping[str, str], body: bytes, known: Sequence[str], now: datetime | None
-) -> None:
-    number, sent, given = (
-        headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")
-    )
+def _verify_standard(headers: Mapping[str, str], body: bytes, known: Sequence[str], now: datetime | None) -> None:
+    number, sent, given = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not (number and sent and given):
-        raise SignatureError(
-            "the request lacks one of webhook-id, webhook-timestamp and webhook-signature"
-        )
+        raise SignatureError("the request lacks one of webhook-id, webhook-timestamp and webhook-signature")
     sent_at = reading.instant(sent)
     if sent_at is None or not sent.isdigit():
         raise SignatureError("webhook-timestamp is no time in seconds")
     if now is not None and abs(now - sent_at) > TOLERANCE:
-        raise SignatureError(
-            f"webhook-timestamp is more than {TOLERANCE.seconds // 60} minutes off"
-        )
+        raise SignatureError(f"webhook-timestamp is more than {TOLERANCE.seconds // 60} minutes off")
     content = b".".join((number.encode("utf-8", "replace"), sent.encode("ascii"), body))
     signatures = [each[3:] for each in given.split()[:20] if each.startswith("v1,")]
-    found = [
-        signing.same(each, signing.standard_signature(secret, content))
-        for secret in known
-        for each in signatures
-    ]
+    found = [signing.same(each, signing.standard_signature(secret, content)) for secret in known for each in signatures]
     if not any(found):
         raise SignatureError("no signature in webhook-signature fits the body")
 
 
-def delivery_id(
-    headers: Mapping[str, str], body: bytes, mapping: Mapping[str, Any] | None = None
-) -> str | None:
+def delivery_id(headers: Mapping[str, str], body: bytes, mapping: Mapping[str, Any] | None = None) -> str | None:
     """The header that the entry names as `delivery_id`, else `webhook-id` or `idempotency-key`."""
     named = str((mapping or {}).get("delivery_id") or "").lower()
-    return (
-        (headers.get(named) if named else None)
-        or headers.get("webhook-id")
-        or headers.get("idempotency-key")
-    )
+    return (headers.get(named) if named else None) or headers.get("webhook-id") or headers.get("idempotency-key")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -275,25 +224,14 @@ def delivery_id(
 
 
 def parse(
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    received_at: datetime,
-    mapping: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str], body: bytes, *, received_at: datetime, mapping: Mapping[str, Any] | None = None
 ) -> list[Event]:
     """The events of a body; raises ParseError when it is no JSON object. Without an entry, usual names are tried."""
     payload = reading.json_object(body)
     fields = _fields(mapping or {})
     path = fields.get("events")
-    found = (
-        [each for each in _found_list(payload, path) if isinstance(each, dict)]
-        if path
-        else [payload]
-    )
-    return [
-        _event(each, payload, fields, received_at)
-        for each in found[:MAX_EVENTS] or [payload]
-    ]
+    found = [each for each in _found_list(payload, path) if isinstance(each, dict)] if path else [payload]
+    return [_event(each, payload, fields, received_at) for each in found[:MAX_EVENTS] or [payload]]
 
 
 _USUAL: Mapping[str, str] = {
@@ -321,12 +259,7 @@ def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {**_USUAL, **{key: value for key, value in own.items() if value is not None}}
 
 
-def _event(
-    item: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    fields: Mapping[str, Any],
-    at: datetime,
-) -> Event:
+def _event(item: Mapping[str, Any], payload: Mapping[str, Any], fields: Mapping[str, Any], at: datetime) -> Event:
     def said(field: str, limit: int = reading.MAX_VALUE_CHARACTERS) -> str:
         return reading.line(found(item, fields.get(field), payload), limit)
 
@@ -343,13 +276,9 @@ def _event(
         kind=kind,
         name=said("name", 200),
         status=status,
-        severity=_severity(
-            found(item, fields.get("severity"), payload), fields, status
-        ),
+        severity=_severity(found(item, fields.get("severity"), payload), fields, status),
         title=title,
-        summary=reading.text(
-            found(item, fields.get("summary"), payload), reading.MAX_SUMMARY_CHARACTERS
-        ),
+        summary=reading.text(found(item, fields.get("summary"), payload), reading.MAX_SUMMARY_CHARACTERS),
         url=reading.address(found(item, fields.get("url"), payload)),
         service=said("service", 200),
         environment=said("environment", 200),
@@ -360,19 +289,14 @@ def _event(
     )
 
 
-def _occurrence(
-    identity: str, status: Status, occurred_at: datetime | None, item: Mapping[str, Any]
-) -> str:
+def _occurrence(identity: str, status: Status, occurred_at: datetime | None, item: Mapping[str, Any]) -> str:
     return f"{identity}:{status.value}:{occurred_at.isoformat() if occurred_at else ''}:{reading.digest(item)}"
 
 
 def _status(value: Any, fields: Mapping[str, Any]) -> Status:
     """By the entry's own words, then by usual ones. Nothing said fires; a word nobody knows is information."""
     word = reading.line(value, 60).lower()
-    own = {
-        str(key).lower(): str(each).lower()
-        for key, each in reading.table(fields.get("statuses")).items()
-    }
+    own = {str(key).lower(): str(each).lower() for key, each in reading.table(fields.get("statuses")).items()}
     word = own.get(word, word)
     if word == "info":
         return Status.INFO
@@ -382,23 +306,14 @@ def _status(value: Any, fields: Mapping[str, Any]) -> Status:
 
 
 def _severity(value: Any, fields: Mapping[str, Any], status: Status) -> Severity:
-    own = {
-        str(key).lower(): each
-        for key, each in reading.table(fields.get("severities")).items()
-    }
+    own = {str(key).lower(): each for key, each in reading.table(fields.get("severities")).items()}
     default = Severity.INFO if status is Status.INFO else Severity.WARNING
-    return reading.severity(
-        own.get(reading.line(value, 60).lower(), value), default=default
-    )
+    return reading.severity(own.get(reading.line(value, 60).lower(), value), default=default)
 
 
-def _table(
-    item: Mapping[str, Any], wanted: Any, payload: Mapping[str, Any]
-) -> dict[str, str]:
+def _table(item: Mapping[str, Any], wanted: Any, payload: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(wanted, dict):
-        return reading.labels(
-            [(key, found(item, path, payload)) for key, path in wanted.items()]
-        )
+        return reading.labels([(key, found(item, path, payload)) for key, path in wanted.items()])
     return reading.labels(reading.table(found(item, wanted, payload)).items())
 
 
@@ -479,9 +394,7 @@ def validate(mapping: Mapping[str, Any]) -> list[str]:
     if mapping.get("auth") is None:
         mistakes.append(f"auth is missing; allowed is one of {', '.join(AUTH_KINDS)}")
     elif kind not in AUTH_KINDS:
-        mistakes.append(
-            f"auth does not know {kind}; allowed is one of {', '.join(AUTH_KINDS)}"
-        )
+        mistakes.append(f"auth does not know {kind}; allowed is one of {', '.join(AUTH_KINDS)}")
     fields = _fields(mapping)
     for key in ("events", *FIELDS):
         if key != "name" and fields.get(key) is not None:
@@ -500,30 +413,18 @@ def _path_mistakes(field: str, path: Any) -> list[str]:
     if not isinstance(path, str) or not path.strip() or len(path) > MAX_PATH_CHARACTERS:
         return [f"{field} is no path; allowed is {allowed}"]
     parts = [part.strip() for part in path.split("||")]
-    broken = [
-        part
-        for part in parts
-        if not (part[:1] == part[-1:] == "'" and len(part) > 1) and not _steps(part)
-    ]
-    return [
-        f"{field} has a path that cannot be read: {part}; allowed is {allowed}"
-        for part in broken
-    ]
+    broken = [part for part in parts if not (part[:1] == part[-1:] == "'" and len(part) > 1) and not _steps(part)]
+    return [f"{field} has a path that cannot be read: {part}; allowed is {allowed}" for part in broken]
 
 
 def _word_mistakes(fields: Mapping[str, Any]) -> list[str]:
     mistakes = []
-    for key, allowed in (
-        ("statuses", ("firing", "resolved", "info")),
-        ("severities", ("critical", "warning", "info")),
-    ):
+    for key, allowed in (("statuses", ("firing", "resolved", "info")), ("severities", ("critical", "warning", "info"))):
         words = fields.get(key)
         if words is None:
             continue
         if not isinstance(words, dict):
-            mistakes.append(
-                f"{key} is no table of words; allowed is the sender's word: {' or '.join(allowed)}"
-            )
+            mistakes.append(f"{key} is no table of words; allowed is the sender's word: {' or '.join(allowed)}")
             continue
         mistakes += [
             f"{key}.{word} is {meaning}; allowed is {', '.join(allowed)}"

@@ -31,24 +31,11 @@ _ACTIONS = {
 }
 
 
-def verify(
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    *,
-    path_secret: str | None = None,
-) -> None:
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
     """Raise SignatureError unless one of the signatures fits the body."""
     known = signing.live(secrets)
-    parts = [
-        part.strip().partition("=")
-        for part in headers.get(SIGNATURE_HEADER, "").split(",")
-    ]
-    given = [
-        signature
-        for version, _, signature in parts
-        if version.strip() == "v1" and signature
-    ]
+    parts = [part.strip().partition("=") for part in headers.get(SIGNATURE_HEADER, "").split(",")]
+    given = [signature for version, _, signature in parts if version.strip() == "v1" and signature]
     if not given:
         raise SignatureError("the request has no X-PagerDuty-Signature of version v1")
     if not signing.signed(body, known, given[:20], algorithm="sha256"):
@@ -60,17 +47,12 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     if given := headers.get("x-webhook-id"):
         return given
     try:
-        return (
-            reading.line(reading.at(reading.json_object(body), "event", "id"), 200)
-            or None
-        )
+        return reading.line(reading.at(reading.json_object(body), "event", "id"), 200) or None
     except ParseError:
         return None
 
 
-def parse(
-    headers: Mapping[str, str], body: bytes, *, received_at: datetime
-) -> list[Event]:
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
     payload = reading.json_object(body)
     event = reading.table(payload.get("event"))
@@ -78,11 +60,7 @@ def parse(
     kind = reading.word(event.get("event_type")) or "unknown"
     incident = _incident(data)
     occurred_at = reading.instant(event.get("occurred_at")) or received_at
-    said_id = (
-        reading.line(event.get("id"), 200)
-        or headers.get("x-webhook-id")
-        or reading.digest(payload)
-    )
+    said_id = reading.line(event.get("id"), 200) or headers.get("x-webhook-id") or reading.digest(payload)
     action = _action(event, data, incident, kind, occurred_at, said_id)
     number = reading.line(incident.get("id"), 100)
     ended = action is not None and action.kind is ActionKind.RESOLVE
@@ -111,19 +89,11 @@ def _incident(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _name(reference: Any) -> str:
-    return reading.first_line(
-        reading.at(reference, "summary"), reading.at(reference, "name"), limit=200
-    )
+    return reading.first_line(reading.at(reference, "summary"), reading.at(reference, "name"), limit=200)
 
 
-def _title(
-    data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, number: str
-) -> str:
-    said = reading.first_line(
-        incident.get("title"),
-        incident.get("summary"),
-        limit=reading.MAX_TITLE_CHARACTERS,
-    )
+def _title(data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, number: str) -> str:
+    said = reading.first_line(incident.get("title"), incident.get("summary"), limit=reading.MAX_TITLE_CHARACTERS)
     if said or (said := reading.head(data.get("message"))):
         return said
     words = kind.replace(".", " ").replace("_", " ")
@@ -131,10 +101,7 @@ def _title(
 
 
 def _labels(
-    data: Mapping[str, Any],
-    incident: Mapping[str, Any],
-    number: str,
-    event: Mapping[str, Any],
+    data: Mapping[str, Any], incident: Mapping[str, Any], number: str, event: Mapping[str, Any]
 ) -> dict[str, str]:
     return reading.labels(
         [
@@ -152,15 +119,11 @@ def _labels(
 
 
 def _key(data: Mapping[str, Any], incident: Mapping[str, Any]) -> str:
-    return reading.first_line(
-        incident.get("incident_key"), data.get("incident_key"), limit=255
-    )
+    return reading.first_line(incident.get("incident_key"), data.get("incident_key"), limit=255)
 
 
 def _assignees(incident: Mapping[str, Any]) -> str:
-    return ", ".join(
-        filter(None, map(_name, reading.items(incident.get("assignees"))[:10]))
-    )
+    return ", ".join(filter(None, map(_name, reading.items(incident.get("assignees"))[:10])))
 
 
 def _resolve_reason(incident: Mapping[str, Any]) -> str:
@@ -185,20 +148,14 @@ def _action(
     number = reading.line(incident.get("id"), 100)
     if act is None or not (number or _key(data, incident)):
         return None
-    note = (
-        _assignees(incident)
-        if act is ActionKind.REASSIGN
-        else reading.text(data.get("content"), 2_000)
-    )
+    note = _assignees(incident) if act is ActionKind.REASSIGN else reading.text(data.get("content"), 2_000)
     if act is ActionKind.NOTE and not note:
         note = reading.text(data.get("message"), 2_000)
     if act is ActionKind.RESOLVE and _resolve_reason(incident) == MERGED:
         act, note = ActionKind.NOTE, "merged into another incident at PagerDuty"
     return Action(
         kind=act,
-        by=_name(event.get("agent"))
-        or reading.line(reading.at(event, "agent", "id"), 100)
-        or "PagerDuty",
+        by=_name(event.get("agent")) or reading.line(reading.at(event, "agent", "id"), 100) or "PagerDuty",
         at=at,
         incident=_key(data, incident) or f"pagerduty:{number}",
         via=NAME,

@@ -14,13 +14,7 @@ NAME = "prometheus"
 SECRETS = ("ALERTMANAGER_SECRET",)
 
 
-def verify(
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    *,
-    path_secret: str | None = None,
-) -> None:
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
     """Raise SignatureError unless the request brings the secret: as bearer, as basic password, or in the address."""
     _alertmanager.verify(headers, secrets, path_secret)
 
@@ -30,8 +24,6 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     return None
 
 
-def parse(
-    headers: Mapping[str, str], body: bytes, *, received_at: datetime
-) -> list[Event]:
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """One event for each alert; raises ParseError when the body is no JSON object."""
     return _alertmanager.parse(body, source=NAME, received_at=received_at)

@@ -20,11 +20,7 @@ from chalicelib.core.event import Event, Severity, Status
 
 NAME = "sentry"
 SECRETS = ("SENTRY_CLIENT_SECRET", "SENTRY_PATH_SECRET")
-SIGNATURE_HEADERS = (
-    "sentry-hook-signature",
-    "sentry-app-signature",
-    "x-servicehook-signature",
-)
+SIGNATURE_HEADERS = ("sentry-hook-signature", "sentry-app-signature", "x-servicehook-signature")
 
 _FIRES = frozenset(
     {
@@ -41,9 +37,7 @@ _FIRES = frozenset(
     }
     | {"escalating", "escalated"}
 )
-_ENDS = frozenset(
-    {"resolved", "ignored", "archived", "closed", "muted", "deleted", "ok"}
-)
+_ENDS = frozenset({"resolved", "ignored", "archived", "closed", "muted", "deleted", "ok"})
 _FAULTS = frozenset({"event_alert", "error", "issue", "metric_alert"})
 """Resources that are about a fault; everything else is information."""
 _METRIC_SEVERITY = {"critical": Severity.CRITICAL}
@@ -89,13 +83,7 @@ _OWN_TAGS = frozenset(
 # At the door
 
 
-def verify(
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    *,
-    path_secret: str | None = None,
-) -> None:
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
     """Raise SignatureError unless the body is signed, or, where there is no signature, the address holds the secret."""
     known = signing.live(secrets)
     given = [headers[name] for name in SIGNATURE_HEADERS if headers.get(name)]
@@ -103,9 +91,7 @@ def verify(
         if not signing.signed(body, known, given, algorithm="sha256"):
             raise SignatureError("the signature does not fit the body")
     elif path_secret is None:
-        raise SignatureError(
-            "the request has no Sentry-Hook-Signature, and its address no secret"
-        )
+        raise SignatureError("the request has no Sentry-Hook-Signature, and its address no secret")
     elif not signing.one_of(path_secret, known):
         raise SignatureError("the secret in the address is wrong")
 
@@ -119,16 +105,12 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
 # What it says
 
 
-def parse(
-    headers: Mapping[str, str], body: bytes, *, received_at: datetime
-) -> list[Event]:
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
     payload = reading.json_object(body)
     sent_at = reading.instant(headers.get("sentry-hook-timestamp"))
     if _is_legacy(payload):
-        return [
-            _occurrence(_from_legacy(payload), "event_alert", "triggered", received_at)
-        ]
+        return [_occurrence(_from_legacy(payload), "event_alert", "triggered", received_at)]
     resource = reading.word(headers.get("sentry-hook-resource")) or _resource(payload)
     data = reading.table(payload.get("data"))
     action = _action(payload, resource, data)
@@ -142,11 +124,7 @@ def parse(
 
 
 def _is_legacy(payload: Mapping[str, Any]) -> bool:
-    return (
-        "data" not in payload
-        and not payload.get("action")
-        and isinstance(payload.get("event"), dict)
-    )
+    return "data" not in payload and not payload.get("action") and isinstance(payload.get("event"), dict)
 
 
 def _resource(payload: Mapping[str, Any]) -> str:
@@ -184,9 +162,7 @@ def _action(payload: Mapping[str, Any], resource: str, data: Mapping[str, Any]) 
     if resource == "error":
         return "created"
     if resource == "metric_alert":
-        return _METRIC_STATUS.get(
-            reading.line(reading.at(data, "metric_alert", "status")), "unknown"
-        )
+        return _METRIC_STATUS.get(reading.line(reading.at(data, "metric_alert", "status")), "unknown")
     status = reading.word(reading.at(data, "issue", "status"))
     return status if status in ("resolved", "ignored", "unresolved") else "unknown"
 
@@ -203,9 +179,7 @@ def _status(resource: str, action: str) -> Status:
 
 def _severity(status: Status, *levels: Any) -> Severity:
     """By level; nothing said is a warning, unless it is only information."""
-    return reading.severity(
-        *levels, default=Severity.INFO if status is Status.INFO else Severity.WARNING
-    )
+    return reading.severity(*levels, default=Severity.INFO if status is Status.INFO else Severity.WARNING)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -215,9 +189,7 @@ def _severity(status: Status, *levels: Any) -> Severity:
 def _event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
     """`data` with what occurred under `event`, whichever resource brings it."""
     found = reading.table(data.get(resource)) if resource == "error" else {}
-    found = (
-        found or reading.table(data.get("event")) or reading.table(data.get("error"))
-    )
+    found = found or reading.table(data.get("event")) or reading.table(data.get("error"))
     return {**data, "event": found}
 
 
@@ -225,13 +197,9 @@ def _from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The plugin's body, and that of a service hook, in the form of an event alert."""
     group = reading.table(payload.get("group"))
     outer = {**group, **payload}
-    rules = [
-        reading.line(each) for each in reading.items(payload.get("triggering_rules"))
-    ]
+    rules = [reading.line(each) for each in reading.items(payload.get("triggering_rules"))]
     event = dict(reading.table(payload.get("event")))
-    event.setdefault(
-        "web_url", reading.address(payload.get("url")) or group.get("permalink")
-    )
+    event.setdefault("web_url", reading.address(payload.get("url")) or group.get("permalink"))
     event.setdefault("level", payload.get("level") or group.get("level"))
     event.setdefault("culprit", outer.get("culprit"))
     event["issue_id"] = event.get("issue_id") or payload.get("id") or group.get("id")
@@ -239,93 +207,50 @@ def _from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
     event["event_id"] = event.get("event_id") or event.get("id")
     project = payload.get("project")
     named = reading.table(project).get("slug") or reading.table(project).get("name")
-    slug = (
-        payload.get("project_slug")
-        or named
-        or reading.line(project)
-        or payload.get("project_name")
-    )
-    return {
-        "event": event,
-        "triggered_rule": ", ".join(filter(None, rules)),
-        "project_slug": slug,
-    }
+    slug = payload.get("project_slug") or named or reading.line(project) or payload.get("project_name")
+    return {"event": event, "triggered_rule": ", ".join(filter(None, rules)), "project_slug": slug}
 
 
-def _occurrence(
-    data: Mapping[str, Any], resource: str, action: str, received_at: datetime
-) -> Event:
+def _occurrence(data: Mapping[str, Any], resource: str, action: str, received_at: datetime) -> Event:
     event = reading.table(data.get("event"))
     tags = _tags(event.get("tags"))
-    rule = reading.first_line(
-        data.get("triggered_rule"), reading.at(data, "issue_alert", "title")
-    )
+    rule = reading.first_line(data.get("triggered_rule"), reading.at(data, "issue_alert", "title"))
     project = _project(data, event)
     status = _status(resource, action)
-    occurred_at = reading.first_instant(
-        event.get("datetime"), event.get("timestamp"), event.get("received")
-    )
+    occurred_at = reading.first_instant(event.get("datetime"), event.get("timestamp"), event.get("received"))
     event_id = reading.line(event.get("event_id") or event.get("eventID"), 100)
     return reading.made_event(
-        id=f"event:{event_id}"
-        if event_id
-        else f"{resource}.{action}:{reading.digest(data)}",
+        id=f"event:{event_id}" if event_id else f"{resource}.{action}:{reading.digest(data)}",
         source=NAME,
         kind=f"{resource}.{action}",
         status=status,
         severity=_severity(status, event.get("level"), tags.get("level")),
         title=_event_title(event) or rule or _fallback_title(resource, action, project),
         summary=_event_summary(event),
-        url=_people_address(
-            event.get("web_url"), event.get("permalink"), data.get("web_url")
-        ),
+        url=_people_address(event.get("web_url"), event.get("permalink"), data.get("web_url")),
         service=project,
-        environment=reading.first_line(
-            event.get("environment"), tags.get("environment")
-        ),
+        environment=reading.first_line(event.get("environment"), tags.get("environment")),
         occurred_at=occurred_at or received_at,
         identity=_event_identity(event, data, project, rule),
         labels=_event_labels(event, tags, project, rule),
     )
 
 
-def _event_labels(
-    event: Mapping[str, Any], tags: Mapping[str, Any], project: str, rule: str
-) -> dict[str, str]:
+def _event_labels(event: Mapping[str, Any], tags: Mapping[str, Any], project: str, rule: str) -> dict[str, str]:
     own = [
         ("project", project),
         ("level", reading.first_line(event.get("level"), tags.get("level"))),
-        (
-            "release",
-            reading.first_line(
-                event.get("release"), tags.get("release"), tags.get("sentry:release")
-            ),
-        ),
-        (
-            "environment",
-            reading.first_line(event.get("environment"), tags.get("environment")),
-        ),
+        ("release", reading.first_line(event.get("release"), tags.get("release"), tags.get("sentry:release"))),
+        ("environment", reading.first_line(event.get("environment"), tags.get("environment"))),
         ("platform", event.get("platform")),
         ("culprit", event.get("culprit")),
-        (
-            "transaction",
-            reading.first_line(event.get("transaction"), tags.get("transaction")),
-        ),
+        ("transaction", reading.first_line(event.get("transaction"), tags.get("transaction"))),
         ("rule", rule),
         ("issue", _issue_id(event)),
         ("logger", event.get("logger")),
         ("location", event.get("location")),
     ]
-    return reading.labels(
-        [
-            *own,
-            *(
-                (name, each)
-                for name, each in tags.items()
-                if name.lower() not in _OWN_TAGS
-            ),
-        ]
-    )
+    return reading.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in _OWN_TAGS)])
 
 
 def _event_title(event: Mapping[str, Any]) -> str:
@@ -341,9 +266,7 @@ def _event_title(event: Mapping[str, Any]) -> str:
 
 def _logged(event: Mapping[str, Any]) -> str:
     entry = event.get("logentry") or event.get("sentry.interfaces.Message")
-    return reading.text(reading.at(entry, "formatted"), 1_000) or reading.text(
-        reading.at(entry, "message"), 1_000
-    )
+    return reading.text(reading.at(entry, "formatted"), 1_000) or reading.text(reading.at(entry, "message"), 1_000)
 
 
 def _metadata_title(metadata: Any) -> str:
@@ -362,18 +285,12 @@ def _exception_title(event: Mapping[str, Any]) -> str:
 
 def _event_summary(event: Mapping[str, Any]) -> str:
     title = _event_title(event)
-    said = (
-        reading.text(event.get("message"), 2_000)
-        or _logged(event)
-        or _metadata_title(event.get("metadata"))
-    )
+    said = reading.text(event.get("message"), 2_000) or _logged(event) or _metadata_title(event.get("metadata"))
     parts = [said if said != title else "", reading.line(event.get("culprit"))]
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 
-def _event_identity(
-    event: Mapping[str, Any], data: Mapping[str, Any], project: str, rule: str
-) -> str:
+def _event_identity(event: Mapping[str, Any], data: Mapping[str, Any], project: str, rule: str) -> str:
     if issue := _issue_id(event):
         return f"issue:{issue}"
     hashes = event.get("hashes") or event.get("fingerprint")
@@ -386,19 +303,11 @@ def _event_identity(
 
 def _issue_id(event: Mapping[str, Any]) -> str:
     """The issue's id, from its address where the field is missing; never the event's."""
-    said = (
-        event.get("issue_id")
-        or event.get("issueId")
-        or event.get("group_id")
-        or event.get("groupID")
-    )
+    said = event.get("issue_id") or event.get("issueId") or event.get("group_id") or event.get("groupID")
     if found := reading.line(said, 100):
         return found
     for key in ("issue_url", "web_url", "permalink", "url"):
-        match = re.search(
-            r"/issues/([A-Za-z0-9_-]{1,60})(?:[/?#]|$)",
-            reading.line(event.get(key), 2_000),
-        )
+        match = re.search(r"/issues/([A-Za-z0-9_-]{1,60})(?:[/?#]|$)", reading.line(event.get(key), 2_000))
         if match:
             return match[1]
     return ""
@@ -407,10 +316,7 @@ def _issue_id(event: Mapping[str, Any]) -> str:
 def _project(data: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """The project's slug; its name or number where there is nothing better."""
     project = event.get("project")
-    within = re.search(
-        r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/",
-        reading.line(event.get("url"), 2_000),
-    )
+    within = re.search(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/", reading.line(event.get("url"), 2_000))
     own = reading.table(project)
     return reading.first_line(
         data.get("project_slug"),
@@ -461,36 +367,21 @@ def _issue(
 ) -> Event:
     issue = reading.table(data.get("issue"))
     status = _status(resource, action)
-    number = _issue_id(
-        {
-            **issue,
-            "issue_id": issue.get("id")
-            or issue.get("issue_id")
-            or data.get("issue_id"),
-        }
-    )
+    number = _issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})
     project = _issue_project(data, issue)
     return reading.made_event(
         id=_issue_event_id(data, issue, resource, action, number, headers),
         source=NAME,
         kind=f"{resource}.{action}",
         status=status,
-        severity=_severity(
-            status, issue.get("level"), _tags(issue.get("tags")).get("level")
-        ),
-        title=_issue_title(issue)
-        or _activity_title(data)
-        or f"Sentry issue {number or 'of unknown id'}",
+        severity=_severity(status, issue.get("level"), _tags(issue.get("tags")).get("level")),
+        title=_issue_title(issue) or _activity_title(data) or f"Sentry issue {number or 'of unknown id'}",
         summary=_issue_summary(data, issue),
         url=_people_address(issue.get("web_url"), issue.get("permalink")),
         service=project,
-        environment=reading.first_line(
-            issue.get("environment"), _tags(issue.get("tags")).get("environment")
-        ),
+        environment=reading.first_line(issue.get("environment"), _tags(issue.get("tags")).get("environment")),
         occurred_at=_issue_time(issue, action, sent_at, received_at),
-        identity=f"issue:{number}"
-        if number
-        else f"group:{reading.digest([project, _issue_title(issue)])}",
+        identity=f"issue:{number}" if number else f"group:{reading.digest([project, _issue_title(issue)])}",
         labels=_issue_labels(data, issue, project, number),
         annotations=_issue_counts(data, issue),
     )
@@ -499,11 +390,7 @@ def _issue(
 def _issue_project(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
     project = reading.table(issue.get("project"))
     return reading.first_line(
-        project.get("slug"),
-        project.get("name"),
-        project.get("id"),
-        issue.get("project"),
-        data.get("project_slug"),
+        project.get("slug"), project.get("name"), project.get("id"), issue.get("project"), data.get("project_slug")
     )
 
 
@@ -517,9 +404,7 @@ def _issue_title(issue: Mapping[str, Any]) -> str:
 
 def _activity_title(data: Mapping[str, Any]) -> str:
     kind = reading.line(reading.at(data, "activity", "type"), 100)
-    alert = reading.first_line(
-        reading.at(data, "alert", "title"), reading.at(data, "issue_alert", "title")
-    )
+    alert = reading.first_line(reading.at(data, "alert", "title"), reading.at(data, "issue_alert", "title"))
     return ": ".join(filter(None, (alert, kind.replace("_", " "))))
 
 
@@ -534,24 +419,14 @@ def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 
-def _issue_labels(
-    data: Mapping[str, Any], issue: Mapping[str, Any], project: str, number: str
-) -> dict[str, str]:
+def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: str, number: str) -> dict[str, str]:
     tags = _tags(issue.get("tags"))
     own = [
         ("project", project),
         ("level", issue.get("level")),
         ("release", _release(issue)),
-        (
-            "environment",
-            reading.first_line(issue.get("environment"), tags.get("environment")),
-        ),
-        (
-            "platform",
-            reading.first_line(
-                issue.get("platform"), reading.at(issue, "project", "platform")
-            ),
-        ),
+        ("environment", reading.first_line(issue.get("environment"), tags.get("environment"))),
+        ("platform", reading.first_line(issue.get("platform"), reading.at(issue, "project", "platform"))),
         ("culprit", issue.get("culprit")),
         ("issue", number),
         ("short_id", issue.get("shortId")),
@@ -564,16 +439,7 @@ def _issue_labels(
         ("activity", reading.at(data, "activity", "type")),
         ("resolution_type", data.get("resolution_type")),
     ]
-    return reading.labels(
-        [
-            *own,
-            *(
-                (name, each)
-                for name, each in tags.items()
-                if name.lower() not in _OWN_TAGS
-            ),
-        ]
-    )
+    return reading.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in _OWN_TAGS)])
 
 
 def _release(issue: Mapping[str, Any]) -> str:
@@ -597,22 +463,12 @@ def _issue_counts(data: Mapping[str, Any], issue: Mapping[str, Any]) -> dict[str
     )
 
 
-def _issue_time(
-    issue: Mapping[str, Any],
-    action: str,
-    sent_at: datetime | None,
-    received_at: datetime,
-) -> datetime:
+def _issue_time(issue: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
     """When it happened: an issue is created with its first event; for what people do the body has no time, and
     `lastSeen` is only the earliest that it can have been."""
     last_seen = reading.instant(issue.get("lastSeen"))
     if action == "created":
-        return (
-            reading.instant(issue.get("firstSeen"))
-            or last_seen
-            or sent_at
-            or received_at
-        )
+        return reading.instant(issue.get("firstSeen")) or last_seen or sent_at or received_at
     said_at = sent_at or received_at
     return max(said_at, last_seen) if last_seen else said_at
 
@@ -630,21 +486,9 @@ def _issue_event_id(
     begin = f"{resource}.{action}:{number}"
     if action == "created" and number:
         return begin
-    said = [
-        issue.get(key)
-        for key in ("lastSeen", "status", "substatus", "statusDetails", "title")
-    ]
-    moment = (
-        headers.get("idempotency-key") or headers.get("sentry-hook-timestamp")
-        if action in _ENDS
-        else None
-    )
-    rest = [
-        data.get("assignee"),
-        data.get("resolution_type"),
-        data.get("activity"),
-        moment,
-    ]
+    said = [issue.get(key) for key in ("lastSeen", "status", "substatus", "statusDetails", "title")]
+    moment = headers.get("idempotency-key") or headers.get("sentry-hook-timestamp") if action in _ENDS else None
+    rest = [data.get("assignee"), data.get("resolution_type"), data.get("activity"), moment]
     return f"{begin}:{reading.digest([*said, *rest])}"
 
 
@@ -652,12 +496,7 @@ def _issue_event_id(
 # Metric alerts
 
 
-def _metric_alert(
-    data: Mapping[str, Any],
-    action: str,
-    sent_at: datetime | None,
-    received_at: datetime,
-) -> Event:
+def _metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> Event:
     alert = reading.table(data.get("metric_alert"))
     rule = reading.table(alert.get("alert_rule"))
     projects = alert.get("projects") or rule.get("projects")
@@ -669,16 +508,10 @@ def _metric_alert(
         source=NAME,
         kind=f"metric_alert.{action}",
         status=status,
-        severity=_METRIC_SEVERITY.get(
-            action, Severity.INFO if status is Status.INFO else Severity.WARNING
-        ),
-        title=reading.first_line(
-            data.get("description_title"), name, limit=reading.MAX_TITLE_CHARACTERS
-        )
+        severity=_METRIC_SEVERITY.get(action, Severity.INFO if status is Status.INFO else Severity.WARNING),
+        title=reading.first_line(data.get("description_title"), name, limit=reading.MAX_TITLE_CHARACTERS)
         or _fallback_title("metric_alert", action, project),
-        summary=reading.text(
-            _unescaped(data.get("description_text")), reading.MAX_SUMMARY_CHARACTERS
-        ),
+        summary=reading.text(_unescaped(data.get("description_text")), reading.MAX_SUMMARY_CHARACTERS),
         url=_people_address(data.get("web_url"), alert.get("web_url")),
         service=project,
         environment=_environment(rule.get("environment")),
@@ -696,12 +529,7 @@ def _metric_alert(
                 ("alert_rule_id", rule.get("id")),
             ]
         ),
-        annotations=reading.labels(
-            [
-                ("first_seen", alert.get("date_started")),
-                ("incident", alert.get("identifier")),
-            ]
-        ),
+        annotations=reading.labels([("first_seen", alert.get("date_started")), ("incident", alert.get("identifier"))]),
     )
 
 
@@ -712,45 +540,26 @@ def _unescaped(value: Any) -> Any:
 
 def _first_project(projects: Any) -> str:
     for each in reading.items(projects) or [projects]:
-        if found := reading.first_line(
-            reading.at(each, "slug"), reading.at(each, "name"), each, limit=200
-        ):
+        if found := reading.first_line(reading.at(each, "slug"), reading.at(each, "name"), each, limit=200):
             return found
     return ""
 
 
 def _environment(value: Any) -> str:
-    return reading.first_line(
-        reading.at(value, "name"), *reading.items(value)[:1], value, limit=200
-    )
+    return reading.first_line(reading.at(value, "name"), *reading.items(value)[:1], value, limit=200)
 
 
-def _metric_time(
-    alert: Mapping[str, Any],
-    action: str,
-    sent_at: datetime | None,
-    received_at: datetime,
-) -> datetime:
+def _metric_time(alert: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
     """The time of sending, which tells one change of an incident from the next; without it the body's own times."""
     ended = alert.get("date_closed") if action in _ENDS else None
-    began = (
-        alert.get("date_detected"),
-        alert.get("date_started"),
-        alert.get("date_created"),
-    )
+    began = (alert.get("date_detected"), alert.get("date_started"), alert.get("date_created"))
     return sent_at or reading.first_instant(ended, *began) or received_at
 
 
 def _metric_identity(
-    alert: Mapping[str, Any],
-    rule: Mapping[str, Any],
-    data: Mapping[str, Any],
-    name: str,
-    project: str,
+    alert: Mapping[str, Any], rule: Mapping[str, Any], data: Mapping[str, Any], name: str, project: str
 ) -> str:
-    organisation = reading.first_line(
-        alert.get("organization_id"), rule.get("organization_id")
-    )
+    organisation = reading.first_line(alert.get("organization_id"), rule.get("organization_id"))
     if number := reading.first_line(rule.get("id"), data.get("alert_rule_id")):
         return f"metric:{organisation}:{number}"
     if number := reading.first_line(alert.get("id"), alert.get("identifier")):
@@ -763,21 +572,10 @@ def _metric_identity(
 
 
 def _information(
-    payload: Mapping[str, Any],
-    data: Mapping[str, Any],
-    resource: str,
-    action: str,
-    received_at: datetime,
+    payload: Mapping[str, Any], data: Mapping[str, Any], resource: str, action: str, received_at: datetime
 ) -> Event:
-    issue = reading.first_line(
-        data.get("issue_id"),
-        data.get("group_id"),
-        reading.at(data, "issue", "id"),
-        limit=100,
-    )
-    project = reading.first_line(
-        data.get("project_slug"), reading.at(data, "project", "slug"), limit=200
-    )
+    issue = reading.first_line(data.get("issue_id"), data.get("group_id"), reading.at(data, "issue", "id"), limit=100)
+    project = reading.first_line(data.get("project_slug"), reading.at(data, "project", "slug"), limit=200)
     about = _about(payload, data)
     return reading.made_event(
         id=f"{resource}.{action}:{reading.digest(payload)}",
@@ -787,12 +585,9 @@ def _information(
         severity=_severity(Status.INFO, data.get("level")),
         title=_information_title(payload, data, resource, action, issue),
         summary=_information_summary(data),
-        url=_people_address(
-            data.get("web_url"), data.get("url"), reading.at(data, "issue", "web_url")
-        ),
+        url=_people_address(data.get("web_url"), data.get("url"), reading.at(data, "issue", "web_url")),
         service=project,
-        occurred_at=reading.first_instant(data.get("timestamp"), data.get("datetime"))
-        or received_at,
+        occurred_at=reading.first_instant(data.get("timestamp"), data.get("datetime")) or received_at,
         identity=f"issue:{issue}" if issue else f"{resource}:{about}",
         labels=reading.labels(
             [
@@ -828,15 +623,9 @@ def _organization(payload: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 
 
 def _information_title(
-    payload: Mapping[str, Any],
-    data: Mapping[str, Any],
-    resource: str,
-    action: str,
-    issue: str,
+    payload: Mapping[str, Any], data: Mapping[str, Any], resource: str, action: str, issue: str
 ) -> str:
-    if said := reading.first_line(
-        data.get("title"), data.get("name"), limit=reading.MAX_TITLE_CHARACTERS
-    ):
+    if said := reading.first_line(data.get("title"), data.get("name"), limit=reading.MAX_TITLE_CHARACTERS):
         return said
     subject = f"issue {issue}" if issue else _organization(payload, data)
     said = f"Sentry: {resource} {action}".replace("_", " ")

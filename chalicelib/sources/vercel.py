@@ -40,13 +40,7 @@ _WORDS = {
 _GITS = ("github", "gitlab", "bitbucket")
 
 
-def verify(
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    *,
-    path_secret: str | None = None,
-) -> None:
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
     """Raise SignatureError unless the body is signed."""
     known = signing.live(secrets)
     given = headers.get(SIGNATURE_HEADER, "")
@@ -64,9 +58,7 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
         return None
 
 
-def parse(
-    headers: Mapping[str, str], body: bytes, *, received_at: datetime
-) -> list[Event]:
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
     envelope = reading.json_object(body)
     kind = _kind(envelope)
@@ -89,12 +81,7 @@ def _id(envelope: Mapping[str, Any]) -> str:
     return reading.line(envelope.get("id"), 200) or reading.digest(envelope)
 
 
-def _deployment(
-    envelope: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    kind: str,
-    received_at: datetime,
-) -> Event:
+def _deployment(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, received_at: datetime) -> Event:
     deployment = reading.table(payload.get("deployment"))
     labels = _deployment_labels(payload, deployment, kind)
     failed = kind.rpartition(".")[2] in _FAILED and labels["target"] == "production"
@@ -110,45 +97,23 @@ def _deployment(
         url=_deployment_address(payload, deployment),
         service=project,
         environment=labels["target"],
-        occurred_at=reading.first_instant(
-            envelope.get("createdAt"), payload.get("createdAt")
-        )
-        or received_at,
+        occurred_at=reading.first_instant(envelope.get("createdAt"), payload.get("createdAt")) or received_at,
         identity=f"{labels.get('deployment') or _id(envelope)}:{kind}",
         labels=labels,
     )
 
 
-def _deployment_labels(
-    payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str
-) -> dict[str, str]:
+def _deployment_labels(payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str) -> dict[str, str]:
     found = reading.labels(
         [
             ("target", _target(payload, deployment, kind)),
             ("deployment", _deployment_id(payload, deployment)),
             ("project", _project(payload, deployment)),
-            (
-                "project_id",
-                reading.first_line(
-                    reading.at(payload, "project", "id"), payload.get("projectId")
-                ),
-            ),
+            ("project_id", reading.first_line(reading.at(payload, "project", "id"), payload.get("projectId"))),
             ("branch", _git(deployment, "CommitRef")),
             ("commit", _git(deployment, "CommitSha")),
-            (
-                "author",
-                reading.first_line(
-                    _git(deployment, "CommitAuthorLogin"),
-                    _git(deployment, "CommitAuthorName"),
-                ),
-            ),
-            (
-                "team",
-                reading.first_line(
-                    reading.at(payload, "team", "slug"),
-                    reading.at(payload, "team", "name"),
-                ),
-            ),
+            ("author", reading.first_line(_git(deployment, "CommitAuthorLogin"), _git(deployment, "CommitAuthorName"))),
+            ("team", reading.first_line(reading.at(payload, "team", "slug"), reading.at(payload, "team", "name"))),
             ("from_deployment", payload.get("fromDeploymentId")),
             ("host", deployment.get("url")),
         ]
@@ -157,18 +122,12 @@ def _deployment_labels(
     return found
 
 
-def _target(
-    payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str
-) -> str:
+def _target(payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str) -> str:
     """Where it goes: no target is a preview, but a rollback or promotion is always of production."""
     said = reading.word(payload.get("target")) or reading.word(deployment.get("target"))
     if said:
         return said
-    return (
-        "production"
-        if kind.rpartition(".")[2] in ("rollback", "promoted")
-        else "preview"
-    )
+    return "production" if kind.rpartition(".")[2] in ("rollback", "promoted") else "preview"
 
 
 def _deployment_id(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
@@ -190,9 +149,7 @@ def _project(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
         reading.at(payload, "project", "name"),
         payload.get("name"),
         payload.get("projectSlug"),
-        page.partition("?")[0].rstrip("/").rpartition("/")[2]
-        if page.count("/") > 3
-        else None,
+        page.partition("?")[0].rstrip("/").rpartition("/")[2] if page.count("/") > 3 else None,
         reading.at(payload, "project", "id"),
         payload.get("projectId"),
         limit=200,
@@ -201,71 +158,38 @@ def _project(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
 
 def _git(deployment: Mapping[str, Any], field: str) -> str:
     meta = reading.table(deployment.get("meta"))
-    return reading.first_line(
-        *(meta.get(git + field) for git in _GITS),
-        meta.get(field[:1].lower() + field[1:]),
-    )
+    return reading.first_line(*(meta.get(git + field) for git in _GITS), meta.get(field[:1].lower() + field[1:]))
 
 
 def _deployment_title(kind: str, project: str, labels: Mapping[str, str]) -> str:
     action = kind.removeprefix("deployment.")
-    done = _WORDS.get(
-        action, action.replace(".", " ").replace("-", " ").replace("_", " ")
-    )
+    done = _WORDS.get(action, action.replace(".", " ").replace("-", " ").replace("_", " "))
     return " ".join(
-        filter(
-            None,
-            (
-                labels["target"].capitalize(),
-                "deployment",
-                f"of {project}" if project else "",
-                done,
-            ),
-        )
+        filter(None, (labels["target"].capitalize(), "deployment", f"of {project}" if project else "", done))
     )
 
 
-def _deployment_summary(
-    payload: Mapping[str, Any], deployment: Mapping[str, Any]
-) -> str:
+def _deployment_summary(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
     error = reading.first_line(
-        deployment.get("errorMessage"),
-        payload.get("errorMessage"),
-        reading.at(payload, "error", "message"),
+        deployment.get("errorMessage"), payload.get("errorMessage"), reading.at(payload, "error", "message")
     )
-    return "\n".join(
-        filter(None, (error, reading.head(_git(deployment, "CommitMessage"), 500)))
-    )
+    return "\n".join(filter(None, (error, reading.head(_git(deployment, "CommitMessage"), 500))))
 
 
-def _deployment_address(
-    payload: Mapping[str, Any], deployment: Mapping[str, Any]
-) -> str | None:
+def _deployment_address(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str | None:
     links = reading.table(payload.get("links"))
     return reading.first_address(
-        links.get("deployment"),
-        deployment.get("inspectorUrl"),
-        deployment.get("url"),
-        links.get("project"),
+        links.get("deployment"), deployment.get("inspectorUrl"), deployment.get("url"), links.get("project")
     )
 
 
-def _other(
-    envelope: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    kind: str,
-    received_at: datetime,
-) -> Event:
+def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, received_at: datetime) -> Event:
     """Anomalies and attacks fire; anything else is information."""
     status = _other_status(kind)
     alert = _first_alert(payload)
     project = _project(payload, {})
-    said = reading.first_line(
-        alert.get("title"), payload.get("title"), payload.get("message"), limit=200
-    )
-    words = (
-        said or f"Vercel: {kind.replace('.', ' ').replace('-', ' ').replace('_', ' ')}"
-    )
+    said = reading.first_line(alert.get("title"), payload.get("title"), payload.get("message"), limit=200)
+    words = said or f"Vercel: {kind.replace('.', ' ').replace('-', ' ').replace('_', ' ')}"
     return reading.made_event(
         id=_id(envelope),
         source=NAME,
@@ -277,20 +201,12 @@ def _other(
         url=_other_address(payload),
         service=project,
         environment=reading.word(payload.get("target")),
-        occurred_at=reading.first_instant(
-            envelope.get("createdAt"), payload.get("startedAt")
-        )
-        or received_at,
+        occurred_at=reading.first_instant(envelope.get("createdAt"), payload.get("startedAt")) or received_at,
         identity=_other_identity(envelope, payload, alert, kind),
         labels=reading.labels(
             [
                 ("project", project),
-                (
-                    "team",
-                    reading.first_line(
-                        payload.get("teamSlug"), reading.at(payload, "team", "slug")
-                    ),
-                ),
+                ("team", reading.first_line(payload.get("teamSlug"), reading.at(payload, "team", "slug"))),
                 ("type", alert.get("type")),
                 ("metric", alert.get("metric")),
                 ("count", alert.get("count")),
@@ -308,52 +224,29 @@ def _other_status(kind: str) -> Status:
 
 
 def _first_alert(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next(
-        (
-            each
-            for each in reading.items(payload.get("alerts"))
-            if isinstance(each, dict)
-        ),
-        {},
-    )
+    return next((each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)), {})
 
 
 def _anomaly_summary(payload: Mapping[str, Any]) -> str:
     lines = []
     for each in reading.items(payload.get("alerts"))[:10]:
-        metric, unit = (
-            reading.line(reading.at(each, "metric")),
-            reading.line(reading.at(each, "unit")),
-        )
-        count, average = (
-            reading.line(reading.at(each, "count")),
-            reading.line(reading.at(each, "average")),
-        )
+        metric, unit = (reading.line(reading.at(each, "metric")), reading.line(reading.at(each, "unit")))
+        count, average = (reading.line(reading.at(each, "count")), reading.line(reading.at(each, "average")))
         usual = f", usually {average}" if average else ""
         lines.append(f"{metric}: {count} {unit}{usual}" if count else metric)
     return "\n".join(filter(None, lines))
 
 
 def _other_address(payload: Mapping[str, Any]) -> str | None:
-    return reading.first_address(
-        *(
-            each
-            for _, each in sorted(reading.table(payload.get("links")).items(), key=str)
-        )
-    )
+    return reading.first_address(*(each for _, each in sorted(reading.table(payload.get("links")).items(), key=str)))
 
 
 def _other_identity(
-    envelope: Mapping[str, Any],
-    payload: Mapping[str, Any],
-    alert: Mapping[str, Any],
-    kind: str,
+    envelope: Mapping[str, Any], payload: Mapping[str, Any], alert: Mapping[str, Any], kind: str
 ) -> str:
     family = kind.partition(".")[0]
     about = reading.first_line(payload.get("groupId"), alert.get("alertId"), limit=100)
     if about:
         return f"{family}:{about}"
-    project = reading.first_line(
-        payload.get("projectId"), reading.at(payload, "project", "id"), limit=100
-    )
+    project = reading.first_line(payload.get("projectId"), reading.at(payload, "project", "id"), limit=100)
     return f"{kind}:{project or _id(envelope)}"

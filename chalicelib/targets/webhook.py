@@ -49,8 +49,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     }
     if not plain:
         data |= _described(notification)
-    event = {"type": f"incident.{notification.reason.value}", "timestamp": _time(notification.at), "data": data}
-    return event
+    return {"type": f"incident.{notification.reason.value}", "timestamp": _time(notification.at), "data": data}
 
 
 def send(

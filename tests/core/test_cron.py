@@ -1,5 +1,6 @@
 """Cron times: tables of expressions, both clock changes, mistakes, and a minute-by-minute reference."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -84,9 +85,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("cron", "words"), MISTAKES)
 def test_mistakes(cron: str, words: str) -> None:
     """A mistake names its field and what the field allows."""
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(words)):
         parse(cron)
-    assert words in str(raised.value)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Atlantis", "", "../etc/passwd", "/etc/passwd"])

@@ -67,8 +67,16 @@ def test_times_are_local_and_name_their_zone(timezone: str, expected: str) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(-5, "0 s"), (40, "40 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (11_100, "3 h 5 min")]
-    + [(86_400, "1 d"), (187_200, "2 d 4 h")],
+    [
+        (-5, "0 s"),
+        (40, "40 s"),
+        (60, "1 min"),
+        (3_599, "59 min"),
+        (3_600, "1 h"),
+        (11_100, "3 h 5 min"),
+        (86_400, "1 d"),
+        (187_200, "2 d 4 h"),
+    ],
 )
 def test_durations_are_two_units(seconds: int, expected: str) -> None:
     """The two largest units, rounded down."""
@@ -114,8 +122,21 @@ def test_one_sentence_says_what_is_new(notification: Notification, expected: str
 
 @pytest.mark.parametrize(
     "address",
-    [None, "", "javascript:alert(1)", "https://", "https://a b", "https://x/<y>", "https://x/|", "ftp://x", "https://ü"]
-    + ["https://x/" + "a" * 2_000, "https://[x", "//host/path", "https://x/\n"],
+    [
+        None,
+        "",
+        "javascript:alert(1)",
+        "https://",
+        "https://a b",
+        "https://x/<y>",
+        "https://x/|",
+        "ftp://x",
+        "https://ü",
+        "https://x/" + "a" * 2_000,
+        "https://[x",
+        "//host/path",
+        "https://x/\n",
+    ],
 )
 def test_people_are_sent_only_to_web_pages(address: str | None) -> None:
     """Everything but a plain http or https address is no link."""

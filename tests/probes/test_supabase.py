@@ -82,8 +82,8 @@ def test_refusals(web: Web, status: int, error: type[Exception]) -> None:
 
 def test_no_answer() -> None:
     """No connection is unavailable."""
+    params = {"name": "main", "url": f"http://127.0.0.1:{free_port()}/", "timeout": timedelta(seconds=1)}
     with pytest.raises(TargetUnavailableError, match="ConnectError"):
-        params = {"name": "main", "url": f"http://127.0.0.1:{free_port()}/", "timeout": timedelta(seconds=1)}
         supabase.check(params, FixedClients(dict(SECRETS)), now=NOW)
 
 

@@ -101,7 +101,7 @@ probes:
   heartbeat:
     - {name: backup, every: 1d, grace: 1h}
     - {name: report, cron: "0 10 * * *", timezone: Europe/Riga, grace: 5m}
-sources: [{name: uptimerobot}]
+sources: [{name: uptimerobot, auth: bearer, title: alert}]
 """
 
 
@@ -199,7 +199,7 @@ def test_windows_probes_and_inhibitions():
     assert (nights.timezone, whole.timezone) == ("Europe/Riga", "America/Sao_Paulo")
     assert (whole.days, whole.to_minute, always.days, always.to_minute) == ({5, 6}, 1440, frozenset(), 1440)
     assert rules.probes["heartbeat"][0] == {"name": "backup", "every": "1d", "grace": "1h"}
-    assert rules.sources == ({"name": "uptimerobot"},)
+    assert rules.sources == ({"name": "uptimerobot", "auth": "bearer", "title": "alert"},)
     assert rules.inhibitions[0].equal == ("service",)
 
 

@@ -24,11 +24,13 @@ many = settings(
 
 @cache
 def slack_schema() -> Draft202012Validator:
+    """The schema of a Slack message's blocks."""
     return Draft202012Validator(json.loads((SCHEMAS / "block-kit.subset.derived.schema.json").read_text()))
 
 
 @cache
 def events_schema() -> Draft4Validator:
+    """PagerDuty's schema of an event."""
     api = json.loads((SCHEMAS / "events-v2.openapi.json").read_text())
     body = api["paths"]["/enqueue"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     return Draft4Validator({**body, "components": api["components"]})
@@ -36,6 +38,7 @@ def events_schema() -> Draft4Validator:
 
 @cache
 def slack_limits() -> dict[str, Any]:
+    """Slack's limits by what they limit."""
     found = json.loads((SCHEMAS / "block-kit.limits.derived.json").read_text())["limits"]
     return {limit["what"]: limit["max"] for limit in found}
 
