@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chalicelib import interaction
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.targets import slack
@@ -104,14 +105,18 @@ def test_the_buttons_name_the_incident() -> None:
     """Acknowledge and Resolve carry the incident's id; each choice of Silence carries it after the choice."""
     blocks = slack.render(NOTIFICATION, {})["blocks"]
     elements = {each["action_id"]: each for block in blocks if block["type"] == "actions" for each in block["elements"]}
-    assert elements[slack.ACTION_ACK]["value"] == elements[slack.ACTION_RESOLVE]["value"] == NOTIFICATION.incident
-    choices = [option["value"] for option in elements[slack.ACTION_SILENCE]["options"]]
+    assert (
+        elements[interaction.ACTION_ACK]["value"]
+        == elements[interaction.ACTION_RESOLVE]["value"]
+        == NOTIFICATION.incident
+    )
+    choices = [option["value"] for option in elements[interaction.ACTION_SILENCE]["options"]]
     assert choices == [f"{choice}:{NOTIFICATION.incident}" for choice in ("1h", "4h", "tomorrow", "custom")]
 
 
 def test_the_buttons_follow_the_state() -> None:
     """Acknowledged: no second Acknowledge. Resolved: only links are left."""
-    controls = [slack.ACTION_ACK, slack.ACTION_SILENCE, slack.ACTION_RESOLVE]
+    controls = [interaction.ACTION_ACK, interaction.ACTION_SILENCE, interaction.ACTION_RESOLVE]
     links = ["tocsin_link_0", "tocsin_link_1", "tocsin_link_2"]
     assert action_ids(NOTIFICATION) == [*controls, *links]
     assert action_ids(ACKED) == [*controls[1:], *links]
@@ -380,7 +385,7 @@ def test_an_incoming_webhook_gets_follow_ups() -> None:
     tell(RESOLVED, SLACK_WEBHOOK, clients, receipt=told.values, in_doubt=False, now=NOW)
     tell(ACKED, SLACK_WEBHOOK, clients, receipt=told.values, in_doubt=False, now=NOW)
     first, second = (json.loads(request.content) for request in clients.requests)
-    assert slack.ACTION_ACK not in json.dumps(first)
+    assert interaction.ACTION_ACK not in json.dumps(first)
     assert "blocks" in first
     assert set(second) == {"text"}
     assert "Resolved after 12 min." in second["text"]

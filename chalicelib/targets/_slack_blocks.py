@@ -1,0 +1,243 @@
+"""What Slack is shown: blocks of a message, the reply in its thread, the modal of a silence. Pure, within all limits.
+
+Limits: https://docs.slack.dev/reference/block-kit. Text from outside is escaped (`&`, `<`, `>`) in every text object,
+and measured escaped, in UTF-16 units, so that it fits however Slack counts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.core.event import Severity
+from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.wording import (
+    State,
+    alert_line,
+    change,
+    clean,
+    cut,
+    deploy_line,
+    facts,
+    links,
+    notes,
+    one_line,
+    plain_text,
+    runbook_steps,
+    state,
+    summary,
+    title,
+    utf16_units,
+    why,
+)
+from chalicelib.interaction import (
+    ACTION_ACK,
+    ACTION_LINK,
+    ACTION_RESOLVE,
+    ACTION_SILENCE,
+    SILENCE_CHOICES,
+)
+
+MAX_TEXT_CHARACTERS = 4_000
+"""Of a message: https://docs.slack.dev/reference/methods/chat.update (msg_too_long)."""
+MAX_HEADER_CHARACTERS = 150
+MAX_SECTION_CHARACTERS = 3_000
+MAX_FIELD_CHARACTERS = 2_000
+MAX_FIELDS = 10
+MAX_CONTEXT_ELEMENTS = 10
+MAX_BUTTON_CHARACTERS = 75
+MAX_LISTED_ALERTS = 10
+MAX_LISTED_EVIDENCE = 5
+EVENT_TYPE = "tocsin_notification"
+
+_EMOJI = {State.ACKNOWLEDGED: "👀", State.SILENCED: "🔇", State.RESOLVED: "✅", State.TEST: "🧪"}
+_SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
+
+
+def escaped(text: str) -> str:
+    """The text with Slack's three control characters dead: mentions, links and special commands stay text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escaped_units(text: str) -> int:
+    """How long a text is once escaped, in UTF-16 units: the most that Slack could count."""
+    return utf16_units(escaped(text))
+
+
+def render(
+    notification: Notification, receipt: Mapping[str, str], *, plain: bool = False, can_roll_back: bool = False
+) -> dict[str, Any]:
+    """The message without its channel: `text`, `blocks` and `metadata`; with `plain` only `text` and `metadata`."""
+    body: dict[str, Any] = {"text": _fallback(notification), "metadata": _metadata(notification)}
+    if plain:
+        body["text"] = _cut(plain_text(notification), MAX_TEXT_CHARACTERS)
+    else:
+        body["blocks"] = _blocks(notification)
+    return body
+
+
+def render_reply(notification: Notification) -> dict[str, Any]:
+    """What is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
+    said = [f"{_emoji(notification)} {change(notification)}", *notes(notification)]
+    if notification.reason in (Reason.UPDATED, Reason.ESCALATED, Reason.REMINDER) and len(notification.alerts) > 1:
+        said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
+        more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
+        said += [f"• and {more:,} more"] if more > 0 else []
+    return {"text": _cut("\n".join(said), 2_500), "metadata": _metadata(notification)}
+
+
+def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
+    """What an incoming webhook is sent: blocks without the buttons that would need an update; later, a few lines."""
+    if receipt.get("told"):
+        named = escaped(cut(title(notification), 300))
+        return {"text": f"*{named}*\n{render_reply(notification)['text']}"}
+    return {"text": _fallback(notification), "blocks": _blocks(notification, updatable=False)}
+
+
+def render_plain_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
+    """The plain form for an incoming webhook."""
+    return {"text": render(notification, receipt, plain=True)["text"]}
+
+
+def _metadata(notification: Notification) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id}}
+
+
+def _emoji(notification: Notification) -> str:
+    return _EMOJI.get(state(notification)) or _SEVERITY_EMOJI[notification.severity]
+
+
+def _fallback(notification: Notification) -> str:
+    """What a phone's notification and a screen reader say."""
+    word = notification.severity.value if state(notification) is State.FIRING else state(notification).value
+    return _cut(f"{_emoji(notification)} [{word}] {title(notification)}", 500)
+
+
+def _cut(text: str, limit: int) -> str:
+    return escaped(cut(text, limit, escaped_units))
+
+
+def _plain(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": _cut(text, limit), "emoji": True}
+
+
+def _mrkdwn(ready: str) -> dict[str, Any]:
+    """A text object of text escaped already; `verbatim` keeps Slack from making links of what looks like one."""
+    return {"type": "mrkdwn", "text": ready, "verbatim": True}
+
+
+def _blocks(notification: Notification, *, updatable: bool = True) -> list[dict[str, Any]]:
+    parts = {
+        "header": {"type": "header", "text": _plain(_header(notification), MAX_HEADER_CHARACTERS)},
+        "summary": _section(_summary(notification)),
+        "facts": _fields(notification),
+        "alerts": _section(_alerts(notification)),
+        "deploy": _section(_deploy(notification)),
+        "steps": _section(_steps(notification)),
+        "notes": _context([f"📝 {_cut(note, 500)}" for note in notes(notification)]),
+        "evidence": _context(_evidence(notification)),
+        "why": _context([_why(notification)]),
+        "actions": _actions(notification, updatable=updatable),
+    }
+    named = cut(one_line(notification.id), 200)
+    return [{**block, "block_id": f"{name}:{named}"} for name, block in parts.items() if block]
+
+
+def _header(notification: Notification) -> str:
+    named = title(notification)
+    return f"{_emoji(notification)} {'Test: ' if notification.reason is Reason.TEST else ''}{named}"
+
+
+def _section(ready: str) -> dict[str, Any] | None:
+    return {"type": "section", "text": _mrkdwn(ready)} if ready else None
+
+
+def _context(ready: list[str]) -> dict[str, Any] | None:
+    shown = [_mrkdwn(text) for text in ready if text][:MAX_CONTEXT_ELEMENTS]
+    return {"type": "context", "elements": shown} if shown else None
+
+
+def _summary(notification: Notification) -> str:
+    """The state in words, then what the alerts say."""
+    bold = {State.RESOLVED: "Resolved", State.ACKNOWLEDGED: "Acknowledged", State.SILENCED: "Silenced"}
+    word = bold.get(state(notification), "Test" if notification.reason is Reason.TEST else "Firing")
+    lines = [f"*{word}*"]
+    found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    lines += [_cut(clean(text), 700) for text in found if text]
+    whole = notification.title
+    if utf16_units(escaped(title(notification))) > MAX_HEADER_CHARACTERS - 12:
+        lines.insert(1, _cut(one_line(whole), 600))
+    return "\n".join(lines)
+
+
+def _fields(notification: Notification) -> dict[str, Any] | None:
+    shown = [_mrkdwn(f"*{label}*\n{_cut(value, 600)}") for label, value in facts(notification)[:MAX_FIELDS]]
+    return {"type": "section", "fields": shown} if shown else None
+
+
+def _alerts(notification: Notification) -> str:
+    if len(notification.alerts) < 2:
+        return ""
+    lines = [
+        f"{'✅' if told.status == 'resolved' else _SEVERITY_EMOJI[told.severity]} {_cut(alert_line(told), 200)}"
+        for told in notification.alerts[:MAX_LISTED_ALERTS]
+    ]
+    more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
+    return "\n".join([*lines, f"… and {more:,} more"] if more > 0 else lines)
+
+
+def _evidence(notification: Notification) -> list[str]:
+    lines = [f"🔇 {_cut(alert_line(told), 300)}" for told in notification.evidence[:MAX_LISTED_EVIDENCE]]
+    more = len(notification.evidence) - MAX_LISTED_EVIDENCE
+    return [*lines, f"… and {more:,} more beside it"] if more > 0 else lines
+
+
+def _deploy(notification: Notification) -> str:
+    if not notification.deploys:
+        return ""
+    return f"🚀 *Last deploy*\n{_cut(deploy_line(notification.deploys[0], notification), 600)}"
+
+
+def _steps(notification: Notification) -> str:
+    steps = runbook_steps(notification)
+    if not steps or notification.runbook is None or state(notification) is State.RESOLVED:
+        return ""
+    named = f" · {_cut(one_line(notification.runbook.title), 150)}" if one_line(notification.runbook.title) else ""
+    numbered = [f"{number}. {_cut(step, 500)}" for number, step in enumerate(steps, 1)]
+    return "\n".join([f"*First steps*{named}", *numbered])
+
+
+def _why(notification: Notification) -> str:
+    found = why(notification)
+    incident = _cut(f"incident {one_line(notification.incident)}", 100)
+    return f"Why you: {_cut(found, 500)} · {incident}" if found else incident
+
+
+def _actions(notification: Notification, *, updatable: bool) -> dict[str, Any] | None:
+    elements: list[dict[str, Any]] = []
+    if updatable and state(notification) not in (State.RESOLVED, State.TEST):
+        elements += _controls(notification)
+    for number, (label, address) in enumerate(links(notification, 4)):
+        text = _plain(label, MAX_BUTTON_CHARACTERS)
+        elements.append({"type": "button", "action_id": f"{ACTION_LINK}_{number}", "text": text, "url": address})
+    return {"type": "actions", "elements": elements} if elements else None
+
+
+def _controls(notification: Notification) -> list[dict[str, Any]]:
+    incident = notification.incident
+    buttons: list[dict[str, Any]] = []
+    if not notification.acked_by:
+        buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
+    options = [
+        {"text": _plain(label, MAX_BUTTON_CHARACTERS), "value": f"{choice}:{incident}"}
+        for choice, label in SILENCE_CHOICES
+    ]
+    placeholder = _plain("Silence", MAX_BUTTON_CHARACTERS)
+    buttons.append(
+        {"type": "static_select", "action_id": ACTION_SILENCE, "placeholder": placeholder, "options": options}
+    )
+    buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))
+    return buttons
+
+
+def _button(action: str, label: str, incident: str, **style: str) -> dict[str, Any]:
+    text = _plain(label, MAX_BUTTON_CHARACTERS)
+    return {"type": "button", "action_id": action, "text": text, "value": incident, **style}
