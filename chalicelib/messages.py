@@ -1,6 +1,6 @@
 """The forms of queue messages: JSON with `v` (version) and `type`.
 
-    webhooks queue        webhook, samples, events, wake, action
+    webhooks queue        webhook, samples, events, wake, action, silence, unsilence
     notifications queue   notification
 
 What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
@@ -13,9 +13,11 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from chalicelib import codec, webhook
+from chalicelib.core.context import Silence
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event
 from chalicelib.core.notification import Notification
@@ -78,7 +80,24 @@ class Wake:
     key: str
 
 
-Content = Webhook | Samples | Events | Wake | Action | Notification
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A person makes a silence, or edits the one with its id; `maintenance` holds back new alerts only."""
+
+    silence: Silence
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person ends the silence or maintenance of an id now."""
+
+    id: str
+    by: str
+    at: datetime
+
+
+Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Notification
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
@@ -99,6 +118,19 @@ def wake_message(key: str) -> str:
 def action_message(action: Action) -> str:
     """The message that carries what a person did."""
     return _written("action", {"action": codec.encode(action)})
+
+
+def silence_message(silence: Silence, maintenance: bool = False) -> str:
+    """The message that makes a silence (or maintenance), or edits the one with its id. `at` says when it was decided:
+
+    of two messages about one id the later decision stays, in whatever order they come.
+    """
+    return _written("silence", {"silence": codec.encode(silence), "maintenance": maintenance})
+
+
+def unsilence_message(id: str, by: str, at: datetime) -> str:
+    """The message that ends a silence or maintenance at `at`."""
+    return _written("unsilence", {"id": id, "by": by, "at": codec.encode(at)})
 
 
 def notification_message(notification: Notification) -> str:
@@ -128,11 +160,15 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return Wake(str(form["key"]))
         case "action":
             return codec.decode(Action, form["action"])
+        case "silence":
+            return Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
+        case "unsilence":
+            return Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"]))
         case "notification":
             return codec.decode(Notification, form["notification"])
     raise ParseError(
         f"a message has the unknown type {str(kind)[:40]!r}; "
-        "known are action, events, notification, samples, wake, webhook"
+        "known are action, events, notification, samples, silence, unsilence, wake, webhook"
     )
 
 

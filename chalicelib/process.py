@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from chalicelib import plugins
+from chalicelib import plugins, silences
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.condition import evaluate
 from chalicelib.core.context import Cause, Context
@@ -21,11 +21,13 @@ from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.incident import (
     Beat,
+    Entry,
     Incident,
     Input,
     Judgement,
     Measured,
     Occurred,
+    Remarked,
     Withdrawn,
     alert_fingerprint,
     fold,
@@ -42,7 +44,9 @@ from chalicelib.deploys import deploy_of, with_deploys
 from chalicelib.messages import (
     Events,
     Failure,
+    Hold,
     Message,
+    Release,
     Samples,
     Wake,
     notification_message,
@@ -132,14 +136,14 @@ def _unreadable(message: str, reason: str, now: datetime) -> Event:
     )
 
 
-Content = Events | Samples | Wake | Action
+Content = Events | Samples | Wake | Action | Hold | Release
 
 
 def read_content(body: str, store: Store, rules: Rules) -> Content:
     """What a message says, a webhook's body parsed and masked; raises ParseError with the reason."""
     content = read_message(body)
     if not isinstance(content, Webhook):
-        if not isinstance(content, Events | Samples | Wake | Action):
+        if not isinstance(content, Content):
             raise ParseError("a notification is on the webhooks queue")
         return content
     data = content.body
@@ -189,6 +193,8 @@ def take(batch: Batch, content: Content, message: str) -> None:
         stored = batch.store.load(content.key)
         if stored is not None:
             batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
+    elif isinstance(content, Hold | Release):
+        take_silence(batch, content, message)
     else:
         take_action(batch, content, message)
 
@@ -273,6 +279,16 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
     for incident in batch.store.incidents():
         if action.incident is None or action.incident == incident.id:
             batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
+
+
+def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
+    """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it."""
+    done = silences.done(given, store=batch.store, now=batch.now)
+    batch.context = batch.store.context()
+    entry = Remarked(Entry(done.at, done.text, done.by, kind="silence"))
+    for incident in batch.store.incidents():
+        if any(alert.matched_by(matchers) for alert in incident.firing for matchers in done.matchers):
+            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
 
 
 def take_beat(batch: Batch, event: Event, message: str) -> None:

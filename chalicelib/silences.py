@@ -1,85 +1,134 @@
-"""People's silences and maintenance: made, edited, ended early, and what they change at once."""
+"""People's silences and maintenance: made, edited, ended early, and which incidents they are about.
+
+All of them are in the one stored context. What a person does comes as a message, perhaps twice and out of order: of two
+decisions about one silence the later one stays, and one that is known already changes nothing.
+"""
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.context import Context, Silence
+from chalicelib.core.context import Change, Context, Silence
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.mute import silences_of
+from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
-from chalicelib.messages import wake_message
-from chalicelib.process import Queues
+from chalicelib.messages import Hold, Release
 
 KEPT = timedelta(days=7)
 """How long an ended silence is remembered: what returns after it says whose it was."""
 MAX_KEPT = 500
+MAX_CHANGES = 20
+MAX_CONFLICTS = 5
 
 
-def silence(given: Silence, *, store: Store, queues: Queues, now: datetime) -> Context:
-    """Make a silence, or edit the one with its id."""
-    return _changed(
-        lambda context: replace(context, silences=_with(context.silences, given, now)), given, store, queues
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a person did to a silence, for the timelines of the incidents that any of `matchers` is about."""
+
+    at: datetime
+    by: str
+    text: str
+    matchers: tuple[tuple[Matcher, ...], ...]
+
+
+def done(given: Hold | Release, *, store: Store, now: datetime) -> Done:
+    """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same."""
+    if isinstance(given, Hold):
+        found = _changed(lambda context: held(context, given, now), given.silence.id, store)
+        at, by, text = given.silence.decided_at, given.silence.by, told(given)
+    else:
+        found = _changed(lambda context: released(context, given), given.id, store)
+        at, by, text = given.at, given.by, "silence ended before its time"
+    if found is None:
+        return Done(at, by, text, ())
+    earlier = (change.before for change in found.changes if change.at == at)
+    return Done(at, by, text, (found.matchers, *earlier))
+
+
+def find(context: Context, id: str) -> Silence | None:
+    """The silence or maintenance of that id."""
+    return next((each for each in (*context.silences, *context.maintenance) if each.id == id), None)
+
+
+def held(context: Context, given: Hold, now: datetime) -> Context | None:
+    """The context with the silence as it was decided; None when it knows that, or better."""
+    before = find(context, given.silence.id)
+    after = given.silence
+    if before is not None:
+        if after.decided_at < before.decided_at or (after.decided_at == before.decided_at and _same(before, after)):
+            return None
+        after = replace(after, by=before.by, changes=_with_change(before, after.decided_at, after.by, _edit(after)))
+    silences, maintenance = _others(context.silences, after.id, now), _others(context.maintenance, after.id, now)
+    if given.maintenance:
+        return replace(context, silences=silences, maintenance=_bounded(*maintenance, after))
+    return replace(context, silences=_bounded(*silences, after), maintenance=maintenance)
+
+
+def released(context: Context, given: Release) -> Context | None:
+    """The context in which it is over; None when it is so already, or was decided anew since."""
+    found = find(context, given.id)
+    if found is None or given.at >= found.ends_at or given.at < found.decided_at:
+        return None
+    over = replace(
+        found, ends_at=given.at, at=given.at, changes=_with_change(found, given.at, given.by, "ended before its time")
+    )
+    return replace(
+        context,
+        silences=tuple(over if each.id == given.id else each for each in context.silences),
+        maintenance=tuple(over if each.id == given.id else each for each in context.maintenance),
     )
 
 
-def maintain(given: Silence, *, store: Store, queues: Queues, now: datetime) -> Context:
-    """Hold back new alerts by matchers until a time; what was told goes on."""
-    return _changed(
-        lambda context: replace(context, maintenance=_with(context.maintenance, given, now)), given, store, queues
+def told(given: Hold) -> str:
+    """What was done, for the timeline of an incident: `silenced until 2026-11-26 14:00 UTC: deploying`."""
+    silence, word = given.silence, "maintenance" if given.maintenance else "silenced"
+    return f"{word} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)
+
+
+def _same(one: Silence, other: Silence) -> bool:
+    return (one.matchers, one.starts_at, one.ends_at, one.comment) == (
+        other.matchers,
+        other.starts_at,
+        other.ends_at,
+        other.comment,
     )
 
 
-def expire(name: str, *, store: Store, queues: Queues, now: datetime) -> Context:
-    """End a silence or maintenance now; one that does not exist or is over is left alone."""
-    context = store.context()
-    found = next((each for each in (*context.silences, *context.maintenance) if each.id == name), None)
-    if found is None or not found.active(now):
-        return context
-
-    def over(each: Silence) -> Silence:
-        return replace(each, ends_at=now) if each.id == name and each.active(now) else each
-
-    return _changed(
-        lambda context: replace(
-            context,
-            silences=tuple(over(each) for each in context.silences),
-            maintenance=tuple(over(each) for each in context.maintenance),
-        ),
-        found,
-        store,
-        queues,
-    )
+def _edit(silence: Silence) -> str:
+    matchers = ", ".join(map(str, silence.matchers))
+    return f"edited: {matchers} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)
 
 
-def _with(silences: tuple[Silence, ...], given: Silence, now: datetime) -> tuple[Silence, ...]:
-    kept = [each for each in silences if each.id != given.id and each.ends_at > now - KEPT]
-    return (*kept, given)[-MAX_KEPT:]
+def _comment(silence: Silence) -> str:
+    return f": {silence.comment}" if silence.comment else ""
 
 
-def _changed(change: Callable[[Context], Context], given: Silence, store: Store, queues: Queues) -> Context:
-    for _ in range(5):
+def _with_change(before: Silence, at: datetime, by: str, text: str) -> tuple[Change, ...]:
+    return (*before.changes, Change(at, by, text, before.matchers))[-MAX_CHANGES:]
+
+
+def _others(silences: tuple[Silence, ...], id: str, now: datetime) -> tuple[Silence, ...]:
+    return tuple(each for each in silences if each.id != id and each.ends_at > now - KEPT)
+
+
+def _bounded(*silences: Silence) -> tuple[Silence, ...]:
+    """At most MAX_KEPT: those that end first are forgotten first."""
+    if len(silences) <= MAX_KEPT:
+        return silences
+    kept = {each.id for each in sorted(silences, key=lambda each: each.ends_at)[-MAX_KEPT:]}
+    return tuple(each for each in silences if each.id in kept)
+
+
+def _changed(change: Callable[[Context], Context | None], id: str, store: Store) -> Silence | None:
+    """Save what `change` makes of the context, if it makes anything of it; the silence of that id as it is then."""
+    for _ in range(MAX_CONFLICTS):
         context = store.context()
-        changed = replace(change(context), version=context.version + 1)
+        changed = change(context)
+        if changed is None:
+            return find(context, id)
         try:
-            store.save_context(changed)
+            store.save_context(replace(changed, version=context.version + 1))
         except ConflictError:
             continue
-        _wake_muted(given, store, queues)
-        return changed
-    raise ConflictError("the context was saved by others several times in a row")
-
-
-def _wake_muted(given: Silence, store: Store, queues: Queues) -> None:
-    """Have every open incident looked at that the silence is about: what it mutes is noted while it does."""
-    always = replace(given, starts_at=datetime.min.replace(tzinfo=given.starts_at.tzinfo))
-    keys = [
-        incident.key
-        for incident in store.incidents()
-        if any(silences_of(alert, (replace(always, ends_at=_LATE),), given.starts_at) for alert in incident.firing)
-    ]
-    if keys:
-        queues.webhooks.put([wake_message(key) for key in keys])
-
-
-_LATE = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+        return find(changed, id)
+    raise ConflictError(f"the context was saved by others {MAX_CONFLICTS} times in a row")

@@ -26,9 +26,8 @@ from chalicelib.core.rollup import expand_probe_result, newest_value
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
-from chalicelib.messages import events_messages, samples_messages
+from chalicelib.messages import events_messages, samples_messages, silence_message, unsilence_message
 from chalicelib.process import parsed
-from chalicelib.silences import expire, maintain, silence
 from cli.explain import explained
 from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
 
@@ -368,15 +367,15 @@ class Replay:
 
     def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A person mutes, by matchers until a time."""
-        self._hold(at, given, silence)
+        self._hold(at, given, maintenance=False)
         yield from self._post(at)
 
     def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """New alerts are held back; what was told goes on."""
-        self._hold(at, given, maintain)
+        self._hold(at, given, maintenance=True)
         yield from self._post(at)
 
-    def _hold(self, at: datetime, given: Mapping[str, Any], hold: Callable[..., Any]) -> None:
+    def _hold(self, at: datetime, given: Mapping[str, Any], *, maintenance: bool) -> None:
         self._silences += 1
         found = Silence(
             id=str(given.get("id") or f"silence-{self._silences}"),
@@ -385,15 +384,17 @@ class Replay:
             ends_at=self.times.read(given.get("until"), "`until`"),
             by=str(given.get("by") or "somebody"),
             comment=str(given.get("comment") or ""),
+            at=at,
         )
         self.simulator.now = max(self.simulator.now, at)
-        hold(found, store=self.simulator.store, queues=self.simulator.queues, now=at)
+        self.simulator.post([silence_message(found, maintenance)])
 
     def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A silence ends early."""
         name = str(given.get("id") if isinstance(given, dict) else given)
         self.simulator.now = max(self.simulator.now, at)
-        expire(name, store=self.simulator.store, queues=self.simulator.queues, now=at)
+        by = str(given.get("by") or "somebody") if isinstance(given, dict) else "somebody"
+        self.simulator.post([unsilence_message(name, by, at)])
         yield from self._post(at)
 
     def target(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

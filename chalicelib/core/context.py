@@ -12,8 +12,18 @@ from chalicelib.core.notification import Deploy
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a person did to a silence after making it; `before` are the matchers that it had until then."""
+
+    at: datetime
+    by: str
+    text: str
+    before: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
-    """A person mutes by matchers until a time; `expired_early_at` when somebody ended it before."""
+    """A person mutes by matchers until a time. `by` made it; `at` is when somebody last changed it, as in `changes`."""
 
     id: str
     matchers: tuple[Matcher, ...]
@@ -22,6 +32,13 @@ class Silence:
     by: str
     comment: str = ""
     reminded: bool = False
+    at: datetime | None = None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def decided_at(self) -> datetime:
+        """When a person last changed it, or made it."""
+        return self.at or self.starts_at
 
     def active(self, now: datetime) -> bool:
         """True from its start until, not including, its end."""

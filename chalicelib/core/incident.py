@@ -55,11 +55,20 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the timeline."""
+    """One line of the timeline. `kind` is a word for programs; `act` is equal for one act of a person.
+
+    `target` and `seq` find the delivery of what was told. `count` events were folded into the line, up to `until`.
+    """
 
     at: datetime
     text: str
     by: str = ""
+    kind: str = ""
+    act: str = ""
+    target: str = ""
+    seq: int = 0
+    count: int = 0
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,14 @@ class Withdrawn:
     why: str
 
 
-Input = Occurred | Measured | Beat | Action | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Remarked:
+    """Something that the open incident's timeline should hold, and that changes nothing else."""
+
+    entry: Entry
+
+
+Input = Occurred | Measured | Beat | Action | Withdrawn | Remarked
 
 
 def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:
@@ -241,6 +257,8 @@ def fold(
             incident = _acted(incident, each)
         elif isinstance(each, Withdrawn):
             incident = _withdrawn(incident, each, now)
+        elif isinstance(each, Remarked):
+            incident = remarked(incident, each.entry) if incident.status == "open" else incident
     return _restarted(before, incident, now)
 
 
@@ -438,8 +456,10 @@ def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
 
 
 def _acted(incident: Incident, action: Action) -> Incident:
-    """What a person did; nothing when it is about another incident, or changes nothing (our own echo)."""
+    """What a person did; nothing when it is about another incident, was done before, or is our own echo."""
     if action.incident is not None and action.incident != incident.id:
+        return incident
+    if any(each.act == _act_id(action) for each in incident.timeline):
         return incident
     matchers = parse_matchers(action.matchers)
     chosen = [alert for alert in incident.firing if alert.matched_by(matchers)]
@@ -488,7 +508,18 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
 
 
 def _noted(incident: Incident, action: Action, text: str) -> Incident:
-    entry = Entry(action.at, text, action.by)
+    return remarked(incident, Entry(action.at, text, action.by, kind=action.kind.value, act=_act_id(action)))
+
+
+def _act_id(action: Action) -> str:
+    """What is equal for one act, however often its message comes."""
+    return action.id or fingerprint(action.kind.value, action.by, action.at.isoformat(), action.note)
+
+
+def remarked(incident: Incident, entry: Entry) -> Incident:
+    """The incident with one more line in its timeline; the same line twice is one."""
+    if entry in incident.timeline:
+        return incident
     return replace(incident, timeline=(*incident.timeline, entry)[-MAX_TIMELINE:])
 
 
