@@ -16,7 +16,7 @@ from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
-from chalicelib.core.thread import Claim, Thread, claimed, finished, released, thread_key
+from chalicelib.core.thread import Claim, Result, Thread, claimed, finished, released, thread_key
 from chalicelib.core.wording import one_line, plain_text
 from chalicelib.messages import events_messages, read_message
 from chalicelib.process import Queues
@@ -127,7 +127,7 @@ def _attempt(
         return _postponed(notification, thread, error, store=store, queues=queues, now=now)
     except TargetRejectedError as error:
         return _given_up(notification, thread, str(error), store=store, queues=queues, now=now)
-    store.save_thread(finished(thread, notification.seq, receipt.values))
+    store.save_thread(finished(thread, notification.seq, receipt.values, _result(notification, thread, now)))
     return Outcome(delivered=True, note=receipt.note, notification=notification)
 
 
@@ -166,8 +166,20 @@ def _given_up(
     reason = one_line(why)[:MAX_REASON_CHARACTERS]
     if notification.reason is not Reason.SYNC and not about_router(notification):
         queues.webhooks.put(events_messages([undelivered(notification, reason, now)]))
-    store.save_thread(finished(thread, notification.seq, {}))
+    store.save_thread(finished(thread, notification.seq, {}, _result(notification, thread, now, error=reason)))
     return Outcome(parked=reason, notification=notification)
+
+
+def _result(notification: Notification, thread: Thread, now: datetime, *, error: str = "") -> Result:
+    """What came of it, for the timeline."""
+    return Result(
+        seq=notification.seq,
+        at=now,
+        reason=notification.reason.value,
+        delivered=not error,
+        attempts=thread.attempts,
+        error=error,
+    )
 
 
 def about_router(notification: Notification) -> bool:

@@ -99,11 +99,11 @@ class MemoryStore:
                 del self._wakes[0]
             return self._wakes[0][0] if self._wakes else None
 
-    def incidents(self, *, ended_since: datetime | None = None) -> Iterable[Incident]:
-        """The open incidents, and those that ended after `ended_since`."""
+    def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
+        """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
         with self._lock:
             everyone = {each.id: each for each in (*self._ended.values(), *self._incidents.values())}
-        return [each for each in everyone.values() if _listed(each, ended_since)]
+        return [each for each in everyone.values() if _listed(each, ended_since, quiet=quiet)]
 
     def context(self) -> Context:
         """What every decision looks at."""
@@ -165,10 +165,12 @@ class MemoryStore:
         return None if data is None else uncompressed(data)
 
 
-def _listed(incident: Incident, ended_since: datetime | None) -> bool:
-    """Whether it is open, or ended after that time; one that never began is neither."""
+def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
+    """Whether it is open, or ended after that time; one that has not begun only if asked for and it has a timer."""
     if incident.status == "open":
         return True
+    if incident.status == "quiet":
+        return quiet and incident.wake_at is not None
     return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
 
 

@@ -520,7 +520,8 @@ class Replay:
     def _incidents(self, at: datetime) -> list[dict[str, Any]]:
         context, rules = self.simulator.store.context(), self.simulator.rules
         shown = []
-        for incident in sorted(self._all_incidents(), key=lambda each: (each.started_at or at, each.id)):
+        begun = [each for each in self._all_incidents() if each.status != "quiet"]
+        for incident in sorted(begun, key=lambda each: (each.started_at or at, each.id)):
             mutings = mutings_of(incident, rules, context, at)
             shown.append(
                 {
@@ -546,9 +547,7 @@ class Replay:
 
     def _all_incidents(self) -> list[Incident]:
         since = datetime.min.replace(tzinfo=UTC)
-        return [
-            each for each in self.simulator.store.incidents(ended_since=since) if each.status != "quiet" or each.alerts
-        ]
+        return list(self.simulator.store.incidents(ended_since=since, quiet=True))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -78,14 +78,14 @@ class DynamoStore:
         due.sort()
         return [pk.partition("#")[2] for _, pk in due[:limit]]
 
-    def incidents(self, *, ended_since: datetime | None = None) -> Iterable[Incident]:
-        """The open incidents, and those that ended after `ended_since` (90 days back at most)."""
+    def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
+        """The open incidents, those that ended after `ended_since` (90 days at most), and with `quiet` those that wait."""
         shards = [f"open#{shard}" for shard in range(SHARDS)]
         if ended_since is not None:
             shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
         names = dict.fromkeys(pk for shard in shards for _, pk in self._indexed(shard))
         found = {each.id: each for each in self._read_all(list(names))}
-        return [each for each in found.values() if _listed(each, ended_since)]
+        return [each for each in found.values() if _listed(each, ended_since, quiet=quiet)]
 
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
@@ -226,10 +226,12 @@ class DynamoStore:
                 asked = answer.get("UnprocessedKeys")
 
 
-def _listed(incident: Incident, ended_since: datetime | None) -> bool:
-    """Whether `incidents` shows it: it is open, or it ended after that time. One that never began is not shown."""
+def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
+    """Whether it is open, or ended after that time; one that has not begun only if asked for and it has a timer."""
     if incident.status == "open":
         return True
+    if incident.status == "quiet":
+        return quiet and incident.wake_at is not None
     return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
 
 

@@ -231,7 +231,7 @@ def _acks_expired(incident: Incident, route: Route, now: datetime) -> tuple[Inci
         return incident, ()
     names = tuple(sorted({alert.acked_by or "" for alert in over}))
     alerts = {**incident.alerts, **{a.fingerprint: replace(a, acked_by=None, acked_at=None) for a in over}}
-    entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out")
+    entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out", kind="ack_expired")
     timeline = (*incident.timeline, entry)[-MAX_TIMELINE:]
     return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
 
@@ -266,7 +266,13 @@ def _announce(
     if not reasons:
         return incident, ()
     entries = tuple(
-        Entry(telling.now, f"{each.reason.value} told to {each.target.key}")
+        Entry(
+            telling.now,
+            f"{each.reason.value} told to {each.target.key}",
+            kind="told",
+            target=each.target.key,
+            seq=each.seq,
+        )
         for each in notifications
         if each.reason is not Reason.SYNC
     )
@@ -315,7 +321,7 @@ def _closed(incident: Incident, view: View, now: datetime) -> Incident:
     if burns or any(each.open for each in announced.values()) or incident.started_at is None:
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
-    entry = Entry(now, "ended")
+    entry = Entry(now, "ended", kind="ended")
     return replace(
         incident,
         ended_at=max(ends, default=now),

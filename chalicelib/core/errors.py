@@ -10,6 +10,11 @@
     ├── RulesError                   alert-rules.yaml is at fault: stops the deploy
     ├── ConflictError                somebody else saved first: load again
     ├── NotStoredError               the queue or the table refused: the sender gets 503
+    ├── RequestError                 400 what a person asks for cannot be done; `status` for the API
+    │   ├── NotAllowedError          401 no token, or a wrong one
+    │   ├── NotFoundError            404 no such incident or silence
+    │   ├── NotUniqueError           409 several incidents begin so
+    │   └── OverError                409 it is over
     ├── ParseError                   a stored body that no source could read: parked with the reason
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
     └── TargetRejectedError          permanent: reported to the fallback, parked with the reason
@@ -68,6 +73,36 @@ class ConflictError(TocsinError):
 
 class NotStoredError(TocsinError):
     """A write that must be durable did not succeed."""
+
+
+class RequestError(TocsinError):
+    """What a person asks for cannot be done; the text is for them, `status` is the HTTP status that says so."""
+
+    status = 400
+
+
+class NotAllowedError(RequestError):
+    """The request does not show that it comes from one of us."""
+
+    status = 401
+
+
+class NotFoundError(RequestError):
+    """No incident or silence of that name."""
+
+    status = 404
+
+
+class NotUniqueError(RequestError):
+    """More than one incident has an id that begins so."""
+
+    status = 409
+
+
+class OverError(RequestError):
+    """The incident or silence is over: nothing can be done to it."""
+
+    status = 409
 
 
 class ParseError(TocsinError):

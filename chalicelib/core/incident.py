@@ -287,7 +287,9 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
             for key, alert in incident.alerts.items()
             if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY
         }
-        return replace(incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began"),))
+        return replace(
+            incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began", kind="began"),)
+        )
     if incident.started_at is None and before.ended_at is not None:
         return replace(before, alerts=incident.alerts)
     return incident

@@ -28,8 +28,11 @@ class Store(Protocol):
         """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
         ...
 
-    def incidents(self, *, ended_since: datetime | None = None) -> Iterable[Incident]:
-        """The open incidents, and those that ended after `ended_since`."""
+    def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
+        """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin.
+
+        The last are groups of alerts that are only pending or looked at: they have a timer and no id yet.
+        """
         ...
 
     def context(self) -> Context:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+MAX_RESULTS = 100
 LEASE = timedelta(seconds=90)
 """Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
 
@@ -22,9 +23,22 @@ class Claim(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one notification: `at` is when it was delivered or given up, `error` why it was given up."""
+
+    seq: int
+    at: datetime
+    reason: str
+    delivered: bool
+    attempts: int = 1
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Thread:
     """`done_seq` is the newest notification delivered or given up; `attempts` and `first_tried_at` are of the next one.
 
+    `results` are those of the newest notifications: they are written with the record, so that a timeline costs nothing.
     `in_doubt` is true when an earlier try of the next one may have reached the target (time-out, dead worker).
     """
 
@@ -36,6 +50,7 @@ class Thread:
     first_tried_at: datetime | None = None
     in_doubt: bool = False
     receipt: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
     version: int = 0
 
 
@@ -69,8 +84,9 @@ def released(thread: Thread, *, in_doubt: bool) -> Thread:
     return replace(thread, leased_until=None, in_doubt=thread.in_doubt or in_doubt, version=thread.version + 1)
 
 
-def finished(thread: Thread, seq: int, receipt: Mapping[str, str]) -> Thread:
+def finished(thread: Thread, seq: int, receipt: Mapping[str, str], result: Result | None = None) -> Thread:
     """After a delivery, or after giving up: the next one's turn. Receipts add up; new values win."""
+    results = (*thread.results, result)[-MAX_RESULTS:] if result is not None else thread.results
     return replace(
         thread,
         done_seq=seq,
@@ -79,5 +95,6 @@ def finished(thread: Thread, seq: int, receipt: Mapping[str, str]) -> Thread:
         first_tried_at=None,
         in_doubt=False,
         receipt={**thread.receipt, **receipt},
+        results=results,
         version=thread.version + 1,
     )
