@@ -60,6 +60,21 @@ def process_webhooks(event: SQSEvent) -> None:
         settle(messages, failures, queue=ports.webhooks, dead=ports.webhooks_dead)
 
 
+@app.on_sqs_message(queue=f"{QUEUES}-counts", batch_size=1000, maximum_batching_window_in_seconds=3)
+def process_counts(event: SQSEvent) -> None:
+    """A batch of events that only count, put aside by the function above."""
+    with _reported("count"):
+        from chalicelib import process, wiring
+        from chalicelib.aws.batches import messages_of, settle
+
+        ports = wiring.ports(_account(event.context))
+        messages = messages_of(event.to_dict()["Records"])
+        failures = process.process_counts(
+            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()
+        )
+        settle(messages, failures, queue=ports.counts, dead=ports.counts_dead)
+
+
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
 def deliver_notification(event: SQSEvent) -> None:
     """One notification for one target."""

@@ -2,6 +2,7 @@
 
     webhooks queue        webhook, samples, events, wake, action, silence, unsilence
     notifications queue   notification
+    counts queue          events
 
 What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
 since SQS refuses some characters.
@@ -34,10 +35,11 @@ Item = TypeVar("Item", Sample, Event)
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """The two queues of the path: what came in, and what goes out."""
+    """The queues of the path: what came in, what goes out, and events that only count."""
 
     webhooks: Queue
     notifications: Queue
+    counts: Queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from chalicelib.core.ports import Queue, Store
 from chalicelib.core.routing import alert_labels, heartbeat_route, route_by_id, router_routes
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.sample import Bucket, Sample
+from chalicelib.core.tally import waits_until
 from chalicelib.deploys import deploy_of, with_deploys
 from chalicelib.messages import (
     Events,
@@ -49,6 +50,7 @@ from chalicelib.messages import (
     Release,
     Samples,
     Wake,
+    events_messages,
     notification_message,
     read_message,
     wake_message,
@@ -62,12 +64,14 @@ MAX_DELAY = timedelta(minutes=15)
 
 
 class Queues(Protocol):
-    """The two queues."""
+    """The queues: what came in, what goes out, and events that only count."""
 
     @property
     def webhooks(self) -> Queue: ...
     @property
     def notifications(self) -> Queue: ...
+    @property
+    def counts(self) -> Queue: ...
 
 
 @dataclass(slots=True)
@@ -82,7 +86,10 @@ class Work:
 
 @dataclass(slots=True)
 class Batch:
-    """What one call works with: the ports, the rules, the context as of its start, and the work by group key."""
+    """What one call works with: the ports, the rules, the context as of its start, and the work by group key.
+
+    `waiting` are events that only count, by the time until which they wait; None where all must be folded now.
+    """
 
     rules: Rules
     store: Store
@@ -91,6 +98,7 @@ class Batch:
     context: Context
     work: dict[str, Work] = field(default_factory=dict)
     events: int = 0
+    waiting: dict[datetime, dict[str, Event]] | None = None
 
     def add(self, route: Route, labels: Mapping[str, str], given: Input, message: str) -> None:
         """One more input for the incident of this route and these labels."""
@@ -110,8 +118,22 @@ class Batch:
 
 
 def process(messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
-    """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing."""
-    batch = Batch(rules, store, queues, now, store.context())
+    """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing.
+
+    Events that only count are put on the queue `counts`: `process_counts` folds them some seconds later, together.
+    """
+    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}))
+
+
+def process_counts(
+    messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime
+) -> list[Failure]:
+    """Work through a batch of events that have waited; like `process`, but nothing waits again."""
+    return _processed(messages, Batch(rules, store, queues, now, store.context()))
+
+
+def _processed(messages: Sequence[Message], batch: Batch) -> list[Failure]:
+    store, rules, now = batch.store, batch.rules, batch.now
     failures: list[Failure] = []
     for message in messages:
         try:
@@ -424,7 +446,31 @@ def settle(batch: Batch) -> list[Failure]:
             update(batch, key, work)
         except (ConflictError, NotStoredError) as error:
             failures |= {message: str(error) for message in work.messages if message}
+    try:
+        put_waiting(batch)
+    except NotStoredError as error:
+        failures |= {message: str(error) for work in batch.work.values() for message in work.messages if message}
     return [Failure(message, reason) for message, reason in failures.items()]
+
+
+def put_waiting(batch: Batch) -> None:
+    """Put the events that only count on their queue. A worker that dies before has their webhook back."""
+    for until, events in sorted((batch.waiting or {}).items()):
+        batch.queues.counts.put(events_messages(tuple(events.values())), delay=until - batch.now)
+
+
+def _urgent(batch: Batch, work: Work, stored: Incident | None) -> list[Input]:
+    """The inputs without the events that can wait, which are set aside."""
+    if batch.waiting is None:
+        return work.inputs
+    urgent: list[Input] = []
+    for given in work.inputs:
+        until = waits_until(stored, given, batch.now) if isinstance(given, Occurred) else None
+        if until is None or not isinstance(given, Occurred):
+            urgent.append(given)
+        else:
+            batch.waiting.setdefault(until, {})[f"{given.event.source}/{given.event.id}"] = given.event
+    return urgent
 
 
 def _may_cause(work: Work, rules: Rules) -> bool:
@@ -452,10 +498,13 @@ def update(batch: Batch, key: str, work: Work) -> Incident:
 
 
 def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:
+    inputs = _urgent(batch, work, stored)
+    if stored is not None and work.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
+        return stored
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
     base = replace(base, rhythm=work.route.rhythm)
     judgements = judgements_of(base, batch.rules, batch.store, batch.now)
-    folded = pruned(fold(base, work.inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules)
+    folded = pruned(fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules)
     batch.context = with_causes(batch, folded)
     evidence = symptoms_of(folded, batch) if batch.rules.inhibitions else ()
     decision = due(folded, route=work.route, rules=batch.rules, context=batch.context, now=batch.now, evidence=evidence)

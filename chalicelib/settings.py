@@ -57,6 +57,11 @@ class Settings:
         """The name of the queue of what goes out."""
         return f"{self.queue_prefix}-notifications"
 
+    @property
+    def counts_queue(self) -> str:
+        """The name of the queue of events that only count."""
+        return f"{self.queue_prefix}-counts"
+
 
 def queue_prefix(environment: Mapping[str, str] = os.environ) -> str:
     """The prefix of the queues for Chalice's decorators, which need one whenever `app.py` is imported."""

@@ -21,19 +21,21 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything a worker touches outside. The dead-letter queues are those of the two queues."""
+    """Everything a worker touches outside. The dead-letter queues are those of the queues."""
 
     store: DynamoStore
     webhooks: SqsQueue
     notifications: SqsQueue
+    counts: SqsQueue
     webhooks_dead: SqsQueue
     notifications_dead: SqsQueue
+    counts_dead: SqsQueue
     clients: RealClients
 
     @property
     def queues(self) -> Queues:
-        """The two queues as the stages know them."""
-        return Queues(webhooks=self.webhooks, notifications=self.notifications)
+        """The queues as the stages know them."""
+        return Queues(webhooks=self.webhooks, notifications=self.notifications, counts=self.counts)
 
 
 @lru_cache(maxsize=1)
@@ -48,12 +50,14 @@ def ports(account: str | None) -> Ports:
     settings = Settings.from_env(os.environ)
     lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     own = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
-    webhooks, notifications = settings.webhooks_queue, settings.notifications_queue
+    webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(
         store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table),
         webhooks=SqsQueue(lean, webhooks, account=account),
         notifications=SqsQueue(lean, notifications, account=account),
+        counts=SqsQueue(lean, counts, account=account),
         webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
         notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
+        counts_dead=SqsQueue(lean, dead_letters(counts), account=account),
         clients=RealClients(Secrets(own, settings.parameters), settings.region),
     )

@@ -424,6 +424,7 @@ class Replay:
 
     def show(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """What a person asking would see."""
+        self.simulator.count()
         if given == "alerts":
             yield {"at": self.times.write(at), "type": "alerts", "alerts": self._alerts(at)}
         elif given == "incidents":
@@ -435,6 +436,7 @@ class Replay:
         """Every decision about the alerts that match, in order."""
         matchers = parse_matchers(_texts(given.get("matchers"), "matchers"))
         simulator = self.simulator
+        simulator.count()
         found = explained(matchers, rules=simulator.rules, store=simulator.store, now=at)
         yield {"at": self.times.write(at), "type": "explain", "alerts": found}
 

@@ -26,7 +26,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.thread import Thread
 from chalicelib.memory import MemoryStore
 from chalicelib.messages import Message, action_message
-from chalicelib.process import process
+from chalicelib.process import process, process_counts
 from chalicelib.tick import PERIOD, tick
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
@@ -210,10 +210,11 @@ class HeapQueue:
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """The two queues."""
+    """The queues, as the stages know them."""
 
     webhooks: HeapQueue
     notifications: HeapQueue
+    counts: HeapQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,7 @@ class Simulator:
         self.numbers: Iterator[int] = iter(range(1_000_000_000))
         self.rules = rules
         self.store: MemoryStore = MemoryStore()
-        self.queues = Queues(HeapQueue(self), HeapQueue(self))
+        self.queues = Queues(HeapQueue(self), HeapQueue(self), HeapQueue(self))
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
         self.events = 0
@@ -299,7 +300,8 @@ class Simulator:
         self.run_until(self.now, inclusive=True)
 
     def _next_at(self) -> datetime | None:
-        times = [self.queues.webhooks.next_at(), self.queues.notifications.next_at(), self._tick_at()]
+        queues = (self.queues.webhooks, self.queues.notifications, self.queues.counts)
+        times = [*(queue.next_at() for queue in queues), self._tick_at()]
         found = min((at for at in times if at is not None), default=None)
         if found is not None and self.down_until is not None:
             return max(found, self.down_until)
@@ -337,6 +339,8 @@ class Simulator:
             names = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
             self._process(names, self.store, self.queues)
             return
+        if self._process_counts(self.queues.counts.visible(self.now)):
+            return
         notifications = self.queues.notifications.visible(self.now)
         if notifications:
             for body in notifications:
@@ -356,6 +360,19 @@ class Simulator:
                 self.parked.append(failure.reason)
             else:
                 self.queues.webhooks.put([message.body], delay=timedelta(seconds=1))
+
+    def count(self) -> None:
+        """Fold the events that wait to be counted: who asks now is told of every event."""
+        bodies = [body for _, _, body in sorted(self.queues.counts.heap)]
+        self.queues.counts.heap.clear()
+        self._process_counts(bodies)
+
+    def _process_counts(self, bodies: Sequence[str]) -> bool:
+        messages = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
+        failures = process_counts(messages, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
+        again = {failure.id for failure in failures if not failure.park}
+        self.queues.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
+        return bool(messages)
 
     # -- delivery ----------------------------------------------------------------------------------------------------
 
@@ -463,6 +480,7 @@ class _YieldingQueues:
     def __init__(self, queues: Queues, turns: _Turns) -> None:
         self.webhooks = _Yielding(queues.webhooks, turns)
         self.notifications = _Yielding(queues.notifications, turns)
+        self.counts = _Yielding(queues.counts, turns)
 
 
 def instant(seconds: float) -> datetime:

@@ -40,6 +40,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "takes": "webhooks",
+        "puts": ("webhooks", "notifications", "counts"),
+    },
+    "process_counts": {
+        "memory": 1024,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "takes": "counts",
         "puts": ("webhooks", "notifications"),
     },
     "deliver_notification": {

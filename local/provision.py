@@ -17,7 +17,7 @@ INDEX = "wake"
 VISIBILITY_SECONDS = 90
 """Lambda refuses a queue that hides messages for less than the function may run; ours ends after WORKER_SECONDS."""
 RETENTION_SECONDS = 14 * 86_400
-MAX_RECEIVES = {"webhooks": 12, "notifications": 1000}
+MAX_RECEIVES = {"webhooks": 12, "notifications": 1000, "counts": 12}
 """Whether a notification is given up is decided by its age, in `deliver`: SQS only catches what crashes for ever."""
 ALARM_SECONDS = 300
 MAX_AGE_SECONDS = 300
@@ -189,7 +189,7 @@ def mappings(functions: Any, stage: str) -> list[str]:
     ProvisionError when a worker has no mapping or it is disabled: then nothing would be processed.
     """
     changed = []
-    for name in ("process_webhooks", "deliver_notification"):
+    for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
         found = functions.list_event_source_mappings(FunctionName=lambda_name(name, stage))["EventSourceMappings"]
         enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
         if not enabled:

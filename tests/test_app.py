@@ -200,14 +200,16 @@ class FakePorts:
     store: MemoryStore = field(default_factory=MemoryStore)
     webhooks: MemoryQueue = field(default_factory=MemoryQueue)
     notifications: MemoryQueue = field(default_factory=MemoryQueue)
+    counts: MemoryQueue = field(default_factory=MemoryQueue)
     webhooks_dead: MemoryQueue = field(default_factory=MemoryQueue)
     notifications_dead: MemoryQueue = field(default_factory=MemoryQueue)
+    counts_dead: MemoryQueue = field(default_factory=MemoryQueue)
     clients: object = None
 
     @property
     def queues(self):
-        """The two queues."""
-        return Queues(self.webhooks, self.notifications)
+        """The queues."""
+        return Queues(self.webhooks, self.notifications, self.counts)
 
 
 @pytest.fixture
@@ -250,6 +252,12 @@ def test_an_unreadable_message_is_parked_and_harms_no_other(ports):
     assert body == "garbage"
     assert "JSON" in reason
     assert ports.webhooks.deleted == []
+
+
+def test_an_unreadable_count_is_parked(ports):
+    """The queue of events that only count loses nothing either."""
+    assert app.process_counts(batch("garbage", wake_message("nobody")), CONTEXT) is None
+    assert [body for body, _ in ports.counts_dead.parked] == ["garbage"]
 
 
 def test_an_unreadable_notification_is_parked(ports):

@@ -74,7 +74,7 @@ class Watcher:
             rules=Rules(probes=self.params),
             store=self.store,
             clients=None,  # type: ignore[arg-type]
-            queues=Queues(webhooks=self.queue, notifications=MemoryQueue()),
+            queues=Queues(webhooks=self.queue, notifications=MemoryQueue(), counts=MemoryQueue()),
             now=START + timedelta(minutes=minute),
             pause=pause,
             load=self.probes.__getitem__,
