@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from chalicelib import plugins, silences
+from chalicelib import log, plugins, silences
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.condition import evaluate
 from chalicelib.core.context import Cause, Context
@@ -59,6 +59,8 @@ from chalicelib.redact import redact_event
 from chalicelib.webhook import Webhook
 
 MAX_CONFLICTS = 5
+LAST_RECEIVE = 10
+"""What failed so often is parked here, with its reason, before SQS parks it without one."""
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
 
@@ -134,27 +136,55 @@ def process_counts(
 
 def _processed(messages: Sequence[Message], batch: Batch) -> list[Failure]:
     store, rules, now = batch.store, batch.rules, batch.now
-    failures: list[Failure] = []
+    failures: dict[str, Failure] = {}
     for message in messages:
         try:
             take(batch, read_content(message.body, store, rules), message.id)
         except ParseError as error:
-            failures.append(Failure(message.id, str(error), park=True))
-            take(batch, Events((_unreadable(message.id, str(error), now),)), message.id)
-    return failures + [each for each in settle(batch) if each.id not in {failure.id for failure in failures}]
+            failures[message.id] = Failure(message.id, str(error), park=True)
+            trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, str(error), now)
+            take(batch, Events((trouble,)), message.id)
+        except Exception as error:  # whatever is wrong with one message is not the others' trouble
+            failures[message.id] = Failure(message.id, reason_of(error))
+    failures |= {each.id: each for each in settle(batch)}
+    return [_at_last(batch, message, failures[message.id]) for message in messages if message.id in failures]
 
 
-def _unreadable(message: str, reason: str, now: datetime) -> Event:
+def reason_of(error: Exception) -> str:
+    """Why something failed, for people: our own errors' text; of any other its kind and place, never its text."""
+    told = log.failure(error)
+    return told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"
+
+
+def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
+    """Park what failed for the last time while its reason is known, and have it told; SQS would give none."""
+    if failure.park or message.received_count < LAST_RECEIVE:
+        return failure
+    if not _is_about_router(message):
+        trouble = _trouble("message.failed", "A message could not be dealt with", message, failure.reason, batch.now)
+        try:
+            batch.queues.webhooks.put(events_messages([trouble]))
+        except NotStoredError:
+            return failure
+    return replace(failure, park=True)
+
+
+def _is_about_router(message: Message) -> bool:
+    content = read_message(message.body)
+    return isinstance(content, Events) and all(event.source == "router" for event in content.events)
+
+
+def _trouble(kind: str, title: str, message: Message, reason: str, now: datetime) -> Event:
     return Event(
-        id=f"unreadable:{message}",
+        id=f"{kind}:{message.id}",
         source="router",
-        kind="webhook.unreadable",
+        kind=kind,
         status=Status.FIRING,
         severity=Severity.WARNING,
-        title="A webhook could not be read",
+        title=title,
         summary=f"{reason}. It is parked in the dead-letter queue.",
         occurred_at=now,
-        identity="webhook.unreadable",
+        identity=kind,
     )
 
 
@@ -180,13 +210,21 @@ def read_content(body: str, store: Store, rules: Rules) -> Content:
 def parsed(
     source: str, headers: Mapping[str, str], body: bytes, rules: Rules, received_at: datetime
 ) -> tuple[Event, ...]:
-    """The events of a webhook, masked. A declared source has precedence over none: its entry names the mapping."""
+    """The events of a webhook, masked. A declared source has precedence over none: its entry names the mapping.
+
+    Raises ParseError, whatever went wrong: what a source cannot read now it cannot read later.
+    """
     mapping = next((each for each in rules.sources if each.get("name") == source), None)
-    if mapping is not None:
-        events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
-    else:
-        events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
-    return tuple(not_ahead(redact_event(event), received_at) for event in events)
+    try:
+        if mapping is not None:
+            events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
+        else:
+            events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
+        return tuple(not_ahead(redact_event(event), received_at) for event in events)
+    except ParseError:
+        raise
+    except Exception as error:
+        raise ParseError(f"{source}: {reason_of(error)}") from error
 
 
 def not_ahead(event: Event, received_at: datetime) -> Event:
@@ -444,8 +482,8 @@ def settle(batch: Batch) -> list[Failure]:
     for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
             update(batch, key, work)
-        except (ConflictError, NotStoredError) as error:
-            failures |= {message: str(error) for message in work.messages if message}
+        except Exception as error:  # whatever is wrong with one incident is not the others' trouble
+            failures |= {message: reason_of(error) for message in work.messages if message}
     try:
         put_waiting(batch)
     except NotStoredError as error:

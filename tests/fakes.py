@@ -1,9 +1,14 @@
 """Stand-ins that keep the promises of the ports, in memory."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from random import Random
+from typing import Any
 
 from chalicelib.core.errors import NotStoredError
+from chalicelib.messages import Message
 
 
 class FixedSecrets:
@@ -67,3 +72,117 @@ class MemoryQueue:
         self.calls += 1
         if self.calls in self.fail_at:
             raise NotStoredError("the queue is away")
+
+
+VISIBILITY = timedelta(seconds=90)
+MAX_RECEIVES = 12
+
+
+@dataclass
+class Waiting:
+    """A message of a `WaitingQueue`."""
+
+    id: str
+    body: str
+    visible_at: datetime
+    received_count: int = 0
+
+
+class WaitingQueue:
+    """A standard SQS queue on a clock: at least once, hidden while it is worked on, dead after so many receives."""
+
+    def __init__(self, clock: Callable[[], datetime], *, name: str = "queue", max_receives: int = MAX_RECEIVES) -> None:
+        self.name = name
+        self.waiting: dict[str, Waiting] = {}
+        self.parked: list[tuple[str, str]] = []
+        self._clock = clock
+        self._max_receives = max_receives
+        self._numbers = count(1)
+
+    def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
+        """Keep the bodies, to be seen after the delay, in whole seconds as SQS counts it."""
+        for body in bodies:
+            name = f"{self.name}-{next(self._numbers)}"
+            delayed = timedelta(seconds=round(delay.total_seconds()))
+            self.waiting[name] = Waiting(name, body, self._clock() + delayed)
+
+    def receive(self, most: int = 10, *, chance: Random | None = None) -> list[Message]:
+        """At most so many of what can be seen, oldest first or in any order; what came too often is parked by SQS."""
+        visible = sorted((each for each in self.waiting.values() if each.visible_at <= self._clock()), key=_seen)
+        if chance is not None:
+            chance.shuffle(visible)
+        taken = []
+        for each in visible[:most]:
+            each.received_count += 1
+            if each.received_count > self._max_receives:
+                self.parked.append((self.waiting.pop(each.id).body, "received too often"))
+                continue
+            each.visible_at = self._clock() + VISIBILITY
+            taken.append(Message(each.id, each.body, each.id, each.received_count))
+        return taken
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Those are done."""
+        for receipt in receipts:
+            self.waiting.pop(receipt, None)
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That one is seen again after the delay."""
+        if receipt in self.waiting:
+            self.waiting[receipt].visible_at = self._clock() + delay
+
+    def park(self, body: str, reason: str) -> None:
+        """Its dead letters."""
+        self.parked.append((body, reason))
+
+    def next_at(self) -> datetime | None:
+        """When the next message can be seen."""
+        return min((each.visible_at for each in self.waiting.values()), default=None)
+
+
+def _seen(waiting: Waiting) -> tuple[datetime, int]:
+    return waiting.visible_at, int(waiting.id.rpartition("-")[2])
+
+
+class Death(BaseException):
+    """A worker dies here: no code of its own runs any more."""
+
+
+@dataclass(slots=True)
+class Sites:
+    """Every call that goes through here has a number, from 0; the one with number `at` fails as it is told to.
+
+    `after` false: it is never made. True: it is made, and its caller never learns that.
+    """
+
+    at: int | None = None
+    after: bool = False
+    error: Callable[[str], BaseException] = Death
+    names: list[str] = field(default_factory=list)
+    failed: str = ""
+
+    def call(self, name: str, make: Callable[[], Any], error: Callable[[str], BaseException] | None = None) -> Any:
+        """Make the call, unless it is its turn to fail; `error` is what this kind of call raises in place of NotStored."""
+        number = len(self.names)
+        self.names.append(name)
+        if number != self.at:
+            return make()
+        self.failed = name
+        if self.after:
+            make()
+        raise (self.error if error is None or self.error is Death else error)(name)
+
+
+class Through:
+    """A port whose every call goes through the sites."""
+
+    def __init__(self, port: Any, sites: Sites, name: str) -> None:
+        self._port = port
+        self._sites = sites
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+        return lambda *given, **named: self._sites.call(f"{self._name}.{name}", lambda: found(*given, **named))

@@ -205,6 +205,12 @@ class Inbox:
 
     # Requests to stand-ins -------------------------------------------------------------------------------------
 
+    def answer_to(self, method: str, address: str, headers: Json, body: bytes) -> Reply | None:
+        """The reply of the stand-in behind an address, without a connection; None when it is none's."""
+        parts = urlsplit(address)
+        received = _received(method, unquote(parts.path), parts.query, headers, body, self.clock())
+        return None if received is None else self.serve(received)
+
     def serve(self, received: Received) -> Reply:
         """Record a request, and answer it: on cue, or as the stand-in does by itself."""
         with self.memory.lock:
