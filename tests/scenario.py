@@ -33,7 +33,7 @@ from chalicelib.messages import (
     samples_messages,
     wake_message,
 )
-from chalicelib.process import process
+from chalicelib.process import process, process_counts
 from chalicelib.rules_file import load
 from chalicelib.tick import tick
 from local.inbox import UNLIMITED, Inbox
@@ -123,6 +123,7 @@ class Router:
         """An inbox, empty queues, and the tick that comes first after a deploy."""
         self.inbox = Inbox(limits=UNLIMITED, clock=lambda: self.now.timestamp())
         self.webhooks = WaitingQueue(lambda: self.now, name="webhooks")
+        self.counts = WaitingQueue(lambda: self.now, name="counts")
         self.notifications = WaitingQueue(lambda: self.now, name="notifications", max_receives=1000)
         self.clients = VendorClients(self.inbox, self.sites)
         self.decided: dict[str, Notification] = {}
@@ -165,7 +166,7 @@ class Router:
         """Let time pass: everything happens when it is due."""
         until = self.now + timedelta(minutes=minutes, seconds=seconds)
         while True:
-            at = min(each for each in (self.webhooks.next_at(), self.notifications.next_at(), self.next_tick) if each)
+            at = min(each for each in (*(queue.next_at() for queue in self.queues), self.next_tick) if each)
             if at > until:
                 break
             self.now = max(self.now, at)
@@ -173,10 +174,17 @@ class Router:
         self.now = until
         return self
 
+    @property
+    def queues(self) -> tuple[WaitingQueue, ...]:
+        """All three."""
+        return self.webhooks, self.counts, self.notifications
+
     def step(self) -> None:
         """One invocation of whatever can run now."""
         if messages := self.webhooks.receive(chance=self.chance):
-            self.process(messages)
+            self.process(messages, process, self.webhooks)
+        elif messages := self.counts.receive(1000, chance=self.chance):
+            self.process(messages, process_counts, self.counts)
         elif messages := self.notifications.receive(1, chance=self.chance):
             self.deliver(messages[0])
         elif self.next_tick <= self.now:
@@ -189,15 +197,16 @@ class Router:
         store = Through(self.store, self.sites, "store")
         webhooks = Through(self.webhooks, self.sites, "webhooks")
         notifications = Through(Noting(self.notifications, self.decided), self.sites, "notifications")
-        return {"store": store, "queues": Queues(webhooks, notifications)}
+        counts = Through(self.counts, self.sites, "counts")
+        return {"store": store, "queues": Queues(webhooks, notifications, counts)}
 
-    def process(self, messages: Sequence[Any]) -> None:
-        """What Lambda and `app.process_webhooks` do."""
-        queue = Through(self.webhooks, self.sites, "webhooks")
+    def process(self, messages: Sequence[Any], stage: Callable[..., list[Failure]], queue: WaitingQueue) -> None:
+        """What Lambda and `app.process_webhooks` or `app.process_counts` do."""
+        ours = Through(queue, self.sites, queue.name)
         with self.surviving("process"):
-            failures = process(messages, rules=self.rules, now=self.now, **self.ports)
-            settle(messages, failures, queue=queue, dead=queue)
-            self.sites.call("lambda.delete", lambda: self.webhooks.delete([each.receipt for each in messages]))
+            failures = stage(messages, rules=self.rules, now=self.now, **self.ports)
+            settle(messages, failures, queue=ours, dead=ours)
+            self.sites.call("lambda.delete", lambda: queue.delete([each.receipt for each in messages]))
 
     def deliver(self, message: Any) -> None:
         """What Lambda and `app.deliver_notification` do."""

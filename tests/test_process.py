@@ -76,13 +76,13 @@ class Bench:
     store: MemoryStore = field(default_factory=MemoryStore)
     webhooks: MemoryQueue = field(default_factory=MemoryQueue)
     notifications: MemoryQueue = field(default_factory=MemoryQueue)
+    counts: MemoryQueue = field(default_factory=MemoryQueue)
 
     def process(self, *bodies, received=1, now=NOW):
         """The failures of a batch of these bodies, by message."""
         messages = [Message(f"m{n}", body, f"r{n}", received) for n, body in enumerate(bodies)]
-        failures = process(
-            messages, rules=RULES, store=self.store, queues=Queues(self.webhooks, self.notifications), now=now
-        )
+        queues = Queues(self.webhooks, self.notifications, self.counts)
+        failures = process(messages, rules=RULES, store=self.store, queues=queues, now=now)
         return {each.id: each for each in failures}
 
     def wake(self):
