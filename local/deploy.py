@@ -263,6 +263,7 @@ def needed(rules: str) -> Iterable[tuple[str, str]]:
     ):
         if word in rules:
             yield name, why
+    yield "RUNBOOK_BASE_URL", "messages show the first steps of a runbook page, but cannot link it"
 
 
 def fingerprint(root: Path) -> str:

@@ -133,6 +133,7 @@ def parameters(settings: Mapping[str, str], there: Mapping[str, str], *, inbox: 
     found["WEBHOOK_DEFAULT_SECRET"] = there.get("WEBHOOK_DEFAULT_SECRET") or _standard_secret()
     found["WEBHOOK_DEFAULT_URL"] = f"{inbox}/hook/default"
     found["SES_FROM"] = SENDER
+    found["RUNBOOK_BASE_URL"] = f"{inbox}/runbook"
     if "SLACK_BOT_TOKEN" not in settings:
         found |= {"SLACK_BOT_TOKEN": "xoxb-1-2-inbox", "SLACK_API_URL": f"{inbox}/slack/api"}
     if not any(name.startswith("PAGERDUTY_ROUTING_KEY") for name in settings):

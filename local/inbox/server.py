@@ -10,6 +10,7 @@
     /cloudflare/client/v4/graphql               Cloudflare GraphQL     (CLOUDFLARE_API_URL=<that>)
     /_control/answers, cloudflare, settings, reset      how it behaves
     /_api/messages, /_api/requests, /health     what came in
+    /runbook/<page>.md                          a page of runbook/  (RUNBOOK_BASE_URL=<inbox>/runbook)
     /                                           the page
 
 The page and what steers the inbox are served to this machine only: the Host must be a loopback name, and a request that
@@ -50,7 +51,8 @@ HOLD_SECONDS = 60.0
 """How long a request is held on the cue `timeout`."""
 EMULATOR_SECONDS = 1.0
 STATIC = Path(__file__).with_name("static")
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+RUNBOOK = Path(__file__).resolve().parents[2] / "runbook"
+TYPES = {".css": "text/css", ".js": "text/javascript", ".md": "text/plain", ".svg": "image/svg+xml"}
 SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare")
 _SES_PATHS = {("POST", "v2/email/outbound-emails"): SEND, ("GET", "v2/email/account"): "GetAccount"}
 _LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
@@ -291,7 +293,9 @@ class Inbox:
         if path == "/_api/requests":
             return json_reply([each.summary() for each in self.requests])
         if path.startswith("/static/"):
-            return _static(path.removeprefix("/static/"))
+            return _file(STATIC, path.removeprefix("/static/"))
+        if path.startswith("/runbook/"):
+            return _file(RUNBOOK, path.removeprefix("/runbook/"))
         if path.startswith("/mail/"):
             return self._mail(path.removeprefix("/mail/"))
         return json_reply({"error": "not found"}, 404)
@@ -419,9 +423,9 @@ def _exactly(cue: Answer) -> Reply:
     return json_reply(cue.body, cue.status or 200, {**more, **cue.headers})
 
 
-def _static(name: str) -> Reply:
-    path = STATIC / name
-    if path.parent != STATIC or path.suffix not in TYPES or not path.is_file():
+def _file(folder: Path, name: str) -> Reply:
+    path = folder / name
+    if path.parent != folder or path.suffix not in TYPES or not path.is_file():
         return json_reply({"error": "not found"}, 404)
     return text_reply(path.read_text(encoding="utf-8"), content_type=TYPES[path.suffix])
 

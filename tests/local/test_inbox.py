@@ -1001,7 +1001,17 @@ def test_other_sites_cannot_steer_it(inbox: Inbox, path: str, headers: dict[str,
     assert request(inbox, "POST", path, b"{}", {"Content-Type": "application/json", **headers})[0] == status
 
 
-@pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/mail/none", "/nonsense"])
+def test_runbook_pages_can_be_read(inbox: Inbox) -> None:
+    """The links of messages lead to the pages of runbook/, as text."""
+    status, headers, text = request(inbox, "GET", "/runbook/high-error-rate.md")
+    assert (status, headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert text.startswith("# High Error Rate")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../server.py", "/static/%2e%2e/server.py", "/runbook/../README.md", "/mail/none", "/nonsense"],
+)
 def test_only_its_own_files_are_served(inbox: Inbox, path: str) -> None:
     """Nothing outside the folder."""
     assert request(inbox, "GET", path)[0] == 404

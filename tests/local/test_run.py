@@ -57,6 +57,7 @@ def test_without_settings_everything_goes_to_the_inbox() -> None:
     assert first["SLACK_API_URL"] == "http://inbox/slack/api"
     assert first["PAGERDUTY_EVENTS_URL"] == "http://inbox/pagerduty"
     assert first["CLOUDFLARE_API_URL"].startswith("http://inbox/")
+    assert first["RUNBOOK_BASE_URL"] == "http://inbox/runbook"
     assert len({first["SENTRY_CLIENT_SECRET"], first["CLOUDFLARE_WEBHOOK_SECRET"], first["SLACK_SIGNING_SECRET"]}) == 3
     assert parameters({}, first, inbox="http://inbox") == first
 
