@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.rollup import bucket_of
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
@@ -59,6 +59,7 @@ class MemoryStore:
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes] = {}
+        self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
 
     def load(self, key: str) -> Incident | None:
@@ -76,6 +77,16 @@ class MemoryStore:
             if archive is not None:
                 self.writes += 1
                 self._ended[archive.id] = archive
+
+    def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
+        """Keep a page of an incident's older lines."""
+        with self._lock:
+            self.writes += 1
+            self._pages.setdefault(id, {})[number] = tuple(entries)
+
+    def timeline(self, id: str) -> Sequence[Entry]:
+        """The lines of an incident's pages, oldest page first."""
+        return [entry for _, page in sorted(self._pages.get(id, {}).items()) for entry in page]
 
     def waking(self, now: datetime, limit: int) -> Sequence[str]:
         """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
@@ -102,7 +113,7 @@ class MemoryStore:
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
         """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
         with self._lock:
-            everyone = {each.id: each for each in (*self._ended.values(), *self._incidents.values())}
+            everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
         return [each for each in everyone.values() if _listed(each, ended_since, quiet=quiet)]
 
     def context(self) -> Context:
@@ -166,11 +177,11 @@ class MemoryStore:
 
 
 def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
-    """Whether it is open, or ended after that time; one that has not begun only if asked for and it has a timer."""
+    """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
     if incident.status == "open":
         return True
-    if incident.status == "quiet":
-        return quiet and incident.wake_at is not None
+    if quiet and incident.wake_at is not None:
+        return True
     return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
 
 

@@ -41,6 +41,7 @@ from chalicelib.core.routing import alert_labels, heartbeat_route, route_by_id, 
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.tally import waits_until
+from chalicelib.core.timeline import paged, recorded
 from chalicelib.deploys import deploy_of, with_deploys
 from chalicelib.messages import (
     Events,
@@ -551,7 +552,10 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
         return incident
     if decision.notifications:
         batch.queues.notifications.put([notification_message(each) for each in decision.notifications])
+    incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
+    if page:
+        batch.store.keep_timeline(incident.id, incident.pages, page)
     archive = (
         stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
     )

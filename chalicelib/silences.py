@@ -57,7 +57,9 @@ def held(context: Context, given: Hold, now: datetime) -> Context | None:
     if before is not None:
         if after.decided_at < before.decided_at or (after.decided_at == before.decided_at and _same(before, after)):
             return None
-        after = replace(after, by=before.by, changes=_with_change(before, after.decided_at, after.by, _edit(after)))
+        starts_at = min(before.starts_at, after.starts_at) if before.active(after.decided_at) else after.starts_at
+        changes = _with_change(before, after.decided_at, after.by, _edit(after))
+        after = replace(after, by=before.by, starts_at=starts_at, changes=changes)
     silences, maintenance = _others(context.silences, after.id, now), _others(context.maintenance, after.id, now)
     if given.maintenance:
         return replace(context, silences=silences, maintenance=_bounded(*maintenance, after))
@@ -86,12 +88,7 @@ def told(given: Hold) -> str:
 
 
 def _same(one: Silence, other: Silence) -> bool:
-    return (one.matchers, one.starts_at, one.ends_at, one.comment) == (
-        other.matchers,
-        other.starts_at,
-        other.ends_at,
-        other.comment,
-    )
+    return (one.matchers, one.ends_at, one.comment) == (other.matchers, other.ends_at, other.comment)
 
 
 def _edit(silence: Silence) -> str:

@@ -19,6 +19,7 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.thread import Result, thread_key
+from chalicelib.core.timeline import in_order
 from chalicelib.core.told import Telling, summary_of, title_of
 from chalicelib.core.units import duration_words
 
@@ -221,6 +222,7 @@ class _Judged:
         """What its own page shows."""
         found = self.incident
         results = {key: store.thread(thread_key(found.id, key)).results for key in found.announced}
+        older = store.timeline(found.id) if found.pages else ()
         delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
         return {
             **self.row(),
@@ -233,7 +235,7 @@ class _Judged:
                 if alert.acked_by
             ],
             "who": audience(self.route, self.telling.rules, self.telling.now),
-            "timeline": [_entry(each, delivered) for each in sorted(found.timeline, key=lambda each: each.at)],
+            "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline))],
         }
 
     def alert(self, alert: Alert) -> Shown:

@@ -3,6 +3,7 @@
     pk                 sk          what                                        more
     incident#<key>     incident    the newest incident of a group key          version, wake_shard, wake_at
     ended#<id>         incident    one that another replaced under its key     version, wake_shard, wake_at
+    timeline#<id>      <number>    older lines of an incident's timeline
     thread#<key>       thread      deliveries to one target                    version
     context            context     silences, causes, deploys                   version
     body#<name>        <number>    a webhook body too large for a message      chunks
@@ -17,13 +18,14 @@ Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write 
 index writes when the timer changed; save_thread and save_context 1 write; load, thread and context one consistent
 read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
 
-Ended incidents, and those that never began, stay 90 days after their last change, threads 400 days; `expires_at` only
+Ended incidents, those that never began and pages of timelines stay 90 days after their last change, threads 400 days; `expires_at` only
 cleans up and never decides, which is why the worker's clock is good enough for it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -35,7 +37,7 @@ from chalicelib.aws import bodies
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError, NotStoredError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
 from chalicelib.webhook import uncompressed
@@ -72,6 +74,25 @@ class DynamoStore:
         item = {**_keys(f"incident#{incident.key}", "incident"), **self._incident_item(incident)}
         self._put(item, incident.version, f"incident {incident.id}")
 
+    def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
+        """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
+        body = {"body": {"B": codec.pack(_Page(tuple(entries)))}}
+        item = {**_keys(f"timeline#{id}", f"{number:06d}"), **body, **self._expiry(ENDED_KEPT)}
+        try:
+            self._client.put_item(TableName=self._table, Item=item)
+        except ClientError as error:
+            raise _not_stored("a page of a timeline", error) from None
+
+    def timeline(self, id: str) -> Sequence[Entry]:
+        """The lines of an incident's pages, oldest page first."""
+        pages = self._pages(
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"timeline#{id}"}},
+        )
+        packed = [item["body"]["B"] for page in pages for item in page["Items"]]
+        return [entry for body in packed for entry in codec.unpack(_Page, body).entries]
+
     def waking(self, now: datetime, limit: int) -> Sequence[str]:
         """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
         due = [entry for shard in range(SHARDS) for entry in self._indexed(f"open#{shard}", until=now, limit=limit)]
@@ -84,7 +105,7 @@ class DynamoStore:
         if ended_since is not None:
             shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
         names = dict.fromkeys(pk for shard in shards for _, pk in self._indexed(shard))
-        found = {each.id: each for each in self._read_all(list(names))}
+        found = {each.id or each.key: each for each in self._read_all(list(names))}
         return [each for each in found.values() if _listed(each, ended_since, quiet=quiet)]
 
     def context(self) -> Context:
@@ -226,12 +247,19 @@ class DynamoStore:
                 asked = answer.get("UnprocessedKeys")
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Older lines of a timeline, as they are stored."""
+
+    entries: tuple[Entry, ...]
+
+
 def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
-    """Whether it is open, or ended after that time; one that has not begun only if asked for and it has a timer."""
+    """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
     if incident.status == "open":
         return True
-    if incident.status == "quiet":
-        return quiet and incident.wake_at is not None
+    if quiet and incident.wake_at is not None:
+        return True
     return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
 
 

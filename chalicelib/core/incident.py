@@ -77,6 +77,7 @@ class Incident:
 
     `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
+    `timeline` holds its newest lines; older ones are in as many `pages`.
     """
 
     key: str
@@ -101,6 +102,7 @@ class Incident:
     overflow: int = 0
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
+    pages: int = 0
 
     @property
     def status(self) -> str:

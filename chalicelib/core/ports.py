@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.context import Context
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
 
@@ -24,6 +24,14 @@ class Store(Protocol):
         """
         ...
 
+    def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
+        """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
+        ...
+
+    def timeline(self, id: str) -> Sequence[Entry]:
+        """The lines of an incident's pages, oldest page first."""
+        ...
+
     def waking(self, now: datetime, limit: int) -> Sequence[str]:
         """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
         ...
@@ -31,7 +39,7 @@ class Store(Protocol):
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
         """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin.
 
-        The last are groups of alerts that are only pending or looked at: they have a timer and no id yet.
+        The last have a timer though nothing of theirs fires: their alerts are pending, or looked at now and then.
         """
         ...
 

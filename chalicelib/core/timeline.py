@@ -1,0 +1,147 @@
+"""What happened to an incident, in lines for people: kept with it, so that writing it costs nothing.
+
+What people did and who was told is noted where that is decided; `recorded` adds what the alerts did, by comparing the
+incident with what was stored, and folds the events between two such lines into one count. Lines that would outgrow the
+incident's item move to pages of PAGE lines, one more write for every hundred.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.reading import cut
+
+if TYPE_CHECKING:
+    from chalicelib.core.due import Muting
+
+PAGE = 100
+PAGED_FROM = 150
+MAX_NAMED = 3
+MAX_NAME_CHARACTERS = 100
+_ORDER = {kind: rank for rank, kind in enumerate(("began", "fired", "resolved", "flapping", "worse", "events"))}
+_ENDED = 99
+
+Changed = tuple[Alert | None, Alert]
+"""An alert as it was stored, and as it is."""
+
+
+def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, "Muting"], now: datetime) -> Incident:
+    """The incident with lines for what its alerts did since `before`, which is what was stored."""
+    if not after.id or (before is not None and before.id == after.id and before.status == "ended"):
+        return after
+    known = before.alerts if before is not None else {}
+    changed = [(known.get(name), alert) for name, alert in after.alerts.items() if known.get(name) is not alert]
+    entries = [*_fired(changed, mutings), *_resolved(changed), *_altered(changed, now)]
+    events = sum(_new_events(was, alert) for was, alert in changed)
+    events += max(0, after.overflow - (before.overflow if before is not None else 0))
+    timeline = _counted(after.timeline, entries, events, [alert for _, alert in changed], now)
+    return after if timeline is after.timeline else replace(after, timeline=timeline[-MAX_TIMELINE:])
+
+
+def _new_events(before: Alert | None, alert: Alert) -> int:
+    if before is None or alert.events < before.events:
+        return alert.events
+    return alert.events - before.events
+
+
+def paged(before: Incident | None, after: Incident) -> tuple[Incident, tuple[Entry, ...]]:
+    """The incident without its oldest lines, and those, when it holds too many; the page of that number is kept first.
+
+    A page follows from what was stored alone, so two workers at once keep the same one.
+    """
+    if before is None or before.id != after.id or len(before.timeline) < PAGED_FROM:
+        return after, ()
+    page = before.timeline[:PAGE]
+    if after.timeline[:PAGE] != page:
+        return after, ()
+    return replace(after, timeline=after.timeline[PAGE:], pages=after.pages + 1), page
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """By time; at one time a fire before what was told of it, and the end last."""
+    return sorted(entries, key=lambda each: (each.at, _ENDED if each.kind == "ended" else _ORDER.get(each.kind, 50)))
+
+
+def _fired(changed: Sequence[Changed], mutings: Mapping[str, "Muting"]) -> list[Entry]:
+    fired = [alert for before, alert in changed if alert.state is State.FIRING and _is_new(before, alert)]
+    if not fired:
+        return []
+    at = min(alert.starts_at for alert in fired if alert.starts_at)
+    text = f"{_names(fired)} {'fires' if len(fired) == 1 else 'fire'}"
+    if len(fired) == 1 and fired[0].value:
+        text += f": {fired[0].value}" + (f" (limit {fired[0].threshold})" if fired[0].threshold else "")
+    muted = {name for alert in fired if alert.fingerprint in mutings for name in mutings[alert.fingerprint].names}
+    if muted:
+        text += f", muted: {'; '.join(sorted(muted)[:MAX_NAMED])}"
+    return [Entry(at, text, kind="fired")]
+
+
+def _is_new(before: Alert | None, alert: Alert) -> bool:
+    if before is None or before.state is not State.FIRING:
+        return True
+    return before.starts_at is not None and alert.starts_at is not None and alert.starts_at > before.starts_at
+
+
+def _resolved(changed: Sequence[Changed]) -> list[Entry]:
+    over = [alert for before, alert in changed if alert.state is State.RESOLVED and _was_firing(before)]
+    if not over:
+        return []
+    at = max(alert.ends_at for alert in over if alert.ends_at)
+    by = sorted({alert.ended_by for alert in over if alert.ended_by})
+    text = f"{_names(over)} {'is' if len(over) == 1 else 'are'} over"
+    return [Entry(at, text + (f" ({', '.join(by)})" if by else ""), kind="resolved")]
+
+
+def _was_firing(before: Alert | None) -> bool:
+    return before is not None and before.state is State.FIRING
+
+
+def _altered(changed: Sequence[Changed], now: datetime) -> list[Entry]:
+    both = [(was, alert) for was, alert in changed if was is not None and alert.state is was.state is State.FIRING]
+    flapping = [alert for was, alert in both if alert.flapping and not was.flapping]
+    worse = [alert for was, alert in both if alert.severity.rank < was.severity.rank]
+    found = []
+    if flapping:
+        found.append(Entry(now, f"{_names(flapping)}: flapping, held open until it calms", kind="flapping"))
+    if worse:
+        severity = min(worse, key=lambda alert: alert.severity.rank).severity.value
+        found.append(Entry(now, f"{_names(worse)}: {severity} now", kind="worse"))
+    return found
+
+
+def _names(alerts: Sequence[Alert]) -> str:
+    names = list(dict.fromkeys(_name(alert) for alert in alerts))
+    if len(alerts) == 1:
+        return names[0]
+    return f"{len(alerts)} alerts ({', '.join(names[:MAX_NAMED])}{', …' if len(names) > MAX_NAMED else ''})"
+
+
+def _name(alert: Alert) -> str:
+    """The rule's name where it measures or counts, else what its event says."""
+    return cut(alert.name if alert.measured or alert.condition or not alert.title else alert.title, MAX_NAME_CHARACTERS)
+
+
+def _counted(
+    timeline: tuple[Entry, ...], entries: list[Entry], events: int, changed: Iterable[Alert], now: datetime
+) -> tuple[Entry, ...]:
+    """The lines with the new ones; the new events are counted on the first of them, else folded into the last line."""
+    newest = max((alert.last_event_at for alert in changed if alert.last_event_at), default=now)
+    if events > 0 and entries:
+        entries[0] = replace(entries[0], count=events, until=newest)
+        events = 0
+    if entries:
+        return (*timeline, *entries)
+    if events <= 0:
+        return timeline
+    last = timeline[-1] if timeline else None
+    if last is not None and last.kind == "events":
+        total = last.count + events
+        return (*timeline[:-1], replace(last, text=_events(total), count=total, until=max(newest, last.at)))
+    return (*timeline, Entry(newest, _events(events), kind="events", count=events, until=newest))
+
+
+def _events(count: int) -> str:
+    return f"{count} more event{'' if count == 1 else 's'}"

@@ -1,0 +1,66 @@
+"""What a Store promises of what is kept for people: timelines, waiting alerts, results of deliveries."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.thread import Result, claimed, finished
+from chalicelib.memory import MemoryStore
+from tests.aws.tables import client, new_table
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request):
+    """An empty store of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
+    dynamodb = client("dynamodb", request.getfixturevalue("emulator"))
+    return DynamoStore(dynamodb, new_table(dynamodb))
+
+
+def lines(first, count):
+    """So many lines."""
+    return tuple(Entry(NOW + n * MINUTE, f"line {n}", "ana", "note", act=f"{n}") for n in range(first, first + count))
+
+
+def test_pages_of_a_timeline_come_back_in_order(store):
+    """Ten and more pages are read as they were written; another incident's are not among them."""
+    for number in (2, 1, 10, 11):
+        store.keep_timeline("i", number, lines(number * 100, 100))
+    store.keep_timeline("j", 1, lines(0, 1))
+    found = store.timeline("i")
+    assert [entry.text for entry in found][:1] == ["line 100"]
+    assert list(found) == [*lines(100, 100), *lines(200, 100), *lines(1000, 100), *lines(1100, 100)]
+    assert list(store.timeline("nobody")) == []
+
+
+def test_a_page_kept_twice_is_one(store):
+    """A worker that died after the page repeats it."""
+    store.keep_timeline("i", 1, lines(0, 3))
+    store.keep_timeline("i", 1, lines(0, 3))
+    assert list(store.timeline("i")) == list(lines(0, 3))
+
+
+def test_what_waits_to_begin_is_listed_when_asked_for(store):
+    """Alerts that are only pending belong to incidents that have not begun, or not again; without a timer none is."""
+    store.save(Incident(key="open", id="o", version=1, started_at=NOW))
+    store.save(Incident(key="waits", version=1, wake_at=NOW + MINUTE))
+    store.save(Incident(key="waits too", version=1, wake_at=NOW + MINUTE))
+    store.save(Incident(key="again", id="e", version=1, started_at=NOW, ended_at=NOW, wake_at=NOW + MINUTE))
+    store.save(Incident(key="idle", version=1))
+    assert {each.key for each in store.incidents()} == {"open"}
+    assert {each.key for each in store.incidents(quiet=True)} == {"open", "waits", "waits too", "again"}
+
+
+def test_results_come_back_with_the_thread(store):
+    """What came of a notification is part of the write that ends it."""
+    _, thread = claimed(store.thread("i/t"), 1, NOW)
+    store.save_thread(thread)
+    result = Result(1, NOW, "opened", delivered=False, attempts=3, error="refused")
+    store.save_thread(finished(thread, 1, {}, result))
+    assert store.thread("i/t").results == (result,)
