@@ -31,7 +31,7 @@ from chalicelib.core.grammar import ConditionError, nearest, threshold_literal
 from chalicelib.core.rule import Rules
 from chalicelib.core.units import DURATION_FORMS, parse_duration
 from chalicelib.rules_loader import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
-from chalicelib.rules_sense import Finding, Path, Sense, masked, sense_of
+from chalicelib.rules_sense import PROMTOOL_FIELDS, Finding, Path, Sense, masked, sense_of
 
 __all__ = ["Mistake", "Report", "check", "compile_rules", "from_compiled", "json_schema", "load"]
 
@@ -410,6 +410,23 @@ class ProbesForm(_Part):
     journey: list[dict[str, Any]] = Field(default=LEFT_OUT)
 
 
+_MAPPINGS: Any = {"type": "array", "items": {"type": "object"}}
+_TEST_SCHEMA: Any = {
+    "type": "object",
+    "description": "A timeline and what must come of it: `tocsin test`.",
+    "properties": {
+        "name": {"type": "string"},
+        "given": {**_MAPPINGS, "description": "Lines of `tocsin replay`."},
+        "expect": {**_MAPPINGS, "description": "Notifications in their order, and states of alerts at times."},
+        "interval": {"type": "string", "pattern": _DURATION_PATTERN},
+        "input_series": {**_MAPPINGS, "description": "Series in promtool's expanding notation."},
+        "alert_rule_test": {**_MAPPINGS, "description": "What fires at a time, as promtool asks it."},
+        **{name: {} for name in PROMTOOL_FIELDS},
+    },
+    "additionalProperties": False,
+}
+
+
 class FileForm(_Part):
     """alert-rules.yaml: what counts, when it is enough, how bad it is, and who hears."""
 
@@ -424,7 +441,7 @@ class FileForm(_Part):
     metrics: list[Text] = Field(default=LEFT_OUT, description="Further metrics that conditions may name.")
     probes: ProbesForm = Field(default=LEFT_OUT)
     sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    tests: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    tests: list[dict[str, Any]] = Field(default=LEFT_OUT, json_schema_extra={"items": _TEST_SCHEMA})
 
 
 _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
@@ -456,9 +473,11 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the file, for editors."""
+    """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
     schema = FileForm.model_json_schema(by_alias=True)
     cleaned: dict[str, Any] = _without_nulls(schema)
+    sections = {name: {"anyOf": [each, {"type": "null"}]} for name, each in cleaned["properties"].items()}
+    cleaned["properties"] = sections
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "alert-rules.yaml",
@@ -713,7 +732,7 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One line for the operator. `kind` is mistake, template (the router runs on) or warning."""
+    """One line for the operator. `kind` is mistake, template or test (the router runs on), or warning."""
 
     line: int
     column: int
@@ -734,12 +753,16 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a file comes to. `rules` is None when there are mistakes other than in templates; `data` is as written."""
+    """What a file comes to: `data` as written, and the (line, column) of each of its parts.
+
+    `rules` is None when there are mistakes other than in templates and tests.
+    """
 
     mistakes: tuple[Mistake, ...]
     warnings: tuple[Mistake, ...]
     rules: Rules | None
     data: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[Path, Mark] = field(default_factory=dict)
 
 
 def check(
@@ -774,7 +797,7 @@ def _report(text: str, filename: str, runbooks: Mapping[str, str] | Collection[s
     rules = None
     if not any(each.kind == "mistake" for each in mistakes):
         rules = rules_from(_clean(data))
-    return Report(mistakes, warnings, rules, data)
+    return Report(mistakes, warnings, rules, data, document.values)
 
 
 def _clean(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -879,14 +902,15 @@ def load(
     tolerate_templates: bool = False,
     metrics: Collection[str] = (),
 ) -> Rules:
-    """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too.
+    """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests are not run.
 
     With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are told
     in the plain form (`Rules.broken_templates`), and a metric that resembles no known one may come from outside.
     """
     sense = Sense(metrics=frozenset(metrics), any_metric=tolerate_templates)
     report = _report(text, filename, runbooks, sense)
-    wrong = [each for each in report.mistakes if not (tolerate_templates and each.kind == "template")]
+    tolerated = ("template", "test") if tolerate_templates else ("test",)
+    wrong = [each for each in report.mistakes if each.kind not in tolerated]
     wrong += report.warnings if strict else ()
     if wrong or report.rules is None:
         raise RulesError("\n".join(str(each) for each in sorted(wrong)))
@@ -896,7 +920,7 @@ def load(
 def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
     """The checked file as JSON, with the hash of its text. RulesError lists every mistake."""
     report = _report(text, filename, None, Sense(any_metric=True))
-    wrong = [each for each in report.mistakes if each.kind != "template"]
+    wrong = [each for each in report.mistakes if each.kind not in ("template", "test")]
     if wrong:
         raise RulesError("\n".join(str(each) for each in wrong))
     content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "rules": _clean(report.data)}

@@ -31,13 +31,19 @@ Named = tuple[Path, str]
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 PROBES = ("uptime", "database", "redis", "cloudflare", "heartbeat", "journey")
 HEARTBEAT_FIELDS = ("name", "every", "cron", "timezone", "grace", "service", "environment", "labels", "severity")
+TEST_FIELDS = ("name", "given", "expect", "interval", "input_series", "alert_rule_test")
+PROMTOOL_FIELDS = ("promql_expr_test", "external_labels", "external_url", "start_timestamp")
+"""Fields of a promtool test that do not apply here: `tocsin test` says so and goes on."""
 MAX_COUNTED_EVENTS = 2_000
 """An alert remembers so many of its events: a count above that is never reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong (or, as a warning, doubtful) at a path; `column` counts within the text that stands there."""
+    """Something wrong (or, as a warning, doubtful) at a path; `column` counts within the text that stands there.
+
+    `kind` is mistake, template or test (the router runs on), or warning.
+    """
 
     path: Path
     what: str
@@ -84,6 +90,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     yield from _windows(data)
     yield from _probes(data)
     yield from _sources(data)
+    yield from _tests(data)
     yield from _pages(data, sense)
 
 
@@ -454,13 +461,7 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
         built = _window(name, _mapping(window), str(default_zone))
         if built is not None:
             windows[name] = built
-        if isinstance(window, Mapping) and window.get("days") == []:
-            yield Finding(
-                ("windows", name),
-                f"the window {name} never opens: days is empty",
-                "days, or leaving days out",
-                kind="warning",
-            )
+        yield from _never_opens(name, _mapping(window), built)
     for path, teller in _tellers(data):
         mute = tuple(text for _, text in _strings(teller.get("mute"), ()))
         active = tuple(text for _, text in _strings(teller.get("active"), ()))
@@ -476,6 +477,16 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
                 "a time that is open",
                 kind="warning",
             )
+
+
+def _never_opens(name: str, window: Mapping[str, Any], built: Window | None) -> Iterator[Finding]:
+    what = f"the window {name} never opens"
+    if window.get("days") == []:
+        allowed = "days, or leaving days out"
+        yield Finding(("windows", name), f"{what}: days is empty", allowed, kind="warning")
+    if built is not None and built.from_minute == built.to_minute:
+        allowed = "a later end, or leaving both out for the whole day"
+        yield Finding(("windows", name), f"{what}: it ends where it begins", allowed, kind="warning")
 
 
 def _window(name: str, window: Mapping[str, Any], default_zone: str) -> Window | None:
@@ -593,6 +604,25 @@ def _source_mistakes(source: Mapping[str, Any]) -> list[str]:
         return []
     validate: Callable[[Mapping[str, Any]], list[str]] | None = getattr(module, "validate", None)
     return validate(source) if validate is not None else []
+
+
+def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """The form of each test; what its lines mean is told by `tocsin test`, which runs them."""
+    for path, test in _entries(data, "tests"):
+        known = (*TEST_FIELDS, *PROMTOOL_FIELDS)
+        for key in test.keys() - set(known):
+            allowed = ", ".join(TEST_FIELDS)
+            yield Finding(
+                (*path, key), f"{key!r} is not a key of a test", allowed, nearest(key, known), "test", 0, True
+            )
+        if not test.keys() & {"expect", "alert_rule_test"}:
+            yield Finding(path, "the test expects nothing", "expect: [] where nobody must be told", kind="test")
+        for key in ("given", "expect", "input_series", "alert_rule_test"):
+            entries = test.get(key)
+            if entries is not None and not (isinstance(entries, list) and all(isinstance(e, Mapping) for e in entries)):
+                yield Finding(
+                    (*path, key), f"{key} is not a list of mappings", "a list, such as [{at: 0, …}]", kind="test"
+                )
 
 
 def _pages(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:

@@ -229,9 +229,10 @@ class Call:
 
     def words(self) -> str:
         """The function's own words."""
-        what = "events" if self.metric == EVENTS else metric_words(self.metric)
-        arguments = [_argument_words(argument) for argument in self.arguments]
-        return FUNCTIONS[self.function].words.format(what, duration_words(self.window), *arguments)
+        function, window = FUNCTIONS[self.function], duration_words(self.window)
+        if self.metric == EVENTS:
+            return function.of_events.format(window)
+        return function.words.format(metric_words(self.metric), window, *map(_argument_words, self.arguments))
 
     def __str__(self) -> str:
         inner = ", ".join([f"{self.metric}[{duration_text(self.window)}]", *map(str, self.arguments)])
@@ -281,7 +282,7 @@ class Negated:
 
     def words(self) -> str:
         """With its sign."""
-        return f"minus {self.of.words()}"
+        return f"minus {_grouped_words(self.of, 3)}"
 
     def __str__(self) -> str:
         return f"-{_grouped(self.of, 3)}"
@@ -329,7 +330,8 @@ class Arithmetic:
     def words(self) -> str:
         """In the order written."""
         word = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}[self.operator]
-        return f"{self.left.words()} {word} {self.right.words()}"
+        level = 1 if self.operator in "+-" else 2
+        return f"{_grouped_words(self.left, level)} {word} {_grouped_words(self.right, level + 1)}"
 
     def __str__(self) -> str:
         level = 1 if self.operator in "+-" else 2
@@ -345,13 +347,20 @@ _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
 
 
 def _grouped(node: Any, level: int) -> str:
+    return f"({node})" if _level(node) < level else str(node)
+
+
+def _grouped_words(node: Any, level: int) -> str:
+    words: str = node.words()
+    return f"({words})" if _level(node) < level else words
+
+
+def _level(node: Any) -> int:
+    """How closely it binds: sums 1, products 2, signs 3, anything else 4."""
     inner = node.of if isinstance(node, Converted) else node
-    own = 4
     if isinstance(inner, Arithmetic):
-        own = 1 if inner.operator in "+-" else 2
-    elif isinstance(inner, Negated):
-        own = 3
-    return f"({inner})" if own < level else str(inner)
+        return 1 if inner.operator in "+-" else 2
+    return 3 if isinstance(inner, Negated) else 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -475,8 +484,8 @@ class Not:
         return Answer(not inner.truth, inner.decided_by, inner.left, inner.right)
 
     def words(self) -> str:
-        """With `not` in front."""
-        return f"it is not so that {self.of.words()}"
+        """With its denial in front."""
+        return f"it is not so that {_part_words(self.of, Both | Either)}"
 
     def __str__(self) -> str:
         return f"not {_bracketed(self.of, 3)}"
@@ -532,7 +541,7 @@ class Either:
         return f"{_bracketed(self.left, 1)} or {_bracketed(self.right, 2)}"
 
 
-def _part_words(node: Any, ambiguous: type) -> str:
+def _part_words(node: Any, ambiguous: Any) -> str:
     words: str = node.words()
     return f"({words})" if isinstance(node, ambiguous) else words
 
@@ -704,13 +713,16 @@ Apply = Callable[[Sequence[Bucket], datetime, timedelta, list[Any]], float | Non
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`unit` None is that of the metric; `arguments` names what follows the window, `duration` or `value`."""
+    """`unit` None is that of the metric; `arguments` names what follows the window, `duration` or `value`.
+
+    `of_events` are its words over `events`; empty where it does not take them.
+    """
 
     words: str
     apply: Apply
     unit: Unit | None = None
     arguments: tuple[str, ...] = ()
-    of_events: bool = False
+    of_events: str = ""
 
 
 def _quantile(share: float) -> Apply:
@@ -726,13 +738,17 @@ FUNCTIONS: dict[str, Function] = {
     "min": Function("the lowest {} in {}", _of(least)),
     "max": Function("the highest {} in {}", _of(greatest)),
     "sum": Function("the sum of {} over {}", _of(total)),
-    "count": Function("the number of {} in {}", _of(samples), PLAIN_NUMBER, of_events=True),
+    "count": Function(
+        "the number of samples of {} in {}", _of(samples), PLAIN_NUMBER, of_events="the number of events in {}"
+    ),
     "last": Function("the last {} of {}", _of(mean)),
     "p50": Function("the median of {} over {}", _quantile(0.5)),
     "p90": Function("the 90th percentile of {} over {}", _quantile(0.9)),
     "p95": Function("the 95th percentile of {} over {}", _quantile(0.95)),
     "p99": Function("the 99th percentile of {} over {}", _quantile(0.99)),
-    "rate": Function("the growth of {} a second over {}", _of(increase_per_second), of_events=True),
+    "rate": Function(
+        "the growth of {} a second over {}", _of(increase_per_second), of_events="the events a second over {}"
+    ),
     "growth": Function(
         "the growth of {} over {}", lambda found, now, window, numbers: growth(found, window), PLAIN_RATIO
     ),

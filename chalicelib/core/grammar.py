@@ -160,6 +160,8 @@ def tokens(text: str) -> list[Token]:
         if kind == "wrong" or word in _FOREIGN:
             raise _wrong_sign(text, column)
         if kind == "number":
+            if re.match(r",\d", text[position:], re.ASCII):
+                raise ConditionError("a comma is not part of a number", position + 1, "digits and a point: 1000, 0.5")
             word, position = _with_unit(text, word, position)
         found.append(Token(kind, word, column))
     return [*found, Token("end", "", len(text) + 1)]

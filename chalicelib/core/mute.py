@@ -47,8 +47,10 @@ def is_open(window: Window, at: datetime) -> bool:
     """True when the wall clock of the window's zone is inside it.
 
     Wall time decides on clock-change days too: an hour that happens twice is inside twice, one that is skipped never.
-    A window that reaches over midnight belongs to the day on which it began.
+    A window that reaches over midnight belongs to the day on which it began. One that ends where it begins never opens.
     """
+    if window.to_minute == window.from_minute:
+        return False
     local = at.astimezone(ZoneInfo(window.timezone))
     minute = local.hour * 60 + local.minute
     if window.to_minute > window.from_minute:

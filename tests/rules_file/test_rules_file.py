@@ -22,32 +22,11 @@ from chalicelib.rules_sense import missing_headings
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / RULES_NAME
 
-FOUR = """
-alerts:
-  - name: "High Error Rate"
-    condition: "error_rate > 1%"
-    severity: "critical"
-    notification:
-      - slack_channel: "#incidents"
-      - email: "ops@example.com"
-  - name: "High Latency Warning"
-    condition: "p95_latency_ms > 500"
-    severity: "warning"
-    notification:
-      - slack_channel: "#alerts"
-  - name: "Service Downtime"
-    condition: "uptime < 99%"
-    severity: "critical"
-    notification:
-      - pagerduty: true
-      - slack_channel: "#incidents"
-  - name: "Database Growth"
-    condition: "db_size_gb > threshold"
-    threshold: 8
-    severity: "warning"
-    notification:
-      - slack_channel: "#infrastructure"
-"""
+HERE = Path(__file__).parent
+FOUR = (HERE / "four_rules.yaml").read_text(encoding="utf-8")
+"""The first file anyone writes, as the design shows it."""
+FORM = (HERE / "whole_form.yaml").read_text(encoding="utf-8")
+"""The whole form as the design shows it; `[...]` stands for entries of one's own."""
 
 WHOLE = """
 defaults:      {group_by: [service, environment], group_wait: 30s, group_interval: 5m, repeat_interval: 4h,
@@ -168,6 +147,37 @@ def test_the_whole_form_of_a_rule():
     assert rule.route.rhythm.timezone == "America/Sao_Paulo"
 
 
+ENTRIES = {
+    "uptime": '{name: api, url: "https://api.example.com/health"}',
+    "database": "{name: main, dsn: DATABASE_URL}",
+    "redis": "{name: cache, url: REDIS_URL}",
+    "cloudflare": "{name: site, zone: 023e105f4ecef8ad9ca31a8372d0c353}",
+    "heartbeat": "{name: backup, every: 1d, grace: 1h}, {name: report, cron: '0 10 * * *', timezone: Europe/Riga}",
+    "journey": '{name: sign-in, base: "https://example.com", steps: [{name: open, get: /}]}',
+    "tests": "{name: nothing, given: [{at: 0, end: true}], expect: []}",
+}
+
+
+def filled_form():
+    """The whole form with an entry wherever the design leaves them to the reader."""
+    return re.sub(r"(\w+):(\s+)\[\.\.\.\]", lambda place: f"{place[1]}:{place[2]}[{ENTRIES[place[1]]}]", FORM)
+
+
+def test_the_whole_form_loads_as_it_stands():
+    """The form that the design shows has no mistakes once its `[...]` have entries, and every part of it counts."""
+    text = filled_form()
+    assert "[...]" not in text
+    report = check(text)
+    assert (report.mistakes, report.warnings) == ((), ())
+    rules = load(text)
+    assert rules == from_compiled(compile_rules(text))
+    assert [rule.name for rule in rules.rules] == ["Error spike"]
+    assert sorted(rules.probes) == sorted(ENTRIES.keys() - {"tests"})
+    assert (rules.routes[0].continues, rules.default.targets) == (True, (Target("slack_channel", "#alerts"),))
+    assert (rules.windows["whole"].days, rules.windows["nights"].timezone) == ({5, 6}, "America/Sao_Paulo")
+    assert rules.inhibitions[0].equal == ("service",)
+
+
 def test_a_rule_that_names_no_one_leaves_it_to_the_routes():
     """Such a rule has no route of its own, but keeps the rhythm it says."""
     rules = load(WHOLE)
@@ -271,6 +281,22 @@ def test_no_secret_is_repeated(secret):
         assert not any("SECRET" in str(mistake) for mistake in report.mistakes)
 
 
+TESTS = [
+    ("{nme: a, expect: []}", "1:10: 'nme' is not a key of a test; allowed is name, given, expect, interval,"),
+    ("{name: a}", "1:9: the test expects nothing; allowed is expect: [] where nobody must be told"),
+    ("{expect: [], given: 5}", "1:29: given is not a list of mappings; allowed is a list, such as [{at: 0, …}]"),
+    ("{expect: {}}", "1:18: expect is not a list of mappings; allowed is a list, such as [{at: 0, …}]"),
+]
+
+
+@pytest.mark.parametrize(("test", "message"), TESTS, ids=[row[0] for row in TESTS])
+def test_a_wrong_test_is_told_and_stops_no_router(test, message):
+    """The form of a test is checked before the deploy; at run time tests do not matter."""
+    text = f"tests: [{test}]"
+    assert [str(each).startswith(f"alert-rules.yaml:{message}") for each in check(text).mistakes] == [True]
+    assert load(text) == from_compiled(compile_rules(text)) == Rules()
+
+
 def test_templates_may_be_tolerated():
     """As in production, a rule with a broken template is loaded, and named."""
     text = 'alerts: [{name: A, summary: "{{ valeu }}"}, {name: B, summary: "{{ value }}"}]'
@@ -313,6 +339,7 @@ WARNINGS = [
     ('routes: [{match: {a: "=~x|y"}}, {match: {a: x}}]', None, "the route is never reached"),
     ("routes: [{match: {a: x}, routes: [{match: {a: y}}]}]", None, "route is never reached: a=x and a=y exclude"),
     ("windows: {w: {days: []}}", None, "the window w never opens: days is empty"),
+    ("windows: {w: {from: '09:00', to: '09:00'}}", None, "the window w never opens: it ends where it begins"),
     (
         "windows: {w: {from: '08:00', to: '18:00'}}\nroutes: [{mute: [w], active: [w]}]",
         None,
@@ -487,6 +514,29 @@ def test_the_schema_is_up_to_date():
     assert published == json_schema()
 
 
+SCHEMA_REFUSES = [
+    "alerts: [{nam: A}]",
+    "alerts: [{condition: 'events[1m] > 1'}]",
+    "alerts: {name: A}",
+    "alerts: [{name: A, severity: bad}]",
+    "alerts: [{name: A, for: 5}]",
+    "alerts: [{name: A, for: 5 minutes}]",
+    "alerts: [{name: A, no_data: never}]",
+    "alerts: [{name: A, notification: {slack_channel: '#a'}}]",
+    "alerts: [{name: A, notification: [{slack: '#a'}]}]",
+    "alerts: [{name: A, notification: [], match: [a]}]",
+    "defaults: {max_alerts: 0}",
+    "default: {for: 5m}",
+    "inhibit: [{cause: {a: b}}]",
+    "windows: {w: {days: [monday]}}",
+    "windows: {w: {from: '9:00'}}",
+    "routes: [{continue: 'yes'}]",
+    "tests: [{nme: a}]",
+    "tests: [{given: 5}]",
+    "x: 1",
+]
+
+
 def test_the_schema_takes_right_files_and_refuses_wrong_ones():
     """Editors see the same form as the loader."""
     import jsonschema
@@ -495,7 +545,7 @@ def test_the_schema_takes_right_files_and_refuses_wrong_ones():
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    for text in (FOUR, WHOLE, SHIPPED.read_text(encoding="utf-8").replace("\nprobes:\n", "\nprobes: {}\n")):
+    for text in (FOUR, WHOLE, filled_form(), SHIPPED.read_text(encoding="utf-8")):
         assert list(validator.iter_errors(yaml.safe_load(text))) == []
-    for text in ("alerts: [{nam: A}]", "alerts: [{name: A, severity: bad}]", "default: {for: 5m}", "x: 1"):
-        assert list(validator.iter_errors(yaml.safe_load(text)))
+    for text in SCHEMA_REFUSES:
+        assert list(validator.iter_errors(yaml.safe_load(text))), text
