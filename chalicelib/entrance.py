@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from chalicelib.aws.bodies import BodyWriter
 from chalicelib.aws.lean import Lean
@@ -53,7 +53,7 @@ def answer(
         headers,
         body,
         path_secret=path_secret,
-        find=find_source,
+        find=partial(find_source, now=now),
         secrets=ports.secrets,
         put=lambda message: ports.queue.put([message]),
         keep=ports.bodies.keep,

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -25,10 +26,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class DeclaredSource:
-    """A sender that the rules file describes: the generic plug-in, given that entry."""
+    """A sender that the rules file describes: the generic plug-in, given that entry.
+
+    `now` lets a signed time be judged (Standard Webhooks); None: it is not looked at.
+    """
 
     plugin: Any
     mapping: Mapping[str, Any]
+    now: datetime | None = None
 
     @property
     def SECRETS(self) -> tuple[str, ...]:
@@ -39,21 +44,21 @@ class DeclaredSource:
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None
     ) -> None:
         """Raise SignatureError unless the request proves itself in the declared way."""
-        self.plugin.verify(headers, body, secrets, path_secret=path_secret, mapping=self.mapping)
+        self.plugin.verify(headers, body, secrets, path_secret=path_secret, mapping=self.mapping, now=self.now)
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """What is equal on every delivery of one webhook."""
         return cast("str | None", self.plugin.delivery_id(headers, body, mapping=self.mapping))
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str, *, now: datetime | None = None) -> Source:
     """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
     if _NAME.fullmatch(name):
         if name != GENERIC and (SOURCES / f"{name}.py").is_file():
             return cast(Source, plugins.load("sources", name))
         mapping = declared(COMPILED).get(name)
         if mapping is not None:
-            return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping))
+            return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping, now))
     raise UnknownSourceError("there is no source of that name")
 
 

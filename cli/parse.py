@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from chalicelib import plugins
@@ -21,6 +22,9 @@ from chalicelib.redact import redact_event
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 GENERIC = "generic"
+"""Reads any JSON by the usual names of its fields; declared sources say more."""
+RULES = "alert-rules.yaml"
+"""Where a source that is no file is looked for, when no other rules file is named."""
 
 
 class UsageError(Exception):
@@ -93,14 +97,14 @@ def _parsed(
 
 def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
     """The entry of the rules file that declares the source; None for a source with a file of its own."""
-    declared: list[Mapping[str, Any]] = []
-    if rules is not None:
-        declared = _declared(rules)
-        for entry in declared:
-            if entry.get("name") == source:
-                return entry
-    known = plugins.names("sources")
-    if source in known:
+    known = [name for name in plugins.names("sources") if name != GENERIC]
+    if rules is None and source not in known and Path(RULES).is_file():
+        rules = RULES
+    declared = _declared(rules) if rules is not None else []
+    for entry in declared:
+        if entry.get("name") == source:
+            return entry
+    if source in (*known, GENERIC):
         return None
     names = [*known, *sorted(str(entry.get("name")) for entry in declared)]
     raise UsageError(f"there is no source {_quoted(source)}; known are {', '.join(names)}")

@@ -1,6 +1,7 @@
 """A name in the address finds a file, else an entry of the rules, else nothing."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -61,9 +62,9 @@ class Generic:
         """The names of an entry."""
         return [mapping["secret"]]
 
-    def verify(self, headers, body, secrets, *, path_secret, mapping):
+    def verify(self, headers, body, secrets, *, path_secret, mapping, now):
         """Remember."""
-        self.given.append((headers, body, secrets, path_secret, mapping))
+        self.given.append((headers, body, secrets, path_secret, mapping, now))
 
     def delivery_id(self, headers, body, *, mapping):
         """By the entry."""
@@ -73,8 +74,9 @@ class Generic:
 def test_a_declared_source_is_the_generic_one_with_its_entry():
     """Everything is handed on, with the entry."""
     generic, mapping = Generic(), {"name": "builds", "secret": "BUILDS_TOKEN", "id": "x-build-id"}
-    source = DeclaredSource(generic, mapping)
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    source = DeclaredSource(generic, mapping, now)
     assert source.SECRETS == ("BUILDS_TOKEN",)
     source.verify({"a": "b"}, b"{}", ["s"], path_secret="p")
-    assert generic.given == [({"a": "b"}, b"{}", ["s"], "p", mapping)]
+    assert generic.given == [({"a": "b"}, b"{}", ["s"], "p", mapping, now)]
     assert source.delivery_id({"x-build-id": "7"}, b"{}") == "7"

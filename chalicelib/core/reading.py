@@ -327,9 +327,9 @@ def severity(*values: Any, default: Severity = Severity.WARNING) -> Severity:
     for value in values:
         # "none" is a severity to Prometheus, and no text to anyone else.
         said = value.strip()[:60] if isinstance(value, str) else line(value, 60)
-        known = re.match(r"[a-z]+[0-9]?", said.lower())
+        known = re.match(r"([a-z]+)(?:[ ._-]{0,3}([0-9]))?", said.lower())
         if known:
-            return SEVERITIES.get(known[0], default)
+            return SEVERITIES.get(known[1] + (known[2] or ""), SEVERITIES.get(known[1], default))
         if said:
             return default
     return default

@@ -37,7 +37,6 @@ INFORMATION = frozenset(
         "secondary_dns_zone_successfully_updated",
         "tunnel_update_event",
         "fbm_auto_advertisement",
-        "custom_analytics",
         "block_notification_block_removed",
         "block_notification_review_rejected",
         "scriptmonitor_alert_new_resources",
@@ -47,6 +46,8 @@ INFORMATION = frozenset(
 """Types that tell of no fault: nothing opens and nothing ends."""
 SOFT_INFORMATION = frozenset({"open_port_scan_alert", "security_insights_alert"})
 """Information, unless Cloudflare itself calls it HIGH or CRITICAL."""
+OF_A_ZONE = ("clickhouse_alert_fw", "real_origin_monitoring")
+"""Types whose alerts are about a zone, whichever policy brings them."""
 CRITICAL = frozenset(
     [
         "dos_attack_l4",
@@ -135,6 +136,8 @@ _BAD = frozenset(
     ]
 )
 _WORST = frozenset(["UNHEALTHY", "DOWN", "CRITICAL", "UNREACHABLE", "OFFLINE", "UNAVAILABLE"])
+_PLANNED = frozenset({"SCHEDULED", "PROGRESS", "VERIFYING"})
+"""States of a planned maintenance on the status page (the last word of `IN_PROGRESS`)."""
 _STATE_FIELDS = (
     "new_health",
     "new_health_status",
@@ -198,7 +201,7 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
             summary=_summary(envelope, data),
             url=_address(data),
             service=service,
-            environment=reading.first_line(data.get("environment"), limit=100),
+            environment=_environment(data),
             occurred_at=_occurred_at(envelope, data, status) or received_at,
             identity=_identity(envelope, data, kind),
             labels=_labels(envelope, data, kind, service),
@@ -274,6 +277,13 @@ def _hosts(data: Mapping[str, Any]) -> list[str]:
     return [line for line in (reading.line(each, 200) for each in (reading.items(found) or [found])[:20]) if line]
 
 
+def _components(data: Mapping[str, Any]) -> list[str]:
+    named = (
+        reading.line(reading.at(each, "name"), 100) for each in reading.items(data.get("affected_components"))[:20]
+    )
+    return list(filter(None, named))
+
+
 def _service(data: Mapping[str, Any]) -> str:
     """What people would say is affected: the zone, else the host, balancer, pool, check, tunnel or project."""
     return reading.first_line(
@@ -281,6 +291,7 @@ def _service(data: Mapping[str, Any]) -> str:
         data.get("target_hostname"),
         *_hosts(data)[:1],
         data.get("load_balancer_name"),
+        *(reading.items(data.get("load_balancers")) or [data.get("load_balancers")])[:1],
         data.get("pool_name"),
         data.get("health_check_name"),
         data.get("tunnel_name"),
@@ -294,7 +305,12 @@ def _service(data: Mapping[str, Any]) -> str:
 
 
 def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> str:
-    """The alert's correlation id, else the thing it is about, else its policy and zone."""
+    """The alert's correlation id, else the thing it is about, else its policy and zone.
+
+    An incident of the status page goes by its own id: it lives through many updates.
+    """
+    if incident := reading.line(data.get("incident_id"), 200):
+        return f"incident:{incident}"
     if correlation := reading.line(envelope.get("alert_correlation_id"), 200):
         return f"correlation:{correlation}"
     if thing := _thing(data, kind):
@@ -303,6 +319,8 @@ def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -
     hosts = sorted({reading.first_line(reading.at(each, "zone_name"), each) for each in _unreachable(data)})
     about = zone or ",".join(hosts) or ",".join(sorted(_hosts(data)))
     policy = reading.line(envelope.get("policy_id"), 100)
+    if about and kind.startswith(OF_A_ZONE):
+        return f"{kind}:zone:{about}"
     if about or policy:
         return f"{kind}:{policy}:{about}"
     account = _account(envelope, data)
@@ -324,7 +342,6 @@ def _thing(data: Mapping[str, Any], kind: str) -> str:
         ("health-check", "health_check_id"),
         ("tunnel", "tunnel_id"),
         ("attack", "attack_id"),
-        ("incident", "incident_id"),
         ("maintenance", "maintenance_id"),
         ("certificate", "certificate_id"),
         ("certificate", "certificate_pack_id"),
@@ -392,6 +409,8 @@ def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
         return Status.RESOLVED
     if kind == "pages_event_alert":
         return _deployment(event, data)
+    if _state(data.get("incident_status")) in _PLANNED:
+        return Status.INFO
     found = _by_meaning(data, kind, event)
     if found is not None:
         return found
@@ -400,10 +419,21 @@ def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
     return _by_type(envelope, data)
 
 
+def _environment(data: Mapping[str, Any]) -> str:
+    """`ENVIRONMENT_PRODUCTION` is production."""
+    said = reading.line(data.get("environment"), 100)
+    return said.removeprefix("ENVIRONMENT_").lower() if said.isupper() else said
+
+
 def _deployment(event: str, data: Mapping[str, Any]) -> Status:
-    """A deployment of Pages that failed burns until one of the same project succeeds; all else is information."""
+    """A deployment of Pages that failed burns until one of the same project succeeds; all else is information.
+
+    Previews fail while people work on them: that wakes nobody.
+    """
+    if _environment(data) == "preview":
+        return Status.INFO
     state = _state(event) or _state(data.get("status"))
-    if state in ("FAILURE", "FAILED", "ERROR", "ERRORED"):
+    if state in ("FAILURE", "FAILED", "ERROR", "ERRORED", "START"):
         return Status.FIRING
     return Status.RESOLVED if state in ("SUCCESS", "SUCCEEDED") else Status.INFO
 
@@ -446,24 +476,14 @@ def _event_type(kind: str) -> Status | None:
 
 
 def _by_type(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> Status:
-    """A type that is no information was asked for as an alert. Without a type only a severity makes one of it."""
-    own = _own_severity(data)
+    """Somebody asked to be alerted: what says nothing of its state, and what nobody knows yet, is an alert.
+
+    A body without a type is one too, if it says anything at all and does not call itself information.
+    """
     if reading.line(envelope.get("alert_type")):
-        known_soft = own in ("INFO", "LOW", "NONE") and not _is_published(reading.word(envelope.get("alert_type")))
-        return Status.INFO if known_soft else Status.FIRING
-    return Status.FIRING if own in ("MEDIUM", "HIGH", "CRITICAL") else Status.INFO
-
-
-_PUBLISHED = re.compile(
-    r"abuse_report|access_custom|dos_attack|ddos_attack|http_alert|bgp_hijack|block_notification|bot_|brand_|clickhouse"
-    r"|custom_bot|ssl|certificate|device_connectivity|expiring|failing|fbm_|health|incident|load_balancing|logo_match"
-    r"|tunnel|pages_event|real_origin|scriptmonitor|secondary_dns|sentinel|stream_live|synthetic|traffic_anom|workers"
-)
-
-
-def _is_published(kind: str) -> bool:
-    """True for the types (and families of types) that Cloudflare publishes and that tell of a fault."""
-    return _PUBLISHED.search(kind) is not None
+        return Status.FIRING
+    said = reading.first_line(envelope.get("text"), envelope.get("name"), envelope.get("policy_name")) or data
+    return Status.FIRING if said and _own_severity(data) not in ("INFO", "LOW", "NONE") else Status.INFO
 
 
 def _own_severity(data: Mapping[str, Any]) -> str:
@@ -506,8 +526,8 @@ def _title(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> s
 def _composed(data: Mapping[str, Any], kind: str) -> str:
     """A title that says what is how, where the type is known well enough."""
     said = {key: reading.line(value, 120) for key, value in data.items() if not isinstance(value, dict | list)}
-    if incident := said.get("incident_name"):
-        return incident
+    if titled := _own_title(data, said):
+        return titled
     if kind == "load_balancing_pool_enablement_alert" and (enabled := reading.truth(data.get("enabled"))) is not None:
         return f"Pool {said.get('pool_name') or said.get('pool_id') or ''} is {'enabled' if enabled else 'disabled'}"
     if kind == "real_origin_monitoring":
@@ -518,6 +538,17 @@ def _composed(data: Mapping[str, Any], kind: str) -> str:
     if kind.startswith("clickhouse_alert_fw"):
         return f"Spike of security events{' in ' if _zone(data) else ''}{_zone(data)}"
     return _composed_state(data, said, kind)
+
+
+def _own_title(data: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    """What the data itself calls it."""
+    return reading.first_line(
+        said.get("incident_name"),
+        said.get("event_title"),
+        said.get("alert_title"),
+        reading.at(data, "issue", "title"),
+        limit=reading.MAX_TITLE_CHARACTERS,
+    )
 
 
 def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str) -> str:
@@ -532,6 +563,8 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
         return f"Health check {named} is {state}"
     if said.get("tunnel_name") and state:
         return f"Tunnel {said['tunnel_name']} is {state}"
+    if said.get("input_id") and said.get("event_type"):
+        return f"Stream live input {said['input_id']} {_state(said['event_type']).lower()}"
     event = said.get("event_type", "")
     if "certificate" in event or "certificate" in kind or "ssl" in kind:
         return _certificate_title(data, said, event)
@@ -585,6 +618,7 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, ser
         ("account", reading.line(data.get("account_name"))),
         ("account_id", _account(envelope, data)),
         ("hostnames", ", ".join(_hosts(data))),
+        ("components", ", ".join(_components(data))),
         ("alert_event", envelope.get("alert_event")),
         ("cloudflare_severity", data.get("severity")),
     ]

@@ -20,6 +20,7 @@ or `standard-webhooks` (https://www.standardwebhooks.com); `secret` names where 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from chalicelib.core import reading, signing
@@ -36,7 +37,10 @@ FIELDS = (
 )  # fmt: skip
 TABLES = ("labels", "annotations")
 WORDS = ("statuses", "severities")
-KEYS = frozenset({"name", "auth", "secret", "events", "fields", "delivery_id", *FIELDS, *TABLES, *WORDS})
+KEYS = frozenset(
+    {"name", "auth", "header", "prefix", "encoding", "secret", "events", "fields", "delivery_id"}
+    | {*FIELDS, *TABLES, *WORDS}
+)
 TOLERANCE = timedelta(minutes=5)
 """What Standard Webhooks allow a timestamp to be off."""
 MAX_EVENTS = 1_000
@@ -159,7 +163,7 @@ def _auth(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """How an entry proves itself, in one form: `auth: bearer`, `auth: {type: …}` and `auth: {bearer: {…}}` are read."""
     auth = mapping.get("auth")
     if isinstance(auth, str):
-        auth = {"type": auth}
+        auth = {"type": auth, **{key: mapping[key] for key in ("header", "prefix", "encoding") if mapping.get(key)}}
     found = dict(reading.table(auth))
     kind = found.get("type") or found.get("kind") or found.get("scheme")
     if kind is None and len(found) == 1:
@@ -390,6 +394,8 @@ def validate(mapping: Mapping[str, Any]) -> list[str]:
         for key in mapping
         if key not in KEYS and key not in ("mapping", "map", "paths")
     ]
+    if (Path(__file__).with_name(f"{mapping.get('name')}.py")).is_file():
+        mistakes.append(f"{mapping['name']} is built in; allowed is a name of its own")
     kind = _auth(mapping)["type"]
     if mapping.get("auth") is None:
         mistakes.append(f"auth is missing; allowed is one of {', '.join(AUTH_KINDS)}")

@@ -117,14 +117,20 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
     if resource in ("event_alert", "error"):
         return [_occurrence(_event_data(data, resource), resource, action, received_at)]
     if resource == "metric_alert":
-        return [_metric_alert(data, action, sent_at, received_at)]
+        told = {**data, "organization": _organization(payload, data)}
+        return [_metric_alert(told, action, sent_at, received_at)]
     if resource in ("issue", "activity_alert"):
         return [_issue(data, resource, action, headers, sent_at, received_at)]
     return [_information(payload, data, resource, action, sent_at or received_at)]
 
 
 def _is_legacy(payload: Mapping[str, Any]) -> bool:
-    return "data" not in payload and not payload.get("action") and isinstance(payload.get("event"), dict)
+    """Bodies of the plugin and of service hooks; the oldest plugins sent no event at all."""
+    if "data" in payload or payload.get("action"):
+        return False
+    return isinstance(payload.get("event"), dict) or (
+        "project" in payload and ("message" in payload or "id" in payload)
+    )
 
 
 def _resource(payload: Mapping[str, Any]) -> str:
@@ -190,6 +196,10 @@ def _event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
     """`data` with what occurred under `event`, whichever resource brings it."""
     found = reading.table(data.get(resource)) if resource == "error" else {}
     found = found or reading.table(data.get("event")) or reading.table(data.get("error"))
+    issue = reading.table(data.get("issue"))
+    if issue:
+        known = {key: value for key, value in found.items() if value is not None}
+        found = {**issue, "issue_id": issue.get("id"), "event_id": None, **known}
     return {**data, "event": found}
 
 
@@ -224,7 +234,7 @@ def _occurrence(data: Mapping[str, Any], resource: str, action: str, received_at
         source=NAME,
         kind=f"{resource}.{action}",
         status=status,
-        severity=_severity(status, event.get("level"), tags.get("level")),
+        severity=_severity(status, event.get("level"), tags.get("level"), reading.at(event, "occurrence", "level")),
         title=_event_title(event) or rule or _fallback_title(resource, action, project),
         summary=_event_summary(event),
         url=_people_address(event.get("web_url"), event.get("permalink"), data.get("web_url")),
@@ -257,6 +267,7 @@ def _event_title(event: Mapping[str, Any]) -> str:
     return (
         reading.first_line(event.get("title"), limit=reading.MAX_TITLE_CHARACTERS)
         or _metadata_title(event.get("metadata"))
+        or reading.head(reading.at(event, "occurrence", "issueTitle"))
         or reading.head(event.get("message"))
         or reading.head(_logged(event))
         or _exception_title(event)
@@ -286,7 +297,8 @@ def _exception_title(event: Mapping[str, Any]) -> str:
 def _event_summary(event: Mapping[str, Any]) -> str:
     title = _event_title(event)
     said = reading.text(event.get("message"), 2_000) or _logged(event) or _metadata_title(event.get("metadata"))
-    parts = [said if said != title else "", reading.line(event.get("culprit"))]
+    evidence = reading.text(reading.at(event, "occurrence", "subtitle"), 500)
+    parts = [said if said != title else "", evidence, reading.line(event.get("culprit"))]
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 
@@ -414,9 +426,22 @@ def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
         reading.text(reading.at(details, "summary"), 2_000),
         _metadata_title(issue.get("metadata")),
         reading.line(issue.get("culprit")),
+        _issue_facts(issue),
     ]
     title = _issue_title(issue)
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
+
+
+def _issue_facts(issue: Mapping[str, Any]) -> str:
+    """`412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
+    said = []
+    for word, key in (("event", "count"), ("user", "userCount")):
+        if number := reading.line(issue.get(key), 20):
+            said.append(f"{number} {word}" if number == "1" else f"{number} {word}s")
+    for words, key in (("first seen", "firstSeen"), ("last seen", "lastSeen")):
+        if at := reading.instant(issue.get(key)):
+            said.append(f"{words} {at:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(said)
 
 
 def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: str, number: str) -> dict[str, str]:
@@ -559,7 +584,9 @@ def _metric_time(alert: Mapping[str, Any], action: str, sent_at: datetime | None
 def _metric_identity(
     alert: Mapping[str, Any], rule: Mapping[str, Any], data: Mapping[str, Any], name: str, project: str
 ) -> str:
-    organisation = reading.first_line(alert.get("organization_id"), rule.get("organization_id"))
+    organisation = reading.first_line(
+        alert.get("organization_id"), rule.get("organization_id"), data.get("organization"), limit=100
+    )
     if number := reading.first_line(rule.get("id"), data.get("alert_rule_id")):
         return f"metric:{organisation}:{number}"
     if number := reading.first_line(alert.get("id"), alert.get("identifier")):

@@ -35,7 +35,7 @@ _WORDS = {
     "error": "failed",
     "canceled": "was canceled",
     "promoted": "was promoted",
-    "rollback": "was rolled back",
+    "rollback": "is being rolled back",
 }
 _GITS = ("github", "gitlab", "bitbucket")
 
@@ -115,7 +115,7 @@ def _deployment_labels(payload: Mapping[str, Any], deployment: Mapping[str, Any]
             ("author", reading.first_line(_git(deployment, "CommitAuthorLogin"), _git(deployment, "CommitAuthorName"))),
             ("team", reading.first_line(reading.at(payload, "team", "slug"), reading.at(payload, "team", "name"))),
             ("from_deployment", payload.get("fromDeploymentId")),
-            ("host", deployment.get("url")),
+            ("host", reading.line(deployment.get("url")).removeprefix("https://").removeprefix("http://")),
         ]
     )
     found.setdefault("target", "preview")
