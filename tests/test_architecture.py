@@ -72,7 +72,7 @@ def test_the_imports_are_found():
     assert len(FILES) > 30
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name in ("core", "sources")], ids=name_of)
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent in (PACKAGE / "core", PACKAGE / "sources")], ids=name_of)
 def test_core_and_sources_import_only_the_standard_library_and_core(path):
     """No decision and no sender's plug-in needs anything to be installed. Sources may share a `_part`."""
     for module in imports(path):

@@ -65,13 +65,17 @@ def at(value: Any, *path: str) -> Any:
 
 def text(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """The value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
+    found = _clean(value, limit)
+    return "" if found.lower() in _NOTHING else found
+
+
+def _clean(value: Any, limit: int) -> str:
     if not isinstance(value, str):
         value = _scalar_text(value)
     found: str = value[: 2 * limit + 200]
     if not found.isprintable():
         found = re.sub(_UNCLEAN, " ", found.replace("\r\n", "\n"))
-    found = found.strip()
-    return "" if found.lower() in _NOTHING else cut(found, limit)
+    return cut(found.strip(), limit)
 
 
 def _scalar_text(value: Any) -> str:
@@ -224,10 +228,13 @@ def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
 
 def sent_labels(value: Any) -> dict[str, str]:
-    """Labels or annotations as their sender named them (Prometheus), every one a text, at most 64."""
+    """Labels or annotations as their sender named them (Prometheus), every one a text, at most 64.
+
+    `none` is a word there (of a severity), and kept.
+    """
     found: dict[str, str] = {}
     for key, each in table(value).items():
-        name, said = line(key, MAX_NAME_CHARACTERS), text(each)
+        name, said = line(key, MAX_NAME_CHARACTERS), _clean(each, MAX_VALUE_CHARACTERS)
         if name and said and len(found) < MAX_LABELS:
             found.setdefault(name, said)
     return found

@@ -56,7 +56,8 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
     labels = reading.sent_labels(alert.get("labels"))
     fingerprint = reading.line(alert.get("fingerprint"), 100) or _hashed(labels)
     name = labels.pop("alertname", "") or reading.line(reading.at(payload, "groupLabels", "alertname"), 200) or "alert"
-    annotations = reading.sent_labels(alert.get("annotations"))
+    sent = reading.sent_labels(alert.get("annotations"))
+    annotations = {key: said for key, said in sent.items() if reading.text(said)}
     starts_at, ended_at = (reading.instant(alert.get("startsAt")), reading.instant(alert.get("endsAt")))
     status = _status(alert, payload, ended_at, received_at)
     ends_at = ended_at if status is Status.RESOLVED else None

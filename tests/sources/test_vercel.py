@@ -1,0 +1,284 @@
+"""What Vercel's webhooks come to."""
+
+import pytest
+
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Severity, Status
+from chalicelib.deploys import deploy_of
+from tests.sources.bodies import body, changed, event, events, files, raw, summary
+
+EXPECTED = {
+    "alerts.triggered.json": [
+        (
+            "alerts.triggered",
+            "firing",
+            "warning",
+            "Anomalous error rate in example-web",
+            "example-web",
+            "",
+            "https://vercel.com/example-team/example-web/observability",
+            "alerts:grp_0001",
+        ),
+    ],
+    "deployment.canceled.json": [
+        (
+            "deployment.canceled",
+            "info",
+            "info",
+            "Staging deployment of example-web was canceled",
+            "example-web",
+            "staging",
+            "https://vercel.com/example-team/example-web/Example0000000000000000004",
+            "dpl_Example0000000000000000004:deployment.canceled",
+        ),
+    ],
+    "deployment.created.json": [
+        (
+            "deployment.created",
+            "info",
+            "info",
+            "Production deployment of example-web started",
+            "example-web",
+            "production",
+            "https://vercel.com/example-team/example-web/Example0000000000000000001",
+            "dpl_Example0000000000000000001:deployment.created",
+        ),
+    ],
+    "deployment.created_hookdeck_example.json": [
+        (
+            "deployment.created",
+            "info",
+            "info",
+            "Preview deployment of my-app started",
+            "my-app",
+            "preview",
+            "https://my-app-git-main-team.vercel.app",
+            "dpl_FjHqKqFexample:deployment.created",
+        ),
+    ],
+    "deployment.error.json": [
+        (
+            "deployment.error",
+            "firing",
+            "warning",
+            "Production deployment of example-web failed",
+            "example-web",
+            "production",
+            "https://vercel.com/example-team/example-web/Example0000000000000000003",
+            "dpl_Example0000000000000000003:deployment.error",
+        ),
+    ],
+    "deployment.promoted.json": [
+        (
+            "deployment.promoted",
+            "info",
+            "info",
+            "Production deployment of example-web was promoted",
+            "example-web",
+            "production",
+            "https://vercel.com/example-team/example-web/Example0000000000000000001",
+            "dpl_Example0000000000000000001:deployment.promoted",
+        ),
+    ],
+    "deployment.ready_preview_target_null.json": [
+        (
+            "deployment.ready",
+            "info",
+            "info",
+            "Preview deployment of example-web is ready",
+            "example-web",
+            "preview",
+            "https://vercel.com/example-team/example-web/Example0000000000000000002",
+            "dpl_Example0000000000000000002:deployment.ready",
+        ),
+    ],
+    "deployment.rollback.json": [
+        (
+            "deployment.rollback",
+            "info",
+            "info",
+            "Production deployment of prj_example00000000000000 is being rolled back",
+            "prj_example00000000000000",
+            "production",
+            "",
+            "dpl_Example0000000000000000001:deployment.rollback",
+        ),
+    ],
+    "deployment.succeeded.json": [
+        (
+            "deployment.succeeded",
+            "info",
+            "info",
+            "Production deployment of example-web succeeded",
+            "example-web",
+            "production",
+            "https://vercel.com/example-team/example-web/Example0000000000000000001",
+            "dpl_Example0000000000000000001:deployment.succeeded",
+        ),
+    ],
+    "deployment.succeeded_no_id.json": [
+        (
+            "deployment.succeeded",
+            "info",
+            "info",
+            "Production deployment of example-app succeeded",
+            "example-app",
+            "production",
+            "https://vercel.com/example-team/example-app/dpl_links",
+            "dpl_1:deployment.succeeded",
+        ),
+    ],
+    "derived_signature_vector_team_null.json": [
+        (
+            "deployment.error",
+            "firing",
+            "warning",
+            "Production deployment of café-web failed",
+            "café-web",
+            "production",
+            "https://vercel.com/x/y/z",
+            "dpl_Vector00000000000000000001:deployment.error",
+        ),
+    ],
+    "legacy_deployment-error.json": [
+        (
+            "deployment.error",
+            "firing",
+            "warning",
+            "Production deployment of example-web failed",
+            "example-web",
+            "production",
+            "https://vercel.com/example-team/example-web/Example0000000000000000009",
+            "dpl_Example0000000000000000009:deployment.error",
+        ),
+    ],
+}
+"""By file: kind, status, severity, title, service, environment, url, identity."""
+
+CREATED = body("vercel/deployment.created.json")
+ERROR = body("vercel/deployment.error.json")
+ANOMALY = body("vercel/alerts.triggered.json")
+
+
+def test_every_body_is_in_the_table():
+    """A body that is added is judged."""
+    assert files("vercel") == [f"vercel/{name}" for name in EXPECTED]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_bodies(name):
+    """Each body comes to the events of the table."""
+    assert [summary(each) for each in events("vercel", raw(f"vercel/{name}"))] == EXPECTED[name]
+
+
+LEGACY = [
+    ("deployment", "deployment.created"),
+    ("deployment-ready", "deployment.ready"),
+    ("deployment-error", "deployment.error"),
+    ("deployment-canceled", "deployment.canceled"),
+    ("deployment-prepared", "deployment.prepared"),
+]
+
+
+@pytest.mark.parametrize(("said", "kind"), LEGACY)
+def test_older_names_mean_the_same(said, kind):
+    """The names with hyphens are those with points."""
+    assert summary(event("vercel", {**ERROR, "type": said})) == summary(event("vercel", {**ERROR, "type": kind}))
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("production", "firing"), ("staging", "info"), (None, "info"), ("", "info"), ("PRODUCTION", "firing")],
+)
+def test_only_a_failed_production_deployment_is_a_fault(target, status):
+    """Previews and staging fail while people work on them."""
+    found = event("vercel", changed(ERROR, payload__target=target))
+    assert found.status.value == status
+    assert found.severity is (Severity.WARNING if status == "firing" else Severity.INFO)
+
+
+def test_deployments_are_markers():
+    """What changed in production or staging is remembered; a preview, a failure and an anomaly are no change."""
+    marks = {
+        each: deploy_of(event("vercel", changed(CREATED, type=f"deployment.{each}")))
+        for each in ("created", "succeeded", "ready", "promoted", "error", "canceled")
+    }
+    assert [each for each, mark in marks.items() if mark] == ["created", "succeeded", "ready", "promoted"]
+    mark = marks["created"]
+    assert (mark.service, mark.commit, mark.by) == ("example-web", "6e1f0c2ab4d9", "Example User")
+    assert deploy_of(event("vercel", changed(CREATED, payload__target=None))) is None
+    assert deploy_of(event("vercel", body("vercel/deployment.rollback.json"))) is not None
+    assert deploy_of(event("vercel", ANOMALY)) is None
+
+
+def test_a_rollback_is_only_under_way():
+    """Nothing says when an instant rollback is done."""
+    assert event("vercel", body("vercel/deployment.rollback.json")).title.endswith("is being rolled back")
+
+
+def test_identity_is_deployment_and_type():
+    """Two deployments, and two types of one, are different; the same again is the same."""
+    other = changed(ERROR, payload__deployment__id="dpl_2", id="evt_2")
+    found = [
+        event("vercel", each)
+        for each in (ERROR, {**ERROR, "id": "again"}, other, {**ERROR, "type": "deployment.ready"})
+    ]
+    assert found[0].fingerprint == found[1].fingerprint
+    assert len({each.fingerprint for each in found}) == 3
+
+
+def test_an_anomaly_is_told_once():
+    """Anomalies go by their group: more of the same is the same alert."""
+    more = changed(ANOMALY, id="evt_2", createdAt=1_790_000_999_000)
+    assert event("vercel", more).fingerprint == event("vercel", ANOMALY).fingerprint
+    assert (
+        event("vercel", changed(ANOMALY, payload__groupId="other")).fingerprint != event("vercel", ANOMALY).fingerprint
+    )
+
+
+OTHERS = [
+    ("observability.error-anomaly", "firing"),
+    ("observability.usage-anomaly", "firing"),
+    ("firewall.attack", "firing"),
+    ("alerts.triggered", "firing"),
+    ("alerts.resolved", "resolved"),
+    ("project.created", "info"),
+    ("test-webhook", "info"),
+    ("brand.new", "info"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status"), OTHERS)
+def test_other_types(kind, status):
+    """Anomalies and attacks fire; whatever else Vercel tells is information."""
+    assert event("vercel", {"id": "e", "type": kind, "payload": {"projectId": "p"}}).status.value == status
+
+
+def test_times_are_milliseconds():
+    """`createdAt` is milliseconds since 1970, as number or text."""
+    for value in (1_790_000_000_000, "1790000000000"):
+        assert event("vercel", {**ERROR, "createdAt": value}).occurred_at.timestamp() == 1_790_000_000
+
+
+@pytest.mark.parametrize("nothing", [None, "", "null", [], {}, 5])
+def test_whatever_is_missing(nothing):
+    """Any part may be missing or of another type; an event with a title is left."""
+    for path in (
+        "payload",
+        "payload__deployment",
+        "payload__project",
+        "payload__links",
+        "payload__target",
+        "type",
+        "id",
+    ):
+        found = event("vercel", changed(ERROR, **{path: nothing}))
+        assert (found.title and found.url is None) or found.url.startswith("https://")
+        assert isinstance(found.status, Status)
+
+
+@pytest.mark.parametrize("given", [b"", b"[]", b"null", b"{"])
+def test_what_is_no_object_says_so(given):
+    """The body is parked with a reason."""
+    with pytest.raises(ParseError):
+        events("vercel", given)
