@@ -1,8 +1,12 @@
 """notification → target: claim, send, record.
 
 A notification is sent only if a saved incident has committed to it, only when the one before it in its thread is done,
-and only by the worker that holds the claim. Nothing sleeps here: what must wait is answered with `retry_after`, which
-becomes the message's visibility. What cannot be delivered is given up with a reason, parked, and told to the fallback.
+and only by the worker that holds the claim, which the target's lane gives when its pace has room. Nothing sleeps here:
+what must wait is answered with `retry_after`, which becomes the message's visibility. What cannot be delivered is given
+up with a reason, parked, and told to the fallback; a target that only fails is marked broken, told once, and probed.
+
+Settings: DELIVERY_MAX_AGE (6h), how long a target may fail before a notification is given up; TARGET_GRACE (15m), how
+long it may fail without one success before it is marked broken.
 """
 
 from collections.abc import Callable
@@ -11,25 +15,30 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from chalicelib import runbooks
+from chalicelib.core import lane as lanes
+from chalicelib.core import troubles
+from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
-from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.event import Event
+from chalicelib.core.lane import BUSY_DELAY, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
-from chalicelib.core.thread import Claim, Result, Thread, claimed, finished, released, thread_key
-from chalicelib.core.wording import one_line, plain_text
-from chalicelib.messages import events_messages, read_message
+from chalicelib.core.thread import Result, Thread, delivered, given_up, left_out, thread_key
+from chalicelib.core.wording import duration_words, one_line, plain_text
+from chalicelib.messages import Change, events_messages, read_message
 from chalicelib.process import Queues
-from chalicelib.targets import module_for
+from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)
-"""How long a target may fail before a notification is given up."""
+GRACE = timedelta(minutes=15)
 COMMIT_WAIT = timedelta(minutes=1)
 """How long a notification may be ahead of the save that commits to it; after that the save has failed."""
-BUSY_DELAY = timedelta(seconds=2)
 FIRST_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(minutes=10)
 MAX_REASON_CHARACTERS = 500
+MAX_CONFLICTS = 10
+"""Of one lane: in a storm every worker of a target wants its place at once."""
 
 Send = Callable[[Notification, Thread], Receipt]
 
@@ -48,25 +57,78 @@ class Outcome:
     notification: Notification | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One call: what is to be told, and what it works with."""
+
+    notification: Notification
+    store: Store
+    queues: Queues
+    now: datetime
+    max_age: timedelta
+    grace: timedelta
+
+    @property
+    def target(self) -> str:
+        """The key of its target."""
+        return self.notification.target.key
+
+    def change_lane(self, change: Callable[[Lane], Lane]) -> Lane:
+        """Save a change of the target's lane, whoever else changes it; ConflictError when that does not end."""
+        for _ in range(MAX_CONFLICTS):
+            changed = change(self.store.lane(self.target))
+            try:
+                self.store.save_lane(changed)
+            except ConflictError:
+                continue
+            return changed
+        raise ConflictError("a lane was saved by others many times in a row")
+
+    def announce(self, *events: Event) -> None:
+        """Tell the router's own trouble."""
+        self.queues.webhooks.put(events_messages(events))
+
+    def result(self, turn: Turn, *, error: str = "", note: str = "") -> Result:
+        """What came of it, for the timeline; not delivered, unless that is changed."""
+        wanted = self.notification
+        return Result(wanted.seq, self.now, wanted.reason.value, False, turn.tries, error, note)
+
+    def later(self, delay: timedelta, note: str) -> Outcome:
+        """Come back."""
+        return Outcome(retry_after=delay, note=note, notification=self.notification)
+
+
 def deliver(
     body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime, send: Send | None = None
 ) -> Outcome:
     """Deal with one message of the notifications queue. Twice sends once."""
     content = read_message(body)
+    if isinstance(content, Change):
+        return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
         return Outcome(parked="the message on the notifications queue is not a notification")
-    incident = store.load(content.key)
-    if incident is None or content.id not in incident.committed:
+    if not _is_committed(content, store):
         if now < content.at + COMMIT_WAIT:
             return Outcome(retry_after=BUSY_DELAY, note="not saved yet", notification=content)
         return Outcome(note="superseded: no saved incident has committed to it", notification=content)
-    thread = store.thread(thread_key(content.incident, content.target.key))
-    claim, taken = claimed(thread, content.seq, now)
-    if claim is Claim.DONE:
-        return Outcome(note="done before", notification=content)
-    if claim is Claim.BUSY or not _saved(store, taken):
-        return Outcome(retry_after=BUSY_DELAY, note="another one of its thread is under way", notification=content)
-    return _attempt(content, taken, send or sender(clients, now), store=store, queues=queues, now=now)
+    max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
+    return _taken(Delivery(content, store, queues, now, max_age, grace), send or sender(clients, now))
+
+
+def _is_committed(notification: Notification, store: Store) -> bool:
+    """A test is nobody's decision; everything else is some saved incident's."""
+    if notification.reason is Reason.TEST:
+        return True
+    incident = store.load(notification.key)
+    return incident is not None and notification.id in incident.committed
+
+
+def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
+    """A setting as a duration; one that cannot be read is said by `tocsin doctor`, and the default holds."""
+    try:
+        return duration_of(clients.setting(name) or default.total_seconds())
+    except ValueError:
+        return default
 
 
 def sender(clients: Clients, now: datetime) -> Send:
@@ -110,96 +172,184 @@ def completed(notification: Notification, clients: Clients) -> Notification:
     return replace(notification, text=plain_text(notification))
 
 
-def _saved(store: Store, thread: Thread) -> bool:
-    try:
-        store.save_thread(thread)
-    except ConflictError:
-        return False
-    return True
+# ---------------------------------------------------------------------------------------------------------------------
+# The claim
 
 
-def _attempt(
-    notification: Notification, thread: Thread, send: Send, *, store: Store, queues: Queues, now: datetime
-) -> Outcome:
+def _taken(delivery: Delivery, send: Send) -> Outcome:
+    """Claim it and act on the answer."""
+    thread, grant = _claim(delivery)
+    if grant.claim is Claim.DONE:
+        note = "a later one of its thread was dealt with" if delivery.notification.again else "done before"
+        return Outcome(note=note, notification=delivery.notification)
+    if grant.claim is Claim.BUSY:
+        return _waiting(delivery, thread, grant)
+    assert grant.turn is not None
+    if grant.lane.refusal and delivery.notification.reason is not Reason.TEST:
+        return _given_up(delivery, thread, grant.turn, grant.lane.refusal)
+    if delivery.notification.reason is Reason.RESOLVED and thread.untold and not delivery.notification.again:
+        note = "nothing was told here, so nothing is resolved"
+        delivery.store.save_thread(left_out(thread, delivery.notification, delivery.result(grant.turn, note=note)))
+        return Outcome(note=note, notification=delivery.notification)
+    return _attempt(delivery, thread, grant.turn, grant.lane, send)
+
+
+def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
+    """The thread and the lane's answer, saved. The lane is read first: what was done by then shows in the thread."""
+    wanted, store, now = delivery.notification, delivery.store, delivery.now
+    key = thread_key(wanted.incident, delivery.target)
+    pace = _pace(wanted)
+    for _ in range(MAX_CONFLICTS):
+        lane = _without_done(store.lane(delivery.target), wanted.incident, store)
+        thread = store.thread(key)
+        grant = claimed(lane, thread, wanted, pace=pace, now=now, max_age=delivery.max_age)
+        if grant.lane is lane:
+            return thread, grant
+        try:
+            store.save_lane(grant.lane)
+        except ConflictError:
+            continue
+        return thread, grant
+    return thread, Grant(Claim.BUSY, lane, wait=BUSY_DELAY * _spread(wanted.id, 1))
+
+
+def _without_done(lane: Lane, mine: str, store: Store) -> Lane:
+    """Without the turns of other incidents that were under way and are done now."""
+    done = {
+        incident
+        for incident, turn in lane.turns.items()
+        if incident != mine
+        and turn.leased_until is not None
+        and store.thread(thread_key(incident, lane.key)).done_seq >= turn.seq
+    }
+    return lanes.without(lane, done)
+
+
+def _pace(notification: Notification) -> Pace | None:
     try:
-        receipt = send(notification, thread)
+        return module_for(notification.target.kind).PACE
+    except TargetRejectedError:
+        return None
+
+
+def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Outcome:
+    """Come back when it may go; what only waited for longer than anything may take is given up."""
+    turn, lane = grant.turn, grant.lane
+    if turn is None or turn.leased_until is not None or delivery.now < turn.since + delivery.max_age:
+        return delivery.later(grant.wait, "waits for its turn")
+    state = "the target is broken" if lane.broken_at else "its turn did not come"
+    return _given_up(delivery, thread, turn, f"{state} (waited for {duration_words(delivery.now - turn.since)})")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The try
+
+
+def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: Send) -> Outcome:
+    notification = delivery.notification
+    try:
+        receipt = send(notification, replace(thread, in_doubt=turn.in_doubt))
     except TargetUnavailableError as error:
-        return _postponed(notification, thread, error, store=store, queues=queues, now=now)
+        return _postponed(delivery, thread, turn, error)
     except TargetRejectedError as error:
-        return _given_up(notification, thread, str(error), store=store, queues=queues, now=now)
-    store.save_thread(finished(thread, notification.seq, receipt.values, _result(notification, thread, now)))
+        return _given_up(delivery, thread, turn, str(error))
+    result = replace(delivery.result(turn, note=receipt.note), delivered=True)
+    delivery.store.save_thread(delivered(thread, notification, receipt.values, result, doubled=receipt.doubled))
+    if lanes.needs_recovery(lane):
+        _recovered(delivery, lane)
     return Outcome(delivered=True, note=receipt.note, notification=notification)
 
 
-def _postponed(
-    notification: Notification,
-    thread: Thread,
-    error: TargetUnavailableError,
-    *,
-    store: Store,
-    queues: Queues,
-    now: datetime,
-) -> Outcome:
-    delay = error.retry_after if error.retry_after is not None else backoff(notification.id, thread.attempts)
-    first = thread.first_tried_at or now
-    if now + delay > first + MAX_AGE:
-        return _given_up(
-            notification, thread, f"{error} (tried for {now - first})", store=store, queues=queues, now=now
-        )
-    store.save_thread(released(thread, in_doubt=error.ambiguous))
-    return Outcome(retry_after=delay, note=str(error), notification=notification)
+def _recovered(delivery: Delivery, lane: Lane) -> None:
+    """One success ends all that was told against the target."""
+    ended = [troubles.works_again(trouble, delivery.target, delivery.now) for trouble in lane.told]
+    if ended:
+        delivery.announce(*ended)
+    wanted = delivery.notification
+    delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, tested=wanted.reason is Reason.TEST))
+
+
+def _postponed(delivery: Delivery, thread: Thread, turn: Turn, error: TargetUnavailableError) -> Outcome:
+    now, notification = delivery.now, delivery.notification
+    delay = error.retry_after if error.retry_after is not None else backoff(notification.id, turn.tries)
+    if now + delay > turn.since + delivery.max_age:
+        why = f"{error} (tried for {duration_words(now - turn.since)})"
+        turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)
+        return _given_up(delivery, thread, turn, why, failure=error)
+    delivery.change_lane(lambda lane: _failed(delivery, lane, delay, error))
+    return delivery.later(delay, str(error))
+
+
+def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnavailableError) -> Lane:
+    """The lane after a failure; told first when the target is now broken, under an id that does not change."""
+    lane = lanes.failed(
+        lane,
+        delivery.notification.incident,
+        now=delivery.now,
+        delay=delay,
+        asked=error.retry_after,
+        ambiguous=error.ambiguous,
+    )
+    if not lanes.breaks(lane, delivery.now, delivery.grace):
+        return lane
+    lane = lanes.broken(lane, delivery.now)
+    if troubles.about_router(delivery.notification) or lane.failing_since is None:
+        return lane
+    delivery.announce(troubles.target_broken(delivery.target, lane.failing_since, str(error), delivery.now))
+    return lanes.telling(lane, troubles.BROKEN)
 
 
 def backoff(notification: str, attempts: int) -> timedelta:
     """The delay after so many tries: doubling from 5 s to 10 min, spread by ±20 %, the same for the same try."""
     doublings = max(0, min(attempts - 1, 12))
     plain: timedelta = min(FIRST_BACKOFF * (1 << doublings), MAX_BACKOFF)
+    return plain * _spread(notification, attempts)
+
+
+def _spread(notification: str, attempts: int) -> float:
+    """0.8 to 1.2, the same for the same try."""
     digest = blake2b(f"{notification}/{attempts}".encode(), digest_size=2).digest()
-    spread: float = 0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535
-    return plain * spread
+    return 0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535
 
 
 def _given_up(
-    notification: Notification, thread: Thread, why: str, *, store: Store, queues: Queues, now: datetime
+    delivery: Delivery, thread: Thread, turn: Turn, why: str, *, failure: TargetUnavailableError | None = None
 ) -> Outcome:
     """Tell the fallback first, then let the thread go on: a worker that dies between says it twice under one id."""
     reason = one_line(why)[:MAX_REASON_CHARACTERS]
-    if notification.reason is not Reason.SYNC and not about_router(notification):
-        queues.webhooks.put(events_messages([undelivered(notification, reason, now)]))
-    store.save_thread(finished(thread, notification.seq, {}, _result(notification, thread, now, error=reason)))
+    notification = delivery.notification
+    announced = troubles.announces(notification)
+    if announced:
+        delivery.announce(troubles.undelivered(notification, reason, delivery.now))
+    delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
+    result = delivery.result(turn, error=reason)
+    delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
     return Outcome(parked=reason, notification=notification)
 
 
-def _result(notification: Notification, thread: Thread, now: datetime, *, error: str = "") -> Result:
-    """What came of it, for the timeline."""
-    return Result(
-        seq=notification.seq,
-        at=now,
-        reason=notification.reason.value,
-        delivered=not error,
-        attempts=thread.attempts,
-        error=error,
-    )
+def _after_giving_up(
+    delivery: Delivery, lane: Lane, *, announced: bool, failure: TargetUnavailableError | None
+) -> Lane:
+    if failure is not None:
+        lane = _failed(delivery, lane, timedelta(0), failure)
+    else:
+        lane = replace(lane, version=lane.version + 1)
+    lane = lanes.without(lane, (delivery.notification.incident,))
+    return lanes.telling(lane, troubles.FAILED) if announced else lane
 
 
-def about_router(notification: Notification) -> bool:
-    """True for notifications about Tocsin itself: their failure announces nothing, so that nothing loops."""
-    return bool(notification.alerts) and all(told.source == "router" for told in notification.alerts)
-
-
-def undelivered(notification: Notification, reason: str, now: datetime) -> Event:
-    """The event that tells the fallback what could not be told, and where."""
-    where = notification.target.key
-    return Event(
-        id=f"undelivered:{notification.id}",
-        source="router",
-        kind="delivery.failed",
-        status=Status.FIRING,
-        severity=notification.severity if notification.severity is not Severity.INFO else Severity.WARNING,
-        title=f"Could not tell {where}: {one_line(notification.title)}",
-        summary=f"{reason}\nWhat was to be told:\n{notification.text or plain_text(notification)}",
-        occurred_at=now,
-        identity=f"delivery.failed:{where}",
-        name="Delivery failed",
-        labels={"target": where, "reason": notification.reason.value},
-    )
+def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Outcome:
+    """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
+    thread = store.thread(thread_key(f"deploy:{change.deploy.id}", change.target.key))
+    if thread.done_seq:
+        return Outcome(note="the deploy was told before")
+    try:
+        change_module_for(change.target.kind).send_change(change.deploy, change.target.address, clients, now=now)
+    except TargetUnavailableError as error:
+        if now < change.deploy.at + GRACE and not error.ambiguous:
+            return Outcome(retry_after=error.retry_after or backoff(change.deploy.id, 3), note=str(error))
+        return Outcome(note=f"the deploy was not told: {error}")
+    except TargetRejectedError as error:
+        return Outcome(note=f"the deploy was not told: {error}")
+    store.save_thread(replace(thread, done_seq=1, version=thread.version + 1))
+    return Outcome(note="deploy told")

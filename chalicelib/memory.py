@@ -12,6 +12,7 @@ from typing import TypeVar
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.lane import Lane
 from chalicelib.core.rollup import bucket_of
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
@@ -19,7 +20,7 @@ from chalicelib.webhook import uncompressed
 
 MEASURED_WITHIN = timedelta(days=1)
 
-Versioned = TypeVar("Versioned", Incident, Thread, Context)
+Versioned = TypeVar("Versioned", Incident, Thread, Lane, Context)
 
 
 class _Line:
@@ -56,6 +57,7 @@ class MemoryStore:
         self._incidents: dict[str, Incident] = {}
         self._ended: dict[str, Incident] = {}
         self._threads: dict[str, Thread] = {}
+        self._lanes: dict[str, Lane] = {}
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes] = {}
@@ -137,6 +139,17 @@ class MemoryStore:
             self.writes += 1
             _check(self._threads.get(thread.key), thread, "a thread")
             self._threads[thread.key] = thread
+
+    def lane(self, key: str) -> Lane:
+        """The lane of a target's key; a fresh one when nothing is stored."""
+        return self._lanes.get(key) or Lane(key)
+
+    def save_lane(self, lane: Lane) -> None:
+        """Store it under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._lanes.get(lane.key), lane, "a lane")
+            self._lanes[lane.key] = lane
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Remember measured values; a second one of the same series and time is dropped."""

@@ -1,7 +1,7 @@
 """The forms of queue messages: JSON with `v` (version) and `type`.
 
     webhooks queue        webhook, samples, events, wake, action, silence, unsilence
-    notifications queue   notification
+    notifications queue   notification, change
     counts queue          events
 
 What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
@@ -21,8 +21,9 @@ from chalicelib import codec, webhook
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event
-from chalicelib.core.notification import Notification
+from chalicelib.core.notification import Deploy, Notification
 from chalicelib.core.ports import Queue
+from chalicelib.core.rule import Target
 from chalicelib.core.sample import Sample
 from chalicelib.webhook import MAX_MESSAGE_BYTES, Webhook
 
@@ -99,7 +100,15 @@ class Release:
     at: datetime
 
 
-Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Notification
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A deploy, for a target that shows deploys beside its incidents and pages nobody for them."""
+
+    deploy: Deploy
+    target: Target
+
+
+Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Notification | Change
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
@@ -140,6 +149,11 @@ def notification_message(notification: Notification) -> str:
     return _written("notification", {"notification": codec.encode(notification)})
 
 
+def change_message(change: Change) -> str:
+    """The message that tells one target of a deploy."""
+    return _written("change", {"change": codec.encode(change)})
+
+
 def read_message(body: str) -> Content:
     """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
     form = _form(body)
@@ -168,9 +182,11 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"]))
         case "notification":
             return codec.decode(Notification, form["notification"])
+        case "change":
+            return codec.decode(Change, form["change"])
     raise ParseError(
         f"a message has the unknown type {str(kind)[:40]!r}; "
-        "known are action, events, notification, samples, silence, unsilence, wake, webhook"
+        "known are action, change, events, notification, samples, silence, unsilence, wake, webhook"
     )
 
 

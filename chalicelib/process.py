@@ -36,14 +36,16 @@ from chalicelib.core.incident import (
 )
 from chalicelib.core.match import matches_all
 from chalicelib.core.mute import causes_of, is_cause
+from chalicelib.core.notification import Deploy
 from chalicelib.core.ports import Queue, Store
-from chalicelib.core.routing import alert_labels, heartbeat_route, route_by_id, router_routes
+from chalicelib.core.routing import alert_labels, all_targets, heartbeat_route, route_by_id, router_routes
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.tally import waits_until
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.deploys import deploy_of, with_deploys
 from chalicelib.messages import (
+    Change,
     Events,
     Failure,
     Hold,
@@ -51,12 +53,14 @@ from chalicelib.messages import (
     Release,
     Samples,
     Wake,
+    change_message,
     events_messages,
     notification_message,
     read_message,
     wake_message,
 )
 from chalicelib.redact import redact_event
+from chalicelib.targets import CHANGE_KINDS
 from chalicelib.webhook import Webhook
 
 MAX_CONFLICTS = 5
@@ -270,7 +274,10 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
         take_beat(batch, event, message)
         return
     if deploy := deploy_of(event):
-        batch.context = with_deploys(batch.store, batch.context, deploy, batch.now)
+        before = batch.context
+        batch.context = with_deploys(batch.store, before, deploy, batch.now)
+        if batch.context is not before:
+            _tell_change(batch, deploy)
     rules = matching_rules(batch.rules, event)
     for rule in rules:
         _take_for_rule(batch, event, rule, message)
@@ -278,6 +285,13 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
         _take_unmatched(batch, event, bool(rules), message)
     if event.status is Status.RESOLVED:
         _resolve_elsewhere(batch, event, message)
+
+
+def _tell_change(batch: Batch, deploy: Deploy) -> None:
+    """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
+    targets = [target for target in all_targets(batch.rules) if target.kind in CHANGE_KINDS]
+    if targets:
+        batch.queues.notifications.put([change_message(Change(deploy, target)) for target in targets])
 
 
 def matching_rules(rules: Rules, event: Event) -> list[Rule]:

@@ -10,8 +10,9 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.lane import Lane, Turn
 from chalicelib.core.sample import Sample
-from chalicelib.core.thread import Claim, Thread, claimed, finished
+from chalicelib.core.thread import Thread
 from chalicelib.memory import MemoryStore
 from tests.aws.tables import client, new_table
 
@@ -39,6 +40,7 @@ def test_nothing_is_stored_at_first(store):
     assert store.load("nobody") is None
     assert store.context() == Context()
     assert store.thread("i/slack_channel:#x") == Thread("i/slack_channel:#x")
+    assert store.lane("slack_channel:#x") == Lane("slack_channel:#x")
     assert list(store.incidents(ended_since=NOW - timedelta(days=30))) == []
     assert list(store.waking(NOW, 10)) == []
     assert store.get_body("none") is None
@@ -163,18 +165,26 @@ def test_the_context_is_saved_only_over_the_version_before(store):
     assert store.context().causes == ()
 
 
-def test_a_thread_is_claimed_once(store):
-    """Of two workers with one notification the second is told so by the version."""
-    key = "incident/email:x"
-    answer, mine = claimed(store.thread(key), 1, NOW)
-    _, theirs = claimed(store.thread(key), 1, NOW)
-    assert answer is Claim.MINE
-    store.save_thread(mine)
+def test_a_lane_is_claimed_once(store):
+    """Of two workers that claim in one lane the second is told so by the version."""
+    turn = Turn(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
+    mine = Lane("email:x", turns={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
+    assert store.lane("email:x") == Lane("email:x")
+    store.save_lane(mine)
     with pytest.raises(ConflictError):
-        store.save_thread(theirs)
-    store.save_thread(finished(mine, 1, {"ts": "1.2"}))
-    assert claimed(store.thread(key), 1, NOW)[0] is Claim.DONE
-    assert store.thread(key).receipt == {"ts": "1.2"}
+        store.save_lane(replace(mine, turns={}))
+    assert store.lane("email:x") == mine
+    store.save_lane(replace(mine, turns={}, version=2))
+    assert store.lane("email:x").turns == {}
+
+
+def test_a_thread_is_recorded_once(store):
+    """Of two workers that record one delivery the second is told so by the version."""
+    done = Thread("incident/email:x", done_seq=1, parked=0, receipt={"ts": "1.2"}, version=1)
+    store.save_thread(done)
+    with pytest.raises(ConflictError):
+        store.save_thread(done)
+    assert store.thread(done.key) == done
 
 
 def test_samples_come_back_as_buckets(store):

@@ -4,7 +4,8 @@
     incident#<key>     incident    the newest incident of a group key          version, wake_shard, wake_at
     ended#<id>         incident    one that another replaced under its key     version, wake_shard, wake_at
     timeline#<id>      <number>    older lines of an incident's timeline
-    thread#<key>       thread      deliveries to one target                    version
+    thread#<key>       thread      deliveries of one incident to one target    version
+    lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
     body#<name>        <number>    a webhook body too large for a message      chunks
 
@@ -15,10 +16,11 @@ NEVER), and what ended lately (`ended#<day>`). The index follows the table withi
 gives keys only, the values are then read consistently, and the decision judges by those.
 
 Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write (2 with an archive), and 1 or 2 small
-index writes when the timer changed; save_thread and save_context 1 write; load, thread and context one consistent
-read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
+index writes when the timer changed; save_thread, save_lane and save_context 1 write; load, thread, lane and context one
+consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
 
-Ended incidents, those that never began and pages of timelines stay 90 days after their last change, threads 400 days; `expires_at` only
+Ended incidents, those that never began and pages of timelines stay 90 days after their last change, threads
+and lanes 400 days; `expires_at` only
 cleans up and never decides, which is why the worker's clock is good enough for it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 """
@@ -38,6 +40,7 @@ from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.lane import Lane
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
 from chalicelib.webhook import uncompressed
@@ -126,6 +129,16 @@ class DynamoStore:
         """Store it under a version condition."""
         item = {**_keys(f"thread#{thread.key}", "thread"), **_value(thread), **self._expiry(THREAD_KEPT)}
         self._put(item, thread.version, "a thread")
+
+    def lane(self, key: str) -> Lane:
+        """The lane of a target's key; a fresh one when nothing is stored."""
+        item = self._get(f"lane#{key}", "lane")
+        return Lane(key) if item is None else codec.unpack(Lane, item["body"]["B"])
+
+    def save_lane(self, lane: Lane) -> None:
+        """Store it under a version condition."""
+        item = {**_keys(f"lane#{lane.key}", "lane"), **_value(lane), **self._expiry(THREAD_KEPT)}
+        self._put(item, lane.version, "a lane")
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Remember measured values; the same sample twice counts once."""
@@ -267,7 +280,7 @@ def _keys(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def _value(value: Incident | Thread | Context) -> dict[str, Any]:
+def _value(value: Incident | Thread | Lane | Context) -> dict[str, Any]:
     data = codec.pack(value)
     if len(data) > MAX_ITEM_BYTES:
         raise NotStoredError(f"a {type(value).__name__} of {len(data)} bytes is over the {MAX_ITEM_BYTES} of an item")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from chalicelib.aws.lean import AwsError, Lean
@@ -60,8 +61,8 @@ class SqsQueue:
             self._all_done("DeleteMessageBatch", entries)
 
     def hide(self, receipt: str, delay: timedelta) -> None:
-        """That message comes back after `delay`, cut to just under 12 hours."""
-        seconds = round(min(max(delay, timedelta(0)), MAX_HIDDEN).total_seconds())
+        """That message comes back after `delay` in whole seconds, never sooner; cut to just under 12 hours."""
+        seconds = ceil(min(max(delay, timedelta(0)), MAX_HIDDEN).total_seconds())
         self._call("ChangeMessageVisibility", {"ReceiptHandle": receipt, "VisibilityTimeout": seconds})
 
     def _put_batch(self, bodies: Sequence[str], options: Mapping[str, Any]) -> None:

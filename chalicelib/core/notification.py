@@ -82,6 +82,7 @@ class Notification:
 
     `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
+    `again` is how often it was played back from the dead letters.
     """
 
     id: str
@@ -109,11 +110,16 @@ class Notification:
     notes: tuple[str, ...] = ()
     timezone: str = "UTC"
     text: str = ""
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a target answered, kept for later changes: Slack's `channel` and `ts`, PagerDuty's `dedup_key`, SES's id."""
+    """What a target answered, kept for later changes: Slack's `channel` and `ts`, PagerDuty's `dedup_key`, SES's id.
+
+    `doubled` is true when it may have been told twice: an earlier try was in doubt, and nobody could look.
+    """
 
     values: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    doubled: bool = False

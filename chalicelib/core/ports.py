@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from chalicelib.core.context import Context
 from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.lane import Lane
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.thread import Thread
 
@@ -57,6 +58,14 @@ class Store(Protocol):
 
     def save_thread(self, thread: Thread) -> None:
         """Store it if the stored version is `thread.version - 1`; else ConflictError."""
+        ...
+
+    def lane(self, key: str) -> Lane:
+        """The lane of a target's key; a fresh one when nothing is stored."""
+        ...
+
+    def save_lane(self, lane: Lane) -> None:
+        """Store it if the stored version is `lane.version - 1`; else ConflictError."""
         ...
 
     def add_samples(self, samples: Sequence[Sample]) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Beat, Incident
 from chalicelib.core.match import matches_all
-from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.rule import Route, Rule, Rules, Target
 
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
@@ -72,3 +72,12 @@ def _all_routes(rules: Rules) -> list[Route]:
         found.append(route)
         stack.extend(route.routes)
     return found
+
+
+def all_targets(rules: Rules) -> tuple[Target, ...]:
+    """Every target that the rules name, once each."""
+    found: dict[str, Target] = {}
+    for route in _all_routes(rules):
+        for target in (*route.targets, *(target for step in route.escalate for target in step.targets)):
+            found.setdefault(target.key, target)
+    return tuple(found.values())

@@ -1,30 +1,23 @@
-"""The deliveries of one incident to one target, in order: who may send now, and what the target answered.
+"""The deliveries of one incident to one target, in order: how far they are, and what the target answered.
 
-One stored item for each thread carries the claim and the receipt, so that a notification costs two writes (claim and
-record) and the next one of the thread waits for the one before it.
+Who may send now is in the target's lane (`lane.py`): the claim is made there, the outcome recorded here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
+
+from chalicelib.core.notification import Notification, Reason
 
 MAX_RESULTS = 100
-LEASE = timedelta(seconds=90)
-"""Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
-
-
-class Claim(StrEnum):
-    """The three answers to "may I send this?"."""
-
-    MINE = "mine"
-    BUSY = "busy"
-    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one notification: `at` is when it was delivered or given up, `error` why it was given up."""
+    """What came of one notification: `at` is when it was delivered or given up, `error` why it was given up.
+
+    `note` is what people should know all the same: that it went out plain, that it may have been told twice.
+    """
 
     seq: int
     at: datetime
@@ -32,26 +25,39 @@ class Result:
     delivered: bool
     attempts: int = 1
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """`done_seq` is the newest notification delivered or given up; `attempts` and `first_tried_at` are of the next one.
+    """`done_seq` is the newest notification delivered, given up or left out.
 
-    `results` are those of the newest notifications: they are written with the record, so that a timeline costs nothing.
-    `in_doubt` is true when an earlier try of the next one may have reached the target (time-out, dead worker).
+    `parked` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
+    have arrived all the same. `untold` is true while everything so far was given up: then there is nothing to resolve.
+    `doubles` counts deliveries that may have been told twice. `results` are those of the newest notifications: they are
+    written with the record, so that a timeline costs nothing.
     """
 
     key: str
     done_seq: int = 0
-    leased_seq: int = 0
-    leased_until: datetime | None = None
-    attempts: int = 0
-    first_tried_at: datetime | None = None
+    parked: int | None = None
     in_doubt: bool = False
+    untold: bool = False
+    doubles: int = 0
     receipt: Mapping[str, str] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     version: int = 0
+
+    def has_done(self, wanted: Notification) -> bool:
+        """True when it needs no sending: it is dealt with, or a later one is. The newest may be played back."""
+        return wanted.seq <= self.done_seq and not self._is_played_back(wanted)
+
+    def expects(self, wanted: Notification) -> bool:
+        """True when every one before it is done."""
+        return wanted.seq == self.done_seq + 1 or self._is_played_back(wanted)
+
+    def _is_played_back(self, wanted: Notification) -> bool:
+        return wanted.seq == self.done_seq and self.parked is not None and wanted.again > self.parked
 
 
 def thread_key(incident: str, target: str) -> str:
@@ -59,42 +65,36 @@ def thread_key(incident: str, target: str) -> str:
     return f"{incident}/{target}"
 
 
-def claimed(thread: Thread, seq: int, now: datetime) -> tuple[Claim, Thread]:
-    """Whether `seq` may be sent now, and the thread as it must be saved when the answer is MINE."""
-    if seq <= thread.done_seq:
-        return Claim.DONE, thread
-    if seq != thread.done_seq + 1:
-        return Claim.BUSY, thread
-    if thread.leased_until is not None and now < thread.leased_until:
-        return Claim.BUSY, thread
-    died = thread.leased_until is not None
-    return Claim.MINE, replace(
-        thread,
-        leased_seq=seq,
-        leased_until=now + LEASE,
-        attempts=thread.attempts + 1,
-        first_tried_at=thread.first_tried_at or now,
-        in_doubt=thread.in_doubt or died,
-        version=thread.version + 1,
+def delivered(
+    thread: Thread, done: Notification, receipt: Mapping[str, str], result: Result, *, doubled: bool = False
+) -> Thread:
+    """After a delivery: the next one's turn. Receipts add up; new values win."""
+    told = done.reason is not Reason.SYNC
+    return replace(
+        _done(thread, done, result),
+        untold=thread.untold and not told,
+        doubles=thread.doubles + doubled,
+        receipt={**thread.receipt, **receipt},
     )
 
 
-def released(thread: Thread, *, in_doubt: bool) -> Thread:
-    """After a try that did not arrive: the next worker may claim at once."""
-    return replace(thread, leased_until=None, in_doubt=thread.in_doubt or in_doubt, version=thread.version + 1)
+def given_up(thread: Thread, done: Notification, result: Result, *, in_doubt: bool) -> Thread:
+    """After giving up, from which it may be played back."""
+    untold = (thread.done_seq == 0 or thread.untold) and not in_doubt
+    return replace(_done(thread, done, result), parked=done.again, in_doubt=in_doubt, untold=untold)
 
 
-def finished(thread: Thread, seq: int, receipt: Mapping[str, str], result: Result | None = None) -> Thread:
-    """After a delivery, or after giving up: the next one's turn. Receipts add up; new values win."""
-    results = (*thread.results, result)[-MAX_RESULTS:] if result is not None else thread.results
+def left_out(thread: Thread, done: Notification, result: Result) -> Thread:
+    """After a resolve of what was never told: there was nothing to send."""
+    return _done(thread, done, result)
+
+
+def _done(thread: Thread, done: Notification, result: Result) -> Thread:
     return replace(
         thread,
-        done_seq=seq,
-        leased_until=None,
-        attempts=0,
-        first_tried_at=None,
+        done_seq=done.seq,
+        parked=None,
         in_doubt=False,
-        receipt={**thread.receipt, **receipt},
-        results=results,
+        results=(*thread.results, result)[-MAX_RESULTS:],
         version=thread.version + 1,
     )

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.notification import Notification, Receipt
+from chalicelib.core.lane import Pace
+from chalicelib.core.notification import Deploy, Notification, Receipt
 from chalicelib.core.ports import Clients
 
 FILES: Mapping[str, str] = {"slack_channel": "slack", "email": "ses", "pagerduty": "pagerduty", "webhook": "webhook"}
@@ -17,6 +18,8 @@ class TargetModule(Protocol):
     """What a file of this folder provides."""
 
     KIND: str
+    PACE: Pace | None
+    """How fast one target of the kind takes messages; None: as fast as they come."""
 
     def render(self, notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
         """The request's body. Pure. `plain` asks for the form that needs nothing but text."""
@@ -39,6 +42,25 @@ class TargetModule(Protocol):
         same notification may have arrived. Raises TargetUnavailableError (comes back) or TargetRejectedError (never).
         """
         ...
+
+
+class ChangeModule(Protocol):
+    """What a file provides whose receiver also takes changes: notes of deploys that tell nobody."""
+
+    def send_change(self, deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
+        """Tell it. Raises as `send` does."""
+        ...
+
+
+CHANGE_KINDS = ("pagerduty",)
+"""The kinds whose file is a ChangeModule."""
+
+
+def change_module_for(kind: str) -> ChangeModule:
+    """The file of a kind that takes changes; TargetRejectedError for another."""
+    if kind not in CHANGE_KINDS:
+        raise TargetRejectedError(f"targets of that kind take no changes; allowed are {', '.join(CHANGE_KINDS)}")
+    return cast(ChangeModule, module_for(kind))
 
 
 def module_for(kind: str) -> TargetModule:

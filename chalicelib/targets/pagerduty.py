@@ -14,6 +14,7 @@ from typing import Any
 
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.event import fingerprint
+from chalicelib.core.lane import Pace
 from chalicelib.core.notification import Deploy, Notification, Reason, Receipt, Told
 from chalicelib.core.ports import Clients
 from chalicelib.core.wording import (
@@ -39,6 +40,8 @@ from chalicelib.core.wording import (
 from chalicelib.targets._http import Answer, call, encoded, raise_for_status
 
 KIND = "pagerduty"
+PACE = Pace(timedelta(seconds=60) / 90, burst=30)
+"""About 120 events a minute for a key: https://developer.pagerduty.com/docs/rate-limits. Any minute holds 30 + 90."""
 MAX_SUMMARY_CHARACTERS = 1_024
 MAX_DEDUP_KEY_CHARACTERS = 255
 MAX_BODY_BYTES = 512_000

@@ -17,6 +17,7 @@ from botocore import exceptions as aws
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
 from chalicelib.core.event import Severity
+from chalicelib.core.lane import Pace
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients
 from chalicelib.core.wording import (
@@ -40,6 +41,8 @@ from chalicelib.core.wording import (
 )
 
 KIND = "email"
+PACE = Pace(timedelta(seconds=1), burst=10)
+"""Of one mailbox; an account in the SES sandbox sends one mail a second: https://docs.aws.amazon.com/ses/latest/dg/quotas.html"""
 MAX_SUBJECT_CHARACTERS = 160
 MAX_LISTED_ALERTS = 25
 MAX_LISTED_EVIDENCE = 10

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.lane import Pace
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients
 from chalicelib.core.wording import cut, title
@@ -38,6 +39,8 @@ from chalicelib.targets._slack_api import (
 from chalicelib.targets._slack_blocks import escaped, render, render_plain_webhook, render_reply, render_webhook
 
 KIND = "slack_channel"
+PACE = Pace(timedelta(seconds=1))
+"""About one message a second for a channel: https://docs.slack.dev/apis/web-api/rate-limits"""
 HISTORY_SLACK = timedelta(minutes=10)
 """The channel is read back from this long before the notification was decided: clocks differ."""
 

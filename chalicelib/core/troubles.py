@@ -1,0 +1,111 @@
+"""What the router says of its own deliveries: events with source `router`, which the fallback hears.
+
+Each trouble of a target is one alert, whatever number of notifications meets it, and ends with the first success.
+Notifications about the router itself announce nothing, so that nothing loops.
+"""
+
+from datetime import datetime
+
+from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.wording import duration_words, one_line, plain_text
+
+FAILED = "delivery.failed"
+BROKEN = "target.broken"
+REFUSED = "address.refused"
+_NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address refused"}
+
+
+def about_router(notification: Notification) -> bool:
+    """True for notifications about Tocsin itself: their failure announces nothing."""
+    return bool(notification.alerts) and all(told.source == "router" for told in notification.alerts)
+
+
+def announces(notification: Notification) -> bool:
+    """True when somebody must be told that this one could not be told."""
+    return notification.reason is not Reason.SYNC and not about_router(notification)
+
+
+def undelivered(notification: Notification, reason: str, now: datetime) -> Event:
+    """What could not be told, where, and why."""
+    where = notification.target.key
+    return _event(
+        FAILED,
+        where,
+        f"undelivered:{notification.id}:{notification.again}",
+        now,
+        title=f"Could not tell {where}: {one_line(notification.title)}",
+        summary=f"{reason}\nWhat was to be told:\n{notification.text or plain_text(notification)}",
+        severity=notification.severity if notification.severity is not Severity.INFO else Severity.WARNING,
+        reason=notification.reason.value,
+    )
+
+
+def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Event:
+    """A target that fails and fails, told once."""
+    return _event(
+        BROKEN,
+        where,
+        f"broken:{where}:{since.isoformat()}",
+        now,
+        title=f"{where} takes no messages",
+        summary=(
+            f"It has failed for {duration_words(now - since)} without one success. What is for it waits, and is tried "
+            f"one at a time until one arrives. The last error: {reason}"
+        ),
+        severity=Severity.CRITICAL,
+    )
+
+
+def address_refused(where: str, reason: str, now: datetime) -> Event:
+    """A mail address that takes no mail: nothing is sent there until a test mail is sent to it."""
+    return _event(
+        REFUSED,
+        where,
+        f"refused:{fingerprint(where, reason, now.isoformat())}",
+        now,
+        title=f"{where} takes no mail",
+        summary=f"{reason}. Nothing is sent there any more. Once it is mended: tocsin send-test {where}",
+        severity=Severity.CRITICAL,
+    )
+
+
+def works_again(trouble: str, where: str, now: datetime) -> Event:
+    """The end of a trouble."""
+    return _event(
+        trouble,
+        where,
+        f"works:{trouble}:{where}:{now.isoformat()}",
+        now,
+        title=f"{where} takes messages again",
+        summary="",
+        severity=Severity.WARNING,
+        status=Status.RESOLVED,
+    )
+
+
+def _event(
+    kind: str,
+    where: str,
+    identifier: str,
+    now: datetime,
+    *,
+    title: str,
+    summary: str,
+    severity: Severity,
+    status: Status = Status.FIRING,
+    **labels: str,
+) -> Event:
+    return Event(
+        id=identifier,
+        source="router",
+        kind=kind,
+        status=status,
+        severity=severity,
+        title=title,
+        summary=summary,
+        occurred_at=now,
+        identity=f"{kind}:{where}",
+        name=_NAMES[kind],
+        labels={"target": where, **labels},
+    )
