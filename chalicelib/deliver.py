@@ -12,6 +12,7 @@ long it may fail without one success before it is marked broken.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 
 from chalicelib import runbooks
@@ -136,31 +137,33 @@ def sender(clients: Clients, now: datetime) -> Send:
 
     def send(notification: Notification, thread: Thread) -> Receipt:
         module = module_for(notification.target.kind)
-        complete = completed(notification, clients)
+        told = partial(
+            module.send,
+            address=notification.target.address,
+            clients=clients,
+            receipt=thread.receipt,
+            in_doubt=thread.in_doubt,
+            now=now,
+        )
         try:
-            return module.send(
-                complete,
-                notification.target.address,
-                clients,
-                receipt=thread.receipt,
-                in_doubt=thread.in_doubt,
-                now=now,
-            )
+            return told(completed(notification, clients))
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
-            return module.send(
-                replace(complete, notes=(*complete.notes, note)),
-                notification.target.address,
-                clients,
-                receipt=thread.receipt,
-                in_doubt=thread.in_doubt,
-                now=now,
-                plain=True,
-            )
+            receipt = told(_readable(replace(notification, notes=(*notification.notes, note))), plain=True)
+            return replace(receipt, note=f"{note} {receipt.note}".strip())
 
     return send
+
+
+def _readable(notification: Notification) -> Notification:
+    """The notification, without its parts when they are what cannot be put into words."""
+    try:
+        plain_text(notification)
+    except Exception:  # the plain form is the last word: it must not fail for a field
+        return replace(notification, alerts=(), evidence=(), deploys=(), runbook=None, group={})
+    return notification
 
 
 def completed(notification: Notification, clients: Clients) -> Notification:
@@ -320,7 +323,7 @@ def _given_up(
     notification = delivery.notification
     announced = troubles.announces(notification)
     if announced:
-        delivery.announce(troubles.undelivered(notification, reason, delivery.now))
+        delivery.announce(troubles.undelivered(_readable(notification), reason, delivery.now))
     delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
     result = delivery.result(turn, error=reason)
     delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))

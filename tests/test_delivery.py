@@ -1,25 +1,26 @@
 """Stories of delivery in time: pace, back-off, refusals, broken targets, the fallback, what is played back."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
-from tests.rules import rules_of
 
 from chalicelib import deliver as delivery
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.notification import Notification
-from chalicelib.core.thread import Thread, thread_key
+from chalicelib.core.thread import Thread
 from chalicelib.messages import events_messages, notification_message
 from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
+from tests.rules import rules_of
 from tests.targets import samples
 
 START = instant(0)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 RULES = """
-defaults: {group_wait: 0s, group_by: [service]}
+defaults: {group_wait: 0s, group_by: [service], repeat_interval: 1d}
 alerts:
   - {name: Slow, match: {alertname: Slow}, notification: [{slack_channel: "#slow"}]}
   - {name: Other, match: {alertname: Other}, notification: [{slack_channel: "#other"}]}
@@ -104,7 +105,7 @@ def test_a_storm_in_one_channel_delays_no_other() -> None:
     story.fires("Other", "x").until(1_000)
     times = [at for at, _, _ in story.at(SLOW)]
     assert len({each.notification.incident for each in story.told}) == len(story.told) == 301
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 1
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 1
     assert times[-1] == 299
     assert [at for at, _, _ in story.at(OTHER)] == [0]
 
@@ -149,7 +150,11 @@ def test_backing_off_ends_after_six_hours() -> None:
     assert all(0.8 * min(5 * 2**n, 600) <= wait <= 1.2 * min(5 * 2**n, 600) for n, wait in enumerate(waits))
     assert 6 * 3_600 - 720 <= tries(given_up)[-1] <= 6 * 3_600
     assert "no connection" in (given_up.error or "")
-    assert [name for _, _, name in story.at(FALLBACK)] == ["Target broken", "Delivery failed"]
+    assert [(reason, name) for _, reason, name in story.at(FALLBACK)] == [
+        ("opened", "Target broken"),
+        ("updated", "Target broken"),
+    ]
+    assert {told.name for told in story.told[-1].notification.alerts} == {"Target broken", "Delivery failed"}
 
 
 def test_a_refusal_is_with_the_fallback_within_a_minute_and_ends_with_the_next_success() -> None:
@@ -182,7 +187,7 @@ def test_a_broken_target_is_told_once_probed_one_at_a_time_and_mended_by_one_suc
     story.answers(SLOW, Answer()).until(6_000)
     assert len(story.at(SLOW)) == 20
     probes = sorted(at for each in story.told for at in tries(each) if broken_at < at < 3_000)
-    assert min(later - earlier for earlier, later in zip(probes, probes[1:], strict=False)) >= 60
+    assert min(later - earlier for earlier, later in itertools.pairwise(probes)) >= 60
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
     assert not story.parked()
 
@@ -219,7 +224,8 @@ def deliver_again(story: Story, bodies: Sequence[str]) -> list[str]:
     story.router.queues.notifications.put(bodies)
     before = len(story.told)
     story.until(seconds(story.router.now) + 60)
-    return [each.notification.reason.value for each in story.told[before:] if each.delivered]
+    found = [each for each in story.told[before:] if each.delivered and each.notification.target.key != FALLBACK]
+    return [each.notification.reason.value for each in found]
 
 
 def test_what_was_given_up_is_played_back_once() -> None:
@@ -242,15 +248,22 @@ def test_a_fire_that_is_over_is_not_played_back() -> None:
     assert story.at(PAGE) == []
 
 
-def test_a_message_that_does_not_render_goes_out_plain() -> None:
-    """The plain form says why it is plain; nothing is given up for the looks of it."""
-    told = replace(samples.TOLD, events="many")  # type: ignore[arg-type]
-    broken = replace(samples.NOTIFICATION, alerts=(told, told), deploys=(None,))  # type: ignore[arg-type]
-    clients = samples.FakeClients(samples.answering(samples.ok_of_slack()))
-    delivery.sender(clients, samples.NOW)(broken, Thread(thread_key(broken.incident, broken.target.key)))
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"severity": "odd"}, b"3.2 %"), ({"title": None, "summary": None}, b"High Error Rate")]
+)
+def test_a_message_that_does_not_render_goes_out_plain(changes: dict[str, object], said: bytes) -> None:
+    """The plain form says why it is plain; where even that has no words for a part, the part is left out."""
+    told = replace(samples.TOLD, **changes)  # type: ignore[arg-type]
+    clients = samples.FakeClients(
+        samples.answering(httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"}))
+    )
+    broken = replace(samples.NOTIFICATION, alerts=(told, told))
+    receipt = delivery.sender(clients, samples.NOW)(broken, Thread("t"))
     (request,) = clients.requests
     assert b"This is the plain form: the message did not render" in request.content
+    assert said in request.content
     assert b"blocks" not in request.content
+    assert "did not render" in receipt.note
 
 
 def test_settings_change_how_long_a_target_may_fail() -> None:
@@ -272,8 +285,3 @@ def test_a_deploy_is_told_to_pagerduty_once() -> None:
         story.until(seconds(story.router.now) + 10)
     assert story.told == []
     assert story.router.store.thread("deploy:dpl_1/pagerduty:default").done_seq == 1
-
-
-def notification_of(story: Story) -> Notification:
-    """The last that was told."""
-    return story.told[-1].notification

@@ -10,12 +10,13 @@ from chalicelib.core.event import Severity
 from chalicelib.core.lane import LEASE, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Target
-from chalicelib.core.thread import Thread, delivered, given_up
+from chalicelib.core.thread import Result, Thread, delivered, given_up
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 PACE = Pace(SECOND)
+RESULT = Result(1, NOW, "opened", True)
 
 
 def wanted(incident: str = "i1", seq: int = 1, **changes: object) -> Notification:
@@ -203,21 +204,23 @@ def test_a_target_is_broken_after_its_grace_and_then_probed() -> None:
 )
 def test_only_the_newest_that_was_given_up_is_played_back(again: int, seq: int, claim: Claim) -> None:
     """Once for each time it is played back; an older one is history; what follows is not held up."""
-    thread = given_up(Thread("t", done_seq=1), wanted(seq=2), in_doubt=True)
+    thread = given_up(Thread("t", done_seq=1), wanted(seq=2), RESULT, in_doubt=True)
     assert ask(Lane("x"), wanted(seq=seq, again=again), thread=thread).claim is claim
-    after = delivered(thread, wanted(seq=2, again=1), {})
+    after = delivered(thread, wanted(seq=2, again=1), {}, RESULT)
     assert ask(Lane("x"), wanted(seq=2, again=1), thread=after).claim is Claim.DONE
-    again_given_up = given_up(thread, wanted(seq=2, again=1), in_doubt=False)
+    again_given_up = given_up(thread, wanted(seq=2, again=1), RESULT, in_doubt=False)
     assert ask(Lane("x"), wanted(seq=2, again=1), thread=again_given_up).claim is Claim.DONE
     assert ask(Lane("x"), wanted(seq=2, again=2), thread=again_given_up).claim is Claim.MINE
 
 
 def test_doubt_outlives_giving_up() -> None:
     """One that may have arrived is looked for when it is played back, and counts as told until then."""
-    thread = given_up(Thread("t"), wanted(), in_doubt=True)
+    thread = given_up(Thread("t"), wanted(), RESULT, in_doubt=True)
     grant = ask(Lane("x"), wanted(again=1), thread=thread)
     assert grant.turn is not None and grant.turn.in_doubt
     assert not thread.untold
-    assert given_up(Thread("t"), wanted(), in_doubt=False).untold
-    assert given_up(given_up(Thread("t"), wanted(), in_doubt=False), wanted(seq=2), in_doubt=False).untold
-    assert not given_up(delivered(Thread("t"), wanted(), {}), wanted(seq=2), in_doubt=False).untold
+    assert given_up(Thread("t"), wanted(), RESULT, in_doubt=False).untold
+    assert given_up(
+        given_up(Thread("t"), wanted(), RESULT, in_doubt=False), wanted(seq=2), RESULT, in_doubt=False
+    ).untold
+    assert not given_up(delivered(Thread("t"), wanted(), {}, RESULT), wanted(seq=2), RESULT, in_doubt=False).untold
