@@ -137,7 +137,7 @@ def storm(services: int) -> Simulator:
         simulator.post(bodies([storm_event(n, at, services)]))
         if n % 100 == 0:
             simulator.post(bodies([storm_event(n, at, services)]))
-    simulator.run_until(began + timedelta(minutes=2), inclusive=True)
+    simulator.run_until(began + timedelta(minutes=4), inclusive=True)
     return simulator
 
 
