@@ -1,6 +1,6 @@
 """tocsin explain: each decision about an alert in order, also for what was not sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,16 @@ from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 
 
-def explained(matchers: Sequence[Matcher], *, rules: Rules, store: Store, now: datetime) -> list[dict[str, Any]]:
-    """What is known of every alert that the matchers choose: its rule, its route, who was told, and what mutes it."""
+Shown = Callable[[datetime | None], Any]
+
+
+def explained(
+    matchers: Sequence[Matcher], *, rules: Rules, store: Store, now: datetime, shown: Shown = str
+) -> list[dict[str, Any]]:
+    """What is known of every alert that the matchers choose: its rule, its route, who was told, and what mutes it.
+
+    `shown` writes a time as the reader wants it.
+    """
     context = store.context()
     found = []
     for incident in store.incidents(ended_since=datetime.fromisoformat("0001-01-01T00:00:00+00:00")):
@@ -25,12 +33,18 @@ def explained(matchers: Sequence[Matcher], *, rules: Rules, store: Store, now: d
         for alert in incident.alerts.values():
             if alert.matched_by(matchers):
                 muting = mutings.get(alert.fingerprint, Muting())
-                found.append(_alert(alert, incident, rules, muting, windows, now))
+                found.append(_alert(alert, incident, rules, muting, windows, now, shown))
     return found
 
 
 def _alert(
-    alert: Alert, incident: Incident, rules: Rules, muting: Muting, windows: tuple[str, ...], now: datetime
+    alert: Alert,
+    incident: Incident,
+    rules: Rules,
+    muting: Muting,
+    windows: tuple[str, ...],
+    now: datetime,
+    shown: Shown,
 ) -> dict[str, Any]:
     return {
         "name": alert.name,
@@ -40,11 +54,11 @@ def _alert(
         "route": incident.route,
         "decisions": [
             *_rule_steps(alert, rules),
-            *_state_steps(alert),
+            *_state_steps(alert, shown),
             f"told by the route {incident.route}, grouped by {dict(incident.group) or 'nothing'}",
-            *_told_steps(alert, incident),
+            *_told_steps(alert, incident, shown),
             *(f"muted: {name}" for name in (*muting.names, *(f"window {window}" for window in windows))),
-            *_waiting_steps(alert, incident, now),
+            *_waiting_steps(alert, incident, now, shown),
         ],
     }
 
@@ -65,31 +79,31 @@ def _rule_steps(alert: Alert, rules: Rules) -> list[str]:
     return steps if alert.rule else [*steps, "no rule matched: the route tree decides"]
 
 
-def _state_steps(alert: Alert) -> list[str]:
+def _state_steps(alert: Alert, shown: Shown) -> list[str]:
     match alert.state:
         case State.PENDING:
-            return [f"pending since {alert.pending_at}: it must hold longer before it fires"]
+            return [f"pending since {shown(alert.pending_at)}: it must hold longer before it fires"]
         case State.FIRING:
-            return [f"firing since {alert.starts_at}, {alert.events} events"]
+            return [f"firing since {shown(alert.starts_at)}, {alert.events} events"]
         case State.RESOLVED:
             by = f" by {alert.ended_by}" if alert.ended_by else ""
-            return [f"resolved at {alert.ends_at}{by}"]
+            return [f"resolved at {shown(alert.ends_at)}{by}"]
     return ["not firing"]
 
 
-def _told_steps(alert: Alert, incident: Incident) -> list[str]:
+def _told_steps(alert: Alert, incident: Incident, shown: Shown) -> list[str]:
     steps = []
     for announced in incident.announced.values():
         knows = alert.fingerprint in announced.firing
         said = "told that it fires" if knows else ("told that it is over" if announced.at else "not told")
-        steps.append(f"{announced.target.key}: {said} ({announced.seq} notifications, the last at {announced.at})")
+        steps.append(f"{announced.target.key}: {said} ({announced.seq} notifications, the last at {shown(announced.at)})")
     return steps or ["nobody was told yet"]
 
 
-def _waiting_steps(alert: Alert, incident: Incident, now: datetime) -> list[str]:
+def _waiting_steps(alert: Alert, incident: Incident, now: datetime, shown: Shown) -> list[str]:
     steps = []
     if alert.acked_by:
-        steps.append(f"acknowledged by {alert.acked_by} at {alert.acked_at}: no reminders, no escalation")
+        steps.append(f"acknowledged by {alert.acked_by} at {shown(alert.acked_at)}: no reminders, no escalation")
     if incident.next_flush_at and incident.next_flush_at > now:
-        steps.append(f"the next flush is at {incident.next_flush_at}")
+        steps.append(f"the next flush is at {shown(incident.next_flush_at)}")
     return steps

@@ -6,6 +6,7 @@ in and comes out; the forms are public and described in docs/replay.md.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -358,7 +359,7 @@ class Replay:
             by=str(given.get("by") or "somebody"),
             at=at,
             incident=given.get("incident"),
-            matchers=_texts(given.get("matchers"), "matchers"),
+            matchers=_clauses(given) if given.get("incident") is None else {},
             via="api",
         )
         self.simulator.now = max(self.simulator.now, at)
@@ -367,19 +368,19 @@ class Replay:
 
     def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A person mutes, by matchers until a time."""
-        self._hold(at, given, maintenance=False)
+        self._hold("silence", at, given)
         yield from self._post(at)
 
     def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """New alerts are held back; what was told goes on."""
-        self._hold(at, given, maintenance=True)
+        self._hold("maintenance", at, given)
         yield from self._post(at)
 
-    def _hold(self, at: datetime, given: Mapping[str, Any], *, maintenance: bool) -> None:
+    def _hold(self, kind: str, at: datetime, given: Mapping[str, Any]) -> None:
         self._silences += 1
         found = Silence(
-            id=str(given.get("id") or f"silence-{self._silences}"),
-            matchers=parse_matchers(_texts(given.get("matchers"), "matchers")),
+            id=str(given.get("id") or f"{kind}-{self._silences}"),
+            matchers=parse_matchers(_clauses(given)),
             starts_at=self.times.optional(given.get("from"), "`from`") or at,
             ends_at=self.times.read(given.get("until"), "`until`"),
             by=str(given.get("by") or "somebody"),
@@ -387,7 +388,7 @@ class Replay:
             at=at,
         )
         self.simulator.now = max(self.simulator.now, at)
-        self.simulator.post([silence_message(found, maintenance)])
+        self.simulator.post([silence_message(found, kind == "maintenance")])
 
     def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A silence ends early."""
@@ -434,10 +435,10 @@ class Replay:
 
     def explain(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Every decision about the alerts that match, in order."""
-        matchers = parse_matchers(_texts(given.get("matchers"), "matchers"))
+        matchers = parse_matchers(_clauses(given))
         simulator = self.simulator
         simulator.count()
-        found = explained(matchers, rules=simulator.rules, store=simulator.store, now=at)
+        found = explained(matchers, rules=simulator.rules, store=simulator.store, now=at, shown=self.times.write)
         yield {"at": self.times.write(at), "type": "explain", "alerts": found}
 
     def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -479,14 +480,18 @@ class Replay:
     def _alerts(self, at: datetime) -> list[dict[str, Any]]:
         context, rules = self.simulator.store.context(), self.simulator.rules
         found: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
-        for incident in self._all_incidents():
+        everyone = self._all_incidents()
+        known = {f"{each.key}/{name}": alert for each in everyone for name, alert in each.alerts.items()}
+        for incident in everyone:
             route = route_by_id(rules, incident)
             windows = muting_windows(route, rules.windows, at)
             mutings = mutings_of(incident, rules, context, at)
             for alert in incident.alerts.values():
                 if alert.state is State.INACTIVE:
                     continue
-                shown = self._alert(alert, mutings.get(alert.fingerprint, Muting()), windows)
+                muting = mutings.get(alert.fingerprint, Muting())
+                causes = [known[each.fingerprint] for each in muting.causes if each.fingerprint in known]
+                shown = self._alert(alert, muting, causes, windows)
                 rank = (_STATE_RANKS[shown["state"]], -int((alert.starts_at or at).timestamp()))
                 if alert.fingerprint not in found or rank < found[alert.fingerprint][0]:
                     found[alert.fingerprint] = (rank, shown)
@@ -497,7 +502,9 @@ class Replay:
             )
         ]
 
-    def _alert(self, alert: Alert, muting: Muting, windows: tuple[str, ...]) -> dict[str, Any]:
+    def _alert(
+        self, alert: Alert, muting: Muting, causes: Sequence[Alert], windows: tuple[str, ...]
+    ) -> dict[str, Any]:
         held = (*muting.silences, *muting.maintenance)
         state = alert.state.value
         if alert.state is State.FIRING and (held or muting.causes or windows):
@@ -515,7 +522,7 @@ class Replay:
             "acked_by": alert.acked_by,
             "state": state,
             "silenced_by": [each.id for each in held],
-            "inhibited_by": [dict(cause.labels) for cause in muting.causes],
+            "inhibited_by": [{"alertname": cause.name, **cause.labels} for cause in causes],
             "muted_by": list(windows) if alert.state is State.FIRING else [],
         }
 
@@ -580,6 +587,21 @@ def _texts(given: Any, what: str) -> dict[str, str]:
     if not isinstance(given, dict):
         raise TimelineError(f"`{what}` is not an object; expected are names with texts")
     return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+
+
+def _clauses(given: Any) -> dict[str, str]:
+    """The `matchers` of a line, each one that can be matched."""
+    if not isinstance(given, dict) or not isinstance(given.get("matchers"), dict):
+        raise TimelineError('`matchers` is missing or no object; expected is such as {"service": "web"}')
+    clauses = _texts(given["matchers"], "matchers")
+    for matcher in parse_matchers(clauses):
+        try:
+            matcher.matches({})
+        except re.error as error:
+            raise TimelineError(
+                f"`matchers`: {matcher.label} is no regular expression ({error}); expected is such as =~web|api"
+            ) from None
+    return clauses
 
 
 def _choice(kind: Any, value: Any, what: str) -> Any:

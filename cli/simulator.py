@@ -7,6 +7,7 @@ decides anything: what is told, and when, comes from the same `process`, `tick` 
 import heapq
 import json
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ from chalicelib.tick import PERIOD, tick
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 """How long a target may take to answer, where the rules file does not say (`timeout: 5s`)."""
+
+NOWHERE = "192.0.2.1"
+"""An address that is nobody's (RFC 5737)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,14 @@ class FakeClients:
 
     def secret(self, name: str) -> str | None:
         """Every secret is set, to something that is none."""
-        return "https://hook.invalid/" if name.endswith("_URL") else "replay"
+        return f"https://{NOWHERE}/" if name.endswith("_URL") else "replay"
 
     def setting(self, name: str, default: str = "") -> str:
         """Settings of a router that never leaves this process."""
         if name == "SES_FROM":
             return "tocsin@example.com"
         if name.startswith("WEBHOOK_") and name.endswith("_URL"):
-            return "https://hook.invalid/"
+            return f"https://{NOWHERE}/"
         if name == "ALLOW_LOOPBACK_TARGETS":
             return "1"
         return default
@@ -388,7 +392,7 @@ class Simulator:
                 answer = replace(answer, error="timeout", latency=limit)
             self.clients.begin(answer)
             self._latency = answer.latency
-            return real(notification, thread)
+            return real(_unresolved(notification), thread)
 
         outcome = delivery.deliver(
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
@@ -410,6 +414,12 @@ class Simulator:
         """What was told since the last call."""
         found, self.sent = self.sent, []
         return found
+
+
+def _unresolved(notification: Notification) -> Notification:
+    """With an address of no name, so that checking it asks no resolver: nothing leaves this process."""
+    address = re.sub(r"^https://[^/?#]*", f"https://{NOWHERE}", notification.target.address)
+    return replace(notification, target=replace(notification.target, address=address))
 
 
 class _Turns:

@@ -24,6 +24,8 @@ MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
 MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
+ENDED = "~"
+"""Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
 MAX_CHANGES = 64
 FLAP_CHANGES = 6
 """More changes than this within `flap_window` (30 minutes) is flapping, where a rule does not say otherwise."""
@@ -42,7 +44,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`recent` holds (time, short id) of the newest events, oldest first.
+    """`recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after ENDED.
 
     `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
     burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all.
@@ -70,7 +72,6 @@ class Alert:
     refreshed_at: datetime | None = None
     recheck_at: datetime | None = None
     last_event_at: datetime | None = None
-    resolved_event_at: datetime | None = None
     events: int = 0
     recent: tuple[tuple[float, str], ...] = ()
     value: str = ""
@@ -231,17 +232,21 @@ def times_out(alert: Alert) -> bool:
 
 
 def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: datetime) -> Alert:
-    """The alert after the events of one fault, in whatever order and however often they came."""
-    known = {short for _, short in alert.recent}
+    """The alert after the events of one fault, in whatever order and however often they came.
+
+    What an event says becomes marks on a line of time: it burns since, it ended at. In order, a mark is one step; one
+    that comes late has the line told again from its start.
+    """
     recent = list(alert.recent)
+    known = {mark for _, mark in recent}
     for event in sorted(events, key=_order):
-        short = _short(event)
-        alert = _refreshed(alert, now)
-        if short in known:
-            continue
-        known.add(short)
-        insort(recent, (event.occurred_at.timestamp(), short))
-        alert = _after_event(alert, event, terms, now)
+        alert = _refreshed(alert, now, terms)
+        new = [mark for mark in _marks(event, now) if mark[1] not in known]
+        if new:
+            known.update(mark for _, mark in new)
+            alert = _marked(alert, event, new, recent, terms)
+        elif event.status is Status.RESOLVED and alert.burning and (event.ends_at or now) > now:
+            alert = replace(alert, expires_at=event.ends_at)
     return replace(alert, recent=tuple(recent[-MAX_RECENT:]))
 
 
@@ -253,39 +258,70 @@ def _short(event: Event) -> str:
     return fingerprint(event.source, event.id)[:10]
 
 
-def _refreshed(alert: Alert, now: datetime) -> Alert:
-    if alert.refreshed_at is not None and now < alert.refreshed_at + REFRESH:
+def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
+    if alert.refreshed_at is not None and now < alert.refreshed_at + min(REFRESH, terms.resolve_timeout / 10):
         return alert
     return replace(alert, refreshed_at=now)
 
 
-def _after_event(alert: Alert, event: Event, terms: Terms, now: datetime) -> Alert:
+def _marks(event: Event, now: datetime) -> list[tuple[float, str]]:
+    """What the event says by `now`: since when its fault burns, and when it ended. An end to come is no mark yet."""
+    short = _short(event)
     if event.status is Status.RESOLVED:
-        return _after_resolve(alert, event.ends_at or event.occurred_at, terms, now)
-    started_at = event.starts_at or event.occurred_at
-    alert = replace(alert, events=alert.events + 1)
+        ended_at = event.ends_at or event.occurred_at
+        return [(ended_at.timestamp(), ENDED + short)] if ended_at <= now else []
+    found = [(min(event.starts_at or event.occurred_at, now).timestamp(), short)]
     if event.ends_at is not None and event.ends_at <= now:
-        alert = _after_fire(alert, event, started_at, terms) if _is_news(alert, started_at) else alert
-        return _after_resolve(alert, event.ends_at, terms, now)
-    if not _is_news(alert, event.occurred_at):
-        return alert
-    return _after_fire(alert, event, started_at, terms)
+        found.append((event.ends_at.timestamp(), ENDED + short))
+    return found
 
 
-def _is_news(alert: Alert, at: datetime) -> bool:
-    return alert.resolved_event_at is None or at > alert.resolved_event_at
-
-
-def _after_fire(alert: Alert, event: Event, started_at: datetime, terms: Terms) -> Alert:
-    newest = alert.last_event_at is None or event.occurred_at >= alert.last_event_at
-    was_firing = alert.burning
-    if newest:
+def _marked(
+    alert: Alert, event: Event, new: Sequence[tuple[float, str]], recent: list[tuple[float, str]], terms: Terms
+) -> Alert:
+    burned, goes_on = alert.burning, not new[-1][1].startswith(ENDED)
+    is_news = not recent or new[0] > recent[-1]
+    for mark in new:
+        late = bool(recent) and mark < recent[-1]
+        insort(recent, mark)
+        alert = _retold(alert, recent, terms) if late else _stepped(alert, mark, terms)
+    if alert.last_event_at is None or event.occurred_at >= alert.last_event_at:
         alert = described(alert, event)
-    alert = replace(alert, expires_at=_latest_end(alert, event, terms) if was_firing else event.ends_at)
-    alert = settled(alert, started_at if not was_firing else event.occurred_at, burns=True, terms=terms)
-    if alert.state is State.FIRING and alert.starts_at is not None and not terms.hold:
-        alert = replace(alert, starts_at=min(alert.starts_at, started_at))
+    if event.status is not Status.RESOLVED and (goes_on or is_news):
+        alert = replace(alert, events=alert.events + 1)
+    if goes_on and alert.burning:
+        alert = replace(alert, expires_at=_latest_end(alert, event, terms) if burned else event.ends_at)
     return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
+
+
+def _stepped(alert: Alert, mark: tuple[float, str], terms: Terms) -> Alert:
+    """The alert after the next mark on its line; first it becomes what it was by then."""
+    at, burns = _instant(mark[0]), not mark[1].startswith(ENDED)
+    if alert.state is State.PENDING or alert.cleared_at is not None:
+        alert = settled(alert, at, burns=alert.state is State.PENDING, terms=terms)
+    if not burns and alert.state is State.RESOLVED and alert.ends_at is not None and not alert.ended_by:
+        return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
+    return settled(alert, at, burns=burns, terms=terms)
+
+
+def _retold(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms) -> Alert:
+    """The alert as all its marks tell it. What was forgotten of its line, its start remembers."""
+    told = replace(alert, state=State.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by="")
+    for mark in recent:
+        told = _stepped(told, mark, terms)
+    if alert.state is State.FIRING and told.state is State.FIRING:
+        told = replace(told, acked_by=alert.acked_by, acked_at=alert.acked_at)
+    if alert.state is told.state is State.RESOLVED and alert.ends_at and told.ends_at:
+        told = replace(told, ends_at=max(alert.ends_at, told.ends_at), ended_by=alert.ended_by)
+    if alert.starts_at is None or told.starts_at is None or not _unbroken(alert.starts_at, told.starts_at, recent):
+        return told
+    return replace(told, starts_at=min(alert.starts_at, told.starts_at))
+
+
+def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, str]]) -> bool:
+    """True when nothing is known to have ended between the two."""
+    first, last = start.timestamp(), later.timestamp()
+    return not any(first <= at < last for at, mark in recent if mark.startswith(ENDED))
 
 
 def _latest_end(alert: Alert, event: Event, terms: Terms) -> datetime | None:
@@ -299,10 +335,12 @@ def _latest_end(alert: Alert, event: Event, terms: Terms) -> datetime | None:
 
 
 def described(alert: Alert, event: Event) -> Alert:
-    """The alert in the words of its newest event."""
+    """The alert in the words of its newest event; a resolve changes only what it says itself."""
+    if event.status is Status.RESOLVED:
+        return replace(alert, annotations=event.annotations or alert.annotations)
     return replace(
         alert,
-        annotations=event.annotations or alert.annotations,
+        annotations=event.annotations,
         severity=event.severity if not alert.condition else alert.severity,
         title=event.title,
         summary=event.summary,
@@ -311,13 +349,14 @@ def described(alert: Alert, event: Event) -> Alert:
     )
 
 
-def _after_resolve(alert: Alert, at: datetime, terms: Terms, now: datetime) -> Alert:
-    if alert.last_event_at is not None and at < alert.last_event_at:
+def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
+    """The alert, resolved by a person: what its source said until then is history."""
+    newest = alert.recent[-1][0] if alert.recent and not alert.condition else 0.0
+    alert = ended(alert, at, by=by)
+    if alert.condition or alert.measured or alert.beat:
         return alert
-    if at > now and alert.burning:
-        return replace(alert, expires_at=at)
-    resolved_at = max(at, alert.resolved_event_at or at)
-    return settled(replace(alert, resolved_event_at=resolved_at, expires_at=None), at, burns=False, terms=terms)
+    mark = (max(at.timestamp(), newest), ENDED + fingerprint("person", by, at.isoformat())[:10])
+    return replace(alert, recent=(*alert.recent, mark)[-MAX_RECENT:])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

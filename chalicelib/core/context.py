@@ -5,10 +5,14 @@ One stored item with a version. It is bounded: ended entries are dropped when so
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.core.match import Matcher
 from chalicelib.core.notification import Deploy
+
+LONG_SILENCE = timedelta(hours=8)
+REMINDED_BEFORE = timedelta(hours=1)
+"""So long before a long silence ends, those who were told what it mutes are reminded of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,6 @@ class Silence:
     ends_at: datetime
     by: str
     comment: str = ""
-    reminded: bool = False
     at: datetime | None = None
     changes: tuple[Change, ...] = ()
 
@@ -43,6 +46,11 @@ class Silence:
     def active(self, now: datetime) -> bool:
         """True from its start until, not including, its end."""
         return self.starts_at <= now < self.ends_at
+
+    @property
+    def reminds_at(self) -> datetime | None:
+        """When to say that it will end; None for one that nobody can have forgotten."""
+        return self.ends_at - REMINDED_BEFORE if self.ends_at - self.starts_at >= LONG_SILENCE else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ SYNCED_KINDS = ("slack_channel", "pagerduty")
 PAGING_KINDS = ("pagerduty",)
 """Targets that wake people: nothing that is info ever reaches them."""
 
+SHORTEST_INTERVAL = timedelta(milliseconds=100)
+
 
 @dataclass(frozen=True, slots=True)
 class Muting:
@@ -55,7 +57,7 @@ class View:
     """What there is to tell: ranks of the firing alerts that can be seen, and which ones cannot.
 
     `unacked` is true while something visible is not acknowledged; `quiet` names the windows that mute the route;
-    `flapping` are visible alerts that flap.
+    `flapping` are visible alerts that flap; `ending` is since when a long silence should be spoken of before it ends.
     """
 
     visible: Mapping[str, int] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class View:
     unacked: bool = True
     quiet: tuple[str, ...] = ()
     flapping: frozenset[str] = frozenset()
+    ending: datetime | None = None
 
 
 def needs(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> Reason | None:
@@ -76,15 +79,21 @@ def needs(announced: Announced, view: View, now: datetime, repeat_interval: time
         return Reason.RESOLVED if announced.open else None
     if announced.open and gone and announced.target.send_resolved:
         return Reason.UPDATED
-    if view.quiet or not view.visible:
+    if view.quiet:
         return None
-    if not announced.open:
+    if view.visible and not announced.open:
         return Reason.OPENED
     if news(announced, view):
         return Reason.UPDATED
-    if view.unacked and announced.at is not None and now >= announced.at + repeat_interval:
-        return Reason.REMINDER
-    return None
+    return Reason.REMINDER if _is_reminder_due(announced, view, now, repeat_interval) else None
+
+
+def _is_reminder_due(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> bool:
+    if not announced.open or announced.at is None:
+        return False
+    if view.ending is not None and announced.at < view.ending:
+        return True
+    return bool(view.visible) and view.unacked and now >= announced.at + repeat_interval
 
 
 def news(announced: Announced, view: View) -> frozenset[str]:
@@ -132,7 +141,7 @@ def due(
     `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
     """
     mutings = mutings_of(incident, rules, context, now)
-    view = _view(incident, mutings, muting_windows(route, rules.windows, now))
+    view = _view(incident, mutings, muting_windows(route, rules.windows, now), now)
     incident = _hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
     reasons: dict[str, Reason] = {}
@@ -179,7 +188,7 @@ def _same_kind(target: Target, origin: str) -> bool:
     return target.kind == origin
 
 
-def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...]) -> View:
+def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> View:
     visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
     return View(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
@@ -187,7 +196,13 @@ def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, .
         unacked=any(alert.acked_by is None for alert in visible),
         quiet=quiet,
         flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
+        ending=max((at for at in _reminders_of_silences(mutings) if at <= now), default=None),
     )
+
+
+def _reminders_of_silences(mutings: Mapping[str, Muting]) -> list[datetime]:
+    silences = {each for muting in mutings.values() for each in muting.silences}
+    return [each.reminds_at for each in silences if each.reminds_at is not None]
 
 
 def _known(incident: Incident, target: Target) -> Announced:
@@ -395,7 +410,7 @@ def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
 def _on_grid(incident: Incident, interval: timedelta, at: datetime) -> datetime:
     """The first point of the flush grid at or after `at`, and after the last flush."""
     anchor = incident.anchor_at or at
-    interval = max(interval, timedelta(seconds=1))
+    interval = max(interval, SHORTEST_INTERVAL)
     steps = max(0, -((anchor - at) // interval))
     found = anchor + steps * interval
     while incident.flushed_at is not None and found <= incident.flushed_at:
@@ -426,11 +441,14 @@ def _something_from(
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
         if known.open and known.at is not None and view.unacked and view.visible:
-            times.append(max(now, known.at + route.rhythm.repeat_interval))
+            repeats_at = known.at + route.rhythm.repeat_interval
+            times += [repeats_at] if repeats_at > now else []
     for name in view.muted:
         ends = [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)]
         if ends:
             times.append(max(ends))
+    if any(each.open for each in incident.announced.values()):
+        times += [at for at in _reminders_of_silences(mutings) if at > now]
     if not view.visible and not view.muted and not any(each.open for each in incident.announced.values()):
         times.append(now)
     return min(times, default=None)

@@ -16,6 +16,7 @@ from chalicelib.core.alert import (
     State,
     Terms,
     absorbed,
+    closed_by_hand,
     counted,
     ended,
     judged,
@@ -280,9 +281,9 @@ def _begun(incident: Incident) -> Incident:
 
 def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
-    burning = [alert for alert in incident.alerts.values() if alert.state is State.FIRING]
-    if incident.started_at is None and burning:
-        started_at = min(alert.starts_at or now for alert in burning)
+    begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
+    if incident.started_at is None and begun:
+        started_at = min(alert.starts_at or now for alert in begun)
         name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
         kept = {
             key: alert
@@ -295,6 +296,15 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     if incident.started_at is None and before.ended_at is not None:
         return replace(before, alerts=incident.alerts)
     return incident
+
+
+def _began(before: Alert | None, alert: Alert) -> bool:
+    """True when the alert fires, or fired and ended since it was last looked at."""
+    if alert.state is State.FIRING:
+        return True
+    if alert.state is not State.RESOLVED or alert.starts_at is None:
+        return False
+    return before is None or before.ends_at is None or alert.starts_at > before.ends_at
 
 
 def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:
@@ -504,9 +514,7 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
         return incident
     alerts = dict(incident.alerts)
     for alert in chosen:
-        alerts[alert.fingerprint] = replace(
-            ended(alert, action.at, by=action.by), resolved_event_at=max(action.at, alert.last_event_at or action.at)
-        )
+        alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
     incident = replace(incident, alerts=alerts, closed_via=action.via, next_flush_at=action.at)
     return _noted(incident, action, "resolved")
 

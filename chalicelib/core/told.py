@@ -1,16 +1,18 @@
 """What a notification says: the snapshot of an incident for one target."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context
 from chalicelib.core.event import fingerprint
+from chalicelib.core.mute import causes_of
 from chalicelib.core.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.template import render
+from chalicelib.core.wording import local_time
 
 if TYPE_CHECKING:
     from chalicelib.core.due import Muting
@@ -46,15 +48,15 @@ def notification(
     notes: tuple[str, ...],
 ) -> Notification:
     """One announcement to one target, as decided now."""
-    firing = [alert for alert in incident.firing if alert.fingerprint in visible]
-    gone = [
+    firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
+    gone = _listed(
         alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED
-    ]
-    muted = [alert for alert in incident.firing if alert.fingerprint not in visible]
+    )
+    muted = _listed(alert for alert in incident.firing if alert.fingerprint not in visible)
     ends = reason is Reason.RESOLVED
     if ends:
         firing, muted = [], []
-        gone = gone or [alert for alert in incident.shown if alert.state is State.RESOLVED]
+        gone = gone or _listed(alert for alert in incident.shown if alert.state is State.RESOLVED)
     shown = [*firing, *(gone if announced.target.send_resolved else [])]
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
@@ -70,7 +72,7 @@ def notification(
         reason=reason,
         status="resolved" if ends else "firing",
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
-        title=title_of(incident, firing or gone, telling),
+        title=title_of(incident, firing or gone or muted, telling),
         at=telling.now,
         started_at=incident.started_at or telling.now,
         ended_at=max((alert.ends_at for alert in gone if alert.ends_at), default=None) if ends else None,
@@ -78,7 +80,10 @@ def notification(
         events=incident.events,
         route=telling.route.id,
         group=incident.group,
-        evidence=tuple(as_told(alert, telling, incident.group) for alert in (*muted, *telling.evidence))[:MAX_TOLD],
+        evidence=(
+            *(as_told(alert, telling, incident.group) for alert in muted),
+            *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
+        )[:MAX_TOLD],
         also=incident.overflow,
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
@@ -89,9 +94,19 @@ def notification(
     )
 
 
+def _listed(alerts: Iterable[Alert]) -> list[Alert]:
+    """As people read them: worst first, then oldest, then by name and labels."""
+    return sorted(
+        alerts, key=lambda each: (each.severity.rank, each.starts_at or _NEVER, each.name, sorted(each.labels.items()))
+    )
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
 def title_of(incident: "Incident", alerts: Sequence[Alert], telling: Telling) -> str:
     """What broke, in one line: the alert's own title, or how many there are of which."""
-    where = " ".join(incident.group[name] for name in sorted(incident.group) if incident.group[name])
+    where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
     names = list(dict.fromkeys(alert.name for alert in alerts))
     if len(alerts) == 1:
         alert = alerts[0]
@@ -128,6 +143,13 @@ def as_told(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
     )
+
+
+def _as_evidence(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
+    """An alert of another incident, which this one mutes."""
+    causes = causes_of(alert, telling.context.causes, telling.rules.inhibitions)
+    names = dict.fromkeys(f"inhibited by {cause.labels.get('alertname', 'another alert')}" for cause in causes)
+    return replace(as_told(alert, telling, group), muted_by=tuple(names))
 
 
 def summary_of(alert: Alert, telling: Telling, group: Mapping[str, str]) -> str:
@@ -194,9 +216,9 @@ def notes_for(
 ) -> tuple[str, ...]:
     """What this target should know: what came back, what flaps, what ended without its sender's word."""
     notes: list[str] = []
-    returned = [incident.alerts[name] for name in announced.hidden & visible.keys() if name in incident.alerts]
-    if returned and reason is not Reason.RESOLVED:
-        notes += _returned(returned, telling)
+    if reason is not Reason.RESOLVED:
+        notes += _returned(announced, visible, telling, incident)
+        notes += _ending(incident, telling)
     for alert in incident.alerts.values():
         if alert.fingerprint in visible and alert.flapping:
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
@@ -215,16 +237,47 @@ def _ended_by(alert: Alert) -> str:
     return f"{alert.name}: resolved by {alert.ended_by}."
 
 
-def _returned(alerts: Sequence[Alert], telling: Telling) -> list[str]:
+def _returned(
+    announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident"
+) -> list[str]:
+    """What is seen again, or seen late, and whose silence it was."""
     notes = []
-    for alert in alerts:
-        over = [
-            each for each in telling.context.silences if each.ends_at <= telling.now and alert.matched_by(each.matchers)
-        ]
-        if over:
-            last = max(over, key=lambda each: each.ends_at)
-            comment = f" ({last.comment})" if last.comment else ""
-            notes.append(f"{alert.name} is back after the silence of {last.by}{comment} ended.")
-        else:
-            notes.append(f"{alert.name} is back: what muted it is over.")
+    for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
+        over = _ended_silence(alert, telling)
+        if alert.fingerprint in announced.hidden:
+            notes.append(f"{alert.name} is back{f' after {over} ended' if over else ': what muted it is over'}.")
+        elif over and alert.fingerprint not in announced.firing:
+            notes.append(f"{alert.name} began under {over}, which has ended.")
     return notes
+
+
+def _ended_silence(alert: Alert, telling: Telling) -> str:
+    """The last silence or maintenance that muted the alert and is over, in words."""
+    over = {
+        each: kind
+        for kind, silences in (("silence", telling.context.silences), ("maintenance", telling.context.maintenance))
+        for each in silences
+        if alert.starts_at is not None
+        and alert.starts_at < each.ends_at <= telling.now
+        and alert.matched_by(each.matchers)
+    }
+    if not over:
+        return ""
+    last = max(over, key=lambda each: each.ends_at)
+    return f"the {over[last]} of {last.by}{f' ({last.comment})' if last.comment else ''}"
+
+
+def _ending(incident: "Incident", telling: Telling) -> list[str]:
+    """The long silences that are about to end while something still burns under them."""
+    ending = {
+        each: each.ends_at
+        for alert in incident.firing
+        if (muting := telling.mutings.get(alert.fingerprint)) is not None
+        for each in muting.silences
+        if (reminds_at := each.reminds_at) is not None and reminds_at <= telling.now
+    }
+    zone = telling.route.rhythm.timezone
+    return [
+        f"The silence of {each.by}{f' ({each.comment})' if each.comment else ''} ends at {local_time(at, zone)}."
+        for each, at in ending.items()
+    ]
