@@ -354,6 +354,10 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
     for incident in batch.store.incidents():
         if action.incident is None or action.incident == incident.id:
             batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
+    for work in batch.work.values():
+        if action.incident is None and action not in work.inputs:
+            work.inputs.append(action)
+            work.messages.add(message)
 
 
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:

@@ -13,7 +13,6 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 
-
 Shown = Callable[[datetime | None], Any]
 
 
@@ -96,7 +95,9 @@ def _told_steps(alert: Alert, incident: Incident, shown: Shown) -> list[str]:
     for announced in incident.announced.values():
         knows = alert.fingerprint in announced.firing
         said = "told that it fires" if knows else ("told that it is over" if announced.at else "not told")
-        steps.append(f"{announced.target.key}: {said} ({announced.seq} notifications, the last at {shown(announced.at)})")
+        steps.append(
+            f"{announced.target.key}: {said} ({announced.seq} notifications, the last at {shown(announced.at)})"
+        )
     return steps or ["nobody was told yet"]
 
 

@@ -502,9 +502,7 @@ class Replay:
             )
         ]
 
-    def _alert(
-        self, alert: Alert, muting: Muting, causes: Sequence[Alert], windows: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def _alert(self, alert: Alert, muting: Muting, causes: Sequence[Alert], windows: tuple[str, ...]) -> dict[str, Any]:
         held = (*muting.silences, *muting.maintenance)
         state = alert.state.value
         if alert.state is State.FIRING and (held or muting.causes or windows):
@@ -535,7 +533,7 @@ class Replay:
             shown.append(
                 {
                     "incident": incident.id,
-                    "status": "firing" if incident.firing else "resolved",
+                    "status": "firing" if incident.firing or incident.beyond else "resolved",
                     "events": incident.events,
                     "alerts": [
                         {

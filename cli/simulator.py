@@ -47,6 +47,11 @@ class Answer:
     latency: timedelta = timedelta(0)
     error: str | None = None
 
+    @property
+    def refuses(self) -> bool:
+        """True when the target takes nothing."""
+        return self.error is not None or self.status >= 300
+
 
 @dataclass(slots=True)
 class Limit:
@@ -93,7 +98,7 @@ class FakeClients:
         self._http = http_client(httpx.MockTransport(self._serve))
 
     def begin(self, answer: Answer) -> None:
-        """The next try begins: its first request gets this answer, the others are taken."""
+        """The next try begins: its first request gets this answer; what more it asks is taken, unless this refuses."""
         self.answer = answer
         self.served = 0
 
@@ -119,9 +124,12 @@ class FakeClients:
             return "1"
         return default
 
+    def _next(self) -> Answer:
+        first, self.served = self.served == 0, self.served + 1
+        return self.answer if first or self.answer.refuses else Answer()
+
     def _serve(self, request: httpx.Request) -> httpx.Response:
-        answer = self.answer if self.served == 0 else Answer()
-        self.served += 1
+        answer = self._next()
         if answer.error is not None:
             if answer.error == "timeout":
                 raise httpx.ReadTimeout("timed out", request=request)
@@ -139,7 +147,7 @@ class FakeClients:
             return {"status": "success" if status < 300 else "error", "message": "", "dedup_key": key}
         if "slack" in request.url.host or "/api/" in path:
             if status >= 300:
-                return {"ok": False, "error": "ratelimited" if status == 429 else "internal_error"}
+                return ""
             number = next(self.numbers)
             return {
                 "ok": True,
@@ -151,9 +159,8 @@ class FakeClients:
         return "ok"
 
     def _send_email(self, **request: Any) -> Mapping[str, str]:
-        answer = self.answer if self.served == 0 else Answer()
-        self.served += 1
-        if answer.error is not None or answer.status >= 300:
+        answer = self._next()
+        if answer.refuses:
             raise _ses_error(answer)
         return {"MessageId": f"mail-{next(self.numbers)}"}
 
@@ -313,19 +320,12 @@ class Simulator:
 
     def _tick_at(self) -> datetime | None:
         """When a tick is needed: those that would find nothing to do are left out."""
-        if self.rules.probes.get("heartbeat") or any(
-            rule.no_data == "alert" or rule.condition for rule in self.rules.rules
-        ):
-            needed: datetime | None = self._next_tick if self._watches() else None
-        else:
-            needed = None
-        wakes = [each.wake_at for each in self.store.incidents() if each.wake_at is not None]
-        if wakes:
-            first = min(wakes)
-            steps = max(0, (first - self._next_tick) // PERIOD)
-            soonest = self._next_tick + steps * PERIOD
-            needed = min(needed, soonest) if needed is not None else soonest
-        return needed
+        wake_at = self.store.next_wake()
+        needed = [self._next_tick] if self._watches() else []
+        if wake_at is not None:
+            steps = max(0, (wake_at - self._next_tick) // PERIOD)
+            needed.append(self._next_tick + steps * PERIOD)
+        return min(needed, default=None)
 
     def _watches(self) -> bool:
         return any(

@@ -353,7 +353,9 @@ def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
     """The alert, resolved by a person: what its source said until then is history."""
     newest = alert.recent[-1][0] if alert.recent and not alert.condition else 0.0
     alert = ended(alert, at, by=by)
-    if alert.condition or alert.measured or alert.beat:
+    if alert.beat:
+        return replace(alert, refreshed_at=at)
+    if alert.condition or alert.measured:
         return alert
     mark = (max(at.timestamp(), newest), ENDED + fingerprint("person", by, at.isoformat())[:10])
     return replace(alert, recent=(*alert.recent, mark)[-MAX_RECENT:])

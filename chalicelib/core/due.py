@@ -54,18 +54,35 @@ class Muting:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What there is to tell: ranks of the firing alerts that can be seen, and which ones cannot.
+    """What there is to tell: the firing alerts that can be seen and those that cannot, with the ranks of their severity.
 
-    `unacked` is true while something visible is not acknowledged; `quiet` names the windows that mute the route;
-    `flapping` are visible alerts that flap; `ending` is since when a long silence should be spoken of before it ends.
+    `unacked` are visible alerts that nobody has acknowledged, `flapping` those that flap; `beyond` says that alerts
+    over the limit burn too. `quiet` names the windows that mute the route; `ending` is since when a long silence should
+    be spoken of, before it ends.
     """
 
     visible: Mapping[str, int] = field(default_factory=dict)
-    muted: frozenset[str] = frozenset()
-    unacked: bool = True
-    quiet: tuple[str, ...] = ()
+    muted: Mapping[str, int] = field(default_factory=dict)
+    unacked: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
+    beyond: bool = False
+    quiet: tuple[str, ...] = ()
     ending: datetime | None = None
+
+    @property
+    def over(self) -> bool:
+        """True when nothing burns."""
+        return not self.visible and not self.muted and not self.beyond
+
+
+def seen_by(target: Target, view: View) -> View:
+    """The view of one target: what is info does not exist for those who would be woken."""
+    info = Severity.INFO.rank
+    if target.kind not in PAGING_KINDS or info not in (*view.visible.values(), *view.muted.values()):
+        return view
+    visible = {name: rank for name, rank in view.visible.items() if rank < info}
+    muted = {name: rank for name, rank in view.muted.items() if rank < info}
+    return replace(view, visible=visible, muted=muted, unacked=view.unacked & visible.keys())
 
 
 def needs(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> Reason | None:
@@ -74,9 +91,9 @@ def needs(announced: Announced, view: View, now: datetime, repeat_interval: time
     The order of the clauses is the decision: an end is owed to everyone who was told and held back by nothing; a
     beginning or news must be visible; a reminder needs somebody who has not acknowledged.
     """
-    gone = any(name not in view.visible and name not in view.muted for name in announced.firing)
-    if not view.visible and not view.muted:
+    if view.over:
         return Reason.RESOLVED if announced.open else None
+    gone = any(name not in view.visible and name not in view.muted for name in announced.firing)
     if announced.open and gone and announced.target.send_resolved:
         return Reason.UPDATED
     if view.quiet:
@@ -93,14 +110,14 @@ def _is_reminder_due(announced: Announced, view: View, now: datetime, repeat_int
         return False
     if view.ending is not None and announced.at < view.ending:
         return True
-    return bool(view.visible) and view.unacked and now >= announced.at + repeat_interval
+    return bool(view.unacked) and now >= announced.at + repeat_interval
 
 
 def news(announced: Announced, view: View) -> frozenset[str]:
     """The visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
     found = {name for name, rank in view.visible.items() if rank < announced.firing.get(name, rank + 1)}
     found |= announced.hidden & view.visible.keys()
-    return frozenset(found | (view.flapping - announced.flapping))
+    return frozenset(found | ((view.flapping & view.visible.keys()) - announced.flapping))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,61 +158,78 @@ def due(
     `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
     """
     mutings = mutings_of(incident, rules, context, now)
-    view = _view(incident, mutings, muting_windows(route, rules.windows, now), now)
+    quiet = muting_windows(route, rules.windows, now)
+    incident, expired = (incident, ()) if quiet else _acks_expired(incident, route, mutings, now)
+    view = _view(incident, mutings, quiet, now)
     incident = _hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
-    reasons: dict[str, Reason] = {}
     targets = _audience(incident, route)
-    if flushes:
-        for key, target in targets.items():
-            reason = needs(_known(incident, target), view, now, route.rhythm.repeat_interval)
-            if reason is not None and not _barred(target, reason, incident):
-                reasons[key] = reason
-    incident, expired = _acks_expired(incident, route, now)
-    if expired and view.visible and not view.quiet:
-        reasons |= {
-            key: Reason.REMINDER for key, each in incident.announced.items() if each.open and key not in reasons
+    reasons = _flush_reasons(incident, targets, view, route, now) if flushes else {}
+    if expired:
+        told_of_it = {
+            key for key, each in incident.announced.items() if each.open and each.firing.keys() & view.unacked
         }
+        reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
     steps = _steps_due(incident, route, view, now)
-    for step in steps:
-        for target in route.escalate[step].targets:
-            targets.setdefault(target.key, target)
-            if reasons.get(target.key) is not Reason.RESOLVED and not _barred(target, Reason.ESCALATED, incident):
-                reasons[target.key] = Reason.ESCALATED
+    for target in (target for step in steps for target in route.escalate[step].targets):
+        targets.setdefault(target.key, target)
+        if reasons.get(target.key) is not Reason.RESOLVED and seen_by(target, view).visible:
+            reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
-    if incident.sync:
-        for key, each in incident.announced.items():
-            if each.open and each.target.kind in SYNCED_KINDS and not _same_kind(each.target, incident.sync):
-                reasons.setdefault(key, Reason.SYNC)
-        incident = replace(incident, sync="")
+    reasons = {**_syncs(incident), **reasons}
     telling = told.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
-    notes = told.notes_of(incident, telling, expired)
-    incident, notifications = _announce(incident, reasons, targets, view, telling, notes)
+    before = replace(incident, sync="")
+    incident, notifications = _announce(before, reasons, targets, view, telling, told.notes_of(incident, expired))
+    incident = _reescalated(before, incident, view, now)
     if flushes:
-        incident = replace(
-            incident,
-            flushed_at=now,
-            next_flush_at=None,
-            anchor_at=incident.anchor_at or now,
-            opened_at=incident.opened_at,
-        )
-    incident = _closed(incident, view, now) if flushes else incident
+        incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
+        incident = _closed(incident, view, now)
     return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
 
 
-def _same_kind(target: Target, origin: str) -> bool:
-    return target.kind == origin
+def _flush_reasons(
+    incident: Incident, targets: Mapping[str, Target], view: View, route: Route, now: datetime
+) -> dict[str, Reason]:
+    found = {
+        key: needs(_known(incident, target), seen_by(target, view), now, route.rhythm.repeat_interval)
+        for key, target in targets.items()
+    }
+    return {key: reason for key, reason in found.items() if reason is not None}
+
+
+def _syncs(incident: Incident) -> dict[str, Reason]:
+    """Which told messages a person's act brings up to date, beside the one where it was done."""
+    if not incident.sync:
+        return {}
+    return {
+        key: Reason.SYNC
+        for key, each in incident.announced.items()
+        if each.open and each.target.kind in SYNCED_KINDS and each.target.kind != incident.sync
+    }
+
+
+def _told_unacked(incident: Incident, view: View) -> bool:
+    """True while somebody was told of a visible alert that nobody has acknowledged."""
+    return any(view.unacked & each.firing.keys() for each in incident.announced.values())
+
+
+def _reescalated(before: Incident, incident: Incident, view: View, now: datetime) -> Incident:
+    """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
+    if before.opened_at is None or _told_unacked(before, view) or not _told_unacked(incident, view):
+        return incident
+    return replace(incident, escalate_from=now, escalated=0)
 
 
 def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> View:
     visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
     return View(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
-        muted=frozenset(alert.fingerprint for alert in incident.firing if alert.fingerprint in mutings),
-        unacked=any(alert.acked_by is None for alert in visible),
-        quiet=quiet,
+        muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
+        unacked=frozenset(alert.fingerprint for alert in visible if alert.acked_by is None),
         flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
+        beyond=bool(incident.beyond),
+        quiet=quiet,
         ending=max((at for at in _reminders_of_silences(mutings) if at <= now), default=None),
     )
 
@@ -232,16 +266,20 @@ def _audience(incident: Incident, route: Route) -> dict[str, Target]:
     return found
 
 
-def _barred(target: Target, reason: Reason, incident: Incident) -> bool:
-    if reason is Reason.RESOLVED:
-        return False
-    return target.kind in PAGING_KINDS and incident.severity is Severity.INFO
+def _acks_expired(
+    incident: Incident, route: Route, mutings: Mapping[str, Muting], now: datetime
+) -> tuple[Incident, tuple[str, ...]]:
+    """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again.
 
-
-def _acks_expired(incident: Incident, route: Route, now: datetime) -> tuple[Incident, tuple[str, ...]]:
-    """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again."""
-    limit = route.rhythm.ack_timeout
-    over = [alert for alert in incident.firing if alert.acked_at is not None and now >= alert.acked_at + limit]
+    That of a muted alert runs out when it can be seen again, so that it is told.
+    """
+    over = [
+        alert
+        for alert in incident.firing
+        if alert.acked_at is not None
+        and now >= alert.acked_at + route.rhythm.ack_timeout
+        and alert.fingerprint not in mutings
+    ]
     if not over:
         return incident, ()
     names = tuple(sorted({alert.acked_by or "" for alert in over}))
@@ -254,7 +292,7 @@ def _acks_expired(incident: Incident, route: Route, now: datetime) -> tuple[Inci
 def _steps_due(incident: Incident, route: Route, view: View, now: datetime) -> list[int]:
     """The escalation steps that are due and not done; several missed ones are told as one."""
     since = incident.escalate_from or incident.opened_at
-    if since is None or not view.visible or not view.unacked or view.quiet:
+    if since is None or view.quiet or not _told_unacked(incident, view):
         return []
     return [n for n, step in enumerate(route.escalate) if n >= incident.escalated and now >= since + step.after]
 
@@ -275,9 +313,10 @@ def _announce(
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
-        content = told.notification(incident, before, reason, view.visible, telling, notes)
+        seen = seen_by(before.target, view)
+        content = told.notification(incident, before, reason, seen.visible, telling, notes)
         notifications.append(content)
-        announced[key] = _after(before, reason, view, content.seq, telling.now)
+        announced[key] = _after(before, reason, seen, content.seq, telling.now)
     if not reasons:
         return incident, ()
     entries = tuple(
@@ -321,7 +360,7 @@ def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetim
         open=True,
         firing={**kept, **view.visible},
         hidden=before.hidden - view.visible.keys(),
-        flapping=view.flapping,
+        flapping=view.flapping & view.visible.keys(),
     )
 
 
@@ -332,7 +371,7 @@ def _closed(incident: Incident, view: View, now: datetime) -> Incident:
         for key, each in incident.announced.items()
     }
     incident = replace(incident, announced=announced)
-    burns = any(alert.burning for alert in incident.alerts.values())
+    burns = any(alert.burning for alert in incident.alerts.values()) or view.beyond
     if burns or any(each.open for each in announced.values()) or incident.started_at is None:
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
@@ -365,14 +404,14 @@ def _scheduled(
     """The incident with its next flush and the earliest of its timers."""
     incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
     times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules)]
-    if view.visible and view.unacked and not view.quiet:
-        since = incident.escalate_from or incident.opened_at
-        if since is not None:
-            times += [since + step.after for n, step in enumerate(route.escalate) if n >= incident.escalated][:1]
-    elif view.quiet and incident.escalated < len(route.escalate):
-        times.append(speaks_again(route, rules.windows, now))
     acked = [alert.acked_at + route.rhythm.ack_timeout for alert in incident.firing if alert.acked_at is not None]
-    times += acked
+    steps = [step.after for step in route.escalate[incident.escalated :]]
+    since = incident.escalate_from or incident.opened_at
+    if view.quiet:
+        times += [speaks_again(route, rules.windows, now)] if acked or steps else []
+    else:
+        times += [at for at in acked if at > now]
+        times += [since + steps[0]] if since and steps and _told_unacked(incident, view) else []
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
 
 
@@ -430,17 +469,14 @@ def _something_from(
     times: list[datetime] = []
     bare = replace(view, quiet=())
     for target in _audience(incident, route).values():
-        known = _known(incident, target)
-        if _barred(target, Reason.OPENED, incident) and not known.open:
-            continue
-        reason = needs(known, view, now, route.rhythm.repeat_interval)
-        if reason is not None:
+        known, seen = _known(incident, target), seen_by(target, view)
+        if needs(known, seen, now, route.rhythm.repeat_interval) is not None:
             times.append(now)
             continue
-        if view.quiet and needs(known, bare, now, route.rhythm.repeat_interval) is not None:
+        if view.quiet and needs(known, seen_by(target, bare), now, route.rhythm.repeat_interval) is not None:
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
-        if known.open and known.at is not None and view.unacked and view.visible:
+        if known.open and known.at is not None and seen.unacked:
             repeats_at = known.at + route.rhythm.repeat_interval
             times += [repeats_at] if repeats_at > now else []
     for name in view.muted:
@@ -449,7 +485,7 @@ def _something_from(
             times.append(max(ends))
     if any(each.open for each in incident.announced.values()):
         times += [at for at in _reminders_of_silences(mutings) if at > now]
-    if not view.visible and not view.muted and not any(each.open for each in incident.announced.values()):
+    if view.over and not any(each.open for each in incident.announced.values()):
         times.append(now)
     return min(times, default=None)
 

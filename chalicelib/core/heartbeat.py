@@ -66,4 +66,6 @@ def advanced(alert: Alert, now: datetime) -> Alert:
         return alert
     if now < fires:
         return replace(alert, state=State.PENDING, pending_at=late)
-    return replace(alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None, acked_by=None)
+    return replace(
+        alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None, acked_by=None, acked_at=None
+    )

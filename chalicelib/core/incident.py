@@ -6,9 +6,9 @@ own answer finds nothing more to tell. The rhythm is Alertmanager's: the first f
 later ones on a grid of `group_interval`; nothing wakes the incident between, unless something is waiting to be told.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.core import heartbeat
 from chalicelib.core.alert import (
@@ -34,6 +34,7 @@ from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Rules, Target
 MAX_COMMITTED = 64
 """Ids of the newest notifications; an older one still in flight would be dropped as superseded."""
 MAX_TIMELINE = 200
+MAX_BEYOND = 1_000
 MEMORY = timedelta(hours=24)
 """How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
 
@@ -79,6 +80,8 @@ class Incident:
     `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `timeline` holds its newest lines; older ones are in as many `pages`.
+    `overflow` counts the events of alerts over `max_alerts`, `beyond` are those of them that burn, with the time of the
+    newest event (seconds).
     """
 
     key: str
@@ -101,6 +104,7 @@ class Incident:
     sync: str = ""
     closed_via: str = ""
     overflow: int = 0
+    beyond: Mapping[str, float] = field(default_factory=dict)
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
     pages: int = 0
@@ -239,22 +243,16 @@ def fold(
     """
     by_name = {rule.name: rule for rule in rules.rules}
     before = incident
-    incident = _begun(incident)
+    incident = _filled(_begun(incident), inputs, now)
     alerts = dict(incident.alerts)
-    burning_before = {name for name, alert in alerts.items() if alert.burning}
-    overflow = incident.overflow
-    for fault, group in _by_fault(inputs).items():
-        if fault not in alerts and len(alerts) >= incident.rhythm.max_alerts and not _made_room(alerts):
-            overflow += len(group)
-            continue
-        alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
     for name, alert in alerts.items():
-        if name in burning_before or alert.recheck_at or alert.pending_at or alert.beat:
-            fresh = name not in burning_before and alert.state is State.FIRING
+        burned = name in before.alerts and before.alerts[name].burning
+        if burned or alert.recheck_at or alert.pending_at or alert.beat:
+            fresh = not burned and alert.state is State.FIRING
             terms = terms_of(by_name.get(alert.rule), incident.rhythm)
             judgement = (judgements or {}).get(name)
             alerts[name] = alert if fresh else advanced(alert, by_name.get(alert.rule), terms, judgement, now)
-    incident = replace(incident, alerts=alerts, overflow=overflow)
+    incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
     for each in inputs:
         if isinstance(each, Action):
             incident = _acted(incident, each)
@@ -263,6 +261,40 @@ def fold(
         elif isinstance(each, Remarked):
             incident = remarked(incident, each.entry) if incident.status == "open" else incident
     return _restarted(before, incident, now)
+
+
+def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
+    """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
+    alerts, beyond, overflow = dict(incident.alerts), dict(incident.beyond), incident.overflow
+    owed = {name for each in incident.announced.values() if each.open for name in each.firing}
+    for fault, group in _by_fault(inputs).items():
+        if fault in alerts or len(alerts) < incident.rhythm.max_alerts:
+            admitted = True
+        else:
+            admitted = _burns_at_last(group) and _made_room(alerts, owed)
+        if admitted:
+            alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
+            beyond.pop(fault, None)
+        else:
+            overflow += sum(_burns_at_last([each]) for each in group)
+            beyond.pop(fault, None)
+            if _burns_at_last(group) and len(beyond) < MAX_BEYOND:
+                beyond[fault] = now.timestamp()
+    return replace(incident, alerts=alerts, beyond=beyond, overflow=overflow)
+
+
+def _burns_at_last(group: Sequence[Occurred | Measured | Beat]) -> bool:
+    """True when the newest of what is said of a fault is that it burns."""
+    newest = group[-1]
+    if isinstance(newest, Occurred):
+        return newest.event.status is not Status.RESOLVED
+    return isinstance(newest, Measured) and newest.judgements[-1].found.truth is True
+
+
+def _still_beyond(incident: Incident, now: datetime) -> Mapping[str, float]:
+    """The alerts over the limit whose sources are not silent for longer than they may."""
+    oldest = (now - incident.rhythm.resolve_timeout).timestamp()
+    return {name: at for name, at in incident.beyond.items() if at > oldest}
 
 
 def _begun(incident: Incident) -> Incident:
@@ -281,21 +313,29 @@ def _begun(incident: Incident) -> Incident:
 
 def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
+    if incident.started_at is not None:
+        return incident
     begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
-    if incident.started_at is None and begun:
-        started_at = min(alert.starts_at or now for alert in begun)
-        name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
-        kept = {
-            key: alert
-            for key, alert in incident.alerts.items()
-            if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY
-        }
-        return replace(
-            incident, id=name, started_at=started_at, alerts=kept, timeline=(Entry(started_at, "began", kind="began"),)
-        )
-    if incident.started_at is None and before.ended_at is not None:
-        return replace(before, alerts=incident.alerts)
-    return incident
+    if before.ended_at is not None:
+        if not begun and not any(alert.burning for alert in incident.alerts.values()):
+            return replace(before, alerts=incident.alerts)
+        incident = replace(incident, alerts=_remembered(incident, before, now))
+    if not begun:
+        return incident
+    started_at = min(alert.starts_at or now for alert in begun)
+    name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
+    entry = Entry(started_at, "began", kind="began")
+    return replace(incident, id=name, started_at=started_at, timeline=(entry,))
+
+
+def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str, Alert]:
+    """The alerts as a new episode begins: each with its events since, and what ended long ago forgotten."""
+    found: dict[str, Alert] = {}
+    for name, alert in incident.alerts.items():
+        old = before.alerts.get(name)
+        if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY:
+            found[name] = replace(alert, events=alert.events - old.events) if old and old.events else alert
+    return found
 
 
 def _began(before: Alert | None, alert: Alert) -> bool:
@@ -336,9 +376,9 @@ def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
     return group_labels(route, rule, labels)
 
 
-def _made_room(alerts: dict[str, Alert]) -> bool:
-    """Forget the alert that ended longest ago; False when every one still burns."""
-    idle = [alert for alert in alerts.values() if not alert.burning]
+def _made_room(alerts: dict[str, Alert], owed: Set[str]) -> bool:
+    """Forget the alert that ended longest ago and that nobody is owed the end of; False when there is none."""
+    idle = [alert for alert in alerts.values() if not alert.burning and alert.fingerprint not in owed]
     if not idle:
         return False
     oldest = min(idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER)
@@ -476,7 +516,9 @@ def _acted(incident: Incident, action: Action) -> Incident:
     if any(each.act == _act_id(action) for each in incident.timeline):
         return incident
     matchers = parse_matchers(action.matchers)
-    chosen = [alert for alert in incident.firing if alert.matched_by(matchers)]
+    chosen = [
+        alert for alert in incident.firing if alert.matched_by(matchers) and (alert.starts_at or action.at) <= action.at
+    ]
     if action.kind is ActionKind.NOTE:
         return _noted(incident, action, action.note) if incident.status == "open" else incident
     if action.kind is ActionKind.REASSIGN:
@@ -544,4 +586,6 @@ def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
             times.append(heartbeat.next_change(alert))
         elif alert.burning or alert.recheck_at:
             times.append(next_change(alert, terms_of(by_name.get(alert.rule), incident.rhythm)))
+    if incident.beyond:
+        times.append(datetime.fromtimestamp(min(incident.beyond.values()), UTC) + incident.rhythm.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

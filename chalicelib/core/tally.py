@@ -40,8 +40,6 @@ def only_counts(alert: Alert, given: Occurred) -> bool:
         return False
     if (given.rule is None or given.rule.severity is None) and event.severity is not alert.severity:
         return False
-    if alert.resolved_event_at is not None and event.occurred_at <= alert.resolved_event_at:
-        return False
     if (event.starts_at or event.occurred_at) < alert.starts_at:
         return False
     return abs(event.occurred_at - alert.last_event_at) < PERIOD

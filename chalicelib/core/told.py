@@ -84,7 +84,7 @@ def notification(
             *(as_told(alert, telling, incident.group) for alert in muted),
             *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
         )[:MAX_TOLD],
-        also=incident.overflow,
+        also=len(incident.beyond),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
         acked_by=acked[0].acked_by if acked and len(acked) == len(firing) else None,
@@ -201,13 +201,14 @@ def deploys_before(incident: "Incident", context: Context) -> tuple[Deploy, ...]
     return tuple(sorted(found, key=lambda deploy: deploy.at, reverse=True)[:3])
 
 
-def notes_of(incident: "Incident", telling: Telling, expired: tuple[str, ...]) -> tuple[str, ...]:
+def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
     """What every target should know beside the alerts."""
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
     if incident.overflow:
-        notes.append(f"{incident.overflow} more events are counted but not shown: max_alerts is reached.")
+        beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
+        notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")
     return tuple(notes)
 
 
@@ -237,9 +238,7 @@ def _ended_by(alert: Alert) -> str:
     return f"{alert.name}: resolved by {alert.ended_by}."
 
 
-def _returned(
-    announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident"
-) -> list[str]:
+def _returned(announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident") -> list[str]:
     """What is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):

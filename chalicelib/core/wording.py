@@ -426,7 +426,7 @@ def plain_text(notification: Notification) -> str:
     lines += [f"{label}: {cut(value, 300)}" for label, value in facts(notification)]
     if len(notification.alerts) > 1:
         lines += [f"- {cut(alert_line(told), 200)}" for told in notification.alerts[:5]]
-        more = len(notification.alerts) - 5 + notification.also
+        more = max(0, len(notification.alerts) - 5) + notification.also
         lines += [f"- and {more:,} more"] if more > 0 else []
     lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
     lines += [f"Last {cut(deploy_line(deploy, notification), 300)}" for deploy in notification.deploys[:1]]

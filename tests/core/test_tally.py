@@ -70,7 +70,6 @@ def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict
         ({"expires_at": NOW + PERIOD}, {}, "its end would move"),
         ({"severity": Severity.INFO}, {}, "it is worse than known"),
         ({"last_event_at": NOW - PERIOD}, {}, "nothing was heard for long: people should see it counted"),
-        ({"resolved_event_at": NOW}, {}, "it is history"),
         ({}, {"status": Status.RESOLVED}, "it ends"),
         ({}, {"ends_at": NOW + PERIOD}, "it says when it ends"),
         ({}, {"occurred_at": NOW - timedelta(seconds=11)}, "it began earlier than known"),
