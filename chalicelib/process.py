@@ -6,7 +6,7 @@ queue before the save: `deliver` sends only what a saved incident has committed 
 two has said nothing, and one that dies after has lost nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -562,11 +562,13 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     base = replace(base, rhythm=work.route.rhythm)
     judgements = judgements_of(base, batch.rules, batch.store, batch.now)
     folded = pruned(fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules)
-    batch.context = with_causes(batch, folded)
-    evidence = symptoms_of(folded, batch) if batch.rules.inhibitions else ()
-    decision = due(folded, route=work.route, rules=batch.rules, context=batch.context, now=batch.now, evidence=evidence)
+    add_causes(batch, folded)
+    context = without_ended(batch.context, folded)
+    evidence = symptoms_of(folded, batch, context) if batch.rules.inhibitions else ()
+    decision = due(folded, route=work.route, rules=batch.rules, context=context, now=batch.now, evidence=evidence)
     incident = decision.incident
     if incident == (stored or base):
+        drop_causes(batch, incident)
         return incident
     if decision.notifications:
         batch.queues.notifications.put([notification_message(each) for each in decision.notifications])
@@ -578,6 +580,7 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
         stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
     )
     batch.store.save(incident, archive=archive)
+    drop_causes(batch, incident)
     schedule_wake(batch, incident, stored)
     return incident
 
@@ -633,41 +636,50 @@ def _can_rise(rule: Rule) -> bool:
 # Causes and symptoms
 
 
-def with_causes(batch: Batch, incident: Incident) -> Context:
-    """The context that knows which of the incident's alerts are active causes; their symptoms are looked at again."""
-    if not batch.rules.inhibitions:
-        return batch.context
+def add_causes(batch: Batch, incident: Incident) -> None:
+    """Make it known which of the incident's alerts are active causes: before they are saved, so that none is late."""
+    _change_causes(batch, incident, lambda context: with_new(context, incident, batch.rules, batch.now))
+
+
+def drop_causes(batch: Batch, incident: Incident) -> None:
+    """Make it known which causes have ended: after they are saved, so that no look at them makes them causes again."""
+    _change_causes(batch, incident, lambda context: without_ended(context, incident))
+
+
+def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context], Context]) -> None:
     for _ in range(MAX_CONFLICTS):
-        changed = _causes_after(batch.context, incident, batch)
-        if changed is None:
-            return batch.context
+        changed = change(batch.context)
+        if changed == batch.context:
+            return
         try:
+            changed = replace(changed, changed_at=batch.now, version=batch.context.version + 1)
             batch.store.save_context(changed)
         except ConflictError:
             batch.context = batch.store.context()
             continue
         batch.context = changed
         wake_symptoms(batch, incident.key)
-        return changed
+        return
     raise ConflictError("the context was saved by others several times in a row")
 
 
-def _causes_after(context: Context, incident: Incident, batch: Batch) -> Context | None:
-    burning = {
-        f"{incident.key}/{alert.fingerprint}": alert
-        for alert in incident.firing
-        if is_cause(alert, batch.rules.inhibitions)
-    }
+def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:
+    """The context with the causes among the incident's firing alerts."""
     known = {each.fingerprint for each in context.causes}
-    gone = {
-        f"{incident.key}/{alert.fingerprint}" for alert in incident.alerts.values() if alert.state is not State.FIRING
-    } & known
-    new = burning.keys() - known
-    if not gone and not new:
-        return None
-    causes = [each for each in context.causes if each.fingerprint not in gone]
-    causes += [Cause(name, burning[name].match_labels(), burning[name].starts_at or batch.now) for name in sorted(new)]
-    return replace(context, causes=tuple(causes), version=context.version + 1)
+    new = tuple(
+        Cause(f"{incident.key}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now)
+        for alert in sorted(incident.firing, key=lambda alert: alert.fingerprint)
+        if f"{incident.key}/{alert.fingerprint}" not in known and is_cause(alert, rules.inhibitions)
+    )
+    return replace(context, causes=(*context.causes, *new)) if new else context
+
+
+def without_ended(context: Context, incident: Incident) -> Context:
+    """The context without the incident's causes that no longer fire."""
+    firing = {alert.fingerprint for alert in incident.firing}
+    owned = ((each, *each.fingerprint.rpartition("/")[::2]) for each in context.causes)
+    kept = tuple(each for each, key, alert in owned if key != incident.key or alert in firing)
+    return context if len(kept) == len(context.causes) else replace(context, causes=kept)
 
 
 def wake_symptoms(batch: Batch, but: str) -> None:
@@ -682,9 +694,9 @@ def wake_symptoms(batch: Batch, but: str) -> None:
         batch.queues.webhooks.put([wake_message(key) for key in keys])
 
 
-def symptoms_of(incident: Incident, batch: Batch) -> tuple[Alert, ...]:
+def symptoms_of(incident: Incident, batch: Batch, context: Context) -> tuple[Alert, ...]:
     """The alerts of other incidents that this one's alerts mute: told with it as evidence."""
-    own = [cause for cause in batch.context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
+    own = [cause for cause in context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
     if not own:
         return ()
     return tuple(

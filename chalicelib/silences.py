@@ -34,10 +34,10 @@ class Done:
 def done(given: Hold | Release, *, store: Store, now: datetime) -> Done:
     """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same."""
     if isinstance(given, Hold):
-        found = _changed(lambda context: held(context, given, now), given.silence.id, store)
+        found = _changed(lambda context: held(context, given, now), given.silence.id, store, now)
         at, by, text = given.silence.decided_at, given.silence.by, told(given)
     else:
-        found = _changed(lambda context: released(context, given), given.id, store)
+        found = _changed(lambda context: released(context, given), given.id, store, now)
         at, by, text = given.at, given.by, "silence ended before its time"
     if found is None:
         return Done(at, by, text, ())
@@ -116,7 +116,7 @@ def _bounded(*silences: Silence) -> tuple[Silence, ...]:
     return tuple(each for each in silences if each.id in kept)
 
 
-def _changed(change: Callable[[Context], Context | None], id: str, store: Store) -> Silence | None:
+def _changed(change: Callable[[Context], Context | None], id: str, store: Store, now: datetime) -> Silence | None:
     """Save what `change` makes of the context, if it makes anything of it; the silence of that id as it is then."""
     for _ in range(MAX_CONFLICTS):
         context = store.context()
@@ -124,7 +124,7 @@ def _changed(change: Callable[[Context], Context | None], id: str, store: Store)
         if changed is None:
             return find(context, id)
         try:
-            store.save_context(replace(changed, version=context.version + 1))
+            store.save_context(replace(changed, changed_at=now, version=context.version + 1))
         except ConflictError:
             continue
         return find(changed, id)

@@ -3,6 +3,7 @@
 The tick is the safety net under the delayed messages: after an outage it finds every incident whose time has come.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,6 +29,8 @@ from chalicelib.process import (
 
 MAX_WOKEN = 1_000
 PERIOD = timedelta(minutes=1)
+SETTLED = timedelta(seconds=10)
+"""After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
 
 _digests: dict[int, tuple[Rules, str]] = {}
 
@@ -39,12 +42,17 @@ def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[F
     redeployed = context.marks.get("rules") != rules_digest(rules)
     if redeployed:
         _look_at_everything(batch)
+    if context.changed_at is not None:
+        _look_at_what_fires(batch)
+    _look_at_causes(batch)
     _wake(batch)
     _expect_beats(batch)
     _watch_silence(batch, context)
     failures = settle(batch)
     if redeployed and not failures:
         _mark_rules(store, rules, now)
+    if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
+        _mark_looked_at(store, context.changed_at)
     return failures
 
 
@@ -63,6 +71,21 @@ def _look_at_everything(batch: Batch) -> None:
         batch.wake(incident.key, route, incident.group)
         for withdrawn in withdrawn_alerts(incident, batch.rules):
             batch.wake(incident.key, route, incident.group, given=withdrawn)
+
+
+def _look_at_what_fires(batch: Batch) -> None:
+    """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some."""
+    for incident in batch.store.incidents():
+        if incident.firing:
+            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group)
+
+
+def _look_at_causes(batch: Batch) -> None:
+    """A cause whose end was saved by a worker that then died is a cause no longer."""
+    for key in {each.fingerprint.rpartition("/")[0] for each in batch.context.causes}:
+        incident = batch.store.load(key)
+        if incident is not None:
+            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
 
 
 def _wake(batch: Batch) -> None:
@@ -120,6 +143,14 @@ def _marked(store: Store, context: Context, marks: dict[str, str]) -> Context:
         except ConflictError:
             context = store.context()
     raise ConflictError("the context was saved by others several times in a row")
+
+
+def _mark_looked_at(store: Store, changed_at: datetime) -> None:
+    """Unless they changed again; a conflict leaves it to the next tick."""
+    context = store.context()
+    if context.changed_at == changed_at:
+        with suppress(ConflictError):
+            store.save_context(replace(context, changed_at=None, version=context.version + 1))
 
 
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:

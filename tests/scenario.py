@@ -241,37 +241,55 @@ class Router:
     # -- what came of it ---------------------------------------------------------------------------------------------
 
     def told(self) -> dict[str, list[str]]:
-        """What each vendor took, in order, by the reason of the notification. A page says what it asked for.
+        """What each vendor took: the incident by the values of its group, and the reason; a page says what it asks for.
 
-        A Slack message that was brought up to date is `sync`; updates that a reply announces are not listed twice.
+        Ordered by incident, then by time. A Slack message that was brought up to date is `sync`; updates that a reply
+        announces are not listed twice, nor is a webhook with an id that was there before.
         """
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[tuple[str, str]]] = {}
+        ids: set[str] = set()
         for each in self.inbox.requests:
-            if each.error or each.status is None or not 200 <= each.status < 300:
+            name = each.headers.get("webhook-id", "")
+            if each.error or each.status is None or not 200 <= each.status < 300 or name in ids:
                 continue
+            ids |= {name} - {""}
             heard = self._heard(each)
             if heard is not None:
-                found.setdefault(heard[0], []).append(heard[1])
-        return found
+                found.setdefault(heard[0], []).append(heard[1:])
+        by_incident = {vendor: sorted(said, key=lambda one: one[0]) for vendor, said in found.items()}
+        return {vendor: [" ".join(one).strip() for one in said] for vendor, said in by_incident.items()}
 
-    def _heard(self, request: Any) -> tuple[str, str] | None:
+    @property
+    def undone(self) -> list[str]:
+        """What waits in the queues, but for wake-ups to come; and what was parked."""
+        wakes = '"type":"wake"'
+        waiting = [each.body for queue in self.queues for each in queue.waiting.values() if wakes not in each.body]
+        return waiting + [reason for queue in self.queues for _, reason in queue.parked]
+
+    def _heard(self, request: Any) -> tuple[str, str, str] | None:
         if request.service == "slack" and request.operation in ("chat.postMessage", "chat.update"):
-            reason = self._reason(request.fields.get("metadata", {}).get("event_payload", {}).get("id", ""))
+            group, reason = self._said(request.fields.get("metadata", {}).get("event_payload", {}).get("id", ""))
             if request.operation == "chat.update" and reason != "sync":
                 return None
-            return "slack", reason
+            return "slack", group, reason
         if request.service == "pagerduty":
-            return "pagerduty", request.json()["event_action"]
+            event = request.json()
+            opened = next(each for each in self.decided.values() if each.incident == event["dedup_key"])
+            return "pagerduty", _group(opened), event["event_action"]
         if request.service == "ses":
             tags = {tag["Name"]: tag["Value"] for tag in request.json()["EmailTags"]}
-            return "email", self._reason(tags["notification"])
+            return "email", *self._said(tags["notification"])
         if request.service == "hook":
-            return "webhook", self._reason(request.headers["webhook-id"])
+            return "webhook", *self._said(request.headers["webhook-id"])
         return None
 
-    def _reason(self, name: str) -> str:
+    def _said(self, name: str) -> tuple[str, str]:
         found = self.decided.get(name) or next((each for key, each in self.decided.items() if key in name), None)
-        return found.reason.value if found else f"unknown {name}"
+        return (_group(found), found.reason.value) if found else ("", f"unknown {name}")
+
+
+def _group(notification: Notification) -> str:
+    return " ".join(notification.group[name] for name in sorted(notification.group))
 
 
 class Noting:

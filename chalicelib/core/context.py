@@ -71,6 +71,7 @@ class Context:
 
     `marks` are small facts about the router itself: the digest of the rules it last worked with (`rules`), that of the
     ones before (`rules_before`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).
+    `changed_at` is when silences or causes last changed, until a tick has had everything looked at that fires.
     """
 
     silences: tuple[Silence, ...] = ()
@@ -78,4 +79,5 @@ class Context:
     causes: tuple[Cause, ...] = ()
     deploys: tuple[Deploy, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
+    changed_at: datetime | None = None
     version: int = 0
