@@ -145,5 +145,3 @@ def without_one_double(said: list[str], expected: list[str]) -> list[str]:
     """SES has no idempotency key: the mail that was under way when a worker died may come once more, and no other."""
     doubles = [number for number in range(1, len(said)) if said[number] == said[number - 1]]
     return said if said == expected or len(doubles) != 1 else said[: doubles[0]] + said[doubles[0] + 1 :]
-
-
