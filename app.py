@@ -46,6 +46,48 @@ def health() -> dict[str, str]:
     return {"status": "ok", "stage": os.environ.get("TOCSIN_STAGE", "")}
 
 
+@app.route("/api/incidents", methods=["GET"])
+def list_incidents() -> Response:
+    """Open incidents, and ended ones if asked for."""
+    return _asked("list_incidents")
+
+
+@app.route("/api/incidents/{id}", methods=["GET"])
+def show_incident(id: str) -> Response:
+    """One incident with its timeline."""
+    return _asked("show_incident", id=id)
+
+
+@app.route("/api/incidents/{id}/{act}", methods=["POST"], content_types=ANY_TYPE)
+def act_on_incident(id: str, act: str) -> Response:
+    """Acknowledge, unacknowledge, resolve, note, assign."""
+    return _asked("act", id=id, act=act)
+
+
+@app.route("/api/alerts", methods=["GET"])
+def list_alerts() -> Response:
+    """Pending and firing alerts."""
+    return _asked("list_alerts")
+
+
+@app.route("/api/who", methods=["GET"])
+def who() -> Response:
+    """Who hears of a service or an incident."""
+    return _asked("who")
+
+
+@app.route("/api/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
+def silences() -> Response:
+    """All silences, or one more."""
+    return _asked({"GET": "list_silences", "POST": "make_silence"}[_method()])
+
+
+@app.route("/api/silences/{id}", methods=["GET", "PUT", "DELETE"], content_types=ANY_TYPE)
+def silence(id: str) -> Response:
+    """One silence: seen, edited, ended."""
+    return _asked({"GET": "show_silence", "PUT": "edit_silence", "DELETE": "end_silence"}[_method()], id=id)
+
+
 @app.on_sqs_message(queue=f"{QUEUES}-webhooks", batch_size=10)
 def process_webhooks(event: SQSEvent) -> None:
     """A batch of webhooks, samples, events and wake-ups."""
@@ -159,6 +201,52 @@ def _received(source: str, secret: str | None) -> Response:
         )
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
     return Response(dict(found.body), headers={**found.headers}, status_code=found.status)
+
+
+def _method() -> str:
+    request: Any = app.current_request
+    return str(request.method)
+
+
+def _asked(what: str, **names: str) -> Response:
+    """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
+    from chalicelib.core.errors import RequestError
+    from chalicelib.entrance import door
+    from chalicelib.web.access import holder
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    body: dict[str, Any]
+    try:
+        by = holder(dict(request.headers), door(account).secrets)
+        status, body = _api(what, names, request, by, account)
+    except RequestError as error:
+        status, body = error.status, {"error": str(error)}
+    except Exception as error:
+        log.line("api", what=what, failed=True, **log.failure(error))
+        status, body = 503, {"error": "something failed here; try again"}
+    log.line("api", what=what, status=status)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Response(body, headers={**headers}, status_code=status)
+
+
+def _api(what: str, names: dict[str, str], request: Any, by: str, account: str | None) -> tuple[int, dict[str, Any]]:
+    from chalicelib import wiring
+    from chalicelib.web import api
+
+    ports = wiring.ports(account)
+    office = api.Office(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
+    query = request.query_params
+    asked = api.Request(
+        query={name: query.getlist(name) for name in query} if query else {},
+        body=request.raw_body if request.method != "GET" else b"",
+        holder=by,
+        key=request.headers.get("idempotency-key", ""),
+    )
+    reply = getattr(api, what)(office, asked, **names)
+    return reply.status, dict(reply.body)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chalicelib.core.context import Silence
 from chalicelib.core.durations import duration_of
@@ -103,8 +103,7 @@ def _check_pattern(matcher: Matcher) -> None:
 
 def parse_when(text: str, now: datetime, timezone: str = "UTC") -> datetime:
     """The instant that a word means, later than `now` unless it is RFC 3339; RequestError says what is allowed."""
-    word = text.strip()
-    zone = ZoneInfo(timezone)
+    word, zone = text.strip(), _zone(timezone)
     if word.lower() == "tomorrow":
         return _next_day(now.astimezone(zone), MORNING_HOUR, 0)
     if clock := _CLOCK.fullmatch(word):
@@ -120,6 +119,13 @@ def parse_when(text: str, now: datetime, timezone: str = "UTC") -> datetime:
             f"{word[:40]!r} is no time; expected is a duration (2h), tomorrow, 18:30 or 2026-11-27T09:00"
         ) from None
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise RequestError(f"{name[:40]!r} is no time zone; expected is a name such as America/Sao_Paulo") from None
 
 
 def _next_day(local: datetime, hour: int, minute: int) -> datetime:

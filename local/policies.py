@@ -34,7 +34,12 @@ API_SECONDS = 15
 RETENTION_DAYS = {"local": 1, "dev": 14, "prod": 90}
 
 FUNCTIONS: dict[str, dict[str, Any]] = {
-    "api_handler": {"memory": 1024, "timeout": API_SECONDS, "store": WRITE_STORE, "puts": ("webhooks",)},
+    "api_handler": {
+        "memory": 1024,
+        "timeout": API_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "puts": ("webhooks",),
+    },
     "process_webhooks": {
         "memory": 1024,
         "timeout": WORKER_SECONDS,

@@ -16,7 +16,9 @@ from chalice.test import Client
 
 import app
 from chalicelib import entrance, plugins, settings, wiring
-from chalicelib.core.event import Severity
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.event import ActionKind, Severity
+from chalicelib.core.incident import Incident
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Rules, Target
 from chalicelib.memory import MemoryStore
@@ -334,3 +336,84 @@ def test_settings_name_all_that_is_missing():
     assert (found.table, found.parameters, found.webhooks_queue) == ("t", "/tocsin/prod/", "tocsin-prod-webhooks")
     assert settings.queue_prefix({"TOCSIN_STAGE": "prod"}) == "tocsin-prod"
     assert settings.queue_prefix({"TOCSIN_QUEUE_PREFIX": "own", "TOCSIN_STAGE": "prod"}) == "own"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The API
+
+TOKEN = "a-token-of-some-length"
+
+
+def asked(method, path, *, body=b"", token=TOKEN, headers=None):
+    """What the API answers."""
+    given = {"Authorization": f"Bearer {token}", **(headers or {})} if token else headers or {}
+    with Client(app.app, stage_name="of-a-test") as client:
+        return getattr(client.http, method)(path, headers=given, body=body)
+
+
+@pytest.fixture
+def desk(aws, ports, monkeypatch):
+    """An API with a token, over workers in memory with one open incident."""
+    monkeypatch.setenv("API_TOKEN", TOKEN)
+    ports.store.save(an_open_incident())
+    return ports
+
+
+def an_open_incident():
+    """One that fires since a minute."""
+    now = datetime.now(UTC)
+    alert = Alert("f", name="Boom", state=State.FIRING, starts_at=now)
+    return Incident(key="k", id="abcdef01", version=1, started_at=now, alerts={"f": alert})
+
+
+READS = ["/api/incidents", "/api/incidents/abcd", "/api/alerts", "/api/silences", "/api/who?service=api"]
+
+
+@pytest.mark.parametrize("path", READS)
+def test_the_api_answers_who_has_a_token(desk, path):
+    """Each path answers JSON that nobody keeps; without a token, or with another, nothing but what is missing."""
+    answer = asked("get", path)
+    assert answer.status_code == 200, answer.body
+    assert answer.headers["Cache-Control"] == "no-store"
+    for token in ("", "another-token-of-length"):
+        refused = asked("get", path, token=token)
+        assert refused.status_code == 401
+        assert set(refused.json_body) == {"error"}
+
+
+def test_an_act_is_stored_before_the_answer(desk):
+    """202 comes after the queue has it; the same key is the same act."""
+    body = b'{"by": "ana"}'
+    answer = asked("post", "/api/incidents/abcd/ack", body=body, headers={"Idempotency-Key": "k1"})
+    assert (answer.status_code, answer.json_body["incident"]) == (202, "abcdef01")
+    (message,) = desk.webhooks.bodies
+    action = read_message(message)
+    assert (action.kind, action.by, action.incident, action.id) == (ActionKind.ACK, "ana", "abcdef01", "k1")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("post", "/api/incidents/abcd/note", b"{}", 400),
+        ("post", "/api/incidents/ffff/ack", b'{"by": "ana"}', 404),
+        ("post", "/api/silences", b'{"by": "ana", "for": "1h", "matchers": ["service=api"]}', 202),
+        ("put", "/api/silences/none", b"{}", 404),
+        ("delete", "/api/silences/none?by=ana", b"", 404),
+    ],
+)
+def test_acts_are_answered_with_their_status(desk, method, path, body, status):
+    """What cannot be done says so, and only what is accepted is put."""
+    answer = asked(method, path, body=body)
+    assert answer.status_code == status, answer.body
+    assert len(desk.webhooks.bodies) == (1 if status == 202 else 0)
+
+
+def test_an_api_that_fails_is_a_503(desk, capsys):
+    """Our own trouble says nothing of itself to the asker, and kind and place to the log."""
+    desk.store = BrokenStore()
+    answer = asked("get", "/api/silences")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    told = capsys.readouterr().out + str(answer.json_body)
+    assert "KeyError" in told
+    assert "ana@" not in told

@@ -544,7 +544,11 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
         escalate_from=None if acks else action.at,
         escalated=incident.escalated if acks else 0,
     )
-    return _noted(incident, action, "acknowledged" if acks else "unacknowledged")
+    return _noted(incident, action, _with_note("acknowledged" if acks else "unacknowledged", action))
+
+
+def _with_note(text: str, action: Action) -> str:
+    return f"{text}: {action.note}" if action.note else text
 
 
 def _sync_origin(action: Action) -> str:
@@ -558,7 +562,7 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
     for alert in chosen:
         alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
     incident = replace(incident, alerts=alerts, closed_via=action.via, next_flush_at=action.at)
-    return _noted(incident, action, "resolved")
+    return _noted(incident, action, _with_note("resolved", action))
 
 
 def _noted(incident: Incident, action: Action, text: str) -> Incident:

@@ -1,0 +1,1 @@
+"""What people use over HTTP: the API."""

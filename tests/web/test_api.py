@@ -1,0 +1,323 @@
+"""The API: what people see and do, through the real stages on a virtual clock."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.errors import NotFoundError, NotUniqueError, OverError, RequestError
+from chalicelib.core.incident import Incident
+from chalicelib.web import api
+from cli.replay import Replay
+from tests.rules import rules_of
+
+START = datetime(2026, 11, 26, 12, tzinfo=UTC)
+RULES = """
+alerts:
+  - name: Boom
+    match: {source: event, kind: "!=slow"}
+    severity: critical
+    group_by: [service]
+    group_wait: 0s
+    group_interval: 1m
+    escalate: [{after: 15m, notification: [{pagerduty: true}]}]
+    notification: [{slack_channel: "#a"}, {email: ops@example.com}]
+  - name: Slow
+    match: {source: event, kind: slow}
+    for: 10m
+    group_by: [service]
+    notification: [{slack_channel: "#slow"}]
+default: {notification: [{slack_channel: "#rest"}]}
+"""
+
+
+class Desk:
+    """A router with its API; time stands still unless it is told to pass."""
+
+    def __init__(self, *lines):
+        given = [{"at": START.isoformat(), "end": True}, *lines]
+        self.replay = Replay(rules_of(RULES), list(enumerate(given, 1)))
+        list(self.replay.run())
+        self.router = self.replay.simulator
+
+    @property
+    def office(self):
+        """What the API is given at this moment."""
+        return api.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+
+    def wait(self, duration):
+        """Let time pass."""
+        self.router.run_until(self.router.now + duration, inclusive=True)
+
+    def ask(self, what, query=None, body=None, *, holder="", key="", **names):
+        """One request; what was put is worked through at once. The reply's body."""
+        given = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        request = api.Request(query=query or {}, body=given, holder=holder, key=key)
+        reply = getattr(api, what)(self.office, request, **names)
+        self.router.settle()
+        json.dumps(reply.body)
+        return reply.body
+
+    def shown(self, service="api"):
+        """The open or ended incident of a service, in full."""
+        rows = self.ask("list_incidents", {"status": ["all"], "match": [f"service={service}"]})["incidents"]
+        return self.ask("show_incident", id=rows[0]["id"])["incident"]
+
+
+def fire(service="api", name="x", **fields):
+    """A line of an event that fires at the start."""
+    return {"at": START.isoformat(), "event": {"name": name, "labels": {"service": service, **fields}}}
+
+
+@pytest.fixture
+def desk():
+    """A router with one open incident of `api`."""
+    return Desk(fire())
+
+
+def test_a_list_says_what_matters(desk):
+    """Id, severity, title, group, counts, who was told: everything a person needs to choose one."""
+    (row,) = desk.ask("list_incidents")["incidents"]
+    assert (row["status"], row["severity"], row["title"], row["group"]) == (
+        "firing",
+        "critical",
+        "x (api)",
+        {"service": "api"},
+    )
+    assert row["alerts"] == {"firing": 1, "resolved": 0, "muted": 0}
+    assert row["told"] == ["slack_channel:#a", "email:ops@example.com"]
+    assert row["started_at"] == "2026-11-26T12:00:00Z"
+    assert row["acked_by"] is row["assigned_to"] is row["ended_at"] is None
+
+
+def test_one_incident_says_who_was_told_and_what_came_of_it(desk):
+    """Each notification of the timeline carries its delivery; who hears more, and when, is there too."""
+    shown = desk.shown()
+    assert [(each["kind"], each["text"]) for each in shown["timeline"]] == [
+        ("began", "began"),
+        ("fired", "x fires"),
+        ("told", "opened told to slack_channel:#a"),
+        ("told", "opened told to email:ops@example.com"),
+    ]
+    assert shown["timeline"][2]["delivery"] == {
+        "seq": 1, "reason": "opened", "at": "2026-11-26T12:00:00Z", "delivered": True, "attempts": 1, "error": None,
+    }  # fmt: skip
+    assert shown["who"]["escalate"] == [{"after": "15 minutes", "targets": ["pagerduty:default"]}]
+
+
+def test_a_delivery_that_was_given_up_says_why():
+    """The reason is in the timeline of the incident that could not be told."""
+    answers = [{"status": 200, "body": {"ok": False, "error": "channel_not_found"}}]
+    broken = {"at": START.isoformat(), "target": {"slack_channel": "#a"}, "answers": answers}
+    told = [each for each in Desk(broken, fire()).shown()["timeline"] if each.get("target") == "slack_channel:#a"]
+    assert told[0]["delivery"]["delivered"] is False
+    assert told[0]["delivery"]["error"]
+
+
+@pytest.mark.parametrize("length", [4, 8, 16])
+def test_an_incident_is_found_by_its_beginning(desk, length):
+    """The first characters of an id will do."""
+    id = desk.shown()["id"]
+    assert desk.ask("show_incident", id=id[:length].upper())["incident"]["id"] == id
+
+
+@pytest.mark.parametrize("id", ["", "abc", "ffffffffffffffff", "../x"])
+def test_an_unknown_incident_is_not_found(desk, id):
+    """Too few characters, and characters of none."""
+    with pytest.raises(NotFoundError, match="begins with"):
+        desk.ask("show_incident", id=id)
+
+
+def test_two_that_begin_alike_are_both_named(desk):
+    """The person is told the ids to choose from."""
+    for id in ("abcd1", "abcd2"):
+        desk.router.store.save(Incident(key=id, id=id, version=1, started_at=START))
+    with pytest.raises(NotUniqueError, match="abcd1, abcd2"):
+        desk.ask("show_incident", id="abcd")
+
+
+ACTS = [
+    ("ack", {"by": "ana"}, ("ack", "ana", "acknowledged")),
+    ("ack", {"by": "ana", "note": "mine"}, ("ack", "ana", "acknowledged: mine")),
+    ("note", {"by": "bo", "note": "disk full"}, ("note", "bo", "disk full")),
+    ("assign", {"by": "bo", "to": "cy"}, ("reassign", "bo", "assigned to cy")),
+    ("resolve", {"by": "ana", "note": "was a test"}, ("resolve", "ana", "resolved: was a test")),
+]
+
+
+@pytest.mark.parametrize(("act", "body", "line"), ACTS, ids=[row[0] for row in ACTS])
+def test_what_people_do_is_in_the_timeline(desk, act, body, line):
+    """Who did what, once, however often it is sent under one key."""
+    id = desk.shown()["id"]
+    for _ in range(2):
+        answer = desk.ask("act", body=body, key="k1", id=id[:6], act=act)
+        assert answer == {"status": "accepted", "id": "k1", "incident": id}
+        desk.wait(timedelta(seconds=2))
+        if act == "resolve":
+            break
+    done = [(each["kind"], each["by"], each["text"]) for each in desk.shown()["timeline"] if each["by"]]
+    assert done == [line]
+
+
+def test_an_acknowledgement_stops_the_escalation_until_it_is_taken_back(desk):
+    """Nobody is paged while somebody has it; taken back, the clock starts again."""
+    id = desk.shown()["id"]
+    desk.ask("act", body={"by": "ana"}, id=id, act="ack")
+    assert desk.shown()["acked_by"] == "ana"
+    assert desk.shown()["acks"] == [{"alert": "Boom", "by": "ana", "at": "2026-11-26T12:00:00Z"}]
+    desk.wait(timedelta(minutes=30))
+    assert "pagerduty:default" not in [each["target"] for each in desk.shown()["told"]]
+    desk.ask("act", body={"by": "ana"}, id=id, act="unack")
+    desk.wait(timedelta(minutes=16))
+    assert "pagerduty:default" in [each["target"] for each in desk.shown()["told"]]
+
+
+def test_an_assignment_is_shown_until_the_next(desk):
+    """The last person who was given it has it."""
+    id = desk.shown()["id"]
+    for name in ("bo", "cy"):
+        desk.ask("act", body={"by": "ana", "to": name}, id=id, act="assign")
+        desk.wait(timedelta(seconds=1))
+    assert desk.shown()["assigned_to"] == "cy"
+
+
+def test_a_resolve_by_hand_ends_it(desk):
+    """Whoever was told the fire is told the end, and who ended it."""
+    desk.ask("act", body={"by": "ana"}, id=desk.shown()["id"], act="resolve")
+    shown = desk.shown()
+    assert shown["ended"] is True
+    assert "resolved told to slack_channel:#a" in [each["text"] for each in shown["timeline"]]
+    assert desk.ask("list_incidents")["incidents"] == []
+    assert len(desk.ask("list_incidents", {"status": ["ended"], "since": ["1h"]})["incidents"]) == 1
+
+
+def test_the_name_of_a_tokens_holder_counts(desk):
+    """With a token of one's own nobody can act in another's name."""
+    desk.ask("act", body={"by": "mallory"}, holder="ana", id=desk.shown()["id"], act="ack")
+    assert desk.shown()["acked_by"] == "ana"
+
+
+def test_some_alerts_of_an_incident_can_be_acknowledged():
+    """Matchers choose among the incident's alerts."""
+    desk = Desk(fire(), fire(name="y", zone="b"))
+    desk.ask("act", body={"by": "ana", "matchers": ["zone=b"]}, id=desk.shown()["id"], act="ack")
+    assert {each["title"]: each["acked_by"] for each in desk.shown()["alerts"]} == {"x": None, "y": "ana"}
+    assert desk.shown()["acked_by"] is None
+
+
+def test_alerts_are_listed_with_what_holds_them_back():
+    """Pending and firing ones; a silence is named."""
+    desk = Desk(fire(), fire("web", "slow", kind="slow"))
+    desk.ask("make_silence", body={"id": "s1", "matchers": {"service": "api"}, "for": "2h", "by": "ana"})
+    found = desk.ask("list_alerts")["alerts"]
+    assert [(each["name"], each["state"], each["silenced_by"]) for each in found] == [
+        ("Boom", "suppressed", ["s1"]),
+        ("Slow", "pending", []),
+    ]
+    assert [each["name"] for each in desk.ask("list_alerts", {"match": ["service=~w.*"]})["alerts"]] == ["Slow"]
+
+
+def test_a_silence_says_at_once_what_it_mutes(desk):
+    """The answer to making one already names the alerts."""
+    body = {"matchers": ["service=api"], "for": "2h", "by": "ana", "comment": "deploying"}
+    made = desk.ask("make_silence", body=body)
+    assert [each["labels"] for each in made["silence"]["mutes"]] == [{"service": "api"}]
+    (listed,) = desk.ask("list_silences")["silences"]
+    assert (listed["by"], listed["comment"], listed["ends_at"]) == ("ana", "deploying", "2026-11-26T14:00:00Z")
+    assert listed["mutes"] == made["silence"]["mutes"]
+    assert desk.ask("show_silence", id=made["id"])["silence"]["id"] == made["id"]
+
+
+def test_a_silence_is_edited_and_ended(desk):
+    """What is left out of an edit stays; who changed it is kept; an ended one is listed when asked for."""
+    id = desk.ask("make_silence", body={"matchers": ["service=api"], "for": "2h", "by": "ana", "comment": "c"})["id"]
+    desk.wait(timedelta(minutes=1))
+    desk.ask("edit_silence", body={"until": "2026-11-27T09:00", "timezone": "America/Sao_Paulo", "by": "bo"}, id=id)
+    (listed,) = desk.ask("list_silences")["silences"]
+    assert (listed["ends_at"], listed["comment"], listed["matchers"]) == ("2026-11-27T12:00:00Z", "c", ["service=api"])
+    desk.wait(timedelta(minutes=1))
+    desk.ask("end_silence", {"by": ["cy"]}, id=id)
+    assert desk.ask("list_silences")["silences"] == []
+    (ended,) = desk.ask("list_silences", {"ended": ["true"]})["silences"]
+    assert [change["by"] for change in ended["changes"]] == ["bo", "cy"]
+    assert ended["by"] == "ana"
+
+
+def test_a_silence_of_an_incident_takes_its_labels_and_names(desk):
+    """Nobody has to write matchers to silence what they look at."""
+    made = desk.ask("make_silence", body={"incident": desk.shown()["id"][:5], "for": "1h", "by": "ana"})
+    assert made["silence"]["matchers"] == ["alertname=Boom", "service=api"]
+
+
+def test_maintenance_is_kept_by_an_edit(desk):
+    """An edit that does not say otherwise leaves its kind."""
+    body = {"id": "m1", "matchers": ["service=api"], "for": "2h", "by": "ana", "maintenance": True}
+    desk.ask("make_silence", body=body)
+    desk.wait(timedelta(seconds=1))
+    desk.ask("make_silence", body={"id": "m1", "for": "3h", "by": "ana"})
+    assert [each["maintenance"] for each in desk.ask("list_silences")["silences"]] == [True]
+
+
+def test_who_hears_of_a_service(desk):
+    """By rule with its severity, and by severity where no rule matches."""
+    rows = desk.ask("who", {"service": ["api"]})["who"]
+    assert [(each["rule"], each["severity"], each["targets"]) for each in rows] == [
+        ("Boom", "critical", ["slack_channel:#a", "email:ops@example.com"]),
+        ("Slow", "any", ["slack_channel:#slow"]),
+        (None, "any", ["slack_channel:#rest"]),
+    ]
+    (row,) = desk.ask("who", {"incident": [desk.shown()["id"]]})["who"]
+    assert row["route"] == "rule/Boom"
+
+
+MISTAKES = [
+    ("no name", ("act", {"act": "ack"}), {}, {}, "by"),
+    ("a note of nothing", ("act", {"act": "note"}), {}, {"by": "ana"}, "note"),
+    ("assigned to nobody", ("act", {"act": "assign"}), {}, {"by": "ana"}, "to"),
+    ("an unknown act", ("act", {"act": "explode"}), {}, {"by": "ana"}, "allowed are ack"),
+    ("an unknown field", ("act", {"act": "ack"}), {}, {"by": "ana", "who": "x"}, "`who` is unknown"),
+    ("no JSON", ("act", {"act": "ack"}), {}, b"{", "not JSON"),
+    ("no object", ("act", {"act": "ack"}), {}, b"[]", "no object"),
+    ("too large", ("act", {"act": "ack"}), {}, b" " * (64 * 1024 + 1), "allowed are"),
+    ("a broken pattern", ("act", {"act": "ack"}), {}, {"by": "ana", "matchers": {"a": "=~("}}, "regular expression"),
+    ("a matcher that is none", ("act", {"act": "ack"}), {}, {"by": "ana", "matchers": ["service"]}, "no matcher"),
+    ("no end", ("make_silence", {}), {}, {"by": "ana", "matchers": ["a=b"]}, "end is missing"),
+    ("two ends", ("make_silence", {}), {}, {"by": "ana", "matchers": ["a=b"], "for": "1h", "until": "2h"}, "one of them"),
+    ("no matchers", ("make_silence", {}), {}, {"by": "ana", "for": "1h"}, "matchers"),
+    ("mutes everything", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": ["a!=b"]}, "everything"),
+    ("a past end", ("make_silence", {}), {}, {"by": "ana", "until": "2020-01-01T00:00Z", "matchers": ["a=b"]}, "ends before"),
+    ("for ever", ("make_silence", {}), {}, {"by": "ana", "for": "5000d", "matchers": ["a=b"]}, "too long"),
+    ("no time", ("make_silence", {}), {}, {"by": "ana", "for": "soon", "matchers": ["a=b"]}, "no time"),
+    ("no zone", ("make_silence", {}), {}, {"by": "ana", "until": "18:30", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
+    ("an unknown status", ("list_incidents", {}), {"status": ["shut"]}, None, "open, ended, all"),
+    ("a limit", ("list_incidents", {}), {"limit": ["many"]}, None, "1 to 1000"),
+    ("a match", ("list_alerts", {}), {"match": ["=x"]}, None, "no matcher"),
+    ("who of nothing", ("who", {}), {}, None, "service"),
+    ("no such silence", ("show_silence", {"id": "nope"}), {}, None, "no silence"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "query", "body", "says"), [row[1:] for row in MISTAKES], ids=[r[0] for r in MISTAKES])
+def test_mistakes_are_told(desk, what, query, body, says):
+    """Each says what is wrong and what is allowed, and nothing is put on the queue."""
+    name, names = what
+    if name == "act":
+        names = {"id": desk.shown()["id"], **names}
+    waiting = list(desk.router.queues.webhooks.heap)
+    with pytest.raises(RequestError, match=says):
+        desk.ask(name, query, body, **names)
+    assert desk.router.queues.webhooks.heap == waiting
+
+
+def test_what_is_over_cannot_be_acted_on(desk):
+    """An ended incident and an ended silence say since when."""
+    id = desk.shown()["id"]
+    desk.ask("act", body={"by": "ana"}, id=id, act="resolve")
+    with pytest.raises(OverError, match="since 2026-11-26"):
+        desk.ask("act", body={"by": "ana"}, id=id, act="ack")
+    name = desk.ask("make_silence", body={"matchers": ["service=api"], "for": "1m", "by": "ana"})["id"]
+    desk.wait(timedelta(minutes=2))
+    with pytest.raises(OverError):
+        desk.ask("end_silence", {"by": ["ana"]}, id=name)
+    with pytest.raises(NotFoundError):
+        desk.ask("end_silence", {"by": ["ana"]}, id="nope")
