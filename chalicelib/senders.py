@@ -51,12 +51,12 @@ class DeclaredSource:
         return cast("str | None", self.plugin.delivery_id(headers, body, mapping=self.mapping))
 
 
-def find_source(name: str, *, now: datetime | None = None) -> Source:
+def find_source(name: str, *, now: datetime | None = None, compiled: Path = COMPILED) -> Source:
     """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
     if _NAME.fullmatch(name):
         if name != GENERIC and (SOURCES / f"{name}.py").is_file():
             return cast(Source, plugins.load("sources", name))
-        mapping = declared(COMPILED).get(name)
+        mapping = declared(compiled).get(name)
         if mapping is not None:
             return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping, now))
     raise UnknownSourceError("there is no source of that name")

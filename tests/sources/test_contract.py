@@ -198,7 +198,7 @@ def test_no_webhook_is_lost(file, seed):
     source, name = file
     sent = message(source, json.dumps(mutated(body(name), random.Random(seed))).encode())
     store = MemoryStore()
-    queues = Queues(MemoryQueue(), MemoryQueue())
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     assert read_content(sent.body, store, RULES).events  # type: ignore[union-attr]
     assert process([sent], rules=RULES, store=store, queues=queues, now=NOW) == []
 
@@ -206,7 +206,7 @@ def test_no_webhook_is_lost(file, seed):
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_cannot_be_read_is_parked_and_told(source):
     """The body goes to the dead letters with its reason, and the router says so."""
-    store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue())
+    store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     (failure,) = process([message(source, b"[1]")], rules=RULES, store=store, queues=queues, now=NOW)
     assert failure.park and "not an object" in failure.reason
     (incident,) = store.incidents()
