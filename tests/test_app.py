@@ -1,6 +1,7 @@
 """Routes, status codes, wiring, and what a worker does with a batch. Only the functions of `wiring` are swapped."""
 
 import base64
+import hmac
 import json
 import os
 import subprocess
@@ -117,6 +118,30 @@ def test_a_body_that_the_gateway_encoded_is_decoded(aws):
     body = b'{"text":"\xc3\xa9","alert_type":"x"}'
     assert app.app(gateway_event(base64.b64encode(body).decode(), encoded=True), CONTEXT)["statusCode"] == 202
     assert read_message(aws.calls[0][1]["MessageBody"]).body == body
+
+
+PROOFS = {
+    "sentry": ("SENTRY_CLIENT_SECRET", "sentry-hook-signature", "sha256", ""),
+    "vercel": ("VERCEL_WEBHOOK_SECRET", "x-vercel-signature", "sha1", ""),
+    "pagerduty": ("PAGERDUTY_WEBHOOK_SECRET", "x-pagerduty-signature", "sha256", "v1="),
+}
+
+
+@pytest.mark.parametrize("source", PROOFS)
+def test_signatures_hold_over_what_the_gateway_encoded(aws, monkeypatch, source):
+    """The signature is that of the decoded bytes, whatever the gateway made of them; of other bytes it is refused."""
+    name, header, algorithm, prefix = PROOFS[source]
+    monkeypatch.setenv(name, "s1")
+    body = '{"a":"é → 🔥","b":"\\u00e9"}'.encode()
+    headers = {"Content-Type": "application/json", header: prefix + hmac.new(b"s1", body, algorithm).hexdigest()}
+
+    def answered(text, *, encoded):
+        event = gateway_event(text, encoded=encoded, headers=headers)
+        return app.app({**event, "pathParameters": {"source": source}}, CONTEXT)["statusCode"]
+
+    assert answered(base64.b64encode(body).decode(), encoded=True) == 202
+    assert answered(body.decode(), encoded=False) == 202
+    assert answered(base64.b64encode(body + b" ").decode(), encoded=True) == 401
 
 
 def test_no_body_at_all_is_a_bad_request(aws):

@@ -10,14 +10,12 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.core.errors import SignatureError, UnknownSourceError
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Message, Queues, read_message
-from chalicelib.process import process
 from chalicelib.receive import receive
-from chalicelib.rules_file import compile_rules, load
+from chalicelib.rules_file import compile_rules
 from chalicelib.senders import declared, find_source
 from chalicelib.sources import generic
-from tests.fakes import FixedSecrets, MemoryQueue
+from tests.fakes import FixedSecrets
+from tests.scenario import Router, rules_of
 from tests.sources.bodies import NOW
 
 BACKUPS = {
@@ -258,36 +256,30 @@ def test_a_declared_source_works_from_the_door_to_the_message(tmp_path):
     """A team writes an entry: its webhooks are verified, stored, understood, matched by rules, told, and ended."""
     compiled = tmp_path / "compiled-rules.json"
     compiled.write_text(compile_rules(RULES))
-    rules, store, queues = (
-        load(RULES, filename="rules.yaml"),
-        MemoryStore(),
-        Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
-    )
-    stored = []
+    router = Router(rules_of(RULES))
 
     def post(name, body, signature):
         declared.cache_clear()
         return receive(
             name, {"X-Signature": signature, "Content-Type": "application/json"}, body, path_secret=None,
-            find=lambda name: find_source(name, now=NOW, compiled=compiled),
-            secrets=FixedSecrets({"BACKUPS_SECRET": "s1,s2"}), put=stored.append, keep=lambda *_: None, now=NOW,
+            find=lambda name: find_source(name, now=router.now, compiled=compiled),
+            secrets=FixedSecrets({"BACKUPS_SECRET": "s1,s2"}), put=lambda message: router.webhooks.put([message]),
+            keep=lambda *_: None, now=router.now,
         ).status  # fmt: skip
 
     for state in ("broken", "mended"):
-        body = json.dumps({"data": {"items": [{**ITEM, "state": state}]}}).encode()
-        assert post("backups", body, "sha256=" + signed(body, "s2")) == 202
+        body = json.dumps({"data": {"items": [{**ITEM, "state": state, "at": router.now.isoformat()}]}}).encode()
         assert post("backups", body, "sha256=" + signed(body, "s3")) == 401
+        assert post("backups", body, "sha256=" + signed(body, "s2")) == 202
+        router.run(minutes=10)
     assert post("nobody", b"{}", "") == 404
-    for number, message in enumerate(stored):
-        at = NOW + timedelta(minutes=10 * number)
-        assert process([Message(f"m{number}", message, "r")], rules=rules, store=store, queues=queues, now=at) == []
-    (first, *_) = [read_message(each) for each in queues.notifications.bodies]
-    assert (first.target.address, first.alerts[0].name, first.alerts[0].labels["host"]) == (
-        "#backups",
-        "Backup failed",
-        "db1",
-    )
-    assert not [each for each in store.incidents() if each.firing]
+    declared.cache_clear()
+    assert router.told()["slack"] == ["opened", "resolved"]
+    told = next(iter(router.decided.values()))
+    assert (told.target.address, told.alerts[0].name, told.alerts[0].labels["host"]) == (
+        "#backups", "Backup failed", "db1"
+    )  # fmt: skip
+    router.close()
 
 
 def test_an_unknown_name_is_unknown(tmp_path):
