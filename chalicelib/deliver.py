@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from typing import Any
 
 from chalicelib import runbooks
 from chalicelib.core import lane as lanes
@@ -21,6 +22,7 @@ from chalicelib.core import troubles
 from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
+from chalicelib.core.incident import MAX_COMMITTED
 from chalicelib.core.lane import BUSY_DELAY, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients, Store
@@ -117,11 +119,20 @@ def deliver(
 
 
 def _is_committed(notification: Notification, store: Store) -> bool:
-    """A test is nobody's decision; everything else is some saved incident's."""
+    """A test is nobody's decision; everything else is some saved incident's, which knows its newest ids.
+
+    An id may have left a full list while its target was down. Then it counts if its number was decided at all: of two
+    decisions with one number the thread takes one.
+    """
     if notification.reason is Reason.TEST:
         return True
     incident = store.load(notification.key)
-    return incident is not None and notification.id in incident.committed
+    if incident is None or notification.id in incident.committed:
+        return incident is not None
+    if len(incident.committed) < MAX_COMMITTED:
+        return False
+    announced = incident.announced.get(notification.target.key)
+    return incident.id != notification.incident or (announced is not None and announced.seq >= notification.seq)
 
 
 def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
@@ -136,25 +147,53 @@ def sender(clients: Clients, now: datetime) -> Send:
     """The real way to a target."""
 
     def send(notification: Notification, thread: Thread) -> Receipt:
-        module = module_for(notification.target.kind)
+        watched = _Watched(clients)
         told = partial(
-            module.send,
+            module_for(notification.target.kind).send,
             address=notification.target.address,
-            clients=clients,
+            clients=watched,
             receipt=thread.receipt,
-            in_doubt=thread.in_doubt,
             now=now,
         )
         try:
-            return told(completed(notification, clients))
+            return told(completed(notification, clients), in_doubt=thread.in_doubt)
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
-            receipt = told(_readable(replace(notification, notes=(*notification.notes, note))), plain=True)
-            return replace(receipt, note=f"{note} {receipt.note}".strip())
+        plain = _readable(replace(notification, notes=(*notification.notes, note)))
+        try:
+            receipt = told(plain, in_doubt=thread.in_doubt or watched.touched, plain=True)
+        except (TargetUnavailableError, TargetRejectedError):
+            raise
+        except Exception as error:  # a fault of ours: told to somebody, instead of coming back for ever
+            fault = f"{notification.target.kind}: the message cannot be made ({type(error).__name__})"
+            raise (
+                TargetUnavailableError(fault, ambiguous=True) if watched.touched else TargetRejectedError(fault)
+            ) from None
+        return replace(receipt, note=f"{note} {receipt.note}".strip())
 
     return send
+
+
+class _Watched:
+    """Clients that know whether anything may have been sent."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self.touched = False
+        self.secret = clients.secret
+        self.setting = clients.setting
+
+    def http(self) -> Any:
+        """The client; from now on something may have been sent."""
+        self.touched = True
+        return self._clients.http()
+
+    def aws(self, service: str) -> Any:
+        """The client; from now on something may have been sent."""
+        self.touched = True
+        return self._clients.aws(service)
 
 
 def _readable(notification: Notification) -> Notification:
@@ -183,18 +222,33 @@ def _taken(delivery: Delivery, send: Send) -> Outcome:
     """Claim it and act on the answer."""
     thread, grant = _claim(delivery)
     if grant.claim is Claim.DONE:
-        note = "a later one of its thread was dealt with" if delivery.notification.again else "done before"
-        return Outcome(note=note, notification=delivery.notification)
+        return _done_before(delivery.notification, thread)
     if grant.claim is Claim.BUSY:
         return _waiting(delivery, thread, grant)
     assert grant.turn is not None
     if grant.lane.refusal and delivery.notification.reason is not Reason.TEST:
         return _given_up(delivery, thread, grant.turn, grant.lane.refusal)
-    if delivery.notification.reason is Reason.RESOLVED and thread.untold and not delivery.notification.again:
-        note = "nothing was told here, so nothing is resolved"
-        delivery.store.save_thread(left_out(thread, delivery.notification, delivery.result(grant.turn, note=note)))
-        return Outcome(note=note, notification=delivery.notification)
+    if thread.untold and delivery.notification.reason in (Reason.RESOLVED, Reason.SYNC):
+        return _left_out(delivery, thread, grant.turn)
     return _attempt(delivery, thread, grant.turn, grant.lane, send)
+
+
+def _done_before(notification: Notification, thread: Thread) -> Outcome:
+    """Nothing to do; but one that was given up by a worker that died before it was parked is parked now."""
+    if notification.seq == thread.done_seq and thread.parked is not None:
+        return Outcome(parked=thread.results[-1].error or "given up before", notification=notification)
+    note = "a later one of its thread was dealt with" if notification.again else "done before"
+    return Outcome(note=note, notification=notification)
+
+
+def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Outcome:
+    """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
+    wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
+    if wanted.reason is Reason.RESOLVED and troubles.announces(wanted):
+        trouble = troubles.failure_of(wanted.incident)
+        delivery.announce(troubles.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}"))
+    delivery.store.save_thread(left_out(thread, wanted, delivery.result(turn, note=note)))
+    return Outcome(note=note, notification=wanted)
 
 
 def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
@@ -265,7 +319,7 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
 
 def _recovered(delivery: Delivery, lane: Lane) -> None:
     """One success ends all that was told against the target."""
-    ended = [troubles.works_again(trouble, delivery.target, delivery.now) for trouble in lane.told]
+    ended = [troubles.over(trouble, delivery.target, delivery.now) for trouble in lane.told]
     if ended:
         delivery.announce(*ended)
     wanted = delivery.notification
@@ -338,7 +392,7 @@ def _after_giving_up(
     else:
         lane = replace(lane, version=lane.version + 1)
     lane = lanes.without(lane, (delivery.notification.incident,))
-    return lanes.telling(lane, troubles.FAILED) if announced else lane
+    return lanes.telling(lane, troubles.failure_of(delivery.notification.incident)) if announced else lane
 
 
 def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Outcome:

@@ -32,7 +32,7 @@ from chalicelib.core.match import parse_matchers
 from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Rules, Target
 
 MAX_COMMITTED = 64
-"""Ids of the newest notifications; an older one still in flight would be dropped as superseded."""
+"""Ids of the newest notifications. When it is full, an older one in flight is known by its number (see deliver.py)."""
 MAX_TIMELINE = 200
 MAX_BEYOND = 1_000
 MEMORY = timedelta(hours=24)

@@ -30,6 +30,8 @@ YIELDS = timedelta(minutes=1)
 """How long the others wait for a worse one whose time has come, and whose message may be late."""
 MAX_TURNS = 1_000
 """So many are in the queue of one target by name (some 20 KB stored); the others come back without a place."""
+MAX_TOLD = 200
+"""So many troubles of one target are ended by a success; older ones end by themselves."""
 FORGOTTEN = timedelta(days=1)
 """A turn nobody came back for: its message is in the dead-letter queue."""
 
@@ -44,10 +46,18 @@ class Claim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a target takes messages: `burst` at once, then one each `interval`."""
+    """How fast a target takes messages: `burst` at once, then one each `interval`.
+
+    A crowd of more than `crowd`, decided together, gets no burst: a storm keeps to the interval from its first message.
+    """
 
     interval: timedelta
     burst: int = 1
+    crowd: int = 1_000_000
+
+    def headroom(self, crowd: int) -> timedelta:
+        """How far ahead of the interval one of a crowd of that many may be."""
+        return timedelta(0) if crowd > self.crowd else (self.burst - 1) * self.interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | 
     """When it may go: not before the target said, its own time, room in the pace, and its equals before it."""
     times = [now, lane.closed_until, turn.at if turn else None]
     if pace is not None:
-        times.append(lane.next_at - (pace.burst - 1) * pace.interval if lane.next_at else None)
+        times.append(lane.next_at - pace.headroom(wanted.crowd) if lane.next_at else None)
         times.append(_after_others(lane, turn, wanted, pace, now))
     return max(at for at in times if at is not None)
 
@@ -226,7 +236,7 @@ def broken(lane: Lane, now: datetime) -> Lane:
 
 def telling(lane: Lane, trouble: str) -> Lane:
     """The fallback was told of this trouble."""
-    return lane if trouble in lane.told else replace(lane, told=(*lane.told, trouble))
+    return lane if trouble in lane.told else replace(lane, told=(*lane.told, trouble)[-MAX_TOLD:])
 
 
 def needs_recovery(lane: Lane) -> bool:

@@ -82,7 +82,7 @@ class Notification:
 
     `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
-    `again` is how often it was played back from the dead letters.
+    `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it.
     """
 
     id: str
@@ -111,6 +111,7 @@ class Notification:
     timezone: str = "UTC"
     text: str = ""
     again: int = 0
+    crowd: int = 1
 
 
 @dataclass(frozen=True, slots=True)

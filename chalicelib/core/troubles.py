@@ -1,6 +1,7 @@
 """What the router says of its own deliveries: events with source `router`, which the fallback hears.
 
-Each trouble of a target is one alert, whatever number of notifications meets it, and ends with the first success.
+An incident that could not be told to a target is one alert, and so is a target that is broken; both end with the first
+success of that target, the first also with the incident. All alerts of one target are one incident of the router.
 Notifications about the router itself announce nothing, so that nothing loops.
 """
 
@@ -26,11 +27,16 @@ def announces(notification: Notification) -> bool:
     return notification.reason is not Reason.SYNC and not about_router(notification)
 
 
+def failure_of(incident: str) -> str:
+    """The name of the trouble that an incident could not be told."""
+    return f"{FAILED}:{incident}"
+
+
 def undelivered(notification: Notification, reason: str, now: datetime) -> Event:
     """What could not be told, where, and why."""
     where = notification.target.key
     return _event(
-        FAILED,
+        failure_of(notification.incident),
         where,
         f"undelivered:{notification.id}:{notification.again}",
         now,
@@ -70,14 +76,14 @@ def address_refused(where: str, reason: str, now: datetime) -> Event:
     )
 
 
-def works_again(trouble: str, where: str, now: datetime) -> Event:
+def over(trouble: str, where: str, now: datetime, title: str = "") -> Event:
     """The end of a trouble."""
     return _event(
         trouble,
         where,
-        f"works:{trouble}:{where}:{now.isoformat()}",
+        f"over:{trouble}:{where}:{now.isoformat()}",
         now,
-        title=f"{where} takes messages again",
+        title=title or f"{where} takes messages again",
         summary="",
         severity=Severity.WARNING,
         status=Status.RESOLVED,
@@ -85,7 +91,7 @@ def works_again(trouble: str, where: str, now: datetime) -> Event:
 
 
 def _event(
-    kind: str,
+    trouble: str,
     where: str,
     identifier: str,
     now: datetime,
@@ -96,6 +102,7 @@ def _event(
     status: Status = Status.FIRING,
     **labels: str,
 ) -> Event:
+    kind = trouble.partition(":")[0]
     return Event(
         id=identifier,
         source="router",
@@ -105,7 +112,7 @@ def _event(
         title=title,
         summary=summary,
         occurred_at=now,
-        identity=f"{kind}:{where}",
+        identity=f"{trouble}:{where}",
         name=_NAMES[kind],
         labels={"target": where, **labels},
     )
