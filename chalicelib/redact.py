@@ -189,7 +189,7 @@ def _field(name: str, value: str, extra: Extra) -> str:
         return MASK
     if name.lower() in _RELEASE_NAMES:
         return _release(value, extra)
-    return _text(value, extra, cards=not _ID_NAMES.search(name))
+    return _text(value, extra, cards=" " in value or not _ID_NAMES.search(name))
 
 
 @lru_cache(maxsize=2_048)
@@ -207,7 +207,7 @@ def _optional(value: str | None, extra: Extra) -> str | None:
 
 def _stable(value: str, extra: Extra) -> str:
     """An id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
-    if _text(value, extra, cards=False) == value:
+    if _text(value, extra, cards=" " in value) == value:
         return value
     return f"masked:{_digest(value, 16)}"
 

@@ -31,6 +31,12 @@ _NOTHING = frozenset({"none", "null", "undefined", "nil", "<nil>", "nan", "<null
 _UNCLEAN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 
 
+_NAME = re.compile(r"[\w$][\w.$/-]*(?: [^\W\d]+)*")
+_BETWEEN = re.compile(r"[\s\"'<>(){}\[\],;|]")
+_HALF_ADDRESS = re.compile(r"[\w.%+-]{1,256}(?:@|%40)[\w.-]{0,256}$")
+_LONG_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){11,}")
+
+
 def json_object(body: bytes) -> dict[str, Any]:
     """The object in a body; raises ParseError when there is none."""
     try:
@@ -108,13 +114,16 @@ def head(value: Any, limit: int = MAX_TITLE_CHARACTERS) -> str:
 
 
 def cut(found: str, limit: int) -> str:
-    """At most `limit` characters; what is cut ends between words where there is a blank in the last 200 characters."""
+    """At most `limit` characters; what is cut ends between words where there is room in the last 200 characters.
+
+    Half an e-mail address at the end is no address to any mask: it goes with the other half.
+    """
     if len(found) <= limit:
         return found
     kept = found[: limit - 1]
-    blank = max(kept.rfind(" "), kept.rfind("\n"))
-    if blank > max(limit - 200, limit // 3) and not found[limit - 1].isspace():
-        kept = kept[:blank]
+    if not found[limit - 1].isspace():
+        between = [match.start() for match in _BETWEEN.finditer(kept, max(limit - 200, limit // 3))]
+        kept = kept[: between[-1]] if between else _HALF_ADDRESS.sub("", kept)
     return kept.rstrip() + "…"
 
 
@@ -209,7 +218,7 @@ def first_address(*values: Any) -> str | None:
 
 def label_name(value: Any) -> str:
     """A name as labels have it: letters, digits and underscores; empty when nothing of it is left."""
-    found = re.sub(r"[^A-Za-z0-9_]+", "_", line(value, MAX_NAME_CHARACTERS)).strip("_")
+    found = re.sub(r"[^A-Za-z0-9_]+", "_", _name(value, MAX_NAME_CHARACTERS)).strip("_")
     return f"_{found}" if found[:1].isdigit() else found
 
 
@@ -242,7 +251,17 @@ def sent_labels(value: Any) -> dict[str, str]:
 
 def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
     """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
-    return re.sub(r"[^a-z0-9_.\-]+", "_", line(value, limit).lower()).strip("_.-")
+    found = _name(value, limit).lower()
+    return re.sub(r"[^a-z0-9_.\-]+", "_", found).strip("_.-") if found[:1].isalpha() else ""
+
+
+def _name(value: Any, limit: int) -> str:
+    """The beginning of a text that can be a name: a word, and more words of letters behind it.
+
+    What comes after that may be anything, even a secret, and changed into a name no mask would know it.
+    """
+    match = _NAME.match(line(value, limit).lstrip("@#:./-"))
+    return _LONG_NUMBER.sub("", match[0]) if match else ""
 
 
 def digest(value: Any) -> str:

@@ -436,8 +436,8 @@ def _issue_facts(issue: Mapping[str, Any]) -> str:
     """`412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
     said = []
     for word, key in (("event", "count"), ("user", "userCount")):
-        if number := reading.line(issue.get(key), 20):
-            said.append(f"{number} {word}" if number == "1" else f"{number} {word}s")
+        if (number := reading.number(issue.get(key))) is not None:
+            said.append(f"{number:.0f} {word}" if number == 1 else f"{number:.0f} {word}s")
     for words, key in (("first seen", "firstSeen"), ("last seen", "lastSeen")):
         if at := reading.instant(issue.get(key)):
             said.append(f"{words} {at:%Y-%m-%d %H:%M} UTC")
