@@ -118,6 +118,11 @@ class MemoryStore:
             everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
         return [each for each in everyone.values() if _listed(each, ended_since, quiet=quiet)]
 
+    def remembered(self) -> list[Incident]:
+        """Every incident, those that ended and those that never began included: for an explanation."""
+        with self._lock:
+            return [*self._ended.values(), *self._incidents.values()]
+
     def context(self) -> Context:
         """What every decision looks at."""
         return self._context

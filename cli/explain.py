@@ -1,110 +1,230 @@
-"""tocsin explain: each decision about an alert in order, also for what was not sent."""
+"""tocsin explain: why an alert was told, or was not: each decision in order.
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any
+    tocsin explain --stage prod 3f2a91c0                     an incident, by the first characters of its id
+    tocsin explain --stage prod "High Error Rate" service=api    alerts, by name and labels (= != =~ !~)
+    tocsin explain --source sentry BODY.json                 a payload: what each rule makes of it, who would hear
+    tocsin explain --timeline TIMELINE.jsonl [--at 120]      the lines of `tocsin replay`, at a time or at their end
 
-from chalicelib.core.alert import Alert, State
-from chalicelib.core.due import Muting, mutings_of
-from chalicelib.core.incident import Incident
-from chalicelib.core.match import Matcher
-from chalicelib.core.mute import muting_windows
-from chalicelib.core.ports import Store
-from chalicelib.core.routing import route_by_id
+With --stage beside --source, that stage's silences and causes count. Nothing is sent and nothing is written.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from chalicelib.core.context import Context
+from chalicelib.core.errors import NotFoundError, ParseError, RulesError, WebhookError
+from chalicelib.core.event import Event
+from chalicelib.core.match import Matcher, parse_matcher
 from chalicelib.core.rule import Rules
+from chalicelib.explain import Shown, counted_incidents, event_decisions, explained
+from chalicelib.messages import events_messages
+from chalicelib.process import parsed
+from chalicelib.rules_loader import RULES_NAME
+from chalicelib.views import find
+from cli import parse
+from cli.replay import Replay, TimelineError, Times, read_lines, read_rules
+from cli.simulator import Simulator
+from cli.stage import store_of
 
-Shown = Callable[[datetime | None], Any]
+LOOKED_BACK = timedelta(days=7)
+"""How long ago what ended may have ended."""
+_ID = re.compile(r"[0-9a-f]{4,16}")
+_CLAUSE = re.compile(r"\s*([A-Za-z_][\w.:/-]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
 
 
-def explained(
-    matchers: Sequence[Matcher], *, rules: Rules, store: Store, now: datetime, shown: Shown = str
-) -> list[dict[str, Any]]:
-    """What is known of every alert that the matchers choose: its rule, its route, who was told, and what mutes it.
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="why an alert was told, or was not",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "what", metavar="WHAT", nargs="*", help="an incident, an alert's name or label=value; with --source the payload"
+    )
+    parser.add_argument("--stage", help="ask what a stage on AWS remembers")
+    parser.add_argument("--source", help="explain a payload of this sender, as `tocsin parse` reads it")
+    parser.add_argument("--headers", metavar="FILE", help="the payload's headers as a JSON object")
+    parser.add_argument("--timeline", metavar="FILE", help="explain what a timeline comes to; - for standard input")
+    parser.add_argument("--at", metavar="TIME", help="when to look at the timeline: seconds or RFC 3339; else its end")
+    parser.add_argument("--rules", metavar="FILE", default=RULES_NAME, help=f"the rules file ({RULES_NAME})")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
+    parser.set_defaults(run=run)
 
-    `shown` writes a time as the reader wants it.
-    """
-    context = store.context()
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain; 0, 1 when there is nothing that was asked for, 2 with one line when something given cannot be read."""
+    try:
+        found = explanation(arguments, sys.stdin.buffer)
+    except NotFoundError as error:
+        print(f"tocsin explain: {error}", file=sys.stderr)
+        return 1
+    except (parse.UsageError, RulesError, WebhookError, TimelineError) as error:
+        print(f"tocsin explain: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(found, ensure_ascii=False, indent=2) if arguments.json else as_text(found))
+    return 0
+
+
+def explanation(arguments: argparse.Namespace, stdin: BinaryIO) -> Shown:
+    """What is explained: `events` of a payload, and `alerts`."""
+    asked = [name for name in ("source", "timeline") if getattr(arguments, name)]
+    if len(asked) > 1 or not (asked or arguments.stage):
+        raise parse.UsageError("explain what? allowed is one of --stage STAGE, --source SOURCE and --timeline FILE")
+    rules = read_rules(arguments.rules)
+    if arguments.source:
+        return of_payload(arguments, rules, stdin)
+    if arguments.timeline:
+        return {"alerts": of_timeline(arguments, rules)}
+    return {"alerts": of_stage(arguments.what, store_of(arguments.stage), rules, datetime.now(UTC))}
+
+
+def matchers_of(words: Sequence[str]) -> list[Matcher]:
+    """`service=api`, `severity!=info`, `alertname=~High.*`; a word without an operator is an alert's name."""
     found = []
-    for incident in store.incidents(ended_since=datetime.fromisoformat("0001-01-01T00:00:00+00:00")):
-        route = route_by_id(rules, incident)
-        mutings = mutings_of(incident, rules, context, now)
-        windows = muting_windows(route, rules.windows, now)
-        for alert in incident.alerts.values():
-            if alert.matched_by(matchers):
-                muting = mutings.get(alert.fingerprint, Muting())
-                found.append(_alert(alert, incident, rules, muting, windows, now, shown))
+    for word in words:
+        clause = _CLAUSE.fullmatch(word)
+        if clause is None:
+            found.append(Matcher("alertname", "=", word))
+            continue
+        value = clause[3].strip()
+        plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+        try:
+            matcher = parse_matcher(clause[1], clause[2] + plain)
+            matcher.matches({})
+        except re.error as error:
+            raise parse.UsageError(f"{word}: the regular expression does not compile: {error.msg}") from None
+        found.append(matcher)
     return found
 
 
-def _alert(
-    alert: Alert,
-    incident: Incident,
-    rules: Rules,
-    muting: Muting,
-    windows: tuple[str, ...],
-    now: datetime,
-    shown: Shown,
-) -> dict[str, Any]:
+# ---------------------------------------------------------------------------------------------------------------------
+# A stage
+
+
+def of_stage(words: Sequence[str], store: Any, rules: Rules, now: datetime) -> list[Shown]:
+    """The alerts of an incident, or those that matchers choose, as a stage remembers them. NotFoundError without any."""
+    if len(words) == 1 and _ID.fullmatch(words[0]):
+        incident = find(store, words[0], now)
+        shown = replace(incident, alerts={alert.fingerprint: alert for alert in incident.shown})
+        found = explained([], incidents=[shown], rules=rules, store=store, now=now)
+        return [each for each in found if each["incident"]]
+    matchers = matchers_of(words)
+    incidents = {each.id or each.key: each for each in store.incidents(ended_since=now - LOOKED_BACK, quiet=True)}
+    for each in counted_incidents(matchers, rules, store):
+        incidents.setdefault(each.id or each.key, each)
+    found = explained(matchers, incidents=incidents.values(), rules=rules, store=store, now=now)
+    if not found:
+        raise NotFoundError(f"no alert of the last {LOOKED_BACK.days} days matches {' '.join(words) or 'anything'}")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A payload
+
+
+def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> Shown:
+    """What each rule makes of each event, and what would be told: of a stage now, else at the time of the payload."""
+    if len(arguments.what) != 1:
+        raise parse.UsageError("one payload is explained at a time; allowed is a file, or - for standard input")
+    now = datetime.now(UTC)
+    parse.mapping_of(arguments.source, rules.sources)
+    body = parse.read_body(arguments.what[0], stdin)
+    headers = parse.read_headers(arguments.headers)
+    try:
+        events = parsed(arguments.source, headers, body, rules, now)
+    except ParseError as error:
+        raise parse.UsageError(f"{arguments.what[0]}: {error}") from None
+    context = store_of(arguments.stage).context() if arguments.stage else Context()
+    if events and not arguments.stage:
+        now = max(event.occurred_at for event in events)
     return {
-        "name": alert.name,
-        "labels": dict(alert.labels),
-        "state": alert.state.value,
-        "incident": incident.id,
-        "route": incident.route,
-        "decisions": [
-            *_rule_steps(alert, rules),
-            *_state_steps(alert, shown),
-            f"told by the route {incident.route}, grouped by {dict(incident.group) or 'nothing'}",
-            *_told_steps(alert, incident, shown),
-            *(f"muted: {name}" for name in (*muting.names, *(f"window {window}" for window in windows))),
-            *_waiting_steps(alert, incident, now, shown),
-        ],
+        "events": [{**parse.shown(event), "decisions": event_decisions(event, rules)} for event in events],
+        "alerts": simulated(events, rules, context, now),
     }
 
 
-def _rule_steps(alert: Alert, rules: Rules) -> list[str]:
-    steps = []
-    for rule in rules.rules:
-        clauses = ", ".join(str(matcher) for matcher in rule.matchers) or "everything"
-        if rule.name == alert.rule:
-            steps.append(f"rule {rule.name}: matched ({clauses})")
-            if alert.condition:
-                steps.append(
-                    f"rule {rule.name}: {alert.condition}: value {alert.value or 'unknown'}, threshold {alert.threshold or 'none'}"
-                )
-            continue
-        missed = [str(matcher) for matcher in rule.matchers if not alert.matched_by((matcher,))]
-        steps.append(f"rule {rule.name}: not matched ({', '.join(missed) or 'its condition looks at something else'})")
-    return steps if alert.rule else [*steps, "no rule matched: the route tree decides"]
+def simulated(events: Sequence[Event], rules: Rules, context: Context, now: datetime) -> list[Shown]:
+    """The alerts that the events make, once what is due for the first time was told; their rules are those of the events."""
+    simulator = Simulator(rules, now)
+    kept = simulator.store.context()
+    holding = replace(
+        kept,
+        silences=context.silences,
+        maintenance=context.maintenance,
+        causes=context.causes,
+        version=kept.version + 1,
+    )
+    simulator.store.save_context(holding)
+    simulator.post(events_messages(events))
+    simulator.settle()
+    store = simulator.store
+    waiting = [each.next_flush_at for each in store.remembered() if each.opened_at is None and each.next_flush_at]
+    for at in sorted(waiting):
+        simulator.run_until(at, inclusive=True)
+    found = explained([], incidents=store.remembered(), rules=rules, store=store, now=simulator.now)
+    return [
+        {**each, "decisions": [text for text in each["decisions"] if not text.startswith("rule ")]} for each in found
+    ]
 
 
-def _state_steps(alert: Alert, shown: Shown) -> list[str]:
-    match alert.state:
-        case State.PENDING:
-            return [f"pending since {shown(alert.pending_at)}: it must hold longer before it fires"]
-        case State.FIRING:
-            return [f"firing since {shown(alert.starts_at)}, {alert.events} events"]
-        case State.RESOLVED:
-            by = f" by {alert.ended_by}" if alert.ended_by else ""
-            return [f"resolved at {shown(alert.ends_at)}{by}"]
-    return ["not firing"]
+# ---------------------------------------------------------------------------------------------------------------------
+# A timeline
 
 
-def _told_steps(alert: Alert, incident: Incident, shown: Shown) -> list[str]:
-    steps = []
-    for announced in incident.announced.values():
-        knows = alert.fingerprint in announced.firing
-        said = "told that it fires" if knows else ("told that it is over" if announced.at else "not told")
-        steps.append(
-            f"{announced.target.key}: {said} ({announced.seq} notifications, the last at {shown(announced.at)})"
-        )
-    return steps or ["nobody was told yet"]
+def of_timeline(arguments: argparse.Namespace, rules: Rules) -> list[Shown]:
+    """The alerts that matchers choose, as a replay of the timeline knows them at a time."""
+    lines = read_lines(arguments.timeline)
+    matchers = {matcher.label: f"{matcher.operator}{matcher.value}" for matcher in matchers_of(arguments.what)}
+    times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
+    at = _moment(arguments.at, times) if arguments.at is not None else (lines[-1][1].get("at", 0) if lines else 0)
+    until = times.read(at, "`--at`")
+    kept = list(_until(lines, until, times))
+    asked = (len(lines) + 1, {"at": at, "explain": {"matchers": matchers}})
+    folder = Path() if arguments.timeline == "-" else Path(arguments.timeline).parent
+    replay = Replay(rules, [*kept, asked], name=arguments.timeline, folder=folder, seed=None)
+    return [alert for line in replay.run() if line["type"] == "explain" for alert in line["alerts"]]
 
 
-def _waiting_steps(alert: Alert, incident: Incident, now: datetime, shown: Shown) -> list[str]:
-    steps = []
-    if alert.acked_by:
-        steps.append(f"acknowledged by {alert.acked_by} at {shown(alert.acked_at)}: no reminders, no escalation")
-    if incident.next_flush_at and incident.next_flush_at > now:
-        steps.append(f"the next flush is at {shown(incident.next_flush_at)}")
-    return steps
+def _moment(text: str, times: Times) -> Any:
+    return text if times.text else float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else text
+
+
+def _until(
+    lines: Iterable[tuple[int, dict[str, Any]]], until: datetime, times: Times
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in lines:
+        if "explain" not in line and ("at" not in line or times.read(line["at"], "`at`") <= until):
+            yield number, line
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In words
+
+
+def as_text(found: Shown) -> str:
+    """For people: each event and each alert with its decisions, numbered."""
+    lines: list[str] = []
+    for event in found.get("events", ()):
+        lines += [
+            f"event {event['kind']} of {event['source']}: {event['title']} ({event['status']}, {event['severity']})"
+        ]
+        lines += [*_numbered(event["decisions"]), ""]
+    for alert in found["alerts"]:
+        labels = ", ".join(f"{name}={text}" for name, text in alert["labels"].items())
+        incident = f", incident {alert['incident']}" if alert["incident"] else ""
+        lines += [f"alert {alert['name']}{f' ({labels})' if labels else ''}: {alert['state']}{incident}"]
+        lines += [*_numbered(alert["decisions"]), ""]
+    return "\n".join(lines).rstrip() or "nothing is remembered that this is about"
+
+
+def _numbered(decisions: Sequence[str]) -> list[str]:
+    return [f"{number:>4}. {decision}" for number, decision in enumerate(decisions, 1)]

@@ -10,7 +10,7 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -53,8 +53,8 @@ def run(
     """Print the events; 0, or 2 with one line on standard error when there is nothing to read."""
     try:
         mapping = _mapping(arguments.source, getattr(arguments, "rules", None))
-        body = _read_body(arguments.body, stdin or sys.stdin.buffer)
-        headers = _read_headers(getattr(arguments, "headers", None))
+        body = read_body(arguments.body, stdin or sys.stdin.buffer)
+        headers = read_headers(getattr(arguments, "headers", None))
         events = _parsed(arguments.source, headers, body, mapping, now or datetime.now(UTC), arguments.body)
     except (UsageError, RulesError, WebhookError) as error:
         print(f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr)
@@ -96,17 +96,21 @@ def _parsed(
 
 
 def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
-    """The entry of the rules file that declares the source; None for a source with a file of its own."""
-    known = [name for name in plugins.names("sources") if name != GENERIC]
-    if rules is None and source not in known and Path(RULES).is_file():
+    """As below, with the rules file that is named, or for an unknown source the one in this folder."""
+    if rules is None and source not in plugins.names("sources") and Path(RULES).is_file():
         rules = RULES
-    declared = _declared(rules) if rules is not None else []
+    return mapping_of(source, _declared(rules) if rules is not None else [])
+
+
+def mapping_of(source: str, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The entry of `sources:` that declares the source; None for one with a file of its own, UsageError for neither."""
     for entry in declared:
         if entry.get("name") == source:
             return entry
-    if source in (*known, GENERIC):
+    known = plugins.names("sources")
+    if source in known:
         return None
-    names = [*known, *sorted(str(entry.get("name")) for entry in declared)]
+    names = [*(name for name in known if name != GENERIC), *sorted(str(entry.get("name")) for entry in declared)]
     raise UsageError(f"there is no source {_quoted(source)}; known are {', '.join(names)}")
 
 
@@ -120,7 +124,8 @@ def _declared(path: str) -> list[Mapping[str, Any]]:
     return list(rules_file.load(text, filename=path, tolerate_templates=True).sources)
 
 
-def _read_body(path: str, stdin: BinaryIO) -> bytes:
+def read_body(path: str, stdin: BinaryIO) -> bytes:
+    """The bytes of a file, or of standard input for `-`; UsageError when there are none or too many."""
     body = stdin.read(MAX_BODY_BYTES + 1) if path == "-" else _read(path)
     if len(body) > MAX_BODY_BYTES:
         raise UsageError(f"{_named(path)}: over {MAX_BODY_BYTES} bytes")
@@ -138,7 +143,7 @@ def _read(path: str) -> bytes:
         raise UsageError(f"{path}: cannot be read: {reason}") from None
 
 
-def _read_headers(path: str | None) -> dict[str, str]:
+def read_headers(path: str | None) -> dict[str, str]:
     """Headers with lower-case names; a list of values counts by its first."""
     if path is None:
         return {}

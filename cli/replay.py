@@ -27,9 +27,9 @@ from chalicelib.core.rollup import expand_probe_result, newest_value
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
+from chalicelib.explain import explained
 from chalicelib.messages import events_messages, samples_messages, silence_message, unsilence_message
 from chalicelib.process import parsed
-from cli.explain import explained
 from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
@@ -438,7 +438,15 @@ class Replay:
         matchers = parse_matchers(_clauses(given))
         simulator = self.simulator
         simulator.count()
-        found = explained(matchers, rules=simulator.rules, store=simulator.store, now=at, shown=self.times.write)
+        store = simulator.store
+        found = explained(
+            matchers,
+            incidents=store.remembered(),
+            rules=simulator.rules,
+            store=store,
+            now=at,
+            write=self.times.write,
+        )
         yield {"at": self.times.write(at), "type": "explain", "alerts": found}
 
     def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

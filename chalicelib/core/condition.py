@@ -15,6 +15,7 @@ from chalicelib.core.expression import (
     Absent,
     Answer,
     Call,
+    Comparison,
     EventCount,
     Literal,
     Metric,
@@ -26,7 +27,7 @@ from chalicelib.core.grammar import ConditionError, all_names, parsed
 from chalicelib.core.sample import Series
 from chalicelib.core.units import BARE, OPEN, SCALAR, Unit, duration_words, shown
 
-__all__ = ["Condition", "ConditionError", "Evaluation", "describe", "evaluate", "parse"]
+__all__ = ["Condition", "ConditionError", "Evaluation", "Reading", "describe", "evaluate", "parse", "readings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,27 @@ def _reading(answer: Answer) -> tuple[float | None, str, str]:
 
 def _shown_unit(left: Unit, right: Unit) -> Unit:
     return right if left.kind in (OPEN, SCALAR, BARE) and right.kind != BARE else left
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One comparison (or `absent`) of a condition at a time, as it is written, with what it saw on both sides."""
+
+    text: str
+    truth: bool | None
+    shown: str
+    threshold_shown: str
+
+
+def readings(condition: Condition, series: Series, now: datetime) -> list[Reading]:
+    """Every comparison of the condition with its answer, in the order written."""
+    found = []
+    for part in parts(condition.root):
+        if isinstance(part, Comparison | Absent):
+            answer = part.answer(Scope(series, now))
+            _, left, right = _reading(answer)
+            found.append(Reading(str(part), answer.truth, left, right))
+    return found
 
 
 def describe(condition: Condition) -> str:
