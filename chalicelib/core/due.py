@@ -85,6 +85,13 @@ def seen_by(target: Target, view: View) -> View:
     return replace(view, visible=visible, muted=muted, unacked=view.unacked & visible.keys())
 
 
+def owed_to(announced: Announced, view: View) -> View:
+    """The view of one that was told and is no target of the route any more: of the ends of what it was told alone."""
+    visible = {name: rank for name, rank in view.visible.items() if name in announced.firing}
+    muted = {name: rank for name, rank in view.muted.items() if name in announced.firing}
+    return View(visible, muted, quiet=("no longer a target",))
+
+
 def needs(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> Reason | None:
     """Why this target must be told at a flush, or None.
 
@@ -163,24 +170,22 @@ def due(
     view = _view(incident, mutings, quiet, now)
     incident = _hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
-    targets = _audience(incident, route)
-    reasons = _flush_reasons(incident, targets, view, route, now) if flushes else {}
+    audience = _audience(incident, route, view)
+    reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
-        told_of_it = {
-            key for key, each in incident.announced.items() if each.open and each.firing.keys() & view.unacked
-        }
+        told_of_it = [key for key, (_, seen) in audience.items() if _known_unacked(incident, key, seen)]
         reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
     steps = _steps_due(incident, route, view, now)
     for target in (target for step in steps for target in route.escalate[step].targets):
-        targets.setdefault(target.key, target)
-        if reasons.get(target.key) is not Reason.RESOLVED and seen_by(target, view).visible:
+        audience[target.key] = target, seen_by(target, view)
+        if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
             reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
     reasons = {**_syncs(incident), **reasons}
     telling = told.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, targets, view, telling, told.notes_of(incident, expired))
+    incident, notifications = _announce(before, reasons, audience, telling, told.notes_of(incident, expired))
     incident = _reescalated(before, incident, view, now)
     if flushes:
         incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
@@ -188,14 +193,29 @@ def due(
     return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
 
 
-def _flush_reasons(
-    incident: Incident, targets: Mapping[str, Target], view: View, route: Route, now: datetime
-) -> dict[str, Reason]:
+Audience = dict[str, tuple[Target, View]]
+
+
+def _audience(incident: Incident, route: Route, view: View) -> Audience:
+    """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
+    steps = (step.targets for step in route.escalate[: incident.escalated])
+    found = {target.key: (target, seen_by(target, view)) for targets in (*steps, route.targets) for target in targets}
+    for key, each in incident.announced.items():
+        if each.open and key not in found:
+            found[key] = each.target, owed_to(each, view)
+    return found
+
+
+def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
     found = {
-        key: needs(_known(incident, target), seen_by(target, view), now, route.rhythm.repeat_interval)
-        for key, target in targets.items()
+        key: needs(_known(incident, target), seen, now, route.rhythm.repeat_interval)
+        for key, (target, seen) in audience.items()
     }
     return {key: reason for key, reason in found.items() if reason is not None}
+
+
+def _known_unacked(incident: Incident, key: str, seen: View) -> bool:
+    return key in incident.announced and bool(incident.announced[key].firing.keys() & seen.unacked)
 
 
 def _syncs(incident: Incident) -> dict[str, Reason]:
@@ -254,18 +274,6 @@ def _hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
     return replace(incident, announced={**incident.announced, **changed}) if changed else incident
 
 
-def _audience(incident: Incident, route: Route) -> dict[str, Target]:
-    """Who hears: the route's targets, those escalated to, and whoever was told and is owed an end."""
-    found = {target.key: target for target in route.targets}
-    for step in route.escalate[: incident.escalated]:
-        for target in step.targets:
-            found.setdefault(target.key, target)
-    for key, each in incident.announced.items():
-        if each.open:
-            found.setdefault(key, each.target)
-    return found
-
-
 def _acks_expired(
     incident: Incident, route: Route, mutings: Mapping[str, Muting], now: datetime
 ) -> tuple[Incident, tuple[str, ...]]:
@@ -300,20 +308,18 @@ def _steps_due(incident: Incident, route: Route, view: View, now: datetime) -> l
 def _announce(
     incident: Incident,
     reasons: Mapping[str, Reason],
-    targets: Mapping[str, Target],
-    view: View,
+    audience: Audience,
     telling: "told.Telling",
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
     announced = dict(incident.announced)
     for key, reason in reasons.items():
-        before = announced.get(key) or Announced(targets[key])
-        before = replace(before, target=targets.get(key, before.target))
+        target, seen = audience[key]
+        before = replace(announced.get(key) or Announced(target), target=target)
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
-        seen = seen_by(before.target, view)
         content = told.notification(incident, before, reason, seen.visible, telling, notes)
         notifications.append(content)
         announced[key] = _after(before, reason, seen, content.seq, telling.now)
@@ -467,13 +473,13 @@ def _something_from(
 ) -> datetime | None:
     """From when on some target needs telling: `now` when one already does, later when a mute or an interval ends."""
     times: list[datetime] = []
-    bare = replace(view, quiet=())
-    for target in _audience(incident, route).values():
-        known, seen = _known(incident, target), seen_by(target, view)
+    bare = _audience(incident, route, replace(view, quiet=()))
+    for key, (target, seen) in _audience(incident, route, view).items():
+        known = _known(incident, target)
         if needs(known, seen, now, route.rhythm.repeat_interval) is not None:
             times.append(now)
             continue
-        if view.quiet and needs(known, seen_by(target, bare), now, route.rhythm.repeat_interval) is not None:
+        if view.quiet and needs(known, bare[key][1], now, route.rhythm.repeat_interval) is not None:
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
         if known.open and known.at is not None and seen.unacked:

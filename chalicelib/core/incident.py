@@ -489,7 +489,7 @@ def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement
             return alert
         return judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
     if alert.condition:
-        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else ended(alert, now, by="rule gone")
+        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else _orphaned(alert, now)
     if alert.state is State.PENDING:
         return settled(alert, now, burns=True, terms=terms)
     if alert.cleared_at is not None:
@@ -497,11 +497,16 @@ def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement
     return alert
 
 
+def _orphaned(alert: Alert, now: datetime, why: str = "rule gone") -> Alert:
+    """The alert without its rule: over, and not to be asked again."""
+    return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None)
+
+
 def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
     alerts = dict(incident.alerts)
     for name in given.fingerprints:
-        if name in alerts and alerts[name].burning:
-            alerts[name] = ended(alerts[name], now, by=given.why)
+        if name in alerts:
+            alerts[name] = _orphaned(alerts[name], now, given.why)
     return replace(incident, alerts=alerts)
 
 
