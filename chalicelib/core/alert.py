@@ -254,7 +254,8 @@ def _order(event: Event) -> tuple[datetime, bool, str]:
     return event.occurred_at, event.status is Status.RESOLVED, event.id
 
 
-def _short(event: Event) -> str:
+def short_id(event: Event) -> str:
+    """By which an event is remembered, so that it counts once."""
     return fingerprint(event.source, event.id)[:10]
 
 
@@ -266,7 +267,7 @@ def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
 
 def _marks(event: Event, now: datetime) -> list[tuple[float, str]]:
     """What the event says by `now`: since when its fault burns, and when it ended. An end to come is no mark yet."""
-    short = _short(event)
+    short = short_id(event)
     if event.status is Status.RESOLVED:
         ended_at = event.ends_at or event.occurred_at
         return [(ended_at.timestamp(), ENDED + short)] if ended_at <= now else []
@@ -391,7 +392,7 @@ def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) 
     recent = list(alert.recent)
     added: list[float] = []
     for event in events:
-        short = _short(event)
+        short = short_id(event)
         if short in known:
             continue
         known.add(short)

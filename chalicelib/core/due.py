@@ -138,6 +138,8 @@ class Decision:
 
 def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
     """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
+    if not context.silences and not context.maintenance and not context.causes:
+        return {}
     known = {name for each in incident.announced.values() if each.open for name in each.firing}
     found: dict[str, Muting] = {}
     for alert in incident.firing:

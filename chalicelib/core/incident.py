@@ -23,6 +23,7 @@ from chalicelib.core.alert import (
     next_change,
     recounted,
     settled,
+    short_id,
     terms_of,
     times_out,
 )
@@ -80,8 +81,8 @@ class Incident:
     `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `timeline` holds its newest lines; older ones are in as many `pages`.
-    `overflow` counts the events of alerts over `max_alerts`, `beyond` are those of them that burn, with the time of the
-    newest event (seconds).
+    `overflow` counts the events of alerts over `max_alerts` (`overflown`: the short ids of the newest), `beyond` are
+    those of these alerts that burn, with the time of the newest event (seconds).
     """
 
     key: str
@@ -105,6 +106,7 @@ class Incident:
     closed_via: str = ""
     overflow: int = 0
     beyond: Mapping[str, float] = field(default_factory=dict)
+    overflown: tuple[str, ...] = ()
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
     pages: int = 0
@@ -118,9 +120,8 @@ class Incident:
 
     @property
     def firing(self) -> tuple[Alert, ...]:
-        """The alerts that fire, worst and oldest first."""
-        found = [alert for alert in self.alerts.values() if alert.state is State.FIRING]
-        return tuple(sorted(found, key=lambda alert: (alert.severity.rank, alert.starts_at, alert.fingerprint)))
+        """The alerts that fire, in no order."""
+        return tuple([alert for alert in self.alerts.values() if alert.state is State.FIRING])
 
     @property
     def shown(self) -> tuple[Alert, ...]:
@@ -245,13 +246,15 @@ def fold(
     before = incident
     incident = _filled(_begun(incident), inputs, now)
     alerts = dict(incident.alerts)
+    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts.values()}}
     for name, alert in alerts.items():
-        burned = name in before.alerts and before.alerts[name].burning
+        old = before.alerts.get(name)
+        burned = old is not None and old.burning
         if burned or alert.recheck_at or alert.pending_at or alert.beat:
             fresh = not burned and alert.state is State.FIRING
-            terms = terms_of(by_name.get(alert.rule), incident.rhythm)
             judgement = (judgements or {}).get(name)
-            alerts[name] = alert if fresh else advanced(alert, by_name.get(alert.rule), terms, judgement, now)
+            rule = by_name.get(alert.rule)
+            alerts[name] = alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now)
     incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
     for each in inputs:
         if isinstance(each, Action):
@@ -265,7 +268,12 @@ def fold(
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
-    alerts, beyond, overflow = dict(incident.alerts), dict(incident.beyond), incident.overflow
+    alerts, beyond, overflow, overflown = (
+        dict(incident.alerts),
+        dict(incident.beyond),
+        incident.overflow,
+        incident.overflown,
+    )
     owed = {name for each in incident.announced.values() if each.open for name in each.firing}
     for fault, group in _by_fault(inputs).items():
         if fault in alerts or len(alerts) < incident.rhythm.max_alerts:
@@ -276,11 +284,20 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
             alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
             beyond.pop(fault, None)
         else:
-            overflow += sum(_burns_at_last([each]) for each in group)
+            new = [mark for mark in map(_mark_of, group) if mark and mark not in overflown]
+            overflow += len(set(new))
+            overflown = (*overflown, *new)[-MAX_BEYOND:]
             beyond.pop(fault, None)
             if _burns_at_last(group) and len(beyond) < MAX_BEYOND:
                 beyond[fault] = now.timestamp()
-    return replace(incident, alerts=alerts, beyond=beyond, overflow=overflow)
+    return replace(incident, alerts=alerts, beyond=beyond, overflow=overflow, overflown=overflown)
+
+
+def _mark_of(given: Occurred | Measured | Beat) -> str:
+    """The short id of an event that says that something burns; empty for anything else."""
+    if isinstance(given, Occurred) and given.event.status is not Status.RESOLVED:
+        return short_id(given.event)
+    return ""
 
 
 def _burns_at_last(group: Sequence[Occurred | Measured | Beat]) -> bool:
@@ -590,11 +607,13 @@ def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
     """The earliest time at which one of its alerts changes without news."""
     by_name = {rule.name: rule for rule in rules.rules}
     times: list[datetime | None] = []
-    for alert in incident.alerts.values():
+    alerts = incident.alerts.values()
+    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts}}
+    for alert in alerts:
         if alert.beat:
             times.append(heartbeat.next_change(alert))
         elif alert.burning or alert.recheck_at:
-            times.append(next_change(alert, terms_of(by_name.get(alert.rule), incident.rhythm)))
+            times.append(next_change(alert, terms[alert.rule]))
     if incident.beyond:
         times.append(datetime.fromtimestamp(min(incident.beyond.values()), UTC) + incident.rhythm.resolve_timeout)
     return min((at for at in times if at is not None), default=None)
