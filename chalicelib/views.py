@@ -90,29 +90,51 @@ def alerts(store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matc
 
 def silences(store: Store, now: datetime, *, ended: bool = False) -> list[Shown]:
     """The silences and maintenance, active ones first, each with the alerts that it mutes now; the ended ones if asked."""
-    context = store.context()
-    firing = [(each.id, alert) for each in store.incidents() for alert in each.firing]
+    context, firing = store.context(), fires(store)
     found = [silence(each, now, firing) for each in context.silences]
-    found += [{**silence(each, now, firing), "maintenance": True} for each in context.maintenance]
+    found += [silence(each, now, firing, maintenance=True) for each in context.maintenance]
     states = ("active", "pending", "ended")
     found.sort(key=lambda each: (states.index(each["state"]), each["ends_at"]))
     return [each for each in found if ended or each["state"] != "ended"]
 
 
-def silence(each: Silence, now: datetime, firing: Iterable[tuple[str, Alert]]) -> Shown:
-    """One silence with what it mutes among the firing alerts, which come with the ids of their incidents."""
-    muted = [(id, alert) for id, alert in firing if each.active(now) and alert.matched_by(each.matchers)]
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A firing alert, the id of its incident, and whether anybody knows of it."""
+
+    incident: str
+    alert: Alert
+    told: bool
+
+
+def fires(store: Store) -> list[Fire]:
+    """All alerts that fire."""
+    return [
+        Fire(each.id, alert, any(alert.fingerprint in known.firing for known in each.announced.values() if known.open))
+        for each in store.incidents()
+        for alert in each.firing
+    ]
+
+
+def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance: bool = False) -> Shown:
+    """One silence with what it mutes now. Maintenance holds back only what nobody knows of yet."""
+    active = each.active(now)
+    muted = [fire for fire in firing if active and fire.alert.matched_by(each.matchers)]
+    if maintenance:
+        muted = [fire for fire in muted if not fire.told]
     return {
         "id": each.id,
-        "state": "active" if each.active(now) else "pending" if now < each.starts_at else "ended",
-        "maintenance": False,
+        "state": "active" if active else "pending" if now < each.starts_at else "ended",
+        "maintenance": maintenance,
         "matchers": [str(matcher) for matcher in each.matchers],
         "starts_at": stamp(each.starts_at),
         "ends_at": stamp(each.ends_at),
         "by": each.by,
         "comment": each.comment,
         "changes": [{"at": stamp(change.at), "by": change.by, "text": change.text} for change in each.changes],
-        "mutes": [{"incident": id, "name": alert.name, "labels": dict(alert.labels)} for id, alert in muted],
+        "mutes": [
+            {"incident": fire.incident, "name": fire.alert.name, "labels": dict(fire.alert.labels)} for fire in muted
+        ],
     }
 
 
@@ -212,7 +234,7 @@ class _Judged:
             "opened_at": stamp(found.opened_at),
             "ended_at": stamp(found.ended_at),
             "events": found.events,
-            "alerts": {"firing": len(firing), "resolved": len(found.shown) - len(firing), "muted": len(self.mutings)},
+            "counts": {"firing": len(firing), "resolved": len(found.shown) - len(firing), "muted": len(self.mutings)},
             "acked_by": None if None in acked or not acked else ", ".join(sorted(name for name in acked if name)),
             "assigned_to": _assigned(found.timeline),
             "told": [key for key, each in found.announced.items() if each.seq],

@@ -13,8 +13,8 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +34,7 @@ from local.settings_file import read_settings
 
 STAGE = "local"
 FOLDER = ROOT / ".tocsin"
+RUNNING = FOLDER / "running.json"
 LOOK_SECONDS = 0.3
 GENERATED = (
     "SENTRY_CLIENT_SECRET",
@@ -108,6 +109,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         provision.verify_sender(clients("sesv2"), values["SES_FROM"])
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
+        running.enter_context(_known(deployed, cloud))
         _greet(deployed, inbox, settings)
         _watch(cloud, inbox, deployed, values, wanted.demo, stop)
         _say("stopping")
@@ -184,12 +186,23 @@ def _inbox(port: int, cloud: Cloud, values: Mapping[str, str]) -> Inbox:
     return found
 
 
+@contextmanager
+def _known(deployed: Deployed, cloud: Cloud) -> Iterator[None]:
+    """While it is up, the `tocsin` command finds it by this file; its token is in the embedded Parameter Store."""
+    RUNNING.write_text(json.dumps({"url": deployed.url, "aws": cloud.environment()}, indent=2) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        RUNNING.unlink(missing_ok=True)
+
+
 def _greet(deployed: Deployed, inbox: Inbox, settings: Mapping[str, str]) -> None:
     real = [name for name in ("SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY_DEFAULT") if name in settings]
     _say("")
     _say(f"  inbox      {inbox.url}/          what people would see" + (f" (real: {', '.join(real)})" if real else ""))
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
+    _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
     _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool: --endpoint-url, keys test and test")
     _say(f"  secrets    {_secrets_hint()}")
     _say("  Ctrl-C stops everything; what happened is kept in .tocsin/")

@@ -215,8 +215,7 @@ def _put(office: Office, request: Request, form: Mapping[str, Any], before: Sile
     elif not isinstance(maintenance, bool):
         raise RequestError("`maintenance` is neither true nor false")
     office.webhooks.put([silence_message(silence, maintenance)])
-    firing = [(each.id, alert) for each in office.store.incidents() for alert in each.firing]
-    shown = {**views.silence(silence, office.now, firing), "maintenance": maintenance}
+    shown = views.silence(silence, office.now, views.fires(office.store), maintenance=maintenance)
     return Reply({"status": "accepted", "id": silence.id, "silence": shown}, 202)
 
 

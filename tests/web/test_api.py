@@ -1,72 +1,12 @@
 """The API: what people see and do, through the real stages on a virtual clock."""
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from chalicelib.core.errors import NotFoundError, NotUniqueError, OverError, RequestError
 from chalicelib.core.incident import Incident
-from chalicelib.web import api
-from cli.replay import Replay
-from tests.rules import rules_of
-
-START = datetime(2026, 11, 26, 12, tzinfo=UTC)
-RULES = """
-alerts:
-  - name: Boom
-    match: {source: event, kind: "!=slow"}
-    severity: critical
-    group_by: [service]
-    group_wait: 0s
-    group_interval: 1m
-    escalate: [{after: 15m, notification: [{pagerduty: true}]}]
-    notification: [{slack_channel: "#a"}, {email: ops@example.com}]
-  - name: Slow
-    match: {source: event, kind: slow}
-    for: 10m
-    group_by: [service]
-    notification: [{slack_channel: "#slow"}]
-default: {notification: [{slack_channel: "#rest"}]}
-"""
-
-
-class Desk:
-    """A router with its API; time stands still unless it is told to pass."""
-
-    def __init__(self, *lines):
-        given = [{"at": START.isoformat(), "end": True}, *lines]
-        self.replay = Replay(rules_of(RULES), list(enumerate(given, 1)))
-        list(self.replay.run())
-        self.router = self.replay.simulator
-
-    @property
-    def office(self):
-        """What the API is given at this moment."""
-        return api.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
-
-    def wait(self, duration):
-        """Let time pass."""
-        self.router.run_until(self.router.now + duration, inclusive=True)
-
-    def ask(self, what, query=None, body=None, *, holder="", key="", **names):
-        """One request; what was put is worked through at once. The reply's body."""
-        given = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        request = api.Request(query=query or {}, body=given, holder=holder, key=key)
-        reply = getattr(api, what)(self.office, request, **names)
-        self.router.settle()
-        json.dumps(reply.body)
-        return reply.body
-
-    def shown(self, service="api"):
-        """The open or ended incident of a service, in full."""
-        rows = self.ask("list_incidents", {"status": ["all"], "match": [f"service={service}"]})["incidents"]
-        return self.ask("show_incident", id=rows[0]["id"])["incident"]
-
-
-def fire(service="api", name="x", **fields):
-    """A line of an event that fires at the start."""
-    return {"at": START.isoformat(), "event": {"name": name, "labels": {"service": service, **fields}}}
+from tests.desk import START, Desk, fire
 
 
 @pytest.fixture
@@ -84,7 +24,7 @@ def test_a_list_says_what_matters(desk):
         "x (api)",
         {"service": "api"},
     )
-    assert row["alerts"] == {"firing": 1, "resolved": 0, "muted": 0}
+    assert row["counts"] == {"firing": 1, "resolved": 0, "muted": 0}
     assert row["told"] == ["slack_channel:#a", "email:ops@example.com"]
     assert row["started_at"] == "2026-11-26T12:00:00Z"
     assert row["acked_by"] is row["assigned_to"] is row["ended_at"] is None

@@ -1,0 +1,52 @@
+"""tocsin alerts [MATCHER …]: what is pending or firing now, worst first, and what holds it back."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from cli.remote import add_arguments, queries, remote
+from cli.table import ago, labels, print_json, print_table
+
+HEADS = ("SEVERITY", "STATE", "ALERT", "FOR", "EVENTS", "VALUE", "INCIDENT", "WHERE")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser("alerts", help="what is pending or firing now", description=__doc__)
+    parser.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
+    add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print them."""
+    found = remote(arguments).get("alerts", [*queries(arguments.matchers), ("limit", "1000")])
+    if arguments.json:
+        print_json(found["alerts"])
+    elif found["alerts"]:
+        print_table(HEADS, [_row(each) for each in found["alerts"]])
+    else:
+        print("nothing is pending or firing")
+    return 0
+
+
+def _row(each: Mapping[str, Any]) -> list[str]:
+    value = each["value"] + (f" (limit {each['threshold']})" if each["threshold"] else "")
+    return [
+        each["severity"],
+        held(each) or (f"acked by {each['acked_by']}" if each["acked_by"] else each["state"]),
+        each["name"],
+        ago(each["starts_at"]),
+        str(each["events"] or ""),
+        value,
+        (each["incident"] or "")[:8],
+        labels(each["labels"]),
+    ]
+
+
+def held(each: Mapping[str, Any]) -> str:
+    """What holds the alert back: `silenced by s1`, `inhibited by Service Downtime`, `muted by nights`."""
+    if each["silenced_by"]:
+        return f"silenced by {', '.join(each['silenced_by'])}"
+    if each["inhibited_by"]:
+        return f"inhibited by {', '.join(cause.get('alertname', '?') for cause in each['inhibited_by'])}"
+    return f"muted by {', '.join(each['muted_by'])}" if each["muted_by"] else ""

@@ -1,0 +1,57 @@
+"""tocsin incidents [MATCHER …]: the open incidents, worst first; with --all also those that ended lately."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from cli.remote import add_arguments, queries, remote
+from cli.table import ago, print_json, print_table
+
+HEADS = ("INCIDENT", "SEVERITY", "STATUS", "FOR", "ALERTS", "EVENTS", "WHO HAS IT", "TITLE")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser("incidents", help="open incidents, and what ended lately", description=__doc__)
+    parser.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
+    parser.add_argument("--all", action="store_true", help="also those that ended")
+    parser.add_argument("--since", default="1d", metavar="DURATION", help="with --all: that ended since then (1d)")
+    add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print them."""
+    query = [*queries(arguments.matchers), ("limit", "1000")]
+    query += [("status", "all"), ("since", arguments.since)] if arguments.all else []
+    found = remote(arguments).get("incidents", query)
+    if arguments.json:
+        print_json(found["incidents"])
+    elif found["incidents"]:
+        print_table(HEADS, [_row(each) for each in found["incidents"]])
+    else:
+        print("no incident is open")
+    return 0
+
+
+def _row(each: Mapping[str, Any]) -> list[str]:
+    counts = each["counts"]
+    return [
+        each["id"][:8],
+        each["severity"],
+        status(each),
+        ago(each["started_at"]) if not each["ended"] else f"{ago(each['ended_at'])} ago",
+        f"{counts['firing']}" + (f" of {counts['firing'] + counts['resolved']}" if counts["resolved"] else ""),
+        str(each["events"]),
+        each["assigned_to"] or each["acked_by"] or "",
+        each["title"],
+    ]
+
+
+def status(each: Mapping[str, Any]) -> str:
+    """In one word what it is in: firing, acked, muted, resolved, ended."""
+    if each["ended"]:
+        return "ended"
+    if each["acked_by"]:
+        return "acked"
+    counts = each["counts"]
+    return "muted" if counts["firing"] and counts["muted"] >= counts["firing"] else str(each["status"])

@@ -1,0 +1,181 @@
+"""The API of a stage, for the commands that people use: where it is, which token, and one call.
+
+TOCSIN_URL and TOCSIN_TOKEN name any Tocsin. Without them `--stage` does: `local` is the one that `make run` keeps up on
+this machine, any other is found in AWS as `tocsin deploy` finds it, with its address and token from the Parameter
+Store. TOCSIN_USER is who acts, else the name at this machine.
+"""
+
+import argparse
+import getpass
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.core.errors import TocsinError
+from chalicelib.web.access import TOKENS
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNING = ROOT / ".tocsin" / "running.json"
+"""What `make run` says of itself while it is up."""
+LOCAL = "local"
+TIMEOUT_SECONDS = 20.0
+
+
+class RemoteError(TocsinError):
+    """The stage cannot be reached or refused; the text says what to do."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
+    """The options that all these commands have; `acts` for those that do something in a person's name."""
+    parser.add_argument("--stage", help="local (make run), dev or prod; without it local, or what TOCSIN_URL names")
+    parser.add_argument("--url", help="the address of the API, as TOCSIN_URL; the token is TOCSIN_TOKEN")
+    parser.add_argument("--json", action="store_true", help="print JSON, for tools")
+    if acts:
+        parser.add_argument("--by", default=None, help="who does this (TOCSIN_USER, else your name at this machine)")
+
+
+def who_acts(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> str:
+    """The name of who acts."""
+    return str(arguments.by or environment.get("TOCSIN_USER") or getpass.getuser())
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One API. `url` ends with a slash; `token` is not shown."""
+
+    url: str
+    token: str = field(repr=False)
+
+    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+        """What is there; RemoteError with what the API says when it refuses."""
+        return self._call("GET", path + (f"?{urllib.parse.urlencode(query)}" if query else ""), None)
+
+    def do(self, method: str, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
+        """What came of something that a person does."""
+        return self._call(method, path, {name: value for name, value in form.items() if value not in (None, "")})
+
+    def _call(self, method: str, path: str, form: Mapping[str, Any] | None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self.url}api/{path}",
+            data=None if form is None else json.dumps(form).encode(),
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                return _object(answer.read())
+        except urllib.error.HTTPError as error:
+            raise RemoteError(_refusal(error.code, error.read())) from None
+        except OSError as error:
+            raise RemoteError(f"{self.url} does not answer ({_reason(error)})") from None
+
+
+def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Remote:
+    """The API that the arguments and the environment name."""
+    url = arguments.url or ("" if arguments.stage else environment.get("TOCSIN_URL", ""))
+    if url:
+        if not url.startswith(("http://", "https://")):
+            raise RemoteError(f"{url[:80]!r} is no address; expected is https://…")
+        token = environment.get("TOCSIN_TOKEN", "")
+        if not token:
+            raise RemoteError("TOCSIN_TOKEN is not set: it is the value of the stage's secret API_TOKEN")
+        return Remote(url.rstrip("/") + "/", token)
+    if (arguments.stage or LOCAL) == LOCAL:
+        return _local()
+    return _on_aws(arguments.stage, environment)
+
+
+def _local() -> Remote:
+    try:
+        running = json.loads(RUNNING.read_text(encoding="utf-8"))
+        url, aws = str(running["url"]), {str(name): str(value) for name, value in running["aws"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise RemoteError(
+            "nothing runs on this machine: start it by `make run`, or name another by --stage or TOCSIN_URL"
+        ) from None
+    lean = Lean(aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=aws)
+    try:
+        answer = lean.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
+    except AwsError as error:
+        raise RemoteError(f"what `make run` started does not answer ({error}): start it again") from None
+    return Remote(url, _token(LOCAL, answer.get("Parameters", [])))
+
+
+def _on_aws(stage: str, environment: Mapping[str, str]) -> Remote:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    session = boto3.Session(region_name=region)
+    if session.region_name is None or session.get_credentials() is None:
+        raise RemoteError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
+    ssm = session.client("ssm", endpoint_url=environment.get("AWS_ENDPOINT_URL"))
+    try:
+        kept = ssm.get_parameters(Names=[f"/tocsin-deployed/{stage}"])["Parameters"]
+        tokens = ssm.get_parameters(Names=_names(stage), WithDecryption=True)["Parameters"]
+    except (BotoCoreError, ClientError) as error:
+        raise RemoteError(f"AWS refused: {' '.join(str(error).split())}") from None
+    if not kept:
+        raise RemoteError(
+            f"there is no stage {stage} in {session.region_name}: `tocsin deploy --stage {stage}` makes it"
+        )
+    return Remote(_address(json.loads(kept[0]["Value"]), session.region_name), _token(stage, tokens))
+
+
+def _address(kept: Mapping[str, Any], region: str) -> str:
+    """The address of the REST API that Chalice's file names."""
+    for resource in kept.get("chalice", {}).get("resources", []):
+        if resource.get("resource_type") == "rest_api":
+            return f"https://{resource['rest_api_id']}.execute-api.{region}.amazonaws.com/api/"
+    raise RemoteError("the stage was deployed without a REST API: deploy it again")
+
+
+def _names(stage: str) -> list[str]:
+    return [f"/tocsin/{stage}/{name}" for name in TOKENS]
+
+
+def _token(stage: str, parameters: Sequence[Mapping[str, Any]]) -> str:
+    """The first live token, without the name of its holder: API_TOKEN before PAGE_TOKEN."""
+    values = {str(each["Name"]).rpartition("/")[2]: str(each["Value"]) for each in parameters}
+    live = [value.strip() for name in TOKENS for value in values.get(name, "").split(",") if value.strip()]
+    shared = [value for value in live if ":" not in value]
+    if not live:
+        raise RemoteError(f"the stage {stage} has no token: set /tocsin/{stage}/API_TOKEN in the Parameter Store")
+    return (shared or live)[0].rpartition(":")[2]
+
+
+def _refusal(status: int, body: bytes) -> str:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    if isinstance(said, dict) and said.get("error"):
+        return str(said["error"])
+    return f"the API answered {status}"
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RemoteError("the API answered something that is no JSON object: is the address right?")
+    return found
+
+
+def _reason(error: OSError) -> str:
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
+
+
+def queries(matchers: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The matchers of a command line as query parameters."""
+    return (("match", each) for each in matchers)

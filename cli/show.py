@@ -1,0 +1,106 @@
+"""tocsin show INCIDENT: one incident: its alerts, who was told and what came of it, who has it, and what happened.
+
+INCIDENT is its id or the first characters of it.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cli.alerts import held
+from cli.incidents import status
+from cli.remote import add_arguments, remote
+from cli.table import ago, clean, clock, coloured, labels, print_json
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser("show", help="one incident with its timeline", description=__doc__)
+    parser.add_argument("incident", metavar="INCIDENT", help="its id, or the first characters of it")
+    add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it."""
+    found = remote(arguments).get(f"incidents/{quoted(arguments.incident)}")["incident"]
+    if arguments.json:
+        print_json(found)
+    else:
+        for line in lines(found):
+            print(line)
+    return 0
+
+
+def quoted(id: str) -> str:
+    """An id as part of a path; anything that is none finds nothing."""
+    return "".join(each for each in id if each.isalnum()) or "-"
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The incident for people."""
+    yield f"{coloured(clean(found['title']), found['severity'])}"
+    yield from _facts(found)
+    yield ""
+    for each in found["alerts"]:
+        yield from _alert(each)
+    if found["overflow"]:
+        yield f"  and {found['overflow']} more events of alerts over max_alerts"
+    yield ""
+    for each in found["timeline"]:
+        yield _entry(each)
+
+
+def _facts(found: Mapping[str, Any]) -> Iterator[str]:
+    facts = {
+        "incident": found["id"],
+        "status": f"{found['severity']}, {status(found)}",
+        "began": f"{clock(found['started_at'])} ({ago(found['started_at'])} ago)",
+        "ended": clock(found["ended_at"]),
+        "group": labels(found["group"]),
+        "events": str(found["events"]),
+        "acked by": ", ".join(dict.fromkeys(f"{each['by']} at {clock(each['at'])}" for each in found["acks"])),
+        "assigned": found["assigned_to"] or "",
+        "told": ", ".join(_told(each) for each in found["told"]) or "nobody yet",
+        "escalates": "; ".join(
+            f"after {each['after']}: {', '.join(each['targets'])}" for each in found["who"]["escalate"]
+        ),
+        "quiet": ", ".join(found["who"]["quiet_now"]),
+    }
+    for name, text in facts.items():
+        if text:
+            yield f"  {name:<10}{clean(text)}"
+
+
+def _told(each: Mapping[str, Any]) -> str:
+    """A target, and what is wrong with it if its newest notification was given up."""
+    last = each["results"][-1] if each["results"] else None
+    return str(each["target"]) + (f" (FAILED: {last['error']})" if last and not last["delivered"] else "")
+
+
+def _alert(each: Mapping[str, Any]) -> Iterator[str]:
+    name = each["name"] if each["title"] in ("", each["name"]) else f"{each['title']} [{each['name']}]"
+    state = held(each) or (f"acked by {each['acked_by']}" if each["acked_by"] else each["state"])
+    when = f"{clock(each['starts_at'])}" + (f" – {clock(each['ends_at'])}" if each["ends_at"] else "")
+    yield f"  {coloured(each['severity'], each['severity'])}  {state}  {clean(name)}"
+    value = each["value"] + (f", limit {each['threshold']}" if each["threshold"] else "")
+    yield f"    {clean('; '.join(part for part in (when, value, labels(each['labels'])) if part))}"
+    if each["url"]:
+        yield f"    {clean(each['url'])}"
+
+
+def _entry(each: Mapping[str, Any]) -> str:
+    text = f"{each['by']}: {each['text']}" if each["by"] else each["text"]
+    if each.get("count", 0) > 1 and each["kind"] != "events":
+        text += f" ({each['count']} events)"
+    if each.get("target"):
+        text += _delivery(each["delivery"])
+    return f"  {clock(each['at'])}  {clean(text)}"
+
+
+def _delivery(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return " (not delivered yet)"
+    tries = f" at try {result['attempts']}" if result["attempts"] > 1 else ""
+    if result["delivered"]:
+        return f" (delivered{tries} {clock(result['at'])[-8:]})" if tries else ""
+    return f" (FAILED{tries}: {result['error']})"

@@ -1,0 +1,47 @@
+"""tocsin who INCIDENT | LABEL=VALUE …: who hears of an incident, or of what has these labels (service=api)."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.core.errors import RequestError
+from cli.remote import add_arguments, remote
+from cli.table import print_json, print_table
+
+HEADS = ("OF", "SEVERITY", "HEARS", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser("who", help="who hears of a service or an incident", description=__doc__)
+    parser.add_argument("of", metavar="INCIDENT | LABEL=VALUE", nargs="+", help="an incident's id, or labels")
+    add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print them."""
+    found = remote(arguments).get("who", query(arguments.of))["who"]
+    if arguments.json:
+        print_json(found)
+    else:
+        print_table(HEADS, [_row(each) for each in found])
+    return 0
+
+
+def query(words: list[str]) -> list[tuple[str, str]]:
+    """The query of the words: labels, or one id."""
+    if len(words) == 1 and "=" not in words[0]:
+        return [("incident", words[0])]
+    wrong = [word for word in words if "=" not in word]
+    if wrong:
+        raise RequestError(f"{wrong[0][:40]!r} is no label; expected is LABEL=VALUE, such as service=api")
+    return [(word.partition("=")[0].strip(), word.partition("=")[2].strip()) for word in words]
+
+
+def _row(each: Mapping[str, Any]) -> list[str]:
+    steps = "; ".join(f"after {step['after']} {', '.join(step['targets'])}" for step in each["escalate"])
+    of = each.get("rule") or each.get("incident") or "anything else"
+    heard = ", ".join(each["targets"]) or "nobody"
+    if each["quiet_now"]:
+        heard += f" (quiet now: {', '.join(each['quiet_now'])})"
+    return [of, each.get("severity", ""), heard, f"every {each['repeats_every']}", steps]

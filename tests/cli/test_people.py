@@ -1,0 +1,262 @@
+"""The commands that people use, against the API of a router on a virtual clock."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.errors import TocsinError
+from cli import remote as remotes
+from cli.main import main
+from cli.silence import timezone
+from cli.table import ago, clean, print_table, span, width
+from tests.desk import Desk, fire, open_desk
+
+TOKEN = "0123456789abcdef"
+
+
+class Terminal:
+    """A person at a terminal with `tocsin`."""
+
+    def __init__(self, desk, capsys):
+        self.desk = desk
+        self._capsys = capsys
+
+    def run(self, *words):
+        """The exit status, what is printed, and the errors."""
+        status = main(list(words))
+        said = self._capsys.readouterr()
+        return status, said.out, said.err
+
+    def says(self, *words):
+        """What a command that goes well prints."""
+        status, out, error = self.run(*words)
+        assert status == 0, error
+        return out
+
+    def id(self, service="api"):
+        """The first characters of the incident of a service."""
+        return self.desk.shown(service)["id"][:6]
+
+
+@pytest.fixture
+def terminal(capsys, monkeypatch):
+    """A router with two open incidents and a pending alert."""
+    desk = Desk(fire(), fire("db", "Connection refused", zone="eu"), fire("web", "slow", kind="slow"))
+    with open_desk(desk, TOKEN) as url:
+        monkeypatch.setenv("TOCSIN_URL", url)
+        monkeypatch.setenv("TOCSIN_TOKEN", TOKEN)
+        monkeypatch.setenv("TOCSIN_USER", "ana")
+        monkeypatch.setenv("TZ", "UTC")
+        yield Terminal(desk, capsys)
+
+
+def test_alerts_are_a_table(terminal):
+    """One line each, with what holds it back; matchers choose."""
+    head, *rows = terminal.says("alerts").splitlines()
+    assert head.split() == ["SEVERITY", "STATE", "ALERT", "FOR", "EVENTS", "VALUE", "INCIDENT", "WHERE"]
+    assert [row.split()[:3] for row in rows] == [
+        ["critical", "firing", "Boom"],
+        ["critical", "firing", "Boom"],
+        ["warning", "pending", "Slow"],
+    ]
+    assert "zone=eu" in terminal.says("alerts", "service=db")
+    assert terminal.says("alerts", "service=none") == "nothing is pending or firing\n"
+
+
+def test_incidents_say_who_has_them(terminal):
+    """Acknowledged and assigned ones name the person; ended ones are shown when asked for."""
+    terminal.says("ack", terminal.id())
+    terminal.says("assign", terminal.id("db"), "bo")
+    rows = {row.split()[0][:6]: row for row in terminal.says("incidents").splitlines()[1:]}
+    assert "acked" in rows[terminal.id()]
+    assert "ana" in rows[terminal.id()]
+    assert "bo" in rows[terminal.id("db")]
+    gone = terminal.id()
+    terminal.says("resolve", gone)
+    assert gone not in terminal.says("incidents")
+    assert "ended" in terminal.says("incidents", "--all", "service=api")
+
+
+def test_one_incident_is_shown_with_what_happened(terminal):
+    """Facts, alerts and the timeline with who did what."""
+    id = terminal.id()
+    assert terminal.says("ack", id, "--note", "mine") == f"{terminal.desk.shown()['id'][:8]} acknowledged by ana\n"
+    terminal.says("note", id, "disk", "is", "full", "--by", "bo")
+    shown = terminal.says("show", id)
+    for part in (
+        "x (api)",
+        "critical, acked",
+        "escalates after 15 minutes",
+        "ana: acknowledged: mine",
+        "bo: disk is full",
+    ):
+        assert part in shown
+
+
+def test_taking_back_an_acknowledgement_shows(terminal):
+    """Nobody has it any more."""
+    terminal.says("ack", terminal.id())
+    terminal.says("unack", terminal.id())
+    assert terminal.desk.shown()["acked_by"] is None
+
+
+def test_only_some_alerts_can_be_acknowledged(terminal):
+    """A matcher that fits none of its alerts acknowledges none."""
+    terminal.says("ack", terminal.id(), "--match", "zone=nowhere")
+    assert terminal.desk.shown()["acked_by"] is None
+
+
+def test_a_silence_from_end_to_end(terminal):
+    """Made, listed with what it mutes, edited, ended."""
+    said = terminal.says("silence", "add", "service=db", "--for", "2h", "--comment", "deploying")
+    id = said.split()[1]
+    assert "mutes 1 of the alerts" in said
+    row = terminal.says("silence").splitlines()[1]
+    assert row.split()[:2] == [id, "active"]
+    assert row.endswith("deploying")
+    assert f"silenced by {id}" in terminal.says("alerts", "service=db")
+    terminal.desk.wait(timedelta(seconds=1))
+    assert "until 27 Nov 09:00:00" in terminal.says("silence", "edit", id, "--until", "tomorrow")
+    terminal.desk.wait(timedelta(seconds=1))
+    assert terminal.says("silence", "expire", id) == f"{id} ended by ana\n"
+    assert terminal.says("silence", "list") == "nothing is silenced\n"
+    assert "ended" in terminal.says("silence", "list", "--all")
+
+
+def test_an_incident_is_silenced_without_matchers(terminal):
+    """Maintenance of what somebody is looking at; what was told already goes on."""
+    said = terminal.says("silence", "add", "--incident", terminal.id("db"), "--for", "1h", "--maintenance")
+    assert "maintenance" in said
+    assert "alertname=Boom, service=db" in said
+    assert "mutes 0 of the alerts" in said
+
+
+def test_who_hears(terminal):
+    """Of a service by its rules, of an incident by its route."""
+    assert "pagerduty:default" in terminal.says("who", "service=api")
+    assert "slack_channel:#a" in terminal.says("who", terminal.id())
+
+
+@pytest.mark.parametrize("words", [["alerts"], ["incidents"], ["silence"], ["who", "service=api"]])
+def test_json_is_for_tools(terminal, words):
+    """What the API says, whole."""
+    assert isinstance(json.loads(terminal.says(*words, "--json")), list)
+
+
+def test_acts_can_be_told_as_json(terminal):
+    """A script finds what it made."""
+    made = json.loads(terminal.says("silence", "add", "service=db", "--for", "2h", "--json"))
+    assert json.loads(terminal.says("silence", "end", made["id"], "--json"))["id"] == made["id"]
+    assert json.loads(terminal.says("ack", terminal.id(), "--json"))["status"] == "accepted"
+    assert json.loads(terminal.says("show", terminal.id(), "--json"))["acked_by"] == "ana"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["show", "ffffff"], "no incident"),
+        (["show", "../../x"], "no incident"),
+        (["silence", "end", "nope"], "no silence"),
+        (["silence", "add", "service=db"], "end is missing"),
+        (["silence", "add", "db", "--for", "1h"], "no matcher"),
+        (["who", "api", "x=y"], "no label"),
+        (["alerts", "--url", "ftp://x"], "no address"),
+        (["alerts", "--url", "http://127.0.0.1:9"], "does not answer"),
+    ],
+)
+def test_mistakes_are_one_line(terminal, words, says):
+    """Each says what is wrong; the exit status is 1."""
+    status, out, error = terminal.run(*words)
+    assert (status, out) == (1, "")
+    assert says in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_wrong_token_is_told(terminal, monkeypatch):
+    """And is not repeated."""
+    monkeypatch.setenv("TOCSIN_TOKEN", "another-token-of-length")
+    status, _, error = terminal.run("alerts")
+    assert status == 1
+    assert "token is wrong" in error
+    assert "another-token" not in error
+
+
+def test_without_a_token_the_person_is_told_which(monkeypatch, capsys):
+    """TOCSIN_URL alone is not enough."""
+    monkeypatch.setenv("TOCSIN_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("TOCSIN_TOKEN", raising=False)
+    assert main(["alerts"]) == 1
+    assert "TOCSIN_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "token"),
+    [
+        ({"API_TOKEN": "a-shared-token", "PAGE_TOKEN": "of-the-page"}, "a-shared-token"),
+        ({"PAGE_TOKEN": "of-the-page"}, "of-the-page"),
+        ({"API_TOKEN": "ana:her-token, another"}, "another"),
+        ({"API_TOKEN": "ana:her-token"}, "her-token"),
+    ],
+)
+def test_the_token_of_a_stage_is_found(values, token):
+    """A shared one of API_TOKEN first; of one that is somebody's only the token is sent."""
+    parameters = [{"Name": f"/tocsin/dev/{name}", "Value": value} for name, value in values.items()]
+    assert remotes._token("dev", parameters) == token
+
+
+def test_a_stage_without_a_token_says_what_to_set():
+    """By its whole name."""
+    with pytest.raises(TocsinError, match="/tocsin/dev/API_TOKEN"):
+        remotes._token("dev", [])
+
+
+def test_the_address_of_a_stage_is_that_of_its_rest_api():
+    """As Chalice's file has it."""
+    kept = {
+        "chalice": {"resources": [{"resource_type": "iam_role"}, {"resource_type": "rest_api", "rest_api_id": "x1"}]}
+    }
+    assert remotes._address(kept, "eu-west-1") == "https://x1.execute-api.eu-west-1.amazonaws.com/api/"
+    with pytest.raises(TocsinError):
+        remotes._address({}, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59, "59s"), (61, "1m 1s"), (600, "10m"), (3_900, "1h 5m"), (90_000, "1d 1h"), (2_592_000, "30d")],
+)
+def test_durations_are_short(seconds, text):
+    """Two units where the smaller still matters."""
+    assert span(seconds) == text
+
+
+def test_a_time_to_come_says_so():
+    """An end that is ahead is `in` so long."""
+    now = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    assert ago("2026-11-26T14:00:00Z", now) == "in 2h"
+    assert ago("2026-11-26T11:00:00Z", now) == "1h"
+    assert ago(None, now) == ""
+
+
+def test_text_from_outside_cannot_steer_the_terminal(capsys):
+    """Control characters become blanks; wide characters take two cells."""
+    print_table(["A", "B"], [["\x1b[31mred", "東京\nx"], ["y", "z"]])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 3
+    assert (clean("a\tb"), width("東京")) == ("a b", 4)
+
+
+@pytest.mark.parametrize(
+    ("environment", "link", "name"),
+    [
+        ({"TZ": "Europe/Riga"}, "/etc/localtime", "Europe/Riga"),
+        ({}, "/usr/share/zoneinfo/America/Sao_Paulo", "America/Sao_Paulo"),
+        ({}, "/nowhere", "UTC"),
+    ],
+)
+def test_the_zone_is_this_machines(environment, link, name, tmp_path):
+    """TZ, else where the local time is linked to, else UTC."""
+    localtime = tmp_path / "localtime"
+    localtime.symlink_to(link)
+    assert timezone(environment, localtime) == name
