@@ -4,85 +4,40 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
-from local.cloud import Cloud
-from local.deploy import Deploy, Deployed, DeployError, request
-from local.inbox import Inbox
+from local.deploy import Deploy, DeployError, request
 from local.policies import FUNCTIONS, lambda_name
-from local.provision import Clients, mappings, parameters, put_parameters
-from local.run import parameters as run_parameters
+from local.provision import mappings, parameters
 from local.sample import INCIDENT, webhooks
-from tests.project import ROOT, clients, copied, environment
-
-WAIT_SECONDS = 30.0
-
-
-@dataclass
-class Stage:
-    """The deployed stage and everything around it."""
-
-    cloud: Cloud
-    inbox: Inbox
-    clients: Clients
-    job: Deploy
-    deployed: Deployed
-    values: dict[str, str]
+from tests.deployed import Stage, deployed_stage
+from tests.project import ROOT, environment
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The stage `local`, deployed once for this file, with the inbox as the vendors."""
-    project = copied(tmp_path_factory.mktemp("project"))
-    with Cloud(tmp_path_factory.mktemp("cloud"), auth=True) as cloud, Inbox(emulator=cloud.url) as inbox:
-        made = clients(cloud)
-        values = run_parameters({}, {}, inbox=inbox.url)
-        put_parameters(made("ssm"), "local", values, there={})
-        job = Deploy("local", made, environment(cloud), project, say=lambda text: None)
-        yield Stage(cloud, inbox, made, job, job.run(), values)
-
-
-def eventually(true: Callable[[], object], otherwise: Callable[[], str]) -> None:
-    """Wait until it is true; fails with what `otherwise` says."""
-    until = time.monotonic() + WAIT_SECONDS
-    while not true():
-        if time.monotonic() > until:
-            pytest.fail(otherwise())
-        threading.Event().wait(0.1)
-
-
-def said(stage: Stage) -> str:
-    """All that functions logged."""
-    logs = stage.clients("logs")
-    groups = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
-    events = [each for group in groups for each in logs.filter_log_events(logGroupName=group)["events"]]
-    return "\n".join(each["message"] for each in events)
+    """The stage `local`, deployed once for this file."""
+    with deployed_stage(tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("cloud")) as found:
+        yield found
 
 
 def test_one_webhook_becomes_a_slack_message_and_a_page(stage: Stage) -> None:
     """A signed webhook at the API Gateway address ends as a request to Slack and one to PagerDuty, by own rights only."""
     (webhook,) = webhooks(INCIDENT[1], secrets=stage.values, now=datetime.now(UTC))
-    status, _ = request(f"{stage.deployed.url}webhooks/{webhook.source}", webhook.body, webhook.headers)
-    assert status == 202
-
-    def told():
-        return stage.inbox.messages and stage.inbox.incidents
-
-    eventually(told, lambda: f"the message and the page did not come; {said(stage)[-3000:]}")
+    assert stage.post(webhook.source, webhook.body, webhook.headers) == 202
+    stage.eventually(lambda: stage.inbox.messages and stage.inbox.incidents, "the message and the page did not come")
     assert "Sign-ups fail" in json.dumps(stage.inbox.messages[0])
     assert "Sign-ups fail" in stage.inbox.incidents[0]["title"]
-    assert "AccessDenied" not in said(stage)
+    assert "AccessDenied" not in stage.said()
 
 
 def test_an_unsigned_webhook_is_refused(stage: Stage) -> None:
     """The address is public; without a signature it answers 401."""
-    assert request(f"{stage.deployed.url}webhooks/sentry", b"{}")[0] == 401
+    assert stage.post("sentry", b"{}", {}) == 401
 
 
 @pytest.mark.parametrize("function", ["tick", "watch"])

@@ -1,0 +1,147 @@
+"""Sentry's bodies through the whole chain: API Gateway → Lambda → SQS → Lambda → DynamoDB → the vendors' stand-ins."""
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deployed import Stage, compact, deployed_stage
+from tests.project import ROOT
+
+BODIES = ROOT / "tests" / "sources" / "fixtures" / "sentry"
+SIGNED = sorted(path.stem for path in BODIES.glob("*.json") if not path.stem.startswith("legacy"))
+RESOURCES = ("event_alert", "metric_alert", "issue", "error", "comment", "installation", "seer", "activity_alert")
+COPIES = 10
+
+
+def rules() -> str:
+    """The shipped rules in a quicker rhythm, and issues reach PagerDuty too."""
+    content = yaml.safe_load((ROOT / "alert-rules.yaml").read_text())
+    (issue,) = [rule for rule in content["alerts"] if rule["name"] == "Sentry Issue"]
+    issue |= {"group_wait": "0s", "severity": "critical", "notification": [{"receiver": "incidents"}]}
+    content["defaults"]["group_interval"] = "1s"
+    return yaml.safe_dump({**content, "tests": []})
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One deployed stage for this file."""
+    with deployed_stage(tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("cloud"), rules()) as found:
+        yield found
+
+
+def body(name: str) -> Any:
+    """A body of Sentry."""
+    return json.loads((BODIES / f"{name}.json").read_text())
+
+
+def error(service: str, number: int) -> bytes:
+    """One occurrence of an error that happened now in a service."""
+    content = body("error_created_docs")
+    now = datetime.now(UTC)
+    content["data"]["error"] |= {
+        "event_id": uuid.UUID(int=number, version=4).hex,
+        "datetime": now.isoformat(),
+        "timestamp": now.timestamp(),
+        "received": now.timestamp(),
+        "url": f"https://sentry.io/api/0/projects/acme/{service}/events/{number}/",
+    }
+    return compact(content)
+
+
+def occurrence(number: int) -> bytes:
+    """The captured alert about one issue, as another occurrence of it that happened now."""
+    content = body("event_alert_message_python")
+    now = datetime.now(UTC)
+    content["data"]["event"] |= {
+        "event_id": uuid.UUID(int=number, version=4).hex,
+        "datetime": now.isoformat(),
+        "timestamp": now.timestamp(),
+        "received": now.timestamp(),
+    }
+    return compact(content)
+
+
+def resolution() -> bytes:
+    """The captured body of the same issue, resolved now."""
+    content = body("issue_created_message_2020")
+    content["action"] = content["data"]["issue"]["status"] = "resolved"
+    content["data"]["issue"]["lastSeen"] = datetime.now(UTC).isoformat()
+    return compact(content)
+
+
+def about(found: list[dict[str, Any]], word: str) -> list[dict[str, Any]]:
+    """Messages or incidents that hold a word."""
+    return [each for each in found if word in json.dumps(each, ensure_ascii=False)]
+
+
+def test_ten_occurrences_of_an_issue_are_told_once_and_end_together(stage: Stage) -> None:
+    """One incident, one Slack message that is updated in place, one page; the resolve closes all of it."""
+    title = body("event_alert_message_python")["data"]["event"]["title"]
+    for number in range(COPIES):
+        assert stage.post_sentry("event_alert", occurrence(number)) == 202
+    stage.eventually(lambda: about(stage.inbox.incidents, title) and not stage.waiting(), "nobody was paged")
+    assert stage.post_sentry("issue", resolution()) == 202
+
+    def ended() -> bool:
+        return [each["status"] for each in about(stage.inbox.incidents, title)] == ["resolved"]
+
+    stage.eventually(lambda: ended() and not stage.waiting(), "the page was not resolved")
+    asked = about([each.summary() for each in stage.inbox.requests], title)
+    posts = [each for each in asked if each["operation"] == "chat.postMessage"]
+    threads = [json.loads(each["body"]).get("thread_ts") for each in posts]
+    pages = [json.loads(each["body"])["event_action"] for each in asked if each["service"] == "pagerduty"]
+    assert threads.count(None) == 1
+    assert pages.count("trigger") == 1
+    (message,) = [each for each in about(stage.inbox.messages, title) if each.get("thread_ts") in (None, each["ts"])]
+    assert message["text"].startswith("✅ [resolved]")
+    assert f"{COPIES}" in json.dumps(message["blocks"])
+    assert stage.waiting(dead=True) == 0
+
+
+def test_eleven_errors_in_a_minute_page_once_and_ten_do_not(stage: Stage) -> None:
+    """The error spike of the shipped rules counts by the time of the errors, for each service."""
+    for number in range(11):
+        if number < 10:
+            assert stage.post_sentry("error", error("quiet", 100 + number)) == 202
+        assert stage.post_sentry("error", error("noisy", 200 + number)) == 202
+    stage.eventually(lambda: about(stage.inbox.incidents, "(noisy)"), "the spike was not paged")
+    stage.eventually(lambda: not stage.waiting(), "the queues do not become empty")
+    assert len(about(stage.inbox.incidents, "(noisy)")) == 1
+    assert about(stage.inbox.incidents, "quiet") == []
+    assert about(stage.inbox.messages, "quiet") == []
+
+
+def test_a_body_of_600_kb_passes(stage: Stage) -> None:
+    """A whole event that hardly compresses is stored, read and told like any other."""
+    content = deepcopy(body("event_alert_triggered_docs"))
+    noise = random.Random(5).randbytes(300_000).hex()
+    event = content["data"]["event"]
+    event |= {"title": "A very large event", "datetime": datetime.now(UTC).isoformat(), "extra": {"noise": noise}}
+    large = compact(content)
+    assert len(large) > 600_000
+    assert stage.post_sentry("event_alert", large) == 202
+    stage.eventually(lambda: about(stage.inbox.messages, "A very large event"), "the large event was not told")
+    assert stage.waiting(dead=True) == 0
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_every_kind_of_body_is_taken(stage: Stage, name: str) -> None:
+    """Whatever Sentry sends, signed as Sentry does, byte by byte, is accepted."""
+    resource = next(each for each in RESOURCES if name.removeprefix("derived_").startswith((each, "unicode")))
+    resource = "issue" if "unicode" in name else resource
+    assert stage.post_sentry(resource, (BODIES / f"{name}.json").read_bytes()) == 202
+
+
+def test_and_every_kind_is_read(stage: Stage) -> None:
+    """Nothing of what was accepted ends in a dead-letter queue; no worker failed but to bring a message back."""
+    stage.eventually(lambda: not stage.waiting(), "the queues do not become empty")
+    assert stage.waiting(dead=True) == 0
+    assert [line for line in stage.said().splitlines() if '"failed": true' in line and "BatchError" not in line] == []
+    assert "AccessDenied" not in stage.said()
