@@ -5,7 +5,7 @@ body of the handler that needs it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
 from chalicelib.entrance import answer
-from chalicelib.receive import RETRY_AFTER_SECONDS
+from chalicelib.receive import RETRY_AFTER_SECONDS, Answer
 from chalicelib.settings import queue_prefix
 
 app = Chalice(app_name="tocsin")
@@ -38,6 +38,19 @@ def receive_webhook(source: str) -> Response:
 def receive_webhook_by_path(source: str, secret: str) -> Response:
     """A webhook of a sender that can only be given an address: the secret is part of it."""
     return _received(source, secret)
+
+
+@app.route("/slack/actions", methods=["POST"], content_types=ANY_TYPE)
+@app.route("/slack/commands", methods=["POST"], content_types=ANY_TYPE)
+def receive_from_slack() -> Response:
+    """A button, a menu, a form, or `/tocsin`. Slack gives three seconds, a cold start included."""
+    from chalicelib.slack_entrance import answer as answer_slack
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    return _answered(
+        "slack", lambda: answer_slack(dict(request.headers), request.raw_body, account=account, now=_now())
+    )
 
 
 @app.route("/health", methods=["GET"])
@@ -119,18 +132,19 @@ def process_counts(event: SQSEvent) -> None:
 
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
 def deliver_notification(event: SQSEvent) -> None:
-    """One notification for one target."""
+    """One notification for one target, or what one person asked for in Slack."""
     with _reported("deliver"):
         from chalicelib import wiring
+        from chalicelib.act import served
         from chalicelib.aws.batches import later, messages_of, settle
         from chalicelib.core.errors import ParseError
-        from chalicelib.deliver import Outcome, deliver
+        from chalicelib.deliver import Outcome
         from chalicelib.messages import Failure
 
         ports = wiring.ports(_account(event.context))
         (message,) = messages_of(event.to_dict()["Records"])
         try:
-            outcome = deliver(
+            outcome = served(
                 message.body,
                 rules=wiring.rules(),
                 store=ports.store,
@@ -181,17 +195,21 @@ def watch(event: CloudWatchEvent) -> None:
 
 
 def _received(source: str, secret: str | None) -> Response:
-    """Answer one webhook; a failure of our own is a 503, so that the sender tries again."""
+    """Answer one webhook."""
     request: Any = app.current_request
+    account = _account(app.lambda_context)
+    return _answered(
+        source,
+        lambda: answer(
+            source, dict(request.headers), request.raw_body, path_secret=secret, account=account, now=_now()
+        ),
+    )
+
+
+def _answered(source: str, find: Callable[[], Answer]) -> Response:
+    """The answer that is found; a failure of our own is a 503, so that the sender tries again."""
     try:
-        found = answer(
-            source,
-            dict(request.headers),
-            request.raw_body,
-            path_secret=secret,
-            account=_account(app.lambda_context),
-            now=_now(),
-        )
+        found = find()
     except Exception as error:
         log.line("receive", source=source[:40], status=503, **log.failure(error))
         return Response(
@@ -200,7 +218,7 @@ def _received(source: str, secret: str | None) -> Response:
             status_code=503,
         )
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
-    return Response(dict(found.body), headers={**found.headers}, status_code=found.status)
+    return Response(dict(found.body) or "", headers={**found.headers}, status_code=found.status)
 
 
 def _method() -> str:

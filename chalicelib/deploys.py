@@ -38,6 +38,7 @@ def deploy_of(event: Event) -> Deploy | None:
         commit=labels.get("commit", labels.get("sha", ""))[:12],
         url=event.url,
         project=labels.get("project", ""),
+        project_id=labels.get("project_id", "") if event.source == "vercel" else "",
     )
 
 

@@ -1,7 +1,7 @@
 """The forms of queue messages: JSON with `v` (version) and `type`.
 
     webhooks queue        webhook, samples, events, wake, action, silence, unsilence
-    notifications queue   notification, change
+    notifications queue   notification, change, interaction, action (to be asked back first)
     counts queue          events
 
 What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from chalicelib import codec, webhook
+from chalicelib import codec, interaction, webhook
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event
@@ -25,6 +25,7 @@ from chalicelib.core.notification import Deploy, Notification
 from chalicelib.core.ports import Queue
 from chalicelib.core.rule import Target
 from chalicelib.core.sample import Sample
+from chalicelib.interaction import Interaction
 from chalicelib.webhook import MAX_MESSAGE_BYTES, Webhook
 
 VERSION = 1
@@ -108,7 +109,7 @@ class Change:
     target: Target
 
 
-Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Notification | Change
+Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Interaction | Notification | Change
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
@@ -160,6 +161,8 @@ def read_message(body: str) -> Content:
     kind = form.get("type")
     if kind == "webhook":
         return webhook.read(form)
+    if kind == "interaction":
+        return interaction.read(form)
     try:
         return _content(kind, form)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
@@ -186,7 +189,7 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return codec.decode(Change, form["change"])
     raise ParseError(
         f"a message has the unknown type {str(kind)[:40]!r}; "
-        "known are action, change, events, notification, samples, silence, unsilence, wake, webhook"
+        "known are action, change, events, interaction, notification, samples, silence, unsilence, wake, webhook"
     )
 
 

@@ -33,6 +33,7 @@ from chalicelib.core.incident import (
     fold,
     group_labels,
     incident_key,
+    is_about,
 )
 from chalicelib.core.match import matches_all
 from chalicelib.core.mute import causes_of, is_cause
@@ -53,6 +54,7 @@ from chalicelib.messages import (
     Release,
     Samples,
     Wake,
+    action_message,
     change_message,
     events_messages,
     notification_message,
@@ -350,14 +352,21 @@ def _is_about(alert: Alert, event: Event) -> bool:
 
 
 def take_action(batch: Batch, action: Action, message: str) -> None:
-    """A person's act reaches the open incidents that it is about; it never opens one."""
+    """A person's act reaches the open incidents that it is about; it never opens one.
+
+    One that names only the vendor's incident, and one that is not known, goes where the vendor can be asked.
+    """
+    found = False
     for incident in batch.store.incidents():
-        if action.incident is None or action.incident == incident.id:
+        if is_about(action, incident):
             batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
+            found = True
     for work in batch.work.values():
         if action.incident is None and action not in work.inputs:
             work.inputs.append(action)
             work.messages.add(message)
+    if not found and action.alias and action.incident == action.alias:
+        batch.queues.notifications.put([action_message(action)])
 
 
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:

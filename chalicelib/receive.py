@@ -79,7 +79,7 @@ class Answer:
     """What the sender is told. `reason` is for our log."""
 
     status: int
-    body: Mapping[str, str]
+    body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 

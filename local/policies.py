@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "memory": 1024,
         "timeout": API_SECONDS,
         "store": READ_STORE + WRITE_STORE,
-        "puts": ("webhooks",),
+        "puts": ("webhooks", "notifications"),
     },
     "process_webhooks": {
         "memory": 1024,

@@ -15,7 +15,7 @@ PLUGIN_FOLDERS = ("sources", "targets", "probes")
 ONLY_IN = {
     "boto3": ("chalicelib/aws/", "chalicelib/clients.py"),
     "botocore": ("chalicelib/aws/", "chalicelib/clients.py", "chalicelib/targets/ses.py"),
-    "httpx": ("chalicelib/clients.py", "chalicelib/targets/", "chalicelib/probes/"),
+    "httpx": ("chalicelib/clients.py", "chalicelib/rollback.py", "chalicelib/targets/", "chalicelib/probes/"),
     "yaml": ("chalicelib/rules_file.py",),
     "pydantic": ("chalicelib/rules_file.py",),
     "pydantic_core": ("chalicelib/rules_file.py",),
@@ -27,7 +27,7 @@ ONLY_IN = {
     "chalice": ("app.py",),
 }
 LATE_IMPORTS_IN = ("app.py", "chalicelib/plugins.py")
-STAGES = ("process", "deliver", "watch", "tick")
+STAGES = ("process", "deliver", "act", "watch", "tick")
 OUTSIDE = ("chalicelib.aws", "chalicelib.wiring", "chalicelib.clients", "chalicelib.entrance", "chalicelib.settings")
 
 

@@ -110,7 +110,7 @@ class Lean:
         return self._exchange(url, body, headers)
 
     def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = self._open.get(url) or self._open.setdefault(url, Connection(url, self.timeout_seconds))
+        connection = self._open.get(url) or self._open.setdefault(url, Connection(url + "/", self.timeout_seconds))
         answer = connection.post(headers, body)
         if not connection.reusable:
             self._hang_up(url)

@@ -46,7 +46,7 @@ class Connection:
             plain.close()
             raise
         self._reader: BinaryIO = self._socket.makefile("rb")
-        self._path = parts.path.rstrip("/") + "/"
+        self._path = parts.path or "/"
         self.reusable = True
 
     def close(self) -> None:

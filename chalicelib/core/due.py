@@ -324,7 +324,8 @@ def _announce(
             continue
         content = told.notification(incident, before, reason, seen.visible, telling, notes)
         notifications.append(content)
-        announced[key] = _after(before, reason, seen, content.seq, telling.now)
+        after = _after(before, reason, seen, content.seq, telling.now)
+        announced[key] = replace(after, heard_at=told.heard_at(incident))
     if not reasons:
         return incident, ()
     entries = tuple(

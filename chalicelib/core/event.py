@@ -44,6 +44,8 @@ class ActionKind(StrEnum):
     RESOLVE = "resolve"
     REASSIGN = "reassign"
     NOTE = "note"
+    LINK = "link"
+    """Nobody's act: tells what the incident is called at a vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Action:
 
     `incident` names one incident by its id (PagerDuty's dedup_key); without it `matchers` choose by labels, in the
     form of a rule's `match` (`=`, `!=`, `=~`, `!~` at the start of the value, else equality).
-    `via` is where it was done (`pagerduty`, `slack`, `api`), so that it is not sent back there.
+    `via` is where it was done (`pagerduty`, `slack`, `api`), so that it is not sent back there. `alias` is what the
+    vendor calls the incident (`pagerduty:Q1A2B3`), for acts that come without our id.
     """
 
     kind: ActionKind
@@ -63,6 +66,7 @@ class Action:
     via: str = ""
     note: str = ""
     id: str = ""
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ MAX_COMMITTED = 64
 """Ids of the newest notifications. When it is full, an older one in flight is known by its number (see deliver.py)."""
 MAX_TIMELINE = 200
 MAX_BEYOND = 1_000
+MAX_ALIASES = 20
 MEMORY = timedelta(hours=24)
 """How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
 
@@ -44,7 +45,8 @@ MEMORY = timedelta(hours=24)
 class Announced:
     """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
 
-    `hidden` are told alerts that were muted since: when they can be seen again, that is news.
+    `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
+    the newest act of a person that was told here.
     """
 
     target: Target
@@ -54,6 +56,7 @@ class Announced:
     firing: Mapping[str, int] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
+    heard_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Incident:
 
     `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
+    `aliases` are what vendors call this episode (`pagerduty:Q1A2B3`).
     `timeline` holds its newest lines; older ones are in as many `pages`.
     `overflow` counts the events of alerts over `max_alerts` (`overflown`: the short ids of the newest), `beyond` are
     those of these alerts that burn, with the time of the newest event (seconds).
@@ -103,6 +107,7 @@ class Incident:
     escalate_from: datetime | None = None
     escalated: int = 0
     sync: str = ""
+    aliases: tuple[str, ...] = ()
     closed_via: str = ""
     overflow: int = 0
     beyond: Mapping[str, float] = field(default_factory=dict)
@@ -262,7 +267,7 @@ def fold(
         elif isinstance(each, Withdrawn):
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, Remarked):
-            incident = remarked(incident, each.entry) if incident.status == "open" else incident
+            incident = _silenced(incident, each.entry) if incident.status == "open" else incident
     return _restarted(before, incident, now)
 
 
@@ -533,21 +538,46 @@ def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
 
 def _acted(incident: Incident, action: Action) -> Incident:
     """What a person did; nothing when it is about another incident, was done before, or is our own echo."""
-    if action.incident is not None and action.incident != incident.id:
+    if not is_about(action, incident):
         return incident
+    incident = _linked(incident, action)
     if any(each.act == _act_id(action) for each in incident.timeline):
         return incident
     matchers = parse_matchers(action.matchers)
+    if action.kind is ActionKind.LINK:
+        return incident
     chosen = [
         alert for alert in incident.firing if alert.matched_by(matchers) and (alert.starts_at or action.at) <= action.at
     ]
     if action.kind is ActionKind.NOTE:
-        return _noted(incident, action, action.note) if incident.status == "open" else incident
+        return _said(incident, action, action.note) if incident.status == "open" else incident
     if action.kind is ActionKind.REASSIGN:
-        return _noted(incident, action, f"assigned to {action.note or action.by}") if chosen else incident
+        return _said(incident, action, f"assigned to {action.note or action.by}") if chosen else incident
     if action.kind is ActionKind.RESOLVE:
         return _resolved_by(incident, action, chosen)
     return _acknowledged(incident, action, chosen)
+
+
+def is_about(action: Action, incident: Incident) -> bool:
+    """Whether the act is about this incident; one that names none is about all of them."""
+    return action.incident is None or action.incident == incident.id or action.incident in incident.aliases
+
+
+def _linked(incident: Incident, action: Action) -> Incident:
+    if not action.alias or action.alias in incident.aliases or incident.status != "open":
+        return incident
+    return replace(incident, aliases=(*incident.aliases, action.alias)[-MAX_ALIASES:])
+
+
+def _said(incident: Incident, action: Action, text: str) -> Incident:
+    """What a person says changes no alert; the messages that were told show it."""
+    return replace(_noted(incident, action, text), sync=_sync_origin(action))
+
+
+def _silenced(incident: Incident, entry: Entry) -> Incident:
+    """A remark on the timeline; one about a silence is shown by the messages that were told."""
+    after = remarked(incident, entry)
+    return replace(after, sync=entry.kind) if after is not incident and entry.kind == "silence" else after
 
 
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:

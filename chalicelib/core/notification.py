@@ -63,7 +63,10 @@ class Runbook:
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """A deploy that came shortly before the incident. `url` is the page for people."""
+    """A deploy that came shortly before the incident. `url` is the page for people.
+
+    `project_id` is set for deployments of Vercel only: with it one can roll back.
+    """
 
     id: str
     at: datetime
@@ -74,6 +77,7 @@ class Deploy:
     commit: str = ""
     url: str | None = None
     project: str = ""
+    project_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Notification:
     `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
     `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it.
+    `acts` are what people did since this target was told last, each as its kind and a sentence.
     """
 
     id: str
@@ -112,6 +117,7 @@ class Notification:
     text: str = ""
     again: int = 0
     crowd: int = 1
+    acts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from chalicelib.core.wording import local_time
 
 if TYPE_CHECKING:
     from chalicelib.core.due import Muting
-    from chalicelib.core.incident import Announced, Incident
+    from chalicelib.core.incident import Announced, Entry, Incident
 
 DEPLOY_WINDOW = timedelta(minutes=30)
 """A deploy this shortly before the start of an incident is shown with it."""
@@ -91,6 +91,39 @@ def notification(
         acked_at=acked[0].acked_at if acked and len(acked) == len(firing) else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.rhythm.timezone,
+        acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
+    )
+
+
+ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
+"""The entries of the timeline that are something a person did."""
+MAX_ACTS = 5
+MAX_NOTES = 3
+
+
+def acts_since(incident: "Incident", heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
+    """What people did after that, oldest first, each as its kind and a sentence."""
+    found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
+    return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
+
+
+def heard_at(incident: "Incident") -> datetime | None:
+    """When a person did something last."""
+    return max((each.at for each in _acts(incident)), default=None)
+
+
+def _acts(incident: "Incident") -> list["Entry"]:
+    return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
+
+
+def sentence(entry: "Entry") -> str:
+    """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
+    if entry.kind == "note":
+        return f"{entry.by}: {entry.text}"
+    return (
+        f"{entry.text[:1].upper()}{entry.text[1:]} by {entry.by}"
+        if ":" not in entry.text
+        else f"{entry.by} {entry.text}"
     )
 
 
@@ -206,6 +239,8 @@ def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
+    said = [each for each in _acts(incident) if each.kind in ("note", "reassign", "silence")]
+    notes += [sentence(each) for each in said[-MAX_NOTES:]]
     if incident.overflow:
         beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
         notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")

@@ -20,6 +20,7 @@ MERGED = "merge_resolve_reason"
 """An incident that was merged into another is closed, but what it is about goes on there."""
 
 _ACTIONS = {
+    "incident.triggered": ActionKind.LINK,
     "incident.acknowledged": ActionKind.ACK,
     "incident.unacknowledged": ActionKind.UNACK,
     "incident.resolved": ActionKind.RESOLVE,
@@ -141,8 +142,8 @@ def _action(
 ) -> Action | None:
     """What was done. `incident` is our key, which PagerDuty keeps as `incident_key`.
 
-    Without that (incidents opened by hand, notes) it is `pagerduty:<id>`, which names none of ours until somebody
-    knows better: an action without an incident would reach all of them.
+    Without that (incidents with child alerts, notes) it is `pagerduty:<id>`, an alias that an incident of ours has once
+    a webhook named both: an action without an incident would reach all of them.
     """
     act = _ACTIONS.get(kind)
     number = reading.line(incident.get("id"), 100)
@@ -161,4 +162,5 @@ def _action(
         via=NAME,
         note=note,
         id=said_id,
+        alias=f"{NAME}:{number}" if number else "",
     )

@@ -35,6 +35,7 @@ from chalicelib.interaction import (
     ACTION_SILENCE,
     SILENCE_CHOICES,
 )
+from chalicelib.slack_words import escaped
 
 MAX_TEXT_CHARACTERS = 4_000
 """Of a message: https://docs.slack.dev/reference/methods/chat.update (msg_too_long)."""
@@ -50,11 +51,6 @@ EVENT_TYPE = "tocsin_notification"
 
 _EMOJI = {State.ACKNOWLEDGED: "👀", State.SILENCED: "🔇", State.RESOLVED: "✅", State.TEST: "🧪"}
 _SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
-
-
-def escaped(text: str) -> str:
-    """The text with Slack's three control characters dead: mentions, links and special commands stay text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def escaped_units(text: str) -> int:

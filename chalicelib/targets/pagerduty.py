@@ -38,6 +38,9 @@ from chalicelib.core.wording import (
     why,
 )
 from chalicelib.targets._http import Answer, call, encoded, raise_for_status
+from chalicelib.targets._pagerduty_rest import alert_keys, on_call
+
+__all__ = ["alert_keys", "on_call", "render", "send", "send_change"]
 
 KIND = "pagerduty"
 PACE = Pace(timedelta(seconds=60) / 90, burst=30)

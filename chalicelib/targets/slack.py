@@ -13,8 +13,9 @@ the channel (or the thread) is read back for it first. Without the scopes to rea
 """
 
 import re
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
@@ -22,6 +23,7 @@ from chalicelib.core.lane import Pace
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients
 from chalicelib.core.wording import cut, title
+from chalicelib.slack_words import escaped
 from chalicelib.targets._http import call, check_address, encoded, raise_for_status
 from chalicelib.targets._slack_api import (
     CONTENT,
@@ -36,7 +38,7 @@ from chalicelib.targets._slack_api import (
     is_channel_id,
     raise_for_code,
 )
-from chalicelib.targets._slack_blocks import escaped, render, render_plain_webhook, render_reply, render_webhook
+from chalicelib.targets._slack_blocks import render, render_plain_webhook, render_reply, render_webhook
 
 KIND = "slack_channel"
 PACE = Pace(timedelta(seconds=1), burst=10, crowd=10)
@@ -45,6 +47,13 @@ storm gets no burst, since Slack may drop what comes too fast without an error."
 HISTORY_SLACK = timedelta(minutes=10)
 """The channel is read back from this long before the notification was decided: clocks differ."""
 
+WANTED_SCOPES = (
+    ("channels:read", "names of channels"),
+    ("groups:read", "names of private channels"),
+    ("channels:history", "finding a message that may have been sent"),
+    ("users:read", "names of people"),
+)
+_NAME_TIMEOUT = timedelta(seconds=3)
 _NOTICED = frozenset({Reason.OPENED, Reason.UPDATED, Reason.REMINDER, Reason.ESCALATED, Reason.RESOLVED, Reason.TEST})
 _BROADCAST = frozenset({Reason.OPENED, Reason.REMINDER, Reason.ESCALATED})
 _NO_PREVIEWS: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False}
@@ -263,3 +272,87 @@ def _post_to_webhook(
     if 400 <= answer.status < 500 and answer.status != 429 and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", code):
         raise_for_code(code, answer, now=now)
     raise_for_status(answer, name="Slack", now=now, wait=RATE_LIMIT_WAIT)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For people
+
+
+def person(user: str, clients: Clients, *, now: datetime) -> str:
+    """What a person of that id is called; empty when Slack does not tell."""
+    try:
+        return Api(clients, now=now, timeout=_NAME_TIMEOUT).person(user)
+    except TargetRejectedError:
+        return ""
+
+
+def respond(url: str, text: str, clients: Clients, *, now: datetime) -> None:
+    """Tell the person who pressed or typed, and nobody else, by the address that came with it.
+
+    https://docs.slack.dev/interactivity/handling-user-interaction: five times within 30 minutes.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise TargetRejectedError("Slack: the request came without a response_url")
+    body = {"response_type": "ephemeral", "replace_original": False, "text": text}
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    answer = call(clients, "POST", url, name="Slack", content=encoded(body), headers=headers)
+    raise_for_status(answer, name="Slack", now=now, wait=RATE_LIMIT_WAIT)
+
+
+def fill_view(identifier: str, view_hash: str, view: Mapping[str, Any], clients: Clients, *, now: datetime) -> None:
+    """Change an open modal, unless the person closed or sent it, or it was changed since."""
+    body: dict[str, Any] = {"view_id": identifier, "view": view, **({"hash": view_hash} if view_hash else {})}
+    with suppress(SlackRefusalError, TargetRejectedError, TargetUnavailableError):
+        Api(clients, now=now).call("views.update", body)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For operators
+
+
+def check(clients: Clients, channels: Sequence[str], now: datetime | None = None) -> list[tuple[str, str]]:
+    """Whether the token and each channel will do: `ok`, `warning` or `wrong`, and a sentence with what to do."""
+    try:
+        api = Api(clients, now=now or datetime.now(UTC))
+        scopes = api.scopes()
+    except (TargetRejectedError, SlackRefusalError) as error:
+        return [("wrong", str(error))]
+    except TargetUnavailableError as error:
+        return [("warning", f"{error}: the token could not be checked; try again")]
+    return [_scopes_checked(scopes), *(_channel_checked(api, each, scopes) for each in dict.fromkeys(channels))]
+
+
+def _scopes_checked(scopes: frozenset[str]) -> tuple[str, str]:
+    if not scopes:
+        return "ok", "Slack: the token works; Slack did not say what it may do"
+    if "chat:write" not in scopes:
+        return "wrong", "Slack: the app lacks the scope chat:write: add it and install the app again"
+    missing = [f"{name} ({why})" for name, why in WANTED_SCOPES if name not in scopes]
+    if missing:
+        return "warning", f"Slack: the token works; without {', '.join(missing)}"
+    return "ok", "Slack: the token works and has every scope"
+
+
+def _channel_checked(api: Api, address: str, scopes: frozenset[str]) -> tuple[str, str]:
+    if address.startswith(("https://", "http://")):
+        return "ok", "Slack: an incoming webhook is only checked by use; it gets no buttons and no updates"
+    name = address.strip().removeprefix("#")
+    shown = name if is_channel_id(name) else f"#{name}"
+    try:
+        found = api.channel_id(name)
+        channel = (api.get("conversations.info", {"channel": found}).get("channel") or {}) if found else None
+    except (SlackRefusalError, TargetRejectedError) as error:
+        return "wrong" if "channel_not_found" in str(error) else "warning", f"Slack {shown}: {_plain_error(error)}"
+    except TargetUnavailableError as error:
+        return "warning", f"Slack {shown}: {error}: could not be checked; try again"
+    if channel is None:
+        return "wrong", f"Slack {shown}: there is no such channel, or it is private and the bot is not in it (/invite)"
+    if channel.get("is_archived"):
+        return "wrong", f"Slack {shown}: the channel is archived: choose another one"
+    if not channel.get("is_member") and (channel.get("is_private") or "chat:write.public" not in scopes):
+        return "wrong", f"Slack {shown}: the bot is not in the channel: /invite it, or give it chat:write.public"
+    return "ok", f"Slack {shown}: the bot may post there"
+
+
+def _plain_error(error: Exception) -> str:
+    return explained(error.code) if isinstance(error, SlackRefusalError) else str(error)

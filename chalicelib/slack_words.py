@@ -1,0 +1,219 @@
+"""The `/tocsin` command: what was typed, and what is answered, in Slack's mrkdwn. Pure; facts come from `views`.
+
+Text from outside is escaped (`&`, `<`, `>`): mentions, links and special commands in it stay text.
+https://docs.slack.dev/messaging/formatting-message-text
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core.errors import RequestError
+
+MAX_ROWS = 15
+MAX_TITLE_CHARACTERS = 150
+MAX_TEXT_CHARACTERS = 3_500
+"""Of one answer; Slack advises 4,000."""
+
+WORDS = ("list", "show", "ack", "unack", "resolve", "silence", "silences", "unsilence", "who")
+HELP = """*{command}* — what burns, and what you can do about it
+• `{command} list` — open incidents; `{command} list service=checkout` only some
+• `{command} show 3f2a` — one incident by its id, or the first characters of it
+• `{command} ack 3f2a` — you take it: reminders and escalation stop; `unack` gives it back
+• `{command} resolve 3f2a` — it is over
+• `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
+• `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it
+• `{command} who 3f2a` — who hears of it, and who answered; `{command} who service=checkout` — who would
+Times: `30m`, `2h`, `3d`, `tomorrow`, `18:30`, `2026-11-27T09:00`."""
+
+_ICONS = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`about` is an incident's id or the matchers `label=value`; `until` a time for `silence`; `said` the rest."""
+
+    word: str
+    about: tuple[str, ...] = ()
+    until: str = ""
+    said: str = ""
+
+
+def is_known(text: str) -> bool:
+    """Whether the words are a command other than help."""
+    first = text.split(maxsplit=1)[0].lower() if text.strip() else ""
+    return first in WORDS
+
+
+def parsed(text: str) -> Command:
+    """What the words ask for; RequestError says what is missing."""
+    word, *rest = text.split()
+    word = word.lower()
+    about: list[str] = []
+    while rest and ("=" in rest[0] or "!~" in rest[0]):
+        about.append(rest.pop(0))
+    if not about and rest and word not in ("list", "silences"):
+        about.append(rest.pop(0))
+    if word in ("show", "ack", "unack", "resolve", "silence", "unsilence", "who") and not about:
+        raise RequestError(f"{word} of what? Expected is an id, as in `{word} 3f2a`")
+    if word != "silence":
+        return Command(word, tuple(about), said=" ".join(rest))
+    if rest and rest[0].lower() in ("for", "until"):
+        rest.pop(0)
+    if not rest:
+        raise RequestError("silence until when? Expected is a time, as in `silence 3f2a 2h deploying`")
+    return Command(word, tuple(about), until=rest[0], said=" ".join(rest[1:]))
+
+
+def is_matcher(word: str) -> bool:
+    """Whether a word chooses by a label and is no id."""
+    return "=" in word or "!~" in word
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers
+
+
+def escaped(text: str) -> str:
+    """The text with Slack's three control characters dead: mentions, links and special commands stay text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The open incidents, one a line."""
+    if not rows:
+        return "✅ Nothing burns."
+    lines = [f"*{len(rows):,} open incident{'' if len(rows) == 1 else 's'}*"]
+    lines += [_row(row) for row in rows[:MAX_ROWS]]
+    return _joined(lines, len(rows) - MAX_ROWS)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    marks = [f"acknowledged by {_said(row['acked_by'])}"] if row["acked_by"] else []
+    muted = row["counts"]["muted"]
+    if muted:
+        marks.append("muted" if muted >= row["counts"]["firing"] else f"{muted} muted")
+    tail = f" · {', '.join(marks)}" if marks else ""
+    return f"{_icon(row)} `{row['id']}` {_said(row['title'])} · since {_at(row['started_at'])}{tail}"
+
+
+def shown(found: Mapping[str, Any]) -> str:
+    """One incident: what burns, who was told, who answered, what happened last."""
+    lines = [f"{_icon(found)} *{_said(found['title'])}*", f"`{found['id']}` · {_state(found)}"]
+    lines += [_alert(alert) for alert in found["alerts"][:MAX_ROWS]]
+    more = len(found["alerts"]) - MAX_ROWS
+    lines += [f"… and {more:,} more"] if more > 0 else []
+    told = ", ".join(_said(each["target"]) for each in found["told"])
+    lines += [f"*Told* {told}"] if told else []
+    lines += ["*Lately*"] if found["timeline"] else []
+    lines += [_entry(each) for each in found["timeline"][-8:]]
+    return _joined(lines)
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    since = f"since {_at(found['started_at'])}"
+    if found["status"] == "resolved":
+        return (
+            f"resolved {_at(found['ended_at']) if found['ended_at'] else 'just now'}, began {_at(found['started_at'])}"
+        )
+    acked = f"acknowledged by {_said(found['acked_by'])}" if found["acked_by"] else "nobody has acknowledged it"
+    given = f", assigned to {_said(found['assigned_to'])}" if found["assigned_to"] else ""
+    return f"firing {since} · {acked}{given}"
+
+
+def _alert(alert: Mapping[str, Any]) -> str:
+    reading = " ".join(
+        filter(None, (alert["value"], f"(threshold {alert['threshold']})" if alert["threshold"] else ""))
+    )
+    muted = "muted" if alert["state"] == "suppressed" else alert["state"]
+    parts = [_said(alert["title"]), _said(reading), muted, f"{alert['events']:,} events" if alert["events"] else ""]
+    return "• " + " · ".join(part for part in parts if part)
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    by = f" — {_said(entry['by'])}" if entry["by"] else ""
+    return f"{_at(entry['at'])} {_said(entry['text'])}{by}"
+
+
+def silences_listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The silences and maintenance, one a line."""
+    if not rows:
+        return "🔔 Nothing is silenced."
+    return _joined(["*Silenced*", *(_silence(row) for row in rows[:MAX_ROWS])], len(rows) - MAX_ROWS)
+
+
+def _silence(row: Mapping[str, Any]) -> str:
+    comment = f" · {_said(row['comment'])}" if row["comment"] else ""
+    word = "maintenance, " if row["maintenance"] else ""
+    mutes = f" · mutes {len(row['mutes']):,} now" if row["mutes"] else ""
+    matchers = ", ".join(row["matchers"])
+    return (
+        f"🔇 `{row['id']}` {word}`{_code(matchers)}` until {_at(row['ends_at'])} · {_said(row['by'])}{comment}{mutes}"
+    )
+
+
+def audience(found: Mapping[str, Any], audience: Mapping[str, Any], on_call: Sequence[str] = ()) -> str:
+    """Who hears of an incident, and who answered."""
+    answered = (
+        f"👀 {_said(found['acked_by'])} has acknowledged it" if found["acked_by"] else "Nobody has acknowledged it"
+    )
+    lines = [f"{_icon(found)} *{_said(found['title'])}* · `{found['id']}`", answered, *_hears(audience)]
+    lines += [f"*On call* {', '.join(map(_said, on_call))}"] if on_call else []
+    return _joined(lines)
+
+
+def audiences(rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = ()) -> str:
+    """Who would hear of what has some labels."""
+    lines = [f"*On call* {', '.join(map(_said, on_call))}"] if on_call else []
+    for row in rows[:MAX_ROWS]:
+        lines.append(f"*{_said(row['rule'] or 'anything without a rule')}* ({row['severity']})")
+        lines += _hears(row)
+    return _joined(lines or ["No rule is about that, and no route."], len(rows) - MAX_ROWS)
+
+
+def _hears(audience: Mapping[str, Any]) -> list[str]:
+    lines = [f"• {', '.join(map(_said, audience['targets'])) or 'nobody'}; again every {audience['repeats_every']}"]
+    for step in audience["escalate"]:
+        lines.append(f"• after {step['after']} without an answer: {', '.join(map(_said, step['targets']))}")
+    lines += [f"• quiet now: {', '.join(map(_said, audience['quiet_now']))}"] if audience["quiet_now"] else []
+    return lines
+
+
+def _icon(row: Mapping[str, Any]) -> str:
+    if row["status"] == "resolved":
+        return "✅"
+    return "👀" if row["acked_by"] else _ICONS.get(row["severity"], "🟠")
+
+
+def _said(text: Any) -> str:
+    """Outside text on one line, cut, dead."""
+    plain = " ".join(str(text).split())
+    cut = plain if len(plain) <= MAX_TITLE_CHARACTERS else plain[: MAX_TITLE_CHARACTERS - 1] + "…"
+    return escaped(cut)
+
+
+def _code(text: str) -> str:
+    """Text inside backticks: none of its own."""
+    return _said(text.replace("`", "'"))
+
+
+def _at(stamp: str | None) -> str:
+    """A time in each reader's own zone: https://docs.slack.dev/messaging/formatting-message-text#date-formatting."""
+    if not stamp:
+        return "an unknown time"
+    at = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{at:%Y-%m-%d %H:%M} UTC>"
+
+
+def _joined(lines: Sequence[str], more: int = 0) -> str:
+    """The lines that fit, and how many did not."""
+    kept: list[str] = []
+    length = 0
+    for line in lines:
+        length += len(line) + 1
+        if length > MAX_TEXT_CHARACTERS:
+            break
+        kept.append(line)
+    more = max(more, 0) + len(lines) - len(kept)
+    return "\n".join([*kept, f"… and {more:,} more"] if more else kept)
