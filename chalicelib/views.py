@@ -268,7 +268,7 @@ class _Judged:
         state = alert.state.value
         if alert.state is State.FIRING and (held or muting.causes or quiet):
             state = "suppressed"
-        elif alert.no_data and alert.burning:
+        elif alert.no_data and alert.state is State.FIRING:
             state = "no_data"
         return {
             "name": alert.name,

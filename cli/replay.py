@@ -515,7 +515,7 @@ class Replay:
         state = alert.state.value
         if alert.state is State.FIRING and (held or muting.causes or windows):
             state = "suppressed"
-        elif alert.no_data and alert.burning:
+        elif alert.no_data and alert.state is State.FIRING:
             state = "no_data"
         return {
             "name": alert.name,

@@ -159,6 +159,7 @@ def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
         acked_by=None,
         acked_at=None,
         ended_by="",
+        flapping=is_flapping(alert, since + terms.hold, terms),
         changes=_with_change(alert.changes, since + terms.hold),
     )
 
