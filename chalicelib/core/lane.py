@@ -46,18 +46,10 @@ class Claim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a target takes messages: `burst` at once, then one each `interval`.
-
-    A crowd of more than `crowd`, decided together, gets no burst: a storm keeps to the interval from its first message.
-    """
+    """How fast a target takes messages: `burst` at once, then one each `interval`."""
 
     interval: timedelta
     burst: int = 1
-    crowd: int = 1_000_000
-
-    def headroom(self, crowd: int) -> timedelta:
-        """How far ahead of the interval one of a crowd of that many may be."""
-        return timedelta(0) if crowd > self.crowd else (self.burst - 1) * self.interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +143,7 @@ def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | 
     """When it may go: not before the target said, its own time, room in the pace, and its equals before it."""
     times = [now, lane.closed_until, turn.at if turn else None]
     if pace is not None:
-        times.append(lane.next_at - pace.headroom(wanted.crowd) if lane.next_at else None)
+        times.append(lane.next_at - (pace.burst - 1) * pace.interval if lane.next_at else None)
         times.append(_after_others(lane, turn, wanted, pace, now))
     return max(at for at in times if at is not None)
 

@@ -41,7 +41,7 @@ from chalicelib.core.wording import (
 )
 
 KIND = "email"
-PACE = Pace(timedelta(seconds=1), burst=10)
+PACE = Pace(timedelta(seconds=1), burst=30)
 """Of one mailbox; an account in the SES sandbox sends one mail a second: https://docs.aws.amazon.com/ses/latest/dg/quotas.html"""
 MAX_SUBJECT_CHARACTERS = 160
 MAX_LISTED_ALERTS = 25

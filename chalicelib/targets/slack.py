@@ -41,9 +41,9 @@ from chalicelib.targets._slack_api import (
 from chalicelib.targets._slack_blocks import render, render_plain_webhook, render_reply, render_webhook
 
 KIND = "slack_channel"
-PACE = Pace(timedelta(seconds=1), burst=10, crowd=10)
-"""About one message a second for a channel, short bursts allowed: https://docs.slack.dev/apis/web-api/rate-limits. A
-storm gets no burst, since Slack may drop what comes too fast without an error."""
+PACE = Pace(timedelta(seconds=1))
+"""About one message a second for a channel; what comes faster may be dropped without an error:
+https://docs.slack.dev/apis/web-api/rate-limits"""
 HISTORY_SLACK = timedelta(minutes=10)
 """The channel is read back from this long before the notification was decided: clocks differ."""
 
