@@ -136,7 +136,7 @@ def deliver_notification(event: SQSEvent) -> None:
     with _reported("deliver"):
         from chalicelib import wiring
         from chalicelib.act import served
-        from chalicelib.aws.batches import later, messages_of, settle
+        from chalicelib.aws.batches import messages_of, settle
         from chalicelib.core.errors import ParseError
         from chalicelib.deliver import Outcome
         from chalicelib.messages import Failure
@@ -154,9 +154,13 @@ def deliver_notification(event: SQSEvent) -> None:
             )
         except ParseError as error:
             outcome = Outcome(parked=str(error))
-        log.line("deliver", delivered=outcome.delivered, note=outcome.note, parked=outcome.parked)
+        again = None if outcome.retry_after is None else outcome.retry_after.total_seconds()
+        log.line(
+            "deliver", delivered=outcome.delivered, note=outcome.note, parked=outcome.parked, again_in_seconds=again
+        )
         if outcome.retry_after is not None:
-            later(message, outcome.retry_after, queue=ports.notifications, reason=outcome.note or "not ready")
+            # A new message, then done with this one: to be early is no error, with partial batch answers on or off.
+            ports.notifications.put([message.body], delay=outcome.retry_after)
         parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
         settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
 

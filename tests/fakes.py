@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
+from math import ceil
 from random import Random
 from typing import Any
 
@@ -36,13 +37,12 @@ class FixedSecrets:
 
 
 class MemoryQueue:
-    """A queue that keeps what is put, deleted, hidden and parked; `fail_at` names calls that fail, by number from 1."""
+    """A queue that keeps what is put, deleted and parked; `fail_at` names calls that fail, by number from 1."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
         self.delays: list[timedelta] = []
         self.deleted: list[str] = []
-        self.hidden: dict[str, timedelta] = {}
         self.parked: list[tuple[str, str]] = []
         self.calls = 0
         self.fail_at: set[int] = set()
@@ -57,11 +57,6 @@ class MemoryQueue:
         """Remember what is done."""
         self._called()
         self.deleted += receipts
-
-    def hide(self, receipt: str, delay: timedelta) -> None:
-        """Remember what comes back when."""
-        self._called()
-        self.hidden[receipt] = delay
 
     def park(self, body: str, reason: str) -> None:
         """Remember what was parked and why."""
@@ -103,7 +98,7 @@ class WaitingQueue:
         """Keep the bodies, to be seen after the delay, in whole seconds as SQS counts it."""
         for body in bodies:
             name = f"{self.name}-{next(self._numbers)}"
-            delayed = timedelta(seconds=round(delay.total_seconds()))
+            delayed = timedelta(seconds=ceil(delay.total_seconds()))
             self.waiting[name] = Waiting(name, body, self._clock() + delayed)
 
     def receive(self, most: int = 10, *, chance: Random | None = None) -> list[Message]:
@@ -125,11 +120,6 @@ class WaitingQueue:
         """Those are done."""
         for receipt in receipts:
             self.waiting.pop(receipt, None)
-
-    def hide(self, receipt: str, delay: timedelta) -> None:
-        """That one is seen again after the delay."""
-        if receipt in self.waiting:
-            self.waiting[receipt].visible_at = self._clock() + delay
 
     def park(self, body: str, reason: str) -> None:
         """Its dead letters."""

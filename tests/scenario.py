@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.aws.batches import BatchError, later, settle
+from chalicelib.aws.batches import BatchError, settle
 from chalicelib.clients import http_client
 from chalicelib.core.errors import NotStoredError, ParseError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
@@ -217,7 +217,7 @@ class Router:
             except ParseError as error:
                 outcome = Outcome(parked=str(error))
             if outcome.retry_after is not None:
-                later(message, outcome.retry_after, queue=queue, reason=outcome.note or "not ready")
+                queue.put([message.body], delay=outcome.retry_after)
             parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
             settle([message], parked, queue=queue, dead=queue)
             self.sites.call("lambda.delete", lambda: self.notifications.delete([message.receipt]))

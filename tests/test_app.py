@@ -8,7 +8,7 @@ import subprocess
 import sys
 import traceback
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -293,12 +293,20 @@ def test_an_unreadable_notification_is_parked(ports):
     assert [body for body, _ in ports.notifications_dead.parked] == ["garbage"]
 
 
-def test_a_notification_that_is_not_due_yet_comes_back(ports):
-    """Its visibility is changed and the worker fails, so that Lambda does not delete it."""
+def test_a_notification_that_is_not_due_yet_comes_back(ports, capsys):
+    """It is put again with a delay, and the worker ends well: to wait is no error, and needs no flag of the mapping."""
+    body = notification_message(notification())
+    assert app.deliver_notification(batch(body), CONTEXT) is None
+    assert (ports.notifications.bodies, ports.notifications.delays) == ([body], [timedelta(seconds=2)])
+    assert ports.notifications_dead.parked == []
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["again_in_seconds"] == 2
+
+
+def test_a_notification_that_cannot_be_put_again_stays_where_it_is(ports):
+    """The worker fails, so that Lambda does not delete it."""
+    ports.notifications.fail_at = {1}
     with pytest.raises(app.HandlerError):
         app.deliver_notification(batch(notification_message(notification())), CONTEXT)
-    assert list(ports.notifications.hidden) == ["r0"]
-    assert ports.notifications_dead.parked == []
 
 
 class BrokenStore(MemoryStore):

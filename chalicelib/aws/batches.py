@@ -6,7 +6,6 @@ and then BatchError is raised, which brings the rest back. A message that can ne
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.errors import NotStoredError, TocsinError
@@ -22,10 +21,6 @@ class Received(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Those messages are done."""
-        ...
-
-    def hide(self, receipt: str, delay: timedelta) -> None:
-        """That message comes back later."""
         ...
 
 
@@ -71,18 +66,6 @@ def settle(messages: Sequence[Message], failures: Sequence[Failure], *, queue: R
     except NotStoredError as error:
         raise BatchError(f"{text}; what is done comes back too: {error}") from None
     raise BatchError(text)
-
-
-def later(message: Message, delay: timedelta, *, queue: Received, reason: str) -> None:
-    """Bring the one message back after `delay`; always raises BatchError, so that it is not deleted.
-
-    If the delay cannot be set it comes back after the queue's own visibility time-out.
-    """
-    try:
-        queue.hide(message.receipt, delay)
-    except NotStoredError as error:
-        raise BatchError(f"comes back sooner than in {delay.total_seconds():.0f} s: {error}; {reason}") from None
-    raise BatchError(f"comes back in {delay.total_seconds():.0f} s: {reason}")
 
 
 def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: Parking) -> dict[str, str]:

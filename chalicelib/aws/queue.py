@@ -1,7 +1,6 @@
 """SQS: the Queue of the stages, and what a worker does to a message it was given.
 
-A message holds 1 MiB, a batch 10 messages and 1 MiB together, a delay is 15 minutes at most, and a message may be
-hidden for 12 hours from its first receipt. Only standard queues: every message may come twice and in any order.
+A message holds 1 MiB, a batch 10 messages and 1 MiB together, a delay is 15 minutes at most. Only standard queues: every message may come twice and in any order.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
@@ -18,7 +17,6 @@ from chalicelib.core.errors import NotStoredError
 MAX_BATCH_MESSAGES = 10
 MAX_BATCH_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
-MAX_HIDDEN = timedelta(hours=11, minutes=55)
 MAX_REASON_CHARACTERS = 1_000
 
 
@@ -39,11 +37,11 @@ class SqsQueue:
         self._url: str | None = None
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Every body becomes a message, visible after `delay`, cut to 15 minutes; all are stored, or NotStoredError.
+        """Every body becomes a message, visible after `delay` in whole seconds, never sooner, cut to 15 minutes; all are stored, or NotStoredError.
 
         With more than one body some may be stored when it raises: repeating is safe, since readers expect doubles.
         """
-        seconds = round(min(max(delay, timedelta(0)), MAX_DELAY).total_seconds())
+        seconds = ceil(min(max(delay, timedelta(0)), MAX_DELAY).total_seconds())
         for batch in _batches([_clean(body) for body in bodies]):
             self._put_batch(batch, {"DelaySeconds": seconds} if seconds else {})
 
@@ -59,11 +57,6 @@ class SqsQueue:
             some = receipts[start : start + MAX_BATCH_MESSAGES]
             entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)]
             self._all_done("DeleteMessageBatch", entries)
-
-    def hide(self, receipt: str, delay: timedelta) -> None:
-        """That message comes back after `delay` in whole seconds, never sooner; cut to just under 12 hours."""
-        seconds = ceil(min(max(delay, timedelta(0)), MAX_HIDDEN).total_seconds())
-        self._call("ChangeMessageVisibility", {"ReceiptHandle": receipt, "VisibilityTimeout": seconds})
 
     def _put_batch(self, bodies: Sequence[str], options: Mapping[str, Any]) -> None:
         if len(bodies) == 1:

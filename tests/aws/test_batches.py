@@ -1,10 +1,9 @@
 """A batch is right whatever fails: nothing done comes back for nothing, nothing undone is lost."""
 
-from datetime import timedelta
 
 import pytest
 
-from chalicelib.aws.batches import BatchError, later, messages_of, settle
+from chalicelib.aws.batches import BatchError, messages_of, settle
 from chalicelib.messages import Failure, Message
 from tests.fakes import MemoryQueue
 
@@ -82,17 +81,6 @@ def test_parked_messages_keep_their_reason():
     """The dead-letter queue holds the body as it was and why."""
     _, dead, _ = settled([PARK])
     assert dead.parked == [("body 1", "unreadable")]
-
-
-@pytest.mark.parametrize("broken", [False, True])
-def test_a_message_that_comes_later_is_never_deleted(broken):
-    """The visibility is set and the worker fails; when it cannot be set the message comes back all the same."""
-    queue = MemoryQueue()
-    queue.fail_at = {1} if broken else set()
-    with pytest.raises(BatchError):
-        later(BATCH[0], timedelta(seconds=90), queue=queue, reason="rate limited")
-    assert queue.hidden == ({} if broken else {"r0": timedelta(seconds=90)})
-    assert queue.deleted == []
 
 
 def test_messages_are_read_from_a_lambda_event():

@@ -69,14 +69,13 @@ def test_a_delayed_message_is_not_there_yet(queue, sqs):
     assert received(sqs, url) == []
 
 
-def test_deleted_is_gone_and_hidden_comes_back(queue, sqs):
-    """Receipts given to us by Lambda delete and hide messages; a hidden one comes back when its time is over."""
+def test_deleted_is_gone(queue, sqs):
+    """A receipt given to us by Lambda deletes its message."""
     ours, url = queue
-    ours.put(["done", "again"])
-    found = {message["Body"]: message["ReceiptHandle"] for _ in range(2) for message in received(sqs, url)}
-    ours.delete([found["done"]])
-    ours.hide(found["again"], timedelta(0))
-    assert [message["Body"] for message in received(sqs, url)] == ["again"]
+    ours.put(["done"])
+    (message,) = received(sqs, url)
+    ours.delete([message["ReceiptHandle"]])
+    assert received(sqs, url) == []
 
 
 def test_a_parked_message_says_why(queue, sqs):

@@ -172,12 +172,12 @@ def test_a_parked_message_keeps_body_and_reason(aws, lean):
     assert len(sent["MessageAttributes"]["reason"]["StringValue"]) == 1_000
 
 
-def test_a_delay_is_cut_to_what_a_message_may_be_hidden(aws, lean):
-    """Just under twelve hours at most, zero at least."""
+def test_a_delay_is_cut_to_what_sqs_takes_and_never_shortened(aws, lean):
+    """Whole seconds, rounded up; a quarter of an hour at most, zero at least."""
     queue = SqsQueue(lean, "q", account="1")
-    for delay in (timedelta(seconds=30), timedelta(days=2), timedelta(seconds=-5)):
-        queue.hide("r", delay)
-    assert [call[1]["VisibilityTimeout"] for call in aws.calls] == [30, 42_900, 0]
+    for delay in (timedelta(seconds=30.1), timedelta(days=2), timedelta(seconds=-5)):
+        queue.put(["x"], delay=delay)
+    assert [call[1].get("DelaySeconds") for call in aws.calls] == [31, 900, None]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
