@@ -1,6 +1,5 @@
 """A batch is right whatever fails: nothing done comes back for nothing, nothing undone is lost."""
 
-
 import pytest
 
 from chalicelib.aws.batches import BatchError, messages_of, settle
