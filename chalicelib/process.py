@@ -505,17 +505,20 @@ def alert_is_due(alert: Alert, now: datetime) -> bool:
 
 
 def settle(batch: Batch) -> list[Failure]:
-    """Update every incident of the batch, causes before symptoms; a failure names the messages that must come back."""
+    """Update every incident of the batch, causes before symptoms; a failure names a message that must come back.
+
+    The failure of what no message asked for (the tick did) names none: its id is empty.
+    """
     failures: dict[str, str] = {}
     for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
             update(batch, key, work)
         except Exception as error:  # whatever is wrong with one incident is not the others' trouble
-            failures |= {message: reason_of(error) for message in work.messages if message}
+            failures |= {message: reason_of(error) for message in work.messages}
     try:
         put_waiting(batch)
     except NotStoredError as error:
-        failures |= {message: str(error) for work in batch.work.values() for message in work.messages if message}
+        failures |= {message: str(error) for work in batch.work.values() for message in work.messages}
     return [Failure(message, reason) for message, reason in failures.items()]
 
 

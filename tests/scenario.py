@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,10 @@ import httpx
 
 from chalicelib.aws.batches import BatchError, settle
 from chalicelib.clients import http_client
+from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
+from chalicelib.core.match import parse_matchers
 from chalicelib.core.notification import Notification
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
@@ -31,6 +34,8 @@ from chalicelib.messages import (
     events_messages,
     read_message,
     samples_messages,
+    silence_message,
+    unsilence_message,
     wake_message,
 )
 from chalicelib.process import process, process_counts
@@ -55,6 +60,7 @@ SETTINGS = {
 }
 
 
+@lru_cache(maxsize=32)
 def rules_of(text: str) -> Rules:
     """The rules of a file's text."""
     return load(text, filename="alert-rules.yaml")
@@ -128,6 +134,7 @@ class Router:
         self.clients = VendorClients(self.inbox, self.sites)
         self.decided: dict[str, Notification] = {}
         self.errors: list[str] = []
+        self.notes: list[str] = []
         self.next_tick = self.now
 
     def close(self) -> None:
@@ -158,6 +165,17 @@ class Router:
         """A person acts."""
         action = Action(ActionKind(kind), by, self.now, matchers=matchers, id=f"{kind}-{self.now.isoformat()}")
         self.webhooks.put([action_message(action)])
+        return self
+
+    def silence(self, name: str, *, minutes: float, by: str = "ana", **matchers: str) -> "Router":
+        """A person silences."""
+        until = self.now + timedelta(minutes=minutes)
+        self.webhooks.put([silence_message(Silence(name, parse_matchers(matchers), self.now, until, by))])
+        return self
+
+    def unsilence(self, name: str, by: str = "ana") -> "Router":
+        """A person ends a silence before its time."""
+        self.webhooks.put([unsilence_message(name, by, self.now)])
         return self
 
     # -- time --------------------------------------------------------------------------------------------------------

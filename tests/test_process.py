@@ -13,6 +13,7 @@ from chalicelib.memory import MemoryStore
 from chalicelib.messages import Message, Queues, Wake, events_messages, read_message, wake_message
 from chalicelib.process import LAST_RECEIVE, MAX_CONFLICTS, process
 from chalicelib.webhook import Webhook, compressed, written
+from local.provision import MAX_RECEIVES
 from tests.fakes import MemoryQueue
 from tests.scenario import event, rules_of
 
@@ -230,3 +231,8 @@ def test_the_same_batch_again_changes_nothing():
     told, writes = list(bench.told), bench.store.writes
     assert bench.process(*batch, now=NOW + timedelta(seconds=5)) == {}
     assert (bench.told, bench.store.writes) == (told, writes)
+
+
+def test_it_is_parked_here_before_sqs_does_it():
+    """The last receive that is dealt with comes before the one at which SQS moves a message away."""
+    assert LAST_RECEIVE < min(MAX_RECEIVES["webhooks"], MAX_RECEIVES["counts"])
