@@ -377,11 +377,19 @@ def _given_up(
     notification = delivery.notification
     announced = troubles.announces(notification)
     if announced:
-        delivery.announce(troubles.undelivered(_readable(notification), reason, delivery.now))
+        delivery.announce(_in_its_place(delivery, reason))
     delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
     result = delivery.result(turn, error=reason)
     delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
     return Outcome(parked=reason, notification=notification)
+
+
+def _in_its_place(delivery: Delivery, reason: str) -> Event:
+    """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
+    wanted, trouble = delivery.notification, troubles.failure_of(delivery.notification.incident)
+    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.lane(delivery.target).told:
+        return troubles.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
+    return troubles.undelivered(_readable(wanted), reason, delivery.now)
 
 
 def _after_giving_up(

@@ -153,7 +153,7 @@ STORIES = {
     "a target that refuses": Story(
         HEAD + TWO,
         refused,
-        {"email": ["slack_channel:#incidents opened"], "webhook": BOTH[:2]},
+        {"email": ["slack_channel:#incidents opened", "slack_channel:#incidents resolved"], "webhook": BOTH[:2]},
         parked=(1, 2),
         refusals=True,
     ),
