@@ -35,8 +35,11 @@ from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)
 GRACE = timedelta(minutes=15)
-COMMIT_WAIT = timedelta(minutes=1)
-"""How long a notification may be ahead of the save that commits to it; after that the save has failed."""
+COMMIT_WAIT = timedelta(minutes=3)
+"""How long a notification may be ahead of the save that commits to it; after that the save has failed.
+
+A worker may live for a minute after it decided, and clocks differ.
+"""
 FIRST_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(minutes=10)
 MAX_REASON_CHARACTERS = 500
@@ -112,7 +115,8 @@ def deliver(
         return Outcome(parked="the message on the notifications queue is not a notification")
     if not _is_committed(content, store):
         if now < content.at + COMMIT_WAIT:
-            return Outcome(retry_after=BUSY_DELAY, note="not saved yet", notification=content)
+            delay = max(BUSY_DELAY, (now - content.at) / 4)
+            return Outcome(retry_after=delay, note="not saved yet", notification=content)
         return Outcome(note="superseded: no saved incident has committed to it", notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
     return _taken(Delivery(content, store, queues, now, max_age, grace), send or sender(clients, now))

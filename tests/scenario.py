@@ -29,6 +29,7 @@ from chalicelib.deliver import Outcome, deliver
 from chalicelib.memory import MemoryStore
 from chalicelib.messages import (
     Failure,
+    Message,
     Queues,
     action_message,
     events_messages,
@@ -200,9 +201,9 @@ class Router:
     def step(self) -> None:
         """One invocation of whatever can run now."""
         if messages := self.webhooks.receive(chance=self.chance):
-            self.process(messages, process, self.webhooks)
+            self.process(messages)
         elif messages := self.counts.receive(1000, chance=self.chance):
-            self.process(messages, process_counts, self.counts)
+            self.count(messages)
         elif messages := self.notifications.receive(1, chance=self.chance):
             self.deliver(messages[0])
         elif self.next_tick <= self.now:
@@ -218,15 +219,22 @@ class Router:
         counts = Through(self.counts, self.sites, "counts")
         return {"store": store, "queues": Queues(webhooks, notifications, counts)}
 
-    def process(self, messages: Sequence[Any], stage: Callable[..., list[Failure]], queue: WaitingQueue) -> None:
-        """What Lambda and `app.process_webhooks` or `app.process_counts` do."""
+    def process(self, messages: Sequence[Message]) -> None:
+        """What Lambda and `app.process_webhooks` do."""
+        self._work(messages, process, self.webhooks)
+
+    def count(self, messages: Sequence[Message]) -> None:
+        """What Lambda and `app.process_counts` do."""
+        self._work(messages, process_counts, self.counts)
+
+    def _work(self, messages: Sequence[Message], stage: Callable[..., list[Failure]], queue: WaitingQueue) -> None:
         ours = Through(queue, self.sites, queue.name)
         with self.surviving("process"):
             failures = stage(messages, rules=self.rules, now=self.now, **self.ports)
             settle(messages, failures, queue=ours, dead=ours)
             self.sites.call("lambda.delete", lambda: queue.delete([each.receipt for each in messages]))
 
-    def deliver(self, message: Any) -> None:
+    def deliver(self, message: Message) -> None:
         """What Lambda and `app.deliver_notification` do."""
         queue = Through(self.notifications, self.sites, "notifications")
         with self.surviving("deliver"):
