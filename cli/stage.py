@@ -1,14 +1,106 @@
-"""A stage on AWS from the command line: its store, found as every AWS tool finds AWS."""
+"""A stage on AWS from the command line: its store, queues, secrets, found as every AWS tool finds AWS.
 
+`local` is the stage that `make run` keeps up on this machine: the embedded AWS is found by what `make run` says of
+itself, so that no variable has to be set.
+"""
+
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
 
 from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.secrets import Secrets
+from chalicelib.clients import RealClients
+from chalicelib.core.errors import TocsinError
+from chalicelib.core.rule import Rules
+from chalicelib.rules_loader import load_rules
 from chalicelib.settings import Settings
+from local.provision import Clients
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNING = ROOT / ".tocsin" / "running.json"
+
+
+class StageError(TocsinError):
+    """The stage cannot be reached; the text says what to do."""
 
 
 def store_of(stage: str, environment: Mapping[str, str] = os.environ) -> DynamoStore:
     """The store of a stage; SettingsError when no Region is set."""
     settings = Settings.from_env({**environment, "TOCSIN_STAGE": stage})
     return DynamoStore(sdk.client("dynamodb", settings.region), settings.table)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. `aws` gives boto3 clients; `environment` is what the stage's functions would see."""
+
+    settings: Settings
+    environment: Mapping[str, str] = field(repr=False)
+    aws: Clients = field(repr=False)
+
+    @cached_property
+    def store(self) -> DynamoStore:
+        """What the stage remembers."""
+        return DynamoStore(self.aws("dynamodb"), self.settings.table)
+
+    @cached_property
+    def clients(self) -> RealClients:
+        """Clients with the stage's secrets and settings."""
+        lean = Lean(self.settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=self.environment)
+        secrets = Secrets(lean, self.settings.parameters, environment={})
+        return RealClients(secrets, self.settings.region, environment={}, client=lambda service, _: self.aws(service))
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of this checkout: those that are deployed, if nothing changed since."""
+        return load_rules(ROOT)
+
+    def queue_url(self, name: str) -> str:
+        """The address of a queue by its whole name."""
+        return str(self.aws("sqs").get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def stage_of(name: str, environment: Mapping[str, str] = os.environ) -> Stage:
+    """The stage of that name; StageError when AWS is not set up, or nothing runs on this machine."""
+    found = dict(environment)
+    if name == "local" and "AWS_ENDPOINT_URL" not in found:
+        found |= _running()
+    session = boto3.Session(
+        aws_access_key_id=found.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=found.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=found.get("AWS_SESSION_TOKEN"),
+        profile_name=found.get("AWS_PROFILE") if "AWS_ACCESS_KEY_ID" not in found else None,
+        region_name=found.get("AWS_REGION") or found.get("AWS_DEFAULT_REGION"),
+    )
+    credentials = session.get_credentials()
+    if session.region_name is None or credentials is None:
+        raise StageError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
+    frozen: Any = credentials.get_frozen_credentials()
+    given = {
+        "AWS_ACCESS_KEY_ID": frozen.access_key,
+        "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+        "AWS_SESSION_TOKEN": frozen.token or "",
+        "AWS_REGION": session.region_name,
+        "TOCSIN_STAGE": name,
+    }
+    found |= {key: value for key, value in given.items() if value}
+    return Stage(Settings.from_env(found), found, Clients(session, found.get("AWS_ENDPOINT_URL")))
+
+
+def _running() -> dict[str, str]:
+    try:
+        told = json.loads(RUNNING.read_text(encoding="utf-8"))["aws"]
+        return {str(name): str(value) for name, value in told.items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise StageError(
+            "nothing runs on this machine: start it by `make run`, or name another stage by --stage"
+        ) from None

@@ -1,0 +1,157 @@
+"""tocsin send-test: a marked test message through the real path: queue, worker, target.
+
+    tocsin send-test "#incidents"                 a Slack channel
+    tocsin send-test ops@example.com              a mail; also takes back the mark of an address that bounced
+    tocsin send-test pagerduty                    the default routing key; pagerduty:db for a named one
+    tocsin send-test webhook:billing              a named webhook, or an https address
+
+The message says that it is a test. In PagerDuty it opens an alert that pages as any other; --resolve ends it again.
+"""
+
+import argparse
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.core.event import Severity
+from chalicelib.core.lane import Lane
+from chalicelib.core.notification import Notification, Reason, Told
+from chalicelib.core.rule import Target
+from chalicelib.core.thread import Thread, thread_key
+from chalicelib.core.wording import one_line
+from chalicelib.messages import notification_message
+from chalicelib.targets import FILES
+from cli.stage import Stage, StageError, stage_of
+
+LOOK_SECONDS = 0.5
+WAIT = timedelta(seconds=30)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "send-test",
+        help="send a marked test to a target",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", help="#channel, address, pagerduty[:key], webhook:name, https://…")
+    parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
+    parser.add_argument("--severity", default="warning", choices=[each.value for each in Severity])
+    parser.add_argument("--resolve", action="store_true", help="send the end of the test right after it")
+    parser.add_argument("--wait", type=float, default=WAIT.total_seconds(), help="seconds to wait for the outcome")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send it and say what came of it; 1 when it did not arrive."""
+    try:
+        return send_test(stage_of(arguments.stage), arguments, pause=time.sleep)
+    except (ClientError, BotoCoreError) as error:
+        raise StageError(f"AWS refused: {one_line(str(error))}") from None
+
+
+def send_test(stage: Stage, arguments: argparse.Namespace, *, pause: Callable[[float], object]) -> int:
+    """Put the test on the notifications queue and look at its thread until something came of it."""
+    target = target_of(arguments.target)
+    first = test_of(target, Severity(arguments.severity), datetime.now(UTC))
+    sqs, url = stage.aws("sqs"), stage.queue_url(stage.settings.notifications_queue)
+    for each in (first, end_of(first)) if arguments.resolve else (first,):
+        sqs.send_message(QueueUrl=url, MessageBody=notification_message(each))
+    key = thread_key(first.incident, target.key)
+    for _ in range(max(1, round(arguments.wait / LOOK_SECONDS))):
+        thread = stage.store.thread(key)
+        if thread.results:
+            return _told(target, thread)
+        pause(LOOK_SECONDS)
+    print(pending(stage.store.lane(target.key), first.incident, arguments.wait), file=sys.stderr)
+    return 1
+
+
+def target_of(text: str) -> Target:
+    """The target that a person names; StageError with what is allowed."""
+    text = text.strip()
+    kind, _, rest = text.partition(":")
+    if kind in FILES and rest:
+        return Target(kind, rest)
+    if text.startswith("#") and len(text) > 1:
+        return Target("slack_channel", text)
+    if text in ("pagerduty", "pagerduty:true"):
+        return Target("pagerduty", "default")
+    if text.startswith("https://"):
+        return Target("slack_channel" if text.startswith("https://hooks.slack.com/") else "webhook", text)
+    if "@" in text and " " not in text:
+        return Target("email", text)
+    raise StageError(
+        f"{text[:60]!r} is no target; allowed are #channel, slack_channel:ID, an e-mail address, pagerduty, "
+        "pagerduty:KEY, webhook:NAME and https://…"
+    )
+
+
+def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
+    """A test: in the form of a real notification, marked as what it is, of an incident that is nobody's."""
+    told = Told(
+        name="Test",
+        labels={"alertname": "Test", "severity": severity.value},
+        annotations={},
+        status="firing",
+        severity=severity,
+        title="This is a test of Tocsin",
+        starts_at=now,
+        summary="Nothing is broken. If you read this where you expected it, this target works.",
+        source="tocsin",
+        kind="test",
+        events=1,
+        last_event_at=now,
+        fingerprint="test",
+    )
+    incident = f"test-{uuid.uuid4().hex[:12]}"
+    return Notification(
+        id=f"{incident}-1",
+        incident=incident,
+        key="test",
+        seq=1,
+        target=target,
+        reason=Reason.TEST,
+        status="firing",
+        severity=severity,
+        title=told.title,
+        at=now,
+        started_at=now,
+        alerts=(told,),
+        events=1,
+        route="tocsin send-test",
+    )
+
+
+def end_of(test: Notification) -> Notification:
+    """The end of a test, which closes what it opened."""
+    (told,) = test.alerts
+    over = replace(told, status="resolved", ends_at=test.at)
+    return replace(test, id=f"{test.incident}-2", seq=2, status="resolved", ended_at=test.at, alerts=(over,))
+
+
+def _told(target: Target, thread: Thread) -> int:
+    result = thread.results[0]
+    if not result.delivered:
+        print(f"{target.key}: given up: {result.error}", file=sys.stderr)
+        return 1
+    print(f"{target.key}: delivered after {result.attempts} tr{'y' if result.attempts == 1 else 'ies'}")
+    if result.note:
+        print(f"note: {result.note}")
+    return 0
+
+
+def pending(lane: Lane, incident: str, waited: float) -> str:
+    """What is known of a test that nothing came of yet."""
+    turn = lane.turns.get(incident)
+    if turn is None:
+        return f"{lane.key}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
+    state = f"; the target is broken since {lane.broken_at:%H:%M} UTC" if lane.broken_at else ""
+    return f"{lane.key}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"
