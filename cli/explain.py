@@ -29,9 +29,10 @@ from chalicelib.process import parsed
 from chalicelib.rules_loader import RULES_NAME
 from chalicelib.views import find
 from cli import parse
-from cli.replay import Replay, TimelineError, Times, read_lines, read_rules
+from cli.replay import Replay, read_rules
 from cli.simulator import Simulator
 from cli.stage import store_of
+from cli.timeline import TimelineError, Times, read_lines
 
 LOOKED_BACK = timedelta(days=7)
 """How long ago what ended may have ended."""

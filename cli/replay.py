@@ -6,38 +6,49 @@ in and comes out; the forms are public and described in docs/replay.md.
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from chalicelib import plugins
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Silence
 from chalicelib.core.due import Muting, mutings_of
-from chalicelib.core.errors import TocsinError
-from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
+from chalicelib.core.errors import ParseError, TocsinError
+from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.notification import Told
-from chalicelib.core.rollup import expand_probe_result, newest_value
+from chalicelib.core.rollup import expand_probe_result, streaks
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
-from chalicelib.core.sample import Sample
 from chalicelib.explain import explained
-from chalicelib.messages import events_messages, samples_messages, silence_message, unsilence_message
+from chalicelib.messages import action_message, events_messages, samples_messages, silence_message, unsilence_message
 from chalicelib.process import parsed
-from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
+from chalicelib.webhook import Webhook, compressed, written
+from cli.simulator import FakeTarget, Sent, Simulator, instant
+from cli.timeline import (
+    FORMS_OF_TIME,
+    SOMEBODY,
+    Fields,
+    TimelineError,
+    Times,
+    action_of,
+    answers_of,
+    beat_of,
+    event_of,
+    limit_of,
+    read_lines,
+    sample_of,
+    shown_target,
+    silence_of,
+    target_key,
+)
 
-TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
 ACTS = {"ack": ActionKind.ACK, "unack": ActionKind.UNACK, "resolve": ActionKind.RESOLVE}
-
-
-class TimelineError(TocsinError):
-    """A line of the timeline that cannot be understood."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -96,64 +107,8 @@ def read_rules(path: str | Path) -> Rules:
     return load(text, filename=str(path), tolerate_templates=True)
 
 
-def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
-    """The numbered objects of a timeline; empty lines are passed over."""
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise TimelineError(
-            f"{path}: the timeline cannot be read ({error.strerror}); expected is a JSON-lines file"
-        ) from None
-    except UnicodeDecodeError:
-        raise TimelineError(f"{path}: the timeline is not UTF-8 text; expected is a JSON-lines file") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except (ValueError, RecursionError):
-            raise TimelineError(f"{path}:{number}: not JSON; expected is one JSON object a line") from None
-        if not isinstance(data, dict):
-            raise TimelineError(f"{path}:{number}: not a JSON object; expected is an object with `at`")
-        found.append((number, data))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Reads and writes times in the form of the timeline: seconds from 0, or RFC 3339."""
-
-    text: bool
-
-    def read(self, value: Any, what: str) -> datetime:
-        """A time of a line."""
-        if isinstance(value, bool) or value is None:
-            raise TimelineError(f"{what} is not a time; expected are seconds from 0 or RFC 3339")
-        if isinstance(value, int | float):
-            return instant(float(value))
-        try:
-            found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-        except ValueError:
-            raise TimelineError(f"{what} is not a time; expected are seconds from 0 or RFC 3339") from None
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-
-    def optional(self, value: Any, what: str) -> datetime | None:
-        """A time that may be null."""
-        return None if value is None else self.read(value, what)
-
-    def write(self, at: datetime | None) -> Any:
-        """A time of an output line."""
-        if at is None:
-            return None
-        if self.text:
-            form = at.astimezone(UTC).isoformat(timespec="seconds" if at.microsecond == 0 else "milliseconds")
-            return form.replace("+00:00", "Z")
-        seconds = round(at.timestamp(), 3)
-        return int(seconds) if seconds.is_integer() else seconds
-
-
-Handler = Callable[["Replay", datetime, Any, Mapping[str, Any]], Iterator[dict[str, Any]]]
+Line = dict[str, Any]
+Handler = Callable[["Replay", datetime, Any, Mapping[str, Any]], Iterator[Line]]
 
 
 class Replay:
@@ -176,10 +131,10 @@ class Replay:
         self._waiting: list[str] = []
         self._number = 0
         self._silences = 0
-        self._probe_runs: dict[str, tuple[int, int]] = {}
+        self._streaks: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
 
-    def run(self) -> Iterator[dict[str, Any]]:
+    def run(self) -> Iterator[Line]:
         """Every output line, in order."""
         first = self._at(*self._lines[0]) if self._lines else instant(0)
         self.simulator = Simulator(self._rules, first)
@@ -206,15 +161,13 @@ class Replay:
 
     def _at(self, number: int, line: Mapping[str, Any]) -> datetime:
         if "at" not in line:
-            raise TimelineError(f"{self._name}:{number}: `at` is missing; expected are seconds from 0 or RFC 3339")
+            raise TimelineError(f"{self._name}:{number}: `at` is missing; {FORMS_OF_TIME}")
         try:
             return self.times.read(line["at"], "`at`")
-        except (TimelineError, OverflowError, OSError):
-            raise TimelineError(
-                f"{self._name}:{number}: `at` is not a time; expected are seconds from 0 or RFC 3339"
-            ) from None
+        except TimelineError as error:
+            raise TimelineError(f"{self._name}:{number}: {error}") from None
 
-    def _line(self, number: int, at: datetime, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _line(self, number: int, at: datetime, line: Mapping[str, Any]) -> Iterator[Line]:
         kinds = [kind for kind in line if kind in HANDLERS]
         if len(kinds) != 1:
             found = ", ".join(f"`{kind}`" for kind in line if kind != "at") or "nothing"
@@ -228,12 +181,11 @@ class Replay:
             yield from HANDLERS[kind](self, at, line[kind], line)
         except TimelineError as error:
             raise TimelineError(f"{self._name}:{number}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TimelineError(
-                f"{self._name}:{number}: `{kind}` cannot be read ({type(error).__name__}: {error})"
-            ) from None
 
-    def _post(self, at: datetime) -> Iterator[dict[str, Any]]:
+    def _fields(self, kind: str, given: Any) -> Fields:
+        return Fields(kind, given, self.times)
+
+    def _post(self, at: datetime) -> Iterator[Line]:
         """Hand over what arrived at one time as one batch, and let what is due then happen."""
         if self._waiting:
             self.simulator.now = max(self.simulator.now, at)
@@ -242,188 +194,119 @@ class Replay:
         self.simulator.run_until(at, inclusive=True)
         yield from self._told()
 
-    def _told(self) -> Iterator[dict[str, Any]]:
+    def _told(self) -> Iterator[Line]:
         for sent in self.simulator.taken():
             yield self._notification(sent)
 
     # -- input lines -------------------------------------------------------------------------------------------------
 
-    def webhook(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """A body as received."""
-        headers = {str(key).lower(): str(value) for key, value in dict(given.get("headers") or {}).items()}
-        body = given.get("body")
+    def webhook(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
+        """A body as received. One that its source cannot read is parked and told, as in production."""
+        fields = self._fields("webhook", given)
+        source, body = fields.text("source"), fields.get("body")
         data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode()
+        headers = {name.lower(): text for name, text in fields.texts("headers").items()}
+        if not any(each.get("name") == source for each in self.simulator.rules.sources):
+            _check_source(source)
+        name = f"line:{self._number}"
+        message = written(Webhook(name, source, data, at, headers), compressed(data))
         try:
-            events = parsed(str(given["source"]), headers, data, self.simulator.rules, at)
-        except TocsinError as error:
-            raise TimelineError(f"`webhook` cannot be read: {error}") from None
-        self._events(events, int(line.get("copies", 1)))
-        yield from ()
-
-    def event(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """An event already normalised."""
-        if not isinstance(given, dict):
-            raise TimelineError("`event` is not an object; expected is one with `name` and `labels`")
-        copies = int(line.get("copies", given.get("copies", 1)))
-        event = self._event(at, given)
-        if copies > 1:
-            yield from self._post(at)
+            self.simulator.events += len(parsed(source, headers, data, self.simulator.rules, at))
+        except ParseError:
             self.simulator.events += 1
-            self.simulator.contend(events_messages([event])[0], copies, self._seed)
+        self._waiting += [message] * self._copies(line)
+        yield from ()
+
+    def event(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
+        """An event already normalised."""
+        event = event_of(self._fields("event", given), at, self._number)
+        copies = self._copies(line if "copies" in line else given)
+        self.simulator.events += 1
+        if copies == 1:
+            self._waiting += events_messages([event])
             return
-        self._events([event], 1)
+        yield from self._post(at)
+        self.simulator.contend(events_messages([event])[0], copies, self._seed)
 
-    def _events(self, events: Sequence[Event], copies: int) -> None:
-        self.simulator.events += len(events)
-        for _ in range(copies):
-            self._waiting += events_messages(events)
+    def _copies(self, line: Mapping[str, Any]) -> int:
+        return Fields("event", dict(line), self.times).whole("copies", 1, least=1)
 
-    def _event(self, at: datetime, given: Mapping[str, Any]) -> Event:
-        name = str(given.get("name") or dict(given.get("labels") or {}).get("alertname") or "")
-        if not name:
-            raise TimelineError("`event` has no `name`; expected is the label alertname")
-        labels = _texts(given.get("labels"), "labels")
-        annotations = _texts(given.get("annotations"), "annotations")
-        status = _choice(Status, given.get("status") or "firing", "status")
-        severity = _choice(Severity, given.get("severity") or _known_severity(labels) or "warning", "severity")
-        starts_at = self.times.optional(given.get("starts_at"), "`starts_at`")
-        ends_at = self.times.optional(given.get("ends_at"), "`ends_at`")
-        labels.pop("alertname", None)
-        own = given.get("id")
-        return Event(
-            id=f"event:{own}" if own is not None else f"line:{self._number}",
-            source=labels.get("source", "event"),
-            kind=labels.get("kind", name),
-            status=status,
-            severity=severity,
-            title=annotations.get("title") or annotations.get("summary") or name,
-            occurred_at=at,
-            identity=labels_fingerprint(name, labels),
-            name=name,
-            summary=annotations.get("summary") or annotations.get("description") or "",
-            service=labels.get("service"),
-            environment=labels.get("environment"),
-            labels=labels,
-            annotations=annotations,
-            starts_at=starts_at,
-            ends_at=ends_at,
-        )
-
-    def sample(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def sample(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """A measured value."""
-        value = given["value"]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise TimelineError("`value` is not a number; expected is a number or null")
-        sample = Sample(
-            str(given["metric"]), None if value is None else float(value), at, _texts(given.get("labels"), "labels")
-        )
-        self._waiting += samples_messages([sample])
+        self._waiting += samples_messages([sample_of(self._fields("sample", given), at)])
         yield from ()
 
-    def probe(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """A probe's result."""
-        name, labels = str(given["name"]), _texts(given.get("labels"), "labels")
-        yield from self._post(at)
-        series = {**labels, "probe": name}
-        store = self.simulator.store
-        since = at - timedelta(days=7)
-        failures = newest_value(store.buckets("failures", series, since, at)) or 0
-        successes = newest_value(store.buckets("successes", series, since, at)) or 0
-        latency = given.get("latency_ms")
-        samples = expand_probe_result(name, bool(given["ok"]), latency, labels, at, (int(failures), int(successes)))
-        self._waiting += samples_messages(samples)
-        yield from self._post(at)
+    def probe(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
+        """A probe's result; how many came in a row is what the lines before it say."""
+        fields = self._fields("probe", given)
+        name, labels, ok = fields.text("name"), fields.texts("labels"), fields.truth("ok")
+        latency = None if fields.get("latency_ms") is None else fields.number("latency_ms", least=0)
+        series = (name, *sorted(labels.items()))
+        before = self._streaks.get(series, (0, 0))
+        self._streaks[series] = streaks(before, ok)
+        self._waiting += samples_messages(expand_probe_result(name, ok, latency, labels, at, before))
+        yield from ()
 
-    def beat(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def beat(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """A heartbeat."""
-        name = str(given["name"])
-        event = Event(
-            id=f"beat:{name}:{at.isoformat()}",
-            source="heartbeat",
-            kind="beat",
-            status=Status.INFO,
-            severity=Severity.INFO,
-            title=f"Heartbeat of {name}",
-            occurred_at=at,
-            identity=name,
-            name=name,
-        )
-        self._waiting += events_messages([event])
+        self._waiting += events_messages([beat_of(self._fields("beat", given), at)])
         yield from ()
 
-    def act(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def act(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """What a person does."""
-        kind = next(ACTS[name] for name in ACTS if name in line)
-        action = Action(
-            kind=kind,
-            by=str(given.get("by") or "somebody"),
-            at=at,
-            incident=given.get("incident"),
-            matchers=_clauses(given) if given.get("incident") is None else {},
-            via="api",
-        )
-        self.simulator.now = max(self.simulator.now, at)
-        self.simulator.act(action)
-        yield from self._post(at)
+        name = next(each for each in ACTS if each in line)
+        yield from self._done(at, action_message(action_of(ACTS[name], self._fields(name, given), at)))
 
-    def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """A person mutes, by matchers until a time."""
-        self._hold("silence", at, given)
-        yield from self._post(at)
+        yield from self._done(at, silence_message(self._held("silence", at, given), False))
 
-    def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """New alerts are held back; what was told goes on."""
-        self._hold("maintenance", at, given)
-        yield from self._post(at)
+        yield from self._done(at, silence_message(self._held("maintenance", at, given), True))
 
-    def _hold(self, kind: str, at: datetime, given: Mapping[str, Any]) -> None:
+    def _held(self, kind: str, at: datetime, given: Any) -> Silence:
         self._silences += 1
-        found = Silence(
-            id=str(given.get("id") or f"{kind}-{self._silences}"),
-            matchers=parse_matchers(_clauses(given)),
-            starts_at=self.times.optional(given.get("from"), "`from`") or at,
-            ends_at=self.times.read(given.get("until"), "`until`"),
-            by=str(given.get("by") or "somebody"),
-            comment=str(given.get("comment") or ""),
-            at=at,
-        )
-        self.simulator.now = max(self.simulator.now, at)
-        self.simulator.post([silence_message(found, kind == "maintenance")])
+        return silence_of(self._fields(kind, given), at, f"{kind}-{self._silences}")
 
-    def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """A silence ends early."""
-        name = str(given.get("id") if isinstance(given, dict) else given)
+    def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
+        """A silence or maintenance ends early."""
+        said = given if isinstance(given, dict) else {"id": given}
+        fields = Fields("unsilence", said, self.times)
+        yield from self._done(at, unsilence_message(fields.text("id"), fields.text("by", SOMEBODY), at))
+
+    def _done(self, at: datetime, message: str) -> Iterator[Line]:
+        """A person's act, which changes things at once."""
         self.simulator.now = max(self.simulator.now, at)
-        by = str(given.get("by") or "somebody") if isinstance(given, dict) else "somebody"
-        self.simulator.post([unsilence_message(name, by, at)])
+        self.simulator.post([message])
         yield from self._post(at)
 
-    def target(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def target(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """What a target answers next, or its limit."""
-        target = self.simulator.targets.setdefault(_target_key(given), FakeTarget())
+        key = target_key(given)
         if "answers" not in line and "limit" not in line:
             raise TimelineError("`target` says nothing; expected are `answers` or `limit` beside it")
+        target = self.simulator.targets.setdefault(key, FakeTarget())
         if "answers" in line:
-            target.answers = [_answer(each) for each in line["answers"]]
+            target.answers = answers_of(line["answers"], self.times)
         if "limit" in line:
-            limit = line["limit"]
-            target.limit = None if limit is None else Limit(int(limit["count"]), timedelta(seconds=float(limit["per"])))
+            target.limit = limit_of(line["limit"], self.times)
         yield from ()
 
-    def redeploy(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def redeploy(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """The rules change, and all memory is lost."""
-        name = given.get("rules") if isinstance(given, dict) else None
+        name = self._fields("redeploy", given).text("rules", "")
         self.simulator.now = max(self.simulator.now, at)
-        self.simulator.redeploy(read_rules(self._folder / str(name)) if name else self.simulator.rules)
+        self.simulator.redeploy(read_rules(self._folder / name) if name else self.simulator.rules)
         yield from self._post(at)
 
-    def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """The router does not run until a time; what arrives waits in the queue."""
-        until = self.times.read(given.get("until"), "`until`")
+        until = self._fields("down", given).at("until")
         self.simulator.down_until = max(until, self.simulator.down_until or until)
         yield from ()
 
-    def show(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def show(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """What a person asking would see."""
         self.simulator.count()
         if given == "alerts":
@@ -433,9 +316,9 @@ class Replay:
         else:
             raise TimelineError("`show` is unknown; expected is incidents or alerts")
 
-    def explain(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def explain(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """Every decision about the alerts that match, in order."""
-        matchers = parse_matchers(_clauses(given))
+        matchers = parse_matchers(self._fields("explain", given).matchers())
         simulator = self.simulator
         simulator.count()
         store = simulator.store
@@ -449,7 +332,7 @@ class Replay:
         )
         yield {"at": self.times.write(at), "type": "explain", "alerts": found}
 
-    def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """Timers run on until then."""
         yield from ()
 
@@ -460,7 +343,7 @@ class Replay:
         return {
             "at": self.times.write(sent.at),
             "type": "notification",
-            "target": _shown_target(notification.target.kind, notification.target.address),
+            "target": shown_target(notification.target.kind, notification.target.address),
             "incident": notification.incident,
             "reason": notification.reason.value,
             "status": notification.status,
@@ -582,65 +465,16 @@ HANDLERS: dict[str, Handler] = {
     "explain": Replay.explain,
     "end": Replay.end,
 }
-BATCHED = ("webhook", "event", "sample", "beat", "target", "down")
+BATCHED = ("webhook", "event", "sample", "probe", "beat", "target", "down")
 """Lines of one time that a worker would find in the queue together."""
-_STATE_RANKS = {"firing": 0, "no_data": 0, "suppressed": 1, "pending": 2, "resolved": 3}
 
 
-def _texts(given: Any, what: str) -> dict[str, str]:
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise TimelineError(f"`{what}` is not an object; expected are names with texts")
-    return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-
-
-def _clauses(given: Any) -> dict[str, str]:
-    """The `matchers` of a line, each one that can be matched."""
-    if not isinstance(given, dict) or not isinstance(given.get("matchers"), dict):
-        raise TimelineError('`matchers` is missing or no object; expected is such as {"service": "web"}')
-    clauses = _texts(given["matchers"], "matchers")
-    for matcher in parse_matchers(clauses):
-        try:
-            matcher.matches({})
-        except re.error as error:
-            raise TimelineError(
-                f"`matchers`: {matcher.label} is no regular expression ({error}); expected is such as =~web|api"
-            ) from None
-    return clauses
-
-
-def _choice(kind: Any, value: Any, what: str) -> Any:
+def _check_source(name: str) -> None:
+    """TimelineError unless a sender of that name is understood."""
     try:
-        return kind(value)
-    except ValueError:
-        allowed = ", ".join(each.value for each in kind)
-        raise TimelineError(f"`{what}` is {str(value)[:40]!r}; expected is one of {allowed}") from None
+        plugins.load("sources", name)
+    except TocsinError as error:
+        raise TimelineError(f"`source` of `webhook`: {error}") from None
 
 
-def _known_severity(labels: Mapping[str, str]) -> str | None:
-    found = labels.get("severity", "")
-    return found if found in ("critical", "warning", "info") else None
-
-
-def _target_key(given: Any) -> str:
-    for kind in TARGET_KINDS:
-        if isinstance(given, dict) and kind in given:
-            address = "default" if given[kind] is True else str(given[kind])
-            return f"{kind}:{address}"
-    raise TimelineError(f"`target` names none; expected is one of {', '.join(TARGET_KINDS)} with its address")
-
-
-def _shown_target(kind: str, address: str) -> dict[str, Any]:
-    return {kind: True if kind == "pagerduty" and address == "default" else address}
-
-
-def _answer(given: Mapping[str, Any]) -> Answer:
-    retry_after = given.get("retry_after")
-    return Answer(
-        status=int(given.get("status", 200)),
-        body=given.get("body"),
-        retry_after=None if retry_after is None else float(retry_after),
-        latency=timedelta(milliseconds=float(given.get("latency_ms") or 0)),
-        error=given.get("error"),
-    )
+_STATE_RANKS = {"firing": 0, "no_data": 0, "suppressed": 1, "pending": 2, "resolved": 3}

@@ -21,12 +21,11 @@ import httpx
 from chalicelib import deliver as delivery
 from chalicelib.clients import http_client
 from chalicelib.core.errors import TargetUnavailableError, TocsinError
-from chalicelib.core.event import Action
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.rule import Rules
 from chalicelib.core.thread import Thread
 from chalicelib.memory import MemoryStore
-from chalicelib.messages import Message, action_message
+from chalicelib.messages import Message
 from chalicelib.process import process, process_counts
 from chalicelib.tick import PERIOD, tick
 
@@ -257,6 +256,7 @@ class Simulator:
         self.parked: list[str] = []
         self._tries: dict[str, list[datetime]] = {}
         self._next_tick = start
+        self._redeployed = False
         self._latency = timedelta(0)
         self.tick()
         self.store.writes = 0
@@ -267,21 +267,17 @@ class Simulator:
         """The minute tick."""
         tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
         self._next_tick = self.now + PERIOD
+        self._redeployed = False
 
     def post(self, bodies: Sequence[str]) -> None:
         """Messages arrive on the webhooks queue."""
         self.queues.webhooks.put(bodies)
 
-    def act(self, action: Action) -> None:
-        """A person does something."""
-        self.post([action_message(action)])
-
     def redeploy(self, rules: Rules) -> None:
-        """The rules change; the tick after a deploy notices."""
+        """The rules change; the first tick after that notices."""
+        self.settle()
         self.rules = rules
-        if self.down_until is None:
-            self.settle()
-            self.tick()
+        self._redeployed = True
 
     def contend(self, body: str, copies: int, seed: int | None) -> None:
         """So many workers get one message at once, interleaved at every store and queue call as the seed says."""
@@ -322,6 +318,7 @@ class Simulator:
         """When a tick is needed: those that would find nothing to do are left out."""
         wake_at = self.store.next_wake()
         needed = [self._next_tick] if self._watches() else []
+        needed += [self.now] if self._redeployed else []
         if wake_at is not None:
             steps = max(0, (wake_at - self._next_tick) // PERIOD)
             needed.append(self._next_tick + steps * PERIOD)

@@ -15,7 +15,8 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.template import render
 from cli import promtool
 from cli.promtool import PromtoolError
-from cli.replay import Replay, Times
+from cli.replay import Replay
+from cli.timeline import Times
 
 Line = tuple[int, dict[str, Any]]
 """A line of a timeline behind its number in the file; 0 and below for those that are not in it."""

@@ -140,6 +140,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 def title_of(incident: "Incident", alerts: Sequence[Alert], telling: Telling) -> str:
     """What broke, in one line: the alert's own title, or how many there are of which."""
     where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
+    alerts = _listed(alerts)
     names = list(dict.fromkeys(alert.name for alert in alerts))
     if len(alerts) == 1:
         alert = alerts[0]
