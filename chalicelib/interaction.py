@@ -20,7 +20,8 @@ ACTION_SILENCE = "tocsin_silence"
 ACTION_UNSILENCE = "tocsin_unsilence"
 ACTION_ROLL_BACK = "tocsin_roll_back"
 ACTION_LINK = "tocsin_link"
-"""Action ids. Buttons carry the incident's id as `value`; options of the menu carry `<choice>:<incident id>`."""
+"""Action ids. Buttons carry the incident's id as `value`, a rollback `<incident id>:<deploy id>`; options of the menu
+carry `<choice>:<incident id>`."""
 
 KINDS: Mapping[str, str] = {
     ACTION_ACK: "ack",

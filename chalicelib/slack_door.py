@@ -19,7 +19,7 @@ from chalicelib import silence_modal
 from chalicelib.core import signing
 from chalicelib.core.errors import NotStoredError, SignatureError, TooLargeError, UnreadableError, WebhookError
 from chalicelib.core.event import fingerprint
-from chalicelib.interaction import ACTION_SILENCE, COMMAND, KINDS, SILENCE_MODAL, Interaction, written
+from chalicelib.interaction import ACTION_ROLL_BACK, ACTION_SILENCE, COMMAND, KINDS, SILENCE_MODAL, Interaction, written
 from chalicelib.receive import RETRY_AFTER_SECONDS, Answer, Secrets
 from chalicelib.slack_words import HELP, is_known
 
@@ -139,6 +139,8 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
     words = ""
     if name == ACTION_SILENCE:
         words, _, value = _text(_table(action.get("selected_option")).get("value")).partition(":")
+    elif name == ACTION_ROLL_BACK:
+        value, _, words = value.partition(":")
     user = _table(payload.get("user"))
     if kind is None or not value or not _text(user.get("id")):
         return None

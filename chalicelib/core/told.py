@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 DEPLOY_WINDOW = timedelta(minutes=30)
 """A deploy this shortly before the start of an incident is shown with it."""
 MAX_TOLD = 500
+ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
+"""The entries of the timeline that are something a person did."""
+REMARKS = ("reassign", "note", "silence")
+"""Those of them that a message goes on showing."""
+MAX_ACTS = 5
+MAX_REMARKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ def notification(
     if ends:
         firing, muted = [], []
         gone = gone or _listed(alert for alert in incident.shown if alert.state is State.RESOLVED)
-    shown = [*firing, *(gone if announced.target.send_resolved else [])]
+    told_of = firing or (muted if reason is Reason.SYNC else [])
+    shown = [*told_of, *(gone if announced.target.send_resolved else [])]
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
@@ -81,7 +88,7 @@ def notification(
         route=telling.route.id,
         group=incident.group,
         evidence=(
-            *(as_told(alert, telling, incident.group) for alert in muted),
+            *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
             *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
         )[:MAX_TOLD],
         also=len(incident.beyond),
@@ -91,39 +98,8 @@ def notification(
         acked_at=acked[0].acked_at if acked and len(acked) == len(firing) else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.rhythm.timezone,
+        said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
         acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
-    )
-
-
-ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
-"""The entries of the timeline that are something a person did."""
-MAX_ACTS = 5
-MAX_NOTES = 3
-
-
-def acts_since(incident: "Incident", heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
-    """What people did after that, oldest first, each as its kind and a sentence."""
-    found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
-    return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
-
-
-def heard_at(incident: "Incident") -> datetime | None:
-    """When a person did something last."""
-    return max((each.at for each in _acts(incident)), default=None)
-
-
-def _acts(incident: "Incident") -> list["Entry"]:
-    return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
-
-
-def sentence(entry: "Entry") -> str:
-    """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
-    if entry.kind == "note":
-        return f"{entry.by}: {entry.text}"
-    return (
-        f"{entry.text[:1].upper()}{entry.text[1:]} by {entry.by}"
-        if ":" not in entry.text
-        else f"{entry.by} {entry.text}"
     )
 
 
@@ -240,8 +216,6 @@ def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
-    said = [each for each in _acts(incident) if each.kind in ("note", "reassign", "silence")]
-    notes += [sentence(each) for each in said[-MAX_NOTES:]]
     if incident.overflow:
         beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
         notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")
@@ -316,3 +290,29 @@ def _ending(incident: "Incident", telling: Telling) -> list[str]:
         f"The silence of {each.by}{f' ({each.comment})' if each.comment else ''} ends at {local_time(at, zone)}."
         for each, at in ending.items()
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people did
+
+
+def acts_since(incident: "Incident", heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
+    """What people did after that, oldest first, each as its kind and a sentence."""
+    found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
+    return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
+
+
+def heard_at(incident: "Incident") -> datetime | None:
+    """When a person did something last."""
+    return max((each.at for each in _acts(incident)), default=None)
+
+
+def _acts(incident: "Incident") -> list["Entry"]:
+    return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
+
+
+def sentence(entry: "Entry") -> str:
+    """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
+    if entry.kind in ("note", "silence"):
+        return f"{entry.by}: {entry.text}"
+    return f"{entry.text[:1].upper()}{entry.text[1:]} by {entry.by}"

@@ -317,13 +317,20 @@ def _events_so_far(notification: Notification) -> str:
 
 
 def _sync(notification: Notification) -> str:
+    if said := [one_line(sentence) for _, sentence in notification.acts if one_line(sentence)]:
+        return "; ".join(said) + "."
     if notification.acked_by:
         return f"Acknowledged {acknowledged(notification)}."
     return f"Now {state(notification).value}."
 
 
 def notes(notification: Notification) -> tuple[str, ...]:
-    """The notes, cleaned, none empty."""
+    """The notes, and what people said, cleaned, none empty."""
+    return news(notification) + tuple(found for found in map(one_line, notification.said) if found)
+
+
+def news(notification: Notification) -> tuple[str, ...]:
+    """The notes alone: what is to be known of this very announcement."""
     return tuple(found for found in map(one_line, notification.notes) if found)
 
 
@@ -344,8 +351,14 @@ def _condition_of(told: Told) -> str:
     if told.acked_by:
         words.append(f"acknowledged by {one_line(told.acked_by)}")
     if told.muted_by:
-        words.append(f"muted by {counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)}")
+        words.append(_muted(told))
     return ", ".join(words)
+
+
+def _muted(told: Told) -> str:
+    """`inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
+    names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
+    return names if names.startswith("inhibited") else f"muted by {names}"
 
 
 def deploy_line(deploy: Deploy, notification: Notification) -> str:
@@ -353,7 +366,8 @@ def deploy_line(deploy: Deploy, notification: Notification) -> str:
     before = notification.started_at - deploy.at
     when = f"{duration_words(before)} before" if before >= timedelta(0) else f"{duration_words(-before)} after it began"
     named = one_line(deploy.title) or one_line(deploy.commit)[:12] or one_line(deploy.project) or one_line(deploy.id)
-    parts = [f"{one_line(deploy.kind) or 'deploy'}: {named}" if named else one_line(deploy.kind) or "deploy"]
+    kind = one_line(deploy.kind).removeprefix("deployment.").replace("_", " ") or "deploy"
+    parts = [f"{kind}: {named}" if named else kind]
     if deploy.service:
         parts.append(one_line(deploy.service))
     if deploy.by:

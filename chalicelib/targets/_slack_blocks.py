@@ -4,6 +4,7 @@ Limits: https://docs.slack.dev/reference/block-kit. Text from outside is escaped
 and measured escaped, in UTF-16 units, so that it fits however Slack counts.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +12,18 @@ from chalicelib.core.event import Severity
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.wording import (
     State,
+    acknowledged,
     alert_line,
+    alert_title,
     change,
     clean,
+    counted_list,
     cut,
     deploy_line,
+    duration_words,
     facts,
     links,
+    news,
     notes,
     one_line,
     plain_text,
@@ -32,7 +38,10 @@ from chalicelib.interaction import (
     ACTION_ACK,
     ACTION_LINK,
     ACTION_RESOLVE,
+    ACTION_ROLL_BACK,
     ACTION_SILENCE,
+    ACTION_UNACK,
+    ACTION_UNSILENCE,
     SILENCE_CHOICES,
 )
 from chalicelib.slack_words import escaped
@@ -45,11 +54,16 @@ MAX_FIELD_CHARACTERS = 2_000
 MAX_FIELDS = 10
 MAX_CONTEXT_ELEMENTS = 10
 MAX_BUTTON_CHARACTERS = 75
+MAX_CONFIRM_TITLE_CHARACTERS = 100
+MAX_CONFIRM_CHARACTERS = 300
+MAX_CONFIRM_BUTTON_CHARACTERS = 30
+MAX_ID_CHARACTERS = 500
 MAX_LISTED_ALERTS = 10
 MAX_LISTED_EVIDENCE = 5
 EVENT_TYPE = "tocsin_notification"
 
 _EMOJI = {State.ACKNOWLEDGED: "👀", State.SILENCED: "🔇", State.RESOLVED: "✅", State.TEST: "🧪"}
+_ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "👉", "note": "💬", "silence": "🔇"}
 _SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 
 
@@ -66,13 +80,15 @@ def render(
     if plain:
         body["text"] = _cut(plain_text(notification), MAX_TEXT_CHARACTERS)
     else:
-        body["blocks"] = _blocks(notification)
+        body["blocks"] = _blocks(notification, can_roll_back=can_roll_back)
     return body
 
 
 def render_reply(notification: Notification) -> dict[str, Any]:
     """What is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
-    said = [f"{_emoji(notification)} {change(notification)}", *notes(notification)]
+    said = [f"{_emoji(notification)} {change(notification)}", *news(notification)]
+    if notification.reason is Reason.SYNC and notification.acts:
+        said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.acts]
     if notification.reason in (Reason.UPDATED, Reason.ESCALATED, Reason.REMINDER) and len(notification.alerts) > 1:
         said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
@@ -120,7 +136,7 @@ def _mrkdwn(ready: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": ready, "verbatim": True}
 
 
-def _blocks(notification: Notification, *, updatable: bool = True) -> list[dict[str, Any]]:
+def _blocks(notification: Notification, *, updatable: bool = True, can_roll_back: bool = False) -> list[dict[str, Any]]:
     parts = {
         "header": {"type": "header", "text": _plain(_header(notification), MAX_HEADER_CHARACTERS)},
         "summary": _section(_summary(notification)),
@@ -131,7 +147,7 @@ def _blocks(notification: Notification, *, updatable: bool = True) -> list[dict[
         "notes": _context([f"📝 {_cut(note, 500)}" for note in notes(notification)]),
         "evidence": _context(_evidence(notification)),
         "why": _context([_why(notification)]),
-        "actions": _actions(notification, updatable=updatable),
+        "actions": _actions(notification, updatable=updatable, can_roll_back=can_roll_back),
     }
     named = cut(one_line(notification.id), 200)
     return [{**block, "block_id": f"{name}:{named}"} for name, block in parts.items() if block]
@@ -152,21 +168,43 @@ def _context(ready: list[str]) -> dict[str, Any] | None:
 
 
 def _summary(notification: Notification) -> str:
-    """The state in words, then what the alerts say."""
-    bold = {State.RESOLVED: "Resolved", State.ACKNOWLEDGED: "Acknowledged", State.SILENCED: "Silenced"}
-    word = bold.get(state(notification), "Test" if notification.reason is Reason.TEST else "Firing")
-    lines = [f"*{word}*"]
-    found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
-    lines += [_cut(clean(text), 700) for text in found if text]
-    whole = notification.title
+    """The state in words, then what the alerts say; the whole title where the header has no room for it."""
+    lines = [_state_line(notification)]
     if utf16_units(escaped(title(notification))) > MAX_HEADER_CHARACTERS - 12:
-        lines.insert(1, _cut(one_line(whole), 600))
-    return "\n".join(lines)
+        lines.append(_cut(one_line(notification.title), 600))
+    found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    return "\n".join([*lines, *(_cut(clean(text), 700) for text in found if text)])
+
+
+def _state_line(notification: Notification) -> str:
+    """`*Acknowledged* by ana, 09:20 · critical`: what it is in, since when, and how bad."""
+    severity = notification.severity.value
+    match state(notification):
+        case State.TEST:
+            return "*Test*: nothing is wrong"
+        case State.RESOLVED:
+            ended_at = notification.ended_at or notification.at
+            return f"*Resolved* after {duration_words(ended_at - notification.started_at)} · was {severity}"
+        case State.ACKNOWLEDGED:
+            return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}"
+        case State.SILENCED:
+            return f"*Silenced* {_cut(_silenced_by(notification), 300)} · {severity}"
+        case _:
+            return f"*Firing* · {severity}"
+
+
+def _silenced_by(notification: Notification) -> str:
+    names = dict.fromkeys(name for told in notification.alerts for name in told.muted_by)
+    return f"by {counted_list([one_line(name) for name in names], 2)}" if names else ""
 
 
 def _fields(notification: Notification) -> dict[str, Any] | None:
-    shown = [_mrkdwn(f"*{label}*\n{_cut(value, 600)}") for label, value in facts(notification)[:MAX_FIELDS]]
+    found = [(label, value) for label, value in facts(notification) if label not in _IN_STATE_LINE]
+    shown = [_mrkdwn(f"*{label}*\n{_cut(value, 600)}") for label, value in found[:MAX_FIELDS]]
     return {"type": "section", "fields": shown} if shown else None
+
+
+_IN_STATE_LINE = ("Severity", "Acknowledged")
 
 
 def _alerts(notification: Notification) -> str:
@@ -177,7 +215,14 @@ def _alerts(notification: Notification) -> str:
         for told in notification.alerts[:MAX_LISTED_ALERTS]
     ]
     more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
-    return "\n".join([*lines, f"… and {more:,} more"] if more > 0 else lines)
+    return "\n".join([_counts(notification), *lines, f"… and {more:,} more"] if more > 0 else lines)
+
+
+def _counts(notification: Notification) -> str:
+    """How many there are of which, when not all are listed: `InstanceDown 67, DiskFull 66`."""
+    counts = Counter(alert_title(told) for told in notification.alerts if told.status != "resolved")
+    named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(5)]
+    return f"*Of which* {_cut(', '.join(named), 400)}" if named else "*Resolved*"
 
 
 def _evidence(notification: Notification) -> list[str]:
@@ -207,10 +252,10 @@ def _why(notification: Notification) -> str:
     return f"Why you: {_cut(found, 500)} · {incident}" if found else incident
 
 
-def _actions(notification: Notification, *, updatable: bool) -> dict[str, Any] | None:
+def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool) -> dict[str, Any] | None:
     elements: list[dict[str, Any]] = []
     if updatable and state(notification) not in (State.RESOLVED, State.TEST):
-        elements += _controls(notification)
+        elements += [*_controls(notification), *(_roll_backs(notification) if can_roll_back else [])]
     for number, (label, address) in enumerate(links(notification, 4)):
         text = _plain(label, MAX_BUTTON_CHARACTERS)
         elements.append({"type": "button", "action_id": f"{ACTION_LINK}_{number}", "text": text, "url": address})
@@ -218,20 +263,49 @@ def _actions(notification: Notification, *, updatable: bool) -> dict[str, Any] |
 
 
 def _controls(notification: Notification) -> list[dict[str, Any]]:
-    incident = notification.incident
+    """What can be done in this state, the likeliest first."""
+    incident, now = notification.incident, state(notification)
     buttons: list[dict[str, Any]] = []
-    if not notification.acked_by:
+    if now is State.SILENCED:
+        buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
+    elif not notification.acked_by:
         buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
+    if now is not State.SILENCED:
+        buttons.append(_silence_menu(incident))
+    buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))
+    if notification.acked_by:
+        buttons.append(_button(ACTION_UNACK, "Give back", incident))
+    return buttons
+
+
+def _silence_menu(incident: str) -> dict[str, Any]:
     options = [
         {"text": _plain(label, MAX_BUTTON_CHARACTERS), "value": f"{choice}:{incident}"}
         for choice, label in SILENCE_CHOICES
     ]
     placeholder = _plain("Silence", MAX_BUTTON_CHARACTERS)
-    buttons.append(
-        {"type": "static_select", "action_id": ACTION_SILENCE, "placeholder": placeholder, "options": options}
-    )
-    buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))
-    return buttons
+    return {"type": "static_select", "action_id": ACTION_SILENCE, "placeholder": placeholder, "options": options}
+
+
+def _roll_backs(notification: Notification) -> list[dict[str, Any]]:
+    """A rollback of the last deploy, when it is one that can be rolled back; asks first."""
+    deploy = next(iter(notification.deploys), None)
+    if deploy is None or not deploy.project_id or len(deploy.id) > MAX_ID_CHARACTERS:
+        return []
+    named = one_line(deploy.project) or one_line(deploy.service or "") or deploy.project_id
+    confirm = {
+        "title": _plain("Roll back?", MAX_CONFIRM_TITLE_CHARACTERS),
+        "text": _plain(
+            f"Production of {cut(named, 80)} goes back to the deployment before this one: "
+            f"{cut(deploy_line(deploy, notification), 150)}",
+            MAX_CONFIRM_CHARACTERS,
+        ),
+        "confirm": _plain("Roll back", MAX_CONFIRM_BUTTON_CHARACTERS),
+        "deny": _plain("Cancel", MAX_CONFIRM_BUTTON_CHARACTERS),
+        "style": "danger",
+    }
+    button = _button(ACTION_ROLL_BACK, "Roll back", f"{notification.incident}:{deploy.id}", style="danger")
+    return [{**button, "confirm": confirm}]
 
 
 def _button(action: str, label: str, incident: str, **style: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class _Channel:
                 return Receipt(note=f"the message cannot be updated any more ({refused.code})")
             self._notes.append(f"posted anew, since the message cannot be updated any more ({refused.code})")
             return self._post()
-        if self._notification.reason in _NOTICED:
+        if self._notification.reason in _NOTICED or self._notification.acts:
             self._reply()
         return self._done(self._receipt)
 

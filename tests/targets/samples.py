@@ -243,7 +243,18 @@ NOTIFICATIONS = st.builds(
     runbook=st.none()
     | st.builds(Runbook, name=_IDS, title=TEXT, steps=st.lists(TEXT, max_size=5).map(tuple), url=_ADDRESSES),
     deploys=st.lists(
-        st.builds(Deploy, id=_IDS, at=_TIMES, kind=TEXT, service=st.none() | TEXT, title=TEXT, by=TEXT, url=_ADDRESSES),
+        st.builds(
+            Deploy,
+            id=_IDS | st.text("a", min_size=400, max_size=600),
+            at=_TIMES,
+            kind=TEXT,
+            service=st.none() | TEXT,
+            title=TEXT,
+            by=TEXT,
+            url=_ADDRESSES,
+            project=TEXT,
+            project_id=st.just("") | _IDS,
+        ),
         max_size=2,
     ).map(tuple),
     acked_by=st.none() | TEXT,
@@ -251,4 +262,6 @@ NOTIFICATIONS = st.builds(
     notes=st.lists(TEXT, max_size=12).map(tuple),
     timezone=st.sampled_from(["UTC", "Europe/Riga", "America/Sao_Paulo", "Nowhere/Land", "", "../etc"]),
     text=TEXT,
+    said=st.lists(TEXT, max_size=5).map(tuple),
+    acts=st.lists(st.tuples(st.sampled_from(["ack", "note", "silence", "later"]), TEXT), max_size=5).map(tuple),
 )

@@ -60,6 +60,19 @@ def check_slack(body: dict[str, Any]) -> None:
             assert text.strip()
         for field in block.get("fields", ()):
             assert utf16_units(field["text"]) <= limits["section field text"]
+        for element in block["elements"] if block["type"] == "actions" else ():
+            check_control(element)
+
+
+def check_control(element: dict[str, Any]) -> None:
+    """Names the incident within Slack's lengths; a question before an act is short enough, too."""
+    assert utf16_units(element.get("value", "")) <= 2_000
+    assert utf16_units(element.get("text", element.get("placeholder"))["text"]) <= 75
+    for option in element.get("options", ()):
+        assert utf16_units(option["value"]) <= 150
+    confirm = element.get("confirm", {})
+    for part, most in (("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)):
+        assert part not in confirm or 1 <= utf16_units(confirm[part]["text"]) <= most
 
 
 def is_dead(text: str) -> bool:
@@ -71,7 +84,8 @@ def is_dead(text: str) -> bool:
 @given(NOTIFICATIONS)
 def test_every_slack_message_is_within_the_limits_and_dead_to_injection(notification: Notification) -> None:
     """Whatever the incident, the blocks validate, nothing is empty, and no `<`, `>` or bare `&` is left."""
-    for body in (slack.render(notification, {}), slack.render_webhook(notification, {})):
+    full = [slack.render(notification, {}, can_roll_back=can) for can in (True, False)]
+    for body in (*full, slack.render_webhook(notification, {})):
         check_slack(body)
         for block in body["blocks"]:
             shown = [text for part in _text_objects(block) for text in texts_of(part)]

@@ -29,6 +29,9 @@ from tests.targets.samples import (
 
 POSTED = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000000.000100"}
 RECEIPT = {"channel": "C0ALERTS1", "ts": "1790000000.000100"}
+SILENCED = replace(
+    NOTIFICATION, reason=Reason.SYNC, alerts=(replace(TOLD, muted_by=("silence 9c1d of ana",)),), notes=()
+)
 REMINDER = replace(NOTIFICATION, id="n2", seq=2, reason=Reason.REMINDER)
 
 
@@ -83,7 +86,7 @@ def action_ids(notification: Notification) -> list[str]:
     [
         "🔴 High Error Rate (prod checkout)",
         "3.2 % of requests to checkout fail",
-        "*Severity*\\ncritical",
+        "*Firing* · critical",
         "*Service*\\ncheckout",
         "*Value*\\n3.2 % (threshold 1 %)",
         "*Since*\\n24 Nov 2026, 06:02 America/Sao_Paulo (for 12 min)",
@@ -115,11 +118,12 @@ def test_the_buttons_name_the_incident() -> None:
 
 
 def test_the_buttons_follow_the_state() -> None:
-    """Acknowledged: no second Acknowledge. Resolved: only links are left."""
+    """Acknowledged: it can be given back. Silenced: that can be ended. Resolved: only links are left."""
     controls = [interaction.ACTION_ACK, interaction.ACTION_SILENCE, interaction.ACTION_RESOLVE]
     links = ["tocsin_link_0", "tocsin_link_1", "tocsin_link_2"]
     assert action_ids(NOTIFICATION) == [*controls, *links]
-    assert action_ids(ACKED) == [*controls[1:], *links]
+    assert action_ids(ACKED) == [*controls[1:], interaction.ACTION_UNACK, *links]
+    assert action_ids(SILENCED) == [interaction.ACTION_UNSILENCE, interaction.ACTION_RESOLVE, *links]
     assert action_ids(RESOLVED) == links
 
 
@@ -141,9 +145,54 @@ def test_the_state_is_seen_at_once(notification: Notification, sign: str) -> Non
     assert body["blocks"][0]["text"]["text"].startswith(sign)
 
 
+def test_a_silenced_message_says_by_what_and_offers_its_end() -> None:
+    """What burns stays readable; who silenced it is in the first line."""
+    text = shown(SILENCED)
+    assert "*Silenced* by silence 9c1d of ana · critical" in text
+    assert "3.2 % (threshold 1 %)" in text
+
+
+def test_what_people_did_is_said_in_the_thread_and_shown_in_the_message() -> None:
+    """An act makes a quiet reply with its sign; remarks stay in the message and are not said again by later replies."""
+    server = FakeSlack()
+    acts = (("ack", "Acknowledged by ana"), ("note", "ana: <!here> looking"))
+    told = replace(ACKED, acts=acts, said=("ana: <!here> looking",), notes=())
+    server.tell(told, receipt=RECEIPT)
+    (_, update), (_, reply) = server.calls
+    assert reply["text"] == "👀 Acknowledged by ana\n💬 ana: &lt;!here&gt; looking"
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == (RECEIPT["ts"], False)
+    assert "📝 ana: &lt;!here&gt; looking" in json.dumps(update, ensure_ascii=False)
+    assert "looking" not in slack.render_reply(replace(RESOLVED, said=told.said))["text"]
+
+
+VERCEL_DEPLOY = replace(DEPLOY, project_id="prj_1", project="checkout")
+
+
+@pytest.mark.parametrize(
+    ("notification", "can", "offered"),
+    [
+        (replace(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), True, True),
+        (replace(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), False, False),
+        (NOTIFICATION, True, False),
+        (replace(NOTIFICATION, deploys=()), True, False),
+        (replace(RESOLVED, deploys=(VERCEL_DEPLOY,)), True, False),
+    ],
+)
+def test_a_rollback_is_offered_only_where_it_can_be_done(notification: Notification, can: bool, offered: bool) -> None:
+    """A Vercel deploy is attached, a token is set, and it still burns; the button asks first and names the deploy."""
+    blocks = slack.render(notification, {}, can_roll_back=can)["blocks"]
+    found = [element for block in blocks if block["type"] == "actions" for element in block["elements"]]
+    buttons = [element for element in found if element["action_id"] == interaction.ACTION_ROLL_BACK]
+    assert bool(buttons) == offered
+    for button in buttons:
+        assert button["value"] == f"{notification.incident}:{VERCEL_DEPLOY.id}"
+        assert "checkout" in button["confirm"]["text"]["text"]
+
+
 def test_a_storm_lists_ten_and_counts_the_rest() -> None:
     """Two hundred alerts and three hundred over the limit: ten by name, the rest as a number."""
     text = shown(STORM)
+    assert "*Of which* Fault 0 1, Fault 1 1" in text
     assert "Fault 9 " in text
     assert "Fault 10 " not in text
     assert "… and 490 more" in text

@@ -1,0 +1,227 @@
+"""`python -m local.photographs`: pictures of Slack's messages for docs/images, by headless Chromium.
+
+Each is what the Slack target sends for a notification, drawn by the inbox. Needs Debian's package chromium.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chalicelib.clients import http_client
+from chalicelib.core.event import Severity
+from chalicelib.core.notification import Deploy, Notification, Reason, Runbook, Told
+from chalicelib.core.rule import Target
+from chalicelib.targets import slack
+from local.inbox import UNLIMITED, Inbox
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+WIDTH = 1000
+NOW = datetime(2026, 11, 24, 2, 26, tzinfo=UTC)
+START = NOW - timedelta(minutes=12)
+RUNBOOK = Runbook(
+    "high-error-rate",
+    "High error rate",
+    (
+        "Look at the newest deploy: did the errors begin with it?",
+        "Compare the share of failing requests by path and by zone.",
+        "Read the top issue in Sentry and the status pages of what checkout calls.",
+    ),
+    "https://example.com/runbook/high-error-rate.md",
+)
+DEPLOY = Deploy(
+    "dpl_9Xk2",
+    START - timedelta(minutes=4),
+    "deployment.promoted",
+    "checkout",
+    "Cart: compute totals in the client",
+    "ana",
+    "a1b2c3d",
+    "https://vercel.com/example/checkout/9Xk2",
+    "checkout",
+    "prj_1",
+)
+LABELS = {"service": "checkout", "environment": "production"}
+ALERT = Told(
+    "High Error Rate",
+    LABELS,
+    {},
+    "firing",
+    Severity.CRITICAL,
+    "High Error Rate",
+    START,
+    summary="3.2 % of requests to checkout fail, three times as many as an hour ago",
+    url="https://example.sentry.io/issues/4711/",
+    source="sentry",
+    kind="metric",
+    events=412,
+    last_event_at=NOW,
+    value="3.2 %",
+    threshold="1 %",
+    condition="error_rate > 1%",
+    fingerprint="f1",
+)
+SYMPTOM = replace(
+    ALERT,
+    name="High Latency",
+    title="High Latency",
+    severity=Severity.WARNING,
+    value="1.9 s",
+    threshold="0.5 s",
+    muted_by=("inhibited by High Error Rate",),
+    fingerprint="f2",
+)
+OPENED = Notification(
+    id="n1",
+    incident="7f3c9a52d01be644",
+    key="k",
+    seq=1,
+    target=Target("slack_channel", "#incidents"),
+    reason=Reason.OPENED,
+    status="firing",
+    severity=Severity.CRITICAL,
+    title="High Error Rate (checkout production)",
+    at=NOW,
+    started_at=START,
+    alerts=(ALERT,),
+    events=412,
+    route="High Error Rate",
+    group=LABELS,
+    evidence=(SYMPTOM,),
+    runbook=RUNBOOK,
+    deploys=(DEPLOY,),
+    timezone="Europe/Riga",
+)
+ACK = ("ack", "Acknowledged by Ana Souza")
+ACKED = replace(
+    OPENED, id="n2", seq=2, reason=Reason.SYNC, at=NOW + timedelta(minutes=2), acked_by="Ana Souza", acts=(ACK,),
+    acked_at=NOW + timedelta(minutes=2), said=("Ana Souza: it began with the deploy, rolling back",),
+)  # fmt: skip
+SILENCED = replace(
+    OPENED, id="n3", seq=3, reason=Reason.SYNC, at=NOW + timedelta(minutes=5),
+    alerts=(replace(ALERT, muted_by=("silence 9c1d of Ana Souza",)),),
+    acts=(("silence", "Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it"),),
+    said=("Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it",),
+)  # fmt: skip
+REMINDER = replace(OPENED, id="n4", seq=2, reason=Reason.REMINDER, at=NOW + timedelta(hours=4), events=9_120)
+RESOLVED = replace(
+    ACKED, id="n5", seq=4, reason=Reason.RESOLVED, status="resolved", at=NOW + timedelta(minutes=25), acts=(),
+    alerts=(replace(ALERT, status="resolved", ends_at=NOW + timedelta(minutes=21), value="0.2 %"),), deploys=(),
+    ended_at=NOW + timedelta(minutes=21), events=1_380, evidence=(), acked_by=None, acked_at=None,
+)  # fmt: skip
+STORM = replace(
+    OPENED, id="n6", severity=Severity.CRITICAL, title="200 alerts: InstanceDown, DiskFull, HighLoad …", deploys=(),
+    alerts=tuple(
+        replace(
+            ALERT,
+            title=("InstanceDown", "DiskFull", "HighLoad")[n % 3],
+            severity=Severity.CRITICAL if n < 40 else Severity.WARNING,
+            labels={"instance": f"web-{n:03}", "zone": f"fra-{n % 3 + 1}"},
+            value="", threshold="", condition="", summary="", fingerprint=f"s{n}",
+        )
+        for n in range(200)
+    ),
+    also=300, events=10_000, group={"environment": "production"}, evidence=(), runbook=None,
+)  # fmt: skip
+TEST = replace(
+    OPENED, id="n7", reason=Reason.TEST, severity=Severity.INFO, title="Tocsin can reach this channel", evidence=(),
+    alerts=(replace(ALERT, title="Test", severity=Severity.INFO, value="", threshold="", condition="", url=None,
+                    summary="Sent by `tocsin send-test` on its real way. Nothing is wrong.", events=1),),
+    events=1, runbook=None, deploys=(), group={}, route="send-test",
+)  # fmt: skip
+HOSTILE = replace(
+    OPENED, id="n8", title="فشل الدفع 👩‍👩‍👧‍👦 <!channel> *bold* `code` " + "Zahlungsabwicklung fehlgeschlagen " * 120,
+    alerts=(replace(ALERT, summary="تعذر الوصول إلى خدمة الدفع <https://evil.example|click> 💥"),),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is told, one after the other, and how high the picture is."""
+
+    told: tuple[Notification, ...]
+    height: int = 640
+
+
+PICTURES: Mapping[str, Picture] = {
+    "opened": Picture((OPENED,), 780),
+    "acknowledged": Picture((OPENED, ACKED), 820),
+    "silenced": Picture((OPENED, SILENCED), 760),
+    "reminder": Picture((OPENED, REMINDER), 900),
+    "resolved": Picture((OPENED, ACKED, RESOLVED), 700),
+    "storm": Picture((STORM,), 680),
+    "test": Picture((TEST,), 420),
+    "hostile": Picture((HOSTILE,), 900),
+}
+
+
+class InboxClients:
+    """The clients of a target that talks to the inbox."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._http = http_client()
+
+    def http(self) -> httpx.Client:
+        """A real client."""
+        return self._http
+
+    def aws(self, service: str) -> Any:
+        """Slack needs none."""
+        raise LookupError(service)
+
+    def secret(self, name: str) -> str | None:
+        """A bot token, and one that may roll back."""
+        return {"SLACK_BOT_TOKEN": "xoxb-1", "VERCEL_TOKEN": "t"}.get(name)
+
+    def setting(self, name: str, default: str = "") -> str:
+        """The inbox in Slack's place."""
+        return f"{self._inbox.url}/slack/api" if name == "SLACK_API_URL" else default
+
+
+def told(picture: Picture, clock: list[float], inbox: Inbox) -> str:
+    """Send what the picture shows; the page's address."""
+    receipt: Mapping[str, str] = {}
+    clients = InboxClients(inbox)
+    for notification in picture.told:
+        clock[0] = notification.at.timestamp()
+        given = slack.send(notification, "#incidents", clients, receipt=receipt, in_doubt=False, now=notification.at)
+        receipt = {**receipt, **given.values}
+    clock[0] += 60
+    return f"{inbox.url}/?view=slack/{receipt['channel']}"
+
+
+def photograph(name: str, picture: Picture, folder: Path, *, dark: bool = False) -> Path:
+    """Draw one picture into the folder."""
+    clock = [picture.told[0].at.timestamp()]
+    path = folder / f"{name}.png"
+    with Inbox(limits=UNLIMITED, clock=lambda: clock[0]) as inbox, tempfile.TemporaryDirectory() as profile:
+        url = told(picture, clock, inbox)
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--log-level=3"]
+        command += [f"--user-data-dir={profile}", f"--window-size={WIDTH},{picture.height}", f"--screenshot={path}"]
+        command += ["--force-dark-mode"] if dark else []
+        subprocess.run([*command, "--virtual-time-budget=2000", url], check=True, capture_output=True, timeout=60)
+    return path
+
+
+def main() -> int:
+    """Draw all pictures, or those that are named."""
+    parser = argparse.ArgumentParser(prog="python -m local.photographs", description="Draw docs/images.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    for name in asked.names or PICTURES:
+        print(photograph(name, PICTURES[name], asked.folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
