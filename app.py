@@ -198,6 +198,18 @@ def watch(event: CloudWatchEvent) -> None:
         log.line("watch", ran=report.ran, down=len(report.down), broken=len(report.broken))
 
 
+@app.schedule(Rate(5, unit=Rate.MINUTES))
+def repair(event: CloudWatchEvent) -> None:
+    """What webhooks missed, and sources that have gone quiet or are refused."""
+    with _reported("repair"):
+        from chalicelib import wiring
+        from chalicelib.repair import repair as run
+
+        ports = wiring.ports(_account(event.context))
+        report = run(rules=wiring.rules(), store=ports.store, queues=ports.queues, clients=ports.clients, now=_now())
+        log.line("repair", missed=report.missed, troubles=sorted(" ".join(each) for each in report.troubles))
+
+
 def _received(source: str, secret: str | None) -> Response:
     """Answer one webhook."""
     request: Any = app.current_request

@@ -98,7 +98,9 @@ def main() -> None:
     options = parser.parse_args()
     os.environ[plugins.load("sources", "cloudflare").SECRETS[0]] = SECRET
     door = entrance.door("000000000000")
-    entrance.door = lambda account: SimpleNamespace(queue=NoQueue(), bodies=door.bodies, secrets=door.secrets)
+    entrance.door = lambda account: SimpleNamespace(
+        queue=NoQueue(), bodies=door.bodies, secrets=door.secrets, attendance=door.attendance
+    )
     event = event_of(body_of(options.kilobytes * 1000))
     with contextlib.redirect_stdout(io.StringIO()):
         for _ in range(50):

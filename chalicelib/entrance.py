@@ -3,14 +3,17 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
+from chalicelib.attendance import Attendance
 from chalicelib.aws.bodies import BodyWriter
 from chalicelib.aws.lean import Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
+from chalicelib.core.errors import NotStoredError
 from chalicelib.receive import Answer, receive
 from chalicelib.senders import find_source
 from chalicelib.settings import Settings
@@ -23,6 +26,7 @@ class Door:
     queue: SqsQueue
     bodies: BodyWriter
     secrets: Secrets
+    attendance: Attendance
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +38,7 @@ def door(account: str | None) -> Door:
         queue=SqsQueue(lean, settings.webhooks_queue, account=account),
         bodies=BodyWriter(lean, settings.table, clock=time.time),
         secrets=Secrets(lean, settings.parameters),
+        attendance=Attendance(),
     )
 
 
@@ -48,7 +53,7 @@ def answer(
 ) -> Answer:
     """What the sender of this webhook is told, after it was stored."""
     ports = door(account)
-    return receive(
+    found = receive(
         source,
         headers,
         body,
@@ -59,3 +64,13 @@ def answer(
         keep=ports.bodies.keep,
         now=now,
     )
+    _note(ports, source, found.status, now)
+    return found
+
+
+def _note(ports: Door, source: str, status: int, now: datetime) -> None:
+    """Tell now and then what came and what was refused; a count that cannot be stored is no reason to refuse anyone."""
+    message = ports.attendance.note(source, status, now)
+    if message is not None:
+        with suppress(NotStoredError):
+            ports.queue.put([message])

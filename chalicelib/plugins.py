@@ -1,4 +1,4 @@
-"""A folder's files are its plug-ins: sources/, targets/, probes/. Nothing is registered, nothing is imported early.
+"""A folder's files are its plug-ins: sources/, targets/, probes/, histories/. Nothing is registered, nothing is imported early.
 
 A name is accepted only when it is a plain identifier and its file exists, so that no name from a request can lead
 anywhere else. Files that begin with an underscore are shared parts, not plug-ins. On the cold ingest path: no more is
@@ -12,7 +12,7 @@ from types import ModuleType
 from chalicelib.core.errors import RulesError, UnknownSourceError, WebhookError
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-KINDS = ("sources", "targets", "probes")
+KINDS = ("sources", "targets", "probes", "histories")
 MAX_NAME_CHARACTERS = 64
 
 

@@ -68,6 +68,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "store": READ_STORE + WRITE_STORE,
         "puts": ("webhooks", "notifications"),
     },
+    "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
     "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses."""

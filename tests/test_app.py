@@ -79,10 +79,19 @@ ANSWERS = [
     ("path", "body", "headers", "status"), [row[1:] for row in ANSWERS], ids=[r[0] for r in ANSWERS]
 )
 def test_routes_answer(aws, path, body, headers, status):
-    """Each request gets its status, and exactly what is answered 2xx is on the queue."""
+    """Each request gets its status, exactly what is answered 2xx is on the queue, and a refusal is counted there."""
     response = posted(path, body, headers)
     assert response.status_code == status
-    assert aws.actions.count("SendMessage") == (1 if status < 300 else 0)
+    kinds = [
+        json.loads(arguments["MessageBody"])["type"] for action, arguments, *_ in aws.calls if action == "SendMessage"
+    ]
+    assert kinds == (["webhook"] if status < 300 else [] if status == 404 else ["samples"])
+
+
+def test_a_refusal_that_cannot_be_counted_is_still_a_refusal(aws):
+    """The queue is away: the sender is told 401 all the same, and not to come again."""
+    aws.replies["SendMessage"] = (500, {})
+    assert posted("/webhooks/cloudflare", b'{"a":1}', {"Content-Type": "application/json"}).status_code == 401
 
 
 def test_a_webhook_reaches_its_queue_as_it_came(aws):
@@ -339,6 +348,13 @@ def test_the_minute_runs(ports):
     """Timers and probes run with nothing to do."""
     assert app.tick(schedule(), CONTEXT) is None
     assert app.watch(schedule(), CONTEXT) is None
+
+
+def test_histories_are_looked_up(ports, capsys):
+    """Every five minutes; without tokens nobody is asked, and one line says so."""
+    ports.clients = SimpleNamespace(secret=lambda name: None, setting=lambda name, default="": default)
+    assert app.repair(schedule(), CONTEXT) is None
+    assert json.loads(capsys.readouterr().out) == {"stage": "repair", "missed": {}, "troubles": []}
 
 
 def test_queues_and_table_are_those_of_the_stage(aws):

@@ -10,12 +10,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "chalicelib"
 FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "app.py"])
-PLUGIN_FOLDERS = ("sources", "targets", "probes")
+PLUGIN_FOLDERS = ("sources", "targets", "probes", "histories")
 
 ONLY_IN = {
     "boto3": ("chalicelib/aws/", "chalicelib/clients.py"),
     "botocore": ("chalicelib/aws/", "chalicelib/clients.py", "chalicelib/targets/ses.py"),
-    "httpx": ("chalicelib/clients.py", "chalicelib/rollback.py", "chalicelib/targets/", "chalicelib/probes/"),
+    "httpx": (
+        "chalicelib/clients.py",
+        "chalicelib/rollback.py",
+        "chalicelib/targets/",
+        "chalicelib/probes/",
+        "chalicelib/histories/",
+    ),
     "yaml": ("chalicelib/rules_file.py",),
     "pydantic": ("chalicelib/rules_file.py",),
     "pydantic_core": ("chalicelib/rules_file.py",),
@@ -27,7 +33,7 @@ ONLY_IN = {
     "chalice": ("app.py",),
 }
 LATE_IMPORTS_IN = ("app.py", "chalicelib/plugins.py")
-STAGES = ("process", "deliver", "act", "watch", "tick")
+STAGES = ("process", "deliver", "act", "watch", "tick", "repair")
 OUTSIDE = ("chalicelib.aws", "chalicelib.wiring", "chalicelib.clients", "chalicelib.entrance", "chalicelib.settings")
 
 

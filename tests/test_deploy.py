@@ -40,7 +40,7 @@ def test_an_unsigned_webhook_is_refused(stage: Stage) -> None:
     assert stage.post("sentry", b"{}", {}) == 401
 
 
-@pytest.mark.parametrize("function", ["tick", "watch"])
+@pytest.mark.parametrize("function", ["tick", "watch", "repair"])
 def test_what_runs_by_schedule_has_its_rights(stage: Stage, function: str) -> None:
     """A scheduled function runs without an error under its own policy."""
     event = dict.fromkeys(("id", "account", "time", "region", "source", "detail-type"), "")

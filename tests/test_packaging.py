@@ -14,7 +14,7 @@ from tests.project import ROOT, copied
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 IMPORTS = """
-import app, chalicelib.wiring, chalicelib.process, chalicelib.deliver, chalicelib.watch, chalicelib.tick
+import app, chalicelib.wiring, chalicelib.process, chalicelib.deliver, chalicelib.watch, chalicelib.tick, chalicelib.repair
 from chalicelib import plugins
 for kind in ("sources", "targets", "probes"):
     for name in plugins.names(kind):

@@ -16,6 +16,7 @@
     │   ├── NotUniqueError           409 several incidents begin so
     │   └── OverError                409 it is over
     ├── ParseError                   a stored body that no source could read: parked with the reason
+    ├── NotSetUpError                what would be done needs a token that nobody set: it is off
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
     └── TargetRejectedError          permanent: reported to the fallback, parked with the reason
 
@@ -107,6 +108,10 @@ class OverError(RequestError):
 
 class ParseError(TocsinError):
     """An accepted body that its source cannot read."""
+
+
+class NotSetUpError(TocsinError):
+    """Something optional that nobody switched on."""
 
 
 class TargetUnavailableError(TocsinError):

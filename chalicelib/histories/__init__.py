@@ -1,0 +1,100 @@
+"""What senders remember of what they sent, and what every reader of it shares.
+
+A reader is a module here named after its source with `read(clients, *, since, until, burning) -> History`: what the
+vendor's API says happened in that time, written as the webhook that should have told it. `chalicelib/repair.py` finds
+out what is missing here and takes it in. Without its token a reader raises NotSetUpError, and nothing is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from chalicelib.core import reading
+from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+
+if TYPE_CHECKING:
+    from chalicelib.core.ports import Clients
+
+MAX_PAGES = 5
+"""Of one list in one run; what is left is read in the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One webhook that the vendor's history implies."""
+
+    body: Mapping[str, Any]
+    at: datetime
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was found, and up to when all of it was read."""
+
+    found: Sequence[Found]
+    reached: datetime
+
+
+def token(clients: "Clients", secret: str, *settings: str) -> tuple[str, ...]:
+    """The token and the settings it needs; raises NotSetUpError when one of them is missing."""
+    values = (clients.secret(secret), *(clients.setting(name) for name in settings))
+    if not all(values):
+        raise NotSetUpError(f"{secret} or one of its settings is not set")
+    return tuple(str(value) for value in values)
+
+
+def asked(
+    clients: "Clients", vendor: str, address: str, bearer: str, params: Sequence[tuple[str, str]], *, now: datetime
+) -> httpx.Response:
+    """The answer to a GET. TargetUnavailableError (with `retry_after` when the vendor says so) or TargetRejectedError."""
+    try:
+        answer: httpx.Response = clients.http().get(
+            address, params=list(params), headers={"Authorization": f"Bearer {bearer}", "Accept": "application/json"}
+        )
+    except httpx.HTTPError as error:
+        raise TargetUnavailableError(f"{vendor} did not answer: {type(error).__name__}") from None
+    if answer.status_code == 429:
+        raise TargetUnavailableError(f"{vendor} says that too much was asked", retry_after=wait_of(answer, now))
+    if answer.status_code >= 500:
+        raise TargetUnavailableError(f"{vendor} answered {answer.status_code}")
+    if answer.status_code >= 300:
+        raise TargetRejectedError(
+            f"{vendor} answered {answer.status_code}; allowed is a token that may read its history"
+        )
+    return answer
+
+
+def wait_of(answer: httpx.Response, now: datetime) -> timedelta:
+    """How long the vendor wants to be left alone: Retry-After, Sentry's reset time, else five minutes."""
+    seconds = reading.number(answer.headers.get("retry-after"))
+    reset = reading.instant(answer.headers.get("x-sentry-rate-limit-reset"))
+    if seconds is None and reset is not None:
+        seconds = (reset - now).total_seconds()
+    return timedelta(seconds=min(max(seconds if seconds is not None else 300.0, 1.0), 3600.0))
+
+
+def exhausted(answer: httpx.Response) -> bool:
+    """True when the vendor says that this was the last request it takes for now."""
+    remaining: str = answer.headers.get("x-sentry-rate-limit-remaining", "")
+    return remaining == "0"
+
+
+def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[str, Any]]:
+    """The objects of the list in an answer (under a key); raises TargetUnavailableError when there is no list."""
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    items = reading.at(found, key) if key else found
+    if not isinstance(items, list):
+        raise TargetUnavailableError(f"{vendor} answered without a list")
+    return [each for each in items if isinstance(each, dict)]
+
+
+def stamp(at: datetime) -> str:
+    """A time as APIs take it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,190 @@
+"""Sentry's history: which webhooks its issues and incidents imply."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from chalicelib import plugins
+from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+from tests.histories.vendors import Vendors
+from tests.sources.bodies import body
+
+SINCE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+UNTIL = SINCE + timedelta(minutes=5)
+ISSUE = body("sentry/issue_created_docs.json")["data"]["issue"]
+INCIDENT = {
+    "id": "4", "identifier": "1", "organizationId": "5", "projects": ["bar"], "title": "Too many errors",
+    "status": 20, "dateStarted": "2026-11-24T08:01:00Z", "dateDetected": "2026-11-24T08:02:00Z", "dateClosed": None,
+    "alertRule": {"id": "7", "name": "Too many errors", "organizationId": "5", "timeWindow": 10, "projects": ["bar"]},
+}  # fmt: skip
+
+
+def issue(number, minute=1, **fields):
+    """An issue of Sentry's API, first and last seen in a minute of the window."""
+    at = (SINCE + timedelta(minutes=minute)).isoformat()
+    return {
+        **ISSUE,
+        "id": str(number),
+        "firstSeen": at,
+        "lastSeen": at,
+        "status": "unresolved",
+        "substatus": "new",
+        **fields,
+    }
+
+
+def answered(issues=(), incidents=(), groups=(), headers=None):
+    """A Sentry with these issues, incidents and issues by id."""
+
+    def answer(request):
+        path, asked = request.url.path, request.url.params
+        if path.endswith("/incidents/"):
+            return httpx.Response(200, json=list(incidents), headers=headers)
+        return httpx.Response(200, json=list(groups if "group" in asked else issues), headers=headers)
+
+    return Vendors(answer)
+
+
+def read(vendors, burning=()):
+    """What is read of the window."""
+    return plugins.load("histories", "sentry").read(vendors, since=SINCE, until=UNTIL, burning=burning)
+
+
+def events(history):
+    """The events of what was found."""
+    sentry = plugins.load("sources", "sentry")
+    return [
+        event
+        for each in history.found
+        for event in sentry.parse(each.headers, json.dumps(each.body).encode(), received_at=each.at)
+    ]
+
+
+ISSUES = [
+    ("a new one", issue(1), "issue.created"),
+    ("an old one that goes on", issue(1, firstSeen="2026-01-01T00:00:00Z", substatus="ongoing"), None),
+    ("one that came back", issue(1, firstSeen="2026-01-01T00:00:00Z", substatus="regressed"), "issue.unresolved"),
+    ("one that escalates", issue(1, firstSeen="2026-01-01T00:00:00Z", substatus="escalating"), "issue.unresolved"),
+    ("one that is resolved", issue(1, status="resolved"), "issue.resolved"),
+    ("one that is archived", issue(1, status="ignored"), "issue.ignored"),
+    ("one of nulls", issue(1, firstSeen=None, lastSeen=None, substatus=None), None),
+]
+
+
+@pytest.mark.parametrize(("given", "kind"), [row[1:] for row in ISSUES], ids=[row[0] for row in ISSUES])
+def test_issues(given, kind):
+    """New ones, those that came back and those that ended are webhooks; what only goes on is none."""
+    assert [each.kind for each in events(read(answered([given])))] == ([kind] if kind else [])
+
+
+def test_a_new_issue_is_the_one_its_webhook_tells_of():
+    """Its event has the id and the fingerprint of the real webhook, so that a late one counts once."""
+    (found,) = events(read(answered([issue(1)])))
+    real = plugins.load("sources", "sentry").parse(
+        {}, json.dumps({"action": "created", "data": {"issue": issue(1)}}).encode(), received_at=UNTIL
+    )[0]
+    assert (found.id, found.fingerprint, found.occurred_at) == (real.id, real.fingerprint, real.occurred_at)
+
+
+INCIDENTS = [(20, "critical"), (10, "warning"), (1, "open"), (2, "resolved")]
+
+
+@pytest.mark.parametrize(("status", "action"), INCIDENTS)
+def test_incidents_of_metric_alerts(status, action):
+    """An incident is the webhook of its state, with the identity of the rule."""
+    closed = "2026-11-24T08:04:00Z" if status == 2 else None
+    (found,) = events(read(answered(incidents=[{**INCIDENT, "status": status, "dateClosed": closed}])))
+    assert (found.kind, found.identity, found.service) == (f"metric_alert.{action}", "metric:5:7", "bar")
+    assert found.occurred_at == SINCE + timedelta(minutes=4 if status == 2 else 2)
+
+
+def test_what_burns_here_is_asked_for_by_id():
+    """An end that was missed is found though nothing happened to the issue in this time."""
+    vendors = answered(groups=[issue(7, status="resolved", lastSeen="2026-11-20T00:00:00Z"), issue(8)])
+    (found,) = events(read(vendors, burning=["7", "8", "no number"]))
+    assert (found.kind, found.identity, found.occurred_at) == ("issue.resolved", "issue:7", UNTIL)
+    (asked,) = [each.url.params.get_list("group") for each in vendors.requests if "group" in each.url.params]
+    assert asked == ["7", "8"]
+
+
+def test_it_asks_for_the_window_of_the_organisation():
+    """Every request names organisation, times and token; nothing else is asked."""
+    vendors = answered()
+    read(vendors)
+    first = vendors.requests[0]
+    assert first.url.host == "sentry.io" and first.url.path == "/api/0/organizations/acme/issues/"
+    assert (first.url.params["start"], first.url.params["end"]) == ("2026-11-24T08:00:00Z", "2026-11-24T08:05:00Z")
+    assert first.headers["authorization"] == "Bearer sentry-token"
+    assert len(vendors.requests) == 2
+
+
+def test_pages_are_followed_until_the_limit():
+    """The next page is asked for while there is one; when no request is left, the rest is read the next time."""
+    link = '<https://sentry.io/x?cursor=0:100:0>; rel="next"; results="true"; cursor="0:100:0"'
+
+    def answer(request):
+        more = "cursor" not in request.url.params and "issues" in request.url.path
+        headers = {"link": link if more else link.replace('"true"', '"false"')}
+        return httpx.Response(
+            200, json=[issue(1 if more else 2)] if "issues" in request.url.path else [], headers=headers
+        )
+
+    vendors = Vendors(answer)
+    history = read(vendors)
+    assert [each.identity for each in events(history)] == ["issue:1", "issue:2"]
+    assert history.reached == UNTIL
+    exhausted = answered([issue(1)], headers={"x-sentry-rate-limit-remaining": "0"})
+    history = read(exhausted)
+    assert len(history.found) == 1 and history.reached == SINCE
+    assert len(exhausted.requests) == 1
+
+
+LIMITS = [
+    ({"retry-after": "17"}, 17),
+    ({"x-sentry-rate-limit-reset": str(int(UNTIL.timestamp()) + 40)}, 40),
+    ({"retry-after": "999999"}, 3600),
+    ({}, 300),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), LIMITS)
+def test_limits_are_honoured(headers, seconds):
+    """429 says how long to stay away, in either way."""
+    with pytest.raises(TargetUnavailableError) as raised:
+        read(Vendors(lambda request: httpx.Response(429, headers=headers)))
+    assert raised.value.retry_after == timedelta(seconds=seconds)
+
+
+def test_refusals_and_outages():
+    """A token without the right is refused for good; an outage passes; no metric alerts are no fault."""
+
+    def by_path(status):
+        return Vendors(lambda request: httpx.Response(status if "incidents" in request.url.path else 200, json=[]))
+
+    for status in (401, 403):
+        with pytest.raises(TargetRejectedError, match=f"answered {status}"):
+            read(by_path(status))
+    assert read(by_path(404)).reached == UNTIL
+    for broken in (lambda request: httpx.Response(502), lambda request: httpx.Response(200, text="<html>")):
+        with pytest.raises(TargetUnavailableError):
+            read(Vendors(broken))
+
+    def unreachable(request):
+        raise httpx.ConnectError("token sentry-token", request=request)
+
+    with pytest.raises(TargetUnavailableError) as raised:
+        read(Vendors(unreachable))
+    assert "sentry-token" not in str(raised.value)
+
+
+def test_without_a_token_it_is_off():
+    """Token and organisation are both needed; nothing is asked otherwise."""
+    for vendors in (
+        Vendors(lambda request: httpx.Response(500), {}),
+        Vendors(lambda request: httpx.Response(500), settings={}),
+    ):
+        with pytest.raises(NotSetUpError):
+            read(vendors)
+        assert vendors.requests == []
