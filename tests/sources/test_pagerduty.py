@@ -195,7 +195,7 @@ ACTS = [
     ("incident.reassigned", "reassign"),
     ("incident.escalated", "reassign"),
     ("incident.delegated", "reassign"),
-    ("incident.triggered", None),
+    ("incident.triggered", "link"),
     ("incident.priority_updated", None),
     ("incident.responder.added", None),
     ("service.created", None),
