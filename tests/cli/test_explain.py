@@ -2,15 +2,19 @@
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.errors import NotFoundError
+from chalicelib.core.thread import thread_key
 from chalicelib.rules_file import load
 from cli import explain as command
 from cli.replay import Replay
 from cli.story import fits
+from tests.aws.tables import client, new_table
 
 RULES = """\
 alerts:
@@ -426,4 +430,27 @@ def test_a_payload_meets_the_silences_of_its_stage():
     found = command.simulated(events, rules, store.context(), at)
     assert any(
         "not told: silence s1 of ana until 1970-01-01 00:10:00 UTC (known)" in text for text in found[0]["decisions"]
+    )
+
+
+def test_a_stage_on_aws_is_asked(emulator, explained, monkeypatch):
+    """The table of the stage is read as the workers left it: incidents, counts, samples and deliveries."""
+    dynamodb = client("dynamodb", emulator)
+    table = new_table(dynamodb)
+    _, memory, _ = remembered([sample(0, "error_rate", 0.03), *(error(n) for n in range(2)), {"at": 60, "end": True}])
+    store = DynamoStore(dynamodb, table)
+    for incident in memory.remembered():
+        store.save(replace(incident, version=1))
+        for key in incident.announced:
+            store.save_thread(replace(memory.thread(thread_key(incident.id, key)), version=1))
+    environment = {"AWS_ENDPOINT_URL": emulator, "AWS_REGION": "us-east-1", "TOCSIN_TABLE": table}
+    for name, value in {**environment, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(name, value)
+    status, printed, _ = explained("--stage", "test", "High Error Rate")
+    assert status == 0
+    assert "slack_channel:#incidents: told opened at 1970-01-01 00:00:30 UTC" in printed
+    assert "at its last event, 1970-01-01 00:00:01 UTC: " in explained("--stage", "test", "Spike", "service=api")[1]
+    assert explained("--stage", "test", "Nothing")[::2] == (
+        1,
+        "tocsin explain: no alert of the last 7 days matches Nothing\n",
     )
