@@ -66,6 +66,8 @@ from chalicelib.targets import CHANGE_KINDS
 from chalicelib.webhook import Webhook
 
 MAX_CONFLICTS = 5
+MAX_MOMENTS = 60
+"""After a sample that came very late, a series is judged again at its newest so many samples."""
 LAST_RECEIVE = 10
 """What failed so often is parked here, with its reason, before SQS parks it without one."""
 MAX_DELAY = timedelta(minutes=15)
@@ -402,7 +404,7 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
 
 
 def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
-    """Remember what was measured and judge every rule that looks at it, at the times of the samples."""
+    """Remember what was measured and judge every rule that looks at it, at the times of the samples and of later ones."""
     batch.store.add_samples(samples)
     judged: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
     for sample in samples:
@@ -415,8 +417,19 @@ def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
                 entry = judged.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
                 entry[2].add(sample.at)
     for rule, labels, times in judged.values():
-        judgements = tuple(judgement(rule, labels, batch.store, at) for at in sorted(times))
+        moments = moments_since(times, rule, labels, batch)
+        judgements = tuple(judgement(rule, labels, batch.store, at) for at in moments)
         take_measured(batch, Measured(rule, labels, judgements), message)
+
+
+def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:
+    """When to judge a series: at these times, and after a late sample at those of all samples after it, again."""
+    assert rule.condition is not None
+    moments = set(times)
+    series, since = StoredSeries(batch.store, labels), min(moments)
+    for metric in rule.condition.metrics:
+        moments.update(bucket.last_at for bucket in series.buckets(metric, since, batch.now))
+    return sorted(moments)[-MAX_MOMENTS:]
 
 
 def take_measured(batch: Batch, measured: Measured, message: str) -> None:

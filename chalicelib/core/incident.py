@@ -418,15 +418,8 @@ def _applied(
     if isinstance(first, Beat):
         return heartbeat.beaten(alert or _beat_alert(first, fault), [each for each in group if isinstance(each, Beat)])
     if isinstance(first, Measured):
-        terms = terms_of(first.rule, rhythm)
-        alert = alert or _measured_alert(first, fault)
-        for each in group:
-            for judgement in each.judgements if isinstance(each, Measured) else ():
-                alert = judged(
-                    alert, judgement.found, judgement.at, rule=first.rule, terms=terms, clear=judgement.clear
-                )
-                alert = replace(alert, refreshed_at=judgement.at, last_event_at=judgement.at)
-        return alert
+        measured = [each for each in group if isinstance(each, Measured)]
+        return _measured(alert or _measured_alert(first, fault), measured, terms_of(first.rule, rhythm))
     events = [each.event for each in group if isinstance(each, Occurred)]
     alert = alert or _event_alert(first, fault)
     terms = terms_of(first.rule, rhythm)
@@ -434,6 +427,30 @@ def _applied(
         fires = [event for event in events if event.status is not Status.RESOLVED]
         return counted(alert, fires, rule=first.rule, terms=terms)
     return _severed(absorbed(alert, events, terms=terms, now=now), first.rule)
+
+
+def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
+    """The alert of a series after it was judged, in the order of time, whatever the order in which samples came.
+
+    What fires is not judged again in its past, since that is told; only how long it is kept firing is counted anew.
+    """
+    by_time = {judgement.at: judgement for each in group for judgement in each.judgements}
+    moments = sorted(by_time)
+    if not moments:
+        return alert
+    if alert.state is State.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
+        alert = replace(alert, state=State.INACTIVE, pending_at=None)
+    known = {State.FIRING: alert.refreshed_at, State.RESOLVED: alert.ends_at}.get(alert.state)
+    if alert.state is State.FIRING and alert.cleared_at is not None:
+        known = alert.starts_at
+        alert = alert if alert.cleared_at < moments[0] else replace(alert, cleared_at=None)
+    for at in moments:
+        if known is not None and at < known:
+            continue
+        found = by_time[at]
+        alert = judged(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
+        alert = replace(alert, refreshed_at=at, last_event_at=at)
+    return alert
 
 
 def _severed(alert: Alert, rule: Rule | None) -> Alert:
