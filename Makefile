@@ -1,12 +1,12 @@
 # Tocsin. `make` alone shows what there is.
-# PYTHON names the Python that is set up and, for a deploy, shipped: make setup PYTHON=python3.12
+# PYTHON names the Python that is set up and, by a deploy, shipped: make deploy STAGE=prod PYTHON=python3.12
 PYTHON ?= python3
 STAGE ?=
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run test check deploy bench clean
+.PHONY: help python setup setup-tests run test check deploy bench clean
 
 help: ## this list
 	@echo "Tocsin: an alert router. What you can do:"
@@ -17,12 +17,18 @@ help: ## this list
 	@echo "  make deploy STAGE=prod    with AWS_PROFILE (or keys) and AWS_REGION; PARAMETERS=file writes secrets first"
 	@echo "  .venv/bin/tocsin          the command line, after make setup"
 
-setup: ## virtual environments and pinned requirements; repeat at will
+# Any Python can run this line, so that even an old one can say that it is too old.
+CHECK := import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("set-up: Python 3.11, 3.12 or 3.13 is \
+needed, not %d.%d: name one, as in: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12" % sys.version_info[:2])
+
+python:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: $(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c '$(CHECK)'
+
+setup: python ## virtual environments and pinned requirements; repeat at will
 	@$(PYTHON) local/prepare.py
 
-setup-tests:
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: $(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+setup-tests: python
 	@$(PYTHON) local/prepare.py --tests
 
 run: setup ## everything on this machine: embedded AWS, the app, the inbox, a sample incident

@@ -112,7 +112,7 @@ class Deploy:
         if not local and self.python < OLDEST_ON_AWS:
             raise DeployError(
                 f"Chalice ships the Python that runs it, and AWS gets 3.12 or 3.13, not {self.python[0]}.{self.python[1]}: "
-                "run `make setup PYTHON=python3.12` first"
+                f"run `make deploy STAGE={self.stage} PYTHON=python3.12`"
             )
         if out_of_date := stale(self.root / ".chalice"):
             raise DeployError(f".chalice/{out_of_date[0]} is out of date: run `.venv/bin/python -m local.policies`")

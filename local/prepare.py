@@ -4,10 +4,8 @@
     python3 local/prepare.py --tests    and the Debian packages that tests need
 
 Safe to repeat: what is there for the same Python and requirements is left alone. Every failure is one line that says
-what to do. The syntax is that of Python 3.7, so that an old Python can still say that it is too old.
+what to do. The Makefile has seen to it that the Python is one that can run this.
 """
-
-from __future__ import annotations
 
 import argparse
 import hashlib
@@ -20,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OLDEST, NEWEST = (3, 11), (3, 13)
 ENVIRONMENTS = {
     ".venv": ["requirements.txt", "requirements-dev.txt"],
     ".venv-emulator": ["requirements-emulator.txt"],
@@ -43,26 +40,17 @@ def main() -> int:
     parser.add_argument("--tests", action="store_true", help="also the Debian packages that tests need")
     asked = parser.parse_args()
     try:
-        check_python(sys.version_info)
         check_writable(ROOT)
         prepare_environments()
         if asked.tests:
-            install_packages([name for name, signs in TEST_PACKAGES.items() if not any(map(is_there, signs))])
+            missing = [name for name, signs in TEST_PACKAGES.items() if not any(map(is_there, signs))]
+            install_packages(missing, root=os.geteuid() == 0)
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def check_python(version: Sequence[object]) -> None:
-    """Raise SetupError unless this Python can run Tocsin."""
-    if not OLDEST <= tuple(version[:2]) <= NEWEST:
-        found = f"{version[0]}.{version[1]}"
-        raise SetupError(
-            f"Python 3.11, 3.12 or 3.13 is needed, not {found}: name one, as in `make run PYTHON=python3.12`"
-        )
 
 
 def check_writable(folder: Path) -> None:
@@ -115,7 +103,7 @@ def need_venv() -> None:
     """Raise SetupError unless virtual environments can be made; as root the Debian package is installed."""
     if importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
         return
-    install_packages(["python3-venv"])
+    install_packages(["python3-venv"], root=os.geteuid() == 0)
 
 
 def make(name: str) -> None:
@@ -162,12 +150,12 @@ def is_there(sign: str) -> bool:
     return shutil.which(sign) is not None
 
 
-def install_packages(names: Sequence[str]) -> None:
+def install_packages(names: Sequence[str], *, root: bool) -> None:
     """Install Debian packages as root; else raise SetupError that names them."""
     if not names:
         return
     command = f"apt-get install --yes --no-install-recommends {' '.join(names)}"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not root or shutil.which("apt-get") is None:
         raise SetupError(f"system packages are missing; install them first: sudo {command}")
     print(f"set-up: {command}", flush=True)
     done = run(command.split())

@@ -1,37 +1,69 @@
 """Set-up: the right Python, the right packages, and one line when something is missing."""
 
-import ast
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local import prepare
-from local.prepare import SetupError, check_python, check_writable, reason, version_of
+from local.prepare import SetupError, check_writable, install_packages, reason, version_of
 from tests.project import ROOT
 
 
-@pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13)])
-def test_known_pythons_are_taken(version: tuple[int, int]) -> None:
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[[str], Path]:
+    """A Python that says it is of another version."""
+
+    def made(version: str) -> Path:
+        path = tmp_path / f"python{version}"
+        pretend = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0, 'final', 0); exec(sys.argv[1])"
+        path.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -c "{pretend}" "$1"\n')
+        path.chmod(0o755)
+        return path
+
+    return made
+
+
+def made(goal: str, python: Path | str) -> subprocess.CompletedProcess[str]:
+    """A goal of the Makefile with that Python."""
+    command = ["make", goal, f"PYTHON={python}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_known_pythons_are_taken(version: str, python: Callable[[str], Path]) -> None:
     """3.11 to 3.13 run it."""
-    check_python(version)
+    assert made("python", python(version)).returncode == 0
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 10), (3, 14), (4, 0)])
-def test_other_pythons_are_told(version: tuple[int, int]) -> None:
-    """The line says which are allowed, which was found, and how to name one."""
-    with pytest.raises(SetupError, match=rf"3\.11, 3\.12 or 3\.13 .* not {version[0]}\.{version[1]}: .*PYTHON="):
-        check_python(version)
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.10", "3.14", "4.0"])
+def test_other_pythons_are_told(version: str, python: Callable[[str], Path]) -> None:
+    """One line says which are allowed, which was found, and how to name one; nothing is installed."""
+    done = made("run", python(version))
+    said = f"set-up: Python 3.11, 3.12 or 3.13 is needed, not {version}: name one, as in: make run PYTHON=python3.12"
+    assert (done.stdout, done.stderr.splitlines()[0]) == ("", said)
 
 
-def test_an_old_python_can_read_it() -> None:
-    """Python 3.7 parses the file, so that it can say that it is too old."""
-    ast.parse((ROOT / "local" / "prepare.py").read_text(), feature_version=(3, 7))
+def test_a_missing_python_is_told() -> None:
+    """The line names the packages."""
+    done = made("setup", "python9.9")
+    assert done.stderr.splitlines()[0] == "set-up: python9.9 is missing: apt-get install python3 python3-venv"
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The line names the folder and what to do."""
     with pytest.raises(SetupError, match=rf"no permission to write to {tmp_path / 'none'}: .*chown"):
         check_writable(tmp_path / "none")
+
+
+def test_missing_system_packages_are_told() -> None:
+    """Who is not root gets the one command that installs them all."""
+    said = r"system packages are missing; install them first: sudo apt-get install .* postgresql redis-server$"
+    with pytest.raises(SetupError, match=said):
+        install_packages(["postgresql", "redis-server"], root=False)
+    install_packages([], root=False)
 
 
 def test_the_reason_of_a_failure_is_one_line() -> None:
