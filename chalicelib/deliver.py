@@ -35,6 +35,8 @@ from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)
 GRACE = timedelta(minutes=15)
+COMMIT_LOOKS = 12
+"""A notification is queued a moment before its incident is saved: looking again takes milliseconds, coming back seconds."""
 COMMIT_WAIT = timedelta(minutes=3)
 """How long a notification may be ahead of the save that commits to it; after that the save has failed.
 
@@ -113,7 +115,7 @@ def deliver(
         return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
         return Outcome(parked="the message on the notifications queue is not a notification")
-    if not _is_committed(content, store):
+    if not any(_is_committed(content, store) for _ in range(COMMIT_LOOKS)):
         if now < content.at + COMMIT_WAIT:
             delay = max(BUSY_DELAY, (now - content.at) / 4)
             return Outcome(retry_after=delay, note="not saved yet", notification=content)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from chalicelib import deliver as delivery
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.incident import Incident
+from chalicelib.core.ports import Store
 from chalicelib.core.thread import Thread
 from chalicelib.messages import events_messages, notification_message
 from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
@@ -249,6 +252,37 @@ def test_what_was_given_up_is_played_back_once() -> None:
     assert deliver_again(story, [played_back(given_up), played_back(given_up)]) == ["opened"]
     story.fires("Slow", "a", resolved=True).until(1_000)
     assert [reason for _, reason, _ in story.at(SLOW)] == ["opened", "resolved"]
+
+
+class SavedLate:
+    """A store in which an incident is found only when it is looked for the third time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def load(self, key: str) -> Incident | None:
+        """The incident, from the third look on."""
+        self._looks += 1
+        return self._store.load(key) if self._looks > 2 else None
+
+
+def test_a_notification_that_is_ahead_of_its_save_does_not_come_back_seconds_later() -> None:
+    """The worker looks again at once, since the save is milliseconds away."""
+    story = Story().fires("Page", "api").until(1)
+    (sent,) = story.told
+    outcome = delivery.deliver(
+        notification_message(replace(sent.notification, seq=2)),
+        rules=story.router.rules,
+        store=SavedLate(story.router.store),  # type: ignore[arg-type]
+        queues=story.router.queues,  # type: ignore[arg-type]
+        clients=story.router.clients,  # type: ignore[arg-type]
+        now=story.router.now,
+    )
+    assert (outcome.delivered, outcome.retry_after) == (True, None)
 
 
 def test_what_a_dead_worker_gave_up_is_parked_all_the_same() -> None:
