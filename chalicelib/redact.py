@@ -5,7 +5,7 @@ with a user in them, e-mail addresses, IP addresses and card numbers: by the nam
 like. Kept is what people need to find the fault: times, versions, ids of issues, host names, UUIDs, commits.
 
 IP addresses become `[ip:3f2a]`: the four characters tell two machines apart, and 65,536 addresses share each.
-`REDACT_PATTERNS` in the environment adds patterns, one regular expression a line. Every pattern is linear in the length
+`REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression a line. Every pattern is linear in the length
 of a text, and only tried where a cheap look says that it could match.
 """
 
@@ -149,9 +149,19 @@ def compiled(lines: str) -> tuple[re.Pattern[str], ...]:
 
 
 def configured() -> tuple[re.Pattern[str], ...]:
-    """The patterns that the environment adds."""
-    lines = os.environ.get(ENVIRONMENT)
+    """The patterns that the environment adds, or else those that `configure` was given."""
+    lines = os.environ.get(ENVIRONMENT) or _configured[0]
     return compiled(lines) if lines else ()
+
+
+def configure(lines: str) -> None:
+    """Add these patterns to every mask from now on; raises RulesError naming the line that is no pattern."""
+    compiled(lines)
+    _configured[0] = lines
+
+
+_configured = [""]
+"""What `wiring` read from where the secrets are, once per container, before anything is masked."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from chalicelib import redact
 from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
@@ -46,10 +47,16 @@ def rules() -> Rules:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None) -> Ports:
-    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it.
+
+    Before anything is read, the operator's own patterns of what must be masked are known: NotStoredError when they
+    cannot be looked up, so that nothing is stored that they would have masked.
+    """
     settings = Settings.from_env(os.environ)
     lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     own = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    clients = RealClients(Secrets(own, settings.parameters), settings.region)
+    redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(
         store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table),
@@ -59,5 +66,5 @@ def ports(account: str | None) -> Ports:
         webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
         notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
         counts_dead=SqsQueue(lean, dead_letters(counts), account=account),
-        clients=RealClients(Secrets(own, settings.parameters), settings.region),
+        clients=clients,
     )

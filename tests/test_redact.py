@@ -10,7 +10,7 @@ import pytest
 from chalicelib import codec
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.redact import CARD, EMAIL, KEY, MASK, compiled, redact, redact_event, redact_text
+from chalicelib.redact import CARD, EMAIL, KEY, MASK, compiled, configure, redact, redact_event, redact_text
 from chalicelib.webhook import Webhook, compressed, written
 from tests.scenario import Router, rules_of
 from tests.sources.bodies import FOLDERS, body, files
@@ -223,6 +223,20 @@ def test_own_patterns(monkeypatch):
     assert redact_text("ACME-12 and Project ZEUS, project Zeus") == f"{MASK} and Project ZEUS, {MASK}"
     with pytest.raises(RulesError, match="line 2: not a regular expression"):
         compiled("a\n(b")
+
+
+def test_patterns_kept_beside_the_secrets(monkeypatch):
+    """What is configured masks too, unless the environment says otherwise; what is no pattern is refused at once."""
+    monkeypatch.delenv("REDACT_PATTERNS", raising=False)
+    configure(r"order-\d+")
+    try:
+        assert redact_text("order-77 failed") == f"{MASK} failed"
+        with pytest.raises(RulesError, match="line 1"):
+            configure("(")
+        assert redact_text("order-77 failed") == f"{MASK} failed"
+    finally:
+        configure("")
+    assert redact_text("order-77 failed") == "order-77 failed"
 
 
 def test_deep_and_huge_values_end():
