@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from chalicelib.act import served
 from chalicelib.aws.batches import BatchError, settle
 from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
@@ -25,7 +26,7 @@ from chalicelib.core.match import parse_matchers
 from chalicelib.core.notification import Notification
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
-from chalicelib.deliver import Outcome, deliver
+from chalicelib.deliver import Outcome
 from chalicelib.memory import MemoryStore
 from chalicelib.messages import (
     Failure,
@@ -239,7 +240,7 @@ class Router:
         queue = Through(self.notifications, self.sites, "notifications")
         with self.surviving("deliver"):
             try:
-                outcome = deliver(message.body, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
+                outcome = served(message.body, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
             except ParseError as error:
                 outcome = Outcome(parked=str(error))
             if outcome.retry_after is not None:
@@ -328,9 +329,9 @@ class Noting:
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
         """Remember and put."""
         for body in bodies:
-            notification = read_message(body)
-            assert isinstance(notification, Notification)
-            self._decided[notification.id] = notification
+            content = read_message(body)
+            if isinstance(content, Notification):
+                self._decided[content.id] = content
         self._queue.put(bodies, delay=delay)
 
 
