@@ -141,6 +141,10 @@ def parameters(settings: Mapping[str, str], there: Mapping[str, str], *, inbox: 
     if not any(name.startswith("PAGERDUTY_ROUTING_KEY") for name in settings):
         routing = there.get("PAGERDUTY_ROUTING_KEY_DEFAULT") or secrets.token_hex(16)
         found |= {"PAGERDUTY_ROUTING_KEY_DEFAULT": routing, "PAGERDUTY_EVENTS_URL": f"{inbox}/pagerduty"}
+    if "VERCEL_TOKEN" not in settings:
+        found |= {"VERCEL_TOKEN": "inbox", "VERCEL_API_URL": f"{inbox}/vercel"}
+    if "PAGERDUTY_API_TOKEN" not in settings:
+        found |= {"PAGERDUTY_API_TOKEN": "inbox", "PAGERDUTY_API_URL": f"{inbox}/pagerduty"}
     if "CLOUDFLARE_API_TOKEN" not in settings:
         found |= {"CLOUDFLARE_API_TOKEN": "inbox", "CLOUDFLARE_API_URL": f"{inbox}/cloudflare/client/v4/graphql"}
     return {**found, **settings}

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from chalicelib.clients import http_client
+from chalicelib.core.event import Event, Severity, Status
 from chalicelib.receive import receive
 from chalicelib.senders import find_source
 from chalicelib.slack_door import answered
@@ -469,3 +470,67 @@ def test_a_recorded_webhook_cannot_be_played_back(story):
     story.run(minutes=2)
     assert "🔴" in story.message["text"]
     assert [alert.acked_by for alert in story.incident.firing] == [None]
+
+
+# Roll back ---------------------------------------------------------------------------------------------------------
+
+
+def deployed(story: Story, deployment: str = "dpl_bad") -> None:
+    """A Vercel deployment of checkout went to production, and a new incident began after it."""
+    marker = Event(
+        id=deployment,
+        source="vercel",
+        kind="deployment.promoted",
+        status=Status.INFO,
+        severity=Severity.INFO,
+        title="Cart: new totals",
+        occurred_at=story.router.now,
+        identity=deployment,
+        service="checkout",
+        labels={"deployment": deployment, "project": "checkout", "project_id": "prj_1", "target": "production"},
+    )
+    story.router.resolve("Down", service="checkout")
+    story.run(minutes=3)
+    story.router.inbox.memory.messages.clear()
+    story.router.events(marker)
+    story.run()
+    story.router.fire("Down", service="checkout")
+    story.run()
+
+
+def test_a_rollback_is_done_once_and_written_down(story):
+    """The button leads production back to the deployment before; the message and its thread say who did it."""
+    story.clients.more["VERCEL_TOKEN"] = "token"
+    bad = {"uid": "dpl_bad", "created": int(story.router.now.timestamp() * 1000)}
+    story.router.inbox.vercel.deployments["prj_1"] = [bad]
+    deployed(story)
+    value = f"{story.incident.id}:dpl_bad"
+    assert value in story.text
+    story.press("tocsin_roll_back")
+    assert story.router.inbox.vercel.rolled_back == [("prj_1", "dpl_before_prj_1")]
+    assert "Ana Souza: rolled back checkout from dpl_bad to dpl_before_prj_1 (The one before)" in story.thread[-1]
+    assert any("rolled back" in entry.text and entry.by == "Ana Souza" for entry in story.incident.timeline)
+
+
+def test_a_rollback_that_fails_is_told_and_written_down(story):
+    """Vercel refuses: the person hears why, and so does the timeline."""
+    story.clients.more["VERCEL_TOKEN"] = "token"
+    deployed(story)
+    story.router.inbox.answer("vercel", "rollback", [{"status": 403, "error": "forbidden"}])
+    story.press("tocsin_roll_back")
+    assert "VERCEL_TOKEN may not do this" in story.private[-1]["text"]
+    assert "rolling back failed" in story.thread[-1]
+
+
+def test_without_a_token_nothing_offers_a_rollback(story):
+    """No button that could not do anything."""
+    deployed(story)
+    assert "tocsin_roll_back" not in story.text
+    assert "Cart: new totals" in story.text
+
+
+def test_who_is_on_call_is_told_where_pagerduty_may_be_asked(story):
+    """By the REST token."""
+    assert "On call" not in story.type(f"who {story.incident.id}")
+    story.clients.more["PAGERDUTY_API_TOKEN"] = "token"
+    assert "*On call* Ana Souza" in story.type(f"who {story.incident.id}")

@@ -8,6 +8,7 @@
     /ses/v2/email/outbound-emails               SES v2                 (AWS_ENDPOINT_URL_SESV2=<inbox>/ses)
     /hook/<name>                                a receiver of webhooks, Standard Webhooks checked
     /cloudflare/client/v4/graphql               Cloudflare GraphQL     (CLOUDFLARE_API_URL=<that>)
+    /vercel/…                                   Vercel's REST API      (VERCEL_API_URL=<inbox>/vercel)
     /_control/answers, cloudflare, settings, reset      how it behaves
     /_api/messages, /_api/requests, /health     what came in
     /runbook/<page>.md                          a page of runbook/  (RUNBOOK_BASE_URL=<inbox>/runbook)
@@ -43,6 +44,7 @@ from local.inbox.pagerduty import PEOPLE as RESPONDERS
 from local.inbox.pagerduty import PagerDuty
 from local.inbox.people import DEFAULT_PERSON, People
 from local.inbox.slack import PEOPLE, Slack
+from local.inbox.vercel import Vercel
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8025
@@ -53,7 +55,7 @@ EMULATOR_SECONDS = 1.0
 STATIC = Path(__file__).with_name("static")
 RUNBOOK = Path(__file__).resolve().parents[2] / "runbook"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".md": "text/plain", ".svg": "image/svg+xml"}
-SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare")
+SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare", "vercel")
 _SES_PATHS = {("POST", "v2/email/outbound-emails"): SEND, ("GET", "v2/email/account"): "GetAccount"}
 _LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
 _RESPONDERS = dict(zip(PEOPLE, RESPONDERS, strict=True))
@@ -93,6 +95,7 @@ class Inbox:
         self.mail = Mail(self.memory, limits, clock)
         self.hook_receiver = Hooks(self.memory, self.connections, clock)
         self.cloudflare = Cloudflare()
+        self.vercel = Vercel(self.memory, clock)
         self.stopping = threading.Event()
         self._emulator = emulator.rstrip("/")
         self._server = _Server((HOST, port), _handler(self))
@@ -252,6 +255,7 @@ class Inbox:
             "ses": (self.mail.handle, self.mail.cued),
             "hook": (self.hook_receiver.handle, self.hook_receiver.cued),
             "cloudflare": (self.cloudflare.handle, self.cloudflare.cued),
+            "vercel": (self.vercel.handle, self.vercel.cued),
         }
         return stand_ins[service]
 
@@ -516,7 +520,7 @@ def _handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
                 return inbox.serve(received)
             if responded := re.fullmatch(r"/slack/(?:actions|commands)/[^/]+/[^/]+/([^/]+)", path):
                 return inbox.slack.respond(responded[1], form_fields(headers.get("content-type", ""), body, ""))
-            if rest := re.fullmatch(r"/pagerduty/(incidents.*)", path):
+            if rest := re.fullmatch(r"/pagerduty/(incidents.*|oncalls)", path):
                 fields = form_fields(headers.get("content-type", ""), body, parts.query)
                 return inbox.pagerduty.rest(self.command, rest[1], fields)
             return self._own(path, dict(parse_qsl(parts.query)), headers, body)
@@ -610,4 +614,6 @@ def _service(method: str, path: str) -> tuple[str, str] | None:
         return "hook", parts[1]
     if method == "POST" and path == "/cloudflare/client/v4/graphql":
         return "cloudflare", "graphql"
+    if parts[0] == "vercel" and rest:
+        return "vercel", "rollback" if "/rollback/" in path else parts[-1]
     return None
