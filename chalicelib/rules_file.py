@@ -578,6 +578,8 @@ def _broken_words(problem: str, text: str, line: int, column: int) -> tuple[str,
         return f"is not YAML: {problem}", "quotes around text that begins with a sign"
     if "{{" in written:
         return f"is not YAML: {problem}", 'quotes around text with {{ }}, such as summary: "{{ value }} errors"'
+    if "another document" in problem:
+        return "a second document begins", "one document, without a line of ---"
     if "undefined alias" in problem:
         return f"is not YAML: {problem}", "quotes around text that begins with *"
     if "mapping values are not allowed" in problem:
@@ -626,7 +628,7 @@ class _Reader:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.document.say(path, "begins with {{, which YAML takes for a mapping", "quotes around the text")
+                self.odd_key(key_node, path)
                 return None
             if key_node.tag == _STANDARD + "merge":
                 self.merge(value_node, path, found)
@@ -644,6 +646,14 @@ class _Reader:
             self.document.keys[here] = mark
             found[key] = self.value(value_node, here)
         return found
+
+    def odd_key(self, node: yaml.Node, path: Path) -> None:
+        """A key that is a list or a mapping: most often it is a template without quotes."""
+        written = self.lines[node.start_mark.line][max(0, node.start_mark.column - 1) :]
+        if written.startswith("{{"):
+            self.document.say(path, "begins with {{, which YAML takes for a mapping", "quotes around the text")
+        else:
+            self.document.say(path, "a key is a list or a mapping", "keys that are text")
 
     def merge(self, node: yaml.Node, path: Path, found: dict[str, Any]) -> None:
         """What `<<: *name` brings; own keys win."""

@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo, available_timezones
 from chalicelib import plugins
 from chalicelib.core import cron
 from chalicelib.core.build import DAYS, kebab_case, minute_of
-from chalicelib.core.condition import Condition, ConditionError, parse
+from chalicelib.core.condition import Condition, ConditionError, mistakes, parse
 from chalicelib.core.errors import RulesError, UnknownSourceError
-from chalicelib.core.grammar import nearest, threshold_literal
+from chalicelib.core.grammar import CALLABLE, WORDS, nearest, threshold_literal
 from chalicelib.core.match import MAX_PATTERN_CHARACTERS, Matcher, parse_matcher
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.rule import Route, Window
-from chalicelib.core.template import TemplateError, compile_template
+from chalicelib.core.template import template_mistakes
 from chalicelib.core.units import KNOWN_METRICS, parse_duration
 
 Path = tuple[str | int, ...]
@@ -81,6 +81,7 @@ def masked(text: str) -> str:
 def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     """Everything that is wrong with the sense of a file."""
     yield from _rules(data, sense)
+    yield from _declared_metrics(data)
     yield from _names(data)
     yield from _matches(data)
     yield from _targets(data)
@@ -170,10 +171,12 @@ def _conditions(path: Path, rule: Mapping[str, Any], sense: Sense, known: set[st
             continue
         try:
             found[key] = parse(text, threshold=threshold)
-        except ConditionError as error:
-            yield Finding((*path, key), error.message, error.allowed, error.suggestion, column=error.column)
+        except ConditionError as first:
+            for error in mistakes(text, threshold=threshold) or [first]:
+                yield Finding((*path, key), error.message, error.allowed, error.suggestion, column=error.column)
+            yield from _metrics((*path, key), text, _names_in(text), sense, known)
             continue
-        yield from _metrics((*path, key), found[key], sense, known)
+        yield from _metrics((*path, key), text, found[key].metrics, sense, known)
         yield from _counts((*path, key), found[key])
     if "clear" in rule and "condition" not in rule:
         yield Finding((*path, "clear"), "clear stands without a condition", "condition beside it")
@@ -196,12 +199,19 @@ def _threshold(rule: Mapping[str, Any]) -> float | str | None:
     return found
 
 
-def _metrics(path: Path, condition: Condition, sense: Sense, known: set[str]) -> Iterator[Finding]:
-    for metric in sorted(condition.metrics - known, key=condition.text.find):
+def _names_in(text: str) -> set[str]:
+    """The words of a condition that could only be metrics, when it cannot be parsed."""
+    words = re.findall(r"(?<![\w.:])[A-Za-z_][\w.:]*(?![\w.:]|\s*\()", text)
+    known = {*(word.lower() for word in words if word.lower() in WORDS), *CALLABLE, "threshold", "events"}
+    return {word for word in words if word not in known and word.lower() not in known and "_" in word}
+
+
+def _metrics(path: Path, text: str, metrics: Collection[str], sense: Sense, known: set[str]) -> Iterator[Finding]:
+    for metric in sorted(set(metrics) - known, key=text.find):
         near = nearest(metric, (*sorted(known), "events"))
         if sense.any_metric and not near:
             continue
-        match = re.search(rf"(?<![\w.:]){re.escape(metric)}(?![\w.:])", condition.text)
+        match = re.search(rf"(?<![\w.:]){re.escape(metric)}(?![\w.:])", text)
         column = match.start() + 1 if match else 1
         suggestion = "events[1m]" if near == "events" else near
         yield Finding(
@@ -211,6 +221,16 @@ def _metrics(path: Path, condition: Condition, sense: Sense, known: set[str]) ->
             suggestion,
             column=column,
         )
+
+
+def _declared_metrics(data: Mapping[str, Any]) -> Iterator[Finding]:
+    for path, name in _strings(data.get("metrics"), ("metrics",)):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_:.]*", name) or name in (*WORDS, *CALLABLE, "threshold", "events"):
+            yield Finding(
+                path,
+                f"{name[:40]!r} cannot be the name of a metric",
+                "letters, digits, _ : . and no word of the language",
+            )
 
 
 def _counts(path: Path, condition: Condition) -> Iterator[Finding]:
@@ -233,12 +253,9 @@ def _summary(path: Path, rule: Mapping[str, Any]) -> Iterator[Finding]:
     text = rule.get("summary")
     if not isinstance(text, str):
         return
-    try:
-        compile_template(text)
-    except TemplateError as error:
-        yield Finding(
-            (*path, "summary"), f"template: {error.message}", error.allowed, error.suggestion, "template", error.column
-        )
+    for error in template_mistakes(text):
+        what = f"template: {error.message}"
+        yield Finding((*path, "summary"), what, error.allowed, error.suggestion, "template", error.column)
 
 
 def _without_notification(path: Path, rule: Mapping[str, Any]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@
 The grammar is in `grammar.py`, what the parts mean in `expression.py`, units in `units.py`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +28,22 @@ from chalicelib.core.grammar import ConditionError, all_names, parsed
 from chalicelib.core.sample import Series
 from chalicelib.core.units import BARE, OPEN, SCALAR, Unit, duration_words, shown
 
-__all__ = ["Condition", "ConditionError", "Evaluation", "Reading", "describe", "evaluate", "parse", "readings"]
+__all__ = [
+    "Condition",
+    "ConditionError",
+    "Evaluation",
+    "Reading",
+    "describe",
+    "evaluate",
+    "mistakes",
+    "parse",
+    "readings",
+]
+
+MAX_MISTAKES = 20
+_JOINT = re.compile(r"(?<![\w.:])(?:and|or)(?![\w.:])")
+_OF_ITS_BEGINNING = ("')' closes nothing", "the condition is a number", "the condition is empty")
+"""What is said of the rest of a condition only because its beginning is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,25 @@ def parse(text: str, *, threshold: float | str | None = None) -> Condition:
         threshold=from_rule[0].value if from_rule else None,
         threshold_text=str(threshold) if from_rule else "",
     )
+
+
+def mistakes(text: str, *, threshold: float | str | None = None) -> list[ConditionError]:
+    """All that is wrong with a condition: after a mistake, what follows the next `and` or `or` is read on its own."""
+    found: list[ConditionError] = []
+    start = 0
+    while len(found) < MAX_MISTAKES:
+        try:
+            parsed(text[start:], threshold)
+            break
+        except ConditionError as error:
+            column = start + error.column
+            if not found or not error.message.startswith(_OF_ITS_BEGINNING):
+                found.append(ConditionError(error.message, column, error.allowed, error.suggestion))
+        joint = _JOINT.search(text, column - 1)
+        if joint is None:
+            break
+        start = joint.end()
+    return found
 
 
 def _is_count(part: Any) -> bool:

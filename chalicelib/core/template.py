@@ -104,6 +104,22 @@ def compile_template(text: str) -> Template:
     return Template(text, tuple(parts))
 
 
+def template_mistakes(text: str) -> list[TemplateError]:
+    """All that is wrong with a template: after a mistake, what follows the next `}}` is read on its own."""
+    found: list[TemplateError] = []
+    start = 0
+    while start >= 0:
+        try:
+            compile_template(text[start:])
+            break
+        except TemplateError as error:
+            column = start + error.column
+            found.append(TemplateError(error.message, column, error.allowed, error.suggestion))
+        end = text.find("}}", column - 1)
+        start = end + 2 if end >= 0 else -1
+    return found
+
+
 def _place(inner: str, column: int) -> Place:
     match = _NAME.match(inner)
     if match is None:
