@@ -26,6 +26,8 @@ from chalicelib.rules_loader import RULES_NAME
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
 SECONDS_PER_DAY = 86_400
+MIN_DAYS = 1 / 24
+"""A recording of less than an hour counts as one, or one message would be hundreds a day."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -78,22 +80,25 @@ def pages(folder: Path) -> dict[str, str]:
 
 
 def messages_a_day(rules: Rules, history: Path) -> dict[str, float]:
-    """How many messages a day each rule would have sent on a recorded timeline; TocsinError when it cannot be read."""
+    """How many messages a day each rule would have sent on a recorded timeline, and (under "") what no rule made.
+
+    A message about two rules counts for both; alerts that are only shown as evidence do not count.
+    """
     replay: Any = importlib.import_module("cli.replay")
+    names = {rule.name for rule in rules.rules}
     counted: Counter[str] = Counter()
-    first, last = None, None
     try:
         lines = replay.read_lines(str(history))
         for line in replay.Replay(rules, lines, name=str(history), folder=history.parent, seed=None).run():
-            if line.get("type") == "notification":
-                counted.update({alert["name"] for alert in line["alerts"]})
-        times = [line.get("at", 0) for _, line in lines]
-        first, last = (_seconds(times[0]), _seconds(times[-1])) if times else (None, None)
+            told = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
+            if line["type"] == "notification":
+                counted.update({name if name in names else "" for name in told})
+        times = [_seconds(line.get("at", 0)) for _, line in lines]
     except TocsinError as error:
         print(f"history: {error}", file=sys.stderr)
         return {}
-    days = max((last - first) / SECONDS_PER_DAY, 1 / 24) if first is not None and last is not None else 1.0
-    return {rule.name: counted[rule.name] / days for rule in rules.rules}
+    days = max((times[-1] - times[0]) / SECONDS_PER_DAY, MIN_DAYS) if times else 1.0
+    return {name: counted[name] / days for name in (*names, "")}
 
 
 def _seconds(at: Any) -> float:
@@ -115,7 +120,7 @@ def as_text(report: Report, a_day: Mapping[str, float]) -> str:
     if report.rules is not None:
         lines += [""] if lines else []
         lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
-        lines += _others(report.rules)
+        lines += _others(report.rules, a_day)
     mistakes, warnings = len(report.mistakes), len(report.warnings)
     lines += ["", f"{_counted(mistakes, 'mistake')}, {_counted(warnings, 'warning')}."]
     return "\n".join(lines)
@@ -126,8 +131,13 @@ def _counted(number: int, word: str) -> str:
 
 
 def _line(rule: Rule, rules: Rules, a_day: Mapping[str, float]) -> str:
-    found = f"{rule.name}: {sentence(rule)} {hears(rule, rules)}"
-    return f"{found} On the history: {a_day[rule.name]:.1f} messages a day." if rule.name in a_day else found
+    return f"{rule.name}: {sentence(rule)} {hears(rule, rules)}{_on_history(rule.name, a_day)}"
+
+
+def _on_history(name: str, a_day: Mapping[str, float]) -> str:
+    if name not in a_day:
+        return ""
+    return f" On the history: {a_day[name]:.1f} message{'' if round(a_day[name], 1) == 1 else 's'} a day."
 
 
 def sentence(rule: Rule) -> str:
@@ -199,10 +209,10 @@ def target_words(target: Target) -> str:
     return target.address if target.kind != "webhook" else f"webhook {target.address}"
 
 
-def _others(rules: Rules) -> list[str]:
+def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
     nobody = "" if rules.default.targets else ": events that no rule or route matches reach nobody"
     return [
-        f"Everything else: tells {_route(rules.default)}{nobody}.",
+        f"Everything else: tells {_route(rules.default)}{nobody}.{_on_history('', a_day)}",
         f"What cannot be delivered: tells {_route(rules.fallback)}.",
     ]
 
@@ -222,6 +232,7 @@ def as_json(report: Report, a_day: Mapping[str, float]) -> str:
             }
             for rule in rules
         ],
+        **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
 

@@ -125,16 +125,41 @@ def test_no_address_that_may_hold_a_secret_is_printed():
     assert command.target_words(rules.default.targets[0]) == "Slack at hooks.slack.com"
 
 
+HISTORY = [
+    {"at": 0, "sample": {"metric": "error_rate", "value": 0.5, "labels": {"service": "api"}}},
+    {"at": 60, "event": {"name": "Slow", "labels": {"service": "api"}}},
+    {"at": 120, "sample": {"metric": "error_rate", "value": 0, "labels": {"service": "api"}}},
+    {"at": 130, "event": {"name": "Other", "labels": {"service": "web"}}},
+    {"at": 2 * 86_400, "end": True},
+]
+COUNTED = """
+alerts:
+  - {name: A, condition: "error_rate > 1%", severity: critical, notification: [{slack_channel: "#a"}]}
+  - {name: B, match: {service: api}, notification: [{slack_channel: "#b"}]}
+  - {name: C, match: {service: none}, notification: [{slack_channel: "#b"}]}
+default: {notification: [{slack_channel: "#c"}], repeat_interval: 30d}
+defaults: {repeat_interval: 30d, resolve_timeout: 30d}
+inhibit: [{cause: {alertname: A}, symptom: {alertname: B}, equal: [service]}]
+"""
+
+
 def test_history_counts_messages_a_day(checked, tmp_path):
-    """On a recorded timeline of two days with one error rate that fired and ended, a rule sends one message a day."""
-    lines = [
-        {"at": 0, "sample": {"metric": "error_rate", "value": 0.5, "labels": {"service": "api"}}},
-        {"at": 120, "sample": {"metric": "error_rate", "value": 0, "labels": {"service": "api"}}},
-        {"at": 2 * 86_400, "end": True},
-    ]
-    (tmp_path / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
-    text = (
-        'alerts: [{name: A, condition: "error_rate > 1%", severity: critical, notification: [{slack_channel: "#a"}]}]'
-    )
-    _, printed = checked(text)
-    assert "On the history: 1.0 messages a day." in printed
+    """Over two recorded days a rule that fired and ended sends one message a day, a muted one half of one, others none."""
+    (tmp_path / "history.jsonl").write_text("\n".join(map(json.dumps, HISTORY)) + "\n", encoding="utf-8")
+    pages = dict.fromkeys("abc", PAGE)
+    _, printed = checked(COUNTED, pages=pages)
+    counts = {line.partition(":")[0]: line.partition("On the history: ")[2] for line in printed.splitlines()}
+    assert counts["A"] == "1.0 message a day."
+    assert counts["B"] == "0.5 messages a day."
+    assert counts["C"] == "0.0 messages a day."
+    assert counts["Everything else"] == "0.5 messages a day."
+    found = json.loads(checked(COUNTED, "--json", pages=pages)[1])
+    assert [rule["messages_a_day"] for rule in found["rules"]] == [1.0, 0.5, 0.0]
+    assert found["messages_a_day_of_everything_else"] == 0.5
+
+
+def test_a_history_that_cannot_be_read_is_told(checked, tmp_path, capsys):
+    """The check goes on without it."""
+    (tmp_path / "history.jsonl").write_text("{broken", encoding="utf-8")
+    status, printed = checked(COUNTED, pages=dict.fromkeys("abc", PAGE))
+    assert (status, "On the history" in printed) == (0, False)

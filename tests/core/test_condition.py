@@ -5,6 +5,7 @@ import pickle
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -470,10 +471,11 @@ def test_the_order_of_events_changes_nothing(seconds):
 
 
 def reference_line(points):
-    """Slope and intercept by the textbook's normal equations, over seconds from now."""
-    n = len(points)
-    sx, sy = sum(x for x, _ in points), sum(y for _, y in points)
-    sxx, sxy = sum(x * x for x, _ in points), sum(x * y for x, y in points)
+    """Slope and intercept by the textbook's normal equations, over hours from now, in exact fractions."""
+    exact = [(Fraction(x), Fraction(y)) for x, y in points]
+    n = len(exact)
+    sx, sy = sum(x for x, _ in exact), sum(y for _, y in exact)
+    sxx, sxy = sum(x * x for x, _ in exact), sum(x * y for x, y in exact)
     slope = (n * sxy - sx * sy) / (n * sxx - sx * sx)
     return slope, (sy - slope * sx) / n
 
@@ -489,11 +491,11 @@ def test_growth_and_forecast_agree_with_the_reference(points):
     slope, intercept = reference_line([(-hour, value) for hour, value in points.items()])
     measured = series(db_size_gb=[(hour * 3600, value) for hour, value in points.items()])
     ahead = evaluate(parse("forecast(db_size_gb[7d], 14d) > 8GB"), measured, NOW).value
-    assert ahead == pytest.approx(intercept + slope * 14 * 24, rel=1e-6, abs=1e-6)
+    assert ahead == pytest.approx(float(intercept + slope * 14 * 24), rel=1e-7, abs=1e-7)
     start, end = intercept - slope * max(points), intercept - slope * min(points)
     grown = evaluate(parse("growth(db_size_gb[7d]) > 8%"), measured, NOW).value
     if abs(start) > 1e-3:
-        assert grown == pytest.approx((end - start) / abs(start), rel=1e-5, abs=1e-6)
+        assert grown == pytest.approx(float((end - start) / abs(start)), rel=1e-6, abs=1e-7)
 
 
 @given(POINTS)
@@ -503,7 +505,7 @@ def test_days_until_agrees_with_the_reference(points):
     measured = series(db_size_gb=[(hour * 3600, value) for hour, value in points.items()])
     found = evaluate(parse("days_until(db_size_gb[7d], 100GB) < 14"), measured, NOW).value
     if slope > 1e-6:
-        assert found == pytest.approx((100 - intercept) / slope / 24, rel=1e-5)
+        assert found == pytest.approx(float((100 - intercept) / slope / 24), rel=1e-6)
     elif slope < -1e-6:
         assert found == math.inf
 
