@@ -83,6 +83,12 @@ def list_alerts() -> Response:
     return _asked("list_alerts")
 
 
+@app.route("/api/history", methods=["GET"])
+def history() -> Response:
+    """What was recorded of a day, an item at a time."""
+    return _asked("list_history")
+
+
 @app.route("/api/who", methods=["GET"])
 def who() -> Response:
     """Who hears of a service or an incident."""
@@ -107,11 +113,17 @@ def process_webhooks(event: SQSEvent) -> None:
     with _reported("process"):
         from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.history import Recorder
         from chalicelib.process import process
 
         ports = wiring.ports(_account(event.context))
         messages = messages_of(event.to_dict()["Records"])
-        failures = process(messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
+        now = _now()
+        recorder = Recorder(ports.store, now)
+        failures = process(
+            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=recorder.hear
+        )
+        recorder.put(history=ports.history, webhooks=ports.webhooks)
         settle(messages, failures, queue=ports.webhooks, dead=ports.webhooks_dead)
 
 
@@ -175,6 +187,17 @@ def tick(event: CloudWatchEvent) -> None:
         ports = wiring.ports(_account(event.context))
         for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()):
             log.line("tick", again=True, reason=failure.reason)
+
+
+@app.schedule(Rate(5, unit=Rate.MINUTES))
+def record(event: CloudWatchEvent) -> None:
+    """What happened is moved from its queue into the table."""
+    with _reported("record"):
+        from chalicelib import wiring
+        from chalicelib.history import record as run
+
+        ports = wiring.ports(_account(event.context))
+        log.line("record", lines=run(ports.history, store=ports.store, dead=ports.history_dead))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

@@ -61,6 +61,7 @@ class MemoryStore:
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes] = {}
+        self._history: dict[str, dict[str, bytes]] = {}
         self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
 
@@ -182,6 +183,17 @@ class MemoryStore:
         if line is None:
             return ()
         return line.buckets[bisect_right(line.times, since) : bisect_right(line.times, until)]
+
+    def keep_history(self, day: str, name: str, data: bytes) -> None:
+        """Keep an item of a day's history."""
+        with self._lock:
+            self.writes += 1
+            self._history.setdefault(day, {})[name] = data
+
+    def history(self, day: str, after: str) -> tuple[str, bytes] | None:
+        """The first item of a day whose name comes after."""
+        names = [name for name in sorted(self._history.get(day, {})) if name > after]
+        return (names[0], self._history[day][names[0]]) if names else None
 
     def keep_body(self, name: str, data: bytes) -> None:
         """Store a compressed webhook body under a name."""

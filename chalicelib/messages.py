@@ -3,6 +3,7 @@
     webhooks queue        webhook, samples, events, wake, action, silence, unsilence
     notifications queue   notification, change, interaction, action (to be asked back first)
     counts queue          events
+    history queue         history
 
 What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
 since SQS refuses some characters.
@@ -93,6 +94,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `history.py` knows the kinds."""
+
+    lines: tuple[tuple[float, str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A person ends the silence or maintenance of an id now."""
 
@@ -109,7 +117,7 @@ class Change:
     target: Target
 
 
-Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Interaction | Notification | Change
+Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Interaction | Recorded | Notification | Change
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
@@ -143,6 +151,17 @@ def silence_message(silence: Silence, maintenance: bool = False) -> str:
 def unsilence_message(id: str, by: str, at: datetime) -> str:
     """The message that ends a silence or maintenance at `at`."""
     return _written("unsilence", {"id": id, "by": by, "at": codec.encode(at)})
+
+
+def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
+    """As few messages as hold the lines; none for none."""
+    if not lines:
+        return []
+    text = _written("history", {"lines": lines})
+    if len(text) <= MAX_MESSAGE_BYTES or len(lines) == 1:
+        return [text]
+    middle = len(lines) // 2
+    return history_messages(lines[:middle]) + history_messages(lines[middle:])
 
 
 def notification_message(notification: Notification) -> str:
@@ -183,13 +202,15 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
         case "unsilence":
             return Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"]))
+        case "history":
+            return Recorded(tuple((float(at), str(kind), body) for at, kind, body in form["lines"]))
         case "notification":
             return codec.decode(Notification, form["notification"])
         case "change":
             return codec.decode(Change, form["change"])
     raise ParseError(
         f"a message has the unknown type {str(kind)[:40]!r}; "
-        "known are action, change, events, interaction, notification, samples, silence, unsilence, wake, webhook"
+        "known are action, change, events, history, interaction, notification, samples, silence, unsilence, wake, webhook"
     )
 
 

@@ -128,27 +128,38 @@ class Batch:
             work.inputs.append(given)
 
 
-def process(messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
+def process(
+    messages: Sequence[Message],
+    *,
+    rules: Rules,
+    store: Store,
+    queues: Queues,
+    now: datetime,
+    hear: Callable[[object], None] = lambda content: None,
+) -> list[Failure]:
     """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing.
 
     Events that only count are put on the queue `counts`: `process_counts` folds them some seconds later, together.
+    `hear` is told of all that could be read.
     """
-    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}))
+    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}), hear)
 
 
 def process_counts(
     messages: Sequence[Message], *, rules: Rules, store: Store, queues: Queues, now: datetime
 ) -> list[Failure]:
     """Work through a batch of events that have waited; like `process`, but nothing waits again."""
-    return _processed(messages, Batch(rules, store, queues, now, store.context()))
+    return _processed(messages, Batch(rules, store, queues, now, store.context()), lambda content: None)
 
 
-def _processed(messages: Sequence[Message], batch: Batch) -> list[Failure]:
+def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object], None]) -> list[Failure]:
     store, rules, now = batch.store, batch.rules, batch.now
     failures: dict[str, Failure] = {}
     for message in messages:
         try:
-            take(batch, read_content(message.body, store, rules), message.id)
+            content = read_content(message.body, store, rules)
+            hear(content)
+            take(batch, content, message.id)
         except ParseError as error:
             failures[message.id] = Failure(message.id, str(error), park=True)
             trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, str(error), now)

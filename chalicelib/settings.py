@@ -62,6 +62,11 @@ class Settings:
         """The name of the queue of events that only count."""
         return f"{self.queue_prefix}-counts"
 
+    @property
+    def history_queue(self) -> str:
+        """The name of the queue of what is to be recorded."""
+        return f"{self.queue_prefix}-history"
+
 
 def queue_prefix(environment: Mapping[str, str] = os.environ) -> str:
     """The prefix of the queues for Chalice's decorators, which need one whenever `app.py` is imported."""

@@ -31,6 +31,8 @@ class Ports:
     webhooks_dead: SqsQueue
     notifications_dead: SqsQueue
     counts_dead: SqsQueue
+    history: SqsQueue
+    history_dead: SqsQueue
     clients: RealClients
 
     @property
@@ -66,5 +68,7 @@ def ports(account: str | None) -> Ports:
         webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
         notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
         counts_dead=SqsQueue(lean, dead_letters(counts), account=account),
+        history=SqsQueue(lean, settings.history_queue, account=account),
+        history_dead=SqsQueue(lean, dead_letters(settings.history_queue), account=account),
         clients=clients,
     )

@@ -104,8 +104,8 @@ def messages_a_day(rules: Rules, history: Path) -> dict[str, float]:
 def _seconds(at: Any) -> float:
     if isinstance(at, int | float):
         return float(at)
-    simulator: Any = importlib.import_module("cli.simulator")
-    found: float = simulator.instant(at).timestamp()
+    timeline: Any = importlib.import_module("cli.timeline")
+    found: float = timeline.Times(text=True).read(at, "`at`").timestamp()
     return found
 
 

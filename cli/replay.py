@@ -59,9 +59,12 @@ def add_parser(subparsers: Any) -> None:
         description="Run a timeline of events, samples and people's acts through a rules file, in milliseconds, "
         "without AWS. Prints one JSON object for each notification.",
     )
-    parser.add_argument("rules", metavar="RULES.yaml", help="the rules file")
+    parser.add_argument("rules", metavar="RULES.yaml", nargs="?", help="the rules file")
     parser.add_argument(
-        "timeline", metavar="TIMELINE.jsonl", help="one JSON object a line, ordered by `at`; - for standard input"
+        "timeline",
+        metavar="TIMELINE.jsonl",
+        nargs="?",
+        help="one JSON object a line, ordered by `at`; - for standard input",
     )
     parser.add_argument(
         "--seed",
@@ -69,12 +72,21 @@ def add_parser(subparsers: Any) -> None:
         default=None,
         help="interleave `copies` at every store and queue call, in an order drawn from this number",
     )
+    from cli import whatif  # it runs timelines itself
+
+    whatif.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when the timeline ran, 2 with one line when something given cannot be read."""
+    if arguments.from_history is not None:
+        from cli import whatif
+
+        return whatif.run(arguments)
     try:
+        if arguments.rules is None or arguments.timeline is None:
+            raise TimelineError("nothing to replay: expected are RULES.yaml and TIMELINE.jsonl, or --from-history")
         rules = read_rules(arguments.rules)
         lines = read_lines(arguments.timeline)
         for line in Replay(

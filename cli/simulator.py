@@ -250,6 +250,7 @@ class Simulator:
         self.queues = Queues(HeapQueue(self), HeapQueue(self), HeapQueue(self))
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
+        self.hear: Callable[[object], None] = lambda content: None
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []
@@ -354,7 +355,7 @@ class Simulator:
             self._next_tick = max(self._next_tick, tick_at + PERIOD)
 
     def _process(self, messages: Sequence[Message], store: Any, queues: Any) -> None:
-        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now)
+        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, hear=self.hear)
         for failure in failures:
             message = next(each for each in messages if each.id == failure.id)
             if failure.park:

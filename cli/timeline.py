@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.core.context import Silence
-from chalicelib.core.errors import TocsinError
+from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
-from chalicelib.core.match import parse_matchers
+from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.sample import Sample
+from chalicelib.people import parse_match
 from cli.simulator import Answer, Limit
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
@@ -90,6 +91,10 @@ class Times:
             return form.replace("+00:00", "Z")
         seconds = round(at.timestamp(), 3)
         return int(seconds) if seconds.is_integer() else seconds
+
+
+RECORDED = ("source", "kind", "identity", "title", "summary", "url", "service", "environment")
+"""What recorded history says of an event beside the fields of every timeline; also when it `occurred_at`."""
 
 
 class Fields:
@@ -219,19 +224,21 @@ def event_of(given: Fields, at: datetime, number: int) -> Event:
     labels.pop("alertname", None)
     known = labels.get("severity") if labels.get("severity") in list(Severity) else "warning"
     own = given.text("id", "")
+    said = {field: given.text(field) for field in RECORDED if given.get(field) is not None}
     return Event(
         id=f"event:{own}" if own else f"line:{number}",
-        source=labels.get("source", "event"),
-        kind=labels.get("kind", name),
+        source=said.get("source") or labels.get("source", "event"),
+        kind=said.get("kind") or labels.get("kind", name),
         status=given.choice("status", Status, "firing"),
         severity=given.choice("severity", Severity, str(known)),
-        title=annotations.get("title") or annotations.get("summary") or name,
-        occurred_at=at,
-        identity=labels_fingerprint(name, labels),
+        title=said.get("title") or annotations.get("title") or annotations.get("summary") or name,
+        occurred_at=given.optional_at("occurred_at") or at,
+        identity=said.get("identity") or labels_fingerprint(name, labels),
         name=name,
-        summary=annotations.get("summary") or annotations.get("description") or "",
-        service=labels.get("service"),
-        environment=labels.get("environment"),
+        summary=said.get("summary") or annotations.get("summary") or annotations.get("description") or "",
+        url=said.get("url"),
+        service=said.get("service") or labels.get("service"),
+        environment=said.get("environment") or labels.get("environment"),
         labels=labels,
         annotations=annotations,
         starts_at=given.optional_at("starts_at"),
@@ -259,7 +266,7 @@ def sample_of(given: Fields, at: datetime) -> Sample:
     """A measured value; null is measured too."""
     metric = given.text("metric")
     value = None if given.get("value") is None and "value" in given else given.number("value")
-    return Sample(metric, value, at, given.texts("labels"))
+    return Sample(metric, value, given.optional_at("at") or at, given.texts("labels"))
 
 
 def action_of(kind: ActionKind, given: Fields, at: datetime) -> Action:
@@ -273,13 +280,23 @@ def silence_of(given: Fields, at: datetime, name: str) -> Silence:
     """A silence or maintenance; `name` is its id where the line gives none."""
     return Silence(
         id=given.text("id", name),
-        matchers=parse_matchers(given.matchers()),
+        matchers=_words(given.get("matchers")) or parse_matchers(given.matchers()),
         starts_at=given.optional_at("from") or at,
         ends_at=given.at("until"),
         by=given.text("by", SOMEBODY),
         comment=given.text("comment", "") if given.get("comment") else "",
         at=at,
     )
+
+
+def _words(given: Any) -> tuple[Matcher, ...]:
+    """Recorded matchers are words where two are for one label."""
+    if not isinstance(given, list) or not given:
+        return ()
+    try:
+        return parse_match(given)
+    except RequestError as error:
+        raise TimelineError(str(error)) from None
 
 
 def target_key(given: Any) -> str:

@@ -45,7 +45,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "takes": "webhooks",
-        "puts": ("webhooks", "notifications", "counts"),
+        "puts": ("webhooks", "notifications", "counts", "history"),
     },
     "process_counts": {
         "memory": 1024,
@@ -69,6 +69,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
     },
     "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
+    "record": {"memory": 512, "timeout": WORKER_SECONDS, "store": WRITE_STORE, "takes": "history", "puts": ()},
     "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses."""
@@ -86,7 +87,7 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     store = [_allow("Store", needs["store"], [table])]
     if "dynamodb:Query" in needs["store"]:
         store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
-    queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])]
+    queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])] if needs["puts"] else []
     if "takes" in needs:
         queues += [
             _allow("Take", TAKE, [_queue(stage, needs["takes"])]),

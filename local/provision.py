@@ -17,10 +17,11 @@ INDEX = "wake"
 VISIBILITY_SECONDS = 90
 """Lambda refuses a queue that hides messages for less than the function may run; ours ends after WORKER_SECONDS."""
 RETENTION_SECONDS = 14 * 86_400
-MAX_RECEIVES = {"webhooks": 12, "notifications": 1000, "counts": 12}
+MAX_RECEIVES = {"webhooks": 12, "notifications": 1000, "counts": 12, "history": 12}
 """Whether a notification is given up is decided by its age, in `deliver`: SQS only catches what crashes for ever."""
 ALARM_SECONDS = 300
-MAX_AGE_SECONDS = 300
+MAX_AGE_SECONDS = {"history": 3_600}
+"""When the oldest message of a queue is too old; 300 where nothing is said. History is moved every five minutes."""
 
 assert VISIBILITY_SECONDS >= WORKER_SECONDS
 
@@ -229,7 +230,11 @@ def _alarms(stage: str) -> dict[str, dict[str, Any]]:
         waiting = "ApproximateNumberOfMessagesVisible"
         found[f"{name}-dead"] = _alarm("AWS/SQS", waiting, ("QueueName", dead), "Maximum", 0)
         found[f"{name}-old"] = _alarm(
-            "AWS/SQS", "ApproximateAgeOfOldestMessage", ("QueueName", queue_name), "Maximum", MAX_AGE_SECONDS
+            "AWS/SQS",
+            "ApproximateAgeOfOldestMessage",
+            ("QueueName", queue_name),
+            "Maximum",
+            MAX_AGE_SECONDS.get(name, 300),
         )
     for function in FUNCTIONS:
         dimension = ("FunctionName", lambda_name(function, stage))

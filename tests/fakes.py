@@ -44,6 +44,7 @@ class MemoryQueue:
         self.delays: list[timedelta] = []
         self.deleted: list[str] = []
         self.parked: list[tuple[str, str]] = []
+        self.taken = 0
         self.calls = 0
         self.fail_at: set[int] = set()
 
@@ -52,6 +53,13 @@ class MemoryQueue:
         self._called()
         self.bodies += bodies
         self.delays += [delay] * len(bodies)
+
+    def take(self) -> list[dict[str, str]]:
+        """Ten of those that nobody took."""
+        some = self.bodies[self.taken : self.taken + 10]
+        found = [{"messageId": f"m{n}", "receiptHandle": f"r{n}", "body": b} for n, b in enumerate(some, self.taken)]
+        self.taken += len(some)
+        return found
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Remember what is done."""

@@ -23,7 +23,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Rules, Target
 from chalicelib.memory import MemoryStore
-from chalicelib.messages import Queues, notification_message, read_message, wake_message
+from chalicelib.messages import Queues, notification_message, read_message, unsilence_message, wake_message
 from tests.fakes import MemoryQueue
 from tests.loopback import served
 
@@ -240,6 +240,8 @@ class FakePorts:
     webhooks_dead: MemoryQueue = field(default_factory=MemoryQueue)
     notifications_dead: MemoryQueue = field(default_factory=MemoryQueue)
     counts_dead: MemoryQueue = field(default_factory=MemoryQueue)
+    history: MemoryQueue = field(default_factory=MemoryQueue)
+    history_dead: MemoryQueue = field(default_factory=MemoryQueue)
     clients: object = None
 
     @property
@@ -344,6 +346,17 @@ def schedule():
     return {**dict.fromkeys(keys, "x"), "resources": [], "detail": {}}
 
 
+def test_what_happened_is_recorded(desk):
+    """A batch leaves what it brought on the history queue; `record` moves it to where the API reads it."""
+    desk.history.bodies.clear()
+    app.process_webhooks(batch(unsilence_message("s1", "ana", datetime(2026, 11, 26, tzinfo=UTC))), CONTEXT)
+    assert len(desk.history.bodies) == 1
+    app.record(schedule(), CONTEXT)
+    assert desk.history.deleted == ["r0"]
+    answer = asked("get", f"/api/history?day={datetime.now(UTC):%Y-%m-%d}")
+    assert [line["unsilence"] for line in answer.json_body["lines"]] == [{"id": "s1", "by": "ana"}]
+
+
 def test_the_minute_runs(ports):
     """Timers and probes run with nothing to do."""
     assert app.tick(schedule(), CONTEXT) is None
@@ -415,7 +428,14 @@ def an_open_incident():
     return Incident(key="k", id="abcdef01", version=1, started_at=now, alerts={"f": alert})
 
 
-READS = ["/api/incidents", "/api/incidents/abcd", "/api/alerts", "/api/silences", "/api/who?service=api"]
+READS = [
+    "/api/incidents",
+    "/api/history?day=2026-11-26",
+    "/api/incidents/abcd",
+    "/api/alerts",
+    "/api/silences",
+    "/api/who?service=api",
+]
 
 
 @pytest.mark.parametrize("path", READS)

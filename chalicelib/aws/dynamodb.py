@@ -7,6 +7,7 @@
     thread#<key>       thread      deliveries of one incident to one target    version
     lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
+    history#<day>      <name>      what happened, for trying changed rules     body alone
     body#<name>        <number>    a webhook body too large for a message      chunks
 
 Each value is one binary attribute `body` (`codec.pack`), so a save is one conditional write whatever it holds; an item
@@ -50,6 +51,7 @@ SHARDS = 4
 NEVER = 99_999_999_999
 MAX_ITEM_BYTES = 390_000
 ENDED_KEPT = timedelta(days=90)
+HISTORY_KEPT = timedelta(days=35)
 THREAD_KEPT = timedelta(days=400)
 MAX_BATCH_KEYS = 100
 
@@ -153,6 +155,24 @@ class DynamoStore:
         """The series' buckets with since < last_at <= until, oldest first."""
         found: Sequence[Bucket] = self._samples.buckets(metric, labels, since, until)
         return found
+
+    def keep_history(self, day: str, name: str, data: bytes) -> None:
+        """Keep an item of a day's history for 35 days; the same item twice is one."""
+        item = {**_keys(f"history#{day}", name), "body": {"B": data}, **self._expiry(HISTORY_KEPT)}
+        try:
+            self._client.put_item(TableName=self._table, Item=item)
+        except ClientError as error:
+            raise _not_stored("history", error) from None
+
+    def history(self, day: str, after: str) -> tuple[str, bytes] | None:
+        """The first item of a day whose name comes after."""
+        values = {":pk": {"S": f"history#{day}"}, ":after": {"S": after or " "}}
+        condition = "pk = :pk AND sk > :after"
+        answer = self._client.query(
+            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=values, Limit=1
+        )
+        items = answer["Items"]
+        return (items[0]["sk"]["S"], bytes(items[0]["body"]["B"])) if items else None
 
     def get_body(self, name: str) -> bytes | None:
         """The body of a webhook that was too large for a message; None unless all of it is there."""

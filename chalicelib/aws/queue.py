@@ -58,6 +58,17 @@ class SqsQueue:
             entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)]
             self._all_done("DeleteMessageBatch", entries)
 
+    def take(self) -> list[dict[str, str]]:
+        """Up to ten of the messages that wait, in the form of a Lambda event's `Records`; none when none waits.
+
+        They are hidden from others for the queue's visibility time.
+        """
+        answer = self._call("ReceiveMessage", {"MaxNumberOfMessages": MAX_BATCH_MESSAGES, "WaitTimeSeconds": 1})
+        return [
+            {"messageId": each["MessageId"], "receiptHandle": each["ReceiptHandle"], "body": each["Body"]}
+            for each in answer.get("Messages") or []
+        ]
+
     def _put_batch(self, bodies: Sequence[str], options: Mapping[str, Any]) -> None:
         if len(bodies) == 1:
             self._call("SendMessage", {"MessageBody": bodies[0], **options})

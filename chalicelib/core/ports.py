@@ -80,6 +80,14 @@ class Store(Protocol):
         """The series' buckets with since < last_at <= until, oldest first."""
         ...
 
+    def keep_history(self, day: str, name: str, data: bytes) -> None:
+        """Keep an item of a day's history for some weeks; the same item twice is one."""
+        ...
+
+    def history(self, day: str, after: str) -> tuple[str, bytes] | None:
+        """The first item of a day (`2026-11-26`) whose name comes after, with its name."""
+        ...
+
     def get_body(self, name: str) -> bytes | None:
         """A webhook body that was too large for a queue message."""
         ...

@@ -7,10 +7,10 @@ RequestError, whose text is the answer. Nothing here reads a header, a clock or 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from chalicelib import people, views
+from chalicelib import history, people, views
 from chalicelib.core.context import Silence
 from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import NotFoundError, OverError, RequestError
@@ -127,6 +127,19 @@ def show_silence(office: Office, request: Request, *, id: str) -> Reply:
         if each["id"] == id:
             return Reply({"silence": each})
     raise _no_silence(id)
+
+
+def list_history(office: Office, request: Request) -> Reply:
+    """GET /api/history?day=2026-11-26&after=NAME: lines of a replay timeline; `next` is the `after` of the next call"""
+    day = request.one("day")
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise RequestError(f"`day` is {day[:40]!r}; expected is a day such as 2026-11-26") from None
+    found = history.page(office.store, day, request.one("after"))
+    if found is None:
+        return Reply({"lines": [], "next": None})
+    return Reply({"lines": list(found.lines), "next": found.name})
 
 
 def who(office: Office, request: Request) -> Reply:
