@@ -299,6 +299,8 @@ class Router:
             if request.operation == "chat.update" and reason != "sync":
                 return None
             return "slack", group, reason
+        if request.service == "pagerduty" and "change" in request.operation:
+            return None  # A deploy is shown beside incidents and tells nobody.
         if request.service == "pagerduty":
             event = request.json()
             opened = next(each for each in self.decided.values() if each.incident == event["dedup_key"])
