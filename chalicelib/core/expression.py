@@ -36,7 +36,7 @@ EVENTS = "events"
 SAME_WITHIN = 1e-9
 """Values closer than this share are equal: a sum must not depend on the order in which its samples came."""
 MIN_SPAN_SHARE = 0.01
-"""A line is drawn only through points that span this share of their window: two of one minute foretell no week."""
+"""A line foretells only if its points span this share of their window: two of one minute foretell no week."""
 
 
 class Scope:
@@ -653,8 +653,8 @@ class Line:
         return self.value + self.slope * (when - self.origin).total_seconds()
 
 
-def line(found: Sequence[Bucket], window: timedelta) -> Line | None:
-    """The line of least squares through the samples of the window; None when they are too few or too close together.
+def line(found: Sequence[Bucket], span: timedelta = timedelta(0)) -> Line | None:
+    """The line of least squares through the samples; None when they are fewer than two or within less than `span`.
 
     A roll-up counts as its samples at their mean, in the middle of its time.
     """
@@ -662,7 +662,7 @@ def line(found: Sequence[Bucket], window: timedelta) -> Line | None:
     if sum(bucket.count for bucket in valued) < 2:
         return None
     first_at, last_at = min(bucket.first_at for bucket in valued), max(bucket.last_at for bucket in valued)
-    if (last_at - first_at) < window * MIN_SPAN_SHARE:
+    if last_at - first_at < span:
         return None
     points = [
         (((b.first_at - first_at) + (b.last_at - first_at)).total_seconds() / 2, b.total / b.count, b.count)
@@ -680,9 +680,9 @@ def line(found: Sequence[Bucket], window: timedelta) -> Line | None:
     return Line(first_at + timedelta(seconds=mean_time), mean_value, slope, first_at, last_at)
 
 
-def growth(found: Sequence[Bucket], window: timedelta) -> float | None:
+def growth(found: Sequence[Bucket]) -> float | None:
     """How much the line grew between the first and the last sample, as a share of where it began."""
-    fit = line(found, window)
+    fit = line(found)
     if fit is None:
         return None
     start = fit.at(fit.first_at)
@@ -691,13 +691,13 @@ def growth(found: Sequence[Bucket], window: timedelta) -> float | None:
 
 def forecast(found: Sequence[Bucket], now: datetime, window: timedelta, seconds: float) -> float | None:
     """Where the line is so many seconds from now."""
-    fit = line(found, window)
+    fit = line(found, window * MIN_SPAN_SHARE)
     return None if fit is None else fit.at(now + timedelta(seconds=seconds))
 
 
 def days_until(found: Sequence[Bucket], now: datetime, window: timedelta, limit: float) -> float | None:
     """Days until the line reaches the limit: 0 when it is reached, without end when it does not grow."""
-    fit = line(found, window)
+    fit = line(found, window * MIN_SPAN_SHARE)
     if fit is None:
         return None
     last = max((bucket for bucket in found if bucket.last is not None), key=lambda each: each.last_at, default=None)
@@ -749,9 +749,7 @@ FUNCTIONS: dict[str, Function] = {
     "rate": Function(
         "the growth of {} a second over {}", _of(increase_per_second), of_events="the events a second over {}"
     ),
-    "growth": Function(
-        "the growth of {} over {}", lambda found, now, window, numbers: growth(found, window), PLAIN_RATIO
-    ),
+    "growth": Function("the growth of {} over {}", _of(growth), PLAIN_RATIO),
     "forecast": Function(
         "the {0} foretold from {1} for {2} ahead",
         lambda found, now, window, numbers: forecast(found, now, window, numbers[0]),
