@@ -18,6 +18,7 @@ from chalicelib.core.incident import (
     Announced,
     Entry,
     Incident,
+    flush_after,
     next_alert_change,
 )
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
@@ -28,8 +29,6 @@ SYNCED_KINDS = ("slack_channel", "pagerduty")
 """Targets whose told messages can be brought up to date without telling anyone."""
 PAGING_KINDS = ("pagerduty",)
 """Targets that wake people: nothing that is info ever reaches them."""
-
-SHORTEST_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,9 @@ Audience = dict[str, tuple[Target, View]]
 def _audience(incident: Incident, route: Route, view: View) -> Audience:
     """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
     steps = (step.targets for step in route.escalate[: incident.escalated])
-    found = {target.key: (target, seen_by(target, view)) for targets in (*steps, route.targets) for target in targets}
+    found: Audience = {}
+    for target in (target for targets in (route.targets, *steps) for target in targets):
+        found.setdefault(target.key, (target, seen_by(target, view)))
     for key, each in incident.announced.items():
         if each.open and key not in found:
             found[key] = each.target, owed_to(each, view)
@@ -440,7 +441,7 @@ def _next_flush(
     wanted = _something_from(incident, route, rules, view, mutings, now)
     if wanted is None:
         return None
-    found = _on_grid(incident, route.rhythm.group_interval, max(wanted, now))
+    found = flush_after(incident, route.rhythm.group_interval, max(wanted, now))
     if incident.next_flush_at is not None:
         return min(found, incident.next_flush_at)
     return found
@@ -453,17 +454,6 @@ def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
         return min([incident.next_flush_at, *started])
     started = [(alert.starts_at or now) + route.rhythm.group_wait for alert in incident.firing]
     return max(now, min(started, default=now))
-
-
-def _on_grid(incident: Incident, interval: timedelta, at: datetime) -> datetime:
-    """The first point of the flush grid at or after `at`, and after the last flush."""
-    anchor = incident.anchor_at or at
-    interval = max(interval, SHORTEST_INTERVAL)
-    steps = max(0, -((anchor - at) // interval))
-    found = anchor + steps * interval
-    while incident.flushed_at is not None and found <= incident.flushed_at:
-        found += interval
-    return found
 
 
 def _something_from(

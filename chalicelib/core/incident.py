@@ -36,6 +36,7 @@ MAX_COMMITTED = 64
 """Ids of the newest notifications. When it is full, an older one in flight is known by its number (see deliver.py)."""
 MAX_TIMELINE = 200
 MAX_BEYOND = 1_000
+SHORTEST_INTERVAL = timedelta(milliseconds=100)
 MAX_ALIASES = 20
 MEMORY = timedelta(hours=24)
 """How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
@@ -268,7 +269,7 @@ def fold(
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, Remarked):
             incident = _silenced(incident, each.entry) if incident.status == "open" else incident
-    return _restarted(before, incident, now)
+    return _caught_up(before, _restarted(before, incident, now), inputs, now)
 
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
@@ -367,6 +368,37 @@ def _began(before: Alert | None, alert: Alert) -> bool:
     if alert.state is not State.RESOLVED or alert.starts_at is None:
         return False
     return before is None or before.ends_at is None or alert.starts_at > before.ends_at
+
+
+def flush_after(incident: Incident, interval: timedelta, at: datetime) -> datetime:
+    """The first point of the flush grid at or after `at`, and after the last flush."""
+    anchor = incident.anchor_at or at
+    interval = max(interval, SHORTEST_INTERVAL)
+    steps = max(0, -((anchor - at) // interval))
+    found = anchor + steps * interval
+    while incident.flushed_at is not None and found <= incident.flushed_at:
+        found += interval
+    return found
+
+
+def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
+    """What was said while the router was away has missed its flush: it is told now, not at the next one."""
+    if incident.anchor_at is None or incident.ended_at is not None:
+        return incident
+    times = [_said_at(each) for each in inputs if not isinstance(each, Withdrawn | Remarked)]
+    changed = any(
+        name not in before.alerts or before.alerts[name].state is not alert.state
+        for name, alert in incident.alerts.items()
+    )
+    if not times or not changed or flush_after(incident, incident.rhythm.group_interval, min(times)) >= now:
+        return incident
+    return replace(incident, next_flush_at=now)
+
+
+def _said_at(given: Occurred | Measured | Beat | Action) -> datetime:
+    if isinstance(given, Occurred):
+        return given.event.occurred_at
+    return given.judgements[0].at if isinstance(given, Measured) else given.at
 
 
 def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:

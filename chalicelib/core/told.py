@@ -58,7 +58,7 @@ def notification(
     gone = _listed(
         alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED
     )
-    muted = _listed(alert for alert in incident.firing if alert.fingerprint not in visible)
+    muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
     ends = reason is Reason.RESOLVED
     if ends:
         firing, muted = [], []
