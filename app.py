@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSEvent
 
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
@@ -175,6 +175,23 @@ def deliver_notification(event: SQSEvent) -> None:
             ports.notifications.put([message.body], delay=outcome.retry_after)
         parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
         settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
+
+
+@app.on_sns_message(topic=f"{QUEUES}-feedback")
+def mail_feedback(event: SNSEvent) -> None:
+    """What SES says of a mail after it took it."""
+    with _reported("feedback"):
+        from chalicelib import wiring
+        from chalicelib.core.errors import ParseError
+        from chalicelib.feedback import take
+
+        ports = wiring.ports(_account(event.context))
+        try:
+            found = take(event.message, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
+        except ParseError as error:
+            log.line("feedback", unread=str(error))
+            return
+        log.line("feedback", refused=len(found), lasting=sum(each.lasting for each in found))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

@@ -62,6 +62,12 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
         "mails": True,
     },
+    "mail_feedback": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "puts": ("webhooks",),
+    },
     "tick": {
         "memory": 512,
         "timeout": WORKER_SECONDS,

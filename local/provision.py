@@ -4,6 +4,7 @@ The same code makes them in the embedded AWS and on AWS. Nothing is ever deleted
 overwritten unless it is asked for by value.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ VISIBILITY_SECONDS = 90
 RETENTION_SECONDS = 14 * 86_400
 MAX_RECEIVES = {"webhooks": 12, "notifications": 1000, "counts": 12, "history": 12}
 """Whether a notification is given up is decided by its age, in `deliver`: SQS only catches what crashes for ever."""
+MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
+MAX_MAIL_SECONDS = 3_600
+CONFIGURATION_SET = "SES_CONFIGURATION_SET"
 ALARM_SECONDS = 300
 MAX_AGE_SECONDS = {"history": 3_600}
 """When the oldest message of a queue is too old; 300 where nothing is said. History is moved every five minutes."""
@@ -35,7 +39,7 @@ def provision(clients: "Clients", stage: str) -> list[str]:
     made = table(clients("dynamodb"), f"{APP}-{stage}", stage)
     for name in MAX_RECEIVES:
         made += queue(clients("sqs"), f"{APP}-{stage}-{name}", MAX_RECEIVES[name], stage)
-    return made
+    return made + feedback(clients, stage)
 
 
 class Clients:
@@ -149,6 +153,54 @@ def _queue(sqs: Any, name: str, attributes: dict[str, str], stage: str) -> tuple
 
 def _tags(stage: str) -> list[dict[str, str]]:
     return [{"Key": "app", "Value": APP}, {"Key": "stage", "Value": stage}]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Mail
+
+
+def feedback(clients: "Clients", stage: str) -> list[str]:
+    """The way back from SES: bounces and complaints of mails with our configuration set go to a topic.
+
+    The set ends SES's own tries after an hour: an alert that arrives later is noise. A stage that names another set in
+    SES_CONFIGURATION_SET keeps it.
+    """
+    name, made = f"{APP}-{stage}", []
+    arn = str(clients("sns").create_topic(Name=f"{name}-feedback", Tags=_tags(stage))["TopicArn"])
+    clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=_publishable(arn))
+    ses = clients("sesv2")
+    try:
+        options = {"MaxDeliverySeconds": MAX_MAIL_SECONDS}
+        ses.create_configuration_set(ConfigurationSetName=name, DeliveryOptions=options, Tags=_tags(stage))
+        made.append(f"configuration set {name}")
+    except ses.exceptions.AlreadyExistsException:
+        pass
+    destination = {"Enabled": True, "MatchingEventTypes": list(MAIL_EVENTS), "SnsDestination": {"TopicArn": arn}}
+    try:
+        ses.create_configuration_set_event_destination(
+            ConfigurationSetName=name, EventDestinationName="feedback", EventDestination=destination
+        )
+    except ses.exceptions.AlreadyExistsException:
+        ses.update_configuration_set_event_destination(
+            ConfigurationSetName=name, EventDestinationName="feedback", EventDestination=destination
+        )
+    there = parameters(clients("ssm"), stage)
+    if not there.get(CONFIGURATION_SET):
+        put_parameters(clients("ssm"), stage, {CONFIGURATION_SET: name}, there=there)
+    return made
+
+
+def _publishable(arn: str) -> str:
+    """Who may publish: SES, for this account."""
+    account = arn.split(":")[4]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "ses.amazonaws.com"},
+        "Action": "SNS:Publish",
+        "Resource": arn,
+        "Condition": {"StringEquals": {"AWS:SourceAccount": account}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

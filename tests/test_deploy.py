@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chalicelib.aws.dynamodb import DynamoStore
 from local.deploy import Deploy, DeployError, request
 from local.policies import FUNCTIONS, lambda_name
 from local.provision import mappings, parameters
@@ -47,6 +48,23 @@ def test_what_runs_by_schedule_has_its_rights(stage: Stage, function: str) -> No
     payload = json.dumps({**event, "version": "0", "resources": [], "detail": {}})
     answer = stage.clients("lambda").invoke(FunctionName=lambda_name(function, "local"), Payload=payload)
     assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def test_a_bounce_marks_the_address(stage: Stage) -> None:
+    """What SES publishes to the topic reaches its function, which may write it down."""
+    recipient = {"emailAddress": "ops@example.com", "status": "5.1.1"}
+    bounce = {
+        "bounceType": "Permanent",
+        "bounceSubType": "NoEmail",
+        "bouncedRecipients": [recipient],
+        "feedbackId": "f",
+    }
+    told = {"eventType": "Bounce", "bounce": bounce, "mail": {"messageId": "m"}}
+    arn = stage.clients("sns").create_topic(Name="tocsin-local-feedback")["TopicArn"]
+    stage.clients("sns").publish(TopicArn=arn, Subject="Amazon SES Email Event Notification", Message=json.dumps(told))
+    store = DynamoStore(stage.clients("dynamodb"), "tocsin-local")
+    stage.eventually(lambda: store.lane("email:ops@example.com").refusal, "the address was not marked")
+    assert "AccessDenied" not in stage.said()
 
 
 def test_each_function_has_its_own_role_and_limits(stage: Stage) -> None:

@@ -7,14 +7,15 @@ Notifications about the router itself announce nothing, so that nothing loops.
 
 from datetime import datetime
 
-from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.wording import duration_words, one_line, plain_text
 
 FAILED = "delivery.failed"
 BROKEN = "target.broken"
 REFUSED = "address.refused"
-_NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address refused"}
+LOST = "mail.lost"
+_NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address refused", LOST: "Mail lost"}
 
 
 def about_router(notification: Notification) -> bool:
@@ -63,16 +64,17 @@ def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Ev
     )
 
 
-def address_refused(where: str, reason: str, now: datetime) -> Event:
-    """A mail address that takes no mail: nothing is sent there until a test mail is sent to it."""
+def address_refused(where: str, why: str, identifier: str, now: datetime, *, lasting: bool) -> Event:
+    """A mail that did not arrive; when it is lasting, nothing is sent there until a test mail is sent to it."""
+    after = f" Nothing is sent there any more. Once it is mended: tocsin send-test {where}" if lasting else ""
     return _event(
-        REFUSED,
+        REFUSED if lasting else LOST,
         where,
-        f"refused:{fingerprint(where, reason, now.isoformat())}",
+        f"refused:{where}:{identifier}",
         now,
-        title=f"{where} takes no mail",
-        summary=f"{reason}. Nothing is sent there any more. Once it is mended: tocsin send-test {where}",
-        severity=Severity.CRITICAL,
+        title=f"{where} takes no mail" if lasting else f"A mail to {where} did not arrive",
+        summary=f"{why}.{after}",
+        severity=Severity.CRITICAL if lasting else Severity.WARNING,
     )
 
 

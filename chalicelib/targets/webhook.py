@@ -79,6 +79,13 @@ def send(
     return Receipt(note="" if "webhook-signature" in signed else f"not signed: {_setting(name, 'SECRET')} is not set")
 
 
+def check(address: str, clients: Clients) -> bool:
+    """Whether requests to this target are signed; TargetRejectedError when none could be sent."""
+    name = "default" if _is_address(address) else address
+    check_address(address if _is_address(address) else _named_address(name, clients), clients, name="webhook")
+    return bool(secrets_of(name, clients))
+
+
 def signature_headers(identifier: str, content: bytes, secrets: tuple[bytes, ...], *, now: datetime) -> dict[str, str]:
     """Standard Webhooks' headers: HMAC-SHA256 of `id.timestamp.body` by each secret; no signature without one."""
     named = re.sub(r"[^A-Za-z0-9_-]", "_", identifier)

@@ -78,14 +78,31 @@ def test_parameters_are_written_and_taken_away(made: Clients) -> None:
     """They are SecureStrings of their stage; writing the same again makes no new version."""
     ssm = made("ssm")
     for _ in range(2):
-        there = provision.parameters(ssm, "local")
-        provision.put_parameters(ssm, "local", {"A": "1", "B": "2"}, there=there)
-    assert provision.parameters(ssm, "local") == {"A": "1", "B": "2"}
-    assert provision.parameters(ssm, "dev") == {}
-    found = ssm.get_parameter(Name="/tocsin/local/A")["Parameter"]
+        there = provision.parameters(ssm, "other")
+        provision.put_parameters(ssm, "other", {"A": "1", "B": "2"}, there=there)
+    assert provision.parameters(ssm, "other") == {"A": "1", "B": "2"}
+    assert provision.parameters(ssm, "prod") == {}
+    found = ssm.get_parameter(Name="/tocsin/other/A")["Parameter"]
     assert (found["Type"], found["Version"]) == ("SecureString", 1)
-    provision.delete_parameters(ssm, "local", ["A", "NONE"])
-    assert provision.parameters(ssm, "local") == {"B": "2"}
+    provision.delete_parameters(ssm, "other", ["A", "NONE"])
+    assert provision.parameters(ssm, "other") == {"B": "2"}
+
+
+def test_bounces_come_back_by_a_topic(made: Clients) -> None:
+    """SES publishes what happens to mails of our configuration set, and gives up soon; a set that was chosen stays."""
+    ses, sns = made("sesv2"), made("sns")
+    (found,) = ses.get_configuration_set_event_destinations(ConfigurationSetName="tocsin-dev")["EventDestinations"]
+    arn = found["SnsDestination"]["TopicArn"]
+    assert (found["Enabled"], sorted(found["MatchingEventTypes"])) == (True, ["BOUNCE", "COMPLAINT", "REJECT"])
+    assert (
+        ses.get_configuration_set(ConfigurationSetName="tocsin-dev")["DeliveryOptions"]["MaxDeliverySeconds"] == 3_600
+    )
+    (statement,) = json.loads(sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"])["Statement"]
+    assert (arn.rpartition(":")[2], statement["Principal"]) == ("tocsin-dev-feedback", {"Service": "ses.amazonaws.com"})
+    assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "tocsin-dev"
+    provision.put_parameters(made("ssm"), "dev", {"SES_CONFIGURATION_SET": "own"}, there={})
+    assert provision.feedback(made, "dev") == []
+    assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
 
 
 def test_alarms_watch_what_nobody_sees(made: Clients) -> None:

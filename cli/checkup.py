@@ -1,0 +1,400 @@
+"""What `tocsin doctor` looks at: each check is a function of a stage that yields findings.
+
+A check never changes anything, and one that cannot be made is a finding of its own.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import plugins
+from chalicelib.core.durations import duration_of
+from chalicelib.core.errors import TargetRejectedError, TocsinError
+from chalicelib.core.lane import Lane
+from chalicelib.core.routing import all_targets
+from chalicelib.core.rule import Target
+from chalicelib.core.wording import duration_words, one_line
+from chalicelib.settings import dead_letters
+from chalicelib.tick import rules_digest
+from cli.stage import Stage
+from local.policies import FUNCTIONS, lambda_name
+from local.provision import INDEX, MAIL_EVENTS, MAX_RECEIVES
+
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+SILENCE = timedelta(days=7)
+"""A sender that is set up and has said nothing for so long has perhaps been switched off."""
+DURATIONS = ("DELIVERY_MAX_AGE", "TARGET_GRACE")
+DEPLOY = "run `tocsin deploy --stage {stage}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `ok`, `warning` or `wrong`, what was found, and what to do about it."""
+
+    state: str
+    what: str
+    do: str = ""
+
+
+Check = Callable[[Stage], Iterator[Finding]]
+
+
+def findings(stage: Stage, checks: Mapping[str, Check] | None = None) -> Iterator[tuple[str, Finding]]:
+    """Every finding with the name of its check."""
+    for name, check in (checks or CHECKS).items():
+        try:
+            yield from ((name, found) for found in check(stage))
+        except (ClientError, BotoCoreError, TocsinError) as error:
+            yield (
+                name,
+                Finding(WRONG, f"could not be checked: {one_line(str(error))}", "see whether your keys may look"),
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The stage on AWS
+
+
+def table(stage: Stage) -> Iterator[Finding]:
+    """The one table with its index and its expiry."""
+    dynamodb, name = stage.aws("dynamodb"), stage.settings.table
+    try:
+        found = dynamodb.describe_table(TableName=name)["Table"]
+    except dynamodb.exceptions.ResourceNotFoundException:
+        yield Finding(WRONG, f"there is no table {name}", DEPLOY.format(stage=stage.settings.stage))
+        return
+    if INDEX not in [each["IndexName"] for each in found.get("GlobalSecondaryIndexes", [])]:
+        yield Finding(WRONG, f"{name} has no index {INDEX}: timers are not found", "it is another table: move it")
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"].get("TimeToLiveStatus")
+    if expiry not in ("ENABLED", "ENABLING"):
+        yield Finding(WARNING, f"{name} never forgets", DEPLOY.format(stage=stage.settings.stage))
+    yield Finding(OK, f"{name} is {found['TableStatus'].lower()}")
+
+
+def queues(stage: Stage) -> Iterator[Finding]:
+    """Queues, how long they hide messages, what waits in them, and the dead letters."""
+    sqs = stage.aws("sqs")
+    for name in MAX_RECEIVES:
+        queue = f"{stage.settings.queue_prefix}-{name}"
+        try:
+            found = _attributes(sqs, stage.queue_url(queue))
+            dead = _attributes(sqs, stage.queue_url(dead_letters(queue)))
+        except sqs.exceptions.QueueDoesNotExist:
+            yield Finding(WRONG, f"{queue} or its dead letters are missing", DEPLOY.format(stage=stage.settings.stage))
+            continue
+        yield from _queue_findings(queue, found, dead, stage)
+
+
+def _queue_findings(queue: str, found: Mapping[str, str], dead: Mapping[str, str], stage: Stage) -> Iterator[Finding]:
+    deploy = DEPLOY.format(stage=stage.settings.stage)
+    hidden = int(found.get("VisibilityTimeout", 0))
+    longest = max(needs["timeout"] for needs in FUNCTIONS.values() if queue.endswith(f"-{needs.get('takes')}"))
+    if hidden < longest:
+        yield Finding(WRONG, f"{queue} hides messages {hidden} s, its worker may run {longest} s", deploy)
+    if "deadLetterTargetArn" not in found.get("RedrivePolicy", ""):
+        yield Finding(WRONG, f"{queue} has no dead letters: what fails is lost after 14 days", deploy)
+    waiting = int(dead.get("ApproximateNumberOfMessages", 0)) + int(
+        dead.get("ApproximateNumberOfMessagesNotVisible", 0)
+    )
+    if waiting:
+        redrive = f"see why: `tocsin redrive --stage {stage.settings.stage}`; play back: the same with --all"
+        yield Finding(WARNING, f"{waiting} dead letters wait in {dead_letters(queue)}", redrive)
+    backlog = int(found.get("ApproximateNumberOfMessages", 0))
+    delayed = int(found.get("ApproximateNumberOfMessagesDelayed", 0))
+    yield Finding(OK, f"{queue}: {backlog} waiting, {delayed} for later")
+
+
+def _attributes(sqs: Any, url: str) -> dict[str, str]:
+    found: dict[str, str] = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return found
+
+
+def functions(stage: Stage) -> Iterator[Finding]:
+    """Every function is there, and every worker takes from its queue, one failed message at a time."""
+    aws, deploy = stage.aws("lambda"), DEPLOY.format(stage=stage.settings.stage)
+    missing = []
+    for name, needs in FUNCTIONS.items():
+        function = lambda_name(name, stage.settings.stage)
+        try:
+            aws.get_function_configuration(FunctionName=function)
+        except aws.exceptions.ResourceNotFoundException:
+            missing.append(function)
+            continue
+        if "takes" in needs:
+            yield from _mapping_findings(function, aws, deploy)
+    if missing:
+        yield Finding(WRONG, f"not deployed: {', '.join(missing)}", deploy)
+    else:
+        yield Finding(OK, f"all {len(FUNCTIONS)} functions are deployed")
+
+
+def _mapping_findings(function: str, aws: Any, deploy: str) -> Iterator[Finding]:
+    found = aws.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
+    if not enabled:
+        yield Finding(WRONG, f"{function} reads no queue", f"enable its event source mapping, or {deploy}")
+    elif any("ReportBatchItemFailures" not in (each.get("FunctionResponseTypes") or []) for each in enabled):
+        yield Finding(WARNING, f"{function} does not report partial batches: a bad message repeats the others", deploy)
+
+
+def schedules(stage: Stage) -> Iterator[Finding]:
+    """The minute tick and the probes are not switched off."""
+    events = stage.aws("events")
+    for name in ("tick", "watch"):
+        prefix = lambda_name(name, stage.settings.stage)
+        rules = events.list_rules(NamePrefix=prefix)["Rules"]
+        if not any(each.get("State") == "ENABLED" for each in rules):
+            yield Finding(WRONG, f"{prefix} is not run each minute", "enable its rule in EventBridge, or deploy again")
+        else:
+            yield Finding(OK, f"{prefix} is run each minute")
+
+
+def deployed_rules(stage: Stage) -> Iterator[Finding]:
+    """The rules at work are those of this checkout, and nobody is left out of them."""
+    digest = stage.store.context().marks.get("rules")
+    if digest is None:
+        yield Finding(WARNING, "no tick has run yet", "it runs each minute once the stage is deployed")
+    elif digest != rules_digest(stage.rules):
+        yield Finding(
+            WARNING, "other rules are at work than those of this checkout", DEPLOY.format(stage=stage.settings.stage)
+        )
+    else:
+        yield Finding(OK, f"the rules of this checkout are at work: {len(stage.rules.rules)} of them")
+    fallback = {target.key for target in stage.rules.fallback.targets}
+    if not fallback:
+        yield Finding(WARNING, "nobody hears what could not be delivered", "name a `fallback:` in alert-rules.yaml")
+    elif fallback >= {target.key for target in all_targets(stage.rules)}:
+        yield Finding(WARNING, "the fallback is the only target", "name another kind of target as the fallback")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Secrets and senders
+
+
+def secrets(stage: Stage) -> Iterator[Finding]:
+    """What the targets of the rules need; and whether settings can be read."""
+    for target in all_targets(stage.rules):
+        yield from _target_secret(stage, target)
+    for name in DURATIONS:
+        text = stage.clients.setting(name)
+        try:
+            duration_of(text or 0)
+        except ValueError as error:
+            yield Finding(WRONG, f"{name}: {error}; the default holds", f"write it anew to {_path(stage, name)}")
+    if not stage.clients.setting("RUNBOOK_BASE_URL"):
+        yield Finding(WARNING, "messages cannot link runbook pages", f"set {_path(stage, 'RUNBOOK_BASE_URL')}")
+
+
+def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
+    if target.kind == "pagerduty":
+        yield _routing_key(stage, target)
+    elif target.kind == "webhook":
+        yield from _webhook(stage, target)
+
+
+def _routing_key(stage: Stage, target: Target) -> Finding:
+    name = plugins.load("targets", "pagerduty").setting_name(target.address)
+    key = (stage.clients.secret(name) or "").strip()
+    if not key:
+        return Finding(WRONG, f"{target.key}: no routing key", f"set {_path(stage, name)}")
+    if not re.fullmatch(r"[0-9A-Za-z]{32}", key):
+        return Finding(
+            WRONG, f"{target.key}: the routing key has not 32 letters and digits", f"set {_path(stage, name)}"
+        )
+    return Finding(OK, f"{target.key}: a routing key is set")
+
+
+def _webhook(stage: Stage, target: Target) -> Iterator[Finding]:
+    webhook = plugins.load("targets", "webhook")
+    try:
+        signed = webhook.check(target.address, stage.clients)
+    except TargetRejectedError as error:
+        yield Finding(WRONG, str(error), "set it right; see docs/delivery.md")
+        return
+    if signed:
+        yield Finding(OK, f"{_shown(target)}: an address and a secret are set")
+    else:
+        yield Finding(WARNING, f"{_shown(target)}: requests go out unsigned", "set its secret; see docs/delivery.md")
+
+
+def _shown(target: Target) -> str:
+    """A target for people; an address may hold a key in its path."""
+    return target.key if "://" not in target.address else f"{target.kind}:{target.address.split('/')[2]}/…"
+
+
+def _path(stage: Stage, name: str) -> str:
+    return f"{stage.settings.parameters}{name} in the Parameter Store"
+
+
+def sources(stage: Stage) -> Iterator[Finding]:
+    """Senders whose secret is set: whether they are heard, and whether they are refused."""
+    since = datetime.now(UTC) - SILENCE
+    for name in plugins.names("sources"):
+        wanted = getattr(plugins.load("sources", name), "SECRETS", ())
+        if not wanted or not any(stage.clients.secret(each) for each in wanted):
+            continue
+        if not _has_log(stage, since, source=name, status=202):
+            yield Finding(
+                WARNING,
+                f"{name} has said nothing for {duration_words(SILENCE)}",
+                "send a test from there, or see whether it is on",
+            )
+        elif _has_log(stage, datetime.now(UTC) - timedelta(days=1), source=name, status=401):
+            yield Finding(
+                WARNING, f"{name} was refused in the last day", "its secret is another one now: set both, with a comma"
+            )
+        else:
+            yield Finding(OK, f"{name} is heard")
+
+
+def _has_log(stage: Stage, since: datetime, **wanted: Any) -> bool:
+    """Whether the receiving function logged such a line."""
+    logs = stage.aws("logs")
+    group = f"/aws/lambda/{lambda_name('api_handler', stage.settings.stage)}"
+    told = [f"$.{name} = {json.dumps(value)}" for name, value in {"stage": "receive", **wanted}.items()]
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            startTime=int(since.timestamp() * 1_000),
+            filterPattern=f"{{ {' && '.join(told)} }}",
+            PaginationConfig={"MaxItems": 1_000},
+        )
+        return any(_is_line(event["message"], wanted) for page in pages for event in page["events"])
+    except logs.exceptions.ResourceNotFoundException:
+        return False
+
+
+def _is_line(text: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(line, dict) and all(line.get(name) == value for name, value in wanted.items())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Targets
+
+
+def targets(stage: Stage) -> Iterator[Finding]:
+    """What is known against a target: broken, failing, marked."""
+    for target in all_targets(stage.rules):
+        yield _lane_finding(_shown(target), stage.store.lane(target.key))
+
+
+def _lane_finding(shown: str, lane: Lane) -> Finding:
+    again = f"mend it, then `tocsin send-test {shown}`"
+    if lane.refusal:
+        return Finding(WRONG, f"{shown}: nothing is sent there: {lane.refusal}", again)
+    if lane.broken_at and lane.failing_since:
+        return Finding(WRONG, f"{shown}: broken since {lane.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again)
+    waiting = f", {len(lane.turns)} in its lane" if lane.turns else ""
+    if lane.failing_since:
+        return Finding(WARNING, f"{shown}: failing since {lane.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again)
+    return Finding(OK, f"{shown}: nothing is known against it")
+
+
+def slack(stage: Stage) -> Iterator[Finding]:
+    """Token, scopes and channels."""
+    channels = [target.address for target in all_targets(stage.rules) if target.kind == "slack_channel"]
+    if channels:
+        for state, text in plugins.load("targets", "slack").check(stage.clients, channels):
+            yield Finding(state, text)
+
+
+def mail(stage: Stage) -> Iterator[Finding]:
+    """The account, the sender, the way back, and each address."""
+    addresses = [target.address for target in all_targets(stage.rules) if target.kind == "email"]
+    if not addresses:
+        return
+    ses = stage.aws("sesv2")
+    account = ses.get_account()
+    yield from _account_findings(account)
+    yield _sender_finding(ses, stage)
+    yield _feedback_finding(ses, stage)
+    for address in addresses:
+        yield from _address_findings(ses, address, sandbox=not account.get("ProductionAccessEnabled"))
+
+
+def _account_findings(account: Mapping[str, Any]) -> Iterator[Finding]:
+    quota = account.get("SendQuota", {})
+    sent, most = quota.get("SentLast24Hours", 0), quota.get("Max24HourSend", 0)
+    if not account.get("SendingEnabled", True):
+        yield Finding(WRONG, "SES: sending is paused for the account", "resume it in the SES console")
+    if account.get("EnforcementStatus", "HEALTHY") != "HEALTHY":
+        yield Finding(
+            WARNING, f"SES: the account is under {account['EnforcementStatus'].lower()}", "see the SES console"
+        )
+    if not account.get("ProductionAccessEnabled"):
+        yield Finding(
+            WARNING, "SES: the account is in the sandbox: only verified addresses hear", "ask for production access"
+        )
+    if most > 0 and sent > 0.8 * most:
+        yield Finding(WARNING, f"SES: {sent:.0f} of {most:.0f} mails of a day are used", "ask for a higher quota")
+    yield Finding(OK, f"SES: {most:.0f} mails a day, {quota.get('MaxSendRate', 0):.0f} a second")
+
+
+def _sender_finding(ses: Any, stage: Stage) -> Finding:
+    sender = parseaddr(stage.clients.setting("SES_FROM"))[1]
+    if not sender:
+        return Finding(WRONG, "SES_FROM is not set: no mail can be sent", f"set {_path(stage, 'SES_FROM')}")
+    if any(_is_verified(ses, each) for each in (sender, sender.rpartition("@")[2])):
+        return Finding(OK, "SES: the sender is verified")
+    return Finding(WRONG, "SES: neither SES_FROM nor its domain is verified", "verify one of them in SES")
+
+
+def _is_verified(ses: Any, identity: str) -> bool:
+    try:
+        return bool(ses.get_email_identity(EmailIdentity=identity).get("VerifiedForSendingStatus"))
+    except ses.exceptions.NotFoundException:
+        return False
+
+
+def _feedback_finding(ses: Any, stage: Stage) -> Finding:
+    name, deploy = stage.clients.setting("SES_CONFIGURATION_SET"), DEPLOY.format(stage=stage.settings.stage)
+    if not name:
+        return Finding(WARNING, "SES: bounces are not heard of: SES_CONFIGURATION_SET is not set", deploy)
+    try:
+        found = ses.get_configuration_set_event_destinations(ConfigurationSetName=name)["EventDestinations"]
+    except ses.exceptions.NotFoundException:
+        return Finding(WRONG, f"SES: there is no configuration set {name}: mails are refused", deploy)
+    told = {
+        kind
+        for each in found
+        if each.get("Enabled") and "SnsDestination" in each
+        for kind in each["MatchingEventTypes"]
+    }
+    if not told.issuperset(MAIL_EVENTS):
+        return Finding(WARNING, f"SES: {name} does not tell of bounces and complaints", deploy)
+    return Finding(OK, "SES: bounces and complaints come back")
+
+
+def _address_findings(ses: Any, address: str, *, sandbox: bool) -> Iterator[Finding]:
+    if sandbox and not any(_is_verified(ses, each) for each in (address, address.rpartition("@")[2])):
+        yield Finding(WRONG, f"email:{address}: not verified, and the account is in the sandbox", "verify it in SES")
+    try:
+        found = ses.get_suppressed_destination(EmailAddress=address)["SuppressedDestination"]
+    except ses.exceptions.NotFoundException:
+        return
+    reason = str(found.get("Reason", "")).lower()
+    yield Finding(WRONG, f"email:{address}: on the account's suppression list ({reason})", "take it off in SES")
+
+
+CHECKS: Mapping[str, Check] = {
+    "table": table,
+    "queues": queues,
+    "functions": functions,
+    "schedules": schedules,
+    "rules": deployed_rules,
+    "secrets": secrets,
+    "sources": sources,
+    "targets": targets,
+    "slack": slack,
+    "mail": mail,
+}
