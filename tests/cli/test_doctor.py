@@ -1,0 +1,304 @@
+"""tocsin doctor: what it finds in a stage that is well, and in one that is not."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from chalicelib.core.errors import NotStoredError
+from chalicelib.core.lane import Lane
+from chalicelib.core.rule import Rules, Target
+from chalicelib.memory import MemoryStore
+from chalicelib.settings import Settings
+from chalicelib.tick import tick
+from cli import checkup, doctor
+from cli.checkup import OK, WARNING, WRONG, Finding
+from cli.stage import Stage
+from local import provision
+from local.cloud import Cloud
+from tests.cli.staging import STAGE, stage_in
+from tests.fakes import MemoryQueue
+from tests.rules import rules_of
+from tests.targets.samples import FakeClients
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+RULES = """
+alerts:
+  - name: A
+    match: {alertname: A}
+    notification: [{slack_channel: "#a"}, {pagerduty: true}, {pagerduty: db}, {email: ana@example.com}, {webhook: out}]
+fallback: {notification: [{email: ops@example.com}]}
+"""
+SECRETS = {
+    "SLACK_BOT_TOKEN": "xoxb-1",
+    "PAGERDUTY_ROUTING_KEY_DEFAULT": "0123456789abcdef0123456789abcdef",
+    "PAGERDUTY_ROUTING_KEY_DB": "short",
+    "WEBHOOK_OUT_URL": "https://192.0.2.7/in",
+}
+
+
+@dataclass
+class Aws:
+    """boto3 clients by service, as a test wants them."""
+
+    services: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, service: str) -> Any:
+        """The client of a service."""
+        return self.services[service]
+
+
+@dataclass
+class FakeStage:
+    """A stage in memory: as much of one as a check looks at."""
+
+    rules: Rules = field(default_factory=lambda: rules_of(RULES))
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clients: FakeClients = field(default_factory=lambda: FakeClients(secrets=SECRETS, settings={}))
+    aws: Aws = field(default_factory=Aws)
+    settings: Settings = field(
+        default_factory=lambda: Settings.from_env({"TOCSIN_STAGE": "dev", "AWS_REGION": "eu-west-1"})
+    )
+
+
+def found(check: checkup.Check, stage: Any) -> list[tuple[str, str]]:
+    """State and text of every finding."""
+    return [(each.state, each.what) for each in check(stage)]
+
+
+def states(check: checkup.Check, stage: Any, state: str) -> str:
+    """The texts of one state, together."""
+    return "\n".join(each.what for each in check(stage) if each.state == state)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In an embedded AWS
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage whose table and queues were made and whose functions were not."""
+    with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
+        made = stage_in(cloud)
+        provision.provision(made.aws, STAGE)
+        yield made
+
+
+def test_what_was_provisioned_is_well(stage: Stage) -> None:
+    """Table and queues as a deploy makes them need nothing."""
+    assert found(checkup.table, stage) == [(OK, "tocsin-dev is active")]
+    assert {state for state, _ in found(checkup.queues, stage)} == {OK}
+
+
+def test_dead_letters_and_short_visibility_are_found(stage: Stage) -> None:
+    """How many wait, where, and the command that plays them back."""
+    sqs = stage.aws("sqs")
+    url = stage.queue_url("tocsin-dev-webhooks")
+    sqs.send_message(QueueUrl=stage.queue_url("tocsin-dev-webhooks-dead"), MessageBody="x")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "30"})
+    try:
+        assert "1 dead letters wait in tocsin-dev-webhooks-dead" in states(checkup.queues, stage, WARNING)
+        assert "hides messages 30 s, its worker may run 60 s" in states(checkup.queues, stage, WRONG)
+        (dead,) = [each for each in checkup.queues(stage) if each.state == WARNING]
+        assert "tocsin redrive --stage dev" in dead.do
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "90"})
+
+
+def test_what_is_not_there_is_named(stage: Stage) -> None:
+    """Functions, schedules and another stage's table."""
+    assert "tocsin-dev-deliver_notification" in states(checkup.functions, stage, WRONG)
+    assert "tocsin-dev-tick is not run each minute" in states(checkup.schedules, stage, WRONG)
+    settings = Settings.from_env({**stage.environment, "TOCSIN_STAGE": "prod"})
+    other = Stage(settings, stage.environment, stage.aws)
+    assert found(checkup.table, other) == [(WRONG, "there is no table tocsin-prod")]
+    assert "tocsin-prod-webhooks or its dead letters are missing" in states(checkup.queues, other, WRONG)
+
+
+def test_mail_is_looked_at_in_ses(stage: Stage) -> None:
+    """The account's limits, an unverified sender, and the way back that a deploy makes."""
+    stage.aws("ssm").put_parameter(Name="/tocsin/dev/SES_FROM", Value="T <t@example.com>", Type="SecureString")
+    texts = dict.fromkeys(text for _, text in found(checkup.mail, stage))
+    assert "SES: 50000 mails a day, 14 a second" in texts
+    assert "SES: neither SES_FROM nor its domain is verified" in texts
+    assert "SES: bounces and complaints come back" in texts
+
+
+def test_the_command_prints_every_finding_and_ends_with_one(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line each with what to do, a count at the end, 1 because something is wrong; JSON for tools."""
+    arguments = argparse.Namespace(only=["table", "functions"], quiet=True, json=False)
+    assert doctor.examine(stage, arguments) == 1
+    told = capsys.readouterr().out
+    assert "WRONG    functions  not deployed: " in told
+    assert "→ run `tocsin deploy --stage dev`" in told
+    assert told.endswith("1 ok, 0 warnings, 1 wrong\n")
+    assert doctor.examine(stage, argparse.Namespace(only=["table"], quiet=False, json=True)) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "ok"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In memory
+
+
+def test_secrets_of_targets_are_looked_at_and_never_shown() -> None:
+    """A routing key of the wrong form, an unsigned webhook; the values stay where they are."""
+    stage = FakeStage()
+    assert "pagerduty:db: the routing key has not 32 letters and digits" in states(checkup.secrets, stage, WRONG)
+    assert "webhook:out: requests go out unsigned" in states(checkup.secrets, stage, WARNING)
+    assert "pagerduty:default: a routing key is set" in states(checkup.secrets, stage, OK)
+    told = "".join(f"{each.what}{each.do}" for each in checkup.secrets(stage))
+    assert not [value for value in SECRETS.values() if value in told]
+    stage.clients = FakeClients(secrets={}, settings={"DELIVERY_MAX_AGE": "soon"})
+    assert "pagerduty:default: no routing key" in states(checkup.secrets, stage, WRONG)
+    assert "DELIVERY_MAX_AGE: 'soon' is not a duration" in states(checkup.secrets, stage, WRONG)
+
+
+def test_the_health_of_targets_is_told() -> None:
+    """Broken, failing, marked, and those of which nothing is known."""
+    stage = FakeStage()
+    stage.store.save_lane(Lane("slack_channel:#a", failing_since=NOW, broken_at=NOW + timedelta(minutes=15), version=1))
+    stage.store.save_lane(Lane("pagerduty:default", failing_since=NOW, version=1))
+    stage.store.save_lane(Lane("email:ana@example.com", refusal="a mail bounced", version=1))
+    wrong = states(checkup.targets, stage, WRONG)
+    assert "slack_channel:#a: broken since 2026-11-24 09:00 UTC" in wrong
+    assert "email:ana@example.com: nothing is sent there: a mail bounced" in wrong
+    assert "pagerduty:default: failing since" in states(checkup.targets, stage, WARNING)
+    assert "webhook:out: nothing is known against it" in states(checkup.targets, stage, OK)
+
+
+def test_an_address_is_shown_without_its_path() -> None:
+    """The path of an incoming webhook is its key."""
+    assert checkup._shown(Target("slack_channel", "https://hooks.slack.com/services/T/B/key")) == (
+        "slack_channel:hooks.slack.com/…"
+    )
+
+
+def test_other_rules_at_work_are_told() -> None:
+    """The rules of this checkout are those the last tick worked with, or not."""
+    stage = FakeStage()
+    assert found(checkup.deployed_rules, stage)[0] == (WARNING, "no tick has run yet")
+    queues = SimpleNamespace(webhooks=MemoryQueue(), notifications=MemoryQueue(), counts=MemoryQueue())
+    tick(rules=stage.rules, store=stage.store, queues=queues, now=NOW)
+    assert found(checkup.deployed_rules, stage) == [(OK, "the rules of this checkout are at work: 1 of them")]
+    stage.rules = rules_of("alerts: [{name: B, match: {a: b}, notification: [{email: ana@example.com}]}]")
+    texts = states(checkup.deployed_rules, stage, WARNING)
+    assert "other rules are at work" in texts
+    assert "nobody hears what could not be delivered" in texts
+
+
+def test_slack_is_asked_for_token_and_channels() -> None:
+    """What the target itself says, line by line."""
+    answer = httpx.Response(200, json={"ok": False, "error": "invalid_auth"})
+    stage = FakeStage(clients=FakeClients(lambda request: answer, secrets=SECRETS))
+    assert "SLACK_BOT_TOKEN" in states(checkup.slack, stage, WRONG)
+
+
+class FakeSes:
+    """SES in the sandbox, with one address verified and one suppressed."""
+
+    class exceptions:
+        """Its errors."""
+
+        class NotFoundException(Exception):
+            """Not there."""
+
+    def get_account(self) -> dict[str, Any]:
+        """Paused, too."""
+        quota = {"Max24HourSend": 200.0, "SentLast24Hours": 190.0, "MaxSendRate": 1.0}
+        return {
+            "ProductionAccessEnabled": False,
+            "SendingEnabled": False,
+            "EnforcementStatus": "PROBATION",
+            "SendQuota": quota,
+        }
+
+    def get_email_identity(self, EmailIdentity: str) -> dict[str, bool]:
+        """One is."""
+        if EmailIdentity != "ana@example.com":
+            raise self.exceptions.NotFoundException
+        return {"VerifiedForSendingStatus": True}
+
+    def get_configuration_set_event_destinations(self, ConfigurationSetName: str) -> Any:
+        """None is."""
+        raise self.exceptions.NotFoundException
+
+    def get_suppressed_destination(self, EmailAddress: str) -> dict[str, Any]:
+        """One is."""
+        if EmailAddress != "ops@example.com":
+            raise self.exceptions.NotFoundException
+        return {"SuppressedDestination": {"Reason": "BOUNCE"}}
+
+
+def test_a_mail_account_in_trouble_is_told_in_full() -> None:
+    """Sandbox, pause, probation, quota, sender, way back, suppression: a line for each."""
+    clients = FakeClients(settings={"SES_FROM": "t@example.com", "SES_CONFIGURATION_SET": "gone"})
+    stage = FakeStage(clients=clients, aws=Aws({"sesv2": FakeSes()}))
+    wrong, warned = states(checkup.mail, stage, WRONG), states(checkup.mail, stage, WARNING)
+    for text in (
+        "sending is paused",
+        "neither SES_FROM nor its domain",
+        "there is no configuration set gone",
+        "email:ops@example.com: not verified",
+        "email:ops@example.com: on the account's suppression list (bounce)",
+    ):
+        assert text in wrong
+    assert "email:ana@example.com" not in wrong
+    for text in ("sandbox", "under probation", "190 of 200 mails"):
+        assert text in warned
+
+
+class FakeLogs:
+    """Log lines of the receiving function, found by what the filter asks for."""
+
+    class exceptions:
+        """Its errors."""
+
+        class ResourceNotFoundException(Exception):
+            """No such group."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self.lines = lines
+
+    def get_paginator(self, name: str) -> Any:
+        """Pages of one."""
+        return SimpleNamespace(
+            paginate=lambda **asked: [{"events": [{"message": json.dumps(each)} for each in self.lines]}]
+        )
+
+
+def test_senders_that_are_silent_or_refused_are_told() -> None:
+    """A sender with a secret is heard, silent, or refused since its secret changed; without a secret it is not asked."""
+    secrets = {"SENTRY_CLIENT_SECRET": "x", "VERCEL_WEBHOOK_SECRET": "y", "CLOUDFLARE_WEBHOOK_SECRET": "z"}
+    lines = [
+        {"stage": "receive", "source": "sentry", "status": 202},
+        {"stage": "receive", "source": "vercel", "status": 202},
+        {"stage": "receive", "source": "vercel", "status": 401},
+    ]
+    stage = FakeStage(clients=FakeClients(secrets=secrets), aws=Aws({"logs": FakeLogs(lines)}))
+    told = found(checkup.sources, stage)
+    assert (OK, "sentry is heard") in told
+    assert (WARNING, "vercel was refused in the last day") in told
+    assert not [text for _, text in told if text.startswith("pagerduty")]
+
+
+@pytest.mark.parametrize("error", [ClientError({"Error": {"Code": "AccessDenied"}}, "Look"), NotStoredError("away")])
+def test_a_check_that_cannot_be_made_is_a_finding(error: Exception) -> None:
+    """The others are made all the same."""
+
+    def broken(stage: Stage) -> Iterator[Finding]:
+        raise error
+        yield
+
+    def well(stage: Stage) -> Iterator[Finding]:
+        yield Finding(OK, "well")
+
+    made = list(checkup.findings(FakeStage(), {"one": broken, "two": well}))  # type: ignore[arg-type]
+    assert [(name, each.state) for name, each in made] == [("one", WRONG), ("two", OK)]
+    assert made[0][1].what.startswith("could not be checked: ")
