@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import RequestError
-from chalicelib.people import parse_when
 from cli.remote import Remote, add_arguments, remote
 
 SINCE = "30d"
@@ -77,9 +77,13 @@ def _once(lines: list[Line]) -> Iterator[Line]:
 
 
 def instant(word: str, now: datetime) -> datetime:
-    """A time so long ago, or that time."""
+    """A time so long ago, or that time; a day without more begins at midnight UTC."""
     try:
-        ahead = parse_when(word, now)
-    except RequestError:
+        return now - duration_of(word)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        found = datetime.fromisoformat(word.replace("Z", "+00:00"))
+    except ValueError:
         raise RequestError(f"{word[:40]!r} is no time; expected is a duration (30d) or a day (2026-11-01)") from None
-    return now - (ahead - now) if ahead > now else ahead
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -78,6 +78,7 @@ ROUTES = [
     ("GET", "incidents/(?P<id>[^/]+)", "show_incident"),
     ("POST", "incidents/(?P<id>[^/]+)/(?P<act>[^/]+)", "act"),
     ("GET", "alerts", "list_alerts"),
+    ("GET", "history", "list_history"),
     ("GET", "who", "who"),
     ("GET", "silences", "list_silences"),
     ("POST", "silences", "make_silence"),
