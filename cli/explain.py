@@ -31,7 +31,7 @@ from chalicelib.views import find
 from cli import parse
 from cli.replay import Replay, read_rules
 from cli.simulator import Simulator
-from cli.stage import store_of
+from cli.stage import StageError, stage_of
 from cli.timeline import TimelineError, Times, read_lines
 
 LOOKED_BACK = timedelta(days=7)
@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "what", metavar="WHAT", nargs="*", help="an incident, an alert's name or label=value; with --source the payload"
     )
-    parser.add_argument("--stage", help="ask what a stage on AWS remembers")
+    parser.add_argument("--stage", help="ask what a stage remembers: local (make run), dev or prod")
     parser.add_argument("--source", help="explain a payload of this sender, as `tocsin parse` reads it")
     parser.add_argument("--headers", metavar="FILE", help="the payload's headers as a JSON object")
     parser.add_argument("--timeline", metavar="FILE", help="explain what a timeline comes to; - for standard input")
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     except NotFoundError as error:
         print(f"tocsin explain: {error}", file=sys.stderr)
         return 1
-    except (parse.UsageError, RulesError, WebhookError, TimelineError) as error:
+    except (parse.UsageError, RulesError, StageError, WebhookError, TimelineError) as error:
         print(f"tocsin explain: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(json.dumps(found, ensure_ascii=False, indent=2) if arguments.json else as_text(found))
@@ -85,7 +85,7 @@ def explanation(arguments: argparse.Namespace, stdin: BinaryIO) -> Shown:
         return of_payload(arguments, rules, stdin)
     if arguments.timeline:
         return {"alerts": of_timeline(arguments, rules)}
-    return {"alerts": of_stage(arguments.what, store_of(arguments.stage), rules, datetime.now(UTC))}
+    return {"alerts": of_stage(arguments.what, stage_of(arguments.stage).store, rules, datetime.now(UTC))}
 
 
 def matchers_of(words: Sequence[str]) -> list[Matcher]:
@@ -144,7 +144,7 @@ def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> 
         events = parsed(arguments.source, headers, body, rules, now)
     except ParseError as error:
         raise parse.UsageError(f"{arguments.what[0]}: {error}") from None
-    context = store_of(arguments.stage).context() if arguments.stage else Context()
+    context = stage_of(arguments.stage).store.context() if arguments.stage else Context()
     if events and not arguments.stage:
         now = max(event.occurred_at for event in events)
     return {

@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 
-from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
 from chalicelib.aws.secrets import Secrets
@@ -31,12 +30,6 @@ RUNNING = ROOT / ".tocsin" / "running.json"
 
 class StageError(TocsinError):
     """The stage cannot be reached; the text says what to do."""
-
-
-def store_of(stage: str, environment: Mapping[str, str] = os.environ) -> DynamoStore:
-    """The store of a stage; SettingsError when no Region is set."""
-    settings = Settings.from_env({**environment, "TOCSIN_STAGE": stage})
-    return DynamoStore(sdk.client("dynamodb", settings.region), settings.table)
 
 
 @dataclass(frozen=True)
