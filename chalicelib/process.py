@@ -68,8 +68,11 @@ from chalicelib.webhook import Webhook
 MAX_CONFLICTS = 5
 MAX_MOMENTS = 60
 """After a sample that came very late, a series is judged again at its newest so many samples."""
-LAST_RECEIVE = 10
-"""What failed so often is parked here, with its reason, before SQS parks it without one."""
+TOLD_RECEIVE = 8
+"""What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
+LAST_RECEIVE = 24
+"""What failed so often (some hours long) is parked here, with its reason, before SQS parks it without one."""
+PARKED = "It is parked in the dead-letter queue."
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
 
@@ -162,7 +165,8 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
             take(batch, content, message.id)
         except ParseError as error:
             failures[message.id] = Failure(message.id, str(error), park=True)
-            trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, str(error), now)
+            reason = f"{error}. {PARKED}"
+            trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, reason, now)
             take(batch, Events((trouble,)), message.id)
         except Exception as error:  # whatever is wrong with one message is not the others' trouble
             failures[message.id] = Failure(message.id, reason_of(error))
@@ -177,16 +181,19 @@ def reason_of(error: Exception) -> str:
 
 
 def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
-    """Park what failed for the last time while its reason is known, and have it told; SQS would give none."""
-    if failure.park or message.received_count < LAST_RECEIVE:
+    """Tell what keeps failing; park it at last, while its reason is known: SQS would give none."""
+    if failure.park or (message.received_count != TOLD_RECEIVE and message.received_count < LAST_RECEIVE):
         return failure
+    parks = message.received_count >= LAST_RECEIVE
     if not _is_about_router(message):
-        trouble = _trouble("message.failed", "A message could not be dealt with", message, failure.reason, batch.now)
+        title = f"A message could not be dealt with{'' if parks else ' so far'}"
+        what_next = PARKED if parks else "It is tried again for some hours, then parked in the dead-letter queue."
+        trouble = _trouble("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now)
         try:
             batch.queues.webhooks.put(events_messages([trouble]))
         except NotStoredError:
             return failure
-    return replace(failure, park=True)
+    return replace(failure, park=parks)
 
 
 def _is_about_router(message: Message) -> bool:
@@ -194,15 +201,15 @@ def _is_about_router(message: Message) -> bool:
     return isinstance(content, Events) and all(event.source == "router" for event in content.events)
 
 
-def _trouble(kind: str, title: str, message: Message, reason: str, now: datetime) -> Event:
+def _trouble(kind: str, title: str, message: Message, summary: str, now: datetime) -> Event:
     return Event(
-        id=f"{kind}:{message.id}",
+        id=f"{kind}:{message.id}:{message.received_count}",
         source="router",
         kind=kind,
         status=Status.FIRING,
         severity=Severity.WARNING,
         title=title,
-        summary=f"{reason}. It is parked in the dead-letter queue.",
+        summary=summary,
         occurred_at=now,
         identity=kind,
     )

@@ -18,7 +18,7 @@ INDEX = "wake"
 VISIBILITY_SECONDS = 90
 """Lambda refuses a queue that hides messages for less than the function may run; ours ends after WORKER_SECONDS."""
 RETENTION_SECONDS = 14 * 86_400
-MAX_RECEIVES = {"webhooks": 12, "notifications": 1000, "counts": 12, "history": 12}
+MAX_RECEIVES = {"webhooks": 28, "notifications": 1000, "counts": 28, "history": 12}
 """Whether a notification is given up is decided by its age, in `deliver`: SQS only catches what crashes for ever."""
 MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
 MAX_MAIL_SECONDS = 3_600

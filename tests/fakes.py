@@ -37,12 +37,13 @@ class FixedSecrets:
 
 
 class MemoryQueue:
-    """A queue that keeps what is put, deleted and parked; `fail_at` names calls that fail, by number from 1."""
+    """A queue that keeps what is put, deleted, hidden and parked; `fail_at` names calls that fail, by number from 1."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
         self.delays: list[timedelta] = []
         self.deleted: list[str] = []
+        self.hidden: dict[str, timedelta] = {}
         self.parked: list[tuple[str, str]] = []
         self.taken = 0
         self.calls = 0
@@ -66,6 +67,11 @@ class MemoryQueue:
         self._called()
         self.deleted += receipts
 
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """Remember what comes back when."""
+        self._called()
+        self.hidden[receipt] = delay
+
     def park(self, body: str, reason: str) -> None:
         """Remember what was parked and why."""
         self._called()
@@ -78,7 +84,7 @@ class MemoryQueue:
 
 
 VISIBILITY = timedelta(seconds=90)
-MAX_RECEIVES = 12
+MAX_RECEIVES = 28
 
 
 @dataclass
@@ -128,6 +134,11 @@ class WaitingQueue:
         """Those are done."""
         for receipt in receipts:
             self.waiting.pop(receipt, None)
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That one is seen again after the delay."""
+        if receipt in self.waiting:
+            self.waiting[receipt].visible_at = self._clock() + timedelta(seconds=ceil(delay.total_seconds()))
 
     def park(self, body: str, reason: str) -> None:
         """Its dead letters."""

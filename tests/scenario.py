@@ -23,7 +23,7 @@ from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.match import parse_matchers
-from chalicelib.core.notification import Notification
+from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Rules
 from chalicelib.core.sample import Sample
 from chalicelib.deliver import Outcome
@@ -169,10 +169,11 @@ class Router:
         self.webhooks.put([action_message(action)])
         return self
 
-    def silence(self, name: str, *, minutes: float, by: str = "ana", **matchers: str) -> "Router":
-        """A person silences."""
+    def silence(self, name: str, *, minutes: float, maintenance: bool = False, **matchers: str) -> "Router":
+        """A person silences, or holds back what is new."""
         until = self.now + timedelta(minutes=minutes)
-        self.webhooks.put([silence_message(Silence(name, parse_matchers(matchers), self.now, until, by))])
+        made = Silence(name, parse_matchers(matchers), self.now, until, "ana")
+        self.webhooks.put([silence_message(made, maintenance)])
         return self
 
     def unsilence(self, name: str, by: str = "ana") -> "Router":
@@ -277,12 +278,10 @@ class Router:
         ids: set[str] = set()
         for each in self.inbox.requests:
             name = each.headers.get("webhook-id", "")
-            if each.error or each.status is None or not 200 <= each.status < 300 or name in ids:
-                continue
-            ids |= {name} - {""}
-            heard = self._heard(each)
+            heard = None if name and name in ids else self._heard(each)
             if heard is not None:
                 found.setdefault(heard[0], []).append(heard[1:])
+            ids.add(name)
         by_incident = {vendor: sorted(said, key=lambda one: one[0]) for vendor, said in found.items()}
         return {vendor: [" ".join(one).strip() for one in said] for vendor, said in by_incident.items()}
 
@@ -293,28 +292,28 @@ class Router:
         waiting = [each.body for queue in self.queues for each in queue.waiting.values() if wakes not in each.body]
         return waiting + [reason for queue in self.queues for _, reason in queue.parked]
 
-    def _heard(self, request: Any) -> tuple[str, str, str] | None:
+    def notification_of(self, request: Any) -> Notification | None:
+        """The notification that a request to a vendor told; None when it told none, or was not taken."""
+        if request.error or request.status is None or not 200 <= request.status < 300:
+            return None
         if request.service == "slack" and request.operation in ("chat.postMessage", "chat.update"):
-            group, reason = self._said(request.fields.get("metadata", {}).get("event_payload", {}).get("id", ""))
-            if request.operation == "chat.update" and reason != "sync":
-                return None
-            return "slack", group, reason
-        if request.service == "pagerduty" and "change" in request.operation:
-            return None  # A deploy is shown beside incidents and tells nobody.
-        if request.service == "pagerduty":
-            event = request.json()
-            opened = next(each for each in self.decided.values() if each.incident == event["dedup_key"])
-            return "pagerduty", _group(opened), event["event_action"]
+            return self.decided.get(request.fields.get("metadata", {}).get("event_payload", {}).get("id", ""))
         if request.service == "ses":
-            tags = {tag["Name"]: tag["Value"] for tag in request.json()["EmailTags"]}
-            return "email", *self._said(tags["notification"])
+            return self.decided.get({tag["Name"]: tag["Value"] for tag in request.json()["EmailTags"]}["notification"])
         if request.service == "hook":
-            return "webhook", *self._said(request.headers["webhook-id"])
+            return self.decided.get(request.headers["webhook-id"])
+        if request.service == "pagerduty" and "change" not in request.operation:
+            key = request.json()["dedup_key"]
+            return next((each for each in self.decided.values() if each.incident == key), None)
         return None
 
-    def _said(self, name: str) -> tuple[str, str]:
-        found = self.decided.get(name) or next((each for key, each in self.decided.items() if key in name), None)
-        return (_group(found), found.reason.value) if found else ("", f"unknown {name}")
+    def _heard(self, request: Any) -> tuple[str, str, str] | None:
+        told = self.notification_of(request)
+        if told is None or (request.operation == "chat.update" and told.reason is not Reason.SYNC):
+            return None
+        vendors = {"ses": "email", "hook": "webhook"}
+        reason = request.json()["event_action"] if request.service == "pagerduty" else told.reason.value
+        return vendors.get(request.service, request.service), _group(told), reason
 
 
 def _group(notification: Notification) -> str:

@@ -206,6 +206,15 @@ def test_what_fails_for_the_last_time_is_parked_with_its_reason_and_told():
     assert "A message could not be dealt with" in bench.told
 
 
+def test_what_keeps_failing_is_told_long_before_it_is_parked():
+    """After some minutes somebody hears of it, once, while it is still tried; the next failures are quiet."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
+    for received in range(1, LAST_RECEIVE):
+        assert not bench.process(fires("Middle"), received=received)["m0"].park
+    said = [each.title for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
+    assert said == ["A message could not be dealt with so far"]
+
+
 def test_what_is_about_the_router_itself_is_parked_silently():
     """A message that carries the router's own trouble tells of no further one, so that nothing loops."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))

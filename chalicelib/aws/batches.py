@@ -6,10 +6,16 @@ and then BatchError is raised, which brings the rest back. A message that can ne
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
+from zlib import crc32
 
 from chalicelib.core.errors import NotStoredError, TocsinError
 from chalicelib.messages import Failure, Message
+
+FIRST_DELAY = timedelta(seconds=2)
+MAX_DELAY = timedelta(minutes=10)
+"""Together longer than an hour before a message was received for the last time (`process.LAST_RECEIVE`)."""
 
 
 class BatchError(TocsinError):
@@ -21,6 +27,10 @@ class Received(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Those messages are done."""
+        ...
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That message comes back after the delay."""
         ...
 
 
@@ -48,7 +58,8 @@ def messages_of(records: Iterable[Mapping[str, Any]]) -> list[Message]:
 def settle(messages: Sequence[Message], failures: Sequence[Failure], *, queue: Received, dead: Parking) -> None:
     """Park what can never work, delete what is done, raise BatchError if anything must come back.
 
-    A failure of an unknown id counts against the whole batch. What could not be parked or deleted comes back too.
+    What comes back does so soon, and later the more often it failed, not after the queue's visibility time-out. A
+    failure of an unknown id counts against the whole batch. What could not be parked or deleted comes back too.
     """
     known = {message.id for message in messages}
     returning = {failure.id: failure.reason for failure in failures if not failure.park}
@@ -63,9 +74,18 @@ def settle(messages: Sequence[Message], failures: Sequence[Failure], *, queue: R
     try:
         if done:
             queue.delete(done)
+        for message in messages:
+            if message.id in returning:
+                queue.hide(message.receipt, delay_of(message))
     except NotStoredError as error:
-        raise BatchError(f"{text}; what is done comes back too: {error}") from None
+        raise BatchError(f"{text}; some of what is done comes back too, or later: {error}") from None
     raise BatchError(text)
+
+
+def delay_of(message: Message) -> timedelta:
+    """When a message that failed comes back: 2, 4, 8 s … 10 min, half as much again for some: conflicts must part."""
+    plain = min(FIRST_DELAY * (1 << min(message.received_count - 1, 12)), MAX_DELAY)
+    return plain * (1 + crc32(f"{message.id}/{message.received_count}".encode()) % 100 / 200)
 
 
 def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: Parking) -> dict[str, str]:

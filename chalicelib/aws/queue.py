@@ -1,6 +1,7 @@
 """SQS: the Queue of the stages, and what a worker does to a message it was given.
 
-A message holds 1 MiB, a batch 10 messages and 1 MiB together, a delay is 15 minutes at most. Only standard queues: every message may come twice and in any order.
+A message holds 1 MiB, a batch 10 messages and 1 MiB together, a delay is 15 minutes at most. Only standard queues:
+every message may come twice and in any order.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
@@ -37,8 +38,9 @@ class SqsQueue:
         self._url: str | None = None
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Every body becomes a message, visible after `delay` in whole seconds, never sooner, cut to 15 minutes; all are stored, or NotStoredError.
+        """Every body becomes a message, visible after `delay` in whole seconds, never sooner, cut to 15 minutes.
 
+        All are stored, or NotStoredError is raised.
         With more than one body some may be stored when it raises: repeating is safe, since readers expect doubles.
         """
         seconds = ceil(min(max(delay, timedelta(0)), MAX_DELAY).total_seconds())
@@ -57,6 +59,11 @@ class SqsQueue:
             some = receipts[start : start + MAX_BATCH_MESSAGES]
             entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)]
             self._all_done("DeleteMessageBatch", entries)
+
+    def hide(self, receipt: str, delay: timedelta) -> None:
+        """That message comes back after `delay` in whole seconds, never sooner; 12 hours at most (SQS refuses more)."""
+        arguments = {"ReceiptHandle": receipt, "VisibilityTimeout": ceil(delay.total_seconds())}
+        self._call("ChangeMessageVisibility", arguments)
 
     def take(self) -> list[dict[str, str]]:
         """Up to ten of the messages that wait, in the form of a Lambda event's `Records`; none when none waits.

@@ -76,6 +76,25 @@ def test_nothing_is_lost_with_the_flag_on_or_off(failures, fail_at):
     assert gone.isdisjoint(must_stay)
 
 
+@pytest.mark.parametrize(("received", "least"), [(1, 2), (2, 4), (5, 32), (30, 600)])
+def test_what_failed_comes_back_soon_and_later_each_time(received, least):
+    """Two to three seconds after the first failure, doubling to ten to fifteen minutes; those of one batch part."""
+    queue = MemoryQueue()
+    batch = [Message(f"m{number}", "", f"r{number}", received) for number in range(50)]
+    with pytest.raises(BatchError):
+        settle(batch, [Failure(each.id, "conflict") for each in batch], queue=queue, dead=MemoryQueue())
+    found = {wait.total_seconds() for wait in queue.hidden.values()}
+    assert len(found) > 20
+    assert all(least <= seconds < 1.5 * least for seconds in found)
+
+
+def test_a_delay_that_cannot_be_set_only_delays():
+    """Then it comes back after the queue's visibility time-out: the batch is raised all the same."""
+    queue, _, error = settled([BACK], fail_at=[("queue", 2)])
+    assert error is not None
+    assert queue.deleted == ["r0", "r1", "r2"]
+
+
 def test_parked_messages_keep_their_reason():
     """The dead-letter queue holds the body as it was and why."""
     _, dead, _ = settled([PARK])
