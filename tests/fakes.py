@@ -159,12 +159,12 @@ class Death(BaseException):
 
 @dataclass(slots=True)
 class Sites:
-    """Every call that goes through here has a number, from 0; the one with number `at` fails as it is told to.
+    """Every call that goes through here has a number, from 0; the one with number `at`, or the next of that name, fails.
 
     `after` false: it is never made. True: it is made, and its caller never learns that.
     """
 
-    at: int | None = None
+    at: int | str | None = None
     after: bool = False
     error: Callable[[str], BaseException] = Death
     names: list[str] = field(default_factory=list)
@@ -174,9 +174,9 @@ class Sites:
         """Make the call, unless it is its turn to fail; `error` is what this kind of call raises in place of NotStored."""
         number = len(self.names)
         self.names.append(name)
-        if number != self.at:
+        if self.at not in (number, name):
             return make()
-        self.failed = name
+        self.at, self.failed = None, name
         if self.after:
             make()
         raise (self.error if error is None or self.error is Death else error)(name)

@@ -51,6 +51,7 @@ class Life(RuleBasedStateMachine):
         self.router = Router(RULES[0], chance=Random(seed))
         self.sent = []
         self.silences = 0
+        self.redeploys = False
         self.router.run(seconds=1)
 
     @rule(name=NAMES, service=SERVICES, late=st.integers(0, 120))
@@ -104,6 +105,7 @@ class Life(RuleBasedStateMachine):
     def redeploy(self, number):
         """Other rules, or the ones before."""
         self.router.rules = RULES[number]
+        self.redeploys = True
 
     @rule(ahead=st.integers(0, 60), after=st.booleans(), error=st.sampled_from([Death, NotStoredError]))
     def fail(self, ahead, after, error):
@@ -173,10 +175,10 @@ class Life(RuleBasedStateMachine):
         """Promises 3 and 4: nothing twice, one beginning and one end, and all in the order in which it was decided."""
         reasons = [each.reason.value for each in heard]
         assert len({each.id for each in heard}) == len(heard), reasons
-        assert reasons[0] == "opened", reasons
-        assert reasons.count("opened") == 1, reasons
-        assert reasons[-1] == "resolved", reasons
-        assert reasons.count("resolved") == 1, reasons
+        ends = [reason for reason in reasons if reason in ("opened", "resolved")]
+        assert (reasons[0], reasons[-1]) == ("opened", "resolved"), reasons
+        assert ends == ["opened", "resolved"] * (len(ends) // 2), reasons
+        assert len(ends) == 2 or self.redeploys, reasons  # a target that left its route and came back
         assert [each.seq for each in heard] == sorted(each.seq for each in heard), reasons
 
 

@@ -556,7 +556,9 @@ def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement
     if alert.burning and times_out(alert) and alert.refreshed_at and now >= alert.refreshed_at + terms.resolve_timeout:
         return ended(alert, alert.refreshed_at + terms.resolve_timeout, by="resolve_timeout")
     if alert.measured:
-        if judgement is None or rule is None:
+        if rule is None or rule.condition is None:
+            return _orphaned(alert, now)
+        if judgement is None:
             return alert
         return judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
     if alert.condition:
