@@ -75,10 +75,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
     },
     "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
-    "record": {"memory": 512, "timeout": WORKER_SECONDS, "store": WRITE_STORE, "takes": "history", "puts": ()},
+    "record": {"memory": 512, "timeout": WORKER_SECONDS, "store": WRITE_STORE, "drains": "history", "puts": ()},
     "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
 }
-"""Memory in MB and time limit in seconds of each function; and what of the stage it uses."""
+"""Memory in MB and time limit in seconds of each function; and what of the stage it uses.
+
+Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself.
+"""
 
 
 def lambda_name(function: str, stage: str) -> str:
@@ -94,10 +97,10 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     if "dynamodb:Query" in needs["store"]:
         store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
     queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])] if needs["puts"] else []
-    if "takes" in needs:
+    if taken := needs.get("takes") or needs.get("drains"):
         queues += [
-            _allow("Take", TAKE, [_queue(stage, needs["takes"])]),
-            _allow("Park", PUT, [_queue(stage, f"{needs['takes']}-dead")]),
+            _allow("Take", TAKE, [_queue(stage, taken)]),
+            _allow("Park", PUT, [_queue(stage, f"{taken}-dead")]),
         ]
     secrets = [_allow("Secrets", ("ssm:GetParameters",), [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/*"])]
     mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]
