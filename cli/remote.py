@@ -69,12 +69,18 @@ class Remote:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            with _opener(self.url).open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return _object(answer.read())
         except urllib.error.HTTPError as error:
             raise RemoteError(_refusal(error.code, error.read())) from None
         except OSError as error:
             raise RemoteError(f"{self.url} does not answer ({_reason(error)})") from None
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """What opens addresses: never by a proxy when they are of this machine."""
+    here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Remote:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
+from cli.remote import Remote, RemoteError
 from local.deploy import Deploy, DeployError, request
 from local.policies import FUNCTIONS, lambda_name
 from local.provision import mappings, parameters
@@ -26,6 +27,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield found
 
 
+def invoke(stage: Stage, function: str) -> None:
+    """Run a scheduled function now; it must not fail."""
+    event = dict.fromkeys(("id", "account", "time", "region", "source", "detail-type"), "")
+    payload = json.dumps({**event, "version": "0", "resources": [], "detail": {}})
+    answer = stage.clients("lambda").invoke(FunctionName=lambda_name(function, "local"), Payload=payload)
+    assert "FunctionError" not in answer, answer["Payload"].read()
+
+
 def test_one_webhook_becomes_a_slack_message_and_a_page(stage: Stage) -> None:
     """A signed webhook at the API Gateway address ends as a request to Slack and one to PagerDuty, by own rights only."""
     (webhook,) = webhooks(INCIDENT[1], secrets=stage.values, now=datetime.now(UTC))
@@ -33,6 +42,35 @@ def test_one_webhook_becomes_a_slack_message_and_a_page(stage: Stage) -> None:
     stage.eventually(lambda: stage.inbox.messages and stage.inbox.incidents, "the message and the page did not come")
     assert "Sign-ups fail" in json.dumps(stage.inbox.messages[0])
     assert "Sign-ups fail" in stage.inbox.incidents[0]["title"]
+    assert "AccessDenied" not in stage.said()
+
+
+def test_a_person_sees_and_acts_by_own_rights(stage: Stage) -> None:
+    """The API at the API Gateway address lists the incident, takes an acknowledgement and shows it in the timeline."""
+    api = Remote(stage.deployed.url, stage.values["PAGE_TOKEN"])
+    stage.eventually(lambda: api.get("incidents")["incidents"], "no incident is open")
+    id = api.get("incidents")["incidents"][0]["id"]
+    api.do("POST", f"incidents/{id}/ack", {"by": "ana", "note": "mine"})
+
+    def acts() -> list[str]:
+        timeline = api.get(f"incidents/{id}")["incident"]["timeline"]
+        return [f"{each['by']}: {each['text']}" for each in timeline if each["by"]]
+
+    stage.eventually(lambda: "ana: acknowledged: mine" in acts(), "the acknowledgement did not come")
+    made = api.do("POST", "silences", {"by": "ana", "incident": id, "for": "1h"})
+    stage.eventually(lambda: api.get("silences")["silences"], "the silence did not come")
+    api.do("DELETE", f"silences/{made['id']}", {"by": "ana"})
+    with pytest.raises(RemoteError, match="wrong"):
+        Remote(stage.deployed.url, "another-token-of-length").get("incidents")
+
+
+def test_what_happened_is_recorded_by_own_rights(stage: Stage) -> None:
+    """The scheduled function moves what waits in its queue into the table, and the API gives it back."""
+    invoke(stage, "record")
+    api = Remote(stage.deployed.url, stage.values["PAGE_TOKEN"])
+    lines = api.get("history", [("day", f"{datetime.now(UTC):%Y-%m-%d}")])["lines"]
+    assert "sentry" in {line["event"]["source"] for line in lines if "event" in line}
+    assert any("ack" in line for line in lines)
     assert "AccessDenied" not in stage.said()
 
 
@@ -44,10 +82,7 @@ def test_an_unsigned_webhook_is_refused(stage: Stage) -> None:
 @pytest.mark.parametrize("function", ["tick", "watch", "repair"])
 def test_what_runs_by_schedule_has_its_rights(stage: Stage, function: str) -> None:
     """A scheduled function runs without an error under its own policy."""
-    event = dict.fromkeys(("id", "account", "time", "region", "source", "detail-type"), "")
-    payload = json.dumps({**event, "version": "0", "resources": [], "detail": {}})
-    answer = stage.clients("lambda").invoke(FunctionName=lambda_name(function, "local"), Payload=payload)
-    assert "FunctionError" not in answer, answer["Payload"].read()
+    invoke(stage, function)
 
 
 def test_a_bounce_marks_the_address(stage: Stage) -> None:
