@@ -418,9 +418,10 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
     times = [at for at, _ in alert.recent]
     first, last = min(added), max(added)
     moments = sorted({at for at in times if first <= at < last + window})
-    if alert.state is State.FIRING:
-        moments = moments[-1:]
     series = EventSeries(tuple(_instant(at) for at in times))
+    if alert.state is State.FIRING:
+        alert = _began_earlier(alert, moments, series, rule=rule, terms=terms)
+        moments = moments[-1:]
     for moment in moments:
         at = _instant(moment)
         if alert.ends_at is not None and at <= alert.ends_at:
@@ -429,6 +430,20 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
         if alert.state is State.FIRING:
             final = evaluate(rule.condition, series, _instant(moments[-1]))
             return replace(alert, value=final.shown or alert.value, recheck_at=final.changes_at)
+    return alert
+
+
+def _began_earlier(alert: Alert, moments: Sequence[float], series: EventSeries, *, rule: Rule, terms: Terms) -> Alert:
+    """The firing alert, when late events show that its count was reached before it was known to be."""
+    assert rule.condition is not None and alert.starts_at is not None
+    before = alert.changes[-2] if len(alert.changes) > 1 else _instant(0)
+    for moment in moments:
+        at = _instant(moment)
+        if at + terms.hold >= alert.starts_at:
+            break
+        if at > before and evaluate(rule.condition, series, at).truth:
+            changes = (*alert.changes[:-1], at + terms.hold)
+            return replace(alert, starts_at=at + terms.hold, changes=changes)
     return alert
 
 

@@ -452,8 +452,8 @@ def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
     if incident.next_flush_at is not None:
         started = [max(now, (alert.starts_at or now) + route.rhythm.group_wait) for alert in incident.firing]
         return min([incident.next_flush_at, *started])
-    started = [(alert.starts_at or now) + route.rhythm.group_wait for alert in incident.firing]
-    return max(now, min(started, default=now))
+    started = [alert.starts_at or now for alert in incident.firing]
+    return max(now, min(started, default=incident.started_at or now) + route.rhythm.group_wait)
 
 
 def _something_from(

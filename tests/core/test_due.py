@@ -1,0 +1,285 @@
+"""What a target must be told, as tables: what it knows against what there is to tell."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.due import View, due, mutings_of, needs, news, owed_to, seen_by
+from chalicelib.core.event import Severity
+from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.match import parse_matchers
+from chalicelib.core.notification import Reason
+from chalicelib.core.rule import Escalation, Inhibition, Rhythm, Route, Rules, Target
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MAIL, PAGER = Target("email", "ops@example.com"), Target("pagerduty", "default")
+QUIET_MAIL = replace(MAIL, send_resolved=False)
+CRITICAL, WARNING, INFO = (each.rank for each in Severity)
+
+NOTHING = Announced(MAIL)
+OVER = Announced(MAIL, seq=2, at=NOW - HOUR)
+
+
+def told(*names, at=NOW - MINUTE, target=MAIL, rank=WARNING, **more):
+    """A target that was told that these alerts fire."""
+    return Announced(target, seq=1, at=at, open=True, firing=dict.fromkeys(names, rank), **more)
+
+
+def view(visible="", muted="", acked="", rank=WARNING, **more):
+    """What there is to tell: a letter for each alert."""
+    return View(
+        visible=dict.fromkeys(visible, rank),
+        muted=dict.fromkeys(muted, rank),
+        unacked=frozenset(visible) - frozenset(acked),
+        **more,
+    )
+
+
+NEEDS = [
+    # Nothing told yet.
+    ("nothing burns, nothing was told", NOTHING, view(), None),
+    ("it fires and was never told", NOTHING, view("a"), Reason.OPENED),
+    ("it fires anew after its end was told", OVER, view("a"), Reason.OPENED),
+    ("it is acknowledged, and was never told", NOTHING, view("a", acked="a"), Reason.OPENED),
+    ("all of it is muted", NOTHING, view(muted="a"), None),
+    ("part of it is muted", NOTHING, view("b", muted="a"), Reason.OPENED),
+    ("a window mutes the route", NOTHING, view("a", quiet=("nights",)), None),
+    ("only alerts over the limit burn", NOTHING, view(beyond=True), None),
+    # Told, and as it was.
+    ("as it was told", told("a"), view("a"), None),
+    ("as it was told, in another order", told("a", "b"), view("ba"), None),
+    ("as it was told, and acknowledged since", told("a"), view("a", acked="a"), None),
+    # News.
+    ("a new alert", told("a"), view("ab"), Reason.UPDATED),
+    ("a new alert, though the old is acknowledged", told("a"), view("ab", acked="a"), Reason.UPDATED),
+    ("a new alert that is muted", told("a"), view("a", muted="b"), None),
+    ("a new alert in a window", told("a"), view("ab", quiet=("nights",)), None),
+    ("it got worse", told("a", rank=WARNING), view("a", rank=CRITICAL), Reason.UPDATED),
+    ("it got better", told("a", rank=CRITICAL), view("a", rank=WARNING), None),
+    ("it began to flap", told("a"), view("a", flapping=frozenset("a")), Reason.UPDATED),
+    ("it flaps, as was told", told("a", flapping=frozenset("a")), view("a", flapping=frozenset("a")), None),
+    ("it was muted since, and is seen again", told("a", hidden=frozenset("a")), view("a"), Reason.UPDATED),
+    ("it was muted since, and still is", told("a", hidden=frozenset("a")), view(muted="a"), None),
+    # Ends.
+    ("one of two ended", told("a", "b"), view("a"), Reason.UPDATED),
+    ("one of two ended, the other is muted", told("a", "b"), view(muted="a"), Reason.UPDATED),
+    ("one of two ended, in a window", told("a", "b"), view("a", quiet=("nights",)), Reason.UPDATED),
+    ("one of two ended, ends are not wanted", told("a", "b", target=QUIET_MAIL), view("a"), None),
+    ("one ended and another began", told("a"), view("b"), Reason.UPDATED),
+    ("one ended and another began, ends are not wanted", told("a", target=QUIET_MAIL), view("b"), Reason.UPDATED),
+    ("what was told ended, only a muted one is left", told("a"), view(muted="b"), Reason.UPDATED),
+    ("all ended", told("a", "b"), view(), Reason.RESOLVED),
+    ("all ended, in a window", told("a"), view(quiet=("nights",)), Reason.RESOLVED),
+    ("all ended, ends are not wanted: it is counted as told", told("a", target=QUIET_MAIL), view(), Reason.RESOLVED),
+    ("all ended, and that was told", OVER, view(), None),
+    ("all ended but what is over the limit", told("a"), view(beyond=True), Reason.UPDATED),
+    # Reminders, every hour.
+    ("the interval is not over", told("a", at=NOW - HOUR + MINUTE), view("a"), None),
+    ("the interval is over to the second", told("a", at=NOW - HOUR), view("a"), Reason.REMINDER),
+    ("the interval is over, all is acknowledged", told("a", at=NOW - HOUR), view("a", acked="a"), None),
+    (
+        "the interval is over, one is acknowledged",
+        told("a", "b", at=NOW - HOUR),
+        view("ab", acked="a"),
+        Reason.REMINDER,
+    ),
+    ("the interval is over, all is muted", told("a", at=NOW - HOUR), view(muted="a"), None),
+    ("the interval is over, in a window", told("a", at=NOW - HOUR), view("a", quiet=("nights",)), None),
+    ("news comes before a reminder", told("a", at=NOW - HOUR), view("ab"), Reason.UPDATED),
+    # Long silences.
+    ("a long silence ends soon", told("a"), view(muted="a", ending=NOW), Reason.REMINDER),
+    ("a long silence ends soon, which was told", told("a", at=NOW), view(muted="a", ending=NOW), None),
+    ("a long silence ends soon, nobody was told", NOTHING, view(muted="a", ending=NOW), None),
+    ("a long silence ends soon, in a window", told("a"), view(muted="a", ending=NOW, quiet=("nights",)), None),
+]
+
+
+@pytest.mark.parametrize(("known", "there", "reason"), [row[1:] for row in NEEDS], ids=[row[0] for row in NEEDS])
+def test_what_a_target_needs(known, there, reason):
+    """The reason to tell a target at a flush follows from what it knows and what there is to tell."""
+    assert needs(known, there, NOW, HOUR) is reason
+
+
+def test_news_names_the_alerts():
+    """News is exactly what the target does not know as it is."""
+    known = told("a", "b", hidden=frozenset("b"))
+    assert news(known, view("abc", flapping=frozenset("a"))) == frozenset("abc")
+    assert news(told("a", "b"), view("ab")) == frozenset()
+
+
+SEEN = [
+    (MAIL, {"a": INFO, "b": CRITICAL}, {"a", "b"}),
+    (PAGER, {"a": INFO, "b": CRITICAL}, {"b"}),
+    (PAGER, {"a": WARNING, "b": CRITICAL}, {"a", "b"}),
+    (PAGER, {"a": INFO}, set()),
+]
+
+
+@pytest.mark.parametrize(("target", "visible", "seen"), SEEN)
+def test_nothing_that_is_info_exists_for_a_pager(target, visible, seen):
+    """A pager's view has no info in it; everyone else sees all."""
+    there = View(visible=visible, unacked=frozenset(visible))
+    assert seen_by(target, there).visible.keys() == seen_by(target, there).unacked == seen
+
+
+def test_who_is_no_target_any_more_hears_of_ends_alone():
+    """One that was told and left the route is told the end of what it was told, and nothing else."""
+    known = told("a", at=NOW - 9 * HOUR)
+    assert needs(known, owed_to(known, view("ab")), NOW, HOUR) is None
+    assert needs(known, owed_to(known, view("b")), NOW, HOUR) is Reason.RESOLVED
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole decision
+
+
+def alert(name, started=NOW - MINUTE, severity=Severity.WARNING, **more):
+    """An alert that fires."""
+    return Alert(
+        name, name=name, labels={"service": "web"}, severity=severity, state=State.FIRING, starts_at=started, **more
+    )
+
+
+ROUTE = Route(
+    "default",
+    (MAIL,),
+    rhythm=Rhythm(
+        group_wait=timedelta(seconds=30),
+        group_interval=5 * MINUTE,
+        repeat_interval=HOUR,
+        ack_timeout=2 * HOUR,
+    ),
+    escalate=(Escalation(15 * MINUTE, (PAGER,)), Escalation(30 * MINUTE, (PAGER,))),
+)
+OPEN = Incident("default", "i1", route="default", rhythm=ROUTE.rhythm, started_at=NOW - HOUR)
+
+
+def decide(incident, route=ROUTE, now=NOW, context=None, **more):
+    """The decision, and its reasons by target."""
+    decision = due(incident, route=route, rules=Rules(), context=context or Context(), now=now, **more)
+    return decision, {each.target.kind: each.reason.value for each in decision.notifications}
+
+
+def opened(now=NOW, route=ROUTE, **alerts):
+    """An incident whose alerts were told at `now`."""
+    found = alerts or {"a": alert("a", now - MINUTE)}
+    decision, reasons = decide(replace(OPEN, alerts=found, next_flush_at=now), route, now)
+    assert reasons == {"email": "opened"}
+    return decision.incident
+
+
+def test_nothing_is_told_before_the_flush():
+    """Before its flush an incident only knows when it will be."""
+    incident = replace(OPEN, alerts={"a": alert("a", NOW)})
+    decision, reasons = decide(incident)
+    assert not reasons
+    assert decision.incident.next_flush_at == decision.incident.wake_at == NOW + timedelta(seconds=30)
+
+
+def test_what_is_told_is_remembered_and_not_told_again():
+    """The decision about its own result is to do nothing, and it says when to look again."""
+    incident = opened()
+    decision, reasons = decide(incident)
+    assert not reasons and decision.incident == incident
+    assert incident.opened_at == incident.anchor_at == NOW
+    assert incident.wake_at == NOW + 15 * MINUTE
+
+
+def test_a_repeated_decision_has_the_same_id():
+    """A worker that dies after it put a notification on the queue decides the same again, under the same id."""
+    incident = replace(OPEN, alerts={"a": alert("a")}, next_flush_at=NOW)
+    one, again = decide(incident)[0], decide(incident)[0]
+    assert [each.id for each in one.notifications] == [each.id for each in again.notifications]
+    assert one.incident.committed == (one.notifications[0].id,)
+
+
+ESCALATIONS = [
+    (14 * MINUTE, {}, {}),
+    (15 * MINUTE, {}, {"pagerduty": "escalated"}),
+    (40 * MINUTE, {}, {"pagerduty": "escalated"}),
+    (40 * MINUTE, {"acked_by": "ana", "acked_at": NOW}, {}),
+]
+
+
+@pytest.mark.parametrize(("later", "ack", "reasons"), ESCALATIONS)
+def test_escalation(later, ack, reasons):
+    """A step is due when nobody acknowledged for its time; steps that were missed are told as one."""
+    incident = opened()
+    incident = replace(incident, alerts={"a": replace(incident.alerts["a"], **ack)})
+    assert decide(incident, now=NOW + later)[1] == reasons
+
+
+def test_an_acknowledgement_runs_out_once():
+    """When it does, whoever was told hears whose it was, and the escalation's clock starts again."""
+    incident = opened()
+    held = replace(incident.alerts["a"], acked_by="ana", acked_at=NOW)
+    decision, reasons = decide(replace(incident, alerts={"a": held}), now=NOW + 2 * HOUR)
+    assert reasons == {"email": "reminder"}
+    assert "The acknowledgement of ana ran out." in decision.notifications[0].notes
+    assert decision.incident.alerts["a"].acked_by is None
+    assert decision.incident.escalate_from == NOW + 2 * HOUR
+    assert decide(decision.incident, now=NOW + 2 * HOUR)[1] == {}
+
+
+def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
+    """A target without ends hears nothing of it; the incident is over, and nothing is owed."""
+    route = replace(ROUTE, targets=(QUIET_MAIL,))
+    incident = opened(route=route)
+    over = replace(incident.alerts["a"], state=State.RESOLVED, ends_at=NOW + MINUTE)
+    decision, reasons = decide(
+        replace(incident, alerts={"a": over}, next_flush_at=NOW + 5 * MINUTE), route, NOW + 5 * MINUTE
+    )
+    assert not reasons
+    assert decision.incident.ended_at == NOW + MINUTE and decision.incident.wake_at is None
+
+
+def test_what_ended_before_it_was_told_ends_in_silence():
+    """An incident whose alerts ended before its first flush tells nobody."""
+    over = replace(alert("a"), state=State.RESOLVED, ends_at=NOW)
+    decision, reasons = decide(replace(OPEN, alerts={"a": over}, next_flush_at=NOW))
+    assert not reasons and decision.incident.status == "ended" and decision.incident.opened_at is None
+
+
+SILENCE = Silence("s1", parse_matchers({"alertname": "a"}), NOW - HOUR, NOW + HOUR, "ana")
+CAUSE = Cause("other/x", {"alertname": "Down", "service": "web"}, NOW)
+RULES = Rules(inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({}), ("service",)),))
+MUTED = [
+    (Context(), Rules(), ()),
+    (Context(silences=(SILENCE,)), Rules(), ("silence s1 of ana",)),
+    (Context(silences=(replace(SILENCE, ends_at=NOW),)), Rules(), ()),
+    (Context(silences=(replace(SILENCE, starts_at=NOW + MINUTE),)), Rules(), ()),
+    (Context(silences=(replace(SILENCE, matchers=parse_matchers({"alertname": "b"})),)), Rules(), ()),
+    (Context(maintenance=(SILENCE,)), Rules(), ("maintenance of ana",)),
+    (Context(causes=(CAUSE,)), RULES, ("inhibited by Down",)),
+    (Context(causes=(CAUSE,)), Rules(), ()),
+    (Context(silences=(SILENCE,), causes=(CAUSE,)), RULES, ("silence s1 of ana", "inhibited by Down")),
+]
+
+
+@pytest.mark.parametrize(("context", "rules", "names"), MUTED)
+def test_what_mutes_an_alert(context, rules, names):
+    """Silences, maintenance and causes that are active mute it, each by name."""
+    found = mutings_of(replace(OPEN, alerts={"a": alert("a")}), rules, context, NOW)
+    assert (found["a"].names if found else ()) == names
+
+
+def test_maintenance_lets_go_on_what_was_told():
+    """What somebody was told is not held back by maintenance, while what is new is."""
+    incident = opened()
+    incident = replace(incident, alerts={**incident.alerts, "b": alert("b")})
+    both = replace(SILENCE, matchers=parse_matchers({"alertname": "=~a|b"}))
+    assert mutings_of(incident, Rules(), Context(maintenance=(both,)), NOW).keys() == {"b"}
+
+
+def test_what_a_silence_hides_is_noted_so_that_its_return_is_news():
+    """A told alert that is silenced is told again when the silence is over, at the next flush."""
+    incident = opened()
+    muted, reasons = decide(incident, context=Context(silences=(SILENCE,)), now=NOW + MINUTE)
+    assert not reasons and muted.incident.announced[MAIL.key].hidden == {"a"}
+    assert muted.incident.next_flush_at == NOW + HOUR
+    _, reasons = decide(muted.incident, now=NOW + HOUR)
+    assert reasons["email"] == "updated"
