@@ -281,70 +281,13 @@ def bounded(found: str, limit: int = MAX_IDENTITY_CHARACTERS) -> str:
     return re.sub(_UNCLEAN, "?", found[: limit - 40]) + "#" + digest(found)
 
 
+_CRITICAL = "critical crit fatal emergency emerg panic page disaster p0 p1 sev0 sev1 s1 urgent blocker"
+_WARNING = "warning warn error err major minor high medium moderate average alert p2 p3 sev2 sev3 s2 s3"
+_INFO = "info informational information notice debug trace none ok low log p4 p5 sev4 sev5 s4 s5"
 SEVERITIES: Mapping[str, Severity] = {
-    **dict.fromkeys(
-        [
-            "critical",
-            "crit",
-            "fatal",
-            "emergency",
-            "emerg",
-            "panic",
-            "page",
-            "disaster",
-            "p0",
-            "p1",
-            "sev0",
-            "sev1",
-            "s1",
-            "urgent",
-            "blocker",
-        ],
-        Severity.CRITICAL,
-    ),
-    **dict.fromkeys(
-        [
-            "warning",
-            "warn",
-            "error",
-            "err",
-            "major",
-            "minor",
-            "high",
-            "medium",
-            "moderate",
-            "average",
-            "alert",
-            "p2",
-            "p3",
-            "sev2",
-            "sev3",
-            "s2",
-            "s3",
-        ],
-        Severity.WARNING,
-    ),
-    **dict.fromkeys(
-        [
-            "info",
-            "informational",
-            "information",
-            "notice",
-            "debug",
-            "trace",
-            "none",
-            "ok",
-            "low",
-            "p4",
-            "p5",
-            "sev4",
-            "sev5",
-            "s4",
-            "s5",
-            "log",
-        ],
-        Severity.INFO,
-    ),
+    **dict.fromkeys(_CRITICAL.split(), Severity.CRITICAL),
+    **dict.fromkeys(_WARNING.split(), Severity.WARNING),
+    **dict.fromkeys(_INFO.split(), Severity.INFO),
 }
 
 

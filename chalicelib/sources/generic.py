@@ -51,72 +51,16 @@ _ALIASES = {
     "path-secret": "path", "secret-path": "path", "path_secret": "path", "secret_path": "path", "url": "path",
     "standard_webhooks": "standard-webhooks", "standardwebhooks": "standard-webhooks", "svix": "standard-webhooks",
 }  # fmt: skip
-_FIRES = frozenset(
-    [
-        "firing",
-        "alerting",
-        "alert",
-        "triggered",
-        "trigger",
-        "open",
-        "opened",
-        "critical",
-        "warning",
-        "error",
-        "err",
-        "failed",
-        "failure",
-        "failing",
-        "fail",
-        "down",
-        "problem",
-        "bad",
-        "active",
-        "new",
-        "created",
-        "start",
-        "started",
-        "unhealthy",
-        "degraded",
-        "offline",
-        "true",
-        "1",
-        "unresolved",
-        "broken",
-        "raised",
-    ]
-)
-_ENDS = frozenset(
-    [
-        "resolved",
-        "resolve",
-        "ok",
-        "closed",
-        "close",
-        "up",
-        "recovered",
-        "recovery",
-        "healthy",
-        "normal",
-        "success",
-        "succeeded",
-        "successful",
-        "passed",
-        "end",
-        "ended",
-        "inactive",
-        "fixed",
-        "cleared",
-        "clear",
-        "online",
-        "false",
-        "0",
-        "good",
-        "completed",
-        "done",
-        "mended",
-    ]
-)
+_FIRES = frozenset([
+    "firing", "alerting", "alert", "triggered", "trigger", "open", "opened", "critical", "warning", "error", "err",
+    "failed", "failure", "failing", "fail", "down", "problem", "bad", "active", "new", "created", "start",
+    "started", "unhealthy", "degraded", "offline", "true", "1", "unresolved", "broken", "raised",
+])  # fmt: skip
+_ENDS = frozenset([
+    "resolved", "resolve", "ok", "closed", "close", "up", "recovered", "recovery", "healthy", "normal", "success",
+    "succeeded", "successful", "passed", "end", "ended", "inactive", "fixed", "cleared", "clear", "online", "false",
+    "0", "good", "completed", "done", "mended",
+])  # fmt: skip
 _STEP = re.compile(
     r"""\.?(?:"([^"]{1,100})"|\[(?:(-?\d{1,6})|["']([^"'\]]{1,100})["'])\]|([A-Za-z_@$][\w@$:/-]{0,99}))"""
 )

@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Severity, Status
-from chalicelib.sources.cloudflare import INFORMATION
+from chalicelib.sources._cloudflare import INFORMATION
 from tests.sources.bodies import body, changed, event, events, files, raw, summary
 
 EXPECTED = {
