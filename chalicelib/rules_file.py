@@ -27,8 +27,8 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from chalicelib.core.build import DAYS, rules_from
 from chalicelib.core.errors import RulesError
-from chalicelib.core.grammar import ConditionError, nearest, threshold_literal
 from chalicelib.core.rule import Rules
+from chalicelib.core.tokens import ConditionError, nearest, threshold_literal
 from chalicelib.core.units import DURATION_FORMS, parse_duration
 from chalicelib.rules_loader import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules_sense import PROMTOOL_FIELDS, Finding, Path, Sense, masked, sense_of

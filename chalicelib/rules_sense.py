@@ -18,11 +18,12 @@ from chalicelib.core import cron
 from chalicelib.core.build import DAYS, kebab_case, minute_of
 from chalicelib.core.condition import Condition, ConditionError, mistakes, parse
 from chalicelib.core.errors import RulesError, UnknownSourceError
-from chalicelib.core.grammar import CALLABLE, WORDS, nearest, threshold_literal
+from chalicelib.core.grammar import CALLABLE
 from chalicelib.core.match import MAX_PATTERN_CHARACTERS, Matcher, parse_matcher
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.rule import Route, Window
 from chalicelib.core.template import template_mistakes
+from chalicelib.core.tokens import WORDS, nearest, threshold_literal
 from chalicelib.core.units import KNOWN_METRICS, parse_duration
 
 Path = tuple[str | int, ...]

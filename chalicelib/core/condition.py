@@ -3,7 +3,8 @@
     condition = parse("error_rate > 1% and requests_per_min >= 200")
     evaluate(condition, series, now).truth        # True, False or None: unknown
 
-The grammar is in `grammar.py`, what the parts mean in `expression.py`, units in `units.py`.
+The words are in `tokens.py`, the grammar in `grammar.py`, what the parts mean in `expression.py`, the functions in
+`functions.py`, units in `units.py` and how they meet in `arithmetic.py`.
 """
 
 import re
@@ -24,8 +25,9 @@ from chalicelib.core.expression import (
     Windowed,
     parts,
 )
-from chalicelib.core.grammar import ConditionError, all_names, parsed
+from chalicelib.core.grammar import all_names, parsed
 from chalicelib.core.sample import Series
+from chalicelib.core.tokens import ConditionError
 from chalicelib.core.units import BARE, OPEN, SCALAR, Unit, duration_words, shown
 
 __all__ = [

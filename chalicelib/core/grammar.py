@@ -15,24 +15,19 @@
 Recursive descent, since the language is small and its errors should speak of it, not of a parser.
 """
 
-import difflib
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
-from chalicelib.core.errors import RulesError
+from chalicelib.core.arithmetic import Part, calculated, compared_units
 from chalicelib.core.expression import (
     EVENTS,
-    FUNCTIONS,
     Absent,
-    Arithmetic,
     Both,
     Call,
     Comparison,
-    Converted,
     Either,
     EventCount,
     Literal,
@@ -41,30 +36,9 @@ from chalicelib.core.expression import (
     Not,
     Windowed,
 )
-from chalicelib.core.units import (
-    BARE,
-    BYTES,
-    DURATION_FORMS,
-    DURATIONS,
-    MILLISECONDS,
-    NUMBER,
-    OPEN,
-    PLAIN_BARE,
-    PLAIN_NUMBER,
-    PLAIN_OPEN,
-    PLAIN_RATIO,
-    PLAIN_SCALAR,
-    RATIO,
-    SCALAR,
-    SECONDS,
-    SIZE,
-    SIZES,
-    TIME,
-    Unit,
-    examples,
-    kind_words,
-    parse_duration,
-)
+from chalicelib.core.functions import FUNCTIONS
+from chalicelib.core.tokens import THRESHOLD, WORDS, ConditionError, Token, literal, nearest, threshold_literal, tokens
+from chalicelib.core.units import BARE, DURATION_FORMS, RATIO, SECONDS, SIZE, TIME, Unit
 
 MAX_CHARACTERS = 2_000
 MAX_DEPTH = 40
@@ -72,196 +46,11 @@ MAX_WINDOW = timedelta(days=90)
 """Hour roll-ups are kept this long."""
 MIN_WINDOW = timedelta(seconds=1)
 UPTIME_WINDOW = timedelta(minutes=5)
-THRESHOLD = "threshold"
 COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
-WORDS = ("and", "or", "not")
 CALLABLE = (*FUNCTIONS, "absent")
-
-_TRUTHS = (Comparison, Absent, Not, Both, Either)
-_FOREIGN = {"&&": "and", "||": "or", "!": "not", "=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "≥": ">=", "≤": "<="}
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<number>(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?![\d.]))
-      | (?P<name>[A-Za-z_][A-Za-z0-9_:.]*)
-      | (?P<operator>>=|<=|==|!=|&&|\|\||=>|=<|<>|[-+*/()\[\],<>%])
-      | (?P<wrong>.)""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-_LITERAL_UNITS = re.compile(r"(?:(?:\d+(?:\.\d+)?)?(?:ms|[smhdw]))+|B|[KMGT]B", re.ASCII)
-
-
-class ConditionError(RulesError):
-    """A condition that cannot be understood: what is wrong, at which column (from 1), and what is allowed."""
-
-    def __init__(self, message: str, column: int = 1, allowed: str = "", suggestion: str = "") -> None:
-        self.message, self.column, self.allowed, self.suggestion = message, column, allowed, suggestion
-        super().__init__(message, column, allowed, suggestion)
-
-    def __str__(self) -> str:
-        return f"column {self.column}: {self.advice}"
-
-    @property
-    def advice(self) -> str:
-        """What is wrong, what is allowed and the nearest right word, without the column."""
-        found = self.message
-        if self.allowed:
-            found += f"; allowed is {self.allowed}"
-        if self.suggestion:
-            found += f"; did you mean {self.suggestion}"
-        return found
-
-
 _OTHER_NAMES = {"mean": "avg", "average": "avg", "median": "p50", "minimum": "min", "maximum": "max", "total": "sum"}
 _OTHER_NAMES |= {"missing": "absent", "predict_linear": "forecast", "increase": "growth", "avg_over_time": "avg"}
 _OTHER_NAMES |= {"max_over_time": "max", "min_over_time": "min", "sum_over_time": "sum", "count_over_time": "count"}
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """The most similar of the words; empty when none is."""
-    choices = list(words)
-    lowered = {choice.lower(): choice for choice in reversed(choices)}
-    found = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
-    return lowered[found[0]] if found else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`kind` is number, name, operator or end; `column` counts from 1."""
-
-    kind: str
-    text: str
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A parsed part and where it begins."""
-
-    node: Any
-    column: int
-
-    @property
-    def is_truth(self) -> bool:
-        """True for what is true or false, false for a number."""
-        return isinstance(self.node, _TRUTHS)
-
-
-def tokens(text: str) -> list[Token]:
-    """The words of a condition. A number takes a unit that follows it, with or without a space."""
-    found: list[Token] = []
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        assert match is not None
-        kind, word, column = str(match.lastgroup), match[0], position + 1
-        position = match.end()
-        if kind == "space":
-            continue
-        if kind == "wrong" or word in _FOREIGN:
-            raise _wrong_sign(text, column)
-        if kind == "number":
-            if re.match(r",\d", text[position:], re.ASCII):
-                raise ConditionError("a comma is not part of a number", position + 1, "digits and a point: 1000, 0.5")
-            word, position = _with_unit(text, word, position)
-        found.append(Token(kind, word, column))
-    return [*found, Token("end", "", len(text) + 1)]
-
-
-def _wrong_sign(text: str, column: int) -> ConditionError:
-    start = text[column - 1 :]
-    for sign in sorted(_FOREIGN, key=len, reverse=True):
-        if start.startswith(sign):
-            return ConditionError(
-                f"{sign!r} is not a sign of the language",
-                column,
-                "> >= < <= == != + - * / ( ) [ ] and or not",
-                _FOREIGN[sign],
-            )
-    if start[0].isdigit() or start[0] == ".":
-        number = (re.match(r"[\d.]+", start) or re.match(".", start, re.DOTALL) or [start])[0]
-        return ConditionError(
-            f"{number[:40]!r} is not a number", column, "up to 15 digits, a point and up to 15 more, such as 0.5"
-        )
-    if start[0] in "{}":
-        return ConditionError(f"{start[0]!r} is not a sign of the language", column, "labels in the rule's match")
-    if start[0] in "\"'":
-        return ConditionError("text cannot be compared", column, "numbers here, and labels in the rule's match")
-    return ConditionError(
-        f"{start[0]!r} is not a sign of the language", column, "letters, digits and > < = ! + - * / ( ) [ ] , %"
-    )
-
-
-def _with_unit(text: str, number: str, position: int) -> tuple[str, int]:
-    after = position
-    while after < len(text) and text[after] == " ":
-        after += 1
-    if after < len(text) and text[after] == "%":
-        return f"{number}%", after + 1
-    word = re.compile(r"[A-Za-z0-9_.:]+", re.ASCII).match(text, after)
-    if word is None or word[0][0].isdigit() or word[0].lower() in WORDS:
-        return number, position
-    if _LITERAL_UNITS.fullmatch(word[0]):
-        return f"{number}{word[0]}", word.end()
-    allowed = "%, ms, s, m, h, d, w, B, KB, MB, GB, TB"
-    known = {
-        "kb": "KB",
-        "mb": "MB",
-        "gb": "GB",
-        "tb": "TB",
-        "b": "B",
-        "gib": "GB",
-        "mib": "MB",
-        "kib": "KB",
-        "tib": "TB",
-    }
-    other = {"sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m"}
-    other |= {"minutes": "m", "hour": "h", "hours": "h", "day": "d", "days": "d", "week": "w", "weeks": "w"}
-    other |= {"percent": "%", "millis": "ms", "milliseconds": "ms", "msec": "ms", "k": "KB", "g": "GB", "t": "TB"}
-    lowered = word[0].lower()
-    unit = known.get(lowered) or other.get(lowered) or (lowered if lowered in DURATIONS else "")
-    raise ConditionError(f"{word[0][:40]!r} is not a unit", after + 1, allowed, f"{number}{unit}" if unit else "")
-
-
-def literal(text: str, column: int = 1) -> Literal:
-    """A number with its unit, exactly: `500`, `1%`, `0.5s`, `1h30m`, `8GB`."""
-    match = re.match(r"\d*\.?\d*", text)
-    digits = match[0] if match else ""
-    unit = text[len(digits) :]
-    number = Fraction(digits.rstrip(".") or "0")
-    if not unit:
-        return Literal(float(number), PLAIN_BARE, text, number)
-    if unit == "%":
-        return Literal(float(number / 100), PLAIN_RATIO, text, number / 100)
-    if unit in SIZES:
-        return Literal(float(number), Unit(SIZE, SIZES[unit], unit), text, number * SIZES[unit])
-    if unit in DURATIONS:
-        return Literal(float(number), Unit(TIME, DURATIONS[unit], unit), text, number * DURATIONS[unit])
-    try:
-        duration = parse_duration(digits.rstrip(".") + unit)
-    except ValueError:
-        raise ConditionError(f"{text[:40]!r} is not a duration", column, DURATION_FORMS) from None
-    exact = Fraction(duration // timedelta(microseconds=1), 1_000_000)
-    return Literal(float(exact), SECONDS, text, exact)
-
-
-def threshold_literal(value: float | str) -> Literal:
-    """A rule's threshold as written: a number, a percentage, a duration or a size; else ConditionError."""
-    text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).strip()
-    wrong = ConditionError(
-        f"threshold {text[:40]!r} is not a value", 1, "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB"
-    )
-    if isinstance(value, bool):
-        raise wrong
-    if isinstance(value, float | int):
-        if not abs(value) < 1e15:
-            raise wrong
-        return Literal(float(value), PLAIN_BARE, THRESHOLD, Fraction(text))
-    words = tokens(text.removeprefix("-"))
-    if len(words) != 2 or words[0].kind != "number":
-        raise wrong
-    found = literal(words[0].text)
-    sign = -1 if text.startswith("-") else 1
-    return Literal(sign * found.value, found.unit, THRESHOLD, sign * found.exact)
 
 
 class Parser:
@@ -568,138 +357,6 @@ def _named(word: Token) -> str:
 
 def _example(unit: Unit) -> str:
     return {RATIO: "1%", TIME: "500", SIZE: "8"}.get(unit.kind, "10")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Units meet
-
-
-def compared_units(left: Part, right: Part) -> tuple[Any, Any]:
-    """Both sides in one unit, or a ConditionError at the right side."""
-    first, second = left.node, right.node
-    kinds = {first.unit.kind, second.unit.kind}
-    if kinds == {RATIO, BARE}:
-        raise _bare_ratio(left, right)
-    if _clash(kinds):
-        raise _mismatch(left, right)
-    if first.unit.kind in (OPEN, SCALAR, BARE):
-        return in_unit(first, second.unit), second
-    if isinstance(first, Literal) and second.unit.kind == first.unit.kind:
-        return in_unit(first, second.unit), second
-    return first, in_unit(second, first.unit)
-
-
-def _clash(kinds: set[str]) -> bool:
-    if len(kinds) == 1 or OPEN in kinds:
-        return False
-    if BARE in kinds:
-        return RATIO in kinds
-    if SCALAR in kinds:
-        return bool(kinds & {TIME, SIZE})
-    return True
-
-
-def _bare_ratio(left: Part, right: Part) -> ConditionError:
-    ratio, bare = (left, right) if left.node.unit.kind == RATIO else (right, left)
-    suggestion, words = "", f"{bare.node} is a bare number"
-    if isinstance(bare.node, Literal):
-        number = bare.node.exact if bare.node.exact >= 1 or bare.node.exact <= 0 else bare.node.exact * 100
-        written = f"{float(number):.12g}%"
-        suggestion = f"threshold: {written}" if bare.node.text == THRESHOLD else written
-        if bare.node.text == THRESHOLD:
-            words = f"threshold is the bare number {float(bare.node.exact):.12g}"
-    return ConditionError(f"{ratio.node} is a ratio and {words}", bare.column, "a percentage, such as 1%", suggestion)
-
-
-def _mismatch(left: Part, right: Part) -> ConditionError:
-    return ConditionError(
-        f"{left.node} is {kind_words(left.node.unit)} and {right.node} is {kind_words(right.node.unit)}",
-        right.column,
-        examples(left.node.unit),
-    )
-
-
-def in_unit(node: Any, unit: Unit) -> Any:
-    """The node measured in `unit`; constants exactly."""
-    if isinstance(node, Literal):
-        if node.unit.kind == BARE:
-            return replace(node, unit=unit) if unit.kind in (TIME, SIZE, NUMBER) else node
-        return replace(node, value=float(node.exact / unit.size), unit=unit) if node.unit.kind == unit.kind else node
-    if node.unit.kind == OPEN and unit.kind in (TIME, SIZE):
-        own = MILLISECONDS if unit.kind == TIME else BYTES
-        return node if own.size == unit.size else Converted(node, unit, float(own.size / unit.size))
-    if node.unit.kind == unit.kind and node.unit.size != unit.size:
-        return Converted(node, unit, float(node.unit.size / unit.size))
-    return node
-
-
-def calculated(operator: Token, left: Part, right: Part) -> Any:
-    """Two numbers added, subtracted, multiplied or divided, in units that can be."""
-    for side in (left, right):
-        if side.is_truth:
-            raise ConditionError(
-                f"{side.node} is true or false and cannot be part of a calculation", side.column, "numbers"
-            )
-    if operator.text in "+-":
-        return _added(operator, left, right)
-    return _multiplied(operator, left, right)
-
-
-def _added(operator: Token, left: Part, right: Part) -> Any:
-    kinds = {left.node.unit.kind, right.node.unit.kind}
-    if kinds == {RATIO, BARE}:
-        bare = left if left.node.unit.kind == BARE else right
-        if not (isinstance(bare.node, Literal) and bare.node.exact in (0, 1)):
-            raise _bare_ratio(left, right)
-        return Arithmetic(operator.text, left.node, right.node, PLAIN_RATIO)
-    if kinds == {RATIO, SCALAR}:
-        return Arithmetic(operator.text, left.node, right.node, PLAIN_RATIO)
-    if _clash(kinds):
-        raise _mismatch(left, right)
-    first, second = compared_units(left, right)
-    unit = first.unit if first.unit.kind not in (BARE, OPEN, SCALAR) else second.unit
-    if isinstance(second, Literal) and second.unit.kind == BARE:
-        unit = first.unit
-    return Arithmetic(operator.text, first, second, unit)
-
-
-def _multiplied(operator: Token, left: Part, right: Part) -> Any:
-    first, second = left.node, right.node
-    one, other = first.unit.kind, second.unit.kind
-    if one == other and one in (TIME, SIZE):
-        if operator.text == "*":
-            raise ConditionError(
-                f"{first} and {second} cannot be multiplied", right.column, "a plain number or a percentage"
-            )
-        if isinstance(first, Literal) and not isinstance(second, Literal):
-            return Arithmetic("/", in_unit(first, second.unit), second, PLAIN_SCALAR)
-        return Arithmetic("/", first, in_unit(second, first.unit), PLAIN_SCALAR)
-    if {one, other} == {TIME, SIZE} and operator.text == "*":
-        raise ConditionError(
-            f"{first} and {second} cannot be multiplied", right.column, "a plain number or a percentage"
-        )
-    return Arithmetic(operator.text, first, second, _product_unit(operator.text, first.unit, second.unit))
-
-
-def _product_unit(operator: str, left: Unit, right: Unit) -> Unit:
-    one, other = left.kind, right.kind
-    if operator == "/":
-        if one == other:
-            return PLAIN_BARE if one == BARE else PLAIN_SCALAR
-        if other in (TIME, SIZE):
-            return PLAIN_NUMBER
-        if one == RATIO:
-            return PLAIN_SCALAR
-        return PLAIN_NUMBER if one == BARE else left
-    if one in (TIME, SIZE):
-        return left
-    if other in (TIME, SIZE):
-        return right
-    if one == other:
-        return left
-    if OPEN in (one, other):
-        return PLAIN_OPEN
-    return PLAIN_NUMBER if NUMBER in (one, other) else PLAIN_SCALAR
 
 
 def parsed(text: str, threshold: float | str | None) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from chalicelib.core.errors import RulesError
-from chalicelib.core.grammar import nearest
+from chalicelib.core.tokens import nearest
 
 NAMES = ("value", "threshold", "name", "title", "severity", "count", "events", "starts_at")
 KEYED = ("labels", "annotations", "group")

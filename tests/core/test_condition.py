@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.condition import Condition, ConditionError, describe, evaluate, parse
-from chalicelib.core.expression import FUNCTIONS
+from chalicelib.core.functions import FUNCTIONS
 from chalicelib.core.rollup import bucket_of, merged_all
 from chalicelib.core.sample import Bucket, Sample
 from chalicelib.core.units import KNOWN_METRICS, duration_text, parse_duration, shown, unit_of

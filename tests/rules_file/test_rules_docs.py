@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core import grammar
 from chalicelib.core.condition import ConditionError, describe, parse
-from chalicelib.core.expression import FUNCTIONS
+from chalicelib.core.functions import FUNCTIONS
 from chalicelib.rules_file import RuleForm, check, load
 from cli.main import main
 from cli.replay import Replay
