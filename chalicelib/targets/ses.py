@@ -123,7 +123,8 @@ def send(
     if failure is not None:
         raise failure
     keep = {"message_id": str(answer.get("MessageId", "")), "subject": receipt.get("subject") or subject(notification)}
-    return Receipt(values=keep, note="may be told twice: an earlier try was in doubt" if in_doubt else "")
+    note = "may be told twice: an earlier try was in doubt" if in_doubt else ""
+    return Receipt(values=keep, note=note, doubled=in_doubt)
 
 
 def subject(notification: Notification) -> str:
@@ -233,11 +234,16 @@ def _text(notification: Notification) -> str:
         lines += ["", "Alerts", *(f"- {line}" for line in _alert_lines(notification))]
     if notification.evidence:
         lines += ["", "Muted beside it", *(f"- {line}" for line in _evidence_lines(notification))]
-    steps = runbook_steps(notification)
+    steps = _steps(notification)
     if len(steps) > 1:
         lines += ["", "First steps", *(f"{number}. {cut(step, 500)}" for number, step in enumerate(steps, 1))]
     lines += ["", *(f"{label}: {address}" for label, address in links(notification))]
     return "\n".join([*lines, "", f"Incident {one_line(notification.incident)}"])
+
+
+def _steps(notification: Notification) -> list[str]:
+    """The first steps of the runbook page, while there is something to do."""
+    return [] if state(notification) is State.RESOLVED else list(runbook_steps(notification))
 
 
 def _alert_lines(notification: Notification) -> list[str]:
@@ -302,8 +308,8 @@ def _parts(notification: Notification) -> list[str]:
         _paragraphs([*new, *notes(notification), *(text for text in said if text)]),
         _facts(notification),
         _list("Alerts", _alert_lines(notification) if len(notification.alerts) > 1 else []),
-        _list("Last deploy", [deploy_line(deploy, notification) for deploy in notification.deploys[:1]]),
-        _list("First steps", list(runbook_steps(notification)), tag="ol"),
+        _list("First steps", _steps(notification), tag="ol"),
+        _list("Last deploy", [deploy_line(deploy, notification) for deploy in notification.deploys[:1]], tag="p"),
         _list("Muted beside it", _evidence_lines(notification)),
         _buttons(notification),
         _footer(notification),
@@ -341,8 +347,12 @@ def _list(heading: str, lines: list[str], *, tag: str = "ul") -> str:
     if not lines:
         return ""
     style = f"margin:0 0 4px;font-size:14px;line-height:1.5;color:#374151;{_WRAP}"
-    items = "".join(f'<li class="soft" dir="auto" style="{style}">{_escaped(line, 500)}</li>' for line in lines)
     head = f'<h2 class="strong" style="margin:8px 0 4px;font-size:14px;color:#111827">{heading}</h2>'
+    if tag == "p":
+        return _row(
+            head + "".join(f'<p class="soft" dir="auto" style="{style}">{_escaped(line, 500)}</p>' for line in lines)
+        )
+    items = "".join(f'<li class="soft" dir="auto" style="{style}">{_escaped(line, 500)}</li>' for line in lines)
     return _row(f'{head}<{tag} style="margin:0;padding-left:20px">{items}</{tag}>')
 
 
