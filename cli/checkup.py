@@ -94,7 +94,8 @@ def queues(stage: Stage) -> Iterator[Finding]:
 def _queue_findings(queue: str, found: Mapping[str, str], dead: Mapping[str, str], stage: Stage) -> Iterator[Finding]:
     deploy = DEPLOY.format(stage=stage.settings.stage)
     hidden = int(found.get("VisibilityTimeout", 0))
-    longest = max(needs["timeout"] for needs in FUNCTIONS.values() if queue.endswith(f"-{needs.get('takes')}"))
+    taken = [each for each in FUNCTIONS.values() if queue.endswith(f"-{each.get('takes') or each.get('drains')}")]
+    longest = max((needs["timeout"] for needs in taken), default=0)
     if hidden < longest:
         yield Finding(WRONG, f"{queue} hides messages {hidden} s, its worker may run {longest} s", deploy)
     if "deadLetterTargetArn" not in found.get("RedrivePolicy", ""):

@@ -25,8 +25,9 @@ from chalicelib.messages import notification_message, read_message
 from chalicelib.settings import dead_letters
 from chalicelib.webhook import Webhook
 from cli.stage import Stage, StageError, stage_of
+from local.provision import MAX_RECEIVES
 
-QUEUES = ("webhooks", "notifications", "counts")
+QUEUES = tuple(MAX_RECEIVES)
 LOOKED_AT = timedelta(minutes=2)
 """How long a dead letter is hidden from others while this command looks at it."""
 MAX_EMPTY_LOOKS = 3

@@ -97,6 +97,7 @@ class _Channel:
         self._in_doubt = in_doubt
         self._plain = plain
         self._notes: list[str] = []
+        self._doubled = False
         self._api = Api(clients, now=now, timeout=notification.target.timeout)
         self._can_roll_back = bool(clients.secret("VERCEL_TOKEN"))
 
@@ -203,6 +204,7 @@ class _Channel:
                 raise SlackRefusalError("channel_not_found")
             found = self._search("conversations.history", {"channel": channel, "oldest": f"{oldest:.6f}"})
         except (SlackRefusalError, TargetRejectedError):
+            self._doubled = True
             self._notes.append("may be told twice: an earlier try was in doubt and the channel cannot be read")
             return None
         return {"channel": channel, "ts": found} if found else None
@@ -212,6 +214,7 @@ class _Channel:
         try:
             return self._search("conversations.replies", params) is not None
         except (SlackRefusalError, TargetRejectedError):
+            self._doubled = True
             self._notes.append("the reply may be doubled: an earlier try was in doubt and the thread cannot be read")
             return False
 
@@ -227,7 +230,7 @@ class _Channel:
         return None
 
     def _done(self, values: Mapping[str, str]) -> Receipt:
-        return Receipt(values=dict(values), note="; ".join(self._notes))
+        return Receipt(values=dict(values), note="; ".join(self._notes), doubled=self._doubled)
 
 
 def _send_to_webhook(
@@ -250,7 +253,7 @@ def _send_to_webhook(
     form = render_plain_webhook if plain else render_webhook
     try:
         _post_to_webhook(form(notification, receipt), notification, address, clients, now)
-        return Receipt({"told": "1"}, note=doubt)
+        return Receipt({"told": "1"}, note=doubt, doubled=bool(doubt))
     except SlackRefusalError as refused:
         if refused.code not in CONTENT:
             raise TargetRejectedError(explained(refused.code)) from None
@@ -259,7 +262,8 @@ def _send_to_webhook(
         _post_to_webhook(render_plain_webhook(notification, receipt), notification, address, clients, now)
     except SlackRefusalError as refused:
         raise TargetRejectedError(explained(refused.code)) from None
-    return Receipt({"told": "1"}, note=f"sent in plain form, since Slack refused the full one ({code})")
+    note = f"sent in plain form, since Slack refused the full one ({code})"
+    return Receipt({"told": "1"}, note=f"{note}; {doubt}" if doubt else note, doubled=bool(doubt))
 
 
 def _post_to_webhook(
