@@ -45,6 +45,7 @@ REFUSED_SPAN = timedelta(hours=1)
 REFUSED_BEFORE = timedelta(days=1)
 MIN_REFUSED = 3
 MANY_REFUSED = 10
+"""Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
 MAX_CONFLICTS = 5
 NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
 TITLES = {
@@ -315,12 +316,12 @@ def _refused(run: _Run, source: str) -> str:
         for labels in series
     }
     count = sum(recent.values())
-    if count < MIN_REFUSED:
+    heard = heard_from(run.marks.get(f"heard:{source}", ""))
+    if count < (MIN_REFUSED if heard is not None else MANY_REFUSED):
         return ""
     start = run.now - REFUSED_SPAN
     earlier = sum(_total(run.store, REFUSED, labels, start - REFUSED_BEFORE, start) for labels in series)
     usual = earlier / (REFUSED_BEFORE / REFUSED_SPAN)
-    heard = heard_from(run.marks.get(f"heard:{source}", ""))
     accepted = heard is not None and heard.last_at > start
     if accepted and (count < MANY_REFUSED or count < 3 * usual):
         return ""

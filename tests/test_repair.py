@@ -364,11 +364,21 @@ REFUSALS = [
 ]
 
 
+def test_strangers_are_no_source(watched):
+    """Three wrong posts under a name that nothing was ever accepted from are not told, ten are."""
+    for count in (9, 1):
+        watched.at_the_door("webhooks_refused", count, status="401", source="vercel")
+        watched.pass_time(minutes=5)
+        assert bool(watched.run()) is (count == 1)
+
+
 @pytest.mark.parametrize(
     ("yesterday", "now", "accepted", "told"), [row[1:] for row in REFUSALS], ids=[r[0] for r in REFUSALS]
 )
 def test_rising_refusals_are_told(watched, yesterday, now, accepted, told):
     """More refusals than usual, or nothing but refusals, is trouble; it ends when they end."""
+    watched.at_the_door("webhooks")
+    watched.pass_time(minutes=1)
     if yesterday:
         watched.at_the_door("webhooks_refused", yesterday, status="401")
     watched.pass_time(hours=2)

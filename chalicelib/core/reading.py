@@ -50,6 +50,16 @@ def json_object(body: bytes) -> dict[str, Any]:
     return found
 
 
+def unwrapped(value: Any) -> Any:
+    """The value; one that is JSON written as a text is read."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def table(value: Any) -> Mapping[str, Any]:
     """The value when it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}

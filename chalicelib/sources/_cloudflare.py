@@ -141,7 +141,7 @@ def _flat(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
     Certificate events are received with `data.data` and `data.metadata`, and documented with both at the top.
     """
-    outer = reading.table(envelope.get("data"))
+    outer = reading.table(reading.unwrapped(envelope.get("data")))
     metadata = reading.table(outer.get("metadata")) or reading.table(envelope.get("metadata"))
     inner = reading.table(outer.get("data")) if outer.get("metadata") or "data" in outer else {}
     found = {**outer, **inner} if inner else dict(outer)

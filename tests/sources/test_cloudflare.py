@@ -651,6 +651,13 @@ def test_documented_and_received_shapes_are_one_alert():
     assert event("cloudflare", live).fingerprint == event("cloudflare", docs).fingerprint
 
 
+def test_data_as_a_text_is_read():
+    """An object written as text inside the envelope means the same; a text that is none does no harm."""
+    one = event("cloudflare", {"alert_type": "x", "data": {"tunnel_id": "t"}})
+    assert event("cloudflare", {"alert_type": "x", "data": '{"tunnel_id": "t"}'}).fingerprint == one.fingerprint
+    assert event("cloudflare", {"alert_type": "x", "data": "{not json"}).status is Status.FIRING
+
+
 PAGES = [
     ("deployment_success", "production", "resolved"),
     ("EVENT_DEPLOYMENT_SUCCESS", "ENVIRONMENT_PRODUCTION", "resolved"),

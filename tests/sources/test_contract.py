@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +212,22 @@ def test_what_cannot_be_read_is_parked_and_told(source):
     assert failure.park and "not an object" in failure.reason
     (incident,) = store.incidents()
     assert [alert.kind for alert in incident.firing] == ["webhook.unreadable"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_shape_of_a_source(source):
+    """A file has what the door and the worker ask for, says where its vendor's page is, and has a test of its own."""
+    module = plugins.load("sources", source)
+    assert source == module.NAME and isinstance(module.SECRETS, tuple)
+    assert all(callable(getattr(module, name)) for name in ("verify", "delivery_id", "parse"))
+    assert "https://" in (module.__doc__ or "")
+    assert (Path(__file__).parent / f"test_{source}.py").is_file()
+
+
+@pytest.mark.parametrize("name", plugins.names("histories"))
+def test_the_shape_of_a_history(name):
+    """A reader of a vendor's history belongs to a source, and has a test of its own."""
+    module = plugins.load("histories", name)
+    assert name in SOURCES and callable(module.read)
+    assert "https://" in (module.__doc__ or "")
+    assert (Path(__file__).parents[1] / "histories" / f"test_{name}.py").is_file()

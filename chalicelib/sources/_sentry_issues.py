@@ -1,0 +1,167 @@
+"""Sentry's issues, and activity on them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core import reading
+from chalicelib.core.event import Event
+from chalicelib.sources._sentry_fields import (
+    ENDS,
+    NAME,
+    OWN_TAGS,
+    issue_id,
+    metadata_title,
+    page_of,
+    severity_of,
+    status_of,
+    tags_of,
+)
+
+
+def issue_event(
+    data: Mapping[str, Any],
+    resource: str,
+    action: str,
+    headers: Mapping[str, str],
+    sent_at: datetime | None,
+    received_at: datetime,
+) -> Event:
+    issue = reading.table(data.get("issue"))
+    status = status_of(resource, action)
+    number = issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})
+    project = _issue_project(data, issue)
+    return reading.made_event(
+        id=_issue_event_id(data, issue, resource, action, number, headers),
+        source=NAME,
+        kind=f"{resource}.{action}",
+        status=status,
+        severity=severity_of(status, issue.get("level"), tags_of(issue.get("tags")).get("level")),
+        title=_issue_title(issue) or _activity_title(data) or f"Sentry issue {number or 'of unknown id'}",
+        summary=_issue_summary(data, issue),
+        url=page_of(issue.get("web_url"), issue.get("permalink")),
+        service=project,
+        environment=reading.first_line(issue.get("environment"), tags_of(issue.get("tags")).get("environment")),
+        occurred_at=_issue_time(issue, action, sent_at, received_at),
+        identity=f"issue:{number}" if number else f"group:{reading.digest([project, _issue_title(issue)])}",
+        labels=_issue_labels(data, issue, project, number),
+        annotations=_issue_counts(data, issue),
+    )
+
+
+def _issue_project(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
+    project = reading.table(issue.get("project"))
+    return reading.first_line(
+        project.get("slug"), project.get("name"), project.get("id"), issue.get("project"), data.get("project_slug")
+    )
+
+
+def _issue_title(issue: Mapping[str, Any]) -> str:
+    return (
+        reading.first_line(issue.get("title"), limit=reading.MAX_TITLE_CHARACTERS)
+        or metadata_title(issue.get("metadata"))
+        or reading.first_line(issue.get("culprit"), issue.get("shortId"))
+    )
+
+
+def _activity_title(data: Mapping[str, Any]) -> str:
+    kind = reading.line(reading.at(data, "activity", "type"), 100)
+    alert = reading.first_line(reading.at(data, "alert", "title"), reading.at(data, "issue_alert", "title"))
+    return ": ".join(filter(None, (alert, kind.replace("_", " "))))
+
+
+def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
+    details = reading.at(data, "activity", "details")
+    parts = [
+        reading.text(reading.at(details, "summary"), 2_000),
+        metadata_title(issue.get("metadata")),
+        reading.line(issue.get("culprit")),
+        _issue_facts(issue),
+    ]
+    title = _issue_title(issue)
+    return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
+
+
+def _issue_facts(issue: Mapping[str, Any]) -> str:
+    """`412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
+    said = []
+    for word, key in (("event", "count"), ("user", "userCount")):
+        if (number := reading.number(issue.get(key))) is not None:
+            said.append(f"{number:.0f} {word}" if number == 1 else f"{number:.0f} {word}s")
+    for words, key in (("first seen", "firstSeen"), ("last seen", "lastSeen")):
+        if at := reading.instant(issue.get(key)):
+            said.append(f"{words} {at:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(said)
+
+
+def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: str, number: str) -> dict[str, str]:
+    tags = tags_of(issue.get("tags"))
+    own = [
+        ("project", project),
+        ("level", issue.get("level")),
+        ("release", _release(issue)),
+        ("environment", reading.first_line(issue.get("environment"), tags.get("environment"))),
+        ("platform", reading.first_line(issue.get("platform"), reading.at(issue, "project", "platform"))),
+        ("culprit", issue.get("culprit")),
+        ("issue", number),
+        ("short_id", issue.get("shortId")),
+        ("issue_type", issue.get("issueType")),
+        ("issue_category", issue.get("issueCategory")),
+        ("priority", issue.get("priority")),
+        ("substatus", issue.get("substatus")),
+        ("logger", issue.get("logger")),
+        ("rule", reading.at(data, "alert", "title")),
+        ("activity", reading.at(data, "activity", "type")),
+        ("resolution_type", data.get("resolution_type")),
+    ]
+    return reading.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+
+
+def _release(issue: Mapping[str, Any]) -> str:
+    for key in ("lastRelease", "firstRelease", "release"):
+        found = issue.get(key)
+        if said := reading.first_line(reading.at(found, "version"), found):
+            return said
+    return ""
+
+
+def _issue_counts(data: Mapping[str, Any], issue: Mapping[str, Any]) -> dict[str, str]:
+    assignee = data.get("assignee") or issue.get("assignedTo")
+    return reading.labels(
+        [
+            ("events", issue.get("count")),
+            ("users", issue.get("userCount")),
+            ("first_seen", issue.get("firstSeen")),
+            ("last_seen", issue.get("lastSeen")),
+            ("assignee", reading.first_line(reading.at(assignee, "name"), assignee)),
+        ]
+    )
+
+
+def _issue_time(issue: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
+    """When it happened: an issue is created with its first event; for what people do the body has no time, and
+    `lastSeen` is only the earliest that it can have been."""
+    last_seen = reading.instant(issue.get("lastSeen"))
+    if action == "created":
+        return reading.instant(issue.get("firstSeen")) or last_seen or sent_at or received_at
+    said_at = sent_at or received_at
+    return max(said_at, last_seen) if last_seen else said_at
+
+
+def _issue_event_id(
+    data: Mapping[str, Any],
+    issue: Mapping[str, Any],
+    resource: str,
+    action: str,
+    number: str,
+    headers: Mapping[str, str],
+) -> str:
+    """Equal on every delivery. An issue is created once; resolving it twice without a new event in between differs
+    only in when it was said, and a second end does no harm."""
+    begin = f"{resource}.{action}:{number}"
+    if action == "created" and number:
+        return begin
+    said = [issue.get(key) for key in ("lastSeen", "status", "substatus", "statusDetails", "title")]
+    moment = headers.get("idempotency-key") or headers.get("sentry-hook-timestamp") if action in ENDS else None
+    rest = [data.get("assignee"), data.get("resolution_type"), data.get("activity"), moment]
+    return f"{begin}:{reading.digest([*said, *rest])}"
