@@ -201,10 +201,10 @@ def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
 
 def _routing_key(stage: Stage, target: Target) -> Finding:
     name = plugins.load("targets", "pagerduty").setting_name(target.address)
-    key = (stage.clients.secret(name) or "").strip()
-    if not key:
+    keys = [key.strip() for key in (stage.clients.secret(name) or "").split(",") if key.strip()]
+    if not keys:
         return Finding(WRONG, f"{target.key}: no routing key", f"set {_path(stage, name)}")
-    if not re.fullmatch(r"[0-9A-Za-z]{32}", key):
+    if not all(re.fullmatch(r"[0-9A-Za-z]{32}", key) for key in keys):
         return Finding(
             WRONG, f"{target.key}: the routing key has not 32 letters and digits", f"set {_path(stage, name)}"
         )

@@ -3,6 +3,9 @@
 https://developer.pagerduty.com/docs/send-alert-event. The dedup_key is the incident's id, so that a request may be
 repeated without harm; acknowledge and resolve reach the alert only through the routing key that triggered it.
 Limits: summary 1,024 characters, dedup_key 255, body 512 KB (512,000 bytes are counted here).
+To change a key, set the new one beside the old one, with a comma: alerts are opened by the first and ended by the one
+that opened them, which the receipt knows by a fingerprint. An acknowledgement that is withdrawn elsewhere stays: the
+Events API has no word for it, and PagerDuty's own time limit ends it.
 Settings: PAGERDUTY_ROUTING_KEY_<NAME> for each named key (`pagerduty: true` is DEFAULT), PAGERDUTY_EVENTS_URL for the
 EU (https://events.eu.pagerduty.com).
 """
@@ -84,16 +87,15 @@ def send(
     event = render(notification, receipt, plain=plain)
     if not event:
         return Receipt(note="PagerDuty has nothing to change")
-    keep = {"dedup_key": event["dedup_key"], "routing_key_name": name}
-    answer = _enqueue(event, name, clients, "v2/enqueue", notification.target.timeout)
+    key, note = _key(name, clients, receipt.get("routing_key", ""))
+    timeout = notification.target.timeout
+    answer = _enqueue(event, key, clients, "v2/enqueue", timeout)
     if answer.status == 400 and not plain and event["event_action"] == "trigger" and not _blames_key(answer):
-        event = render(notification, receipt, plain=True)
-        answer = _enqueue(event, name, clients, "v2/enqueue", notification.target.timeout)
-        keep_note = "sent in plain form, since PagerDuty refused the full one"
-    else:
-        keep_note = ""
+        answer = _enqueue(render(notification, receipt, plain=True), key, clients, "v2/enqueue", timeout)
+        note = f"sent in plain form, since PagerDuty refused the full one{'; ' if note else ''}{note}"
     _raise_for_answer(answer, name, now)
-    return Receipt(values=keep, note=keep_note)
+    keep = {"dedup_key": event["dedup_key"], "routing_key_name": name, "routing_key": fingerprint(KIND, key)}
+    return Receipt(values=keep, note=note)
 
 
 def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
@@ -101,7 +103,8 @@ def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime
 
     https://developer.pagerduty.com/docs/send-change-events. It has no dedup_key: told twice, it is shown twice.
     """
-    _raise_for_answer(_enqueue(render_change(deploy), address, clients, "v2/change/enqueue", None), address, now)
+    key, _ = _key(address, clients, "")
+    _raise_for_answer(_enqueue(render_change(deploy), key, clients, "v2/change/enqueue", None), address, now)
     return Receipt()
 
 
@@ -135,19 +138,26 @@ def setting_name(name: str) -> str:
 
 
 def _action(notification: Notification) -> str:
-    """PagerDuty's word for it. Its own acknowledgement is not sent back, and the Events API cannot withdraw one."""
+    """PagerDuty's word for it; none for an acknowledgement withdrawn. Its own is not sent back: see core/due.py."""
     if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
         return "resolve"
     if notification.reason is not Reason.SYNC:
         return "trigger"
-    is_echo = getattr(notification, "via", "") == KIND
-    return "acknowledge" if notification.acked_by and not is_echo else ""
+    return "acknowledge" if notification.acked_by else ""
 
 
-def _enqueue(event: Mapping[str, Any], name: str, clients: Clients, path: str, timeout: timedelta | None) -> Answer:
-    key = clients.secret(setting_name(name))
-    if not key:
+def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
+    """The routing key of that name, and a note: the one that opened the alert while it is live, else the first."""
+    keys = [key.strip() for key in (clients.secret(setting_name(name)) or "").split(",") if key.strip()]
+    if not keys:
         raise TargetRejectedError(f"PagerDuty: {setting_name(name)} is not set")
+    found = next((key for key in keys if fingerprint(KIND, key) == opened_by), None)
+    if found is None and opened_by:
+        return keys[0], "the alert was opened by a routing key that is gone: see to it in PagerDuty"
+    return found or keys[0], ""
+
+
+def _enqueue(event: Mapping[str, Any], key: str, clients: Clients, path: str, timeout: timedelta | None) -> Answer:
     base = clients.setting("PAGERDUTY_EVENTS_URL", DEFAULT_URL).rstrip("/").removesuffix("/v2")
     content = encoded({"routing_key": key, **event})
     headers = {"Content-Type": "application/json"}

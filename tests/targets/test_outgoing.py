@@ -129,6 +129,20 @@ def test_every_pagerduty_event_is_valid_and_within_the_lengths(notification: Not
 
 @many
 @given(NOTIFICATIONS)
+def test_every_change_event_is_valid(notification: Notification) -> None:
+    """A deploy, whatever it is called, makes an event of the vendor's schema."""
+    api = json.loads((SCHEMAS / "events-v2.openapi.json").read_text())
+    (path,) = [each for each in api["paths"] if "change" in each]
+    body = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = Draft4Validator({**body, "components": api["components"]})
+    for deploy in notification.deploys:
+        event = {"routing_key": "0" * 32, **pagerduty.render_change(deploy)}
+        schema.validate(json.loads(encoded(event)))
+        assert 1 <= utf16_units(event["payload"]["summary"]) <= 1_024
+
+
+@many
+@given(NOTIFICATIONS)
 def test_every_mail_keeps_outside_text_out_of_headers_and_markup(notification: Notification) -> None:
     """Subjects are one line; the HTML has no tag but ours."""
     mail = ses.render(notification, {})

@@ -94,10 +94,25 @@ def test_the_key_of_the_first_event_is_kept() -> None:
     secrets = {"PAGERDUTY_ROUTING_KEY_PAYMENTS_EU": "1" * 32}
     clients = FakeClients(answering(ACCEPTED), secrets=secrets)
     told = tell(PAGER, clients, "payments-eu")
-    assert told.values == {"dedup_key": NOTIFICATION.incident, "routing_key_name": "payments-eu"}
+    assert (told.values["dedup_key"], told.values["routing_key_name"]) == (NOTIFICATION.incident, "payments-eu")
+    assert "1" * 32 not in str(told)
     tell(RESOLVED, clients, "renamed", receipt={**told.values, "dedup_key": "older"})
     body = json.loads(clients.requests[1].content)
     assert (body["routing_key"], body["dedup_key"]) == ("1" * 32, "older")
+
+
+def test_an_alert_ends_through_the_key_that_opened_it_while_keys_change() -> None:
+    """New alerts use the first key; an old one its own as long as it is set, and then it is said that it cannot end."""
+    old, new = "a" * 32, "b" * 32
+    opened = tell(PAGER, FakeClients(answering(ACCEPTED), secrets={"PAGERDUTY_ROUTING_KEY_DEFAULT": old})).values
+    for secret, used, noted in ((f"{new},{old}", old, False), (f"{new}, {old}", old, False), (new, new, True)):
+        clients = FakeClients(answering(ACCEPTED), secrets={"PAGERDUTY_ROUTING_KEY_DEFAULT": secret})
+        told = tell(RESOLVED, clients, receipt=opened)
+        assert json.loads(clients.requests[0].content)["routing_key"] == used
+        assert ("opened by a routing key that is gone" in told.note) is noted
+    clients = FakeClients(answering(ACCEPTED), secrets={"PAGERDUTY_ROUTING_KEY_DEFAULT": f"{new},{old}"})
+    tell(PAGER, clients)
+    assert json.loads(clients.requests[0].content)["routing_key"] == new
 
 
 @pytest.mark.parametrize("base", ["https://events.eu.pagerduty.com", "https://events.eu.pagerduty.com/v2/"])
