@@ -48,7 +48,7 @@ deploy: setup ## put a stage on AWS: make deploy STAGE=prod
 	@test -n "$(STAGE)" || { echo "deploy: which stage? make deploy STAGE=dev or STAGE=prod" >&2; exit 1; }
 	@$(BIN)/tocsin deploy --stage "$(STAGE)" $(if $(PARAMETERS),--parameters "$(PARAMETERS)")
 
-bench: setup ## the figures of bench/README.md, measured again
+bench: setup-tests ## the figures of bench/README.md, measured again
 	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python "$$program" || exit 1; done
 
 clean: ## remove everything that was made here, the state of make run included

@@ -1,7 +1,7 @@
 """Set-up: virtual environments and Debian packages. Runs before there are any, on the standard library alone.
 
     python3 local/prepare.py            .venv and .venv-emulator
-    python3 local/prepare.py --tests    and the Debian packages that tests need
+    python3 local/prepare.py --tests    and what only tests need, Debian packages too
 
 Safe to repeat: what is there for the same Python and requirements is left alone. Every failure is one line that says
 what to do. The Makefile has seen to it that the Python is one that can run this.
@@ -14,16 +14,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = {
-    ".venv": ["requirements.txt", "requirements-dev.txt"],
-    ".venv-emulator": ["requirements-emulator.txt"],
-}
-INSTALLED = {".venv": "requirements-dev.txt", ".venv-emulator": "requirements-emulator.txt"}
-STAMP = "tocsin-stamp"
+SHIPPED = ("requirements-dev.txt", "requirements.txt", "pyproject.toml")
+ENVIRONMENTS = {".venv": SHIPPED, ".venv-emulator": ("requirements-emulator.txt",)}
+"""What is in each: the first file is installed, a change of any of them is noticed."""
+TESTS = {**ENVIRONMENTS, ".venv": ("requirements-test.txt", *SHIPPED)}
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
     "redis-server": ["redis-server"],
@@ -37,11 +35,11 @@ class SetupError(Exception):
 def main() -> int:
     """Set up; 1 with one line when it cannot be done."""
     parser = argparse.ArgumentParser(description="Set Tocsin up.")
-    parser.add_argument("--tests", action="store_true", help="also the Debian packages that tests need")
+    parser.add_argument("--tests", action="store_true", help="also what only tests need")
     asked = parser.parse_args()
     try:
         check_writable(ROOT)
-        prepare_environments()
+        prepare_environments(TESTS if asked.tests else ENVIRONMENTS)
         if asked.tests:
             missing = [name for name, signs in TEST_PACKAGES.items() if not any(map(is_there, signs))]
             install_packages(missing, root=os.geteuid() == 0)
@@ -62,31 +60,37 @@ def check_writable(folder: Path) -> None:
             )
 
 
-def prepare_environments() -> None:
+def prepare_environments(environments: Mapping[str, Sequence[str]]) -> None:
     """Make what is missing or out of date; both at once, since most of the time is waiting."""
-    stale = [name for name in ENVIRONMENTS if read(ROOT / name / STAMP) != wanted(name)]
+    stale = {name: files for name, files in environments.items() if read(stamp(name, files)) != wanted(files)}
     if not stale:
         return
     need_venv()
     print(f"set-up: installing {' and '.join(stale)} (once; about a minute)", flush=True)
-    for name in stale:
-        make(name)
-    started = [(name, install(name)) for name in stale]
-    for name, process in started:
+    for name, files in stale.items():
+        make(name, files)
+    started = {name: install(name, files[0]) for name, files in stale.items()}
+    for name, process in started.items():
         output, _ = process.communicate()
         if process.returncode != 0:
-            for _, other in started:
+            for other in started.values():
                 other.terminate()
             raise SetupError(f"{name}: {reason(output)}")
         if name == ".venv":
             add_command(name)
-        (ROOT / name / STAMP).write_text(wanted(name))
+        for files in (ENVIRONMENTS[name], environments[name]):
+            stamp(name, files).write_text(wanted(files))
 
 
-def wanted(name: str) -> str:
+def stamp(name: str, files: Sequence[str]) -> Path:
+    """The file that says that an environment is up to date with those requirements."""
+    return ROOT / name / f"tocsin-{files[0]}"
+
+
+def wanted(files: Sequence[str]) -> str:
     """What the stamp of an up-to-date environment says: Python, its home, and the requirements."""
     digest = hashlib.sha256()
-    for file in [*ENVIRONMENTS[name], "pyproject.toml"] if name == ".venv" else ENVIRONMENTS[name]:
+    for file in files:
         digest.update((ROOT / file).read_bytes() + b"\0")
     return f"{sys.version.split()[0]} {ROOT} {os.path.realpath(sys.executable)} {digest.hexdigest()}\n"
 
@@ -106,10 +110,11 @@ def need_venv() -> None:
     install_packages(["python3-venv"], root=os.geteuid() == 0)
 
 
-def make(name: str) -> None:
+def make(name: str, files: Sequence[str]) -> None:
     """Make an empty environment unless one of this very Python is there."""
     folder = ROOT / name
-    if read(folder / STAMP).split(" ")[:3] == wanted(name).split(" ")[:3] and (folder / "bin" / "python").exists():
+    made_by = read(stamp(name, ENVIRONMENTS[name])).split(" ")[:3]
+    if made_by == wanted(files).split(" ")[:3] and (folder / "bin" / "python").exists():
         return
     fresh = not (folder / "bin" / "pip").exists() or version_of(folder) != tuple(sys.version_info[:2])
     command = [sys.executable, "-m", "venv"] + (["--clear"] if fresh else []) + [str(folder)]
@@ -126,12 +131,10 @@ def version_of(folder: Path) -> tuple[int, ...]:
     return ()
 
 
-def install(name: str) -> subprocess.Popen[bytes]:
+def install(name: str, file: str) -> subprocess.Popen[bytes]:
     """Begin to install an environment's requirements."""
     pip = [str(ROOT / name / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    return subprocess.Popen(
-        [*pip, "--requirement", str(ROOT / INSTALLED[name])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return subprocess.Popen([*pip, "--requirement", str(ROOT / file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def add_command(name: str) -> None:
