@@ -5,10 +5,12 @@ line, and the next deploy goes on from there. What Chalice must remember between
 the Parameter Store beside the stage, so that any machine can deploy.
 """
 
+import compileall
 import hashlib
 import hmac
 import json
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -122,7 +124,10 @@ class Deploy:
         check_rules(self.root, strict=not local)
 
     def prepare(self) -> None:
-        """Leave nothing in chalicelib/ that must not be shipped, and write the compiled rules there."""
+        """Leave nothing in chalicelib/ that must not be shipped; write the compiled rules there, and compile the code.
+
+        A compiled file is used while it is of the source beside it, which its hash tells: times do not survive a zip.
+        """
         for cache in list((self.root / "chalicelib").rglob("__pycache__")):
             shutil.rmtree(cache, ignore_errors=True)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
@@ -131,6 +136,8 @@ class Deploy:
         except RulesError as error:
             raise DeployError(str(error)) from None
         _write(self.root / "chalicelib" / COMPILED_NAME, compiled)
+        hashed = py_compile.PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(self.root / "chalicelib", ddir="chalicelib", quiet=2, invalidation_mode=hashed)
 
     # Chalice ---------------------------------------------------------------------------------------------------------
 
@@ -294,10 +301,11 @@ def inspect(package: Path, requirements: str) -> None:
     missing = [name for name in requirement_names(requirements) if normal(name) not in there]
     if missing:
         raise DeployError(f"the package lacks {', '.join(missing)}: no wheel fits Lambda")
-    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-"
+    ours = f"{sys.version_info[0]}{sys.version_info[1]}"
     for name in names:
-        if ".cpython-" in name and tag not in name:
-            raise DeployError(f"the package holds {name}, which is of another Python than {tag[:-1]}")
+        found = re.search(r"\.cpython-(\d+)[-.]", name)
+        if found and found[1] != ours:
+            raise DeployError(f"the package holds {name}, which is of another Python than cpython-{ours}")
     for name in ("app.py", f"chalicelib/{RULES_NAME}", f"chalicelib/{COMPILED_NAME}"):
         if name not in names:
             raise DeployError(f"the package lacks {name}")

@@ -1,5 +1,6 @@
 """The deployment package: what is in it, that it works alone, and that broken ones are refused."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -70,7 +71,21 @@ def test_it_holds_the_rules_and_the_runbook(package: Path) -> None:
     assert "chalicelib/compiled-rules.json" in names
     assert {f"chalicelib/runbook/{page.name}" for page in (ROOT / "runbook").glob("*.md")} <= names
     assert not [name for name in names if name.startswith(("tests/", "local/", "cli/", ".chalice/"))]
-    assert not [name for name in names if name.startswith("chalicelib/") and "__pycache__" in name]
+
+
+def test_its_code_is_compiled(package: Path, unpacked: Path) -> None:
+    """Every module of ours is there compiled for the Python that runs it, and is not compiled again."""
+    with zipfile.ZipFile(package) as content:
+        names = set(content.namelist())
+    ours = {name for name in names if name.startswith("chalicelib/") and name.endswith(".py")}
+    assert {importlib.util.cache_from_source(name) for name in ours} == {
+        name for name in names if "lib/" in name and name.endswith(".pyc")
+    }
+    script = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import chalicelib.process"
+    done = subprocess.run([sys.executable, "-BSv", "-c", script], capture_output=True, text=True, cwd=unpacked)
+    loaded = [line for line in done.stderr.splitlines() if "code object from" in line and "chalicelib" in line]
+    assert len(loaded) > 10
+    assert [line for line in loaded if not line.endswith(".pyc'")] == []
 
 
 def test_it_is_small_and_without_the_sdk(package: Path) -> None:

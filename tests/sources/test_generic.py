@@ -285,4 +285,4 @@ def test_a_declared_source_works_from_the_door_to_the_message(tmp_path):
 def test_an_unknown_name_is_unknown(tmp_path):
     """Without an entry there is no such source."""
     with pytest.raises(UnknownSourceError):
-        find_source("backups", compiled=tmp_path / "none.json")
+        find_source("backups", compiled=str(tmp_path / "none.json"))
