@@ -1,6 +1,7 @@
 """Sentry's issues and metric alerts of a time, and what became of the issues that burn here.
 
 SENTRY_API_TOKEN (scopes event:read, org:read, alerts:read) and SENTRY_ORG turn it on; SENTRY_API_URL names another host.
+SENTRY_REPAIR=ends leaves out new issues, for an integration that does not hear of `issue`: they were not missed.
 New issues become `issue.created`, those that came back `issue.unresolved`, those that ended `issue.resolved` or
 `issue.ignored`; incidents of metric alerts `metric_alert.<critical|warning|open|resolved>`. Which alert rule of an issue
 fired is not told by any public API, so a missed `event_alert` comes back as its issue.
@@ -12,6 +13,7 @@ https://docs.sentry.io/api/events/list-an-organizations-issues/ https://docs.sen
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 VENDOR = "Sentry"
 HOST = "https://sentry.io"
+ENDS_ONLY = "ends"
 MAX_GROUPS = 100
 PAGE = (("limit", "100"), ("per_page", "100"))
 """Its endpoints name it differently."""
@@ -40,13 +43,14 @@ def read(clients: "Clients", *, since: datetime, until: datetime, burning: Seque
     base = f"{clients.setting('SENTRY_API_URL', HOST).rstrip('/')}/api/0/organizations/{organization}"
     window = [("start", stamp(since)), ("end", stamp(until)), ("project", "-1")]
     issues, whole = _pages(clients, f"{base}/issues/", bearer, [*window, ("query", ""), ("sort", "date")], until)
-    found = [each for issue in issues if (each := _of_issue(issue, since, until)) is not None]
+    implied = _ended if clients.setting("SENTRY_REPAIR") == ENDS_ONLY else partial(_of_issue, since=since)
+    found = [each for issue in issues if (each := implied(issue, until=until)) is not None]
     if whole and burning:
         groups = [("group", number) for number in burning[:MAX_GROUPS] if number.isdigit()]
         known = {str(issue.get("id")) for issue in issues}
         burnt, whole = _pages(clients, f"{base}/issues/", bearer, [*groups, ("project", "-1")], until, pages=1)
         others = [issue for issue in burnt if str(issue.get("id")) not in known]
-        found += [each for issue in others if (each := _ended(issue, until)) is not None]
+        found += [each for issue in others if (each := _ended(issue, until=until)) is not None]
     if whole:
         incidents, whole = _incidents(clients, f"{base}/incidents/", bearer, window, until)
         found += [_of_incident(incident, until) for incident in incidents]
@@ -92,12 +96,12 @@ def _incidents(
         return [], True
 
 
-def _of_issue(issue: Mapping[str, Any], since: datetime, until: datetime) -> Found | None:
+def _of_issue(issue: Mapping[str, Any], *, since: datetime, until: datetime) -> Found | None:
     """The webhook that an issue implies; None when nothing about it changed that a webhook would tell."""
     first = reading.instant(issue.get("firstSeen"))
     status = reading.word(issue.get("status"))
     if status in _ENDED:
-        return _ended(issue, until)
+        return _ended(issue, until=until)
     if first is not None and first > since:
         return _issue(issue, "created", first)
     if reading.word(issue.get("substatus")) in _CAME_BACK and (last := reading.instant(issue.get("lastSeen"))):
@@ -105,7 +109,7 @@ def _of_issue(issue: Mapping[str, Any], since: datetime, until: datetime) -> Fou
     return None
 
 
-def _ended(issue: Mapping[str, Any], until: datetime) -> Found | None:
+def _ended(issue: Mapping[str, Any], *, until: datetime) -> Found | None:
     """The end of an issue. When it ended is not told: by `until`, and after its last event."""
     action = _ENDED.get(reading.word(issue.get("status")))
     if action is None:

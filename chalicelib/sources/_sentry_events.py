@@ -50,6 +50,7 @@ def from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at: datetime) -> Event:
+    """The event of what occurred; its id is that of the occurrence, whichever resource told of it."""
     event = reading.table(data.get("event"))
     tags = tags_of(event.get("tags"))
     rule = reading.first_line(data.get("triggered_rule"), reading.at(data, "issue_alert", "title"))

@@ -25,6 +25,7 @@ OWN_TAGS = frozenset([
 
 
 def status_of(resource: str, action: str) -> Status:
+    """Whether a fault begins, ends, or neither; what is about no fault, and unknown actions, are information."""
     if resource in _FAULTS:
         begin = action.partition("_")[0]
         if begin in ENDS:
@@ -40,6 +41,7 @@ def severity_of(status: Status, *levels: Any) -> Severity:
 
 
 def metadata_title(metadata: Any) -> str:
+    """`ValueError: bad value`, or the title among the metadata; empty when they say nothing."""
     found = reading.table(metadata)
     kind, value = reading.line(found.get("type"), 200), reading.head(found.get("value"))
     if kind or value:
@@ -77,5 +79,6 @@ def page_of(*values: Any) -> str | None:
 
 
 def fallback_title(resource: str, action: str, subject: str) -> str:
+    """`Sentry: metric alert critical in web`, for what has no title of its own."""
     said = f"Sentry: {resource} {action}".replace("_", " ")
     return f"{said} in {subject}" if subject else said

@@ -12,6 +12,7 @@ from chalicelib.sources._sentry_fields import NAME, page_of, severity_of
 def information(
     payload: Mapping[str, Any], data: Mapping[str, Any], resource: str, action: str, received_at: datetime
 ) -> Event:
+    """The event of what is about no fault."""
     issue = reading.first_line(data.get("issue_id"), data.get("group_id"), reading.at(data, "issue", "id"), limit=100)
     project = reading.first_line(data.get("project_slug"), reading.at(data, "project", "slug"), limit=200)
     about = _about(payload, data)
@@ -54,6 +55,7 @@ def _about(payload: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 
 
 def organization_of(payload: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """The slug of the organisation beside the installation; empty when it is not told."""
     return reading.first_line(
         reading.at(data, "installation", "organization", "slug"),
         reading.at(payload, "installation", "organization", "slug"),

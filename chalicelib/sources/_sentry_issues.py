@@ -27,6 +27,7 @@ def issue_event(
     sent_at: datetime | None,
     received_at: datetime,
 ) -> Event:
+    """The event of what happened to an issue."""
     issue = reading.table(data.get("issue"))
     status = status_of(resource, action)
     number = issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})

@@ -12,6 +12,7 @@ _SEVERITIES = {"critical": Severity.CRITICAL}
 
 
 def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> Event:
+    """The event of a change of a metric alert; parts of it may be null, since Sentry may time out writing it."""
     alert = reading.table(data.get("metric_alert"))
     rule = reading.table(alert.get("alert_rule"))
     projects = alert.get("projects") or rule.get("projects")

@@ -79,6 +79,13 @@ def test_issues(given, kind):
     assert [each.kind for each in events(read(answered([given])))] == ([kind] if kind else [])
 
 
+def test_only_ends_where_issues_are_not_heard_of():
+    """An integration that does not subscribe to issues has missed no new one; what ended still ends."""
+    vendors = answered([issue(1), issue(2, status="resolved")])
+    vendors.settings = {**vendors.settings, "SENTRY_REPAIR": "ends"}
+    assert [each.kind for each in events(read(vendors))] == ["issue.resolved"]
+
+
 def test_a_new_issue_is_the_one_its_webhook_tells_of():
     """Its event has the id and the fingerprint of the real webhook, so that a late one counts once."""
     (found,) = events(read(answered([issue(1)])))
