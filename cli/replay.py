@@ -29,7 +29,7 @@ from chalicelib.explain import explained
 from chalicelib.messages import action_message, events_messages, samples_messages, silence_message, unsilence_message
 from chalicelib.process import parsed
 from chalicelib.webhook import Webhook, compressed, written
-from cli.simulator import FakeTarget, Sent, Simulator, instant
+from cli.simulator import FakeTarget, Sender, Sent, Simulator, instant
 from cli.timeline import (
     FORMS_OF_TIME,
     SOMEBODY,
@@ -134,7 +134,9 @@ class Replay:
         name: str = "timeline",
         folder: Path = Path(),
         seed: int | None = None,
+        sender: Sender | None = None,
     ) -> None:
+        self._sender = sender
         self._rules = rules
         self._lines = lines
         self._name = name
@@ -150,6 +152,8 @@ class Replay:
         """Every output line, in order."""
         first = self._at(*self._lines[0]) if self._lines else instant(0)
         self.simulator = Simulator(self._rules, first)
+        if self._sender is not None:
+            self.simulator.sender = self._sender
         last = first
         for number, line in self._lines:
             at = self._at(number, line)

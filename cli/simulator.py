@@ -194,6 +194,10 @@ def _ses_error(answer: Answer) -> Exception:
     )
 
 
+Sender = Callable[[Any, datetime], delivery.Send]
+"""Makes the way to a target; the real one renders what the vendor would get."""
+
+
 class HeapQueue:
     """A queue on the virtual clock."""
 
@@ -251,6 +255,7 @@ class Simulator:
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
         self.hear: Callable[[object], None] = lambda content: None
+        self.sender: Sender = delivery.sender
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []
@@ -379,7 +384,7 @@ class Simulator:
     # -- delivery ----------------------------------------------------------------------------------------------------
 
     def _deliver(self, body: str) -> None:
-        real = delivery.sender(self.clients, self.now)
+        real = self.sender(self.clients, self.now)
         self._latency = timedelta(0)
 
         def send(notification: Notification, thread: Thread) -> Receipt:

@@ -17,13 +17,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.errors import TocsinError
+from chalicelib.core.notification import Receipt
 from chalicelib.core.rule import Rules
+from chalicelib.deliver import Send
 from chalicelib.rules_loader import RULES_NAME
 from cli import history
 from cli import replay as replays
 from cli.remote import add_arguments as add_remote
 from cli.remote import remote
-from cli.table import clean, labels, print_json, print_table, span
+from cli.table import clean, print_json, print_table, span
 from cli.timeline import TimelineError, Times, read_lines
 
 NEAR = timedelta(hours=1)
@@ -116,7 +118,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
     by_target: Counter[str] = Counter()
     by_rule: Counter[str] = Counter()
     times = Times(text=True)
-    for line in replays.Replay(rules, lines, name=name).run():
+    for line in replays.Replay(rules, lines, name=name, sender=_taken).run():
         if line["type"] != "notification":
             continue
         ((kind, address),) = line["target"].items()
@@ -126,6 +128,11 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
     told = tuple(sorted(incidents.values(), key=lambda each: (each.at, each.id)))
     pages = sum(each.pages for each in told)
     return Outcome(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))
+
+
+def _taken(clients: object, now: datetime) -> Send:
+    """Targets that take everything, without what vendors would get: only whether and when is asked for."""
+    return lambda notification, thread: Receipt()
 
 
 def _tell(incidents: dict[str, Told], line: Mapping[str, Any], at: datetime, *, pages: bool) -> None:
@@ -306,7 +313,7 @@ def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             if len(some) > MAX_SHOWN:
                 yield "", f"  … and {len(some) - MAX_SHOWN} more (--json has all)"
     if found["same"]:
-        yield f"{found['same']} of the incidents are told at the same time", None
+        yield f"told at the same time ({found['same']})", None
 
 
 def _line(each: Mapping[str, Any]) -> str:
@@ -314,8 +321,8 @@ def _line(each: Mapping[str, Any]) -> str:
     if "seconds" in each:
         when += f" {'+' if each['seconds'] > 0 else '-'}{span(round(abs(each['seconds'])))}"
     pages = each["pages"] if isinstance(each["pages"], int) else each["pages"][0]
-    where = labels(each["labels"])
-    return f"  {when}  {clean(each['title'])}" + (f"  [{clean(where)}]" if where else "") + ("  paged" if pages else "")
+    names = ", ".join(name for name in each["alerts"] if name not in each["title"])
+    return f"  {when}  {clean(each['title'])}" + (f"  [{clean(names)}]" if names else "") + ("  paged" if pages else "")
 
 
 def _sign(difference: float) -> str:

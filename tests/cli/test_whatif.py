@@ -159,8 +159,8 @@ def test_the_difference_is_told_to_people(tmp_path, capsys):
         "told later (1)",
         "01 Nov 00:00:00 +5m",
         "not at all any more (1)",
-        "[kind=boom service=web]  paged",
-        "1 of the incidents are told at the same time",
+        "boom (web)  [Boom]  paged",
+        "told at the same time (1)",
     ):
         assert part in said, said
     assert [line.split()[:4] for line in said.splitlines() if line.startswith("pages")] == [["pages", "2", "1", "-1"]]
