@@ -313,6 +313,7 @@ def _result(each: Result) -> Shown:
         "delivered": each.delivered,
         "attempts": each.attempts,
         "error": each.error or None,
+        "note": each.note or None,
     }
 
 

@@ -74,7 +74,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[str]:
 def _told(each: Mapping[str, Any]) -> str:
     """A target, and what is wrong with it if its newest notification was given up."""
     last = each["results"][-1] if each["results"] else None
-    return str(each["target"]) + (f" (FAILED: {last['error']})" if last and not last["delivered"] else "")
+    return str(each["target"]) + (f" (FAILED: {last['error']})" if last and last["error"] else "")
 
 
 def _alert(each: Mapping[str, Any]) -> Iterator[str]:
@@ -101,6 +101,9 @@ def _delivery(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return " (not delivered yet)"
     tries = f" at try {result['attempts']}" if result["attempts"] > 1 else ""
-    if result["delivered"]:
-        return f" (delivered{tries} {clock(result['at'])[-8:]})" if tries else ""
-    return f" (FAILED{tries}: {result['error']})"
+    if result["error"]:
+        return f" (FAILED{tries}: {result['error']})"
+    note = f": {result['note']}" if result.get("note") else ""
+    if not result["delivered"]:
+        return f" (not sent{note})"
+    return f" (delivered{tries} {clock(result['at'])[-8:]}{note})" if tries or note else ""

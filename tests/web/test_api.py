@@ -41,6 +41,7 @@ def test_one_incident_says_who_was_told_and_what_came_of_it(desk):
     ]
     assert shown["timeline"][2]["delivery"] == {
         "seq": 1, "reason": "opened", "at": "2026-11-26T12:00:00Z", "delivered": True, "attempts": 1, "error": None,
+        "note": None,
     }  # fmt: skip
     assert shown["who"]["escalate"] == [{"after": "15 minutes", "targets": ["pagerduty:default"]}]
 
