@@ -8,7 +8,8 @@ import pytest
 from chalicelib.core import grammar
 from chalicelib.core.condition import ConditionError, describe, parse
 from chalicelib.core.functions import FUNCTIONS
-from chalicelib.rules_file import RuleForm, check, load
+from chalicelib.rules_file import check, load
+from chalicelib.rules_file.form import RuleForm
 from cli.main import main
 from cli.replay import Replay
 

@@ -15,9 +15,10 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
 from chalicelib.core.units import KNOWN_METRICS
-from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load, main
+from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load
+from chalicelib.rules_file.__main__ import main
+from chalicelib.rules_file.outside import missing_headings
 from chalicelib.rules_loader import COMPILED_NAME, RULES_NAME, load_rules
-from chalicelib.rules_sense import missing_headings
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / RULES_NAME

@@ -1,0 +1,28 @@
+"""python -m chalicelib.rules_file compile [FOLDER] | schema"""
+
+import sys
+from pathlib import Path as FilePath
+
+from chalicelib.core.errors import RulesError
+from chalicelib.rules_file import write_compiled, write_schema
+
+
+def main(words: list[str]) -> int:
+    """`compile [FOLDER]` writes compiled-rules.json beside alert-rules.yaml, `schema` the JSON Schema in docs/."""
+    here = FilePath(__file__).parent.parent
+    if words == ["schema"]:
+        write_schema(here.parent)
+    elif words[:1] == ["compile"] and len(words) <= 2:
+        try:
+            write_compiled(FilePath(words[1]) if len(words) == 2 else here)
+        except RulesError as error:
+            print(error, file=sys.stderr)
+            return 2
+    else:
+        print("expected is: compile [FOLDER], or schema", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

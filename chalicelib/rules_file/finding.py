@@ -1,0 +1,111 @@
+"""What is found in a rules file, and how to read a file that may have any form."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+Path = tuple[str | int, ...]
+Named = tuple[Path, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong (or, as a warning, doubtful) at a path; `column` counts within the text that stands there.
+
+    `kind` is mistake, template or test (the router runs on), or warning.
+    """
+
+    path: Path
+    what: str
+    allowed: str = ""
+    suggestion: str = ""
+    kind: str = "mistake"
+    column: int = 0
+    at_key: bool = False
+
+
+@dataclass(slots=True)
+class Sense:
+    """What is known beside the file: further metrics, and the runbook's pages by name, with or without their text.
+
+    `any_metric`: a metric that resembles no known one may come from outside.
+    """
+
+    metrics: frozenset[str] = frozenset()
+    any_metric: bool = False
+    runbooks: Mapping[str, str] | Collection[str] | None = None
+
+
+def masked(text: str) -> str:
+    """The text without what could be a secret: of an address only its host, nothing longer than a name."""
+    if "://" in text:
+        try:
+            parts = urlsplit(text)
+            host = f"{parts.scheme}://{(parts.hostname or '')[:60]}"
+            return f"{host}/…" if parts.path.strip("/") or parts.query else host
+        except ValueError:
+            return "…"
+    return text[:40]
+
+
+def mapping_in(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items_in(value: Any) -> list[tuple[int, Any]]:
+    """The entries of a list with their places; of anything else none."""
+    return list(enumerate(value)) if isinstance(value, list) else []
+
+
+def entries_in(data: Mapping[str, Any], section: str) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The mappings of a list, with their paths."""
+    return [((section, index), each) for index, each in items_in(data.get(section)) if isinstance(each, Mapping)]
+
+
+def strings_in(value: Any, path: Path) -> list[Named]:
+    """The texts of a list, with their paths."""
+    return [((*path, index), each) for index, each in items_in(value) if isinstance(each, str)]
+
+
+def route_tree(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every route, parents first."""
+    waiting = entries_in(data, "routes")
+    while waiting:
+        path, route = waiting.pop(0)
+        yield path, route
+        waiting = [((*path, *below), each) for below, each in entries_in(route, "routes")] + waiting
+
+
+def tellers(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Everything that can name who hears."""
+    yield from entries_in(data, "alerts")
+    yield from route_tree(data)
+    for name in ("default", "fallback"):
+        if isinstance(data.get(name), Mapping):
+            yield (name,), data[name]
+
+
+def target_lists(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """Every list of targets, with its path."""
+    for path, teller in tellers(data):
+        if "notification" in teller:
+            yield (*path, "notification"), teller["notification"]
+        for index, each in items_in(teller.get("escalate")):
+            if isinstance(each, Mapping) and "notification" in each:
+                yield (*path, "escalate", index, "notification"), each["notification"]
+    for name, entries in mapping_in(data.get("receivers")).items():
+        yield ("receivers", name), entries
+
+
+@lru_cache(maxsize=64)
+def zone_exists(name: str) -> bool:
+    """Whether there is a time zone of that name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
