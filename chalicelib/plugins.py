@@ -7,6 +7,7 @@ imported than the one file asked for.
 
 import importlib
 import os
+import sys
 from types import ModuleType
 
 from chalicelib.core.errors import RulesError, UnknownSourceError, WebhookError
@@ -21,6 +22,9 @@ def load(folder: str, name: str) -> ModuleType:
 
     Raises UnknownSourceError for a source that does not exist, RulesError for a target or probe.
     """
+    known = sys.modules.get(f"chalicelib.{_checked(folder)}.{name}")
+    if known is not None and _is_name(name):
+        return known
     if not _is_name(name) or not os.path.isfile(os.path.join(FOLDER, _checked(folder), f"{name}.py")):
         raise _unknown(folder)
     return importlib.import_module(f"chalicelib.{folder}.{name}")

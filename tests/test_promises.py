@@ -2,7 +2,7 @@
 
 `Life` lets hypothesis choose. After each life everything ends and the clock runs on: then nothing may be left open, in
 a queue or untold, and each target has heard of each incident a beginning, once, and its end, once. How long it looks for
-counter-examples is set by TOCSIN_EXAMPLES (lives; 40 where it is not set).
+counter-examples is set by TOCSIN_EXAMPLES (lives; 100 where it is not set).
 """
 
 import os
@@ -22,7 +22,7 @@ from chalicelib.process import process, process_counts
 from tests.fakes import Death, MemoryQueue
 from tests.scenario import START, Router, event, rules_of
 
-EXAMPLES = int(os.environ.get("TOCSIN_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TOCSIN_EXAMPLES", "100"))
 
 FILE = """
 defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 20m, ack_timeout: 30m}
@@ -216,7 +216,7 @@ KEYS = ("default|alertname=Down", "default|alertname=Spike")
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
-@settings(max_examples=3 * EXAMPLES, deadline=None, database=None)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.integers(0, 60)), min_size=1, max_size=6, unique=True),
     st.data(),

@@ -97,6 +97,9 @@ class Alert:
     def matched_by(self, matchers: Iterable[Matcher]) -> bool:
         """True when the matchers hold for it under its rule's name or under the name its sender gave it."""
         clauses = tuple(matchers)
+        for each in clauses:  # most that do not match already differ in their name, before there is a dict of labels
+            if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, self.event_name):
+                return False
         labels = self.match_labels()
         if matches_all(clauses, labels):
             return True
@@ -240,15 +243,44 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     """
     recent = list(alert.recent)
     known = {mark for _, mark in recent}
+    repeats: list[Event] = []
+    alert = _refreshed(alert, now, terms)
     for event in sorted(events, key=_order):
-        alert = _refreshed(alert, now, terms)
         new = [mark for mark in _marks(event, now) if mark[1] not in known]
+        known.update(mark for _, mark in new)
+        if new and _only_repeats(alert, event):
+            insort(recent, new[0])
+            repeats.append(event)
+            continue
+        alert = _repeated(alert, repeats)
+        repeats.clear()
         if new:
-            known.update(mark for _, mark in new)
             alert = _marked(alert, event, new, recent, terms)
         elif event.status is Status.RESOLVED and alert.burning and (event.ends_at or now) > now:
             alert = replace(alert, expires_at=event.ends_at)
-    return replace(alert, recent=tuple(recent[-MAX_RECENT:]))
+    return replace(_repeated(alert, repeats), recent=tuple(recent[-MAX_RECENT:]))
+
+
+def _only_repeats(alert: Alert, event: Event) -> bool:
+    """True when an event says of a fire what is known: most do in a storm, and they are told together."""
+    if alert.state is not State.FIRING or alert.cleared_at or alert.expires_at or alert.starts_at is None:
+        return False
+    return (
+        event.status is Status.FIRING
+        and event.ends_at is None
+        and (event.starts_at or event.occurred_at) >= alert.starts_at
+    )
+
+
+def _repeated(alert: Alert, repeats: Sequence[Event]) -> Alert:
+    """The alert after events that only repeat, oldest first."""
+    if not repeats:
+        return alert
+    newest = repeats[-1]
+    if alert.last_event_at is None or newest.occurred_at >= alert.last_event_at:
+        alert = described(alert, newest)
+    refreshed_at = max(alert.refreshed_at or newest.occurred_at, newest.occurred_at)
+    return replace(alert, events=alert.events + len(repeats), refreshed_at=refreshed_at)
 
 
 def _order(event: Event) -> tuple[datetime, bool, str]:

