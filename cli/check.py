@@ -1,7 +1,7 @@
 """tocsin check: what is wrong with the rules file, what each rule means, and who hears it.
 
 Exit 0 when clean, 1 with warnings only, 2 with mistakes; `--strict` makes warnings mistakes. With recorded history (a
-timeline of `tocsin replay`, `history.jsonl` beside the file unless named) it also says how many messages a day each
+timeline of `tocsin replay`, `history.jsonl` beside the file unless named, or what a `--stage` recorded) it also says how many messages a day each
 rule would have sent.
 """
 
@@ -44,6 +44,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--history", metavar="TIMELINE", help=f"recorded history to count messages a day on ({HISTORY_NAME} beside it)"
     )
+    parser.add_argument("--stage", help="count messages a day on what this stage recorded in the last 30 days")
+    parser.add_argument("--url", help="the same, of the API at this address; the token is TOCSIN_TOKEN")
     parser.set_defaults(run=run)
 
 
@@ -60,8 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         return WRONG
     folder = Path(arguments.runbook) if arguments.runbook else path.parent / "runbook"
     report = check(text, filename=str(arguments.file), runbooks=pages(folder))
-    history = Path(arguments.history) if arguments.history else path.parent / HISTORY_NAME
-    a_day = messages_a_day(report.rules, history) if report.rules and (arguments.history or history.is_file()) else {}
+    a_day = counted_on(report.rules, arguments, path.parent) if report.rules else {}
     print(as_json(report, a_day) if arguments.json else as_text(report, a_day))
     return verdict(report, strict=arguments.strict)
 
@@ -79,7 +80,27 @@ def pages(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in found}
 
 
-def messages_a_day(rules: Rules, history: Path) -> dict[str, float]:
+def counted_on(rules: Rules, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Messages a day on what a stage recorded, on the file that is named, or on the one beside the rules.
+
+    Nothing without a recording; one that cannot be read is told, and is no mistake of the rules.
+    """
+    file = Path(arguments.history) if arguments.history else folder / HISTORY_NAME
+    asks = arguments.stage or arguments.url
+    if not asks and not arguments.history and not file.is_file():
+        return {}
+    try:
+        if not asks:
+            timeline: Any = importlib.import_module("cli.timeline")
+            return messages_a_day(rules, timeline.read_lines(str(file)), file)
+        history: Any = importlib.import_module("cli.history")
+        return messages_a_day(rules, list(enumerate(history.of_stage(arguments), 1)), folder / HISTORY_NAME)
+    except TocsinError as error:
+        print(f"history: {error}", file=sys.stderr)
+        return {}
+
+
+def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: Path) -> dict[str, float]:
     """How many messages a day each rule would have sent on a recorded timeline, and (under "") what no rule made.
 
     A message about two rules counts for both; alerts that are only shown as evidence do not count.
@@ -87,16 +108,11 @@ def messages_a_day(rules: Rules, history: Path) -> dict[str, float]:
     replay: Any = importlib.import_module("cli.replay")
     names = {rule.name for rule in rules.rules}
     counted: Counter[str] = Counter()
-    try:
-        lines = replay.read_lines(str(history))
-        for line in replay.Replay(rules, lines, name=str(history), folder=history.parent, seed=None).run():
-            told = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
-            if line["type"] == "notification":
-                counted.update({name if name in names else "" for name in told})
-        times = [_seconds(line.get("at", 0)) for _, line in lines]
-    except TocsinError as error:
-        print(f"history: {error}", file=sys.stderr)
-        return {}
+    for line in replay.Replay(rules, lines, name=str(name), folder=name.parent, seed=None).run():
+        told = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
+        if line["type"] == "notification":
+            counted.update({name if name in names else "" for name in told})
+    times = [_seconds(line.get("at", 0)) for _, line in lines]
     days = max((times[-1] - times[0]) / SECONDS_PER_DAY, MIN_DAYS) if times else 1.0
     return {name: counted[name] / days for name in (*names, "")}
 

@@ -43,6 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def of_stage(arguments: argparse.Namespace, since: str = SINCE) -> Iterator[Line]:
+    """What the stage of the arguments recorded since then."""
+    now = datetime.now(UTC)
+    return recorded(remote(arguments), instant(since, now), now)
+
+
 def recorded(api: Remote, since: datetime, until: datetime) -> Iterator[Line]:
     """The lines that a stage recorded between two times, in order; each event once in a day."""
     day = since.astimezone(UTC).date()

@@ -24,7 +24,6 @@ from chalicelib.rules_loader import RULES_NAME
 from cli import history
 from cli import replay as replays
 from cli.remote import add_arguments as add_remote
-from cli.remote import remote
 from cli.table import clean, print_json, print_table, span
 from cli.timeline import TimelineError, Times, read_lines
 
@@ -74,9 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _lines(arguments: argparse.Namespace) -> list[tuple[int, dict[str, Any]]]:
     if arguments.from_history:
         return read_lines(arguments.from_history)
-    now = datetime.now(UTC)
-    found = history.recorded(remote(arguments), history.instant(arguments.since, now), now)
-    return list(enumerate(found, 1))
+    return list(enumerate(history.of_stage(arguments, arguments.since), 1))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.history import Recorder, record
+from chalicelib.messages import Events
 from cli.main import main
+from cli.timeline import Fields, Times, event_of
 from cli.whatif import Told, compared, outcome, paired
-from tests.desk import Desk, fire, open_desk
+from tests.desk import Desk, open_desk
 from tests.fakes import MemoryQueue
 from tests.rules import rules_of
 
@@ -197,42 +199,42 @@ def test_an_empty_history_says_so(tmp_path, capsys):
 TOKEN = "0123456789abcdef"
 
 
+LATELY = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
+
+
 @pytest.fixture
 def stage(monkeypatch):
-    """A router that recorded what it was sent, with its API."""
-    desk = Desk()
-    store = desk.router.store
-    recorder = Recorder(store, desk.router.now)
-    queue = MemoryQueue()
-    desk.router.hear = recorder.hear
-    for line in (fire(), fire("web"), fire("web", "y")):
-        list(desk.replay.event(desk.router.now, line["event"], line))
-        desk.replay._number += 1
-    list(desk.replay._post(desk.router.now))
+    """The address of the API of a stage that recorded three events an hour ago."""
+    desk, queue = Desk(), MemoryQueue()
+    recorder = Recorder(desk.router.store, LATELY)
+    for number, service in enumerate(("api", "web", "web")):
+        line = {"name": "boom", "labels": {"kind": "boom", "service": service}, "id": f"{number}"}
+        recorder.hear(Events((event_of(Fields("event", line, Times(text=True)), LATELY, number),)))
     recorder.put(history=queue, webhooks=MemoryQueue())
-    record(queue, store=store, dead=MemoryQueue())
+    record(queue, store=desk.router.store, dead=MemoryQueue())
     with open_desk(desk, TOKEN) as url:
         monkeypatch.setenv("TOCSIN_URL", url)
         monkeypatch.setenv("TOCSIN_TOKEN", TOKEN)
-        yield desk
+        yield url
 
 
 def test_a_stage_gives_what_it_recorded(stage, capsys):
-    """As a timeline, from when it is asked for on; nothing of another day."""
-    assert main(["history", "--since", "2026-11-26", "--until", "2026-11-27"]) == 0
+    """As a timeline, from when it is asked for on, until when it is asked for."""
+    assert main(["history", "--since", "2h"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"]["labels"]["service"] for line in lines] == ["api", "web", "web"]
-    assert main(["history", "--since", "2026-11-27", "--until", "2026-11-28"]) == 0
-    assert capsys.readouterr().out == ""
+    for words in (["--since", "30m"], ["--since", "2d", "--until", "90m"]):
+        assert main(["history", *words]) == 0
+        assert capsys.readouterr().out == ""
 
 
 def test_rules_are_compared_on_a_stage(stage, tmp_path, capsys):
     """Without a file the recording is asked for from the stage."""
-    (tmp_path / "new.yaml").write_text(TODAY)
-    (tmp_path / "today.yaml").write_text(TODAY)
-    words = ["replay", "--from-history", "--since", "2026-11-26", "--rules", str(tmp_path / "new.yaml")]
-    assert main([*words, "--today", str(tmp_path / "today.yaml"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["lines"] == {"event": 3}
+    (tmp_path / "rules.yaml").write_text(TODAY)
+    rules = str(tmp_path / "rules.yaml")
+    assert main(["replay", "--from-history", "--since", "1d", "--rules", rules, "--today", rules, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["lines"], found["same"]) == ({"event": 3}, 2)
 
 
 def test_check_counts_messages_a_day_on_a_recording(tmp_path, capsys):
@@ -242,3 +244,16 @@ def test_check_counts_messages_a_day_on_a_recording(tmp_path, capsys):
     main(["check", str(tmp_path / "rules.yaml"), "--history", str(tmp_path / "h.jsonl"), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert "Boom" in json.dumps(found)
+
+
+def test_check_counts_on_what_a_stage_recorded(stage, tmp_path, capsys):
+    """The last 30 days are asked for from the stage; one that does not answer is told and is no mistake."""
+    (tmp_path / "rules.yaml").write_text(TODAY)
+    words = ["check", str(tmp_path / "rules.yaml"), "--json", "--url"]
+    main([*words, stage])
+    counts = {rule["name"]: rule["messages_a_day"] for rule in json.loads(capsys.readouterr().out)["rules"]}
+    assert counts["Boom"] > counts["Errors"] == 0
+    main([*words, "http://127.0.0.1:9"])
+    said = capsys.readouterr()
+    assert "does not answer" in said.err
+    assert "messages_a_day" not in said.out
