@@ -256,7 +256,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
         alert = _repeated(alert, repeats)
         repeats.clear()
         if new:
-            alert = _marked(alert, event, new, recent, terms)
+            alert = _marked(alert, event, new, recent, terms, now)
         elif event.status is Status.RESOLVED and alert.burning and (event.ends_at or now) > now:
             alert = replace(alert, expires_at=event.ends_at)
     return _repeated(alert, repeats, recent=tuple(recent[-MAX_RECENT:]))
@@ -312,14 +312,23 @@ def _marks(event: Event, now: datetime) -> list[tuple[float, str]]:
 
 
 def _marked(
-    alert: Alert, event: Event, new: Sequence[tuple[float, str]], recent: list[tuple[float, str]], terms: Terms
+    alert: Alert,
+    event: Event,
+    new: Sequence[tuple[float, str]],
+    recent: list[tuple[float, str]],
+    terms: Terms,
+    now: datetime,
 ) -> Alert:
     burned, goes_on = alert.burning, not new[-1][1].startswith(ENDED)
     is_news = not recent or new[0] > recent[-1]
+    late = not is_news or _is_within(alert, new[0])
     for mark in new:
-        late = bool(recent) and mark < recent[-1]
         insort(recent, mark)
-        alert = _retold(alert, recent, terms) if late else _stepped(alert, mark, terms)
+    if late:
+        alert = _retold(alert, recent, terms, now)
+    else:
+        for mark in new:
+            alert = _stepped(alert, mark, terms)
     if alert.last_event_at is None or event.occurred_at >= alert.last_event_at:
         alert = described(alert, event)
     if event.status is not Status.RESOLVED and (goes_on or is_news):
@@ -329,26 +338,54 @@ def _marked(
     return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
 
 
+def _is_within(alert: Alert, mark: tuple[float, str]) -> bool:
+    """True when the alert has ended by now, but not by then: it was kept firing."""
+    return alert.state is State.RESOLVED and alert.ends_at is not None and mark[0] <= alert.ends_at.timestamp()
+
+
 def _stepped(alert: Alert, mark: tuple[float, str], terms: Terms) -> Alert:
     """The alert after the next mark on its line; first it becomes what it was by then."""
     at, burns = _instant(mark[0]), not mark[1].startswith(ENDED)
-    if alert.state is State.PENDING or alert.cleared_at is not None:
-        alert = settled(alert, at, burns=alert.state is State.PENDING, terms=terms)
+    alert = _carried(alert, at, terms)
     if not burns and alert.state is State.RESOLVED and alert.ends_at is not None and not alert.ended_by:
         return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
     return settled(alert, at, burns=burns, terms=terms)
 
 
-def _retold(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms) -> Alert:
-    """The alert as all its marks tell it. What was forgotten of its line, its start remembers."""
+def _carried(alert: Alert, at: datetime, terms: Terms) -> Alert:
+    """The alert at a time, with nothing new said of it."""
+    if alert.state is State.PENDING or alert.cleared_at is not None:
+        return settled(alert, at, burns=alert.state is State.PENDING, terms=terms)
+    return alert
+
+
+def _retold(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
+    """The alert as all its marks tell it by now. What was forgotten of its line, its start remembers."""
     told = replace(alert, state=State.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by="")
     for mark in recent:
         told = _stepped(told, mark, terms)
-    if alert.state is State.FIRING and told.state is State.FIRING:
-        told = replace(told, acked_by=alert.acked_by, acked_at=alert.acked_at)
+    told = _carried(told, now, terms)
+    if alert.state is State.FIRING and told.state is not State.RESOLVED:
+        told = _kept_firing(alert, told)
     if alert.state is told.state is State.RESOLVED and alert.ends_at and told.ends_at:
         told = replace(told, ends_at=max(alert.ends_at, told.ends_at), ended_by=alert.ended_by)
-    if alert.starts_at is None or told.starts_at is None or not _unbroken(alert.starts_at, told.starts_at, recent):
+    return _with_forgotten_start(alert, told, recent)
+
+
+def _kept_firing(alert: Alert, told: Alert) -> Alert:
+    """An alert that fires has perhaps been told: it is acknowledged as it was, and if it never should have, it ends."""
+    if told.state is State.FIRING:
+        return replace(told, acked_by=alert.acked_by, acked_at=alert.acked_at)
+    return alert if told.state is State.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
+
+
+_EVER = datetime.fromtimestamp(0, UTC)
+
+
+def _with_forgotten_start(alert: Alert, told: Alert, recent: Sequence[tuple[float, str]]) -> Alert:
+    if len(recent) < MAX_RECENT or alert.starts_at is None or told.starts_at is None:
+        return told
+    if not _unbroken(alert.starts_at, told.starts_at, recent):
         return told
     return replace(told, starts_at=min(alert.starts_at, told.starts_at))
 
