@@ -5,6 +5,8 @@
     tocsin explain --source sentry BODY.json                 a payload: what each rule makes of it, who would hear
     tocsin explain --timeline TIMELINE.jsonl [--at 120]      the lines of `tocsin replay`, at a time or at their end
 
+Without --stage it is the one that `make run` keeps up on this machine. RULES.yaml and TIMELINE.jsonl may be named as for
+`tocsin replay`.
 With --stage beside --source, that stage's silences and causes count. Nothing is sent and nothing is written.
 """
 
@@ -34,6 +36,7 @@ from cli.simulator import Simulator
 from cli.stage import StageError, stage_of
 from cli.timeline import TimelineError, Times, read_lines
 
+LOCAL = "local"
 LOOKED_BACK = timedelta(days=7)
 """How long ago what ended may have ended."""
 _ID = re.compile(r"[0-9a-f]{4,16}")
@@ -51,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "what", metavar="WHAT", nargs="*", help="an incident, an alert's name or label=value; with --source the payload"
     )
-    parser.add_argument("--stage", help="ask what a stage remembers: local (make run), dev or prod")
+    parser.add_argument("--stage", help="ask what a stage remembers: dev, prod, or local (make run) without it")
     parser.add_argument("--source", help="explain a payload of this sender, as `tocsin parse` reads it")
     parser.add_argument("--headers", metavar="FILE", help="the payload's headers as a JSON object")
     parser.add_argument("--timeline", metavar="FILE", help="explain what a timeline comes to; - for standard input")
@@ -77,15 +80,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def explanation(arguments: argparse.Namespace, stdin: BinaryIO) -> Shown:
     """What is explained: `events` of a payload, and `alerts`."""
-    asked = [name for name in ("source", "timeline") if getattr(arguments, name)]
-    if len(asked) > 1 or not (asked or arguments.stage):
-        raise parse.UsageError("explain what? allowed is one of --stage STAGE, --source SOURCE and --timeline FILE")
+    _named_files(arguments)
+    if arguments.source and arguments.timeline:
+        raise parse.UsageError("--source and --timeline stand together; allowed is one of them")
+    if not (arguments.source or arguments.timeline or arguments.stage or arguments.what):
+        raise parse.UsageError("explain what? allowed is an incident, an alert, --source SOURCE or --timeline FILE")
     rules = read_rules(arguments.rules)
     if arguments.source:
         return of_payload(arguments, rules, stdin)
     if arguments.timeline:
         return {"alerts": of_timeline(arguments, rules)}
-    return {"alerts": of_stage(arguments.what, stage_of(arguments.stage).store, rules, datetime.now(UTC))}
+    return {"alerts": of_stage(arguments.what, stage_of(arguments.stage or LOCAL).store, rules, datetime.now(UTC))}
+
+
+def _named_files(arguments: argparse.Namespace) -> None:
+    """Take RULES.yaml and TIMELINE.jsonl in front of the rest as `tocsin replay` does."""
+    if arguments.what and arguments.what[0].endswith((".yaml", ".yml")):
+        arguments.rules = arguments.what.pop(0)
+    if arguments.what and arguments.what[0].endswith(".jsonl") and not arguments.source:
+        arguments.timeline = arguments.timeline or arguments.what.pop(0)
 
 
 def matchers_of(words: Sequence[str]) -> list[Matcher]:

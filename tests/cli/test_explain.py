@@ -320,6 +320,12 @@ def test_a_timeline_is_explained_at_a_time(explained, timeline):
     assert "not told: it waits for others until 30" in explained("--timeline", timeline, "--at", "10", "service=api")[1]
 
 
+def test_files_may_be_named_as_for_replay(explained, timeline, tmp_path):
+    """RULES.yaml and TIMELINE.jsonl in front of the rest."""
+    named = explained(tmp_path / "rules.yaml", timeline, "service=api")
+    assert named == explained("--timeline", timeline, "service=api")
+
+
 def test_tools_get_the_explanation_as_one_object(explained, timeline):
     """`--json` has the alerts with their decisions."""
     found = json.loads(explained("--timeline", timeline, "service=api", "--json")[1])
@@ -365,7 +371,8 @@ def test_a_payload_is_explained(explained, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["x"], "explain what? allowed is one of --stage STAGE, --source SOURCE and --timeline FILE"),
+        ([], "explain what? allowed is an incident, an alert, --source SOURCE or --timeline FILE"),
+        (["--source", "sentry", "--timeline", "x"], "--source and --timeline stand together; allowed is one of them"),
         (["--source", "sentry"], "one payload is explained at a time; allowed is a file, or - for standard input"),
         (["--source", "sentri", "x"], 'there is no source "sentri"; known are '),
         (["--source", "sentry", "none.json"], "none.json: cannot be read: No such file or directory"),
