@@ -31,11 +31,12 @@ MAX_CACHED_CHARACTERS = 1_000
 ENVIRONMENT = "REDACT_PATTERNS"
 
 _SECRET_NAME = re.compile(
-    r"passw|pass_?phrase|(?<![a-z])(?:pwd|ssn|dsn|jwt|bearer)(?![a-z])"
-    r"|(?<![a-z])(?:pass|sid|sig|otp|cvv|cvc|pin|auth)$"
+    r"passw|pass_?phrase|passcode|(?<![a-z])(?:pwd|pw|ssn|dsn|jwt|bearer|creds?)(?![a-z])"
+    r"|(?<![a-z])(?:(?:db|user|admin|root|smtp|ftp)?pass|sid|sig|otp|cvv|cvc|pin|auth)$"
+    r"|(?:encryption|signing|master|auth|ssh)[ _.-]?key"
     r"|secret|token(?!s?[_-]?(?:count|limit|usage|type|expir))|api[ _.-]?key|access[ _.-]?key|private[ _.-]?key"
     r"|authori[sz]ation|cookie|credential|session(?!s?[_-]?(?:count|duration))|csrf|xsrf|signature|(?:^|[_.-])hmac"
-    r"|e-?mail(?!er|s?[_-]?(?:count|type))|ip[ _.-]?addr|(?<![a-z])(?:client|remote|source|peer|user)[_-]?(?:ip|addr)"
+    r"|e[_-]?mail(?!er|s?[_-]?(?:count|type))|ip[ _.-]?addr|(?<![a-z])(?:client|remote|source|peer|user)[_-]?(?:ip|addr)"
     r"|x-forwarded-for|x-real-ip|card[ _.-]?(?:number|no|num)|credit[ _.-]?card|connection[ _.-]?string"
     r"|(?<![a-z])iban(?![a-z])",
     re.IGNORECASE,
@@ -47,16 +48,25 @@ _ID_NAMES = re.compile(
 )
 
 _ASSIGNED = re.compile(
-    r"((?:passw(?:or)?d|passwd|passphrase|(?<![a-z])(?:pwd|pass|sid|sig|otp|cvv|cvc|pin|auth)|secret|token"
-    r"|api[ _.-]?key|access[ _.-]?key(?:[ _.-]?id)?|private[ _.-]?key|account[ _.-]?key|authori[sz]ation|credentials?"
+    r"((?:passw(?:or)?d|passwd|passphrase|passcode|secret|token|credentials?|authori[sz]ation"
+    r"|(?<![a-z])(?:(?:db|user|admin|root|smtp|ftp)?pass|pwd|pw|sid|sig|otp|cvv|cvc|pin|auth|creds?|ssn)"
+    r"|api[ _.-]?key|access[ _.-]?key(?:[ _.-]?id)?|(?:private|account|encryption|signing|master|auth|ssh)[ _.-]?key"
     r"|(?:session|sess)(?:[ _.-]?id)?|jsessionid|phpsessid|asp\.net_sessionid|connect\.sid|csrf|xsrf|signature"
     r"|x-amz-(?:signature|credential|security-token))"
     r"(?:[_-][a-z0-9]{1,20}){0,2}"
-    r"(?:\\?[\"']|%22)?\s{0,3}(?:=>|[:=]|%3d)\s{0,3})"
+    r"(?:\\?[\"']|%22)?\s{0,3}(?:=>|[:=]|%3d|%3a)\s{0,3})"
     r"((?:bearer|basic|digest|token|negotiate|bot|apikey|aws4-hmac-sha256)\s{1,3})?"
     r"(\\?\"(?:[^\"\\]|\\[^\"]){0,4000}\\?\"?|'[^']{0,4000}'?|[^\s\"'&;,)}\]<>]{1,4000})",
     re.IGNORECASE,
 )
+_SAID = re.compile(
+    r"(--?(?:password|passwd|pwd|token|secret|api-?key|auth-?token)\s{1,3}|\s-u\s{1,3}[^\s:]{1,100}:"
+    r"|<[\w:.-]{0,40}(?:password|passwd|secret|token|api-?key)[\w.-]{0,40}>"
+    r"|\b(?:password|passwd|secret|token|pin|passcode)\s(?:is|was)\s(?=\S{0,60}[0-9!@#$%^&*]))"
+    r"([^\s\"'<>]{1,4000})",
+    re.IGNORECASE,
+)
+"""A secret as an option of a command, between tags, or in a sentence."""
 _COOKIE = re.compile(r"((?:set-)?cookies?(?:2)?\\?[\"']?\s{0,3}[:=]\s{0,3})([^\r\n]{1,4000})", re.IGNORECASE)
 _SCHEME = re.compile(
     r"\b(bearer|basic|digest|token|negotiate)(\s{1,3}|%20|\+)"
@@ -72,6 +82,8 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,30}|AIza[A-Za-z0-9_-]{20,100}|ya29\.[A-Za-z0-9_-]{8,1000}"
     r"|whsec_[A-Za-z0-9+/=_-]{8,200}|sntr[a-z]{1,2}_[A-Za-z0-9+/=_-]{12,1000}|npm_[A-Za-z0-9]{16,100}"
     r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{8,100}\.[A-Za-z0-9_-]{8,100}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{6,200}"
+    r"|GOCSPX-[A-Za-z0-9_-]{20,100}|(?<![A-Za-z0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{30,60}|(?<![\w-])key-[a-z0-9]{32}"
+    r"|(?<![A-Za-z0-9])(?:hf_|lin_api_|sbp_|AVNS_|dp\.(?:pt|st|ct|sa)\.|sq0[a-z]{3}-)[A-Za-z0-9_-]{12,200}"
     r"|shp(?:at|ca|pa|ss)_[A-Za-z0-9]{16,100}|dop_v1_[a-f0-9]{16,100}|pypi-[A-Za-z0-9_-]{16,300}"
     r"|hooks\.slack\.com/[A-Za-z]{1,20}/[A-Za-z0-9/_-]{8,200}"
     r"|(?:discord(?:app)?\.com)/api/webhooks/[0-9]{5,30}/[A-Za-z0-9_-]{8,200}"
@@ -85,19 +97,28 @@ _EMAIL = re.compile(
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\d|\.\d)")
 _IPV4_IN_RELEASE = re.compile(rf"(?<![\w.@-])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w.+-])")
-_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?![\w:])")
-_CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-]|\.[0-9])")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?!\w|:[\w:])"
+)
+_CARD = re.compile(
+    r"(?<![\w.-])[3-6][0-9]{3}(?:\.[0-9]{4}){3}(?![\w.-])|(?<![\w.])[0-9](?:[ -]?[0-9]){12,60}(?!\w|\.[0-9])"
+)
+_APART = re.compile(r"[0-9][ -][0-9]| |[0-9]{4}\.[0-9]{4}\.[0-9]{4}\.")
+"""An id is one word: what is written apart, or stands behind it, may be a card."""
+_CARD_GROUPS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 4, 5), (4, 4, 4, 3)})
+"""How the digits of a card are written apart; together they are one group."""
 
 _ASSIGNED_HINTS = (
-    "passw", "passphrase", "pwd", "pass", "sid", "sig", "otp", "cvv", "cvc", "pin", "auth", "secret", "token", "key",
+    "passw", "passphrase", "pwd", "pw", "pass", "cred", "ssn", "sid", "sig", "otp", "cvv", "cvc", "pin", "auth", "secret", "token", "key",
     "credential", "sess", "csrf", "xsrf", "x-amz",
 )  # fmt: skip
 _SCHEME_HINTS = ("bearer", "basic", "digest", "token", "negotiate")
 _SHAPE_HINTS = (
     "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "gh", "glpat-", "akia", "asia", "aroa", "aida",
     "aiza", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shp", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
-    "private key",
+    "private key", "gocspx-", ":aa", "key-", "hf_", "lin_api_", "sbp_", "avns_", "dp.", "sq0",
 )  # fmt: skip
+_SAID_HINTS = ("--", " -u ", "<", " is ", " was ", "-pwd", "-token")
 
 
 def redact(value: Any, *, patterns: Sequence[re.Pattern[str]] | None = None) -> Any:
@@ -199,7 +220,7 @@ def _field(name: str, value: str, extra: Extra) -> str:
         return MASK
     if name.lower() in _RELEASE_NAMES:
         return _release(value, extra)
-    return _text(value, extra, cards=" " in value or not _ID_NAMES.search(name))
+    return _text(value, extra, cards=not _ID_NAMES.search(name) or _APART.search(value) is not None)
 
 
 @lru_cache(maxsize=2_048)
@@ -217,7 +238,10 @@ def _optional(value: str | None, extra: Extra) -> str | None:
 
 def _stable(value: str, extra: Extra) -> str:
     """An id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
-    if _text(value, extra, cards=" " in value) == value:
+    texts = [value]
+    if " " in value:
+        texts += [each.rsplit(":", count)[0] for each in value.split() for count in range(1, each.count(":") + 1)]
+    if all(_text(each, extra, cards=_APART.search(each) is not None) == each for each in texts):
         return value
     return f"masked:{_digest(value, 16)}"
 
@@ -232,12 +256,13 @@ def _action(action: Action | None, extra: Extra) -> Action | None:
         note=_text(action.note, extra),
         id=_stable(action.id, extra),
         incident=incident,
+        alias=_stable(action.alias, extra),
     )
 
 
 def _address(value: str | None, extra: Extra) -> str | None:
-    """A link with its secrets masked; None when its host itself is one, since it would lead nowhere."""
-    if value is None:
+    """A link with its secrets masked; None when it is itself one, or its host is: it would lead nowhere."""
+    if value is None or _SHAPES.search(unquote(value)):
         return None
     try:
         parts = urlsplit(value)
@@ -289,20 +314,24 @@ def _cached(text: str, cards: bool) -> str:
     return _masked(text, cards)
 
 
-def _masked(text: str, cards: bool) -> str:
+def _masked(text: str, cards: bool, ipv4: re.Pattern[str] = _IPV4) -> str:
     lower = text.lower()
     if any(hint in lower for hint in _SHAPE_HINTS):
         text = _SHAPES.sub(KEY, text)
     if "cookie" in lower:
         text = _COOKIE.sub(rf"\1{MASK}", text)
-    if ("=" in text or ":" in text or "%3d" in lower) and any(hint in lower for hint in _ASSIGNED_HINTS):
+    if ("=" in text or ":" in text or "%3d" in lower or "%3a" in lower) and any(
+        hint in lower for hint in _ASSIGNED_HINTS
+    ):
         text = _ASSIGNED.sub(_assigned, text)
+    if any(hint in lower for hint in _SAID_HINTS):
+        text = _SAID.sub(rf"\1{MASK}", text)
     if any(hint in lower for hint in _SCHEME_HINTS):
         text = _SCHEME.sub(rf"\1\2{MASK}", text)
     if "@" in text or "%40" in text:
         text = _USERINFO.sub(rf"\1{MASK}\2", text)
         text = _EMAIL.sub(EMAIL, text)
-    return _without_numbers(text, cards, _IPV4)
+    return _without_numbers(text, cards, ipv4)
 
 
 def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
@@ -311,20 +340,13 @@ def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
     if text.count(":") >= 2:
         text = _IPV6.sub(_ipv6, text)
     if cards and len(text) >= 13 and _CARD.search(text):
-        text = _CARD.sub(lambda found: CARD if _is_card(found[0]) else found[0], text)
+        text = _CARD.sub(lambda found: _without_card(found[0]), text)
     return text
 
 
 def _release(text: str, extra: Extra) -> str:
     """A version: four numbers behind a name or a `v` are one, and no address."""
-    lower = text.lower()
-    if any(hint in lower for hint in _SHAPE_HINTS):
-        text = _SHAPES.sub(KEY, text)
-    if ("=" in text or ":" in text) and any(hint in lower for hint in _ASSIGNED_HINTS):
-        text = _ASSIGNED.sub(_assigned, text)
-    if "@" in text:
-        text = _EMAIL.sub(EMAIL, _USERINFO.sub(rf"\1{MASK}\2", text))
-    return _with_extra(_without_numbers(text, True, _IPV4_IN_RELEASE), extra)
+    return _with_extra(_masked(text, True, _IPV4_IN_RELEASE), extra)
 
 
 def _assigned(found: re.Match[str]) -> str:
@@ -343,8 +365,9 @@ def _ip(text: str) -> str:
 
 
 def _ipv6(found: re.Match[str]) -> str:
-    text = found[0]
-    return _ip(text) if _is_ipv6(text) else text
+    """A colon behind an address belongs to the sentence."""
+    text = found[0] if found[0].endswith("::") else found[0].removesuffix(":")
+    return _ip(text) + found[0][len(text) :] if _is_ipv6(text) else found[0]
 
 
 def _is_ipv6(text: str) -> bool:
@@ -356,6 +379,18 @@ def _is_ipv6(text: str) -> bool:
     if any(len(group) > 4 for group in groups) or (text.endswith(":") and not text.endswith("::")):
         return False
     return len(groups) <= 7 and (tail or len(groups) > 0) if "::" in head else len(groups) == 8
+
+
+def _without_card(digits: str) -> str:
+    """Digits with a card number in them masked; other numbers may stand before and behind it."""
+    groups = re.split(r"([ .-])", digits)
+    for start in range(0, len(groups), 2):
+        for count in (5, 4, 3, 1):
+            card = groups[start : start + 2 * count : 2]
+            if (count == 1 or tuple(map(len, card)) in _CARD_GROUPS) and _is_card("".join(card)):
+                rest = "".join(groups[start + 2 * count - 1 :])
+                return "".join(groups[:start]) + CARD + _without_card(rest)
+    return digits
 
 
 def _is_card(text: str) -> bool:

@@ -1,5 +1,6 @@
 """What the two names of Alertmanager's webhook share: version 4 of its body, and the older version 3."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -54,7 +55,7 @@ def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Ev
 
 def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
     labels = reading.sent_labels(alert.get("labels"))
-    fingerprint = reading.line(alert.get("fingerprint"), 100) or _hashed(labels)
+    fingerprint = _fingerprint(alert, labels)
     name = labels.pop("alertname", "") or reading.line(reading.at(payload, "groupLabels", "alertname"), 200) or "alert"
     sent = reading.sent_labels(alert.get("annotations"))
     annotations = {key: said for key, said in sent.items() if reading.text(said)}
@@ -84,8 +85,12 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
     )
 
 
-def _hashed(labels: Mapping[str, str]) -> str:
-    return labels_fingerprint("", labels)
+def _fingerprint(alert: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Alertmanager's own; without one a hash of the labels. It is hexadecimal: what is anything else is hashed."""
+    said = reading.line(alert.get("fingerprint"), 100)
+    if said and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", said):
+        return reading.digest(said)
+    return said or labels_fingerprint("", labels)
 
 
 def _first(values: Mapping[str, str], names: Sequence[str]) -> str:

@@ -473,7 +473,7 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
 def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: str) -> str:
     """`Certificate of blog.com: validation failed`."""
     named = ", ".join(_hosts(data)[:3]) or said.get("zone_name") or said.get("certificate_id") or ""
-    words = " ".join(event.split(".")[-2:]).replace("_", " ") if "." in event else ""
+    words = " ".join(reading.word(event).split(".")[-2:]).replace("_", " ") if "." in event else ""
     if days := said.get("days_til_expiration"):
         words = words or f"expires in {days} days"
     words = words or said.get("certificate_status", "").replace("_", " ")

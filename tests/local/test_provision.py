@@ -46,7 +46,7 @@ def test_the_table_is_the_one_the_store_is_tested_with(made: Clients) -> None:
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
-@pytest.mark.parametrize(("name", "receives"), [("webhooks", 12), ("notifications", 1000)])
+@pytest.mark.parametrize(("name", "receives"), [("webhooks", 28), ("notifications", 1000)])
 def test_queues_suit_the_workers(made: Clients, name: str, receives: int) -> None:
     """Messages stay hidden longer than a worker runs, which Lambda asks for, and end in a queue kept for 14 days."""
     sqs = made("sqs")
