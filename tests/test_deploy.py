@@ -1,9 +1,11 @@
 """`chalice deploy` into the embedded AWS with IAM enforced: what runs there is the real thing, with only its own rights."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,6 +13,8 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.settings import Settings
+from cli import checkup, send_test
 from cli.remote import Remote, RemoteError
 from local.deploy import Deploy, DeployError, request
 from local.policies import FUNCTIONS, lambda_name
@@ -104,6 +108,23 @@ def test_a_bounce_marks_the_address(stage: Stage) -> None:
     store = DynamoStore(stage.clients("dynamodb"), "tocsin-local")
     stage.eventually(lambda: store.lane("email:ops@example.com").refusal, "the address was not marked")
     assert "AccessDenied" not in stage.said()
+
+
+def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tocsin send-test` goes through the deployed worker; `tocsin doctor` finds what a deploy made as it should be."""
+    found = {**environment(stage.cloud), "TOCSIN_STAGE": "local"}
+    there = checkup.Stage(Settings.from_env(found), found, stage.clients)
+    wanted = argparse.Namespace(target="#incidents", severity="info", resolve=False, wait=60)
+    assert send_test.send_test(there, wanted, pause=threading.Event().wait) == 0
+    assert "This is a test of Tocsin" in json.dumps(stage.inbox.messages[-1])
+    checks = {
+        name: checkup.CHECKS[name] for name in ("table", "queues", "functions", "schedules", "secrets", "targets")
+    }
+    wrong = [each.what for _, each in checkup.findings(there, checks) if each.state == checkup.WRONG]
+    assert wrong == []
+    assert capsys.readouterr().out.startswith("slack_channel:#incidents: delivered")
 
 
 def test_each_function_has_its_own_role_and_limits(stage: Stage) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from chalicelib.core import troubles
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Beat, Incident
 from chalicelib.core.match import matches_all
@@ -23,11 +24,11 @@ def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
 
 
 def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...]:
-    """Who hears of the router's own troubles: the fallback, always for what could not be delivered; else the default.
+    """Who hears of the router's own troubles: the fallback, always of troubles with delivery; else the default.
 
     The fallback waits for nothing: what could not be delivered must be with somebody within a minute.
     """
-    if matched and event.kind != "delivery.failed":
+    if matched and event.kind not in troubles.KINDS:
         return ()
     if not rules.fallback.targets:
         return () if matched else (rules.default,)

@@ -15,6 +15,7 @@ FAILED = "delivery.failed"
 BROKEN = "target.broken"
 REFUSED = "address.refused"
 LOST = "mail.lost"
+KINDS = frozenset({FAILED, BROKEN, REFUSED, LOST})
 _NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address refused", LOST: "Mail lost"}
 
 

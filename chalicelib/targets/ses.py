@@ -39,6 +39,7 @@ from chalicelib.core.wording import (
     web_address,
     why,
 )
+from chalicelib.targets._http import retry_after
 
 KIND = "email"
 PACE = Pace(timedelta(seconds=1), burst=30)
@@ -117,7 +118,7 @@ def send(
     try:
         answer = clients.aws("sesv2").send_email(**request)
     except aws.ClientError as error:
-        failure = _refusal(error)
+        failure = _refusal(error, now)
     except aws.BotoCoreError as error:
         failure = _no_answer(error)
     if failure is not None:
@@ -203,18 +204,21 @@ def _token(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:200] or "-"
 
 
-def _refusal(error: aws.ClientError) -> TocsinError:
+def _refusal(error: aws.ClientError, now: datetime) -> TocsinError:
     """What SES answered, as a fate. Its own text is looked at, never shown: it names addresses."""
-    details = error.response.get("Error", {})
+    details, sent = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     code, said = str(details.get("Code", "")), str(details.get("Message", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
+    status = int(sent.get("HTTPStatusCode", 0) or 0)
+    asked = retry_after(sent.get("HTTPHeaders", {}), now)
     named = code if re.fullmatch(r"[A-Za-z][A-Za-z0-9.]{0,63}", code) else "an error without a name"
     if code in _THROTTLED or status == 429:
         is_quota = "quota" in said.lower()
         what = "the day's quota is used up" if is_quota else "sent too fast"
-        return TargetUnavailableError(f"e-mail: {named}: {what}", retry_after=QUOTA_WAIT if is_quota else RATE_WAIT)
+        wait = asked if asked is not None else QUOTA_WAIT if is_quota else RATE_WAIT
+        return TargetUnavailableError(f"e-mail: {named}: {what}", retry_after=wait)
     if code in _PASSING or status >= 500:
-        return TargetUnavailableError(f"e-mail: {named}", ambiguous=status >= 500 or code == "RequestTimeout")
+        is_doubtful = status >= 500 or code == "RequestTimeout"
+        return TargetUnavailableError(f"e-mail: {named}", retry_after=asked, ambiguous=is_doubtful)
     return TargetRejectedError(f"e-mail: {named}: {_ADVICE.get(code, 'refused; see the errors of SES SendEmail')}")
 
 

@@ -230,6 +230,16 @@ def test_every_ses_error_has_a_fate(
         assert error.ambiguous is ambiguous
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, "TooManyRequestsException"), (503, "ServiceUnavailable")])
+def test_a_time_in_an_answer_of_ses_is_kept(status: int, code: str) -> None:
+    """SES documents no Retry-After; where one comes it holds, as with any other target."""
+    raised = client_error(code, status)
+    raised.response["ResponseMetadata"]["HTTPHeaders"] = {"retry-after": "7"}
+    error = failure("email", MAILBOX, FakeClients(services={"sesv2": FakeSes(raised)}))
+    assert isinstance(error, TargetUnavailableError)
+    assert error.retry_after == timedelta(seconds=7)
+
+
 def test_every_kind_has_its_file() -> None:
     """Every kind of the rules file is found, and says the same of itself; another is refused with the choices."""
     for kind in FILES:
