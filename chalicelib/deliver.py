@@ -318,7 +318,7 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
         return _given_up(delivery, thread, turn, str(error))
     result = replace(delivery.result(turn, note=receipt.note), delivered=True)
     delivery.store.save_thread(delivered(thread, notification, receipt.values, result, doubled=receipt.doubled))
-    if lanes.needs_recovery(lane):
+    if receipt.sent and lanes.needs_recovery(lane):
         _recovered(delivery, lane)
     return Outcome(delivered=True, note=receipt.note, notification=notification)
 

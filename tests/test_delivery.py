@@ -13,10 +13,15 @@ from chalicelib import deliver as delivery
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
+from chalicelib.core.lane import Lane
+from chalicelib.core.notification import Receipt
 from chalicelib.core.ports import Store
+from chalicelib.core.rule import Rules, Target
 from chalicelib.core.thread import Thread
-from chalicelib.messages import events_messages, notification_message
+from chalicelib.memory import MemoryStore
+from chalicelib.messages import Queues, events_messages, notification_message
 from cli.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
+from tests.fakes import MemoryQueue
 from tests.rules import rules_of
 from tests.targets import samples
 
@@ -205,6 +210,26 @@ def test_a_broken_target_is_told_once_probed_one_at_a_time_and_mended_by_one_suc
     assert min(later - earlier for earlier, later in itertools.pairwise(probes)) >= 60
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
     assert not story.parked()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
+    """An acknowledgement withdrawn, for which PagerDuty has no word, does not mend a broken routing key."""
+    store = MemoryStore()
+    one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
+    store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
+    store.save_lane(Lane(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
+    outcome = delivery.deliver(
+        notification_message(one),
+        rules=Rules(),
+        store=store,
+        queues=Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
+        clients=samples.FakeClients(),
+        now=START + MINUTE,
+        send=lambda notification, thread: Receipt(sent=sent),
+    )
+    assert outcome.delivered
+    assert (store.lane(PAGE).broken_at is None) is sent
 
 
 def test_being_asked_to_slow_down_is_no_fault() -> None:

@@ -124,9 +124,11 @@ class Notification:
 class Receipt:
     """What a target answered, kept for later changes: Slack's `channel` and `ts`, PagerDuty's `dedup_key`, SES's id.
 
-    `doubled` is true when it may have been told twice: an earlier try was in doubt, and nobody could look.
+    `doubled` is true when it may have been told twice: an earlier try was in doubt, and nobody could look. `sent` is
+    false when there was nothing to send: then nothing is known of the target either.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     doubled: bool = False
+    sent: bool = True

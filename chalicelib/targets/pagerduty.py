@@ -86,7 +86,7 @@ def send(
     name = receipt.get("routing_key_name") or address
     event = render(notification, receipt, plain=plain)
     if not event:
-        return Receipt(note="PagerDuty has nothing to change")
+        return Receipt(note="PagerDuty has nothing to change", sent=False)
     key, note = _key(name, clients, receipt.get("routing_key", ""))
     timeout = notification.target.timeout
     answer = _enqueue(event, key, clients, "v2/enqueue", timeout)

@@ -111,7 +111,7 @@ def send(
 ) -> Receipt:
     """Send one mail. A notification that only brings a message up to date is not sent: a mail cannot be changed."""
     if notification.reason is Reason.SYNC:
-        return Receipt(note="a mail that was sent cannot be brought up to date")
+        return Receipt(note="a mail that was sent cannot be brought up to date", sent=False)
     request = _request(notification, _recipient(address), clients, receipt=receipt, plain=plain)
     failure: TocsinError | None = None
     answer: Mapping[str, Any] = {}

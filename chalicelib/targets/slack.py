@@ -104,7 +104,7 @@ class _Channel:
     def send(self) -> Receipt:
         sync = self._notification.reason is Reason.SYNC
         if not self._receipt.get("ts"):
-            return Receipt(note="no message to bring up to date") if sync else self._post()
+            return Receipt(note="no message to bring up to date", sent=False) if sync else self._post()
         try:
             self._update()
         except SlackRefusalError as refused:
@@ -248,7 +248,7 @@ def _send_to_webhook(
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     """
     if notification.reason is Reason.SYNC:
-        return Receipt(note="an incoming webhook cannot update its messages")
+        return Receipt(note="an incoming webhook cannot update its messages", sent=False)
     check_address(address, clients, name="Slack")
     form = render_plain_webhook if plain else render_webhook
     try:
