@@ -25,6 +25,8 @@ TESTS = {**ENVIRONMENTS, ".venv": ("requirements-test.txt", *SHIPPED)}
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
     "redis-server": ["redis-server"],
+    "chromium": ["chromium"],
+    "chromium-driver": ["chromedriver"],
 }
 
 
