@@ -1,13 +1,16 @@
 """Slack beside messages: channels by name, people by id, answers to a press, and what `tocsin doctor` asks."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import validators
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.targets import slack
+from tests.project import ROOT
 from tests.targets.samples import NOTIFICATION, NOW, FakeClients
 from tests.targets.test_slack import POSTED, FakeSlack, refused
 
@@ -190,3 +193,15 @@ def test_a_token_that_is_refused_ends_the_check() -> None:
     """One line that says what to do about the token."""
     ((level, text),) = checked(auth_test=refused("token_revoked"))
     assert level == "wrong" and "SLACK_BOT_TOKEN" in text
+
+
+def test_the_manifest_of_the_app_is_valid_and_asks_for_what_the_check_wants() -> None:
+    """By Slack's own schema; with the addresses of our two routes, and every scope that `check` names."""
+    manifest = json.loads((ROOT / "docs" / "slack-app.json").read_text())
+    schema = json.loads((Path(__file__).parent / "schemas" / "app-manifest.schema.2.0.0.json").read_text())
+    validators.validator_for(schema)(schema).validate(manifest)
+    scopes = set(manifest["oauth_config"]["scopes"]["bot"])
+    assert {"chat:write", "commands", *(name for name, _ in slack.WANTED_SCOPES)} <= scopes
+    (command,) = manifest["features"]["slash_commands"]
+    assert command["command"] == "/tocsin" and command["url"].endswith("/slack/commands")
+    assert manifest["settings"]["interactivity"]["request_url"].endswith("/slack/actions")
