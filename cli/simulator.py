@@ -19,7 +19,6 @@ from typing import Any
 import httpx
 
 from chalicelib import deliver as delivery
-from chalicelib.clients import http_client
 from chalicelib.core.errors import TargetUnavailableError, TocsinError
 from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.rule import Rules
@@ -94,7 +93,7 @@ class FakeClients:
         self.answer = Answer()
         self.served = 0
         self.numbers = iter(range(1, 1_000_000_000))
-        self._http = http_client(httpx.MockTransport(self._serve))
+        self._http = httpx.Client(transport=httpx.MockTransport(self._serve), trust_env=False)
 
     def begin(self, answer: Answer) -> None:
         """The next try begins: its first request gets this answer; what more it asks is taken, unless this refuses."""

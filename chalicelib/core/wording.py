@@ -443,7 +443,8 @@ def plain_text(notification: Notification) -> str:
         more = max(0, len(notification.alerts) - 5) + notification.also
         lines += [f"- and {more:,} more"] if more > 0 else []
     lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
-    lines += [f"Last {cut(deploy_line(deploy, notification), 300)}" for deploy in notification.deploys[:1]]
+    deploys = [deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.deploys[:1]]
+    lines += [f"Last deploy: {cut(found, 300)}" for found in deploys]
     lines += [f"First step: {cut(step, 300)}" for step in runbook_steps(notification)[:1]]
     lines += [f"{label}: {address}" for label, address in links(notification, 2) if len(address) <= 500]
     lines += [f"Why you: {cut(why(notification), 300)}"] if why(notification) else []
