@@ -247,11 +247,21 @@ def parsed(
             events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
         else:
             events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
-        return tuple(not_ahead(redact_event(event), received_at) for event in events)
+        return tuple(not_ahead(told_apart(redact_event(event), received_at), received_at) for event in events)
     except ParseError:
         raise
     except Exception as error:
         raise ParseError(f"{source}: {reason_of(error)}") from error
+
+
+def told_apart(event: Event, received_at: datetime) -> Event:
+    """An end whose body has no time of its own is the end of what burns now, though the same was said once before.
+
+    A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.
+    """
+    if event.status is not Status.RESOLVED or event.occurred_at != received_at or event.action is not None:
+        return event
+    return replace(event, id=f"{event.id}@{received_at.isoformat()}")
 
 
 def not_ahead(event: Event, received_at: datetime) -> Event:

@@ -99,6 +99,14 @@ def test_an_issue_that_comes_back_is_told_again(story):
     assert story.told["pagerduty"] == ["trigger", "resolve", "trigger", "resolve"]
 
 
+def test_an_end_without_a_time_ends_again(story):
+    """Resolved, back, and resolved by the same body without a time: the second end counts, a doubled one does no harm."""
+    for action in ("created", "resolved", "resolved", "unresolved", "resolved"):
+        given = sentry(story, "issue_created_docs", action=action, data__issue__firstSeen=story.now)
+        story.post("sentry", given, SENTRY)
+    assert story.told["pagerduty"] == ["trigger", "resolve", "trigger", "resolve"]
+
+
 def test_metric_alerts_rise_and_end(story):
     """warning, critical and resolved of one rule are one alert."""
     for action in ("warning", "critical", "resolved"):
