@@ -14,7 +14,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -165,8 +165,22 @@ def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
 
 
 def notification_message(notification: Notification) -> str:
-    """The message that carries one notification."""
-    return _written("notification", {"notification": codec.encode(notification)})
+    """The message that carries one notification; what is too much for a message is left out, last what is counted."""
+    text = _written("notification", {"notification": codec.encode(notification)})
+    while len(text) > MAX_MESSAGE_BYTES and notification.alerts:
+        notification = _smaller(notification)
+        text = _written("notification", {"notification": codec.encode(notification)})
+    return text
+
+
+def _smaller(notification: Notification) -> Notification:
+    if notification.evidence:
+        return replace(notification, evidence=())
+    if any(told.annotations or told.summary for told in notification.alerts):
+        bare = tuple(replace(told, annotations={}, summary="") for told in notification.alerts)
+        return replace(notification, alerts=bare)
+    kept = notification.alerts[: len(notification.alerts) // 2]
+    return replace(notification, alerts=kept, also=notification.also + len(notification.alerts) - len(kept))
 
 
 def change_message(change: Change) -> str:

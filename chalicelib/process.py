@@ -13,6 +13,7 @@ from typing import Protocol
 
 from chalicelib import log, plugins, silences
 from chalicelib.core.alert import Alert, State
+from chalicelib.core.bounds import bounded
 from chalicelib.core.condition import evaluate
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.due import due
@@ -72,6 +73,8 @@ TOLD_RECEIVE = 8
 """What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
 LAST_RECEIVE = 24
 """What failed so often (some hours long) is parked here, with its reason, before SQS parks it without one."""
+MAX_CAUSES = 1_000
+"""The context is one item: more causes at once than this mute nothing, so that symptoms are told rather than lost."""
 PARKED = "It is parked in the dead-letter queue."
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
@@ -614,7 +617,8 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
     base = replace(base, rhythm=work.route.rhythm)
     judgements = judgements_of(base, batch.rules, batch.store, batch.now)
-    folded = pruned(fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements), base, batch.rules)
+    folded = fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements)
+    folded = bounded(pruned(folded, base, batch.rules))
     add_causes(batch, folded)
     context = without_ended(batch.context, folded)
     evidence = symptoms_of(folded, batch, context) if batch.rules.inhibitions else ()
@@ -724,6 +728,7 @@ def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) 
         for alert in sorted(incident.firing, key=lambda alert: alert.fingerprint)
         if f"{incident.key}/{alert.fingerprint}" not in known and is_cause(alert, rules.inhibitions)
     )
+    new = new[: max(0, MAX_CAUSES - len(context.causes))]
     return replace(context, causes=(*context.causes, *new)) if new else context
 
 

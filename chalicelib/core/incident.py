@@ -27,6 +27,7 @@ from chalicelib.core.alert import (
     terms_of,
     times_out,
 )
+from chalicelib.core.bounds import has_room
 from chalicelib.core.condition import Evaluation
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, fingerprint, labels_fingerprint
 from chalicelib.core.match import parse_matchers
@@ -282,7 +283,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
     )
     owed = {name for each in incident.announced.values() if each.open for name in each.firing}
     for fault, group in _by_fault(inputs).items():
-        if fault in alerts or len(alerts) < incident.rhythm.max_alerts:
+        if fault in alerts or has_room(alerts, incident.rhythm.max_alerts):
             admitted = True
         else:
             admitted = _burns_at_last(group) and _made_room(alerts, owed)
