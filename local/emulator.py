@@ -1,11 +1,12 @@
 """The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
 
-Runs in `.venv-emulator` (`local/cloud.py` starts it). Five things differ from plain ministack 1.5.33:
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Six things differ from plain ministack 1.5.33:
 
 - ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
 - A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
+- What SNS hands to a function has the key MessageAttributes also when there are none, as on AWS: Chalice reads it.
 - What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
   written whole and by rename.
 """
@@ -22,7 +23,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, persistence
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1
+from ministack.services import apigateway_v1, sns
 
 SAVE_SECONDS = 2.0
 COMPRESSION = "/minimumCompressionSize"
@@ -35,6 +36,7 @@ def main() -> None:
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
     iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
+    sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
     if persistence.PERSIST_STATE:
         threading.Thread(target=save_often, name="save", daemon=True).start()
     if os.environ.get("STOP_WITH_PARENT") == "1":
@@ -109,6 +111,15 @@ def with_batches(plain: Any) -> Any:
         return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
 
     return action
+
+
+def with_attributes(plain: Any) -> Any:
+    """The hand-over of a topic's message to a function."""
+
+    def deliver(endpoint: str, envelope: str, *rest: Any) -> None:
+        plain(endpoint, json.dumps({"MessageAttributes": {}, **json.loads(envelope)}), *rest)
+
+    return deliver
 
 
 def _json(body: bytes) -> dict[str, Any]:

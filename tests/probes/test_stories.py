@@ -138,7 +138,7 @@ def test_a_site_that_stops_is_paged_and_resolved(emulator: str, site: Site) -> N
         assert incident["status"] == "resolved"
         (resolved,) = router.messages("incidents")
         assert "[resolved] Service Downtime" in resolved
-        assert router.told()["pagerduty"] == ["trigger", "resolve"]
+        assert router.told()["pagerduty"] == ["api trigger", "api resolve"]
         assert router.errors == []
 
 
@@ -153,7 +153,7 @@ def test_a_database_that_grows_past_its_threshold_warns(emulator: str, postgres:
         router.run(minutes=3)
         (fire,) = router.messages("infrastructure")
         assert "[warning] Database Growth" in fire
-        assert router.told() == {"slack": ["opened"]}
+        assert router.told() == {"slack": ["app opened"]}
         postgres.execute("drop table filler", database="stories")
         router.run(minutes=10)
         (resolved,) = router.messages("infrastructure")
