@@ -119,9 +119,7 @@ def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
     wanted = argparse.Namespace(target="#incidents", severity="info", resolve=False, wait=60)
     assert send_test.send_test(there, wanted, pause=threading.Event().wait) == 0
     assert "This is a test of Tocsin" in json.dumps(stage.inbox.messages[-1])
-    checks = {
-        name: checkup.CHECKS[name] for name in ("table", "queues", "functions", "schedules", "secrets", "targets")
-    }
+    checks = {name: checkup.CHECKS[name] for name in ("table", "queues", "functions", "schedules", "secrets")}
     wrong = [each.what for _, each in checkup.findings(there, checks) if each.state == checkup.WRONG]
     assert wrong == []
     assert capsys.readouterr().out.startswith("slack_channel:#incidents: delivered")
