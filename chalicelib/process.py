@@ -457,9 +457,9 @@ def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, st
     """When to judge a series: at these times, and after a late sample at those of all samples after it, again."""
     assert rule.condition is not None
     moments = set(times)
-    series, since = StoredSeries(batch.store, labels), min(moments)
+    since = min(moments)
     for metric in rule.condition.metrics:
-        moments.update(bucket.last_at for bucket in series.buckets(metric, since, batch.now))
+        moments.update(bucket.last_at for bucket in batch.store.buckets(metric, labels, since, batch.now))
     return sorted(moments)[-MAX_MOMENTS:]
 
 
