@@ -13,13 +13,14 @@ import httpx
 import pytest
 
 from chalicelib.clients import http_client
-from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.messages import action_message
 from chalicelib.receive import receive
 from chalicelib.senders import find_source
 from chalicelib.slack_door import answered
 from chalicelib.slack_entrance import Door
 from tests.fakes import FixedSecrets
-from tests.scenario import SECRETS, Router, rules_of
+from tests.scenario import MINUTE, SECRETS, Router, rules_of
 
 RULES = rules_of("""
 defaults: {group_by: [service], group_wait: 0s, group_interval: 1m, repeat_interval: 30m, ack_timeout: 8h}
@@ -329,6 +330,19 @@ def test_a_form_that_would_mute_everything_is_refused_to_the_person(story):
     story.router.inbox.people.submit(view["id"], values, user=ANA)
     story.run()
     assert story.router.store.context().silences == ()
+
+
+def test_an_act_that_a_later_one_overtook_is_history(story):
+    """Queues shuffle: what was decided last counts, whatever comes last."""
+    story.press("tocsin_ack")
+    name, now = story.incident.id, story.router.now
+    late = Action(ActionKind.ACK, "Ben Okoro", now - MINUTE, incident=name, via="api", id="late")
+    story.router.webhooks.put([action_message(Action(ActionKind.UNACK, "Ana Souza", now, incident=name, id="newest"))])
+    story.run()
+    story.router.webhooks.put([action_message(late)])
+    story.run()
+    assert [alert.acked_by for alert in story.incident.firing] == [None]
+    assert "🔴" in story.message["text"]
 
 
 # Commands ----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ from chalicelib.core.rule import Route, Rules, Target
 
 SYNCED_KINDS = ("slack_channel", "pagerduty")
 """Targets whose told messages can be brought up to date without telling anyone."""
+SHOWING_KINDS = ("slack_channel",)
+"""Those of them that show a silence."""
 PAGING_KINDS = ("pagerduty",)
 """Targets that wake people: nothing that is info ever reaches them."""
 
@@ -225,10 +227,11 @@ def _syncs(incident: Incident) -> dict[str, Reason]:
     """Which told messages a person's act brings up to date, beside the one where it was done."""
     if not incident.sync:
         return {}
+    kinds = SHOWING_KINDS if incident.sync == "silence" else SYNCED_KINDS
     return {
         key: Reason.SYNC
         for key, each in incident.announced.items()
-        if each.open and each.target.kind in SYNCED_KINDS and each.target.kind != incident.sync
+        if each.open and each.target.kind in kinds and each.target.kind != incident.sync
     }
 
 

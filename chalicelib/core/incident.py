@@ -633,6 +633,8 @@ def _silenced(incident: Incident, entry: Entry) -> Incident:
 
 
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
+    if _overtaken(action, incident):
+        return incident
     acks = action.kind is ActionKind.ACK
     changed = {
         alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
@@ -653,6 +655,12 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
 
 def _with_note(text: str, action: Action) -> str:
     return f"{text}: {action.note}" if action.note else text
+
+
+def _overtaken(action: Action, incident: Incident) -> bool:
+    """True when a later acknowledgement, or its withdrawal, of the whole incident came before this one: queues shuffle."""
+    whole = action.incident is not None and not action.matchers
+    return whole and any(each.kind in ("ack", "unack") and each.at > action.at for each in incident.timeline)
 
 
 def _sync_origin(action: Action) -> str:
