@@ -2,7 +2,7 @@
 
 `Life` lets hypothesis choose. After each life everything ends and the clock runs on: then nothing may be left open, in
 a queue or untold, and each target has heard of each incident a beginning, once, and its end, once. How long it looks for
-counter-examples is set by TOCSIN_EXAMPLES (lives; 100 where it is not set).
+counter-examples is set by TOCSIN_EXAMPLES (lives; 60 where it is not set).
 """
 
 import os
@@ -22,7 +22,7 @@ from chalicelib.process import process, process_counts
 from tests.fakes import Death, MemoryQueue
 from tests.scenario import START, Router, event, rules_of
 
-EXAMPLES = int(os.environ.get("TOCSIN_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("TOCSIN_EXAMPLES", "60"))
 
 FILE = """
 defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 20m, ack_timeout: 30m}
