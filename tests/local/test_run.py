@@ -176,7 +176,7 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            status = self.process.wait(30)
+            status = self.process.wait(90)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -198,8 +198,12 @@ def test_from_nothing_to_a_routed_alert_and_away(home: Path, running: Running) -
     running.wait_for("told   Slack #incidents")
     running.wait_for("told   PagerDuty triggered")
     assert not [line for line in running.lines if "refused" in line]
+    found = json.loads(tocsin(home, "incidents", "--json").stdout)
+    assert any("slack_channel:#incidents" in each["told"] for each in found)
+    assert "noted by ana" in tocsin(home, "note", found[0]["id"][:8], "a sample", "--by", "ana").stdout
     assert running.end() == 0
     assert of_this(home) == []
+    assert "start it by `make run`" in tocsin(home, "incidents").stderr
     began = time.monotonic()
     again = Running(home, DEMO="0")
     try:
@@ -210,6 +214,13 @@ def test_from_nothing_to_a_routed_alert_and_away(home: Path, running: Running) -
         assert again.end(signal.SIGTERM) == 0
     assert not [line for line in again.lines if "sent" in line]
     assert of_this(home) == []
+
+
+def tocsin(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of a person in that checkout, which finds what runs there by itself."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOCSIN_"))}
+    command = [sys.executable, "-m", "cli.main", *words]
+    return subprocess.run(command, cwd=home, env={**bare, "PYTHONPATH": str(home)}, capture_output=True, text=True)
 
 
 def test_a_mistake_in_the_rules_is_told_in_a_line(home: Path) -> None:
