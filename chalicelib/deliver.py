@@ -45,6 +45,8 @@ A worker may live for a minute after it decided, and clocks differ.
 FIRST_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(minutes=10)
 MAX_REASON_CHARACTERS = 500
+MAX_LOOKED_UP = 10
+"""Turns of others that one claim looks up: it adds one, so that they do not pile up."""
 MAX_CONFLICTS = 10
 """Of one lane: in a storm every worker of a target wants its place at once."""
 
@@ -277,13 +279,14 @@ def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
 
 
 def _without_done(lane: Lane, mine: str, store: Store) -> Lane:
-    """Without the turns of other incidents that were under way and are done now."""
+    """Without the turns of other incidents that were under way and are done now; the oldest ones are looked at."""
+    under_way = sorted(
+        (turn.at, incident) for incident, turn in lane.turns.items() if turn.leased_until and incident != mine
+    )
     done = {
         incident
-        for incident, turn in lane.turns.items()
-        if incident != mine
-        and turn.leased_until is not None
-        and store.thread(thread_key(incident, lane.key)).done_seq >= turn.seq
+        for _, incident in under_way[:MAX_LOOKED_UP]
+        if store.thread(thread_key(incident, lane.key)).done_seq >= lane.turns[incident].seq
     }
     return lanes.without(lane, done)
 

@@ -212,6 +212,15 @@ def test_a_broken_target_is_told_once_probed_one_at_a_time_and_mended_by_one_suc
     assert not story.parked()
 
 
+def test_what_is_done_leaves_the_lane() -> None:
+    """A lane stays small however much goes through it: each claim takes out what was done before it."""
+    story = Story()
+    for number in range(60):
+        story.fires("Page", f"s{number}").until(number * 5)
+    assert len(story.at(PAGE)) == 60
+    assert len(story.router.store.lane(PAGE).turns) == 1
+
+
 @pytest.mark.parametrize("sent", [False, True])
 def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     """An acknowledgement withdrawn, for which PagerDuty has no word, does not mend a broken routing key."""
