@@ -197,14 +197,16 @@ def month(team: Team, parts: Mapping[str, Counter[str]]) -> dict[str, float]:
     webhooks = team.counted + 2 * team.incidents
     found = times(parts["quiet minute"], MINUTES) + times(parts["error that counts"], team.counted)
     found += times(parts["incident"], team.incidents) + times(parts[f"minute of {team.probes} probes"], MINUTES)
-    found["watch"] += MINUTES * (1 if team.probes else 0)
+    found["watch"] += MINUTES
+    found["record"] += MINUTES / 5
+    found["repair"] += MINUTES / 5
     found["api_handler"] += webhooks
     invocations = {name: found.pop(name, 0) for name in FUNCTIONS}
     seconds = {name: count * BILLED_MS.get(name, 200) / 1000 for name, count in invocations.items()}
     found["API Gateway requests"] += webhooks
     found["Lambda requests"] += sum(invocations.values())
     found["Lambda GB-seconds"] += sum(seconds[name] * FUNCTIONS[name]["memory"] / 1024 for name in FUNCTIONS)
-    found["SQS requests"] += POLLS * len(("webhooks", "counts", "notifications"))
+    found["SQS requests"] += POLLS * 3 + MINUTES / 5
     found["mails"] += 2 * team.incidents
     found["log GB"] += sum(invocations.values()) * LOG_BYTES / 1e9
     return found
