@@ -27,7 +27,7 @@ def view(incident: str, *, about: str = "", matchers: Sequence[str] = (), filled
     which = _input(FILLED if filled else "matchers", "matchers", "Which alerts", optional=True, multiline=True)
     which["element"]["placeholder"] = _plain("service=checkout")
     which["hint"] = _plain(
-        "One matcher a line: label=value, != , =~ and !~ work too. Empty: the alerts of this incident."
+        "One matcher a line: label=value; !=, =~ and !~ work too. Empty: the alerts of this incident."
     )
     if lines:
         which["element"]["initial_value"] = lines

@@ -15,11 +15,13 @@ from typing import Any
 
 import httpx
 
+from chalicelib import silence_modal
 from chalicelib.clients import http_client
 from chalicelib.core.event import Severity
 from chalicelib.core.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.rule import Target
 from chalicelib.targets import slack
+from chalicelib.targets._slack_api import Api
 from local.inbox import UNLIMITED, Inbox
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -131,8 +133,8 @@ STORM = replace(
     also=300, events=10_000, group={"environment": "production"}, evidence=(), runbook=None,
 )  # fmt: skip
 TEST = replace(
-    OPENED, id="n7", reason=Reason.TEST, severity=Severity.INFO, title="Tocsin can reach this channel", evidence=(),
-    alerts=(replace(ALERT, title="Test", severity=Severity.INFO, value="", threshold="", condition="", url=None,
+    OPENED, id="n7", reason=Reason.TEST, started_at=NOW, severity=Severity.INFO, title="Tocsin can reach this channel", evidence=(),
+    alerts=(replace(ALERT, name="Test", labels={}, starts_at=NOW, title="Test", severity=Severity.INFO, value="", threshold="", condition="", url=None,
                     summary="Sent by `tocsin send-test` on its real way. Nothing is wrong.", events=1),),
     events=1, runbook=None, deploys=(), group={}, route="send-test",
 )  # fmt: skip
@@ -144,16 +146,18 @@ HOSTILE = replace(
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is told, one after the other, and how high the picture is."""
+    """What is told, one after the other, how high the picture is, and whether the silence form is open."""
 
     told: tuple[Notification, ...]
     height: int = 640
+    form: bool = False
 
 
 PICTURES: Mapping[str, Picture] = {
     "opened": Picture((OPENED,), 780),
     "acknowledged": Picture((OPENED, ACKED), 820),
     "silenced": Picture((OPENED, SILENCED), 760),
+    "silence-form": Picture((OPENED,), 780, form=True),
     "reminder": Picture((OPENED, REMINDER), 900),
     "resolved": Picture((OPENED, ACKED, RESOLVED), 700),
     "storm": Picture((STORM,), 680),
@@ -195,6 +199,14 @@ def told(picture: Picture, clock: list[float], inbox: Inbox) -> str:
         given = slack.send(notification, "#incidents", clients, receipt=receipt, in_doubt=False, now=notification.at)
         receipt = {**receipt, **given.values}
     clock[0] += 60
+    if picture.form:
+        view = silence_modal.view(
+            OPENED.incident,
+            about=f"*{OPENED.title}*",
+            matchers=["alertname=High Error Rate", "environment=production", "service=checkout"],
+            filled=True,
+        )
+        Api(clients, now=NOW).call("views.open", {"trigger_id": inbox.slack.new_trigger(), "view": view})
     return f"{inbox.url}/?view=slack/{receipt['channel']}"
 
 

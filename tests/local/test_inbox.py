@@ -609,6 +609,31 @@ def test_an_incident_can_be_looked_up_by_rest(inbox: Inbox) -> None:
     assert request(inbox, "PUT", f"/pagerduty/incidents/{found['id']}", body, headers)[2]["error"]["code"] == 1001
 
 
+def test_who_is_on_call_can_be_asked(inbox: Inbox) -> None:
+    """The first level of the one escalation policy."""
+    (found,) = request(inbox, "GET", "/pagerduty/oncalls?earliest=true")[2]["oncalls"]
+    assert (found["escalation_level"], found["user"]["summary"]) == (1, "Ana Souza")
+
+
+# Vercel --------------------------------------------------------------------------------------------------------
+
+
+def test_vercel_lists_deployments_and_rolls_back(inbox: Inbox) -> None:
+    """Newest first, with one of yesterday; a rollback needs a token and a deployment that exists, and is shown."""
+    inbox.vercel.deployments["prj_1"] = [{"uid": "dpl_new", "created": 1}]
+    token = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+    listed = request(inbox, "GET", "/vercel/v7/deployments?projectId=prj_1", headers=token)[2]["deployments"]
+    assert [each["uid"] for each in listed] == ["dpl_new", "dpl_before_prj_1"]
+    path = "/vercel/v1/projects/prj_1/rollback/"
+    assert request(inbox, "POST", f"{path}dpl_before_prj_1", headers=token)[0] == 201
+    assert inbox.vercel.rolled_back == [("prj_1", "dpl_before_prj_1")]
+    assert "Rolled prj_1 back" in request(inbox, "GET", "/?view=changes")[2]
+    assert request(inbox, "POST", f"{path}dpl_nowhere", headers=token)[0] == 404
+    assert request(inbox, "POST", f"{path}dpl_before_prj_1")[0] == 403
+    inbox.answer("vercel", "rollback", [{"status": 500}])
+    assert request(inbox, "POST", f"{path}dpl_before_prj_1", headers=token)[0] == 500
+
+
 # Mail ----------------------------------------------------------------------------------------------------------
 
 
