@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.thread import Result, claimed, finished
+from chalicelib.core.thread import Result, Thread
 from chalicelib.memory import MemoryStore
 from tests.aws.tables import client, new_table
 
@@ -59,8 +59,9 @@ def test_what_waits_to_begin_is_listed_when_asked_for(store):
 
 def test_results_come_back_with_the_thread(store):
     """What came of a notification is part of the write that ends it."""
-    _, thread = claimed(store.thread("i/t"), 1, NOW)
-    store.save_thread(thread)
-    result = Result(1, NOW, "opened", delivered=False, attempts=3, error="refused")
-    store.save_thread(finished(thread, 1, {}, result))
-    assert store.thread("i/t").results == (result,)
+    results = (
+        Result(1, NOW, "opened", delivered=False, attempts=3, error="refused"),
+        Result(2, NOW + MINUTE, "updated", delivered=True, note="it may have been told twice"),
+    )
+    store.save_thread(Thread("i/t", done_seq=2, results=results, version=1))
+    assert store.thread("i/t").results == results
