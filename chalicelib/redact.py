@@ -78,7 +78,7 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9])(?:[sprw]k|rk)_(?:live|test|prod)_[A-Za-z0-9]{6,200}"
     r"|(?<![A-Za-z0-9])sk-(?:[A-Za-z]{1,10}-)?[A-Za-z0-9_-]{12,200}"
     r"|(?<![A-Za-z0-9])xox[a-z][a-z]?-[A-Za-z0-9-]{6,200}|(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,200}"
-    r"|(?<![A-Za-z0-9])gh[a-z]_[A-Za-z0-9]{12,255}|github_pat_[A-Za-z0-9_]{12,255}|glpat-[A-Za-z0-9_-]{12,200}"
+    r"|(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{12,255}|github_pat_[A-Za-z0-9_]{12,255}|glpat-[A-Za-z0-9_-]{12,200}"
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,30}|AIza[A-Za-z0-9_-]{20,100}|ya29\.[A-Za-z0-9_-]{8,1000}"
     r"|whsec_[A-Za-z0-9+/=_-]{8,200}|sntr[a-z]{1,2}_[A-Za-z0-9+/=_-]{12,1000}|npm_[A-Za-z0-9]{16,100}"
     r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{8,100}\.[A-Za-z0-9_-]{8,100}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{6,200}"
@@ -103,6 +103,10 @@ _IPV6 = re.compile(
 _CARD = re.compile(
     r"(?<![\w.-])[3-6][0-9]{3}(?:\.[0-9]{4}){3}(?![\w.-])|(?<![\w.])[0-9](?:[ -]?[0-9]){12,60}(?!\w|\.[0-9])"
 )
+_PLAIN_ID = re.compile(r"[a-z._]{1,40}:[0-9a-f]{1,64}")
+"""The id of nearly every event and fault: a number, a UUID or a digest behind a word."""
+_PARTS = re.compile(r"[@?#%;]")
+"""What a link without any of them consists of is one text to look at."""
 _APART = re.compile(r"[0-9][ -][0-9]| |[0-9]{4}\.[0-9]{4}\.[0-9]{4}\.")
 """An id is one word: what is written apart, or stands behind it, may be a card."""
 _CARD_GROUPS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 4, 5), (4, 4, 4, 3)})
@@ -114,8 +118,8 @@ _ASSIGNED_HINTS = (
 )  # fmt: skip
 _SCHEME_HINTS = ("bearer", "basic", "digest", "token", "negotiate")
 _SHAPE_HINTS = (
-    "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "gh", "glpat-", "akia", "asia", "aroa", "aida",
-    "aiza", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shp", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
+    "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "akia", "asia", "aroa", "aida",
+    "aiza", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
     "private key", "gocspx-", ":aa", "key-", "hf_", "lin_api_", "sbp_", "avns_", "dp.", "sq0",
 )  # fmt: skip
 _SAID_HINTS = ("--", " -u ", "<", " is ", " was ", "-pwd", "-token")
@@ -229,7 +233,13 @@ def _names_secret(name: str) -> bool:
 
 
 def _table(values: Mapping[str, str], extra: Extra) -> dict[str, str]:
-    return {_text(name, extra): _field(name, value, extra) for name, value in values.items()}
+    return dict(_pair(name, value, extra) for name, value in values.items())
+
+
+@lru_cache(maxsize=8_192)
+def _pair(name: str, value: str, extra: Extra) -> tuple[str, str]:
+    """A label masked. In a storm most labels are those of the event before."""
+    return _text(name, extra), _field(name, value, extra)
 
 
 def _optional(value: str | None, extra: Extra) -> str | None:
@@ -238,6 +248,8 @@ def _optional(value: str | None, extra: Extra) -> str | None:
 
 def _stable(value: str, extra: Extra) -> str:
     """An id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
+    if not extra and _PLAIN_ID.fullmatch(value):
+        return value
     texts = [value]
     if " " in value:
         texts += [each.rsplit(":", count)[0] for each in value.split() for count in range(1, each.count(":") + 1)]
@@ -262,7 +274,12 @@ def _action(action: Action | None, extra: Extra) -> Action | None:
 
 def _address(value: str | None, extra: Extra) -> str | None:
     """A link with its secrets masked; None when it is itself one, or its host is: it would lead nowhere."""
-    if value is None or _SHAPES.search(unquote(value)):
+    if value is None:
+        return None
+    plain = unquote(value) if "%" in value else value
+    if not _PARTS.search(value) and _text(plain, extra, cards=_APART.search(plain) is not None) == value:
+        return value
+    if _SHAPES.search(plain):
         return None
     try:
         parts = urlsplit(value)

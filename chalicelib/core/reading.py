@@ -91,7 +91,8 @@ def _clean(value: Any, limit: int) -> str:
     found: str = value[: 2 * limit + 200]
     if not found.isprintable():
         found = re.sub(_UNCLEAN, " ", found.replace("\r\n", "\n"))
-    return cut(found.strip(), limit)
+    found = found.strip()
+    return found if len(found) <= limit else cut(found, limit)
 
 
 def _scalar_text(value: Any) -> str:
