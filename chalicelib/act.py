@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib import people, plugins, silence_modal, slack_words, views
+from chalicelib.batch import Queues
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import OverError, RequestError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -22,7 +23,6 @@ from chalicelib.core.told import deploys_before
 from chalicelib.deliver import Outcome, deliver
 from chalicelib.interaction import Interaction
 from chalicelib.messages import action_message, read_message, silence_message, unsilence_message
-from chalicelib.process import Queues
 from chalicelib.rollback import roll_back
 
 VIA = "slack"

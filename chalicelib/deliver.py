@@ -17,6 +17,7 @@ from hashlib import blake2b
 from typing import Any
 
 from chalicelib import runbooks
+from chalicelib.batch import Queues
 from chalicelib.core import lane as lanes
 from chalicelib.core import troubles
 from chalicelib.core.durations import duration_of
@@ -30,7 +31,6 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.thread import Result, Thread, delivered, given_up, left_out, thread_key
 from chalicelib.core.wording import duration_words, one_line, plain_text
 from chalicelib.messages import Change, events_messages, read_message
-from chalicelib.process import Queues
 from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)

@@ -26,7 +26,7 @@ from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.core.sample import Series
 from chalicelib.core.thread import Result, thread_key
 from chalicelib.core.units import duration_words
-from chalicelib.process import StoredSeries, primary_metric
+from chalicelib.series import StoredSeries, primary_metric
 
 Shown = dict[str, Any]
 Write = Callable[[datetime], Any]

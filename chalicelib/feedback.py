@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from chalicelib.batch import Queues
 from chalicelib.core import lane as lanes
 from chalicelib.core import troubles
 from chalicelib.core.errors import ConflictError, ParseError
@@ -24,7 +25,6 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Rules
 from chalicelib.messages import events_messages
-from chalicelib.process import Queues
 
 MAX_CONFLICTS = 10
 _SUBTYPES = {

@@ -7,42 +7,28 @@ two has said nothing, and one that dies after has lost nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from chalicelib import log, plugins, silences
+from chalicelib.batch import MAX_CONFLICTS, Batch, Queues, Work
+from chalicelib.causes import add_causes, drop_causes, symptoms_of, without_ended
+from chalicelib.core.acts import is_about
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.bounds import bounded
-from chalicelib.core.condition import evaluate
-from chalicelib.core.context import Cause, Context
 from chalicelib.core.due import due
 from chalicelib.core.durations import seconds_of
 from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
-from chalicelib.core.incident import (
-    Beat,
-    Entry,
-    Incident,
-    Input,
-    Judgement,
-    Measured,
-    Occurred,
-    Remarked,
-    Withdrawn,
-    alert_fingerprint,
-    fold,
-    group_labels,
-    incident_key,
-    is_about,
-)
+from chalicelib.core.fold import fold
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.inputs import Beat, Input, Measured, Occurred, Remarked, Withdrawn, alert_fingerprint
 from chalicelib.core.match import matches_all
-from chalicelib.core.mute import causes_of, is_cause
 from chalicelib.core.notification import Deploy
-from chalicelib.core.ports import Queue, Store
+from chalicelib.core.ports import Store
 from chalicelib.core.routing import alert_labels, all_targets, heartbeat_route, route_by_id, router_routes
-from chalicelib.core.rule import Route, Rule, Rules
-from chalicelib.core.sample import Bucket, Sample
+from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.sample import Sample
 from chalicelib.core.tally import waits_until
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.deploys import deploy_of, with_deploys
@@ -63,75 +49,19 @@ from chalicelib.messages import (
     wake_message,
 )
 from chalicelib.redact import redact_event
+from chalicelib.series import judgement, judgements_of, series_labels, watches_silence
 from chalicelib.targets import CHANGE_KINDS
 from chalicelib.webhook import Webhook
 
-MAX_CONFLICTS = 5
 MAX_MOMENTS = 60
 """After a sample that came very late, a series is judged again at its newest so many samples."""
 TOLD_RECEIVE = 8
 """What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
 LAST_RECEIVE = 24
 """What failed so often (some hours long) is parked here, with its reason, before SQS parks it without one."""
-MAX_CAUSES = 1_000
-"""The context is one item: more causes at once than this mute nothing, so that symptoms are told rather than lost."""
 PARKED = "It is parked in the dead-letter queue."
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
-
-
-class Queues(Protocol):
-    """The queues: what came in, what goes out, and events that only count."""
-
-    @property
-    def webhooks(self) -> Queue: ...
-    @property
-    def notifications(self) -> Queue: ...
-    @property
-    def counts(self) -> Queue: ...
-
-
-@dataclass(slots=True)
-class Work:
-    """The inputs for one incident, and the messages they came in."""
-
-    route: Route
-    group: Mapping[str, str]
-    inputs: list[Input] = field(default_factory=list)
-    messages: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one call works with: the ports, the rules, the context as of its start, and the work by group key.
-
-    `waiting` are events that only count, by the time until which they wait; None where all must be folded now.
-    """
-
-    rules: Rules
-    store: Store
-    queues: Queues
-    now: datetime
-    context: Context
-    work: dict[str, Work] = field(default_factory=dict)
-    events: int = 0
-    waiting: dict[datetime, dict[str, Event]] | None = None
-
-    def add(self, route: Route, labels: Mapping[str, str], given: Input, message: str) -> None:
-        """One more input for the incident of this route and these labels."""
-        group = group_labels(route, None, labels)
-        work = self.work.setdefault(incident_key(route, group), Work(route, group))
-        work.inputs.append(given)
-        work.messages.add(message)
-
-    def wake(
-        self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None
-    ) -> None:
-        """Look at an incident that exists."""
-        work = self.work.setdefault(key, Work(route, group))
-        work.messages.add(message)
-        if given is not None:
-            work.inputs.append(given)
 
 
 def process(
@@ -276,10 +206,6 @@ def not_ahead(event: Event, received_at: datetime) -> Event:
     if ends_at is not None and event.status is Status.RESOLVED:
         ends_at = min(ends_at, received_at)
     return replace(event, occurred_at=received_at, starts_at=starts_at, ends_at=ends_at)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# From content to work
 
 
 def take(batch: Batch, content: Content, message: str) -> None:
@@ -471,83 +397,6 @@ def take_measured(batch: Batch, measured: Measured, message: str) -> None:
         batch.add(route, labels, measured, message)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Series
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSeries:
-    """The samples of one set of labels. A metric that was measured under fewer labels is taken where they agree."""
-
-    store: Store
-    labels: Mapping[str, str]
-
-    def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
-        """Oldest first."""
-        found = self.store.buckets(metric, self.labels, since, until)
-        if found:
-            return found
-        shared = [each for each in self.store.label_sets(metric) if each != self.labels and _agree(each, self.labels)]
-        if not shared:
-            return found
-        nearest = max(shared, key=lambda each: len(each.keys() & self.labels.keys()))
-        return self.store.buckets(metric, nearest, since, until)
-
-    def event_times(self) -> Sequence[datetime]:
-        """None: samples are not events."""
-        return ()
-
-
-def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    shared = one.keys() & other.keys()
-    return (bool(shared) or not one or not other) and all(one[name] == other[name] for name in shared)
-
-
-def primary_metric(rule: Rule) -> str:
-    """The metric whose series are the rule's alerts: the first that its condition names."""
-    assert rule.condition is not None
-    return min(rule.condition.metrics, key=rule.condition.text.find)
-
-
-def series_labels(rule: Rule, sample: Sample, store: Store) -> list[Mapping[str, str]]:
-    """The label sets of the rule's alerts that a sample is about."""
-    primary = primary_metric(rule)
-    if sample.metric == primary:
-        return [sample.labels]
-    found = [labels for labels in store.label_sets(primary) if _agree(labels, sample.labels)]
-    return list(found) or [sample.labels]
-
-
-def judgement(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> Judgement:
-    """What the rule's condition, and its `clear`, say of a series at a time."""
-    assert rule.condition is not None
-    series = StoredSeries(store, labels)
-    clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
-    return Judgement(at, evaluate(rule.condition, series, at), clear)
-
-
-def judgements_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, Judgement]:
-    """The conditions of the incident's measured alerts that are due to be asked again."""
-    by_name = {rule.name: rule for rule in rules.rules}
-    found: dict[str, Judgement] = {}
-    for alert in incident.alerts.values():
-        rule = by_name.get(alert.rule)
-        if not alert.measured or rule is None or rule.condition is None or not alert_is_due(alert, now):
-            continue
-        labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
-        found[alert.fingerprint] = judgement(rule, labels, store, now)
-    return found
-
-
-def alert_is_due(alert: Alert, now: datetime) -> bool:
-    """True when a measured alert must be asked again at `now`."""
-    return alert.burning or (alert.recheck_at is not None and alert.recheck_at <= now)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# From work to incidents
-
-
 def settle(batch: Batch) -> list[Failure]:
     """Update every incident of the batch, causes before symptoms; a failure names a message that must come back.
 
@@ -673,96 +522,6 @@ def _same_watch(old: Alert, alert: Alert) -> bool:
         old.state is State.INACTIVE
         and old.recheck_at is not None
         and (alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at))
-    )
-
-
-def watches_silence(rule: Rule) -> bool:
-    """True when nothing happening can make the rule fire."""
-    if rule.no_data == "alert":
-        return True
-    return rule.condition is not None and ("absent" in rule.condition.text or _can_rise(rule))
-
-
-def _can_rise(rule: Rule) -> bool:
-    assert rule.condition is not None
-    text = rule.condition.text
-    return rule.condition.counts_events and any(word in text for word in ("<", "==", "!=", "not "))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Causes and symptoms
-
-
-def add_causes(batch: Batch, incident: Incident) -> None:
-    """Make it known which of the incident's alerts are active causes: before they are saved, so that none is late."""
-    _change_causes(batch, incident, lambda context: with_new(context, incident, batch.rules, batch.now))
-
-
-def drop_causes(batch: Batch, incident: Incident) -> None:
-    """Make it known which causes have ended: after they are saved, so that no look at them makes them causes again."""
-    _change_causes(batch, incident, lambda context: without_ended(context, incident))
-
-
-def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context], Context]) -> None:
-    for _ in range(MAX_CONFLICTS):
-        changed = change(batch.context)
-        if changed == batch.context:
-            return
-        try:
-            changed = replace(changed, changed_at=batch.now, version=batch.context.version + 1)
-            batch.store.save_context(changed)
-        except ConflictError:
-            batch.context = batch.store.context()
-            continue
-        batch.context = changed
-        wake_symptoms(batch, incident.key)
-        return
-    raise ConflictError("the context was saved by others several times in a row")
-
-
-def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:
-    """The context with the causes among the incident's firing alerts."""
-    known = {each.fingerprint for each in context.causes}
-    new = tuple(
-        Cause(f"{incident.key}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now)
-        for alert in sorted(incident.firing, key=lambda alert: alert.fingerprint)
-        if f"{incident.key}/{alert.fingerprint}" not in known and is_cause(alert, rules.inhibitions)
-    )
-    new = new[: max(0, MAX_CAUSES - len(context.causes))]
-    return replace(context, causes=(*context.causes, *new)) if new else context
-
-
-def without_ended(context: Context, incident: Incident) -> Context:
-    """The context without the incident's causes that no longer fire."""
-    firing = {alert.fingerprint for alert in incident.firing}
-    owned = ((each, *each.fingerprint.rpartition("/")[::2]) for each in context.causes)
-    kept = tuple(each for each, key, alert in owned if key != incident.key or alert in firing)
-    return context if len(kept) == len(context.causes) else replace(context, causes=kept)
-
-
-def wake_symptoms(batch: Batch, but: str) -> None:
-    """Have the open incidents looked at whose alerts some inhibition could mute."""
-    keys = [
-        incident.key
-        for incident in batch.store.incidents()
-        if incident.key != but
-        and any(alert.matched_by(each.symptom) for alert in incident.firing for each in batch.rules.inhibitions)
-    ]
-    if keys:
-        batch.queues.webhooks.put([wake_message(key) for key in keys])
-
-
-def symptoms_of(incident: Incident, batch: Batch, context: Context) -> tuple[Alert, ...]:
-    """The alerts of other incidents that this one's alerts mute: told with it as evidence."""
-    own = [cause for cause in context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
-    if not own:
-        return ()
-    return tuple(
-        alert
-        for other in batch.store.incidents()
-        if other.key != incident.key
-        for alert in other.firing
-        if causes_of(alert, own, batch.rules.inhibitions)
     )
 
 

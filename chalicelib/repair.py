@@ -21,16 +21,18 @@ from typing import Any, Protocol, cast
 
 from chalicelib import log, plugins
 from chalicelib.attendance import HEARD, REFUSED
+from chalicelib.batch import Batch, Queues
 from chalicelib.core.alert import Alert
 from chalicelib.core.errors import ConflictError, NotSetUpError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.heard import Heard, heard_again, heard_from, is_quiet
-from chalicelib.core.incident import Incident, Occurred, alert_fingerprint
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Occurred, alert_fingerprint
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.histories import Found, History
 from chalicelib.messages import events_messages
-from chalicelib.process import Batch, Queues, parsed, take_event
+from chalicelib.process import parsed, take_event
 from chalicelib.webhook import Webhook, compressed, written
 
 ON_ITS_WAY = timedelta(minutes=3)

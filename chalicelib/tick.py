@@ -7,25 +7,17 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.batch import Batch, Queues
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import fingerprint
-from chalicelib.core.incident import Measured
+from chalicelib.core.inputs import Measured
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.messages import Failure, wake_message
-from chalicelib.process import (
-    Batch,
-    Queues,
-    beat_of,
-    judgement,
-    primary_metric,
-    settle,
-    take_measured,
-    watches_silence,
-    withdrawn_alerts,
-)
+from chalicelib.process import beat_of, settle, take_measured, withdrawn_alerts
+from chalicelib.series import judgement, primary_metric, watches_silence
 
 MAX_WOKEN = 1_000
 PERIOD = timedelta(minutes=1)

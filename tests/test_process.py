@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.batch import MAX_CONFLICTS
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import Status
 from chalicelib.memory import MemoryStore
 from chalicelib.messages import Message, Queues, Wake, events_messages, read_message, wake_message
-from chalicelib.process import LAST_RECEIVE, MAX_CONFLICTS, process
+from chalicelib.process import LAST_RECEIVE, process
 from chalicelib.webhook import Webhook, compressed, written
 from local.provision import MAX_RECEIVES
 from tests.fakes import MemoryQueue

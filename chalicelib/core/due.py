@@ -12,15 +12,8 @@ from chalicelib.core import told
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.event import Severity, fingerprint
-from chalicelib.core.incident import (
-    MAX_COMMITTED,
-    MAX_TIMELINE,
-    Announced,
-    Entry,
-    Incident,
-    flush_after,
-    next_alert_change,
-)
+from chalicelib.core.fold import next_alert_change
+from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
 from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Route, Rules, Target

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from chalicelib.core import troubles
 from chalicelib.core.event import Event
-from chalicelib.core.incident import Beat, Incident
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Beat
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, Rule, Rules, Target
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.event import Status
-from chalicelib.core.incident import Incident, Occurred, alert_fingerprint
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Occurred, alert_fingerprint
 
 PERIOD = timedelta(seconds=10)
 MARGIN = timedelta(seconds=2)

@@ -12,7 +12,8 @@ from chalicelib.core.alert import MAX_RECENT, Alert, State
 from chalicelib.core.bounds import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
-from chalicelib.core.incident import MAX_BEYOND, MAX_TIMELINE, Entry, Incident
+from chalicelib.core.fold import MAX_BEYOND
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
 from chalicelib.core.reading import MAX_LABELS, MAX_SUMMARY_CHARACTERS, MAX_TITLE_CHARACTERS, MAX_VALUE_CHARACTERS
 from chalicelib.core.rule import Rhythm, Route, Rules, Target
 from chalicelib.messages import notification_message

@@ -8,7 +8,9 @@ import pytest
 
 from chalicelib.core.alert import State
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
-from chalicelib.core.incident import Announced, Incident, Occurred, Withdrawn, fold, group_labels, incident_key
+from chalicelib.core.fold import fold
+from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
+from chalicelib.core.inputs import Occurred, Withdrawn
 from chalicelib.core.rule import Rhythm, Route, Rules, Target
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

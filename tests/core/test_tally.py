@@ -8,7 +8,8 @@ import pytest
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.incident import Incident, Occurred, alert_fingerprint
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Occurred, alert_fingerprint
 from chalicelib.core.rule import Rule
 from chalicelib.core.tally import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.messages import events_messages

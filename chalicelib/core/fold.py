@@ -1,0 +1,377 @@
+"""An incident after what happened: its inputs applied, its alerts' timers run, its episodes told apart.
+
+Pure, and folding an input twice changes nothing. What is said of one fault is applied at once, in the order of time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.core import heartbeat
+from chalicelib.core.acts import acted, silenced
+from chalicelib.core.alert import (
+    Alert,
+    State,
+    Terms,
+    absorbed,
+    counted,
+    ended,
+    judged,
+    next_change,
+    recounted,
+    settled,
+    short_id,
+    terms_of,
+    times_out,
+)
+from chalicelib.core.bounds import has_room
+from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
+from chalicelib.core.incident import Entry, Incident, flush_after
+from chalicelib.core.inputs import (
+    Beat,
+    Input,
+    Judgement,
+    Measured,
+    Occurred,
+    Remarked,
+    Withdrawn,
+    alert_fingerprint,
+    counted_labels,
+)
+from chalicelib.core.rule import Rhythm, Rule, Rules
+
+MAX_BEYOND = 1_000
+MEMORY = timedelta(hours=24)
+"""How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
+
+
+def fold(
+    incident: Incident,
+    inputs: Sequence[Input],
+    *,
+    rules: Rules,
+    now: datetime,
+    judgements: Mapping[str, Judgement] | None = None,
+) -> Incident:
+    """The incident after the inputs and after all timers of its alerts that are due at `now`.
+
+    `judgements` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
+    anew, under a new id, when something burns again.
+    """
+    by_name = {rule.name: rule for rule in rules.rules}
+    before = incident
+    incident = _filled(_begun(incident), inputs, now)
+    alerts = dict(incident.alerts)
+    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts.values()}}
+    for name, alert in alerts.items():
+        old = before.alerts.get(name)
+        burned = old is not None and old.burning
+        if burned or alert.recheck_at or alert.pending_at or alert.beat:
+            fresh = not burned and alert.state is State.FIRING
+            judgement = (judgements or {}).get(name)
+            rule = by_name.get(alert.rule)
+            alerts[name] = alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now)
+    incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
+    for each in inputs:
+        if isinstance(each, Action):
+            incident = acted(incident, each)
+        elif isinstance(each, Withdrawn):
+            incident = _withdrawn(incident, each, now)
+        elif isinstance(each, Remarked):
+            incident = silenced(incident, each.entry) if incident.status == "open" else incident
+    return _caught_up(before, _restarted(before, incident, now), inputs, now)
+
+
+def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
+    """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
+    alerts, beyond, overflow, overflown = (
+        dict(incident.alerts),
+        dict(incident.beyond),
+        incident.overflow,
+        incident.overflown,
+    )
+    owed = {name for each in incident.announced.values() if each.open for name in each.firing}
+    for fault, group in _by_fault(inputs).items():
+        if fault in alerts or has_room(alerts, incident.rhythm.max_alerts):
+            admitted = True
+        else:
+            admitted = _burns_at_last(group) and _made_room(alerts, owed)
+        if admitted:
+            alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
+            beyond.pop(fault, None)
+        else:
+            new = [mark for mark in map(_mark_of, group) if mark and mark not in overflown]
+            overflow += len(set(new))
+            overflown = (*overflown, *new)[-MAX_BEYOND:]
+            beyond.pop(fault, None)
+            if _burns_at_last(group) and len(beyond) < MAX_BEYOND:
+                beyond[fault] = now.timestamp()
+    return replace(incident, alerts=alerts, beyond=beyond, overflow=overflow, overflown=overflown)
+
+
+def _mark_of(given: Occurred | Measured | Beat) -> str:
+    """The short id of an event that says that something burns; empty for anything else."""
+    if isinstance(given, Occurred) and given.event.status is not Status.RESOLVED:
+        return short_id(given.event)
+    return ""
+
+
+def _burns_at_last(group: Sequence[Occurred | Measured | Beat]) -> bool:
+    """True when the newest of what is said of a fault is that it burns."""
+    newest = group[-1]
+    if isinstance(newest, Occurred):
+        return newest.event.status is not Status.RESOLVED
+    return isinstance(newest, Measured) and newest.judgements[-1].found.truth is True
+
+
+def _still_beyond(incident: Incident, now: datetime) -> Mapping[str, float]:
+    """The alerts over the limit whose sources are not silent for longer than they may."""
+    oldest = (now - incident.rhythm.resolve_timeout).timestamp()
+    return {name: at for name, at in incident.beyond.items() if at > oldest}
+
+
+def _begun(incident: Incident) -> Incident:
+    if incident.ended_at is None:
+        return incident
+    return Incident(
+        key=incident.key,
+        version=incident.version,
+        route=incident.route,
+        group=incident.group,
+        rhythm=incident.rhythm,
+        alerts=incident.alerts,
+        committed=incident.committed,
+    )
+
+
+def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
+    """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
+    if incident.started_at is not None:
+        return incident
+    begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
+    if before.ended_at is not None:
+        if not begun and not any(alert.burning for alert in incident.alerts.values()):
+            return replace(before, alerts=incident.alerts)
+        incident = replace(incident, alerts=_remembered(incident, before, now))
+    if not begun:
+        return incident
+    started_at = min(alert.starts_at or now for alert in begun)
+    name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
+    entry = Entry(started_at, "began", kind="began")
+    return replace(incident, id=name, started_at=started_at, timeline=(entry,))
+
+
+def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str, Alert]:
+    """The alerts as a new episode begins: each with its events since, and what ended long ago forgotten."""
+    found: dict[str, Alert] = {}
+    for name, alert in incident.alerts.items():
+        old = before.alerts.get(name)
+        if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY:
+            found[name] = replace(alert, events=alert.events - old.events) if old and old.events else alert
+    return found
+
+
+def _began(before: Alert | None, alert: Alert) -> bool:
+    """True when the alert fires, or fired and ended since it was last looked at."""
+    if alert.state is State.FIRING:
+        return True
+    if alert.state is not State.RESOLVED or alert.starts_at is None:
+        return False
+    return before is None or before.ends_at is None or alert.starts_at > before.ends_at
+
+
+def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
+    """What was said while the router was away has missed its flush: it is told now, not at the next one."""
+    if incident.anchor_at is None or incident.ended_at is not None:
+        return incident
+    times = [_said_at(each) for each in inputs if not isinstance(each, Withdrawn | Remarked)]
+    changed = any(
+        name not in before.alerts or before.alerts[name].state is not alert.state
+        for name, alert in incident.alerts.items()
+    )
+    if not times or not changed or flush_after(incident, incident.rhythm.group_interval, min(times)) >= now:
+        return incident
+    return replace(incident, next_flush_at=now)
+
+
+def _said_at(given: Occurred | Measured | Beat | Action) -> datetime:
+    if isinstance(given, Occurred):
+        return given.event.occurred_at
+    return given.judgements[0].at if isinstance(given, Measured) else given.at
+
+
+def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:
+    found: dict[str, list[Occurred | Measured | Beat]] = {}
+    for each in inputs:
+        if isinstance(each, Occurred | Measured | Beat):
+            found.setdefault(alert_fingerprint(each), []).append(each)
+    return found
+
+
+def _made_room(alerts: dict[str, Alert], owed: Set[str]) -> bool:
+    """Forget the alert that ended longest ago and that nobody is owed the end of; False when there is none."""
+    idle = [alert for alert in alerts.values() if not alert.burning and alert.fingerprint not in owed]
+    if not idle:
+        return False
+    oldest = min(idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER)
+    del alerts[oldest.fingerprint]
+    return True
+
+
+_NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+
+
+def _applied(
+    alert: Alert | None, fault: str, group: Sequence[Occurred | Measured | Beat], rhythm: Rhythm, now: datetime
+) -> Alert:
+    first = group[0]
+    if isinstance(first, Beat):
+        return heartbeat.beaten(alert or _beat_alert(first, fault), [each for each in group if isinstance(each, Beat)])
+    if isinstance(first, Measured):
+        measured = [each for each in group if isinstance(each, Measured)]
+        return _measured(alert or _measured_alert(first, fault), measured, terms_of(first.rule, rhythm))
+    events = [each.event for each in group if isinstance(each, Occurred)]
+    alert = alert or _event_alert(first, fault)
+    terms = terms_of(first.rule, rhythm)
+    if first.rule is not None and first.rule.condition is not None:
+        fires = [event for event in events if event.status is not Status.RESOLVED]
+        return counted(alert, fires, rule=first.rule, terms=terms)
+    return _severed(absorbed(alert, events, terms=terms, now=now), first.rule)
+
+
+def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
+    """The alert of a series after it was judged, in the order of time, whatever the order in which samples came.
+
+    What fires is not judged again in its past, since that is told; only how long it is kept firing is counted anew.
+    """
+    by_time = {judgement.at: judgement for each in group for judgement in each.judgements}
+    moments = sorted(by_time)
+    if not moments:
+        return alert
+    if alert.state is State.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
+        alert = replace(alert, state=State.INACTIVE, pending_at=None)
+    known = {State.FIRING: alert.refreshed_at, State.RESOLVED: alert.ends_at}.get(alert.state)
+    if alert.state is State.FIRING and alert.cleared_at is not None:
+        known = alert.starts_at
+        alert = alert if alert.cleared_at < moments[0] else replace(alert, cleared_at=None)
+    for at in moments:
+        if known is not None and at < known:
+            continue
+        found = by_time[at]
+        alert = judged(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
+        alert = replace(alert, refreshed_at=at, last_event_at=at)
+    return alert
+
+
+def _severed(alert: Alert, rule: Rule | None) -> Alert:
+    if rule is None or rule.severity is None or alert.severity is rule.severity:
+        return alert
+    return replace(alert, severity=rule.severity)
+
+
+def _event_alert(given: Occurred, fault: str) -> Alert:
+    event, rule = given.event, given.rule
+    counts = rule is not None and rule.condition is not None
+    labels = event.all_labels()
+    own = counted_labels(rule, labels) if rule is not None and counts else _own_labels(event)
+    return Alert(
+        fingerprint=fault,
+        rule=rule.name if rule else "",
+        name=rule.name if rule else (event.name or event.kind),
+        event_name="" if counts else (event.name or event.kind),
+        labels={**own, **(rule.labels if rule else {})},
+        severity=(rule.severity if rule else None) or event.severity,
+        title=event.title,
+        source=event.source,
+        kind=event.kind,
+        condition=rule.condition.text if rule and rule.condition else "",
+    )
+
+
+def _own_labels(event: Event) -> dict[str, str]:
+    found = dict(event.labels)
+    found.pop("alertname", None)
+    if event.service:
+        found.setdefault("service", event.service)
+    if event.environment:
+        found.setdefault("environment", event.environment)
+    return found
+
+
+def _measured_alert(given: Measured, fault: str) -> Alert:
+    return Alert(
+        fingerprint=fault,
+        rule=given.rule.name,
+        name=given.rule.name,
+        labels={**given.labels, **given.rule.labels},
+        severity=given.rule.severity or Severity.WARNING,
+        source="probe",
+        kind="measured",
+        measured=True,
+        condition=given.rule.condition.text if given.rule.condition else "",
+    )
+
+
+def _beat_alert(given: Beat, fault: str) -> Alert:
+    return Alert(
+        fingerprint=fault,
+        name=given.name,
+        labels=given.labels,
+        severity=given.severity,
+        title=f"No heartbeat of {given.name}",
+        source="heartbeat",
+        kind="heartbeat",
+        beat=given.spec,
+    )
+
+
+def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime) -> Alert:
+    """The alert after whatever is due at `now` without any news."""
+    if alert.beat:
+        return heartbeat.advanced(alert, now)
+    if alert.burning and alert.expires_at is not None and alert.expires_at <= now:
+        return ended(alert, alert.expires_at)
+    if alert.burning and times_out(alert) and alert.refreshed_at and now >= alert.refreshed_at + terms.resolve_timeout:
+        return ended(alert, alert.refreshed_at + terms.resolve_timeout, by="resolve_timeout")
+    if alert.measured:
+        if rule is None or rule.condition is None:
+            return _orphaned(alert, now)
+        if judgement is None:
+            return alert
+        return judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
+    if alert.condition:
+        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else _orphaned(alert, now)
+    if alert.state is State.PENDING:
+        return settled(alert, now, burns=True, terms=terms)
+    if alert.cleared_at is not None:
+        return settled(alert, now, burns=False, terms=terms)
+    return alert
+
+
+def _orphaned(alert: Alert, now: datetime, why: str = "rule gone") -> Alert:
+    """The alert without its rule: over, and not to be asked again."""
+    return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None)
+
+
+def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
+    alerts = dict(incident.alerts)
+    for name in given.fingerprints:
+        if name in alerts:
+            alerts[name] = _orphaned(alerts[name], now, given.why)
+    return replace(incident, alerts=alerts)
+
+
+def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
+    """The earliest time at which one of its alerts changes without news."""
+    by_name = {rule.name: rule for rule in rules.rules}
+    times: list[datetime | None] = []
+    alerts = incident.alerts.values()
+    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts}}
+    for alert in alerts:
+        if alert.beat:
+            times.append(heartbeat.next_change(alert))
+        elif alert.burning or alert.recheck_at:
+            times.append(next_change(alert, terms[alert.rule]))
+    if incident.beyond:
+        times.append(datetime.fromtimestamp(min(incident.beyond.values()), UTC) + incident.rhythm.resolve_timeout)
+    return min((at for at in times if at is not None), default=None)

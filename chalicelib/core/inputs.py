@@ -1,0 +1,87 @@
+"""What an incident is told: events, measured values, beats, acts of people, rules that are gone. And whom they are about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.core.condition import Evaluation
+from chalicelib.core.event import Action, Event, Severity, fingerprint, labels_fingerprint
+from chalicelib.core.incident import Entry, group_labels
+from chalicelib.core.rule import Route, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Occurred:
+    """An event that the rule (None: no rule) matched."""
+
+    event: Event
+    rule: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A condition's answer at a time, and that of the rule's `clear`."""
+
+    at: datetime
+    found: Evaluation
+    clear: Evaluation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a rule's condition says of one series, oldest first."""
+
+    rule: Rule
+    labels: Mapping[str, str]
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`."""
+
+    name: str
+    at: datetime
+    spec: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    severity: Severity = Severity.CRITICAL
+    heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The rule of these alerts is gone or changed its labels: what it fired ends now."""
+
+    fingerprints: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarked:
+    """Something that the open incident's timeline should hold, and that changes nothing else."""
+
+    entry: Entry
+
+
+Input = Occurred | Measured | Beat | Action | Withdrawn | Remarked
+
+
+def alert_fingerprint(given: Occurred | Measured | Beat) -> str:
+    """The fingerprint of the alert that an input is about.
+
+    A counting rule has one alert for each group (its events are different faults of one service); any other rule has
+    one for each fault.
+    """
+    if isinstance(given, Beat):
+        return labels_fingerprint(given.name, {"kind": "heartbeat"})
+    if isinstance(given, Measured):
+        return labels_fingerprint(given.rule.name, given.labels)
+    if given.rule is not None and given.rule.condition is not None:
+        return labels_fingerprint(given.rule.name, counted_labels(given.rule, given.event.all_labels()))
+    return fingerprint(given.rule.name if given.rule else "", given.event.fingerprint)
+
+
+def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of the alert of a counting rule: those it is grouped by."""
+    route = rule.route or Route(id="", rhythm=rule.rhythm)
+    return group_labels(route, rule, labels)
