@@ -16,6 +16,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
+from chalicelib.core.errors import TooNewError
+
 VERSION = 1
 
 T = TypeVar("T")
@@ -31,8 +33,15 @@ def dumps(value: Any) -> str:
 
 
 def loads(kind: type[T], text: str | bytes) -> T:
-    """The value back from `dumps`."""
-    return decode(kind, json.loads(text))
+    """The value back from `dumps`; raises TooNewError for a version that this code does not know."""
+    data = json.loads(text)
+    version = data.get("v", VERSION) if isinstance(data, dict) else VERSION
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise TooNewError(
+            f"a stored {kind.__name__} has the version {str(version)[:20]}; this code reads 1 to {VERSION}: "
+            "deploy the version that wrote it again"
+        )
+    return decode(kind, data)
 
 
 def pack(value: Any) -> bytes:

@@ -9,6 +9,7 @@
     │   └── ContentTypeError         415
     ├── RulesError                   alert-rules.yaml is at fault: stops the deploy
     ├── ConflictError                somebody else saved first: load again
+    ├── TooNewError                  stored by a newer version of this code: comes back until that one runs again
     ├── NotStoredError               the queue or the table refused: the sender gets 503
     ├── RequestError                 400 what a person asks for cannot be done; `status` for the API
     │   ├── NotAllowedError          401 no token, or a wrong one
@@ -70,6 +71,10 @@ class RulesError(TocsinError):
 
 class ConflictError(TocsinError):
     """The stored version is not the one that was loaded."""
+
+
+class TooNewError(TocsinError):
+    """What is stored has a version that this code does not know."""
 
 
 class NotStoredError(TocsinError):
