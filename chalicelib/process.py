@@ -477,7 +477,8 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
         drop_causes(batch, incident)
         return incident
     if decision.notifications:
-        batch.queues.notifications.put([notification_message(each) for each in decision.notifications])
+        told = [replace(each, crowd=len(batch.work)) for each in decision.notifications]
+        batch.queues.notifications.put([notification_message(each) for each in told])
     incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     if page:

@@ -46,10 +46,19 @@ class Claim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a target takes messages: `burst` at once, then one each `interval`."""
+    """How fast a target takes messages: `burst` at once, then one each `interval`.
+
+    `together` incidents that were decided at the very same instant are told at once, even without a burst; a larger
+    crowd keeps to the interval from its first message, and so does what was decided at another instant.
+    """
 
     interval: timedelta
     burst: int = 1
+    together: int = 1
+
+    def headroom(self, *, joins: bool) -> timedelta:
+        """How far ahead of the interval one may be that does or does not join the last one sent."""
+        return (max(self.burst, self.together if joins else 1) - 1) * self.interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`turns` are by incident. `closed_until` is the target's own Retry-After. `failing_since` is the first failure
+    """`turns` are by incident. `decided_at` is when the last one sent was decided. `closed_until` is the target's own Retry-After. `failing_since` is the first failure
     without a success after it; `broken_at` is set once that lasted for the grace time. `told` names the troubles that
     the fallback was told of and that a success must end. `refusal` is why nothing is sent there at all (an address
     that bounced).
@@ -85,6 +94,7 @@ class Lane:
     key: str
     turns: Mapping[str, Turn] = field(default_factory=dict)
     next_at: datetime | None = None
+    decided_at: datetime | None = None
     closed_until: datetime | None = None
     failing_since: datetime | None = None
     broken_at: datetime | None = None
@@ -143,7 +153,8 @@ def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | 
     """When it may go: not before the target said, its own time, room in the pace, and its equals before it."""
     times = [now, lane.closed_until, turn.at if turn else None]
     if pace is not None:
-        times.append(lane.next_at - (pace.burst - 1) * pace.interval if lane.next_at else None)
+        joins = wanted.at == lane.decided_at and wanted.crowd <= pace.together
+        times.append(lane.next_at - pace.headroom(joins=joins) if lane.next_at else None)
         times.append(_after_others(lane, turn, wanted, pace, now))
     return max(at for at in times if at is not None)
 
@@ -175,7 +186,7 @@ def _granted(
     known = replace(known, at=now, tries=known.tries + 1, leased_until=now + LEASE, in_doubt=known.in_doubt or died)
     lane = _with(lane, wanted.incident, known, now)
     if pace is not None:
-        lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval)
+        lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval, decided_at=wanted.at)
     if lane.broken_at is not None:
         lane = replace(lane, closed_until=now + PROBE_INTERVAL)
     return Grant(Claim.MINE, lane, known)

@@ -86,7 +86,7 @@ class Notification:
 
     `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
-    `again` is how often it was played back from the dead letters. `said` are people's newest remarks, `acts` what they
+    `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it. `said` are people's newest remarks, `acts` what they
     did since this target was told last, each as its kind and a sentence.
     """
 
@@ -116,6 +116,7 @@ class Notification:
     timezone: str = "UTC"
     text: str = ""
     again: int = 0
+    crowd: int = 1
     said: tuple[str, ...] = ()
     acts: tuple[tuple[str, str], ...] = ()
 

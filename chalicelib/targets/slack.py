@@ -41,8 +41,8 @@ from chalicelib.targets._slack_api import (
 from chalicelib.targets._slack_blocks import render, render_plain_webhook, render_reply, render_webhook
 
 KIND = "slack_channel"
-PACE = Pace(timedelta(seconds=1))
-"""About one message a second for a channel; what comes faster may be dropped without an error:
+PACE = Pace(timedelta(seconds=1), together=5)
+"""About one message a second for a channel and short bursts; what comes faster may be dropped without an error:
 https://docs.slack.dev/apis/web-api/rate-limits"""
 HISTORY_SLACK = timedelta(minutes=10)
 """The channel is read back from this long before the notification was decided: clocks differ."""

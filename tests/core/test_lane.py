@@ -133,6 +133,37 @@ def test_a_bucket_lets_a_burst_through(pace: Pace | None, served: int) -> None:
     assert mine == served
 
 
+TOGETHER = Pace(SECOND, together=5)
+
+
+@pytest.mark.parametrize(
+    ("crowd", "decided", "served", "why"),
+    [
+        (3, [0, 0, 0], 3, "one flush tells a few incidents in the second they are due"),
+        (5, [0, 0, 0, 0, 0], 5, "as many as may go together"),
+        (6, [0, 0, 0, 0, 0, 0], 1, "a crowd keeps to the interval from its first message"),
+        (1, [0, 0.1, 0.2], 1, "what was decided at other instants is no crowd that goes together"),
+        (2, [0, 0, 0.1, 0.1], 2, "neither does the next pair, so soon after the first"),
+    ],
+)
+def test_a_few_that_were_decided_together_go_together(crowd: int, decided: list[float], served: int, why: str) -> None:
+    """They may come faster than the interval; no storm may, spread or not."""
+    lane, mine = Lane("x"), 0
+    for number, after in enumerate(decided):
+        at = NOW + after * SECOND
+        grant = ask(lane, wanted(f"i{number}", at=at, crowd=crowd), at, pace=TOGETHER)
+        lane, mine = grant.lane, mine + (grant.claim is Claim.MINE)
+    assert mine == served, why
+
+
+def test_the_rate_holds_after_a_few_went_together() -> None:
+    """What goes together is paid for: the next one waits until a second for each of them has passed."""
+    lane = Lane("x")
+    for number in range(3):
+        lane = ask(lane, wanted(f"i{number}", crowd=3), pace=TOGETHER).lane
+    assert ask(lane, wanted("i9", at=NOW + SECOND), NOW + SECOND, pace=TOGETHER).wait == 2 * SECOND
+
+
 def test_any_minute_of_pagerduty_holds_at_most_120() -> None:
     """The burst and the minute's rate together stay within the limit of a routing key."""
     pace = Pace(timedelta(seconds=60) / 90, burst=30)
