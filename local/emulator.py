@@ -1,11 +1,12 @@
 """The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
 
-Runs in `.venv-emulator` (`local/cloud.py` starts it). Six things differ from plain ministack 1.5.33:
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Seven things differ from plain ministack 1.5.33:
 
 - ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
 - A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
+- A package is unpacked once, and all processes that run it share the files: each for itself would take seconds and disk.
 - What SNS hands to a function has the key MessageAttributes also when there are none, as on AWS: Chalice reads it.
 - What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
   written whole and by rename.
@@ -17,11 +18,13 @@ import os
 import signal
 import sys
 import threading
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, persistence
+from ministack.core import iam_actions, lambda_runtime, persistence
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1, sns
 
@@ -36,6 +39,7 @@ def main() -> None:
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
     iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
+    lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
     if persistence.PERSIST_STATE:
         threading.Thread(target=save_often, name="save", daemon=True).start()
@@ -120,6 +124,28 @@ def with_attributes(plain: Any) -> Any:
         plain(endpoint, json.dumps({"MessageAttributes": {}, **json.loads(envelope)}), *rest)
 
     return deliver
+
+
+class SharedZip(zipfile.ZipFile):
+    """A package; what is unpacked to a folder `code` is a link to files that stay as long as the emulator runs."""
+
+    unpacking = threading.Lock()
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Unpack it, unless this very package has been unpacked before."""
+        folder = Path(path)
+        if folder.name != "code":
+            return super().extractall(path, members, pwd)
+        digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        shared = folder.parent.parent / f"code-{digest[:16]}"
+        with self.unpacking:
+            if not shared.exists():
+                partial = shared.with_suffix(".unpacking")
+                super().extractall(partial, members, pwd)
+                partial.rename(shared)
+        folder.rmdir()
+        folder.symlink_to(shared)
+        return None
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -135,6 +135,15 @@ def test_each_function_has_its_own_role_and_limits(stage: Stage) -> None:
         assert function["Role"].endswith(f":role/tocsin-local-{name}")
 
 
+def test_processes_of_functions_share_their_files(stage: Stage) -> None:
+    """The one package is unpacked once, however many functions run it."""
+    temporary = stage.cloud.folder / "temporary"
+    links = [link.resolve() for link in temporary.glob("ministack-lambda-*/code")]
+    assert len(links) > 2
+    assert set(links) == set(temporary.glob("code-*"))
+    assert len(set(links)) == 1
+
+
 def test_workers_report_partial_failures(stage: Stage) -> None:
     """Both mappings have ReportBatchItemFailures on after a deploy, so there is nothing left to change."""
     assert mappings(stage.clients("lambda"), "local") == []
