@@ -28,6 +28,7 @@ RESERVED_LABELS = frozenset({"source", "kind", "severity", "alertname"})
 """Words that every event has; a sender's own value of that name would hide them."""
 
 _NOTHING = frozenset({"none", "null", "undefined", "nil", "<nil>", "nan", "<null>", "(null)", "<none>", "n/a"})
+_LONGEST_NOTHING = max(map(len, _NOTHING))
 _UNCLEAN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 
 
@@ -82,7 +83,7 @@ def at(value: Any, *path: str) -> Any:
 def text(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """The value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
     found = _clean(value, limit)
-    return "" if found.lower() in _NOTHING else found
+    return "" if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING else found
 
 
 def _clean(value: Any, limit: int) -> str:
