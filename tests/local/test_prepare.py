@@ -1,5 +1,6 @@
 """Set-up: the right Python, the right packages, and one line when something is missing."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,8 +29,9 @@ def python(tmp_path: Path) -> Callable[[str], Path]:
 
 def made(goal: str, python: Path | str) -> subprocess.CompletedProcess[str]:
     """A goal of the Makefile with that Python."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = ["make", goal, f"PYTHON={python}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
