@@ -387,6 +387,8 @@ class Simulator:
         self._latency = timedelta(0)
 
         def send(notification: Notification, thread: Thread) -> Receipt:
+            if notification.reason is Reason.SYNC:
+                return self._brought_up_to_date(real, notification, thread)
             answer = self.targets.setdefault(notification.target.key, FakeTarget()).next(self.now)
             self._tries.setdefault(notification.id, []).append(self.now)
             limit = notification.target.timeout or DEFAULT_TIMEOUT
@@ -394,7 +396,7 @@ class Simulator:
                 answer = replace(answer, error="timeout", latency=limit)
             self.clients.begin(answer)
             self._latency = answer.latency
-            return real(_unresolved(notification), thread)
+            return replace(real(_unresolved(notification), thread), sent=False)
 
         outcome = delivery.deliver(
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
@@ -411,6 +413,11 @@ class Simulator:
         self.sent.append(
             Sent(self.now + self._latency, notification, outcome.delivered, len(tried), tried, outcome.parked)
         )
+
+    def _brought_up_to_date(self, real: delivery.Send, notification: Notification, thread: Thread) -> Receipt:
+        """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
+        self.clients.begin(Answer())
+        return replace(real(_unresolved(notification), thread), sent=False)
 
     def taken(self) -> list[Sent]:
         """What was told since the last call."""
