@@ -329,12 +329,13 @@ def _marked(
     else:
         for mark in new:
             alert = _stepped(alert, mark, terms)
-    if alert.last_event_at is None or event.occurred_at >= alert.last_event_at:
+    said_at = alert.last_event_at or event.occurred_at
+    if event.occurred_at >= said_at:
         alert = described(alert, event)
     if event.status is not Status.RESOLVED and (goes_on or is_news):
         alert = replace(alert, events=alert.events + 1)
     if goes_on and alert.burning:
-        alert = replace(alert, expires_at=_latest_end(alert, event, terms) if burned else event.ends_at)
+        alert = replace(alert, expires_at=_latest_end(alert, event, said_at, terms) if burned else event.ends_at)
     return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
 
 
@@ -396,14 +397,15 @@ def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, st
     return not any(first <= at < last for at, mark in recent if mark.startswith(ENDED))
 
 
-def _latest_end(alert: Alert, event: Event, terms: Terms) -> datetime | None:
-    if alert.expires_at is None or event.ends_at is None:
-        return event.ends_at or (
-            alert.expires_at
-            if alert.expires_at and alert.expires_at > event.occurred_at + terms.resolve_timeout
-            else None
-        )
-    return max(alert.expires_at, event.ends_at)
+def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> datetime | None:
+    """The later of the known end and the event's; whoever says none later takes back an end before its own time-out."""
+    if alert.expires_at is not None and event.ends_at is not None:
+        return max(alert.expires_at, event.ends_at)
+    ends_at = alert.expires_at or event.ends_at
+    ends_newest = (event.ends_at is not None) == (event.occurred_at >= said_at)
+    if ends_at is None or ends_newest or ends_at > max(event.occurred_at, said_at) + terms.resolve_timeout:
+        return ends_at
+    return None
 
 
 def described(alert: Alert, event: Event) -> Alert:
