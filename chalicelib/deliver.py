@@ -44,6 +44,8 @@ A worker may live for a minute after it decided, and clocks differ.
 """
 FIRST_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(minutes=10)
+SHORTEST_AGAIN = timedelta(seconds=1)
+"""A target that asks for less is believed once: one that always says "at once" would be asked without end."""
 MAX_REASON_CHARACTERS = 500
 MAX_LOOKED_UP = 10
 """Turns of others that one claim looks up: it adds one, so that they do not pile up."""
@@ -337,7 +339,9 @@ def _recovered(delivery: Delivery, lane: Lane) -> None:
 
 def _postponed(delivery: Delivery, thread: Thread, turn: Turn, error: TargetUnavailableError) -> Outcome:
     now, notification = delivery.now, delivery.notification
-    delay = error.retry_after if error.retry_after is not None else backoff(notification.id, turn.tries)
+    delay = error.retry_after
+    if delay is None or (delay < SHORTEST_AGAIN and turn.tries > 1):
+        delay = backoff(notification.id, turn.tries)
     if now + delay > turn.since + delivery.max_age:
         why = f"{error} (tried for {duration_words(now - turn.since)})"
         turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)

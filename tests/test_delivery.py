@@ -151,6 +151,15 @@ def test_retry_after_is_kept_to_the_moment_by_all_of_the_channel() -> None:
     assert [tries(each) for each in story.told] == [[0, 30], [31]]
 
 
+def test_a_target_that_asks_again_and_again_for_no_wait_is_backed_off() -> None:
+    """Retry-After of nothing is kept once; a target that only says so is not asked thousands of times a minute."""
+    story = Story().answers(SLOW, Answer(429, retry_after=0)).fires("Slow", "a").until(25_000)
+    (given_up,) = story.parked()
+    assert tries(given_up)[:2] == [0.0, 0.0]
+    assert tries(given_up)[2] >= 5
+    assert len(given_up.tried_at) < 60
+
+
 def test_a_limit_over_minutes_is_waited_out() -> None:
     """Five an a quarter of an hour: the sixth is told exactly when it is over, in order, and nothing is lost."""
     story = Story().answers(SLOW, limit=Limit(5, timedelta(seconds=900)))
