@@ -22,6 +22,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLEAN = "tag:yaml.org,2002:bool"
 _NULL = "tag:yaml.org,2002:null"
 _STANDARD = "tag:yaml.org,2002:"
+_FLOW_COMMENT = re.compile(r"[:,\[]\s+(#[^\s\]},]+)")
 
 
 @dataclass(slots=True)
@@ -85,11 +86,30 @@ def _say_broken(document: Document, text: str) -> None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         document.values[()] = (line, column)
+        hidden = _hidden_by_comment(text, error)
+        if hidden is not None:
+            document.values[()] = hidden[0]
+            document.say(
+                (), "an unquoted # begins a comment, and hides the rest of its line", "quotes around it", hidden[1]
+            )
+            return
         what, allowed = _broken_words(str(error.problem or error.context or "it cannot be read"), text, line, column)
         document.say((), what, allowed)
     except (yaml.YAMLError, RecursionError) as error:
         problem = getattr(error, "reason", "") or "it cannot be read"
         document.say((), f"is not YAML: {problem}", "UTF-8 text without control characters")
+
+
+def _hidden_by_comment(text: str, error: yaml.MarkedYAMLError) -> tuple[Mark, str] | None:
+    """Where a comment stands for a value in a bracket that does not close: `{slack_channel: #incidents}`."""
+    if error.context_mark is None or error.problem_mark is None or "flow" not in str(error.context):
+        return None
+    for number, line in enumerate(text.splitlines()[error.context_mark.line : error.problem_mark.line + 1]):
+        found = _FLOW_COMMENT.search(line)
+        if found:
+            place = (error.context_mark.line + number + 1, found.start(1) + 1)
+            return place, json.dumps(found[1], ensure_ascii=False)
+    return None
 
 
 def _broken_words(problem: str, text: str, line: int, column: int) -> tuple[str, str]:
@@ -206,9 +226,11 @@ class _Reader:
         if tag == "null" and not (free or len(path) == 1):
             return self.empty(node, path)
         if tag == "bool":
-            if text.lower() not in ("true", "false") and not free and path[-1] not in BOOLEAN_KEYS:
+            value = self.constructed(node, path, self.loader.construct_yaml_bool)
+            named = bool(path) and path[-1] in BOOLEAN_KEYS
+            if value is not None and text.lower() not in ("true", "false") and not free and not named:
                 self.document.say(path, f"unquoted {text} is a boolean in YAML", "quotes around it", json.dumps(text))
-            return self.loader.construct_yaml_bool(node)
+            return value
         if tag in ("int", "float") and ":" in text and not (free and path[0] == "tests"):
             self.document.say(path, f"unquoted {text} is a number in YAML", "quotes around it", json.dumps(text))
             return text
@@ -228,11 +250,20 @@ class _Reader:
                 path, f"unquoted {text} is not a decimal number in YAML", "quotes around it", json.dumps(text)
             )
             return text
-        value = construct(node)
+        value = self.constructed(node, path, construct)
         if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
             self.document.say(path, f"is {text}", "a finite number")
             return 0
         return value
+
+    def constructed(self, node: yaml.ScalarNode, path: Path, construct: Any) -> Any:
+        """The value that the tag says; `!!int x` and numbers of thousands of digits have none."""
+        try:
+            return construct(node)
+        except (ValueError, KeyError):
+            kind = str(node.tag).removeprefix(_STANDARD)
+            self.document.say(path, f"{str(node.value)[:40]!r} cannot be read as {kind}", "quotes around text")
+            return None
 
     def empty(self, node: yaml.ScalarNode, path: Path) -> None:
         """A key without a value; after an unquoted # the value is a comment."""

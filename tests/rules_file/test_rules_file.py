@@ -427,7 +427,13 @@ def test_no_wrong_form_breaks_the_loader(content, rule):
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &a [*a]", "a: " + "[" * 500 + "]" * 500, "x: &x [1,1]\n" + "".join(f"y{n}: [*x, *x]\n" for n in range(9))],
+    [
+        "!!bool ale",
+        "a: " + "9" * 5000,
+        "a: &a [*a]",
+        "a: " + "[" * 500 + "]" * 500,
+        "x: &x [1,1]\n" + "".join(f"y{n}: [*x, *x]\n" for n in range(9)),
+    ],
 )
 def test_files_that_blow_up_are_refused(text):
     """Aliases of themselves and deep nesting end as a mistake."""
