@@ -15,7 +15,10 @@ from chalicelib.core.sample import Bucket, Sample
 
 @dataclass(frozen=True, slots=True)
 class StoredSeries:
-    """The samples of one set of labels. A metric that was measured under fewer labels is taken where they agree."""
+    """The samples of one set of labels. A metric that is never measured under them is taken where its labels agree.
+
+    One that is measured under them and has nothing now has no data: another series does not speak for it.
+    """
 
     store: Store
     labels: Mapping[str, str]
@@ -25,11 +28,16 @@ class StoredSeries:
         found = self.store.buckets(metric, self.labels, since, until)
         if found:
             return found
-        shared = [each for each in self.store.label_sets(metric) if each != self.labels and _agree(each, self.labels)]
-        if not shared:
+        known = self.store.label_sets(metric)
+        shared = [each for each in known if _agree(each, self.labels)]
+        if not shared or self.labels in known:
             return found
-        nearest = max(shared, key=lambda each: len(each.keys() & self.labels.keys()))
-        return self.store.buckets(metric, nearest, since, until)
+        return self.store.buckets(metric, max(shared, key=self.nearness), since, until)
+
+    def nearness(self, labels: Mapping[str, str]) -> tuple[int, int, list[tuple[str, str]]]:
+        """How well labels fit those of the series: many the same, few others; of equals always the same one."""
+        shared = len(labels.keys() & self.labels.keys())
+        return shared, -len(labels), sorted(labels.items())
 
     def event_times(self) -> Sequence[datetime]:
         """None: samples are not events."""

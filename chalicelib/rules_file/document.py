@@ -260,7 +260,7 @@ class _Reader:
         """The value that the tag says; `!!int x` and numbers of thousands of digits have none."""
         try:
             return construct(node)
-        except (ValueError, KeyError):
+        except (ValueError, LookupError):
             kind = str(node.tag).removeprefix(_STANDARD)
             self.document.say(path, f"{str(node.value)[:40]!r} cannot be read as {kind}", "quotes around text")
             return None
