@@ -171,13 +171,6 @@ def new_silence(
     )
 
 
-def silence_for(
-    incident: Incident, *, ends_at: datetime, by: str, at: datetime, comment: str = "", id: str = ""
-) -> Silence:
-    """A silence of what an incident is about: its group's labels and the names of its alerts."""
-    return new_silence(matchers_of(incident), ends_at=ends_at, by=by, at=at, comment=comment, id=id)
-
-
 def matchers_of(incident: Incident) -> tuple[Matcher, ...]:
     """The matchers that choose the alerts of an incident, and those like them that come later."""
     names = sorted({alert.name for alert in incident.firing or incident.shown})

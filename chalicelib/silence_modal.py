@@ -15,7 +15,6 @@ from chalicelib.people import parse_when, parse_words
 MAX_TITLE_CHARACTERS = 24
 MAX_MATCHERS_CHARACTERS = 3_000
 MAX_COMMENT_CHARACTERS = 500
-MAX_LABEL_CHARACTERS = 2_000
 FIELDS = ("matchers", "until", "comment")
 FILLED = "matchers:filled"
 """The id of the block once it is filled: Slack keeps what was typed for an id that it knows already."""

@@ -27,7 +27,6 @@ PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 REGION = "us-east-1"
-ACCOUNT = "000000000000"
 KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -88,10 +87,6 @@ class Cloud:
             "aws_access_key_id": "test",
             "aws_secret_access_key": "test",
         }
-
-    def api_url(self, api_id: str, path: str = "", stage: str = "api") -> str:
-        """The address at which a REST API answers, without a resolver for its own host name."""
-        return f"{self.url}/restapis/{api_id}/{stage}/_user_request_/{path.lstrip('/')}"
 
     def start(self) -> Self:
         """Start it and wait until it answers; CloudError with one line when it does not."""

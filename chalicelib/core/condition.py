@@ -53,8 +53,7 @@ class Condition:
     """A parsed condition. It can be pickled, hashed and compared; `str` writes it again, and that parses to the same.
 
     `metrics` are the sample metrics it looks at; `event_window` the longest time over which it counts events and
-    `window` the longest over which it looks at samples. `threshold` is the rule's, as its number; `threshold_text` as
-    it is written.
+    `window` the longest over which it looks at samples. `threshold` is the rule's, as its number.
     """
 
     text: str
@@ -64,7 +63,6 @@ class Condition:
     event_window: timedelta
     window: timedelta
     threshold: float | None = None
-    threshold_text: str = ""
 
     def __str__(self) -> str:
         return str(self.root)
@@ -105,7 +103,6 @@ def parse(text: str, *, threshold: float | str | None = None) -> Condition:
         event_window=max(counted, default=timedelta(0)),
         window=max(measured, default=timedelta(0)),
         threshold=from_rule[0].value if from_rule else None,
-        threshold_text=str(threshold) if from_rule else "",
     )
 
 

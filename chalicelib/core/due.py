@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import told
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
@@ -483,13 +483,3 @@ def _something_from(
     if view.over and not any(each.open for each in incident.announced.values()):
         times.append(now)
     return min(times, default=None)
-
-
-def wakes_for(alert: Alert) -> bool:
-    """True when the alert can change without news."""
-    return alert.state in (State.PENDING, State.FIRING)
-
-
-def notification_id(incident: str, target: str, seq: int, content: str) -> str:
-    """Deterministic: a repeat of the same decision has the same id, another decision another one."""
-    return fingerprint("notification", incident, target, str(seq), content)
