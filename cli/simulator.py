@@ -396,7 +396,7 @@ class Simulator:
                 answer = replace(answer, error="timeout", latency=limit)
             self.clients.begin(answer)
             self._latency = answer.latency
-            return replace(real(_unresolved(notification), thread), sent=False)
+            return real(_unresolved(notification), thread)
 
         outcome = delivery.deliver(
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
