@@ -34,6 +34,8 @@ from tests.project import ROOT
 from tests.scenario import Router, rules_of
 
 MINUTES = 30 * 24 * 60
+HISTORY = {"SQS requests": 1.2, "DynamoDB write units": 0.167}
+"""What it costs to record one event: `bench/history.py`."""
 POLLS = 5 * 3 * MINUTES
 """Lambda asks an idle queue with five pollers, each waiting up to 20 s."""
 BILLED_MS = {"api_handler": 50, "process_webhooks": 200, "process_counts": 400, "deliver_notification": 500,
@@ -197,6 +199,7 @@ def month(team: Team, parts: Mapping[str, Counter[str]]) -> dict[str, float]:
     webhooks = team.counted + 2 * team.incidents
     found = times(parts["quiet minute"], MINUTES) + times(parts["error that counts"], team.counted)
     found += times(parts["incident"], team.incidents) + times(parts[f"minute of {team.probes} probes"], MINUTES)
+    found += times(HISTORY, webhooks)
     found["watch"] += MINUTES
     found["record"] += MINUTES / 5
     found["repair"] += MINUTES / 5
