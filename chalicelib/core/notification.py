@@ -79,6 +79,10 @@ class Deploy:
     project: str = ""
     project_id: str = ""
 
+    def concerns(self, service: str | None) -> bool:
+        """True unless it is known to be of another service than this one."""
+        return not service or not self.service or self.service == service
+
 
 @dataclass(frozen=True, slots=True)
 class Notification:

@@ -198,17 +198,16 @@ def _runbook(alert: Alert | None, telling: Telling) -> Runbook | None:
 
 
 def deploys_before(incident: "Incident", context: Context) -> tuple[Deploy, ...]:
-    """The deploys of its service (or of an unknown one) within half an hour before it started, newest first."""
+    """The deploys within half an hour before it started: those of its service or an unknown one first, each newest first.
+
+    What another service deployed may well have broken this one: it is shown where nothing is nearer, with its name.
+    """
     if incident.started_at is None:
         return ()
     started_at, service = incident.started_at, incident.group.get("service")
-    found = [
-        deploy
-        for deploy in context.deploys
-        if started_at - DEPLOY_WINDOW <= deploy.at <= started_at
-        and (not service or not deploy.service or deploy.service == service)
-    ]
-    return tuple(sorted(found, key=lambda deploy: deploy.at, reverse=True)[:3])
+    found = [deploy for deploy in context.deploys if started_at - DEPLOY_WINDOW <= deploy.at <= started_at]
+    found.sort(key=lambda deploy: deploy.at, reverse=True)
+    return tuple(sorted(found, key=lambda deploy: not deploy.concerns(service))[:3])
 
 
 def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:

@@ -365,9 +365,12 @@ def deploy_line(deploy: Deploy, notification: Notification) -> str:
     """The last deploy in words, with how long before the incident it came."""
     before = notification.started_at - deploy.at
     when = f"{duration_words(before)} before" if before >= timedelta(0) else f"{duration_words(-before)} after it began"
-    named = one_line(deploy.title) or one_line(deploy.commit)[:12] or one_line(deploy.project) or one_line(deploy.id)
+    title, commit = one_line(deploy.title), one_line(deploy.commit)[:12]
+    named = title or commit or one_line(deploy.project) or one_line(deploy.id)
     kind = one_line(deploy.kind).removeprefix("deployment.").replace("_", " ") or "deploy"
     parts = [f"{kind}: {named}" if named else kind]
+    if commit and title and commit[:4] not in title:
+        parts.append(commit)
     if deploy.service:
         parts.append(one_line(deploy.service))
     if deploy.by:

@@ -288,9 +288,11 @@ def _silence_menu(incident: str) -> dict[str, Any]:
 
 
 def _roll_backs(notification: Notification) -> list[dict[str, Any]]:
-    """A rollback of the last deploy, when it is one that can be rolled back; asks first."""
+    """A rollback of the last deploy, when it is one of the service that can be rolled back; asks first."""
     deploy = next(iter(notification.deploys), None)
     if deploy is None or not deploy.project_id or len(deploy.id) > MAX_ID_CHARACTERS:
+        return []
+    if not deploy.concerns(notification.group.get("service")):
         return []
     named = one_line(deploy.project) or one_line(deploy.service or "") or deploy.project_id
     confirm = {

@@ -128,17 +128,28 @@ DEPLOYS = [
     (30, "web", True),
     (3, "web", True),
     (3, None, True),
-    (3, "db", False),
+    (3, "db", True),
+    (31, "db", False),
     (-1, "web", False),
 ]
 
 
 @pytest.mark.parametrize(("before", "service", "shown"), DEPLOYS)
 def test_deploys_shortly_before_the_start_are_attached(before, service, shown):
-    """Half an hour before it began at most, of its service or of one that is not known."""
+    """Half an hour before it began at most, of whichever service."""
     deploy = Deploy("d", NOW - (5 + before) * MINUTE, "deploy", service)
     found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=(deploy,))))
     assert bool(found.deploys) is shown
+
+
+def test_deploys_of_the_own_service_stand_before_those_of_others():
+    """What is newest stands first among its own; the deploy of another service comes after them."""
+    deploys = [
+        Deploy(name, NOW - at * MINUTE, "deploy", service)
+        for name, at, service in (("other", 6, "db"), ("old", 20, "web"), ("new", 10, None))
+    ]
+    found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=tuple(deploys))))
+    assert [each.id for each in found.deploys] == ["new", "old", "other"]
 
 
 def test_a_broken_summary_is_told_in_the_plain_form():

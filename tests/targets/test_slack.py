@@ -92,7 +92,7 @@ def action_ids(notification: Notification) -> list[str]:
         "*Since*\\n24 Nov 2026, 06:02 America/Sao_Paulo (for 12 min)",
         "*Events*\\n412",
         "1. Look at the newest deploy.",
-        "deploy: Cart: new totals · checkout · by ana · 4 min before",
+        "deploy: Cart: new totals · a1b2c3 · checkout · by ana · 4 min before",
         "Why you: rule High Error Rate · route rule/high-error-rate",
         "Back after the silence of ana.",
         "Open in Sentry",
