@@ -278,7 +278,7 @@ class _Judged:
             "summary": summary_of(alert, self.telling, self.incident.group),
             "labels": dict(alert.labels),
             "annotations": dict(alert.annotations),
-            "starts_at": stamp(alert.starts_at or alert.pending_at),
+            "starts_at": stamp(alert.since),
             "ends_at": stamp(alert.ends_at),
             "events": alert.events,
             "last_event_at": stamp(alert.last_event_at),

@@ -422,7 +422,7 @@ class Replay:
             "annotations": dict(alert.annotations),
             "status": "resolved" if alert.state is State.RESOLVED else "firing",
             "severity": alert.severity.value,
-            "starts_at": self.times.write(alert.starts_at or alert.pending_at),
+            "starts_at": self.times.write(alert.since),
             "ends_at": self.times.write(alert.ends_at),
             "acked_by": alert.acked_by,
             "state": state,

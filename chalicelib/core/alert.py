@@ -111,6 +111,11 @@ class Alert:
         """True while it is pending or firing."""
         return self.state in (State.PENDING, State.FIRING)
 
+    @property
+    def since(self) -> datetime | None:
+        """When it began to be what it is: of a pending one not when it fired the last time."""
+        return self.pending_at if self.state is State.PENDING else self.starts_at or self.pending_at
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
