@@ -158,7 +158,8 @@ def _on_history(name: str, a_day: Mapping[str, float]) -> str:
 
 def sentence(rule: Rule) -> str:
     """What a rule means, in one English sentence."""
-    severity = f"{rule.severity.value}" if rule.severity else "with the severity of its event"
+    said = _severity(rule)
+    severity = said.value if said else "with the severity of its event"
     if rule.condition is None:
         source = f"with {_clauses(rule.matchers)}" if rule.matchers else "of any kind"
         found = f"{severity}, for each fault {source}, from its first firing event until it is resolved"
@@ -176,6 +177,13 @@ def sentence(rule: Rule) -> str:
     return found[0].upper() + found[1:] + "."
 
 
+def _severity(rule: Rule) -> Severity | None:
+    """None: its event's. What is measured has no event, and is a warning."""
+    if rule.severity is None and rule.condition is not None and not rule.condition.counts_events:
+        return Severity.WARNING
+    return rule.severity
+
+
 def _clauses(matchers: Sequence[Matcher]) -> str:
     return " and ".join(str(matcher) for matcher in matchers)
 
@@ -184,8 +192,9 @@ def hears(rule: Rule, rules: Rules) -> str:
     """Who hears of a rule."""
     if rule.route is not None:
         return f"Tells {_route(rule.route)}."
-    if rule.severity is not None:
-        return f"Tells, by the routes, {_by_severity(rule, rules, rule.severity)}."
+    said = _severity(rule)
+    if said is not None:
+        return f"Tells, by the routes, {_by_severity(rule, rules, said)}."
     worst = [f"{each.value}: {_by_severity(rule, rules, each)}" for each in Severity if each is not Severity.INFO]
     return f"Tells, by the routes, {'; '.join(worst)}."
 

@@ -72,6 +72,17 @@ def test_a_clean_file_exits_0_and_is_explained(checked):
     ]
 
 
+def test_what_is_measured_is_a_warning_unless_it_says_otherwise(checked):
+    """A sample has no severity of its own, so only those who hear warnings are named."""
+    text = (
+        'alerts: [{name: A, condition: "error_rate > 1%"}]\n'
+        "routes: [{match: {severity: critical}, notification: [{pagerduty: true}]}]\n"
+        "default: {notification: [{email: a@example.com}]}\n"
+    )
+    printed = checked(text)[1].splitlines()
+    assert "A: Warning when error rate is above 1 %. Tells, by the routes, a@example.com." in printed
+
+
 def test_warnings_exit_1_and_strict_2(checked):
     """A rule without its page is a warning, and a mistake for a deploy."""
     status, printed = checked("alerts: [{name: A}]")
