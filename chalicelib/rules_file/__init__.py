@@ -24,7 +24,8 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
 from chalicelib.rules_file.document import Document, Mark, read_yaml
 from chalicelib.rules_file.finding import Path, Sense
-from chalicelib.rules_file.form import form_findings, json_schema
+from chalicelib.rules_file.form import form_findings
+from chalicelib.rules_file.schema import json_schema
 from chalicelib.rules_file.sense import sense_of
 from chalicelib.rules_file.values import kind_of
 from chalicelib.rules_loader import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash

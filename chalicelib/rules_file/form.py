@@ -1,4 +1,4 @@
-"""The form of a rules file: one pydantic model, its JSON Schema for editors, and its mistakes in the words of the file."""
+"""The form of a rules file: one pydantic model, and its mistakes in the words of the file."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,6 +35,7 @@ from chalicelib.rules_file.values import (
     whole_value,
 )
 
+KINDS = ("slack_channel", "email", "pagerduty", "webhook", "receiver")
 SEVERITIES = ("critical", "warning", "info")
 _MEANT = {"error": "critical", "fatal": "critical", "page": "critical", "high": "critical", "crit": "critical"}
 _MEANT |= {"warn": "warning", "medium": "warning", "low": "info", "notice": "info", "information": "info"}
@@ -78,10 +79,13 @@ class _Part(BaseModel):
 class TargetForm(_Part):
     """Where a message goes: exactly one of slack_channel, email, pagerduty, webhook and receiver."""
 
-    slack_channel: Annotated[Any, As(slack_value, dict(type="string"))] = LEFT_OUT
-    email: Annotated[Any, As(email_value, dict(type="string"))] = LEFT_OUT
-    pagerduty: Annotated[Any, As(pagerduty_value, dict(type=["boolean", "string"]))] = LEFT_OUT
-    webhook: Annotated[Any, As(webhook_value, dict(type="string"))] = LEFT_OUT
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [{"required": [kind]} for kind in KINDS]})
+    slack_channel: Annotated[Any, As(slack_value, dict(type="string", pattern=r"^(#|[CGDU][A-Z0-9]|https?://)"))] = (
+        LEFT_OUT
+    )
+    email: Annotated[Any, As(email_value, dict(type="string", pattern=r"^[^\s@]+@[^\s@]+$"))] = LEFT_OUT
+    pagerduty: Annotated[Any, As(pagerduty_value, dict(anyOf=[{"const": True}, {"type": "string"}]))] = LEFT_OUT
+    webhook: Annotated[Any, As(webhook_value, dict(type="string", minLength=1))] = LEFT_OUT
     receiver: Text = LEFT_OUT
     send_resolved: Boolean = LEFT_OUT
     timeout: Short = LEFT_OUT
@@ -191,13 +195,14 @@ _TEST_SCHEMA: Any = {
     "description": "A timeline and what must come of it: `tocsin test`.",
     "properties": {
         "name": {"type": "string"},
-        "given": {**_MAPPINGS, "description": "Lines of `tocsin replay`."},
-        "expect": {**_MAPPINGS, "description": "Notifications in their order, and states of alerts at times."},
+        "given": _MAPPINGS,
+        "expect": _MAPPINGS,
         "interval": {"type": "string", "pattern": DURATION_PATTERN},
-        "input_series": {**_MAPPINGS, "description": "Series in promtool's expanding notation."},
-        "alert_rule_test": {**_MAPPINGS, "description": "What fires at a time, as promtool asks it."},
+        "input_series": _MAPPINGS,
+        "alert_rule_test": _MAPPINGS,
         **{name: {} for name in PROMTOOL_FIELDS},
     },
+    "anyOf": [{"required": ["expect"]}, {"required": ["alert_rule_test"]}],
     "additionalProperties": False,
 }
 
@@ -213,7 +218,7 @@ class FileForm(_Part):
     fallback: EndForm = Field(default=LEFT_OUT)
     inhibit: list[InhibitForm] = Field(default=LEFT_OUT)
     windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
-    metrics: list[Text] = Field(default=LEFT_OUT, description="Further metrics that conditions may name.")
+    metrics: list[Text] = Field(default=LEFT_OUT)
     probes: ProbesForm = Field(default=LEFT_OUT)
     sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
     tests: list[dict[str, Any]] = Field(default=LEFT_OUT, json_schema_extra={"items": _TEST_SCHEMA})
@@ -245,29 +250,6 @@ def _container(path: Path) -> tuple[type[BaseModel], str]:
 
 def _keys(model: type[BaseModel]) -> list[str]:
     return [each.alias or name for name, each in model.model_fields.items()]
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
-    schema = FileForm.model_json_schema(by_alias=True)
-    cleaned: dict[str, Any] = _without_nulls(schema)
-    sections = {name: {"anyOf": [each, {"type": "null"}]} for name, each in cleaned["properties"].items()}
-    cleaned["properties"] = sections
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "alert-rules.yaml",
-        **{key: value for key, value in cleaned.items() if key != "title"},
-    }
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _without_nulls(each)
-            for key, each in value.items()
-            if not (key == "default" and each is None) and not (key == "title" and isinstance(each, str))
-        }
-    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 # ---------------------------------------------------------------------------------------------------------------------

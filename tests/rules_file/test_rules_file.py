@@ -17,7 +17,7 @@ from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
 from chalicelib.core.units import KNOWN_METRICS
 from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load
 from chalicelib.rules_file.__main__ import main
-from chalicelib.rules_file.outside import missing_headings
+from chalicelib.rules_file.outside import PROMTOOL_FIELDS, missing_headings
 from chalicelib.rules_loader import COMPILED_NAME, RULES_NAME, load_rules
 
 ROOT = Path(__file__).parents[2]
@@ -540,8 +540,22 @@ SCHEMA_REFUSES = [
     "routes: [{continue: 'yes'}]",
     "tests: [{nme: a}]",
     "tests: [{given: 5}]",
+    "tests: [{name: a}]",
+    "default: {notification: [{}]}",
+    "default: {notification: [{slack_channel: '#a', email: a@example.com}]}",
+    "default: {notification: [{slack_channel: incidents}]}",
+    "default: {notification: [{email: ops}]}",
+    "default: {notification: [{pagerduty: false}]}",
     "x: 1",
 ]
+
+
+def test_editors_say_what_every_key_means():
+    """Each key of the schema has its sentence; what of promtool does not apply has none."""
+    schema = json_schema()
+    forms = [schema, *schema["$defs"].values(), schema["properties"]["tests"]["anyOf"][0]["items"]]
+    mute = {name for form in forms for name, key in form["properties"].items() if not key.get("description")}
+    assert mute == set(PROMTOOL_FIELDS)
 
 
 def test_the_schema_takes_right_files_and_refuses_wrong_ones():
