@@ -297,13 +297,14 @@ def _address(value: str | None, extra: Extra) -> str | None:
 def _part(part: str, extra: Extra) -> str:
     """A part of a path: kept as it is written unless it holds a secret, encoded or not."""
     plain = unquote(part)
-    return part if _text(plain, extra, cards=False) == plain else "masked"
+    return part if _text(plain, extra, cards=_APART.search(plain) is not None) == plain else "masked"
 
 
 def _parameter(parameter: str, extra: Extra) -> str:
     name, sign, value = parameter.partition("=")
     plain = unquote(value.replace("+", " "))
-    if (plain and _names_secret(unquote(name))) or _text(plain, extra, cards=False) != plain:
+    cards = not _ID_NAMES.search(name) or _APART.search(plain) is not None
+    if (plain and _names_secret(unquote(name))) or _text(plain, extra, cards=cards) != plain:
         return f"{_part(name, extra)}{sign}masked"
     return f"{_part(name, extra)}{sign}{value}"
 

@@ -242,6 +242,35 @@ def test_an_event_keeps_its_identity_unless_it_is_secret():
     assert redact_event(secret).fingerprint == secret.fingerprint
 
 
+NAMES = [(text, secret) for text, secret in SECRETS[:-1] if len(text.split()) < 3 and re.search("[0-9@]", secret)]
+"""Keys of letters alone may be words."""
+
+
+@pytest.mark.parametrize(("text", "secret"), NAMES, ids=[text[:24] for text, _ in NAMES])
+@pytest.mark.parametrize("source", ["sentry", "cloudflare", "vercel", "pagerduty", "alertmanager"])
+def test_a_secret_in_the_place_of_a_type_or_of_a_name(source, text, secret):
+    """A kind and the names of labels hold no part of a secret, also in lower case."""
+    body = {
+        "action": text, "alert_type": text, "type": text, "event": {"event_type": text}, "payload": {text: 1},
+        "data": {"zone_name": "example.com", text: "x", "event": {"tags": [[text, "x"]]}},
+        "alerts": [{"status": "firing", "labels": {"alertname": text}}],
+    }  # fmt: skip
+    for event in events(source, json.dumps(body).encode()):
+        plain = re.sub("[^a-z0-9]", "", repr((event.kind, event.title, event.labels)).lower())
+        assert re.sub("[^a-z0-9]", "", secret.lower()) not in plain
+
+
+def test_cards_in_links():
+    """A card number is masked in a link too: written apart anywhere, together where no id is expected."""
+    event = Event(
+        "i", "s", "k", Status.FIRING, Severity.INFO, "t", datetime(2026, 1, 1, tzinfo=UTC), "i",
+        url="https://example.com/5500-0000-0000-0004/issues/4111111111111111?card=378282246310005&id=4111111111111111",
+    )  # fmt: skip
+    assert redact_event(event).url == (
+        "https://example.com/masked/issues/4111111111111111?card=masked&id=4111111111111111"
+    )
+
+
 def test_own_patterns(monkeypatch):
     """The environment adds patterns, one a line; one that cannot be read is named by its line, not by its text."""
     monkeypatch.setenv("REDACT_PATTERNS", "ACME-\\d+\n\nproject (?i:zeus)")

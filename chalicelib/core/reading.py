@@ -32,10 +32,15 @@ _LONGEST_NOTHING = max(map(len, _NOTHING))
 _UNCLEAN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 
 
-_NAME = re.compile(r"[\w$][\w.$/-]*(?: [^\W\d]+)*")
+_NAME = re.compile(r"[\w$][\w.$/-]*(?: [^\W\d]+(?!\w))*")
 _BETWEEN = re.compile(r"[\s\"'<>(){}\[\],;|]")
 _HALF_ADDRESS = re.compile(r"[\w.%+-]{1,256}(?:@|%40)[\w.-]{0,256}$")
-_LONG_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){11,}")
+_NO_NAME = re.compile(
+    r"[0-9](?:[ -]?[0-9]){11,}|[0-9]+(?:\.[0-9]+){3,}"
+    r"|(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}|(?=[A-Za-z]*[0-9]+[A-Za-z])[A-Za-z0-9]{12,}"
+)
+"""What no sender calls anything: a long number, an IP address, a key of letters and digits."""
+_REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -270,10 +275,14 @@ def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
 def _name(value: Any, limit: int) -> str:
     """The beginning of a text that can be a name: a word, and more words of letters behind it.
 
-    What comes after that may be anything, even a secret, and changed into a name no mask would know it.
+    What comes after that may be anything, even a secret, and changed into a name no mask would know it. Nor would it
+    know half an e-mail address, or a key of letters and digits.
     """
-    match = _NAME.match(line(value, limit).lstrip("@#:./-"))
-    return _LONG_NUMBER.sub("", match[0]) if match else ""
+    said = line(value, limit).lstrip("@#:./-")
+    match = _NAME.match(said)
+    if not match or _REST_OF_ADDRESS.match(said, match.end()):
+        return ""
+    return _NO_NAME.sub("", match[0])
 
 
 def digest(value: Any) -> str:
