@@ -24,8 +24,8 @@ INFORMATION = frozenset([
     "scriptmonitor_alert_new_resources", "scriptmonitor_alert_new_hosts",
 ])  # fmt: skip
 """Types that tell of no fault: nothing opens and nothing ends."""
-SOFT_INFORMATION = frozenset({"open_port_scan_alert", "security_insights_alert"})
-"""Information, unless Cloudflare itself calls it HIGH or CRITICAL."""
+SOFT_INFORMATION = frozenset({"open_port_scan_alert", "security_insights_alert", "billing_usage_alert"})
+"""Information, unless Cloudflare itself calls it HIGH or CRITICAL, or tells when it begins and when it ends."""
 OF_A_ZONE = ("clickhouse_alert_fw", "real_origin_monitoring")
 """Types whose alerts are about a zone, whichever policy brings them."""
 CRITICAL = frozenset([
@@ -302,9 +302,12 @@ def _said_state(data: Mapping[str, Any], kind: str) -> str:
 
 def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> Status:
     event = reading.line(envelope.get("alert_event"), 200).upper()
-    if kind in INFORMATION and not (kind in SOFT_INFORMATION and _own_severity(data) in ("HIGH", "CRITICAL")):
+    ended = event.endswith(("_END", "_ENDED", "_RESOLVED")) or event in ("END", "RESOLVED")
+    began = event.endswith(("_START", "_STARTED", "_TRIGGERED")) or event == "START"
+    grave = ended or began or _own_severity(data) in ("HIGH", "CRITICAL")
+    if kind in INFORMATION and not (kind in SOFT_INFORMATION and grave):
         return Status.INFO
-    if event.endswith(("_END", "_ENDED", "_RESOLVED")) or event in ("END", "RESOLVED"):
+    if ended:
         return Status.RESOLVED
     if kind == "pages_event_alert":
         return _deployment(event, data)
@@ -313,7 +316,7 @@ def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
     found = _by_meaning(data, kind, event)
     if found is not None:
         return found
-    if event.endswith(("_START", "_STARTED", "_TRIGGERED")) or event == "START":
+    if began:
         return Status.FIRING
     return _by_type(envelope, data)
 
@@ -430,13 +433,22 @@ def _composed(data: Mapping[str, Any], kind: str) -> str:
     if kind == "load_balancing_pool_enablement_alert" and (enabled := reading.truth(data.get("enabled"))) is not None:
         return f"Pool {said.get('pool_name') or said.get('pool_id') or ''} is {'enabled' if enabled else 'disabled'}"
     if kind == "real_origin_monitoring":
-        return f"Origin of {_zone(data)} is unreachable" if _zone(data) else ""
+        return _origin_title(data)
     if "dos_attack" in kind:
         target = _zone(data) or said.get("target_hostname") or said.get("target_ip") or ""
         return f"{'HTTP' if 'l7' in kind else 'Network'} DDoS attack{' on ' if target else ''}{target}"
     if kind.startswith("clickhouse_alert_fw"):
         return f"Spike of security events{' in ' if _zone(data) else ''}{_zone(data)}"
     return _composed_state(data, said, kind)
+
+
+def _origin_title(data: Mapping[str, Any]) -> str:
+    """`Origin of example.com, example.org is unreachable`."""
+    zones = dict.fromkeys(
+        filter(None, (reading.line(reading.at(each, "zone_name"), 100) for each in _unreachable(data)))
+    )
+    named = ", ".join([*zones][:5]) or _zone(data)
+    return f"Origin of {named} is unreachable" if named else ""
 
 
 def _own_title(data: Mapping[str, Any], said: Mapping[str, str]) -> str:

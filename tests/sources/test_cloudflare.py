@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Severity, Status
-from chalicelib.sources._cloudflare import INFORMATION
+from chalicelib.sources._cloudflare import INFORMATION, SOFT_INFORMATION
 from tests.sources.bodies import body, changed, event, events, files, raw, summary
 
 EXPECTED = {
@@ -431,12 +431,25 @@ def test_every_type_fires_and_ends_or_informs(kind):
         assert began.kind == ended.kind == kind
         assert began.fingerprint == ended.fingerprint
         assert began.id != ended.id
-        if kind in INFORMATION:
+        if kind in INFORMATION - SOFT_INFORMATION:
             assert (began.status, began.severity, ended.status) == (Status.INFO, Severity.INFO, Status.INFO)
         else:
             assert (began.status, ended.status) == (Status.FIRING, Status.RESOLVED)
             assert began.severity is not Severity.INFO
         assert began.title and began.service == "example.com"
+
+
+@pytest.mark.parametrize("kind", sorted(SOFT_INFORMATION))
+def test_what_only_informs_may_be_grave(kind):
+    """Types that inform burn where Cloudflare calls them grave."""
+    assert notice(kind, zone_name="example.com").status is Status.INFO
+    assert notice(kind, zone_name="example.com", severity="HIGH").status is Status.FIRING
+
+
+def test_every_unreachable_zone_is_named():
+    """The title names all zones of a notification, each once."""
+    zones = [{"host": f"{name}.org", "zone_name": f"{name}.org"} for name in ("b", "a", "b")]
+    assert notice("real_origin_monitoring", unreachable_zones=zones).title == "Origin of b.org, a.org is unreachable"
 
 
 @pytest.mark.parametrize("kind", [*PUBLISHED, *UNPUBLISHED])
