@@ -19,24 +19,22 @@ a browser sends for another site is refused.
 """
 
 import json
-import re
-import socket
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Self
+from urllib.parse import unquote, urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from local.inbox import page
 from local.inbox.cloudflare import Cloudflare
 from local.inbox.cues import Answer, CueError, Cues
-from local.inbox.exchange import SECRET_HEADERS, Json, Received, Reply, form_fields, json_reply, text_reply
+from local.inbox.exchange import Json, Received, Reply, json_reply, text_reply
 from local.inbox.hooks import Hooks
-from local.inbox.mail import SEND, Mail
+from local.inbox.http import Server, handler, received_from
+from local.inbox.mail import Mail
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 from local.inbox.pace import Limits
@@ -48,16 +46,11 @@ from local.inbox.vercel import Vercel
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8025
-MAX_BODY_BYTES = 45_000_000
-HOLD_SECONDS = 60.0
-"""How long a request is held on the cue `timeout`."""
 EMULATOR_SECONDS = 1.0
 STATIC = Path(__file__).with_name("static")
 RUNBOOK = Path(__file__).resolve().parents[2] / "runbook"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".md": "text/plain", ".svg": "image/svg+xml"}
 SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare", "vercel")
-_SES_PATHS = {("POST", "v2/email/outbound-emails"): SEND, ("GET", "v2/email/account"): "GetAccount"}
-_LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
 _RESPONDERS = dict(zip(PEOPLE, RESPONDERS, strict=True))
 """The same people, by their Slack id, in PagerDuty."""
 _DISCONNECT = Reply(hang_up=True)
@@ -98,7 +91,7 @@ class Inbox:
         self.vercel = Vercel(self.memory, clock)
         self.stopping = threading.Event()
         self._emulator = emulator.rstrip("/")
-        self._server = _Server((HOST, port), _handler(self))
+        self._server = Server((HOST, port), handler(self))
         self._threads: list[threading.Thread] = []
 
     @property
@@ -213,7 +206,7 @@ class Inbox:
     def answer_to(self, method: str, address: str, headers: Json, body: bytes) -> Reply | None:
         """The reply of the stand-in behind an address, without a connection; None when it is none's."""
         parts = urlsplit(address)
-        received = _received(method, unquote(parts.path), parts.query, headers, body, self.clock())
+        received = received_from(method, unquote(parts.path), parts.query, headers, body, self.clock())
         return None if received is None else self.serve(received)
 
     def serve(self, received: Received) -> Reply:
@@ -432,188 +425,3 @@ def _file(folder: Path, name: str) -> Reply:
     if path.parent != folder or path.suffix not in TYPES or not path.is_file():
         return json_reply({"error": "not found"}, 404)
     return text_reply(path.read_text(encoding="utf-8"), content_type=TYPES[path.suffix])
-
-
-class _Server(ThreadingHTTPServer):
-    """Keeps its open connections, so that stopping ends their threads."""
-
-    daemon_threads = False
-    block_on_close = True
-    request_queue_size = 128
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: set[socket.socket] = set()
-        self._guard = threading.Lock()
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection."""
-        with self._guard:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Forget the connection."""
-        with self._guard:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """Close every connection."""
-        with self._guard:
-            for connection in self._open:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that the other side broke is nothing to tell."""
-
-
-def _handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """One connection, kept open."""
-
-        protocol_version = "HTTP/1.1"
-        server_version = "inbox"
-        sys_version = ""
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            """Answer."""
-            self._answer()
-
-        def do_POST(self) -> None:
-            """Answer."""
-            self._answer()
-
-        def do_PUT(self) -> None:
-            """Answer."""
-            self._answer()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the page shows requests."""
-
-        def _answer(self) -> None:
-            at = inbox.clock()
-            body = self._body()
-            if body is None:
-                self._write(json_reply({"error": "the body has no length, or is too large"}, 413))
-                self.close_connection = True
-                return
-            reply = self._route(at, body)
-            if reply.hold:
-                self._hold()
-            if reply.hold or reply.hang_up:
-                self.close_connection = True
-                return
-            self._write(reply)
-
-        def _route(self, at: float, body: bytes) -> Reply:
-            parts = urlsplit(self.path)
-            path = unquote(parts.path)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            received = _received(self.command, path, parts.query, headers, body, at)
-            if received is not None:
-                return inbox.serve(received)
-            if responded := re.fullmatch(r"/slack/(?:actions|commands)/[^/]+/[^/]+/([^/]+)", path):
-                return inbox.slack.respond(responded[1], form_fields(headers.get("content-type", ""), body, ""))
-            if rest := re.fullmatch(r"/pagerduty/(incidents.*|oncalls)", path):
-                fields = form_fields(headers.get("content-type", ""), body, parts.query)
-                return inbox.pagerduty.rest(self.command, rest[1], fields)
-            return self._own(path, dict(parse_qsl(parts.query)), headers, body)
-
-        def _own(self, path: str, query: Json, headers: Json, body: bytes) -> Reply:
-            """The page and what steers the inbox: for this machine, and not for other sites' pages."""
-            if not _LOOPBACK.fullmatch(headers.get("host", "")):
-                return json_reply({"error": "the inbox answers to loopback names only"}, 421)
-            if self.command == "GET":
-                return inbox.show(path, query)
-            origin = headers.get("origin")
-            if origin is not None and origin != f"http://{headers['host']}":
-                return json_reply({"error": "another site may not steer the inbox"}, 403)
-            if "json" not in headers.get("content-type", "") and body:
-                return json_reply({"error": "the body must be application/json"}, 415)
-            try:
-                asked = json.loads(body or b"{}")
-            except ValueError:
-                asked = None
-            if not isinstance(asked, dict):
-                return json_reply({"error": "the body must be a JSON object"}, 400)
-            return inbox.act(path, asked)
-
-        def _body(self) -> bytes | None:
-            length = self.headers.get("Content-Length", "0")
-            if "chunked" in self.headers.get("Transfer-Encoding", ""):
-                return self._chunks()
-            if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-                return None
-            return self.rfile.read(int(length))
-
-        def _chunks(self) -> bytes | None:
-            """A body in chunks."""
-            found = b""
-            while True:
-                size = self.rfile.readline(64).split(b";")[0].strip()
-                if not re.fullmatch(rb"[0-9a-fA-F]{1,8}", size) or len(found) + int(size, 16) > MAX_BODY_BYTES:
-                    return None
-                found += self.rfile.read(int(size, 16))
-                self.rfile.readline(4)
-                if int(size, 16) == 0:
-                    return found
-
-        def _hold(self) -> None:
-            """Say nothing until the other side gives up, the inbox stops or a minute is over."""
-            self.connection.settimeout(HOLD_SECONDS)
-            try:
-                self.connection.recv(1)
-            except OSError:
-                return
-
-        def _write(self, reply: Reply) -> None:
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.send_header("Referrer-Policy", "no-referrer")
-            self.send_header("Cache-Control", "no-store")
-            if reply.status != 204:
-                self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            self.wfile.write(reply.body)
-
-    return Handler
-
-
-def _received(method: str, path: str, query: str, headers: dict[str, str], body: bytes, at: float) -> Received | None:
-    """The request to a stand-in; None when the path is none's."""
-    found = _service(method, path)
-    if found is None:
-        return None
-    bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
-    kept = {name: "<secret>" if name in SECRET_HEADERS else value for name, value in headers.items()}
-    fields = form_fields(headers.get("content-type", ""), body, query)
-    return Received(at, *found, method, path, kept, body, fields, bearer=bearer)
-
-
-def _service(method: str, path: str) -> tuple[str, str] | None:
-    """The stand-in and the operation that a path means."""
-    parts = path.strip("/").split("/")
-    rest = "/".join(parts[1:])
-    if path.startswith("/slack/api/") and len(parts) == 3:
-        return "slack", parts[2]
-    if method == "POST" and path.startswith("/slack/hooks/") and len(parts) >= 3:
-        return "slack_hook", parts[-1]
-    if method == "POST" and rest in ("v2/enqueue", "v2/change/enqueue") and parts[0] == "pagerduty":
-        return "pagerduty", rest
-    if parts[0] == "ses" and rest:
-        return "ses", _SES_PATHS.get((method, rest), rest)
-    if method == "POST" and parts[0] == "hook" and len(parts) == 2:
-        return "hook", parts[1]
-    if method == "POST" and path == "/cloudflare/client/v4/graphql":
-        return "cloudflare", "graphql"
-    if parts[0] == "vercel" and rest:
-        return "vercel", "rollback" if "/rollback/" in path else parts[-1]
-    return None
