@@ -1,6 +1,6 @@
 """Tocsin on a virtual clock: the real stages, an in-memory store, and targets that answer as they are told to.
 
-The two queues are heaps of (time, number, message); the minute tick runs when something could be due. Nothing here
+The queues are heaps of (time, number, message); the minute tick runs when something could be due. Nothing here
 decides anything: what is told, and when, comes from the same `process`, `tick` and `deliver` that run on Lambda.
 """
 

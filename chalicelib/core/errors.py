@@ -8,6 +8,7 @@
     │   ├── TooLargeError            413
     │   └── ContentTypeError         415
     ├── RulesError                   alert-rules.yaml is at fault: stops the deploy
+    │   └── ColumnError              one text of it is, at a column: a condition, a template
     ├── ConflictError                somebody else saved first: load again
     ├── TooNewError                  stored by a newer version of this code: comes back until that one runs again
     ├── NotStoredError               the queue or the table refused: the sender gets 503
@@ -67,6 +68,27 @@ class ContentTypeError(WebhookError):
 
 class RulesError(TocsinError):
     """The rules file has mistakes; the text lists all of them, one a line."""
+
+
+class ColumnError(RulesError):
+    """A text in the rules file is wrong: what is wrong, at which column (from 1), and what is allowed."""
+
+    def __init__(self, message: str, column: int = 1, allowed: str = "", suggestion: str = "") -> None:
+        self.message, self.column, self.allowed, self.suggestion = message, column, allowed, suggestion
+        super().__init__(message, column, allowed, suggestion)
+
+    def __str__(self) -> str:
+        return f"column {self.column}: {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What is wrong, what is allowed and the nearest right word, without the column."""
+        found = self.message
+        if self.allowed:
+            found += f"; allowed is {self.allowed}"
+        if self.suggestion:
+            found += f"; did you mean {self.suggestion}"
+        return found
 
 
 class ConflictError(TocsinError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chalicelib.core.errors import RulesError
+from chalicelib.core.errors import ColumnError
 from chalicelib.core.tokens import nearest
 
 NAMES = ("value", "threshold", "name", "title", "severity", "count", "events", "starts_at")
@@ -31,25 +31,8 @@ _FILTERS: dict[str, Callable[[str, str], str]] = {
 }
 
 
-class TemplateError(RulesError):
-    """A template that cannot be rendered: what is wrong, at which column (from 1), and what is allowed."""
-
-    def __init__(self, message: str, column: int = 1, allowed: str = "", suggestion: str = "") -> None:
-        self.message, self.column, self.allowed, self.suggestion = message, column, allowed, suggestion
-        super().__init__(message, column, allowed, suggestion)
-
-    def __str__(self) -> str:
-        return f"column {self.column}: {self.advice}"
-
-    @property
-    def advice(self) -> str:
-        """What is wrong, what is allowed and the nearest right word, without the column."""
-        found = self.message
-        if self.allowed:
-            found += f"; allowed is {self.allowed}"
-        if self.suggestion:
-            found += f"; did you mean {self.suggestion}"
-        return found
+class TemplateError(ColumnError):
+    """A template that cannot be rendered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 
-from chalicelib.core.errors import RulesError
+from chalicelib.core.errors import ColumnError
 from chalicelib.core.expression import Literal
 from chalicelib.core.units import (
     DURATION_FORMS,
@@ -37,25 +37,8 @@ _TOKEN = re.compile(
 _LITERAL_UNITS = re.compile(r"(?:(?:\d+(?:\.\d+)?)?(?:ms|[smhdw]))+|B|[KMGT]B", re.ASCII)
 
 
-class ConditionError(RulesError):
-    """A condition that cannot be understood: what is wrong, at which column (from 1), and what is allowed."""
-
-    def __init__(self, message: str, column: int = 1, allowed: str = "", suggestion: str = "") -> None:
-        self.message, self.column, self.allowed, self.suggestion = message, column, allowed, suggestion
-        super().__init__(message, column, allowed, suggestion)
-
-    def __str__(self) -> str:
-        return f"column {self.column}: {self.advice}"
-
-    @property
-    def advice(self) -> str:
-        """What is wrong, what is allowed and the nearest right word, without the column."""
-        found = self.message
-        if self.allowed:
-            found += f"; allowed is {self.allowed}"
-        if self.suggestion:
-            found += f"; did you mean {self.suggestion}"
-        return found
+class ConditionError(ColumnError):
+    """A condition that cannot be understood."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
