@@ -87,6 +87,8 @@ def at(value: Any, *path: str) -> Any:
 
 def text(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """The value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
+    if value is None:
+        return ""
     found = _clean(value, limit)
     return "" if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING else found
 
@@ -113,6 +115,8 @@ def _scalar_text(value: Any) -> str:
 
 def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """`text` on one line."""
+    if value is None:  # most fields that are asked for are not there
+        return ""
     found = text(value, limit)
     return " ".join(found.split()) if not found.isprintable() or "  " in found else found
 
