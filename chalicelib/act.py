@@ -56,7 +56,10 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
 def _told(desk: "_Desk", said: str) -> Outcome:
     asked, slack = desk.asked, plugins.load("targets", "slack")
     try:
-        slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
+        if asked.reply_to or not asked.channel:
+            slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
+        else:
+            slack.whisper(asked.channel, asked.user, said, desk.clients, now=desk.now)
     except TargetUnavailableError as error:
         if desk.now < asked.at + ANSWERED_WITHIN:
             return Outcome(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")
@@ -145,7 +148,11 @@ def _silence_opened(desk: _Desk) -> str:
     found = desk.incident(desk.asked.incident)
     named = slack_words.escaped(views.incident(found, desk.store, desk.rules, desk.now)["title"])
     view = silence_modal.view(
-        found.id, about=f"*{named}*", matchers=[str(each) for each in people.matchers_of(found)], filled=True
+        found.id,
+        channel=desk.asked.channel,
+        about=f"*{named}*",
+        matchers=[str(each) for each in people.matchers_of(found)],
+        filled=True,
     )
     plugins.load("targets", "slack").fill_view(desk.asked.view, desk.asked.view_hash, view, desk.clients, now=desk.now)
     return ""

@@ -154,12 +154,8 @@ def new_silence(
 ) -> Silence:
     """A silence as a person decided it at `at`; RequestError when it would mute everything, nothing, or for ever."""
     starts_at = max(starts_at or at, at)
-    if not any(not each.matches({}) for each in matchers):
-        raise RequestError("the silence would mute everything: at least one matcher must ask for a value")
-    if ends_at <= starts_at:
-        raise RequestError("the silence ends before it begins: `until` must be later than now, and than `from`")
-    if ends_at > starts_at + MAX_SILENCE:
-        raise RequestError(f"the silence is too long; allowed are {MAX_SILENCE.days} days")
+    check_matchers(matchers)
+    check_times(starts_at, ends_at)
     return Silence(
         id=id or new_id(),
         matchers=tuple(matchers),
@@ -169,6 +165,20 @@ def new_silence(
         comment=comment.strip()[:MAX_TEXT_CHARACTERS],
         at=at,
     )
+
+
+def check_matchers(matchers: Iterable[Matcher]) -> None:
+    """RequestError when a silence of these would mute everything."""
+    if not any(not each.matches({}) for each in matchers):
+        raise RequestError("the silence would mute everything: at least one matcher must ask for a value")
+
+
+def check_times(starts_at: datetime, ends_at: datetime) -> None:
+    """RequestError when a silence from then to then is none, or too long."""
+    if ends_at <= starts_at:
+        raise RequestError("the silence ends before it begins: `until` must be later than now, and than `from`")
+    if ends_at > starts_at + MAX_SILENCE:
+        raise RequestError(f"the silence is too long; allowed are {MAX_SILENCE.days} days")
 
 
 def matchers_of(incident: Incident) -> tuple[Matcher, ...]:

@@ -1,26 +1,35 @@
 """The modal in which a person says what to silence, until when and why: https://docs.slack.dev/surfaces/modals.
 
 It is opened empty, within the three seconds that Slack gives, and filled with the incident's matchers a moment later.
-Empty matchers mean those of the incident.
+Empty matchers mean those of the incident. It remembers the incident and the channel, where a person is answered when
+the silence cannot be made after all: a submission brings no address for answers.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from chalicelib.core.errors import RequestError
 from chalicelib.interaction import SILENCE_MODAL
-from chalicelib.people import parse_when, parse_words
+from chalicelib.people import check_matchers, check_times, parse_when, parse_words
 
 MAX_TITLE_CHARACTERS = 24
 MAX_MATCHERS_CHARACTERS = 3_000
 MAX_COMMENT_CHARACTERS = 500
 FIELDS = ("matchers", "until", "comment")
+LATEST_ZONE = "Etc/GMT+12"
+"""Where a wall time comes last: the zone of the incident is known only to the worker."""
 FILLED = "matchers:filled"
 """The id of the block once it is filled: Slack keeps what was typed for an id that it knows already."""
 
 
-def view(incident: str, *, about: str = "", matchers: Sequence[str] = (), filled: bool = False) -> dict[str, Any]:
+_NEXT_MATCHER = re.compile(r"\s*,\s*(?=[A-Za-z_][A-Za-z0-9_.-]*\s*(?:=~|!~|!=|=))")
+
+
+def view(
+    incident: str, *, channel: str = "", about: str = "", matchers: Sequence[str] = (), filled: bool = False
+) -> dict[str, Any]:
     """The modal for an incident; `about` is ready-made mrkdwn that says which one."""
     lines = "\n".join(matchers)[:MAX_MATCHERS_CHARACTERS]
     which = _input(FILLED if filled else "matchers", "matchers", "Which alerts", optional=True, multiline=True)
@@ -39,7 +48,7 @@ def view(incident: str, *, about: str = "", matchers: Sequence[str] = (), filled
     return {
         "type": "modal",
         "callback_id": SILENCE_MODAL,
-        "private_metadata": incident,
+        "private_metadata": f"{incident} {channel}".strip(),
         "title": _plain("Silence"),
         "submit": _plain("Silence"),
         "close": _plain("Cancel"),
@@ -63,21 +72,24 @@ def entered(values: Any) -> dict[str, str]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The matchers of the field, one a line or separated by commas that no pattern needs."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    """The matchers of the field: one a line, or several with a comma between them."""
+    return [each.strip() for line in text.splitlines() for each in _NEXT_MATCHER.split(line) if each.strip()]
 
 
-def mistakes(fields: Mapping[str, str], values: Any, now: datetime) -> dict[str, str]:
+def mistakes(fields: Mapping[str, str], values: Mapping[str, Any], now: datetime) -> dict[str, str]:
     """What is wrong, by the id of the block that it is shown under; empty when it can be done."""
-    blocks = {name: str(block) for block, elements in dict(values).items() for name in dict(elements)}
     found: dict[str, str] = {}
     try:
-        parse_words(lines_of(fields.get("matchers", "")))
+        if matchers := parse_words(lines_of(fields.get("matchers", ""))):
+            check_matchers(matchers)
     except RequestError as error:
-        found[blocks.get("matchers", "matchers")] = str(error)
+        found[FILLED if FILLED in values else "matchers"] = str(error)
     try:
-        if parse_when(fields.get("until", ""), now) <= now:
+        ends_at = parse_when(fields.get("until", ""), now, LATEST_ZONE)
+        if ends_at <= now:
             found["until"] = "This is over already."
+        else:
+            check_times(now, ends_at)
     except RequestError as error:
         found["until"] = str(error)
     return found

@@ -160,13 +160,16 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
 
 
 def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenView) -> Interaction:
-    view, view_hash = open_view(_text(payload.get("trigger_id")), silence_modal.view(pressed.incident))
+    view, view_hash = open_view(
+        _text(payload.get("trigger_id")), silence_modal.view(pressed.incident, channel=pressed.channel)
+    )
     return Interaction(
         id=pressed.id,
         kind="silence_opened",
         user=pressed.user,
         at=pressed.at,
         incident=pressed.incident,
+        channel=pressed.channel,
         view=view,
         view_hash=view_hash,
     )
@@ -178,13 +181,15 @@ def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: date
     fields = silence_modal.entered(values)
     if wrong := silence_modal.mistakes(fields, values, now):
         return Answer(200, {"response_action": "errors", "errors": wrong}, reason="mistakes in the form")
+    incident, _, channel = _text(view.get("private_metadata")).partition(" ")
     asked = Interaction(
         id=f"slack:{fingerprint(_text(view.get('id')), _text(user.get('id')), _text(view.get('hash')))}",
         kind="silence_asked",
         user=_text(user.get("id")),
         at=now,
         name=_text(user.get("name") or user.get("username")),
-        incident=_text(view.get("private_metadata")),
+        incident=incident,
+        channel=channel,
         fields=fields,
     )
     put(written(asked))

@@ -1,5 +1,6 @@
 """What becomes of a person's request when something is away: acts are done once, answers come when they can."""
 
+import json
 from datetime import timedelta
 
 import httpx
@@ -81,8 +82,19 @@ def test_a_press_on_nothing_is_told_to_the_person():
     assert desk.webhooks.bodies == []
 
 
+def test_what_a_form_asked_for_in_vain_is_told_to_the_person_in_the_channel():
+    """A submission brings no address for answers: the person alone sees why there is no silence."""
+    desk = Desk(httpx.Response(200, json={"ok": True}))
+    asked = Interaction("slack:7", "silence_asked", "U1", NOW, incident="0123456789abcdef", channel="C1")
+    assert "answered" in desk.act(asked).note
+    request = desk.clients.requests[-1]
+    assert request.url.path.endswith("/chat.postEphemeral")
+    assert json.loads(request.content)["user"] == "U1"
+    assert b"no incident of the last 90 days" in request.content
+
+
 def test_without_an_address_to_answer_nothing_comes_back():
-    """A form's submission has none; what cannot be done is logged."""
+    """What cannot be done is logged."""
     outcome = Desk(httpx.Response(200)).act(Interaction("slack:4", "ack", "U1", NOW, incident="0123456789abcdef"))
     assert "without a response_url" in outcome.note
 

@@ -204,7 +204,7 @@ def test_the_form_is_opened_before_anything_else():
     assert desk.ask(pressed("tocsin_silence", option="custom:inc-1")).status == 200
     (opened, trigger, view), (_, stored) = desk.events
     assert (opened, trigger) == ("open", "13345224609.738474920.8088930838d88f008e0")
-    assert view["private_metadata"] == "inc-1"
+    assert view["private_metadata"] == "inc-1 C0ALERTS1"
     assert (stored.kind, stored.view, stored.view_hash) == ("silence_opened", "V1", "1790000000.aa")
 
 
@@ -232,6 +232,9 @@ def test_a_filled_form_is_stored_and_closed():
         ({"until": "2020-01-01T00:00"}, "until", "over already"),
         ({"matchers": "checkout"}, "matchers:filled", "no matcher"),
         ({"matchers": "service=~("}, "matchers:filled", "regular expression"),
+        ({"matchers": "service=~.*"}, "matchers:filled", "mute everything"),
+        ({"matchers": "service!=checkout"}, "matchers:filled", "mute everything"),
+        ({"until": "9999d"}, "until", "366 days"),
     ],
 )
 def test_mistakes_are_shown_beside_what_was_typed(fields, block, words):
@@ -241,6 +244,40 @@ def test_mistakes_are_shown_beside_what_was_typed(fields, block, words):
     assert answer.body["response_action"] == "errors"
     assert words in answer.body["errors"][block]
     assert desk.events == []
+
+
+@pytest.mark.parametrize("values", [{"x": None}, {"x": "abc"}, {"x": ["a"]}, {"until": {"until": None}}, None, []])
+def test_a_form_that_slack_would_not_send_is_no_failure(values):
+    """Fields of another shape are empty ones."""
+    view = {"callback_id": interaction.SILENCE_MODAL, "private_metadata": "inc-1", "state": {"values": values}}
+    desk = Desk()
+    answer = desk.ask(form(payload=json.dumps({"type": "view_submission", "user": {"id": "U0ONCALL1"}, "view": view})))
+    assert (answer.status, answer.body["response_action"], desk.stored) == (200, "errors", [])
+
+
+def test_a_wall_time_is_no_mistake_while_it_is_ahead_in_some_zone():
+    """The door does not know the incident's zone; the worker does, and says so when it is over there."""
+    west = (NOW - timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M")
+    desk = Desk()
+    assert desk.ask(submitted(until=west)).body == {"response_action": "clear"}
+
+
+def test_the_form_remembers_where_it_was_opened():
+    """The incident and the channel come back with it, so that the person can be answered."""
+    desk = Desk()
+    desk.ask(pressed(interaction.ACTION_SILENCE, option="custom:inc-1"))
+    (_, _, view) = desk.events[0]
+    assert view["private_metadata"] == "inc-1 C0ALERTS1"
+    sent = {"id": "V1", "callback_id": interaction.SILENCE_MODAL, "private_metadata": view["private_metadata"]}
+    values = {"until": {"until": {"value": "2h"}}}
+    payload = {"type": "view_submission", "user": {"id": "U0ONCALL1"}, "view": {**sent, "state": {"values": values}}}
+    desk.ask(form(payload=json.dumps(payload)))
+    assert (desk.stored[-1].incident, desk.stored[-1].channel) == ("inc-1", "C0ALERTS1")
+
+
+def test_matchers_may_share_a_line():
+    """A comma before another label ends a matcher; one inside a value or a pattern does not."""
+    assert silence_modal.lines_of("a=b, c=~x{1,3}\n\n d!=e,f") == ["a=b", "c=~x{1,3}", "d!=e,f"]
 
 
 def command(text, **more):

@@ -303,6 +303,17 @@ def respond(url: str, text: str, clients: Clients, *, now: datetime) -> None:
     raise_for_status(answer, name="Slack", now=now, wait=RATE_LIMIT_WAIT)
 
 
+def whisper(channel: str, user: str, text: str, clients: Clients, *, now: datetime) -> None:
+    """Tell one person in a channel, and nobody else: what a form asked for brings no address for answers.
+
+    https://docs.slack.dev/reference/methods/chat.postEphemeral
+    """
+    try:
+        Api(clients, now=now).call("chat.postEphemeral", {"channel": channel, "user": user, "text": text})
+    except SlackRefusalError as refused:
+        raise TargetRejectedError(explained(refused.code)) from None
+
+
 def fill_view(identifier: str, view_hash: str, view: Mapping[str, Any], clients: Clients, *, now: datetime) -> None:
     """Change an open modal, unless the person closed or sent it, or it was changed since."""
     body: dict[str, Any] = {"view_id": identifier, "view": view, **({"hash": view_hash} if view_hash else {})}
