@@ -9,12 +9,12 @@ stamped `now`.
 Fields of every probe: `name` (required), `service` (else the name), `labels`, `every`, `timeout`.
 """
 
-import ipaddress
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.core import addresses as ip
 from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
@@ -24,12 +24,6 @@ LIMITED = "probe.limited"
 COMMON_FIELDS = frozenset({"name", "service", "labels", "every", "timeout"})
 MAX_TIMEOUT = timedelta(seconds=20)
 """All probes of a minute, and the second tries, must fit into one run of the watch."""
-
-METADATA_ADDRESSES = frozenset({"fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::123", "fd00:ec2::23", "100.100.100.200"})
-"""Services of the machine itself that are not link-local: instance data, DNS, time and container credentials.
-
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
-"""
 
 
 def duration(value: object) -> timedelta:
@@ -115,13 +109,8 @@ def mended(kind: str, identity: str, labels: Mapping[str, str], reason: str, *, 
 
 def refusal(address: str) -> str | None:
     """Why an IP address must not be probed; None when it may be. Link-local and metadata addresses are refused."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    if found.is_link_local or (mapped is not None and mapped.is_link_local):
-        return "link-local addresses are not probed"
-    if str(mapped or found) in METADATA_ADDRESSES:
-        return "metadata addresses are not probed"
-    return None
+    refused = ip.refusal(address)
+    return f"{refused} addresses are not probed" if refused else None
 
 
 def addresses(host: str, port: int) -> list[str]:

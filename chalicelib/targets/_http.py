@@ -12,20 +12,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from chalicelib.core.addresses import plain, refusal
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
 
 MAX_ANSWER_BYTES = 4_000_000
 """More of an answer is not read: a page of 1,000 Slack channels is about 1 MB."""
 LOOPBACK_SETTING = "ALLOW_LOOPBACK_TARGETS"
-METADATA_ADDRESSES = frozenset({"fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16"})
-"""Metadata services outside the link-local ranges: EC2 and EKS over IPv6, Alibaba, Azure."""
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NEVER_SENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
@@ -146,7 +145,7 @@ def check_address(url: str, clients: Clients, *, name: str) -> None:
         host, port = "", 0
     if not host:
         raise TargetRejectedError(f"{name}: the address cannot be read; allowed is https://host/path")
-    found = {_address(each) for each in _addresses(host, port)}
+    found = {plain(each) for each in _addresses(host, port)}
     if any(_is_refused(each) for each in found):
         raise TargetRejectedError(f"{name}: the address is link-local or a metadata service, which is refused")
     loopback = any(each.is_loopback for each in found)
@@ -163,10 +162,5 @@ def _addresses(host: str, port: int) -> Iterable[str]:
         return ()
 
 
-def _address(text: str) -> Any:
-    address = ip_address(text.partition("%")[0])
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-
-
-def _is_refused(address: Any) -> bool:
-    return address.is_link_local or address.is_unspecified or address.is_multicast or str(address) in METADATA_ADDRESSES
+def _is_refused(address: IPv4Address | IPv6Address) -> bool:
+    return address.is_unspecified or address.is_multicast or bool(refusal(str(address)))
