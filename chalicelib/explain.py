@@ -198,7 +198,7 @@ class _Told:
         if not why:
             steps += self.answers("condition", rule.condition, StoredSeries(self.store, labels))
         walked, routes = route_steps(self.rules, rule, seen)
-        targets = ", ".join(target.key for route in routes for target in route.targets) or "nobody"
+        targets = ", ".join(target.shown for route in routes for target in route.targets) or "nobody"
         return {
             "name": rule.name,
             "labels": {**labels, **rule.labels},
@@ -311,7 +311,7 @@ class _Told:
         if incident.route not in {each.id for each in chosen}:
             steps = [f"{incident.route} holds the incident, as it did when it began"]
         group = ", ".join(f"{name}={text}" for name, text in incident.group.items()) or "nothing"
-        targets = ", ".join(target.key for target in route.targets) or "nobody"
+        targets = ", ".join(target.shown for target in route.targets) or "nobody"
         return [*steps, f"told by {incident.route}, grouped by {group}: {targets}"]
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
@@ -327,13 +327,14 @@ class _Told:
             if announced is not None and announced.seq:
                 steps += self.was_told(alert, incident, announced, muted=bool(why))
             else:
-                steps.append(f"{key}: not told: {self.because(alert, incident, target, why)}")
+                steps.append(f"{target.shown}: not told: {self.because(alert, incident, target, why)}")
         return steps or ["nobody is named to be told"]
 
     def was_told(self, alert: Alert, incident: Incident, announced: Announced, *, muted: bool) -> list[str]:
         """What one target was told, and whether it knows of this alert."""
         key = announced.target.key
         results = self.store.thread(thread_key(incident.id, key)).results
+        key = announced.target.shown
         steps = [f"{key}: {self.result(each)}" for each in results]
         if not results and announced.at:
             steps.append(f"{key}: a message of {self.write(announced.at)} is on its way")
@@ -407,7 +408,7 @@ class _Told:
             steps.append(f"acknowledged by {alert.acked_by}: no reminders, no escalation until {until}")
         since = incident.escalate_from or incident.opened_at
         for number, step in enumerate(route.escalate):
-            keys = ", ".join(target.key for target in step.targets)
+            keys = ", ".join(target.shown for target in step.targets)
             if number >= incident.escalated and since is not None and not alert.acked_by:
                 steps.append(f"escalation to {keys} at {self.write(since + step.after)} unless it is acknowledged")
         if incident.next_flush_at and incident.next_flush_at > self.now:

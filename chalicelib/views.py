@@ -17,7 +17,7 @@ from chalicelib.core.match import Matcher
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
-from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.thread import Result, thread_key
 from chalicelib.core.timeline import in_order
 from chalicelib.core.told import Telling, summary_of, title_of
@@ -166,9 +166,9 @@ def audience(route: Route, rules: Rules, now: datetime) -> Shown:
     """The targets of a route, its escalation and whether a window keeps it quiet now."""
     return {
         "route": route.id,
-        "targets": [target.key for target in route.targets],
+        "targets": [target.shown for target in route.targets],
         "escalate": [
-            {"after": duration_words(step.after), "targets": [target.key for target in step.targets]}
+            {"after": duration_words(step.after), "targets": [target.shown for target in step.targets]}
             for step in route.escalate
         ],
         "repeats_every": duration_words(route.rhythm.repeat_interval),
@@ -237,7 +237,7 @@ class _Judged:
             "counts": {"firing": len(firing), "resolved": len(found.shown) - len(firing), "muted": len(self.mutings)},
             "acked_by": None if None in acked or not acked else ", ".join(sorted(name for name in acked if name)),
             "assigned_to": _assigned(found.timeline),
-            "told": [key for key, each in found.announced.items() if each.seq],
+            "told": [shown(key) for key, each in found.announced.items() if each.seq],
         }
 
     def whole(self, store: Store) -> Shown:
@@ -297,7 +297,7 @@ class _Judged:
 
 def _told(announced: Announced, results: Sequence[Result]) -> Shown:
     return {
-        "target": announced.target.key,
+        "target": announced.target.shown,
         "open": announced.open,
         "notifications": announced.seq,
         "last_at": stamp(announced.at),
@@ -323,7 +323,7 @@ def _entry(each: Entry, delivered: Mapping[tuple[str, int], Result]) -> Shown:
         found |= {"count": each.count, "until": stamp(each.until)}
     if each.target:
         result = delivered.get((each.target, each.seq))
-        found |= {"target": each.target, "delivery": _result(result) if result else None}
+        found |= {"target": shown(each.target), "delivery": _result(result) if result else None}
     return found
 
 

@@ -219,14 +219,9 @@ def _webhook(stage: Stage, target: Target) -> Iterator[Finding]:
         yield Finding(WRONG, str(error), "set it right; see docs/delivery.md")
         return
     if signed:
-        yield Finding(OK, f"{_shown(target)}: an address and a secret are set")
+        yield Finding(OK, f"{target.shown}: an address and a secret are set")
     else:
-        yield Finding(WARNING, f"{_shown(target)}: requests go out unsigned", "set its secret; see docs/delivery.md")
-
-
-def _shown(target: Target) -> str:
-    """A target for people; an address may hold a key in its path."""
-    return target.key if "://" not in target.address else f"{target.kind}:{target.address.split('/')[2]}/…"
+        yield Finding(WARNING, f"{target.shown}: requests go out unsigned", "set its secret; see docs/delivery.md")
 
 
 def _path(stage: Stage, name: str) -> str:
@@ -286,7 +281,7 @@ def _is_line(text: str, wanted: Mapping[str, Any]) -> bool:
 def targets(stage: Stage) -> Iterator[Finding]:
     """What is known against a target: broken, failing, marked."""
     for target in all_targets(stage.rules):
-        yield _lane_finding(_shown(target), stage.store.lane(target.key))
+        yield _lane_finding(target.shown, stage.store.lane(target.key))
 
 
 def _lane_finding(shown: str, lane: Lane) -> Finding:

@@ -136,7 +136,7 @@ def _described(body: str) -> tuple[str, tuple[str, ...]]:
     except ParseError as error:
         return f"a message that cannot be read ({error})", ()
     if isinstance(content, Notification):
-        told = f"{content.reason.value} to {content.target.key}: {cut(one_line(content.title), 80)}"
+        told = f"{content.reason.value} to {content.target.shown}: {cut(one_line(content.title), 80)}"
         return told, (content.id, content.incident)
     if isinstance(content, Webhook):
         return f"a webhook of {content.source}, received {content.received_at:%Y-%m-%d %H:%M} UTC", ()

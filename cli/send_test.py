@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.core.event import Severity
 from chalicelib.core.lane import Lane
 from chalicelib.core.notification import Notification, Reason, Told
-from chalicelib.core.rule import Target
+from chalicelib.core.rule import Target, shown
 from chalicelib.core.thread import Thread, thread_key
 from chalicelib.core.wording import one_line
 from chalicelib.messages import notification_message
@@ -140,9 +140,9 @@ def end_of(test: Notification) -> Notification:
 def _told(target: Target, thread: Thread) -> int:
     result = thread.results[0]
     if not result.delivered:
-        print(f"{target.key}: given up: {result.error}", file=sys.stderr)
+        print(f"{target.shown}: given up: {result.error}", file=sys.stderr)
         return 1
-    print(f"{target.key}: delivered after {result.attempts} tr{'y' if result.attempts == 1 else 'ies'}")
+    print(f"{target.shown}: delivered after {result.attempts} tr{'y' if result.attempts == 1 else 'ies'}")
     if result.note:
         print(f"note: {result.note}")
     return 0
@@ -152,6 +152,6 @@ def pending(lane: Lane, incident: str, waited: float) -> str:
     """What is known of a test that nothing came of yet."""
     turn = lane.turns.get(incident)
     if turn is None:
-        return f"{lane.key}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
+        return f"{shown(lane.key)}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
     state = f"; the target is broken since {lane.broken_at:%H:%M} UTC" if lane.broken_at else ""
-    return f"{lane.key}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"
+    return f"{shown(lane.key)}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"

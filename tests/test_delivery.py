@@ -257,6 +257,32 @@ def test_being_asked_to_slow_down_is_no_fault() -> None:
     assert not story.router.store.lane(SLOW).broken_at
 
 
+SECRET_ADDRESSES = """
+defaults: {group_wait: 0s, group_by: [service]}
+alerts:
+  - name: Page
+    match: {alertname: Page}
+    notification:
+      - {slack_channel: "https://hooks.slack.com/services/T0/B0/secretpath"}
+      - {webhook: "https://receiver.example.com/secretpath?key=secretpath"}
+fallback: {notification: [{email: ops@example.com}]}
+"""
+
+
+def test_the_fallback_hears_of_an_address_by_its_host_alone() -> None:
+    """The path of an incoming webhook is its secret: neither a broken nor a refusing target shows it to anybody."""
+    story = Story(SECRET_ADDRESSES)
+    story.answers("slack_channel:https://hooks.slack.com/services/T0/B0/secretpath", Answer(500))
+    story.answers("webhook:https://receiver.example.com/secretpath?key=secretpath", Answer(404))
+    story.fires("Page", "a").until(3_600)
+    heard = [each.notification for each in story.told if each.notification.target.key == FALLBACK]
+    assert {told.name for each in heard for told in each.alerts} == {"Target broken", "Delivery failed"}
+    assert "secretpath" not in repr(heard)
+    shown = [entry.text for each in story.router.store.incidents() for entry in each.timeline]
+    assert any("told to webhook:https://receiver.example.com/…" in text for text in shown)
+    assert "secretpath" not in repr(shown)
+
+
 def test_a_fallback_that_fails_too_is_parked_and_announces_nothing() -> None:
     """The router's own notification is given up quietly; the number of messages stays what it is."""
     refused = Answer(403)

@@ -328,7 +328,7 @@ def _announce(
     entries = tuple(
         Entry(
             telling.now,
-            f"{each.reason.value} told to {each.target.key}",
+            f"{each.reason.value} told to {each.target.shown}",
             kind="told",
             target=each.target.key,
             seq=each.seq,

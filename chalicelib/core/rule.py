@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from chalicelib.core.condition import Condition
-from chalicelib.core.event import Severity
+from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.match import Matcher, matches_all
 
 ALL_LABELS = "..."
@@ -36,6 +37,26 @@ class Target:
     def key(self) -> str:
         """Equal for equal destinations: `slack_channel:#incidents`."""
         return f"{self.kind}:{self.address}"
+
+    @property
+    def shown(self) -> str:
+        """The key as people may see it."""
+        return shown(self.key)
+
+
+def shown(key: str) -> str:
+    """A target's key as people may see it: of an address only the host, since the rest of it may be the secret.
+
+    `webhook:https://receiver.example.com/…3fa8c1`: what follows tells two addresses of one host apart.
+    """
+    kind, _, address = key.partition(":")
+    if "://" not in address:
+        return key
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        host = ""
+    return f"{kind}:{address.partition('://')[0]}://{host}/…{fingerprint(address)[:6]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.rule import shown
 from chalicelib.core.wording import duration_words, one_line, plain_text
 
 FAILED = "delivery.failed"
@@ -36,7 +37,7 @@ def failure_of(incident: str) -> str:
 
 def undelivered(notification: Notification, reason: str, now: datetime) -> Event:
     """What could not be told, where, and why."""
-    where = notification.target.key
+    where = notification.target.shown
     return _event(
         failure_of(notification.incident),
         where,
@@ -51,6 +52,7 @@ def undelivered(notification: Notification, reason: str, now: datetime) -> Event
 
 def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Event:
     """A target that fails and fails, told once."""
+    where = shown(where)
     return _event(
         BROKEN,
         where,
@@ -81,6 +83,7 @@ def address_refused(where: str, why: str, identifier: str, now: datetime, *, las
 
 def over(trouble: str, where: str, now: datetime, title: str = "") -> Event:
     """The end of a trouble."""
+    where = shown(where)
     return _event(
         trouble,
         where,

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.lane import Lane
-from chalicelib.core.rule import Rules, Target
+from chalicelib.core.rule import Rules
 from chalicelib.memory import MemoryStore
 from chalicelib.settings import Settings
 from chalicelib.tick import tick
@@ -171,13 +171,6 @@ def test_the_health_of_targets_is_told() -> None:
     assert "email:ana@example.com: nothing is sent there: a mail bounced" in wrong
     assert "pagerduty:default: failing since" in states(checkup.targets, stage, WARNING)
     assert "webhook:out: nothing is known against it" in states(checkup.targets, stage, OK)
-
-
-def test_an_address_is_shown_without_its_path() -> None:
-    """The path of an incoming webhook is its key."""
-    assert checkup._shown(Target("slack_channel", "https://hooks.slack.com/services/T/B/key")) == (
-        "slack_channel:hooks.slack.com/…"
-    )
 
 
 def test_other_rules_at_work_are_told() -> None:
