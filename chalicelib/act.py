@@ -216,7 +216,7 @@ def _act_on(kind: ActionKind, told: str) -> Callable[[_Desk, slack_words.Command
         found = desk.incident(asked.about[0])
         if kind is ActionKind.ACK and found.firing and all(alert.acked_by for alert in found.firing):
             return f"{slack_words.escaped(found.firing[0].acked_by or '')} has acknowledged `{found.id}` already."
-        desk.put(kind, found)
+        desk.put(kind, found, asked.said)
         return told.format(id=found.id)
 
     return act_on

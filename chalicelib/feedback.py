@@ -84,7 +84,7 @@ def _rejected(told: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def _refusal(address: Any, why: str, lasting: bool, part: Mapping[str, Any], told: Mapping[str, Any]) -> Refusal:
-    named = part.get("feedbackId") or told.get("mail", {}).get("messageId") or ""
+    named = part.get("feedbackId") or (told.get("mail") or {}).get("messageId") or ""
     return Refusal(_plain(str(address)), why, lasting, str(named))
 
 

@@ -127,7 +127,8 @@ def _alert(alert: Mapping[str, Any]) -> str:
         filter(None, (alert["value"], f"(threshold {alert['threshold']})" if alert["threshold"] else ""))
     )
     muted = "muted" if alert["state"] == "suppressed" else alert["state"]
-    parts = [_said(alert["title"]), _said(reading), muted, f"{alert['events']:,} events" if alert["events"] else ""]
+    count = f"{alert['events']:,} event{'' if alert['events'] == 1 else 's'}" if alert["events"] else ""
+    parts = [_said(alert["title"]), _said(reading), muted, count]
     return "• " + " · ".join(part for part in parts if part)
 
 

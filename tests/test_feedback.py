@@ -124,6 +124,15 @@ def test_what_cannot_be_read_is_said(message: str) -> None:
         refusals(message)
 
 
+def test_a_bounce_without_its_mail_still_marks() -> None:
+    """What the mail was is no part of why it bounced."""
+    told = {**json.loads(bounce()), "mail": None}
+    del told["bounce"]["feedbackId"]
+    assert [(each.address, each.lasting, each.id) for each in refusals(json.dumps(told))] == [
+        ("ops@example.com", True, "")
+    ]
+
+
 def test_a_bounce_marks_the_address_and_tells_the_fallback_once() -> None:
     """Twice the same changes nothing; the target is the one of the rules, however it is written there."""
     router = Router()

@@ -95,6 +95,7 @@ def test_an_incident_is_shown_whole():
     timeline = [{"at": "2026-11-26T12:00:00Z", "text": f"step {n}", "by": "ana"} for n in range(20)]
     text = shown_incident({**WHOLE, "timeline": timeline})
     assert "Down · 3 % (threshold 1 %) · firing · 12 events" in text
+    assert "· 1 event\n" in shown_incident({**WHOLE, "alerts": [{**ALERT, "events": 1}]}) + "\n"
     assert "*Told* slack_channel:#a" in text
     assert "step 19 — ana" in text and "step 3 " not in text
     assert "resolved" in shown_incident({**WHOLE, "status": "resolved", "ended_at": "2026-11-26T13:00:00Z"})
