@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from chalicelib.core import troubles
+from chalicelib.core.alert import times_out
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Beat
@@ -52,11 +53,23 @@ def heartbeat_route(rules: Rules, beat: Beat) -> tuple[Route, Mapping[str, str]]
 
 
 def route_by_id(rules: Rules, incident: Incident) -> Route:
-    """The incident's route under today's rules; where it is gone, one that tells nobody new."""
+    """The incident's route under today's rules; where it is gone, one that tells nobody new, unless nobody knows yet."""
     for route in _all_routes(rules):
         if route.id == incident.route:
             return _prompt(route) if route.id == rules.fallback.id else route
-    return Route(id=incident.route, rhythm=incident.rhythm)
+    return Route(
+        id=incident.route, rhythm=incident.rhythm, targets=() if incident.announced else _heirs(rules, incident)
+    )
+
+
+def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
+    """Who hears, under today's rules, of what no rule matches: what burns untold must not be lost with its route."""
+    found: dict[str, Target] = {}
+    for alert in incident.alerts.values():
+        if alert.burning and times_out(alert):
+            for route in rules.routes_for(None, alert.match_labels()):
+                found |= {target.key: target for target in route.targets}
+    return tuple(found.values())
 
 
 def _prompt(fallback: Route) -> Route:
