@@ -25,6 +25,7 @@ MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
 MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
+SEVERITIES = frozenset(each.value for each in Severity)
 ENDED = "~"
 """Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
 MAX_CHANGES = 64
@@ -87,23 +88,30 @@ class Alert:
     beat: Mapping[str, str] = field(default_factory=dict)
 
     def match_labels(self) -> dict[str, str]:
-        """The labels that matchers and `group_by` see."""
+        """The labels that matchers and `group_by` see. A severity in its sender's own words (`page`) stays as it is."""
         found = dict(self.labels)
         found["alertname"] = self.name
         found.setdefault("source", self.source)
         found.setdefault("kind", self.kind)
-        found["severity"] = self.severity.value
+        if found.get("severity", "info") in SEVERITIES:
+            found["severity"] = self.severity.value
         return found
 
     def matched_by(self, matchers: Iterable[Matcher]) -> bool:
-        """True when the matchers hold for it under its rule's name or under the name its sender gave it."""
+        """True when the matchers hold for it as its rule or as its sender names it, and how bad it is."""
         clauses = tuple(matchers)
         for each in clauses:  # most that do not match already differ in their name, before there is a dict of labels
             if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, self.event_name):
                 return False
         labels = self.match_labels()
-        if matches_all(clauses, labels):
+        if matches_all(clauses, labels) or self._matched_as_sent(clauses, labels):
             return True
+        if labels["severity"] == self.severity.value:
+            return False
+        labels["severity"] = self.severity.value
+        return matches_all(clauses, labels) or self._matched_as_sent(clauses, labels)
+
+    def _matched_as_sent(self, clauses: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
         return bool(self.event_name) and matches_all(clauses, {**labels, "alertname": self.event_name})
 
     @property

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.acts import acted, silenced
 from chalicelib.core.alert import (
+    SEVERITIES,
     Alert,
     State,
     Terms,
@@ -274,6 +275,8 @@ def _event_alert(given: Occurred, fault: str) -> Alert:
     counts = rule is not None and rule.condition is not None
     labels = event.all_labels()
     own = counted_labels(rule, labels) if rule is not None and counts else _own_labels(event)
+    if rule is not None and rule.severity is not None and own.get("severity", "info") not in SEVERITIES:
+        own["severity"] = rule.severity.value
     return Alert(
         fingerprint=fault,
         rule=rule.name if rule else "",
