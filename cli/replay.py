@@ -219,7 +219,7 @@ class Replay:
     def webhook(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
         """A body as received. One that its source cannot read is parked and told, as in production."""
         fields = self._fields("webhook", given)
-        source, body = fields.text("source"), fields.get("body")
+        source, body = fields.text("source"), fields.present("body")
         data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode()
         headers = {name.lower(): text for name, text in fields.texts("headers").items()}
         if not any(each.get("name") == source for each in self.simulator.rules.sources):

@@ -22,6 +22,7 @@ from cli.simulator import Answer, Limit
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
 FORMS_OF_TIME = "expected are seconds from 0 or RFC 3339"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 SOMEBODY = "somebody"
 
 
@@ -71,9 +72,8 @@ class Times:
         try:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return datetime.fromtimestamp(float(value), UTC)
-            if isinstance(value, str):
-                found = datetime.fromisoformat(value.replace("Z", "+00:00"))
-                return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            if isinstance(value, str) and RFC_3339.fullmatch(value):
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError, OSError):
             pass
         raise TimelineError(f"{what} is not a time; {FORMS_OF_TIME}")
@@ -87,9 +87,9 @@ class Times:
         if at is None:
             return None
         if self.text:
-            form = at.astimezone(UTC).isoformat(timespec="seconds" if at.microsecond == 0 else "milliseconds")
-            return form.replace("+00:00", "Z")
-        seconds = round(at.timestamp(), 3)
+            fraction = "microseconds" if at.microsecond % 1000 else "milliseconds" if at.microsecond else "seconds"
+            return at.astimezone(UTC).isoformat(timespec=fraction).replace("+00:00", "Z")
+        seconds = round(at.timestamp(), 6)
         return int(seconds) if seconds.is_integer() else seconds
 
 
@@ -113,6 +113,12 @@ class Fields:
     def get(self, name: str) -> Any:
         """Whatever is there."""
         return self._given.get(name)
+
+    def present(self, name: str) -> Any:
+        """Whatever is there, which may be null; a TimelineError when nothing is."""
+        if name not in self._given:
+            raise self._wrong(name, f"such as {json.dumps(EXAMPLES[self._kind])}")
+        return self._given[name]
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text that is not empty, or a number as text."""

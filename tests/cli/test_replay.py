@@ -35,6 +35,9 @@ WRONG = [
     ('{"event": {"name": "A"}}', 1, "`at` is missing; expected are seconds from 0 or RFC 3339"),
     ('{"at": "soon", "end": true}', 1, "`at` is not a time"),
     ('{"at": true, "end": true}', 1, "`at` is not a time"),
+    ('{"at": "2026-03-02", "end": true}', 1, "`at` is not a time; expected are seconds from 0 or RFC 3339"),
+    ('{"at": "2026-03-02T10:00:00", "end": true}', 1, "`at` is not a time; expected are seconds from 0 or RFC 3339"),
+    ('{"at": 0, "webhook": {"source": "sentry"}}', 1, "`body` of `webhook` is missing; expected is such as"),
     ('{"at": 1e30, "end": true}', 1, "`at` is not a time"),
     ('{"at": 5, "end": true}\n\n{"at": 4, "end": true}', 3, "expected is order by `at`"),
     ('{"at": 0}', 1, "expected is exactly one of webhook, event, sample.*found is nothing"),
@@ -96,6 +99,8 @@ def test_times_come_out_in_the_form_in_which_they_went_in(replay):
     """RFC 3339 in, in whatever zone: RFC 3339 out, in UTC; seconds in: seconds out."""
     _, lines, _ = replay('{"at": "2026-03-02T10:00:00.5+01:00", "event": {"name": "A"}}')
     assert lines[0]["at"] == lines[0]["alerts"][0]["starts_at"] == "2026-03-02T09:00:00.500Z"
+    _, lines, _ = replay('{"at": "2026-03-02t09:00:00.123456z", "event": {"name": "A"}}')
+    assert lines[0]["alerts"][0]["starts_at"] == "2026-03-02T09:00:00.123456Z"
     _, lines, _ = replay('{"at": 1.5, "event": {"name": "A", "starts_at": 1}}')
     assert (lines[0]["at"], lines[0]["tried_at"], lines[0]["alerts"][0]["starts_at"]) == (1.5, [1.5], 1)
 
