@@ -192,7 +192,7 @@ class Replay:
             )
         kind = kinds[0]
         try:
-            if kind not in BATCHED:
+            if kind not in BATCHED and (self._waiting or kind not in PERSONAL):
                 yield from self._post(at)
             yield from HANDLERS[kind](self, at, line[kind], line)
         except TimelineError as error:
@@ -483,6 +483,8 @@ HANDLERS: dict[str, Handler] = {
 }
 BATCHED = ("webhook", "event", "sample", "probe", "beat", "target", "down")
 """Lines of one time that a worker would find in the queue together."""
+PERSONAL = (*ACTS, "silence", "unsilence", "maintenance")
+"""Lines that are heard before the timers of their time."""
 
 
 def _check_source(name: str) -> None:
