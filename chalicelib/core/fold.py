@@ -27,7 +27,7 @@ from chalicelib.core.alert import (
 )
 from chalicelib.core.bounds import has_room
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, flush_after
+from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
     Beat,
     Input,
@@ -96,7 +96,11 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
         if fault in alerts or has_room(alerts, incident.rhythm.max_alerts):
             admitted = True
         else:
-            admitted = _burns_at_last(group) and _made_room(alerts, owed)
+            forgotten = _idlest(alerts, owed) if _burns_at_last(group) else None
+            admitted = forgotten is not None
+            if forgotten is not None:
+                alert = alerts.pop(forgotten)
+                overflow += alert.events if incident.started_at and in_episode(alert, incident) else 0
         if admitted:
             alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
             beyond.pop(fault, None)
@@ -209,14 +213,13 @@ def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | B
     return found
 
 
-def _made_room(alerts: dict[str, Alert], owed: Set[str]) -> bool:
-    """Forget the alert that ended longest ago and that nobody is owed the end of; False when there is none."""
+def _idlest(alerts: Mapping[str, Alert], owed: Set[str]) -> str | None:
+    """The alert that can be forgotten: it ended longest ago, and nobody is owed its end. None when there is none."""
     idle = [alert for alert in alerts.values() if not alert.burning and alert.fingerprint not in owed]
-    if not idle:
-        return False
-    oldest = min(idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER)
-    del alerts[oldest.fingerprint]
-    return True
+    oldest = min(
+        idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER, default=None
+    )
+    return oldest.fingerprint if oldest is not None else None
 
 
 _NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")

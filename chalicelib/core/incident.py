@@ -110,13 +110,13 @@ class Incident:
     @property
     def shown(self) -> tuple[Alert, ...]:
         """The alerts of this episode that ever fired, as people see them."""
-        found = [alert for alert in self.alerts.values() if _in_episode(alert, self)]
+        found = [alert for alert in self.alerts.values() if in_episode(alert, self)]
         return tuple(sorted(found, key=lambda alert: (alert.state is not State.FIRING, alert.starts_at, alert.name)))
 
     @property
     def events(self) -> int:
         """The distinct events of this episode's alerts."""
-        return sum(alert.events for alert in self.alerts.values() if _in_episode(alert, self)) + self.overflow
+        return sum(alert.events for alert in self.alerts.values() if in_episode(alert, self)) + self.overflow
 
     @property
     def severity(self) -> Severity:
@@ -125,7 +125,8 @@ class Incident:
         return min((alert.severity for alert in alerts), key=lambda found: found.rank, default=Severity.WARNING)
 
 
-def _in_episode(alert: Alert, incident: Incident) -> bool:
+def in_episode(alert: Alert, incident: Incident) -> bool:
+    """True when the alert fires, or ended after the incident began: what ended before is only remembered."""
     if alert.state is State.FIRING:
         return True
     if alert.state is not State.RESOLVED or alert.starts_at is None:
