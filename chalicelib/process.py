@@ -100,7 +100,7 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
             failures[message.id] = Failure(message.id, str(error), park=True)
             reason = f"{error}. {PARKED}"
             trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, reason, now)
-            take(batch, Events((trouble,)), message.id)
+            take(batch, Events((*error.read, trouble)), message.id)
         except Exception as error:  # whatever is wrong with one message is not the others' trouble
             failures[message.id] = Failure(message.id, reason_of(error))
     failures |= {each.id: each for each in settle(batch)}
@@ -180,11 +180,15 @@ def parsed(
             events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
         else:
             events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
-        return tuple(not_ahead(told_apart(redact_event(event), received_at), received_at) for event in events)
-    except ParseError:
-        raise
+        return _ready(events, received_at)
+    except ParseError as error:
+        raise ParseError(str(error), _ready(error.read, received_at)) from None
     except Exception as error:
         raise ParseError(f"{source}: {reason_of(error)}") from error
+
+
+def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
+    return tuple(not_ahead(told_apart(redact_event(event), received_at), received_at) for event in events)
 
 
 def told_apart(event: Event, received_at: datetime) -> Event:

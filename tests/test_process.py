@@ -144,6 +144,15 @@ def test_a_message_nobody_can_read_is_parked_and_told_and_harms_no_other(body, r
     assert sorted(bench.told) == ["A webhook could not be read", "After", "Before"]
 
 
+def test_of_too_many_events_the_first_are_taken_and_the_body_is_parked():
+    """A body with more alerts than one may hold: the first are dealt with, the rest is told and parked, not lost."""
+    bench = Bench()
+    alerts = [{"status": "firing", "labels": {"alertname": "Full", "n": str(n)}} for n in range(5_001)]
+    failures = bench.process(webhook("alertmanager", json.dumps({"alerts": alerts}).encode()))
+    assert [(each.park, "more than 5000 events" in each.reason) for each in failures.values()] == [(True, True)]
+    assert "webhook.unreadable" in bench.open and len(bench.open) > 1
+
+
 def test_what_cannot_be_read_from_the_store_now_comes_back():
     """A large body that the table does not give now is neither lost nor parked, and the others are dealt with."""
     bench = Bench(Failing(get_body=(NotStoredError("the table is away"), "", 9)))

@@ -25,7 +25,12 @@
 Texts say what, which and what is allowed. They never hold a secret, an address or a payload.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chalicelib.core.event import Event
 
 
 class TocsinError(Exception):
@@ -134,7 +139,11 @@ class OverError(RequestError):
 
 
 class ParseError(TocsinError):
-    """An accepted body that its source cannot read."""
+    """An accepted body that its source cannot read, or not all of it: `read` are the events that it could."""
+
+    def __init__(self, text: str, read: "Sequence[Event]" = ()) -> None:
+        super().__init__(text)
+        self.read = tuple(read)
 
 
 class NotSetUpError(TocsinError):

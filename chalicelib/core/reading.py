@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from chalicelib.core.errors import ParseError
@@ -53,6 +54,14 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise ParseError("the body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise ParseError("the body is JSON but not an object")
+    return found
+
+
+def bounded_list(events: Iterable[Event], limit: int) -> list[Event]:
+    """The events; of more than the limit raises ParseError, which holds the first, so that the rest is parked."""
+    found = list(islice(events, limit + 1))
+    if len(found) > limit:
+        raise ParseError(f"the body holds more than {limit} events; the first {limit} were read", found[:limit])
     return found
 
 

@@ -31,12 +31,12 @@ def verify(headers: Mapping[str, str], secrets: Sequence[str], path_secret: str 
 def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
     """One event for each alert of the group; one that says so when there is none."""
     payload = reading.json_object(body)
-    alerts = [each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)][:MAX_ALERTS]
+    alerts = [each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)]
     if not alerts and isinstance(payload.get("labels"), dict):
         alerts = [payload]
     if not alerts:
         return [_empty(payload, source, received_at)]
-    return [_event(alert, payload, source, received_at) for alert in alerts]
+    return reading.bounded_list((_event(alert, payload, source, received_at) for alert in alerts), MAX_ALERTS)
 
 
 def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:

@@ -174,12 +174,14 @@ def delivery_id(headers: Mapping[str, str], body: bytes, mapping: Mapping[str, A
 def parse(
     headers: Mapping[str, str], body: bytes, *, received_at: datetime, mapping: Mapping[str, Any] | None = None
 ) -> list[Event]:
-    """The events of a body; raises ParseError when it is no JSON object. Without an entry, usual names are tried."""
+    """The events of a body; raises ParseError when it is no JSON object, or holds too many. Without an entry, usual names
+    are tried."""
     payload = reading.json_object(body)
     fields = _fields(mapping or {})
     path = fields.get("events")
     found = [each for each in _found_list(payload, path) if isinstance(each, dict)] if path else [payload]
-    return [_event(each, payload, fields, received_at) for each in found[:MAX_EVENTS] or [payload]]
+    events = (_event(each, payload, fields, received_at) for each in found or [payload])
+    return reading.bounded_list(events, MAX_EVENTS)
 
 
 _USUAL: Mapping[str, str] = {
