@@ -33,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.loopback import served  # noqa: E402
+from tests.loopback import served
 
 PACKAGED = (
     "annotated_types",

@@ -16,9 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from chalicelib import plugins  # noqa: E402
-from chalicelib.core.event import Event  # noqa: E402
-from chalicelib.redact import redact_event  # noqa: E402
+from chalicelib import plugins
+from chalicelib.core.event import Event
+from chalicelib.redact import redact_event
 
 FIXTURES = ROOT / "tests" / "sources" / "fixtures" / "sentry"
 BODIES = {

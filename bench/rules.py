@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from chalicelib.core.condition import evaluate, parse  # noqa: E402
-from chalicelib.core.rollup import bucket_of  # noqa: E402
-from chalicelib.core.sample import Bucket, Sample  # noqa: E402
-from chalicelib.rules_file import compile_rules, from_compiled, load  # noqa: E402
+from chalicelib.core.condition import evaluate, parse
+from chalicelib.core.rollup import bucket_of
+from chalicelib.core.sample import Bucket, Sample
+from chalicelib.rules_file import compile_rules, from_compiled, load
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 RULES, LOADED_RULES, RUNS = 100, 1_000, 3

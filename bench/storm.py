@@ -14,11 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from chalicelib.core.rule import Rules  # noqa: E402
-from chalicelib.memory import MemoryStore  # noqa: E402
-from chalicelib.messages import Failure, Message, Queues  # noqa: E402
-from chalicelib.process import process, process_counts  # noqa: E402
-from chalicelib.webhook import Webhook, compressed, written  # noqa: E402
+from chalicelib.core.rule import Rules
+from chalicelib.memory import MemoryStore
+from chalicelib.messages import Failure, Message, Queues
+from chalicelib.process import process, process_counts
+from chalicelib.webhook import Webhook, compressed, written
 
 BODY = ROOT / "tests" / "sources" / "fixtures" / "sentry" / "event_alert_exception_python.json"
 HEADERS = {"sentry-hook-resource": "event_alert", "content-type": "application/json"}

@@ -29,8 +29,8 @@ os.environ |= {
     "TOCSIN_STAGE": "bench",
 }
 
-import app  # noqa: E402
-from chalicelib import entrance, plugins  # noqa: E402
+import app
+from chalicelib import entrance, plugins
 
 CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:bench")
 

@@ -12,8 +12,6 @@ from chalicelib.core.inputs import Input
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Route, Rules
 
-MAX_CONFLICTS = 5
-
 
 class Queues(Protocol):
     """The queues: what came in, what goes out, and events that only count."""

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.batch import MAX_CONFLICTS, Batch
+from chalicelib.batch import Batch
+from chalicelib.conflicts import MAX_CONFLICTS
 from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.errors import ConflictError

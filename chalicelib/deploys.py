@@ -3,15 +3,14 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.conflicts import saved_context
 from chalicelib.core.context import Context
-from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import Event, Status
 from chalicelib.core.notification import Deploy
 from chalicelib.core.ports import Store
 
 KEPT = timedelta(days=1)
 MAX_DEPLOYS = 50
-MAX_CONFLICTS = 5
 MARKERS = (
     "deployment.created",
     "deployment.succeeded",
@@ -44,16 +43,12 @@ def deploy_of(event: Event) -> Deploy | None:
 
 def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) -> Context:
     """The saved context that knows the deploy; one deploy is one marker, whatever it passes through."""
-    for _ in range(MAX_CONFLICTS):
-        known = next((each for each in context.deploys if each.id == deploy.id), None)
-        if known is not None and known.at <= deploy.at:
+
+    def known(context: Context) -> Context:
+        before = next((each for each in context.deploys if each.id == deploy.id), None)
+        if before is not None and before.at <= deploy.at:
             return context
         kept = [each for each in context.deploys if each.id != deploy.id and each.at > now - KEPT]
-        deploys = tuple(sorted([*kept, deploy], key=lambda each: each.at)[-MAX_DEPLOYS:])
-        changed = replace(context, deploys=deploys, version=context.version + 1)
-        try:
-            store.save_context(changed)
-            return changed
-        except ConflictError:
-            context = store.context()
-    raise ConflictError("the context was saved by others several times in a row")
+        return replace(context, deploys=tuple(sorted([*kept, deploy], key=lambda each: each.at)[-MAX_DEPLOYS:]))
+
+    return saved_context(store, context, known)

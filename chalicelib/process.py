@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib import log, plugins, silences
-from chalicelib.batch import MAX_CONFLICTS, Batch, Queues, Work
+from chalicelib.batch import Batch, Queues, Work
 from chalicelib.causes import add_causes, drop_causes, symptoms_of, without_ended
+from chalicelib.conflicts import MAX_CONFLICTS
 from chalicelib.core.acts import is_about
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.bounds import bounded

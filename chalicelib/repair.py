@@ -22,8 +22,10 @@ from typing import Any, Protocol, cast
 from chalicelib import log, plugins
 from chalicelib.attendance import HEARD, REFUSED
 from chalicelib.batch import Batch, Queues
+from chalicelib.conflicts import saved_context
 from chalicelib.core.alert import Alert
-from chalicelib.core.errors import ConflictError, NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.context import Context
+from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.heard import Heard, heard_again, heard_from, is_quiet
 from chalicelib.core.incident import Incident
@@ -48,7 +50,6 @@ REFUSED_BEFORE = timedelta(days=1)
 MIN_REFUSED = 3
 MANY_REFUSED = 10
 """Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
-MAX_CONFLICTS = 5
 NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
 TITLES = {
     "webhooks.missed": "Webhooks from {source} came late",
@@ -119,18 +120,14 @@ def _load(name: str) -> Reader:
 
 def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> None:
     changed = {key: after.get(key) for key in {*before, *after} if before.get(key) != after.get(key)}
-    for _ in range(MAX_CONFLICTS):
-        if not changed:
-            return
-        context = store.context()
+    if not changed:
+        return
+
+    def kept(context: Context) -> Context:
         marks = {**context.marks, **{key: value for key, value in changed.items() if value is not None}}
-        kept = {key: value for key, value in marks.items() if changed.get(key, value) is not None}
-        try:
-            store.save_context(replace(context, marks=kept, version=context.version + 1))
-            return
-        except ConflictError:
-            continue
-    raise ConflictError("the context was saved by others several times in a row")
+        return replace(context, marks={key: text for key, text in marks.items() if changed.get(key, text) is not None})
+
+    saved_context(store, store.context(), kept)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from chalicelib.conflicts import saved_context
 from chalicelib.core.context import Change, Context, Silence
-from chalicelib.core.errors import ConflictError
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
 from chalicelib.messages import Hold, Release
@@ -18,7 +18,6 @@ KEPT = timedelta(days=7)
 """How long an ended silence is remembered: what returns after it says whose it was."""
 MAX_KEPT = 500
 MAX_CHANGES = 20
-MAX_CONFLICTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +117,9 @@ def _bounded(*silences: Silence) -> tuple[Silence, ...]:
 
 def _changed(change: Callable[[Context], Context | None], id: str, store: Store, now: datetime) -> Silence | None:
     """Save what `change` makes of the context, if it makes anything of it; the silence of that id as it is then."""
-    for _ in range(MAX_CONFLICTS):
-        context = store.context()
-        changed = change(context)
-        if changed is None:
-            return find(context, id)
-        try:
-            store.save_context(replace(changed, changed_at=now, version=context.version + 1))
-        except ConflictError:
-            continue
-        return find(changed, id)
-    raise ConflictError(f"the context was saved by others {MAX_CONFLICTS} times in a row")
+
+    def changed(context: Context) -> Context:
+        made = change(context)
+        return context if made is None else replace(made, changed_at=now)
+
+    return find(saved_context(store, store.context(), changed), id)

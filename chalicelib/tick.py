@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.batch import Batch, Queues
+from chalicelib.conflicts import saved_context
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import fingerprint
@@ -127,14 +128,7 @@ def _measures(rule: Rule) -> bool:
 
 
 def _marked(store: Store, context: Context, marks: dict[str, str]) -> Context:
-    for _ in range(5):
-        changed = replace(context, marks={**context.marks, **marks}, version=context.version + 1)
-        try:
-            store.save_context(changed)
-            return changed
-        except ConflictError:
-            context = store.context()
-    raise ConflictError("the context was saved by others several times in a row")
+    return saved_context(store, context, lambda context: replace(context, marks={**context.marks, **marks}))
 
 
 def _mark_looked_at(store: Store, changed_at: datetime) -> None:

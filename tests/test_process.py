@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.batch import MAX_CONFLICTS
+from chalicelib.conflicts import MAX_CONFLICTS
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import Status
 from chalicelib.memory import MemoryStore
