@@ -32,9 +32,10 @@ class Crowd:
         self.got: list[str] = []
         self._lock = Lock()
 
-    def notification(self, incident: str) -> Notification:
-        """One that a saved incident has committed to."""
-        one = replace(samples.NOTIFICATION, id=incident, incident=incident, key=incident, target=self.target, at=NOW)
+    def notification(self, incident: str, crowd: int = 1) -> Notification:
+        """One that a saved incident has committed to, decided with so many others."""
+        named = replace(samples.NOTIFICATION, id=incident, incident=incident, key=incident, crowd=crowd)
+        one = replace(named, target=self.target, at=NOW)
         self.store.save(Incident(incident, id=incident, committed=(one.id,), version=1))
         return one
 
@@ -86,7 +87,7 @@ def test_many_notifications_of_one_target_all_arrive(emulator: str) -> None:
 def test_a_storm_in_one_channel_gets_places_a_second_apart(emulator: str) -> None:
     """Of workers that all want to go now one does; each of the others has a second of its own."""
     crowd = Crowd(emulator, Target("slack_channel", "#x"))
-    crowd.deliver([crowd.notification(f"i{n}") for n in range(30)])
+    crowd.deliver([crowd.notification(f"i{n}", crowd=30) for n in range(30)])
     assert len(crowd.got) == 1
     places = sorted(turn.at for turn in crowd.store.lane("slack_channel:#x").turns.values() if turn.queued)
     assert len(places) >= 15
