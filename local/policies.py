@@ -29,6 +29,10 @@ TAKE = (
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",
 )
+ANY_SECRET = ("*",)
+"""Of the stage: the rules file names secrets of probes, senders and targets as it likes."""
+PATTERNS = ("REDACT_PATTERNS",)
+"""All that a function reads which speaks to nobody outside."""
 WORKER_SECONDS = 60
 API_SECONDS = 15
 RETENTION_DAYS = {"local": 1, "dev": 14, "prod": 90}
@@ -45,6 +49,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "takes": "webhooks",
+        "secrets": PATTERNS,
         "puts": ("webhooks", "notifications", "counts", "history"),
     },
     "process_counts": {
@@ -52,6 +57,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "takes": "counts",
+        "secrets": PATTERNS,
         "puts": ("webhooks", "notifications"),
     },
     "deliver_notification": {
@@ -66,16 +72,25 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "memory": 512,
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
+        "secrets": PATTERNS,
         "puts": ("webhooks",),
     },
     "tick": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
+        "secrets": PATTERNS,
         "puts": ("webhooks", "notifications"),
     },
     "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
-    "record": {"memory": 512, "timeout": WORKER_SECONDS, "store": WRITE_STORE, "drains": "history", "puts": ()},
+    "record": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": WRITE_STORE,
+        "drains": "history",
+        "secrets": PATTERNS,
+        "puts": (),
+    },
     "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
@@ -102,7 +117,8 @@ def policy(function: str, stage: str) -> dict[str, Any]:
             _allow("Take", TAKE, [_queue(stage, taken)]),
             _allow("Park", PUT, [_queue(stage, f"{taken}-dead")]),
         ]
-    secrets = [_allow("Secrets", ("ssm:GetParameters",), [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/*"])]
+    parameters = [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/{name}" for name in needs.get("secrets", ANY_SECRET)]
+    secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)]
     mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]
     return {
         "Version": "2012-10-17",

@@ -140,6 +140,13 @@ def test_policies_name_what_they_allow(stage: str, function: str) -> None:
             assert f"tocsin-{stage}" in resource or f"tocsin/{stage}/" in resource or statement["Sid"] == "Mail"
 
 
+@pytest.mark.parametrize("function", ["process_webhooks", "process_counts", "mail_feedback", "tick", "record"])
+def test_who_speaks_to_nobody_outside_reads_no_secret(function: str) -> None:
+    """Only what is to be masked."""
+    (allowed,) = (each for each in policies.policy(function, "prod")["Statement"] if each["Sid"] == "Secrets")
+    assert allowed["Resource"] == ["arn:aws:ssm:*:*:parameter/tocsin/prod/REDACT_PATTERNS"]
+
+
 def test_what_lambda_refuses_is_not_configured() -> None:
     """Environments under 4 KB without reserved names, and times and sizes within Lambda's limits."""
     reserved = ("AWS_", "LAMBDA_", "_HANDLER", "_X_AMZN")
