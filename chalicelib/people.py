@@ -45,6 +45,8 @@ def parse_words(words: Iterable[str]) -> tuple[Matcher, ...]:
 def parse_match(given: Any) -> tuple[Matcher, ...]:
     """The matchers of a mapping as in a rule's `match`, or of a list of words."""
     if isinstance(given, Mapping):
+        if any(not (str(label).strip() and str(label).isprintable()) for label in given):
+            raise RequestError('a matcher has no label; expected is the name of one, as in {"service": "api"}')
         return _checked([parse_matcher(str(label), _text(value, str(label))) for label, value in given.items()])
     if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
         return parse_words(given)

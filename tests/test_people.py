@@ -45,6 +45,13 @@ def test_a_mapping_is_read_as_in_the_rules_file():
     )
 
 
+@pytest.mark.parametrize("label", ["", " ", "a\nb"])
+def test_a_matcher_needs_a_label(label):
+    """One for none would mute nothing, and look as if it did."""
+    with pytest.raises(RequestError, match="has no label"):
+        parse_match({label: "x"})
+
+
 def test_matchers_can_be_written_back():
     """As a rule's `match`, whatever the value begins with."""
     matchers = parse_words(["a=b", "c!=d", "e=~f"])

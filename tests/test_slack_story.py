@@ -360,7 +360,8 @@ def test_what_burns_is_listed_and_shown(story):
 
 def test_an_incident_is_taken_by_typing(story):
     """`ack` does what the button does; a second one says who has it."""
-    assert "You have" in story.type(f"ack {story.incident.id[:6]}")
+    assert "You have" in story.type(f"ack {story.incident.id[:6]} on my way")
+    assert "on my way" in story.type(f"show {story.incident.id[:6]}")
     assert story.paged["status"] == "acknowledged"
     assert "Ana Souza has acknowledged" in story.type(f"ack {story.incident.id}", user=BEN)
 
