@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -53,14 +54,16 @@ def run(
     """Print the events; 0, or 2 with one line on standard error when there is nothing to read."""
     try:
         mapping = _mapping(arguments.source, getattr(arguments, "rules", None))
-        body = read_body(arguments.body, stdin or sys.stdin.buffer)
+        body = read_body(arguments.body, stdin or (sys.stdin.buffer if sys.stdin else BytesIO()))
         headers = read_headers(getattr(arguments, "headers", None))
         events = _parsed(arguments.source, headers, body, mapping, now or datetime.now(UTC), arguments.body)
     except (UsageError, RulesError, WebhookError) as error:
         print(f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr)
         return 2
+    out = stdout or sys.stdout
+    plain = not (out.encoding or "utf-8").lower().startswith("utf")
     for event in events:
-        print(json.dumps(shown(event), ensure_ascii=False), file=stdout or sys.stdout)
+        print(json.dumps(shown(event), ensure_ascii=plain), file=out)
     return 0
 
 

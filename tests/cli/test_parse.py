@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -63,6 +64,20 @@ def test_raw_bytes_from_standard_input():
     data = (FIXTURES / "vercel/derived_signature_vector_team_null.json").read_bytes()
     status, printed, _ = run("vercel", "-", stdin=data)
     assert (status, printed[0]["service"]) == (0, "café-web")
+
+
+def test_standard_input_that_is_closed_and_output_that_knows_only_ascii(monkeypatch):
+    """Nothing to read is one line; what a terminal cannot show is escaped."""
+    words = [sys.executable, "-m", "cli.main", "parse", "vercel", "-"]
+    data = (FIXTURES / "vercel/derived_signature_vector_team_null.json").read_bytes()
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, input=data, capture_output=True, cwd=ROOT, env=ascii_only, check=False)
+    assert json.loads(done.stdout)["service"] == "café-web"
+    monkeypatch.setattr(sys, "stdin", None)
+    arguments = argparse.Namespace(source="vercel", body="-")
+    errors = io.StringIO()
+    assert command.run(arguments, stderr=errors) == 2
+    assert errors.getvalue() == "tocsin parse: standard input: is empty; expected a JSON object\n"
 
 
 def test_what_is_printed_is_masked(tmp_path):
