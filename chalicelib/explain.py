@@ -18,6 +18,7 @@ from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.due import PAGING_KINDS, Muting, mutings_of
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
+from chalicelib.core.inputs import grouped_labels
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.mute import muting_windows, speaks_again
 from chalicelib.core.ports import Store
@@ -461,6 +462,6 @@ def counted_incidents(matchers: Sequence[Matcher], rules: Rules, store: Store) -
             continue
         labels = {**pinned, **rule.labels, "alertname": rule.name}
         for route in rules.routes_for(rule, labels):
-            found = store.load(incident_key(route, group_labels(route, rule, labels)))
+            found = store.load(incident_key(route, group_labels(route, rule, grouped_labels(rule, labels))))
             if found is not None:
                 yield found

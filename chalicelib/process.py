@@ -23,7 +23,16 @@ from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.inputs import Beat, Input, Measured, Occurred, Remarked, Withdrawn, alert_fingerprint
+from chalicelib.core.inputs import (
+    Beat,
+    Input,
+    Measured,
+    Occurred,
+    Remarked,
+    Withdrawn,
+    alert_fingerprint,
+    grouped_labels,
+)
 from chalicelib.core.match import matches_all
 from chalicelib.core.notification import Deploy
 from chalicelib.core.ports import Store
@@ -279,8 +288,9 @@ def _take_for_rule(batch: Batch, event: Event, rule: Rule, message: str) -> None
     if counts and event.status is Status.RESOLVED:
         return
     labels = alert_labels(event, rule)
+    grouped = grouped_labels(rule, labels)
     for route in batch.rules.routes_for(rule, labels):
-        batch.add(route, labels, Occurred(event, rule), message)
+        batch.add(route, grouped, Occurred(event, rule), message)
 
 
 def _take_unmatched(batch: Batch, event: Event, matched: bool, message: str) -> None:

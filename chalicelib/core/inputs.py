@@ -85,3 +85,14 @@ def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels of the alert of a counting rule: those it is grouped by."""
     route = rule.route or Route(id="", rhythm=rule.rhythm)
     return group_labels(route, rule, labels)
+
+
+def grouped_labels(rule: Rule, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels of an alert by which its incident is found.
+
+    A count that the routes tell is one alert of one incident: it goes by its own labels, not by those of each event.
+    """
+    if rule.condition is None or not rule.condition.counts_events or rule.route is not None:
+        return labels
+    severity = {} if rule.severity is None else {"severity": rule.severity.value}
+    return {**counted_labels(rule, labels), **rule.labels, **severity, "alertname": rule.name}
