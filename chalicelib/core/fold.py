@@ -152,7 +152,7 @@ def _begun(incident: Incident) -> Incident:
 def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
     if incident.started_at is not None:
-        return incident
+        return _begun_earlier(before, incident, incident.started_at)
     begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
     if before.ended_at is not None:
         if not begun and not any(alert.burning for alert in incident.alerts.values()):
@@ -164,6 +164,20 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
     entry = Entry(started_at, "began", kind="began")
     return replace(incident, id=name, started_at=started_at, timeline=(entry,))
+
+
+def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -> Incident:
+    """An alert that comes late may have begun first: the incident began with it, but not before another one was over."""
+    begun = [
+        alert.starts_at
+        for name, alert in incident.alerts.items()
+        if alert.starts_at and _began(before.alerts.get(name), alert)
+    ]
+    earliest = min(begun, default=started_at)
+    over = [alert.ends_at for alert in before.alerts.values() if alert.ends_at and not in_episode(alert, before)]
+    if earliest >= started_at or any(ended_at >= earliest for ended_at in over):
+        return incident
+    return replace(incident, started_at=earliest)
 
 
 def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str, Alert]:
