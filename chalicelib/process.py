@@ -294,13 +294,13 @@ def _take_for_rule(batch: Batch, event: Event, rule: Rule, message: str) -> None
 
 
 def _take_unmatched(batch: Batch, event: Event, matched: bool, message: str) -> None:
+    if matched and event.source != "router":
+        return
     labels = alert_labels(event, None)
-    if event.source == "router":
-        for route in router_routes(batch.rules, event, matched):
-            batch.add(route, labels, Occurred(event, None), message)
-    elif not matched:
-        for route in batch.rules.routes_for(None, labels):
-            batch.add(route, labels, Occurred(event, None), message)
+    of_router = event.source == "router"
+    routes = router_routes(batch.rules, event, matched) if of_router else batch.rules.routes_for(None, labels)
+    for route in routes:
+        batch.add(route, labels, Occurred(event, None), message)
 
 
 def _resolve_elsewhere(batch: Batch, event: Event, message: str) -> None:

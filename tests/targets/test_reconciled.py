@@ -201,7 +201,7 @@ def test_a_refusal_is_parked_at_once_and_told(target: Target, answer: Mapping[st
     assert (world.tries, world.has) == (1, 0)
     assert "127.0.0.1" not in (outcome.parked or "")
     (event,) = [each for body in world.webhooks.bodies for each in _events(body)]
-    assert (event.kind, event.labels["target"]) == ("delivery.failed", target.key)
+    assert (event.kind, event.labels["target"]) == ("delivery.failed", target.shown)
 
 
 def _events(body: str) -> tuple[Any, ...]:
