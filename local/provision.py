@@ -6,6 +6,7 @@ overwritten unless it is asked for by value.
 
 import json
 from collections.abc import Iterable, Mapping
+from email.utils import parseaddr
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -319,8 +320,9 @@ def alarm_topic(sns: Any, stage: str, email: str) -> str:
     return arn
 
 
-def verify_sender(sesv2: Any, address: str) -> bool:
-    """Whether mail may be sent from an address; one that SES does not know is added, and SES asks it to confirm."""
+def verify_sender(sesv2: Any, sender: str) -> bool:
+    """Whether mail may be sent from `name@host` or `Name <name@host>`; an unknown one is added, and SES asks it to confirm."""
+    address = parseaddr(sender)[1] or sender
     try:
         return bool(sesv2.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus"))
     except ClientError as error:

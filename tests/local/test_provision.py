@@ -105,6 +105,16 @@ def test_bounces_come_back_by_a_topic(made: Clients) -> None:
     assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
 
 
+def test_a_sender_with_a_name_may_send(made: Clients) -> None:
+    """The address is what SES knows, whatever name people see before it; mail in that name is taken."""
+    sender = "Tocsin <night@example.com>"
+    assert provision.verify_sender(made("sesv2"), sender)
+    assert made("sesv2").get_email_identity(EmailIdentity="night@example.com")["VerifiedForSendingStatus"]
+    body = {"Simple": {"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "t"}}}}
+    to = {"ToAddresses": ["ops@example.com"]}
+    assert made("sesv2").send_email(FromEmailAddress=sender, Destination=to, Content=body)["MessageId"]
+
+
 def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
     """Dead letters, old messages, errors and a tick that stopped each have an alarm, of things with the right names."""
     topic = provision.alarm_topic(made("sns"), "dev", "ops@example.com")
