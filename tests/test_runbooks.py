@@ -61,6 +61,13 @@ def test_a_page_that_is_not_there_is_none(folder: Path, name: str) -> None:
     assert find(name, folder, "https://r.example") is None
 
 
+def test_the_default_folder_holds_the_shipped_pages() -> None:
+    """Without a folder, the pages of runbook/ are found, wherever the module that reads them lives."""
+    found = find("high-error-rate")
+    assert found is not None
+    assert (found.title, len(found.steps)) == ("High Error Rate", 3)
+
+
 def test_a_page_without_a_list_has_no_steps(tmp_path: Path) -> None:
     """Without a title the name stands for it, without a base there is no link."""
     (tmp_path / "bare.md").write_text("## Diagnosis\n\nAsk somebody.\n")

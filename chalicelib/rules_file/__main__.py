@@ -7,14 +7,17 @@ from chalicelib.core.errors import RulesError
 from chalicelib.rules_file import write_compiled, write_schema
 
 
+PACKAGE = FilePath(__file__).parent.parent
+"""The folder that holds alert-rules.yaml as Lambda gets it, and its compiled form."""
+
+
 def main(words: list[str]) -> int:
     """`compile [FOLDER]` writes compiled-rules.json beside alert-rules.yaml, `schema` the JSON Schema in docs/."""
-    here = FilePath(__file__).parent.parent
     if words == ["schema"]:
-        write_schema(here.parent)
+        write_schema(PACKAGE.parent)
     elif words[:1] == ["compile"] and len(words) <= 2:
         try:
-            write_compiled(FilePath(words[1]) if len(words) == 2 else here)
+            write_compiled(FilePath(words[1]) if len(words) == 2 else PACKAGE)
         except RulesError as error:
             print(error, file=sys.stderr)
             return 2

@@ -16,7 +16,7 @@ from chalicelib.core.event import Severity
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
 from chalicelib.core.units import KNOWN_METRICS
 from chalicelib.rules_file import check, compile_rules, from_compiled, json_schema, load
-from chalicelib.rules_file.__main__ import main
+from chalicelib.rules_file.__main__ import PACKAGE, main
 from chalicelib.rules_file.outside import PROMTOOL_FIELDS, missing_headings
 from chalicelib.rules_loader import COMPILED_NAME, RULES_NAME, load_rules
 
@@ -513,6 +513,12 @@ def test_the_shipped_file_has_no_mistakes():
     assert [rule.condition for rule in report.rules.rules[:4]] == [rule.condition for rule in load(FOUR).rules]
     assert (ROOT / "chalicelib" / RULES_NAME).resolve() == SHIPPED.resolve()
     assert text.startswith("# yaml-language-server: $schema=docs/alert-rules.schema.json\n")
+
+
+def test_the_compile_command_finds_the_shipped_rules():
+    """Without a folder, `compile` works on the package that holds alert-rules.yaml."""
+    assert (PACKAGE / RULES_NAME).resolve() == SHIPPED.resolve()
+    assert (PACKAGE.parent / "docs" / "alert-rules.schema.json").is_file()
 
 
 def test_the_schema_is_up_to_date():
