@@ -14,8 +14,8 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSE
 
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
-from chalicelib.entrance import answer
-from chalicelib.receive import RETRY_AFTER_SECONDS, Answer
+from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, Answer
+from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
 
 app = Chalice(app_name="tocsin")
@@ -44,7 +44,7 @@ def receive_webhook_by_path(source: str, secret: str) -> Response:
 @app.route("/slack/commands", methods=["POST"], content_types=ANY_TYPE)
 def receive_from_slack() -> Response:
     """A button, a menu, a form, or `/tocsin`. Slack gives three seconds, a cold start included."""
-    from chalicelib.slack_entrance import answer as answer_slack
+    from chalicelib.slack.wiring import answer as answer_slack
 
     request: Any = app.current_request
     account = _account(app.lambda_context)
@@ -113,8 +113,8 @@ def process_webhooks(event: SQSEvent) -> None:
     with _reported("process"):
         from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
-        from chalicelib.history import Recorder
-        from chalicelib.process import process
+        from chalicelib.process.record import Recorder
+        from chalicelib.process.worker import process
 
         ports = wiring.ports(_account(event.context))
         messages = messages_of(event.to_dict()["Records"])
@@ -131,12 +131,13 @@ def process_webhooks(event: SQSEvent) -> None:
 def process_counts(event: SQSEvent) -> None:
     """A batch of events that only count, put aside by the function above."""
     with _reported("count"):
-        from chalicelib import process, wiring
+        from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.process import worker
 
         ports = wiring.ports(_account(event.context))
         messages = messages_of(event.to_dict()["Records"])
-        failures = process.process_counts(
+        failures = worker.process_counts(
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()
         )
         settle(messages, failures, queue=ports.counts, dead=ports.counts_dead)
@@ -147,11 +148,11 @@ def deliver_notification(event: SQSEvent) -> None:
     """One notification for one target, or what one person asked for in Slack."""
     with _reported("deliver"):
         from chalicelib import wiring
-        from chalicelib.act import served
         from chalicelib.aws.batches import messages_of, settle
         from chalicelib.core.errors import ParseError
-        from chalicelib.deliver import Outcome
-        from chalicelib.messages import Failure
+        from chalicelib.deliver.worker import Outcome
+        from chalicelib.messages.queue import Failure
+        from chalicelib.slack.handle import served
 
         ports = wiring.ports(_account(event.context))
         (message,) = messages_of(event.to_dict()["Records"])
@@ -183,7 +184,7 @@ def mail_feedback(event: SNSEvent) -> None:
     with _reported("feedback"):
         from chalicelib import wiring
         from chalicelib.core.errors import ParseError
-        from chalicelib.feedback import take
+        from chalicelib.deliver.bounces import take
 
         ports = wiring.ports(_account(event.context))
         try:
@@ -199,7 +200,7 @@ def tick(event: CloudWatchEvent) -> None:
     """Timers that are due."""
     with _reported("tick"):
         from chalicelib import wiring
-        from chalicelib.tick import tick as run
+        from chalicelib.schedule.tick import tick as run
 
         ports = wiring.ports(_account(event.context))
         for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()):
@@ -211,7 +212,7 @@ def record(event: CloudWatchEvent) -> None:
     """What happened is moved from its queue into the table."""
     with _reported("record"):
         from chalicelib import wiring
-        from chalicelib.history import record as run
+        from chalicelib.process.record import record as run
 
         ports = wiring.ports(_account(event.context))
         log.line("record", lines=run(ports.history, store=ports.store, dead=ports.history_dead))
@@ -224,7 +225,7 @@ def watch(event: CloudWatchEvent) -> None:
         from time import sleep
 
         from chalicelib import wiring
-        from chalicelib.watch import watch as run
+        from chalicelib.schedule.watch import watch as run
 
         ports = wiring.ports(_account(event.context))
         report = run(
@@ -243,7 +244,7 @@ def repair(event: CloudWatchEvent) -> None:
     """What webhooks missed, and sources that have gone quiet or are refused."""
     with _reported("repair"):
         from chalicelib import wiring
-        from chalicelib.repair import repair as run
+        from chalicelib.schedule.reconcile import repair as run
 
         ports = wiring.ports(_account(event.context))
         report = run(rules=wiring.rules(), store=ports.store, queues=ports.queues, clients=ports.clients, now=_now())
@@ -284,9 +285,9 @@ def _method() -> str:
 
 def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
+    from chalicelib.api.access import holder
     from chalicelib.core.errors import RequestError
-    from chalicelib.entrance import door
-    from chalicelib.web.access import holder
+    from chalicelib.ingest.wiring import door
 
     request: Any = app.current_request
     account = _account(app.lambda_context)
@@ -308,18 +309,18 @@ def _asked(what: str, **names: str) -> Response:
 
 def _api(what: str, names: dict[str, str], request: Any, by: str, account: str | None) -> tuple[int, dict[str, Any]]:
     from chalicelib import wiring
-    from chalicelib.web import api
+    from chalicelib.api import routes
 
     ports = wiring.ports(account)
-    office = api.Office(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
+    office = routes.Office(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
     query = request.query_params
-    asked = api.Request(
+    asked = routes.Request(
         query={name: query.getlist(name) for name in query} if query else {},
         body=request.raw_body if request.method != "GET" else b"",
         holder=by,
         key=request.headers.get("idempotency-key", ""),
     )
-    reply = getattr(api, what)(office, asked, **names)
+    reply = getattr(routes, what)(office, asked, **names)
     return reply.status, dict(reply.body)
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Event
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
-from chalicelib.core.sample import Sample
-from chalicelib.history import Line, Recorder, chunks
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Events, Recorded, Samples, read_message
-from chalicelib.process import parsed
+from chalicelib.messages.queue import Events, Recorded, Samples, read_message
+from chalicelib.process.record import Line, Recorder, chunks
+from chalicelib.process.worker import parsed
+from simulation.memory_store import MemoryStore
 
 FIXTURES = Path(__file__).parent.parent / "tests" / "sources" / "fixtures"
 START = datetime(2026, 11, 26, tzinfo=UTC)

@@ -25,8 +25,8 @@ from samples import Meter
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.sample import Sample
-from chalicelib.messages import Message, events_messages, samples_messages
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages.queue import Message, events_messages, samples_messages
 from local.policies import FUNCTIONS
 from local.provision import table
 from tests.fakes import WaitingQueue

@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from chalicelib.core.condition import evaluate, parse
-from chalicelib.core.rollup import bucket_of
-from chalicelib.core.sample import Bucket, Sample
-from chalicelib.rules_file import compile_rules, from_compiled, load
+from chalicelib.core.language.condition import evaluate, parse
+from chalicelib.core.metrics.rollup import bucket_of
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.rules.file import compile_rules, from_compiled, load
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 RULES, LOADED_RULES, RUNS = 100, 1_000, 3
@@ -101,7 +101,7 @@ def main() -> None:
     compiled = compile_rules(text)
     each = seconds(lambda: [evaluate(condition, series, NOW) for _ in range(20) for condition in conditions])
     counts = seconds(lambda: [evaluate(counting, series, NOW) for _ in range(5_000)])
-    code = "import sys; from chalicelib.rules_loader import load_rules; load_rules(sys.argv[1])"
+    code = "import sys; from chalicelib.rules.loader import load_rules; load_rules(sys.argv[1])"
     with tempfile.TemporaryDirectory() as folder:
         shipped = (ROOT / "alert-rules.yaml").read_text(encoding="utf-8")
         (Path(folder) / "alert-rules.yaml").write_text(shipped, encoding="utf-8")

@@ -19,7 +19,7 @@ from moto import mock_aws
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chalicelib.aws.samples import DynamoSamples
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 2

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chalicelib.core.rule import Rules
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Failure, Message, Queues
-from chalicelib.process import process, process_counts
-from chalicelib.webhook import Webhook, compressed, written
+from chalicelib.messages.queue import Failure, Message, Queues
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.process.worker import process, process_counts
+from simulation.memory_store import MemoryStore
 
 BODY = ROOT / "tests" / "sources" / "fixtures" / "sentry" / "event_alert_exception_python.json"
 HEADERS = {"sentry-hook-resource": "event_alert", "content-type": "application/json"}

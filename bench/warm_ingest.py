@@ -30,7 +30,8 @@ os.environ |= {
 }
 
 import app
-from chalicelib import entrance, plugins
+from chalicelib import plugins
+from chalicelib.ingest import wiring
 
 CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:bench")
 
@@ -97,8 +98,8 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=int, default=300)
     options = parser.parse_args()
     os.environ[plugins.load("sources", "cloudflare").SECRETS[0]] = SECRET
-    door = entrance.door("000000000000")
-    entrance.door = lambda account: SimpleNamespace(
+    door = wiring.door("000000000000")
+    wiring.door = lambda account: SimpleNamespace(
         queue=NoQueue(), bodies=door.bodies, secrets=door.secrets, attendance=door.attendance
     )
     event = event_of(body_of(options.kilobytes * 1000))

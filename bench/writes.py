@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from storm import BATCH, MINUTE, START, Router, webhooks
 
 from chalicelib.core.rule import Rules
-from chalicelib.rules_file import load
-from cli.simulator import Simulator
+from chalicelib.rules.file import load
+from simulation.simulator import Simulator
 
 STORM_BUDGET, LONE_BUDGET = 0.5, 8
 SERVICES = 20

@@ -8,13 +8,13 @@ from pathlib import Path
 from chalicelib import redact
 from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.clients import RealClients
 from chalicelib.core.rule import Rules
-from chalicelib.messages import Queues
-from chalicelib.rules_loader import load_rules
+from chalicelib.messages.queue import Queues
+from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings, dead_letters
 
 FOLDER = Path(__file__).parent

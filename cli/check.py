@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chalicelib.core.condition import describe
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.event import Severity
+from chalicelib.core.language.condition import describe
+from chalicelib.core.language.units import duration_words
 from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Route, Rule, Rules, Target
-from chalicelib.core.units import duration_words
-from chalicelib.rules_file import Mistake, Report, check
-from chalicelib.rules_loader import RULES_NAME
+from chalicelib.rules.file import Mistake, Report, check
+from chalicelib.rules.loader import RULES_NAME
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
@@ -91,7 +91,7 @@ def counted_on(rules: Rules, arguments: argparse.Namespace, folder: Path) -> dic
         return {}
     try:
         if not asks:
-            timeline: Any = importlib.import_module("cli.timeline")
+            timeline: Any = importlib.import_module("simulation.timeline")
             return messages_a_day(rules, timeline.read_lines(str(file)), file)
         history: Any = importlib.import_module("cli.history")
         return messages_a_day(rules, list(enumerate(history.of_stage(arguments), 1)), folder / HISTORY_NAME)
@@ -120,7 +120,7 @@ def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], na
 def _seconds(at: Any) -> float:
     if isinstance(at, int | float):
         return float(at)
-    timeline: Any = importlib.import_module("cli.timeline")
+    timeline: Any = importlib.import_module("simulation.timeline")
     found: float = timeline.Times(text=True).read(at, "`at`").timestamp()
     return found
 

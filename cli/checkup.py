@@ -14,14 +14,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins
-from chalicelib.core.durations import duration_of
+from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.text import duration_words, one_line
 from chalicelib.core.errors import TargetRejectedError, TocsinError
-from chalicelib.core.lane import Lane
+from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
-from chalicelib.core.wording import duration_words, one_line
+from chalicelib.schedule.tick import rules_digest
 from chalicelib.settings import dead_letters
-from chalicelib.tick import rules_digest
 from cli.stage import Stage
 from local.policies import FUNCTIONS, lambda_name
 from local.provision import INDEX, MAIL_EVENTS, MAX_RECEIVES

@@ -20,21 +20,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from chalicelib.api.views import find
 from chalicelib.core.context import Context
 from chalicelib.core.errors import NotFoundError, ParseError, RulesError, WebhookError
 from chalicelib.core.event import Event
 from chalicelib.core.match import Matcher, parse_matcher
 from chalicelib.core.rule import Rules
-from chalicelib.explain import Shown, counted_incidents, event_decisions, explained
-from chalicelib.messages import events_messages
-from chalicelib.process import parsed
-from chalicelib.rules_loader import RULES_NAME
-from chalicelib.views import find
+from chalicelib.messages.queue import events_messages
+from chalicelib.process.worker import parsed
+from chalicelib.rules.loader import RULES_NAME
 from cli import parse
 from cli.replay import Replay, read_rules
-from cli.simulator import Simulator
 from cli.stage import StageError, stage_of
-from cli.timeline import TimelineError, Times, read_lines
+from simulation.decisions import Shown, counted_incidents, event_decisions, explained
+from simulation.simulator import Simulator
+from simulation.timeline import TimelineError, Times, read_lines
 
 LOCAL = "local"
 LOOKED_BACK = timedelta(days=7)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import RequestError
+from chalicelib.core.language.durations import duration_of
 from cli.remote import Remote, add_arguments, remote
 
 SINCE = "30d"

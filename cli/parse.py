@@ -123,7 +123,7 @@ def _declared(path: str) -> list[Mapping[str, Any]]:
         text = _read(path).decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path}: cannot be read: not UTF-8") from None
-    rules_file: Any = importlib.import_module("chalicelib.rules_file")
+    rules_file: Any = importlib.import_module("chalicelib.rules.file")
     return list(rules_file.load(text, filename=path, tolerate_templates=True).sources)
 
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.delivery.text import cut, duration_words, one_line
 from chalicelib.core.errors import ParseError
-from chalicelib.core.notification import Notification
-from chalicelib.core.wording import cut, duration_words, one_line
-from chalicelib.messages import notification_message, read_message
+from chalicelib.messages.queue import notification_message, read_message
+from chalicelib.messages.webhook import Webhook
 from chalicelib.settings import dead_letters
-from chalicelib.webhook import Webhook
 from cli.stage import Stage, StageError, stage_of
 from local.provision import MAX_RECEIVES
 

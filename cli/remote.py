@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.api.access import TOKENS
+from chalicelib.aws.json_client import AwsError, Lean
 from chalicelib.core.errors import TocsinError
-from chalicelib.web.access import TOKENS
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING = ROOT / ".tocsin" / "running.json"

@@ -15,22 +15,28 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Silence
+from chalicelib.core.delivery.notification import Told
 from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
+from chalicelib.core.metrics.rollup import expand_probe_result, streaks
 from chalicelib.core.mute import muting_windows
-from chalicelib.core.notification import Told
-from chalicelib.core.rollup import expand_probe_result, streaks
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
-from chalicelib.explain import explained
-from chalicelib.messages import action_message, events_messages, samples_messages, silence_message, unsilence_message
-from chalicelib.process import parsed
-from chalicelib.webhook import Webhook, compressed, written
-from cli.simulator import FakeTarget, Sender, Sent, Simulator, instant
-from cli.timeline import (
+from chalicelib.messages.queue import (
+    action_message,
+    events_messages,
+    samples_messages,
+    silence_message,
+    unsilence_message,
+)
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.process.worker import parsed
+from simulation.decisions import explained
+from simulation.simulator import FakeTarget, Sender, Sent, Simulator, instant
+from simulation.timeline import (
     FORMS_OF_TIME,
     SOMEBODY,
     Fields,
@@ -72,18 +78,18 @@ def add_parser(subparsers: Any) -> None:
         default=None,
         help="interleave `copies` at every store and queue call, in an order drawn from this number",
     )
-    from cli import whatif  # it runs timelines itself
+    from simulation import compare  # it runs timelines itself
 
-    whatif.add_arguments(parser)
+    compare.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when the timeline ran, 2 with one line when something given cannot be read."""
     if arguments.from_history is not None:
-        from cli import whatif
+        from simulation import compare
 
-        return whatif.run(arguments)
+        return compare.run(arguments)
     try:
         if arguments.rules is None or arguments.timeline is None:
             raise TimelineError("nothing to replay: expected are RULES.yaml and TIMELINE.jsonl, or --from-history")
@@ -106,7 +112,7 @@ def _folder(timeline: str) -> Path:
 
 def read_rules(path: str | Path) -> Rules:
     """The rules of a file, as production would run them: broken templates are tolerated."""
-    from chalicelib.rules_file import load
+    from chalicelib.rules.file import load
 
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -19,13 +19,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.core.delivery.delivery_log import Thread, thread_key
+from chalicelib.core.delivery.notification import Notification, Reason, Told
+from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.text import one_line
 from chalicelib.core.event import Severity
-from chalicelib.core.lane import Lane
-from chalicelib.core.notification import Notification, Reason, Told
 from chalicelib.core.rule import Target, shown
-from chalicelib.core.thread import Thread, thread_key
-from chalicelib.core.wording import one_line
-from chalicelib.messages import notification_message
+from chalicelib.messages.queue import notification_message
 from chalicelib.targets import FILES
 from cli.stage import Stage, StageError, stage_of
 

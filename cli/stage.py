@@ -15,12 +15,12 @@ from typing import Any
 import boto3
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.lean import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, Lean
 from chalicelib.aws.secrets import Secrets
 from chalicelib.clients import RealClients
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
-from chalicelib.rules_loader import load_rules
+from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings
 from local.provision import Clients
 

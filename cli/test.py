@@ -22,11 +22,11 @@ import yaml
 
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.rule import Rules
-from chalicelib.rules_file import Report, check
-from chalicelib.rules_loader import RULES_NAME
-from cli import promtool
-from cli.promtool import PromtoolError
-from cli.story import Difference, differences_of, story_of
+from chalicelib.rules.file import Report, check
+from chalicelib.rules.loader import RULES_NAME
+from simulation import promtool
+from simulation.promtool import PromtoolError
+from simulation.story import Difference, differences_of, story_of
 
 PASSED, FAILED, WRONG = 0, 1, 2
 

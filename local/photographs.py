@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 
-from chalicelib import silence_modal
 from chalicelib.clients import http_client
+from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.event import Severity
-from chalicelib.core.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.rule import Target
+from chalicelib.slack import silence_modal
 from chalicelib.targets import slack
 from chalicelib.targets._slack_api import Api
 from local.inbox import UNLIMITED, Inbox

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from chalicelib.api import routes
+from chalicelib.api.access import holder
 from chalicelib.core.errors import RequestError
-from chalicelib.web import api
-from chalicelib.web.access import holder
 from cli.replay import Replay
 from tests.fakes import FixedSecrets
-from tests.rules import rules_of
+from tests.rule_files import rules_of
 
 START = datetime(2026, 11, 26, 12, tzinfo=UTC)
 RULES = """
@@ -47,7 +47,7 @@ class Desk:
     @property
     def office(self):
         """What the API is given at this moment."""
-        return api.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+        return routes.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
 
     def wait(self, duration):
         """Let time pass."""
@@ -56,8 +56,8 @@ class Desk:
     def ask(self, what, query=None, body=None, *, holder="", key="", **names):
         """One request; what was put is worked through at once. The reply's body."""
         given = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        request = api.Request(query=query or {}, body=given, holder=holder, key=key)
-        reply = getattr(api, what)(self.office, request, **names)
+        request = routes.Request(query=query or {}, body=given, holder=holder, key=key)
+        reply = getattr(routes, what)(self.office, request, **names)
         self.router.settle()
         json.dumps(reply.body)
         return reply.body

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from chalicelib.core.errors import NotStoredError
-from chalicelib.messages import Message
+from chalicelib.messages.queue import Message
 
 
 class FixedSecrets:

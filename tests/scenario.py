@@ -16,19 +16,17 @@ from typing import Any
 
 import httpx
 
-from chalicelib.act import served
 from chalicelib.aws.batches import BatchError, settle
 from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
+from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import NotStoredError, ParseError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.match import parse_matchers
-from chalicelib.core.notification import Notification, Reason
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
-from chalicelib.core.sample import Sample
-from chalicelib.deliver import Outcome
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import (
+from chalicelib.deliver.worker import Outcome
+from chalicelib.messages.queue import (
     Failure,
     Message,
     Queues,
@@ -40,10 +38,12 @@ from chalicelib.messages import (
     unsilence_message,
     wake_message,
 )
-from chalicelib.process import process, process_counts
-from chalicelib.rules_file import load
-from chalicelib.tick import tick
+from chalicelib.process.worker import process, process_counts
+from chalicelib.rules.file import load
+from chalicelib.schedule.tick import tick
+from chalicelib.slack.handle import served
 from local.inbox import UNLIMITED, Inbox
+from simulation.memory_store import MemoryStore
 from tests.fakes import Death, Sites, Through, WaitingQueue
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -16,14 +16,15 @@ import pytest
 from chalice.test import Client
 
 import app
-from chalicelib import entrance, plugins, settings, wiring
+from chalicelib import plugins, settings, wiring
 from chalicelib.core.alert import Alert, State
+from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident
-from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Rules, Target
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Queues, notification_message, read_message, unsilence_message, wake_message
+from chalicelib.ingest import wiring as ingest
+from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
+from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.loopback import served
 
@@ -48,9 +49,9 @@ def aws(monkeypatch):
         server.replies["GetQueueUrl"] = (200, {"QueueUrl": f"{server.url}/123456789012/tocsin-dev-webhooks"})
         for name, value in environment(server.url).items():
             monkeypatch.setenv(name, value)
-        entrance.door.cache_clear()
+        ingest.door.cache_clear()
         yield server
-        entrance.door.cache_clear()
+        ingest.door.cache_clear()
 
 
 def posted(path, body, headers=JSON):
@@ -222,7 +223,7 @@ def test_the_ingest_path_loads_nothing_heavy(aws):
     assert loaded.isdisjoint(HEAVY)
     foreign = loaded - set(sys.stdlib_module_names) - {"__main__", "app", "chalice", "chalicelib"}
     assert {name for name in foreign if not name.startswith(("_", "sitecustomize", "usercustomize"))} == set()
-    assert "chalicelib.process" not in told["modules"]
+    assert "chalicelib.process.worker" not in told["modules"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

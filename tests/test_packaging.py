@@ -15,12 +15,12 @@ from tests.project import ROOT, copied
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 IMPORTS = """
-import app, chalicelib.wiring, chalicelib.process, chalicelib.deliver, chalicelib.watch, chalicelib.tick, chalicelib.repair
+import app, chalicelib.wiring, chalicelib.process, chalicelib.deliver, chalicelib.schedule.watch, chalicelib.schedule.tick, chalicelib.schedule.reconcile
 from chalicelib import plugins
 for kind in ("sources", "targets", "probes"):
     for name in plugins.names(kind):
         plugins.load(kind, name)
-from chalicelib.rules_loader import load_rules
+from chalicelib.rules.loader import load_rules
 from pathlib import Path
 assert load_rules(Path(app.__file__).parent / "chalicelib").rules
 import pydantic_core, psycopg, yaml, httpx, sentry_sdk
@@ -81,7 +81,7 @@ def test_its_code_is_compiled(package: Path, unpacked: Path) -> None:
     assert {importlib.util.cache_from_source(name) for name in ours} == {
         name for name in names if "lib/" in name and name.endswith(".pyc")
     }
-    script = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import chalicelib.process"
+    script = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import chalicelib.process.worker"
     done = subprocess.run([sys.executable, "-BSv", "-c", script], capture_output=True, text=True, cwd=unpacked)
     loaded = [line for line in done.stderr.splitlines() if "code object from" in line and "chalicelib" in line]
     assert len(loaded) > 10

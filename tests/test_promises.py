@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Status
-from chalicelib.core.notification import Reason
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Message, Queues, events_messages, wake_message
-from chalicelib.process import process, process_counts
+from chalicelib.messages.queue import Message, Queues, events_messages, wake_message
+from chalicelib.process.worker import process, process_counts
+from simulation.memory_store import MemoryStore
 from tests.fakes import Death, MemoryQueue
 from tests.scenario import START, Router, event, rules_of
 

@@ -9,10 +9,10 @@ import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Status
-from chalicelib.deliver import deliver
-from chalicelib.messages import Message, Queues, events_messages, read_message, wake_message
-from chalicelib.process import process
-from cli.simulator import Simulator
+from chalicelib.deliver.worker import deliver
+from chalicelib.messages.queue import Message, Queues, events_messages, read_message, wake_message
+from chalicelib.process.worker import process
+from simulation.simulator import Simulator
 from tests.aws.tables import client, new_table
 from tests.fakes import Death, MemoryQueue, Sites
 from tests.scenario import START, Router, event, rules_of

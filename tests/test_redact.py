@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import codec
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.messages import codec
+from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.redact import CARD, EMAIL, KEY, MASK, compiled, configure, redact, redact_event, redact_text
-from chalicelib.webhook import Webhook, compressed, written
 from tests.scenario import Router, rules_of
 from tests.sources.bodies import FOLDERS, body, events, files
 

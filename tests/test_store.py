@@ -8,12 +8,12 @@ import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.context import Cause, Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane, Turn
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.lane import Lane, Turn
-from chalicelib.core.sample import Sample
-from chalicelib.core.thread import Thread
-from chalicelib.memory import MemoryStore
+from chalicelib.core.metrics.sample import Sample
+from simulation.memory_store import MemoryStore
 from tests.aws.tables import client, new_table
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.delivery.delivery_log import Result, Thread
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.thread import Result, Thread
-from chalicelib.memory import MemoryStore
+from simulation.memory_store import MemoryStore
 from tests.aws.tables import client, new_table
 
 NOW = datetime.now(UTC).replace(microsecond=0)

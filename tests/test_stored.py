@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import codec
 from chalicelib.core.context import Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import ParseError, TooNewError
 from chalicelib.core.event import Status
 from chalicelib.core.incident import Incident
-from chalicelib.core.lane import Lane
-from chalicelib.core.thread import Thread
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Message, Queues, events_messages, read_message
-from chalicelib.process import process
+from chalicelib.messages import codec
+from chalicelib.messages.queue import Message, Queues, events_messages, read_message
+from chalicelib.process.worker import process
+from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.scenario import START, Router, event, rules_of
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from chalicelib.core.errors import NotStoredError, TocsinError
-from chalicelib.messages import Failure, Message
+from chalicelib.messages.queue import Failure, Message
 
 FIRST_DELAY = timedelta(seconds=2)
 MAX_DELAY = timedelta(minutes=10)

@@ -8,7 +8,7 @@ a message can wait in a dead-letter queue. An item may have 400 KB.
 import base64
 from collections.abc import Callable
 
-from chalicelib.aws.lean import Lean
+from chalicelib.aws.json_client import Lean
 
 CHUNK_BYTES = 350_000
 KEPT_SECONDS = 15 * 86_400

@@ -35,16 +35,16 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from chalicelib import codec
 from chalicelib.aws import bodies
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.context import Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.lane import Lane
-from chalicelib.core.sample import Bucket, Sample
-from chalicelib.core.thread import Thread
-from chalicelib.webhook import uncompressed
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.messages import codec
+from chalicelib.messages.webhook import uncompressed
 
 INDEX = "wake"
 SHARDS = 4

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import ceil
 from typing import Any
 
-from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, Lean
 from chalicelib.core.errors import NotStoredError
 
 MAX_BATCH_MESSAGES = 10

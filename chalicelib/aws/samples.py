@@ -28,8 +28,17 @@ from botocore.exceptions import ClientError
 
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import labels_fingerprint
-from chalicelib.core.rollup import HOUR, MICROSECOND, MINUTE, Minute, bucket_of, hour_start, merged_all, with_sample
-from chalicelib.core.sample import Bucket, Sample
+from chalicelib.core.metrics.rollup import (
+    HOUR,
+    MICROSECOND,
+    MINUTE,
+    Minute,
+    bucket_of,
+    hour_start,
+    merged_all,
+    with_sample,
+)
+from chalicelib.core.metrics.sample import Bucket, Sample
 
 VERSION = 1
 MINUTES_KEPT = timedelta(days=2)

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, Lean
 
 KEPT_SECONDS = 300.0
 RENEWED_AFTER_SECONDS = 15.0

@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.core.condition import Evaluation, evaluate
 from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.match import Matcher, matches_all
+from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.rule import Rhythm, Rule
-from chalicelib.core.sample import Bucket
 
 MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.core.condition import Condition, parse
 from chalicelib.core.event import Severity
+from chalicelib.core.language.condition import Condition, parse
+from chalicelib.core.language.template import TemplateError, compile_template
+from chalicelib.core.language.tokens import threshold_literal
+from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Rhythm, Route, Rule, Rules, Target, Window
-from chalicelib.core.template import TemplateError, compile_template
-from chalicelib.core.tokens import threshold_literal
-from chalicelib.core.units import parse_duration
 
 Data = Mapping[str, Any]
 

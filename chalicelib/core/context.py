@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.match import Matcher
-from chalicelib.core.notification import Deploy
 
 LONG_SILENCE = timedelta(hours=8)
 REMINDED_BEFORE = timedelta(hours=1)

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core import told
+from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
-from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Route, Rules, Target
 
 SYNCED_KINDS = ("slack_channel", "pagerduty")
@@ -179,9 +179,9 @@ def due(
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
     reasons = {**_syncs(incident), **reasons}
-    telling = told.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
+    telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, audience, telling, told.notes_of(incident, expired))
+    incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
     incident = _reescalated(before, incident, view, now)
     if flushes:
         incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
@@ -308,7 +308,7 @@ def _announce(
     incident: Incident,
     reasons: Mapping[str, Reason],
     audience: Audience,
-    telling: "told.Telling",
+    telling: "snapshot.Telling",
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
@@ -319,10 +319,10 @@ def _announce(
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
-        content = told.notification(incident, before, reason, seen.visible, telling, notes)
+        content = snapshot.notification(incident, before, reason, seen.visible, telling, notes)
         notifications.append(content)
         after = _after(before, reason, seen, content.seq, telling.now)
-        announced[key] = replace(after, heard_at=told.heard_at(incident))
+        announced[key] = replace(after, heard_at=snapshot.heard_at(incident))
     if not reasons:
         return incident, ()
     entries = tuple(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core import heartbeat
-from chalicelib.core.acts import acted, silenced
+from chalicelib.core.actions import acted, silenced
 from chalicelib.core.alert import (
     SEVERITIES,
     Alert,
@@ -25,7 +25,6 @@ from chalicelib.core.alert import (
     terms_of,
     times_out,
 )
-from chalicelib.core.bounds import has_room
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
@@ -39,6 +38,7 @@ from chalicelib.core.inputs import (
     alert_fingerprint,
     counted_labels,
 )
+from chalicelib.core.limits import has_room
 from chalicelib.core.rule import Rhythm, Rule, Rules
 
 MAX_BEYOND = 1_000

@@ -11,7 +11,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert, State
-from chalicelib.core.cron import following
+from chalicelib.core.language.cron import following
 
 
 class _Beat(Protocol):

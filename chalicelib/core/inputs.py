@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from chalicelib.core.condition import Evaluation
 from chalicelib.core.event import Action, Event, Severity, fingerprint, labels_fingerprint
 from chalicelib.core.incident import Entry, group_labels
+from chalicelib.core.language.condition import Evaluation
 from chalicelib.core.rule import Route, Rule
 
 

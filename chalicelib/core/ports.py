@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.context import Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.lane import Lane
-from chalicelib.core.sample import Bucket, Sample
-from chalicelib.core.thread import Thread
+from chalicelib.core.metrics.sample import Bucket, Sample
 
 
 class Store(Protocol):

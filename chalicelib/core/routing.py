@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from chalicelib.core import troubles
 from chalicelib.core.alert import times_out
+from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Beat
@@ -30,7 +30,7 @@ def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...
 
     The fallback waits for nothing: what could not be delivered must be with somebody within a minute.
     """
-    if matched and event.kind not in troubles.KINDS:
+    if matched and event.kind not in internal_alerts.KINDS:
         return ()
     if not rules.fallback.targets:
         return () if matched else (rules.default,)

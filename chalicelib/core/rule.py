@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.core.condition import Condition
 from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.language.condition import Condition
 from chalicelib.core.match import Matcher, matches_all
 
 ALL_LABELS = "..."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
-from chalicelib.core.reading import cut
+from chalicelib.core.payload.coerce import cut
 
 if TYPE_CHECKING:
     from chalicelib.core.due import Muting

@@ -1,7 +1,7 @@
 """What senders remember of what they sent, and what every reader of it shares.
 
 A reader is a module here named after its source with `read(clients, *, since, until, burning) -> History`: what the
-vendor's API says happened in that time, written as the webhook that should have told it. `chalicelib/repair.py` finds
+vendor's API says happened in that time, written as the webhook that should have told it. `chalicelib/schedule/reconcile.py` finds
 out what is missing here and takes it in. Without its token a reader raises NotSetUpError, and nothing is read.
 """
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from chalicelib.core import reading
 from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.payload import coerce
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -70,8 +70,8 @@ def asked(
 
 def wait_of(answer: httpx.Response, now: datetime) -> timedelta:
     """How long the vendor wants to be left alone: Retry-After, Sentry's reset time, else five minutes."""
-    seconds = reading.number(answer.headers.get("retry-after"))
-    reset = reading.instant(answer.headers.get("x-sentry-rate-limit-reset"))
+    seconds = coerce.number(answer.headers.get("retry-after"))
+    reset = coerce.instant(answer.headers.get("x-sentry-rate-limit-reset"))
     if seconds is None and reset is not None:
         seconds = (reset - now).total_seconds()
     return timedelta(seconds=min(max(seconds if seconds is not None else 300.0, 1.0), 3600.0))
@@ -89,7 +89,7 @@ def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[s
         found = answer.json()
     except ValueError:
         found = None
-    items = reading.at(found, key) if key else found
+    items = coerce.at(found, key) if key else found
     if not isinstance(items, list):
         raise TargetUnavailableError(f"{vendor} answered without a list")
     return [each for each in items if isinstance(each, dict)]

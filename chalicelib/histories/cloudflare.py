@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.core import reading
+from chalicelib.core.payload import coerce
 from chalicelib.histories import Found, History, asked, listed, stamp, token
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def read(clients: "Clients", *, since: datetime, until: datetime, burning: Seque
 
 
 def _found(entry: Mapping[str, Any], account: str) -> Found | None:
-    sent_at = reading.instant(entry.get("sent"))
-    if sent_at is None or reading.word(entry.get("mechanism_type")) not in ("webhook", "webhooks", ""):
+    sent_at = coerce.instant(entry.get("sent"))
+    if sent_at is None or coerce.word(entry.get("mechanism_type")) not in ("webhook", "webhooks", ""):
         return None
     known = {
         "name": entry.get("name"),

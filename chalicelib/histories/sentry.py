@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from chalicelib.core import reading
 from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.payload import coerce
 from chalicelib.histories import MAX_PAGES, Found, History, asked, exhausted, listed, stamp, token
 
 if TYPE_CHECKING:
@@ -98,23 +98,23 @@ def _incidents(
 
 def _of_issue(issue: Mapping[str, Any], *, since: datetime, until: datetime) -> Found | None:
     """The webhook that an issue implies; None when nothing about it changed that a webhook would tell."""
-    first = reading.instant(issue.get("firstSeen"))
-    status = reading.word(issue.get("status"))
+    first = coerce.instant(issue.get("firstSeen"))
+    status = coerce.word(issue.get("status"))
     if status in _ENDED:
         return _ended(issue, until=until)
     if first is not None and first > since:
         return _issue(issue, "created", first)
-    if reading.word(issue.get("substatus")) in _CAME_BACK and (last := reading.instant(issue.get("lastSeen"))):
+    if coerce.word(issue.get("substatus")) in _CAME_BACK and (last := coerce.instant(issue.get("lastSeen"))):
         return _issue(issue, "unresolved", last)
     return None
 
 
 def _ended(issue: Mapping[str, Any], *, until: datetime) -> Found | None:
     """The end of an issue. When it ended is not told: by `until`, and after its last event."""
-    action = _ENDED.get(reading.word(issue.get("status")))
+    action = _ENDED.get(coerce.word(issue.get("status")))
     if action is None:
         return None
-    last = reading.instant(issue.get("lastSeen"))
+    last = coerce.instant(issue.get("lastSeen"))
     return _issue(issue, action, max(until, last + timedelta(seconds=1)) if last else until)
 
 
@@ -125,8 +125,8 @@ def _issue(issue: Mapping[str, Any], action: str, at: datetime) -> Found:
 
 def _of_incident(incident: Mapping[str, Any], until: datetime) -> Found:
     """An incident in the words of its webhook."""
-    rule = reading.table(incident.get("alertRule"))
-    action = _ACTIONS.get(reading.line(incident.get("status")), "open")
+    rule = coerce.table(incident.get("alertRule"))
+    action = _ACTIONS.get(coerce.line(incident.get("status")), "open")
     alert = {
         "id": incident.get("id"),
         "identifier": incident.get("identifier"),
@@ -150,6 +150,6 @@ def _of_incident(incident: Mapping[str, Any], until: datetime) -> Found:
         },
     }
     times = (incident.get("dateClosed") if action == "resolved" else None, incident.get("dateDetected"))
-    at = reading.first_instant(*times, incident.get("dateStarted"))
+    at = coerce.first_instant(*times, incident.get("dateStarted"))
     headers = {"sentry-hook-resource": "metric_alert"}
     return Found({"action": action, "data": {"metric_alert": alert}}, at or until, headers)

@@ -1,7 +1,7 @@
 """What every probe shares: its fields in the rules file, its labels, refused addresses, and how it says it broke.
 
 A probe is a module here with `check(params, clients, *, now) -> list[Sample | Event]` and `validate(params) ->
-list[str]`. `check` tries once: `chalicelib/watch.py` does the second try, counts failures in a row and tells of probes
+list[str]`. `check` tries once: `chalicelib/schedule/watch.py` does the second try, counts failures in a row and tells of probes
 that break. What is watched being down is a sample (`uptime` 0); not being able to measure is an error raised, or an
 event from `broken` when the rest could still be measured. A probe reads no clock but for durations; its samples are
 stamped `now`.
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core import addresses as ip
-from chalicelib.core.durations import duration_of
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.language.durations import duration_of
+from chalicelib.core.payload import addresses as ip
 
 FAILED = "probe.failed"
 LIMITED = "probe.limited"

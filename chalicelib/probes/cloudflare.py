@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import broken, common_mistakes, duration, labels_of, secret, time_limit
 
 if TYPE_CHECKING:

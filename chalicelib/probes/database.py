@@ -27,8 +27,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
-from chalicelib.core.rollup import Rate
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.rollup import Rate
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, broken, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:

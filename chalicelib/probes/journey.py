@@ -29,7 +29,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:

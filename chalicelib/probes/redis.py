@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
-from chalicelib.core.rollup import Rate
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.rollup import Rate
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.core.rollup import Rate
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.rollup import Rate
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:

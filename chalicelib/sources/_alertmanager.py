@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading, signing
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
+from chalicelib.core.payload import coerce, signing
 
 MAX_ALERTS = 5_000
 _SERVICE_LABELS = ("service", "app", "application", "job", "namespace", "deployment", "component")
@@ -30,19 +30,19 @@ def verify(headers: Mapping[str, str], secrets: Sequence[str], path_secret: str 
 
 def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
     """One event for each alert of the group; one that says so when there is none."""
-    payload = reading.json_object(body)
-    alerts = [each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)]
+    payload = coerce.json_object(body)
+    alerts = [each for each in coerce.items(payload.get("alerts")) if isinstance(each, dict)]
     if not alerts and isinstance(payload.get("labels"), dict):
         alerts = [payload]
     if not alerts:
         return [_empty(payload, source, received_at)]
-    return reading.bounded_list((_event(alert, payload, source, received_at) for alert in alerts), MAX_ALERTS)
+    return coerce.bounded_list((_event(alert, payload, source, received_at) for alert in alerts), MAX_ALERTS)
 
 
 def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
-    receiver = reading.line(payload.get("receiver"), 100)
-    return reading.made_event(
-        id=f"empty:{reading.digest(payload)}",
+    receiver = coerce.line(payload.get("receiver"), 100)
+    return coerce.made_event(
+        id=f"empty:{coerce.digest(payload)}",
         source=source,
         kind="no_alerts",
         status=Status.INFO,
@@ -54,26 +54,24 @@ def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Ev
 
 
 def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
-    labels = reading.sent_labels(alert.get("labels"))
+    labels = coerce.sent_labels(alert.get("labels"))
     fingerprint = _fingerprint(alert, labels)
-    name = labels.pop("alertname", "") or reading.line(reading.at(payload, "groupLabels", "alertname"), 200) or "alert"
-    sent = reading.sent_labels(alert.get("annotations"))
-    annotations = {key: said for key, said in sent.items() if reading.text(said)}
-    starts_at, ended_at = (reading.instant(alert.get("startsAt")), reading.instant(alert.get("endsAt")))
+    name = labels.pop("alertname", "") or coerce.line(coerce.at(payload, "groupLabels", "alertname"), 200) or "alert"
+    sent = coerce.sent_labels(alert.get("annotations"))
+    annotations = {key: said for key, said in sent.items() if coerce.text(said)}
+    starts_at, ended_at = (coerce.instant(alert.get("startsAt")), coerce.instant(alert.get("endsAt")))
     status = _status(alert, payload, ended_at, received_at)
     ends_at = ended_at if status is Status.RESOLVED else None
-    return reading.made_event(
+    return coerce.made_event(
         id=_id(fingerprint, starts_at, status, ends_at),
         source=source,
-        kind=reading.line(name, reading.MAX_KIND_CHARACTERS),
-        name=reading.line(name, reading.MAX_KIND_CHARACTERS),
+        kind=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
+        name=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         status=status,
-        severity=reading.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
+        severity=coerce.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
         title=_title(name, labels, annotations),
-        summary=reading.text(
-            _first(annotations, ("description", "message", "summary")), reading.MAX_SUMMARY_CHARACTERS
-        ),
-        url=reading.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
+        summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
+        url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
         service=_first(labels, _SERVICE_LABELS),
         environment=_first(labels, _ENVIRONMENT_LABELS),
         occurred_at=_occurred_at(status, starts_at, ends_at, received_at),
@@ -87,9 +85,9 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
 
 def _fingerprint(alert: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Alertmanager's own; without one a hash of the labels. It is hexadecimal: what is anything else is hashed."""
-    said = reading.line(alert.get("fingerprint"), 100)
+    said = coerce.line(alert.get("fingerprint"), 100)
     if said and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", said):
-        return reading.digest(said)
+        return coerce.digest(said)
     return said or labels_fingerprint("", labels)
 
 
@@ -101,11 +99,11 @@ def _status(
     alert: Mapping[str, Any], payload: Mapping[str, Any], ended_at: datetime | None, received_at: datetime
 ) -> Status:
     """The alert's own word; a group that fires may hold alerts that ended."""
-    said = reading.word(alert.get("status"))
+    said = coerce.word(alert.get("status"))
     if not said:
         if ended_at is not None:
             return Status.RESOLVED if ended_at <= received_at else Status.FIRING
-        said = reading.word(payload.get("status"))
+        said = coerce.word(payload.get("status"))
     return Status.RESOLVED if said in ("resolved", "inactive", "ok", "normal") else Status.FIRING
 
 
@@ -124,14 +122,14 @@ def _occurred_at(
 
 def _title(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     said = _first(annotations, ("summary", "title")) or _first(annotations, ("message", "description"))
-    if found := reading.head(said):
+    if found := coerce.head(said):
         return found
     where = _first(labels, ("instance", "host", "pod", "service", "job"))
     return f"{name} on {where}" if where else name
 
 
 def _with_cut_note(annotations: dict[str, str], payload: Mapping[str, Any]) -> dict[str, str]:
-    left_out = reading.number(payload.get("truncatedAlerts"))
+    left_out = coerce.number(payload.get("truncatedAlerts"))
     if left_out and left_out > 0:
         annotations["truncated_alerts"] = str(int(left_out))
     return annotations

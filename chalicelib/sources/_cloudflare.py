@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.payload import coerce
 
 NAME = "cloudflare"
 
@@ -82,7 +82,7 @@ _UNLABELLED = frozenset({"account_tag", "severity", "message", "text", "dashboar
 
 def parse(body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a notification; raises ParseError when the body is no JSON object."""
-    envelope = reading.json_object(body)
+    envelope = coerce.json_object(body)
     if _is_test(envelope):
         return [_test(envelope, received_at)]
     data = _flat(envelope)
@@ -90,7 +90,7 @@ def parse(body: bytes, *, received_at: datetime) -> list[Event]:
     status = _status(envelope, data, kind)
     service = _service(data)
     return [
-        reading.made_event(
+        coerce.made_event(
             id=_id(envelope),
             source=NAME,
             kind=kind,
@@ -114,19 +114,19 @@ def _is_test(envelope: Mapping[str, Any]) -> bool:
     if said == {"text"} and set(envelope) == {"text"}:
         return True
     bare = not envelope.get("alert_type") and not envelope.get("data")
-    return bare and _TEST_TEXT in reading.text(envelope.get("text"), 1_000)
+    return bare and _TEST_TEXT in coerce.text(envelope.get("text"), 1_000)
 
 
 def _test(envelope: Mapping[str, Any], received_at: datetime) -> Event:
-    return reading.made_event(
-        id=f"test:{reading.digest(envelope)}",
+    return coerce.made_event(
+        id=f"test:{coerce.digest(envelope)}",
         source=NAME,
         kind="test",
         status=Status.INFO,
         severity=Severity.INFO,
         title="Cloudflare tested this address",
-        summary=reading.text(envelope.get("text"), reading.MAX_SUMMARY_CHARACTERS),
-        occurred_at=reading.instant(envelope.get("ts")) or received_at,
+        summary=coerce.text(envelope.get("text"), coerce.MAX_SUMMARY_CHARACTERS),
+        occurred_at=coerce.instant(envelope.get("ts")) or received_at,
         identity="test",
         labels={"test": "true"},
     )
@@ -141,14 +141,14 @@ def _flat(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
     Certificate events are received with `data.data` and `data.metadata`, and documented with both at the top.
     """
-    outer = reading.table(reading.unwrapped(envelope.get("data")))
-    metadata = reading.table(outer.get("metadata")) or reading.table(envelope.get("metadata"))
-    inner = reading.table(outer.get("data")) if outer.get("metadata") or "data" in outer else {}
+    outer = coerce.table(coerce.unwrapped(envelope.get("data")))
+    metadata = coerce.table(outer.get("metadata")) or coerce.table(envelope.get("metadata"))
+    inner = coerce.table(outer.get("data")) if outer.get("metadata") or "data" in outer else {}
     found = {**outer, **inner} if inner else dict(outer)
-    event, ssl = reading.table(metadata.get("event")), reading.table(found.get("ssl"))
+    event, ssl = coerce.table(metadata.get("event")), coerce.table(found.get("ssl"))
     if metadata:
         found["event_type"] = event.get("type") or found.get("event_type")
-        found["zone_tag"] = found.get("zone_tag") or reading.at(metadata, "zone", "id")
+        found["zone_tag"] = found.get("zone_tag") or coerce.at(metadata, "zone", "id")
         found["event_time"] = event.get("created_at")
         found["certificate_id"] = ssl.get("id") or (inner or outer).get("id") or found.get("certificate_id")
         found["validation_errors"] = ssl.get("validation_errors") or found.get("validation_errors")
@@ -157,48 +157,46 @@ def _flat(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kind(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     for value in (envelope.get("alert_type"), data.get("event_type"), data.get("alert_type"), data.get("alert_name")):
-        if found := reading.word(value):
+        if found := coerce.word(value):
             return found
     return "notification"
 
 
 def _zone(data: Mapping[str, Any]) -> str:
-    zones = [reading.first_line(reading.at(each, "zone_name"), reading.at(each, "host")) for each in _unreachable(data)]
-    return reading.first_line(data.get("zone_name"), data.get("target_zone_name"), *zones, limit=200)
+    zones = [coerce.first_line(coerce.at(each, "zone_name"), coerce.at(each, "host")) for each in _unreachable(data)]
+    return coerce.first_line(data.get("zone_name"), data.get("target_zone_name"), *zones, limit=200)
 
 
 def _unreachable(data: Mapping[str, Any]) -> list[Any]:
-    return reading.items(data.get("unreachable_zones"))[:50]
+    return coerce.items(data.get("unreachable_zones"))[:50]
 
 
 def _hosts(data: Mapping[str, Any]) -> list[str]:
     found = data.get("hostnames") or data.get("hosts") or data.get("hostname")
-    return [line for line in (reading.line(each, 200) for each in (reading.items(found) or [found])[:20]) if line]
+    return [line for line in (coerce.line(each, 200) for each in (coerce.items(found) or [found])[:20]) if line]
 
 
 def _components(data: Mapping[str, Any]) -> list[str]:
-    named = (
-        reading.line(reading.at(each, "name"), 100) for each in reading.items(data.get("affected_components"))[:20]
-    )
+    named = (coerce.line(coerce.at(each, "name"), 100) for each in coerce.items(data.get("affected_components"))[:20])
     return list(filter(None, named))
 
 
 def _service(data: Mapping[str, Any]) -> str:
     """What people would say is affected: the zone, else the host, balancer, pool, check, tunnel or project."""
-    return reading.first_line(
+    return coerce.first_line(
         _zone(data),
         data.get("target_hostname"),
         *_hosts(data)[:1],
         data.get("load_balancer_name"),
-        *(reading.items(data.get("load_balancers")) or [data.get("load_balancers")])[:1],
+        *(coerce.items(data.get("load_balancers")) or [data.get("load_balancers")])[:1],
         data.get("pool_name"),
         data.get("health_check_name"),
         data.get("tunnel_name"),
         data.get("project_name"),
         data.get("script_name"),
         data.get("name") if data.get("health_check_id") else None,
-        *(reading.at(each, "name") for each in reading.items(reading.at(data, "issue", "services"))[:1]),
-        reading.at(data, "config", "name"),
+        *(coerce.at(each, "name") for each in coerce.items(coerce.at(data, "issue", "services"))[:1]),
+        coerce.at(data, "config", "name"),
         limit=200,
     )
 
@@ -208,28 +206,28 @@ def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -
 
     An incident of the status page goes by its own id: it lives through many updates.
     """
-    if incident := reading.line(data.get("incident_id"), 200):
+    if incident := coerce.line(data.get("incident_id"), 200):
         return f"incident:{incident}"
-    if correlation := reading.line(envelope.get("alert_correlation_id"), 200):
+    if correlation := coerce.line(envelope.get("alert_correlation_id"), 200):
         return f"correlation:{correlation}"
     if thing := _thing(data, kind):
         return thing
-    zone = reading.first_line(data.get("zone_tag"), data.get("zone_name"), data.get("target_zone_name"), limit=200)
-    hosts = sorted({reading.first_line(reading.at(each, "zone_name"), each) for each in _unreachable(data)})
+    zone = coerce.first_line(data.get("zone_tag"), data.get("zone_name"), data.get("target_zone_name"), limit=200)
+    hosts = sorted({coerce.first_line(coerce.at(each, "zone_name"), each) for each in _unreachable(data)})
     about = zone or ",".join(hosts) or ",".join(sorted(_hosts(data)))
-    policy = reading.line(envelope.get("policy_id"), 100)
+    policy = coerce.line(envelope.get("policy_id"), 100)
     if about and kind.startswith(OF_A_ZONE):
         return f"{kind}:zone:{about}"
     if about or policy:
         return f"{kind}:{policy}:{about}"
     account = _account(envelope, data)
-    named = reading.first_line(envelope.get("policy_name"), envelope.get("name"))
-    return ":".join((kind, account, named or reading.digest(reading.text(envelope.get("text")))))
+    named = coerce.first_line(envelope.get("policy_name"), envelope.get("name"))
+    return ":".join((kind, account, named or coerce.digest(coerce.text(envelope.get("text")))))
 
 
 def _thing(data: Mapping[str, Any], kind: str) -> str:
     """Pool and origin, health check, tunnel, attack, incident, certificate: whatever has an id of its own."""
-    said = {key: reading.line(value, 200) for key, value in data.items() if not isinstance(value, dict | list)}
+    said = {key: coerce.line(value, 200) for key, value in data.items() if not isinstance(value, dict | list)}
     pool = said.get("pool_id") or said.get("pool_name")
     if pool and "enabled" in said and not said.get("new_health"):
         return f"pool-enabled:{pool}"
@@ -257,7 +255,7 @@ def _thing(data: Mapping[str, Any], kind: str) -> str:
         if said.get(key):
             return f"{family}:{said[key]}"
     for family, key in (("episode", "episode"), ("issue", "issue"), ("config", "config")):
-        if number := reading.line(reading.at(data, key, "id"), 200):
+        if number := coerce.line(coerce.at(data, key, "id"), 200):
             return f"{family}:{number}"
     named = said.get("health_check_name") or said.get("tunnel_name") or said.get("incident_name")
     if not named and kind == "health_check_status_notification":
@@ -271,7 +269,7 @@ def _thing(data: Mapping[str, Any], kind: str) -> str:
 
 def _account(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """The account's id; it is written with dashes by some types and without by others."""
-    found = reading.first_line(envelope.get("account_id"), data.get("account_tag"), data.get("account_id"), limit=100)
+    found = coerce.first_line(envelope.get("account_id"), data.get("account_tag"), data.get("account_id"), limit=100)
     return found.replace("-", "").lower() if re.fullmatch(r"[0-9A-Fa-f-]{32,36}", found) else found
 
 
@@ -281,7 +279,7 @@ def _account(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 
 def _state(value: Any) -> str:
     """The word that says it: the last of `TUNNEL_STATUS_TYPE_DOWN (status change)`; `NOT HEALTHY` is unhealthy."""
-    words = re.findall(r"[A-Z]+", re.sub(r"\(.*", "", reading.line(value, 120).upper()))
+    words = re.findall(r"[A-Z]+", re.sub(r"\(.*", "", coerce.line(value, 120).upper()))
     if not words:
         return ""
     if len(words) > 1 and words[-2] in ("NOT", "UN", "NON", "NO"):
@@ -301,7 +299,7 @@ def _said_state(data: Mapping[str, Any], kind: str) -> str:
 
 
 def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> Status:
-    event = reading.line(envelope.get("alert_event"), 200).upper()
+    event = coerce.line(envelope.get("alert_event"), 200).upper()
     ended = event.endswith(("_END", "_ENDED", "_RESOLVED")) or event in ("END", "RESOLVED")
     began = event.endswith(("_START", "_STARTED", "_TRIGGERED")) or event == "START"
     grave = ended or began or _own_severity(data) in ("HIGH", "CRITICAL")
@@ -323,7 +321,7 @@ def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
 
 def _environment(data: Mapping[str, Any]) -> str:
     """`ENVIRONMENT_PRODUCTION` is production."""
-    said = reading.line(data.get("environment"), 100)
+    said = coerce.line(data.get("environment"), 100)
     return said.removeprefix("ENVIRONMENT_").lower() if said.isupper() else said
 
 
@@ -345,10 +343,10 @@ def _by_meaning(data: Mapping[str, Any], kind: str, event: str) -> Status | None
     if "episode" in data:
         return _episode(data, event)
     if "pool_id" in data or "pool_name" in data or "load_balancing" in kind:
-        enabled = reading.truth(data.get("enabled"))
+        enabled = coerce.truth(data.get("enabled"))
         if enabled is not None:
             return Status.RESOLVED if enabled else Status.FIRING
-    if found := _event_type(reading.word(data.get("event_type"))):
+    if found := _event_type(coerce.word(data.get("event_type"))):
         return found
     state = _said_state(data, kind)
     if not state:
@@ -361,8 +359,8 @@ def _episode(data: Mapping[str, Any], event: str) -> Status | None:
     state = _state(data.get("status"))
     if state in _GOOD and state not in _BURNING_EPISODES:
         return Status.RESOLVED
-    resolved_at = reading.instant(reading.at(data, "episode", "resolved_at"))
-    last = reading.first_instant(reading.at(data, "episode", "last_failed"), reading.at(data, "episode", "first_fired"))
+    resolved_at = coerce.instant(coerce.at(data, "episode", "resolved_at"))
+    last = coerce.first_instant(coerce.at(data, "episode", "last_failed"), coerce.at(data, "episode", "first_fired"))
     if resolved_at and ((not event and state not in _BURNING_EPISODES) or (last and resolved_at > last)):
         return Status.RESOLVED
     return Status.FIRING if state in _BURNING_EPISODES or state in _BAD else None
@@ -382,14 +380,14 @@ def _by_type(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> Status:
 
     A body without a type is one too, if it says anything at all and does not call itself information.
     """
-    if reading.line(envelope.get("alert_type")):
+    if coerce.line(envelope.get("alert_type")):
         return Status.FIRING
-    said = reading.first_line(envelope.get("text"), envelope.get("name"), envelope.get("policy_name")) or data
+    said = coerce.first_line(envelope.get("text"), envelope.get("name"), envelope.get("policy_name")) or data
     return Status.FIRING if said and _own_severity(data) not in ("INFO", "LOW", "NONE") else Status.INFO
 
 
 def _own_severity(data: Mapping[str, Any]) -> str:
-    return reading.line(data.get("severity"), 20).upper()
+    return coerce.line(data.get("severity"), 20).upper()
 
 
 def _severity(data: Mapping[str, Any], kind: str, status: Status) -> Severity:
@@ -418,19 +416,19 @@ def _impact(data: Mapping[str, Any]) -> Severity:
 
 def _title(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> str:
     return (
-        reading.line(_composed(data, kind), reading.MAX_TITLE_CHARACTERS)
-        or reading.head(envelope.get("text"))
-        or reading.first_line(envelope.get("policy_name"), envelope.get("name"), limit=reading.MAX_TITLE_CHARACTERS)
+        coerce.line(_composed(data, kind), coerce.MAX_TITLE_CHARACTERS)
+        or coerce.head(envelope.get("text"))
+        or coerce.first_line(envelope.get("policy_name"), envelope.get("name"), limit=coerce.MAX_TITLE_CHARACTERS)
         or f"Cloudflare: {kind.replace('_', ' ').replace('.', ' ')}"
     )
 
 
 def _composed(data: Mapping[str, Any], kind: str) -> str:
     """A title that says what is how, where the type is known well enough."""
-    said = {key: reading.line(value, 120) for key, value in data.items() if not isinstance(value, dict | list)}
+    said = {key: coerce.line(value, 120) for key, value in data.items() if not isinstance(value, dict | list)}
     if titled := _own_title(data, said):
         return titled
-    if kind == "load_balancing_pool_enablement_alert" and (enabled := reading.truth(data.get("enabled"))) is not None:
+    if kind == "load_balancing_pool_enablement_alert" and (enabled := coerce.truth(data.get("enabled"))) is not None:
         return f"Pool {said.get('pool_name') or said.get('pool_id') or ''} is {'enabled' if enabled else 'disabled'}"
     if kind == "real_origin_monitoring":
         return _origin_title(data)
@@ -444,21 +442,19 @@ def _composed(data: Mapping[str, Any], kind: str) -> str:
 
 def _origin_title(data: Mapping[str, Any]) -> str:
     """`Origin of example.com, example.org is unreachable`."""
-    zones = dict.fromkeys(
-        filter(None, (reading.line(reading.at(each, "zone_name"), 100) for each in _unreachable(data)))
-    )
+    zones = dict.fromkeys(filter(None, (coerce.line(coerce.at(each, "zone_name"), 100) for each in _unreachable(data))))
     named = ", ".join([*zones][:5]) or _zone(data)
     return f"Origin of {named} is unreachable" if named else ""
 
 
 def _own_title(data: Mapping[str, Any], said: Mapping[str, str]) -> str:
     """What the data itself calls it."""
-    return reading.first_line(
+    return coerce.first_line(
         said.get("incident_name"),
         said.get("event_title"),
         said.get("alert_title"),
-        reading.at(data, "issue", "title"),
-        limit=reading.MAX_TITLE_CHARACTERS,
+        coerce.at(data, "issue", "title"),
+        limit=coerce.MAX_TITLE_CHARACTERS,
     )
 
 
@@ -485,7 +481,7 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
 def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: str) -> str:
     """`Certificate of blog.com: validation failed`."""
     named = ", ".join(_hosts(data)[:3]) or said.get("zone_name") or said.get("certificate_id") or ""
-    words = " ".join(reading.word(event).split(".")[-2:]).replace("_", " ") if "." in event else ""
+    words = " ".join(coerce.word(event).split(".")[-2:]).replace("_", " ") if "." in event else ""
     if days := said.get("days_til_expiration"):
         words = words or f"expires in {days} days"
     words = words or said.get("certificate_status", "").replace("_", " ")
@@ -495,27 +491,27 @@ def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: 
 def _shown_state(data: Mapping[str, Any]) -> str:
     """The state as people write it: `TUNNEL_STATUS_TYPE_DOWN` is `down`."""
     for key in _STATE_FIELDS:
-        if found := reading.line(data.get(key), 100):
+        if found := coerce.line(data.get(key), 100):
             plain = re.sub(r"\s*\(.*", "", found)
             return plain.rpartition("_")[2].lower() if plain.isupper() else plain.lower()
     return ""
 
 
 def _summary(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    said = reading.text(envelope.get("text"), 2_000)
-    reason = reading.first_line(
+    said = coerce.text(envelope.get("text"), 2_000)
+    reason = coerce.first_line(
         data.get("reason"),
         data.get("origin_failure_reason"),
         data.get("message"),
         data.get("status_reason"),
-        reading.at(data, "episode", "summary"),
-        *(reading.at(each, "message") for each in reading.items(data.get("validation_errors"))[:1]),
+        coerce.at(data, "episode", "summary"),
+        *(coerce.at(each, "message") for each in coerce.items(data.get("validation_errors"))[:1]),
     )
     return "\n".join(dict.fromkeys(part for part in (said, reason) if part))
 
 
 def _address(data: Mapping[str, Any]) -> str | None:
-    return reading.first_address(
+    return coerce.first_address(
         data.get("dashboard_link"), data.get("event_link"), data.get("link"), data.get("url"), data.get("incident_link")
     )
 
@@ -524,9 +520,9 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, ser
     own = [
         ("alert_type", kind),
         ("zone", _zone(data)),
-        ("policy", reading.first_line(envelope.get("policy_name"), envelope.get("name"))),
+        ("policy", coerce.first_line(envelope.get("policy_name"), envelope.get("name"))),
         ("policy_id", envelope.get("policy_id")),
-        ("account", reading.line(data.get("account_name"))),
+        ("account", coerce.line(data.get("account_name"))),
         ("account_id", _account(envelope, data)),
         ("hostnames", ", ".join(_hosts(data))),
         ("components", ", ".join(_components(data))),
@@ -538,16 +534,16 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, ser
         for key, value in data.items()
         if key not in _UNLABELLED and not isinstance(value, dict | list) and value is not None
     ]
-    return reading.labels([*own, *fields])
+    return coerce.labels([*own, *fields])
 
 
 def _occurred_at(envelope: Mapping[str, Any], data: Mapping[str, Any], status: Status) -> datetime | None:
-    inner = {**reading.table(data.get("episode")), **data}
+    inner = {**coerce.table(data.get("episode")), **data}
     names = [*(_END_TIMES if status is Status.RESOLVED else ()), *_TIMES]
-    return reading.first_instant(envelope.get("ts"), *(inner.get(name) for name in names))
+    return coerce.first_instant(envelope.get("ts"), *(inner.get(name) for name in names))
 
 
 def _id(envelope: Mapping[str, Any]) -> str:
     """Equal when the same notification comes again: of the alert, its event and its time, else of all it says."""
-    parts = [reading.line(envelope.get(key), 100) for key in ("alert_correlation_id", "alert_event", "ts")]
-    return ":".join(parts) if all(parts) else reading.digest(envelope)
+    parts = [coerce.line(envelope.get(key), 100) for key in ("alert_correlation_id", "alert_event", "ts")]
+    return ":".join(parts) if all(parts) else coerce.digest(envelope)

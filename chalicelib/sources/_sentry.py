@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Event
+from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_events import event_data, from_legacy, occurrence
 from chalicelib.sources._sentry_information import information, organization_of
 from chalicelib.sources._sentry_issues import issue_event
@@ -22,12 +22,12 @@ METRIC_STATUS = {"1": "open", "2": "resolved", "10": "warning", "20": "critical"
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
-    payload = reading.json_object(body)
-    sent_at = reading.instant(headers.get("sentry-hook-timestamp"))
+    payload = coerce.json_object(body)
+    sent_at = coerce.instant(headers.get("sentry-hook-timestamp"))
     if _is_legacy(payload):
         return [occurrence(from_legacy(payload), "event_alert", "triggered", received_at)]
-    resource = reading.word(headers.get("sentry-hook-resource")) or _resource(payload)
-    data = reading.table(payload.get("data"))
+    resource = coerce.word(headers.get("sentry-hook-resource")) or _resource(payload)
+    data = coerce.table(payload.get("data"))
     action = _action(payload, resource, data)
     if resource in ("event_alert", "error"):
         return [occurrence(event_data(data, resource), resource, action, received_at)]
@@ -50,7 +50,7 @@ def _is_legacy(payload: Mapping[str, Any]) -> bool:
 
 def _resource(payload: Mapping[str, Any]) -> str:
     """The resource by what the body holds, for bodies whose header is lost."""
-    data = reading.table(payload.get("data"))
+    data = coerce.table(payload.get("data"))
     by_key = (
         ("metric_alert", "metric_alert"),
         ("activity", "activity_alert"),
@@ -70,19 +70,19 @@ def _resource(payload: Mapping[str, Any]) -> str:
     for key, resource in by_key:
         if key in data:
             return resource
-    told = re.match(r"Sentry ([a-z_]{1,40})\.", reading.line(payload.get("text")))
+    told = re.match(r"Sentry ([a-z_]{1,40})\.", coerce.line(payload.get("text")))
     return told[1] if told else "unknown"
 
 
 def _action(payload: Mapping[str, Any], resource: str, data: Mapping[str, Any]) -> str:
     """The action; where it is lost, what the resource's state says."""
-    if said := reading.word(payload.get("action")).replace(".", "_"):
+    if said := coerce.word(payload.get("action")).replace(".", "_"):
         return said
     if resource == "event_alert":
         return "triggered"
     if resource == "error":
         return "created"
     if resource == "metric_alert":
-        return METRIC_STATUS.get(reading.line(reading.at(data, "metric_alert", "status")), "unknown")
-    status = reading.word(reading.at(data, "issue", "status"))
+        return METRIC_STATUS.get(coerce.line(coerce.at(data, "metric_alert", "status")), "unknown")
+    status = coerce.word(coerce.at(data, "issue", "status"))
     return status if status in ("resolved", "ignored", "unresolved") else "unknown"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Event
+from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_fields import (
     NAME,
     OWN_TAGS,
@@ -22,9 +22,9 @@ from chalicelib.sources._sentry_fields import (
 
 def event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
     """`data` with what occurred under `event`, whichever resource brings it."""
-    found = reading.table(data.get(resource)) if resource == "error" else {}
-    found = found or reading.table(data.get("event")) or reading.table(data.get("error"))
-    issue = reading.table(data.get("issue"))
+    found = coerce.table(data.get(resource)) if resource == "error" else {}
+    found = found or coerce.table(data.get("event")) or coerce.table(data.get("error"))
+    issue = coerce.table(data.get("issue"))
     if issue:
         known = {key: value for key, value in found.items() if value is not None}
         found = {**issue, "issue_id": issue.get("id"), "event_id": None, **known}
@@ -33,42 +33,42 @@ def event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
 
 def from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The plugin's body, and that of a service hook, in the form of an event alert."""
-    group = reading.table(payload.get("group"))
+    group = coerce.table(payload.get("group"))
     outer = {**group, **payload}
-    rules = [reading.line(each) for each in reading.items(payload.get("triggering_rules"))]
-    event = dict(reading.table(payload.get("event")))
-    event.setdefault("web_url", reading.address(payload.get("url")) or group.get("permalink"))
+    rules = [coerce.line(each) for each in coerce.items(payload.get("triggering_rules"))]
+    event = dict(coerce.table(payload.get("event")))
+    event.setdefault("web_url", coerce.address(payload.get("url")) or group.get("permalink"))
     event.setdefault("level", payload.get("level") or group.get("level"))
     event.setdefault("culprit", outer.get("culprit"))
     event["issue_id"] = event.get("issue_id") or payload.get("id") or group.get("id")
     event["message"] = event.get("message") or payload.get("message")
     event["event_id"] = event.get("event_id") or event.get("id")
     project = payload.get("project")
-    named = reading.table(project).get("slug") or reading.table(project).get("name")
-    slug = payload.get("project_slug") or named or reading.line(project) or payload.get("project_name")
+    named = coerce.table(project).get("slug") or coerce.table(project).get("name")
+    slug = payload.get("project_slug") or named or coerce.line(project) or payload.get("project_name")
     return {"event": event, "triggered_rule": ", ".join(filter(None, rules)), "project_slug": slug}
 
 
 def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at: datetime) -> Event:
     """The event of what occurred; its id is that of the occurrence, whichever resource told of it."""
-    event = reading.table(data.get("event"))
+    event = coerce.table(data.get("event"))
     tags = tags_of(event.get("tags"))
-    rule = reading.first_line(data.get("triggered_rule"), reading.at(data, "issue_alert", "title"))
+    rule = coerce.first_line(data.get("triggered_rule"), coerce.at(data, "issue_alert", "title"))
     project = _project(data, event)
     status = status_of(resource, action)
-    occurred_at = reading.first_instant(event.get("datetime"), event.get("timestamp"), event.get("received"))
-    event_id = reading.line(event.get("event_id") or event.get("eventID"), 100)
-    return reading.made_event(
-        id=f"event:{event_id}" if event_id else f"{resource}.{action}:{reading.digest(data)}",
+    occurred_at = coerce.first_instant(event.get("datetime"), event.get("timestamp"), event.get("received"))
+    event_id = coerce.line(event.get("event_id") or event.get("eventID"), 100)
+    return coerce.made_event(
+        id=f"event:{event_id}" if event_id else f"{resource}.{action}:{coerce.digest(data)}",
         source=NAME,
         kind=f"{resource}.{action}",
         status=status,
-        severity=severity_of(status, event.get("level"), tags.get("level"), reading.at(event, "occurrence", "level")),
+        severity=severity_of(status, event.get("level"), tags.get("level"), coerce.at(event, "occurrence", "level")),
         title=_event_title(event) or rule or fallback_title(resource, action, project),
         summary=_event_summary(event),
         url=page_of(event.get("web_url"), event.get("permalink"), data.get("web_url")),
         service=project,
-        environment=reading.first_line(event.get("environment"), tags.get("environment")),
+        environment=coerce.first_line(event.get("environment"), tags.get("environment")),
         occurred_at=occurred_at or received_at,
         identity=_event_identity(event, data, project, rule),
         labels=_event_labels(event, tags, project, rule),
@@ -78,48 +78,48 @@ def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at:
 def _event_labels(event: Mapping[str, Any], tags: Mapping[str, Any], project: str, rule: str) -> dict[str, str]:
     own = [
         ("project", project),
-        ("level", reading.first_line(event.get("level"), tags.get("level"))),
-        ("release", reading.first_line(event.get("release"), tags.get("release"), tags.get("sentry:release"))),
-        ("environment", reading.first_line(event.get("environment"), tags.get("environment"))),
+        ("level", coerce.first_line(event.get("level"), tags.get("level"))),
+        ("release", coerce.first_line(event.get("release"), tags.get("release"), tags.get("sentry:release"))),
+        ("environment", coerce.first_line(event.get("environment"), tags.get("environment"))),
         ("platform", event.get("platform")),
         ("culprit", event.get("culprit")),
-        ("transaction", reading.first_line(event.get("transaction"), tags.get("transaction"))),
+        ("transaction", coerce.first_line(event.get("transaction"), tags.get("transaction"))),
         ("rule", rule),
         ("issue", issue_id(event)),
         ("logger", event.get("logger")),
         ("location", event.get("location")),
     ]
-    return reading.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+    return coerce.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
 
 
 def _event_title(event: Mapping[str, Any]) -> str:
     return (
-        reading.first_line(event.get("title"), limit=reading.MAX_TITLE_CHARACTERS)
+        coerce.first_line(event.get("title"), limit=coerce.MAX_TITLE_CHARACTERS)
         or metadata_title(event.get("metadata"))
-        or reading.head(reading.at(event, "occurrence", "issueTitle"))
-        or reading.head(event.get("message"))
-        or reading.head(_logged(event))
+        or coerce.head(coerce.at(event, "occurrence", "issueTitle"))
+        or coerce.head(event.get("message"))
+        or coerce.head(_logged(event))
         or _exception_title(event)
-        or reading.first_line(event.get("culprit"), limit=reading.MAX_TITLE_CHARACTERS)
+        or coerce.first_line(event.get("culprit"), limit=coerce.MAX_TITLE_CHARACTERS)
     )
 
 
 def _logged(event: Mapping[str, Any]) -> str:
     entry = event.get("logentry") or event.get("sentry.interfaces.Message")
-    return reading.text(reading.at(entry, "formatted"), 1_000) or reading.text(reading.at(entry, "message"), 1_000)
+    return coerce.text(coerce.at(entry, "formatted"), 1_000) or coerce.text(coerce.at(entry, "message"), 1_000)
 
 
 def _exception_title(event: Mapping[str, Any]) -> str:
     exception = event.get("exception") or event.get("sentry.interfaces.Exception")
-    values = reading.items(reading.at(exception, "values"))
+    values = coerce.items(coerce.at(exception, "values"))
     return metadata_title(values[-1]) if values else ""
 
 
 def _event_summary(event: Mapping[str, Any]) -> str:
     title = _event_title(event)
-    said = reading.text(event.get("message"), 2_000) or _logged(event) or metadata_title(event.get("metadata"))
-    evidence = reading.text(reading.at(event, "occurrence", "subtitle"), 500)
-    parts = [said if said != title else "", evidence, reading.line(event.get("culprit"))]
+    said = coerce.text(event.get("message"), 2_000) or _logged(event) or metadata_title(event.get("metadata"))
+    evidence = coerce.text(coerce.at(event, "occurrence", "subtitle"), 500)
+    parts = [said if said != title else "", evidence, coerce.line(event.get("culprit"))]
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 
@@ -128,18 +128,18 @@ def _event_identity(event: Mapping[str, Any], data: Mapping[str, Any], project: 
         return f"issue:{issue}"
     hashes = event.get("hashes") or event.get("fingerprint")
     if hashes:
-        return f"group:{reading.digest([project, hashes, _event_title(event)])}"
+        return f"group:{coerce.digest([project, hashes, _event_title(event)])}"
     if event:
-        return f"group:{reading.digest([project, _event_title(event), reading.line(event.get('culprit'))])}"
-    return f"rule:{reading.line(reading.at(data, 'issue_alert', 'id')) or rule or 'unknown'}"
+        return f"group:{coerce.digest([project, _event_title(event), coerce.line(event.get('culprit'))])}"
+    return f"rule:{coerce.line(coerce.at(data, 'issue_alert', 'id')) or rule or 'unknown'}"
 
 
 def _project(data: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """The project's slug; its name or number where there is nothing better."""
     project = event.get("project")
-    within = re.search(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/", reading.line(event.get("url"), 2_000))
-    own = reading.table(project)
-    return reading.first_line(
+    within = re.search(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/", coerce.line(event.get("url"), 2_000))
+    own = coerce.table(project)
+    return coerce.first_line(
         data.get("project_slug"),
         event.get("project_slug"),
         own.get("slug"),

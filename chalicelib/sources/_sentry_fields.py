@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Severity, Status
+from chalicelib.core.payload import coerce
 
 NAME = "sentry"
 _FIRES = frozenset([
@@ -37,25 +37,25 @@ def status_of(resource: str, action: str) -> Status:
 
 def severity_of(status: Status, *levels: Any) -> Severity:
     """By level; nothing said is a warning, unless it is only information."""
-    return reading.severity(*levels, default=Severity.INFO if status is Status.INFO else Severity.WARNING)
+    return coerce.severity(*levels, default=Severity.INFO if status is Status.INFO else Severity.WARNING)
 
 
 def metadata_title(metadata: Any) -> str:
     """`ValueError: bad value`, or the title among the metadata; empty when they say nothing."""
-    found = reading.table(metadata)
-    kind, value = reading.line(found.get("type"), 200), reading.head(found.get("value"))
+    found = coerce.table(metadata)
+    kind, value = coerce.line(found.get("type"), 200), coerce.head(found.get("value"))
     if kind or value:
         return ": ".join(filter(None, (kind, value)))
-    return reading.head(found.get("title"))
+    return coerce.head(found.get("title"))
 
 
 def issue_id(event: Mapping[str, Any]) -> str:
     """The issue's id, from its address where the field is missing; never the event's."""
     said = event.get("issue_id") or event.get("issueId") or event.get("group_id") or event.get("groupID")
-    if found := reading.line(said, 100):
+    if found := coerce.line(said, 100):
         return found
     for key in ("issue_url", "web_url", "permalink", "url"):
-        match = re.search(r"/issues/([A-Za-z0-9_-]{1,60})(?:[/?#]|$)", reading.line(event.get(key), 2_000))
+        match = re.search(r"/issues/([A-Za-z0-9_-]{1,60})(?:[/?#]|$)", coerce.line(event.get(key), 2_000))
         if match:
             return match[1]
     return ""
@@ -64,7 +64,7 @@ def issue_id(event: Mapping[str, Any]) -> str:
 def tags_of(value: Any) -> dict[str, Any]:
     """Tags by name: Sentry sends pairs in a list; objects and lists of objects are read too."""
     found: dict[str, Any] = dict(value) if isinstance(value, dict) else {}
-    for each in reading.items(value)[:200]:
+    for each in coerce.items(value)[:200]:
         if isinstance(each, list) and len(each) >= 2 and isinstance(each[0], str):
             found.setdefault(each[0], each[1])
         elif isinstance(each, dict) and isinstance(each.get("key"), str):
@@ -74,7 +74,7 @@ def tags_of(value: Any) -> dict[str, Any]:
 
 def page_of(*values: Any) -> str | None:
     """The first address that is a page: those of the API are of no use to people."""
-    found = (reading.address(value) for value in values)
+    found = (coerce.address(value) for value in values)
     return next((each for each in found if each and "/api/0/" not in each), None)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Event
+from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_fields import (
     ENDS,
     NAME,
@@ -28,11 +28,11 @@ def issue_event(
     received_at: datetime,
 ) -> Event:
     """The event of what happened to an issue."""
-    issue = reading.table(data.get("issue"))
+    issue = coerce.table(data.get("issue"))
     status = status_of(resource, action)
     number = issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})
     project = _issue_project(data, issue)
-    return reading.made_event(
+    return coerce.made_event(
         id=_issue_event_id(data, issue, resource, action, number, headers),
         source=NAME,
         kind=f"{resource}.{action}",
@@ -42,41 +42,41 @@ def issue_event(
         summary=_issue_summary(data, issue),
         url=page_of(issue.get("web_url"), issue.get("permalink")),
         service=project,
-        environment=reading.first_line(issue.get("environment"), tags_of(issue.get("tags")).get("environment")),
+        environment=coerce.first_line(issue.get("environment"), tags_of(issue.get("tags")).get("environment")),
         occurred_at=_issue_time(issue, action, sent_at, received_at),
-        identity=f"issue:{number}" if number else f"group:{reading.digest([project, _issue_title(issue)])}",
+        identity=f"issue:{number}" if number else f"group:{coerce.digest([project, _issue_title(issue)])}",
         labels=_issue_labels(data, issue, project, number),
         annotations=_issue_counts(data, issue),
     )
 
 
 def _issue_project(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
-    project = reading.table(issue.get("project"))
-    return reading.first_line(
+    project = coerce.table(issue.get("project"))
+    return coerce.first_line(
         project.get("slug"), project.get("name"), project.get("id"), issue.get("project"), data.get("project_slug")
     )
 
 
 def _issue_title(issue: Mapping[str, Any]) -> str:
     return (
-        reading.first_line(issue.get("title"), limit=reading.MAX_TITLE_CHARACTERS)
+        coerce.first_line(issue.get("title"), limit=coerce.MAX_TITLE_CHARACTERS)
         or metadata_title(issue.get("metadata"))
-        or reading.first_line(issue.get("culprit"), issue.get("shortId"))
+        or coerce.first_line(issue.get("culprit"), issue.get("shortId"))
     )
 
 
 def _activity_title(data: Mapping[str, Any]) -> str:
-    kind = reading.line(reading.at(data, "activity", "type"), 100)
-    alert = reading.first_line(reading.at(data, "alert", "title"), reading.at(data, "issue_alert", "title"))
+    kind = coerce.line(coerce.at(data, "activity", "type"), 100)
+    alert = coerce.first_line(coerce.at(data, "alert", "title"), coerce.at(data, "issue_alert", "title"))
     return ": ".join(filter(None, (alert, kind.replace("_", " "))))
 
 
 def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
-    details = reading.at(data, "activity", "details")
+    details = coerce.at(data, "activity", "details")
     parts = [
-        reading.text(reading.at(details, "summary"), 2_000),
+        coerce.text(coerce.at(details, "summary"), 2_000),
         metadata_title(issue.get("metadata")),
-        reading.line(issue.get("culprit")),
+        coerce.line(issue.get("culprit")),
         _issue_facts(issue),
     ]
     title = _issue_title(issue)
@@ -87,10 +87,10 @@ def _issue_facts(issue: Mapping[str, Any]) -> str:
     """`412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
     said = []
     for word, key in (("event", "count"), ("user", "userCount")):
-        if (number := reading.number(issue.get(key))) is not None:
+        if (number := coerce.number(issue.get(key))) is not None:
             said.append(f"{number:.0f} {word}" if number == 1 else f"{number:.0f} {word}s")
     for words, key in (("first seen", "firstSeen"), ("last seen", "lastSeen")):
-        if at := reading.instant(issue.get(key)):
+        if at := coerce.instant(issue.get(key)):
             said.append(f"{words} {at:%Y-%m-%d %H:%M} UTC")
     return ", ".join(said)
 
@@ -101,8 +101,8 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
         ("project", project),
         ("level", issue.get("level")),
         ("release", _release(issue)),
-        ("environment", reading.first_line(issue.get("environment"), tags.get("environment"))),
-        ("platform", reading.first_line(issue.get("platform"), reading.at(issue, "project", "platform"))),
+        ("environment", coerce.first_line(issue.get("environment"), tags.get("environment"))),
+        ("platform", coerce.first_line(issue.get("platform"), coerce.at(issue, "project", "platform"))),
         ("culprit", issue.get("culprit")),
         ("issue", number),
         ("short_id", issue.get("shortId")),
@@ -111,30 +111,30 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
         ("priority", issue.get("priority")),
         ("substatus", issue.get("substatus")),
         ("logger", issue.get("logger")),
-        ("rule", reading.at(data, "alert", "title")),
-        ("activity", reading.at(data, "activity", "type")),
+        ("rule", coerce.at(data, "alert", "title")),
+        ("activity", coerce.at(data, "activity", "type")),
         ("resolution_type", data.get("resolution_type")),
     ]
-    return reading.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+    return coerce.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
 
 
 def _release(issue: Mapping[str, Any]) -> str:
     for key in ("lastRelease", "firstRelease", "release"):
         found = issue.get(key)
-        if said := reading.first_line(reading.at(found, "version"), found):
+        if said := coerce.first_line(coerce.at(found, "version"), found):
             return said
     return ""
 
 
 def _issue_counts(data: Mapping[str, Any], issue: Mapping[str, Any]) -> dict[str, str]:
     assignee = data.get("assignee") or issue.get("assignedTo")
-    return reading.labels(
+    return coerce.labels(
         [
             ("events", issue.get("count")),
             ("users", issue.get("userCount")),
             ("first_seen", issue.get("firstSeen")),
             ("last_seen", issue.get("lastSeen")),
-            ("assignee", reading.first_line(reading.at(assignee, "name"), assignee)),
+            ("assignee", coerce.first_line(coerce.at(assignee, "name"), assignee)),
         ]
     )
 
@@ -142,9 +142,9 @@ def _issue_counts(data: Mapping[str, Any], issue: Mapping[str, Any]) -> dict[str
 def _issue_time(issue: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
     """When it happened: an issue is created with its first event; for what people do the body has no time, and
     `lastSeen` is only the earliest that it can have been."""
-    last_seen = reading.instant(issue.get("lastSeen"))
+    last_seen = coerce.instant(issue.get("lastSeen"))
     if action == "created":
-        return reading.instant(issue.get("firstSeen")) or last_seen or sent_at or received_at
+        return coerce.instant(issue.get("firstSeen")) or last_seen or sent_at or received_at
     said_at = sent_at or received_at
     return max(said_at, last_seen) if last_seen else said_at
 
@@ -165,4 +165,4 @@ def _issue_event_id(
     said = [issue.get(key) for key in ("lastSeen", "status", "substatus", "statusDetails", "title")]
     moment = headers.get("idempotency-key") or headers.get("sentry-hook-timestamp") if action in ENDS else None
     rest = [data.get("assignee"), data.get("resolution_type"), data.get("activity"), moment]
-    return f"{begin}:{reading.digest([*said, *rest])}"
+    return f"{begin}:{coerce.digest([*said, *rest])}"

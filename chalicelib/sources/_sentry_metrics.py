@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_fields import ENDS, NAME, fallback_title, page_of, status_of
 
 _SEVERITIES = {"critical": Severity.CRITICAL}
@@ -13,27 +13,27 @@ _SEVERITIES = {"critical": Severity.CRITICAL}
 
 def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> Event:
     """The event of a change of a metric alert; parts of it may be null, since Sentry may time out writing it."""
-    alert = reading.table(data.get("metric_alert"))
-    rule = reading.table(alert.get("alert_rule"))
+    alert = coerce.table(data.get("metric_alert"))
+    rule = coerce.table(alert.get("alert_rule"))
     projects = alert.get("projects") or rule.get("projects")
     project = _first_project(projects)
     status = status_of("metric_alert", action)
-    name = reading.first_line(rule.get("name"), alert.get("title"))
-    return reading.made_event(
-        id=f"metric_alert.{action}:{reading.digest(data)}",
+    name = coerce.first_line(rule.get("name"), alert.get("title"))
+    return coerce.made_event(
+        id=f"metric_alert.{action}:{coerce.digest(data)}",
         source=NAME,
         kind=f"metric_alert.{action}",
         status=status,
         severity=_SEVERITIES.get(action, Severity.INFO if status is Status.INFO else Severity.WARNING),
-        title=reading.first_line(data.get("description_title"), name, limit=reading.MAX_TITLE_CHARACTERS)
+        title=coerce.first_line(data.get("description_title"), name, limit=coerce.MAX_TITLE_CHARACTERS)
         or fallback_title("metric_alert", action, project),
-        summary=reading.text(_unescaped(data.get("description_text")), reading.MAX_SUMMARY_CHARACTERS),
+        summary=coerce.text(_unescaped(data.get("description_text")), coerce.MAX_SUMMARY_CHARACTERS),
         url=page_of(data.get("web_url"), alert.get("web_url")),
         service=project,
         environment=_environment(rule.get("environment")),
         occurred_at=_metric_time(alert, action, sent_at, received_at),
         identity=_metric_identity(alert, rule, data, name, project),
-        labels=reading.labels(
+        labels=coerce.labels(
             [
                 ("project", project),
                 ("rule", name),
@@ -45,7 +45,7 @@ def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None,
                 ("alert_rule_id", rule.get("id")),
             ]
         ),
-        annotations=reading.labels([("first_seen", alert.get("date_started")), ("incident", alert.get("identifier"))]),
+        annotations=coerce.labels([("first_seen", alert.get("date_started")), ("incident", alert.get("identifier"))]),
     )
 
 
@@ -55,31 +55,31 @@ def _unescaped(value: Any) -> Any:
 
 
 def _first_project(projects: Any) -> str:
-    for each in reading.items(projects) or [projects]:
-        if found := reading.first_line(reading.at(each, "slug"), reading.at(each, "name"), each, limit=200):
+    for each in coerce.items(projects) or [projects]:
+        if found := coerce.first_line(coerce.at(each, "slug"), coerce.at(each, "name"), each, limit=200):
             return found
     return ""
 
 
 def _environment(value: Any) -> str:
-    return reading.first_line(reading.at(value, "name"), *reading.items(value)[:1], value, limit=200)
+    return coerce.first_line(coerce.at(value, "name"), *coerce.items(value)[:1], value, limit=200)
 
 
 def _metric_time(alert: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
     """The time of sending, which tells one change of an incident from the next; without it the body's own times."""
     ended = alert.get("date_closed") if action in ENDS else None
     began = (alert.get("date_detected"), alert.get("date_started"), alert.get("date_created"))
-    return sent_at or reading.first_instant(ended, *began) or received_at
+    return sent_at or coerce.first_instant(ended, *began) or received_at
 
 
 def _metric_identity(
     alert: Mapping[str, Any], rule: Mapping[str, Any], data: Mapping[str, Any], name: str, project: str
 ) -> str:
-    organisation = reading.first_line(
+    organisation = coerce.first_line(
         alert.get("organization_id"), rule.get("organization_id"), data.get("organization"), limit=100
     )
-    if number := reading.first_line(rule.get("id"), data.get("alert_rule_id")):
+    if number := coerce.first_line(rule.get("id"), data.get("alert_rule_id")):
         return f"metric:{organisation}:{number}"
-    if number := reading.first_line(alert.get("id"), alert.get("identifier")):
+    if number := coerce.first_line(alert.get("id"), alert.get("identifier")):
         return f"metric-incident:{organisation}:{number}"
     return f"metric-name:{organisation}:{name}:{project}"

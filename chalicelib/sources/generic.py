@@ -23,9 +23,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from chalicelib.core import reading, signing
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.payload import coerce, signing
 
 NAME = "generic"
 SECRETS: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ def _auth(mapping: Mapping[str, Any]) -> dict[str, Any]:
     auth = mapping.get("auth")
     if isinstance(auth, str):
         auth = {"type": auth, **{key: mapping[key] for key in ("header", "prefix", "encoding") if mapping.get(key)}}
-    found = dict(reading.table(auth))
+    found = dict(coerce.table(auth))
     kind = found.get("type") or found.get("kind") or found.get("scheme")
     if kind is None and len(found) == 1:
         kind, inner = next(iter(found.items()))
@@ -149,7 +149,7 @@ def _verify_standard(headers: Mapping[str, str], body: bytes, known: Sequence[st
     number, sent, given = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not (number and sent and given):
         raise SignatureError("the request lacks one of webhook-id, webhook-timestamp and webhook-signature")
-    sent_at = reading.instant(sent)
+    sent_at = coerce.instant(sent)
     if sent_at is None or not sent.isdigit():
         raise SignatureError("webhook-timestamp is no time in seconds")
     if now is not None and abs(now - sent_at) > TOLERANCE:
@@ -176,12 +176,12 @@ def parse(
 ) -> list[Event]:
     """The events of a body; raises ParseError when it is no JSON object, or holds too many. Without an entry, usual names
     are tried."""
-    payload = reading.json_object(body)
+    payload = coerce.json_object(body)
     fields = _fields(mapping or {})
     path = fields.get("events")
     found = [each for each in _found_list(payload, path) if isinstance(each, dict)] if path else [payload]
     events = (_event(each, payload, fields, received_at) for each in found or [payload])
-    return reading.bounded_list(events, MAX_EVENTS)
+    return coerce.bounded_list(events, MAX_EVENTS)
 
 
 _USUAL: Mapping[str, str] = {
@@ -203,24 +203,24 @@ def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The entry with its paths at one level, and the usual names where it says nothing of a field."""
     inner: dict[str, Any] = {}
     for key in ("fields", "mapping", "map", "paths"):
-        inner |= reading.table(mapping.get(key))
+        inner |= coerce.table(mapping.get(key))
     own = {**mapping, **inner, "source": mapping.get("name") or NAME}
     own["name"] = inner.get("name")
     return {**_USUAL, **{key: value for key, value in own.items() if value is not None}}
 
 
 def _event(item: Mapping[str, Any], payload: Mapping[str, Any], fields: Mapping[str, Any], at: datetime) -> Event:
-    def said(field: str, limit: int = reading.MAX_VALUE_CHARACTERS) -> str:
-        return reading.line(found(item, fields.get(field), payload), limit)
+    def said(field: str, limit: int = coerce.MAX_VALUE_CHARACTERS) -> str:
+        return coerce.line(found(item, fields.get(field), payload), limit)
 
     status = _status(found(item, fields.get("status"), payload), fields)
-    kind = reading.word(found(item, fields.get("kind"), payload)) or "event"
+    kind = coerce.word(found(item, fields.get("kind"), payload)) or "event"
     labels = _table(item, fields.get("labels"), payload)
-    title = said("title", reading.MAX_TITLE_CHARACTERS) or f"{fields['source']}: {kind}"
+    title = said("title", coerce.MAX_TITLE_CHARACTERS) or f"{fields['source']}: {kind}"
     number = said("id", 300)
-    identity = number or reading.digest([kind, title, labels])
-    occurred_at = reading.instant(found(item, fields.get("occurred_at"), payload))
-    return reading.made_event(
+    identity = number or coerce.digest([kind, title, labels])
+    occurred_at = coerce.instant(found(item, fields.get("occurred_at"), payload))
+    return coerce.made_event(
         id=said("event_id", 200) or _occurrence(identity, status, occurred_at, item),
         source=str(fields["source"]),
         kind=kind,
@@ -228,8 +228,8 @@ def _event(item: Mapping[str, Any], payload: Mapping[str, Any], fields: Mapping[
         status=status,
         severity=_severity(found(item, fields.get("severity"), payload), fields, status),
         title=title,
-        summary=reading.text(found(item, fields.get("summary"), payload), reading.MAX_SUMMARY_CHARACTERS),
-        url=reading.address(found(item, fields.get("url"), payload)),
+        summary=coerce.text(found(item, fields.get("summary"), payload), coerce.MAX_SUMMARY_CHARACTERS),
+        url=coerce.address(found(item, fields.get("url"), payload)),
         service=said("service", 200),
         environment=said("environment", 200),
         occurred_at=occurred_at or at,
@@ -240,13 +240,13 @@ def _event(item: Mapping[str, Any], payload: Mapping[str, Any], fields: Mapping[
 
 
 def _occurrence(identity: str, status: Status, occurred_at: datetime | None, item: Mapping[str, Any]) -> str:
-    return f"{identity}:{status.value}:{occurred_at.isoformat() if occurred_at else ''}:{reading.digest(item)}"
+    return f"{identity}:{status.value}:{occurred_at.isoformat() if occurred_at else ''}:{coerce.digest(item)}"
 
 
 def _status(value: Any, fields: Mapping[str, Any]) -> Status:
     """By the entry's own words, then by usual ones. Nothing said fires; a word nobody knows is information."""
-    word = reading.line(value, 60).lower()
-    own = {str(key).lower(): str(each).lower() for key, each in reading.table(fields.get("statuses")).items()}
+    word = coerce.line(value, 60).lower()
+    own = {str(key).lower(): str(each).lower() for key, each in coerce.table(fields.get("statuses")).items()}
     word = own.get(word, word)
     if word == "info":
         return Status.INFO
@@ -256,15 +256,15 @@ def _status(value: Any, fields: Mapping[str, Any]) -> Status:
 
 
 def _severity(value: Any, fields: Mapping[str, Any], status: Status) -> Severity:
-    own = {str(key).lower(): each for key, each in reading.table(fields.get("severities")).items()}
+    own = {str(key).lower(): each for key, each in coerce.table(fields.get("severities")).items()}
     default = Severity.INFO if status is Status.INFO else Severity.WARNING
-    return reading.severity(own.get(reading.line(value, 60).lower(), value), default=default)
+    return coerce.severity(own.get(coerce.line(value, 60).lower(), value), default=default)
 
 
 def _table(item: Mapping[str, Any], wanted: Any, payload: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(wanted, dict):
-        return reading.labels([(key, found(item, path, payload)) for key, path in wanted.items()])
-    return reading.labels(reading.table(found(item, wanted, payload)).items())
+        return coerce.labels([(key, found(item, path, payload)) for key, path in wanted.items()])
+    return coerce.labels(coerce.table(found(item, wanted, payload)).items())
 
 
 def _found_list(payload: Mapping[str, Any], path: Any) -> list[Any]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading, signing
 from chalicelib.core.errors import ParseError, SignatureError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.payload import coerce, signing
 
 NAME = "pagerduty"
 SECRETS = ("PAGERDUTY_WEBHOOK_SECRET",)
@@ -48,33 +48,33 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     if given := headers.get("x-webhook-id"):
         return given
     try:
-        return reading.line(reading.at(reading.json_object(body), "event", "id"), 200) or None
+        return coerce.line(coerce.at(coerce.json_object(body), "event", "id"), 200) or None
     except ParseError:
         return None
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
-    payload = reading.json_object(body)
-    event = reading.table(payload.get("event"))
-    data = reading.table(event.get("data"))
-    kind = reading.word(event.get("event_type")) or "unknown"
+    payload = coerce.json_object(body)
+    event = coerce.table(payload.get("event"))
+    data = coerce.table(event.get("data"))
+    kind = coerce.word(event.get("event_type")) or "unknown"
     incident = _incident(data)
-    occurred_at = reading.instant(event.get("occurred_at")) or received_at
-    said_id = reading.line(event.get("id"), 200) or headers.get("x-webhook-id") or reading.digest(payload)
+    occurred_at = coerce.instant(event.get("occurred_at")) or received_at
+    said_id = coerce.line(event.get("id"), 200) or headers.get("x-webhook-id") or coerce.digest(payload)
     action = _action(event, data, incident, kind, occurred_at, said_id)
-    number = reading.line(incident.get("id"), 100)
+    number = coerce.line(incident.get("id"), 100)
     ended = action is not None and action.kind is ActionKind.RESOLVE
     return [
-        reading.made_event(
+        coerce.made_event(
             id=said_id,
             source=NAME,
             kind=kind,
             status=Status.RESOLVED if ended else Status.INFO,
             severity=Severity.INFO,
             title=_title(data, incident, kind, number),
-            summary=reading.text(data.get("content") or data.get("message"), 2_000),
-            url=reading.first_address(incident.get("html_url"), data.get("html_url")),
+            summary=coerce.text(data.get("content") or data.get("message"), 2_000),
+            url=coerce.first_address(incident.get("html_url"), data.get("html_url")),
             service=_name(incident.get("service")),
             occurred_at=occurred_at,
             identity=f"incident:{number}" if number else f"{kind}:{said_id}",
@@ -86,16 +86,16 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
 
 def _incident(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The incident itself, or the reference to it from a note, a response or a task."""
-    return reading.table(data.get("incident")) or data
+    return coerce.table(data.get("incident")) or data
 
 
 def _name(reference: Any) -> str:
-    return reading.first_line(reading.at(reference, "summary"), reading.at(reference, "name"), limit=200)
+    return coerce.first_line(coerce.at(reference, "summary"), coerce.at(reference, "name"), limit=200)
 
 
 def _title(data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, number: str) -> str:
-    said = reading.first_line(incident.get("title"), incident.get("summary"), limit=reading.MAX_TITLE_CHARACTERS)
-    if said or (said := reading.head(data.get("message"))):
+    said = coerce.first_line(incident.get("title"), incident.get("summary"), limit=coerce.MAX_TITLE_CHARACTERS)
+    if said or (said := coerce.head(data.get("message"))):
         return said
     words = kind.replace(".", " ").replace("_", " ")
     return f"PagerDuty: {words} ({number})" if number else f"PagerDuty: {words}"
@@ -104,7 +104,7 @@ def _title(data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, numb
 def _labels(
     data: Mapping[str, Any], incident: Mapping[str, Any], number: str, event: Mapping[str, Any]
 ) -> dict[str, str]:
-    return reading.labels(
+    return coerce.labels(
         [
             ("pagerduty_incident", number),
             ("incident_key", _key(data, incident)),
@@ -120,16 +120,16 @@ def _labels(
 
 
 def _key(data: Mapping[str, Any], incident: Mapping[str, Any]) -> str:
-    return reading.first_line(incident.get("incident_key"), data.get("incident_key"), limit=255)
+    return coerce.first_line(incident.get("incident_key"), data.get("incident_key"), limit=255)
 
 
 def _assignees(incident: Mapping[str, Any]) -> str:
-    return ", ".join(filter(None, map(_name, reading.items(incident.get("assignees"))[:10])))
+    return ", ".join(filter(None, map(_name, coerce.items(incident.get("assignees"))[:10])))
 
 
 def _resolve_reason(incident: Mapping[str, Any]) -> str:
     reason = incident.get("resolve_reason")
-    return reading.first_line(reading.at(reason, "type"), reason)
+    return coerce.first_line(coerce.at(reason, "type"), reason)
 
 
 def _action(
@@ -146,17 +146,17 @@ def _action(
     a webhook named both: an action without an incident would reach all of them.
     """
     act = _ACTIONS.get(kind)
-    number = reading.line(incident.get("id"), 100)
+    number = coerce.line(incident.get("id"), 100)
     if act is None or not (number or _key(data, incident)):
         return None
-    note = _assignees(incident) if act is ActionKind.REASSIGN else reading.text(data.get("content"), 2_000)
+    note = _assignees(incident) if act is ActionKind.REASSIGN else coerce.text(data.get("content"), 2_000)
     if act is ActionKind.NOTE and not note:
-        note = reading.text(data.get("message"), 2_000)
+        note = coerce.text(data.get("message"), 2_000)
     if act is ActionKind.RESOLVE and _resolve_reason(incident) == MERGED:
         act, note = ActionKind.NOTE, "merged into another incident at PagerDuty"
     return Action(
         kind=act,
-        by=_name(event.get("agent")) or reading.line(reading.at(event, "agent", "id"), 100) or "PagerDuty",
+        by=_name(event.get("agent")) or coerce.line(coerce.at(event, "agent", "id"), 100) or "PagerDuty",
         at=at,
         incident=_key(data, incident) or f"pagerduty:{number}",
         via=NAME,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from chalicelib.core import signing
 from chalicelib.core.errors import SignatureError
+from chalicelib.core.payload import signing
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event

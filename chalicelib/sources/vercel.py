@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core import reading, signing
 from chalicelib.core.errors import ParseError, SignatureError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.payload import coerce, signing
 
 NAME = "vercel"
 SECRETS = ("VERCEL_WEBHOOK_SECRET",)
@@ -53,23 +53,23 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     """The envelope's id."""
     try:
-        return reading.line(reading.json_object(body).get("id"), 200) or None
+        return coerce.line(coerce.json_object(body).get("id"), 200) or None
     except ParseError:
         return None
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
     """The one event of a delivery; raises ParseError when the body is no JSON object."""
-    envelope = reading.json_object(body)
+    envelope = coerce.json_object(body)
     kind = _kind(envelope)
-    payload = reading.table(envelope.get("payload"))
+    payload = coerce.table(envelope.get("payload"))
     if kind.startswith("deployment."):
         return [_deployment(envelope, payload, kind, received_at)]
     return [_other(envelope, payload, kind, received_at)]
 
 
 def _kind(envelope: Mapping[str, Any]) -> str:
-    said = reading.word(envelope.get("type"))
+    said = coerce.word(envelope.get("type"))
     if said in _LEGACY:
         return _LEGACY[said]
     if said.startswith("deployment-"):
@@ -78,15 +78,15 @@ def _kind(envelope: Mapping[str, Any]) -> str:
 
 
 def _id(envelope: Mapping[str, Any]) -> str:
-    return reading.line(envelope.get("id"), 200) or reading.digest(envelope)
+    return coerce.line(envelope.get("id"), 200) or coerce.digest(envelope)
 
 
 def _deployment(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, received_at: datetime) -> Event:
-    deployment = reading.table(payload.get("deployment"))
+    deployment = coerce.table(payload.get("deployment"))
     labels = _deployment_labels(payload, deployment, kind)
     failed = kind.rpartition(".")[2] in _FAILED and labels["target"] == "production"
     project = _project(payload, deployment)
-    return reading.made_event(
+    return coerce.made_event(
         id=_id(envelope),
         source=NAME,
         kind=kind,
@@ -97,25 +97,25 @@ def _deployment(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: s
         url=_deployment_address(payload, deployment),
         service=project,
         environment=labels["target"],
-        occurred_at=reading.first_instant(envelope.get("createdAt"), payload.get("createdAt")) or received_at,
+        occurred_at=coerce.first_instant(envelope.get("createdAt"), payload.get("createdAt")) or received_at,
         identity=f"{labels.get('deployment') or _id(envelope)}:{kind}",
         labels=labels,
     )
 
 
 def _deployment_labels(payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str) -> dict[str, str]:
-    found = reading.labels(
+    found = coerce.labels(
         [
             ("target", _target(payload, deployment, kind)),
             ("deployment", _deployment_id(payload, deployment)),
             ("project", _project(payload, deployment)),
-            ("project_id", reading.first_line(reading.at(payload, "project", "id"), payload.get("projectId"))),
+            ("project_id", coerce.first_line(coerce.at(payload, "project", "id"), payload.get("projectId"))),
             ("branch", _git(deployment, "CommitRef")),
             ("commit", _git(deployment, "CommitSha")),
-            ("author", reading.first_line(_git(deployment, "CommitAuthorLogin"), _git(deployment, "CommitAuthorName"))),
-            ("team", reading.first_line(reading.at(payload, "team", "slug"), reading.at(payload, "team", "name"))),
+            ("author", coerce.first_line(_git(deployment, "CommitAuthorLogin"), _git(deployment, "CommitAuthorName"))),
+            ("team", coerce.first_line(coerce.at(payload, "team", "slug"), coerce.at(payload, "team", "name"))),
             ("from_deployment", payload.get("fromDeploymentId")),
-            ("host", reading.line(deployment.get("url")).removeprefix("https://").removeprefix("http://")),
+            ("host", coerce.line(deployment.get("url")).removeprefix("https://").removeprefix("http://")),
         ]
     )
     found.setdefault("target", "preview")
@@ -124,14 +124,14 @@ def _deployment_labels(payload: Mapping[str, Any], deployment: Mapping[str, Any]
 
 def _target(payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str) -> str:
     """Where it goes: no target is a preview, but a rollback or promotion is always of production."""
-    said = reading.word(payload.get("target")) or reading.word(deployment.get("target"))
+    said = coerce.word(payload.get("target")) or coerce.word(deployment.get("target"))
     if said:
         return said
     return "production" if kind.rpartition(".")[2] in ("rollback", "promoted") else "preview"
 
 
 def _deployment_id(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
-    return reading.first_line(
+    return coerce.first_line(
         deployment.get("id"),
         payload.get("deploymentId"),
         payload.get("toDeploymentId"),
@@ -143,22 +143,22 @@ def _deployment_id(payload: Mapping[str, Any], deployment: Mapping[str, Any]) ->
 
 def _project(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
     """The project's name; where only its address is known, the last part of it; else its id."""
-    page = reading.address(reading.at(payload, "links", "project")) or ""
-    return reading.first_line(
+    page = coerce.address(coerce.at(payload, "links", "project")) or ""
+    return coerce.first_line(
         deployment.get("name"),
-        reading.at(payload, "project", "name"),
+        coerce.at(payload, "project", "name"),
         payload.get("name"),
         payload.get("projectSlug"),
         page.partition("?")[0].rstrip("/").rpartition("/")[2] if page.count("/") > 3 else None,
-        reading.at(payload, "project", "id"),
+        coerce.at(payload, "project", "id"),
         payload.get("projectId"),
         limit=200,
     )
 
 
 def _git(deployment: Mapping[str, Any], field: str) -> str:
-    meta = reading.table(deployment.get("meta"))
-    return reading.first_line(*(meta.get(git + field) for git in _GITS), meta.get(field[:1].lower() + field[1:]))
+    meta = coerce.table(deployment.get("meta"))
+    return coerce.first_line(*(meta.get(git + field) for git in _GITS), meta.get(field[:1].lower() + field[1:]))
 
 
 def _deployment_title(kind: str, project: str, labels: Mapping[str, str]) -> str:
@@ -170,15 +170,15 @@ def _deployment_title(kind: str, project: str, labels: Mapping[str, str]) -> str
 
 
 def _deployment_summary(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
-    error = reading.first_line(
-        deployment.get("errorMessage"), payload.get("errorMessage"), reading.at(payload, "error", "message")
+    error = coerce.first_line(
+        deployment.get("errorMessage"), payload.get("errorMessage"), coerce.at(payload, "error", "message")
     )
-    return "\n".join(filter(None, (error, reading.head(_git(deployment, "CommitMessage"), 500))))
+    return "\n".join(filter(None, (error, coerce.head(_git(deployment, "CommitMessage"), 500))))
 
 
 def _deployment_address(payload: Mapping[str, Any], deployment: Mapping[str, Any]) -> str | None:
-    links = reading.table(payload.get("links"))
-    return reading.first_address(
+    links = coerce.table(payload.get("links"))
+    return coerce.first_address(
         links.get("deployment"), deployment.get("inspectorUrl"), deployment.get("url"), links.get("project")
     )
 
@@ -188,9 +188,9 @@ def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, r
     status = _other_status(kind)
     alert = _first_alert(payload)
     project = _project(payload, {})
-    said = reading.first_line(alert.get("title"), payload.get("title"), payload.get("message"), limit=200)
+    said = coerce.first_line(alert.get("title"), payload.get("title"), payload.get("message"), limit=200)
     words = said or f"Vercel: {kind.replace('.', ' ').replace('-', ' ').replace('_', ' ')}"
-    return reading.made_event(
+    return coerce.made_event(
         id=_id(envelope),
         source=NAME,
         kind=kind,
@@ -200,13 +200,13 @@ def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, r
         summary=_anomaly_summary(payload),
         url=_other_address(payload),
         service=project,
-        environment=reading.word(payload.get("target")),
-        occurred_at=reading.first_instant(envelope.get("createdAt"), payload.get("startedAt")) or received_at,
+        environment=coerce.word(payload.get("target")),
+        occurred_at=coerce.first_instant(envelope.get("createdAt"), payload.get("startedAt")) or received_at,
         identity=_other_identity(envelope, payload, alert, kind),
-        labels=reading.labels(
+        labels=coerce.labels(
             [
                 ("project", project),
-                ("team", reading.first_line(payload.get("teamSlug"), reading.at(payload, "team", "slug"))),
+                ("team", coerce.first_line(payload.get("teamSlug"), coerce.at(payload, "team", "slug"))),
                 ("type", alert.get("type")),
                 ("metric", alert.get("metric")),
                 ("count", alert.get("count")),
@@ -224,29 +224,29 @@ def _other_status(kind: str) -> Status:
 
 
 def _first_alert(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((each for each in reading.items(payload.get("alerts")) if isinstance(each, dict)), {})
+    return next((each for each in coerce.items(payload.get("alerts")) if isinstance(each, dict)), {})
 
 
 def _anomaly_summary(payload: Mapping[str, Any]) -> str:
     lines = []
-    for each in reading.items(payload.get("alerts"))[:10]:
-        metric, unit = (reading.line(reading.at(each, "metric")), reading.line(reading.at(each, "unit")))
-        count, average = (reading.line(reading.at(each, "count")), reading.line(reading.at(each, "average")))
+    for each in coerce.items(payload.get("alerts"))[:10]:
+        metric, unit = (coerce.line(coerce.at(each, "metric")), coerce.line(coerce.at(each, "unit")))
+        count, average = (coerce.line(coerce.at(each, "count")), coerce.line(coerce.at(each, "average")))
         usual = f", usually {average}" if average else ""
         lines.append(f"{metric}: {count} {unit}{usual}" if count else metric)
     return "\n".join(filter(None, lines))
 
 
 def _other_address(payload: Mapping[str, Any]) -> str | None:
-    return reading.first_address(*(each for _, each in sorted(reading.table(payload.get("links")).items(), key=str)))
+    return coerce.first_address(*(each for _, each in sorted(coerce.table(payload.get("links")).items(), key=str)))
 
 
 def _other_identity(
     envelope: Mapping[str, Any], payload: Mapping[str, Any], alert: Mapping[str, Any], kind: str
 ) -> str:
     family = kind.partition(".")[0]
-    about = reading.first_line(payload.get("groupId"), alert.get("alertId"), limit=100)
+    about = coerce.first_line(payload.get("groupId"), alert.get("alertId"), limit=100)
     if about:
         return f"{family}:{about}"
-    project = reading.first_line(payload.get("projectId"), reading.at(payload, "project", "id"), limit=100)
+    project = coerce.first_line(payload.get("projectId"), coerce.at(payload, "project", "id"), limit=100)
     return f"{kind}:{project or _id(envelope)}"

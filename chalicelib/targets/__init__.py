@@ -5,9 +5,9 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+from chalicelib.core.delivery.notification import Deploy, Notification, Receipt
+from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.lane import Pace
-from chalicelib.core.notification import Deploy, Notification, Receipt
 from chalicelib.core.ports import Clients
 
 FILES: Mapping[str, str] = {"slack_channel": "slack", "email": "ses", "pagerduty": "pagerduty", "webhook": "webhook"}

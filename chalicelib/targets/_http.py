@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from chalicelib.core.addresses import plain, refusal
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.payload.addresses import plain, refusal
 from chalicelib.core.ports import Clients
 
 MAX_ANSWER_BYTES = 4_000_000

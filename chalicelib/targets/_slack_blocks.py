@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core.event import Severity
-from chalicelib.core.notification import Notification, Reason
-from chalicelib.core.wording import (
+from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.text import (
     State,
     acknowledged,
     alert_line,
@@ -34,7 +33,8 @@ from chalicelib.core.wording import (
     utf16_units,
     why,
 )
-from chalicelib.interaction import (
+from chalicelib.core.event import Severity
+from chalicelib.messages.interaction import (
     ACTION_ACK,
     ACTION_LINK,
     ACTION_RESOLVE,
@@ -44,7 +44,7 @@ from chalicelib.interaction import (
     ACTION_UNSILENCE,
     SILENCE_CHOICES,
 )
-from chalicelib.slack_words import escaped
+from chalicelib.slack.command import escaped
 
 MAX_TEXT_CHARACTERS = 4_000
 """Of a message: https://docs.slack.dev/reference/methods/chat.update (msg_too_long)."""

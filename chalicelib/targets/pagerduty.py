@@ -15,12 +15,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.event import fingerprint
-from chalicelib.core.lane import Pace
-from chalicelib.core.notification import Deploy, Notification, Reason, Receipt, Told
-from chalicelib.core.ports import Clients
-from chalicelib.core.wording import (
+from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Receipt, Told
+from chalicelib.core.delivery.target_state import Pace
+from chalicelib.core.delivery.text import (
     alert_line,
     alert_title,
     change,
@@ -40,6 +37,9 @@ from chalicelib.core.wording import (
     web_address,
     why,
 )
+from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.event import fingerprint
+from chalicelib.core.ports import Clients
 from chalicelib.targets._http import Answer, call, encoded, raise_for_status
 from chalicelib.targets._pagerduty_rest import alert_keys, on_call
 

@@ -15,12 +15,9 @@ from typing import Any
 
 from botocore import exceptions as aws
 
-from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
-from chalicelib.core.event import Severity
-from chalicelib.core.lane import Pace
-from chalicelib.core.notification import Notification, Reason, Receipt
-from chalicelib.core.ports import Clients
-from chalicelib.core.wording import (
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.target_state import Pace
+from chalicelib.core.delivery.text import (
     State,
     alert_line,
     change,
@@ -39,6 +36,9 @@ from chalicelib.core.wording import (
     web_address,
     why,
 )
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
+from chalicelib.core.event import Severity
+from chalicelib.core.ports import Clients
 from chalicelib.targets._http import retry_after
 
 KIND = "email"

@@ -18,12 +18,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.target_state import Pace
+from chalicelib.core.delivery.text import cut, title
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.core.lane import Pace
-from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.ports import Clients
-from chalicelib.core.wording import cut, title
-from chalicelib.slack_words import escaped
+from chalicelib.slack.command import escaped
 from chalicelib.targets._http import call, check_address, encoded, raise_for_status
 from chalicelib.targets._slack_api import (
     CONTENT,

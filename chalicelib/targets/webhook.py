@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.core.delivery.notification import Deploy, Notification, Receipt, Told
+from chalicelib.core.delivery.target_state import Pace
+from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.lane import Pace
-from chalicelib.core.notification import Deploy, Notification, Receipt, Told
 from chalicelib.core.ports import Clients
-from chalicelib.core.wording import clean, one_line, plain_text, state, web_address
 from chalicelib.targets._http import call, check_address, encoded, raise_for_status
 
 KIND = "webhook"

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.aws.batches import BatchError, messages_of, settle
-from chalicelib.messages import Failure, Message
+from chalicelib.messages.queue import Failure, Message
 from tests.fakes import MemoryQueue
 
 BATCH = [Message(id=f"m{n}", body=f"body {n}", receipt=f"r{n}") for n in range(4)]

@@ -7,9 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import ENDED_KEPT, DynamoStore
+from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.thread import Thread
 from tests.aws.tables import client, new_table
 
 NOW = datetime.now(UTC)

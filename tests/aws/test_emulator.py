@@ -9,10 +9,10 @@ import pytest
 
 from chalicelib.aws.bodies import BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.lean import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
-from chalicelib.webhook import compressed
+from chalicelib.messages.webhook import compressed
 from tests.aws.tables import client, new_table
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from threading import Lock
 
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.incident import Incident
-from chalicelib.core.notification import Notification, Receipt
 from chalicelib.core.rule import Rules, Target
-from chalicelib.core.thread import Thread
-from chalicelib.deliver import Outcome, deliver
-from chalicelib.messages import Queues, notification_message
+from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.messages.queue import Queues, notification_message
 from tests.aws.tables import client, new_table
 from tests.fakes import MemoryQueue
 from tests.targets import samples

@@ -14,9 +14,9 @@ from moto import mock_aws
 
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.rollup import merged_all
-from chalicelib.core.sample import Bucket, Sample
-from chalicelib.core.sketch import sketch_quantile
+from chalicelib.core.metrics.rollup import merged_all
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.metrics.sketch import sketch_quantile
 
 TABLE = "samples"
 START = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)

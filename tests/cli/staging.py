@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.batches import settle
-from chalicelib.aws.lean import Lean
+from chalicelib.aws.json_client import Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.core.rule import Rules
-from chalicelib.deliver import Outcome, deliver
-from chalicelib.messages import Failure, Message, Queues
+from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.messages.queue import Failure, Message, Queues
 from chalicelib.settings import Settings
 from cli.stage import Stage
 from local.cloud import Cloud

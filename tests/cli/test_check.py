@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from chalicelib.rules_file import load
+from chalicelib.rules.file import load
 from cli import check as command
 
 PAGE = "# A\n\n## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n"

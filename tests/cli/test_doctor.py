@@ -12,20 +12,20 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.lane import Lane
 from chalicelib.core.rule import Rules
-from chalicelib.memory import MemoryStore
+from chalicelib.schedule.tick import tick
 from chalicelib.settings import Settings
-from chalicelib.tick import tick
 from cli import checkup, doctor
 from cli.checkup import OK, WARNING, WRONG, Finding
 from cli.stage import Stage
 from local import provision
 from local.cloud import Cloud
+from simulation.memory_store import MemoryStore
 from tests.cli.staging import STAGE, stage_in
 from tests.fakes import MemoryQueue
-from tests.rules import rules_of
+from tests.rule_files import rules_of
 from tests.targets.samples import FakeClients
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.errors import NotFoundError
-from chalicelib.core.thread import thread_key
-from chalicelib.rules_file import load
+from chalicelib.rules.file import load
 from cli import explain as command
 from cli.replay import Replay
-from cli.story import fits
+from simulation.story import fits
 from tests.aws.tables import client, new_table
 
 RULES = """\

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.incident import Incident
-from chalicelib.core.notification import Notification, Reason
 from chalicelib.core.rule import Target
-from chalicelib.messages import notification_message, read_message, wake_message
+from chalicelib.messages.queue import notification_message, read_message, wake_message
 from chalicelib.targets import module_for
 from cli import redrive as command
 from cli import send_test

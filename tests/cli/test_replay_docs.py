@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from cli.story import fits
-from cli.timeline import EXAMPLES
+from simulation.story import fits
+from simulation.timeline import EXAMPLES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "replay.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

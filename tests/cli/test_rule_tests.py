@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli import test as command
-from cli.promtool import PromtoolError, series_of, values_of
-from cli.story import compared, fits
+from simulation.promtool import PromtoolError, series_of, values_of
+from simulation.story import compared, fits
 
 RULES = """\
 metrics: [up]

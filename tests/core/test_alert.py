@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from chalicelib.core.alert import Alert, State, Terms, absorbed, closed_by_hand, counted, next_change, settled
-from chalicelib.core.condition import parse
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.language.condition import parse
 from chalicelib.core.rule import Rule
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.core.alert import Alert, State, Terms, settled
-from chalicelib.rules_file import load
+from chalicelib.rules.file import load
 from cli.replay import Replay
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

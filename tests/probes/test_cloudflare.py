@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import cloudflare
 
 from .conftest import NOW, FixedClients, Web, answer, free_port

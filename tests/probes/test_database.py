@@ -9,7 +9,7 @@ from psycopg import sql
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.event import Event
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import database
 
 from .conftest import NOW, FixedClients, Postgres, eventually, free_port

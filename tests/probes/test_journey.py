@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import RulesError
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import journey
 
 from .conftest import NOW, FixedClients, Web, answer, free_port

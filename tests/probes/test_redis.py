@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import redis
 
 from .conftest import NOW, FixedClients, eventually, free_port

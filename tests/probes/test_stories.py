@@ -13,7 +13,7 @@ import yaml
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.rule import Rules
-from chalicelib.watch import watch
+from chalicelib.schedule.watch import watch
 from tests.aws.tables import client, new_table
 from tests.project import ROOT
 from tests.scenario import Router, rules_of

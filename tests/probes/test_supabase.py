@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import supabase
 
 from .conftest import NOW, FixedClients, Web, answer, free_port

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chalicelib.core.errors import RulesError
-from chalicelib.core.sample import Sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, refusal, uptime
 
 from .conftest import NOW, FixedClients, Tls, Web, answer, free_port

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.rules_file import load
+from chalicelib.rules.file import load
 from cli.replay import Replay
 
 RULES = load(

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib import codec, plugins
-from chalicelib.core import reading
+from chalicelib import plugins
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Message, Queues
-from chalicelib.process import process, read_content
+from chalicelib.core.payload import coerce
+from chalicelib.messages import codec
+from chalicelib.messages.queue import Message, Queues
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.process.worker import process, read_content
 from chalicelib.redact import redact_event
-from chalicelib.rules_file import load
-from chalicelib.webhook import Webhook, compressed, written
+from chalicelib.rules.file import load
+from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.sources.bodies import NOW, all_files, body, raw
 
@@ -71,14 +72,14 @@ def parsed(source: str, data: bytes, headers: dict[str, str], *, later: int = 0)
 def check_sound(found: Event, source: str) -> None:
     """An event that everything behind may rely on."""
     assert found.source == source
-    assert found.title.strip().lower() not in NOTHING and len(found.title) <= reading.MAX_TITLE_CHARACTERS
-    assert found.kind and len(found.kind) <= reading.MAX_KIND_CHARACTERS
-    assert 0 < len(found.id) <= 200 and 0 < len(found.identity) <= reading.MAX_IDENTITY_CHARACTERS
+    assert found.title.strip().lower() not in NOTHING and len(found.title) <= coerce.MAX_TITLE_CHARACTERS
+    assert found.kind and len(found.kind) <= coerce.MAX_KIND_CHARACTERS
+    assert 0 < len(found.id) <= 200 and 0 < len(found.identity) <= coerce.MAX_IDENTITY_CHARACTERS
     assert isinstance(found.status, Status) and isinstance(found.severity, Severity)
     assert found.occurred_at.utcoffset() == timedelta(0)
     assert found.url is None or found.url.startswith(("http://", "https://", "HTTP"))
     assert found.service != "" and found.environment != ""
-    assert len(found.labels) <= reading.MAX_LABELS and len(found.annotations) <= reading.MAX_LABELS + 1
+    assert len(found.labels) <= coerce.MAX_LABELS and len(found.annotations) <= coerce.MAX_LABELS + 1
     for text in (found.title, found.summary, found.kind, *found.labels.values(), *found.annotations.values()):
         assert isinstance(text, str) and "\x00" not in text
         text.encode("utf-8")  # holds no lone surrogate

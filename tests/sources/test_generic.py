@@ -10,9 +10,9 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.core.errors import SignatureError, UnknownSourceError
-from chalicelib.receive import receive
-from chalicelib.rules_file import compile_rules
-from chalicelib.senders import declared, find_source
+from chalicelib.ingest.receive import receive
+from chalicelib.ingest.registry import declared, find_source
+from chalicelib.rules.file import compile_rules
 from chalicelib.sources import generic
 from tests.fakes import FixedSecrets
 from tests.scenario import Router, rules_of

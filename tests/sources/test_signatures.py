@@ -11,8 +11,8 @@ import pytest
 
 from chalicelib import plugins
 from chalicelib.core.errors import NotStoredError, SignatureError
-from chalicelib.messages import read_message
-from chalicelib.receive import receive
+from chalicelib.ingest.receive import receive
+from chalicelib.messages.queue import read_message
 from tests.fakes import FixedSecrets
 from tests.sources.bodies import body, raw
 

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import plugins
 from chalicelib.redact import redact_event
-from chalicelib.rules_file import check, load
+from chalicelib.rules.file import check, load
 from chalicelib.sources import generic
 from cli.parse import shown
 from tests.sources.bodies import NOW

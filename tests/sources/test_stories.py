@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.webhook import Webhook, compressed, written
+from chalicelib.messages.webhook import Webhook, compressed, written
 from tests.scenario import Router, rules_of
 from tests.sources.bodies import body, changed, raw
 

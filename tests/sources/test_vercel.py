@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Severity, Status
-from chalicelib.deploys import deploy_of
+from chalicelib.process.deploys import deploy_of
 from tests.sources.bodies import body, changed, event, events, files, raw, summary
 
 EXPECTED = {

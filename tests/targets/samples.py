@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 
+from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.event import Severity
-from chalicelib.core.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.rule import Target
 
 NOW = datetime(2026, 11, 24, 9, 14, 30, tzinfo=UTC)

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from botocore import exceptions as aws
 
+from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
-from chalicelib.core.notification import Notification, Receipt
 from chalicelib.targets import FILES, module_for
 from tests.targets.samples import (
     MAILBOX,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft4Validator, Draft202012Validator
 
-from chalicelib.core.notification import Notification
-from chalicelib.core.wording import plain_text, utf16_units
+from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.delivery.text import plain_text, utf16_units
 from chalicelib.targets import pagerduty, ses, slack, webhook
 from chalicelib.targets._http import encoded
 from tests.targets.samples import HOSTILE, NOTIFICATION, NOTIFICATIONS, STORM, TOLD, texts_of

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.core.rule import Target
 from chalicelib.targets import pagerduty
 from tests.targets.samples import ACKED, DEPLOY, NOTIFICATION, NOW, RESOLVED, ROUTING_KEY, STORM, FakeClients, answering

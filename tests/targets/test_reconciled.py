@@ -15,13 +15,13 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
+from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.incident import Incident
-from chalicelib.core.notification import Reason
 from chalicelib.core.rule import Rules, Target
-from chalicelib.deliver import Outcome, deliver
-from chalicelib.memory import MemoryStore
-from chalicelib.messages import Events, Queues, notification_message, read_message
+from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.messages.queue import Events, Queues, notification_message, read_message
 from local.inbox import UNLIMITED, Inbox, Reply
+from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.targets import samples
 

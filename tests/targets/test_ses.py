@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.notification import Notification, Reason, Receipt
 from chalicelib.targets import ses
 from tests.targets.samples import ACKED, HOSTILE, MAILBOX, NOTIFICATION, NOW, RESOLVED, SETTINGS, FakeClients
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib import interaction
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.core.notification import Notification, Reason, Receipt
+from chalicelib.messages import interaction
 from chalicelib.targets import slack
 from tests.targets.samples import (
     ACKED,

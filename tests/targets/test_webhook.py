@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.core.notification import Receipt
 from chalicelib.targets import webhook
 from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, WEBHOOK_SECRET, FakeClients, answering
 

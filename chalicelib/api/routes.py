@@ -1,0 +1,316 @@
+"""The API under /api: what people see, and what they do, as JSON. `docs/api.md` describes it.
+
+What people do is put on the webhooks queue and answered 202: it is stored, and done within a second or so. Mistakes are
+RequestError, whose text is the answer. Nothing here reads a header, a clock or a setting.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from chalicelib.api import requests, views
+from chalicelib.core.context import Silence
+from chalicelib.core.errors import NotFoundError, OverError, RequestError
+from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.incident import Incident
+from chalicelib.core.language.durations import duration_of
+from chalicelib.core.match import Matcher
+from chalicelib.core.ports import Queue, Store
+from chalicelib.core.rule import Rules
+from chalicelib.messages.queue import action_message, silence_message, unsilence_message
+from chalicelib.process import record
+from chalicelib.process.silences import find as find_silence
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_ROWS = 1_000
+ROWS = 200
+LATELY = timedelta(days=1)
+LONGEST = timedelta(days=90)
+ACTS = {
+    "ack": ActionKind.ACK,
+    "unack": ActionKind.UNACK,
+    "resolve": ActionKind.RESOLVE,
+    "note": ActionKind.NOTE,
+    "assign": ActionKind.REASSIGN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked: the query, the raw body, whose token it was (empty: a shared one) and the Idempotency-Key."""
+
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    body: bytes = b""
+    holder: str = ""
+    key: str = ""
+
+    def one(self, name: str, default: str = "") -> str:
+        """The value of a query parameter; the last one counts."""
+        return next(reversed(self.query.get(name) or (default,)))
+
+    def matchers(self) -> tuple[Matcher, ...]:
+        """Those of all parameters `match`."""
+        return requests.parse_words(self.query.get("match") or ())
+
+    def form(self) -> dict[str, Any]:
+        """The object in the body; an empty body is an empty one."""
+        if len(self.body) > MAX_BODY_BYTES:
+            raise RequestError(f"the body has {len(self.body)} bytes; allowed are {MAX_BODY_BYTES}")
+        try:
+            found = json.loads(self.body) if self.body.strip() else {}
+        except (ValueError, RecursionError):
+            raise RequestError("the body is not JSON; expected is an object") from None
+        if not isinstance(found, dict):
+            raise RequestError("the body is JSON but no object; expected is an object")
+        return found
+
+    def by(self, form: Mapping[str, Any]) -> str:
+        """Who acts: the holder of the token, else who the request says it is."""
+        return requests.person(self.holder or form.get("by") or self.one("by"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered, as JSON."""
+
+    body: Mapping[str, Any]
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the API works with."""
+
+    store: Store
+    webhooks: Queue
+    rules: Rules
+    now: datetime
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people see
+
+
+def list_incidents(office: Office, request: Request) -> Reply:
+    """GET /api/incidents?status=open|ended|all&since=7d&match=service=api&limit=200"""
+    status = _choice(request.one("status", "open"), "status", ("open", "ended", "all"))
+    since = None if status == "open" else _since(request.one("since"), office.now)
+    found = views.incidents(office.store, office.rules, office.now, ended_since=since, matchers=request.matchers())
+    if status == "ended":
+        found = [each for each in found if each["ended"]]
+    limit = _limit(request.one("limit"))
+    return Reply({"incidents": found[:limit], "total": len(found)})
+
+
+def show_incident(office: Office, request: Request, *, id: str) -> Reply:
+    """GET /api/incidents/{id}"""
+    found = views.find(office.store, id, office.now)
+    return Reply({"incident": views.incident(found, office.store, office.rules, office.now)})
+
+
+def list_alerts(office: Office, request: Request) -> Reply:
+    """GET /api/alerts?match=service=api&limit=200"""
+    found = views.alerts(office.store, office.rules, office.now, matchers=request.matchers())
+    return Reply({"alerts": found[: _limit(request.one("limit"))], "total": len(found)})
+
+
+def list_silences(office: Office, request: Request) -> Reply:
+    """GET /api/silences?ended=true"""
+    ended = _choice(request.one("ended", "false"), "ended", ("true", "false")) == "true"
+    return Reply({"silences": views.silences(office.store, office.now, ended=ended)})
+
+
+def show_silence(office: Office, request: Request, *, id: str) -> Reply:
+    """GET /api/silences/{id}"""
+    for each in views.silences(office.store, office.now, ended=True):
+        if each["id"] == id:
+            return Reply({"silence": each})
+    raise _no_silence(id)
+
+
+def list_history(office: Office, request: Request) -> Reply:
+    """GET /api/history?day=2026-11-26&after=NAME: lines of a replay timeline; `next` is the `after` of the next call"""
+    day = request.one("day")
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise RequestError(f"`day` is {day[:40]!r}; expected is a day such as 2026-11-26") from None
+    found = record.page(office.store, day, request.one("after"))
+    if found is None:
+        return Reply({"lines": [], "next": None})
+    return Reply({"lines": list(found.lines), "next": found.name})
+
+
+def who(office: Office, request: Request) -> Reply:
+    """GET /api/who?service=api&environment=production, or ?incident=ID: who hears of it"""
+    if request.one("incident"):
+        found = views.find(office.store, request.one("incident"), office.now)
+        return Reply({"who": [{"incident": found.id, **views.who_of(found, office.rules, office.now)}]})
+    labels = {name: values[-1] for name, values in request.query.items() if values and values[-1]}
+    if not labels:
+        raise RequestError("nothing is asked: expected are labels, as in ?service=api, or ?incident=ID")
+    return Reply({"who": views.who(office.rules, labels, office.now)})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people do
+
+
+def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
+    """POST /api/incidents/{id}/{ack|unack|resolve|note|assign}"""
+    if act not in ACTS:
+        raise NotFoundError(f"{act[:40]!r} is nothing that can be done; allowed are {', '.join(ACTS)}")
+    form = request.form()
+    _known(form, ("by", "note", "to", "matchers"))
+    found = views.find(office.store, id, office.now)
+    action = Action(
+        kind=ACTS[act],
+        by=request.by(form),
+        at=office.now,
+        incident=found.id,
+        matchers=requests.clauses_of(requests.parse_match(form.get("matchers") or {})),
+        via="api",
+        note=_note(act, form),
+        id=request.key[: requests.MAX_NAME_CHARACTERS] or requests.new_id(),
+    )
+    _check_open(found, action)
+    office.webhooks.put([action_message(action)])
+    return Reply({"status": "accepted", "id": action.id, "incident": found.id}, 202)
+
+
+def make_silence(office: Office, request: Request) -> Reply:
+    """POST /api/silences: make one; with the id of one that exists, edit it"""
+    form = request.form()
+    id = _text(form, "id") or request.key[: requests.MAX_NAME_CHARACTERS]
+    if find_silence(office.store.context(), id) is not None:
+        return edit_silence(office, request, id=id)
+    if "matchers" not in form and not form.get("incident"):
+        raise RequestError('`matchers` is missing: expected is {"service": "api"} or ["service=api"], or `incident`')
+    return _put(office, request, form, None, id)
+
+
+def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
+    """PUT /api/silences/{id}: what is left out stays"""
+    before = find_silence(office.store.context(), id)
+    if before is None:
+        raise _no_silence(id)
+    return _put(office, request, request.form(), before, id)
+
+
+def end_silence(office: Office, request: Request, *, id: str) -> Reply:
+    """DELETE /api/silences/{id}: end it now"""
+    form = request.form()
+    by = request.by(form)
+    found = find_silence(office.store.context(), id)
+    if found is None:
+        raise _no_silence(id)
+    if found.ends_at <= office.now:
+        raise OverError(f"the silence {id} is over since {views.stamp(found.ends_at)}")
+    office.webhooks.put([unsilence_message(id, by, office.now)])
+    return Reply({"status": "accepted", "id": id}, 202)
+
+
+def _put(office: Office, request: Request, form: Mapping[str, Any], before: Silence | None, id: str) -> Reply:
+    _known(form, ("id", "matchers", "incident", "for", "until", "from", "timezone", "by", "comment", "maintenance"))
+    silence = requests.new_silence(
+        _matchers(office, form) or (before.matchers if before else ()),
+        ends_at=_ends_at(office, form, before),
+        starts_at=_at(office, form, "from") or (before.starts_at if before else None),
+        by=request.by(form),
+        at=office.now,
+        comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
+        id=id,
+    )
+    maintenance = form.get("maintenance")
+    if maintenance is None:
+        maintenance = before is not None and before in office.store.context().maintenance
+    elif not isinstance(maintenance, bool):
+        raise RequestError("`maintenance` is neither true nor false")
+    office.webhooks.put([silence_message(silence, maintenance)])
+    shown = views.silence(silence, office.now, views.fires(office.store), maintenance=maintenance)
+    return Reply({"status": "accepted", "id": silence.id, "silence": shown}, 202)
+
+
+def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
+    if form.get("incident"):
+        return requests.matchers_of(views.find(office.store, _text(form, "incident"), office.now))
+    return requests.parse_match(form["matchers"]) if "matchers" in form else ()
+
+
+def _ends_at(office: Office, form: Mapping[str, Any], before: Silence | None) -> datetime:
+    found = [each for each in (_at(office, form, "until"), _at(office, form, "for")) if each is not None]
+    if len(found) == 2:
+        raise RequestError("both `until` and `for` are given; expected is one of them")
+    if not found and before is None:
+        raise RequestError("the end is missing: expected is `for` (2h) or `until` (2026-11-27T09:00Z, tomorrow, 18:30)")
+    return found[0] if found else before.ends_at if before else office.now
+
+
+def _at(office: Office, form: Mapping[str, Any], name: str) -> datetime | None:
+    word = _text(form, name)
+    return requests.parse_when(word, office.now, _text(form, "timezone") or "UTC") if word else None
+
+
+def _check_open(found: Incident, action: Action) -> None:
+    if found.status != "open":
+        raise OverError(f"the incident {found.id} is over since {views.stamp(found.ended_at)}")
+    if action.kind is not ActionKind.NOTE and not found.firing:
+        raise OverError(f"nothing of the incident {found.id} fires any more")
+
+
+def _note(act: str, form: Mapping[str, Any]) -> str:
+    needed = {"note": "note", "assign": "to"}.get(act)
+    text = _text(form, needed or "note")
+    if needed and not text:
+        raise RequestError(f"`{needed}` is missing: expected is {'a text' if needed == 'note' else 'who is to do it'}")
+    return text[: requests.MAX_TEXT_CHARACTERS]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _text(form: Mapping[str, Any], name: str) -> str:
+    value = form.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RequestError(f"`{name}` is no text")
+    return value.strip()
+
+
+def _known(form: Mapping[str, Any], names: Sequence[str]) -> None:
+    unknown = sorted(set(form) - set(names))
+    if unknown:
+        raise RequestError(f"`{unknown[0][:40]}` is unknown; allowed are {', '.join(names)}")
+
+
+def _choice(word: str, name: str, allowed: Sequence[str]) -> str:
+    if word not in allowed:
+        raise RequestError(f"`{name}` is {word[:40]!r}; allowed are {', '.join(allowed)}")
+    return word
+
+
+def _limit(word: str) -> int:
+    if not word:
+        return ROWS
+    if not word.isdecimal() or not 1 <= int(word) <= MAX_ROWS:
+        raise RequestError(f"`limit` is {word[:40]!r}; allowed is a number from 1 to {MAX_ROWS}")
+    return int(word)
+
+
+def _since(word: str, now: datetime) -> datetime:
+    """The time so long ago (`7d`), or that instant; a day ago when nothing is said, 90 days at most."""
+    if not word:
+        return now - LATELY
+    try:
+        found = now - duration_of(word)
+    except (ValueError, OverflowError):
+        found = requests.parse_when(word, now)
+    return max(found, now - LONGEST)
+
+
+def _no_silence(id: str) -> NotFoundError:
+    return NotFoundError(f"there is no silence {id[:40]!r}; an ended one is remembered for a week")

@@ -1,0 +1,346 @@
+"""What people see: incidents, alerts, silences and who hears, as plain dicts for API, Slack and command line.
+
+Everything is read from the store and judged under today's rules; nothing is written. Times are RFC 3339 text in UTC.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.context import Context, Silence
+from chalicelib.core.delivery.delivery_log import Result, thread_key
+from chalicelib.core.due import Muting, mutings_of
+from chalicelib.core.errors import NotFoundError, NotUniqueError
+from chalicelib.core.incident import Announced, Entry, Incident
+from chalicelib.core.language.units import duration_words
+from chalicelib.core.match import Matcher
+from chalicelib.core.mute import muting_windows
+from chalicelib.core.ports import Store
+from chalicelib.core.routing import route_by_id
+from chalicelib.core.rule import Route, Rule, Rules, shown
+from chalicelib.core.snapshot import Telling, summary_of, title_of
+from chalicelib.core.timeline import in_order
+
+LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
+"""How far back an id is looked for, step by step: the ended ones of one day are one small query."""
+MIN_ID_CHARACTERS = 4
+SEVERITIES = ("critical", "warning", "info")
+
+Shown = dict[str, Any]
+
+
+def find(store: Store, id: str, now: datetime) -> Incident:
+    """The incident of an id, or of the first characters of one. NotFoundError and NotUniqueError say so for people."""
+    wanted = id.strip().lower()
+    if len(wanted) >= MIN_ID_CHARACTERS:
+        for back in LOOKED_BACK:
+            among = store.incidents(ended_since=now - back if back else None)
+            found = sorted((each for each in among if each.id.startswith(wanted)), key=lambda each: each.id)
+            if len(found) > 1:
+                names = ", ".join(each.id for each in found[:5])
+                raise NotUniqueError(f"{len(found)} incidents have an id that begins with {wanted}: {names}")
+            if found:
+                return found[0]
+    raise NotFoundError(
+        f"no incident of the last 90 days has an id that begins with {id[:40]!r}; "
+        f"expected are at least {MIN_ID_CHARACTERS} characters of one"
+    )
+
+
+def incidents(
+    store: Store,
+    rules: Rules,
+    now: datetime,
+    *,
+    ended_since: datetime | None = None,
+    matchers: Sequence[Matcher] = (),
+) -> list[Shown]:
+    """The open incidents, worst and newest first, then those that ended since then; `matchers` choose by any alert."""
+    context = store.context()
+    found = [
+        each
+        for each in store.incidents(ended_since=ended_since)
+        if any(alert.matched_by(matchers) for alert in each.shown) or (not matchers and not each.shown)
+    ]
+    found.sort(
+        key=lambda each: (each.status != "open", each.severity.rank if each.status == "open" else 0, -_age(each))
+    )
+    return [_Judged.of(each, rules, context, now).row() for each in found]
+
+
+def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
+    """One incident: its alerts, who was told and what came of it, acknowledgements, timeline."""
+    return _Judged.of(found, rules, store.context(), now).whole(store)
+
+
+def alerts(store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matcher] = ()) -> list[Shown]:
+    """The alerts that are pending or firing, suppressed ones too; worst first."""
+    context = store.context()
+    found = [
+        {**judged.alert(alert), "incident": judged.incident.id or None}
+        for judged in (_Judged.of(each, rules, context, now) for each in store.incidents(quiet=True))
+        for alert in judged.incident.alerts.values()
+        if alert.burning and alert.matched_by(matchers)
+    ]
+    ranks = {name: rank for rank, name in enumerate(SEVERITIES)}
+    return sorted(found, key=lambda each: (each["state"] == "pending", ranks[each["severity"]], each["name"]))
+
+
+def silences(store: Store, now: datetime, *, ended: bool = False) -> list[Shown]:
+    """The silences and maintenance, active ones first, each with the alerts that it mutes now; the ended ones if asked."""
+    context, firing = store.context(), fires(store)
+    found = [silence(each, now, firing) for each in context.silences]
+    found += [silence(each, now, firing, maintenance=True) for each in context.maintenance]
+    states = ("active", "pending", "ended")
+    found.sort(key=lambda each: (states.index(each["state"]), each["ends_at"]))
+    return [each for each in found if ended or each["state"] != "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A firing alert, the id of its incident, and whether anybody knows of it."""
+
+    incident: str
+    alert: Alert
+    told: bool
+
+
+def fires(store: Store) -> list[Fire]:
+    """All alerts that fire."""
+    return [
+        Fire(each.id, alert, any(alert.fingerprint in known.firing for known in each.announced.values() if known.open))
+        for each in store.incidents()
+        for alert in each.firing
+    ]
+
+
+def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance: bool = False) -> Shown:
+    """One silence with what it mutes now. Maintenance holds back only what nobody knows of yet."""
+    active = each.active(now)
+    muted = [fire for fire in firing if active and fire.alert.matched_by(each.matchers)]
+    if maintenance:
+        muted = [fire for fire in muted if not fire.told]
+    return {
+        "id": each.id,
+        "state": "active" if active else "pending" if now < each.starts_at else "ended",
+        "maintenance": maintenance,
+        "matchers": [str(matcher) for matcher in each.matchers],
+        "starts_at": stamp(each.starts_at),
+        "ends_at": stamp(each.ends_at),
+        "by": each.by,
+        "comment": each.comment,
+        "changes": [{"at": stamp(change.at), "by": change.by, "text": change.text} for change in each.changes],
+        "mutes": [
+            {"incident": fire.incident, "name": fire.alert.name, "labels": dict(fire.alert.labels)} for fire in muted
+        ],
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Who hears
+
+
+def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
+    """Who would hear of what has these labels (`service`, `environment`, …): by rule, then by severity without one."""
+    found = []
+    for rule in rules.rules:
+        if not _concerns(rule, labels):
+            continue
+        known = {**labels, **rule.labels, "alertname": rule.name}
+        severities = (rule.severity.value,) if rule.severity else SEVERITIES
+        for severity, routes in _by_severity(rules, rule, known, severities):
+            found += [{"rule": rule.name, "severity": severity, **audience(route, rules, now)} for route in routes]
+    for severity, routes in _by_severity(rules, None, labels, SEVERITIES):
+        found += [{"rule": None, "severity": severity, **audience(route, rules, now)} for route in routes]
+    return found
+
+
+def who_of(found: Incident, rules: Rules, now: datetime) -> Shown:
+    """Who hears of an incident, and who hears more when nobody acknowledges it."""
+    return audience(route_by_id(rules, found), rules, now)
+
+
+def audience(route: Route, rules: Rules, now: datetime) -> Shown:
+    """The targets of a route, its escalation and whether a window keeps it quiet now."""
+    return {
+        "route": route.id,
+        "targets": [target.shown for target in route.targets],
+        "escalate": [
+            {"after": duration_words(step.after), "targets": [target.shown for target in step.targets]}
+            for step in route.escalate
+        ],
+        "repeats_every": duration_words(route.rhythm.repeat_interval),
+        "quiet_now": list(muting_windows(route, rules.windows, now)),
+    }
+
+
+def _concerns(rule: Rule, labels: Mapping[str, str]) -> bool:
+    """Whether the rule could be about what has these labels: what they do not say is left open."""
+    return all(matcher.matches(labels) for matcher in rule.matchers if matcher.label in labels)
+
+
+def _by_severity(
+    rules: Rules, rule: Rule | None, labels: Mapping[str, str], severities: Sequence[str]
+) -> Iterator[tuple[str, tuple[Route, ...]]]:
+    """The routes for each severity; one line, `any`, where all are told alike."""
+    found = {severity: rules.routes_for(rule, {"severity": severity, **labels}) for severity in severities}
+    if len(found) > 1 and len(set(map(_ids, found.values()))) == 1:
+        yield "any", next(iter(found.values()))
+        return
+    yield from found.items()
+
+
+def _ids(routes: Sequence[Route]) -> tuple[str, ...]:
+    return tuple(route.id for route in routes)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# An incident under today's rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An incident with what mutes its alerts now."""
+
+    incident: Incident
+    route: Route
+    mutings: Mapping[str, Muting]
+    windows: tuple[str, ...]
+    telling: Telling
+
+    @classmethod
+    def of(cls, incident: Incident, rules: Rules, context: Context, now: datetime) -> "_Judged":
+        route = route_by_id(rules, incident)
+        mutings = mutings_of(incident, rules, context, now)
+        windows = muting_windows(route, rules.windows, now)
+        telling = Telling(rules=rules, context=context, route=route, now=now, mutings=mutings)
+        return cls(incident, route, mutings, windows, telling)
+
+    def row(self) -> Shown:
+        """What a list shows."""
+        found, firing = self.incident, self.incident.firing
+        acked = {alert.acked_by for alert in firing}
+        return {
+            "id": found.id,
+            "status": "firing" if firing else "resolved",
+            "ended": found.status == "ended",
+            "severity": found.severity.value,
+            "title": title_of(found, firing or found.shown, self.telling),
+            "group": dict(found.group),
+            "route": found.route,
+            "started_at": stamp(found.started_at),
+            "opened_at": stamp(found.opened_at),
+            "ended_at": stamp(found.ended_at),
+            "events": found.events,
+            "counts": {"firing": len(firing), "resolved": len(found.shown) - len(firing), "muted": len(self.mutings)},
+            "acked_by": None if None in acked or not acked else ", ".join(sorted(name for name in acked if name)),
+            "assigned_to": _assigned(found.timeline),
+            "told": [shown(key) for key, each in found.announced.items() if each.seq],
+        }
+
+    def whole(self, store: Store) -> Shown:
+        """What its own page shows."""
+        found = self.incident
+        results = {key: store.thread(thread_key(found.id, key)).results for key in found.announced}
+        older = store.timeline(found.id) if found.pages else ()
+        delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
+        return {
+            **self.row(),
+            "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
+            "overflow": found.overflow,
+            "told": [_told(each, results[key]) for key, each in found.announced.items() if each.seq],
+            "acks": [
+                {"alert": alert.name, "by": alert.acked_by, "at": stamp(alert.acked_at)}
+                for alert in found.firing
+                if alert.acked_by
+            ],
+            "who": audience(self.route, self.telling.rules, self.telling.now),
+            "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline))],
+        }
+
+    def alert(self, alert: Alert) -> Shown:
+        """One of its alerts."""
+        muting = self.mutings.get(alert.fingerprint, Muting())
+        held = (*muting.silences, *muting.maintenance)
+        quiet = self.windows if alert.state is State.FIRING else ()
+        state = alert.state.value
+        if alert.state is State.FIRING and (held or muting.causes or quiet):
+            state = "suppressed"
+        elif alert.no_data and alert.state is State.FIRING:
+            state = "no_data"
+        return {
+            "name": alert.name,
+            "state": state,
+            "severity": alert.severity.value,
+            "title": alert.title or alert.name,
+            "summary": summary_of(alert, self.telling, self.incident.group),
+            "labels": dict(alert.labels),
+            "annotations": dict(alert.annotations),
+            "starts_at": stamp(alert.since),
+            "ends_at": stamp(alert.ends_at),
+            "events": alert.events,
+            "last_event_at": stamp(alert.last_event_at),
+            "value": alert.value,
+            "threshold": alert.threshold,
+            "condition": alert.condition,
+            "url": alert.url,
+            "acked_by": alert.acked_by,
+            "acked_at": stamp(alert.acked_at),
+            "silenced_by": [each.id for each in held],
+            "inhibited_by": [dict(cause.labels) for cause in muting.causes],
+            "muted_by": list(quiet),
+            "fingerprint": alert.fingerprint,
+        }
+
+
+def _told(announced: Announced, results: Sequence[Result]) -> Shown:
+    return {
+        "target": announced.target.shown,
+        "open": announced.open,
+        "notifications": announced.seq,
+        "last_at": stamp(announced.at),
+        "results": [_result(each) for each in results],
+    }
+
+
+def _result(each: Result) -> Shown:
+    return {
+        "seq": each.seq,
+        "reason": each.reason,
+        "at": stamp(each.at),
+        "delivered": each.delivered,
+        "attempts": each.attempts,
+        "error": each.error or None,
+        "note": each.note or None,
+    }
+
+
+def _entry(each: Entry, delivered: Mapping[tuple[str, int], Result]) -> Shown:
+    found: Shown = {"at": stamp(each.at), "kind": each.kind, "text": each.text, "by": each.by or None}
+    if each.count:
+        found |= {"count": each.count, "until": stamp(each.until)}
+    if each.target:
+        result = delivered.get((each.target, each.seq))
+        found |= {"target": shown(each.target), "delivery": _result(result) if result else None}
+    return found
+
+
+def _assigned(timeline: Sequence[Entry]) -> str | None:
+    """Whom a person gave it to last."""
+    found = [each for each in timeline if each.kind == "reassign"]
+    return found[-1].text.removeprefix("assigned to ") if found else None
+
+
+def _age(incident: Incident) -> float:
+    began = incident.ended_at or incident.started_at
+    return began.timestamp() if began else 0.0
+
+
+def stamp(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the second where that is exact."""
+    if at is None:
+        return None
+    form = at.astimezone(UTC).isoformat(timespec="seconds" if at.microsecond == 0 else "milliseconds")
+    return form.replace("+00:00", "Z")

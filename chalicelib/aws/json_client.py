@@ -1,0 +1,135 @@
+"""Calls to AWS's JSON services (SQS, SSM, DynamoDB) over the standard library: small enough for the ingest path.
+
+One connection for each service is kept open between invocations. A call is tried again only when a connection that was
+kept open turns out to be dead before anything was answered, since Lambda freezes processes and the other side hangs up
+meanwhile; SQS may then have the message twice, which every reader expects. Anything else is the caller's to decide.
+Redirects are not followed.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.aws.http1 import Connection, DeadConnectionError
+from chalicelib.aws.signer import Credentials, host, signed
+from chalicelib.core.errors import NotStoredError
+
+INGEST_TIMEOUT_SECONDS = 0.6
+"""For each wait of a call on the ingest path: connecting, and the answer. Sentry gives up after one second."""
+WORKER_TIMEOUT_SECONDS = 5.0
+
+_PROTOCOLS = {"sqs": ("1.0", "AmazonSQS"), "ssm": ("1.1", "AmazonSSM"), "dynamodb": ("1.0", "DynamoDB_20120810")}
+
+
+class AwsError(NotStoredError):
+    """AWS did not do it. `code` is AWS's word for why (`QueueDoesNotExist`), or `Unreachable`."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def endpoint(service: str, region: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Where a service listens: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL, else the regional address."""
+    own = environment.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environment.get("AWS_ENDPOINT_URL")
+    if own:
+        return own.rstrip("/")
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{service}.{region}.{suffix}"
+
+
+def credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
+    """The keys Lambda puts into the environment; raises AwsError when there are none."""
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        raise AwsError("no AWS credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set", "NoCredentials")
+    return Credentials(key, secret, environment.get("AWS_SESSION_TOKEN") or None)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Lean:
+    """A caller of AWS. Not for use by several threads at once: a Lambda process serves one request at a time."""
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        timeout_seconds: float = INGEST_TIMEOUT_SECONDS,
+        environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.region = region
+        self.timeout_seconds = timeout_seconds
+        self._environment = environment
+        self._clock = clock
+        self._open: dict[str, Connection] = {}
+
+    def endpoint(self, service: str) -> str:
+        """Where that service listens."""
+        return endpoint(service, self.region, self._environment)
+
+    def call(self, service: str, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the service answers to `action`; raises AwsError unless it answered 200 in time."""
+        url = self.endpoint(service)
+        version, prefix = _PROTOCOLS[service]
+        body = json.dumps(arguments, separators=(",", ":")).encode()
+        headers = signed(
+            "POST",
+            url + "/",
+            {
+                "Host": host(url),
+                "Content-Type": f"application/x-amz-json-{version}",
+                "X-Amz-Target": f"{prefix}.{action}",
+            },
+            body,
+            service=service,
+            region=self.region,
+            credentials=credentials(self._environment),
+            at=self._clock(),
+        )
+        try:
+            status, answer = self._sent(url, body, headers)
+        except OSError as error:
+            self._hang_up(url)
+            raise AwsError(f"{service} {action}: no answer ({type(error).__name__})", "Unreachable") from None
+        return _read(f"{service} {action}", status, answer)
+
+    def _sent(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        kept = url in self._open
+        try:
+            return self._exchange(url, body, headers)
+        except DeadConnectionError:
+            self._hang_up(url)
+            if not kept:
+                raise
+        return self._exchange(url, body, headers)
+
+    def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        connection = self._open.get(url) or self._open.setdefault(url, Connection(url + "/", self.timeout_seconds))
+        answer = connection.post(headers, body)
+        if not connection.reusable:
+            self._hang_up(url)
+        return answer
+
+    def _hang_up(self, url: str) -> None:
+        connection = self._open.pop(url, None)
+        if connection is not None:
+            connection.close()
+
+
+def _read(what: str, status: int, answer: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(answer) if answer else {}
+    except ValueError:
+        raise AwsError(f"{what}: answered {status} with something that is not JSON", "NotJson") from None
+    if not isinstance(data, dict):
+        raise AwsError(f"{what}: answered {status} with something that is not an object", "NotJson")
+    if status != 200:
+        code = str(data.get("__type", "")).rpartition("#")[2] or str(status)
+        raise AwsError(f"{what}: refused with {status} {code}", code)
+    return data

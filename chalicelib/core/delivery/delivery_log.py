@@ -1,0 +1,100 @@
+"""The deliveries of one incident to one target, in order: how far they are, and what the target answered.
+
+Who may send now is in the target's lane (`lane.py`): the claim is made there, the outcome recorded here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from chalicelib.core.delivery.notification import Notification, Reason
+
+MAX_RESULTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one notification: `at` is when it was delivered or given up, `error` why it was given up.
+
+    `note` is what people should know all the same: that it went out plain, that it may have been told twice.
+    """
+
+    seq: int
+    at: datetime
+    reason: str
+    delivered: bool
+    attempts: int = 1
+    error: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """`done_seq` is the newest notification delivered, given up or left out.
+
+    `parked` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
+    have arrived all the same. `untold` is true while everything so far was given up: then there is nothing to resolve.
+    `doubles` counts deliveries that may have been told twice. `results` are those of the newest notifications: they are
+    written with the record, so that a timeline costs nothing.
+    """
+
+    key: str
+    done_seq: int = 0
+    parked: int | None = None
+    in_doubt: bool = False
+    untold: bool = False
+    doubles: int = 0
+    receipt: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    version: int = 0
+
+    def has_done(self, wanted: Notification) -> bool:
+        """True when it needs no sending: it is dealt with, or a later one is. The newest may be played back."""
+        return wanted.seq <= self.done_seq and not self._is_played_back(wanted)
+
+    def expects(self, wanted: Notification) -> bool:
+        """True when every one before it is done."""
+        return wanted.seq == self.done_seq + 1 or self._is_played_back(wanted)
+
+    def _is_played_back(self, wanted: Notification) -> bool:
+        return wanted.seq == self.done_seq and self.parked is not None and wanted.again > self.parked
+
+
+def thread_key(incident: str, target: str) -> str:
+    """The stored key of the thread of an incident (its id) and a target (its key)."""
+    return f"{incident}/{target}"
+
+
+def delivered(
+    thread: Thread, done: Notification, receipt: Mapping[str, str], result: Result, *, doubled: bool = False
+) -> Thread:
+    """After a delivery: the next one's turn. Receipts add up; new values win."""
+    told = done.reason is not Reason.SYNC
+    return replace(
+        _done(thread, done, result),
+        untold=thread.untold and not told,
+        doubles=thread.doubles + doubled,
+        receipt={**thread.receipt, **receipt},
+    )
+
+
+def given_up(thread: Thread, done: Notification, result: Result, *, in_doubt: bool) -> Thread:
+    """After giving up, from which it may be played back."""
+    untold = (thread.done_seq == 0 or thread.untold) and not in_doubt
+    return replace(_done(thread, done, result), parked=done.again, in_doubt=in_doubt, untold=untold)
+
+
+def left_out(thread: Thread, done: Notification, result: Result) -> Thread:
+    """After a resolve of what was never told: there was nothing to send."""
+    return _done(thread, done, result)
+
+
+def _done(thread: Thread, done: Notification, result: Result) -> Thread:
+    return replace(
+        thread,
+        done_seq=done.seq,
+        parked=None,
+        in_doubt=False,
+        results=(*thread.results, result)[-MAX_RESULTS:],
+        version=thread.version + 1,
+    )

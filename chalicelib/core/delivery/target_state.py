@@ -1,0 +1,260 @@
+"""The way to one target: whose turn it is, how fast it may go, and whether the target works at all.
+
+One stored item for each target carries the claims, the pace and the health of it, so that a delivery costs two writes:
+its claim here, its record in the thread. The claim is also what the next one's pace is measured from, so a lone
+notification pays nothing for pacing; one that must wait pays one write, which is its place in the queue.
+
+The pace is a bucket (generic cell rate): `next_at` is when the bucket is full again. The gate is hard for everyone; a
+place in the queue is only an appointment to come back. Whoever is worse queues behind its equals only, and goes first:
+a critical passes waiting warnings, which come a little later.
+
+A turn leaves the lane when its thread has it done, which the next claim looks up: a success writes nothing here.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.notification import Notification, Reason
+
+LEASE = timedelta(seconds=90)
+"""Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
+BUSY_DELAY = timedelta(seconds=2)
+MAX_PATIENCE = timedelta(minutes=5)
+"""How long at most until one looks again for an earlier one that nobody has seen."""
+PROBE_INTERVAL = timedelta(minutes=1)
+"""How often a broken target is tried, whatever waits for it."""
+YIELDS = timedelta(minutes=1)
+"""How long the others wait for a worse one whose time has come, and whose message may be late."""
+MAX_TURNS = 1_000
+"""So many are in the queue of one target by name (some 20 KB stored); the others come back without a place."""
+MAX_TOLD = 200
+"""So many troubles of one target are ended by a success; older ones end by themselves."""
+FORGOTTEN = timedelta(days=1)
+"""A turn nobody came back for: its message is in the dead-letter queue."""
+
+
+class Claim(StrEnum):
+    """The three answers to "may I send this?"."""
+
+    MINE = "mine"
+    BUSY = "busy"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a target takes messages: `burst` at once, then one each `interval`.
+
+    `together` incidents that were decided at the very same instant are told at once, even without a burst; a larger
+    crowd keeps to the interval from its first message, and so does what was decided at another instant.
+    """
+
+    interval: timedelta
+    burst: int = 1
+    together: int = 1
+
+    def headroom(self, *, joins: bool) -> timedelta:
+        """How far ahead of the interval one may be that does or does not join the last one sent."""
+        return (max(self.burst, self.together if joins else 1) - 1) * self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One delivery that is not known to be done: waiting (`at` is when to come back), or under way until `leased_until`.
+
+    `since` is when it was first seen here; `rank` that of its severity. `in_doubt` is true when an earlier try may have
+    reached the target (time-out, dead worker).
+    """
+
+    seq: int
+    at: datetime
+    since: datetime
+    rank: int = 0
+    tries: int = 0
+    leased_until: datetime | None = None
+    in_doubt: bool = False
+
+    @property
+    def queued(self) -> bool:
+        """True for one that only waits for its place; not for one that failed and backs off."""
+        return self.tries == 0 and self.leased_until is None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """`turns` are by incident. `decided_at` is when the last one sent was decided. `closed_until` is the target's own Retry-After. `failing_since` is the first failure
+    without a success after it; `broken_at` is set once that lasted for the grace time. `told` names the troubles that
+    the fallback was told of and that a success must end. `refusal` is why nothing is sent there at all (an address
+    that bounced).
+    """
+
+    key: str
+    turns: Mapping[str, Turn] = field(default_factory=dict)
+    next_at: datetime | None = None
+    decided_at: datetime | None = None
+    closed_until: datetime | None = None
+    failing_since: datetime | None = None
+    broken_at: datetime | None = None
+    told: tuple[str, ...] = ()
+    refusal: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An answer. `lane` is as it must be saved before the answer holds (or as it was); BUSY comes back after `wait`."""
+
+    claim: Claim
+    lane: Lane
+    turn: Turn | None = None
+    wait: timedelta = timedelta(0)
+
+
+def claimed(
+    lane: Lane, thread: Thread, wanted: Notification, *, pace: Pace | None, now: datetime, max_age: timedelta
+) -> Grant:
+    """Whether `wanted` may be sent now. `thread` must have been read after `lane`.
+
+    An earlier one of the thread goes first; one that nobody has seen for `max_age` is no longer waited for.
+    """
+    if thread.has_done(wanted):
+        return Grant(Claim.DONE, lane)
+    turn = lane.turns.get(wanted.incident)
+    if not thread.expects(wanted) and (_is_before(turn, wanted, thread) or now < wanted.at + max_age):
+        return Grant(Claim.BUSY, lane, wait=_until_earlier(turn, wanted, now))
+    if turn is not None and turn.seq != wanted.seq:
+        turn = None
+    if turn is not None and turn.leased_until is not None and now < turn.leased_until:
+        return Grant(Claim.BUSY, lane, turn, BUSY_DELAY)
+    pace = pace if wanted.reason is not Reason.SYNC else None
+    opens_at = _opens_at(lane, turn, wanted, pace, now)
+    if now < opens_at:
+        return _queued(lane, turn, wanted, opens_at, now)
+    return _granted(lane, thread, turn, wanted, pace, now)
+
+
+def _is_before(turn: Turn | None, wanted: Notification, thread: Thread) -> bool:
+    return turn is not None and thread.done_seq < turn.seq < wanted.seq
+
+
+def _until_earlier(turn: Turn | None, wanted: Notification, now: datetime) -> timedelta:
+    """Until the earlier one is due; where that is not known, longer the longer it has been."""
+    if turn is not None and turn.seq < wanted.seq and turn.leased_until is None and turn.at > now:
+        return turn.at - now
+    if turn is not None and turn.leased_until is not None and now < turn.leased_until:
+        return BUSY_DELAY
+    return max(BUSY_DELAY, min(MAX_PATIENCE, (now - wanted.at) / 4))
+
+
+def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | None, now: datetime) -> datetime:
+    """When it may go: not before the target said, its own time, room in the pace, and its equals before it."""
+    times = [now, lane.closed_until, turn.at if turn else None]
+    if pace is not None:
+        joins = wanted.at == lane.decided_at and wanted.crowd <= pace.together
+        times.append(lane.next_at - pace.headroom(joins=joins) if lane.next_at else None)
+        times.append(_after_others(lane, turn, wanted, pace, now))
+    return max(at for at in times if at is not None)
+
+
+def _after_others(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace, now: datetime) -> datetime | None:
+    """Behind its equals when it is new; and always behind a worse one whose time has come."""
+    rank = wanted.severity.rank
+    queued = [each for each in lane.turns.values() if each.queued]
+    before = [each.at for each in queued if turn is None and each.rank <= rank]
+    if any(each.rank < rank and now - YIELDS < each.at <= now for each in queued):
+        before.append(now)
+    return max(before) + pace.interval if before else None
+
+
+def _queued(lane: Lane, turn: Turn | None, wanted: Notification, opens_at: datetime, now: datetime) -> Grant:
+    """Its place is kept when it comes for the first time; whoever was passed by keeps the place it had."""
+    wait = opens_at - now
+    if turn is not None or len(lane.turns) >= MAX_TURNS:
+        return Grant(Claim.BUSY, lane, turn, wait)
+    turn = Turn(wanted.seq, opens_at, since=now, rank=wanted.severity.rank)
+    return Grant(Claim.BUSY, _with(lane, wanted.incident, turn, now), turn, wait)
+
+
+def _granted(
+    lane: Lane, thread: Thread, turn: Turn | None, wanted: Notification, pace: Pace | None, now: datetime
+) -> Grant:
+    known = turn or Turn(wanted.seq, now, since=now, rank=wanted.severity.rank, in_doubt=thread.in_doubt)
+    died = known.leased_until is not None
+    known = replace(known, at=now, tries=known.tries + 1, leased_until=now + LEASE, in_doubt=known.in_doubt or died)
+    lane = _with(lane, wanted.incident, known, now)
+    if pace is not None:
+        lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval, decided_at=wanted.at)
+    if lane.broken_at is not None:
+        lane = replace(lane, closed_until=now + PROBE_INTERVAL)
+    return Grant(Claim.MINE, lane, known)
+
+
+def _with(lane: Lane, incident: str, turn: Turn, now: datetime) -> Lane:
+    kept = {name: each for name, each in lane.turns.items() if now < max(each.at, each.since) + FORGOTTEN}
+    return replace(lane, turns={**kept, incident: turn}, version=lane.version + 1)
+
+
+def without(lane: Lane, incidents: Collection[str]) -> Lane:
+    """Without the turns of those incidents, which are done. Not yet a new version: it is saved with the next change."""
+    if not incidents:
+        return lane
+    return replace(lane, turns={name: turn for name, turn in lane.turns.items() if name not in incidents})
+
+
+def failed(
+    lane: Lane, incident: str, *, now: datetime, delay: timedelta, asked: timedelta | None, ambiguous: bool
+) -> Lane:
+    """After a try that did not arrive, to be made again after `delay`.
+
+    `asked` is what the target itself asked for: then nobody comes before that. A target that only says "slower" works.
+    """
+    turns = dict(lane.turns)
+    if turn := turns.get(incident):
+        turns[incident] = replace(turn, leased_until=None, at=now + delay, in_doubt=turn.in_doubt or ambiguous)
+    closed_until = lane.closed_until
+    if asked is not None:
+        closed_until = max(now + asked, closed_until or now)
+    throttled = asked is not None and not ambiguous
+    return replace(
+        lane,
+        turns=turns,
+        closed_until=closed_until,
+        failing_since=lane.failing_since if throttled else lane.failing_since or now,
+        version=lane.version + 1,
+    )
+
+
+def breaks(lane: Lane, now: datetime, grace: timedelta) -> bool:
+    """True when the target has failed for its grace time without one success and is not marked as broken yet."""
+    return lane.broken_at is None and lane.failing_since is not None and now >= lane.failing_since + grace
+
+
+def broken(lane: Lane, now: datetime) -> Lane:
+    """Marked: from now on one delivery at a time is a probe."""
+    return replace(lane, broken_at=now, closed_until=max(now + PROBE_INTERVAL, lane.closed_until or now))
+
+
+def telling(lane: Lane, trouble: str) -> Lane:
+    """The fallback was told of this trouble."""
+    return lane if trouble in lane.told else replace(lane, told=(*lane.told, trouble)[-MAX_TOLD:])
+
+
+def needs_recovery(lane: Lane) -> bool:
+    """True when a success changes what is known of the target."""
+    return bool(lane.failing_since or lane.broken_at or lane.told or lane.refusal)
+
+
+def recovered(lane: Lane, incident: str, *, tested: bool) -> Lane:
+    """After a success: nothing is known against the target any more. Only a test takes a refusal away."""
+    return replace(
+        without(lane, (incident,)),
+        failing_since=None,
+        broken_at=None,
+        closed_until=None if lane.broken_at else lane.closed_until,
+        told=(),
+        refusal="" if tested else lane.refusal,
+        version=lane.version + 1,
+    )

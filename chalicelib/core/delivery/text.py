@@ -1,0 +1,454 @@
+"""How a notification is put into words, for every target: cut on a word, local times, durations, facts, plain form.
+
+Nothing here is escaped: each target escapes for where its text goes, and measures lengths as its vendor does. Text
+from outside loses control characters, halves of surrogate pairs and the marks that turn the writing direction.
+"""
+
+import unicodedata
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Told
+
+ELLIPSIS = "…"
+MAX_VALUES = 3
+"""So many different values of one label are named; the rest is counted."""
+MAX_ADDRESS_CHARACTERS = 2_000
+MAX_TEXT_CHARACTERS = 50_000
+"""More of one text is not even looked at: no target shows as much."""
+RUNBOOK_STEPS = 3
+_ZERO_WIDTH_JOINER = "\u200d"
+_DROPPED = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_BREAKS = frozenset("\n\r\u2028\u2029\x0b\x0c\x85")
+_SENDERS = {
+    "alertmanager": "Alertmanager",
+    "cloudflare": "Cloudflare",
+    "grafana": "Grafana",
+    "pagerduty": "PagerDuty",
+    "prometheus": "Prometheus",
+    "sentry": "Sentry",
+    "vercel": "Vercel",
+}
+
+
+class State(StrEnum):
+    """What an incident is in now, as people see it."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    SILENCED = "silenced"
+    RESOLVED = "resolved"
+    TEST = "test"
+
+
+def state(notification: Notification) -> State:
+    """The state to show. Silenced: it burns, but everything that burns is muted."""
+    if notification.reason is Reason.TEST:
+        return State.TEST
+    if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
+        return State.RESOLVED
+    if notification.acked_by:
+        return State.ACKNOWLEDGED
+    burning = [told for told in notification.alerts if told.status != "resolved"]
+    if notification.reason is Reason.SYNC and not [told for told in burning if not told.muted_by]:
+        return State.SILENCED if burning or notification.evidence else State.FIRING
+    return State.FIRING
+
+
+def utf16_units(text: str) -> int:
+    """The length as JavaScript and Java count it: never less than the number of characters."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def clean(text: str) -> str:
+    """The text without what could disturb a reader or a parser; line breaks become `\\n`, tabs a space."""
+    if text.isprintable():
+        return text.strip()
+    found = []
+    for character in text[:MAX_TEXT_CHARACTERS].replace("\r\n", "\n"):
+        if character in _LINE_BREAKS:
+            found.append("\n")
+        elif character == "\t":
+            found.append(" ")
+        elif "\ud800" <= character <= "\udfff":
+            found.append("\ufffd")
+        elif character not in _DROPPED and unicodedata.category(character) != "Cc":
+            found.append(character)
+    return "".join(found).strip()
+
+
+def one_line(text: str) -> str:
+    """The cleaned text on one line, runs of white space as one space."""
+    return " ".join(clean(text).split())
+
+
+def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> str:
+    """The text, or as many whole words of it as fit `limit` with an ellipsis.
+
+    `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit
+    is cut inside, but never inside a character that people see as one (an emoji, a letter with its accent).
+    """
+    if measure(text) <= limit:
+        return text
+    text = text[: limit + 1]
+    room = limit - measure(ELLIPSIS)
+    end = bisect_right(range(1, len(text)), room, key=lambda count: measure(text[:count]))
+    end = _character_start(text, end)
+    if not text[end].isspace():
+        end = _word_start(text, end)
+    return text[:end].rstrip() + ELLIPSIS if end > 0 else ""
+
+
+def _word_start(text: str, end: int) -> int:
+    """The start of the word around `end`; `end` itself when that would lose more than half."""
+    for place in range(end, end // 2, -1):
+        if text[place - 1].isspace():
+            return place
+    return end
+
+
+def _character_start(text: str, end: int) -> int:
+    """The start of the visible character around `end`; bounded, since piled accents never end."""
+    lowest = max(0, end - 32)
+    while end > lowest and (_joins(text[end]) or text[end - 1] == _ZERO_WIDTH_JOINER):
+        end -= 1
+    flags = 0
+    while flags < end - lowest and _is_flag_letter(text[end - 1 - flags]):
+        flags += 1
+    return end - 1 if flags % 2 and _is_flag_letter(text[end]) else end
+
+
+def _joins(character: str) -> bool:
+    return (
+        character == _ZERO_WIDTH_JOINER
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
+        or "\U000e0020" <= character <= "\U000e007f"
+        or unicodedata.category(character) in ("Mn", "Me", "Mc")
+    )
+
+
+def _is_flag_letter(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def local_time(at: datetime, timezone: str) -> str:
+    """`24 Nov 2026, 09:14 CET`: the wall time with its zone. A zone that does not exist is UTC."""
+    try:
+        zone = ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        zone, timezone = ZoneInfo("UTC"), "UTC"
+    local = at.astimezone(zone)
+    name = local.tzname() or timezone
+    return f"{local.day} {_MONTHS[local.month - 1]} {local:%Y, %H:%M} {name if name.isalpha() else timezone}"
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def duration_words(duration: timedelta) -> str:
+    """`40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`: the two largest units."""
+    seconds = max(0, round(duration.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def title(notification: Notification) -> str:
+    """The incident's title on one line; never empty."""
+    named = [notification.title, *(told.title or told.name for told in notification.alerts[:1])]
+    return next((found for found in map(one_line, named) if found), "An alert without a title")
+
+
+def alert_title(told: Told) -> str:
+    """An alert's title on one line; its rule's name when it has none."""
+    return one_line(told.title) or one_line(told.name) or "An alert without a title"
+
+
+def summary(told: Told) -> str:
+    """What an alert says beyond its title: its summary, else the description a sender wrote."""
+    said = (told.summary, told.annotations.get("summary", ""), told.annotations.get("description", ""))
+    return next((found for found in map(clean, said) if found and found != clean(told.title)), "")
+
+
+def reading(told: Told) -> str:
+    """`3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
+    return _reading(told.value, told.threshold, told.condition)
+
+
+def _reading(value: str, threshold: str, condition: str) -> str:
+    value, threshold, condition = one_line(value), one_line(threshold), one_line(condition)
+    if value and threshold:
+        return f"{value} (threshold {threshold})"
+    if value and condition:
+        return f"{value} ({condition})"
+    return value or condition
+
+
+def label_values(notification: Notification, label: str) -> str:
+    """The value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
+    if notification.group.get(label):
+        return one_line(notification.group[label])
+    return _different(told.labels.get(label, "") for told in notification.alerts)
+
+
+def _different(values: Iterable[str]) -> str:
+    """The different values, each once, a few by name; cleaned after that, since there may be hundreds alike."""
+    found = dict.fromkeys(one_line(value) for value in dict.fromkeys(values))
+    return counted_list([value for value in found if value], MAX_VALUES)
+
+
+def counted_list(values: list[str], limit: int) -> str:
+    """`a, b, c and 4 more`."""
+    more = len(values) - limit
+    return ", ".join(values[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
+    """What people want to know at a glance, as label and value, the important first. No value is empty."""
+    zone = notification.timezone
+    found = [
+        ("Severity", notification.severity.value),
+        ("Service", label_values(notification, "service")),
+        ("Environment", label_values(notification, "environment")),
+        ("Value", _readings(notification)),
+        ("Since", _since(notification)),
+        ("Events", _events(notification)),
+        ("Alerts", _alert_counts(notification)),
+        ("Acknowledged", acknowledged(notification)),
+        ("Group", _other_group_labels(notification)),
+        ("Ended", local_time(notification.ended_at, zone) if notification.ended_at else ""),
+    ]
+    return tuple((label, value) for label, value in found if value)
+
+
+def _readings(notification: Notification) -> str:
+    measured = dict.fromkeys((told.value, told.threshold, told.condition) for told in notification.alerts)
+    return _different(_reading(*each) for each in measured)
+
+
+def _since(notification: Notification) -> str:
+    until = notification.ended_at or notification.at
+    lasted = duration_words(until - notification.started_at)
+    word = "lasted " if notification.ended_at else "for "
+    return f"{local_time(notification.started_at, notification.timezone)} ({word}{lasted})"
+
+
+def _events(notification: Notification) -> str:
+    seen = [told.last_event_at for told in notification.alerts if told.last_event_at is not None]
+    if notification.events < 1:
+        return ""
+    if not seen or notification.events == 1:
+        return f"{notification.events:,}"
+    return f"{notification.events:,}, last seen {local_time(max(seen), notification.timezone)}"
+
+
+def _alert_counts(notification: Notification) -> str:
+    resolved = sum(told.status == "resolved" for told in notification.alerts)
+    firing = len(notification.alerts) - resolved
+    if len(notification.alerts) + notification.also < 2:
+        return ""
+    counts = [(firing, "firing"), (resolved, "resolved"), (notification.also, "more not listed")]
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count)
+
+
+def acknowledged(notification: Notification) -> str:
+    """`by ana, 24 Nov 2026, 09:20 CET`; empty when nobody did."""
+    if not notification.acked_by:
+        return ""
+    at = f", {local_time(notification.acked_at, notification.timezone)}" if notification.acked_at else ""
+    return f"by {one_line(notification.acked_by)}{at}"
+
+
+def _other_group_labels(notification: Notification) -> str:
+    shown = {"service", "environment", "severity"}
+    pairs = [f"{one_line(name)}={one_line(value)}" for name, value in notification.group.items() if name not in shown]
+    return counted_list(pairs, 5)
+
+
+def why(notification: Notification) -> str:
+    """Why this target hears of it: the rules that fired and the route."""
+    names = dict.fromkeys(told.name for told in notification.alerts)
+    rules = _different(names)
+    found = []
+    if rules:
+        found.append(f"{'rule' if len(names) == 1 else 'rules'} {rules}")
+    if notification.route:
+        found.append(f"route {one_line(notification.route)}")
+    return " · ".join(found)
+
+
+def change(notification: Notification) -> str:
+    """One sentence on what is new: the text of a thread's reply, and what a follow-up opens with."""
+    lasted = duration_words((notification.ended_at or notification.at) - notification.started_at)
+    unheard = "" if notification.acked_by else ", not acknowledged"
+    match notification.reason:
+        case Reason.RESOLVED:
+            return f"Resolved after {lasted}."
+        case Reason.REMINDER:
+            return f"Still firing after {lasted}{unheard}."
+        case Reason.ESCALATED:
+            return f"Escalated after {lasted}{unheard}."
+        case Reason.UPDATED:
+            return f"Changed: {_alert_counts(notification) or _events_so_far(notification)}."
+        case Reason.SYNC:
+            return _sync(notification)
+        case Reason.TEST:
+            return "This is a test. Nothing is wrong."
+        case _:
+            return "Firing."
+
+
+def _events_so_far(notification: Notification) -> str:
+    if notification.events < 1:
+        return "still firing"
+    return f"{notification.events:,} event{'' if notification.events == 1 else 's'} so far"
+
+
+def _sync(notification: Notification) -> str:
+    if said := [one_line(sentence) for _, sentence in notification.acts if one_line(sentence)]:
+        return "; ".join(said) + "."
+    if notification.acked_by:
+        return f"Acknowledged {acknowledged(notification)}."
+    return f"Now {state(notification).value}."
+
+
+def notes(notification: Notification) -> tuple[str, ...]:
+    """The notes, and what people said, cleaned, none empty."""
+    return news(notification) + tuple(found for found in map(one_line, notification.said) if found)
+
+
+def news(notification: Notification) -> tuple[str, ...]:
+    """The notes alone: what is to be known of this very announcement."""
+    return tuple(found for found in map(one_line, notification.notes) if found)
+
+
+def alert_line(told: Told) -> str:
+    """One alert on one line, for lists: title, reading, labels that tell it apart, state when it is not firing."""
+    hidden = {"alertname", "severity", "source", "kind"}
+    labels = [
+        f"{one_line(name)}={one_line(value)}" for name, value in sorted(told.labels.items()) if name not in hidden
+    ]
+    parts = [alert_title(told), reading(told), counted_list(labels, 5), _condition_of(told)]
+    return " · ".join(part for part in parts if part)
+
+
+def _condition_of(told: Told) -> str:
+    words = []
+    if told.status == "resolved":
+        words.append("resolved")
+    if told.acked_by:
+        words.append(f"acknowledged by {one_line(told.acked_by)}")
+    if told.muted_by:
+        words.append(_muted(told))
+    return ", ".join(words)
+
+
+def _muted(told: Told) -> str:
+    """`inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
+    names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
+    return names if names.startswith("inhibited") else f"muted by {names}"
+
+
+def deploy_line(deploy: Deploy, notification: Notification) -> str:
+    """The last deploy in words, with how long before the incident it came."""
+    before = notification.started_at - deploy.at
+    when = f"{duration_words(before)} before" if before >= timedelta(0) else f"{duration_words(-before)} after it began"
+    title, commit = one_line(deploy.title), one_line(deploy.commit)[:12]
+    named = title or commit or one_line(deploy.project) or one_line(deploy.id)
+    kind = one_line(deploy.kind).removeprefix("deployment.").replace("_", " ") or "deploy"
+    parts = [f"{kind}: {named}" if named else kind]
+    if commit and title and commit[:4] not in title:
+        parts.append(commit)
+    if deploy.service:
+        parts.append(one_line(deploy.service))
+    if deploy.by:
+        parts.append(f"by {one_line(deploy.by)}")
+    return " · ".join([*parts, when])
+
+
+def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str | None:
+    """The address when a person may safely be sent there: http or https with a host, ASCII, no spaces, not too long."""
+    if not address or len(address) > limit or not address.isascii() or not address.isprintable():
+        return None
+    if any(character in ' <>"|\\^`{}' for character in address):
+        return None
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return None
+    return address if known else None
+
+
+def runbook_address(notification: Notification) -> str | None:
+    """The runbook page: ours, else the one a sender's annotation names."""
+    own = web_address(notification.runbook.url) if notification.runbook else None
+    named = (web_address(told.annotations.get("runbook_url")) for told in notification.alerts)
+    return own or next((found for found in named if found), None)
+
+
+def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
+    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages."""
+    found: dict[str, str] = {}
+    labels: Counter[str] = Counter()
+    for label, address in _all_links(notification):
+        if address and address not in found:
+            labels[label] += 1
+            found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
+    return tuple((label, address) for address, label in list(found.items())[:limit])
+
+
+def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
+    yield "Runbook", runbook_address(notification)
+    pages = [(f"Open in {sender(told)}", web_address(told.url)) for told in notification.alerts[:20]]
+    yield from pages[:1]
+    for told in notification.alerts[:1]:
+        yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
+    for deploy in notification.deploys[:1]:
+        yield "Last deploy", web_address(deploy.url)
+    yield from pages[1:]
+
+
+def sender(told: Told) -> str:
+    """The sender's name as it writes itself."""
+    name = one_line(told.source)
+    return _SENDERS.get(name.lower(), cut(name, 20) or "source")
+
+
+def runbook_steps(notification: Notification) -> tuple[str, ...]:
+    """The first steps of the runbook, cleaned."""
+    if notification.runbook is None:
+        return ()
+    return tuple(found for found in map(one_line, notification.runbook.steps) if found)[:RUNBOOK_STEPS]
+
+
+def plain_text(notification: Notification) -> str:
+    """The whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
+    lines = [f"{state(notification).value.upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
+    lines += [change(notification)] if notification.reason is not Reason.OPENED else []
+    lines += [cut(note, 500) for note in notes(notification)[:5]]
+    lines += [cut(found, 700) for found in dict.fromkeys(summary(told) for told in notification.alerts[:3]) if found]
+    lines += [f"{label}: {cut(value, 300)}" for label, value in facts(notification)]
+    if len(notification.alerts) > 1:
+        lines += [f"- {cut(alert_line(told), 200)}" for told in notification.alerts[:5]]
+        more = max(0, len(notification.alerts) - 5) + notification.also
+        lines += [f"- and {more:,} more"] if more > 0 else []
+    lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
+    deploys = [deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.deploys[:1]]
+    lines += [f"Last deploy: {cut(found, 300)}" for found in deploys]
+    lines += [f"First step: {cut(step, 300)}" for step in runbook_steps(notification)[:1]]
+    lines += [f"{label}: {address}" for label, address in links(notification, 2) if len(address) <= 500]
+    lines += [f"Why you: {cut(why(notification), 300)}"] if why(notification) else []
+    return "\n".join(lines)

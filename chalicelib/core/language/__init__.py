@@ -1,0 +1,1 @@
+"""The rule language: conditions, templates, durations, cron."""

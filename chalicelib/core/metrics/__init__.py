@@ -1,0 +1,1 @@
+"""Measured values: samples, and their roll-ups."""

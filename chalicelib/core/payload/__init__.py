@@ -1,0 +1,1 @@
+"""Foreign JSON, signatures and addresses."""

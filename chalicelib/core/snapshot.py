@@ -1,0 +1,317 @@
+"""What a notification says: the snapshot of an incident for one target."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
+from chalicelib.core.delivery.text import local_time
+from chalicelib.core.event import fingerprint
+from chalicelib.core.language.template import render
+from chalicelib.core.mute import causes_of
+from chalicelib.core.rule import Route, Rule, Rules
+
+if TYPE_CHECKING:
+    from chalicelib.core.due import Muting
+    from chalicelib.core.incident import Announced, Entry, Incident
+
+DEPLOY_WINDOW = timedelta(minutes=30)
+"""A deploy this shortly before the start of an incident is shown with it."""
+MAX_TOLD = 500
+ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
+"""The entries of the timeline that are something a person did."""
+REMARKS = ("reassign", "note", "silence")
+"""Those of them that a message goes on showing."""
+MAX_ACTS = 5
+MAX_REMARKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a notification is made from, beside the incident."""
+
+    rules: Rules
+    context: Context
+    route: Route
+    now: datetime
+    mutings: Mapping[str, "Muting"] = field(default_factory=dict)
+    evidence: Sequence[Alert] = ()
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name under today's rules."""
+        return next((rule for rule in self.rules.rules if rule.name == name), None)
+
+
+def notification(
+    incident: "Incident",
+    announced: "Announced",
+    reason: Reason,
+    visible: Mapping[str, int],
+    telling: Telling,
+    notes: tuple[str, ...],
+) -> Notification:
+    """One announcement to one target, as decided now."""
+    firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
+    gone = _listed(
+        alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED
+    )
+    muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
+    ends = reason is Reason.RESOLVED
+    if ends:
+        firing, muted = [], []
+        gone = gone or _listed(alert for alert in incident.shown if alert.state is State.RESOLVED)
+    told_of = firing or (muted if reason is Reason.SYNC else [])
+    shown = [*told_of, *(gone if announced.target.send_resolved else [])]
+    seq = announced.seq + 1
+    alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
+    lead = next(iter([*firing, *gone, *muted]), None)
+    acked = [alert for alert in firing if alert.acked_by]
+    content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
+    return Notification(
+        id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
+        incident=incident.id,
+        key=incident.key,
+        seq=seq,
+        target=announced.target,
+        reason=reason,
+        status="resolved" if ends else "firing",
+        severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
+        title=title_of(incident, firing or gone or muted, telling),
+        at=telling.now,
+        started_at=incident.started_at or telling.now,
+        ended_at=max((alert.ends_at for alert in gone if alert.ends_at), default=None) if ends else None,
+        alerts=alerts,
+        events=incident.events,
+        route=telling.route.id,
+        group=incident.group,
+        evidence=(
+            *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
+            *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
+        )[:MAX_TOLD],
+        also=len(incident.beyond),
+        runbook=_runbook(lead, telling),
+        deploys=deploys_before(incident, telling.context) if not ends else (),
+        acked_by=acked[0].acked_by if acked and len(acked) == len(firing) else None,
+        acked_at=acked[0].acked_at if acked and len(acked) == len(firing) else None,
+        notes=notes_for(announced, visible, telling, incident, reason) + notes,
+        timezone=telling.route.rhythm.timezone,
+        said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
+        acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
+    )
+
+
+def _listed(alerts: Iterable[Alert]) -> list[Alert]:
+    """As people read them: worst first, then oldest, then by name and labels."""
+    return sorted(
+        alerts, key=lambda each: (each.severity.rank, each.starts_at or _NEVER, each.name, sorted(each.labels.items()))
+    )
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def title_of(incident: "Incident", alerts: Sequence[Alert], telling: Telling) -> str:
+    """What broke, in one line: the alert's own title, or how many there are of which."""
+    where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
+    alerts = _listed(alerts)
+    names = list(dict.fromkeys(alert.name for alert in alerts))
+    if len(alerts) == 1:
+        alert = alerts[0]
+        title = alert.name if alert.measured or alert.condition or not alert.title else alert.title
+        return f"{title} ({where})" if where and where not in title else title
+    if not alerts:
+        return where or "incident"
+    counted = f"{len(alerts)} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+    return f"{counted} ({where})" if where else counted
+
+
+def as_told(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
+    """The alert as a message shows it."""
+    muting = telling.mutings.get(alert.fingerprint)
+    return Told(
+        name=alert.name,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        status="resolved" if alert.state is State.RESOLVED else "firing",
+        severity=alert.severity,
+        title=alert.title or alert.name,
+        starts_at=alert.starts_at or telling.now,
+        ends_at=alert.ends_at,
+        summary=summary_of(alert, telling, group),
+        url=alert.url,
+        source=alert.source,
+        kind=alert.kind,
+        events=alert.events,
+        last_event_at=alert.last_event_at,
+        value=alert.value,
+        threshold=alert.threshold,
+        condition=alert.condition,
+        acked_by=alert.acked_by,
+        muted_by=muting.names if muting else (),
+        fingerprint=alert.fingerprint,
+    )
+
+
+def _as_evidence(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
+    """An alert of another incident, which this one mutes."""
+    causes = causes_of(alert, telling.context.causes, telling.rules.inhibitions)
+    names = dict.fromkeys(f"inhibited by {cause.labels.get('alertname', 'another alert')}" for cause in causes)
+    return replace(as_told(alert, telling, group), muted_by=tuple(names))
+
+
+def summary_of(alert: Alert, telling: Telling, group: Mapping[str, str]) -> str:
+    """The rule's own summary; where it has none or it is broken, the plain one."""
+    rule = telling.rule(alert.rule)
+    if rule is None or not rule.summary or rule.name in telling.rules.broken_templates:
+        return alert.summary or alert.annotations.get("summary") or alert.annotations.get("description") or ""
+    return render(rule.summary, variables_of(alert, group))
+
+
+def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
+    """What a template may name."""
+    return {
+        "value": alert.value,
+        "threshold": alert.threshold,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "group": dict(group),
+        "name": alert.name,
+        "title": alert.title,
+        "severity": alert.severity.value,
+        "events": alert.events,
+        "count": alert.events,
+        "starts_at": alert.starts_at.isoformat() if alert.starts_at else "",
+    }
+
+
+def _runbook(alert: Alert | None, telling: Telling) -> Runbook | None:
+    if alert is None:
+        return None
+    rule = telling.rule(alert.rule)
+    if rule is not None and rule.runbook:
+        return Runbook(rule.runbook)
+    url = alert.annotations.get("runbook_url", "")
+    return Runbook(name="", title="Runbook", url=url) if url.startswith(("https://", "http://")) else None
+
+
+def deploys_before(incident: "Incident", context: Context) -> tuple[Deploy, ...]:
+    """The deploys within half an hour before it started: those of its service or an unknown one first, each newest first.
+
+    What another service deployed may well have broken this one: it is shown where nothing is nearer, with its name.
+    """
+    if incident.started_at is None:
+        return ()
+    started_at, service = incident.started_at, incident.group.get("service")
+    found = [deploy for deploy in context.deploys if started_at - DEPLOY_WINDOW <= deploy.at <= started_at]
+    found.sort(key=lambda deploy: deploy.at, reverse=True)
+    return tuple(sorted(found, key=lambda deploy: not deploy.concerns(service))[:3])
+
+
+def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
+    """What every target should know beside the alerts."""
+    notes = []
+    if expired:
+        notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
+    if incident.overflow:
+        beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
+        notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")
+    return tuple(notes)
+
+
+def notes_for(
+    announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident", reason: Reason
+) -> tuple[str, ...]:
+    """What this target should know: what came back, what flaps, what ended without its sender's word."""
+    notes: list[str] = []
+    if reason is not Reason.RESOLVED:
+        notes += _returned(announced, visible, telling, incident)
+        notes += _ending(incident, telling)
+    for alert in incident.alerts.values():
+        if alert.fingerprint in visible and alert.flapping:
+            notes.append(f"{alert.name} is flapping: it is held open until it calms.")
+        if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
+            notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
+        if alert.fingerprint in announced.firing and alert.state is State.RESOLVED and alert.ended_by:
+            notes.append(_ended_by(alert))
+    return tuple(dict.fromkeys(notes))
+
+
+def _ended_by(alert: Alert) -> str:
+    if alert.ended_by == "resolve_timeout":
+        return f"{alert.name}: its source has said nothing for the resolve_timeout, so it is taken as over."
+    if alert.ended_by == "rule gone":
+        return f"{alert.name}: the rule is no longer in the rules file, so it is taken as over."
+    return f"{alert.name}: resolved by {alert.ended_by}."
+
+
+def _returned(announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident") -> list[str]:
+    """What is seen again, or seen late, and whose silence it was."""
+    notes = []
+    for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
+        over = _ended_silence(alert, telling)
+        if alert.fingerprint in announced.hidden:
+            notes.append(f"{alert.name} is back{f' after {over} ended' if over else ': what muted it is over'}.")
+        elif over and alert.fingerprint not in announced.firing:
+            notes.append(f"{alert.name} began under {over}, which has ended.")
+    return notes
+
+
+def _ended_silence(alert: Alert, telling: Telling) -> str:
+    """The last silence or maintenance that muted the alert and is over, in words."""
+    over = {
+        each: kind
+        for kind, silences in (("silence", telling.context.silences), ("maintenance", telling.context.maintenance))
+        for each in silences
+        if alert.starts_at is not None
+        and alert.starts_at < each.ends_at <= telling.now
+        and alert.matched_by(each.matchers)
+    }
+    if not over:
+        return ""
+    last = max(over, key=lambda each: each.ends_at)
+    return f"the {over[last]} of {last.by}{f' ({last.comment})' if last.comment else ''}"
+
+
+def _ending(incident: "Incident", telling: Telling) -> list[str]:
+    """The long silences that are about to end while something still burns under them."""
+    ending = {
+        each: each.ends_at
+        for alert in incident.firing
+        if (muting := telling.mutings.get(alert.fingerprint)) is not None
+        for each in muting.silences
+        if (reminds_at := each.reminds_at) is not None and reminds_at <= telling.now
+    }
+    zone = telling.route.rhythm.timezone
+    return [
+        f"The silence of {each.by}{f' ({each.comment})' if each.comment else ''} ends at {local_time(at, zone)}."
+        for each, at in ending.items()
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people did
+
+
+def acts_since(incident: "Incident", heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
+    """What people did after that, oldest first, each as its kind and a sentence."""
+    found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
+    return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
+
+
+def heard_at(incident: "Incident") -> datetime | None:
+    """When a person did something last."""
+    return max((each.at for each in _acts(incident)), default=None)
+
+
+def _acts(incident: "Incident") -> list["Entry"]:
+    return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
+
+
+def sentence(entry: "Entry") -> str:
+    """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
+    if entry.kind in ("note", "silence"):
+        return f"{entry.by}: {entry.text}"
+    return f"{entry.text[:1].upper()}{entry.text[1:]} by {entry.by}"

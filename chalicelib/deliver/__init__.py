@@ -1,0 +1,1 @@
+"""notification → target: claim, render, send, record."""

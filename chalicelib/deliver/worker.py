@@ -1,0 +1,435 @@
+"""notification → target: claim, send, record.
+
+A notification is sent only if a saved incident has committed to it, only when the one before it in its thread is done,
+and only by the worker that holds the claim, which the target's lane gives when its pace has room. Nothing sleeps here:
+what must wait is answered with `retry_after`, which becomes the message's visibility. What cannot be delivered is given
+up with a reason, parked, and told to the fallback; a target that only fails is marked broken, told once, and probed.
+
+Settings: DELIVERY_MAX_AGE (6h), how long a target may fail before a notification is given up; TARGET_GRACE (15m), how
+long it may fail without one success before it is marked broken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+from chalicelib.core.delivery import internal_alerts
+from chalicelib.core.delivery import target_state as lanes
+from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, given_up, left_out, thread_key
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.target_state import BUSY_DELAY, Claim, Grant, Lane, Pace, Turn, claimed
+from chalicelib.core.delivery.text import duration_words, one_line, plain_text
+from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.event import Event
+from chalicelib.core.incident import MAX_COMMITTED
+from chalicelib.core.language.durations import duration_of
+from chalicelib.core.ports import Clients, Store
+from chalicelib.core.rule import Rules
+from chalicelib.deliver import runbooks
+from chalicelib.messages.queue import Change, events_messages, read_message
+from chalicelib.process.batch import Queues
+from chalicelib.targets import change_module_for, module_for
+
+MAX_AGE = timedelta(hours=6)
+GRACE = timedelta(minutes=15)
+COMMIT_LOOKS = 12
+"""A notification is queued a moment before its incident is saved: looking again takes milliseconds, coming back seconds."""
+COMMIT_WAIT = timedelta(minutes=3)
+"""How long a notification may be ahead of the save that commits to it; after that the save has failed.
+
+A worker may live for a minute after it decided, and clocks differ.
+"""
+FIRST_BACKOFF = timedelta(seconds=5)
+MAX_BACKOFF = timedelta(minutes=10)
+SHORTEST_AGAIN = timedelta(seconds=1)
+"""A target that asks for less is believed once: one that always says "at once" would be asked without end."""
+MAX_REASON_CHARACTERS = 500
+MAX_LOOKED_UP = 10
+"""Turns of others that one claim looks up: it adds one, so that they do not pile up."""
+MAX_CONFLICTS = 10
+"""Of one lane: in a storm every worker of a target wants its place at once."""
+
+Send = Callable[[Notification, Thread], Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message. `retry_after` None: done with it. `parked` says why it was given up.
+
+    `delivered` is true when the target took the notification in this call.
+    """
+
+    retry_after: timedelta | None = None
+    parked: str | None = None
+    delivered: bool = False
+    note: str = ""
+    notification: Notification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One call: what is to be told, and what it works with."""
+
+    notification: Notification
+    store: Store
+    queues: Queues
+    now: datetime
+    max_age: timedelta
+    grace: timedelta
+
+    @property
+    def target(self) -> str:
+        """The key of its target."""
+        return self.notification.target.key
+
+    def change_lane(self, change: Callable[[Lane], Lane]) -> Lane:
+        """Save a change of the target's lane, whoever else changes it; ConflictError when that does not end."""
+        for _ in range(MAX_CONFLICTS):
+            changed = change(self.store.lane(self.target))
+            try:
+                self.store.save_lane(changed)
+            except ConflictError:
+                continue
+            return changed
+        raise ConflictError("a lane was saved by others many times in a row")
+
+    def announce(self, *events: Event) -> None:
+        """Tell the router's own trouble."""
+        self.queues.webhooks.put(events_messages(events))
+
+    def result(self, turn: Turn, *, error: str = "", note: str = "") -> Result:
+        """What came of it, for the timeline; not delivered, unless that is changed."""
+        wanted = self.notification
+        return Result(wanted.seq, self.now, wanted.reason.value, False, turn.tries, error, note)
+
+    def later(self, delay: timedelta, note: str) -> Outcome:
+        """Come back."""
+        return Outcome(retry_after=delay, note=note, notification=self.notification)
+
+
+def deliver(
+    body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime, send: Send | None = None
+) -> Outcome:
+    """Deal with one message of the notifications queue. Twice sends once."""
+    content = read_message(body)
+    if isinstance(content, Change):
+        return _tell_change(content, store, clients, now)
+    if not isinstance(content, Notification):
+        return Outcome(parked="the message on the notifications queue is not a notification")
+    if not any(_is_committed(content, store) for _ in range(COMMIT_LOOKS)):
+        if now < content.at + COMMIT_WAIT:
+            delay = max(BUSY_DELAY, (now - content.at) / 4)
+            return Outcome(retry_after=delay, note="not saved yet", notification=content)
+        return Outcome(note="superseded: no saved incident has committed to it", notification=content)
+    max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
+    return _taken(Delivery(content, store, queues, now, max_age, grace), send or sender(clients, now))
+
+
+def _is_committed(notification: Notification, store: Store) -> bool:
+    """A test is nobody's decision; everything else is some saved incident's, which knows its newest ids.
+
+    An id may have left a full list while its target was down. Then it counts if its number was decided at all: of two
+    decisions with one number the thread takes one.
+    """
+    if notification.reason is Reason.TEST:
+        return True
+    incident = store.load(notification.key)
+    if incident is None or notification.id in incident.committed:
+        return incident is not None
+    if len(incident.committed) < MAX_COMMITTED:
+        return False
+    announced = incident.announced.get(notification.target.key)
+    return incident.id != notification.incident or (announced is not None and announced.seq >= notification.seq)
+
+
+def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
+    """A setting as a duration; one that cannot be read is said by `tocsin doctor`, and the default holds."""
+    try:
+        return duration_of(clients.setting(name) or default.total_seconds())
+    except ValueError:
+        return default
+
+
+def sender(clients: Clients, now: datetime) -> Send:
+    """The real way to a target."""
+
+    def send(notification: Notification, thread: Thread) -> Receipt:
+        watched = _Watched(clients)
+        told = partial(
+            module_for(notification.target.kind).send,
+            address=notification.target.address,
+            clients=watched,
+            receipt=thread.receipt,
+            now=now,
+        )
+        try:
+            return told(completed(notification, clients), in_doubt=thread.in_doubt)
+        except (TargetUnavailableError, TargetRejectedError):
+            raise
+        except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
+            note = f"This is the plain form: the message did not render ({type(error).__name__})."
+        plain = _readable(replace(notification, notes=(*notification.notes, note)))
+        try:
+            receipt = told(plain, in_doubt=thread.in_doubt or watched.touched, plain=True)
+        except (TargetUnavailableError, TargetRejectedError):
+            raise
+        except Exception as error:  # a fault of ours: told to somebody, instead of coming back for ever
+            fault = f"{notification.target.kind}: the message cannot be made ({type(error).__name__})"
+            raise (
+                TargetUnavailableError(fault, ambiguous=True) if watched.touched else TargetRejectedError(fault)
+            ) from None
+        return replace(receipt, note=f"{note} {receipt.note}".strip())
+
+    return send
+
+
+class _Watched:
+    """Clients that know whether anything may have been sent."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self.touched = False
+        self.secret = clients.secret
+        self.setting = clients.setting
+
+    def http(self) -> Any:
+        """The client; from now on something may have been sent."""
+        self.touched = True
+        return self._clients.http()
+
+    def aws(self, service: str) -> Any:
+        """The client; from now on something may have been sent."""
+        self.touched = True
+        return self._clients.aws(service)
+
+
+def _readable(notification: Notification) -> Notification:
+    """The notification, without its parts when they are what cannot be put into words."""
+    try:
+        plain_text(notification)
+    except Exception:  # the plain form is the last word: it must not fail for a field
+        return replace(notification, alerts=(), evidence=(), deploys=(), runbook=None, group={})
+    return notification
+
+
+def completed(notification: Notification, clients: Clients) -> Notification:
+    """With the title, first steps and address of its runbook page, and its plain text."""
+    runbook = notification.runbook
+    if runbook is not None and runbook.name:
+        runbook = runbooks.find(runbook.name, base_url=clients.setting("RUNBOOK_BASE_URL"))
+    notification = replace(notification, runbook=runbook)
+    return replace(notification, text=plain_text(notification))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The claim
+
+
+def _taken(delivery: Delivery, send: Send) -> Outcome:
+    """Claim it and act on the answer."""
+    thread, grant = _claim(delivery)
+    if grant.claim is Claim.DONE:
+        return _done_before(delivery.notification, thread)
+    if grant.claim is Claim.BUSY:
+        return _waiting(delivery, thread, grant)
+    assert grant.turn is not None
+    if grant.lane.refusal and delivery.notification.reason is not Reason.TEST:
+        return _given_up(delivery, thread, grant.turn, grant.lane.refusal)
+    if thread.untold and delivery.notification.reason in (Reason.RESOLVED, Reason.SYNC):
+        return _left_out(delivery, thread, grant.turn)
+    return _attempt(delivery, thread, grant.turn, grant.lane, send)
+
+
+def _done_before(notification: Notification, thread: Thread) -> Outcome:
+    """Nothing to do; but one that was given up by a worker that died before it was parked is parked now."""
+    if notification.seq == thread.done_seq and thread.parked is not None:
+        return Outcome(parked=thread.results[-1].error or "given up before", notification=notification)
+    note = "a later one of its thread was dealt with" if notification.again else "done before"
+    return Outcome(note=note, notification=notification)
+
+
+def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Outcome:
+    """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
+    wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
+    if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
+        trouble = internal_alerts.failure_of(wanted.incident)
+        delivery.announce(
+            internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
+        )
+    delivery.store.save_thread(left_out(thread, wanted, delivery.result(turn, note=note)))
+    return Outcome(note=note, notification=wanted)
+
+
+def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
+    """The thread and the lane's answer, saved. The lane is read first: what was done by then shows in the thread."""
+    wanted, store, now = delivery.notification, delivery.store, delivery.now
+    key = thread_key(wanted.incident, delivery.target)
+    pace = _pace(wanted)
+    for _ in range(MAX_CONFLICTS):
+        lane = _without_done(store.lane(delivery.target), wanted.incident, store)
+        thread = store.thread(key)
+        grant = claimed(lane, thread, wanted, pace=pace, now=now, max_age=delivery.max_age)
+        if grant.lane is lane:
+            return thread, grant
+        try:
+            store.save_lane(grant.lane)
+        except ConflictError:
+            continue
+        return thread, grant
+    return thread, Grant(Claim.BUSY, lane, wait=BUSY_DELAY * _spread(wanted.id, 1))
+
+
+def _without_done(lane: Lane, mine: str, store: Store) -> Lane:
+    """Without the turns of other incidents that were under way and are done now; the oldest ones are looked at."""
+    under_way = sorted(
+        (turn.at, incident) for incident, turn in lane.turns.items() if turn.leased_until and incident != mine
+    )
+    done = {
+        incident
+        for _, incident in under_way[:MAX_LOOKED_UP]
+        if store.thread(thread_key(incident, lane.key)).done_seq >= lane.turns[incident].seq
+    }
+    return lanes.without(lane, done)
+
+
+def _pace(notification: Notification) -> Pace | None:
+    try:
+        return module_for(notification.target.kind).PACE
+    except TargetRejectedError:
+        return None
+
+
+def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Outcome:
+    """Come back when it may go; what only waited for longer than anything may take is given up."""
+    turn, lane = grant.turn, grant.lane
+    if turn is None or turn.leased_until is not None or delivery.now < turn.since + delivery.max_age:
+        return delivery.later(grant.wait, "waits for its turn")
+    state = "the target is broken" if lane.broken_at else "its turn did not come"
+    return _given_up(delivery, thread, turn, f"{state} (waited for {duration_words(delivery.now - turn.since)})")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The try
+
+
+def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: Send) -> Outcome:
+    notification = delivery.notification
+    try:
+        receipt = send(notification, replace(thread, in_doubt=turn.in_doubt))
+    except TargetUnavailableError as error:
+        return _postponed(delivery, thread, turn, error)
+    except TargetRejectedError as error:
+        return _given_up(delivery, thread, turn, str(error))
+    result = replace(delivery.result(turn, note=receipt.note), delivered=True)
+    delivery.store.save_thread(delivered(thread, notification, receipt.values, result, doubled=receipt.doubled))
+    if receipt.sent and lanes.needs_recovery(lane):
+        _recovered(delivery, lane)
+    return Outcome(delivered=True, note=receipt.note, notification=notification)
+
+
+def _recovered(delivery: Delivery, lane: Lane) -> None:
+    """One success ends all that was told against the target."""
+    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in lane.told]
+    if ended:
+        delivery.announce(*ended)
+    wanted = delivery.notification
+    delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, tested=wanted.reason is Reason.TEST))
+
+
+def _postponed(delivery: Delivery, thread: Thread, turn: Turn, error: TargetUnavailableError) -> Outcome:
+    now, notification = delivery.now, delivery.notification
+    delay = error.retry_after
+    if delay is None or (delay < SHORTEST_AGAIN and turn.tries > 1):
+        delay = backoff(notification.id, turn.tries)
+    if now + delay > turn.since + delivery.max_age:
+        why = f"{error} (tried for {duration_words(now - turn.since)})"
+        turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)
+        return _given_up(delivery, thread, turn, why, failure=error)
+    delivery.change_lane(lambda lane: _failed(delivery, lane, delay, error))
+    return delivery.later(delay, str(error))
+
+
+def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnavailableError) -> Lane:
+    """The lane after a failure; told first when the target is now broken, under an id that does not change."""
+    lane = lanes.failed(
+        lane,
+        delivery.notification.incident,
+        now=delivery.now,
+        delay=delay,
+        asked=error.retry_after,
+        ambiguous=error.ambiguous,
+    )
+    if not lanes.breaks(lane, delivery.now, delivery.grace):
+        return lane
+    lane = lanes.broken(lane, delivery.now)
+    if internal_alerts.about_router(delivery.notification) or lane.failing_since is None:
+        return lane
+    delivery.announce(internal_alerts.target_broken(delivery.target, lane.failing_since, str(error), delivery.now))
+    return lanes.telling(lane, internal_alerts.BROKEN)
+
+
+def backoff(notification: str, attempts: int) -> timedelta:
+    """The delay after so many tries: doubling from 5 s to 10 min, spread by ±20 %, the same for the same try."""
+    doublings = max(0, min(attempts - 1, 12))
+    plain: timedelta = min(FIRST_BACKOFF * (1 << doublings), MAX_BACKOFF)
+    return plain * _spread(notification, attempts)
+
+
+def _spread(notification: str, attempts: int) -> float:
+    """0.8 to 1.2, the same for the same try."""
+    digest = blake2b(f"{notification}/{attempts}".encode(), digest_size=2).digest()
+    return 0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535
+
+
+def _given_up(
+    delivery: Delivery, thread: Thread, turn: Turn, why: str, *, failure: TargetUnavailableError | None = None
+) -> Outcome:
+    """Tell the fallback first, then let the thread go on: a worker that dies between says it twice under one id."""
+    reason = one_line(why)[:MAX_REASON_CHARACTERS]
+    notification = delivery.notification
+    announced = internal_alerts.announces(notification)
+    if announced:
+        delivery.announce(_in_its_place(delivery, reason))
+    delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
+    result = delivery.result(turn, error=reason)
+    delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
+    return Outcome(parked=reason, notification=notification)
+
+
+def _in_its_place(delivery: Delivery, reason: str) -> Event:
+    """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
+    wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident)
+    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.lane(delivery.target).told:
+        return internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
+    return internal_alerts.undelivered(_readable(wanted), reason, delivery.now)
+
+
+def _after_giving_up(
+    delivery: Delivery, lane: Lane, *, announced: bool, failure: TargetUnavailableError | None
+) -> Lane:
+    if failure is not None:
+        lane = _failed(delivery, lane, timedelta(0), failure)
+    else:
+        lane = replace(lane, version=lane.version + 1)
+    lane = lanes.without(lane, (delivery.notification.incident,))
+    return lanes.telling(lane, internal_alerts.failure_of(delivery.notification.incident)) if announced else lane
+
+
+def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Outcome:
+    """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
+    thread = store.thread(thread_key(f"deploy:{change.deploy.id}", change.target.key))
+    if thread.done_seq:
+        return Outcome(note="the deploy was told before")
+    try:
+        change_module_for(change.target.kind).send_change(change.deploy, change.target.address, clients, now=now)
+    except TargetUnavailableError as error:
+        if now < change.deploy.at + GRACE and not error.ambiguous:
+            return Outcome(retry_after=error.retry_after or backoff(change.deploy.id, 3), note=str(error))
+        return Outcome(note=f"the deploy was not told: {error}")
+    except TargetRejectedError as error:
+        return Outcome(note=f"the deploy was not told: {error}")
+    store.save_thread(replace(thread, done_seq=1, version=thread.version + 1))
+    return Outcome(note="deploy told")

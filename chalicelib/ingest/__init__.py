@@ -1,0 +1,1 @@
+"""webhook → webhooks queue: verify, store, answer."""

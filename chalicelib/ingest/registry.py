@@ -1,0 +1,74 @@
+"""A name in the address → the source that understands it: a file of sources/, else an entry of the rules' `sources:`.
+
+Loads only the standard library, and of it not pathlib, which is a tenth of a cold start. Entries come from compiled-rules.json (written from alert-rules.yaml at deploy), which
+is read once, and only when a name has no file.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, cast
+
+from chalicelib import plugins
+from chalicelib.core.errors import RulesError, UnknownSourceError
+from chalicelib.ingest.receive import Source
+
+COMPILED = os.path.join(plugins.FOLDER, "compiled-rules.json")
+GENERIC = "generic"
+"""The file that understands declared sources; it is no sender of its own."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSource:
+    """A sender that the rules file describes: the generic plug-in, given that entry.
+
+    `now` lets a signed time be judged (Standard Webhooks); None: it is not looked at.
+    """
+
+    plugin: Any
+    mapping: Mapping[str, Any]
+    now: datetime | None = None
+
+    @property
+    def SECRETS(self) -> tuple[str, ...]:
+        """The names of its secrets."""
+        return tuple(self.plugin.secrets(self.mapping))
+
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None
+    ) -> None:
+        """Raise SignatureError unless the request proves itself in the declared way."""
+        self.plugin.verify(headers, body, secrets, path_secret=path_secret, mapping=self.mapping, now=self.now)
+
+    def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """What is equal on every delivery of one webhook."""
+        return cast("str | None", self.plugin.delivery_id(headers, body, mapping=self.mapping))
+
+
+def find_source(name: str, *, now: datetime | None = None, compiled: str = COMPILED) -> Source:
+    """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
+    if _NAME.fullmatch(name):
+        if name != GENERIC and os.path.isfile(os.path.join(plugins.FOLDER, "sources", f"{name}.py")):
+            return cast(Source, plugins.load("sources", name))
+        mapping = declared(compiled).get(name)
+        if mapping is not None:
+            return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping, now))
+    raise UnknownSourceError("there is no source of that name")
+
+
+@lru_cache(maxsize=1)
+def declared(path: str) -> Mapping[str, Mapping[str, Any]]:
+    """The entries of `sources:` by name; none when there is no compiled file."""
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, "rb") as file:
+            entries = json.loads(file.read())["rules"].get("sources") or []
+        return {str(entry["name"]): entry for entry in entries}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RulesError(f"{os.path.basename(path)} is damaged: run `tocsin check` and deploy again") from None

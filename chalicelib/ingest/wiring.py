@@ -1,0 +1,76 @@
+"""Builds what `receive` needs, once per container, from parts that load only the standard library."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+
+from chalicelib.aws.bodies import BodyWriter
+from chalicelib.aws.json_client import Lean
+from chalicelib.aws.queue import SqsQueue
+from chalicelib.aws.secrets import Secrets
+from chalicelib.core.errors import NotStoredError
+from chalicelib.ingest.counters import Attendance
+from chalicelib.ingest.receive import Answer, receive
+from chalicelib.ingest.registry import find_source
+from chalicelib.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The ports of the ingest path."""
+
+    queue: SqsQueue
+    bodies: BodyWriter
+    secrets: Secrets
+    attendance: Attendance
+
+
+@lru_cache(maxsize=1)
+def door(account: str | None) -> Door:
+    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    settings = Settings.from_env(os.environ)
+    lean = Lean(settings.region)
+    return Door(
+        queue=SqsQueue(lean, settings.webhooks_queue, account=account),
+        bodies=BodyWriter(lean, settings.table, clock=time.time),
+        secrets=Secrets(lean, settings.parameters),
+        attendance=Attendance(),
+    )
+
+
+def answer(
+    source: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    path_secret: str | None,
+    account: str | None,
+    now: datetime,
+) -> Answer:
+    """What the sender of this webhook is told, after it was stored."""
+    ports = door(account)
+    found = receive(
+        source,
+        headers,
+        body,
+        path_secret=path_secret,
+        find=partial(find_source, now=now),
+        secrets=ports.secrets,
+        put=lambda message: ports.queue.put([message]),
+        keep=ports.bodies.keep,
+        now=now,
+    )
+    _note(ports, source, found.status, now)
+    return found
+
+
+def _note(ports: Door, source: str, status: int, now: datetime) -> None:
+    """Tell now and then what came and what was refused; a count that cannot be stored is no reason to refuse anyone."""
+    message = ports.attendance.note(source, status, now)
+    if message is not None:
+        with suppress(NotStoredError):
+            ports.queue.put([message])

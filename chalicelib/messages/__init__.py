@@ -1,0 +1,1 @@
+"""The forms of queue messages and of stored values."""

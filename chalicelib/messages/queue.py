@@ -1,0 +1,269 @@
+"""The forms of queue messages: JSON with `v` (version) and `type`.
+
+    webhooks queue        webhook, samples, events, wake, action, silence, unsilence
+    notifications queue   notification, change, interaction, action (to be asked back first)
+    counts queue          events
+    history queue         history
+
+What is large is compressed (`z` in place of its fields), since SQS bills every 64 KB. Text outside ASCII is escaped,
+since SQS refuses some characters.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from chalicelib.core.context import Silence
+from chalicelib.core.delivery.notification import Deploy, Notification
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Action, Event
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.ports import Queue
+from chalicelib.core.rule import Target
+from chalicelib.messages import codec, interaction, webhook
+from chalicelib.messages.interaction import Interaction
+from chalicelib.messages.webhook import MAX_MESSAGE_BYTES, Webhook
+
+VERSION = 1
+COMPRESSED_OVER_BYTES = 48 * 1024
+MAX_EXPANDED_BYTES = 64 * 1024 * 1024
+
+Item = TypeVar("Item", Sample, Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queues of the path: what came in, what goes out, and events that only count."""
+
+    webhooks: Queue
+    notifications: Queue
+    counts: Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a worker gets it. `received_count` is 1 the first time."""
+
+    id: str
+    body: str
+    receipt: str
+    received_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message of a batch that was not dealt with. It comes back; or, with `park`, can never work and is parked."""
+
+    id: str
+    reason: str
+    park: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Measured values."""
+
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Facts that need no parsing: a probe's, the router's own."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A timer of the incident with this group key is due."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A person makes a silence, or edits the one with its id; `maintenance` holds back new alerts only."""
+
+    silence: Silence
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `history.py` knows the kinds."""
+
+    lines: tuple[tuple[float, str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person ends the silence or maintenance of an id now."""
+
+    id: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A deploy, for a target that shows deploys beside its incidents and pages nobody for them."""
+
+    deploy: Deploy
+    target: Target
+
+
+Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Interaction | Recorded | Notification | Change
+
+
+def samples_messages(samples: Sequence[Sample]) -> list[str]:
+    """As few messages as hold all samples; none for none."""
+    return _split("samples", samples)
+
+
+def events_messages(events: Sequence[Event]) -> list[str]:
+    """As few messages as hold all events; none for none."""
+    return _split("events", events)
+
+
+def wake_message(key: str) -> str:
+    """The message that wakes the incident of a group key."""
+    return _written("wake", {"key": key})
+
+
+def action_message(action: Action) -> str:
+    """The message that carries what a person did."""
+    return _written("action", {"action": codec.encode(action)})
+
+
+def silence_message(silence: Silence, maintenance: bool = False) -> str:
+    """The message that makes a silence (or maintenance), or edits the one with its id. `at` says when it was decided:
+
+    of two messages about one id the later decision stays, in whatever order they come.
+    """
+    return _written("silence", {"silence": codec.encode(silence), "maintenance": maintenance})
+
+
+def unsilence_message(id: str, by: str, at: datetime) -> str:
+    """The message that ends a silence or maintenance at `at`."""
+    return _written("unsilence", {"id": id, "by": by, "at": codec.encode(at)})
+
+
+def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
+    """As few messages as hold the lines; none for none."""
+    if not lines:
+        return []
+    text = _written("history", {"lines": lines})
+    if len(text) <= MAX_MESSAGE_BYTES or len(lines) == 1:
+        return [text]
+    middle = len(lines) // 2
+    return history_messages(lines[:middle]) + history_messages(lines[middle:])
+
+
+def notification_message(notification: Notification) -> str:
+    """The message that carries one notification; what is too much for a message is left out, last what is counted."""
+    text = _written("notification", {"notification": codec.encode(notification)})
+    while len(text) > MAX_MESSAGE_BYTES and notification.alerts:
+        notification = _smaller(notification)
+        text = _written("notification", {"notification": codec.encode(notification)})
+    return text
+
+
+def _smaller(notification: Notification) -> Notification:
+    if notification.evidence:
+        return replace(notification, evidence=())
+    if any(told.annotations or told.summary for told in notification.alerts):
+        bare = tuple(replace(told, annotations={}, summary="") for told in notification.alerts)
+        return replace(notification, alerts=bare)
+    kept = notification.alerts[: len(notification.alerts) // 2]
+    return replace(notification, alerts=kept, also=notification.also + len(notification.alerts) - len(kept))
+
+
+def change_message(change: Change) -> str:
+    """The message that tells one target of a deploy."""
+    return _written("change", {"change": codec.encode(change)})
+
+
+def read_message(body: str) -> Content:
+    """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
+    form = _form(body)
+    kind = form.get("type")
+    if kind == "webhook":
+        return webhook.read(form)
+    if kind == "interaction":
+        return interaction.read(form)
+    try:
+        return _content(kind, form)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise ParseError(f"a message of type {kind} lacks or garbles a field ({type(error).__name__})") from None
+
+
+def _content(kind: Any, form: Mapping[str, Any]) -> Content:
+    match kind:
+        case "samples":
+            return Samples(tuple(codec.decode(Sample, each) for each in form["samples"]))
+        case "events":
+            return Events(tuple(codec.decode(Event, each) for each in form["events"]))
+        case "wake":
+            return Wake(str(form["key"]))
+        case "action":
+            return codec.decode(Action, form["action"])
+        case "silence":
+            return Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
+        case "unsilence":
+            return Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"]))
+        case "history":
+            return Recorded(tuple((float(at), str(kind), body) for at, kind, body in form["lines"]))
+        case "notification":
+            return codec.decode(Notification, form["notification"])
+        case "change":
+            return codec.decode(Change, form["change"])
+    raise ParseError(
+        f"a message has the unknown type {str(kind)[:40]!r}; "
+        "known are action, change, events, history, interaction, notification, samples, silence, unsilence, wake, webhook"
+    )
+
+
+def _form(body: str) -> dict[str, Any]:
+    try:
+        form = json.loads(body)
+        if isinstance(form, dict) and "z" in form:
+            form |= json.loads(_expanded(base64.b64decode(form["z"], validate=True)))
+    except (ValueError, TypeError, RecursionError, binascii.Error, zlib.error):
+        raise ParseError("a message is not the JSON that was put there") from None
+    if not isinstance(form, dict):
+        raise ParseError("a message is not a JSON object")
+    version = form.get("v")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ParseError(f"a message has the unknown version {str(version)[:20]}; known are 1 to {VERSION}")
+    return form
+
+
+def _expanded(data: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, MAX_EXPANDED_BYTES)
+    if not reader.eof:
+        raise ValueError("too large or cut off")
+    return text
+
+
+def _split(kind: str, items: Sequence[Item]) -> list[str]:
+    if not items:
+        return []
+    text = _written(kind, {kind: [codec.encode(item) for item in items]})
+    if len(text) <= MAX_MESSAGE_BYTES or len(items) == 1:
+        return [text]
+    middle = len(items) // 2
+    return _split(kind, items[:middle]) + _split(kind, items[middle:])
+
+
+def _written(kind: str, fields: Mapping[str, Any]) -> str:
+    text = json.dumps({"v": VERSION, "type": kind, **fields}, separators=(",", ":"))
+    if len(text) <= COMPRESSED_OVER_BYTES:
+        return text
+    data = zlib.compress(json.dumps(fields, separators=(",", ":")).encode())
+    return json.dumps({"v": VERSION, "type": kind, "z": base64.b64encode(data).decode("ascii")}, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""webhooks queue → events → alerts → incidents → notifications queue."""

@@ -1,0 +1,54 @@
+"""Deploy markers: what changed shortly before an incident. Kept in the context, the newest of one day."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.notification import Deploy
+from chalicelib.core.event import Event, Status
+from chalicelib.core.ports import Store
+from chalicelib.process.context_update import saved_context
+
+KEPT = timedelta(days=1)
+MAX_DEPLOYS = 50
+MARKERS = (
+    "deployment.created",
+    "deployment.succeeded",
+    "deployment.ready",
+    "deployment.promoted",
+    "deployment.rollback",
+)
+
+
+def deploy_of(event: Event) -> Deploy | None:
+    """The marker that an event is; None for anything else. Previews are not what broke production."""
+    if event.status is not Status.INFO or event.kind not in MARKERS:
+        return None
+    if event.labels.get("target", "production") not in ("production", "staging"):
+        return None
+    labels = event.labels
+    return Deploy(
+        id=labels.get("deployment", event.identity),
+        at=event.occurred_at,
+        kind=event.kind,
+        service=event.service,
+        title=event.title,
+        by=labels.get("author", labels.get("by", "")),
+        commit=labels.get("commit", labels.get("sha", ""))[:12],
+        url=event.url,
+        project=labels.get("project", ""),
+        project_id=labels.get("project_id", "") if event.source == "vercel" else "",
+    )
+
+
+def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) -> Context:
+    """The saved context that knows the deploy; one deploy is one marker, whatever it passes through."""
+
+    def known(context: Context) -> Context:
+        before = next((each for each in context.deploys if each.id == deploy.id), None)
+        if before is not None and before.at <= deploy.at:
+            return context
+        kept = [each for each in context.deploys if each.id != deploy.id and each.at > now - KEPT]
+        return replace(context, deploys=tuple(sorted([*kept, deploy], key=lambda each: each.at)[-MAX_DEPLOYS:]))
+
+    return saved_context(store, context, known)

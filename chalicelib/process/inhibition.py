@@ -1,0 +1,91 @@
+"""Active causes and their symptoms: known in the context before they are told, gone from it after."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.context import Cause, Context
+from chalicelib.core.errors import ConflictError
+from chalicelib.core.incident import Incident
+from chalicelib.core.mute import causes_of, is_cause
+from chalicelib.core.rule import Rules
+from chalicelib.messages.queue import wake_message
+from chalicelib.process.batch import Batch
+from chalicelib.process.context_update import MAX_CONFLICTS
+
+MAX_CAUSES = 1_000
+"""The context is one item: more causes at once than this mute nothing, so that symptoms are told rather than lost."""
+
+
+def add_causes(batch: Batch, incident: Incident) -> None:
+    """Make it known which of the incident's alerts are active causes: before they are saved, so that none is late."""
+    _change_causes(batch, incident, lambda context: with_new(context, incident, batch.rules, batch.now))
+
+
+def drop_causes(batch: Batch, incident: Incident) -> None:
+    """Make it known which causes have ended: after they are saved, so that no look at them makes them causes again."""
+    _change_causes(batch, incident, lambda context: without_ended(context, incident))
+
+
+def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context], Context]) -> None:
+    for _ in range(MAX_CONFLICTS):
+        changed = change(batch.context)
+        if changed == batch.context:
+            return
+        try:
+            changed = replace(changed, changed_at=batch.now, version=batch.context.version + 1)
+            batch.store.save_context(changed)
+        except ConflictError:
+            batch.context = batch.store.context()
+            continue
+        batch.context = changed
+        wake_symptoms(batch, incident.key)
+        return
+    raise ConflictError("the context was saved by others several times in a row")
+
+
+def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:
+    """The context with the causes among the incident's firing alerts."""
+    known = {each.fingerprint for each in context.causes}
+    new = tuple(
+        Cause(f"{incident.key}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now)
+        for alert in sorted(incident.firing, key=lambda alert: alert.fingerprint)
+        if f"{incident.key}/{alert.fingerprint}" not in known and is_cause(alert, rules.inhibitions)
+    )
+    new = new[: max(0, MAX_CAUSES - len(context.causes))]
+    return replace(context, causes=(*context.causes, *new)) if new else context
+
+
+def without_ended(context: Context, incident: Incident) -> Context:
+    """The context without the incident's causes that no longer fire."""
+    firing = {alert.fingerprint for alert in incident.firing}
+    owned = ((each, *each.fingerprint.rpartition("/")[::2]) for each in context.causes)
+    kept = tuple(each for each, key, alert in owned if key != incident.key or alert in firing)
+    return context if len(kept) == len(context.causes) else replace(context, causes=kept)
+
+
+def wake_symptoms(batch: Batch, but: str) -> None:
+    """Have the open incidents looked at whose alerts some inhibition could mute."""
+    keys = [
+        incident.key
+        for incident in batch.store.incidents()
+        if incident.key != but
+        and any(alert.matched_by(each.symptom) for alert in incident.firing for each in batch.rules.inhibitions)
+    ]
+    if keys:
+        batch.queues.webhooks.put([wake_message(key) for key in keys])
+
+
+def symptoms_of(incident: Incident, batch: Batch, context: Context) -> tuple[Alert, ...]:
+    """The alerts of other incidents that this one's alerts mute: told with it as evidence."""
+    own = [cause for cause in context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
+    if not own:
+        return ()
+    return tuple(
+        alert
+        for other in batch.store.incidents()
+        if other.key != incident.key
+        for alert in other.firing
+        if causes_of(alert, own, batch.rules.inhibitions)
+    )

@@ -1,0 +1,103 @@
+"""Stored samples as the series that conditions look at, and what the conditions say of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Judgement
+from chalicelib.core.language.condition import evaluate
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.ports import Store
+from chalicelib.core.rule import Rule, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """The samples of one set of labels. A metric that is never measured under them is taken where its labels agree.
+
+    One that is measured under them and has nothing now has no data: another series does not speak for it.
+    """
+
+    store: Store
+    labels: Mapping[str, str]
+
+    def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
+        """Oldest first."""
+        found = self.store.buckets(metric, self.labels, since, until)
+        if found:
+            return found
+        known = self.store.label_sets(metric)
+        shared = [each for each in known if _agree(each, self.labels)]
+        if not shared or self.labels in known:
+            return found
+        return self.store.buckets(metric, max(shared, key=self.nearness), since, until)
+
+    def nearness(self, labels: Mapping[str, str]) -> tuple[int, int, list[tuple[str, str]]]:
+        """How well labels fit those of the series: many the same, few others; of equals always the same one."""
+        shared = len(labels.keys() & self.labels.keys())
+        return shared, -len(labels), sorted(labels.items())
+
+    def event_times(self) -> Sequence[datetime]:
+        """None: samples are not events."""
+        return ()
+
+
+def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    shared = one.keys() & other.keys()
+    return (bool(shared) or not one or not other) and all(one[name] == other[name] for name in shared)
+
+
+def primary_metric(rule: Rule) -> str:
+    """The metric whose series are the rule's alerts: the first that its condition names."""
+    assert rule.condition is not None
+    return min(rule.condition.metrics, key=rule.condition.text.find)
+
+
+def series_labels(rule: Rule, sample: Sample, store: Store) -> list[Mapping[str, str]]:
+    """The label sets of the rule's alerts that a sample is about."""
+    primary = primary_metric(rule)
+    if sample.metric == primary:
+        return [sample.labels]
+    found = [labels for labels in store.label_sets(primary) if _agree(labels, sample.labels)]
+    return list(found) or [sample.labels]
+
+
+def judgement(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> Judgement:
+    """What the rule's condition, and its `clear`, say of a series at a time."""
+    assert rule.condition is not None
+    series = StoredSeries(store, labels)
+    clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
+    return Judgement(at, evaluate(rule.condition, series, at), clear)
+
+
+def judgements_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, Judgement]:
+    """The conditions of the incident's measured alerts that are due to be asked again."""
+    by_name = {rule.name: rule for rule in rules.rules}
+    found: dict[str, Judgement] = {}
+    for alert in incident.alerts.values():
+        rule = by_name.get(alert.rule)
+        if not alert.measured or rule is None or rule.condition is None or not alert_is_due(alert, now):
+            continue
+        labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
+        found[alert.fingerprint] = judgement(rule, labels, store, now)
+    return found
+
+
+def alert_is_due(alert: Alert, now: datetime) -> bool:
+    """True when a measured alert must be asked again at `now`."""
+    return alert.burning or (alert.recheck_at is not None and alert.recheck_at <= now)
+
+
+def watches_silence(rule: Rule) -> bool:
+    """True when nothing happening can make the rule fire."""
+    if rule.no_data == "alert":
+        return True
+    return rule.condition is not None and ("absent" in rule.condition.text or _can_rise(rule))
+
+
+def _can_rise(rule: Rule) -> bool:
+    assert rule.condition is not None
+    text = rule.condition.text
+    return rule.condition.counts_events and any(word in text for word in ("<", "==", "!=", "not "))

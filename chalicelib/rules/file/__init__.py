@@ -1,0 +1,184 @@
+"""alert-rules.yaml → rules: the only YAML and pydantic of the rules.
+
+    load(text)             the rules; RulesError lists every mistake, one a line
+    check(text)            mistakes, warnings and the rules, for `tocsin check`
+    compile_rules(text)    the checked file as JSON: what is shipped, so that no cold start parses YAML
+    from_compiled(text)    the rules from that; needs neither yaml nor pydantic (`core/build.py`)
+
+    python -m chalicelib.rules.file compile [FOLDER] | schema
+
+Three passes over one file: YAML with the place of every word and its traps (`document.py`), the form (`form.py`: one
+pydantic model over `values.py`), and the sense (`sense.py`: conditions and names; `reach.py`: what can never happen;
+`outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
+`file:line:column: what; allowed is …; did you mean …`.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from chalicelib.core.build import rules_from
+from chalicelib.core.errors import RulesError
+from chalicelib.core.rule import Rules
+from chalicelib.rules.file.document import Document, Mark, read_yaml
+from chalicelib.rules.file.finding import Path, Sense
+from chalicelib.rules.file.form import form_findings
+from chalicelib.rules.file.schema import json_schema
+from chalicelib.rules.file.sense import sense_of
+from chalicelib.rules.file.values import kind_of
+from chalicelib.rules.loader import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
+
+__all__ = [
+    "Mistake",
+    "Report",
+    "check",
+    "compile_rules",
+    "from_compiled",
+    "json_schema",
+    "load",
+    "write_compiled",
+    "write_schema",
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One line for the operator. `kind` is mistake, template or test (the router runs on), or warning."""
+
+    line: int
+    column: int
+    what: str
+    allowed: str = ""
+    suggestion: str = ""
+    kind: str = "mistake"
+    file: str = ""
+
+    def __str__(self) -> str:
+        found = f"{self.file}:{self.line}:{self.column}: {self.what}"
+        if self.allowed:
+            found += f"; allowed is {self.allowed}"
+        if self.suggestion:
+            found += f"; did you mean {self.suggestion}"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a file comes to: `data` as written, and the (line, column) of each of its parts.
+
+    `rules` is None when there are mistakes other than in templates and tests.
+    """
+
+    mistakes: tuple[Mistake, ...]
+    warnings: tuple[Mistake, ...]
+    rules: Rules | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[Path, Mark] = field(default_factory=dict)
+
+
+def check(
+    text: str,
+    *,
+    filename: str = "alert-rules.yaml",
+    runbooks: Mapping[str, str] | Collection[str] | None = None,
+    metrics: Collection[str] = (),
+) -> Report:
+    """Everything that is wrong or doubtful. `runbooks` are the pages by name, with their text to look into them.
+
+    `metrics` are names that conditions may use beside the known ones and those of the file.
+    """
+    return _report(text, filename, runbooks, Sense(metrics=frozenset(metrics)))
+
+
+def _report(text: str, filename: str, runbooks: Mapping[str, str] | Collection[str] | None, sense: Sense) -> Report:
+    text = text.removeprefix("\ufeff")
+    document = read_yaml(text)
+    broken = bool(document.findings) and document.data is None
+    data = document.data if isinstance(document.data, Mapping) else {}
+    if document.data is not None and not isinstance(document.data, Mapping):
+        document.say((), f"the file is {kind_of(document.data)}", "a mapping with alerts, such as alerts: []")
+    elif document.data is None and not broken:
+        document.say((), "the file is empty", "a mapping with alerts, such as alerts: []")
+    document.findings += [*form_findings(data, document)] if data else []
+    sense.runbooks = runbooks
+    document.findings += [
+        found for found in sense_of(data, sense) if not document.is_told(found.path) or found.kind == "warning"
+    ]
+    mistakes, warnings = _placed(document, filename)
+    rules = None
+    if not any(each.kind == "mistake" for each in mistakes):
+        rules = rules_from(_clean(data))
+    return Report(mistakes, warnings, rules, data, document.values)
+
+
+def _clean(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the sections that are empty or only for tests."""
+    return {key: value for key, value in data.items() if value is not None and key not in ("tests", "metrics")}
+
+
+def _placed(document: Document, filename: str) -> tuple[tuple[Mistake, ...], tuple[Mistake, ...]]:
+    found: dict[Mistake, None] = {}
+    for each in document.findings:
+        line, column = document.where(each.path, key=each.at_key)
+        if each.column and each.path in document.text_at:
+            line, column = document.text_at[each.path]
+            column += each.column - 1
+        found[Mistake(line, column, each.what, each.allowed, each.suggestion, each.kind, filename)] = None
+    ordered = sorted(found)
+    warnings = tuple(each for each in ordered if each.kind == "warning")
+    return tuple(each for each in ordered if each.kind != "warning"), warnings
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loading
+
+
+def load(
+    text: str,
+    *,
+    filename: str = "alert-rules.yaml",
+    runbooks: Mapping[str, str] | Collection[str] | None = None,
+    strict: bool = False,
+    tolerate_templates: bool = False,
+    metrics: Collection[str] = (),
+) -> Rules:
+    """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests are not run.
+
+    With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are told
+    in the plain form (`Rules.broken_templates`), and a metric that resembles no known one may come from outside.
+    """
+    sense = Sense(metrics=frozenset(metrics), any_metric=tolerate_templates)
+    report = _report(text, filename, runbooks, sense)
+    tolerated = ("template", "test") if tolerate_templates else ("test",)
+    wrong = [each for each in report.mistakes if each.kind not in tolerated]
+    wrong += report.warnings if strict else ()
+    if wrong or report.rules is None:
+        raise RulesError("\n".join(str(each) for each in sorted(wrong)))
+    return report.rules
+
+
+def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
+    """The checked file as JSON, with the hash of its text. RulesError lists every mistake."""
+    report = _report(text, filename, None, Sense(any_metric=True))
+    wrong = [each for each in report.mistakes if each.kind not in ("template", "test")]
+    if wrong:
+        raise RulesError("\n".join(str(each) for each in wrong))
+    content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "rules": _clean(report.data)}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_schema(root: FilePath) -> None:
+    """Publish the schema in docs/, for editors."""
+    path = root / "docs" / "alert-rules.schema.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_compiled(folder: FilePath) -> FilePath:
+    """Compile the rules file of a folder beside it, for what is shipped. RulesError lists every mistake."""
+    text = (folder / RULES_NAME).read_text(encoding="utf-8")
+    path = folder / COMPILED_NAME
+    path.write_text(compile_rules(text, filename=str(folder / RULES_NAME)), encoding="utf-8")
+    return path

@@ -1,0 +1,323 @@
+"""The form of a rules file: one pydantic model, and its mistakes in the words of the file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from chalicelib.core.build import DAYS
+from chalicelib.core.language.tokens import nearest
+from chalicelib.rules.file.document import Document
+from chalicelib.rules.file.finding import Finding, Path, masked
+from chalicelib.rules.file.outside import PROMTOOL_FIELDS
+from chalicelib.rules.file.values import (
+    DURATION_PATTERN,
+    As,
+    boolean_value,
+    choice_value,
+    duration_value,
+    email_value,
+    flapping_value,
+    group_by_value,
+    kind_of,
+    label_text_value,
+    pagerduty_value,
+    pattern_value,
+    positive_value,
+    runbook_value,
+    short_value,
+    slack_value,
+    text_value,
+    threshold_value,
+    time_value,
+    webhook_value,
+    whole_value,
+)
+
+KINDS = ("slack_channel", "email", "pagerduty", "webhook", "receiver")
+SEVERITIES = ("critical", "warning", "info")
+_MEANT = {"error": "critical", "fatal": "critical", "page": "critical", "high": "critical", "crit": "critical"}
+_MEANT |= {"warn": "warning", "medium": "warning", "low": "info", "notice": "info", "information": "info"}
+
+Text = Annotated[Any, As(text_value, dict(type="string", minLength=1))]
+Duration = Annotated[
+    Any, As(duration_value, dict(type="string", pattern=DURATION_PATTERN, examples=["30s", "5m", "1h30m"]))
+]
+Positive = Annotated[Any, As(positive_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5m", "4h"]))]
+Short = Annotated[Any, As(short_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5s"]))]
+Boolean = Annotated[Any, As(boolean_value, dict(type="boolean"))]
+Matches = dict[str, Annotated[Any, As(pattern_value, dict(type=["string", "number", "boolean"]))]]
+Labels = dict[str, Annotated[Any, As(label_text_value, dict(type=["string", "number", "boolean"]))]]
+GroupBy = Annotated[
+    Any, As(group_by_value, dict(anyOf=[{"type": "array", "items": {"type": "string"}}, {"const": "..."}]))
+]
+MaxAlerts = Annotated[
+    Any, As(lambda value: whole_value(value, 1, 10_000), dict(type="integer", minimum=1, maximum=10_000))
+]
+Severity = Annotated[Any, As(choice_value(SEVERITIES, _MEANT), dict(enum=list(SEVERITIES)))]
+NoData = Annotated[
+    Any,
+    As(
+        choice_value(("keep", "ok", "alert"), {"alerting": "alert", "fire": "alert", "resolve": "ok"}),
+        dict(enum=["keep", "ok", "alert"]),
+    ),
+]
+_LONG_DAYS = {"monday": "mon", "tuesday": "tue", "wednesday": "wed", "thursday": "thu", "friday": "fri"}
+_LONG_DAYS |= {"saturday": "sat", "sunday": "sun", "tues": "tue", "thurs": "thu", "weds": "wed"}
+Day = Annotated[Any, As(choice_value(DAYS, _LONG_DAYS), dict(enum=list(DAYS)))]
+Time = Annotated[Any, As(time_value, dict(type="string", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"))]
+
+
+LEFT_OUT: Any = None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class TargetForm(_Part):
+    """Where a message goes: exactly one of slack_channel, email, pagerduty, webhook and receiver."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [{"required": [kind]} for kind in KINDS]})
+    slack_channel: Annotated[Any, As(slack_value, dict(type="string", pattern=r"^(#|[CGDU][A-Z0-9]|https?://)"))] = (
+        LEFT_OUT
+    )
+    email: Annotated[Any, As(email_value, dict(type="string", pattern=r"^[^\s@]+@[^\s@]+$"))] = LEFT_OUT
+    pagerduty: Annotated[Any, As(pagerduty_value, dict(anyOf=[{"const": True}, {"type": "string"}]))] = LEFT_OUT
+    webhook: Annotated[Any, As(webhook_value, dict(type="string", minLength=1))] = LEFT_OUT
+    receiver: Text = LEFT_OUT
+    send_resolved: Boolean = LEFT_OUT
+    timeout: Short = LEFT_OUT
+
+
+class EscalationForm(_Part):
+    """Who hears more when nobody acknowledged."""
+
+    after: Duration
+    notification: list[TargetForm]
+
+
+class FlappingForm(_Part):
+    """More changes than this within this time is flapping."""
+
+    changes: Annotated[
+        Any, As(lambda value: whole_value(value, 1, 60), dict(type="integer", minimum=1, maximum=60))
+    ] = LEFT_OUT
+    within: Positive = LEFT_OUT
+
+
+class _RhythmForm(_Part):
+    group_by: GroupBy = LEFT_OUT
+    group_wait: Duration = LEFT_OUT
+    group_interval: Duration = LEFT_OUT
+    repeat_interval: Positive = LEFT_OUT
+    resolve_timeout: Positive = LEFT_OUT
+    ack_timeout: Positive = LEFT_OUT
+    max_alerts: MaxAlerts = LEFT_OUT
+
+
+class DefaultsForm(_RhythmForm):
+    """What every rule and route says that says nothing else."""
+
+    timezone: Text = LEFT_OUT
+
+
+class _TellingForm(_RhythmForm):
+    notification: list[TargetForm] = Field(default=LEFT_OUT)
+    escalate: list[EscalationForm] = Field(default=LEFT_OUT)
+    mute: list[Text] = Field(default=LEFT_OUT)
+    active: list[Text] = Field(default=LEFT_OUT)
+
+
+class RuleForm(_TellingForm):
+    """An entry of `alerts:`: what it matches, when it is enough, how bad, who hears."""
+
+    name: Text
+    match: Matches = Field(default=LEFT_OUT)
+    condition: Text = LEFT_OUT
+    for_: Duration = Field(default=LEFT_OUT, alias="for")
+    clear: Text = LEFT_OUT
+    keep_firing_for: Duration = LEFT_OUT
+    no_data: NoData = LEFT_OUT
+    threshold: Annotated[Any, As(threshold_value, dict(type=["number", "string"]))] = LEFT_OUT
+    severity: Severity = LEFT_OUT
+    labels: Labels = Field(default=LEFT_OUT)
+    runbook: Annotated[Any, As(runbook_value, dict(type="string", pattern="^[a-z0-9][a-z0-9._-]*$"))] = LEFT_OUT
+    summary: Text = LEFT_OUT
+    flapping: Annotated[FlappingForm | Literal[False], BeforeValidator(flapping_value)] = Field(default=LEFT_OUT)
+
+
+class RouteForm(_TellingForm):
+    """Who hears of what its clauses match."""
+
+    match: Matches = Field(default=LEFT_OUT)
+    continue_: Boolean = Field(default=LEFT_OUT, alias="continue")
+    routes: list["RouteForm"] = Field(default=LEFT_OUT)
+
+
+class EndForm(_TellingForm):
+    """The default or the fallback."""
+
+
+class InhibitForm(_Part):
+    """A cause that mutes its symptoms."""
+
+    cause: Matches
+    symptom: Matches
+    equal: list[Text] = Field(default=LEFT_OUT)
+
+
+class WindowForm(_Part):
+    """A calendar: days and times in a time zone."""
+
+    days: list[Day] = Field(default=LEFT_OUT)
+    from_: Time = Field(default=LEFT_OUT, alias="from")
+    to: Time = LEFT_OUT
+    timezone: Text = LEFT_OUT
+
+
+class ProbesForm(_Part):
+    """What Tocsin measures itself: lists of the probes' own parameters."""
+
+    model_config = ConfigDict(extra="allow")
+    uptime: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    database: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    redis: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    cloudflare: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    heartbeat: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    journey: list[dict[str, Any]] = Field(default=LEFT_OUT)
+
+
+_MAPPINGS: Any = {"type": "array", "items": {"type": "object"}}
+_TEST_SCHEMA: Any = {
+    "type": "object",
+    "description": "A timeline and what must come of it: `tocsin test`.",
+    "properties": {
+        "name": {"type": "string"},
+        "given": _MAPPINGS,
+        "expect": _MAPPINGS,
+        "interval": {"type": "string", "pattern": DURATION_PATTERN},
+        "input_series": _MAPPINGS,
+        "alert_rule_test": _MAPPINGS,
+        **{name: {} for name in PROMTOOL_FIELDS},
+    },
+    "anyOf": [{"required": ["expect"]}, {"required": ["alert_rule_test"]}],
+    "additionalProperties": False,
+}
+
+
+class FileForm(_Part):
+    """alert-rules.yaml: what counts, when it is enough, how bad it is, and who hears."""
+
+    defaults: DefaultsForm = Field(default=LEFT_OUT)
+    receivers: dict[str, list[TargetForm]] = Field(default=LEFT_OUT)
+    alerts: list[RuleForm] = Field(default=LEFT_OUT)
+    routes: list[RouteForm] = Field(default=LEFT_OUT)
+    default: EndForm = Field(default=LEFT_OUT)
+    fallback: EndForm = Field(default=LEFT_OUT)
+    inhibit: list[InhibitForm] = Field(default=LEFT_OUT)
+    windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
+    metrics: list[Text] = Field(default=LEFT_OUT)
+    probes: ProbesForm = Field(default=LEFT_OUT)
+    sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    tests: list[dict[str, Any]] = Field(default=LEFT_OUT, json_schema_extra={"items": _TEST_SCHEMA})
+
+
+_CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
+    "alerts": (RuleForm, "a rule"),
+    "routes": (RouteForm, "a route"),
+    "notification": (TargetForm, "a target"),
+    "receivers": (TargetForm, "a target"),
+    "escalate": (EscalationForm, "an escalation"),
+    "inhibit": (InhibitForm, "an inhibition"),
+    "windows": (WindowForm, "a window"),
+    "defaults": (DefaultsForm, "defaults"),
+    "default": (EndForm, "the default"),
+    "fallback": (EndForm, "the fallback"),
+    "flapping": (FlappingForm, "flapping"),
+    "probes": (ProbesForm, "probes"),
+}
+
+
+def _container(path: Path) -> tuple[type[BaseModel], str]:
+    """The model of the mapping at a path, and what it is called."""
+    for part in reversed(path):
+        if isinstance(part, str) and part in _CONTAINERS:
+            return _CONTAINERS[part]
+    return FileForm, "the rules file"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [each.alias or name for name, each in model.model_fields.items()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its mistakes
+
+
+def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    """What is wrong with the form, in the words of the file."""
+    try:
+        FileForm.model_validate({key: value for key, value in data.items() if value is not None})
+    except ValidationError as failed:
+        for error in failed.errors(include_url=False):
+            path = tuple(part for part in error["loc"] if part not in ("FlappingForm", "literal[False]"))
+            if document.is_told(path) or (error["type"] == "literal_error" and path and path[-1] == "flapping"):
+                continue
+            if path and path[0] == "probes" and error["type"] == "extra_forbidden":
+                continue
+            document.told.add(path)
+            yield _form_finding(path, error)
+
+
+def _name_of(path: Path) -> str:
+    """What the value at a path is called."""
+    name = next((part for part in reversed(path) if isinstance(part, str)), "the file")
+    return f"entry {path[-1] + 1} of {name}" if path and isinstance(path[-1], int) else name
+
+
+def _form_finding(path: Path, error: Any) -> Finding:
+    name = _name_of(path)
+    given = error.get("input")
+    if error["type"] == "wrong":
+        found = error["ctx"]
+        return Finding(path, f"{name} {found['what']}", found["allowed"], found["suggestion"])
+    if error["type"] == "extra_forbidden":
+        model, what = _container(path[:-1])
+        keys = _keys(model)
+        return Finding(path, f"{name!r} is not a key of {what}", ", ".join(keys), nearest(name, keys), at_key=True)
+    if error["type"] == "missing":
+        _, what = _container(path[:-1])
+        return Finding(path[:-1], f"{what} needs {name}", f"{name} beside the rest")
+    if error["type"] in ("list_type", "dict_type", "model_type", "model_attributes_type"):
+        wanted = "a list" if error["type"] == "list_type" else "a mapping"
+        return Finding(
+            path, f"{name} is {kind_of(given)}", f"{wanted}{_example(name, wanted)}", _meant_target(path, given)
+        )
+    return Finding(path, f"{name}: {error['msg']}")
+
+
+def _example(name: str, wanted: str) -> str:
+    examples = {
+        "notification": '[{slack_channel: "#alerts"}]' if wanted == "a list" else '{slack_channel: "#alerts"}',
+        "alerts": "[{name: …, condition: …}]" if wanted == "a list" else "{name: …, condition: …}",
+        "match": "{source: sentry}",
+        "escalate": "[{after: 15m, notification: [{pagerduty: true}]}]",
+        "mute": "[nights]",
+        "active": "[office]",
+        "days": "[mon, tue]",
+        "labels": "{team: web}",
+    }
+    return f", such as {examples[name]}" if name in examples else ""
+
+
+def _meant_target(path: Path, given: Any) -> str:
+    if isinstance(given, str) and len(path) > 1 and path[-2] == "notification":
+        kind = "slack_channel" if given.startswith("#") else "email" if "@" in given else "receiver"
+        return f"{kind}: {json.dumps(masked(given), ensure_ascii=False)}"
+    if isinstance(given, Mapping) and path[-1] == "notification":
+        return "a list with - before it"
+    if isinstance(given, str) and path and path[-1] in ("mute", "active", "days", "equal"):
+        return f"[{given}]"
+    return ""

@@ -1,0 +1,160 @@
+"""What can never happen: routes that nothing reaches, inhibitions that mute themselves, windows that never open."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.core.build import DAYS, minute_of
+from chalicelib.core.match import Matcher, parse_matcher
+from chalicelib.core.mute import muting_windows
+from chalicelib.core.rule import Route, Window
+from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
+
+
+def _clauses(value: Any) -> tuple[Matcher, ...]:
+    return tuple(parse_matcher(label, str(text)) for label, text in mapping_in(value).items())
+
+
+def implied(clause: Matcher, by: Collection[Matcher]) -> bool:
+    """True when everything that satisfies `by` certainly satisfies the clause."""
+    if clause in by:
+        return True
+    pinned = [each for each in by if each.label == clause.label and each.operator == "="]
+    try:
+        return any(clause.matches({each.label: each.value}) for each in pinned)
+    except re.error:
+        return False
+
+
+def contradict(clauses: Collection[Matcher]) -> tuple[Matcher, Matcher] | None:
+    """Two clauses that nothing satisfies together, if they are plain to see."""
+    for pinned in (each for each in clauses if each.operator == "="):
+        for other in clauses:
+            try:
+                if other.label == pinned.label and not other.matches({pinned.label: pinned.value}):
+                    return pinned, other
+            except re.error:
+                continue
+    return None
+
+
+def reach(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Routes that nothing reaches, inhibitions that mute themselves, windows that never open."""
+    yield from _routes(data)
+    yield from _inhibitions(data)
+    yield from _windows(data)
+
+
+def _routes(data: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _siblings(entries_in(data, "routes"), (), ())
+
+
+def _siblings(
+    routes: Sequence[tuple[Path, Mapping[str, Any]]], prefix: Path, above: tuple[Matcher, ...]
+) -> Iterator[Finding]:
+    earlier: list[tuple[Path, tuple[Matcher, ...]]] = []
+    for below, route in routes:
+        path, own = (*prefix, *below), _clauses(route.get("match"))
+        whole = (*above, *own)
+        taken = next((first for first, taken in earlier if all(implied(each, whole) for each in taken)), None)
+        clash = contradict(whole)
+        if taken is not None:
+            what = f"the route is never reached: {_route_name(taken)} takes all that it matches"
+            yield Finding(path, what, f"continue: true in {_route_name(taken)}, or this one before it", kind="warning")
+        elif clash is not None:
+            what = f"the route is never reached: {clash[0]} and {clash[1]} exclude each other"
+            yield Finding(path, what, "clauses that can hold together with those above", kind="warning")
+        if route.get("continue") is not True:
+            earlier.append((path, own))
+        yield from _siblings(entries_in(route, "routes"), path, whole)
+
+
+def _route_name(path: Path) -> str:
+    return "route/" + "/".join(str(part) for part in path if isinstance(part, int))
+
+
+def _inhibitions(data: Mapping[str, Any]) -> Iterator[Finding]:
+    rules = {str(rule.get("name")): rule for _, rule in entries_in(data, "alerts")}
+    for path, inhibition in entries_in(data, "inhibit"):
+        for key in ("cause", "symptom"):
+            if inhibition.get(key) == {}:
+                yield Finding(
+                    (*path, key), f"an inhibition with an empty {key} matches everything", "at least one clause"
+                )
+        cause, symptom = _clauses(inhibition.get("cause")), _clauses(inhibition.get("symptom"))
+        known = [*cause, *_known_of(cause, rules)]
+        if cause and symptom and all(implied(each, known) for each in symptom):
+            what = "the inhibition mutes itself: every cause is a symptom too"
+            yield Finding(path, what, "clauses of symptom that the cause does not satisfy")
+
+
+def _known_of(cause: Sequence[Matcher], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Matcher]:
+    """What is known of an alert of the rule that the cause names."""
+    for clause in cause:
+        rule = rules.get(clause.value) if clause.label == "alertname" and clause.operator == "=" else None
+        if rule is None:
+            continue
+        if isinstance(rule.get("severity"), str):
+            yield Matcher("severity", "=", rule["severity"])
+        for label, text in mapping_in(rule.get("labels")).items():
+            yield Matcher(label, "=", str(text))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Windows
+
+
+def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
+    default_zone = mapping_in(data.get("defaults")).get("timezone") or "UTC"
+    windows: dict[str, Window] = {}
+    for name, window in mapping_in(data.get("windows")).items():
+        built = _window(name, mapping_in(window), str(default_zone))
+        if built is not None:
+            windows[name] = built
+        yield from _never_opens(name, mapping_in(window), built)
+    for path, teller in tellers(data):
+        mute = tuple(text for _, text in strings_in(teller.get("mute"), ()))
+        active = tuple(text for _, text in strings_in(teller.get("active"), ()))
+        if (
+            (mute or active)
+            and all(name in windows for name in (*mute, *active))
+            and _always_quiet(mute, active, windows)
+        ):
+            key = "active" if active else "mute"
+            yield Finding(
+                (*path, key),
+                f"nobody is ever told: {', '.join((*active, *mute))} leave no time",
+                "a time that is open",
+                kind="warning",
+            )
+
+
+def _never_opens(name: str, window: Mapping[str, Any], built: Window | None) -> Iterator[Finding]:
+    what = f"the window {name} never opens"
+    if window.get("days") == []:
+        allowed = "days, or leaving days out"
+        yield Finding(("windows", name), f"{what}: days is empty", allowed, kind="warning")
+    if built is not None and built.from_minute == built.to_minute:
+        allowed = "a later end, or leaving both out for the whole day"
+        yield Finding(("windows", name), f"{what}: it ends where it begins", allowed, kind="warning")
+
+
+def _window(name: str, window: Mapping[str, Any], default_zone: str) -> Window | None:
+    days, zone = window.get("days"), window.get("timezone") or default_zone
+    begins, ends = window.get("from", "00:00"), window.get("to", "24:00")
+    if not isinstance(zone, str) or not zone_exists(zone):
+        return None
+    if not all(isinstance(each, str) and re.fullmatch(r"\d\d:\d\d", each) for each in (begins, ends)):
+        return None
+    if days is not None and not (isinstance(days, list) and all(day in DAYS for day in days)):
+        return None
+    numbers = frozenset(DAYS.index(day) for day in days) if days else frozenset({-1} if days == [] else ())
+    return Window(name, numbers, minute_of(begins), minute_of(ends), zone)
+
+
+def _always_quiet(mute: tuple[str, ...], active: tuple[str, ...], windows: Mapping[str, Window]) -> bool:
+    route = Route(id="", mute=mute, active=active)
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    moments = (start + timedelta(minutes=5 * step) for step in range(8 * 288))
+    return all(muting_windows(route, windows, moment) for moment in moments)

@@ -1,0 +1,108 @@
+"""The JSON Schema of a rules file, for editors: the form, and what each key means beside it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from chalicelib.rules.file.form import FileForm
+
+MEANINGS = {
+    "ack_timeout": "How long an acknowledgement holds.",
+    "active": "Windows outside of which it is not told.",
+    "after": "How long after it was told, with nobody acknowledging.",
+    "alert_rule_test": "What fires at a time, as promtool asks it.",
+    "alerts": "The rules.",
+    "cause": "Clauses that the alert matches which mutes others.",
+    "changes": "How many changes; more are flapping.",
+    "clear": "A condition: the alert ends when this holds, not when its condition stops to.",
+    "cloudflare": "Zones whose traffic is measured.",
+    "condition": "When it is enough, such as error_rate > 1% or events[1m] > 10; without it every firing event is.",
+    "continue": "Whether the routes after this one are tried too.",
+    "database": "PostgreSQL databases that are measured.",
+    "days": "The days on which it opens; left out, every day.",
+    "default": "Who hears what no rule and no route takes.",
+    "defaults": "What every rule and route says that says nothing else.",
+    "email": "One e-mail address.",
+    "equal": "Labels that must be the same in the cause and in the symptom.",
+    "escalate": "Who hears more when nobody acknowledges.",
+    "expect": "Notifications in their order, and states of alerts at times.",
+    "fallback": "Who hears what could not be delivered.",
+    "flapping": "When an alert that comes and goes is told once, as flapping; false: never.",
+    "for": "How long the condition must hold first.",
+    "from": "When it opens, such as 22:00 in quotes.",
+    "given": "Lines of `tocsin replay`.",
+    "group_by": "Labels: alerts with the same values are told together. []: all; ... : each set of labels.",
+    "group_interval": "How far apart changes of one incident are told.",
+    "group_wait": "How long the first message waits for others of its group.",
+    "heartbeat": "What must be heard of in time: every or cron, and a grace.",
+    "inhibit": "Causes that mute their symptoms.",
+    "input_series": "Series in promtool's expanding notation.",
+    "interval": "How far apart the samples of input_series are.",
+    "journey": "Steps of a user that are walked through.",
+    "keep_firing_for": "How long it still fires after its end.",
+    "labels": "Labels that the alerts of the rule get.",
+    "match": 'Clauses over labels: a value, or one after =, !=, =~ or !~, such as "=~api|web".',
+    "max_alerts": "How many alerts an incident lists.",
+    "metrics": "Further metrics that conditions may name.",
+    "mute": "Windows in which it is not told.",
+    "name": "Its name, once in the file.",
+    "no_data": "What an unknown condition does: keep the state, ok, or alert.",
+    "notification": "Who hears.",
+    "pagerduty": "true, or the name of a routing key.",
+    "probes": "What Tocsin measures itself.",
+    "receiver": "The name of a list under receivers.",
+    "receivers": "Named lists of targets.",
+    "redis": "Redis servers that are measured.",
+    "repeat_interval": "How often what still fires is told again.",
+    "resolve_timeout": "When what its sender never ends is taken as over.",
+    "routes": "Who hears of alerts whose rule names no one; the first that matches wins.",
+    "runbook": "The page runbook/<name>.md; left out, the name of the rule in kebab-case.",
+    "send_resolved": "Whether the end is told too.",
+    "severity": "How bad; left out, the event's own, and warning for what is measured.",
+    "slack_channel": '"#name" in quotes, the id of a channel, or an incoming-webhook address.',
+    "sources": "Senders without a plug-in of their own.",
+    "summary": "A template, such as {{ value }} errors in {{ labels.service }}.",
+    "symptom": "Clauses that alerts match which are muted.",
+    "tests": "Timelines and what must come of them: `tocsin test`.",
+    "threshold": "What the word threshold means in the condition: a number, a percentage, a duration or a size.",
+    "timeout": "How long the target may take to answer: 100ms to 30s.",
+    "timezone": "The name of a time zone, such as America/Sao_Paulo.",
+    "to": "When it closes; before `from`, it is on the next day.",
+    "uptime": "Addresses that are asked whether they answer.",
+    "webhook": "A name, or an address that begins with https://.",
+    "windows": "Calendars that mute, or outside of which it is quiet.",
+    "within": "In which time.",
+}
+"""What a key means, for whoever writes it in an editor; the same word means the same everywhere."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
+    schema: dict[str, Any] = _without_nulls(FileForm.model_json_schema(by_alias=True))
+    schema["properties"] = {name: {"anyOf": [each, {"type": "null"}]} for name, each in schema["properties"].items()}
+    for properties in _properties(schema):
+        for name, each in properties.items():
+            each.update({"description": MEANINGS[name]} if name in MEANINGS else {})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "alert-rules.yaml",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _properties(value: Any) -> Iterator[dict[str, Any]]:
+    """The properties of every mapping that the schema describes."""
+    if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+        yield value["properties"]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _properties(each)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_nulls(each)
+            for key, each in value.items()
+            if not (key == "default" and each is None) and not (key == "title" and isinstance(each, str))
+        }
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value

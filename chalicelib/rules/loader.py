@@ -1,0 +1,73 @@
+"""The rules at run time: from compiled-rules.json while it belongs to alert-rules.yaml, else from the file itself.
+
+Reading YAML and checking it with pydantic costs a cold start hundreds of milliseconds (`bench/rules.py`), so the deploy
+compiles the file. The hash of the text decides: a compiled file of another text is never used.
+"""
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from chalicelib.core.build import rules_from
+from chalicelib.core.errors import RulesError
+from chalicelib.core.rule import Rules
+
+COMPILED_VERSION = 1
+RULES_NAME = "alert-rules.yaml"
+COMPILED_NAME = "compiled-rules.json"
+
+
+def source_hash(text: str) -> str:
+    """What tells that a compiled file belongs to a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def load_rules(folder: Path | str) -> Rules:
+    """The rules in a folder. RulesError when there are none or they have mistakes."""
+    path = Path(folder) / RULES_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RulesError(
+            f"{RULES_NAME}: cannot be read ({error.strerror}); allowed is a file beside the code"
+        ) from None
+    except UnicodeDecodeError:
+        raise RulesError(f"{RULES_NAME}: is not UTF-8; allowed is UTF-8 text") from None
+    return _compiled(Path(folder) / COMPILED_NAME, text) or _from_yaml(text)
+
+
+def _compiled(path: Path, text: str) -> Rules | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if (
+        not isinstance(content, dict)
+        or content.get("v") != COMPILED_VERSION
+        or content.get("sha256") != source_hash(text)
+    ):
+        return None
+    return rules_from(content["rules"])
+
+
+def _from_yaml(text: str) -> Rules:
+    rules_file: Any = importlib.import_module("chalicelib.rules.file")
+    found: Rules = rules_file.load(text, filename=RULES_NAME, tolerate_templates=True)
+    return found
+
+
+def from_compiled(json_text: str) -> Rules:
+    """The rules from what `rules_file.compile_rules` made; RulesError when it is not that."""
+    try:
+        content = json.loads(json_text)
+        if content["v"] != COMPILED_VERSION:
+            raise RulesError(
+                f"compiled rules of version {content['v']!r}; allowed is {COMPILED_VERSION}: compile again"
+            )
+        return rules_from(content["rules"])
+    except (ValueError, KeyError, TypeError):
+        raise RulesError(
+            "compiled rules that cannot be read; allowed is what compile_rules makes: compile again"
+        ) from None

@@ -1,0 +1,147 @@
+"""schedule → timers that are due: what no delayed message woke, heartbeats to expect, rules that changed.
+
+The tick is the safety net under the delayed messages: after an outage it finds every incident whose time has come.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from chalicelib.core.context import Context
+from chalicelib.core.errors import ConflictError
+from chalicelib.core.event import fingerprint
+from chalicelib.core.inputs import Measured
+from chalicelib.core.ports import Store
+from chalicelib.core.routing import heartbeat_route, route_by_id
+from chalicelib.core.rule import Rule, Rules
+from chalicelib.messages.queue import Failure, wake_message
+from chalicelib.process.batch import Batch, Queues
+from chalicelib.process.context_update import saved_context
+from chalicelib.process.series import judgement, primary_metric, watches_silence
+from chalicelib.process.worker import beat_of, settle, take_measured, withdrawn_alerts
+
+MAX_WOKEN = 1_000
+PERIOD = timedelta(minutes=1)
+SETTLED = timedelta(seconds=10)
+"""After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
+
+_digests: dict[int, tuple[Rules, str]] = {}
+
+
+def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
+    """Do what is due at `now`. Twice changes nothing."""
+    context = store.context()
+    batch = Batch(rules, store, queues, now, context)
+    redeployed = context.marks.get("rules") != rules_digest(rules)
+    if redeployed:
+        _look_at_everything(batch)
+    if context.changed_at is not None:
+        _look_at_what_fires(batch)
+    _look_at_causes(batch)
+    _wake(batch)
+    _expect_beats(batch)
+    _watch_silence(batch, context)
+    failures = settle(batch)
+    if redeployed and not failures:
+        _mark_rules(store, rules, now)
+    if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
+        _mark_looked_at(store, context.changed_at)
+    return failures
+
+
+def rules_digest(rules: Rules) -> str:
+    """Changes when the rules do."""
+    known = _digests.get(id(rules))
+    if known is None or known[0] is not rules:
+        _digests.clear()
+        _digests[id(rules)] = (rules, fingerprint(repr(rules)))
+    return _digests[id(rules)][1]
+
+
+def _look_at_everything(batch: Batch) -> None:
+    for incident in batch.store.incidents():
+        route = route_by_id(batch.rules, incident)
+        batch.wake(incident.key, route, incident.group)
+        for withdrawn in withdrawn_alerts(incident, batch.rules):
+            batch.wake(incident.key, route, incident.group, given=withdrawn)
+
+
+def _look_at_what_fires(batch: Batch) -> None:
+    """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some."""
+    for incident in batch.store.incidents():
+        if incident.firing:
+            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group)
+
+
+def _look_at_causes(batch: Batch) -> None:
+    """A cause whose end was saved by a worker that then died is a cause no longer."""
+    for key in {each.fingerprint.rpartition("/")[0] for each in batch.context.causes}:
+        incident = batch.store.load(key)
+        if incident is not None:
+            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
+
+
+def _wake(batch: Batch) -> None:
+    """What is due now is done now; what is due before the next tick is woken to the second."""
+    for key in batch.store.waking(batch.now + PERIOD, MAX_WOKEN):
+        incident = batch.store.load(key)
+        if incident is None or incident.wake_at is None:
+            continue
+        if incident.wake_at <= batch.now:
+            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
+        else:
+            batch.queues.webhooks.put([wake_message(key)], delay=incident.wake_at - batch.now)
+
+
+def _expect_beats(batch: Batch) -> None:
+    """A heartbeat that was never heard is late too: its clock starts when the rules first name it."""
+    for spec in batch.rules.probes.get("heartbeat", ()):
+        mark = f"beat:{spec.get('name')}"
+        if mark in batch.context.marks:
+            continue
+        beat = beat_of(spec, batch.now, heard=False)
+        route, labels = heartbeat_route(batch.rules, beat)
+        batch.add(route, labels, beat, "")
+        batch.context = _marked(batch.store, batch.context, {mark: batch.now.isoformat()})
+
+
+def _watch_silence(batch: Batch, context: Context) -> None:
+    """Rules that fire on silence are asked even where nothing was ever measured, once their window has passed."""
+    watching = [rule for rule in batch.rules.rules if watches_silence(rule) and _measures(rule)]
+    if not watching:
+        return
+    began = context.marks.get("began_at")
+    if began is None:
+        batch.context = _marked(batch.store, batch.context, {"began_at": batch.now.isoformat()})
+        return
+    for rule in watching:
+        assert rule.condition is not None
+        if batch.now < datetime.fromisoformat(began) + rule.condition.window:
+            continue
+        if not batch.store.label_sets(primary_metric(rule)):
+            labels = {m.label: m.value for m in rule.matchers if m.operator == "=" and m.label != "source"}
+            take_measured(batch, Measured(rule, labels, (judgement(rule, labels, batch.store, batch.now),)), "")
+
+
+def _measures(rule: Rule) -> bool:
+    return rule.condition is not None and not rule.condition.counts_events and bool(rule.condition.metrics)
+
+
+def _marked(store: Store, context: Context, marks: dict[str, str]) -> Context:
+    return saved_context(store, context, lambda context: replace(context, marks={**context.marks, **marks}))
+
+
+def _mark_looked_at(store: Store, changed_at: datetime) -> None:
+    """Unless they changed again; a conflict leaves it to the next tick."""
+    context = store.context()
+    if context.changed_at == changed_at:
+        with suppress(ConflictError):
+            store.save_context(replace(context, changed_at=None, version=context.version + 1))
+
+
+def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
+    context = store.context()
+    marks = {"rules": rules_digest(rules)}
+    if context.marks.get("rules"):
+        marks |= {"rules_before": context.marks["rules"], "rules_changed_at": now.isoformat()}
+    _marked(store, context, marks)

@@ -1,0 +1,1 @@
+"""Buttons, forms and /tocsin: received, handled, answered."""

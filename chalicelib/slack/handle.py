@@ -1,0 +1,303 @@
+"""What people asked for in Slack → actions, silences, a rollback, answers. Runs after Slack was answered.
+
+Whatever changes an incident goes on the webhooks queue as anybody's act would; the messages in Slack, PagerDuty and
+mail follow from there. Every act has the id of the press, so that a message that comes twice does it once. What cannot
+be done is told to the person alone, by the address that came with the press.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib import plugins
+from chalicelib.api import requests, views
+from chalicelib.core.context import Silence
+from chalicelib.core.errors import OverError, RequestError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.event import Action, ActionKind, fingerprint
+from chalicelib.core.incident import Incident
+from chalicelib.core.match import Matcher
+from chalicelib.core.mute import silences_of
+from chalicelib.core.ports import Clients, Store
+from chalicelib.core.rule import Rules
+from chalicelib.core.snapshot import deploys_before
+from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.messages.interaction import Interaction
+from chalicelib.messages.queue import action_message, read_message, silence_message, unsilence_message
+from chalicelib.process.batch import Queues
+from chalicelib.slack import command, silence_modal
+from chalicelib.slack.rollback import roll_back
+
+VIA = "slack"
+AGAIN = timedelta(seconds=5)
+ANSWERED_WITHIN = timedelta(minutes=30)
+"""How long Slack takes answers: https://docs.slack.dev/interactivity/handling-user-interaction."""
+
+
+def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+    """Deal with one message of the notifications queue: what a person asked for is done, anything else delivered."""
+    content = read_message(body)
+    if isinstance(content, Interaction):
+        return act(content, rules=rules, store=store, queues=queues, clients=clients, now=now)
+    if isinstance(content, Action):
+        return asked_back(content, queues=queues, clients=clients, now=now)
+    return deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=now)
+
+
+def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+    """Do what was asked and tell the person what there is to tell. Twice does it once; only the answer comes twice."""
+    desk = _Desk(asked, rules, store, queues, clients, now)
+    try:
+        said = _KINDS[asked.kind](desk) if asked.kind in _KINDS else ""
+    except RequestError as error:
+        said = f"⚠️ {command.escaped(str(error))}"
+    if not said:
+        return Outcome(note=f"{asked.kind} of a person")
+    return _told(desk, said)
+
+
+def _told(desk: "_Desk", said: str) -> Outcome:
+    asked, slack = desk.asked, plugins.load("targets", "slack")
+    try:
+        if asked.reply_to or not asked.channel:
+            slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
+        else:
+            slack.whisper(asked.channel, asked.user, said, desk.clients, now=desk.now)
+    except TargetUnavailableError as error:
+        if desk.now < asked.at + ANSWERED_WITHIN:
+            return Outcome(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")
+        return Outcome(note=f"{asked.kind}: the answer came too late: {error}")
+    except TargetRejectedError as error:
+        return Outcome(note=f"{asked.kind}: the answer was refused: {error}")
+    return Outcome(note=f"{asked.kind} of a person, answered")
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One request and what it takes to serve it."""
+
+    asked: Interaction
+    rules: Rules
+    store: Store
+    queues: Queues
+    clients: Clients
+    now: datetime
+
+    @property
+    def by(self) -> str:
+        """The person's name; what Slack's request called them where Slack does not tell."""
+        asked = self.asked
+        found: str = plugins.load("targets", "slack").person(asked.user, self.clients, now=self.now)
+        return requests.person(found or asked.name or asked.user)
+
+    def incident(self, id: str) -> Incident:
+        """The open incident of an id; RequestError when there is none, or it is over."""
+        found = views.find(self.store, id, self.now)
+        if found.status != "open":
+            raise OverError(f"{found.id} is over: nothing can be done to it")
+        return found
+
+    def put(self, kind: ActionKind, found: Incident, note: str = "") -> None:
+        """Hand a person's act on."""
+        asked = self.asked
+        action = Action(kind, self.by, asked.at, incident=found.id, via=VIA, note=note, id=asked.id)
+        self.queues.webhooks.put([action_message(action)])
+
+    def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str, timezone: str) -> Silence:
+        """Hand a silence on; it has the same id however often it is asked for."""
+        made = requests.new_silence(
+            matchers,
+            ends_at=requests.parse_when(until, self.asked.at, timezone),
+            by=self.by,
+            at=self.asked.at,
+            comment=comment,
+            id=fingerprint(self.asked.id)[:8],
+        )
+        self.queues.webhooks.put([silence_message(made)])
+        return made
+
+    def release(self, id: str) -> None:
+        """End a silence."""
+        self.queues.webhooks.put([unsilence_message(id, self.by, self.asked.at)])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Buttons, menu and modal
+
+
+def _ack(desk: _Desk) -> str:
+    desk.put(ActionKind.ACK, desk.incident(desk.asked.incident))
+    return ""
+
+
+def _unack(desk: _Desk) -> str:
+    desk.put(ActionKind.UNACK, desk.incident(desk.asked.incident))
+    return ""
+
+
+def _resolve(desk: _Desk) -> str:
+    desk.put(ActionKind.RESOLVE, desk.incident(desk.asked.incident))
+    return ""
+
+
+def _silence(desk: _Desk) -> str:
+    found = desk.incident(desk.asked.incident)
+    desk.silence(requests.matchers_of(found), desk.asked.words, "", found.rhythm.timezone)
+    return ""
+
+
+def _silence_opened(desk: _Desk) -> str:
+    """Fill the modal with the incident's matchers. A person who was faster, or closed it, keeps what they have."""
+    found = desk.incident(desk.asked.incident)
+    named = command.escaped(views.incident(found, desk.store, desk.rules, desk.now)["title"])
+    view = silence_modal.view(
+        found.id,
+        channel=desk.asked.channel,
+        about=f"*{named}*",
+        matchers=[str(each) for each in requests.matchers_of(found)],
+        filled=True,
+    )
+    plugins.load("targets", "slack").fill_view(desk.asked.view, desk.asked.view_hash, view, desk.clients, now=desk.now)
+    return ""
+
+
+def _silence_asked(desk: _Desk) -> str:
+    fields = desk.asked.fields
+    found = desk.incident(desk.asked.incident)
+    matchers = requests.parse_words(silence_modal.lines_of(fields.get("matchers", ""))) or requests.matchers_of(found)
+    desk.silence(matchers, fields.get("until", ""), fields.get("comment", ""), found.rhythm.timezone)
+    return ""
+
+
+def _unsilence(desk: _Desk) -> str:
+    """End every silence that mutes an alert of the incident."""
+    found = desk.incident(desk.asked.incident)
+    active = desk.store.context().silences
+    for silence in {each.id: each for alert in found.firing for each in silences_of(alert, active, desk.now)}.values():
+        desk.release(silence.id)
+    return ""
+
+
+def _roll_back(desk: _Desk) -> str:
+    """Take production back to before the deploy; what came of it is in the incident's timeline either way."""
+    found = desk.incident(desk.asked.incident)
+    known = deploys_before(found, desk.store.context())
+    deploy = next((each for each in known if each.id == desk.asked.words), None)
+    if deploy is None:
+        raise RequestError("that deploy is not known any more: roll back at Vercel")
+    if any(each.act == desk.asked.id for each in found.timeline):
+        return ""
+    try:
+        desk.put(ActionKind.NOTE, found, roll_back(deploy, desk.clients))
+    except (TargetRejectedError, TargetUnavailableError) as error:
+        desk.put(ActionKind.NOTE, found, f"rolling back failed: {error}")
+        raise RequestError(f"rolling back failed: {error}") from None
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Commands
+
+
+def _command(desk: _Desk) -> str:
+    asked = command.parsed(desk.asked.words)
+    return _COMMANDS[asked.word](desk, asked)
+
+
+def _list(desk: _Desk, asked: command.Command) -> str:
+    matchers = requests.parse_words(asked.about)
+    return command.listed(views.incidents(desk.store, desk.rules, desk.now, matchers=matchers))
+
+
+def _show(desk: _Desk, asked: command.Command) -> str:
+    found = views.find(desk.store, asked.about[0], desk.now)
+    return command.shown(views.incident(found, desk.store, desk.rules, desk.now))
+
+
+def _act_on(kind: ActionKind, told: str) -> Callable[[_Desk, command.Command], str]:
+    def act_on(desk: _Desk, asked: command.Command) -> str:
+        found = desk.incident(asked.about[0])
+        if kind is ActionKind.ACK and found.firing and all(alert.acked_by for alert in found.firing):
+            return f"{command.escaped(found.firing[0].acked_by or '')} has acknowledged `{found.id}` already."
+        desk.put(kind, found, asked.said)
+        return told.format(id=found.id)
+
+    return act_on
+
+
+def _silence_words(desk: _Desk, asked: command.Command) -> str:
+    if command.is_matcher(asked.about[0]):
+        matchers, timezone = requests.parse_words(asked.about), desk.rules.rhythm.timezone
+    else:
+        found = desk.incident(asked.about[0])
+        matchers, timezone = requests.matchers_of(found), found.rhythm.timezone
+    made = desk.silence(matchers, asked.until, asked.said, timezone)
+    row = views.silence(made, desk.now, views.fires(desk.store))
+    return command.silences_listed([row])
+
+
+def _silences(desk: _Desk, asked: command.Command) -> str:
+    return command.silences_listed(views.silences(desk.store, desk.now))
+
+
+def _unsilence_words(desk: _Desk, asked: command.Command) -> str:
+    wanted = asked.about[0].lower()
+    found = [each for each in views.silences(desk.store, desk.now) if each["id"].startswith(wanted)]
+    if len(found) != 1:
+        raise RequestError(f"{len(found) or 'no'} silences have an id that begins so; `silences` lists them")
+    desk.release(found[0]["id"])
+    return f"🔔 `{found[0]['id']}` is ended."
+
+
+def _who(desk: _Desk, asked: command.Command) -> str:
+    on_call = plugins.load("targets", "pagerduty").on_call(desk.clients, now=desk.now)
+    if command.is_matcher(asked.about[0]):
+        labels = {each.label: each.value for each in requests.parse_words(asked.about) if each.operator == "="}
+        return command.audiences(views.who(desk.rules, labels, desk.now), on_call)
+    found = views.find(desk.store, asked.about[0], desk.now)
+    shown = views.incident(found, desk.store, desk.rules, desk.now)
+    return command.audience(shown, shown["who"], on_call)
+
+
+_COMMANDS: dict[str, Callable[[_Desk, command.Command], str]] = {
+    "list": _list,
+    "show": _show,
+    "ack": _act_on(ActionKind.ACK, "👀 You have `{id}`."),
+    "unack": _act_on(ActionKind.UNACK, "`{id}` is nobody's now."),
+    "resolve": _act_on(ActionKind.RESOLVE, "✅ `{id}` is resolved."),
+    "silence": _silence_words,
+    "silences": _silences,
+    "unsilence": _unsilence_words,
+    "who": _who,
+}
+_KINDS: dict[str, Callable[[_Desk], str]] = {
+    "ack": _ack,
+    "unack": _unack,
+    "resolve": _resolve,
+    "silence": _silence,
+    "silence_opened": _silence_opened,
+    "silence_asked": _silence_asked,
+    "unsilence": _unsilence,
+    "roll_back": _roll_back,
+    "command": _command,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What PagerDuty did not say
+
+
+def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+    """An act at PagerDuty that names only PagerDuty's incident: ask which of ours it is, and hand it on.
+
+    Incidents with child alerts have no incident_key; the key of their alert is ours.
+    """
+    try:
+        keys = plugins.load("targets", "pagerduty").alert_keys(action.alias.partition(":")[2], clients, now=now)
+    except TargetUnavailableError as error:
+        if now < action.at + timedelta(hours=1):
+            return Outcome(retry_after=error.retry_after or AGAIN, note=f"PagerDuty's alerts: {error}")
+        return Outcome(note=f"PagerDuty's alerts: {error}")
+    except TargetRejectedError as error:
+        return Outcome(note=f"PagerDuty's alerts: {error}")
+    queues.webhooks.put([action_message(replace(action, incident=key)) for key in keys])
+    return Outcome(note="asked PagerDuty what it is about")

@@ -1,0 +1,330 @@
+"""`tocsin replay --from-history`: what was recorded, under today's rules and under changed ones, and the difference.
+
+    tocsin replay --from-history --since 30d --rules new.yaml [--stage prod]
+    tocsin replay --from-history history.jsonl --rules new.yaml
+
+Both runs are the real decisions on the same lines with targets that take everything, so what differs is the rules'.
+An incident of one run is found again in the other by the alerts it was first told for: by name and labels, else by
+labels alone (a rule may have a new name). A page is a message to PagerDuty that is no end.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.errors import TocsinError
+from chalicelib.core.rule import Rules
+from chalicelib.deliver.worker import Send
+from chalicelib.rules.loader import RULES_NAME
+from cli import history
+from cli import replay as replays
+from cli.remote import add_arguments as add_remote
+from cli.table import clean, print_json, print_table, span
+from simulation.timeline import TimelineError, Times, read_lines
+
+NEAR = timedelta(hours=1)
+"""Alerts with the same labels alone are taken for the same fault when they were told this close to each other."""
+MAX_SHOWN = 20
+DAY_SECONDS = 86_400
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `tocsin replay` for recorded history."""
+    group = parser.add_argument_group("recorded history")
+    group.add_argument(
+        "--from-history",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="compare rules on what was recorded: by a stage, or in a file that `tocsin history` wrote",
+    )
+    group.add_argument("--rules", dest="changed", metavar="NEW.yaml", help="the changed rules")
+    group.add_argument("--today", default=RULES_NAME, metavar="FILE", help=f"today's rules ({RULES_NAME})")
+    group.add_argument("--since", default=history.SINCE, metavar="TIME", help=f"how far back ({history.SINCE})")
+    add_remote(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the difference; 2 with one line when something given cannot be read."""
+    try:
+        changed = arguments.changed or arguments.rules
+        if not changed:
+            raise TimelineError("`--rules` is missing: expected is the file with the changed rules")
+        today, new = replays.read_rules(arguments.today), replays.read_rules(changed)
+        lines = _lines(arguments)
+        if not lines:
+            raise TimelineError("nothing was recorded in that time: there is nothing to compare the rules on")
+        name = arguments.from_history or "history"
+        found = compared(outcome(today, lines, name), outcome(new, lines, name), lines)
+    except TocsinError as error:
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
+        return 2
+    print_json(found) if arguments.json else show(found)
+    return 0
+
+
+def _lines(arguments: argparse.Namespace) -> list[tuple[int, dict[str, Any]]]:
+    if arguments.from_history:
+        return read_lines(arguments.from_history)
+    return list(enumerate(history.of_stage(arguments, arguments.since), 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One run
+
+
+@dataclass(slots=True)
+class Told:
+    """An incident as people heard of it. `alerts` are those it was first told for; `until` is None while it is open."""
+
+    id: str
+    at: datetime
+    alerts: frozenset[tuple[str, Labels]]
+    title: str
+    messages: int = 0
+    pages: int = 0
+    until: datetime | None = None
+    ever: set[tuple[str, Labels]] = field(default_factory=set)
+
+    def open_at(self, at: datetime) -> bool:
+        """Whether people knew of it then."""
+        return self.at <= at and (self.until is None or at <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one set of rules told of the lines."""
+
+    messages: int
+    pages: int
+    incidents: tuple[Told, ...]
+    by_target: Mapping[str, int]
+    by_rule: Mapping[str, int]
+
+
+def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str = "history") -> Outcome:
+    """Run the lines through rules."""
+    incidents: dict[str, Told] = {}
+    by_target: Counter[str] = Counter()
+    by_rule: Counter[str] = Counter()
+    times = Times(text=True)
+    for line in replays.Replay(rules, lines, name=name, sender=_taken).run():
+        if line["type"] != "notification":
+            continue
+        ((kind, address),) = line["target"].items()
+        by_target[f"{kind}: {address}" if address is not True else kind] += 1
+        by_rule.update({alert["name"] for alert in line["alerts"] if not alert["muted_by"]})
+        _tell(incidents, line, times.read(line["at"], "`at`"), pages=kind == "pagerduty")
+    told = tuple(sorted(incidents.values(), key=lambda each: (each.at, each.id)))
+    pages = sum(each.pages for each in told)
+    return Outcome(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))
+
+
+def _taken(clients: object, now: datetime) -> Send:
+    """Targets that take everything, without what vendors would get: only whether and when is asked for."""
+    return lambda notification, thread: Receipt()
+
+
+def _tell(incidents: dict[str, Told], line: Mapping[str, Any], at: datetime, *, pages: bool) -> None:
+    alerts = frozenset(
+        (str(alert["name"]), tuple(sorted(alert["labels"].items())))
+        for alert in line["alerts"]
+        if not alert["muted_by"]
+    )
+    title = next((text.partition(": ")[2] or text for text in str(line["text"]).splitlines() if text.strip()), "")
+    known = incidents.setdefault(line["incident"], Told(line["incident"], at, alerts, title))
+    known.messages += 1
+    known.ever |= alerts
+    if line["status"] == "resolved":
+        known.until = at
+    elif pages:
+        known.pages += 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The difference
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The incidents of two runs: found in both, and in one alone."""
+
+    both: tuple[tuple[Told, Told], ...]
+    before: tuple[Told, ...]
+    after: tuple[Told, ...]
+
+
+def paired(before: Sequence[Told], after: Sequence[Told]) -> Pairs:
+    """Which incident of one run is which of the other: the nearest in time that is about the same, each once."""
+    found: list[tuple[bool, timedelta, int, int]] = []
+    index = _index(after)
+    for number, one in enumerate(before):
+        for other in sorted({place for key in _keys(one) for place in index.get(key, ())}):
+            if _near(one, after[other]):
+                exact = bool(one.alerts & after[other].alerts)
+                found.append((not exact, abs(one.at - after[other].at), number, other))
+    left, right = dict(enumerate(before)), dict(enumerate(after))
+    both = []
+    for _, _, number, other in sorted(found):
+        if number in left and other in right:
+            both.append((left.pop(number), right.pop(other)))
+    return Pairs(tuple(sorted(both, key=lambda pair: pair[0].at)), tuple(left.values()), tuple(right.values()))
+
+
+def _index(incidents: Sequence[Told]) -> dict[Any, list[int]]:
+    found: dict[Any, list[int]] = {}
+    for number, each in enumerate(incidents):
+        for key in _keys(each):
+            found.setdefault(key, []).append(number)
+    return found
+
+
+def _keys(each: Told) -> set[Any]:
+    """What two incidents about the same have in common: an alert, or its labels."""
+    return {*each.alerts, *(found for _, found in each.alerts)}
+
+
+def _near(one: Told, other: Told) -> bool:
+    last = max(one.at, other.at)
+    return all(each.until is None or last <= each.until + NEAR for each in (one, other) if each.at < last) or (
+        abs(one.at - other.at) <= NEAR
+    )
+
+
+def compared(before: Outcome, after: Outcome, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The difference, as JSON."""
+    pairs = paired(before.incidents, after.incidents)
+    first, last = lines[0][1]["at"], lines[-1][1]["at"]
+    times = Times(text=True)
+    days = max((times.read(last, "`at`") - times.read(first, "`at`")).total_seconds() / DAY_SECONDS, 1 / 24)
+    moved = [(one, other) for one, other in pairs.both if one.at != other.at]
+    return {
+        "from": first,
+        "to": last,
+        "days": round(days, 2),
+        "lines": dict(Counter(kind for _, line in lines for kind in line if kind in replays.HANDLERS)),
+        "before": _totals(before, days),
+        "after": _totals(after, days),
+        "by_target": _counts(before.by_target, after.by_target),
+        "by_rule": _counts(before.by_rule, after.by_rule),
+        "same": len(pairs.both) - len(moved),
+        "later": [_moved(one, other) for one, other in moved if other.at > one.at],
+        "earlier": [_moved(one, other) for one, other in moved if other.at < one.at],
+        "not_at_all": [_alone(each) for each in pairs.before if not _inside(each, after.incidents)],
+        "in_another": [_alone(each) for each in pairs.before if _inside(each, after.incidents)],
+        "new": [_alone(each) for each in pairs.after if not _inside(each, before.incidents)],
+        "on_its_own": [_alone(each) for each in pairs.after if _inside(each, before.incidents)],
+    }
+
+
+def _inside(each: Told, others: Iterable[Told]) -> bool:
+    """Whether people knew of its alerts by another incident when it was told."""
+    return any(other.open_at(each.at) and each.alerts <= other.ever for other in others)
+
+
+def _totals(found: Outcome, days: float) -> dict[str, Any]:
+    return {
+        "messages": found.messages,
+        "pages": found.pages,
+        "incidents": len(found.incidents),
+        "messages_a_day": round(found.messages / days, 2),
+    }
+
+
+def _counts(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, list[int]]:
+    names = sorted({*before, *after}, key=lambda name: (-before.get(name, 0), name))
+    return {name: [before.get(name, 0), after.get(name, 0)] for name in names}
+
+
+def _alone(each: Told) -> dict[str, Any]:
+    names = sorted({name for name, _ in each.alerts})
+    found = next(iter(sorted(each.alerts)), ("", ()))
+    return {
+        "at": _stamp(each.at),
+        "title": each.title,
+        "alerts": names,
+        "labels": dict(found[1]),
+        "messages": each.messages,
+        "pages": each.pages,
+    }
+
+
+def _moved(one: Told, other: Told) -> dict[str, Any]:
+    return {
+        **_alone(one),
+        "now_at": _stamp(other.at),
+        "seconds": round((other.at - one.at).total_seconds(), 3),
+        "messages": [one.messages, other.messages],
+        "pages": [one.pages, other.pages],
+    }
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For people
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """The difference in words and tables."""
+    counted = ", ".join(f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in found["lines"].items())
+    print(f"{_day(found['from'])} to {_day(found['to'])}, {found['days']:g} days: {counted}\n")
+    rows = [
+        [name.replace("_", " "), f"{before:g}", f"{after:g}", _sign(after - before)]
+        for name, before, after in ((name, found["before"][name], found["after"][name]) for name in found["before"])
+    ]
+    print_table(("", "TODAY", "CHANGED", "DIFFERENCE"), rows)
+    for heading, counts in (("TARGET", found["by_target"]), ("RULE", found["by_rule"])):
+        changed = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+        if changed:
+            print()
+            rows = [[name, str(one), str(other), _sign(other - one)] for name, (one, other) in changed.items()]
+            print_table((heading, "TODAY", "CHANGED", "DIFFERENCE"), rows)
+    for heading, line in _sections(found):
+        print(f"\n{heading}" if line is None else line)
+
+
+def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    titles = {
+        "not_at_all": "told today, and not at all any more",
+        "later": "told later",
+        "earlier": "told earlier",
+        "new": "told though it is not today",
+        "in_another": "told within another incident",
+        "on_its_own": "told as an incident of its own",
+    }
+    for name, title in titles.items():
+        some = found[name]
+        if some:
+            yield f"{title} ({len(some)})", None
+            yield from (("", _line(each)) for each in some[:MAX_SHOWN])
+            if len(some) > MAX_SHOWN:
+                yield "", f"  … and {len(some) - MAX_SHOWN} more (--json has all)"
+    if found["same"]:
+        yield f"told at the same time ({found['same']})", None
+
+
+def _line(each: Mapping[str, Any]) -> str:
+    when = f"{datetime.fromisoformat(each['at'].replace('Z', '+00:00')):%d %b %H:%M:%S}"
+    if "seconds" in each:
+        when += f" {'+' if each['seconds'] > 0 else '-'}{span(round(abs(each['seconds'])))}"
+    pages = each["pages"] if isinstance(each["pages"], int) else each["pages"][0]
+    names = ", ".join(name for name in each["alerts"] if name not in each["title"])
+    return f"  {when}  {clean(each['title'])}" + (f"  [{clean(names)}]" if names else "") + ("  paged" if pages else "")
+
+
+def _sign(difference: float) -> str:
+    return f"{round(difference, 2):+g}" if difference else "="
+
+
+def _day(at: Any) -> str:
+    return f"{Times(text=True).read(at, '`at`'):%Y-%m-%d %H:%M}"

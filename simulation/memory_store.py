@@ -1,0 +1,221 @@
+"""A Store in memory: for replay and tests. It keeps the same promises as the one in DynamoDB and counts its writes.
+
+Values are frozen, so they are kept as they are. Safe for several threads.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TypeVar
+
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.errors import ConflictError
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.metrics.rollup import bucket_of
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.messages.webhook import uncompressed
+
+MEASURED_WITHIN = timedelta(days=1)
+
+Versioned = TypeVar("Versioned", Incident, Thread, Lane, Context)
+
+
+class _Line:
+    """The samples of one series, by time; each is a bucket of its own."""
+
+    __slots__ = ("buckets", "labels", "times")
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels = dict(labels)
+        self.times: list[datetime] = []
+        self.buckets: list[Bucket] = []
+
+    def add(self, sample: Sample) -> bool:
+        """False when a sample of that time is there already."""
+        at = sample.at
+        if not self.times or at > self.times[-1]:
+            self.times.append(at)
+            self.buckets.append(bucket_of(sample))
+            return True
+        place = bisect_right(self.times, at)
+        if place and self.times[place - 1] == at:
+            return False
+        self.times.insert(place, at)
+        self.buckets.insert(place, bucket_of(sample))
+        return True
+
+
+class MemoryStore:
+    """`writes` counts what would be write calls on a table; a refused write counts, as it costs."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+        self._lock = Lock()
+        self._incidents: dict[str, Incident] = {}
+        self._ended: dict[str, Incident] = {}
+        self._threads: dict[str, Thread] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._context = Context()
+        self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
+        self._bodies: dict[str, bytes] = {}
+        self._history: dict[str, dict[str, bytes]] = {}
+        self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
+        self._wakes: list[tuple[datetime, str]] = []
+
+    def load(self, key: str) -> Incident | None:
+        """The newest incident of a group key, ended or not."""
+        return self._incidents.get(key)
+
+    def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
+        """Store the incident under a version condition; the archived one under its own id."""
+        with self._lock:
+            self.writes += 1
+            _check(self._incidents.get(incident.key), incident, f"incident {incident.id}")
+            self._incidents[incident.key] = incident
+            if incident.wake_at is not None:
+                insort(self._wakes, (incident.wake_at, incident.key))
+            if archive is not None:
+                self.writes += 1
+                self._ended[archive.id] = archive
+
+    def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
+        """Keep a page of an incident's older lines."""
+        with self._lock:
+            self.writes += 1
+            self._pages.setdefault(id, {})[number] = tuple(entries)
+
+    def timeline(self, id: str) -> Sequence[Entry]:
+        """The lines of an incident's pages, oldest page first."""
+        return [entry for _, page in sorted(self._pages.get(id, {}).items()) for entry in page]
+
+    def waking(self, now: datetime, limit: int) -> Sequence[str]:
+        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+        with self._lock:
+            found: dict[str, datetime] = {}
+            stale = 0
+            for place, (wake_at, key) in enumerate(self._wakes):
+                if wake_at > now or len(found) == limit:
+                    break
+                if self._incidents[key].wake_at != wake_at:
+                    stale = place + 1 if stale == place else stale
+                    continue
+                found.setdefault(key, wake_at)
+            del self._wakes[:stale]
+            return list(found)
+
+    def next_wake(self) -> datetime | None:
+        """When the next timer is due: for a virtual clock, which jumps there."""
+        with self._lock:
+            while self._wakes and self._incidents[self._wakes[0][1]].wake_at != self._wakes[0][0]:
+                del self._wakes[0]
+            return self._wakes[0][0] if self._wakes else None
+
+    def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
+        """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
+        with self._lock:
+            everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
+        return [each for each in everyone.values() if _listed(each, ended_since, quiet=quiet)]
+
+    def remembered(self) -> list[Incident]:
+        """Every incident, those that ended and those that never began included: for an explanation."""
+        with self._lock:
+            return [*self._ended.values(), *self._incidents.values()]
+
+    def context(self) -> Context:
+        """What every decision looks at."""
+        return self._context
+
+    def save_context(self, context: Context) -> None:
+        """Store it under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._context, context, "the context")
+            self._context = context
+
+    def thread(self, key: str) -> Thread:
+        """The thread of that key; a fresh one when nothing is stored."""
+        return self._threads.get(key) or Thread(key)
+
+    def save_thread(self, thread: Thread) -> None:
+        """Store it under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._threads.get(thread.key), thread, "a thread")
+            self._threads[thread.key] = thread
+
+    def lane(self, key: str) -> Lane:
+        """The lane of a target's key; a fresh one when nothing is stored."""
+        return self._lanes.get(key) or Lane(key)
+
+    def save_lane(self, lane: Lane) -> None:
+        """Store it under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._lanes.get(lane.key), lane, "a lane")
+            self._lanes[lane.key] = lane
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Remember measured values; a second one of the same series and time is dropped."""
+        with self._lock:
+            touched = set()
+            for sample in samples:
+                series = tuple(sorted(sample.labels.items()))
+                lines = self._series.setdefault(sample.metric, {})
+                line = lines.get(series) or lines.setdefault(series, _Line(sample.labels))
+                if line.add(sample):
+                    touched.add((sample.metric, series))
+            self.writes += len(touched)
+
+    def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
+        """The label sets under which the metric was measured within a day of its newest sample."""
+        lines = self._series.get(metric, {})
+        newest = max((line.times[-1] for line in lines.values()), default=None)
+        if newest is None:
+            return ()
+        return [line.labels for line in lines.values() if line.times[-1] > newest - MEASURED_WITHIN]
+
+    def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
+        """The series' samples with since < at <= until, oldest first, each a bucket of one."""
+        line = self._series.get(metric, {}).get(tuple(sorted(labels.items())))
+        if line is None:
+            return ()
+        return line.buckets[bisect_right(line.times, since) : bisect_right(line.times, until)]
+
+    def keep_history(self, day: str, name: str, data: bytes) -> None:
+        """Keep an item of a day's history."""
+        with self._lock:
+            self.writes += 1
+            self._history.setdefault(day, {})[name] = data
+
+    def history(self, day: str, after: str) -> tuple[str, bytes] | None:
+        """The first item of a day whose name comes after."""
+        names = [name for name in sorted(self._history.get(day, {})) if name > after]
+        return (names[0], self._history[day][names[0]]) if names else None
+
+    def keep_body(self, name: str, data: bytes) -> None:
+        """Store a compressed webhook body under a name."""
+        self.writes += 1
+        self._bodies[name] = data
+
+    def get_body(self, name: str) -> bytes | None:
+        """The body of a webhook that was too large for a message."""
+        data = self._bodies.get(name)
+        return None if data is None else uncompressed(data)
+
+
+def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
+    """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
+    if incident.status == "open":
+        return True
+    if quiet and incident.wake_at is not None:
+        return True
+    return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
+
+
+def _check(stored: Versioned | None, new: Versioned, what: str) -> None:
+    version = 0 if stored is None else stored.version
+    if version != new.version - 1:
+        raise ConflictError(f"{what}: version {new.version} was to replace {new.version - 1}, but {version} is stored")

@@ -1,0 +1,510 @@
+"""Tocsin on a virtual clock: the real stages, an in-memory store, and targets that answer as they are told to.
+
+The queues are heaps of (time, number, message); the minute tick runs when something could be due. Nothing here
+decides anything: what is told, and when, comes from the same `process`, `tick` and `deliver` that run on Lambda.
+"""
+
+import heapq
+import json
+import random
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.errors import TargetUnavailableError, TocsinError
+from chalicelib.core.rule import Rules
+from chalicelib.deliver import worker as delivery
+from chalicelib.messages.queue import Message
+from chalicelib.process.worker import process, process_counts
+from chalicelib.schedule.tick import PERIOD, tick
+from simulation.memory_store import MemoryStore
+
+DEFAULT_TIMEOUT = timedelta(seconds=10)
+"""How long a target may take to answer, where the rules file does not say (`timeout: 5s`)."""
+
+NOWHERE = "192.0.2.1"
+"""An address that is nobody's (RFC 5737)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a target answers once: an HTTP status with a body and headers, or an error of the network."""
+
+    status: int = 200
+    body: Any = None
+    retry_after: float | None = None
+    latency: timedelta = timedelta(0)
+    error: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """True when the target takes nothing."""
+        return self.error is not None or self.status >= 300
+
+
+@dataclass(slots=True)
+class Limit:
+    """So many answers in so long; above that 429 with Retry-After."""
+
+    count: int
+    per: timedelta
+    taken: list[datetime] = field(default_factory=list)
+
+    def wait(self, now: datetime) -> timedelta | None:
+        """None when one more fits (and is taken); else how long until one does."""
+        self.taken = [at for at in self.taken if at > now - self.per]
+        if len(self.taken) < self.count:
+            self.taken.append(now)
+            return None
+        return self.taken[0] + self.per - now
+
+
+@dataclass(slots=True)
+class FakeTarget:
+    """One target: the answers it will give (the last one stays) and its limit."""
+
+    answers: list[Answer] = field(default_factory=list)
+    limit: Limit | None = None
+
+    def next(self, now: datetime) -> Answer:
+        """The answer to the next try."""
+        if self.limit is not None:
+            wait = self.limit.wait(now)
+            if wait is not None:
+                return Answer(429, retry_after=wait.total_seconds())
+        if not self.answers:
+            return Answer()
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class FakeClients:
+    """Clients whose every request is answered by the fake of the target that is being told."""
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+        self.served = 0
+        self.numbers = iter(range(1, 1_000_000_000))
+        self._http = httpx.Client(transport=httpx.MockTransport(self._serve), trust_env=False)
+
+    def begin(self, answer: Answer) -> None:
+        """The next try begins: its first request gets this answer; what more it asks is taken, unless this refuses."""
+        self.answer = answer
+        self.served = 0
+
+    def http(self) -> httpx.Client:
+        """A client that reaches nothing but the fake."""
+        return self._http
+
+    def aws(self, service: str) -> Any:
+        """A client of SES whose `send_email` is answered by the fake."""
+        return SimpleNamespace(send_email=self._send_email, exceptions=SimpleNamespace())
+
+    def secret(self, name: str) -> str | None:
+        """Every secret is set, to something that is none."""
+        return f"https://{NOWHERE}/" if name.endswith("_URL") else "replay"
+
+    def setting(self, name: str, default: str = "") -> str:
+        """Settings of a router that never leaves this process."""
+        if name == "SES_FROM":
+            return "tocsin@example.com"
+        if name.startswith("WEBHOOK_") and name.endswith("_URL"):
+            return f"https://{NOWHERE}/"
+        if name == "ALLOW_LOOPBACK_TARGETS":
+            return "1"
+        return default
+
+    def _next(self) -> Answer:
+        first, self.served = self.served == 0, self.served + 1
+        return self.answer if first or self.answer.refuses else Answer()
+
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        answer = self._next()
+        if answer.error is not None:
+            if answer.error == "timeout":
+                raise httpx.ReadTimeout("timed out", request=request)
+            raise httpx.ConnectError(answer.error, request=request)
+        headers = {} if answer.retry_after is None else {"Retry-After": _seconds(answer.retry_after)}
+        body = answer.body if answer.body is not None else self._body(request, answer.status)
+        if isinstance(body, str):
+            return httpx.Response(answer.status, text=body, headers=headers)
+        return httpx.Response(answer.status, json=body, headers=headers)
+
+    def _body(self, request: httpx.Request, status: int) -> Any:
+        path = request.url.path
+        if "/v2/enqueue" in path or "/v2/change" in path:
+            key = json.loads(request.content or b"{}").get("dedup_key", "")
+            return {"status": "success" if status < 300 else "error", "message": "", "dedup_key": key}
+        if "slack" in request.url.host or "/api/" in path:
+            if status >= 300:
+                return ""
+            number = next(self.numbers)
+            return {
+                "ok": True,
+                "channel": "C0000000000",
+                "ts": f"{1_700_000_000 + number}.000100",
+                "message": {},
+                "messages": [],
+            }
+        return "ok"
+
+    def _send_email(self, **request: Any) -> Mapping[str, str]:
+        answer = self._next()
+        if answer.refuses:
+            raise _ses_error(answer)
+        return {"MessageId": f"mail-{next(self.numbers)}"}
+
+
+def _seconds(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _ses_error(answer: Answer) -> Exception:
+    from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+
+    if answer.error == "timeout":
+        return ReadTimeoutError(endpoint_url="ses")
+    if answer.error is not None:
+        return EndpointConnectionError(endpoint_url="ses")
+    code = {429: "TooManyRequestsException", 400: "MessageRejected", 403: "AccountSuspendedException"}.get(
+        answer.status, "InternalServiceError" if answer.status >= 500 else "BadRequestException"
+    )
+    headers = {} if answer.retry_after is None else {"retry-after": _seconds(answer.retry_after)}
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": code},
+            "ResponseMetadata": {
+                "HTTPStatusCode": answer.status,
+                "HTTPHeaders": headers,
+                "HostId": "",
+                "RequestId": "",
+                "RetryAttempts": 0,
+            },
+        },
+        "SendEmail",
+    )
+
+
+Sender = Callable[[Any, datetime], delivery.Send]
+"""Makes the way to a target; the real one renders what the vendor would get."""
+
+
+class HeapQueue:
+    """A queue on the virtual clock."""
+
+    def __init__(self, clock: "Simulator") -> None:
+        self._clock = clock
+        self.heap: list[tuple[datetime, int, str]] = []
+
+    def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
+        """Visible after the delay."""
+        for body in bodies:
+            heapq.heappush(self.heap, (self._clock.now + delay, next(self._clock.numbers), body))
+
+    def visible(self, now: datetime) -> list[str]:
+        """Take every message that is visible, oldest first."""
+        found = []
+        while self.heap and self.heap[0][0] <= now:
+            found.append(heapq.heappop(self.heap)[2])
+        return found
+
+    def next_at(self) -> datetime | None:
+        """When the next message is visible."""
+        return self.heap[0][0] if self.heap else None
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queues, as the stages know them."""
+
+    webhooks: HeapQueue
+    notifications: HeapQueue
+    counts: HeapQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A notification that was delivered or given up."""
+
+    at: datetime
+    notification: Notification
+    delivered: bool
+    attempts: int
+    tried_at: tuple[datetime, ...]
+    error: str | None
+
+
+class Simulator:
+    """The router on a virtual clock. `run_until` lets time pass; what was told comes back in order."""
+
+    def __init__(self, rules: Rules, start: datetime) -> None:
+        self.now = start
+        self.numbers: Iterator[int] = iter(range(1_000_000_000))
+        self.rules = rules
+        self.store: MemoryStore = MemoryStore()
+        self.queues = Queues(HeapQueue(self), HeapQueue(self), HeapQueue(self))
+        self.targets: dict[str, FakeTarget] = {}
+        self.clients = FakeClients()
+        self.hear: Callable[[object], None] = lambda content: None
+        self.sender: Sender = delivery.sender
+        self.events = 0
+        self.down_until: datetime | None = None
+        self.sent: list[Sent] = []
+        self.parked: list[str] = []
+        self._tries: dict[str, list[datetime]] = {}
+        self._next_tick = start
+        self._redeployed = False
+        self._latency = timedelta(0)
+        self.tick()
+        self.store.writes = 0
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """The minute tick."""
+        tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
+        self._next_tick = self.now + PERIOD
+        self._redeployed = False
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Messages arrive on the webhooks queue."""
+        self.queues.webhooks.put(bodies)
+
+    def redeploy(self, rules: Rules) -> None:
+        """The rules change; the first tick after that notices."""
+        self.settle()
+        self.rules = rules
+        self._redeployed = True
+
+    def contend(self, body: str, copies: int, seed: int | None) -> None:
+        """So many workers get one message at once, interleaved at every store and queue call as the seed says."""
+        if seed is None:
+            for number in range(copies):
+                self._process([Message(f"copy-{number}", body, "")], self.store, self.queues)
+            return
+        turns = _Turns(random.Random(f"{seed}/{self.now.isoformat()}"))
+        store, queues = _Yielding(self.store, turns), _YieldingQueues(self.queues, turns)
+        messages = [[Message(f"copy-{number}", body, "")] for number in range(copies)]
+        turns.run([partial(self._process, each, store, queues) for each in messages])
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def run_until(self, until: datetime, *, inclusive: bool) -> None:
+        """Everything that is due before `until` (with `inclusive`, at it) happens at its time; then it is `until`."""
+        while True:
+            at = self._next_at()
+            if at is None or at > until or (at == until and not inclusive):
+                break
+            self.now = max(self.now, at)
+            self._step()
+        self.now = max(self.now, until)
+
+    def settle(self) -> None:
+        """Everything that is due now happens now."""
+        self.run_until(self.now, inclusive=True)
+
+    def _next_at(self) -> datetime | None:
+        queues = (self.queues.webhooks, self.queues.notifications, self.queues.counts)
+        times = [*(queue.next_at() for queue in queues), self._tick_at()]
+        found = min((at for at in times if at is not None), default=None)
+        if found is not None and self.down_until is not None:
+            return max(found, self.down_until)
+        return found
+
+    def _tick_at(self) -> datetime | None:
+        """When a tick is needed: those that would find nothing to do are left out."""
+        wake_at = self.store.next_wake()
+        needed = [self._next_tick] if self._watches() else []
+        needed += [self.now] if self._redeployed else []
+        if wake_at is not None:
+            steps = max(0, (wake_at - self._next_tick) // PERIOD)
+            needed.append(self._next_tick + steps * PERIOD)
+        return min(needed, default=None)
+
+    def _watches(self) -> bool:
+        return any(
+            rule.condition is not None
+            and rule.condition.metrics
+            and (rule.no_data == "alert" or "absent" in rule.condition.text)
+            for rule in self.rules.rules
+        )
+
+    def _step(self) -> None:
+        if self.down_until is not None and self.now >= self.down_until:
+            self.down_until = None
+        bodies = self.queues.webhooks.visible(self.now)
+        if bodies:
+            names = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
+            self._process(names, self.store, self.queues)
+            return
+        if self._process_counts(self.queues.counts.visible(self.now)):
+            return
+        notifications = self.queues.notifications.visible(self.now)
+        if notifications:
+            for body in notifications:
+                self._deliver(body)
+            return
+        tick_at = self._tick_at()
+        if tick_at is not None and tick_at <= self.now:
+            self._next_tick = tick_at
+            self.tick()
+            self._next_tick = max(self._next_tick, tick_at + PERIOD)
+
+    def _process(self, messages: Sequence[Message], store: Any, queues: Any) -> None:
+        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, hear=self.hear)
+        for failure in failures:
+            message = next(each for each in messages if each.id == failure.id)
+            if failure.park:
+                self.parked.append(failure.reason)
+            else:
+                self.queues.webhooks.put([message.body], delay=timedelta(seconds=1))
+
+    def count(self) -> None:
+        """Fold the events that wait to be counted: who asks now is told of every event."""
+        bodies = [body for _, _, body in sorted(self.queues.counts.heap)]
+        self.queues.counts.heap.clear()
+        self._process_counts(bodies)
+
+    def _process_counts(self, bodies: Sequence[str]) -> bool:
+        messages = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
+        failures = process_counts(messages, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
+        again = {failure.id for failure in failures if not failure.park}
+        self.queues.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
+        return bool(messages)
+
+    # -- delivery ----------------------------------------------------------------------------------------------------
+
+    def _deliver(self, body: str) -> None:
+        real = self.sender(self.clients, self.now)
+        self._latency = timedelta(0)
+
+        def send(notification: Notification, thread: Thread) -> Receipt:
+            if notification.reason is Reason.SYNC:
+                return self._brought_up_to_date(real, notification, thread)
+            answer = self.targets.setdefault(notification.target.key, FakeTarget()).next(self.now)
+            self._tries.setdefault(notification.id, []).append(self.now)
+            limit = notification.target.timeout or DEFAULT_TIMEOUT
+            if answer.error is None and answer.latency > limit:
+                answer = replace(answer, error="timeout", latency=limit)
+            self.clients.begin(answer)
+            self._latency = answer.latency
+            return real(_unresolved(notification), thread)
+
+        outcome = delivery.deliver(
+            body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
+        )
+        if outcome.retry_after is not None:
+            self.queues.notifications.put([body], delay=outcome.retry_after + self._latency)
+            return
+        if outcome.notification is None or not (outcome.delivered or outcome.parked):
+            return
+        notification = delivery.completed(outcome.notification, self.clients)
+        if notification.reason is Reason.SYNC:
+            return
+        tried = tuple(self._tries.pop(notification.id, [self.now]))
+        self.sent.append(
+            Sent(self.now + self._latency, notification, outcome.delivered, len(tried), tried, outcome.parked)
+        )
+
+    def _brought_up_to_date(self, real: delivery.Send, notification: Notification, thread: Thread) -> Receipt:
+        """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
+        self.clients.begin(Answer())
+        return replace(real(_unresolved(notification), thread), sent=False)
+
+    def taken(self) -> list[Sent]:
+        """What was told since the last call."""
+        found, self.sent = self.sent, []
+        return found
+
+
+def _unresolved(notification: Notification) -> Notification:
+    """With an address of no name, so that checking it asks no resolver: nothing leaves this process."""
+    address = re.sub(r"^https://[^/?#]*", f"https://{NOWHERE}", notification.target.address)
+    return replace(notification, target=replace(notification.target, address=address))
+
+
+class _Turns:
+    """Runs workers as threads of which only one moves, handing over at every call to store or queue."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._turn = threading.Condition()
+        self._alive: list[int] = []
+        self._current = -1
+        self._errors: list[BaseException] = []
+
+    def run(self, workers: Sequence[Callable[[], None]]) -> None:
+        """Until all are done; the first error of a worker is raised."""
+        self._alive = list(range(len(workers)))
+        threads = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
+        self._current = self._chance.choice(self._alive)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def _one(self, number: int, work: Callable[[], None]) -> None:
+        with self._turn:
+            self._turn.wait_for(lambda: self._current == number)
+        try:
+            work()
+        except BaseException as error:  # handed to the caller of `run`
+            self._errors.append(error)
+        with self._turn:
+            self._alive.remove(number)
+            self._current = self._chance.choice(self._alive) if self._alive else -1
+            self._turn.notify_all()
+
+    def pause(self) -> None:
+        """Hand over to a worker drawn by chance, and wait for the next turn."""
+        name = threading.current_thread()
+        with self._turn:
+            mine = self._current
+            self._current = self._chance.choice(self._alive)
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._current == mine)
+        assert name is threading.current_thread()
+
+
+class _Yielding:
+    """A port that hands over before every call."""
+
+    def __init__(self, port: Any, turns: _Turns) -> None:
+        self._port = port
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._turns.pause()
+            return found(*arguments, **named)
+
+        return call
+
+
+class _YieldingQueues:
+    def __init__(self, queues: Queues, turns: _Turns) -> None:
+        self.webhooks = _Yielding(queues.webhooks, turns)
+        self.notifications = _Yielding(queues.notifications, turns)
+        self.counts = _Yielding(queues.counts, turns)
+
+
+def instant(seconds: float) -> datetime:
+    """A time of a timeline that counts seconds from 0."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+__all__ = ["Answer", "FakeTarget", "Limit", "Sent", "Simulator", "TargetUnavailableError", "TocsinError", "instant"]

@@ -1,0 +1,112 @@
+"""What people write, as values: matchers, times, silences."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.api.requests import clauses_of, new_silence, parse_match, parse_when, parse_words, person
+from chalicelib.core.errors import RequestError
+from chalicelib.core.match import Matcher
+
+NOW = datetime(2026, 11, 26, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("word", "matcher"),
+    [
+        ("service=api", Matcher("service", "=", "api")),
+        ("service = api", Matcher("service", "=", "api")),
+        ("severity!=info", Matcher("severity", "!=", "info")),
+        ("instance=~web-.*", Matcher("instance", "=~", "web-.*")),
+        ("zone!~test|dev", Matcher("zone", "!~", "test|dev")),
+        ('title="a = b"', Matcher("title", "=", "a = b")),
+        ("empty=", Matcher("empty", "=", "")),
+        ("a=b=c", Matcher("a", "=", "b=c")),
+    ],
+)
+def test_a_word_is_a_matcher(word, matcher):
+    """A label, an operator and a value; quotes may stand around the value."""
+    assert parse_words([word]) == (matcher,)
+
+
+@pytest.mark.parametrize("given", [["service"], ["=x"], ["1a=b"], ["a=~("], "a=b", 3, {"a": None}, {"a": ["x"]}, [1]])
+def test_what_is_no_matcher_is_told(given):
+    """The person is told what a matcher looks like."""
+    with pytest.raises(RequestError):
+        parse_match(given)
+
+
+def test_a_mapping_is_read_as_in_the_rules_file():
+    """The operator stands at the start of the value, else it is equality; numbers are texts."""
+    assert parse_match({"b": "=~x|y", "a": "z", "c": 5}) == (
+        Matcher("a", "=", "z"),
+        Matcher("b", "=~", "x|y"),
+        Matcher("c", "=", "5"),
+    )
+
+
+@pytest.mark.parametrize("label", ["", " ", "a\nb"])
+def test_a_matcher_needs_a_label(label):
+    """One for none would mute nothing, and look as if it did."""
+    with pytest.raises(RequestError, match="has no label"):
+        parse_match({label: "x"})
+
+
+def test_matchers_can_be_written_back():
+    """As a rule's `match`, whatever the value begins with."""
+    matchers = parse_words(["a=b", "c!=d", "e=~f"])
+    assert parse_match(clauses_of(matchers)) == matchers
+    odd = (Matcher("a", "=", "=x"),)
+    assert parse_match(clauses_of(odd)) == odd
+    with pytest.raises(RequestError, match="one for each label"):
+        clauses_of(parse_words(["a=b", "a!=c"]))
+
+
+@pytest.mark.parametrize(
+    ("word", "zone", "at"),
+    [
+        ("2h", "UTC", NOW + timedelta(hours=2)),
+        ("1h30m", "UTC", NOW + timedelta(minutes=90)),
+        ("tomorrow", "UTC", datetime(2026, 11, 27, 9, tzinfo=UTC)),
+        ("tomorrow", "America/Sao_Paulo", datetime(2026, 11, 27, 12, tzinfo=UTC)),
+        ("18:30", "UTC", datetime(2026, 11, 26, 18, 30, tzinfo=UTC)),
+        ("9:00", "UTC", datetime(2026, 11, 27, 9, tzinfo=UTC)),
+        ("15:30", "UTC", datetime(2026, 11, 27, 15, 30, tzinfo=UTC)),
+        ("13:00", "America/Sao_Paulo", datetime(2026, 11, 26, 16, tzinfo=UTC)),
+        ("2026-11-28T10:00", "Europe/Riga", datetime(2026, 11, 28, 8, tzinfo=UTC)),
+        ("2026-11-28T10:00Z", "Europe/Riga", datetime(2026, 11, 28, 10, tzinfo=UTC)),
+        ("2026-11-28T10:00:00+02:00", "UTC", datetime(2026, 11, 28, 8, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_as_people_write_them(word, zone, at):
+    """A duration from now, the next morning, a wall time in their zone, an instant."""
+    assert parse_when(word, NOW, zone) == at
+
+
+def test_a_morning_after_the_clocks_change_is_nine_by_the_wall():
+    """On the day after which summer time ends, `tomorrow` is an hour later in UTC."""
+    eve = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert parse_when("tomorrow", eve, "Europe/Riga") == datetime(2026, 10, 25, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("word", ["", "soon", "25:00", "-2h", "2026-13-01", "9999999999999d"])
+def test_what_is_no_time_is_told(word):
+    """The person is told what a time looks like."""
+    with pytest.raises(RequestError, match="no time"):
+        parse_when(word, NOW)
+
+
+def test_a_silence_from_later_on_begins_then():
+    """A silence may be planned; one from earlier begins now."""
+    match = parse_words(["service=api"])
+    later = NOW + timedelta(hours=1)
+    end = NOW + timedelta(hours=2)
+    assert new_silence(match, ends_at=end, by="ana", at=NOW, starts_at=later).starts_at == later
+    assert new_silence(match, ends_at=end, by="ana", at=NOW, starts_at=NOW - timedelta(1)).starts_at == NOW
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", 5, "\x00"])
+def test_nobody_acts_without_a_name(name):
+    """Every act is somebody's."""
+    with pytest.raises(RequestError, match="by"):
+        person(name)

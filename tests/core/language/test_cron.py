@@ -1,0 +1,154 @@
+"""Cron times: tables of expressions, both clock changes, mistakes, and a minute-by-minute reference."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.language.cron import following, instant, parse, previous
+
+
+def utc(text: str) -> datetime:
+    """The instant of an ISO text; without an offset it is UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+FOLLOWING = [
+    # an expression, its zone, a time, the next run
+    ("0 10 * * *", "Europe/Riga", "2026-01-05T07:59:59", "2026-01-05T08:00"),
+    ("0 10 * * *", "Europe/Riga", "2026-01-05T08:00", "2026-01-06T08:00"),
+    ("0 10 * * *", "Europe/Riga", "2026-07-05T00:00", "2026-07-05T07:00"),
+    ("*/15 8-18 * * mon-fri", "UTC", "2026-11-27T18:45", "2026-11-30T08:00"),
+    ("30 2 29 2 *", "UTC", "2025-01-01T00:00", "2028-02-29T02:30"),
+    ("0 0 29 2 *", "UTC", "2097-01-01T00:00", "2104-02-29T00:00"),
+    ("0 0 13 * 5", "UTC", "2026-11-07T00:00", "2026-11-13T00:00"),
+    ("0 0 13 * 5", "UTC", "2026-11-13T00:00", "2026-11-20T00:00"),
+    ("0 0 */2 * 1", "UTC", "2026-11-24T00:00", "2026-12-07T00:00"),
+    ("0 0 * * 7", "UTC", "2026-11-24T00:00", "2026-11-29T00:00"),
+    ("0 0 * * sat-sun", "UTC", "2026-11-28T00:00", "2026-11-29T00:00"),
+    ("5/20 * ? JAN,jun ?", "UTC", "2026-02-01T00:00", "2026-06-01T00:05"),
+    ("@weekly", "UTC", "2026-11-24T00:00", "2026-11-29T00:00"),
+    ("@hourly", "Asia/Kolkata", "2026-11-24T00:00", "2026-11-24T00:30"),
+    # Riga goes from 03:00 to 04:00 on 29 March 2026, at 01:00 UTC.
+    ("30 3 * * *", "Europe/Riga", "2026-03-28T12:00", "2026-03-29T01:00"),
+    ("30 3 * * *", "Europe/Riga", "2026-03-29T01:00", "2026-03-30T00:30"),
+    ("*/10 3 * * *", "Europe/Riga", "2026-03-29T01:00", "2026-03-30T00:00"),
+    ("0 4 * * *", "Europe/Riga", "2026-03-28T12:00", "2026-03-29T01:00"),
+    # Riga has 03:00 to 04:00 twice on 25 October 2026, first at 00:00 UTC.
+    ("30 3 * * *", "Europe/Riga", "2026-10-24T12:00", "2026-10-25T00:30"),
+    ("30 3 * * *", "Europe/Riga", "2026-10-25T00:30", "2026-10-26T01:30"),
+    ("0 * * * *", "Europe/Riga", "2026-10-25T00:00", "2026-10-25T02:00"),
+    # Lord Howe Island changes by half an hour; in Santiago midnight itself is skipped; Samoa skipped a whole day.
+    ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00", "2026-10-03T15:30"),
+    ("0 0 * * *", "America/Santiago", "2026-09-05T12:00", "2026-09-06T04:00"),
+    ("0 12 30 12 *", "Pacific/Apia", "2011-12-29T23:00", "2011-12-30T10:00"),
+]
+
+
+@pytest.mark.parametrize(("cron", "zone", "at", "expected"), FOLLOWING)
+def test_following(cron: str, zone: str, at: str, expected: str) -> None:
+    """The next run is the earliest one strictly later, and looking back from it finds itself."""
+    assert following(cron, zone, utc(at)) == utc(expected)
+    assert previous(cron, zone, utc(expected)) == utc(expected)
+
+
+@pytest.mark.parametrize(("cron", "zone", "at", "expected"), FOLLOWING)
+def test_previous_just_before(cron: str, zone: str, at: str, expected: str) -> None:
+    """A microsecond before a run, the newest run is not after the time the search began at."""
+    assert previous(cron, zone, utc(expected) - timedelta(microseconds=1)) <= utc(at)
+
+
+MISTAKES = [
+    ("* * * *", "has 4 fields; allowed are five"),
+    ("60 * * * *", "minute '60' is not understood; allowed is 0 to 59"),
+    ("* 24 * * *", "hour '24' is not understood; allowed is 0 to 23"),
+    ("* * 0 * *", "day of the month '0' is not understood; allowed is 1 to 31"),
+    ("* * * 13 *", "month '13' is not understood; allowed is 1 to 12 or jan to dec"),
+    ("* * * * 8", "day of the week '8' is not understood; allowed is 0 to 7 or sun to sat"),
+    ("*/0 * * * *", "minute '*/0'"),
+    ("*/x * * * *", "minute '*/x'"),
+    ("5-1 * * * *", "minute '5-1'"),
+    ("1,,2 * * * *", "minute '1,,2'"),
+    ("-1 * * * *", "minute '-1'"),
+    ("² * * * *", "minute '²'"),
+    ("? * * * *", "minute '?'"),
+    ("0 0 30 2 *", "never comes in month '2'"),
+    ("0 0 31 4,6 *", "never comes in month '4,6'"),
+    ("@often", "has 1 fields"),
+]
+
+
+@pytest.mark.parametrize(("cron", "words"), MISTAKES)
+def test_mistakes(cron: str, words: str) -> None:
+    """A mistake names its field and what the field allows."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse(cron)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Atlantis", "", "../etc/passwd", "/etc/passwd"])
+def test_unknown_zone(zone: str) -> None:
+    """A time zone that does not exist is told, with an example of what is allowed."""
+    with pytest.raises(ValueError, match="allowed are names of the IANA database"):
+        following("* * * * *", zone, utc("2026-01-01T00:00"))
+
+
+def test_every_minute_around_the_skipped_hour() -> None:
+    """Every minute runs once a minute through the gap, with nothing doubled."""
+    at, found = utc("2026-03-29T00:58"), []
+    for _ in range(4):
+        at = following("* * * * *", "Europe/Riga", at)
+        found.append(at)
+    assert found == [utc(f"2026-03-29T0{text}") for text in ("0:59", "1:00", "1:01", "1:02")]
+
+
+def test_instant_of_a_plain_time() -> None:
+    """A wall time that comes once is its own instant."""
+    assert instant(datetime(2026, 7, 1, 12), ZoneInfo("America/Sao_Paulo")) == utc("2026-07-01T15:00")
+
+
+ZONES = ["Europe/Riga", "America/Sao_Paulo", "Australia/Lord_Howe", "America/St_Johns", "UTC"]
+CHANGES = [utc("2026-03-29T01:00"), utc("2026-10-25T01:00"), utc("2026-04-04T15:00"), utc("2018-11-04T03:00")]
+
+
+def reference(minutes: set[int], hours: set[int], zone: ZoneInfo, start: datetime, count: int) -> list[datetime]:
+    """Runs found by walking every UTC minute: first passes of wall times, and ends of gaps that swallowed one."""
+    found, last_wall = [], (start - timedelta(minutes=1)).astimezone(zone).replace(tzinfo=None)
+    for number in range(count):
+        at = start + timedelta(minutes=number)
+        local = at.astimezone(zone)
+        wall = local.replace(tzinfo=None)
+        reached = last_wall + timedelta(minutes=1)
+        due = False
+        while reached <= wall and not local.fold:
+            due = due or (reached.minute in minutes and reached.hour in hours)
+            reached += timedelta(minutes=1)
+        if due:
+            found.append(at)
+        last_wall = max(last_wall, wall)
+    return found
+
+
+@given(
+    minutes=st.sets(st.integers(0, 59), min_size=1, max_size=4),
+    hours=st.sets(st.integers(0, 23), min_size=1, max_size=24),
+    zone=st.sampled_from(ZONES),
+    change=st.sampled_from(CHANGES),
+)
+def test_equals_a_walk_over_every_minute(minutes: set[int], hours: set[int], zone: str, change: datetime) -> None:
+    """Around any clock change the runs are those of a walk over every minute, forwards and backwards."""
+    start, count = change - timedelta(hours=30), 60 * 60
+    expected = reference(minutes, hours, ZoneInfo(zone), start, count)
+    cron = f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *"
+    end, at, forwards = start + timedelta(minutes=count - 1), start - timedelta(seconds=1), []
+    while (at := following(cron, zone, at)) <= end:
+        forwards.append(at)
+    assert forwards == expected
+    at, backwards = end, []
+    while (at := previous(cron, zone, at)) >= start:
+        backwards.append(at)
+        at -= timedelta(microseconds=1)
+    assert backwards == expected[::-1]

@@ -1,0 +1,140 @@
+"""An incident always fits what stores and carries it, whatever its senders write."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
+from chalicelib.core.alert import MAX_RECENT, Alert, State
+from chalicelib.core.context import Context
+from chalicelib.core.due import due
+from chalicelib.core.fold import MAX_BEYOND
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.limits import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
+from chalicelib.core.payload.coerce import (
+    MAX_LABELS,
+    MAX_SUMMARY_CHARACTERS,
+    MAX_TITLE_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+)
+from chalicelib.core.rule import Rhythm, Route, Rules, Target
+from chalicelib.messages import codec
+from chalicelib.messages.queue import notification_message
+from chalicelib.messages.webhook import MAX_MESSAGE_BYTES
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ-_."
+WIDE = "試験問題生成中断障害復旧対応手順確認作業完了報告書類提出期限延長申請"
+
+
+def text(chance, letters, size):
+    """Text of that length that hardly shrinks."""
+    return "".join(chance.choices(letters, k=size))
+
+
+def alert(number, letters, *, labels=6, size=MAX_VALUE_CHARACTERS, marks=MAX_RECENT):
+    """An alert whose sender writes as much as it may."""
+    chance = Random(f"{number}/{letters}")
+    return Alert(
+        fingerprint=f"{chance.getrandbits(64):016x}",
+        name="Down",
+        event_name="Down",
+        labels={f"label_{n}": text(chance, letters, min(size, 12)) for n in range(labels)},
+        annotations={
+            **{f"a{n}": text(chance, letters, size) for n in range(20)},
+            "runbook_url": f"https://example.com/{text(chance, PLAIN[:26], 40)}",
+        },
+        title=text(chance, letters, MAX_TITLE_CHARACTERS),
+        summary=text(chance, letters, MAX_SUMMARY_CHARACTERS),
+        url=f"https://example.com/{text(chance, PLAIN[:26], 300)}",
+        state=State.FIRING,
+        starts_at=NOW,
+        refreshed_at=NOW,
+        last_event_at=NOW,
+        events=marks,
+        recent=tuple((NOW.timestamp() + n / 7, f"{chance.getrandbits(40):010x}") for n in range(marks)),
+    )
+
+
+def incident(count, letters, **size):
+    """An open incident of so many, with everything else of it full too."""
+    chance = Random(7)
+    alerts = {each.fingerprint: each for each in (alert(number, letters, **size) for number in range(count))}
+    return Incident(
+        key="default|service=api",
+        id="0123456789abcdef",
+        route="default",
+        rhythm=Rhythm(group_wait=timedelta(0)),
+        alerts=alerts,
+        started_at=NOW,
+        next_flush_at=NOW,
+        overflown=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),
+        beyond={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_BEYOND)},
+        timeline=tuple(Entry(NOW + timedelta(seconds=n), text(chance, letters, 80)) for n in range(MAX_TIMELINE)),
+    )
+
+
+@pytest.mark.parametrize("letters", [PLAIN, WIDE], ids=["ASCII", "three bytes each"])
+@pytest.mark.parametrize("count", [9, 60, 500])
+def test_an_incident_and_what_is_told_of_it_fit(count, letters):
+    """Item and message are within their limits after it was told to ten targets, and every alert is still there."""
+    given = incident(count, letters)
+    assert len(codec.pack(given)) > MAX_ITEM_BYTES or count < 60
+    found = bounded(given)
+    targets = tuple(Target("slack_channel", f"#channel-{number}") for number in range(10))
+    route = Route(id="default", targets=targets, rhythm=given.rhythm)
+    decision = due(found, route=route, rules=Rules(default=route), context=Context(), now=NOW)
+    assert len(decision.notifications) == len(targets)
+    assert decision.incident.alerts.keys() == given.alerts.keys()
+    assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES
+    assert all(len(notification_message(each)) <= MAX_MESSAGE_BYTES for each in decision.notifications)
+
+
+def test_bounds_change_nothing_twice():
+    """What is within bounds is left as it is, and so is what was brought within them."""
+    small = incident(20, PLAIN, size=40, marks=3)
+    assert bounded(small) is small
+    once = bounded(incident(500, WIDE))
+    assert bounded(once) == once
+
+
+def test_people_keep_what_helps_most():
+    """Each alert keeps its title's beginning, a part of its summary, and whole links only; the newest marks stay."""
+    found = bounded(incident(500, PLAIN))
+    for each in found.alerts.values():
+        whole = alert(0, PLAIN).annotations
+        assert each.title
+        assert each.summary.endswith("…")
+        assert each.url is None or "…" not in each.url
+        assert "…" not in each.annotations.get("runbook_url", "")
+        assert each.annotations.keys() <= whole.keys()
+        assert LEAST_MARKS <= len(each.recent) < MAX_RECENT
+        assert each.recent[-1][0] == max(at for at, _ in each.recent)
+        assert each.events == MAX_RECENT
+
+
+def test_a_counting_alert_keeps_its_events():
+    """The events that a condition counts are never forgotten for room."""
+    counting = replace(alert(1, PLAIN, marks=2_000), condition="events[1h] > 1000")
+    given = replace(incident(100, PLAIN), alerts={**incident(100, PLAIN).alerts, counting.fingerprint: counting})
+    assert len(bounded(given).alerts[counting.fingerprint].recent) == 2_000
+
+
+def test_labels_that_are_too_heavy_leave_no_room():
+    """Labels are never cut: an incident takes no more alerts once they weigh too much, and always takes a few."""
+    heavy = [replace(alert(n, PLAIN), labels={f"l{i}": "x" * 500 for i in range(MAX_LABELS)}) for n in range(12)]
+    alerts = {}
+    for each in heavy:
+        if not has_room(alerts, 500):
+            break
+        alerts[each.fingerprint] = each
+    assert sum(map(label_bytes, alerts.values())) < MAX_LABEL_BYTES + label_bytes(heavy[0])
+    assert 8 <= len(alerts) < 12
+    assert not has_room(alerts, len(alerts))
+
+
+def test_text_is_measured_in_bytes():
+    """A character outside ASCII counts as the bytes it takes."""
+    assert text_bytes(Alert("f", title="試", summary="é", annotations={"a": "b"})) == 3 + 2 + 1

@@ -1,0 +1,160 @@
+"""What a notification says: which alerts, in which order, under which title, with which notes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.delivery.notification import Deploy, Reason
+from chalicelib.core.due import Muting
+from chalicelib.core.event import Severity
+from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.match import parse_matchers
+from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
+from chalicelib.core.snapshot import Telling, notification, title_of
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+MAIL = Target("email", "ops@example.com")
+SILENCE = Silence("s", parse_matchers({"alertname": "A"}), NOW - 9 * MINUTE, NOW, "ana", "deploying")
+
+
+def alert(name, minutes=5, severity=Severity.WARNING, state=State.FIRING, **more):
+    """An alert that began some minutes ago."""
+    return Alert(
+        name,
+        name=name,
+        labels={"service": "web"},
+        severity=severity,
+        state=state,
+        starts_at=NOW - minutes * MINUTE,
+        **more,
+    )
+
+
+def ended(name, **more):
+    """An alert that ended a minute ago."""
+    return alert(name, state=State.RESOLVED, ends_at=NOW - MINUTE, **more)
+
+
+def incident(*alerts, **more):
+    """An incident of these alerts, which began five minutes ago."""
+    known = {each.fingerprint: each for each in alerts}
+    return Incident("k", "i", group={"service": "web"}, alerts=known, started_at=NOW - 5 * MINUTE, **more)
+
+
+def telling(context=None, rules=None, **more):
+    """What it is made from beside the incident."""
+    return Telling(rules or Rules(), context or Context(), Route("default"), NOW, **more)
+
+
+def told(found, reason=Reason.UPDATED, visible=None, known=(), made=None, hidden=()):
+    """What a target that knew these alerts is told."""
+    firing = {each.fingerprint: 1 for each in found.firing}
+    announced = Announced(MAIL, seq=1, open=bool(known), firing=dict.fromkeys(known, 1), hidden=frozenset(hidden))
+    return notification(found, announced, reason, firing if visible is None else visible, made or telling(), ())
+
+
+def test_alerts_come_worst_first_then_oldest_then_by_name_and_ends_after_them():
+    """The order is the same whatever the order of events was; a target hears of ends that it was told the beginning of."""
+    found = incident(
+        ended("Told"), ended("Never told"), alert("B"), alert("A"), alert("Old", 9), alert("Bad", 1, Severity.CRITICAL)
+    )
+    names = [each.name for each in told(found, known=("Told",)).alerts]
+    assert names == ["Bad", "Old", "A", "B", "Told"]
+
+
+def test_what_is_muted_is_evidence_and_says_by_what():
+    """A muted alert is beside those announced, never among them."""
+    made = telling(mutings={"A": Muting(silences=(SILENCE,))})
+    found = told(incident(alert("A"), alert("B")), visible={"B": 1}, made=made)
+    assert [each.name for each in found.alerts] == ["B"]
+    assert [(each.name, each.muted_by) for each in found.evidence] == [("A", ("silence s of ana",))]
+
+
+def test_symptoms_of_other_incidents_are_evidence_too():
+    """What this incident's alert mutes elsewhere is shown with it, by whose word it is muted."""
+    context = Context(causes=(Cause("k/Down", {"alertname": "Down", "service": "web"}, NOW),))
+    rules = Rules(
+        inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({"alertname": "Slow"})),)
+    )
+    found = told(incident(alert("Down")), made=telling(context, rules, evidence=(alert("Slow"),)))
+    assert [(each.name, each.muted_by) for each in found.evidence] == [("Slow", ("inhibited by Down",))]
+
+
+TITLES = [
+    (["A"], "A (web)"),
+    (["A", "B"], "2 alerts: A, B (web)"),
+    (["B", "A", "C", "D"], "4 alerts: A, B, C … (web)"),
+    ([], "web"),
+]
+
+
+@pytest.mark.parametrize(("names", "title"), TITLES)
+def test_the_title(names, title):
+    """The alert's own title, or how many there are of which, and where."""
+    found = incident(*map(alert, names))
+    assert title_of(found, found.firing, telling()) == title
+
+
+NOTES = [
+    ("back after a silence", ("A",), ("A",), "A is back after the silence of ana (deploying) ended."),
+    ("began under a silence", (), (), "A began under the silence of ana (deploying), which has ended."),
+    ("known all the time", ("A",), (), None),
+]
+
+
+@pytest.mark.parametrize(("known", "hidden", "note"), [row[1:] for row in NOTES], ids=[row[0] for row in NOTES])
+def test_what_returns_says_whose_silence_it_was(known, hidden, note):
+    """Only an alert that this target did not see because of it."""
+    made = telling(Context(silences=(SILENCE,)))
+    found = told(incident(alert("A")), known=known, hidden=hidden, made=made)
+    assert found.notes == ((note,) if note else ())
+
+
+def test_what_ended_without_its_source_says_by_whom():
+    """A time-out and a person are named; an end of its source's own is not."""
+    found = incident(ended("A", ended_by="resolve_timeout"), ended("B", ended_by="ana"), ended("C"))
+    notes = told(found, Reason.RESOLVED, known=("A", "B", "C")).notes
+    assert notes == (
+        "A: its source has said nothing for the resolve_timeout, so it is taken as over.",
+        "B: resolved by ana.",
+    )
+
+
+DEPLOYS = [
+    (31, "web", False),
+    (30, "web", True),
+    (3, "web", True),
+    (3, None, True),
+    (3, "db", True),
+    (31, "db", False),
+    (-1, "web", False),
+]
+
+
+@pytest.mark.parametrize(("before", "service", "shown"), DEPLOYS)
+def test_deploys_shortly_before_the_start_are_attached(before, service, shown):
+    """Half an hour before it began at most, of whichever service."""
+    deploy = Deploy("d", NOW - (5 + before) * MINUTE, "deploy", service)
+    found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=(deploy,))))
+    assert bool(found.deploys) is shown
+
+
+def test_deploys_of_the_own_service_stand_before_those_of_others():
+    """What is newest stands first among its own; the deploy of another service comes after them."""
+    deploys = [
+        Deploy(name, NOW - at * MINUTE, "deploy", service)
+        for name, at, service in (("other", 6, "db"), ("old", 20, "web"), ("new", 10, None))
+    ]
+    found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=tuple(deploys))))
+    assert [each.id for each in found.deploys] == ["new", "old", "other"]
+
+
+def test_a_broken_summary_is_told_in_the_plain_form():
+    """The alert goes out with its own words, and says why."""
+    rules = Rules(rules=(Rule("A", summary="{{ value | nope }}"),), broken_templates={"A": "nope is no filter"})
+    found = told(incident(alert("A", rule="A", summary="its own words")), Reason.OPENED, made=telling(rules=rules))
+    assert found.alerts[0].summary == "its own words"
+    assert found.notes == ("The summary of the rule A is broken and the plain form is shown.",)

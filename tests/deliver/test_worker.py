@@ -1,0 +1,76 @@
+"""What `deliver` owes to the incident that decided: nothing a saved incident has committed to is dropped, nothing else
+is sent. How targets fail and recover is in tests/test_delivery.py."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from chalicelib.core.incident import MAX_COMMITTED
+from chalicelib.deliver.worker import COMMIT_WAIT, deliver
+from chalicelib.messages.queue import Queues, notification_message, read_message
+from tests.fakes import MemoryQueue
+from tests.scenario import Router, rules_of
+
+RULES = rules_of("""
+defaults: {group_by: [alertname], group_wait: 0s, group_interval: 1m, repeat_interval: 12h}
+default: {notification: [{slack_channel: "#incidents"}, {webhook: ops}]}
+fallback: {notification: [{email: ops@example.com}]}
+""")
+
+
+def test_a_target_that_was_down_for_hours_hears_everything_that_was_decided_meanwhile():
+    """However much the others were told meanwhile, nothing for the one that was down is taken for superseded."""
+    router = Router(RULES)
+    router.inbox.answer("slack", "chat.postMessage", [{"status": 503}], stay=True)
+    for number in range(MAX_COMMITTED):
+        router.fire("Down", service=f"s{number}").run(minutes=2)
+    router.inbox.cues.clear()
+    router.run(minutes=60)
+    for number in range(MAX_COMMITTED):
+        router.resolve("Down", service=f"s{number}")
+    router.run(minutes=60)
+    router.close()
+    told = router.told()
+    assert len(told["webhook"]) > MAX_COMMITTED
+    assert told["slack"] == told["webhook"]
+    assert router.undone == []
+
+
+def decided(router):
+    """The only notification for Slack on the queue, and the queues."""
+    bodies = [each.body for each in router.notifications.waiting.values()]
+    return next(each for each in map(read_message, bodies) if each.target.kind == "slack_channel")
+
+
+def delivered(router, notification, later=timedelta(0)):
+    """The outcome of one delivery, some time later."""
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    return deliver(
+        notification_message(notification),
+        rules=RULES,
+        store=router.store,
+        queues=queues,
+        clients=router.clients,
+        now=router.now + later,
+    )
+
+
+def test_only_what_a_saved_incident_committed_to_is_sent():
+    """What lost against another worker's save waits for a save that could still come, and is then dropped, unsent."""
+    router = Router(RULES)
+    router.fire("Down", service="api")
+    router.process(router.webhooks.receive())
+    router.process(router.webhooks.receive())
+    won = decided(router)
+    lost = replace(won, id="another")
+    assert delivered(router, lost).retry_after is not None
+    assert "superseded" in delivered(router, lost, COMMIT_WAIT).note
+    assert router.told() == {}
+    assert delivered(router, won).delivered
+    assert delivered(router, won).note == "done before"
+    assert router.told() == {"slack": ["Down opened"]}
+    router.close()
+
+
+def test_a_save_may_take_as_long_as_its_worker_may_live():
+    """The worker that decides may live for a minute: a notification is waited for longer than that."""
+    assert timedelta(minutes=2) <= COMMIT_WAIT

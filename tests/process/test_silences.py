@@ -1,0 +1,198 @@
+"""Silences and maintenance as messages: made, edited, ended early, doubled and out of order."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.context import Silence
+from chalicelib.core.errors import ConflictError
+from chalicelib.core.incident import Incident
+from chalicelib.core.match import Matcher
+from chalicelib.messages.queue import Hold, Release, read_message, silence_message, unsilence_message
+from chalicelib.process.silences import KEPT, MAX_KEPT, done, find
+from cli.replay import Replay
+from simulation.memory_store import MemoryStore
+from tests.rule_files import rules_of
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+def silence(name="s1", *, at=NOW, until=HOUR, by="ana", label="service", value="api", comment=""):
+    """A silence of one service, decided at `at`."""
+    return Silence(name, (Matcher(label, "=", value),), at, NOW + until, by, comment, at=at)
+
+
+def stored(*given, store=None):
+    """The context after these were done."""
+    store = store or MemoryStore()
+    for each in given:
+        done(each, store=store, now=NOW)
+    return store.context()
+
+
+MADE = Hold(silence())
+EDITED = Hold(silence(at=NOW + MINUTE, until=3 * HOUR, by="bo", comment="longer"))
+ENDED = Release("s1", "bo", NOW + 2 * MINUTE)
+
+
+def test_a_silence_is_kept_as_it_was_made():
+    """Who, until when and why are there for everyone."""
+    assert stored(MADE).silences == (MADE.silence,)
+
+
+def test_an_edit_keeps_the_author_and_says_who_changed_it():
+    """The new end counts; the change is remembered with its person."""
+    (found,) = stored(MADE, EDITED).silences
+    assert (found.by, found.ends_at, found.comment) == ("ana", NOW + 3 * HOUR, "longer")
+    assert [(change.by, change.at) for change in found.changes] == [("bo", NOW + MINUTE)]
+    assert "15:00" in found.changes[0].text
+
+
+def test_a_silence_ends_early_at_the_time_of_the_act():
+    """The end is when the person said so, not when the message came."""
+    (found,) = stored(MADE, ENDED).silences
+    assert found.ends_at == NOW + 2 * MINUTE
+    assert not found.active(NOW + 2 * MINUTE)
+    assert found.changes[-1].by == "bo"
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        (MADE, MADE, EDITED, EDITED, ENDED, ENDED),
+        (MADE, EDITED, MADE, ENDED),
+        (MADE, EDITED, ENDED, EDITED, MADE),
+    ],
+    ids=["doubled", "the first comes again", "all come again"],
+)
+def test_doubled_and_late_messages_change_nothing(order):
+    """The later decision stays, whatever comes after it."""
+    assert stored(*order).silences == stored(MADE, EDITED, ENDED).silences
+
+
+def test_what_is_known_is_not_written_again():
+    """A doubled message costs no write and answers as the first did."""
+    store = MemoryStore()
+    first = done(MADE, store=store, now=NOW)
+    writes = store.writes
+    assert done(MADE, store=store, now=NOW) == first
+    assert store.writes == writes
+
+
+def test_what_an_edit_leaves_is_looked_at_too():
+    """The incidents of the old matchers must hear again: both old and new are answered, also the second time."""
+    store = MemoryStore()
+    done(MADE, store=store, now=NOW)
+    moved = Hold(silence(at=NOW + MINUTE, value="web"))
+    for _ in range(2):
+        values = {each.value for matchers in done(moved, store=store, now=NOW).matchers for each in matchers}
+        assert values == {"api", "web"}
+
+
+@pytest.mark.parametrize("given", [Release("nobody", "bo", NOW), Release("s1", "bo", NOW + 2 * HOUR)])
+def test_what_does_not_exist_or_is_over_cannot_be_ended(given):
+    """Nothing changes and nobody is recorded."""
+    assert stored(MADE, given) == stored(MADE)
+
+
+def test_maintenance_can_become_a_silence_and_back():
+    """One id is one thing, of one kind."""
+    context = stored(Hold(silence(), maintenance=True), EDITED)
+    assert [each.id for each in context.silences] == ["s1"]
+    assert context.maintenance == ()
+
+
+def test_those_long_over_are_forgotten_and_active_ones_never_first():
+    """Seven days after its end a silence goes when another is made; over the limit those that end first go."""
+    old = Hold(silence("old", at=NOW - KEPT - HOUR, until=-KEPT - MINUTE))
+    assert [each.id for each in stored(old, MADE).silences] == ["s1"]
+    store = MemoryStore()
+    for number in range(MAX_KEPT + 2):
+        done(Hold(silence(f"n{number}", until=(MAX_KEPT + 2 - number) * MINUTE)), store=store, now=NOW)
+    kept = {each.id for each in store.context().silences}
+    assert len(kept) == MAX_KEPT
+    assert {"n0", "n1"} < kept
+
+
+class Rival(MemoryStore):
+    """A store in which somebody else always saves the context first."""
+
+    def save_context(self, context):
+        """Refuse."""
+        raise ConflictError("others were first")
+
+
+def test_a_context_that_others_always_save_first_brings_the_message_back():
+    """The worker gives up after a few tries; the queue tries again."""
+    with pytest.raises(ConflictError):
+        done(MADE, store=Rival(), now=NOW)
+
+
+@pytest.mark.parametrize("given", [MADE, Hold(silence(), maintenance=True), EDITED, ENDED])
+def test_messages_come_back_as_they_were(given):
+    """What is read is what was put."""
+    if isinstance(given, Hold):
+        body = silence_message(given.silence, given.maintenance)
+    else:
+        body = unsilence_message(given.id, given.by, given.at)
+    assert read_message(body) == given
+
+
+RULES = """
+alerts:
+  - name: Boom
+    match: {source: event}
+    group_by: [service]
+    group_wait: 0s
+    group_interval: 1m
+    notification: [{slack_channel: "#a"}]
+"""
+
+
+def timeline(*lines):
+    """The incidents after the lines, and what was told: (at, reason)."""
+    replay = Replay(rules_of(RULES), list(enumerate(lines, 1)))
+    told = [(line["at"], line["reason"]) for line in replay.run() if line["type"] == "notification"]
+    since = datetime.fromtimestamp(0, UTC) - HOUR
+    return list(replay.simulator.store.incidents(ended_since=since)), told
+
+
+FIRE = {"at": 0, "event": {"name": "x", "labels": {"service": "api"}}}
+HUSH = {"at": 60, "silence": {"id": "s1", "matchers": {"service": "api"}, "until": 7200, "by": "ana", "comment": "c"}}
+
+
+def acts(incident: Incident):
+    """What people did, as (seconds, who, kind)."""
+    return [(entry.at.timestamp(), entry.by, entry.kind) for entry in incident.timeline if entry.by]
+
+
+def test_the_incidents_that_a_silence_is_about_remember_it():
+    """Made, edited and ended: the timeline says who and when; an incident of another service says nothing."""
+    other = {"at": 0, "event": {"name": "x", "labels": {"service": "web"}}}
+    edit = {"at": 120, "silence": {**HUSH["silence"], "until": 9000, "by": "bo"}}
+    end = {"at": 180, "unsilence": {"id": "s1", "by": "cy"}}
+    found, _ = timeline(FIRE, other, HUSH, edit, end, {"at": 240, "end": True})
+    by_service = {each.group["service"]: acts(each) for each in found}
+    assert by_service["api"] == [(60, "ana", "silence"), (120, "bo", "silence"), (180, "cy", "silence")]
+    assert by_service["web"] == []
+
+
+def test_a_silence_narrowed_to_another_service_frees_the_first_at_once():
+    """News that was held back is told when the edit no longer covers it."""
+    news = {"at": 90, "event": {"name": "y", "labels": {"service": "api"}}}
+    edit = {"at": 600, "silence": {**HUSH["silence"], "matchers": {"service": "web"}}}
+    _, told = timeline(FIRE, HUSH, news, edit, {"at": 700, "end": True})
+    assert told == [(0, "opened"), (600, "updated")]
+
+
+def test_a_silence_made_while_the_router_is_down_waits_for_it():
+    """What people do is queued like everything else."""
+    found, _ = timeline(FIRE, {"at": 10, "down": {"until": 100}}, HUSH, {"at": 200, "end": True})
+    assert acts(found[0]) == [(60, "ana", "silence")]
+
+
+def test_an_unknown_id_is_found_nowhere():
+    """Asking for a silence that is not there gives nothing."""
+    assert find(stored(MADE), "s2") is None

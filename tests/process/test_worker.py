@@ -1,0 +1,257 @@
+"""A batch of the webhooks queue: each message is dealt with, comes back or is parked, and harms no other."""
+
+import base64
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.event import Status
+from chalicelib.messages.queue import Message, Queues, Wake, events_messages, read_message, wake_message
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.process.context_update import MAX_CONFLICTS
+from chalicelib.process.worker import LAST_RECEIVE, process
+from local.provision import MAX_RECEIVES
+from simulation.memory_store import MemoryStore
+from tests.fakes import MemoryQueue
+from tests.scenario import event, rules_of
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+FILE = rules_of("""
+defaults: {group_by: [alertname], group_wait: 0s}
+default: {notification: [{slack_channel: "#alerts"}]}
+fallback: {notification: [{email: ops@example.com}]}
+""")
+
+
+class BrokenSource(dict):
+    """An entry of `sources:` on which the code that reads it fails."""
+
+    def get(self, name, default=None):
+        """Its name, and nothing else."""
+        if name == "name":
+            return "broken"
+        raise ZeroDivisionError("s3cret of the payload")
+
+
+RULES = replace(FILE, sources=(BrokenSource(name="broken"),))
+
+
+class Failing(MemoryStore):
+    """A store whose calls of some names fail: always, for one key, or so many times."""
+
+    def __init__(self, **failing):
+        super().__init__()
+        self.failing = failing
+
+    def _fails(self, name, key=""):
+        wanted = self.failing.get(name)
+        if wanted is None:
+            return
+        error, only, times = wanted
+        if only in key and times > 0:
+            self.failing[name] = (error, only, times - 1)
+            raise error
+
+    def load(self, key):
+        """Fail or load."""
+        self._fails("load", key)
+        return super().load(key)
+
+    def save(self, incident, *, archive=None):
+        """Fail or save."""
+        self._fails("save", incident.key)
+        super().save(incident, archive=archive)
+
+    def get_body(self, name):
+        """Fail or read."""
+        self._fails("get_body", name)
+        return super().get_body(name)
+
+
+@dataclass
+class Bench:
+    """A store, two queues, and what became of the last batch."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    webhooks: MemoryQueue = field(default_factory=MemoryQueue)
+    notifications: MemoryQueue = field(default_factory=MemoryQueue)
+    counts: MemoryQueue = field(default_factory=MemoryQueue)
+
+    def process(self, *bodies, received=1, now=NOW):
+        """The failures of a batch of these bodies, by message."""
+        messages = [Message(f"m{n}", body, f"r{n}", received) for n, body in enumerate(bodies)]
+        queues = Queues(self.webhooks, self.notifications, self.counts)
+        failures = process(messages, rules=RULES, store=self.store, queues=queues, now=now)
+        return {each.id: each for each in failures}
+
+    def wake(self):
+        """Deliver the wake-ups that were put."""
+        wakes = [body for body in self.webhooks.bodies if isinstance(read_message(body), Wake)]
+        self.webhooks.bodies = [body for body in self.webhooks.bodies if body not in wakes]
+        assert self.process(*dict.fromkeys(wakes)) == {}
+
+    @property
+    def told(self):
+        """The titles of what is on the notifications queue."""
+        return [read_message(body).title for body in self.notifications.bodies]
+
+    @property
+    def open(self):
+        """The names of the alerts that fire."""
+        return sorted(alert.name for each in self.store.incidents() for alert in each.firing)
+
+
+def fires(name, **labels):
+    """The message of an event."""
+    return events_messages([event(name, Status.FIRING, NOW, labels)])[0]
+
+
+def webhook(source, body, **fields):
+    """The message of a webhook."""
+    given = Webhook("d1", source, body, NOW, **fields)
+    return written(given, compressed(body))
+
+
+MISTAKES = [
+    ("not JSON", "{", "not the JSON"),
+    ("not an object", "[]", "not a JSON object"),
+    ("a version to come", json.dumps({"v": 2, "type": "wake", "key": "x"}), "unknown version 2"),
+    ("no version", json.dumps({"type": "wake", "key": "x"}), "unknown version None"),
+    ("an unknown type", json.dumps({"v": 1, "type": "poem"}), "unknown type 'poem'"),
+    ("a field is missing", json.dumps({"v": 1, "type": "wake"}), "lacks or garbles a field (KeyError)"),
+    ("a damaged body", json.dumps({"v": 1, "type": "webhook", "id": "1", "source": "sentry", "headers": {},
+                                   "received_at": 1.0, "body": base64.b64encode(b"x").decode()}), "damaged"),
+    ("a source that is gone", webhook("nobody", b"{}"), "no source of that name"),
+    ("what the source cannot read", webhook("cloudflare", b"[1]"), ""),
+    ("a source that fails in an unforeseen way", webhook("broken", b"{}"), "broken: a fault in the code: ZeroDivisionError at"),
+    ("a stored body that is gone", webhook("sentry", b"", body_ref="sentry-x"), "is gone"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "reason"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
+def test_a_message_nobody_can_read_is_parked_and_told_and_harms_no_other(body, reason):
+    """It is parked with the reason, somebody hears of it, and the others of its batch are dealt with."""
+    bench = Bench()
+    failures = bench.process(fires("Before"), body, fires("After"))
+    assert list(failures) == ["m1"]
+    assert failures["m1"].park
+    assert reason in failures["m1"].reason
+    assert bench.open == ["After", "Before", "webhook.unreadable"]
+    bench.wake()
+    assert sorted(bench.told) == ["A webhook could not be read", "After", "Before"]
+
+
+def test_of_too_many_events_the_first_are_taken_and_the_body_is_parked():
+    """A body with more alerts than one may hold: the first are dealt with, the rest is told and parked, not lost."""
+    bench = Bench()
+    alerts = [{"status": "firing", "labels": {"alertname": "Full", "n": str(n)}} for n in range(5_001)]
+    failures = bench.process(webhook("alertmanager", json.dumps({"alerts": alerts}).encode()))
+    assert [(each.park, "more than 5000 events" in each.reason) for each in failures.values()] == [(True, True)]
+    assert "webhook.unreadable" in bench.open and len(bench.open) > 1
+
+
+def test_what_cannot_be_read_from_the_store_now_comes_back():
+    """A large body that the table does not give now is neither lost nor parked, and the others are dealt with."""
+    bench = Bench(Failing(get_body=(NotStoredError("the table is away"), "", 9)))
+    failures = bench.process(fires("Before"), webhook("sentry", b"", body_ref="sentry-x"), fires("After"))
+    assert [(each.id, each.park) for each in failures.values()] == [("m1", False)]
+    assert bench.open == ["After", "Before"]
+
+
+def test_a_large_body_is_read_by_its_reference():
+    """A webhook whose body is in the table is worked on as any other."""
+    bench = Bench()
+    body = json.dumps({"name": "n", "text": "x", "alert_type": "tunnel_health_event", "ts": NOW.timestamp(),
+                       "data": {"tunnel_name": "t", "new_status": "TUNNEL_STATUS_TYPE_DOWN"}}).encode()  # fmt: skip
+    bench.store.keep_body("cloudflare-1", compressed(body))
+    assert bench.process(webhook("cloudflare", b"", body_ref="cloudflare-1")) == {}
+    bench.wake()
+    assert len(bench.told) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotStoredError("the table is away"), ConflictError("another was first"), ZeroDivisionError("a fault in the code")],
+)
+def test_one_incident_that_fails_harms_no_other(error):
+    """The messages of the incident that cannot be updated come back; those of the others are done."""
+    bench = Bench(Failing(save=(error, "Middle", 99)))
+    failures = bench.process(fires("Before"), fires("Middle"), fires("After"), fires("Middle", more="x"))
+    assert {each.id: each.park for each in failures.values()} == {"m1": False, "m3": False}
+    assert bench.open == ["After", "Before"]
+    bench.store.failing.clear()
+    assert bench.process(fires("Middle"), fires("Middle", more="x")) == {}
+    assert bench.open == ["After", "Before", "Middle", "Middle"]
+
+
+def test_a_fault_in_the_code_is_named_without_the_payload():
+    """The reason of an unforeseen error names its kind and place and no word of the message."""
+    bench = Bench(Failing(save=(ZeroDivisionError("s3cret of the payload"), "", 99)))
+    reason = bench.process(fires("Middle"))["m0"].reason
+    assert "ZeroDivisionError" in reason
+    assert "s3cret" not in reason
+
+
+def test_conflicts_are_folded_again():
+    """Whoever saves in between costs another load and fold, not the message."""
+    bench = Bench(Failing(save=(ConflictError("another was first"), "", MAX_CONFLICTS - 1)))
+    assert bench.process(fires("A")) == {}
+    assert bench.open == ["A"]
+
+
+def test_what_fails_for_the_last_time_is_parked_with_its_reason_and_told():
+    """SQS would park it without a reason; so it is parked here, and somebody hears of it."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
+    failures = bench.process(fires("Middle"), fires("Other"), received=LAST_RECEIVE)
+    assert failures["m0"].park
+    assert "ZeroDivisionError" in failures["m0"].reason
+    said = [each for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
+    assert [each.kind for each in said] == ["message.failed"]
+    assert "ZeroDivisionError" in said[0].summary
+    assert bench.process(events_messages(said)[0]) == {}
+    bench.wake()
+    assert "A message could not be dealt with" in bench.told
+
+
+def test_what_keeps_failing_is_told_long_before_it_is_parked():
+    """After some minutes somebody hears of it, once, while it is still tried; the next failures are quiet."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
+    for received in range(1, LAST_RECEIVE):
+        assert not bench.process(fires("Middle"), received=received)["m0"].park
+    said = [each.title for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
+    assert said == ["A message could not be dealt with so far"]
+
+
+def test_what_is_about_the_router_itself_is_parked_silently():
+    """A message that carries the router's own trouble tells of no further one, so that nothing loops."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
+    own = event("Broken", Status.FIRING, NOW, {"source": "router"})
+    body = events_messages([replace(own, source="router")])[0]
+    assert bench.process(body, received=LAST_RECEIVE)["m0"].park
+    assert bench.webhooks.bodies == []
+
+
+def test_what_cannot_be_told_of_a_last_failure_comes_back():
+    """Where the queue does not take the news of it either, the message is not parked but comes back."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
+    bench.webhooks.fail_at = {1}
+    assert not bench.process(fires("A"), received=LAST_RECEIVE)["m0"].park
+
+
+def test_the_same_batch_again_changes_nothing():
+    """All messages of a batch that was done come again: nothing is saved and nothing is told."""
+    bench = Bench()
+    batch = [fires("A"), fires("B"), wake_message("default|alertname=A"), wake_message("nobody")]
+    assert bench.process(*batch) == {}
+    bench.wake()
+    told, writes = list(bench.told), bench.store.writes
+    assert bench.process(*batch, now=NOW + timedelta(seconds=5)) == {}
+    assert (bench.told, bench.store.writes) == (told, writes)
+
+
+def test_it_is_parked_here_before_sqs_does_it():
+    """The last receive that is dealt with comes before the one at which SQS moves a message away."""
+    assert min(MAX_RECEIVES["webhooks"], MAX_RECEIVES["counts"]) > LAST_RECEIVE

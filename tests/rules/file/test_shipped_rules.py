@@ -1,0 +1,70 @@
+"""What the shipped alert-rules.yaml does, told by replaying short stories through it."""
+
+from pathlib import Path
+
+import yaml
+
+from chalicelib.rules.file import load
+from cli.main import main
+from cli.replay import Replay
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "alert-rules.yaml").read_text(encoding="utf-8")
+RULES = load(TEXT)
+
+
+def notifications(lines):
+    """What a timeline comes to: the notifications, in order."""
+    numbered = list(enumerate(lines, 1))
+    found = Replay(RULES, numbered, name="story", folder=ROOT, seed=None).run()
+    return [line for line in found if line["type"] == "notification"]
+
+
+def told(lines):
+    """Who was told what, and why."""
+    return [
+        (next(iter(found["target"].values())), found["reason"], found["alerts"][0]["name"])
+        for found in notifications(lines)
+    ]
+
+
+def sentry(at, kind, severity="critical", name="TypeError"):
+    """One event of Sentry."""
+    labels = {"source": "sentry", "kind": kind, "service": "api"}
+    return {"at": at, "event": {"name": name, "severity": severity, "labels": labels}}
+
+
+def test_the_files_own_tests_hold(capsys):
+    """`tocsin test` finds nothing wrong, and every rule of the file has a test that expects it."""
+    assert main(["test", str(ROOT / "alert-rules.yaml")]) == 0, capsys.readouterr().out
+    tested = yaml.safe_dump(yaml.safe_load(TEXT)["tests"])
+    assert [rule.name for rule in RULES.rules if rule.name not in tested] == []
+
+
+def test_the_file_passes_the_strict_check(capsys):
+    """`tocsin check --strict` finds neither mistakes nor warnings: every rule has its page with the four headings."""
+    assert main(["check", "--strict", str(ROOT / "alert-rules.yaml")]) == 0, capsys.readouterr().out
+
+
+def test_a_spike_pages_once():
+    """Fifteen errors within a minute and the issue they make page once; the issue waits in its own channel."""
+    story = [sentry(second, "error.created") for second in range(15)]
+    story += [sentry(16, "issue.created"), sentry(20, "metric_alert.warning", "warning"), {"at": 60, "end": True}]
+    assert told(story) == [("#incidents", "opened", "Error Spike"), (True, "opened", "Error Spike")]
+
+
+def test_severity_decides_where_a_rule_names_no_one():
+    """A critical alert of Prometheus pages, a warning only goes to its channel."""
+    labels = {"source": "alertmanager", "kind": "alert", "service": "api"}
+    critical = {"at": 0, "event": {"name": "Down", "severity": "critical", "labels": labels}}
+    warning = {"at": 0, "event": {"name": "Slow", "severity": "warning", "labels": labels}}
+    end = {"at": 120, "end": True}
+    assert [target for target, _, _ in told([critical, end])] == ["#incidents", True]
+    assert [target for target, _, _ in told([warning, end])] == ["#alerts"]
+
+
+def test_a_service_that_is_down_pages_once():
+    """While a service is known to be down, its error rate is not told as well."""
+    down = {"at": 0, "probe": {"name": "api", "ok": False, "labels": {"service": "api"}}}
+    rate = {"at": 40, "sample": {"metric": "error_rate", "value": 0.5, "labels": {"service": "api"}}}
+    assert {name for _, _, name in told([down, rate, {"at": 120, "end": True}])} == {"Service Downtime"}

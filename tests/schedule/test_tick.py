@@ -1,0 +1,142 @@
+"""The tick: the net under the delayed messages, and what notices that the rules changed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.core.errors import NotStoredError
+from chalicelib.schedule.tick import tick
+from tests.scenario import Router, rules_of
+
+HEAD = """
+defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 10m}
+default: {notification: [{webhook: ops}]}
+"""
+RULES = rules_of(HEAD)
+MEASURED = rules_of(HEAD + "alerts: [{name: Errors, condition: 'error_rate > 1%', for: 30s, severity: critical}]")
+BEATS = rules_of(HEAD + "probes: {heartbeat: [{name: backup, every: 10m, grace: 2m}]}")
+WEBHOOK = ["Down opened", "Down resolved"]
+
+
+@pytest.fixture
+def routers():
+    """Makes routers, and closes them."""
+    made = []
+
+    def make(rules):
+        made.append(Router(rules))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_it_does_what_no_message_woke(routers):
+    """Where every delayed wake-up is lost, what is due is told within a minute all the same, once, and so is its end."""
+    router = routers(RULES)
+    router.fire("Down", service="api")
+    for _ in range(60):
+        router.run(seconds=10)
+        drop_wakes(router)
+    router.resolve("Down", service="api")
+    for _ in range(30):
+        router.run(seconds=10)
+        drop_wakes(router)
+    assert router.told() == {"webhook": WEBHOOK}
+
+
+def drop_wakes(router):
+    """Lose every wake-up that waits."""
+    for name, each in list(router.webhooks.waiting.items()):
+        if '"type":"wake"' in each.body:
+            del router.webhooks.waiting[name]
+
+
+def test_after_an_outage_nothing_is_lost_and_nothing_told_twice(routers):
+    """While the router is down for an hour a fault begins and another ends; both are told when it is back, once."""
+    router = routers(RULES)
+    router.fire("Down", service="api").run(minutes=2)
+    router.fire("Slow", service="api").resolve("Down", service="api")
+    router.now += timedelta(hours=1)
+    router.run(minutes=3)
+    router.resolve("Slow", service="api").run(minutes=3)
+    assert router.told() == {"webhook": [*WEBHOOK, "Slow opened", "Slow resolved"]}
+
+
+def test_a_repeat_changes_nothing(routers):
+    """Two ticks at one time: the second finds nothing to do and writes nothing."""
+    router = routers(RULES)
+    router.fire("Down", service="api").run(minutes=2)
+    router.now += timedelta(minutes=30)
+    tick(rules=RULES, now=router.now, **router.ports)
+    writes, waiting = router.store.writes, len(router.notifications.waiting)
+    tick(rules=RULES, now=router.now, **router.ports)
+    assert (router.store.writes, len(router.notifications.waiting)) == (writes, waiting)
+
+
+def test_what_is_due_before_the_next_tick_is_woken_to_the_second(routers):
+    """A timer half a minute ahead gets a delayed message and is not done early."""
+    router = routers(MEASURED)
+    router.measure("error_rate", 0.5, service="api").step()
+    drop_wakes(router)
+    router.tick()
+    assert [each.visible_at - router.now for each in router.webhooks.waiting.values()] == [timedelta(seconds=30)]
+    router.run(seconds=45)
+    assert router.told() == {"webhook": ["Errors opened"]}
+
+
+def test_a_rule_that_is_gone_ends_what_it_fired(routers):
+    """After a deploy without the rule its alert is over, and whoever was told hears so."""
+    router = routers(MEASURED)
+    router.measure("error_rate", 0.5, service="api").run(minutes=2)
+    router.rules = RULES
+    router.run(minutes=3)
+    assert router.told() == {"webhook": ["Errors opened", "Errors resolved"]}
+
+
+def test_a_rule_that_no_tick_ever_saw_leaves_nothing_behind(routers):
+    """In the middle of a deploy one worker knows a rule that no tick will ever know: what it fired ends too."""
+    router = routers(RULES)
+    router.run(seconds=1)
+    router.rules = MEASURED
+    router.measure("error_rate", 0.5, service="api").run(seconds=45)
+    router.rules = RULES
+    router.run(minutes=10)
+    assert router.told() == {"webhook": ["Errors opened", "Errors resolved"]}
+    assert list(router.store.incidents()) == []
+
+
+def test_rules_are_not_taken_for_seen_while_an_incident_could_not_be_looked_at(routers):
+    """The table refuses one save in the tick after a deploy: the next tick looks again."""
+    router = routers(MEASURED)
+    router.measure("error_rate", 0.5, service="api").run(minutes=2)
+    router.rules = RULES
+    router.sites.at, router.sites.error = "store.save", NotStoredError
+    router.run(minutes=3)
+    assert router.sites.failed == "store.save"
+    assert router.told() == {"webhook": ["Errors opened", "Errors resolved"]}
+
+
+def test_a_heartbeat_that_was_never_heard_is_late_too(routers):
+    """Its clock starts with the first tick that knows it: ten minutes and two of grace later it is told, once."""
+    router = routers(BEATS)
+    router.run(minutes=11)
+    assert router.told() == {}
+    router.run(minutes=2)
+    assert router.told() == {"webhook": ["backup opened"]}
+
+
+def test_causes_that_no_longer_fire_are_forgotten(routers):
+    """A cause left behind by a worker that died is no cause for longer than a minute."""
+    router = routers(rules_of(HEAD + "inhibit: [{cause: {alertname: Down}, symptom: {alertname: Slow}}]"))
+    router.fire("Down", service="api").run(minutes=2)
+    (cause,) = router.store.context().causes
+    router.resolve("Down", service="api").run(minutes=2)
+    context = router.store.context()
+    assert context.causes == ()
+    router.store.save_context(replace(context, causes=(cause,), version=context.version + 1))
+    router.fire("Slow", service="api").run(minutes=3)
+    assert router.store.context().causes == ()
+    assert "Slow opened" in router.told()["webhook"]

@@ -1,0 +1,338 @@
+"""The watch stage: every probe runs, none harms another, second tries, streaks, rates, and what broke is told."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import NotStoredError, RulesError, TargetUnavailableError
+from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.metrics.rollup import Rate
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.rule import Rules
+from chalicelib.messages.queue import Events, Queues, Samples, read_message
+from chalicelib.probes import broken, labels_of
+from chalicelib.schedule.watch import Report, watch
+from simulation.memory_store import MemoryStore
+from tests.fakes import MemoryQueue
+
+START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+Check = Callable[[Mapping[str, Any], datetime], list[Sample | Event]]
+
+
+class Probe:
+    """A probe module whose answer is a function."""
+
+    def __init__(self, check: Check, *, rates: tuple[Rate, ...] = (), growths: Mapping[str, str] | None = None) -> None:
+        self._check = check
+        self.RATES = rates
+        self.GROWTHS = growths or {}
+        self.calls = 0
+
+    def check(self, params: Mapping[str, Any], clients: Any, *, now: datetime) -> list[Sample | Event]:
+        """One try."""
+        self.calls += 1
+        return self._check(params, now)
+
+
+def up(ok: Callable[[], bool]) -> Probe:
+    """A probe that is up while `ok` says so."""
+    return Probe(lambda params, now: [Sample("uptime", float(ok()), now, labels_of(params))])
+
+
+def raising(error: Exception) -> Probe:
+    """A probe that raises."""
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        raise error
+
+    return Probe(check)
+
+
+class Watcher:
+    """Runs the watch minute by minute over one store and queue."""
+
+    def __init__(self, **probes: Probe) -> None:
+        self.probes = probes
+        self.store = MemoryStore()
+        self.queue = MemoryQueue()
+        self.pauses: list[float] = []
+        self.params: dict[str, tuple[Mapping[str, Any], ...]] = {kind: ({"name": kind},) for kind in probes}
+        self.on_pause: Callable[[], None] = lambda: None
+
+    def run(self, minute: float = 0, *, process: bool = True, limit: timedelta = timedelta(seconds=5)) -> Report:
+        """One run; the worker then stores the samples, unless it is behind."""
+        before = len(self.queue.bodies)
+
+        def pause(seconds: float) -> None:
+            self.pauses.append(seconds)
+            self.on_pause()
+
+        report = watch(
+            rules=Rules(probes=self.params),
+            store=self.store,
+            clients=None,  # type: ignore[arg-type]
+            queues=Queues(webhooks=self.queue, notifications=MemoryQueue(), counts=MemoryQueue()),
+            now=START + timedelta(minutes=minute),
+            pause=pause,
+            load=self.probes.__getitem__,
+            limit=limit,
+        )
+        if process:
+            for body in self.queue.bodies[before:]:
+                content = read_message(body)
+                if isinstance(content, Samples):
+                    self.store.add_samples(content.samples)
+        return report
+
+
+def values(report: Report, metric: str) -> list[float | None]:
+    """The values of a metric in a report."""
+    return [sample.value for sample in report.samples if sample.metric == metric]
+
+
+def test_what_was_found_goes_on_the_queue() -> None:
+    """Samples and events of all probes are put on the webhooks queue, and stamped with the start of the minute."""
+    watcher = Watcher(uptime=up(lambda: True), database=raising(RuntimeError("secret text")))
+    report = watcher.run(0.7)
+    contents = [read_message(body) for body in watcher.queue.bodies]
+    sent = [sample for content in contents if isinstance(content, Samples) for sample in content.samples]
+    told = [event for content in contents if isinstance(content, Events) for event in content.events]
+    assert tuple(sent) == report.samples
+    assert tuple(told) == report.events
+    assert {sample.at for sample in sent} == {START}
+    assert report.ran == 2
+
+
+def test_no_probes_cost_nothing() -> None:
+    """Without probes nothing is put, and heartbeats are none."""
+    watcher = Watcher()
+    watcher.params = {"heartbeat": ({"name": "backup", "every": "1d"},)}
+    assert watcher.run().ran == 0
+    assert watcher.queue.bodies == []
+    assert watcher.store.writes == 0
+
+
+def test_a_second_try_decides() -> None:
+    """A run that failed once and then succeeded is up; all second tries come after one common pause."""
+    answers = iter([False, False, True, False])
+    watcher = Watcher(a=up(lambda: next(answers)), b=up(lambda: next(answers)), c=up(lambda: True))
+    report = watcher.run()
+    assert sorted(values(report, "uptime"), key=str) == [0.0, 1.0, 1.0]
+    assert len(watcher.pauses) == 1
+    assert (watcher.probes["a"].calls, watcher.probes["b"].calls, watcher.probes["c"].calls) == (2, 2, 1)
+    assert len(report.down) == 1
+
+
+def test_nothing_failed_means_no_pause() -> None:
+    """When all is well, nobody waits."""
+    watcher = Watcher(a=up(lambda: True))
+    watcher.run()
+    assert watcher.pauses == []
+
+
+def test_failures_and_successes_in_a_row() -> None:
+    """Failed and successful runs are counted in a row over minutes; one ends the other."""
+    state = {"ok": True}
+    watcher = Watcher(a=up(lambda: state["ok"]))
+    found = []
+    for minute, ok in enumerate([True, True, False, False, False, True]):
+        state["ok"] = ok
+        report = watcher.run(minute)
+        found.append((values(report, "failures"), values(report, "successes")))
+    assert [(int(f[0] or 0), int(s[0] or 0)) for f, s in found] == [(0, 1), (0, 2), (1, 0), (2, 0), (3, 0), (0, 1)]
+
+
+def test_streaks_do_not_wait_for_the_worker() -> None:
+    """Failures in a row are counted right while the worker is behind."""
+    watcher = Watcher(a=up(lambda: False))
+    for minute in range(3):
+        report = watcher.run(minute, process=False)
+    assert values(report, "failures") == [3.0]
+
+
+def test_two_runs_of_one_minute_count_once() -> None:
+    """A schedule that fires twice makes the same samples again."""
+    watcher = Watcher(a=up(lambda: False))
+    watcher.run(0)
+    first, second = watcher.run(1), watcher.run(1.4)
+    assert first.samples == second.samples
+    assert values(second, "failures") == [2.0]
+
+
+def test_a_broken_probe_harms_no_other() -> None:
+    """What a probe raises becomes an event of the router, each minute anew, and the other probes go on."""
+    watcher = Watcher(a=up(lambda: True), b=raising(RuntimeError("password hunter2 at 10.0.0.1")))
+    report = watcher.run()
+    (event,) = report.events
+    assert (event.source, event.kind, event.status, event.severity) == (
+        "router",
+        "probe.failed",
+        Status.FIRING,
+        Severity.WARNING,
+    )
+    assert event.identity == "probe:b:b"
+    assert event.labels["probe"] == "b"
+    assert "RuntimeError" in event.summary and "hunter2" not in event.summary
+    assert values(report, "uptime") == [1.0]
+    assert report.broken == ("probe:b:b",)
+    assert watcher.probes["b"].calls == 2
+    (later,) = watcher.run(1).events
+    assert later.fingerprint == event.fingerprint and later.id != event.id
+
+
+def test_what_cannot_change_is_not_tried_again() -> None:
+    """Mistakes of the rules and limits that were told with a time are not asked a second time."""
+    limited = TargetUnavailableError("too much", retry_after=timedelta(minutes=5))
+    watcher = Watcher(a=raising(RulesError("the secret X is not set")), b=raising(limited))
+    report = watcher.run()
+    assert sorted(event.summary for event in report.events) == ["the secret X is not set", "too much"]
+    assert watcher.pauses == []
+
+
+def test_a_blip_is_not_told() -> None:
+    """A probe that breaks once and then works is not broken."""
+    answers = iter([TargetUnavailableError("503"), None])
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return [Sample("uptime", 1.0, now, labels_of(params))]
+
+    report = Watcher(a=Probe(check)).run()
+    assert (report.events, report.broken, values(report, "uptime")) == ((), (), [1.0])
+
+
+def test_what_broke_and_works_again_is_told_once() -> None:
+    """The end of a broken probe is one event for the same alert, with the same labels; later runs say nothing."""
+    state = {"broken": True}
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        if state["broken"]:
+            raise TargetUnavailableError("503")
+        return [Sample("uptime", 1.0, now, labels_of(params))]
+
+    watcher = Watcher(a=Probe(check))
+    (fired,) = watcher.run(0).events
+    state["broken"] = False
+    (ended,) = watcher.run(1).events
+    assert (ended.status, ended.fingerprint, ended.labels) == (Status.RESOLVED, fired.fingerprint, fired.labels)
+    assert watcher.run(2).events == ()
+    state["broken"] = True
+    assert [event.status for event in watcher.run(3).events] == [Status.FIRING]
+
+
+def test_a_broken_probe_that_leaves_the_rules_ends() -> None:
+    """What the rules no longer name is not broken any more."""
+    watcher = Watcher(a=raising(RuntimeError()), b=up(lambda: True))
+    watcher.run(0)
+    watcher.params.pop("a")
+    (ended,) = watcher.run(1).events
+    assert (ended.status, ended.identity) == (Status.RESOLVED, "probe:a:a")
+    assert "no longer name" in ended.summary
+
+
+def test_a_broken_probe_that_is_not_due_stays_broken() -> None:
+    """A probe of every five minutes is not judged in between."""
+    watcher = Watcher(a=raising(RuntimeError()), b=up(lambda: True))
+    watcher.params["a"] = ({"name": "a", "every": "5m"},)
+    assert len(watcher.run(0).events) == 1
+    for minute in range(1, 5):
+        assert watcher.run(minute).events == ()
+    assert watcher.probes["a"].calls == 2
+    assert len(watcher.run(5).events) == 1
+
+
+def test_parts_of_a_probe_break_and_mend() -> None:
+    """A part that a probe tells of itself is ended by a run without it, but not by a run that broke whole."""
+    state = {"answer": "part"}
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        if state["answer"] == "whole":
+            raise TargetUnavailableError("503")
+        return [broken("a", params, "the zone is gone", now=now, part="zone")] if state["answer"] == "part" else []
+
+    watcher = Watcher(a=Probe(check))
+    told = []
+    for minute, answer in enumerate(["part", "whole", "fine", "fine"]):
+        state["answer"] = answer
+        told.append([(event.identity, event.status.value) for event in watcher.run(minute).events])
+    assert told[0] == [("probe:a:a:zone", "firing")]
+    assert told[1] == [("probe:a:a", "firing")]
+    assert sorted(told[2]) == [("probe:a:a", "resolved"), ("probe:a:a:zone", "resolved")]
+    assert told[3] == []
+
+
+def test_a_limit_of_the_plan_is_told_once() -> None:
+    """What is refused for good is information, said once and not ended by a resolve."""
+    state = {"limited": True}
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        return (
+            [broken("a", params, "not on this plan", now=now, part="latency", limited=True)] if state["limited"] else []
+        )
+
+    watcher = Watcher(a=Probe(check))
+    assert [event.status for event in watcher.run(0).events] == [Status.INFO]
+    assert watcher.run(1).events == watcher.run(2).events == ()
+    assert watcher.pauses == []
+    state["limited"] = False
+    assert watcher.run(3).events == ()
+
+
+def test_a_probe_that_hangs_is_left_behind() -> None:
+    """A probe that does not end in time has broken, and the others are in time."""
+    ended = threading.Event()
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        ended.wait(5)
+        return []
+
+    watcher = Watcher(a=Probe(check), b=up(lambda: True))
+    report = watcher.run(limit=timedelta(seconds=0.2))
+    ended.set()
+    assert [event.summary for event in report.events] == ["it did not end in time"]
+    assert values(report, "uptime") == [1.0]
+
+
+def test_rates_of_counters() -> None:
+    """A rate since the last reading replaces the total; a restarted counter leaves the total as it is."""
+    readings = iter([(100.0, 100.0), (190.0, 110.0), (5.0, 5.0), (5.0, 5.0)])
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        hits, misses = next(readings)
+        labels = labels_of(params)
+        return [
+            Sample("hits_total", hits, now, labels),
+            Sample("misses_total", misses, now, labels),
+            Sample("cache_hit_rate", hits / (hits + misses), now, labels),
+        ]
+
+    rate = Rate("cache_hit_rate", "hits_total", ("hits_total", "misses_total"))
+    watcher = Watcher(a=Probe(check, rates=(rate,)))
+    assert [values(watcher.run(minute), "cache_hit_rate") for minute in range(4)] == [[0.5], [0.9], [0.5], [None]]
+
+
+def test_growth_a_day() -> None:
+    """The growth a day is against what was stored a day ago, and absent before."""
+    size = {"gb": 5.0}
+    probe = Probe(
+        lambda params, now: [Sample("db_size_gb", size["gb"], now, labels_of(params))],
+        growths={"db_growth_gb_per_day": "db_size_gb"},
+    )
+    watcher = Watcher(a=probe)
+    assert values(watcher.run(0), "db_growth_gb_per_day") == []
+    size["gb"] = 5.5
+    assert values(watcher.run(24 * 60), "db_growth_gb_per_day") == [0.5]
+
+
+def test_the_queue_must_take_it() -> None:
+    """A result that the queue refuses is an error, and no streak is stored for it."""
+    watcher = Watcher(a=up(lambda: True))
+    watcher.queue.fail_at = {1}
+    with pytest.raises(NotStoredError):
+        watcher.run()
+    assert watcher.store.writes == 0

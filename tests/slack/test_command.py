@@ -1,0 +1,138 @@
+"""`/tocsin`: what words mean, and answers that stay text and short whatever they are about."""
+
+import re
+
+import pytest
+
+from chalicelib.core.errors import RequestError
+from chalicelib.slack.command import (
+    HELP,
+    MAX_ROWS,
+    WORDS,
+    Command,
+    audiences,
+    is_known,
+    listed,
+    parsed,
+    silences_listed,
+)
+from chalicelib.slack.command import shown as shown_incident
+from tests.targets.samples import HOSTILE
+
+ROW = {
+    "id": "7f3c9a52d01be644",
+    "status": "firing",
+    "severity": "critical",
+    "title": "Down (api)",
+    "started_at": "2026-11-26T12:00:00Z",
+    "ended_at": None,
+    "acked_by": None,
+    "assigned_to": None,
+    "counts": {"firing": 1, "resolved": 0, "muted": 0},
+}
+ALERT = {"title": "Down", "value": "3 %", "threshold": "1 %", "state": "firing", "events": 12}
+WHOLE = {**ROW, "alerts": [ALERT], "told": [{"target": "slack_channel:#a"}], "timeline": []}
+SILENCE = {
+    "id": "9c1d",
+    "maintenance": False,
+    "matchers": ["service=api"],
+    "ends_at": "2026-11-26T14:00:00Z",
+    "by": "ana",
+    "comment": "",
+    "mutes": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("list", Command("list")),
+        ("LIST service=api env!=dev", Command("list", ("service=api", "env!=dev"))),
+        ("show 3f2a", Command("show", ("3f2a",))),
+        ("ack 3f2a on my way", Command("ack", ("3f2a",), said="on my way")),
+        ("silence 3f2a 2h", Command("silence", ("3f2a",), until="2h")),
+        ("silence 3f2a for 2h deploying now", Command("silence", ("3f2a",), until="2h", said="deploying now")),
+        (
+            "silence service=~web.* zone!~x until tomorrow",
+            Command("silence", ("service=~web.*", "zone!~x"), "tomorrow"),
+        ),
+        ("silences", Command("silences")),
+        ("who service=api", Command("who", ("service=api",))),
+    ],
+)
+def test_words_mean_one_thing(typed, meant):
+    """Ids, matchers, times and reasons are told apart."""
+    assert parsed(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "typed", ["show", "ack", "resolve", "who", "unsilence", "silence", "silence 3f2a", "silence 3f2a for"]
+)
+def test_what_is_missing_is_said_with_an_example(typed):
+    """The error names what is expected."""
+    with pytest.raises(RequestError, match="Expected is"):
+        parsed(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"), [("list", True), ("Show x", True), ("", False), ("help", False), ("x list", False)]
+)
+def test_only_commands_are_known(typed, known):
+    """Everything else shows the help, which names every command."""
+    assert is_known(typed) is known
+    assert all(f"{{command}} {word}" in HELP or f"`{word}`" in HELP for word in WORDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        ({}, "🔴"),
+        ({"severity": "warning"}, "🟠"),
+        ({"acked_by": "ana"}, "👀"),
+        ({"counts": {"firing": 1, "muted": 1}}, "muted"),
+        ({"counts": {"firing": 3, "muted": 1}}, "1 muted"),
+    ],
+)
+def test_a_line_says_how_it_stands(change, sign):
+    """Severity, who has it, what is muted; the time in the reader's own zone."""
+    text = listed([{**ROW, **change}])
+    assert sign in text
+    assert "<!date^1795694400^{date_short_pretty} {time}|2026-11-26 12:00 UTC>" in text
+
+
+def test_an_incident_is_shown_whole():
+    """Its alerts with their readings, who was told, and the newest of what happened."""
+    timeline = [{"at": "2026-11-26T12:00:00Z", "text": f"step {n}", "by": "ana"} for n in range(20)]
+    text = shown_incident({**WHOLE, "timeline": timeline})
+    assert "Down · 3 % (threshold 1 %) · firing · 12 events" in text
+    assert "· 1 event\n" in shown_incident({**WHOLE, "alerts": [{**ALERT, "events": 1}]}) + "\n"
+    assert "*Told* slack_channel:#a" in text
+    assert "step 19 — ana" in text and "step 3 " not in text
+    assert "resolved" in shown_incident({**WHOLE, "status": "resolved", "ended_at": "2026-11-26T13:00:00Z"})
+
+
+def test_nothing_from_outside_is_alive():
+    """Mentions, links and code marks in titles, names, comments and matchers stay text."""
+    hostile = {**ROW, "title": HOSTILE, "acked_by": HOSTILE}
+    silence = {**SILENCE, "matchers": [HOSTILE], "by": HOSTILE, "comment": HOSTILE}
+    rule = {"rule": HOSTILE, "severity": "critical", "targets": [HOSTILE], "escalate": [], "repeats_every": "4 h",
+            "quiet_now": [HOSTILE]}  # fmt: skip
+    alert = {**ALERT, "title": HOSTILE, "value": HOSTILE}
+    entry = {"at": "2026-11-26T12:00:00Z", "text": HOSTILE, "by": HOSTILE}
+    whole = {**WHOLE, "title": HOSTILE, "alerts": [alert], "timeline": [entry], "assigned_to": HOSTILE}
+    for text in (listed([hostile]), silences_listed([silence]), audiences([rule], [HOSTILE]), shown_incident(whole)):
+        ours = re.sub(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^<>|]*>", "", text)
+        assert not re.search(r"[<>]", ours)
+        assert "&lt;!channel&gt;" in ours
+
+
+def test_many_are_counted_and_long_ones_cut():
+    """An answer never grows over what Slack shows."""
+    text = listed([{**ROW, "title": "word " * 1_000}] * 200)
+    shown = text.count("🔴")
+    assert 10 < shown <= MAX_ROWS
+    assert f"… and {200 - shown} more" in text
+    assert len(text) < 4_000
+    assert listed([]) == "✅ Nothing burns."
+    assert silences_listed([]) == "🔔 Nothing is silenced."
+    assert "No rule" in audiences([])

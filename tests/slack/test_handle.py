@@ -1,0 +1,161 @@
+"""What becomes of a person's request when something is away: acts are done once, answers come when they can."""
+
+import json
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from chalicelib.core.errors import NotStoredError
+from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.rule import Rules
+from chalicelib.messages.interaction import Interaction, read, written
+from chalicelib.messages.queue import Queues, action_message, read_message
+from chalicelib.slack.handle import act, asked_back, served
+from simulation.memory_store import MemoryStore
+from tests.fakes import MemoryQueue
+from tests.targets.samples import NOW, TOKEN, FakeClients
+
+ASKED = Interaction("slack:1", "command", "U1", NOW, name="ana", words="list", reply_to="https://hooks.slack.com/x")
+LINK = Action(ActionKind.ACK, "ben", NOW, incident="pagerduty:Q1", via="pagerduty", id="e1", alias="pagerduty:Q1")
+
+
+class Desk:
+    """A worker with nothing in its store."""
+
+    def __init__(self, *answers, secrets=None):
+        left = list(answers)
+
+        def handle(request):
+            if request.url.path.endswith("users.info"):
+                return httpx.Response(200, json={"ok": False, "error": "missing_scope"})
+            found = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        self.clients = FakeClients(handle, secrets=secrets or {"SLACK_BOT_TOKEN": TOKEN})
+        self.webhooks = MemoryQueue()
+        self.queues = Queues(self.webhooks, MemoryQueue(), MemoryQueue())
+
+    def act(self, asked=ASKED, now=NOW):
+        """Serve one request."""
+        return act(asked, rules=Rules(), store=MemoryStore(), queues=self.queues, clients=self.clients, now=now)
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (httpx.Response(200, text="ok"), None),
+        (httpx.Response(404), None),
+        (httpx.Response(500), timedelta(seconds=5)),
+        (httpx.Response(429, headers={"Retry-After": "9"}), timedelta(seconds=9)),
+        (httpx.ReadTimeout("x"), timedelta(seconds=5)),
+    ],
+)
+def test_an_answer_comes_when_slack_takes_it(answer, again):
+    """Outages come back by the queue; an address that is used up does not."""
+    outcome = Desk(answer).act()
+    assert (outcome.retry_after, outcome.parked) == (again, None)
+    assert "hooks.slack.com" not in outcome.note
+
+
+def test_an_answer_is_given_up_when_slack_would_not_take_it_any_more():
+    """After half an hour the address is dead."""
+    assert Desk(httpx.Response(500)).act(now=NOW + timedelta(minutes=31)).retry_after is None
+
+
+def test_a_request_of_a_later_version_is_acknowledged():
+    """A kind that this code does not know does nothing and harms nothing."""
+    desk = Desk(httpx.Response(500))
+    outcome = desk.act(Interaction("slack:2", "dance", "U1", NOW))
+    assert (outcome.retry_after, outcome.parked, desk.clients.requests) == (None, None, [])
+
+
+def test_a_press_on_nothing_is_told_to_the_person():
+    """An incident that nobody knows: a sentence, and no act."""
+    desk = Desk(httpx.Response(200))
+    desk.act(
+        Interaction("slack:3", "ack", "U1", NOW, incident="0123456789abcdef", reply_to="https://hooks.slack.com/x")
+    )
+    assert b"no incident of the last 90 days" in desk.clients.requests[-1].content
+    assert desk.webhooks.bodies == []
+
+
+def test_what_a_form_asked_for_in_vain_is_told_to_the_person_in_the_channel():
+    """A submission brings no address for answers: the person alone sees why there is no silence."""
+    desk = Desk(httpx.Response(200, json={"ok": True}))
+    asked = Interaction("slack:7", "silence_asked", "U1", NOW, incident="0123456789abcdef", channel="C1")
+    assert "answered" in desk.act(asked).note
+    request = desk.clients.requests[-1]
+    assert request.url.path.endswith("/chat.postEphemeral")
+    assert json.loads(request.content)["user"] == "U1"
+    assert b"no incident of the last 90 days" in request.content
+
+
+def test_without_an_address_to_answer_nothing_comes_back():
+    """What cannot be done is logged."""
+    outcome = Desk(httpx.Response(200)).act(Interaction("slack:4", "ack", "U1", NOW, incident="0123456789abcdef"))
+    assert "without a response_url" in outcome.note
+
+
+def test_a_silence_that_comes_twice_is_one():
+    """The message may come again after the act: the silence has the same id."""
+    desk = Desk(httpx.Response(200))
+    asked = Interaction(
+        "slack:5", "command", "U1", NOW, name="ana", words="silence service=api 2h", reply_to="https://x/y"
+    )
+    desk.act(asked)
+    desk.act(asked)
+    first, second = (read_message(body).silence for body in desk.webhooks.bodies)
+    assert first == second
+    assert (first.by, first.ends_at) == ("ana", NOW + timedelta(hours=2))
+
+
+def test_a_queue_that_is_away_brings_the_request_back():
+    """Nothing is answered as done that was not stored."""
+    desk = Desk(httpx.Response(200))
+    desk.webhooks.fail_at = {1}
+    with pytest.raises(NotStoredError):
+        desk.act(Interaction("slack:6", "command", "U1", NOW, name="ana", words="silence service=api 2h"))
+    assert all("users.info" in str(request.url) for request in desk.clients.requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [(httpx.Response(500), timedelta(seconds=5)), (httpx.Response(404), None), (httpx.Response(401), None)],
+)
+def test_pagerduty_that_cannot_be_asked_is_asked_again_or_not(answer, again):
+    """Outages come back, refusals do not, and nothing is acted upon."""
+    desk = Desk(answer, secrets={"PAGERDUTY_API_TOKEN": "very-secret"})
+    outcome = asked_back(LINK, queues=desk.queues, clients=desk.clients, now=NOW)
+    assert (outcome.retry_after, desk.webhooks.bodies) == (again, [])
+    assert "very-secret" not in outcome.note
+
+
+def test_what_pagerduty_says_names_our_incident():
+    """Each key of its alerts; the act keeps its id and PagerDuty's own name."""
+    alerts = {"alerts": [{"alert_key": "inc-1"}, {"alert_key": "inc-1"}, {"alert_key": None}, "x"]}
+    desk = Desk(httpx.Response(200, json=alerts), secrets={"PAGERDUTY_API_TOKEN": "t"})
+    outcome = served(
+        action_message(LINK), rules=Rules(), store=MemoryStore(), queues=desk.queues, clients=desk.clients, now=NOW
+    )
+    assert outcome.retry_after is None
+    (named,) = map(read_message, desk.webhooks.bodies)
+    assert (named.incident, named.alias, named.id) == ("inc-1", "pagerduty:Q1", "e1")
+
+
+def test_without_a_token_pagerduty_is_not_asked():
+    """The note names the setting."""
+    desk = Desk(httpx.Response(200))
+    assert "PAGERDUTY_API_TOKEN" in asked_back(LINK, queues=desk.queues, clients=desk.clients, now=NOW).note
+    assert desk.clients.requests == []
+
+
+def test_an_interaction_is_read_as_it_was_written():
+    """Every field, and none that is empty."""
+    asked = Interaction("i", "silence_asked", "U1", NOW, fields={"until": "2h", "comment": "ünï"}, incident="x")
+    text = written(asked)
+    assert read_message(text) == asked
+    assert text.isascii() and "view" not in text
+    assert read({"id": "i", "kind": "ack", "user": "U1", "at": NOW.timestamp(), "later": 1}).kind == "ack"
