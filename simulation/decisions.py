@@ -25,7 +25,7 @@ from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Series
 from chalicelib.core.mute import muting_windows, speaks_again
 from chalicelib.core.ports import Store
-from chalicelib.core.routing import route_by_id
+from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.process.series import StoredSeries, primary_metric
 
@@ -68,14 +68,9 @@ def _quiet_series(
             continue
         for labels in store.label_sets(primary_metric(rule)):
             if labels_fingerprint(rule.name, labels) not in known and matches_all(
-                matchers, _series_labels(rule, labels)
+                matchers, routed_labels(rule, labels)
             ):
                 yield rule, labels
-
-
-def _series_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
-    severity = (rule.severity or Severity.WARNING).value
-    return {"source": "probe", "severity": severity, **labels, **rule.labels, "alertname": rule.name}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -193,7 +188,7 @@ class _Told:
 
     def series(self, rule: Rule, labels: Mapping[str, str]) -> Shown:
         """One measured series for which the rule has no alert."""
-        seen = _series_labels(rule, labels)
+        seen = routed_labels(rule, labels)
         why = missed(rule.matchers, seen)
         steps = [_rule_step(rule, why)] if why else [f"rule {rule.name}: matched ({_clauses(rule.matchers)})"]
         if not why:

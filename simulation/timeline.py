@@ -18,6 +18,7 @@ from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.payload import coerce
 from simulation.simulator import Answer, Limit
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
@@ -228,7 +229,6 @@ def event_of(given: Fields, at: datetime, number: int) -> Event:
     labels, annotations = given.texts("labels"), given.texts("annotations")
     name = given.text("name", labels.pop("alertname", None))
     labels.pop("alertname", None)
-    known = labels.get("severity") if labels.get("severity") in list(Severity) else "warning"
     own = given.text("id", "")
     said = {field: given.text(field) for field in RECORDED if given.get(field) is not None}
     return Event(
@@ -236,7 +236,7 @@ def event_of(given: Fields, at: datetime, number: int) -> Event:
         source=said.get("source") or labels.get("source", "event"),
         kind=said.get("kind") or labels.get("kind", name),
         status=given.choice("status", Status, "firing"),
-        severity=given.choice("severity", Severity, str(known)),
+        severity=given.choice("severity", Severity, coerce.severity(labels.get("severity")).value),
         title=said.get("title") or annotations.get("title") or annotations.get("summary") or name,
         occurred_at=given.optional_at("occurred_at") or at,
         identity=said.get("identity") or labels_fingerprint(name, labels),

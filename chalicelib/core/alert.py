@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.event import Event, Severity, Status, fingerprint, with_words
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Bucket
@@ -25,7 +25,6 @@ MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
 MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
-SEVERITIES = frozenset(each.value for each in Severity)
 ENDED = "~"
 """Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
 MAX_CHANGES = 64
@@ -88,14 +87,9 @@ class Alert:
     beat: Mapping[str, str] = field(default_factory=dict)
 
     def match_labels(self) -> dict[str, str]:
-        """The labels that matchers and `group_by` see. A severity in its sender's own words (`page`) stays as it is."""
-        found = dict(self.labels)
-        found["alertname"] = self.name
-        found.setdefault("source", self.source)
-        found.setdefault("kind", self.kind)
-        if found.get("severity", "info") in SEVERITIES:
-            found["severity"] = self.severity.value
-        return found
+        """Return the labels that matchers and `group_by` see, with the words that people see."""
+        words = {"source": self.source, "kind": self.kind, "severity": self.severity.value}
+        return {**with_words(self.labels, words), "alertname": self.name}
 
     def matched_by(self, matchers: Iterable[Matcher]) -> bool:
         """True when the matchers hold for it as its rule or as its sender names it, and how bad it is."""
@@ -104,14 +98,8 @@ class Alert:
             if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, self.event_name):
                 return False
         labels = self.match_labels()
-        if matches_all(clauses, labels) or self._matched_as_sent(clauses, labels):
+        if matches_all(clauses, labels):
             return True
-        if labels["severity"] == self.severity.value:
-            return False
-        labels["severity"] = self.severity.value
-        return matches_all(clauses, labels) or self._matched_as_sent(clauses, labels)
-
-    def _matched_as_sent(self, clauses: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
         return bool(self.event_name) and matches_all(clauses, {**labels, "alertname": self.event_name})
 
     @property

@@ -104,17 +104,36 @@ class Event:
         return fingerprint(self.source, self.identity)
 
     def all_labels(self) -> dict[str, str]:
-        """The labels that a rule's `match` and `group_by` see: the event's own and the words every event has."""
-        found = dict(self.labels)
-        found.setdefault("source", self.source)
-        found.setdefault("kind", self.kind)
-        found.setdefault("severity", self.severity.value)
-        found.setdefault("alertname", self.name or self.kind)
+        """Return the labels that matchers and `group_by` see: the sender's labels under the event's own words."""
+        words = {
+            "source": self.source,
+            "kind": self.kind,
+            "severity": self.severity.value,
+            "alertname": self.name or self.kind,
+        }
         if self.service:
-            found.setdefault("service", self.service)
+            words["service"] = self.service
         if self.environment:
-            found.setdefault("environment", self.environment)
-        return found
+            words["environment"] = self.environment
+        return with_words(self.labels, words)
+
+
+def with_words(labels: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels with the normalised words in place; a sender's other value stays as `<word>_raw`.
+
+    Rules, routes, inhibitions, silences and API filters match these words, and people see them, so that a label can
+    neither rename its sender (`source: router`) nor hide how bad it is (`severity: page`).
+    """
+    found = {**labels, **words}
+    for name, word in words.items():
+        said = labels.get(name)
+        if said and said != word:
+            found.setdefault(f"{name}{RAW}", said)
+    return found
+
+
+RAW = "_raw"
+"""Ending of the label that keeps a sender's own word where the normalised one differs."""
 
 
 @lru_cache(maxsize=4096)

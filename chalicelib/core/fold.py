@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.actions import acted, silenced
 from chalicelib.core.alert import (
-    SEVERITIES,
     Alert,
     State,
     Terms,
@@ -291,8 +290,8 @@ def _event_alert(given: Occurred, fault: str) -> Alert:
     event, rule = given.event, given.rule
     counts = rule is not None and rule.condition is not None
     labels = event.all_labels()
-    own = counted_labels(rule, labels) if rule is not None and counts else _own_labels(event)
-    if rule is not None and rule.severity is not None and own.get("severity", "info") not in SEVERITIES:
+    own = counted_labels(rule, labels) if rule is not None and counts else _own_labels(event, labels)
+    if rule is not None and rule.severity is not None and "severity" in own:
         own["severity"] = rule.severity.value
     return Alert(
         fingerprint=fault,
@@ -308,14 +307,10 @@ def _event_alert(given: Occurred, fault: str) -> Alert:
     )
 
 
-def _own_labels(event: Event) -> dict[str, str]:
-    found = dict(event.labels)
-    found.pop("alertname", None)
-    if event.service:
-        found.setdefault("service", event.service)
-    if event.environment:
-        found.setdefault("environment", event.environment)
-    return found
+def _own_labels(event: Event, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that people see: those the sender gave, in normalised words, with service and environment."""
+    implied = {"source", "kind", "severity", "alertname"} - event.labels.keys() | {"alertname"}
+    return {name: text for name, text in labels.items() if name not in implied}
 
 
 def _measured_alert(given: Measured, fault: str) -> Alert:

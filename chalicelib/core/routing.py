@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from chalicelib.core.alert import times_out
 from chalicelib.core.delivery import internal_alerts
-from chalicelib.core.event import Event
+from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Beat
 from chalicelib.core.match import matches_all
@@ -18,11 +18,19 @@ def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
     labels = event.all_labels()
     if rule is None:
         return labels
-    labels |= rule.labels
-    labels["alertname"] = rule.name
-    if rule.severity is not None:
-        labels["severity"] = rule.severity.value
-    return labels
+    severity = (rule.severity or event.severity).value
+    return {**labels, **rule.labels, "severity": severity, "alertname": rule.name}
+
+
+def measured_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of the alert that a measured rule makes of a series: what its incident is grouped by."""
+    words = {"severity": (rule.severity or Severity.WARNING).value, "alertname": rule.name}
+    return with_words({**labels, **rule.labels}, words)
+
+
+def routed_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return what routes and inhibitions see of a measured series: its labels, from the source `probe`."""
+    return with_words(measured_labels(rule, labels), {"source": "probe", "kind": "measured"})
 
 
 def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...]:

@@ -35,7 +35,15 @@ from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
-from chalicelib.core.routing import alert_labels, all_targets, heartbeat_route, route_by_id, router_routes
+from chalicelib.core.routing import (
+    alert_labels,
+    all_targets,
+    heartbeat_route,
+    measured_labels,
+    route_by_id,
+    routed_labels,
+    router_routes,
+)
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.messages.queue import (
@@ -385,7 +393,7 @@ def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
             if rule.condition is None or sample.metric not in rule.condition.metrics:
                 continue
             for labels in series_labels(rule, sample, batch.store):
-                if not matches_all(rule.matchers, {"source": "probe", "metric": sample.metric, **labels}):
+                if not matches_all(rule.matchers, {**labels, "source": "probe", "metric": sample.metric}):
                     continue
                 entry = judged.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
                 entry[2].add(sample.at)
@@ -407,9 +415,8 @@ def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, st
 
 def take_measured(batch: Batch, measured: Measured, message: str) -> None:
     """A judged series goes to the incidents of its rule."""
-    labels = {**measured.labels, **measured.rule.labels, "alertname": measured.rule.name}
-    labels.setdefault("severity", (measured.rule.severity or Severity.WARNING).value)
-    for route in batch.rules.routes_for(measured.rule, labels):
+    labels = measured_labels(measured.rule, measured.labels)
+    for route in batch.rules.routes_for(measured.rule, routed_labels(measured.rule, measured.labels)):
         batch.add(route, labels, measured, message)
 
 
@@ -457,7 +464,7 @@ def _may_cause(work: Work, rules: Rules) -> bool:
             labels = (
                 alert_labels(given.event, given.rule)
                 if isinstance(given, Occurred)
-                else {**given.labels, **given.rule.labels, "alertname": given.rule.name}
+                else routed_labels(given.rule, given.labels)
             )
             if any(matches_all(inhibition.cause, labels) for inhibition in rules.inhibitions):
                 return True

@@ -2,12 +2,14 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from chalicelib import plugins
 from chalicelib.core.event import Event
+from chalicelib.core.payload.coerce import digest
 from chalicelib.redact import redact_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -86,3 +88,25 @@ def summary(found: Event) -> tuple[str, ...]:
         found.url or "",
         found.identity,
     )
+
+
+def alertmanager_body(labels: Mapping[str, str], at: datetime, *, status: str = "firing") -> bytes:
+    """A body of Alertmanager's webhook (version 4) with one alert."""
+    alert = {
+        "status": status,
+        "labels": dict(labels),
+        "annotations": {},
+        "startsAt": at.isoformat(),
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": digest(dict(labels))[:16],
+    }
+    envelope = {
+        "version": "4",
+        "groupKey": "g",
+        "status": status,
+        "receiver": "t",
+        "externalURL": "",
+        "alerts": [alert],
+    }
+    return json.dumps(envelope).encode()

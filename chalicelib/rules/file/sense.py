@@ -31,6 +31,7 @@ from chalicelib.rules.file.finding import (
 )
 from chalicelib.rules.file.outside import outside
 from chalicelib.rules.file.reach import reach
+from chalicelib.rules.file.vocabulary import vocabulary
 
 MAX_COUNTED_EVENTS = 2_000
 """An alert remembers so many of its events: a count above that is never reached."""
@@ -44,6 +45,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     yield from _matches(data)
     yield from _targets(data)
     yield from _zones(data)
+    yield from vocabulary(data)
     yield from reach(data)
     yield from outside(data, sense)
 
