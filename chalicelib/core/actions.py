@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.core.alert import Alert, closed_by_hand
+from chalicelib.core.alert import Alert, closed_by_hand, covers
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
 from chalicelib.core.match import parse_matchers
@@ -62,7 +62,7 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
     changed = {
         alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
         for alert in chosen
-        if (alert.acked_by is None) == acks
+        if (alert.acked_by is None) == acks and (not acks or covers(action.at, alert))
     }
     if not changed:
         return incident
@@ -74,6 +74,23 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
         escalated=incident.escalated if acks else 0,
     )
     return _noted(incident, action, _with_note("acknowledged" if acks else "unacknowledged", action))
+
+
+def lifted(incident: Incident) -> Incident:
+    """Return the incident without the acknowledgements that no longer cover their alerts, which got worse since.
+
+    Each is written in the timeline. The clock of the escalation starts again with the worse severity.
+    """
+    uncovered = [alert for alert in incident.firing if alert.acked_at is not None and not covers(alert.acked_at, alert)]
+    if not uncovered:
+        return incident
+    alerts = {alert.fingerprint: replace(alert, acked_by=None, acked_at=None) for alert in uncovered}
+    at = max(alert.worse_at for alert in uncovered if alert.worse_at is not None)
+    incident = replace(incident, alerts={**incident.alerts, **alerts}, escalate_from=at, escalated=0)
+    for alert in uncovered:
+        text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.acked_by} was lifted"
+        incident = remarked(incident, Entry(at, text, kind="ack_lifted"))
+    return incident
 
 
 def _with_note(text: str, action: Action) -> str:

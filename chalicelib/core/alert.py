@@ -48,7 +48,8 @@ class Alert:
     """`recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after ENDED.
 
     `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
-    burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all.
+    burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all;
+    `worse_at` when its sender last raised its severity while it fired.
     """
 
     fingerprint: str
@@ -81,6 +82,7 @@ class Alert:
     no_data: bool = False
     acked_by: str | None = None
     acked_at: datetime | None = None
+    worse_at: datetime | None = None
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()
     flapping: bool = False
@@ -210,27 +212,44 @@ def is_flapping(alert: Alert, at: datetime, terms: Terms) -> bool:
     return recent + 1 > terms.flap_changes
 
 
-def next_change(alert: Alert, terms: Terms) -> datetime | None:
-    """When the alert changes if nothing more is heard of it; None when it stays as it is."""
+def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = True) -> datetime | None:
+    """Return when the alert changes if nothing more is received; None when it stays as it is.
+
+    `notified` says that some target was notified of it: only such an alert times out. A time of a measured alert that
+    has passed was consumed by the answer at `now`, unknown included. A passed time of another alert is due at once.
+    """
+    times = _change_times(alert, terms, notified=notified)
+    if alert.measured:
+        times = [at for at in times if at > now]
+    if alert.recheck_at:
+        times.append(alert.recheck_at)
+    return min(times, default=None)
+
+
+def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetime]:
     times: list[datetime] = []
     if alert.state is State.PENDING and alert.pending_at:
         times.append(alert.pending_at + terms.hold)
     if alert.state is State.FIRING and alert.cleared_at:
         held = max(terms.keep, terms.flap_window) if alert.flapping else terms.keep
         times.append(alert.cleared_at + held)
-    if alert.state in (State.FIRING, State.PENDING):
-        if alert.expires_at:
-            times.append(alert.expires_at)
-        elif times_out(alert) and alert.refreshed_at:
-            times.append(alert.refreshed_at + terms.resolve_timeout)
-    if alert.recheck_at:
-        times.append(alert.recheck_at)
-    return min(times, default=None)
+    if alert.burning and alert.expires_at:
+        times.append(alert.expires_at)
+    elif (notified and alert.state is State.FIRING) or (alert.measured and alert.state is State.PENDING):
+        times += [at for at in [times_out_at(alert, terms)] if at is not None]
+    return times
 
 
-def times_out(alert: Alert) -> bool:
-    """True for alerts that live on their sender's word alone: its silence ends them."""
+def lives_on_word(alert: Alert) -> bool:
+    """Return whether only its sender's word keeps the alert: no condition, no heartbeat, nothing measured."""
     return not alert.condition and not alert.beat and not alert.measured
+
+
+def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
+    """Return when the silence of its sender, or of its series, ends the alert; None for one that it never ends."""
+    if alert.refreshed_at is None or not (lives_on_word(alert) or alert.measured):
+        return None
+    return alert.refreshed_at + terms.resolve_timeout
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -417,14 +436,28 @@ def described(alert: Alert, event: Event) -> Alert:
 def _description(alert: Alert, event: Event) -> dict[str, Any]:
     if event.status is Status.RESOLVED:
         return {"annotations": event.annotations or alert.annotations}
-    return {
+    found = {
         "annotations": event.annotations,
-        "severity": event.severity if not alert.condition else alert.severity,
         "title": event.title,
         "summary": event.summary,
         "url": event.url or alert.url,
         "last_event_at": event.occurred_at,
     }
+    return found if alert.condition else found | _severity(alert, event)
+
+
+def _severity(alert: Alert, event: Event) -> dict[str, Any]:
+    found: dict[str, Any] = {"severity": event.severity}
+    if "severity" in alert.labels:
+        found["labels"] = {**alert.labels, "severity": event.severity.value}
+    if alert.state is State.FIRING and event.severity.rank < alert.severity.rank:
+        found["worse_at"] = event.occurred_at
+    return found
+
+
+def covers(acked_at: datetime, alert: Alert) -> bool:
+    """Return whether an acknowledgement of that time covers the alert: it had begun by then, and got no worse since."""
+    return max(alert.starts_at or acked_at, alert.worse_at or acked_at) <= acked_at
 
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
@@ -548,6 +581,8 @@ def judged(
 ) -> Alert:
     """The alert after its condition was evaluated at `at`. Unknown is neither true nor false: `no_data` decides."""
     burns = _burning(alert, found, clear, rule)
+    if burns is None and alert.cleared_at is not None:
+        burns = False  # what clears is not held open by silence: its `keep_firing_for` goes on
     alert = replace(
         alert,
         value=found.shown or alert.value,

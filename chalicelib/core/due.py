@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Terms, lives_on_word, times_out_at
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.fold import next_alert_change
+from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
 from chalicelib.core.rule import Route, Rules, Target
@@ -121,6 +121,14 @@ def news(announced: Announced, view: View) -> frozenset[str]:
     return frozenset(found | ((view.flapping & view.visible.keys()) - announced.flapping))
 
 
+def got_worse(announced: Announced, view: View) -> bool:
+    """Return whether this target must be notified at once: something is worse than all it was notified of, or rose."""
+    if not announced.open or not announced.firing or view.quiet:
+        return False
+    worst = min(announced.firing.values())
+    return any(rank < announced.firing.get(name, worst) for name, rank in view.visible.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The incident after telling, and what to tell. `mutings` are by fingerprint of the alerts that burn."""
@@ -160,6 +168,7 @@ def due(
 
     `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
     """
+    incident = _unseen_timed_out(incident, route, now)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
     incident, expired = (incident, ()) if quiet else _acks_expired(incident, route, mutings, now)
@@ -167,6 +176,7 @@ def due(
     incident = _hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
     audience = _audience(incident, route, view)
+    flushes = flushes or any(got_worse(_known(incident, target), seen) for target, seen in audience.values())
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
         told_of_it = [key for key, (_, seen) in audience.items() if _known_unacked(incident, key, seen)]
@@ -182,6 +192,7 @@ def due(
     telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
+    incident = _kept_when_notified(before, incident, route, now)
     incident = _reescalated(before, incident, view, now)
     if flushes:
         incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
@@ -238,6 +249,45 @@ def _reescalated(before: Incident, incident: Incident, view: View, now: datetime
     if before.opened_at is None or _told_unacked(before, view) or not _told_unacked(incident, view):
         return incident
     return replace(incident, escalate_from=now, escalated=0)
+
+
+def _unseen(incident: Incident, route: Route) -> list[Alert]:
+    """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
+    targets = [*route.targets, *(target for step in route.escalate for target in step.targets)]
+    if any(target.kind not in PAGING_KINDS for target in targets):
+        return []
+    known = notified_of(incident)
+    return [
+        alert
+        for alert in incident.firing
+        if lives_on_word(alert) and alert.fingerprint not in known and (not targets or alert.severity is Severity.INFO)
+    ]
+
+
+def _unseen_timed_out(incident: Incident, route: Route, now: datetime) -> Incident:
+    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    silent = [alert for alert in _unseen(incident, route) if _silent_at(alert, terms, now)]
+    if not silent:
+        return incident
+    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
+
+
+def _silent_at(alert: Alert, terms: Terms, now: datetime) -> bool:
+    at = times_out_at(alert, terms)
+    return at is not None and at <= now
+
+
+def _kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
+    """Return the incident whose alerts that were notified late have their whole `resolve_timeout` from now on."""
+    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    late = [
+        incident.alerts[name]
+        for name in notified_of(incident) - notified_of(before)
+        if name in incident.alerts and _silent_at(incident.alerts[name], terms, now)
+    ]
+    if not late:
+        return incident
+    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: replace(a, refreshed_at=now) for a in late}})
 
 
 def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> View:
@@ -371,14 +421,16 @@ def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetim
 
 
 def _closed(incident: Incident, view: View, now: datetime) -> Incident:
-    """After a flush: mark ends that a target does not want as told; end the incident when nothing is owed or burns."""
+    """Return the incident after a flush: ends that a target does not want are marked, and it ends when nothing fires.
+
+    An alert that is only pending does not hold it open: its resolve was sent, so what fires then is a new incident.
+    """
     announced = {
         key: _without_gone(each, view) if each.open and not each.target.send_resolved else each
         for key, each in incident.announced.items()
     }
     incident = replace(incident, announced=announced)
-    burns = any(alert.burning for alert in incident.alerts.values()) or view.beyond
-    if burns or any(each.open for each in announced.values()) or incident.started_at is None:
+    if incident.firing or view.beyond or any(each.open for each in announced.values()) or incident.started_at is None:
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
     entry = Entry(now, "ended", kind="ended")
@@ -409,7 +461,9 @@ def _scheduled(
 ) -> Incident:
     """The incident with its next flush and the earliest of its timers."""
     incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
-    times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules)]
+    times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
+    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    times += [times_out_at(alert, terms) for alert in _unseen(incident, route)]
     acked = [alert.acked_at + route.rhythm.ack_timeout for alert in incident.firing if alert.acked_at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core import heartbeat
-from chalicelib.core.actions import acted, silenced
+from chalicelib.core.actions import acted, lifted, silenced
 from chalicelib.core.alert import (
     Alert,
     State,
@@ -22,7 +22,7 @@ from chalicelib.core.alert import (
     settled,
     short_id,
     terms_of,
-    times_out,
+    times_out_at,
 )
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
@@ -63,6 +63,7 @@ def fold(
     incident = _filled(_begun(incident), inputs, now)
     alerts = dict(incident.alerts)
     terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts.values()}}
+    notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
         burned = old is not None and old.burning
@@ -70,8 +71,11 @@ def fold(
             fresh = not burned and alert.state is State.FIRING
             judgement = (judgements or {}).get(name)
             rule = by_name.get(alert.rule)
-            alerts[name] = alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now)
+            alerts[name] = (
+                alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now, notified=name in notified)
+            )
     incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
+    incident = lifted(incident)
     for each in inputs:
         if isinstance(each, Action):
             incident = acted(incident, each)
@@ -82,6 +86,26 @@ def fold(
     return _caught_up(before, _restarted(before, incident, now), inputs, now)
 
 
+def with_late(
+    incident: Incident, inputs: Sequence[Input], *, rules: Rules, now: datetime
+) -> tuple[Incident, Sequence[Input]]:
+    """Return the ended incident with the late events of its own time, and the inputs that are left.
+
+    In one batch with a new beginning they would be counted in neither incident. Late events that would begin a new
+    incident themselves are left with the others.
+    """
+    ended_at = incident.ended_at
+    if ended_at is None:
+        return incident, inputs
+    late = [each for each in inputs if isinstance(each, Occurred) and each.event.occurred_at <= ended_at]
+    if not late or len(late) == len(inputs):
+        return incident, inputs
+    after = fold(incident, late, rules=rules, now=now)
+    if after.id != incident.id or after.ended_at is None:
+        return incident, inputs
+    return after, [each for each in inputs if each not in late]
+
+
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
     alerts, beyond, overflow, overflown = (
@@ -90,7 +114,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
         incident.overflow,
         incident.overflown,
     )
-    owed = {name for each in incident.announced.values() if each.open for name in each.firing}
+    owed = notified_of(incident)
     for fault, group in _by_fault(inputs).items():
         if fault in alerts or has_room(alerts, incident.rhythm.max_alerts):
             admitted = True
@@ -281,9 +305,11 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
 
 
 def _severed(alert: Alert, rule: Rule | None) -> Alert:
-    if rule is None or rule.severity is None or alert.severity is rule.severity:
+    """Return the alert with its rule's severity, where the rule names one: its events cannot change that."""
+    if rule is None or rule.severity is None or (alert.severity is rule.severity and alert.worse_at is None):
         return alert
-    return replace(alert, severity=rule.severity)
+    labels = {**alert.labels, "severity": rule.severity.value} if "severity" in alert.labels else alert.labels
+    return replace(alert, severity=rule.severity, labels=labels, worse_at=None)
 
 
 def _event_alert(given: Occurred, fault: str) -> Alert:
@@ -340,20 +366,22 @@ def _beat_alert(given: Beat, fault: str) -> Alert:
     )
 
 
-def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime) -> Alert:
-    """The alert after whatever is due at `now` without any news."""
+def advanced(
+    alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime, *, notified: bool
+) -> Alert:
+    """Return the alert after whatever is due at `now` without any news.
+
+    `notified` says that some target was notified of it. A time-out ends only such an alert: one that was muted the
+    whole time is kept, and announced when that ends.
+    """
     if alert.beat:
         return heartbeat.advanced(alert, now)
     if alert.burning and alert.expires_at is not None and alert.expires_at <= now:
         return ended(alert, alert.expires_at)
-    if alert.burning and times_out(alert) and alert.refreshed_at and now >= alert.refreshed_at + terms.resolve_timeout:
-        return ended(alert, alert.refreshed_at + terms.resolve_timeout, by="resolve_timeout")
     if alert.measured:
-        if rule is None or rule.condition is None:
-            return _orphaned(alert, now)
-        if judgement is None:
-            return alert
-        return judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
+        return _measured_at(alert, rule, terms, judgement, now, notified=notified)
+    if notified and alert.state is State.FIRING and _is_timed_out(alert, terms, now):
+        return timed_out(alert, terms)
     if alert.condition:
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else _orphaned(alert, now)
     if alert.state is State.PENDING:
@@ -363,9 +391,41 @@ def advanced(alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement
     return alert
 
 
+def _measured_at(
+    alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime, *, notified: bool
+) -> Alert:
+    """Return the measured alert at `now`: ended with its rule, and once its series is silent for `resolve_timeout`."""
+    if rule is None or rule.condition is None:
+        return _orphaned(alert, now)
+    if judgement is None:
+        return alert
+    after = judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
+    is_silent = judgement.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
+    if is_silent and after.state is State.PENDING:
+        return replace(after, state=State.INACTIVE, pending_at=None)
+    return timed_out(after, terms) if is_silent and notified and after.state is State.FIRING else after
+
+
+def _is_timed_out(alert: Alert, terms: Terms, now: datetime) -> bool:
+    at = times_out_at(alert, terms)
+    return at is not None and now >= at
+
+
+def timed_out(alert: Alert, terms: Terms) -> Alert:
+    """Return the firing alert as ended by the silence of its sender or of its series."""
+    at = times_out_at(alert, terms)
+    assert at is not None
+    return ended(alert, at, by="no data" if alert.measured else "resolve_timeout")
+
+
+def notified_of(incident: Incident) -> frozenset[str]:
+    """Return the fingerprints of the alerts of which some target was notified and not yet of their end."""
+    return frozenset(name for each in incident.announced.values() if each.open for name in each.firing)
+
+
 def _orphaned(alert: Alert, now: datetime, why: str = "rule gone") -> Alert:
-    """The alert without its rule: over, and not to be asked again."""
-    return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None)
+    """Return the alert without its rule, probe or schedule: resolved, with nothing left that could fire it again."""
+    return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None, beat={})
 
 
 def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
@@ -376,8 +436,9 @@ def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
     return replace(incident, alerts=alerts)
 
 
-def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
-    """The earliest time at which one of its alerts changes without news."""
+def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> datetime | None:
+    """Return the earliest time at which one of its alerts changes without news."""
+    notified = notified_of(incident)
     by_name = {rule.name: rule for rule in rules.rules}
     times: list[datetime | None] = []
     alerts = incident.alerts.values()
@@ -386,7 +447,7 @@ def next_alert_change(incident: Incident, rules: Rules) -> datetime | None:
         if alert.beat:
             times.append(heartbeat.next_change(alert))
         elif alert.burning or alert.recheck_at:
-            times.append(next_change(alert, terms[alert.rule]))
+            times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
     if incident.beyond:
         times.append(datetime.fromtimestamp(min(incident.beyond.values()), UTC) + incident.rhythm.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from chalicelib.core.alert import times_out
+from chalicelib.core.alert import lives_on_word
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
@@ -74,7 +74,7 @@ def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
     """Who hears, under today's rules, of what no rule matches: what burns untold must not be lost with its route."""
     found: dict[str, Target] = {}
     for alert in incident.alerts.values():
-        if alert.burning and times_out(alert):
+        if alert.burning and lives_on_word(alert):
             for route in rules.routes_for(None, alert.match_labels()):
                 found |= {target.key: target for target in route.targets}
     return tuple(found.values())

@@ -9,7 +9,7 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.delivery.text import local_time
-from chalicelib.core.event import fingerprint
+from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.template import render
 from chalicelib.core.mute import causes_of
 from chalicelib.core.rule import Route, Rule, Rules
@@ -230,6 +230,8 @@ def notes_for(
         notes += _returned(announced, visible, telling, incident)
         notes += _ending(incident, telling)
     for alert in incident.alerts.values():
+        if alert.fingerprint in visible:
+            notes += [*_worse(alert, announced), *_not_heard_since(alert, announced, telling)]
         if alert.fingerprint in visible and alert.flapping:
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
         if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
@@ -239,11 +241,40 @@ def notes_for(
     return tuple(dict.fromkeys(notes))
 
 
+def _worse(alert: Alert, announced: "Announced") -> list[str]:
+    before = announced.firing.get(alert.fingerprint, alert.severity.rank)
+    if before <= alert.severity.rank:
+        return []
+    was = next(each for each in Severity if each.rank == before)
+    return [f"{alert.name} got worse: {was.value} → {alert.severity.value}."]
+
+
+def _not_heard_since(alert: Alert, announced: "Announced", telling: Telling) -> list[str]:
+    """Return since when an alert fires of which this target is notified long after its sender's last event."""
+    newest = alert.last_event_at or alert.starts_at
+    timeout = telling.route.rhythm.resolve_timeout
+    if alert.fingerprint in announced.firing or newest is None or alert.starts_at is None:
+        return []
+    if newest + timeout > telling.now:
+        return []
+    zone = telling.route.rhythm.timezone
+    since, last = local_time(alert.starts_at, zone), local_time(newest, zone)
+    return [f"{alert.name} fires since {since} and was last received {'then' if last == since else 'at ' + last}."]
+
+
+ENDINGS = {
+    "resolve_timeout": "its sender has sent nothing for the resolve_timeout, so it is taken as resolved.",
+    "no data": "nothing was measured for the resolve_timeout, so it is taken as resolved.",
+    "rule gone": "the rule is no longer in the rules file, so it is taken as resolved.",
+    "probe gone": "its probe is no longer in the rules file, so it is taken as resolved.",
+    "heartbeat gone": "the heartbeat is no longer in the rules file, so it is taken as resolved.",
+}
+"""Why an alert ended without its sender's word: what `Alert.ended_by` holds where it is no person's name."""
+
+
 def _ended_by(alert: Alert) -> str:
-    if alert.ended_by == "resolve_timeout":
-        return f"{alert.name}: its source has said nothing for the resolve_timeout, so it is taken as over."
-    if alert.ended_by == "rule gone":
-        return f"{alert.name}: the rule is no longer in the rules file, so it is taken as over."
+    if alert.ended_by in ENDINGS:
+        return f"{alert.name}: {ENDINGS[alert.ended_by]}"
     return f"{alert.name}: resolved by {alert.ended_by}."
 
 

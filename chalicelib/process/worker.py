@@ -6,7 +6,7 @@ queue before the save: `deliver` sends only what a saved incident has committed 
 two has said nothing, and one that dies after has lost nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due
 from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
-from chalicelib.core.fold import fold
+from chalicelib.core.fold import fold, with_late
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.inputs import (
     Beat,
@@ -483,11 +483,12 @@ def update(batch: Batch, key: str, work: Work) -> Incident:
 
 
 def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:
-    inputs = _urgent(batch, work, stored)
+    inputs: Sequence[Input] = _urgent(batch, work, stored)
     if stored is not None and work.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
         return stored
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
     base = replace(base, rhythm=work.route.rhythm)
+    base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
     judgements = judgements_of(base, batch.rules, batch.store, batch.now)
     folded = fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements)
     folded = bounded(pruned(folded, base, batch.rules))
@@ -506,9 +507,7 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     if page:
         batch.store.keep_timeline(incident.id, incident.pages, page)
-    archive = (
-        stored if stored and stored.ended_at is not None and stored.id != incident.id and stored.opened_at else None
-    )
+    archive = base if base.ended_at is not None and base.id != incident.id and base.opened_at else None
     batch.store.save(incident, archive=archive)
     drop_causes(batch, incident)
     schedule_wake(batch, incident, stored)
@@ -549,12 +548,27 @@ def _same_watch(old: Alert, alert: Alert) -> bool:
     )
 
 
-def withdrawn_alerts(incident: Incident, rules: Rules) -> Iterable[Withdrawn]:
-    """The incident's alerts whose rule is gone and which only that rule could end."""
-    names = {rule.name for rule in rules.rules}
-    gone = tuple(
-        alert.fingerprint
-        for alert in incident.alerts.values()
-        if alert.burning and (alert.measured or alert.condition) and alert.rule not in names
-    )
-    return [Withdrawn(gone, "rule gone")] if gone else []
+def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[str] = ()) -> list[Withdrawn]:
+    """Return the incident's active alerts that nothing can measure or report any more, by the reason.
+
+    `gone_probes` are the names of probes that the rules named before and no longer name.
+    """
+    why: dict[str, list[str]] = {}
+    for alert in incident.alerts.values():
+        if alert.burning and (reason := _gone(alert, rules, gone_probes)):
+            why.setdefault(reason, []).append(alert.fingerprint)
+    return [Withdrawn(tuple(names), reason) for reason, names in why.items()]
+
+
+def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:
+    if alert.beat:
+        return "" if alert.name in probe_names(rules, "heartbeat") else "heartbeat gone"
+    if (alert.measured or alert.condition) and alert.rule not in {rule.name for rule in rules.rules}:
+        return "rule gone"
+    return "probe gone" if alert.measured and alert.labels.get("probe") in gone_probes else ""
+
+
+def probe_names(rules: Rules, *kinds: str) -> set[str]:
+    """Return the names of the probes of these kinds, or of all kinds."""
+    listed = (entries for kind, entries in rules.probes.items() if not kinds or kind in kinds)
+    return {str(entry.get("name")) for entries in listed for entry in entries}

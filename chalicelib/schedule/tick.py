@@ -18,12 +18,15 @@ from chalicelib.messages.queue import Failure, wake_message
 from chalicelib.process.batch import Batch, Queues
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.series import judgement, primary_metric, watches_silence
-from chalicelib.process.worker import beat_of, settle, take_measured, withdrawn_alerts
+from chalicelib.process.worker import beat_of, probe_names, settle, take_measured, withdrawn_alerts
 
 MAX_WOKEN = 1_000
 PERIOD = timedelta(minutes=1)
 SETTLED = timedelta(seconds=10)
 """After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
+
+PROBES = "probes"
+"""The mark of the context that lists the probes of the rules it was last worked with, one a line."""
 
 _digests: dict[int, tuple[Rules, str]] = {}
 
@@ -59,10 +62,12 @@ def rules_digest(rules: Rules) -> str:
 
 
 def _look_at_everything(batch: Batch) -> None:
+    named = set(filter(None, batch.context.marks.get(PROBES, "").split("\n")))
+    gone = named - probe_names(batch.rules)
     for incident in batch.store.incidents():
         route = route_by_id(batch.rules, incident)
         batch.wake(incident.key, route, incident.group)
-        for withdrawn in withdrawn_alerts(incident, batch.rules):
+        for withdrawn in withdrawn_alerts(incident, batch.rules, gone):
             batch.wake(incident.key, route, incident.group, given=withdrawn)
 
 
@@ -141,7 +146,7 @@ def _mark_looked_at(store: Store, changed_at: datetime) -> None:
 
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
     context = store.context()
-    marks = {"rules": rules_digest(rules)}
+    marks = {"rules": rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))}
     if context.marks.get("rules"):
         marks |= {"rules_before": context.marks["rules"], "rules_changed_at": now.isoformat()}
     _marked(store, context, marks)

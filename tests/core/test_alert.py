@@ -117,7 +117,7 @@ def test_a_rule_may_ask_that_it_holds_first(words, now, expected):
 def test_an_end_to_come_is_only_remembered():
     """An event that says when it ends fires until then; who says it again later moves it, nobody moves it back."""
     alert = after("fire 0-100", now=10)
-    assert (told(alert), alert.expires_at, next_change(alert, NEVER)) == (("firing", 0, None), at(100), at(100))
+    assert (told(alert), alert.expires_at, next_change(alert, NEVER, at(50))) == (("firing", 0, None), at(100), at(100))
     alert = absorbed(alert, [event("fire 0-300", when=at(50))], terms=NEVER, now=at(50))
     alert = absorbed(alert, [event("fire 0-200", when=at(60))], terms=NEVER, now=at(60))
     assert alert.expires_at == at(300)

@@ -118,7 +118,7 @@ def test_what_ended_without_its_source_says_by_whom():
     found = incident(ended("A", ended_by="resolve_timeout"), ended("B", ended_by="ana"), ended("C"))
     notes = told(found, Reason.RESOLVED, known=("A", "B", "C")).notes
     assert notes == (
-        "A: its source has said nothing for the resolve_timeout, so it is taken as over.",
+        "A: its sender has sent nothing for the resolve_timeout, so it is taken as resolved.",
         "B: resolved by ana.",
     )
 
