@@ -91,8 +91,8 @@ class MemoryStore:
         """The lines of an incident's pages, oldest page first."""
         return [entry for _, page in sorted(self._pages.get(id, {}).items()) for entry in page]
 
-    def waking(self, now: datetime, limit: int) -> Sequence[str]:
-        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+    def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
+        """Return `wake_at` and key of the incidents whose timer is not after `now`, the most overdue first."""
         with self._lock:
             found: dict[str, datetime] = {}
             stale = 0
@@ -104,7 +104,7 @@ class MemoryStore:
                     continue
                 found.setdefault(key, wake_at)
             del self._wakes[:stale]
-            return list(found)
+            return [(wake_at, key) for key, wake_at in found.items()]
 
     def next_wake(self) -> datetime | None:
         """When the next timer is due: for a virtual clock, which jumps there."""

@@ -98,11 +98,11 @@ class DynamoStore:
         packed = [item["body"]["B"] for page in pages for item in page["Items"]]
         return [entry for body in packed for entry in codec.unpack(_Page, body).entries]
 
-    def waking(self, now: datetime, limit: int) -> Sequence[str]:
-        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+    def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
+        """Return `wake_at` and key of the incidents whose timer is not after `now`, the most overdue first."""
         due = [entry for shard in range(SHARDS) for entry in self._indexed(f"open#{shard}", until=now, limit=limit)]
         due.sort()
-        return [pk.partition("#")[2] for _, pk in due[:limit]]
+        return [(datetime.fromtimestamp(at, UTC), pk.partition("#")[2]) for at, pk in due[:limit]]
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
         """The open incidents, those that ended after `ended_since` (90 days at most), and with `quiet` those that wait."""

@@ -33,8 +33,11 @@ class Store(Protocol):
         """The lines of an incident's pages, oldest page first."""
         ...
 
-    def waking(self, now: datetime, limit: int) -> Sequence[str]:
-        """Keys of incidents whose `wake_at` is not after `now`, the most overdue first."""
+    def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
+        """Return `wake_at` and key of the incidents whose timer is not after `now`, the most overdue first.
+
+        The index may lag by a second: a timer that was moved since is harmless to wake.
+        """
         ...
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:

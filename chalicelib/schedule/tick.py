@@ -6,6 +6,7 @@ The tick is the safety net under the delayed messages: after an outage it finds 
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
@@ -20,7 +21,10 @@ from chalicelib.process.context_update import saved_context
 from chalicelib.process.series import judgement, primary_metric, watches_silence
 from chalicelib.process.worker import beat_of, probe_names, settle, take_measured, withdrawn_alerts
 
-MAX_WOKEN = 1_000
+MAX_WOKEN = 10_000
+"""Timers that one tick looks at; those beyond are the next tick's."""
+MAX_INLINE = 500
+"""Of these the tick works off so many itself, the most overdue. It puts the others on the queue of the workers."""
 PERIOD = timedelta(minutes=1)
 SETTLED = timedelta(seconds=10)
 """After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
@@ -87,15 +91,19 @@ def _look_at_causes(batch: Batch) -> None:
 
 
 def _wake(batch: Batch) -> None:
-    """What is due now is done now; what is due before the next tick is woken to the second."""
-    for key in batch.store.waking(batch.now + PERIOD, MAX_WOKEN):
+    """Wake what is due now, and by a delayed message, to the second, what is due before the next tick."""
+    woken = batch.store.waking(batch.now + PERIOD, MAX_WOKEN)
+    due = [key for at, key in woken if at <= batch.now]
+    for key in due[:MAX_INLINE]:
         incident = batch.store.load(key)
-        if incident is None or incident.wake_at is None:
-            continue
-        if incident.wake_at <= batch.now:
+        if incident is not None and incident.wake_at is not None:
             batch.wake(key, route_by_id(batch.rules, incident), incident.group)
-        else:
-            batch.queues.webhooks.put([wake_message(key)], delay=incident.wake_at - batch.now)
+    later: dict[int, list[str]] = {0: due[MAX_INLINE:]}
+    for at, key in woken[len(due) :]:
+        later.setdefault(ceil((at - batch.now).total_seconds()), []).append(key)
+    for seconds, keys in later.items():
+        if keys:
+            batch.queues.webhooks.put([wake_message(key) for key in keys], delay=timedelta(seconds=seconds))
 
 
 def _expect_beats(batch: Batch) -> None:

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.core.errors import NotStoredError
-from chalicelib.schedule.tick import tick
-from tests.scenario import Router, rules_of
+from chalicelib.core.event import Status
+from chalicelib.schedule.tick import MAX_INLINE, tick
+from tests.scenario import Router, event, rules_of
 
 HEAD = """
 defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 10m}
@@ -140,3 +141,18 @@ def test_causes_that_no_longer_fire_are_forgotten(routers):
     router.fire("Slow", service="api").run(minutes=3)
     assert router.store.context().causes == ()
     assert "Slow opened" in router.told()["webhook"]
+
+
+def test_timers_beyond_those_it_works_off_go_to_the_workers(routers):
+    """Given more due timers than one tick works off, then every one is woken, and none waits for the next tick."""
+    router = routers(rules_of(HEAD.replace("[alertname]", "[service]").replace("10m", "9h")))
+    number = MAX_INLINE + 100
+    router.events(*(event("Down", Status.FIRING, router.now, {"service": f"s{n}"}) for n in range(number)))
+    router.run(seconds=1)
+    drop_wakes(router)
+    router.now += timedelta(seconds=30)
+    router.tick()
+    wakes = [each for each in router.webhooks.waiting.values() if '"type":"wake"' in each.body]
+    assert sum(each.visible_at <= router.now for each in wakes) >= number - MAX_INLINE
+    router.run(seconds=29)
+    assert len(router.told()["webhook"]) == number
