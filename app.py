@@ -149,24 +149,19 @@ def deliver_notification(event: SQSEvent) -> None:
     with _reported("deliver"):
         from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
-        from chalicelib.core.errors import ParseError
-        from chalicelib.deliver.worker import Outcome
+        from chalicelib.deliver.dispatch import dispatch
         from chalicelib.messages.queue import Failure
-        from chalicelib.slack.handle import served
 
         ports = wiring.ports(_account(event.context))
         (message,) = messages_of(event.to_dict()["Records"])
-        try:
-            outcome = served(
-                message.body,
-                rules=wiring.rules(),
-                store=ports.store,
-                queues=ports.queues,
-                clients=ports.clients,
-                now=_now(),
-            )
-        except ParseError as error:
-            outcome = Outcome(parked=str(error))
+        outcome = dispatch(
+            message,
+            rules=wiring.rules(),
+            store=ports.store,
+            queues=ports.queues,
+            clients=ports.clients,
+            now=_now(),
+        )
         again = None if outcome.retry_after is None else outcome.retry_after.total_seconds()
         log.line(
             "deliver", delivered=outcome.delivered, note=outcome.note, parked=outcome.parked, again_in_seconds=again

@@ -81,6 +81,10 @@ class MemoryStore:
                 self.writes += 1
                 self._ended[archive.id] = archive
 
+    def archived(self, id: str) -> Incident | None:
+        """Return the ended incident of that id, once another one has replaced it under its key."""
+        return self._ended.get(id)
+
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines."""
         with self._lock:

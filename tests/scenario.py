@@ -20,12 +20,12 @@ from chalicelib.aws.batches import BatchError, settle
 from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.errors import NotStoredError, ParseError, TocsinError
+from chalicelib.core.errors import NotStoredError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
-from chalicelib.deliver.worker import Outcome
+from chalicelib.deliver.dispatch import dispatch
 from chalicelib.messages.queue import (
     Failure,
     Message,
@@ -41,7 +41,6 @@ from chalicelib.messages.queue import (
 from chalicelib.process.worker import process, process_counts
 from chalicelib.rules.file import load
 from chalicelib.schedule.tick import tick
-from chalicelib.slack.handle import served
 from local.inbox import UNLIMITED, Inbox
 from simulation.memory_store import MemoryStore
 from tests.fakes import Death, Sites, Through, WaitingQueue
@@ -240,10 +239,7 @@ class Router:
         """What Lambda and `app.deliver_notification` do."""
         queue = Through(self.notifications, self.sites, "notifications")
         with self.surviving("deliver"):
-            try:
-                outcome = served(message.body, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
-            except ParseError as error:
-                outcome = Outcome(parked=str(error))
+            outcome = dispatch(message, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
             if outcome.retry_after is not None:
                 queue.put([message.body], delay=outcome.retry_after)
             parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []

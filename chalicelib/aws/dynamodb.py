@@ -79,6 +79,10 @@ class DynamoStore:
         item = {**_keys(f"incident#{incident.key}", "incident"), **self._incident_item(incident)}
         self._put(item, incident.version, f"incident {incident.id}")
 
+    def archived(self, id: str) -> Incident | None:
+        """Return the ended incident of that id, once another one has replaced it under its key."""
+        return _incident(self._get(f"ended#{id}", "incident"))
+
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
         body = {"body": {"B": codec.pack(_Page(tuple(entries)))}}

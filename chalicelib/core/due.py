@@ -16,6 +16,7 @@ from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
+from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules, Target
 
 SYNCED_KINDS = ("slack_channel", "pagerduty")
@@ -163,11 +164,15 @@ def due(
     context: Context,
     now: datetime,
     evidence: Sequence[Alert] = (),
+    delivered: Mapping[str, datetime] | None = None,
 ) -> Decision:
     """What to tell now, and the incident that remembers it as told, with the time to look again.
 
     `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
+    `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
+    counts from that, and from `now` for one whose newest notification is still on its way.
     """
+    incident = _with_deliveries(incident, delivered or {})
     incident = _unseen_timed_out(incident, route, now)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
@@ -198,6 +203,28 @@ def due(
         incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
         incident = _closed(incident, view, now)
     return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+
+
+def current(
+    incident: Incident, decided: Notification, *, unseen: bool, rules: Rules, context: Context, now: datetime
+) -> Notification | None:
+    """Return a notification that could not be sent when it was decided, made anew from the incident as it is now.
+
+    It keeps its id and number. `unseen`: the target has received nothing of this incident yet. None when nothing fires
+    any more that the target may see: an end that is owed follows as a notification of its own.
+    """
+    route = route_by_id(rules, incident)
+    mutings = mutings_of(incident, rules, context, now)
+    quiet = muting_windows(route, rules.windows, now)
+    view = seen_by(decided.target, _view(incident, mutings, quiet, now))
+    if not view.visible or (quiet and unseen):
+        return None
+    known = replace(_known(incident, decided.target), seq=decided.seq - 1)
+    known = replace(known, firing={}, hidden=frozenset()) if unseen else known
+    telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.notes)
+    own = tuple(dict.fromkeys(made.notes))
+    return replace(made, id=decided.id, notes=own, crowd=decided.crowd, again=decided.again, acts=decided.acts)
 
 
 Audience = dict[str, tuple[Target, View]]
@@ -249,6 +276,24 @@ def _reescalated(before: Incident, incident: Incident, view: View, now: datetime
     if before.opened_at is None or _told_unacked(before, view) or not _told_unacked(incident, view):
         return incident
     return replace(incident, escalate_from=now, escalated=0)
+
+
+def reminded(incident: Incident, route: Route, now: datetime) -> list[str]:
+    """Return the keys of the targets whose reminder is due by the time at which it was decided to notify them."""
+    return [
+        key
+        for key, each in incident.announced.items()
+        if each.open and each.at is not None and each.at + route.rhythm.repeat_interval <= now
+    ]
+
+
+def _with_deliveries(incident: Incident, delivered: Mapping[str, datetime]) -> Incident:
+    later = {
+        key: replace(each, at=delivered[key])
+        for key, each in incident.announced.items()
+        if key in delivered and (each.at is None or delivered[key] > each.at)
+    }
+    return replace(incident, announced={**incident.announced, **later}) if later else incident
 
 
 def _unseen(incident: Incident, route: Route) -> list[Alert]:
@@ -372,7 +417,7 @@ def _announce(
         content = snapshot.notification(incident, before, reason, seen.visible, telling, notes)
         notifications.append(content)
         after = _after(before, reason, seen, content.seq, telling.now)
-        announced[key] = replace(after, heard_at=snapshot.heard_at(incident))
+        announced[key] = replace(after, id=content.id, heard_at=snapshot.heard_at(incident))
     if not reasons:
         return incident, ()
     entries = tuple(

@@ -15,7 +15,7 @@ from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Target
 
 MAX_COMMITTED = 64
-"""Ids of the newest notifications. When it is full, an older one in flight is known by its number (see deliver.py)."""
+"""Ids of the newest notifications, for the version before, which looks for a notification's id here."""
 MAX_TIMELINE = 200
 SHORTEST_INTERVAL = timedelta(milliseconds=100)
 
@@ -25,11 +25,12 @@ class Announced:
     """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
 
     `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
-    the newest act of a person that was told here.
+    the newest act of a person that was told here. `seq` and `id` are those of the newest notification: no other is sent.
     """
 
     target: Target
     seq: int = 0
+    id: str = ""
     at: datetime | None = None
     open: bool = False
     firing: Mapping[str, int] = field(default_factory=dict)

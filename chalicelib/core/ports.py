@@ -25,6 +25,10 @@ class Store(Protocol):
         """
         ...
 
+    def archived(self, id: str) -> Incident | None:
+        """Return the ended incident of that id, once another one has replaced it under its key."""
+        ...
+
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
         ...

@@ -1,9 +1,10 @@
 """notification → target: claim, send, record.
 
-A notification is sent only if a saved incident has committed to it, only when the one before it in its thread is done,
-and only by the worker that holds the claim, which the target's lane gives when its pace has room. Nothing sleeps here:
-what must wait is answered with `retry_after`, which becomes the message's visibility. What cannot be delivered is given
-up with a reason, parked, and told to the fallback; a target that only fails is marked broken, told once, and probed.
+A notification is sent only if it is the newest that a saved incident decided for its target, and only by the worker that
+holds the claim, which the target's state gives when its pace has room. One that could not be sent at once is made anew
+from the incident as it is then. Nothing sleeps here: what must wait is answered with `retry_after`, which becomes the
+message's visibility. What cannot be delivered is given up with a reason, dead-lettered, and reported to the fallback; a
+target that only fails is marked broken, reported once, and probed once a minute.
 
 Settings: DELIVERY_MAX_AGE (6h), how long a target may fail before a notification is given up; TARGET_GRACE (15m), how
 long it may fail without one success before it is marked broken.
@@ -18,13 +19,15 @@ from typing import Any
 
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.delivery import target_state as lanes
+from chalicelib.core.delivery.commitment import Standing, standing
 from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, given_up, left_out, thread_key
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.delivery.target_state import BUSY_DELAY, Claim, Grant, Lane, Pace, Turn, claimed
+from chalicelib.core.delivery.target_state import BUSY_DELAY, PROBE_INTERVAL, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
+from chalicelib.core.due import current
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
-from chalicelib.core.incident import MAX_COMMITTED
+from chalicelib.core.incident import Incident
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
@@ -46,6 +49,12 @@ FIRST_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(minutes=10)
 SHORTEST_AGAIN = timedelta(seconds=1)
 """A target that asks for less is believed once: one that always says "at once" would be asked without end."""
+MAX_DEATHS = 5
+"""So many tries in a row without an outcome (each a lease of 90 s) mean that the try itself ends its worker."""
+REFRESHED_AFTER = timedelta(seconds=30)
+"""What could not be sent for so long is sent as the incident is by then, and not as it was."""
+CHANGES = (Reason.UPDATED, Reason.REMINDER, Reason.SYNC)
+"""Reasons that follow an opening: the first of them that a target receives is its opening."""
 MAX_REASON_CHARACTERS = 500
 MAX_LOOKED_UP = 10
 """Turns of others that one claim looks up: it adds one, so that they do not pile up."""
@@ -79,6 +88,8 @@ class Delivery:
     now: datetime
     max_age: timedelta
     grace: timedelta
+    rules: Rules
+    incident: Incident | None = None
 
     @property
     def target(self) -> str:
@@ -119,30 +130,33 @@ def deliver(
         return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
         return Outcome(parked="the message on the notifications queue is not a notification")
-    if not any(_is_committed(content, store) for _ in range(COMMIT_LOOKS)):
-        if now < content.at + COMMIT_WAIT:
-            delay = max(BUSY_DELAY, (now - content.at) / 4)
-            return Outcome(retry_after=delay, note="not saved yet", notification=content)
-        return Outcome(note="superseded: no saved incident has committed to it", notification=content)
+    incident, found = _stored(content, store)
+    if found is Standing.UNSAVED and now < content.at + COMMIT_WAIT:
+        delay = max(BUSY_DELAY, (now - content.at) / 4)
+        return Outcome(retry_after=delay, note="not saved yet", notification=content)
+    if found is not Standing.LIVE:
+        return Outcome(note=_WHY_NOT[found], notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
-    return _taken(Delivery(content, store, queues, now, max_age, grace), send or sender(clients, now))
+    return _taken(Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now))
 
 
-def _is_committed(notification: Notification, store: Store) -> bool:
-    """A test is nobody's decision; everything else is some saved incident's, which knows its newest ids.
+_WHY_NOT = {
+    Standing.UNSAVED: "superseded: no saved incident has committed to it",
+    Standing.SUPERSEDED: "superseded by a later one of its incident",
+}
 
-    An id may have left a full list while its target was down. Then it counts if its number was decided at all: of two
-    decisions with one number the thread takes one.
-    """
-    if notification.reason is Reason.TEST:
-        return True
-    incident = store.load(notification.key)
-    if incident is None or notification.id in incident.committed:
-        return incident is not None
-    if len(incident.committed) < MAX_COMMITTED:
-        return False
-    announced = incident.announced.get(notification.target.key)
-    return incident.id != notification.incident or (announced is not None and announced.seq >= notification.seq)
+
+def _stored(notification: Notification, store: Store) -> tuple[Incident | None, Standing]:
+    """Return the stored incident of the notification and how it stands there, after some looks while it is not saved."""
+    incident, found = None, Standing.UNSAVED
+    for _ in range(COMMIT_LOOKS):
+        incident = store.load(notification.key)
+        if incident is not None and incident.id != notification.incident:
+            incident = store.archived(notification.incident)
+        found = standing(notification, incident)
+        if found is not Standing.UNSAVED:
+            break
+    return incident, found
 
 
 def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
@@ -236,11 +250,44 @@ def _taken(delivery: Delivery, send: Send) -> Outcome:
     if grant.claim is Claim.BUSY:
         return _waiting(delivery, thread, grant)
     assert grant.turn is not None
-    if grant.lane.refusal and delivery.notification.reason is not Reason.TEST:
-        return _given_up(delivery, thread, grant.turn, grant.lane.refusal)
-    if thread.untold and delivery.notification.reason in (Reason.RESOLVED, Reason.SYNC):
-        return _left_out(delivery, thread, grant.turn)
-    return _attempt(delivery, thread, grant.turn, grant.lane, send)
+    wanted, turn = delivery.notification, grant.turn
+    unseen = thread.silent and not turn.in_doubt and wanted.reason is not Reason.TEST
+    if grant.lane.refusal and wanted.reason is not Reason.TEST:
+        return _given_up(delivery, thread, turn, grant.lane.refusal)
+    if unseen and (wanted.reason is Reason.RESOLVED or (thread.untold and wanted.reason is Reason.SYNC)):
+        return _left_out(delivery, thread, turn)
+    if why := _hopeless(delivery, turn):
+        return _given_up(delivery, thread, turn, why)
+    as_it_is = _as_it_is(delivery, thread, turn, unseen=unseen)
+    if as_it_is is None:
+        return _left_out(delivery, thread, turn)
+    return _attempt(replace(delivery, notification=as_it_is), thread, turn, grant.lane, send)
+
+
+def _hopeless(delivery: Delivery, turn: Turn) -> str:
+    """Return why it is not tried any more, judged before the try, which may never come back; else an empty text."""
+    if turn.deaths >= MAX_DEATHS:
+        return f"no try of it ended: the worker died {turn.deaths} times"
+    if turn.tries > 1 and delivery.now >= turn.since + delivery.max_age:
+        return f"it was tried {turn.tries - 1} times (for {duration_words(delivery.now - turn.since)})"
+    return ""
+
+
+def _as_it_is(delivery: Delivery, thread: Thread, turn: Turn, *, unseen: bool) -> Notification | None:
+    """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
+
+    None when there is nothing left to say here: nothing that this target may see fires any more.
+    """
+    wanted = delivery.notification
+    if unseen and wanted.reason in CHANGES:
+        wanted = replace(wanted, reason=Reason.OPENED)
+    incident, now = delivery.incident, delivery.now
+    known = incident.announced.get(delivery.target) if incident is not None else None
+    if incident is None or known is None or not known.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
+        return wanted
+    if now < wanted.at + REFRESHED_AFTER or turn.in_doubt:
+        return wanted
+    return current(incident, wanted, unseen=unseen, rules=delivery.rules, context=delivery.store.context(), now=now)
 
 
 def _done_before(notification: Notification, thread: Thread) -> Outcome:
@@ -271,7 +318,7 @@ def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
     for _ in range(MAX_CONFLICTS):
         lane = _without_done(store.lane(delivery.target), wanted.incident, store)
         thread = store.thread(key)
-        grant = claimed(lane, thread, wanted, pace=pace, now=now, max_age=delivery.max_age)
+        grant = claimed(lane, thread, wanted, pace=pace, now=now)
         if grant.lane is lane:
             return thread, grant
         try:
@@ -320,7 +367,7 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
     try:
         receipt = send(notification, replace(thread, in_doubt=turn.in_doubt))
     except TargetUnavailableError as error:
-        return _postponed(delivery, thread, turn, error)
+        return _postponed(delivery, thread, turn, lane, error)
     except TargetRejectedError as error:
         return _given_up(delivery, thread, turn, str(error))
     result = replace(delivery.result(turn, note=receipt.note), delivered=True)
@@ -339,11 +386,18 @@ def _recovered(delivery: Delivery, lane: Lane) -> None:
     delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, tested=wanted.reason is Reason.TEST))
 
 
-def _postponed(delivery: Delivery, thread: Thread, turn: Turn, error: TargetUnavailableError) -> Outcome:
-    now, notification = delivery.now, delivery.notification
-    delay = error.retry_after
-    if delay is None or (delay < SHORTEST_AGAIN and turn.tries > 1):
-        delay = backoff(notification.id, turn.tries)
+def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableError) -> timedelta:
+    """Return when to try again: what the target asked for, else longer each time; a minute while it is broken."""
+    if error.retry_after is not None and (error.retry_after >= SHORTEST_AGAIN or turn.tries == 1):
+        return error.retry_after
+    delay = backoff(delivery.notification.id, turn.tries)
+    broken = lane.broken_at is not None or lanes.breaks(lane, delivery.now, delivery.grace)
+    return min(delay, PROBE_INTERVAL) if broken else delay
+
+
+def _postponed(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, error: TargetUnavailableError) -> Outcome:
+    now = delivery.now
+    delay = _pause(delivery, turn, lane, error)
     if now + delay > turn.since + delivery.max_age:
         why = f"{error} (tried for {duration_words(now - turn.since)})"
         turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)
@@ -353,7 +407,7 @@ def _postponed(delivery: Delivery, thread: Thread, turn: Turn, error: TargetUnav
 
 
 def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnavailableError) -> Lane:
-    """The lane after a failure; told first when the target is now broken, under an id that does not change."""
+    """Return the lane after a failure, which is reported first when the target is now broken, under a stable id."""
     lane = lanes.failed(
         lane,
         delivery.notification.incident,

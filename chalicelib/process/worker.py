@@ -14,8 +14,9 @@ from chalicelib import log, plugins
 from chalicelib.core.actions import is_about
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import waits_until
+from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Deploy
-from chalicelib.core.due import due
+from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold, with_late
@@ -44,7 +45,7 @@ from chalicelib.core.routing import (
     routed_labels,
     router_routes,
 )
-from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.messages.queue import (
     Change,
@@ -495,7 +496,15 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     add_causes(batch, folded)
     context = without_ended(batch.context, folded)
     evidence = symptoms_of(folded, batch, context) if batch.rules.inhibitions else ()
-    decision = due(folded, route=work.route, rules=batch.rules, context=context, now=batch.now, evidence=evidence)
+    decision = due(
+        folded,
+        route=work.route,
+        rules=batch.rules,
+        context=context,
+        now=batch.now,
+        evidence=evidence,
+        delivered=deliveries(batch, folded, work.route),
+    )
     incident = decision.incident
     if incident == (stored or base):
         drop_causes(batch, incident)
@@ -512,6 +521,22 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     drop_causes(batch, incident)
     schedule_wake(batch, incident, stored)
     return incident
+
+
+def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
+    """Return when the targets that may need a reminder received their newest notification.
+
+    One whose newest is still on its way counts from now on, so that nobody is reminded of what they have not received.
+    One that was given up counts from its decision, so that it is tried again.
+    """
+    found: dict[str, datetime] = {}
+    for key in reminded(incident, route, batch.now):
+        announced, log = incident.announced[key], batch.store.thread(thread_key(incident.id, key))
+        if log.done_seq < announced.seq:
+            found[key] = batch.now
+        elif received_at := log.received_at(announced.seq):
+            found[key] = received_at
+    return found
 
 
 def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:

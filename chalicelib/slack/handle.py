@@ -20,9 +20,9 @@ from chalicelib.core.mute import silences_of
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
-from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.deliver.worker import Outcome
 from chalicelib.messages.interaction import Interaction
-from chalicelib.messages.queue import action_message, read_message, silence_message, unsilence_message
+from chalicelib.messages.queue import action_message, silence_message, unsilence_message
 from chalicelib.process.batch import Queues
 from chalicelib.slack import command, silence_modal
 from chalicelib.slack.rollback import roll_back
@@ -31,16 +31,6 @@ VIA = "slack"
 AGAIN = timedelta(seconds=5)
 ANSWERED_WITHIN = timedelta(minutes=30)
 """How long Slack takes answers: https://docs.slack.dev/interactivity/handling-user-interaction."""
-
-
-def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
-    """Deal with one message of the notifications queue: what a person asked for is done, anything else delivered."""
-    content = read_message(body)
-    if isinstance(content, Interaction):
-        return act(content, rules=rules, store=store, queues=queues, clients=clients, now=now)
-    if isinstance(content, Action):
-        return asked_back(content, queues=queues, clients=clients, now=now)
-    return deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=now)
 
 
 def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:

@@ -9,9 +9,10 @@ import pytest
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.rule import Rules
+from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
-from chalicelib.slack.handle import act, asked_back, served
+from chalicelib.slack.handle import act, asked_back
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.targets.samples import NOW, TOKEN, FakeClients

@@ -50,13 +50,21 @@ class Thread:
 
     def has_done(self, wanted: Notification) -> bool:
         """True when it needs no sending: it is dealt with, or a later one is. The newest may be played back."""
-        return wanted.seq <= self.done_seq and not self._is_played_back(wanted)
+        return wanted.seq <= self.done_seq and not self.is_played_back(wanted)
 
-    def expects(self, wanted: Notification) -> bool:
-        """True when every one before it is done."""
-        return wanted.seq == self.done_seq + 1 or self._is_played_back(wanted)
+    @property
+    def silent(self) -> bool:
+        """Return whether nothing was ever delivered here."""
+        return self.done_seq == 0 or self.untold
 
-    def _is_played_back(self, wanted: Notification) -> bool:
+    def received_at(self, seq: int) -> datetime | None:
+        """Return when the target received its newest notification; None while that of number `seq` is on its way."""
+        if self.done_seq < seq:
+            return None
+        told = (each.at for each in reversed(self.results) if each.delivered and each.reason != Reason.SYNC.value)
+        return next(told, None)
+
+    def is_played_back(self, wanted: Notification) -> bool:
         return wanted.seq == self.done_seq and self.parked is not None and wanted.again > self.parked
 
 
@@ -80,13 +88,13 @@ def delivered(
 
 def given_up(thread: Thread, done: Notification, result: Result, *, in_doubt: bool) -> Thread:
     """After giving up, from which it may be played back."""
-    untold = (thread.done_seq == 0 or thread.untold) and not in_doubt
+    untold = thread.silent and not in_doubt
     return replace(_done(thread, done, result), parked=done.again, in_doubt=in_doubt, untold=untold)
 
 
 def left_out(thread: Thread, done: Notification, result: Result) -> Thread:
-    """After a resolve of what was never told: there was nothing to send."""
-    return _done(thread, done, result)
+    """Return the log after what needed no sending: the resolve of what was never sent here."""
+    return replace(_done(thread, done, result), untold=thread.silent)
 
 
 def _done(thread: Thread, done: Notification, result: Result) -> Thread:

@@ -22,8 +22,6 @@ from chalicelib.core.delivery.notification import Notification, Reason
 LEASE = timedelta(seconds=90)
 """Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
 BUSY_DELAY = timedelta(seconds=2)
-MAX_PATIENCE = timedelta(minutes=5)
-"""How long at most until one looks again for an earlier one that nobody has seen."""
 PROBE_INTERVAL = timedelta(minutes=1)
 """How often a broken target is tried, whatever waits for it."""
 YIELDS = timedelta(minutes=1)
@@ -65,8 +63,9 @@ class Pace:
 class Turn:
     """One delivery that is not known to be done: waiting (`at` is when to come back), or under way until `leased_until`.
 
-    `since` is when it was first seen here; `rank` that of its severity. `in_doubt` is true when an earlier try may have
-    reached the target (time-out, dead worker).
+    `since` is when the target's oldest undelivered one of the incident was first seen here; `rank` that of its severity.
+    `in_doubt` is true when an earlier try may have reached the target (time-out, dead worker). `deaths` counts the tries
+    in a row of which no outcome was recorded.
     """
 
     seq: int
@@ -76,6 +75,7 @@ class Turn:
     tries: int = 0
     leased_until: datetime | None = None
     in_doubt: bool = False
+    deaths: int = 0
 
     @property
     def queued(self) -> bool:
@@ -113,22 +113,21 @@ class Grant:
     wait: timedelta = timedelta(0)
 
 
-def claimed(
-    lane: Lane, thread: Thread, wanted: Notification, *, pace: Pace | None, now: datetime, max_age: timedelta
-) -> Grant:
-    """Whether `wanted` may be sent now. `thread` must have been read after `lane`.
+def claimed(lane: Lane, thread: Thread, wanted: Notification, *, pace: Pace | None, now: datetime) -> Grant:
+    """Return whether `wanted` may be sent now. `thread` must have been read after `lane`.
 
-    An earlier one of the thread goes first; one that nobody has seen for `max_age` is no longer waited for.
+    `wanted` is the newest of its incident and target: it takes over the turn of an earlier one, unless that one is
+    under way.
     """
     if thread.has_done(wanted):
         return Grant(Claim.DONE, lane)
     turn = lane.turns.get(wanted.incident)
-    if not thread.expects(wanted) and (_is_before(turn, wanted, thread) or now < wanted.at + max_age):
-        return Grant(Claim.BUSY, lane, wait=_until_earlier(turn, wanted, now))
-    if turn is not None and turn.seq != wanted.seq:
+    if turn is not None and turn.seq <= thread.done_seq and not thread.is_played_back(wanted):
         turn = None
     if turn is not None and turn.leased_until is not None and now < turn.leased_until:
         return Grant(Claim.BUSY, lane, turn, BUSY_DELAY)
+    if turn is not None and turn.seq != wanted.seq:
+        turn = _taken_over(turn, wanted, now)
     pace = pace if wanted.reason is not Reason.SYNC else None
     opens_at = _opens_at(lane, turn, wanted, pace, now)
     if now < opens_at:
@@ -136,17 +135,17 @@ def claimed(
     return _granted(lane, thread, turn, wanted, pace, now)
 
 
-def _is_before(turn: Turn | None, wanted: Notification, thread: Thread) -> bool:
-    return turn is not None and thread.done_seq < turn.seq < wanted.seq
-
-
-def _until_earlier(turn: Turn | None, wanted: Notification, now: datetime) -> timedelta:
-    """Until the earlier one is due; where that is not known, longer the longer it has been."""
-    if turn is not None and turn.seq < wanted.seq and turn.leased_until is None and turn.at > now:
-        return turn.at - now
-    if turn is not None and turn.leased_until is not None and now < turn.leased_until:
-        return BUSY_DELAY
-    return max(BUSY_DELAY, min(MAX_PATIENCE, (now - wanted.at) / 4))
+def _taken_over(turn: Turn, wanted: Notification, now: datetime) -> Turn:
+    """Return the turn of a superseded notification as that of the newest: its age and its doubts go on, its pause not."""
+    died = turn.leased_until is not None
+    return Turn(
+        wanted.seq,
+        at=turn.at if turn.queued else min(now, turn.at),
+        since=turn.since,
+        rank=min(turn.rank, wanted.severity.rank),
+        in_doubt=turn.in_doubt or died,
+        deaths=turn.deaths + died,
+    )
 
 
 def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | None, now: datetime) -> datetime:
@@ -183,7 +182,14 @@ def _granted(
 ) -> Grant:
     known = turn or Turn(wanted.seq, now, since=now, rank=wanted.severity.rank, in_doubt=thread.in_doubt)
     died = known.leased_until is not None
-    known = replace(known, at=now, tries=known.tries + 1, leased_until=now + LEASE, in_doubt=known.in_doubt or died)
+    known = replace(
+        known,
+        at=now,
+        tries=known.tries + 1,
+        leased_until=now + LEASE,
+        in_doubt=known.in_doubt or died,
+        deaths=known.deaths + died,
+    )
     lane = _with(lane, wanted.incident, known, now)
     if pace is not None:
         lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval, decided_at=wanted.at)
@@ -213,7 +219,8 @@ def failed(
     """
     turns = dict(lane.turns)
     if turn := turns.get(incident):
-        turns[incident] = replace(turn, leased_until=None, at=now + delay, in_doubt=turn.in_doubt or ambiguous)
+        in_doubt = turn.in_doubt or ambiguous
+        turns[incident] = replace(turn, leased_until=None, at=now + delay, in_doubt=in_doubt, deaths=0)
     closed_until = lane.closed_until
     if asked is not None:
         closed_until = max(now + asked, closed_until or now)

@@ -33,7 +33,7 @@ def ask(
     lane: Lane, one: Notification, now: datetime = NOW, *, thread: Thread | None = None, pace: Pace | None = PACE
 ) -> Grant:
     """Claim for it."""
-    return claimed(lane, thread or Thread("t"), one, pace=pace, now=now, max_age=6 * HOUR)
+    return claimed(lane, thread or Thread("t"), one, pace=pace, now=now)
 
 
 def under_way(**changes: object) -> Turn:
@@ -47,17 +47,18 @@ def under_way(**changes: object) -> Turn:
         (0, 1, None, 0, Claim.MINE),
         (1, 1, None, 0, Claim.DONE),
         (2, 1, None, 0, Claim.DONE),
-        (0, 2, None, 0, Claim.BUSY),
+        (0, 2, None, 0, Claim.MINE),
         (0, 1, under_way(), 1, Claim.BUSY),
         (0, 1, under_way(), 89, Claim.BUSY),
         (0, 1, under_way(), 90, Claim.MINE),
         (1, 2, under_way(), 1, Claim.MINE),
+        (0, 2, under_way(), 1, Claim.BUSY),
         (0, 1, Turn(1, NOW + 30 * SECOND, NOW, tries=1), 29, Claim.BUSY),
         (0, 1, Turn(1, NOW + 30 * SECOND, NOW, tries=1), 30, Claim.MINE),
     ],
 )
 def test_three_answers(done: int, seq: int, turn: Turn | None, after: int, claim: Claim) -> None:
-    """What is done is done; an earlier one and a worker that lives go first; a dead one's lease runs out."""
+    """What is done is done; a try that is under way goes first; a dead worker's lease runs out."""
     lane = Lane("slack_channel:#x", turns={"i1": turn} if turn else {})
     grant = ask(lane, wanted(seq=seq), NOW + after * SECOND, thread=Thread("t", done_seq=done))
     assert grant.claim is claim
@@ -194,14 +195,26 @@ def test_the_targets_own_delay_holds_for_everyone() -> None:
     assert ask(lane, wanted("i1"), NOW + 30 * SECOND).claim is Claim.MINE
 
 
-def test_an_earlier_one_is_waited_for_until_its_time() -> None:
-    """The second of a thread comes back when the first is due; one nobody has seen is not waited for for ever."""
-    lane = Lane("x", turns={"i1": Turn(1, NOW + 300 * SECOND, NOW, tries=3)})
-    assert ask(lane, wanted(seq=2), NOW + 60 * SECOND).wait == 240 * SECOND
-    assert ask(Lane("x"), wanted(seq=2), NOW + 40 * SECOND).wait == 10 * SECOND
-    assert ask(Lane("x"), wanted(seq=2), NOW + 3 * HOUR).wait == 300 * SECOND
-    assert ask(Lane("x"), wanted(seq=2), NOW + 6 * HOUR).claim is Claim.MINE
-    assert ask(lane, wanted(seq=2), NOW + 6 * HOUR).claim is Claim.BUSY
+def test_the_newest_takes_over_the_turn_of_an_earlier_one() -> None:
+    """Given an earlier one that backs off, when the newest claims, then it is tried at once and keeps age and doubt."""
+    lane = Lane("x", turns={"i1": Turn(1, NOW + 300 * SECOND, NOW, tries=3, in_doubt=True)})
+    grant = ask(lane, wanted(seq=2), NOW + 60 * SECOND)
+    assert grant.claim is Claim.MINE
+    assert grant.turn is not None
+    assert (grant.turn.seq, grant.turn.since, grant.turn.tries, grant.turn.in_doubt) == (2, NOW, 1, True)
+
+
+def test_tries_without_an_outcome_are_counted() -> None:
+    """Given leases that run out one after the other, then each grant counts one more death, for a successor too."""
+    lane = Lane("x")
+    for number in range(3):
+        grant = ask(lane, wanted(), NOW + 2 * number * LEASE)
+        assert grant.turn is not None
+        assert grant.turn.deaths == number
+        lane = grant.lane
+    grant = ask(lane, wanted(seq=2), NOW + 6 * LEASE)
+    assert grant.turn is not None
+    assert (grant.turn.deaths, grant.turn.in_doubt) == (3, True)
 
 
 def test_the_queue_is_bounded_and_forgets() -> None:

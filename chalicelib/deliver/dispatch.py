@@ -1,0 +1,60 @@
+"""notifications queue → the stage that a message is for: a delivery, a person's request in Slack, a vendor to ask.
+
+How often SQS has handed a message out is judged before it is tried: one whose tries end the worker (a fault in the code,
+memory, time) must not come back for days. It is dead-lettered with its reason, and the fallback is notified.
+"""
+
+from datetime import datetime
+
+from chalicelib import log
+from chalicelib.core.delivery import internal_alerts
+from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Action
+from chalicelib.core.ports import Clients, Store
+from chalicelib.core.rule import Rules
+from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.messages.interaction import Interaction
+from chalicelib.messages.queue import Message, Queues, events_messages, read_message
+from chalicelib.slack.handle import act, asked_back
+
+MAX_FAILURES = 8
+"""A message whose try raises is tried so often: a message whose try is answered is put anew and counts from one."""
+MAX_RECEIVES = 50
+"""So many receives without an answer are no accident. It is more than a throttled function costs: SQS counts those too."""
+
+
+def dispatch(
+    message: Message, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime
+) -> Outcome:
+    """Deal with one message of the notifications queue. An error of a try is raised until it has come too often."""
+    if message.received_count > MAX_RECEIVES:
+        return _given_up(message, f"no try of it ended in {MAX_RECEIVES} receives", queues, now)
+    try:
+        return served(message.body, rules=rules, store=store, queues=queues, clients=clients, now=now)
+    except ParseError as error:
+        return Outcome(parked=str(error))
+    except Exception as error:
+        if message.received_count < MAX_FAILURES:
+            raise
+        told = log.failure(error)
+        reason = told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"
+        return _given_up(message, reason, queues, now)
+
+
+def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+    """Do what a message asks for: a person's request in Slack, a question to a vendor, else a delivery."""
+    content = read_message(body)
+    if isinstance(content, Interaction):
+        return act(content, rules=rules, store=store, queues=queues, clients=clients, now=now)
+    if isinstance(content, Action):
+        return asked_back(content, queues=queues, clients=clients, now=now)
+    return deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=now)
+
+
+def _given_up(message: Message, reason: str, queues: Queues, now: datetime) -> Outcome:
+    """Report a message that is tried no more; of a notification what was to be sent, so that the fallback has it."""
+    content = read_message(message.body)
+    if isinstance(content, Notification) and internal_alerts.announces(content):
+        queues.webhooks.put(events_messages([internal_alerts.undelivered(content, reason, now)]))
+    return Outcome(parked=reason, notification=content if isinstance(content, Notification) else None)
