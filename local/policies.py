@@ -21,6 +21,8 @@ STAGES = ("local", "dev", "prod")
 
 READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
 WRITE_STORE = ("dynamodb:PutItem",)
+FOLD_STORE = (*READ_STORE, *WRITE_STORE, "dynamodb:UpdateItem")
+"""Of the functions that fold events into incidents: a fault's item is changed in place."""
 PUT = ("sqs:SendMessage", "sqs:GetQueueUrl")
 TAKE = (
     "sqs:ReceiveMessage",
@@ -47,7 +49,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "process_webhooks": {
         "memory": 1024,
         "timeout": WORKER_SECONDS,
-        "store": READ_STORE + WRITE_STORE,
+        "store": FOLD_STORE,
         "takes": "webhooks",
         "secrets": PATTERNS,
         "puts": ("webhooks", "notifications", "counts", "history"),
@@ -55,7 +57,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "process_counts": {
         "memory": 1024,
         "timeout": WORKER_SECONDS,
-        "store": READ_STORE + WRITE_STORE,
+        "store": FOLD_STORE,
         "takes": "counts",
         "secrets": PATTERNS,
         "puts": ("webhooks", "notifications"),
@@ -78,7 +80,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "tick": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
-        "store": READ_STORE + WRITE_STORE,
+        "store": FOLD_STORE,
         "secrets": PATTERNS,
         "puts": ("webhooks", "notifications"),
     },

@@ -4,7 +4,8 @@ Values are frozen, so they are kept as they are. Safe for several threads.
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import TypeVar
@@ -13,6 +14,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import ConflictError
+from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -56,6 +58,8 @@ class MemoryStore:
         self._lock = Lock()
         self._incidents: dict[str, Incident] = {}
         self._ended: dict[str, Incident] = {}
+        self._faults: dict[str, Fault] = {}
+        self._places: dict[str, str] = {}
         self._threads: dict[str, Thread] = {}
         self._lanes: dict[str, Lane] = {}
         self._context = Context()
@@ -80,6 +84,42 @@ class MemoryStore:
             if archive is not None:
                 self.writes += 1
                 self._ended[archive.id] = archive
+
+    def load_all(self, keys: Collection[str]) -> Mapping[str, Incident]:
+        """Return the newest incidents of these group keys, those that are stored."""
+        return {key: found for key in keys if (found := self.load(key)) is not None}
+
+    def faults(self, names: Collection[str]) -> Mapping[str, Fault]:
+        """Return what is stored of these faults; nothing for one that is not stored."""
+        with self._lock:
+            return {name: self._faults[name] for name in names if name in self._faults}
+
+    def claim(self, name: str, slot: str, holder: Holder, *, over: Holder | None) -> Fault:
+        """Store a holder in a slot of a fault if the slot is empty or still has `over`. Return the fault as it is then."""
+        with self._lock:
+            self.writes += 1
+            fault = self._faults.get(name, Fault())
+            if fault.holders.get(slot) in (None, over, holder):
+                fault = replace(fault, holders={**fault.holders, slot: holder})
+                self._faults[name] = fault
+            return fault
+
+    def end_fault(self, name: str, end: End) -> Fault:
+        """Remember an end that no incident knows the fault of. Return the fault as it is then."""
+        with self._lock:
+            self.writes += 1
+            self._faults[name] = with_end(self._faults.get(name, Fault()), end)
+            return self._faults[name]
+
+    def located(self, name: str) -> str | None:
+        """Return the group key of the incident with this id or alias; None for an unknown one."""
+        return self._places.get(name)
+
+    def locate(self, names: Collection[str], key: str) -> None:
+        """Remember the group key of an incident's id and aliases."""
+        with self._lock:
+            self.writes += len(names)
+            self._places |= dict.fromkeys(names, key)
 
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""

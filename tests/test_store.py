@@ -11,6 +11,7 @@ from chalicelib.core.context import Cause, Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane, Turn
 from chalicelib.core.errors import ConflictError
+from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Sample
 from simulation.memory_store import MemoryStore
@@ -244,3 +245,74 @@ def test_of_many_first_writers_one_wins(store):
 
     with ThreadPoolExecutor(WRITERS) as pool:
         assert sum(pool.map(opened, range(WRITERS))) == 1
+
+
+def holder(key="route|service=api", **fields):
+    """The holder of an alert of a fault."""
+    return Holder(
+        **{
+            "key": key,
+            "alert": "a1",
+            "rule": "",
+            "route": "default",
+            "group": {"service": "api"},
+            "rank": 1,
+            "at": NOW,
+            **fields,
+        }
+    )
+
+
+def test_of_two_that_claim_a_slot_the_first_has_it(store):
+    """Given two claims of one slot, then both find the first holder there; one that knows the old holder replaces it."""
+    first, second = holder(), holder("other|service=web")
+    assert store.claim("f1", "a1", first, over=None).holders == {"a1": first}
+    assert store.claim("f1", "a1", second, over=None).holders == {"a1": first}
+    assert store.claim("f1", "a1", first, over=None).holders == {"a1": first}
+    assert store.claim("f1", "a1", second, over=first).holders == {"a1": second}
+    assert store.claim("f1", "a1/x", first, over=None).holders == {"a1": second, "a1/x": first}
+    assert store.faults(["f1", "nobody"]) == {"f1": Fault({"a1": second, "a1/x": first})}
+
+
+def test_of_many_that_claim_a_slot_at_once_all_find_the_same(store):
+    """Given many workers that meet a fault at once, then all of them agree on its home."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        homes = list(
+            pool.map(lambda n: store.claim("f1", "a1", holder(f"k{n}"), over=None).holders["a1"].key, range(WRITERS))
+        )
+    assert len(set(homes)) == 1
+
+
+def test_ends_that_met_nothing_are_kept_in_order_and_bounded(store):
+    """Given more ends than are kept, in any order, then the newest are there, oldest first, each once."""
+    ends = [End(f"e{number}", NOW + number * MINUTE) for number in range(MAX_ENDS + 3)]
+    for end in (*ends[::2], *ends[1::2], ends[-1]):
+        found = store.end_fault("f1", end)
+    assert found.ends == tuple(ends[-MAX_ENDS:])
+    assert store.faults(["f1"]) == {"f1": found}
+
+
+def test_an_incident_is_found_by_its_id_and_aliases(store):
+    """Given an incident that was located, then its id and each alias lead to its key, and nothing else does."""
+    store.locate(["i1", "pagerduty:Q1"], "route|service=api")
+    assert (store.located("i1"), store.located("pagerduty:Q1")) == ("route|service=api",) * 2
+    assert store.located("i2") is None
+    store.locate(["i1"], "moved")
+    assert store.located("i1") == "moved"
+
+
+def test_many_incidents_are_read_at_once(store):
+    """Given more keys than one request reads, then those that are stored come back by key."""
+    for number in range(105):
+        store.save(incident(f"k{number}"))
+    found = store.load_all([f"k{number}" for number in range(110)])
+    assert sorted(found) == sorted(f"k{number}" for number in range(105))
+    assert found["k7"] == store.load("k7")
+
+
+def test_an_archived_incident_is_found_by_its_id(store):
+    """Given an ended incident that another one replaced, then its id finds it."""
+    store.save(incident(id="i1", ended_at=NOW))
+    store.save(incident(id="i2", version=2), archive=incident(id="i1", ended_at=NOW))
+    assert store.archived("i1").ended_at == NOW
+    assert store.archived("i2") is None

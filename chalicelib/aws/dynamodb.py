@@ -8,6 +8,7 @@
     lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
+    fault#, id#                    where faults and incidents are              identity.py
     body#<name>        <number>    a webhook body too large for a message      chunks
 
 Each value is one binary attribute `body` (`codec.pack`), so a save is one conditional write whatever it holds; an item
@@ -27,7 +28,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,11 +37,13 @@ from zlib import crc32
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import bodies
+from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.messages import codec
@@ -64,6 +67,7 @@ class DynamoStore:
         self._table = table
         self._clock = clock
         self._samples = DynamoSamples(table=table, client=client)
+        self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
     def load(self, key: str) -> Incident | None:
         """The newest incident of a group key, ended or not."""
@@ -78,6 +82,31 @@ class DynamoStore:
             self._archive(archive)
         item = {**_keys(f"incident#{incident.key}", "incident"), **self._incident_item(incident)}
         self._put(item, incident.version, f"incident {incident.id}")
+
+    def load_all(self, keys: Collection[str]) -> Mapping[str, Incident]:
+        """Return the newest incidents of these group keys, those that are stored."""
+        items = self._read_items([f"incident#{key}" for key in keys], "incident")
+        return {found.key: found for item in items if (found := _incident(item)) is not None}
+
+    def faults(self, names: Collection[str]) -> Mapping[str, Fault]:
+        """Return what is stored of these faults; nothing for one that is not stored."""
+        return self._identity.faults(names)
+
+    def claim(self, name: str, slot: str, holder: Holder, *, over: Holder | None) -> Fault:
+        """Store a holder in a slot of a fault if the slot is empty or still has `over`. Return the fault as it is then."""
+        return self._identity.claim(name, slot, holder, over=over)
+
+    def end_fault(self, name: str, end: End) -> Fault:
+        """Remember an end that no incident knows the fault of. Return the fault as it is then."""
+        return self._identity.end_fault(name, end)
+
+    def located(self, name: str) -> str | None:
+        """Return the group key of the incident with this id or alias; None for an unknown one."""
+        return self._identity.located(name)
+
+    def locate(self, names: Collection[str], key: str) -> None:
+        """Remember the group key of an incident's id and aliases, for 90 days."""
+        self._identity.locate(names, key)
 
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""
@@ -272,15 +301,20 @@ class DynamoStore:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _read_all(self, names: Sequence[str]) -> Iterator[Incident]:
-        for start in range(0, len(names), MAX_BATCH_KEYS):
-            keys = [_keys(pk, "incident") for pk in names[start : start + MAX_BATCH_KEYS]]
+        for item in self._read_items(names, "incident"):
+            incident = _incident(item)
+            if incident is not None:
+                yield incident
+
+    def _read_items(self, names: Collection[str], sk: str) -> Iterator[dict[str, Any]]:
+        """Yield the items of these partition keys that are there, read consistently, in no order."""
+        listed = list(dict.fromkeys(names))
+        for start in range(0, len(listed), MAX_BATCH_KEYS):
+            keys = [_keys(pk, sk) for pk in listed[start : start + MAX_BATCH_KEYS]]
             asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
             while asked:
                 answer = self._client.batch_get_item(RequestItems=asked)
-                for item in answer["Responses"].get(self._table, []):
-                    incident = _incident(item)
-                    if incident is not None:
-                        yield incident
+                yield from answer["Responses"].get(self._table, [])
                 asked = answer.get("UnprocessedKeys")
 
 

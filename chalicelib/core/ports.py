@@ -1,12 +1,13 @@
 """What the stages need from outside, as protocols. Time is not a port: every stage is given `now`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
 
@@ -23,6 +24,33 @@ class Store(Protocol):
 
         `archive` is the ended incident that this one replaces under its key: kept under its own id, for people.
         """
+        ...
+
+    def load_all(self, keys: Collection[str]) -> Mapping[str, Incident]:
+        """Return the newest incidents of these group keys, those that are stored."""
+        ...
+
+    def faults(self, names: Collection[str]) -> Mapping[str, Fault]:
+        """Return what is stored of these faults; nothing for one that is not stored."""
+        ...
+
+    def claim(self, name: str, slot: str, holder: Holder, *, over: Holder | None) -> Fault:
+        """Store a holder in a slot of a fault if the slot is empty or still has `over`. Return the fault as it is then.
+
+        Of two workers that meet a fault first, one finds its own holder in the slot, the other that of the first.
+        """
+        ...
+
+    def end_fault(self, name: str, end: End) -> Fault:
+        """Remember an end that no incident knows the fault of. Return the fault as it is then."""
+        ...
+
+    def located(self, name: str) -> str | None:
+        """Return the group key of the incident with this id or alias (`pagerduty:Q1A2B3`); None for an unknown one."""
+        ...
+
+    def locate(self, names: Collection[str], key: str) -> None:
+        """Remember the group key of an incident's id and aliases, for 90 days."""
         ...
 
     def archived(self, id: str) -> Incident | None:

@@ -60,6 +60,11 @@ def heartbeat_route(rules: Rules, beat: Beat) -> tuple[Route, Mapping[str, str]]
     return rules.routes_for(None, labels)[0], labels
 
 
+def route_of(rules: Rules, id: str) -> Route:
+    """Return the route of that id under today's rules; where it is gone, the default, so that somebody is notified."""
+    return next((route for route in _all_routes(rules) if route.id == id), rules.default)
+
+
 def route_by_id(rules: Rules, incident: Incident) -> Route:
     """The incident's route under today's rules; where it is gone, one that tells nobody new, unless nobody knows yet."""
     for route in _all_routes(rules):

@@ -1,16 +1,17 @@
 """What one call of a stage works with: the ports, the rules, and the inputs gathered for each incident."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from chalicelib.core.context import Context
-from chalicelib.core.event import Event
-from chalicelib.core.incident import group_labels, incident_key
+from chalicelib.core.event import Action, Event
+from chalicelib.core.identity import Proposal
+from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import Input
 from chalicelib.core.ports import Queue, Store
-from chalicelib.core.rule import Route, Rules
+from chalicelib.core.rule import Route, Rule, Rules
 
 
 class Queues(Protocol):
@@ -34,10 +35,20 @@ class Work:
     messages: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise."""
+
+    event: Event
+    proposals: tuple[Proposal, ...]
+    message: str
+
+
 @dataclass(slots=True)
 class Batch:
     """What one call works with: the ports, the rules, the context as of its start, and the work by group key.
 
+    `arrivals` are events that have no incident yet, `actions` what people did; `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait; None where all must be folded now.
     """
 
@@ -48,7 +59,24 @@ class Batch:
     context: Context
     work: dict[str, Work] = field(default_factory=dict)
     events: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
+    actions: list[tuple[Action, str]] = field(default_factory=list)
+    stored: dict[str, Incident | None] = field(default_factory=dict)
     waiting: dict[datetime, dict[str, Event]] | None = None
+
+    def read(self, keys: Collection[str]) -> None:
+        """Read the incidents of these keys that were not read yet."""
+        missing = [key for key in keys if key not in self.stored]
+        if missing:
+            found = self.store.load_all(missing)
+            self.stored |= {key: found.get(key) for key in missing}
+
+    def arrive(
+        self, event: Event, routes: Iterable[tuple[Rule | None, Route, Mapping[str, str]]], message: str
+    ) -> None:
+        """Take in an event with the rules that match it, and for each a route and the labels it is grouped by."""
+        proposals = [Proposal(rule, route, group_labels(route, None, labels)) for rule, route, labels in routes]
+        self.arrivals.append(Arrival(event, tuple(proposals), message))
 
     def add(self, route: Route, labels: Mapping[str, str], given: Input, message: str) -> None:
         """One more input for the incident of this route and these labels."""

@@ -28,7 +28,6 @@ from chalicelib.core.inputs import (
     Occurred,
     Remarked,
     Withdrawn,
-    alert_fingerprint,
     grouped_labels,
 )
 from chalicelib.core.language.durations import seconds_of
@@ -69,6 +68,7 @@ from chalicelib.process.batch import Batch, Queues, Work
 from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.deploys import deploy_of, with_deploys
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
+from chalicelib.process.lead import INDEXED, indexed_alerts, lead
 from chalicelib.process.series import judgement, judgements_of, series_labels, watches_silence
 from chalicelib.redact import redact_event
 from chalicelib.targets import CHANGE_KINDS
@@ -265,11 +265,11 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
             _tell_change(batch, deploy)
     rules = matching_rules(batch.rules, event)
     for rule in rules:
-        _take_for_rule(batch, event, rule, message)
-    if event.status is not Status.INFO:
-        _take_unmatched(batch, event, bool(rules), message)
-    if event.status is Status.RESOLVED:
-        _resolve_elsewhere(batch, event, message)
+        if rule.condition is not None and event.status is not Status.RESOLVED:
+            _count(batch, event, rule, message)
+    proposals = [*_by_rules(batch, event, rules), *_unmatched(batch, event, matched=bool(rules))]
+    if proposals or event.status is Status.RESOLVED:
+        batch.arrive(event, proposals, message)
 
 
 def _tell_change(batch: Batch, deploy: Deploy) -> None:
@@ -291,48 +291,37 @@ def matching_rules(rules: Rules, event: Event) -> list[Rule]:
     ]
 
 
-def _take_for_rule(batch: Batch, event: Event, rule: Rule, message: str) -> None:
-    counts = rule.condition is not None
-    if event.status is Status.INFO and not counts:
-        return
-    if counts and event.status is Status.RESOLVED:
-        return
+Routed = tuple[Rule | None, Route, Mapping[str, str]]
+
+
+def _count(batch: Batch, event: Event, rule: Rule, message: str) -> None:
+    """Add an event to the count of a rule. Its alert is one for each group, whichever faults are counted."""
     labels = alert_labels(event, rule)
     grouped = grouped_labels(rule, labels)
     for route in batch.rules.routes_for(rule, labels):
         batch.add(route, grouped, Occurred(event, rule), message)
 
 
-def _take_unmatched(batch: Batch, event: Event, matched: bool, message: str) -> None:
-    if matched and event.source != "router":
-        return
+def _by_rules(batch: Batch, event: Event, rules: Sequence[Rule]) -> list[Routed]:
+    """Return where the rules that do not count would lead an event."""
+    if event.status is Status.INFO:
+        return []
+    found: list[Routed] = []
+    for rule in rules:
+        if rule.condition is None:
+            labels = alert_labels(event, rule)
+            found += [(rule, route, labels) for route in batch.rules.routes_for(rule, labels)]
+    return found
+
+
+def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Routed]:
+    """Return where the route tree would lead an event that no rule matches."""
+    if event.status is Status.INFO or (matched and event.source != "router"):
+        return []
     labels = alert_labels(event, None)
     of_router = event.source == "router"
     routes = router_routes(batch.rules, event, matched) if of_router else batch.rules.routes_for(None, labels)
-    for route in routes:
-        batch.add(route, labels, Occurred(event, None), message)
-
-
-def _resolve_elsewhere(batch: Batch, event: Event, message: str) -> None:
-    """After the rules changed, an open incident may hold the fault under a key that events no longer lead to."""
-    if not batch.context.marks.get("rules_before"):
-        return
-    for incident in batch.store.incidents():
-        if incident.key in batch.work:
-            continue
-        for alert in incident.alerts.values():
-            if alert.burning and _is_about(alert, event):
-                rule = next((rule for rule in batch.rules.rules if rule.name == alert.rule), None)
-                known = rule or (Rule(alert.rule) if alert.rule else None)
-                batch.wake(
-                    incident.key, route_by_id(batch.rules, incident), incident.group, message, Occurred(event, known)
-                )
-
-
-def _is_about(alert: Alert, event: Event) -> bool:
-    rule = Rule(alert.rule) if alert.rule else None
-    from_event = Occurred(event, rule)
-    return alert_fingerprint(from_event) == alert.fingerprint
+    return [(None, route, labels) for route in routes]
 
 
 def take_action(batch: Batch, action: Action, message: str) -> None:
@@ -340,8 +329,13 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
 
     One that names only the vendor's incident, and one that is not known, goes where the vendor can be asked.
     """
+    batch.actions.append((action, message))
+
+
+def _act(batch: Batch, action: Action, message: str) -> None:
+    """Give a person's act the incidents that it is about, those of this very batch too."""
     found = False
-    for incident in batch.store.incidents():
+    for incident in _meant(batch, action):
         if is_about(action, incident):
             batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
             found = True
@@ -351,6 +345,15 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
             work.messages.add(message)
     if not found and action.alias and action.incident == action.alias:
         batch.queues.notifications.put([action_message(action)])
+
+
+def _meant(batch: Batch, action: Action) -> Iterable[Incident]:
+    """Return the incidents that an act may be about: the one it names, else all that are open."""
+    if action.incident is None or INDEXED not in batch.context.marks:
+        return batch.store.incidents()
+    key = batch.store.located(action.incident)
+    incident = batch.store.load(key) if key is not None else None
+    return [incident] if incident is not None and incident.status == "open" else []
 
 
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
@@ -427,6 +430,17 @@ def settle(batch: Batch) -> list[Failure]:
     The failure of what no message asked for (the tick did) names none: its id is empty.
     """
     failures: dict[str, str] = {}
+    arrived = {arrival.message for arrival in batch.arrivals}
+    try:
+        lead(batch)
+    except Exception as error:  # what could not be led comes back; what was led before is worked through
+        failures |= dict.fromkeys(arrived, reason_of(error))
+    for action, message in batch.actions:
+        try:
+            _act(batch, action, message)
+        except Exception as error:  # an act that finds no store comes back, and holds up nothing else
+            failures[message] = reason_of(error)
+    batch.actions.clear()
     for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
             update(batch, key, work)
@@ -474,8 +488,8 @@ def _may_cause(work: Work, rules: Rules) -> bool:
 
 def update(batch: Batch, key: str, work: Work) -> Incident:
     """Load, fold, tell, save; again when somebody else saved first, five times at most."""
-    for _ in range(MAX_CONFLICTS):
-        stored = batch.store.load(key)
+    for tries in range(MAX_CONFLICTS):
+        stored = batch.stored[key] if tries == 0 and key in batch.stored else batch.store.load(key)
         try:
             return _updated(batch, key, work, stored)
         except ConflictError:
@@ -514,6 +528,7 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
         batch.queues.notifications.put([notification_message(each) for each in told])
     incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
+    _index(batch, stored, incident)
     if page:
         batch.store.keep_timeline(incident.id, incident.pages, page)
     archive = base if base.ended_at is not None and base.id != incident.id and base.opened_at else None
@@ -537,6 +552,18 @@ def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, date
         elif received_at := log.received_at(announced.seq):
             found[key] = received_at
     return found
+
+
+def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
+    """Make a new incident, alias or measured alert known before it is saved. A worker that dies here leaves no harm."""
+    known = {stored.id, *stored.aliases} if stored is not None else set()
+    names = {incident.id, *incident.aliases} - known - {""}
+    if names:
+        batch.store.locate(names, incident.key)
+    for name, holder in indexed_alerts(stored, incident).items():
+        fault = batch.store.claim(name, name, holder, over=None)
+        if fault.holders.get(name) != holder:
+            batch.store.claim(name, name, holder, over=fault.holders.get(name))
 
 
 def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:

@@ -34,6 +34,7 @@ from chalicelib.messages.queue import events_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.batch import Batch, Queues
 from chalicelib.process.context_update import saved_context
+from chalicelib.process.lead import reached
 from chalicelib.process.worker import parsed, take_event
 from chalicelib.schedule.last_seen import Heard, heard_again, heard_from, is_quiet
 
@@ -203,15 +204,14 @@ def _known(run: _Run, event: Event, incidents: Sequence[Incident]) -> bool:
     """True when an alert that the event would reach has heard of it or of something newer, or nothing would hear it."""
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
-    if not batch.work or _heard_nearly(event, incidents):
+    counted = [(key, given) for key, work in batch.work.items() for given in work.inputs]
+    places = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, Occurred)]
+    places += reached(batch)
+    if not places or _heard_nearly(event, incidents):
         return True
-    for key, work in batch.work.items():
-        incident = run.store.load(key)
-        alerts = incident.alerts if incident is not None else {}
-        for given in work.inputs:
-            if isinstance(given, Occurred) and _has_heard(alerts.get(alert_fingerprint(given)), event):
-                return True
-    return False
+    batch.read({key for key, _ in places})
+    known = {key: incident.alerts for key, incident in batch.stored.items() if incident is not None}
+    return any(_has_heard(known.get(key, {}).get(alert), event) for key, alert in places)
 
 
 def _has_heard(alert: Alert | None, event: Event) -> bool:

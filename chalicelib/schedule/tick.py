@@ -18,6 +18,7 @@ from chalicelib.core.rule import Rule, Rules
 from chalicelib.messages.queue import Failure, wake_message
 from chalicelib.process.batch import Batch, Queues
 from chalicelib.process.context_update import saved_context
+from chalicelib.process.lead import INDEXED, index
 from chalicelib.process.series import judgement, primary_metric, watches_silence
 from chalicelib.process.worker import beat_of, probe_names, settle, take_measured, withdrawn_alerts
 
@@ -39,6 +40,8 @@ def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[F
     """Do what is due at `now`. Twice changes nothing."""
     context = store.context()
     batch = Batch(rules, store, queues, now, context)
+    if INDEXED not in context.marks:
+        batch.context = context = _marked(store, context, index(batch))
     redeployed = context.marks.get("rules") != rules_digest(rules)
     if redeployed:
         _look_at_everything(batch)

@@ -110,7 +110,7 @@ def render_plain_webhook(notification: Notification, receipt: Mapping[str, str])
 
 
 def _metadata(notification: Notification) -> dict[str, Any]:
-    return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id}}
+    return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id, "incident": notification.incident}}
 
 
 def _emoji(notification: Notification) -> str:

@@ -121,13 +121,23 @@ class _Channel:
     def _post(self) -> Receipt:
         found = self._found_in_channel() if self._in_doubt else None
         if found is not None:
-            return self._done(found)
+            return self._brought_up_to_date(found)
+        if self._in_doubt and self._notification.reason is Reason.RESOLVED and not self._doubled:
+            return Receipt(note="the channel has no message of this incident: there is nothing to resolve", sent=False)
         try:
             answer = self._posted()
         except SlackRefusalError as refused:
             raise TargetRejectedError(explained(refused.code)) from None
         place = {name: str(answer[name]) for name in ("channel", "ts") if answer.get(name)}
         self._api.learn_channel(self._address, place.get("channel", ""))
+        return self._done(place)
+
+    def _brought_up_to_date(self, found: Mapping[str, str]) -> Receipt:
+        """Finish a message that an earlier try posted: one of an earlier notification is updated to this one."""
+        place = {name: found[name] for name in ("channel", "ts")}
+        if found["id"] != self._notification.id:
+            self._receipt = place
+            self._update()
         return self._done(place)
 
     def _posted(self) -> dict[str, Any]:
@@ -196,7 +206,10 @@ class _Channel:
         return self._api.call(method, {"text": plain["text"], **place})
 
     def _found_in_channel(self) -> Mapping[str, str] | None:
-        """Where an earlier try of this notification was posted; None when it was not, or nobody may look."""
+        """Return channel, ts and id of the message that an earlier try for this incident posted.
+
+        None when there is none, or when the channel cannot be read.
+        """
         oldest = (self._notification.at - HISTORY_SLACK).timestamp()
         try:
             channel = self._api.channel_id(self._address)
@@ -207,7 +220,7 @@ class _Channel:
             self._doubled = True
             self._notes.append("may be told twice: an earlier try was in doubt and the channel cannot be read")
             return None
-        return {"channel": channel, "ts": found} if found else None
+        return {"channel": channel, **found} if found else None
 
     def _found_in_thread(self) -> bool:
         params = {"channel": self._posted_in(), "ts": self._receipt["ts"]}
@@ -218,16 +231,24 @@ class _Channel:
             self._notes.append("the reply may be doubled: an earlier try was in doubt and the thread cannot be read")
             return False
 
-    def _search(self, method: str, params: dict[str, str]) -> str | None:
-        """The ts of the message that carries this notification's id."""
+    def _search(self, method: str, params: dict[str, str]) -> dict[str, str] | None:
+        """Return ts and id of the message that carries this notification's id; in a channel that of its incident too."""
         asked = {**params, "include_all_metadata": "true", "limit": "200"}
         for page in self._api.pages(method, asked, "messages", MAX_PAGES):
             for message in page:
                 payload = (message.get("metadata") or {}).get("event_payload") or {}
-                is_parent = method == "conversations.replies" and message.get("ts") == params["ts"]
-                if payload.get("id") == self._notification.id and not is_parent:
-                    return str(message.get("ts"))
+                if self._is_ours(method, message, payload, params):
+                    return {"ts": str(message.get("ts")), "id": str(payload.get("id"))}
         return None
+
+    def _is_ours(
+        self, method: str, message: Mapping[str, Any], payload: Mapping[str, Any], params: Mapping[str, str]
+    ) -> bool:
+        if method == "conversations.replies":
+            return payload.get("id") == self._notification.id and message.get("ts") != params["ts"]
+        in_thread = message.get("thread_ts") not in (None, message.get("ts"))
+        same = payload.get("incident") == self._notification.incident and not in_thread
+        return same or payload.get("id") == self._notification.id
 
     def _done(self, values: Mapping[str, str]) -> Receipt:
         return Receipt(values=dict(values), note="; ".join(self._notes), doubled=self._doubled)

@@ -218,7 +218,10 @@ def test_the_first_posts_and_keeps_where() -> None:
     assert server.tell(NOTIFICATION).values == RECEIPT
     ((method, body),) = server.calls
     assert (method, body["channel"]) == ("chat.postMessage", "incidents")
-    assert body["metadata"] == {"event_type": "tocsin_notification", "event_payload": {"id": "n1"}}
+    assert body["metadata"] == {
+        "event_type": "tocsin_notification",
+        "event_payload": {"id": "n1", "incident": "inc-7f3c9a52"},
+    }
     assert "thread_ts" not in body
 
 

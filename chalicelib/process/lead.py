@@ -1,0 +1,193 @@
+"""Leads the events of a batch to the incidents that hold their faults; only what is nowhere yet goes by rules and routes.
+
+Three bounded reads serve a whole batch: the incidents that the rules would choose, the faults (but those of events that
+only repeat what such an incident knows), and the incidents that these faults name. A new alert costs one write, which
+also settles which of two workers gives it a home.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from chalicelib.core.alert import lives_on_word
+from chalicelib.core.coalesce import only_counts
+from chalicelib.core.event import Event, Status, fingerprint
+from chalicelib.core.identity import End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Occurred
+from chalicelib.core.routing import route_by_id, route_of
+from chalicelib.core.rule import Rule
+from chalicelib.process.batch import Arrival, Batch
+
+INDEXED = "indexed"
+"""The mark of the context that says since when every open incident is found by its faults and its id."""
+INDEXED_RULES = "indexed_rules"
+"""The rules of alerts that an earlier version left open, one a line: these are indexed by the alert, not by the fault."""
+
+
+def lead(batch: Batch) -> None:
+    """Give each event that arrived its incidents. Events of one fault are led in the order of their times."""
+    arrivals, batch.arrivals = batch.arrivals, []
+    if not arrivals:
+        return
+    batch.read({each.key for arrival in arrivals for each in arrival.proposals})
+    unsure = [arrival for arrival in arrivals if not _only_repeats(arrival, batch)]
+    faults = _faults(batch, {arrival.event.fingerprint for arrival in unsure})
+    batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
+    for arrival in sorted(arrivals, key=_order):
+        name = arrival.event.fingerprint
+        faults[name] = _led(batch, arrival, faults.get(name, Fault()))
+
+
+def reached(batch: Batch) -> list[tuple[str, str]]:
+    """Return the incident's key and the alert's fingerprint of everything that the events that arrived would reach.
+
+    Nothing is claimed and nothing is folded: for who only wants to know.
+    """
+    batch.read({each.key for arrival in batch.arrivals for each in arrival.proposals})
+    faults = _faults(batch, {arrival.event.fingerprint for arrival in batch.arrivals})
+    batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
+    found: list[tuple[str, str]] = []
+    for arrival in batch.arrivals:
+        fault = faults.get(arrival.event.fingerprint, Fault())
+        where = led(arrival.event, arrival.proposals, fault, batch.stored, batch.now)
+        found += [(each.key, each.alert) for each in where.holders]
+        found += [(each.key, each.alert(arrival.event)) for each in where.new]
+        if not found:
+            found += [(each.key, each.alert(arrival.event)) for each in arrival.proposals]
+    return found
+
+
+def _order(arrival: Arrival) -> tuple[object, ...]:
+    event = arrival.event
+    return event.occurred_at, event.status is Status.RESOLVED, event.id
+
+
+def _only_repeats(arrival: Arrival, batch: Batch) -> bool:
+    """Return whether every incident that the rules choose knows the alert, and the event adds nothing but a count."""
+    return bool(arrival.proposals) and all(_is_known(each, arrival.event, batch) for each in arrival.proposals)
+
+
+def _is_known(proposal: Proposal, event: Event, batch: Batch) -> bool:
+    incident = batch.stored.get(proposal.key)
+    alert = incident.alerts.get(proposal.alert(event)) if incident is not None else None
+    return alert is not None and only_counts(alert, Occurred(event, proposal.rule))
+
+
+def _faults(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
+    """Return the stored faults by name, with what an earlier version left under the names of its alerts."""
+    if not names:
+        return {}
+    if INDEXED not in batch.context.marks:
+        return _scanned(batch, names)
+    rules = batch.context.marks.get(INDEXED_RULES)
+    older = [] if rules is None else rules.split("\n")
+    asked = {name: [name, *(fingerprint(rule, name) for rule in older)] for name in names}
+    stored = batch.store.faults({each for listed in asked.values() for each in listed})
+    return {
+        name: merged(found)
+        for name, listed in asked.items()
+        if (found := [stored[each] for each in listed if each in stored])
+    }
+
+
+def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
+    """Return the faults of a stage whose incidents are not indexed yet: until the first tick of this version."""
+    holders: dict[str, Holder] = {}
+    rules = {""}
+    for incident in batch.store.incidents():
+        batch.stored.setdefault(incident.key, incident)
+        for alert, holder in holders_in(incident):
+            holders[alert] = holder
+            rules.add(holder.rule)
+    stored = batch.store.faults(names)
+    found = {}
+    for name in names:
+        older = {alert: holders[alert] for rule in rules if (alert := fingerprint(rule, name)) in holders}
+        found[name] = merged([stored.get(name, Fault()), Fault(older)])
+    return found
+
+
+def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
+    """Yield each active alert of an incident, by its fingerprint, as the holder that stands for it."""
+    for alert in incident.alerts.values():
+        if alert.burning and incident.started_at is not None:
+            yield (
+                alert.fingerprint,
+                Holder(
+                    incident.key,
+                    alert.fingerprint,
+                    alert.rule,
+                    incident.route,
+                    incident.group,
+                    alert.severity.rank,
+                    incident.started_at,
+                ),
+            )
+
+
+def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
+    """Add an event to the work on its incidents; the fault with the holders that it began."""
+    event = arrival.event
+    found = led(event, arrival.proposals, fault, batch.stored, batch.now)
+    for holder in found.holders:
+        _follow(batch, holder, arrival)
+    for proposal in found.new:
+        fault = _begin(batch, proposal, arrival, fault, found.holders)
+    if event.status is Status.RESOLVED and not found.holders:
+        return batch.store.end_fault(event.fingerprint, End(event.id, event.ends_at or event.occurred_at))
+    return fault
+
+
+def _follow(batch: Batch, holder: Holder, arrival: Arrival) -> None:
+    """Fold the event into the incident that holds its fault, under the rule that began the alert."""
+    incident = batch.stored.get(holder.key)
+    route = route_by_id(batch.rules, incident) if incident is not None else route_of(batch.rules, holder.route)
+    group = incident.group if incident is not None else holder.group
+    batch.wake(holder.key, route, group, arrival.message, Occurred(arrival.event, _rule(batch, holder)))
+
+
+def _rule(batch: Batch, holder: Holder) -> Rule | None:
+    """Return the rule of the alert; a bare one where the rule is gone, or counts events by now."""
+    if not holder.rule:
+        return None
+    known = next((rule for rule in batch.rules.rules if rule.name == holder.rule), None)
+    return known if known is not None and known.condition is None else Rule(holder.rule)
+
+
+def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, live: tuple[Holder, ...]) -> Fault:
+    """Claim the home of a new alert and fold the event there; another worker's home where that one was first."""
+    event = arrival.event
+    mine = holder_of(proposal, event, batch.now)
+    slot = slot_of(mine, live)
+    before = fault.holders.get(slot)
+    after = batch.store.claim(event.fingerprint, slot, mine, over=before)
+    home = after.holders.get(slot, mine)
+    if home not in (mine, before):
+        batch.read({home.key})
+        _follow(batch, home, arrival)
+        return replace(fault, holders={**fault.holders, slot: home})
+    batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(event, proposal.rule))
+    for end in late_ends(event, after):
+        batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(end, proposal.rule))
+    return replace(after, holders={**fault.holders, **after.holders, slot: mine})
+
+
+def index(batch: Batch) -> dict[str, str]:
+    """Make every open incident of an earlier version known by its id and its alerts. Return the marks that say so."""
+    rules: set[str] = set()
+    for incident in batch.store.incidents():
+        if incident.id:
+            batch.store.locate([incident.id, *incident.aliases], incident.key)
+        for name, holder in holders_in(incident):
+            batch.store.claim(name, name, holder, over=None)
+            if lives_on_word(incident.alerts[name]):
+                rules.add(holder.rule)
+    marks = {INDEXED: batch.now.isoformat()}
+    return {**marks, INDEXED_RULES: "\n".join(sorted(rules))} if rules else marks
+
+
+def indexed_alerts(before: Incident | None, incident: Incident) -> Mapping[str, Holder]:
+    """Return the holders of measured, counted and awaited alerts that began to fire, by the alert's fingerprint."""
+    old = {alert.fingerprint for alert in before.firing} if before is not None else frozenset()
+    begun = {alert.fingerprint for alert in incident.firing if not lives_on_word(alert)} - old
+    return {name: holder for name, holder in holders_in(incident) if name in begun} if begun else {}
