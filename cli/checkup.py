@@ -20,7 +20,7 @@ from chalicelib.core.errors import TargetRejectedError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
-from chalicelib.schedule.tick import rules_digest
+from chalicelib.process.displaced import rules_digest
 from chalicelib.settings import dead_letters
 from cli.stage import Stage
 from local.policies import FUNCTIONS, lambda_name

@@ -41,9 +41,7 @@ def rules_from(data: Data) -> Rules:
     rules = tuple(builder.rule(each) for each in data.get("alerts") or ())
     return Rules(
         rules=rules,
-        routes=tuple(
-            builder.tree(each, f"route/{index}", above) for index, each in enumerate(data.get("routes") or ())
-        ),
+        routes=builder.trees(data.get("routes") or (), "route", above),
         default=default,
         fallback=fallback,
         inhibitions=tuple(_inhibition(each) for each in data.get("inhibit") or ()),
@@ -136,11 +134,20 @@ class _Builder:
             continues=bool(data.get("continue", False)),
         )
 
-    def tree(self, data: Data, identity: str, above: Route) -> Route:
-        """A route and those below it."""
-        own = self.route(data, identity, above)
-        below = (self.tree(each, f"{identity}/{index}", own) for index, each in enumerate(data.get("routes") or ()))
-        return replace(own, routes=tuple(below))
+    def trees(self, entries: Sequence[Data], parent: str, above: Route) -> tuple[Route, ...]:
+        """Return the routes of one level with those below them.
+
+        A route is named after what it matches, and not after its place: an incident keeps its route when another one
+        is written above it. Of two that match the same the second is `#2`.
+        """
+        seen: dict[str, int] = {}
+        found = []
+        for each in entries:
+            name = ",".join(map(str, matchers_from(each.get("match")))) or "*"
+            seen[name] = number = seen.get(name, 0) + 1
+            own = self.route(each, f"{parent}/{name}{'' if number == 1 else f'#{number}'}", above)
+            found.append(replace(own, routes=self.trees(each.get("routes") or (), own.id, own)))
+        return tuple(found)
 
     def rule(self, data: Data) -> Rule:
         """One entry of `alerts:`."""

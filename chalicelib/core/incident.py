@@ -6,7 +6,7 @@ was announced to each target and answers what must be told now. Both are pure: f
 first alert, later ones on a grid of `group_interval`; nothing wakes the incident between, unless something is waiting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -137,7 +137,11 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
 
 def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
-    group_by = route.rhythm.group_by
+    return labels_of_group(route.rhythm.group_by, labels)
+
+
+def labels_of_group(group_by: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of `group_by` that are there; all of them for `...`."""
     if ALL_LABELS in group_by:
         return {name: labels[name] for name in sorted(labels)}
     return {name: labels[name] for name in sorted(group_by) if labels.get(name)}

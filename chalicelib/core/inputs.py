@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chalicelib.core.event import Action, Event, Severity, fingerprint, labels_fingerprint
-from chalicelib.core.incident import Entry, group_labels
+from chalicelib.core.incident import Entry, labels_of_group
 from chalicelib.core.language.condition import Evaluation
-from chalicelib.core.rule import Route, Rule
+from chalicelib.core.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Occurred:
-    """An event that the rule (None: no rule) matched."""
+    """An event that the rule (None: no rule) matched. `alert` names the alert that it counts in, where a changed
+    `group_by` would begin another one."""
 
     event: Event
     rule: Rule | None
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def alert_fingerprint(given: Occurred | Measured | Beat) -> str:
         return labels_fingerprint(given.name, {"kind": "heartbeat"})
     if isinstance(given, Measured):
         return labels_fingerprint(given.rule.name, given.labels)
+    if given.alert:
+        return given.alert
     if given.rule is not None and given.rule.condition is not None:
         return labels_fingerprint(given.rule.name, counted_labels(given.rule, given.event.all_labels()))
     return fingerprint(given.rule.name if given.rule else "", given.event.fingerprint)
@@ -83,8 +87,12 @@ def alert_fingerprint(given: Occurred | Measured | Beat) -> str:
 
 def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels of the alert of a counting rule: those it is grouped by."""
-    route = rule.route or Route(id="", rhythm=rule.rhythm)
-    return group_labels(route, rule, labels)
+    return labels_of_group(counted_by(rule), labels)
+
+
+def counted_by(rule: Rule) -> tuple[str, ...]:
+    """Return the `group_by` of a counting rule: what it counts apart."""
+    return (rule.route.rhythm if rule.route is not None else rule.rhythm).group_by
 
 
 def grouped_labels(rule: Rule, labels: Mapping[str, str]) -> Mapping[str, str]:

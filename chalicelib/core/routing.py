@@ -66,13 +66,49 @@ def route_of(rules: Rules, id: str) -> Route:
 
 
 def route_by_id(rules: Rules, incident: Incident) -> Route:
-    """The incident's route under today's rules; where it is gone, one that tells nobody new, unless nobody knows yet."""
+    """Return the incident's route under today's rules.
+
+    Where it is gone, one that notifies nobody new: the targets that know of the incident go on under today's route of
+    its worst alert, with its rhythm and escalation. An incident that nobody knows of goes to whoever that route names.
+    """
     for route in _all_routes(rules):
         if route.id == incident.route:
             return _prompt(route) if route.id == rules.fallback.id else route
-    return Route(
-        id=incident.route, rhythm=incident.rhythm, targets=() if incident.announced else _heirs(rules, incident)
-    )
+    named = _at_position(rules, incident.route)
+    if named is not None and (not incident.announced or _known(named, incident)):
+        return replace(named, id=incident.route)
+    if not incident.announced:
+        return Route(id=incident.route, rhythm=incident.rhythm, targets=_heirs(rules, incident))
+    return _goes_on(rules, incident)
+
+
+def _at_position(rules: Rules, id: str) -> Route | None:
+    """Return the route at a place (`route/0/1`): how the first version named the routes of the incidents it left open."""
+    places = id.split("/")[1:]
+    if not id.startswith("route/") or not all(place.isdecimal() for place in places):
+        return None
+    route, below = None, rules.routes
+    for place in map(int, places):
+        if place >= len(below):
+            return None
+        route, below = below[place], below[place].routes
+    return route
+
+
+def _goes_on(rules: Rules, incident: Incident) -> Route:
+    gone = Route(id=incident.route, rhythm=incident.rhythm)
+    alert = min(incident.firing, key=lambda each: each.severity.rank, default=None)
+    if alert is None:
+        return gone
+    rule = next((each for each in rules.rules if each.name == alert.rule), None)
+    for route in rules.routes_for(rule, alert.match_labels()):
+        if known := _known(route, incident):
+            return replace(route, id=incident.route, targets=known)
+    return gone
+
+
+def _known(route: Route, incident: Incident) -> tuple[Target, ...]:
+    return tuple(target for target in route.targets if target.key in incident.announced)
 
 
 def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:

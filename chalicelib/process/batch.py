@@ -9,7 +9,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.event import Action, Event
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
-from chalicelib.core.inputs import Input
+from chalicelib.core.inputs import Beat, Input, Measured, Occurred
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Route, Rule, Rules
 
@@ -44,6 +44,21 @@ class Arrival:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What was measured, counted or heard, the route to which the rules lead it, and the labels it is grouped by there."""
+
+    route: Route
+    labels: Mapping[str, str]
+    given: Occurred | Measured | Beat
+    message: str
+
+    @property
+    def key(self) -> str:
+        """The key of the incident to which the rules lead it."""
+        return incident_key(self.route, group_labels(self.route, None, self.labels))
+
+
 @dataclass(slots=True)
 class Batch:
     """What one call works with: the ports, the rules, the context as of its start, and the work by group key.
@@ -60,6 +75,7 @@ class Batch:
     work: dict[str, Work] = field(default_factory=dict)
     events: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
+    routed: list[Routed] = field(default_factory=list)
     actions: list[tuple[Action, str]] = field(default_factory=list)
     stored: dict[str, Incident | None] = field(default_factory=dict)
     waiting: dict[datetime, dict[str, Event]] | None = None
@@ -78,12 +94,14 @@ class Batch:
         proposals = [Proposal(rule, route, group_labels(route, None, labels)) for rule, route, labels in routes]
         self.arrivals.append(Arrival(event, tuple(proposals), message))
 
-    def add(self, route: Route, labels: Mapping[str, str], given: Input, message: str) -> None:
-        """One more input for the incident of this route and these labels."""
-        group = group_labels(route, None, labels)
-        work = self.work.setdefault(incident_key(route, group), Work(route, group))
-        work.inputs.append(given)
-        work.messages.add(message)
+    def add(self, route: Route, labels: Mapping[str, str], given: Occurred | Measured | Beat, message: str) -> None:
+        """Take in what was measured, counted or heard, for the incident of this route and these labels."""
+        self.routed.append(Routed(route, labels, given, message))
+
+    def add_routed(self, routed: Routed) -> None:
+        """Add it to the work on the incident to which the rules lead it."""
+        group = group_labels(routed.route, None, routed.labels)
+        self.wake(routed.key, routed.route, group, routed.message, routed.given)
 
     def wake(
         self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None

@@ -13,9 +13,10 @@ from chalicelib.core.coalesce import only_counts
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.identity import End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Occurred
+from chalicelib.core.inputs import Occurred, alert_fingerprint
 from chalicelib.core.routing import route_by_id, route_of
 from chalicelib.core.rule import Rule
+from chalicelib.process import displaced
 from chalicelib.process.batch import Arrival, Batch
 
 INDEXED = "indexed"
@@ -26,6 +27,7 @@ INDEXED_RULES = "indexed_rules"
 
 def lead(batch: Batch) -> None:
     """Give each event that arrived its incidents. Events of one fault are led in the order of their times."""
+    displaced.lead(batch)
     arrivals, batch.arrivals = batch.arrivals, []
     if not arrivals:
         return
@@ -46,13 +48,14 @@ def reached(batch: Batch) -> list[tuple[str, str]]:
     batch.read({each.key for arrival in batch.arrivals for each in arrival.proposals})
     faults = _faults(batch, {arrival.event.fingerprint for arrival in batch.arrivals})
     batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
-    found: list[tuple[str, str]] = []
+    counted = [(each.key, each.given) for each in batch.routed]
+    found = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, Occurred)]
     for arrival in batch.arrivals:
         fault = faults.get(arrival.event.fingerprint, Fault())
         where = led(arrival.event, arrival.proposals, fault, batch.stored, batch.now)
         found += [(each.key, each.alert) for each in where.holders]
         found += [(each.key, each.alert(arrival.event)) for each in where.new]
-        if not found:
+        if not where.holders and not where.new:
             found += [(each.key, each.alert(arrival.event)) for each in arrival.proposals]
     return found
 

@@ -430,7 +430,7 @@ def settle(batch: Batch) -> list[Failure]:
     The failure of what no message asked for (the tick did) names none: its id is empty.
     """
     failures: dict[str, str] = {}
-    arrived = {arrival.message for arrival in batch.arrivals}
+    arrived = {each.message for each in batch.arrivals} | {each.message for each in batch.routed}
     try:
         lead(batch)
     except Exception as error:  # what could not be led comes back; what was led before is worked through

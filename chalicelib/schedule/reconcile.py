@@ -25,7 +25,6 @@ from chalicelib.core.context import Context
 from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Occurred, alert_fingerprint
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.histories import Found, History
@@ -204,9 +203,7 @@ def _known(run: _Run, event: Event, incidents: Sequence[Incident]) -> bool:
     """True when an alert that the event would reach has heard of it or of something newer, or nothing would hear it."""
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
-    counted = [(key, given) for key, work in batch.work.items() for given in work.inputs]
-    places = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, Occurred)]
-    places += reached(batch)
+    places = reached(batch)
     if not places or _heard_nearly(event, incidents):
         return True
     batch.read({key for key, _ in places})

@@ -10,7 +10,6 @@ from math import ceil
 
 from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.event import fingerprint
 from chalicelib.core.inputs import Measured
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
@@ -18,6 +17,7 @@ from chalicelib.core.rule import Rule, Rules
 from chalicelib.messages.queue import Failure, wake_message
 from chalicelib.process.batch import Batch, Queues
 from chalicelib.process.context_update import saved_context
+from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
 from chalicelib.process.lead import INDEXED, index
 from chalicelib.process.series import judgement, primary_metric, watches_silence
 from chalicelib.process.worker import beat_of, probe_names, settle, take_measured, withdrawn_alerts
@@ -27,13 +27,13 @@ MAX_WOKEN = 10_000
 MAX_INLINE = 500
 """Of these the tick works off so many itself, the most overdue. It puts the others on the queue of the workers."""
 PERIOD = timedelta(minutes=1)
+LOOKED_AT_MINUTES = 10
+"""While an active alert is not where the rules lead, it is looked so often whether one still is."""
 SETTLED = timedelta(seconds=10)
 """After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
 
 PROBES = "probes"
 """The mark of the context that lists the probes of the rules it was last worked with, one a line."""
-
-_digests: dict[int, tuple[Rules, str]] = {}
 
 
 def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
@@ -54,18 +54,11 @@ def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[F
     failures = settle(batch)
     if redeployed and not failures:
         _mark_rules(store, rules, now)
+    elif DISPLACED in context.marks and now.minute % LOOKED_AT_MINUTES == 0 and not failures:
+        _mark_displaced(store, rules, now)
     if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
         _mark_looked_at(store, context.changed_at)
     return failures
-
-
-def rules_digest(rules: Rules) -> str:
-    """Changes when the rules do."""
-    known = _digests.get(id(rules))
-    if known is None or known[0] is not rules:
-        _digests.clear()
-        _digests[id(rules)] = (rules, fingerprint(repr(rules)))
-    return _digests[id(rules)][1]
 
 
 def _look_at_everything(batch: Batch) -> None:
@@ -157,7 +150,21 @@ def _mark_looked_at(store: Store, changed_at: datetime) -> None:
 
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
     context = store.context()
-    marks = {"rules": rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))}
+    marks = {RULES: rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))} | marks_of(rules, context.marks)
+    if any_displaced(store.incidents(), rules):
+        marks[DISPLACED] = now.isoformat()
     if context.marks.get("rules"):
         marks |= {"rules_before": context.marks["rules"], "rules_changed_at": now.isoformat()}
     _marked(store, context, marks)
+
+
+def _mark_displaced(store: Store, rules: Rules, now: datetime) -> None:
+    """Take the mark away once no active alert is elsewhere any more, so that nothing is looked up for it."""
+    if any_displaced(store.incidents(), rules):
+        return
+
+    def changed(context: Context) -> Context:
+        kept = {name: text for name, text in context.marks.items() if name != DISPLACED}
+        return replace(context, marks=kept) if kept != context.marks else context
+
+    saved_context(store, store.context(), changed)

@@ -233,10 +233,10 @@ PARTS = [
         [
             "rule Issue: not matched: kind=~issue[.].+ asked, kind is 'X'; source=sentry asked, source is 'x'",
             "no rule matched: the routes decide",
-            "route/0: not matched: severity=critical asked, severity is 'warning'",
-            "route/1: matched (team=db)",
-            "route/1/0: not matched: environment=staging asked, environment is 'production'",
-            "told by route/1, grouped by environment=production: slack_channel:#db",
+            "route/severity=critical: not matched: severity=critical asked, severity is 'warning'",
+            "route/team=db: matched (team=db)",
+            "route/team=db/environment=staging: not matched: environment=staging asked, environment is 'production'",
+            "told by route/team=db, grouped by environment=production: slack_channel:#db",
         ],
     ),
     (
@@ -245,7 +245,7 @@ PARTS = [
         60,
         "X",
         [
-            "route/1: not matched: team=db asked, it has none",
+            "route/team=db: not matched: team=db asked, it has none",
             "default: nothing above matched",
             "told by default, grouped by nothing: slack_channel:#default",
         ],
@@ -360,8 +360,8 @@ def test_a_payload_is_explained(explained, tmp_path):
         "rule Spike: not matched: ",
         "source=sentry asked, source is 'alertmanager'",
         "no rule matched: the routes decide",
-        "route/0: matched (severity=critical), and the next ones are asked too",
-        "route/1: matched (team=db)",
+        "route/severity=critical: matched (severity=critical), and the next ones are asked too",
+        "route/team=db: matched (team=db)",
         "pagerduty:default: told opened at 2026-03-02 ",
         "slack_channel:#db: told opened at 2026-03-02 ",
     ):

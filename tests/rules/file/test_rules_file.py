@@ -184,7 +184,9 @@ def test_a_rule_that_names_no_one_leaves_it_to_the_routes():
     rules = load(WHOLE)
     rule = rules.rules[1]
     assert (rule.route, rule.rhythm.group_by, rule.runbook) == (None, (ALL_LABELS,), "anything-else")
-    assert [route.id for route in rules.routes_for(rule, {"severity": "critical", "service": "web"})] == ["route/0/1"]
+    assert [route.id for route in rules.routes_for(rule, {"severity": "critical", "service": "web"})] == [
+        "route/severity=critical/service=web"
+    ]
     assert [route.id for route in rules.routes_for(rule, {"severity": "info"})] == ["default"]
 
 
@@ -192,7 +194,11 @@ def test_routes_inherit_what_they_do_not_say():
     """Targets, rhythm and escalation come from above; windows do not."""
     rules = load(WHOLE)
     parent, child, other = rules.routes[0], *rules.routes[0].routes
-    assert (parent.id, child.id, other.id) == ("route/0", "route/0/0", "route/0/1")
+    assert (parent.id, child.id, other.id) == (
+        "route/severity=critical",
+        "route/severity=critical/service=api",
+        "route/severity=critical/service=web",
+    )
     assert (parent.continues, child.targets, child.escalate) == (True, parent.targets, parent.escalate)
     assert (child.rhythm.repeat_interval, child.rhythm.group_by) == (timedelta(hours=1), ())
     assert [target.key for target in other.targets] == ["webhook:https://example.com/hook", "webhook:chatops"]

@@ -1,0 +1,88 @@
+"""Changed rules: a new route, group or rule name neither loses a resolve nor opens again what fires."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.core.event import Severity, Status
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages.queue import events_messages, samples_messages
+from simulation.simulator import Simulator
+from tests.rule_files import rules_of
+from tests.scenario import event
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+LABELS = {"service": "api", "environment": "production"}
+BEFORE = """
+defaults: {group_by: [service], group_wait: 0s, group_interval: 1m, repeat_interval: 100h}
+alerts:
+  - {name: Checks, match: {kind: check}, notification: [{webhook: ops}]}
+  - {name: Errors, condition: "error_rate > 1%", severity: critical, notification: [{webhook: measured}]}
+  - {name: Spike, match: {kind: error}, condition: "events[1m] > 2", notification: [{webhook: counted}]}
+routes: [{match: {severity: critical}, notification: [{webhook: critical}]}]
+default: {notification: [{webhook: others}]}
+"""
+CHANGES = {
+    "nothing": BEFORE,
+    "group_by": BEFORE.replace("group_by: [service]", "group_by: [service, environment]"),
+    "a route above": BEFORE.replace("routes: [", "routes: [{match: {service: web}, notification: [{webhook: web}]}, "),
+    "the route's matchers": BEFORE.replace(
+        "routes: [{match: {severity: critical}", "routes: [{match: {severity: '=~crit.*'}"
+    ),
+    "the rule's name": BEFORE.replace("name: Checks", "name: Checked"),
+    "another rule first": BEFORE.replace(
+        "alerts:\n", "alerts:\n  - {name: All, match: {service: api, kind: check}, notification: [{webhook: ops}]}\n"
+    ),
+    "group_by of one rule": BEFORE.replace("{name: Errors, ", "{name: Errors, group_by: [environment], "),
+}
+
+
+def told(kind, status, at, *, number=0, severity=Severity.CRITICAL):
+    """An event of a sender: the same fault each time, but for errors, which are faults of their own."""
+    labels = LABELS | ({"n": str(number)} if kind == "error" else {})
+    made = event(kind.title(), status, at, labels, id=f"{kind}-{status}-{at.isoformat()}-{number}")
+    return replace(made, kind=kind, severity=severity)
+
+
+def fire(router, seconds):
+    """Everything fires, or fires on."""
+    at = START + timedelta(seconds=seconds)
+    router.run_until(at, inclusive=True)
+    made = [told("check", Status.FIRING, at), told("other", Status.FIRING, at)]
+    made += [told("error", Status.FIRING, at, number=number) for number in range(5)]
+    router.post([*events_messages(made), *samples_messages([Sample("error_rate", 0.5, at, LABELS)])])
+    router.settle()
+
+
+def reasons(router):
+    """What each target was sent, in order."""
+    found = {}
+    for sent in router.sent:
+        found.setdefault(sent.notification.target.address, []).append(sent.notification.reason.value)
+    return found
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("noticed", [True, False], ids=["after the tick", "before the tick"])
+def test_what_fires_goes_on_where_it_was(changed, noticed):
+    """Given changed rules while everything fires, when it fires on and ends, then every target has one beginning and end."""
+    router = Simulator(rules_of(BEFORE), START)
+    fire(router, 0)
+    fire(router, 50)
+    router.redeploy(rules_of(changed))
+    if noticed:
+        router.tick()
+        router.settle()
+    fire(router, 100)
+    fire(router, 130)
+    at = router.now + timedelta(seconds=10)
+    router.run_until(at, inclusive=True)
+    ends = [
+        told("check", Status.RESOLVED, at, severity=Severity.WARNING),
+        told("other", Status.RESOLVED, at, severity=Severity.WARNING),
+    ]
+    router.post([*events_messages(ends), *samples_messages([Sample("error_rate", 0.0, at, LABELS)])])
+    router.run_until(at + timedelta(minutes=10), inclusive=True)
+    ends = {name: [word for word in said if word in ("opened", "resolved")] for name, said in reasons(router).items()}
+    assert ends == {name: ["opened", "resolved"] for name in ("ops", "measured", "counted", "critical")}

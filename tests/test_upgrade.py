@@ -1,0 +1,97 @@
+"""A stage of the version before is upgraded with incidents open: each is found, nobody is notified twice, each resolves.
+
+stored/second_release.json is a stage under the shipped rules as that version stored it, twenty minutes after a Sentry
+metric alert, a Cloudflare tunnel, a Sentry issue alert and a measured error rate. It is never changed.
+stored/second_release_bodies.json are the vendors' bodies: those that fired, and their ends.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.incident import Incident
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages import codec
+from chalicelib.messages.queue import samples_messages
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.rules.file import load
+from simulation.simulator import Simulator
+
+HERE = Path(__file__).parent
+STAGE = json.loads((HERE / "stored" / "second_release.json").read_text("utf-8"))
+BODIES = json.loads((HERE / "stored" / "second_release_bodies.json").read_text("utf-8"))
+SHIPPED = (HERE.parent / "alert-rules.yaml").read_text("utf-8")
+INSERTED = SHIPPED.replace(
+    "routes:\n", 'routes:\n  - match: {environment: staging}\n    notification: [{slack_channel: "#staging"}]\n'
+)
+NOW = datetime.fromtimestamp(STAGE["at"], UTC)
+INCIDENTS, ALERTS, PAGER, MAIL = (
+    "slack_channel:#incidents",
+    "slack_channel:#alerts",
+    "pagerduty:default",
+    "email:ops@example.com",
+)
+
+
+@pytest.fixture(params=[SHIPPED, INSERTED], ids=["the shipped rules", "a route inserted above"])
+def router(request):
+    """The new version over what the version before stored, with the same rules or changed ones."""
+    found = Simulator(load(request.param, filename="alert-rules.yaml"), NOW + timedelta(seconds=1))
+    store = found.store
+    store._context = codec.decode(Context, STAGE["context"])
+    for data in STAGE["incidents"]:
+        incident = codec.decode(Incident, data)
+        store._incidents[incident.key] = incident
+        if incident.wake_at is not None:
+            store._wakes.append((incident.wake_at, incident.key))
+    store._wakes.sort()
+    store._threads = {each.key: each for each in (codec.decode(Thread, data) for data in STAGE["threads"])}
+    store._lanes = {each.key: each for each in (codec.decode(Lane, data) for data in STAGE["lanes"])}
+    return found
+
+
+def posted(router, which, seconds):
+    """A vendor's bodies arrive."""
+    router.run_until(router.now + timedelta(seconds=seconds), inclusive=True)
+    for number, hook in enumerate(BODIES[which]):
+        data = json.dumps(hook["body"]).encode()
+        webhook = Webhook(f"{which}{number}", hook["source"], data, router.now, hook["headers"])
+        router.post([written(webhook, compressed(data))])
+        router.settle()
+
+
+def measured(router, value):
+    """A sample of the error rate arrives."""
+    router.post(samples_messages([Sample("error_rate", value, router.now, {"service": "api"})]))
+    router.settle()
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["after the first tick", "before the first tick"])
+def test_what_was_open_resolves_where_it_was_opened(router, indexed):
+    """Given open incidents of the version before, when their ends arrive, then each target gets one resolve, and no more."""
+    if indexed:
+        router.tick()
+        router.settle()
+    posted(router, "fires", 0)
+    measured(router, 0.05)
+    router.run_until(router.now + timedelta(minutes=10), inclusive=True)
+    assert [sent for sent in router.taken() if sent.notification.reason.value == "opened"] == []
+    posted(router, "ends", 10)
+    measured(router, 0.0)
+    router.run_until(router.now + timedelta(minutes=15), inclusive=True)
+    resolved = sorted(sent.notification.target.key for sent in router.taken() if sent.notification.status == "resolved")
+    assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL])
+    assert list(router.store.incidents()) == []
+
+
+def test_what_was_acknowledged_stays_acknowledged_and_is_found_by_its_id(router):
+    """Given an acknowledged alert of the version before, then it is still acknowledged, and its id leads to it."""
+    router.tick()
+    incident = next(each for each in router.store.incidents() if each.group == {"service": "shop"})
+    assert {alert.acked_by for alert in incident.firing if alert.name == "Cloudflare Alert"} == {"ana"}
+    assert router.store.located(incident.id) == incident.key
