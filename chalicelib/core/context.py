@@ -3,12 +3,12 @@
 One stored item with a version. It is bounded: ended entries are dropped when something is added.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.core.delivery.notification import Deploy
-from chalicelib.core.match import Matcher
+from chalicelib.core.match import Matcher, matches_all
 
 LONG_SILENCE = timedelta(hours=8)
 REMINDED_BEFORE = timedelta(hours=1)
@@ -58,11 +58,24 @@ class Cause:
     """A firing alert that may mute others; `labels` with alertname.
 
     `fingerprint` is that of the alert behind the key of its incident: two routes may hold the same alert.
+    `event_name` is the sender's name of the alert, where its rule has another one.
     """
 
     fingerprint: str
     labels: Mapping[str, str]
     since: datetime
+    event_name: str = ""
+
+    @property
+    def alert(self) -> str:
+        """Return the fingerprint of the alert itself."""
+        return self.fingerprint.rpartition("/")[2]
+
+    def matched_by(self, matchers: Sequence[Matcher]) -> bool:
+        """Return True when the matchers hold for it as its rule or as its sender names it, as for any alert."""
+        if matches_all(matchers, self.labels):
+            return True
+        return bool(self.event_name) and matches_all(matchers, {**self.labels, "alertname": self.event_name})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Inhibition, Route, Window
 
 DAY_MINUTES = 24 * 60
@@ -29,13 +28,19 @@ def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhib
             continue
         both_sides = alert.matched_by(inhibition.cause)
         for cause in causes:
-            if cause.fingerprint.endswith(alert.fingerprint) or not matches_all(inhibition.cause, cause.labels):
+            if not cause.matched_by(inhibition.cause) or cause.alert == alert.fingerprint:
                 continue
-            if both_sides and matches_all(inhibition.symptom, cause.labels):
+            if both_sides and cause.matched_by(inhibition.symptom):
                 continue
             if all(labels.get(label, "") == cause.labels.get(label, "") for label in inhibition.equal):
                 found[cause.fingerprint] = cause
     return tuple(found.values())
+
+
+def cause_from(alert: Alert, incident: str, now: datetime) -> Cause:
+    """Return the firing alert of an incident (by its key) as a cause."""
+    sent_as = alert.event_name if alert.event_name != alert.name else ""
+    return Cause(f"{incident}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now, sent_as)
 
 
 def is_cause(alert: Alert, inhibitions: Iterable[Inhibition]) -> bool:

@@ -1,6 +1,6 @@
 """Active causes and their symptoms: known in the context before they are told, gone from it after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Incident
-from chalicelib.core.mute import causes_of, is_cause
+from chalicelib.core.mute import cause_from, causes_of, is_cause
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import wake_message
 from chalicelib.process.batch import Batch
@@ -46,15 +46,26 @@ def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context],
 
 
 def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:
-    """The context with the causes among the incident's firing alerts."""
+    """Return the context with the causes among the incident's firing alerts, each as the alert is now.
+
+    A late event can make an alert older, and a newer one can change its severity.
+    """
     known = {each.fingerprint for each in context.causes}
-    new = tuple(
-        Cause(f"{incident.key}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now)
+    fresh = {
+        cause.fingerprint: cause
         for alert in sorted(incident.firing, key=lambda alert: alert.fingerprint)
-        if f"{incident.key}/{alert.fingerprint}" not in known and is_cause(alert, rules.inhibitions)
-    )
-    new = new[: max(0, MAX_CAUSES - len(context.causes))]
-    return replace(context, causes=(*context.causes, *new)) if new else context
+        if (cause := _cause(alert, incident, known, rules, now)) is not None
+    }
+    kept = tuple(fresh.get(each.fingerprint, each) for each in context.causes)
+    new = tuple(cause for name, cause in fresh.items() if name not in known)
+    causes = (*kept, *new[: max(0, MAX_CAUSES - len(kept))])
+    return context if causes == context.causes else replace(context, causes=causes)
+
+
+def _cause(alert: Alert, incident: Incident, known: Container[str], rules: Rules, now: datetime) -> Cause | None:
+    if f"{incident.key}/{alert.fingerprint}" not in known and not is_cause(alert, rules.inhibitions):
+        return None
+    return cause_from(alert, incident.key, now)
 
 
 def without_ended(context: Context, incident: Incident) -> Context:

@@ -1,14 +1,23 @@
 """Silences, causes and calendars: what holds an alert back at a time."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chalicelib.core.alert import Alert, State
-from chalicelib.core.context import LONG_SILENCE, Cause, Silence
+from chalicelib.core.context import LONG_SILENCE, Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.match import parse_matchers
-from chalicelib.core.mute import causes_of, is_open, muting_windows, next_change, silences_of, speaks_again
+from chalicelib.core.mute import (
+    cause_from,
+    causes_of,
+    is_open,
+    muting_windows,
+    next_change,
+    silences_of,
+    speaks_again,
+)
 from chalicelib.core.rule import Inhibition, Route, Window
 
 NIGHTS = Window("nights", frozenset(range(5)), 22 * 60, 6 * 60, "UTC")
@@ -112,10 +121,10 @@ def alert(name="Slow", severity=Severity.WARNING, **labels):
     return Alert(f"{name}-{sorted(labels.items())}", name=name, labels=labels, severity=severity, state=State.FIRING)
 
 
-def cause(name="Down", **labels):
+def cause(name="Down", sent_as="", **labels):
     """A cause that is active."""
-    found = alert(name, Severity.CRITICAL, **labels)
-    return Cause(f"other/{found.fingerprint}", found.match_labels(), at("03-02 00:00"))
+    found = replace(alert(name, Severity.CRITICAL, **labels), event_name=sent_as)
+    return cause_from(found, "other", at("03-02 00:00"))
 
 
 def inhibition(cause_of, symptom, *equal):
@@ -135,6 +144,8 @@ CAUSES = [
     ("it is its own cause", alert("Down", Severity.CRITICAL, service="web"), cause(service="web"), EVERYTHING, False),
     ("both are on both sides", alert("Up", Severity.CRITICAL, service="web"), cause(service="web"), EVERYTHING, False),
     ("one is on both sides", alert(service="web"), cause(service="web"), EVERYTHING, True),
+    ("its sender names it", alert(service="web"), cause("My rule", "Down", service="web"), DOWN, True),
+    ("nobody names it so", alert(service="web"), cause("My rule", "Up", service="web"), DOWN, False),
 ]
 
 
