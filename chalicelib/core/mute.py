@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert
+from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.rule import Inhibition, Route, Window
 
@@ -20,7 +21,23 @@ def silences_of(alert: Alert, silences: Iterable[Silence], now: datetime) -> tup
 
 
 def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhibition]) -> tuple[Cause, ...]:
-    """The active causes that inhibit the alert. An alert never inhibits itself, nor does one of the same two sides."""
+    """Return the active causes that mute the alert.
+
+    Of alerts that mute each other in a circle the one that fired first mutes the others, and these mute nothing. They
+    are found among `causes`, which must hold the alert too when it is one.
+    """
+    causes, inhibitions = tuple(causes), tuple(inhibitions)
+    found = direct_causes(alert, causes, inhibitions)
+    followers = followers_of(causes, inhibitions) if found else {}
+    if not followers:
+        return found
+    first = followers.get(alert.fingerprint)
+    kept = tuple(each for each in found if each.alert not in followers)
+    return kept if first is None or first in kept else (*kept, first)
+
+
+def direct_causes(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhibition]) -> tuple[Cause, ...]:
+    """Return the causes of which the alert is a symptom. No alert mutes itself, nor one that has the same two sides."""
     labels = alert.match_labels()
     found: dict[str, Cause] = {}
     for inhibition in inhibitions:

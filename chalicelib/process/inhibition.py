@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert
+from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Incident
-from chalicelib.core.mute import cause_from, causes_of, is_cause
+from chalicelib.core.mute import cause_from, direct_causes, is_cause
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import wake_message
 from chalicelib.process.batch import Batch
@@ -89,14 +90,17 @@ def wake_symptoms(batch: Batch, but: str) -> None:
 
 
 def symptoms_of(incident: Incident, batch: Batch, context: Context) -> tuple[Alert, ...]:
-    """The alerts of other incidents that this one's alerts mute: told with it as evidence."""
+    """Return the alerts of other incidents that this one's alerts mute: they are its evidence."""
     own = [cause for cause in context.causes if cause.fingerprint.startswith(f"{incident.key}/")]
     if not own:
         return ()
+    followers = followers_of(context.causes, batch.rules.inhibitions)
+    muting = [cause for cause in own if cause.alert not in followers]
+    led = {name for name, first in followers.items() if any(first.alert == each.alert for each in own)}
     return tuple(
         alert
         for other in batch.store.incidents()
         if other.key != incident.key
         for alert in other.firing
-        if causes_of(alert, own, batch.rules.inhibitions)
+        if alert.fingerprint in led or direct_causes(alert, muting, batch.rules.inhibitions)
     )

@@ -2,16 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context
-from chalicelib.core.event import Severity
+from chalicelib.core.due import mutings_of
+from chalicelib.core.event import Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.rule import Inhibition, Rules
+from chalicelib.messages.queue import events_messages
 from chalicelib.process.inhibition import with_new, without_ended
+from simulation.simulator import Simulator
+from tests.rule_files import rules_of
+from tests.scenario import event
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 RULES = Rules(inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({"alertname": "Slow"})),))
@@ -53,3 +59,56 @@ def test_a_cause_that_ended_is_none():
     other = with_new(Context(), replace(incident(DOWN), key="other"), RULES, NOW)
     both = with_new(other, incident(DOWN), RULES, NOW)
     assert without_ended(both, incident(replace(DOWN, state=State.RESOLVED))).causes == other.causes
+
+
+CIRCLE = """
+defaults: {group_by: [alertname], group_wait: 0s, group_interval: 1m}
+default: {notification: [{webhook: ops}]}
+inhibit:
+  - {cause: {alertname: A}, symptom: {alertname: B}}
+  - {cause: {alertname: B}, symptom: {alertname: C}}
+  - {cause: {alertname: C}, symptom: {alertname: A}}
+"""
+LATER = NOW + timedelta(minutes=10)
+FIRES = [event(name, Status.FIRING, NOW + timedelta(seconds=number), {}) for number, name in enumerate("ABC")]
+ALL = [*FIRES, event("A", Status.RESOLVED, NOW + timedelta(minutes=5), {})]
+
+
+def after(*batches):
+    """The router after these batches of events, each of which arrives ten minutes after the one before."""
+    found = Simulator(rules_of(CIRCLE), LATER)
+    for number, batch in enumerate(batches):
+        found.run_until(LATER + timedelta(minutes=10 * number), inclusive=True)
+        found.post(events_messages(batch))
+        found.settle()
+    found.run_until(found.now + timedelta(minutes=10), inclusive=True)
+    return found
+
+
+def muted(router):
+    """What each muted alert is muted by, by name."""
+    context, incidents = router.store.context(), router.store.incidents()
+    names = {alert.fingerprint: alert.name for incident in incidents for alert in incident.firing}
+    found = [mutings_of(incident, router.rules, context, router.now) for incident in incidents]
+    return {
+        names[name]: [each.labels["alertname"] for each in muting.causes] for by in found for name, muting in by.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(ALL)), ids=lambda order: " ".join(f"{e.name}-{e.status}" for e in order)
+)
+def test_a_circle_is_the_same_in_whatever_order_its_events_arrive(order):
+    """Given three alerts in a circle of which the first has ended, the second mutes the third, in one batch or in four."""
+    for router in (after(order), after(*([each] for each in order))):
+        assert muted(router) == {"C": ["B"]}
+        assert "B" in {alert.name for sent in router.sent for alert in sent.notification.alerts}
+
+
+@pytest.mark.parametrize("order", list(permutations(FIRES)), ids=lambda order: " ".join(each.name for each in order))
+def test_of_a_circle_in_one_batch_only_the_first_is_notified(order):
+    """Given a batch with all alerts of a circle and no group_wait, only the alert that fired first is notified."""
+    router = after(order)
+    assert [[alert.name for alert in sent.notification.alerts] for sent in router.sent] == [["A"]]
+    assert [alert.name for alert in router.sent[0].notification.evidence] == ["B", "C"]
+    assert muted(router) == {"B": ["A"], "C": ["A"]}
