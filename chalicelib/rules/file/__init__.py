@@ -9,7 +9,7 @@
 
 Three passes over one file: YAML with the place of every word and its traps (`document.py`), the form (`form.py`: one
 pydantic model over `values.py`), and the sense (`sense.py`: conditions and names; `reach.py`: what can never happen;
-`outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
+`circles.py`: alerts that mute each other; `outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
 `file:line:column: what; allowed is …; did you mean …`.
 """
 
@@ -103,6 +103,7 @@ def _report(text: str, filename: str, runbooks: Mapping[str, str] | Collection[s
         document.say((), "the file is empty", "a mapping with alerts, such as alerts: []")
     document.findings += [*form_findings(data, document)] if data else []
     sense.runbooks = runbooks
+    sense.line_of = lambda path: document.where(path)[0]
     document.findings += [
         found for found in sense_of(data, sense) if not document.is_told(found.path) or found.kind == "warning"
     ]

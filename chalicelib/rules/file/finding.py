@@ -1,6 +1,6 @@
 """What is found in a rules file, and how to read a file that may have any form."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,12 +31,13 @@ class Finding:
 class Sense:
     """What is known beside the file: further metrics, and the runbook's pages by name, with or without their text.
 
-    `any_metric`: a metric that resembles no known one may come from outside.
+    `any_metric`: a metric that resembles no known one may come from outside. `line_of` is the line of a path.
     """
 
     metrics: frozenset[str] = frozenset()
     any_metric: bool = False
     runbooks: Mapping[str, str] | Collection[str] | None = None
+    line_of: Callable[[Path], int] = lambda path: 1
 
 
 def masked(text: str) -> str:

@@ -12,7 +12,8 @@ from chalicelib.core.rule import Route, Window
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
 
 
-def _clauses(value: Any) -> tuple[Matcher, ...]:
+def clauses_of(value: Any) -> tuple[Matcher, ...]:
+    """Return the clauses of a mapping of labels to texts; of anything else none."""
     return tuple(parse_matcher(label, str(text)) for label, text in mapping_in(value).items())
 
 
@@ -55,7 +56,7 @@ def _siblings(
 ) -> Iterator[Finding]:
     earlier: list[tuple[Path, tuple[Matcher, ...]]] = []
     for below, route in routes:
-        path, own = (*prefix, *below), _clauses(route.get("match"))
+        path, own = (*prefix, *below), clauses_of(route.get("match"))
         whole = (*above, *own)
         taken = next((first for first, taken in earlier if all(implied(each, whole) for each in taken)), None)
         clash = contradict(whole)
@@ -82,16 +83,16 @@ def _inhibitions(data: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(
                     (*path, key), f"an inhibition with an empty {key} matches everything", "at least one clause"
                 )
-        cause, symptom = _clauses(inhibition.get("cause")), _clauses(inhibition.get("symptom"))
-        known = [*cause, *_known_of(cause, rules)]
+        cause, symptom = clauses_of(inhibition.get("cause")), clauses_of(inhibition.get("symptom"))
+        known = [*cause, *known_of(cause, rules)]
         if cause and symptom and all(implied(each, known) for each in symptom):
             what = "the inhibition mutes itself: every cause is a symptom too"
             yield Finding(path, what, "clauses of symptom that the cause does not satisfy")
 
 
-def _known_of(cause: Sequence[Matcher], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Matcher]:
-    """What is known of an alert of the rule that the cause names."""
-    for clause in cause:
+def known_of(clauses: Sequence[Matcher], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Matcher]:
+    """Yield what holds for every alert of the rule that the clauses name."""
+    for clause in clauses:
         rule = rules.get(clause.value) if clause.label == "alertname" and clause.operator == "=" else None
         if rule is None:
             continue

@@ -16,6 +16,7 @@ from chalicelib.core.language.template import template_mistakes
 from chalicelib.core.language.tokens import WORDS, nearest, threshold_literal
 from chalicelib.core.language.units import KNOWN_METRICS
 from chalicelib.core.match import MAX_PATTERN_CHARACTERS, parse_matcher
+from chalicelib.rules.file.circles import circles
 from chalicelib.rules.file.finding import (
     Finding,
     Path,
@@ -47,6 +48,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     yield from _zones(data)
     yield from vocabulary(data)
     yield from reach(data)
+    yield from circles(data, sense)
     yield from outside(data, sense)
 
 

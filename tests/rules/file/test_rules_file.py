@@ -366,6 +366,78 @@ def test_doubts_are_warnings(text, pages, message):
         load(text, runbooks=pages, strict=True)
 
 
+ROUND = """\
+inhibit:
+  - {cause: {alertname: A}, symptom: {alertname: "=~B|X"}, equal: [service]}
+  - cause: {alertname: B}
+    symptom: {alertname: C, team: web}
+  - {cause: {alertname: C}, symptom: {alertname: A}}
+"""
+BOTH_WAYS = (
+    "inhibit: [{cause: {alertname: A}, symptom: {alertname: B}},\n {cause: {alertname: B}, symptom: {alertname: A}}]"
+)
+LEVELS = (
+    "inhibit: [{cause: {alertname: A}, symptom: {severity: warning}}, {cause: {alertname: B}, symptom: {alertname: A}}]"
+)
+CIRCLES = [
+    ("two ways", BOTH_WAYS, ["alertname=A mutes alertname=B (line 1), alertname=B mutes alertname=A (line 2)"]),
+    (
+        "three ways, by an alternative of a pattern",
+        ROUND,
+        [
+            "alertname=A mutes alertname=~B|X (line 2), alertname=B mutes alertname=C team=web (line 3), "
+            "alertname=C mutes alertname=A (line 5)"
+        ],
+    ),
+    ("a pattern that leaves the cause out", ROUND.replace("=~B|X", "=~D|X"), []),
+    ("a pattern that takes the cause in", ROUND.replace("=~B|X", "=~[BX]"), ["mutes alertname=~[BX] (line 2)"]),
+    (
+        "a pattern that excludes the cause leaves a shorter circle",
+        ROUND.replace("=~B|X", "!~A|B.*"),
+        ["circle: alertname=A mutes alertname!~A|B.* (line 2), alertname=C mutes alertname=A (line 5);"],
+    ),
+    ("labels that exclude each other", ROUND.replace("{alertname: C}, s", "{alertname: C, team: db}, s"), []),
+    (
+        "labels of equal carry what a cause says",
+        BOTH_WAYS.replace("A}, symptom: {alertname: B}", "A, env: x}, symptom: {alertname: B}, equal: [env]").replace(
+            "{cause: {alertname: B}", "{cause: {alertname: B, env: y}"
+        ),
+        [],
+    ),
+    ("a severity that may be", LEVELS, ["alertname=A mutes severity=warning (line 1), alertname=B mutes alertname=A"]),
+    ("a severity that its rule excludes", f"alerts: [{{name: B, severity: critical}}]\n{LEVELS}", []),
+    (
+        "a severity that its rule has",
+        f"alerts: [{{name: B, severity: warning}}]\n{LEVELS}",
+        ["severity=warning (line 2)"],
+    ),
+    (
+        "two circles that share an inhibition",
+        f"{BOTH_WAYS[:-1]},\n {{cause: {{alertname: B, a: x}}, symptom: {{alertname: A}}}}]",
+        ["alertname=B a=x mutes alertname=A (line 3)", "alertname=B mutes alertname=A (line 2)"],
+    ),
+    ("one that matches itself in part", 'inhibit: [{cause: {a: x}, symptom: {a: "=~x|y", b: z}}]', []),
+    ("a chain", "inhibit: [{cause: {a: x}, symptom: {a: y}}, {cause: {a: y}, symptom: {a: z}}]", []),
+]
+
+
+@pytest.mark.parametrize(("text", "paths"), [row[1:] for row in CIRCLES], ids=[row[0] for row in CIRCLES])
+def test_circles_of_inhibitions_are_warnings(text, paths):
+    """Each circle is one warning, with the clauses and the line of every inhibition on it."""
+    report = check(text)
+    assert report.mistakes == ()
+    assert len(report.warnings) == len(paths)
+    for warning, path in zip(report.warnings, paths, strict=True):
+        assert "inhibitions can form a circle: " in warning.what
+        assert path in warning.what
+
+
+def test_many_circles_are_reported_in_part():
+    """Given a hundred inhibitions that all follow each other, fifty circles are reported."""
+    entries = ", ".join(f"{{cause: {{a: x{n}}}, symptom: {{b: y{n}}}}}" for n in range(100))
+    assert len(check(f"inhibit: [{entries}]").warnings) == 50
+
+
 def test_routes_that_continue_let_others_be_reached():
     """A route after one that continues, or that matches less, is reached."""
     text = "routes: [{continue: true}, {match: {a: x, b: y}}, {match: {a: x}}, {match: {a: '=~x|y'}}, {}]"
