@@ -21,6 +21,7 @@
     ├── NotSetUpError                what would be done needs a token that nobody set: it is off
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
     └── TargetRejectedError          permanent: reported to the fallback, parked with the reason
+        └── EndpointAbsentError      a vendor's API does not have what was asked for: 404, 410
 
 Texts say what, which and what is allowed. They never hold a secret, an address or a payload.
 """
@@ -165,3 +166,7 @@ class TargetUnavailableError(TocsinError):
 
 class TargetRejectedError(TocsinError):
     """The target refused for good; trying again cannot help."""
+
+
+class EndpointAbsentError(TargetRejectedError):
+    """The vendor's API has no such endpoint, or none any more."""

@@ -1,18 +1,24 @@
 """What senders remember of what they sent, and what every reader of it shares.
 
-A reader is a module here named after its source with `read(clients, *, since, until, burning) -> History`: what the
-vendor's API says happened in that time, written as the webhook that should have told it. `chalicelib/schedule/reconcile.py` finds
-out what is missing here and takes it in. Without its token a reader raises NotSetUpError, and nothing is read.
+A reader is a module here named after its source with `ENDPOINTS`: the lists of the vendor's API that it reads. Each is
+read for itself, from a cursor of its own, so that the failure of one costs nothing of the others. What an endpoint says
+happened in a time comes back as the webhooks that the vendor should have sent. `chalicelib/schedule/reconcile.py` finds
+out which of them never arrived and takes them in. Without its token an endpoint raises NotSetUpError, and nothing is read.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import (
+    EndpointAbsentError,
+    NotSetUpError,
+    TargetRejectedError,
+    TargetUnavailableError,
+)
 from chalicelib.core.payload import coerce
 
 if TYPE_CHECKING:
@@ -33,10 +39,45 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was found, and up to when all of it was read."""
+    """What was found, and up to when all of it was read.
+
+    `exhausted` is true when the vendor takes no further request under the endpoint's limit for now.
+    """
 
     found: Sequence[Found]
     reached: datetime
+    exhausted: bool = False
+
+
+class Read(Protocol):
+    """Reads one endpoint."""
+
+    def __call__(self, clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+        """Return what happened after `since` up to `until`; `burning` are the ids of the vendor's issues that fire here.
+
+        Raises NotSetUpError, TargetUnavailableError, TargetRejectedError, and EndpointAbsentError for 404 and 410.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One list of a vendor's API. `name` is part of its cursor's key, `what` names the list to people.
+
+    An `optional` endpoint need not exist for every account: that it is absent is information. Endpoints with the same
+    `limit` share one rate limit of the vendor; without it an endpoint has one of its own.
+    """
+
+    name: str
+    what: str
+    read: Read
+    optional: bool = False
+    limit: str = ""
+
+    @property
+    def limited_by(self) -> str:
+        """Return the name of its rate limit."""
+        return self.limit or self.name
 
 
 def token(clients: "Clients", secret: str, *settings: str) -> tuple[str, ...]:
@@ -62,9 +103,8 @@ def asked(
     if answer.status_code >= 500:
         raise TargetUnavailableError(f"{vendor} answered {answer.status_code}")
     if answer.status_code >= 300:
-        raise TargetRejectedError(
-            f"{vendor} answered {answer.status_code}; allowed is a token that may read its history"
-        )
+        kind = EndpointAbsentError if answer.status_code in (404, 410) else TargetRejectedError
+        raise kind(f"{vendor} answered {answer.status_code}; allowed is a token that may read its history")
     return answer
 
 

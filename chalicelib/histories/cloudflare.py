@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.payload import coerce
-from chalicelib.histories import Found, History, asked, listed, stamp, token
+from chalicelib.histories import Endpoint, Found, History, asked, listed, stamp, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -23,8 +23,8 @@ MAX_PAGES = 20
 """A thousand notifications in one run."""
 
 
-def read(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
-    """What was sent by webhook after `since` up to `until`, oldest first."""
+def _notifications(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+    """Return what was sent by webhook after `since` up to `until`, oldest first."""
     bearer, account = token(clients, "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID")
     address = f"{clients.setting('CLOUDFLARE_REST_URL', BASE).rstrip('/')}/accounts/{account}/alerting/v3/history"
     window = [("since", stamp(since)), ("before", stamp(until)), ("per_page", str(PER_PAGE))]
@@ -63,3 +63,6 @@ def _body(said: Any) -> dict[str, Any]:
         return {"text": said if isinstance(said, str) else None}
     whole = {key: value for key, value in body.items() if value is not None}
     return whole if {"data", "text", "alert_type"} & whole.keys() else {"data": whole}
+
+
+ENDPOINTS = (Endpoint("notifications", "notification history", _notifications),)

@@ -6,21 +6,21 @@ New issues become `issue.created`, those that came back `issue.unresolved`, thos
 `issue.ignored`; incidents of metric alerts `metric_alert.<critical|warning|open|resolved>`. Which alert rule of an issue
 fired is not told by any public API, so a missed `event_alert` comes back as its issue.
 
-Limits are told by headers (X-Sentry-Rate-Limit-Remaining, -Reset), pages by `Link`.
+Limits are for each endpoint, told by headers (X-Sentry-Rate-Limit-Remaining, -Reset); pages by `Link`.
 https://docs.sentry.io/api/events/list-an-organizations-issues/ https://docs.sentry.io/api/ratelimits/
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.payload import coerce
-from chalicelib.histories import MAX_PAGES, Found, History, asked, exhausted, listed, stamp, token
+from chalicelib.histories import MAX_PAGES, Endpoint, Found, History, asked, exhausted, listed, stamp, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -37,63 +37,82 @@ _ACTIONS = {"1": "open", "2": "resolved", "10": "warning", "20": "critical"}
 """Numbers of an incident's status."""
 
 
-def read(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
-    """What happened after `since` up to `until`; `burning` are the ids of issues that burn here."""
-    bearer, organization = token(clients, "SENTRY_API_TOKEN", "SENTRY_ORG")
-    base = f"{clients.setting('SENTRY_API_URL', HOST).rstrip('/')}/api/0/organizations/{organization}"
-    window = [("start", stamp(since)), ("end", stamp(until)), ("project", "-1")]
-    issues, whole = _pages(clients, f"{base}/issues/", bearer, [*window, ("query", ""), ("sort", "date")], until)
+@dataclass(slots=True)
+class _List:
+    """What was read of one list: `whole` when no page is left, `exhausted` when its rate limit takes no more."""
+
+    items: list[Mapping[str, Any]] = field(default_factory=list)
+    whole: bool = True
+    exhausted: bool = False
+
+    def history(self, found: Iterable[Found | None], since: datetime, until: datetime) -> History:
+        """Return what was found of it, up to when it was read."""
+        implied = [each for each in found if each is not None]
+        return History(implied, until if self.whole else since, self.exhausted)
+
+
+def _issues(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+    """Return what happened to issues after `since` up to `until`."""
+    params = [*_window(since, until), ("query", ""), ("sort", "date")]
+    read = _pages(clients, "issues", params, until)
     implied = _ended if clients.setting("SENTRY_REPAIR") == ENDS_ONLY else partial(_of_issue, since=since)
-    found = [each for issue in issues if (each := implied(issue, until=until)) is not None]
-    if whole and burning:
-        groups = [("group", number) for number in burning[:MAX_GROUPS] if number.isdigit()]
-        known = {str(issue.get("id")) for issue in issues}
-        burnt, whole = _pages(clients, f"{base}/issues/", bearer, [*groups, ("project", "-1")], until, pages=1)
-        others = [issue for issue in burnt if str(issue.get("id")) not in known]
-        found += [each for issue in others if (each := _ended(issue, until=until)) is not None]
-    if whole:
-        incidents, whole = _incidents(clients, f"{base}/incidents/", bearer, window, until)
-        found += [_of_incident(incident, until) for incident in incidents]
-    return History(found, until if whole else since)
+    return read.history((implied(issue, until=until) for issue in read.items), since, until)
+
+
+def _open_issues(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+    """Return which of the issues that fire here have ended, whenever that was."""
+    groups = [("group", number) for number in burning if number.isdigit()][:MAX_GROUPS]
+    if not groups:
+        _organization(clients)
+        return History((), until)
+    read = _pages(clients, "issues", [*groups, ("project", "-1")], until, pages=1)
+    return read.history((_ended(issue, until=until) for issue in read.items), since, until)
+
+
+def _metric_alerts(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+    """Return the incidents of metric alerts after `since` up to `until`; organisations without them answer 404."""
+    read = _pages(clients, "incidents", _window(since, until), until, pages=1)
+    return read.history((_of_incident(incident, until) for incident in read.items), since, until)
+
+
+ENDPOINTS = (
+    Endpoint("issues", "issues", _issues, limit="issues"),
+    Endpoint("open_issues", "issues that fire here", _open_issues, limit="issues"),
+    Endpoint("metric_alerts", "metric alerts", _metric_alerts, optional=True),
+)
+
+
+def _organization(clients: "Clients") -> tuple[str, str]:
+    """Return the address of the organisation and the token."""
+    bearer, organization = token(clients, "SENTRY_API_TOKEN", "SENTRY_ORG")
+    return f"{clients.setting('SENTRY_API_URL', HOST).rstrip('/')}/api/0/organizations/{organization}", bearer
+
+
+def _window(since: datetime, until: datetime) -> list[tuple[str, str]]:
+    return [("start", stamp(since)), ("end", stamp(until)), ("project", "-1")]
 
 
 def _pages(
-    clients: "Clients",
-    address: str,
-    bearer: str,
-    params: Sequence[tuple[str, str]],
-    now: datetime,
-    pages: int = MAX_PAGES,
-) -> tuple[list[Mapping[str, Any]], bool]:
-    """The objects of some pages, and whether it was all that was to be read before the limit."""
-    found: list[Mapping[str, Any]] = []
+    clients: "Clients", name: str, params: Sequence[tuple[str, str]], now: datetime, pages: int = MAX_PAGES
+) -> _List:
+    """Return the objects of some pages of an organisation's list."""
+    base, bearer = _organization(clients)
+    read = _List()
     cursor: list[tuple[str, str]] = []
     for _ in range(pages):
-        answer = asked(clients, VENDOR, address, bearer, [*params, *PAGE, *cursor], now=now)
-        found += listed(answer, VENDOR)
+        answer = asked(clients, VENDOR, f"{base}/{name}/", bearer, [*params, *PAGE, *cursor], now=now)
+        read.items += listed(answer, VENDOR)
         cursor = _next(answer)
-        if not cursor:
-            return found, not exhausted(answer)
-        if exhausted(answer):
-            return found, False
-    return found, True
+        read.exhausted = exhausted(answer)
+        read.whole = not (cursor and read.exhausted)
+        if not cursor or read.exhausted:
+            break
+    return read
 
 
 def _next(answer: httpx.Response) -> list[tuple[str, str]]:
     link = re.search(r'rel="next";\s*results="true";\s*cursor="([^"]{1,200})"', answer.headers.get("link", ""))
     return [("cursor", link[1])] if link else []
-
-
-def _incidents(
-    clients: "Clients", address: str, bearer: str, window: Sequence[tuple[str, str]], now: datetime
-) -> tuple[list[Mapping[str, Any]], bool]:
-    """The incidents of metric alerts; organisations without them answer 404."""
-    try:
-        return _pages(clients, address, bearer, window, now, pages=1)
-    except TargetRejectedError as error:
-        if "404" not in str(error):
-            raise
-        return [], True
 
 
 def _of_issue(issue: Mapping[str, Any], *, since: datetime, until: datetime) -> Found | None:

@@ -7,14 +7,21 @@ that one that is only late counts once. Faults are looked for, and ends of what 
 
 What is wrong with a source itself is an event of source `router`, made anew each run while it lasts and ended after:
 
-    webhooks.missed   some came late (`3 of 214`)          history.failed   the vendor's history cannot be read
-    source.quiet      silent for longer than it ever is    source.refused   it is refused more often than it was
+    webhooks.missed      some came late (`3 of 214`)          history.failed   an endpoint of its history cannot be read
+    history.unreadable   entries of it that nobody can read   history.limited  an optional endpoint is absent: information
+    source.quiet         silent for longer than it ever is    source.refused   it is refused more often than it was
 
+A history is read endpoint by endpoint, each from a cursor of its own: what one answers costs nothing that others gave.
 Cursors, and when each source was heard of, are marks of the context: one write a run when something changed.
+
+    repair:<source>:<endpoint>             up to when the endpoint was read
+    repair_wait:<source>:<limit>           until when the vendor wants no request under this rate limit
+    trouble:<kind>:<source>[:<endpoint>]   since when the trouble is reported
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
@@ -22,23 +29,26 @@ from typing import Any, Protocol, cast
 from chalicelib import log, plugins
 from chalicelib.core.alert import Alert
 from chalicelib.core.context import Context
-from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import EndpointAbsentError, NotSetUpError, ParseError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Incident
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
-from chalicelib.histories import Found, History
+from chalicelib.histories import Endpoint, Found, History
 from chalicelib.ingest.counters import HEARD, REFUSED
 from chalicelib.messages.queue import events_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.batch import Batch, Queues
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.lead import reached
-from chalicelib.process.worker import parsed, take_event
+from chalicelib.process.worker import parsed, reason_of, take_event
 from chalicelib.schedule.last_seen import Heard, heard_again, heard_from, is_quiet
 
 ON_ITS_WAY = timedelta(minutes=3)
 """What is younger may still come by itself."""
+RUN_LIMIT = timedelta(seconds=40)
+ENDPOINT_LIMIT = timedelta(seconds=10)
+"""No request begins later in a run, or later in the reading of one endpoint: the function ends after a minute."""
 FARTHEST = timedelta(hours=24)
 FIRST_LOOK = timedelta(minutes=15)
 STUCK = timedelta(hours=1)
@@ -51,9 +61,12 @@ MIN_REFUSED = 3
 MANY_REFUSED = 10
 """Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
 NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
+LIMITED = "history.limited"
 TITLES = {
     "webhooks.missed": "Webhooks from {source} came late",
-    "history.failed": "What {source} sent cannot be looked up",
+    "history.failed": "The {what} of {source} cannot be read",
+    "history.unreadable": "Entries of the history of {source} cannot be read",
+    LIMITED: "{source} has no {what} to read",
     "source.quiet": "{source} has gone quiet",
     "source.refused": "Webhooks from {source} are refused",
 }
@@ -62,14 +75,18 @@ TITLES = {
 class Reader(Protocol):
     """A module of histories/."""
 
-    def read(self, clients: Clients, *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
-        """What happened in that time; raises NotSetUpError, TargetUnavailableError, TargetRejectedError."""
+    @property
+    def ENDPOINTS(self) -> Sequence[Endpoint]:
+        """The lists that are read, in this order."""
         ...
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to: by source (missed, looked at), and the troubles told by (kind, source) with their reason."""
+    """What a run came to: by source (missed, looked at), and the troubles with their reason.
+
+    A trouble is found by its kind and subject: a source, or `<source>:<endpoint>`.
+    """
 
     missed: dict[str, tuple[int, int]] = field(default_factory=dict)
     troubles: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -84,8 +101,12 @@ class _Run:
     now: datetime
     readers: Mapping[str, Reader]
     marks: dict[str, str]
+    clock: Callable[[], float]
+    ends_at: float
     report: Report = field(default_factory=Report)
     messages: list[str] = field(default_factory=list)
+    undecided: set[str] = field(default_factory=set)
+    """Sources and endpoints of which this run says nothing: their troubles go on."""
 
 
 def repair(
@@ -96,14 +117,15 @@ def repair(
     clients: Clients,
     now: datetime,
     readers: Mapping[str, Reader] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Report:
-    """Take in what was missed and tell what is wrong with sources. Twice changes nothing.
+    """Take in what was missed and report what is wrong with sources. Twice changes nothing.
 
-    NotStoredError or ConflictError when that cannot be kept; the next run then does the same again.
+    `clock` counts the seconds that vendors take. NotStoredError or ConflictError when that cannot be kept; the next run then does the same again.
     """
     found = readers if readers is not None else {name: _load(name) for name in plugins.names("histories")}
     before = dict(store.context().marks)
-    run = _Run(rules, store, queues, clients, now, found, dict(before))
+    run = _Run(rules, store, queues, clients, now, found, dict(before), clock, clock() + RUN_LIMIT.total_seconds())
     _hear(run)
     for source, reader in found.items():
         _read(run, source, reader)
@@ -135,44 +157,157 @@ def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> 
 
 
 def _read(run: _Run, source: str, reader: Reader) -> None:
-    """Read one vendor's history and take in what is missing; its troubles harm no other."""
-    key, wait = f"repair:{source}", f"repair_wait:{source}"
-    if (until_told := _instant(run.marks.get(wait))) and until_told > run.now:
-        return
-    run.marks.pop(wait, None)
-    until = run.now - ON_ITS_WAY
-    cursor = _instant(run.marks.get(key))
-    since = max(cursor or run.now - FIRST_LOOK, run.now - FARTHEST)
+    """Read one vendor's history, endpoint by endpoint, and take in what is missing."""
+    _adopt_marks(run, source, reader.ENDPOINTS)
+    reading = _Reading(source, _burning(run.store, source))
+    histories = [_history(run, reading, endpoint) for endpoint in reader.ENDPOINTS]
+    if any(history is not None for history in histories):
+        _take(run, source, [each for history in histories if history is not None for each in history.found])
+    elif any(_subject(source, endpoint) in run.undecided for endpoint in reader.ENDPOINTS):
+        run.undecided.add(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One vendor in one run: the issues that fire here, and the rate limits that are used up."""
+
+    source: str
+    burning: Sequence[str]
+    exhausted: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """Clients whose requests must begin in time, so that slow answers of one endpoint leave time for the others."""
+
+    clients: Clients
+    ends_at: float
+    clock: Callable[[], float]
+
+    def http(self) -> Any:
+        """Return the HTTP client; TargetUnavailableError when no request may begin any more."""
+        if self.clock() >= self.ends_at:
+            raise TargetUnavailableError("Its answers took longer than one run has for them")
+        return self.clients.http()
+
+    def aws(self, service: str) -> Any:
+        """Return a client of an AWS service."""
+        return self.clients.aws(service)
+
+    def secret(self, name: str) -> str | None:
+        """Return a secret by its name."""
+        return self.clients.secret(name)
+
+    def setting(self, name: str, default: str = "") -> str:
+        """Return a setting by its name."""
+        return self.clients.setting(name, default)
+
+
+def _subject(source: str, endpoint: Endpoint) -> str:
+    return f"{source}:{endpoint.name}"
+
+
+def _adopt_marks(run: _Run, source: str, endpoints: Sequence[Endpoint]) -> None:
+    """Make the one cursor that a source had before each endpoint had its own the cursor of each, and so its wait."""
+    if cursor := run.marks.pop(f"repair:{source}", ""):
+        for endpoint in endpoints:
+            run.marks.setdefault(f"repair:{_subject(source, endpoint)}", cursor)
+    if wait := run.marks.pop(f"repair_wait:{source}", ""):
+        for endpoint in endpoints:
+            run.marks.setdefault(f"repair_wait:{source}:{endpoint.limited_by}", wait)
+
+
+def _history(run: _Run, reading: _Reading, endpoint: Endpoint) -> History | None:
+    """Read one endpoint and move its cursor; None when it cannot be read now, which costs the others nothing."""
+    subject = _subject(reading.source, endpoint)
+    if _waits(run, reading, endpoint):
+        run.undecided.add(subject)
+        return None
+    since = _since(run, subject)
     try:
-        history = reader.read(run.clients, since=since, until=until, burning=_burning(run.store, source))
+        history = _asked(run, reading, endpoint, since)
     except NotSetUpError:
-        return
-    except TargetUnavailableError as error:
-        run.marks.setdefault(key, since.isoformat())
-        if error.retry_after is not None:
-            run.marks[wait] = (run.now + error.retry_after).isoformat()
-        if since < run.now - STUCK:
-            run.report.troubles["history.failed", source] = f"{error}, since {since:%Y-%m-%d %H:%M} UTC."
-        return
-    except TargetRejectedError as error:
-        run.marks.setdefault(key, since.isoformat())
-        run.report.troubles["history.failed", source] = f"{error}."
-        return
-    _take(run, source, history.found)
-    run.marks[key] = history.reached.isoformat()
+        return None
+    except Exception as error:  # whatever one endpoint answers is not the others' trouble
+        _note_failure(run, reading.source, endpoint, error, since)
+        return None
+    if history.exhausted:
+        reading.exhausted.add(endpoint.limited_by)
+    run.marks[f"repair:{subject}"] = history.reached.isoformat()
+    return history
+
+
+def _asked(run: _Run, reading: _Reading, endpoint: Endpoint, since: datetime) -> History:
+    ends_at = min(run.ends_at, run.clock() + ENDPOINT_LIMIT.total_seconds())
+    clients = _Timed(run.clients, ends_at, run.clock)
+    return endpoint.read(clients, since=since, until=run.now - ON_ITS_WAY, burning=reading.burning)
+
+
+def _waits(run: _Run, reading: _Reading, endpoint: Endpoint) -> bool:
+    """Return True while the vendor wants no request under the endpoint's limit."""
+    if endpoint.limited_by in reading.exhausted:
+        return True
+    wait = f"repair_wait:{reading.source}:{endpoint.limited_by}"
+    ends_at = _instant(run.marks.get(wait))
+    if ends_at is not None and ends_at > run.now:
+        return True
+    run.marks.pop(wait, None)
+    return False
+
+
+def _since(run: _Run, subject: str) -> datetime:
+    cursor = _instant(run.marks.get(f"repair:{subject}"))
+    return max(cursor or run.now - FIRST_LOOK, run.now - FARTHEST)
+
+
+def _note_failure(run: _Run, source: str, endpoint: Endpoint, error: Exception, since: datetime) -> None:
+    """Keep the endpoint's cursor, and report why it could not be read."""
+    log.line("repair", source=source, endpoint=endpoint.name, action="failed", **log.failure(error))
+    cursor = f"repair:{_subject(source, endpoint)}"
+    if _instant(run.marks.get(cursor)) is None:
+        run.marks[cursor] = since.isoformat()
+    if isinstance(error, TargetUnavailableError):
+        _note_outage(run, source, endpoint, error, since)
+    elif isinstance(error, EndpointAbsentError) and endpoint.optional:
+        reason = f"{error}. Missed webhooks of this kind are not looked for."
+        run.report.troubles[LIMITED, _subject(source, endpoint)] = reason
+    else:
+        run.report.troubles["history.failed", _subject(source, endpoint)] = f"{reason_of(error)}."
+
+
+def _note_outage(run: _Run, source: str, endpoint: Endpoint, error: TargetUnavailableError, since: datetime) -> None:
+    """Wait for as long as the vendor asks for; report what has lasted for STUCK, since shorter outages end by themselves."""
+    if error.retry_after is not None:
+        run.marks[f"repair_wait:{source}:{endpoint.limited_by}"] = (run.now + error.retry_after).isoformat()
+    if since < run.now - STUCK:
+        reason = f"{error}, since {since:%Y-%m-%d %H:%M} UTC."
+        run.report.troubles["history.failed", _subject(source, endpoint)] = reason
+    else:
+        run.undecided.add(_subject(source, endpoint))
 
 
 def _take(run: _Run, source: str, found: Sequence[Found]) -> None:
     incidents = list(run.store.incidents(ended_since=run.now - FARTHEST))
     looked_at = missed = 0
-    for each in found:
-        webhook = _webhook(source, each)
-        news = [event for event in _events(run, webhook) if event.status is not Status.INFO]
-        looked_at += bool(news)
+    seen: set[str] = set()
+    unreadable: list[str] = []
+    for webhook in (_webhook(source, each) for each in found):
+        try:
+            news = [event for event in _events(run, webhook) if event.status is not Status.INFO]
+        except ParseError as error:
+            unreadable.append(str(error))
+            continue
+        if not {event.id for event in news} - seen:
+            continue
+        seen |= {event.id for event in news}
+        looked_at += 1
         if any(not _known(run, event, incidents) for event in news):
             missed += 1
             run.messages.append(written(webhook, compressed(webhook.body)))
     run.report.missed[source] = (missed, looked_at)
+    if unreadable:
+        reason = f"{len(unreadable)} of {len(found)} entries cannot be read and are left out: {unreadable[0]}."
+        run.report.troubles["history.unreadable", source] = reason
     if missed:
         log.line("repair", source=source, missed=missed, of=looked_at)
         run.report.troubles["webhooks.missed", source] = (
@@ -331,36 +466,46 @@ def _total(store: Store, metric: str, labels: Mapping[str, str], since: datetime
 
 
 def _told(run: _Run) -> list[Event]:
-    """An event for each trouble there is, and an end for each that was told before."""
+    """Return an event for each trouble there is, and an end for each that was reported before.
+
+    What is only information is reported once, and has no end.
+    """
     events = []
-    for (kind, source), reason in run.report.troubles.items():
-        run.marks.setdefault(f"trouble:{kind}:{source}", run.now.isoformat())
-        events.append(_event(kind, source, reason, run.now, Status.FIRING))
+    for (kind, subject), reason in run.report.troubles.items():
+        mark = f"trouble:{kind}:{subject}"
+        if kind != LIMITED:
+            events.append(_event(run, kind, subject, reason, Status.FIRING))
+        elif mark not in run.marks:
+            events.append(_event(run, kind, subject, reason, Status.INFO))
+        run.marks.setdefault(mark, run.now.isoformat())
     for key in [key for key in run.marks if key.startswith("trouble:")]:
-        _, kind, source = key.split(":", 2)
-        if (kind, source) not in run.report.troubles and not _undecided(run, kind, source):
+        _, kind, subject = key.split(":", 2)
+        if (kind, subject) not in run.report.troubles and not _is_undecided(run, kind, subject):
             del run.marks[key]
-            events.append(_event(kind, source, "", run.now, Status.RESOLVED))
+            events += [_event(run, kind, subject, "", Status.RESOLVED)] if kind != LIMITED else []
     return events
 
 
-def _undecided(run: _Run, kind: str, source: str) -> bool:
-    """A history that was not read in this run, since its vendor asked to wait, says nothing of its trouble."""
-    return kind in ("webhooks.missed", "history.failed") and f"repair_wait:{source}" in run.marks
+def _is_undecided(run: _Run, kind: str, subject: str) -> bool:
+    """Return True when this run could not see whether the trouble of a history goes on."""
+    return kind in ("webhooks.missed", "history.unreadable", "history.failed", LIMITED) and subject in run.undecided
 
 
-def _event(kind: str, source: str, reason: str, at: datetime, status: Status) -> Event:
+def _event(run: _Run, kind: str, subject: str, reason: str, status: Status) -> Event:
+    source, _, name = subject.partition(":")
+    endpoints = run.readers[source].ENDPOINTS if source in run.readers else ()
+    what = next((each.what for each in endpoints if each.name == name), name or "history")
     return Event(
-        id=fingerprint("repair", kind, source, at.isoformat(), status.value),
+        id=fingerprint("repair", kind, subject, run.now.isoformat(), status.value),
         source="router",
         kind=kind,
         status=status,
-        severity=Severity.WARNING,
-        title=TITLES[kind].format(source=source.capitalize()),
+        severity=Severity.INFO if status is Status.INFO else Severity.WARNING,
+        title=TITLES[kind].format(source=source.capitalize(), what=what),
         summary=reason,
-        occurred_at=at,
-        identity=f"{kind}:{source}",
-        labels={"sender": source},
+        occurred_at=run.now,
+        identity=f"{kind}:{subject}",
+        labels={"sender": source, "endpoint": name} if name else {"sender": source},
     )
 
 

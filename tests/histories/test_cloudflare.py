@@ -37,7 +37,8 @@ def answered(entries):
 
 def read(vendors):
     """What is read of the window."""
-    return plugins.load("histories", "cloudflare").read(vendors, since=SINCE, until=UNTIL, burning=())
+    (endpoint,) = plugins.load("histories", "cloudflare").ENDPOINTS
+    return endpoint.read(vendors, since=SINCE, until=UNTIL, burning=())
 
 
 def event(found):

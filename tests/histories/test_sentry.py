@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chalicelib import plugins
-from chalicelib.core.errors import NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import EndpointAbsentError, NotSetUpError, TargetRejectedError, TargetUnavailableError
 from tests.histories.vendors import Vendors
 from tests.sources.bodies import body
 
@@ -47,9 +47,10 @@ def answered(issues=(), incidents=(), groups=(), headers=None):
     return Vendors(answer)
 
 
-def read(vendors, burning=()):
-    """What is read of the window."""
-    return plugins.load("histories", "sentry").read(vendors, since=SINCE, until=UNTIL, burning=burning)
+def read(vendors, name="issues", burning=("7",)):
+    """What is read of the window from one endpoint."""
+    (endpoint,) = (each for each in plugins.load("histories", "sentry").ENDPOINTS if each.name == name)
+    return endpoint.read(vendors, since=SINCE, until=UNTIL, burning=burning)
 
 
 def events(history):
@@ -102,7 +103,7 @@ INCIDENTS = [(20, "critical"), (10, "warning"), (1, "open"), (2, "resolved")]
 def test_incidents_of_metric_alerts(status, action):
     """An incident is the webhook of its state, with the identity of the rule."""
     closed = "2026-11-24T08:04:00Z" if status == 2 else None
-    (found,) = events(read(answered(incidents=[{**INCIDENT, "status": status, "dateClosed": closed}])))
+    (found,) = events(read(answered(incidents=[{**INCIDENT, "status": status, "dateClosed": closed}]), "metric_alerts"))
     assert (found.kind, found.identity, found.service) == (f"metric_alert.{action}", "metric:5:7", "bar")
     assert found.occurred_at == SINCE + timedelta(minutes=4 if status == 2 else 2)
 
@@ -110,42 +111,55 @@ def test_incidents_of_metric_alerts(status, action):
 def test_what_burns_here_is_asked_for_by_id():
     """An end that was missed is found though nothing happened to the issue in this time."""
     vendors = answered(groups=[issue(7, status="resolved", lastSeen="2026-11-20T00:00:00Z"), issue(8)])
-    (found,) = events(read(vendors, burning=["7", "8", "no number"]))
+    (found,) = events(read(vendors, "open_issues", burning=["7", "8", "no number"]))
     assert (found.kind, found.identity, found.occurred_at) == ("issue.resolved", "issue:7", UNTIL)
     (asked,) = [each.url.params.get_list("group") for each in vendors.requests if "group" in each.url.params]
     assert asked == ["7", "8"]
 
 
-def test_it_asks_for_the_window_of_the_organisation():
+def test_nothing_that_burns_is_not_asked_for():
+    """Without the number of an issue nobody is asked: without numbers the vendor would answer with every issue."""
+    vendors = answered(groups=[issue(7, status="resolved")])
+    for burning in ((), ("no number",)):
+        history = read(vendors, "open_issues", burning)
+        assert (list(history.found), history.reached) == ([], UNTIL)
+    assert vendors.requests == []
+
+
+@pytest.mark.parametrize(("name", "path"), [("issues", "issues"), ("metric_alerts", "incidents")])
+def test_it_asks_for_the_window_of_the_organisation(name, path):
     """Every request names organisation, times and token; nothing else is asked."""
     vendors = answered()
-    read(vendors)
-    first = vendors.requests[0]
-    assert first.url.host == "sentry.io" and first.url.path == "/api/0/organizations/acme/issues/"
+    read(vendors, name)
+    (first,) = vendors.requests
+    assert first.url.host == "sentry.io" and first.url.path == f"/api/0/organizations/acme/{path}/"
     assert (first.url.params["start"], first.url.params["end"]) == ("2026-11-24T08:00:00Z", "2026-11-24T08:05:00Z")
     assert first.headers["authorization"] == "Bearer sentry-token"
-    assert len(vendors.requests) == 2
 
 
-def test_pages_are_followed_until_the_limit():
-    """The next page is asked for while there is one; when no request is left, the rest is read the next time."""
-    link = '<https://sentry.io/x?cursor=0:100:0>; rel="next"; results="true"; cursor="0:100:0"'
+LINK = '<https://sentry.io/x?cursor=0:100:0>; rel="next"; results="true"; cursor="0:100:0"'
+
+
+def test_pages_are_followed():
+    """The next page is asked for while there is one."""
 
     def answer(request):
-        more = "cursor" not in request.url.params and "issues" in request.url.path
-        headers = {"link": link if more else link.replace('"true"', '"false"')}
-        return httpx.Response(
-            200, json=[issue(1 if more else 2)] if "issues" in request.url.path else [], headers=headers
-        )
+        more = "cursor" not in request.url.params
+        headers = {"link": LINK if more else LINK.replace('"true"', '"false"')}
+        return httpx.Response(200, json=[issue(1 if more else 2)], headers=headers)
 
-    vendors = Vendors(answer)
-    history = read(vendors)
+    history = read(Vendors(answer))
     assert [each.identity for each in events(history)] == ["issue:1", "issue:2"]
-    assert history.reached == UNTIL
-    exhausted = answered([issue(1)], headers={"x-sentry-rate-limit-remaining": "0"})
-    history = read(exhausted)
-    assert len(history.found) == 1 and history.reached == SINCE
-    assert len(exhausted.requests) == 1
+    assert (history.reached, history.exhausted) == (UNTIL, False)
+
+
+@pytest.mark.parametrize(("link", "reached"), [({"link": LINK}, SINCE), ({}, UNTIL)])
+def test_the_limit_ends_the_pages(link, reached):
+    """When no request is left, the rest of the pages is read the next time; where there is no rest, all was read."""
+    vendors = answered([issue(1)], headers={"x-sentry-rate-limit-remaining": "0", **link})
+    history = read(vendors)
+    assert len(history.found) == 1 and history.reached == reached and history.exhausted
+    assert len(vendors.requests) == 1
 
 
 LIMITS = [
@@ -164,34 +178,47 @@ def test_limits_are_honoured(headers, seconds):
     assert raised.value.retry_after == timedelta(seconds=seconds)
 
 
-def test_refusals_and_outages():
-    """A token without the right is refused for good; an outage passes; no metric alerts are no fault."""
+ENDPOINTS = ("issues", "open_issues", "metric_alerts")
 
-    def by_path(status):
-        return Vendors(lambda request: httpx.Response(status if "incidents" in request.url.path else 200, json=[]))
 
-    for status in (401, 403):
-        with pytest.raises(TargetRejectedError, match=f"answered {status}"):
-            read(by_path(status))
-    assert read(by_path(404)).reached == UNTIL
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_refusals_and_outages(name):
+    """A token without the right is refused for good, an endpoint may be absent, and an outage passes."""
+    for status, error in (
+        (401, TargetRejectedError),
+        (403, TargetRejectedError),
+        (404, EndpointAbsentError),
+        (410, EndpointAbsentError),
+    ):
+        with pytest.raises(TargetRejectedError, match=f"answered {status}") as raised:
+            read(Vendors(lambda request, status=status: httpx.Response(status, json=[])), name)
+        assert type(raised.value) is error
     for broken in (lambda request: httpx.Response(502), lambda request: httpx.Response(200, text="<html>")):
         with pytest.raises(TargetUnavailableError):
-            read(Vendors(broken))
+            read(Vendors(broken), name)
 
     def unreachable(request):
         raise httpx.ConnectError("token sentry-token", request=request)
 
     with pytest.raises(TargetUnavailableError) as raised:
-        read(Vendors(unreachable))
+        read(Vendors(unreachable), name)
     assert "sentry-token" not in str(raised.value)
 
 
-def test_without_a_token_it_is_off():
+def test_only_metric_alerts_are_optional():
+    """An organisation without metric alerts has issues all the same."""
+    endpoints = plugins.load("histories", "sentry").ENDPOINTS
+    assert [each.name for each in endpoints if each.optional] == ["metric_alerts"]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("burning", [(), ("7",)])
+def test_without_a_token_it_is_off(name, burning):
     """Token and organisation are both needed; nothing is asked otherwise."""
     for vendors in (
         Vendors(lambda request: httpx.Response(500), {}),
         Vendors(lambda request: httpx.Response(500), settings={}),
     ):
         with pytest.raises(NotSetUpError):
-            read(vendors)
+            read(vendors, name, burning)
         assert vendors.requests == []

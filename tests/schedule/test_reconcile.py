@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.core.errors import ConflictError, NotSetUpError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.histories import Found, History
+from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.queue import Events, read_message
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.schedule.reconcile import repair
@@ -37,10 +37,11 @@ HEADERS = {"sentry-hook-resource": "issue"}
 class Vendor:
     """A history that says what it is told to, and remembers what it was asked."""
 
-    def __init__(self):
+    def __init__(self, endpoint="issues"):
         self.found = []
         self.error = None
         self.asked = []
+        self.ENDPOINTS = (Endpoint(endpoint, endpoint, self.read),)
 
     def read(self, clients, *, since, until, burning):
         """What was found, in the window asked for."""
@@ -55,7 +56,7 @@ class Story:
 
     def __init__(self):
         self.router = Router(rules_of(RULES))
-        self.vendors = {"sentry": Vendor(), "cloudflare": Vendor()}
+        self.vendors = {"sentry": Vendor(), "cloudflare": Vendor("notifications")}
         self.sentry = self.vendors["sentry"]
 
     def issue(self, number, action="created", *, arrives=True, at=None):
@@ -182,10 +183,10 @@ def test_after_an_outage_the_cursor_goes_on(story):
     story.sentry.error = TargetUnavailableError("Sentry answered 502")
     story.issue(1, arrives=False)
     for _ in range(5):
-        assert ("history.failed", "sentry") not in story.repair(minutes=8).troubles
+        assert ("history.failed", "sentry:issues") not in story.repair(minutes=8).troubles
     for _ in range(5):
         report = story.repair(minutes=8)
-    assert "Sentry answered 502, since" in report.troubles["history.failed", "sentry"]
+    assert "Sentry answered 502, since" in report.troubles["history.failed", "sentry:issues"]
     story.sentry.error = None
     assert story.repair().missed["sentry"] == (1, 1)
     assert story.sentry.asked[-1][0] == reached
@@ -216,7 +217,7 @@ def test_limits_are_honoured(story):
 def test_a_refusal_is_told_at_once(story):
     """A token without the right is a mistake of ours: told by the router, until it is mended."""
     story.sentry.error = TargetRejectedError("Sentry answered 403; allowed is a token that may read its history")
-    assert "403" in story.repair().troubles["history.failed", "sentry"]
+    assert "403" in story.repair().troubles["history.failed", "sentry:issues"]
     assert story.router.told() == {"email": ["opened"]}
     story.sentry.error = None
     story.repair()
@@ -432,7 +433,7 @@ def test_events_are_the_routers_own():
         )
     events = [event for text in puts if isinstance(content := read_message(text), Events) for event in content.events]
     assert [(each.source, each.kind, each.severity.value, each.labels) for each in events] == [
-        ("router", "history.failed", "warning", {"sender": "sentry"})
+        ("router", "history.failed", "warning", {"sender": "sentry", "endpoint": "issues"})
     ] * 2
     assert events[0].fingerprint == events[1].fingerprint and events[0].id != events[1].id
     assert isinstance(events[0].occurred_at, datetime)

@@ -227,8 +227,11 @@ def test_the_shape_of_a_source(source):
 
 @pytest.mark.parametrize("name", plugins.names("histories"))
 def test_the_shape_of_a_history(name):
-    """A reader of a vendor's history belongs to a source, and has a test of its own."""
+    """A reader of a vendor's history belongs to a source, names its endpoints, and has a test of its own."""
     module = plugins.load("histories", name)
-    assert name in SOURCES and callable(module.read)
+    assert name in SOURCES and module.ENDPOINTS
+    names = [endpoint.name for endpoint in module.ENDPOINTS]
+    assert len(set(names)) == len(names) and ":" not in "".join(names)
+    assert all(endpoint.what and callable(endpoint.read) for endpoint in module.ENDPOINTS)
     assert "https://" in (module.__doc__ or "")
     assert (Path(__file__).parents[1] / "histories" / f"test_{name}.py").is_file()
