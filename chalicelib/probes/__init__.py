@@ -21,6 +21,8 @@ from chalicelib.core.payload import addresses as ip
 
 FAILED = "probe.failed"
 LIMITED = "probe.limited"
+RETRY_AFTER = "retry_after"
+"""The annotation of an event that says for how long what is measured wants to be left alone: no second try."""
 COMMON_FIELDS = frozenset({"name", "service", "labels", "every", "timeout"})
 MAX_TIMEOUT = timedelta(seconds=20)
 """All probes of a minute, and the second tries, must fit into one run of the watch."""
@@ -68,9 +70,19 @@ def identity_of(kind: str, name: str, part: str = "") -> str:
 
 
 def broken(
-    kind: str, params: Mapping[str, Any], reason: str, *, now: datetime, part: str = "", limited: bool = False
+    kind: str,
+    params: Mapping[str, Any],
+    reason: str,
+    *,
+    now: datetime,
+    part: str = "",
+    limited: bool = False,
+    retry_after: timedelta | None = None,
 ) -> Event:
-    """The event that a probe, or a part of it, could not measure. `limited`: for good, and the rest is fine: information."""
+    """Return the event that a probe, or a part of it, could not measure.
+
+    `limited`: for good, and the rest is fine, which is information. `retry_after`: no second try before that.
+    """
     name = name_of(params)
     where = f"{name} ({part})" if part else name
     identity = identity_of(kind, name, part)
@@ -86,6 +98,7 @@ def broken(
         summary=reason,
         service=labels_of(params)["service"],
         labels={**labels_of(params), "probe_kind": kind},
+        annotations={RETRY_AFTER: f"{retry_after.total_seconds():.0f}s"} if retry_after else {},
     )
 
 

@@ -11,7 +11,8 @@ traffic requests are 0, and error rate and latency have no value.
 Fresh minutes are incomplete at Cloudflare, so the window ends DELAY ago on a whole minute. The samples are stamped
 with the time of measuring all the same: a rule's bare metric must not be older than five minutes, and what is being
 decided is whether people should act now. Latency and visitors are not on every plan: they are asked for apart, and a
-refusal of them is told as information while the rest goes on. Counts are Cloudflare's estimates of the whole; they are
+refusal of them is told as information while the rest goes on. A query that fails costs nothing that others gave: neither
+that of the visitors nor that of ten other zones. Counts are Cloudflare's estimates of the whole; they are
 not multiplied by the sample interval.
 
 Limits: 300 queries in 5 minutes for a user, 10 zones a query; this sends two queries a run for up to ten zones. HTTP
@@ -19,6 +20,7 @@ Limits: 300 queries in 5 minutes for a user, 10 zones a query; this sends two qu
 https://developers.cloudflare.com/analytics/graphql-api/errors/
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,7 +30,8 @@ import httpx
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import broken, common_mistakes, duration, labels_of, secret, time_limit
+from chalicelib.core.payload import coerce
+from chalicelib.probes import MAX_TIMEOUT, broken, common_mistakes, duration, labels_of, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -89,7 +92,12 @@ class _Run:
     endpoint: str
     token: str
     now: datetime
+    ends_at: float
     found: "list[Sample | Event]" = field(default_factory=list)
+    final: TargetUnavailableError | TargetRejectedError | None = None
+    """The answer that every further query would get: nothing more is asked."""
+    no_visitors: TargetUnavailableError | None = None
+    """Why the visitors of other zones could not be asked for: they would take as long."""
 
     @property
     def window(self) -> timedelta:
@@ -97,6 +105,11 @@ class _Run:
 
     def ask(self, parts: str, tags: Sequence[str]) -> _Answer:
         """One query over the zones; TargetUnavailableError and TargetRejectedError as in `check`."""
+        if self.final is not None:
+            raise self.final
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TargetUnavailableError("Cloudflare took longer than one run has for it")
         until = self.now.replace(second=0, microsecond=0) - DELAY
         text = (
             "query Window($zones: [String!], $from: Time!, $to: Time!) {\n  viewer {\n"
@@ -108,17 +121,23 @@ class _Run:
                 self.endpoint,
                 json={"query": text, "variables": variables},
                 headers={"Authorization": f"Bearer {self.token}"},
-                timeout=time_limit(self.params, DEFAULT_TIMEOUT).total_seconds(),
+                timeout=min(left, time_limit(self.params, DEFAULT_TIMEOUT).total_seconds()),
             )
         except httpx.HTTPError as error:
             raise TargetUnavailableError(f"Cloudflare did not answer: {type(error).__name__}") from None
-        return _answer(response)
+        try:
+            return _answer(response)
+        except TargetUnavailableError as error:
+            self.final = error if error.retry_after else None
+            raise
 
     def sample(self, zone: str, metric: str, value: float | None) -> None:
         self.found.append(Sample(metric, value, self.now, {**labels_of(self.params), "zone": zone}))
 
-    def broke(self, zone: str, reason: str) -> None:
-        self.found.append(broken("cloudflare", self.params, reason, now=self.now, part=zone))
+    def broke(self, part: str, reason: Exception | str) -> None:
+        retry_after = reason.retry_after if isinstance(reason, TargetUnavailableError) else None
+        event = broken("cloudflare", self.params, str(reason), now=self.now, part=part, retry_after=retry_after)
+        self.found.append(event)
 
     def limited(self, zone: str, what: str, reason: str) -> None:
         said = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
@@ -127,16 +146,26 @@ class _Run:
 
 
 def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
-    """One window of every zone. A zone that is missing or refused becomes an event, and the others are measured.
+    """One window of every zone. What is missing, refused or not answered becomes an event, and the rest is measured.
 
-    TargetUnavailableError when Cloudflare cannot answer now (429, 5xx, no answer; `retry_after` when it is a limit of
-    ours), TargetRejectedError when it never will (401, 403, a query it does not take), RulesError without the token.
+    When nothing can be measured: TargetUnavailableError when Cloudflare cannot answer now (429, 5xx, no answer;
+    `retry_after` when it is a limit of ours), TargetRejectedError when it never will (401, 403, a query it does not
+    take). RulesError without the token.
     """
-    endpoint = clients.setting("CLOUDFLARE_API_URL", ENDPOINT)
-    run = _Run(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now)
-    zones = _zones(params)
-    for batch in _batches(zones):
-        _check_batch(run, batch)
+    endpoint, ends_at = clients.setting("CLOUDFLARE_API_URL", ENDPOINT), time.monotonic() + MAX_TIMEOUT.total_seconds()
+    run = _Run(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now, ends_at)
+    failed: list[tuple[Mapping[str, str], Exception]] = []
+    for batch in _batches(_zones(params)):
+        try:
+            _check_batch(run, batch)
+        except (TargetUnavailableError, TargetRejectedError) as error:
+            run.final = run.final or (error if isinstance(error, TargetRejectedError) else None)
+            failed.append((batch, error))
+    if failed and not run.found:
+        raise failed[0][1]
+    for unmeasured, reason in failed:
+        for name in unmeasured:
+            run.broke(name, reason)
     return run.found
 
 
@@ -182,8 +211,8 @@ def _check_batch(run: _Run, batch: Mapping[str, str]) -> None:
         for name, tag in batch.items():
             try:
                 _check_batch(run, {name: tag})
-            except TargetRejectedError as refusal:
-                run.broke(name, str(refusal))
+            except (TargetRejectedError, TargetUnavailableError) as failure:
+                run.broke(name, failure)
         return
     _check_visitors(run, batch)
 
@@ -204,26 +233,26 @@ def _check_counts(run: _Run, batch: Mapping[str, str]) -> None:
         errors = _errors_of(answer, zone)
         if zone is None:
             run.broke(name, _refused(answer) or f"Cloudflare does not show zone {name} to this token, or it is gone")
-        elif not isinstance(zone.get("total"), list):
+        elif (total := _count(zone.get("total"))) is None:
             run.broke(name, next(iter(errors.values()), "Cloudflare answered without counts"))
         else:
-            _add_counts(run, name, zone)
+            _add_counts(run, name, zone, total)
             _add_latencies(run, name, zone, refusal or errors.get("quant", ""))
 
 
-def _add_counts(run: _Run, name: str, zone: Mapping[str, Any]) -> None:
-    total, errors = _count(zone.get("total")), _count(zone.get("errors5xx"))
+def _add_counts(run: _Run, name: str, zone: Mapping[str, Any], total: float) -> None:
+    errors = _count(zone.get("errors5xx"))
     run.sample(name, "requests_per_min", total / (run.window / timedelta(minutes=1)))
-    if isinstance(zone.get("errors5xx"), list):
+    if errors is not None:
         run.sample(name, "error_rate", min(1.0, errors / total) if total else None)
 
 
 def _add_latencies(run: _Run, name: str, zone: Mapping[str, Any], refusal: str) -> None:
     quantiles = _quantiles(zone)
     for metric, vendor_field in LATENCIES.items():
-        value = quantiles.get(vendor_field)
+        value = coerce.number(quantiles.get(vendor_field))
         if value is not None:
-            run.sample(name, metric, float(value))
+            run.sample(name, metric, value)
         elif not _count(zone.get("total")):
             run.sample(name, metric, None)
     if refusal:
@@ -231,45 +260,55 @@ def _add_latencies(run: _Run, name: str, zone: Mapping[str, Any], refusal: str) 
 
 
 def _quantiles(zone: Mapping[str, Any]) -> Mapping[str, Any]:
-    for group in (*(zone.get("quant") or ()), *(zone.get("total") or ())):
-        if group.get("quantiles"):
-            found: Mapping[str, Any] = group["quantiles"]
+    for group in (*_groups(zone.get("quant")), *_groups(zone.get("total"))):
+        if found := coerce.table(group.get("quantiles")):
             return found
     return {}
 
 
 def _check_visitors(run: _Run, batch: Mapping[str, str]) -> None:
     try:
-        answer = run.ask(_VISITORS, tuple(batch.values()))
+        answer = _visitors(run, tuple(batch.values()))
     except TargetRejectedError as error:
         for name in batch:
             run.limited(name, "active users", str(error))
         return
+    except TargetUnavailableError as error:
+        run.no_visitors = error
+        for name in batch:
+            run.broke(f"{name} visitors", error)
+        return
     for name, tag in batch.items():
         zone = answer.zone(tag, alone=len(batch) == 1)
-        if zone is None:
-            continue  # Told by the counts already.
-        groups = zone.get("visitors", zone.get("httpRequests1mGroups"))
-        if isinstance(groups, list):
-            uniques = [
-                group["uniq"]["uniques"] for group in groups if (group.get("uniq") or {}).get("uniques") is not None
-            ]
-            # Visitors of several minutes cannot be added up: only one group, for the whole window, says how many.
-            if len(groups) <= 1:
-                run.sample(name, "active_users", float(uniques[0]) if uniques else 0.0)
-        elif errors := _errors_of(answer, zone):
-            run.limited(name, "active users", next(iter(errors.values())))
+        if zone is not None:  # Otherwise the counts have reported it.
+            _add_visitors(run, name, zone, _errors_of(answer, zone))
+
+
+def _visitors(run: _Run, tags: Sequence[str]) -> _Answer:
+    if run.no_visitors is not None:
+        raise run.no_visitors
+    return run.ask(_VISITORS, tags)
+
+
+def _add_visitors(run: _Run, name: str, zone: Mapping[str, Any], errors: Mapping[str, str]) -> None:
+    found = zone.get("visitors", zone.get("httpRequests1mGroups"))
+    if isinstance(found, list):
+        # Visitors of several minutes cannot be added up: only one group, for the whole window, says how many.
+        if len(found) <= 1:
+            uniques = [coerce.number(coerce.table(group.get("uniq")).get("uniques")) for group in _groups(found)]
+            run.sample(name, "active_users", next((each for each in uniques if each is not None), 0.0))
+    elif errors:
+        run.limited(name, "active users", next(iter(errors.values())))
 
 
 def _answer(response: httpx.Response) -> _Answer:
     body = _json(response)
-    texts = [_text(error) for error in body.get("errors") or ()]
-    _raise_for(response.status_code, "; ".join(texts), has_data=bool(body.get("data")))
-    zones = ((body.get("data") or {}).get("viewer") or {}).get("zones")
+    errors = _groups(body.get("errors"))
+    _raise_for(response.status_code, "; ".join(map(_text, errors)), has_data=bool(body.get("data")))
+    zones = coerce.at(body, "data", "viewer", "zones")
     if not isinstance(zones, list):
         raise TargetUnavailableError("Cloudflare answered without zones")
-    errors = tuple((*_place(error), _text(error)) for error in body.get("errors") or ())
-    return _Answer(tuple(zone for zone in zones if isinstance(zone, dict)), errors)
+    return _Answer(tuple(_groups(zones)), tuple((*_place(error), _text(error)) for error in errors))
 
 
 def _raise_for(status: int, text: str, *, has_data: bool) -> None:
@@ -302,7 +341,8 @@ def _text(error: Mapping[str, Any]) -> str:
 
 def _place(error: Mapping[str, Any]) -> tuple[int | None, str]:
     """(index of the zone, name of the part) of an error's path, such as ["viewer", "zones", "0", "quant"]."""
-    path = [str(each) for each in error.get("path") or ()]
+    listed = error.get("path")
+    path = [str(each) for each in listed] if isinstance(listed, list) else []
     number = int(path[2]) if len(path) > 2 and path[2].isdecimal() else None
     return number, path[3] if len(path) > 3 else ""
 
@@ -327,10 +367,18 @@ def _is_about_zones(text: str) -> bool:
     return ("authorized" in said and "zone" in said) or "does not have access" in said
 
 
-def _count(groups: object) -> float:
-    if not isinstance(groups, list) or not groups:
+def _groups(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list; of anything else none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _count(groups: object) -> float | None:
+    """Return the count of the first group, 0 without groups; None when there is no list or no number in it."""
+    if not isinstance(groups, list):
+        return None
+    if not groups:
         return 0.0
-    return float(groups[0].get("count") or 0)
+    return coerce.number(coerce.table(groups[0]).get("count"))
 
 
 def _time(at: datetime) -> str:

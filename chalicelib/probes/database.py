@@ -11,7 +11,8 @@ reading, `cache_hit_rate` is the one since the server's statistics began. `query
 where pg_stat_statements can be read, else the time of this probe's own queries. `watch` adds
 `db_growth_gb_per_day` from what was stored a day ago.
 
-A server that takes no connection is down (`uptime` 0); one that refuses these credentials cannot be measured. All
+A server that takes no connection, or ends it, is down (`uptime` 0, with what was measured until then); one that refuses
+these credentials cannot be measured. A query that fails is an event, and the others are measured. All
 queries are read-only, in transactions of their own with a statement limit, without prepared statements, so that
 transaction poolers work (PgBouncer, Supavisor). https://www.postgresql.org/docs/current/monitoring-stats.html
 """
@@ -119,7 +120,8 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
         try:
             _measure(session, str(params.get("scope", "database")), started)
         except psycopg.OperationalError:
-            return [Sample("uptime", 0.0, now, labels)]
+            session.measured["uptime"] = 0.0
+            session.measured.pop("latency_ms", None)
     found: list[Sample | Event] = [Sample(name, value, now, labels) for name, value in session.measured.items()]
     found += [broken("database", params, reason, now=now, part=part) for part, reason in session.broke.items()]
     return found
@@ -175,7 +177,9 @@ def _measure(session: _Session, scope: str, started: float) -> None:
             measure(session, scope)
         except psycopg.errors.QueryCanceled:
             session.broke[part] = f"the query for {part} was over its time limit"
-        except (psycopg.errors.InsufficientPrivilege, psycopg.ProgrammingError, psycopg.InternalError) as error:
+        except psycopg.Error as error:
+            if session.connection.closed:
+                raise psycopg.OperationalError("the server ended the connection") from None
             session.broke[part] = f"the query for {part} was refused with SQLSTATE {error.sqlstate}"
     session.measured["query_time_ms"] = round((time.monotonic() - asked_at) * 1000 / len(parts), 3)
     _statements(session)

@@ -25,7 +25,7 @@ import httpx
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
+from chalicelib.probes import addresses, broken, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -36,6 +36,7 @@ DEFAULT_SECRET = "SUPABASE_SECRET_KEY"
 USER = "service_role"
 MAX_BODY_BYTES = 5_000_000
 MB_PER_GB = 1024
+WITHOUT_PG_UP = "the metrics endpoint did not say whether the database is up (pg_up)"
 RATES = (
     Rate("cache_hit_rate", "db_blocks_hit_total", ("db_blocks_hit_total", "db_blocks_read_total")),
     Rate("query_time_ms", "db_query_seconds_total", ("db_queries_total",), scale=1000.0),
@@ -58,9 +59,14 @@ _NAMED = {
 
 def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
     """One reading. TargetUnavailableError when the endpoint is away, TargetRejectedError when it refuses the key."""
-    text = _metrics(params, clients)
+    measured = _measured(_metrics(params, clients))
+    if not measured:
+        raise TargetUnavailableError(WITHOUT_PG_UP)
     labels = labels_of(params)
-    return [Sample(metric, value, now, labels) for metric, value in _measured(text).items()]
+    found: list[Sample | Event] = [Sample(metric, value, now, labels) for metric, value in measured.items()]
+    if "uptime" not in measured:
+        found.append(broken("supabase", params, WITHOUT_PG_UP, now=now, part="uptime"))
+    return found
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
@@ -93,6 +99,7 @@ def _metrics(params: Mapping[str, Any], clients: "Clients") -> str:
 
 
 def _measured(text: str) -> dict[str, float]:
+    """Return what the lines say; nothing but `uptime` of a database that is down."""
     values: dict[str, float] = {}
     disk: dict[str, float] = {}
     for name, labels, value in _samples(text):
@@ -102,11 +109,11 @@ def _measured(text: str) -> dict[str, float]:
         elif name in _NAMED or name == "pg_up":
             # A counter has a line for each database; of `pg_up` the worst counts.
             values[name] = min(values.get(name, value), value) if name == "pg_up" else values.get(name, 0.0) + value
-    if "pg_up" not in values:
-        raise TargetUnavailableError("the metrics endpoint did not say whether the database is up (pg_up)")
-    found = {"uptime": 1.0 if values["pg_up"] else 0.0}
-    if not found["uptime"]:
-        return found
+    found: dict[str, float] = {}
+    if "pg_up" in values:
+        found["uptime"] = 1.0 if values["pg_up"] else 0.0
+        if not found["uptime"]:
+            return found
     found |= {metric: values[name] for name, metric in _NAMED.items() if name in values}
     if "db_size_gb" in found:
         found["db_size_gb"] /= MB_PER_GB

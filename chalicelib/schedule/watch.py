@@ -1,7 +1,8 @@
 """schedule → probes → samples and events: one run of all probes that are due, once a minute.
 
 All probes run at once, each within its time limit; one that hangs, breaks or is refused harms no other. What failed is
-tried a second time after one common pause, and only the second answer counts. Samples are stamped with the start of
+tried a second time after one common pause, and only the second answer counts, unless it measures nothing where the first
+measured a part. Samples are stamped with the start of
 the minute, so that two runs of one minute (a schedule may fire twice) measure once.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row), rates of the counters that the probe
@@ -29,7 +30,7 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, broken, every, identity_of, mended, name_of
+from chalicelib.probes import FAILED, RETRY_AFTER, broken, every, identity_of, mended, name_of
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
@@ -109,8 +110,9 @@ def watch(
     runs = _tried([_Run(kind, params) for kind, params in _due(rules, at)], clients, at, load or _load, limit)
     if any(run.retry for run in runs):
         pause(SECOND_TRY_AFTER.total_seconds())
-        again = _tried([run for run in runs if run.retry], clients, at, load or _load, limit)
-        runs = [run for run in runs if not run.retry] + again
+        first = [run for run in runs if run.retry]
+        again = _tried(first, clients, at, load or _load, limit)
+        runs = [run for run in runs if not run.retry] + list(map(_decisive, first, again))
     streaks = [sample for run in runs for sample in _streaks(run, store, at)]
     measured = [sample for run in runs for sample in _with_derived(run, store, at)]
     events, marks = _told(runs, rules, store, at)
@@ -151,6 +153,11 @@ def _tried(
     return found
 
 
+def _decisive(first: _Run, second: _Run) -> _Run:
+    """Return the try that counts: the second, unless it lost what the first could measure."""
+    return first if first.samples and not first.down and not second.samples else second
+
+
 def _awaited(run: _Run, future: Future[_Run], ends_at: float, at: datetime) -> _Run:
     try:
         return future.result(max(0.0, ends_at - time.monotonic()))
@@ -166,7 +173,8 @@ def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Pr
         rates: tuple[Rate, ...] = tuple(getattr(probe, "RATES", ()))
         answered = _Run(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
         failed = answered.down or any(event.kind == FAILED for event in answered.events)
-        return _Run(run.kind, run.params, found, failed, rates, answered.growths)
+        waits = any(RETRY_AFTER in event.annotations for event in answered.events)
+        return _Run(run.kind, run.params, found, failed and not waits, rates, answered.growths)
     except Exception as error:
         told = log.failure(error)
         log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)

@@ -1,10 +1,12 @@
 """The Cloudflare probe against a stand-in for its endpoint that answers with the fixtures."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
@@ -265,6 +267,159 @@ def test_no_connection() -> None:
     clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"http://127.0.0.1:{free_port()}/"})
     with pytest.raises(TargetUnavailableError, match="ConnectError"):
         cloudflare.check(PARAMS, clients, now=NOW)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One query that fails costs nothing of the others
+
+
+class Api:
+    """Cloudflare over a function: every zone is answered but for the queries that fail."""
+
+    def __init__(self, answer: httpx.Response | None = None) -> None:
+        self.answer = answer
+        self.fails: Callable[[str, list[str]], bool] = lambda query, tags: False
+        self.asked: list[tuple[str, list[str]]] = []
+        client = httpx.Client(transport=httpx.MockTransport(self._serve))
+        self.clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": "https://cloudflare.test/graphql"}, client)
+
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        query = "visitors" if "1mGroups" in asked["query"] else "counts"
+        tags = asked["variables"]["zones"]
+        self.asked.append((query, tags))
+        if self.fails(query, tags):
+            if self.answer is None:
+                raise httpx.ReadTimeout("t0ken", request=request)
+            return self.answer
+        if query == "visitors":
+            return httpx.Response(200, text=reply(*({"zoneTag": tag, "visitors": []} for tag in tags)))
+        return httpx.Response(200, text=reply(*map(zone, tags)))
+
+    def check(self, zones: list[str]) -> tuple[set[tuple[str, str]], list[Event]]:
+        """What was measured as (zone, metric), and the events."""
+        found = cloudflare.check({"name": "site", "zones": zones}, self.clients, now=NOW)
+        samples = {(each.labels["zone"], each.metric) for each in found if isinstance(each, Sample)}
+        return samples, [each for each in found if isinstance(each, Event)]
+
+
+REFUSED = '{"data": null, "errors": [{"message": "refused", "path": null}]}'
+ANSWERS: dict[str, httpx.Response | None] = {
+    "403": httpx.Response(403, text=REFUSED),
+    "404": httpx.Response(404),
+    "410": httpx.Response(410),
+    "429": httpx.Response(429),
+    "500": httpx.Response(500),
+    "time-out": None,
+    "garbage": httpx.Response(200, text="<html>"),
+    "another form": httpx.Response(200, text='{"data": [1], "errors": "x"}'),
+}
+COUNTS = {"requests_per_min", "error_rate"}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_visitors_that_fail_cost_no_counts(answer: str) -> None:
+    """Given visitors that are refused, limited, late or garbled, the counts are measured, and the visitors reported."""
+    api = Api(ANSWERS[answer])
+    api.fails = lambda query, tags: query == "visitors"
+    samples, (event,) = api.check(["a"])
+    assert samples == {("a", metric) for metric in COUNTS}
+    refused = answer in ("403", "404", "410")
+    assert (event.kind, event.status) == (
+        ("probe.limited", Status.INFO) if refused else ("probe.failed", Status.FIRING)
+    )
+    assert event.identity == f"probe:cloudflare:site:a {'active users' if refused else 'visitors'}"
+    assert event.annotations == ({"retry_after": "300s"} if answer == "429" else {})
+    assert "t0ken" not in event.summary
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_zones_that_fail_cost_no_others(answer: str, first: bool) -> None:
+    """Given twelve zones in two queries of which one fails, the zones of the other are measured where it was asked."""
+    tags = [f"z{number:02}" for number in range(12)]
+    lost = set(tags[:10] if first else tags[10:])
+    api = Api(ANSWERS[answer])
+    api.fails = lambda query, asked: query == "counts" and bool(lost & set(asked))
+    final = answer in ("403", "404", "410", "429")  # the answer of every further query
+    if first and final:
+        with pytest.raises((TargetUnavailableError, TargetRejectedError)):
+            api.check(tags)
+        assert len(api.asked) == 1
+        return
+    samples, events = api.check(tags)
+    assert {zone for zone, _ in samples} == set(tags) - lost
+    assert {each.identity for each in events} == {f"probe:cloudflare:site:{tag}" for tag in lost}
+    assert {each.kind for each in events} == {"probe.failed"}
+    assert all(("retry_after" in each.annotations) is (answer == "429") for each in events)
+
+
+def test_after_a_limit_nothing_more_is_asked() -> None:
+    """Given 429 to the visitors of the first zones, the others are not asked for, and all of it is reported."""
+    tags = [f"z{number:02}" for number in range(12)]
+    api = Api(httpx.Response(429))
+    api.fails = lambda query, asked: query == "visitors"
+    samples, events = api.check(tags)
+    assert {zone for zone, _ in samples} == set(tags[:10])
+    assert [query for query, _ in api.asked] == ["counts", "visitors"]
+    assert {each.identity.rpartition(":")[2] for each in events} == {
+        *(f"{tag} visitors" for tag in tags[:10]),
+        *tags[10:],
+    }
+
+
+def test_an_outage_of_the_visitors_is_waited_for_once() -> None:
+    """Given visitors that do not answer, they are asked for once, so that the counts of all zones have their time."""
+    tags = [f"z{number:02}" for number in range(12)]
+    api = Api()
+    api.fails = lambda query, asked: query == "visitors"
+    samples, events = api.check(tags)
+    assert {zone for zone, _ in samples} == set(tags) and len(events) == 12
+    assert [query for query, _ in api.asked] == ["counts", "visitors", "counts"]
+
+
+def test_one_zone_of_several_that_times_out() -> None:
+    """Given zones that are asked for alone, one without an answer costs nothing of the others."""
+    api = Api()
+    refused = httpx.Response(403, text=body("error_zone_not_authorized_403"))
+
+    def fails(query: str, tags: list[str]) -> bool:
+        api.answer = refused if len(tags) > 1 else None
+        return query == "counts" and (len(tags) > 1 or tags == ["a"])
+
+    api.fails = fails
+    samples, events = api.check(["a", "b"])
+    assert {zone for zone, _ in samples} == {"b"}
+    assert [each.identity for each in events] == ["probe:cloudflare:site:a"]
+
+
+GARBLED = [
+    ({"total": [5]}, set()),
+    ({"total": [{"count": "many"}]}, set()),
+    ({"total": "x"}, set()),
+    ({"errors5xx": [None]}, {"requests_per_min"}),
+    ({"errors5xx": {}}, {"requests_per_min"}),
+    ({"quant": [3, {"quantiles": 7}]}, COUNTS),
+    ({"quant": [{"quantiles": {"edgeTimeToFirstByteMsP95": [1], "edgeTimeToFirstByteMsP99": 20}}]}, {*COUNTS, "p99_latency_ms"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "expected"), GARBLED)
+def test_a_garbled_part_costs_no_other(endpoint: Endpoint, parts: dict[str, Any], expected: set[str]) -> None:
+    """Given one part of a zone in another form, the other parts and the visitors are measured."""
+    endpoint.counts = [(200, reply(zone(**parts), errors=["x", {"path": 5}]))]
+    endpoint.visitors = (200, visitors(7))
+    samples, events = endpoint.check()
+    assert set(samples) == {*expected, "active_users"}
+    assert bool([each for each in events if each.kind == "probe.failed"]) is (not expected)
+
+
+@pytest.mark.parametrize("uniq", [None, 5, {"uniques": "x"}])
+def test_garbled_visitors_cost_no_counts(endpoint: Endpoint, uniq: Any) -> None:
+    """Given visitors in another form, the counts are measured."""
+    endpoint.counts = [(200, reply(zone()))]
+    endpoint.visitors = (200, reply({"zoneTag": TAG, "visitors": [{"uniq": uniq}]}))
+    assert set(endpoint.check()[0]) >= COUNTS
 
 
 MISTAKES = [

@@ -136,6 +136,56 @@ def test_least_privileges(postgres: Postgres) -> None:
     assert "db_size_gb" not in metrics
 
 
+PARTS = {
+    "size": ("function", "pg_database_size(name) returns bigint", {"db_size_gb"}),
+    "connections": ("table", "pg_stat_activity", {"connections", "connections_used"}),
+    "blocks": ("table", "pg_statio_user_tables", {"cache_hit_rate", "db_blocks_hit_total", "db_blocks_read_total"}),
+}
+"""What each query reads, and what it measures."""
+ENDS = "perform pg_terminate_backend(pg_backend_pid())"
+FAILURES = {
+    "refused": "raise sqlstate '42501'",
+    "canceled": "raise sqlstate '57014'",
+    "out of memory": "raise sqlstate '53200'",
+    "a file that cannot be read": "raise sqlstate '58030'",
+    "garbage": "raise sqlstate '22012'",
+    "a fault of the server": "raise sqlstate 'XX000'",
+    "the connection ends": ENDS,
+}
+
+
+def planted(postgres: Postgres, part: str, failure: str) -> str:
+    """A connection string under which the query for one part fails."""
+    kind, name, _ = PARTS[part]
+    body = f"as $$ begin {FAILURES[failure]}; return 1; end $$ language plpgsql"
+    statements = ["drop schema if exists planted cascade", "create schema planted"]
+    if kind == "function":
+        statements.append(f"create function planted.{name} {body}")
+    else:
+        statements.append(f"create function planted.fails() returns int {body}")
+        statements.append(f"create view planted.{name} as select * from pg_catalog.{name} where planted.fails() = 1")
+    postgres.execute(*statements)
+    return f"{postgres.dsn()}?options=-csearch_path%3Dplanted,pg_catalog,public"
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("part", PARTS)
+def test_one_query_that_fails_costs_nothing_of_the_others(postgres: Postgres, part: str, failure: str) -> None:
+    """Given one query that fails, the others are measured; a connection that ends is down, with what came before."""
+    postgres.execute("create table if not exists kept as select generate_series(1, 10) as n")
+    found = database.check(PARAMS, FixedClients({"DATABASE_URL": planted(postgres, part, failure)}), now=NOW)
+    samples = {each.metric: each.value for each in found if isinstance(each, Sample)}
+    events = [each.identity for each in found if isinstance(each, Event)]
+    names = list(PARTS)
+    kept = names[: names.index(part)] if FAILURES[failure] == ENDS else [each for each in names if each != part]
+    measured_parts = {each for each in names if PARTS[each][2] <= samples.keys()}
+    assert measured_parts == set(kept)
+    if FAILURES[failure] == ENDS:
+        assert (samples["uptime"], "latency_ms" in samples, events) == (0.0, False, [])
+    else:
+        assert (samples["uptime"], events) == (1.0, [f"probe:database:main:{part}"])
+
+
 def test_queries_have_a_limit(postgres: Postgres) -> None:
     """A query that waits for a lock ends with the time limit, as an event."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.event import Event
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import supabase
 
@@ -55,6 +56,22 @@ def test_lines_of_several_databases_add_up(web: Web) -> None:
     text = 'pg_up 1\npg_stat_database_blks_hit_total{datname="a\\"}b"} 5 1700000000000\npg_stat_database_blks_hit_total{datname="c"} 7\n'
     text += "pg_stat_database_num_backends NaN\npg_database_size_mb +Inf\n}{\npg_database_size_mb x\n"
     assert measured(web, text) == {"uptime": 1.0, "db_blocks_hit_total": 12.0}
+
+
+def test_without_pg_up(web: Web) -> None:
+    """An answer without the line of the database costs nothing of the others, and is reported."""
+    text = "\n".join(
+        line
+        for line in (FIXTURES / "metrics_with_values.prom").read_text().splitlines()
+        if not line.startswith("pg_up")
+    )
+    web.answers["/metrics"] = answer(200, text)
+    found = supabase.check({"name": "main", "url": f"{web.url}/metrics"}, FixedClients(dict(SECRETS)), now=NOW)
+    metrics = {each.metric for each in found if isinstance(each, Sample)}
+    assert {"db_size_gb", "connections", "disk_used_ratio"} <= metrics and "uptime" not in metrics
+    (event,) = [each for each in found if isinstance(each, Event)]
+    assert (event.kind, event.identity) == ("probe.failed", "probe:supabase:main:uptime")
+    assert "pg_up" in event.summary
 
 
 def test_not_metrics(web: Web) -> None:

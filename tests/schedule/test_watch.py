@@ -126,6 +126,50 @@ def test_a_second_try_decides() -> None:
     assert len(report.down) == 1
 
 
+def parts(params: Mapping[str, Any], now: datetime, *, retry_after: timedelta | None = None) -> list[Sample | Event]:
+    """What a probe finds that measured a part and could not measure another."""
+    failed = broken("a", params, "no answer", now=now, part="visitors", retry_after=retry_after)
+    return [Sample("requests_per_min", 7.0, now, labels_of(params)), failed]
+
+
+def test_a_second_try_costs_nothing_that_the_first_measured() -> None:
+    """Given a first try that measured a part and a second that measures nothing, the first counts."""
+    tries = iter([True, False])
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        if next(tries):
+            return parts(params, now)
+        raise TargetUnavailableError("no answer at all")
+
+    watcher = Watcher(a=Probe(check))
+    report = watcher.run()
+    assert watcher.probes["a"].calls == 2
+    assert values(report, "requests_per_min") == [7.0]
+    assert report.broken == ("probe:a:a:visitors",)
+
+
+def test_what_was_down_and_breaks_is_broken() -> None:
+    """Given a first try that is down and a second that raises, the second counts: whether it is down is not known."""
+    tries = iter([True, False])
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        if next(tries):
+            return [Sample("uptime", 0.0, now, labels_of(params))]
+        raise TargetUnavailableError("no answer at all")
+
+    report = Watcher(a=Probe(check)).run()
+    assert (report.down, report.broken) == ((), ("probe:a:a",))
+
+
+def test_a_part_that_asks_to_wait_is_not_tried_again() -> None:
+    """Given a part that was asked for too often, there is no second try, and the rest is measured."""
+    watcher = Watcher(a=Probe(lambda params, now: parts(params, now, retry_after=timedelta(minutes=5))))
+    report = watcher.run()
+    assert (watcher.probes["a"].calls, watcher.pauses) == (1, [])
+    assert values(report, "requests_per_min") == [7.0]
+    assert report.broken == ("probe:a:a:visitors",)
+
+
 def test_nothing_failed_means_no_pause() -> None:
     """When all is well, nobody waits."""
     watcher = Watcher(a=up(lambda: True))
