@@ -1,8 +1,8 @@
 """Outside clients for targets and probes: HTTP, AWS services, secrets and settings; built on first use."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from threading import RLock
 from typing import Any
 
@@ -10,9 +10,9 @@ import httpx
 
 from chalicelib.aws import sdk
 from chalicelib.aws.secrets import Secrets
+from chalicelib.deadline import TOTAL_SECONDS, Deadline, NetworkTransport
 
 CONNECT_SECONDS = 5.0
-TOTAL_SECONDS = 10.0
 
 
 class RealClients:
@@ -38,7 +38,7 @@ class RealClients:
         self._aws: dict[str, Any] = {}
 
     def http(self) -> httpx.Client:
-        """Five seconds to connect, ten in all; no redirects, no retries, no proxy or netrc of the environment."""
+        """Five seconds to connect, ten for a whole call; no redirects, retries, proxy or netrc of the environment."""
         with self._lock:
             if self._http is None:
                 self._http = http_client()
@@ -61,52 +61,15 @@ class RealClients:
         return self._environment.get(name) or self.secret(name) or default
 
 
-def http_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
-    """The HTTP client of targets and probes; a request may ask for other times by its own `timeout`."""
-    inner = transport or httpx.HTTPTransport(trust_env=False, retries=0)
+def http_client(transport: httpx.BaseTransport | None = None, *, context: ssl.SSLContext | None = None) -> httpx.Client:
+    """Return the HTTP client of targets, probes and histories: the only one that chalicelib builds.
+
+    A request may ask for another time by its own `timeout`, which then holds for the whole call. `context` says
+    which certificates are trusted.
+    """
     return httpx.Client(
-        transport=Deadline(inner),
+        transport=Deadline(transport or NetworkTransport(context)),
         timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=False,
     )
-
-
-class Deadline(httpx.BaseTransport):
-    """httpx limits each wait; this limits the whole answer, so that a trickling server cannot hold a worker."""
-
-    def __init__(self, inner: httpx.BaseTransport, clock: Callable[[], float] = time.monotonic) -> None:
-        self._inner = inner
-        self._clock = clock
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer; reading it raises httpx.ReadTimeout when it takes longer than the request may."""
-        limits = request.extensions.get("timeout", {})
-        until = self._clock() + max(TOTAL_SECONDS, limits.get("read") or 0.0)
-        response = self._inner.handle_request(request)
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _Timed(response.stream, until, self._clock, request)
-        return response
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()
-
-
-class _Timed(httpx.SyncByteStream):
-    def __init__(
-        self, inner: httpx.SyncByteStream, until: float, clock: Callable[[], float], request: httpx.Request
-    ) -> None:
-        self._inner = inner
-        self._until = until
-        self._clock = clock
-        self._request = request
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._inner:
-            if self._clock() > self._until:
-                raise httpx.ReadTimeout("the answer took too long as a whole", request=self._request)
-            yield chunk
-
-    def close(self) -> None:
-        self._inner.close()

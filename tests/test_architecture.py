@@ -15,8 +15,10 @@ PLUGIN_FOLDERS = ("sources", "targets", "probes", "histories")
 ONLY_IN = {
     "boto3": ("chalicelib/aws/", "chalicelib/clients.py"),
     "botocore": ("chalicelib/aws/", "chalicelib/clients.py", "chalicelib/targets/ses.py"),
+    "httpcore": ("chalicelib/deadline.py",),
     "httpx": (
         "chalicelib/clients.py",
+        "chalicelib/deadline.py",
         "chalicelib/slack/rollback.py",
         "chalicelib/targets/",
         "chalicelib/probes/",

@@ -15,6 +15,7 @@ https://supabase.com/docs/guides/telemetry/metrics  https://prometheus.io/docs/i
 
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ import httpx
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.deadline import STARTED_AT
 from chalicelib.probes import addresses, broken, common_mistakes, labels_of, secret, time_limit
 
 if TYPE_CHECKING:
@@ -85,10 +87,10 @@ def _metrics(params: Mapping[str, Any], clients: "Clients") -> str:
     url = str(params.get("url") or f"https://{params.get('project')}.supabase.co/customer/v1/privileged/metrics")
     key = secret(clients, str(params.get("secret", DEFAULT_SECRET)))
     parts = urlsplit(url)
+    limit, began = time_limit(params, DEFAULT_TIMEOUT).total_seconds(), {STARTED_AT: time.monotonic()}
     try:
         addresses(parts.hostname or "", parts.port or 443)
-        limit = time_limit(params, DEFAULT_TIMEOUT).total_seconds()
-        response = clients.http().get(url, auth=(USER, key), timeout=limit, follow_redirects=False)
+        response = clients.http().get(url, auth=(USER, key), timeout=limit, follow_redirects=False, extensions=began)
     except (OSError, httpx.HTTPError) as error:
         raise TargetUnavailableError(f"the metrics endpoint did not answer: {type(error).__name__}") from None
     if response.status_code in (401, 403, 404):

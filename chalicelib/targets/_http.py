@@ -8,6 +8,7 @@ Retry-After is seconds or a date: RFC 9110, section 10.2.3.
 
 import json
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ import httpx
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.payload.addresses import plain, refusal
 from chalicelib.core.ports import Clients
+from chalicelib.deadline import STARTED_AT
 
 MAX_ANSWER_BYTES = 4_000_000
 """More of an answer is not read: a page of 1,000 Slack channels is about 1 MB."""
@@ -62,13 +64,17 @@ def call(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: timedelta | None = None,
+    started_at: float | None = None,
 ) -> Answer:
     """Send one request to the receiver called `name` and read its answer, whatever its status.
 
     Raises TargetUnavailableError when there is none, ambiguous unless nothing was sent; TargetRejectedError when the
-    address cannot be used at all. `timeout` is for each step (connect, write, read), as httpx counts it.
+    address cannot be used at all. `timeout` is for the whole call, which began at `started_at` (time.monotonic), else
+    begins now.
     """
     options: dict[str, Any] = {} if timeout is None else {"timeout": timeout.total_seconds()}
+    if started_at is not None:
+        options["extensions"] = {STARTED_AT: started_at}
     client: httpx.Client = clients.http()
     try:
         with client.stream(
@@ -81,6 +87,23 @@ def call(
         raise TargetUnavailableError(f"{name}: no connection ({type(error).__name__})") from None
     except httpx.HTTPError as error:
         raise TargetUnavailableError(f"{name}: no answer ({type(error).__name__})", ambiguous=True) from None
+
+
+def post(
+    clients: Clients,
+    url: str,
+    *,
+    name: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    timeout: timedelta | None = None,
+) -> Answer:
+    """Check an address of the rules file and POST to it; the look-up of its name is part of the call's time."""
+    started_at = time.monotonic()
+    check_address(url, clients, name=name)
+    return call(
+        clients, "POST", url, name=name, content=content, headers=headers, timeout=timeout, started_at=started_at
+    )
 
 
 def _text(response: httpx.Response) -> str:

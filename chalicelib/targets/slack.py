@@ -24,7 +24,7 @@ from chalicelib.core.delivery.text import cut, title
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
 from chalicelib.slack.command import escaped
-from chalicelib.targets._http import call, check_address, encoded, raise_for_status
+from chalicelib.targets._http import call, encoded, post, raise_for_status
 from chalicelib.targets._slack_api import (
     CONTENT,
     GONE,
@@ -270,7 +270,6 @@ def _send_to_webhook(
     """
     if notification.reason is Reason.SYNC:
         return Receipt(note="an incoming webhook cannot update its messages", sent=False)
-    check_address(address, clients, name="Slack")
     form = render_plain_webhook if plain else render_webhook
     try:
         _post_to_webhook(form(notification, receipt), notification, address, clients, now)
@@ -292,7 +291,7 @@ def _post_to_webhook(
 ) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     timeout = notification.target.timeout
-    answer = call(clients, "POST", address, name="Slack", content=encoded(body), headers=headers, timeout=timeout)
+    answer = post(clients, address, name="Slack", content=encoded(body), headers=headers, timeout=timeout)
     code = answer.text.strip()
     if 400 <= answer.status < 500 and answer.status != 429 and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", code):
         raise_for_code(code, answer, now=now)

@@ -21,7 +21,7 @@ from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.ports import Clients
-from chalicelib.targets._http import call, check_address, encoded, raise_for_status
+from chalicelib.targets._http import check_address, encoded, post, raise_for_status
 
 KIND = "webhook"
 PACE: Pace | None = None
@@ -67,12 +67,11 @@ def send(
     """POST it, signed. Sending again is safe for receivers that look at `webhook-id`."""
     name = "default" if _is_address(address) else address
     url = address if _is_address(address) else _named_address(name, clients)
-    check_address(url, clients, name="webhook")
     content = encoded(render(notification, receipt, plain=plain))
     signed = signature_headers(notification.id, content, secrets_of(name, clients), now=now)
     headers = {"Content-Type": "application/json", "User-Agent": "Tocsin", **signed}
     timeout = notification.target.timeout
-    answer = call(clients, "POST", url, name="webhook", content=content, headers=headers, timeout=timeout)
+    answer = post(clients, url, name="webhook", content=content, headers=headers, timeout=timeout)
     if answer.status == 410:
         raise TargetRejectedError("webhook: HTTP 410: the receiver says that this address is gone for good")
     raise_for_status(answer, name="webhook", now=now)

@@ -1,7 +1,8 @@
 """What every target makes of every way to fail: a table of answers and fates, and nothing secret in any error."""
 
+import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
@@ -11,9 +12,11 @@ import httpx
 import pytest
 from botocore import exceptions as aws
 
+from chalicelib.clients import http_client
 from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
 from chalicelib.targets import FILES, module_for
+from tests.slow_server import Connection, slow_server
 from tests.targets.samples import (
     MAILBOX,
     NOTIFICATION,
@@ -155,6 +158,57 @@ def test_the_time_limit_of_the_route_is_kept(kind: str, address: str) -> None:
     target = replace(NOTIFICATION.target, timeout=timedelta(seconds=5))
     tell(kind, address, clients, replace(NOTIFICATION, target=target))
     assert clients.requests[0].extensions["timeout"]["read"] == 5.0
+
+
+class RealHttp(FakeClients):
+    """Clients whose HTTP is the real one, for receivers on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__(settings={**SETTINGS, "ALLOW_LOOPBACK_TARGETS": "1"})
+        self.client = http_client()
+
+    def http(self) -> httpx.Client:
+        """The real client."""
+        return self.client
+
+
+def trickling(connection: Connection) -> None:
+    """An answer whose head comes byte by byte."""
+    connection.request()
+    connection.trickle(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 10_000, every=0.02)
+
+
+def trickling_body(connection: Connection) -> None:
+    """An answer that refuses, and whose body comes byte by byte."""
+    connection.request()
+    connection.socket.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10000\r\n\r\n")
+    connection.trickle(b"x" * 10_000, every=0.02)
+
+
+@pytest.mark.parametrize(
+    ("talk", "scheme", "ambiguous"), [(trickling, "http", True), (Connection.stall, "https", False)]
+)
+@pytest.mark.parametrize("kind", ["webhook", "slack_channel"])
+def test_the_time_limit_is_for_the_whole_call(
+    kind: str, talk: Callable[[Connection], None], scheme: str, ambiguous: bool
+) -> None:
+    """A receiver that trickles its head may have taken the message; one that stalls in TLS has not; both come back."""
+    target = replace(NOTIFICATION.target, timeout=timedelta(seconds=0.3))
+    with slow_server(talk) as server:
+        began = time.monotonic()
+        error = failure(kind, server.url(scheme), RealHttp(), notification=replace(NOTIFICATION, target=target))
+        assert time.monotonic() - began < 10
+    assert isinstance(error, TargetUnavailableError)
+    assert error.ambiguous is ambiguous
+
+
+def test_a_status_whose_body_trickles_is_an_answer() -> None:
+    """A refusal whose body does not end in time is the refusal that its status says."""
+    target = replace(NOTIFICATION.target, timeout=timedelta(seconds=0.3))
+    with slow_server(trickling_body) as server:
+        error = failure("webhook", server.url(), RealHttp(), notification=replace(NOTIFICATION, target=target))
+    assert isinstance(error, TargetRejectedError)
+    assert "403" in str(error)
 
 
 @pytest.mark.parametrize(("kind", "address"), [("slack_channel", "#x"), ("pagerduty", "on call"), ("webhook", "pager")])
