@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import RLock
 from typing import Any
 
@@ -38,7 +39,7 @@ class RealClients:
         self._aws: dict[str, Any] = {}
 
     def http(self) -> httpx.Client:
-        """Five seconds to connect, ten for a whole call; no redirects, retries, proxy or netrc of the environment."""
+        """Five seconds to connect, ten for a whole call; no redirects, retries, cookies, proxy or netrc of the environment."""
         with self._lock:
             if self._http is None:
                 self._http = http_client()
@@ -64,12 +65,13 @@ class RealClients:
 def http_client(transport: httpx.BaseTransport | None = None, *, context: ssl.SSLContext | None = None) -> httpx.Client:
     """Return the HTTP client of targets, probes and histories: the only one that chalicelib builds.
 
-    A request may ask for another time by its own `timeout`, which then holds for the whole call. `context` says
-    which certificates are trusted.
+    A request may ask for another time by its own `timeout`, which then holds for the whole call. The client keeps no
+    cookies: whoever needs them within one check keeps them there. `context` says which certificates are trusted.
     """
     return httpx.Client(
         transport=Deadline(transport or NetworkTransport(context)),
         timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
         trust_env=False,
     )

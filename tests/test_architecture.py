@@ -160,3 +160,36 @@ def test_nothing_sleeps():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "sleep":
                 raise AssertionError(f"{name_of(path)}:{node.lineno} sleeps")
+
+
+CALLS_OF_HTTPX = {
+    "Client",
+    "AsyncClient",
+    "request",
+    "stream",
+    "get",
+    "options",
+    "head",
+    "post",
+    "put",
+    "patch",
+    "delete",
+}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) != "chalicelib/clients.py"], ids=name_of)
+def test_there_is_one_http_client(path):
+    """The factory of clients.py holds deadlines, cookies and redirects: nothing else builds a client or calls without."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "httpx":
+            assert called.attr not in CALLS_OF_HTTPX, f"{name_of(path)}:{node.lineno} calls httpx.{called.attr}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_httpx_follows_no_redirect(path):
+    """httpx would take custom secret headers along to another host; who follows redirects does so by the probes' own rules."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.keyword) and node.arg == "follow_redirects":
+            follows = not (isinstance(node.value, ast.Constant) and node.value.value is False)
+            assert not follows, f"{name_of(path)}:{node.value.lineno} follows redirects"

@@ -58,6 +58,21 @@ def test_redirects_are_not_followed():
     assert http_client(moved).get("http://example.test/").status_code == 302
 
 
+def test_the_client_keeps_no_cookies():
+    """An answer that sets cookies → the next request, to the same host or another, carries none."""
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "session=s3cret; Path=/"})
+
+    client = http_client(httpx.MockTransport(answer))
+    for url in ("http://a.test/", "http://a.test/", "http://b.test/"):
+        client.get(url)
+    assert seen == [None, None, None]
+    assert not client.cookies
+
+
 class Trickle(httpx.SyncByteStream):
     """A body of a thousand pieces; each takes a second of the clock it is given."""
 

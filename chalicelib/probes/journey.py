@@ -14,6 +14,11 @@ A step is one of get, post, put, patch, delete with a path or an address; `expec
 any 2xx. `save` keeps values of the JSON answer by their path. `{name}` in texts stands for a saved value, `{run}` for a
 text that is new each minute, `$NAME` for a secret.
 
+Redirects are answers and are not followed. Cookies that answers set are kept within one walk, each for its scheme, port
+and host (and the hosts of its Domain). A saved value does not decide where credentials go: at a scheme, host and port
+that is neither that of `base` nor that of the step's address as written, a step sends only harmless headers without
+values filled in, and a step with a secret in its address or body fails.
+
 Samples: `uptime` (1 when all steps passed), `latency_ms` (the whole walk, when it passed), and `step_ms` and
 `step_failures` (1 or 0) with the label `step` for the steps that were reached. A failed walk is walked once more by
 `watch`, so steps should bear being done twice. https://www.python-httpx.org/
@@ -31,6 +36,7 @@ import httpx
 
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
+from chalicelib.probes._origin import Cookies, harmless, origin_of, place_of
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -56,6 +62,7 @@ class _Walk:
     clients: "Clients"
     ends_at: float
     saved: dict[str, str] = field(default_factory=dict)
+    cookies: Cookies = field(default_factory=lambda: Cookies(place_of))
 
     def filled(self, value: Any) -> Any:
         """The value with saved values and secrets in the place of their names, at any depth."""
@@ -64,6 +71,10 @@ class _Walk:
         if isinstance(value, list | tuple):
             return [self.filled(each) for each in value]
         return _VALUE.sub(self._named, value) if isinstance(value, str) else value
+
+    def written(self, text: str) -> str:
+        """The text as the file means it: secrets and {run} in their places, saved values by name."""
+        return _VALUE.sub(lambda found: self._named(found) if found[2] or found[1] == "run" else found[0], text)
 
     def _named(self, found: re.Match[str]) -> str:
         if found[2]:
@@ -145,8 +156,9 @@ def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
     """Do one step and save what it gives; _Failed when the answer is not the expected one."""
     method = next(each for each in METHODS if each in step)
     url = urljoin(walk.base, walk.filled(str(step[method])))
-    parts = urlsplit(url)
-    addresses(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    headers = walk.cookies.added(url, _headers(walk, step, method, url))
+    _, host, port = _origin(url)
+    addresses(host, port)
     left = walk.ends_at - time.monotonic()
     if left <= 0:
         raise _Failed("no time left")
@@ -154,15 +166,44 @@ def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
         method.upper(),
         url,
         json=walk.filled(step["json"]) if "json" in step else None,
-        headers=walk.filled(step.get("headers") or {}),
+        headers=headers,
         timeout=left,
         follow_redirects=False,
     )
+    walk.cookies.keep(url, response)
     expected = _expected(step)
     if response.status_code not in expected if expected else not response.is_success:
         raise _Failed(f"status {response.status_code}")
     for name, path in (step.get("save") or {}).items():
         walk.saved[str(name)] = _found(response, str(path))
+
+
+def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dict[str, str]:
+    """The headers that the step may send to the address; _Failed when it has a secret that may not go there."""
+    given = step.get("headers") or {}
+    if _is_named(walk, str(step[method]), url):
+        return dict(walk.filled(given))
+    if any(name for _, name in _VALUE.findall(repr((step[method], step.get("json"))))):
+        raise _Failed("a saved value leads to where no secret is sent")
+    return harmless(given, _VALUE.search)
+
+
+def _is_named(walk: _Walk, address: str, url: str) -> bool:
+    """True when the rules file, and no answer, says which scheme, host and port the step goes to."""
+    for each in (walk.base, urljoin(walk.base, walk.written(address))):
+        try:
+            if origin_of(each) == _origin(url):
+                return True
+        except ValueError:  # the place of a saved value, which no port is
+            continue
+    return False
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        return origin_of(url)
+    except ValueError:
+        raise _Failed("the address cannot be read") from None
 
 
 def _found(response: httpx.Response, path: str) -> str:

@@ -11,8 +11,11 @@
 
 Samples: `uptime` (1 or 0), `latency_ms` until the answer was read whole (none when nothing answered), `tls_days_left`.
 The host is resolved once, its addresses are checked, and the connection goes to the checked address itself, so that a
-name cannot change its mind in between. Every redirect is checked the same way. Each probe opens a connection of its
-own: a kept one would hide a broken name, port or certificate. https://www.python-httpx.org/advanced/extensions/
+name cannot change its mind in between. Every redirect is checked the same way. A redirect to another scheme, host or
+port gets only headers that are harmless and hold no secret, and no cookies. Cookies that an origin sets are sent back
+to it within one chain of redirects, since a page that sets a cookie and redirects to itself is up; none outlives the
+try. Each probe opens a connection of its own: a kept one would hide a broken name, port or certificate.
+https://www.python-httpx.org/advanced/extensions/
 """
 
 import logging
@@ -20,7 +23,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +32,7 @@ import httpx
 
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, common_mistakes, labels_of, name_of, secret, time_limit
+from chalicelib.probes._origin import Cookies, harmless, origin_of
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -52,12 +56,13 @@ class _Down(Exception):
 
 @dataclass(slots=True)
 class _Exchange:
-    """One probe's request and what is known of the answer so far."""
+    """One probe's request and what is known of the answer so far; cookies are kept by origin."""
 
     limit: timedelta
     started: float
     answered: bool = False
     tls_ends_at: datetime | None = None
+    cookies: Cookies = field(default_factory=lambda: Cookies(origin_of))
 
     @property
     def elapsed(self) -> float:
@@ -125,8 +130,8 @@ def _expect(params: Mapping[str, Any], client: httpx.Client, headers: dict[str, 
         target = urljoin(url, location)
         if not _is_web_address(target):
             raise _Down("redirected to what is not a web address")
-        if urlsplit(target)[:2] != urlsplit(url)[:2]:
-            headers = {}
+        if origin_of(target) != origin_of(url):
+            headers = harmless(params.get("headers") or {}, _SECRET.search)
         url, left = target, left - 1
         status, location, body = _answer(client, method, url, headers, exchange, read=bool(text))
     if not any(low <= status <= high for low, high in expected):
@@ -147,7 +152,8 @@ def _answer(
         raise _Down("the host name has no address") from None
     for address in found:
         try:
-            return _request(client, _pinned(client, method, url, address, headers, exchange), exchange, read=read)
+            request = _pinned(client, method, url, address, exchange.cookies.added(url, headers), exchange)
+            return _request(client, request, exchange, url=url, read=read)
         except httpx.ConnectError as error:
             if address == found[-1]:
                 raise _Down(_connect_reason(error)) from None
@@ -172,11 +178,13 @@ def _pinned(
     )
 
 
-def _request(client: httpx.Client, request: httpx.Request, exchange: _Exchange, *, read: bool) -> tuple[int, str, str]:
-    # httpx limits each read, not their sum; so the time left is also asked for after each.
+def _request(
+    client: httpx.Client, request: httpx.Request, exchange: _Exchange, *, url: str, read: bool
+) -> tuple[int, str, str]:
     request.extensions["timeout"] = httpx.Timeout(exchange.seconds_left).as_dict()
     response = client.send(request, stream=True, follow_redirects=False)
     try:
+        exchange.cookies.keep(url, response)
         exchange.tls_ends_at = exchange.tls_ends_at or _tls_end(response)
         body = b"".join(_chunks(response, exchange)) if read else b""
         exchange.answered = exchange.seconds_left > 0

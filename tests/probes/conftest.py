@@ -24,16 +24,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chalicelib.clients import http_client
+
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
 
 @dataclass
 class FixedClients:
-    """Clients with given secrets and settings and a plain HTTP client."""
+    """Clients with given secrets and settings and the HTTP client of the product."""
 
     secrets: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=10))
+    client: httpx.Client = field(default_factory=http_client)
 
     def http(self) -> httpx.Client:
         """The HTTP client."""
@@ -127,6 +129,12 @@ def web() -> Iterator[Web]:
     yield from serve(Web())
 
 
+@pytest.fixture
+def other() -> Iterator[Web]:
+    """A second web server on loopback, at another port."""
+    yield from serve(Web())
+
+
 @dataclass
 class Tls:
     """An HTTPS server, and a client that trusts its certificate."""
@@ -159,7 +167,7 @@ def tls(tmp_path: Path) -> Iterator[Tls]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_file, key_file)
-    trusting = httpx.Client(verify=ssl.create_default_context(cafile=str(certificate_file)), trust_env=False)
+    trusting = http_client(context=ssl.create_default_context(cafile=str(certificate_file)))
     for web in serve(Web(), context):
         yield Tls(web, trusting)
     trusting.close()

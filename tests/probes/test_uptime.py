@@ -1,5 +1,6 @@
 """The uptime probe against real servers on loopback: right, wrong, slow, away, redirected, and addresses it refuses."""
 
+import time
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from chalicelib.core.errors import RulesError
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import addresses, refusal, uptime
+from tests.slow_server import Connection, slow_server
 
 from .conftest import NOW, FixedClients, Tls, Web, answer, free_port
 
@@ -142,6 +144,126 @@ def test_a_redirect_to_a_refused_address(web: Web, clients: FixedClients) -> Non
     web.answers["/other"] = answer(200)
     measured({"url": f"{web.url}/", "redirects": True, "headers": {"Authorization": "x"}}, clients)
     assert [("Authorization" in headers) for _, _, headers, _ in web.seen][-2:] == [True, False]
+
+
+def sent(web: Web, name: str) -> list[str | None]:
+    """The values of a header in the requests that a server saw."""
+    return [headers.get(name) for _, _, headers, _ in web.seen]
+
+
+def at_address(web: Web) -> str:
+    """The server by its address, where its own url has a name: another host for cookies and credentials."""
+    return web.url.replace("localhost", "127.0.0.1")
+
+
+SENT = {
+    "Authorization": "Bearer $HEALTH_TOKEN",
+    "Cookie": "session=s3cret",
+    "apikey": "s3cret",
+    "X-Token": "$HEALTH_TOKEN",
+    "Accept": "text/html",
+    "Accept-Language": "$HEALTH_TOKEN",
+    "User-Agent": "Probe",
+}
+
+
+def arrived(web: Web) -> list[set[str]]:
+    """Which of the headers above each request brought with their values; a client's own defaults do not count."""
+    values = {name: value.replace("$HEALTH_TOKEN", "s3cret") for name, value in SENT.items()}
+    return [{name for name in SENT if headers.get(name) == values[name]} for _, _, headers, _ in web.seen]
+
+
+def followed(url: str, client: httpx.Client | None = None) -> dict[str, float | None]:
+    """The values of one try with all of the headers above that follows redirects."""
+    clients = FixedClients({"HEALTH_TOKEN": "s3cret"}, **({"client": client} if client else {}))
+    return measured({"url": url, "headers": SENT, "redirects": True}, clients)
+
+
+def test_no_credentials_to_another_port(web: Web, other: Web) -> None:
+    """A redirect to another port → harmless headers alone arrive there, and alone after the way back."""
+    web.answers |= {"/": answer(302, headers={"Location": f"{other.url}/"}), "/back": answer(200)}
+    other.answers["/"] = answer(302, headers={"Location": f"{web.url}/back"})
+    assert followed(f"{web.url}/")["uptime"] == 1.0
+    assert arrived(web) == [set(SENT), {"Accept", "User-Agent"}]
+    assert arrived(other) == [{"Accept", "User-Agent"}]
+    assert "s3cret" not in repr(other.seen)
+
+
+def test_no_credentials_to_another_host(web: Web) -> None:
+    """A redirect to another name of the same port → harmless headers alone arrive there."""
+    web.answers |= {"/": answer(302, headers={"Location": f"{at_address(web)}/away"}), "/away": answer(200)}
+    assert followed(f"{web.url}/")["uptime"] == 1.0
+    assert arrived(web) == [set(SENT), {"Accept", "User-Agent"}]
+
+
+def test_no_credentials_from_https_to_http(tls: Tls, web: Web) -> None:
+    """A redirect from https to http → harmless headers alone arrive there."""
+    tls.web.answers["/"] = answer(302, headers={"Location": f"{web.url}/"})
+    web.answers["/"] = answer(200)
+    assert followed(f"{tls.web.url}/", tls.trusting)["uptime"] == 1.0
+    assert (arrived(tls.web), arrived(web)) == ([set(SENT)], [{"Accept", "User-Agent"}])
+
+
+def test_all_headers_go_to_the_same_origin(web: Web) -> None:
+    """A redirect within scheme, host and port, however they are written → all headers arrive."""
+    web.answers |= {
+        "/": answer(302, headers={"Location": f"HTTP://LOCALHOST:{web.port}/new"}),
+        "/new": answer(200),
+    }
+    assert followed(f"{web.url}/")["uptime"] == 1.0
+    assert arrived(web) == [set(SENT)] * 2
+
+
+def test_no_cookie_outlives_a_try(web: Web, other: Web) -> None:
+    """Probes that share a client and an address → none sends cookies of another or of its own last try."""
+    web.answers["/"] = other.answers["/"] = answer(200, "ok", {"Set-Cookie": "AWSALB=backend-1; Path=/"})
+    clients = FixedClients()
+    for url in (web.url, at_address(other), web.url, at_address(web)):
+        assert measured({"url": f"{url}/"}, clients)["uptime"] == 1.0
+    assert sent(web, "Cookie") + sent(other, "Cookie") == [None] * 4
+
+
+def gate(handler: BaseHTTPRequestHandler) -> None:
+    """A page that sets a cookie, redirects to itself, and is there for who brings the cookie."""
+    if "seen=1" in (handler.headers.get("Cookie") or ""):
+        return answer(200, "welcome")(handler)
+    return answer(302, headers={"Location": "/", "Set-Cookie": "seen=1; Path=/; HttpOnly"})(handler)
+
+
+def test_cookies_are_kept_within_a_chain_of_redirects(web: Web, clients: FixedClients) -> None:
+    """A page that sets a cookie and redirects to itself is up, each time anew, beside a cookie of the rules file."""
+    web.answers["/"] = gate
+    params = {"url": f"{web.url}/", "redirects": True, "text": "welcome", "headers": {"cookie": "plan=pro"}}
+    assert [measured(params, clients)["uptime"] for _ in range(2)] == [1.0, 1.0]
+    assert sent(web, "Cookie") == ["plan=pro", "plan=pro; seen=1"] * 2
+
+
+def test_cookies_go_back_to_their_own_origin_alone(web: Web, other: Web, clients: FixedClients) -> None:
+    """A chain over two ports of one address → each gets its own cookie back, and not that of the other."""
+    web.answers |= {
+        "/": answer(302, headers={"Location": f"{other.url}/", "Set-Cookie": "ours=1"}),
+        "/back": answer(302, headers={"Location": f"{other.url}/end"}),
+    }
+    other.answers |= {
+        "/": answer(302, headers={"Location": f"{web.url}/back", "Set-Cookie": "theirs=1"}),
+        "/end": answer(200),
+    }
+    assert measured({"url": f"{web.url}/", "redirects": True}, clients)["uptime"] == 1.0
+    assert sent(web, "Cookie") == [None, "ours=1"]
+    assert sent(other, "Cookie") == [None, "theirs=1"]
+
+
+def test_a_head_that_trickles_is_down(clients: FixedClients) -> None:
+    """A server whose head comes byte by byte → down after the probe's time, not a probe that cannot measure."""
+
+    def trickling(connection: Connection) -> None:
+        connection.request()
+        connection.trickle(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 10_000, every=0.02)
+
+    with slow_server(trickling) as server:
+        began = time.monotonic()
+        assert measured({"url": server.url(), "timeout": "0.3s"}, clients) == {"uptime": 0.0}
+        assert time.monotonic() - began < 10
 
 
 REFUSED = [
