@@ -389,7 +389,7 @@ def _recovered(delivery: Delivery, lane: Lane) -> None:
 def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableError) -> timedelta:
     """Return when to try again: what the target asked for, else longer each time; a minute while it is broken."""
     if error.retry_after is not None and (error.retry_after >= SHORTEST_AGAIN or turn.tries == 1):
-        return error.retry_after
+        return max(error.retry_after, timedelta(0))
     delay = backoff(delivery.notification.id, turn.tries)
     broken = lane.broken_at is not None or lanes.breaks(lane, delivery.now, delivery.grace)
     return min(delay, PROBE_INTERVAL) if broken else delay
@@ -398,7 +398,7 @@ def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableE
 def _postponed(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, error: TargetUnavailableError) -> Outcome:
     now = delivery.now
     delay = _pause(delivery, turn, lane, error)
-    if now + delay > turn.since + delivery.max_age:
+    if delay > turn.since + delivery.max_age - now:  # a target may ask for more than any date can hold
         why = f"{error} (tried for {duration_words(now - turn.since)})"
         turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)
         return _given_up(delivery, thread, turn, why, failure=error)
@@ -413,7 +413,7 @@ def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnava
         delivery.notification.incident,
         now=delivery.now,
         delay=delay,
-        asked=error.retry_after,
+        asked=_asked(delivery, error),
         ambiguous=error.ambiguous,
     )
     if not lanes.breaks(lane, delivery.now, delivery.grace):
@@ -423,6 +423,18 @@ def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnava
         return lane
     delivery.announce(internal_alerts.target_broken(delivery.target, lane.failing_since, str(error), delivery.now))
     return lanes.telling(lane, internal_alerts.BROKEN)
+
+
+def _asked(delivery: Delivery, error: TargetUnavailableError) -> timedelta | None:
+    """Return for how long the target wants nothing from anybody.
+
+    A wait that no delivery outlasts closes it for MAX_BACKOFF at most: the next notification is tried, and given up with
+    a word to the fallback, instead of waiting for its own end in silence.
+    """
+    asked = error.retry_after
+    if asked is None:
+        return None
+    return max(asked, timedelta(0)) if asked <= delivery.max_age else min(asked, MAX_BACKOFF)
 
 
 def backoff(notification: str, attempts: int) -> timedelta:

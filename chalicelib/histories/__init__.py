@@ -20,12 +20,17 @@ from chalicelib.core.errors import (
     TargetUnavailableError,
 )
 from chalicelib.core.payload import coerce
+from chalicelib.core.payload.retry_after import asked_wait
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 MAX_PAGES = 5
 """Of one list in one run; what is left is read in the next."""
+
+DEFAULT_WAIT = timedelta(minutes=5)
+MIN_WAIT = timedelta(seconds=1)
+MAX_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,12 @@ def asked(
 
 
 def wait_of(answer: httpx.Response, now: datetime) -> timedelta:
-    """How long the vendor wants to be left alone: Retry-After, Sentry's reset time, else five minutes."""
-    seconds = coerce.number(answer.headers.get("retry-after"))
+    """Return the wait that Retry-After asks for, else Sentry's reset time, else DEFAULT_WAIT; within bounds."""
+    wait = asked_wait(answer.headers.get("retry-after", ""), now)
     reset = coerce.instant(answer.headers.get("x-sentry-rate-limit-reset"))
-    if seconds is None and reset is not None:
-        seconds = (reset - now).total_seconds()
-    return timedelta(seconds=min(max(seconds if seconds is not None else 300.0, 1.0), 3600.0))
+    if wait is None:
+        wait = reset - now if reset is not None else DEFAULT_WAIT
+    return min(max(wait, MIN_WAIT), MAX_WAIT)
 
 
 def exhausted(answer: httpx.Response) -> bool:

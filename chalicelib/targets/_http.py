@@ -3,7 +3,6 @@
 Errors name the receiver and the status, never the address, the headers, the body or the answer. Redirects are not
 followed. Link-local and cloud metadata addresses are refused before connecting; loopback needs the setting
 ALLOW_LOOPBACK_TARGETS=1.
-Retry-After is seconds or a date: RFC 9110, section 10.2.3.
 """
 
 import json
@@ -11,8 +10,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +19,14 @@ import httpx
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.payload.addresses import plain, refusal
+from chalicelib.core.payload.retry_after import asked_wait
 from chalicelib.core.ports import Clients
 from chalicelib.deadline import STARTED_AT
 
 MAX_ANSWER_BYTES = 4_000_000
 """More of an answer is not read: a page of 1,000 Slack channels is about 1 MB."""
+MAX_RETRY_AFTER = timedelta(days=1)
+"""Quotas are of a day at most: a target that asks for more is at fault, and its header counts as none."""
 LOOPBACK_SETTING = "ALLOW_LOOPBACK_TARGETS"
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -140,17 +141,9 @@ def raise_for_status(answer: Answer, *, name: str, now: datetime, wait: timedelt
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """The delay a Retry-After header asks for, seconds or an HTTP date; None without one that can be read."""
-    text = headers.get("Retry-After", headers.get("retry-after", "")).strip()
-    if not text or not text.isascii():
-        return None
-    try:
-        if text.replace(".", "", 1).isdigit():
-            return timedelta(seconds=float(text))
-        at = parsedate_to_datetime(text)
-        return max(timedelta(0), (at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
-    except (ValueError, OverflowError):
-        return None
+    """Return the delay a Retry-After header asks for; None without one that can be read and believed."""
+    asked = asked_wait(headers.get("Retry-After", headers.get("retry-after", "")), now)
+    return None if asked is None or asked > MAX_RETRY_AFTER else asked
 
 
 def check_address(url: str, clients: Clients, *, name: str) -> None:

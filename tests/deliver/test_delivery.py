@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
@@ -158,6 +158,48 @@ def test_a_target_that_asks_again_and_again_for_no_wait_is_backed_off() -> None:
     assert tries(given_up)[:2] == [0.0, 0.0]
     assert tries(given_up)[2] >= 5
     assert len(given_up.tried_at) < 60
+
+
+@pytest.mark.parametrize("seconds", [86_401, 999_999_999_999, 10**40])
+def test_a_wait_of_centuries_postpones_nothing(seconds: float) -> None:
+    """A Retry-After that makes no sense counts as none: tried again after thirty seconds, and told."""
+    story = Story().answers(SLOW, Answer(429, retry_after=seconds), Answer()).fires("Slow", "a").until(60)
+    assert [tries(each) for each in story.told] == [[0, 30]]
+
+
+def test_a_wait_that_outlasts_the_delivery_is_no_wait() -> None:
+    """A target that takes nothing for a day → given up at once and told to the fallback; the next is tried within minutes."""
+    story = Story().answers(SLOW, Answer(429, retry_after=86_400)).fires("Slow", "a").until(10)
+    assert [tries(each) for each in story.parked()] == [[0]]
+    assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
+    story.fires("Slow", "b").until(599)
+    assert len(story.parked()) == 1
+    story.answers(SLOW, Answer()).until(700)
+    assert [at for at, _, _ in story.at(SLOW)] == [600]
+
+
+@pytest.mark.parametrize("asked", [timedelta.max, timedelta(days=365_000), timedelta(days=-1)])
+def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
+    """Whatever a target asks for, the delivery comes back or is given up, and its lane is closed for minutes at most."""
+    store = MemoryStore()
+    one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
+    store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
+
+    def send(notification: Notification, thread: Thread) -> Receipt:
+        raise TargetUnavailableError("busy", retry_after=asked)
+
+    outcome = delivery.deliver(
+        notification_message(one),
+        rules=Rules(),
+        store=store,
+        queues=Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
+        clients=samples.FakeClients(),
+        now=START,
+        send=send,
+    )
+    assert (outcome.parked is not None) is (asked > timedelta(0))
+    assert outcome.retry_after in (None, timedelta(0))
+    assert START <= (store.lane(PAGE).closed_until or START) <= START + 10 * MINUTE
 
 
 def test_a_limit_over_minutes_is_waited_out() -> None:

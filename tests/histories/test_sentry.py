@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -166,6 +167,16 @@ LIMITS = [
     ({"retry-after": "17"}, 17),
     ({"x-sentry-rate-limit-reset": str(int(UNTIL.timestamp()) + 40)}, 40),
     ({"retry-after": "999999"}, 3600),
+    ({"retry-after": "999999999999"}, 3600),
+    ({"retry-after": "9" * 40}, 3600),
+    ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 3600),
+    ({"retry-after": format_datetime(UNTIL + timedelta(seconds=90), usegmt=True)}, 90),
+    ({"retry-after": format_datetime(UNTIL - timedelta(seconds=90), usegmt=True)}, 1),
+    ({"retry-after": "-5"}, 300),
+    ({"retry-after": "nan"}, 300),
+    ({"retry-after": "inf", "x-sentry-rate-limit-reset": str(int(UNTIL.timestamp()) + 40)}, 40),
+    ({"x-sentry-rate-limit-reset": "9" * 18}, 1),
+    ({"x-sentry-rate-limit-reset": "-5"}, 300),
     ({}, 300),
 ]
 

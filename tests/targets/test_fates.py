@@ -91,10 +91,23 @@ def test_429_comes_back_when_the_receiver_said(kind: str, address: str, header: 
     assert (error.retry_after, error.ambiguous) == (wait, False)
 
 
+UNBELIEVED = (
+    "soon",
+    "-5",
+    "nan",
+    "inf",
+    "86401",
+    "999999999999",
+    "9" * 40,
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -2359",
+)
+
+
 @pytest.mark.parametrize(("kind", "address"), HTTP_TARGETS)
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "9" * 40}, {"Retry-After": "-5"}])
+@pytest.mark.parametrize("headers", [{}, *({"Retry-After": each} for each in UNBELIEVED)])
 def test_429_without_a_time_waits_by_itself(kind: str, address: str, headers: dict[str, str]) -> None:
-    """Without a header that can be read Slack and PagerDuty wait 30 s, and a webhook leaves it to the back-off."""
+    """Without a header that can be read and believed Slack and PagerDuty wait 30 s, and a webhook leaves it to the back-off."""
     error = failure(kind, address, FakeClients(answering(httpx.Response(429, headers=headers, text=ECHO))))
     assert isinstance(error, TargetUnavailableError)
     assert error.retry_after == (None if kind == "webhook" else timedelta(seconds=30))
@@ -292,6 +305,16 @@ def test_a_time_in_an_answer_of_ses_is_kept(status: int, code: str) -> None:
     error = failure("email", MAILBOX, FakeClients(services={"sesv2": FakeSes(raised)}))
     assert isinstance(error, TargetUnavailableError)
     assert error.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("header", UNBELIEVED)
+def test_a_time_of_ses_that_makes_no_sense_counts_as_none(header: str) -> None:
+    """A Retry-After of centuries, or of no time at all → the wait that SES advises."""
+    raised = client_error("TooManyRequestsException", 429)
+    raised.response["ResponseMetadata"]["HTTPHeaders"] = {"retry-after": header}
+    error = failure("email", MAILBOX, FakeClients(services={"sesv2": FakeSes(raised)}))
+    assert isinstance(error, TargetUnavailableError)
+    assert error.retry_after == timedelta(seconds=1)
 
 
 def test_every_kind_has_its_file() -> None:
