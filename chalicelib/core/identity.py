@@ -226,9 +226,8 @@ def with_end(fault: Fault, end: End) -> Fault:
 
 
 def late_ends(event: Event, fault: Fault) -> list[Event]:
-    """Return the ends that a late beginning has had already, as events; none for a beginning that is not resolved."""
-    began_at = event.starts_at or event.occurred_at
-    return [_end_of(event, end) for end in fault.ends if end.at >= began_at]
+    """Return the ends that arrived before any beginning, as events: a late beginning that is older has ended already."""
+    return [_end_of(event, end) for end in fault.ends]
 
 
 def _end_of(event: Event, end: End) -> Event:
