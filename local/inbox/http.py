@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from local.guard import is_own_host, joined, page_refusal
 from local.inbox.exchange import SECRET_HEADERS, Json, Received, Reply, form_fields, json_reply
 from local.inbox.mail import SEND
 
@@ -18,7 +19,8 @@ MAX_BODY_BYTES = 45_000_000
 HOLD_SECONDS = 60.0
 """How long a request is held on the cue `timeout`."""
 _SES_PATHS = {("POST", "v2/email/outbound-emails"): SEND, ("GET", "v2/email/account"): "GetAccount"}
-_LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
+_VENDORS = ("/slack/", "/pagerduty/", "/ses/", "/hook/", "/cloudflare/", "/vercel/")
+"""Where the stand-ins are, as the embedded AWS's functions call them. All else is the page and what steers the inbox."""
 
 
 class Server(ThreadingHTTPServer):
@@ -103,7 +105,10 @@ def handler(inbox: "Inbox") -> type[BaseHTTPRequestHandler]:
         def _route(self, at: float, body: bytes) -> Reply:
             parts = urlsplit(self.path)
             path = unquote(parts.path)
-            headers = {name.lower(): value for name, value in self.headers.items()}
+            headers = joined(self.headers.items())
+            port = int(self.connection.getsockname()[1])
+            if (refused := refusal(self.command, path, headers, port)) is not None:
+                return refused
             received = received_from(self.command, path, parts.query, headers, body, at)
             if received is not None:
                 return inbox.serve(received)
@@ -115,14 +120,9 @@ def handler(inbox: "Inbox") -> type[BaseHTTPRequestHandler]:
             return self._own(path, dict(parse_qsl(parts.query)), headers, body)
 
         def _own(self, path: str, query: Json, headers: Json, body: bytes) -> Reply:
-            """The page and what steers the inbox: for this machine, and not for other sites' pages."""
-            if not _LOOPBACK.fullmatch(headers.get("host", "")):
-                return json_reply({"error": "the inbox answers to loopback names only"}, 421)
+            """Answer a request to the page, or one that steers the inbox."""
             if self.command == "GET":
                 return inbox.show(path, query)
-            origin = headers.get("origin")
-            if origin is not None and origin != f"http://{headers['host']}":
-                return json_reply({"error": "another site may not steer the inbox"}, 403)
             if "json" not in headers.get("content-type", "") and body:
                 return json_reply({"error": "the body must be application/json"}, 415)
             try:
@@ -174,6 +174,14 @@ def handler(inbox: "Inbox") -> type[BaseHTTPRequestHandler]:
             self.wfile.write(reply.body)
 
     return Handler
+
+
+def refusal(method: str, path: str, headers: Json, port: int) -> Reply | None:
+    """Return the answer to a request that a page of another site could have sent, None when it may pass."""
+    if not is_own_host(headers, port):
+        return json_reply({"error": f"the inbox answers to 127.0.0.1:{port} and localhost:{port} only"}, 421)
+    why = page_refusal(method, headers, pages=not path.startswith(_VENDORS))
+    return None if why is None else json_reply({"error": why}, 403)
 
 
 def received_from(

@@ -14,8 +14,8 @@
     /runbook/<page>.md                          a page of runbook/  (RUNBOOK_BASE_URL=<inbox>/runbook)
     /                                           the page
 
-The page and what steers the inbox are served to this machine only: the Host must be a loopback name, and a request that
-a browser sends for another site is refused.
+All of it is for this machine only: the Host must be a loopback name with the inbox's port, and what a browser sends for
+another site is refused (`local/guard.py`). The page may send to its own part, no page to a stand-in.
 """
 
 import json
