@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from chalicelib.core.errors import TocsinError
+from local.private import FOLDER_MODE, open_private, private_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
@@ -93,11 +94,11 @@ class Cloud:
         if not PYTHON.exists():
             raise CloudError("the embedded AWS is not installed: run `make setup`")
         if not is_free(self.port):
-            raise CloudError(f"port {self.port} is taken: stop what uses it, or choose another by TOCSIN_PORT=4567")
-        temporary = self.folder / "temporary"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        with self.log.open("wb") as log:
+            raise CloudError(
+                f"port {self.port} is taken: stop what uses it, or choose another by TOCSIN_PORT={self.port + 1}"
+            )
+        temporary = self._prepare()
+        with open(open_private(self.log), "wb") as log:
             self._process = subprocess.Popen(
                 [str(PYTHON), str(ROOT / "local" / "emulator.py")],
                 cwd=self.folder,
@@ -144,6 +145,19 @@ class Cloud:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _prepare(self) -> Path:
+        """Make the folder private and empty its temporary part; return the temporary part."""
+        temporary = self.folder / "temporary"
+        try:
+            private_folder(self.folder)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(mode=FOLDER_MODE)
+        except OSError as error:
+            raise CloudError(
+                f"{error.filename or self.folder} cannot be kept private ({error.strerror}): run as its owner, or remove it"
+            ) from None
+        return temporary
 
     def _environment(self, temporary: Path) -> dict[str, str]:
         return {

@@ -36,6 +36,8 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, or until whoever started this is gone."""
+    # Its state holds tokens in clear: what it writes is for its owner alone.
+    os.umask(0o077)
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
     iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)

@@ -28,6 +28,7 @@ from local.deploy import Deploy, Deployed, check_rules, request
 from local.inbox import Inbox
 from local.inbox.server import DEFAULT_PORT as INBOX_PORT
 from local.policies import APP
+from local.private import private_folder, write_private
 from local.provision import Clients
 from local.sample import INCIDENT, Step, webhooks
 from local.settings_file import read_settings
@@ -122,7 +123,7 @@ def check_machine(wanted: Asked) -> None:
             other = port + 1000
             raise RunError(f"port {port} is taken: stop what uses it, or choose another: make run {name}={other}")
     try:
-        FOLDER.mkdir(exist_ok=True)
+        private_folder(FOLDER)
         (FOLDER / "writable").write_text("")
         (FOLDER / "writable").unlink()
     except OSError as error:
@@ -193,7 +194,7 @@ def _inbox(port: int, cloud: Cloud, values: Mapping[str, str]) -> Inbox:
 @contextmanager
 def _known(deployed: Deployed, cloud: Cloud) -> Iterator[None]:
     """While it is up, the `tocsin` command finds it by this file; its token is in the embedded Parameter Store."""
-    RUNNING.write_text(json.dumps({"url": deployed.url, "aws": cloud.environment()}, indent=2) + "\n", encoding="utf-8")
+    write_private(RUNNING, json.dumps({"url": deployed.url, "aws": cloud.environment()}, indent=2) + "\n")
     try:
         yield
     finally:

@@ -26,6 +26,12 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+def readable_by_others(folder: Path) -> list[Path]:
+    """What of a folder, itself included, others than its owner may read, write or enter."""
+    found = [folder, *folder.rglob("*")]
+    return [each for each in found if not each.is_symlink() and each.stat().st_mode & 0o077]
+
+
 def environment(cloud: Cloud) -> dict[str, str]:
     """This process's environment, in which the only AWS is the embedded one."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

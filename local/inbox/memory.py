@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.inbox.exchange import Json, Received
+from local.private import write_private
 
 SAVE_SECONDS = 0.5
 VERSION = 1
@@ -88,7 +89,7 @@ class Memory:
             content = json.dumps({"version": VERSION, **kept}, separators=(",", ":"))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_name(f"{self._path.name}.new")
-        beside.write_text(content, encoding="utf-8")
+        write_private(beside, content)
         beside.replace(self._path)
 
     def _save_until_stopped(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import Cloud, CloudError, answers, free_port
-from tests.project import clients
+from tests.project import clients, readable_by_others
 
 
 def listeners() -> set[str]:
@@ -49,6 +49,28 @@ def test_what_happened_survives_a_kill(tmp_path: Path) -> None:
         assert count["ApproximateNumberOfMessages"] == "20"
     finally:
         cloud.stop()
+
+
+def test_what_it_keeps_is_private(tmp_path: Path) -> None:
+    """Files of before that everybody can read, and a secret in its state → only the owner can read any of them."""
+    folder = tmp_path / "cloud"
+    (folder / "state").mkdir(parents=True)
+    for name in ("emulator.log", "state/other.json"):
+        (folder / name).write_text("{}")
+        (folder / name).chmod(0o644)
+    folder.chmod(0o755)
+    with Cloud(folder) as cloud:
+        clients(cloud)("ssm").put_parameter(Name="/x", Value="xoxb-secret", Type="SecureString")
+        assert readable_by_others(folder) == []
+    assert "xoxb-secret" in (folder / "state" / "ssm.json").read_text()
+    assert readable_by_others(folder) == []
+
+
+def test_a_folder_that_cannot_be_private_is_one_line(tmp_path: Path) -> None:
+    """A file where the folder should be → one line that names it and says what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CloudError, match=r"file cannot be kept private \(.*\): run as its owner, or remove it"):
+        Cloud(tmp_path / "file").start()
 
 
 def test_it_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -1133,6 +1133,7 @@ def test_what_was_received_survives_a_restart(tmp_path: Path) -> None:
         post(inbox, "/pagerduty/v2/enqueue", event())
         ses(inbox).send_email(**mail())
     assert "xoxb" not in state.read_text() and KEY not in state.read_text()
+    assert state.stat().st_mode & 0o777 == 0o600
     with Inbox(limits=UNLIMITED, state=state) as inbox:
         assert [each["text"] for each in inbox.messages] == ["kept"]
         assert (len(inbox.incidents), len(inbox.mails)) == (1, 1)

@@ -22,7 +22,7 @@ from local.inbox import Inbox
 from local.run import Asked, RunError, Told, asked, check_machine, parameters
 from local.sample import INCIDENT, Step, webhooks
 from local.settings_file import SettingsFileError, read_settings
-from tests.project import ROOT, copied
+from tests.project import ROOT, copied, readable_by_others
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 SECRETS = {"SENTRY_CLIENT_SECRET": "new, old", "CLOUDFLARE_WEBHOOK_SECRET": "word"}
@@ -198,6 +198,7 @@ def test_from_nothing_to_a_routed_alert_and_away(home: Path, running: Running) -
     running.wait_for("told   Slack #incidents")
     running.wait_for("told   PagerDuty triggered")
     assert not [line for line in running.lines if "refused" in line]
+    assert readable_by_others(home / ".tocsin") == []
     found = json.loads(tocsin(home, "incidents", "--json").stdout)
     assert any("slack_channel:#incidents" in each["told"] for each in found)
     assert "noted by ana" in tocsin(home, "note", found[0]["id"][:8], "a sample", "--by", "ana").stdout
