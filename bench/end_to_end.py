@@ -40,7 +40,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder,
         Cloud(Path(folder), persist=False) as cloud,
-        Inbox(emulator=cloud.url, limits=UNLIMITED) as inbox,
+        Inbox(emulator=cloud.url, emulator_key=cloud.key.id, limits=UNLIMITED) as inbox,
     ):
         url, secret = deployed(cloud, inbox)
         for number in range(WARM_UP):

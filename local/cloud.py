@@ -4,10 +4,13 @@
         boto3.client("sqs", **cloud.client_arguments())
 
 Its functions run as processes below it, in its own interpreter, with its environment: it gets a bare one, so that no
-variable of the developer's shell changes what they do.
+variable of the developer's shell changes what they do. It runs uploaded code and holds secrets, so each run has a random
+access key of its own, and `local/guard.py` refuses what web pages could send.
 """
 
 import os
+import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -16,19 +19,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from chalicelib.core.errors import TocsinError
-from local.private import FOLDER_MODE, open_private, private_folder
+from local.guard import key_headers
+from local.private import FOLDER_MODE, open_private, private_folder, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 REGION = "us-east-1"
-KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -38,10 +43,28 @@ class CloudError(TocsinError):
     """The embedded AWS cannot be started; one line that says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An access key. Its id is as secret as its secret, since the guard of the emulator looks at the id alone."""
+
+    id: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    @classmethod
+    def random(cls) -> Self:
+        """Return a key that nobody can guess."""
+        return cls(f"LOCAL{secrets.token_hex(20).upper()}", secrets.token_hex(20))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which any AWS tool finds it."""
+        return {"AWS_ACCESS_KEY_ID": self.id, "AWS_SECRET_ACCESS_KEY": self.secret}
+
+
 class Cloud:
     """One emulator with its state in a folder. Use it as a context manager, or `start` and `stop` it.
 
     `auth` makes it enforce IAM. `persist` keeps the state over restarts, with at most a few seconds lost by a kill.
+    `key` is the one access key it takes; without it the key is random.
     """
 
     def __init__(
@@ -51,9 +74,11 @@ class Cloud:
         port: int = 0,
         persist: bool = True,
         auth: bool = False,
+        key: Key | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.key = key or Key.random()
         self.port = port or free_port()
         self.persist = persist
         self.auth = auth
@@ -70,6 +95,11 @@ class Cloud:
         """What the emulator and the functions in it print."""
         return self.folder / "emulator.log"
 
+    @property
+    def shell(self) -> Path:
+        """The file that gives a shell its address and key, while it runs."""
+        return self.folder / "aws.env"
+
     def environment(self) -> dict[str, str]:
         """The variables by which any AWS tool finds it."""
         return {
@@ -77,7 +107,7 @@ class Cloud:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
-            **KEY,
+            **self.key.environment(),
         }
 
     def client_arguments(self) -> dict[str, Any]:
@@ -85,8 +115,8 @@ class Cloud:
         return {
             "endpoint_url": self.url,
             "region_name": REGION,
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
+            "aws_access_key_id": self.key.id,
+            "aws_secret_access_key": self.key.secret,
         }
 
     def start(self) -> Self:
@@ -124,6 +154,7 @@ class Cloud:
                 process.kill()
         stop_group(process.pid)
         process.wait()
+        self.shell.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "temporary", ignore_errors=True)
 
     def kill(self) -> None:
@@ -132,6 +163,10 @@ class Cloud:
             stop_group(self._process.pid)
             self._process.wait()
             self._process = None
+
+    def answers(self) -> bool:
+        """Return whether it answers requests now."""
+        return answers(f"{self.url}/_ministack/health", key_headers(self.key.id))
 
     @property
     def running(self) -> bool:
@@ -147,12 +182,13 @@ class Cloud:
         self.stop()
 
     def _prepare(self) -> Path:
-        """Make the folder private and empty its temporary part; return the temporary part."""
+        """Make the folder private, empty its temporary part and write the key; return the temporary part."""
         temporary = self.folder / "temporary"
         try:
             private_folder(self.folder)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(mode=FOLDER_MODE)
+            write_private(self.shell, exports(self.environment()))
         except OSError as error:
             raise CloudError(
                 f"{error.filename or self.folder} cannot be kept private ({error.strerror}): run as its owner, or remove it"
@@ -162,7 +198,7 @@ class Cloud:
     def _environment(self, temporary: Path) -> dict[str, str]:
         return {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
-            **KEY,
+            **self.key.environment(),
             "GATEWAY_PORT": str(self.port),
             "BIND_HOST": HOST,
             "MINISTACK_REGION": REGION,
@@ -186,12 +222,17 @@ class Cloud:
         while time.monotonic() < until:
             if not self.running:
                 break
-            if answers(f"{self.url}/_ministack/health"):
+            if self.answers():
                 return
             time.sleep(0.05)
         said = self.log.read_text(errors="replace").strip().splitlines()
         self.stop()
         raise CloudError(f"the embedded AWS did not start; {self.log} ends with: {said[-1] if said else 'nothing'}")
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Return lines by which a shell sets variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def stop_group(group: int) -> None:
@@ -202,10 +243,11 @@ def stop_group(group: int) -> None:
         return
 
 
-def answers(url: str) -> bool:
-    """Whether a server answers 200 there."""
+def answers(url: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a server answers 200 there."""
+    asked = urllib.request.Request(url, headers=dict(headers))
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as found:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=1) as found:
             return bool(found.status == 200)
     except (OSError, urllib.error.URLError, ValueError):
         return False
@@ -235,7 +277,7 @@ def main() -> int:
     """`python -m local.cloud`: run the embedded AWS alone until Ctrl-C."""
     try:
         with Cloud(ROOT / ".tocsin", port=int(os.environ.get("TOCSIN_PORT") or DEFAULT_PORT)) as cloud:
-            print(f"embedded AWS: {cloud.url}", flush=True)
+            print(f"embedded AWS: {cloud.url} (its key: . {cloud.shell})", flush=True)
             signal.sigwait([signal.SIGINT, signal.SIGTERM])
     except CloudError as error:
         print(f"cloud: {error}", file=sys.stderr)

@@ -1,7 +1,9 @@
 """The process of the embedded AWS: ministack with what a real `chalice deploy` and a kill -9 ask of it.
 
-Runs in `.venv-emulator` (`local/cloud.py` starts it). Seven things differ from plain ministack 1.5.33:
+Runs in `.venv-emulator` (`local/cloud.py` starts it). Nine things differ from plain ministack 1.5.33:
 
+- What a web page could send, and what no key of this run signed, is refused: see `local/guard.py`.
+- Functions get that key, or with IAM enforced a key of their role that nobody can guess.
 - ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
 - A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
@@ -15,6 +17,7 @@ Runs in `.venv-emulator` (`local/cloud.py` starts it). Seven things differ from 
 import hashlib
 import json
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -26,7 +29,12 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime, persistence
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1, sns
+from ministack.services import apigateway_v1, lambda_svc, sns, sts
+
+# Python puts this file's folder first; the checkout's takes its place, so that names are those of the whole project.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from local.guard import guarded
 
 SAVE_SECONDS = 2.0
 COMPRESSION = "/minimumCompressionSize"
@@ -38,16 +46,39 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT, or until whoever started this is gone."""
     # Its state holds tokens in clear: what it writes is for its owner alone.
     os.umask(0o077)
+    keys = {os.environ["AWS_ACCESS_KEY_ID"]}
+    lambda_runtime.execution_credentials = with_keys(lambda_runtime.execution_credentials, keys)
+    lambda_svc.execution_credentials = lambda_runtime.execution_credentials
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
     iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
+    app.app = guarded(app.app, port=int(os.environ["GATEWAY_PORT"]), keys=keys)
     if persistence.PERSIST_STATE:
         threading.Thread(target=save_often, name="save", daemon=True).start()
     if os.environ.get("STOP_WITH_PARENT") == "1":
         threading.Thread(target=stop_with_parent, name="parent", daemon=True).start()
     app.main()
+
+
+def with_keys(plain: Any, keys: set[str]) -> Any:
+    """Return the source of functions' credentials, with keys that cannot be guessed; new ones are added to `keys`."""
+    issued: dict[str, str] = {}
+    issuing = threading.Lock()
+
+    def credentials(config: Any) -> dict[str, str]:
+        with issuing:
+            found: dict[str, str] = plain(config)
+            if not app.AUTH:
+                return {**found, "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"]}
+            known = found["AWS_ACCESS_KEY_ID"]
+            own = issued.setdefault(known, f"ASIA{secrets.token_hex(20).upper()}")
+            sts.register_session(own, sts._sessions.pop(known))
+            keys.add(own)
+            return {**found, "AWS_ACCESS_KEY_ID": own}
+
+    return credentials
 
 
 def with_bodies(plain: Any) -> Any:

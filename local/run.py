@@ -111,7 +111,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
         running.enter_context(_known(deployed, cloud))
-        _greet(deployed, inbox, settings)
+        _greet(cloud, deployed, inbox, settings)
         _watch(cloud, inbox, deployed, values, wanted.demo, stop)
         _say("stopping")
 
@@ -185,6 +185,7 @@ def _inbox(port: int, cloud: Cloud, values: Mapping[str, str]) -> Inbox:
         pagerduty_webhook_secret=values["PAGERDUTY_WEBHOOK_SECRET"],
         webhook_secret=values["WEBHOOK_DEFAULT_SECRET"],
         emulator=cloud.url,
+        emulator_key=cloud.key.id,
     )
     if found.memory.problem:
         _say(f"inbox: {found.memory.problem}")
@@ -201,14 +202,14 @@ def _known(deployed: Deployed, cloud: Cloud) -> Iterator[None]:
         RUNNING.unlink(missing_ok=True)
 
 
-def _greet(deployed: Deployed, inbox: Inbox, settings: Mapping[str, str]) -> None:
+def _greet(cloud: Cloud, deployed: Deployed, inbox: Inbox, settings: Mapping[str, str]) -> None:
     real = [name for name in ("SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY_DEFAULT") if name in settings]
     _say("")
     _say(f"  inbox      {inbox.url}/          what people would see" + (f" (real: {', '.join(real)})" if real else ""))
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
     _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
-    _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool: --endpoint-url, keys test and test")
+    _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool, after: . {cloud.shell.relative_to(ROOT)}")
     _say(f"  secrets    {_secrets_hint()}")
     _say("  Ctrl-C stops everything; what happened is kept in .tocsin/")
     _say("")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from local.cloud import Cloud
+from tests.aws.tables import KEY
 
 # No test measures time: a busy machine is no failure.
 settings.register_profile("tocsin", deadline=None)
@@ -15,5 +16,5 @@ settings.load_profile("tocsin")
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an embedded AWS on a free port, forgotten at the end. Tests name what they make in it."""
-    with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
+    with Cloud(tmp_path_factory.mktemp("cloud"), persist=False, key=KEY) as cloud:
         yield cloud.url

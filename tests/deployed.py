@@ -80,7 +80,10 @@ def deployed_stage(folder: Path, cloud_folder: Path, rules: str = "") -> Iterato
     project = copied(folder)
     if rules:
         (project / "alert-rules.yaml").write_text(rules)
-    with Cloud(cloud_folder, auth=True) as cloud, Inbox(emulator=cloud.url, limits=UNLIMITED) as inbox:
+    with (
+        Cloud(cloud_folder, auth=True) as cloud,
+        Inbox(emulator=cloud.url, emulator_key=cloud.key.id, limits=UNLIMITED) as inbox,
+    ):
         made = clients(cloud)
         values = parameters({}, {}, inbox=inbox.url)
         put_parameters(made("ssm"), "local", values, there={})

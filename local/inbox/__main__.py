@@ -1,7 +1,7 @@
 """`python -m local.inbox`: run the inbox until Ctrl-C or SIGTERM.
 
-Secrets may also come from the environment (SLACK_SIGNING_SECRET, PAGERDUTY_WEBHOOK_SECRET, WEBHOOK_DEFAULT_SECRET), where
-other users of the machine cannot read them.
+Secrets may also come from the environment (SLACK_SIGNING_SECRET, PAGERDUTY_WEBHOOK_SECRET, WEBHOOK_DEFAULT_SECRET,
+AWS_ACCESS_KEY_ID), where other users of the machine cannot read them.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def arguments(given: Sequence[str], environment: Mapping[str, str]) -> argparse.
     parser.add_argument("--pagerduty-webhook-secret", default=secret("PAGERDUTY_WEBHOOK_SECRET", ""))
     parser.add_argument("--webhook-secret", default=secret("WEBHOOK_DEFAULT_SECRET", ""), help="whsec_…")
     parser.add_argument("--emulator", default="", help="the AWS emulator, to read its mails from")
+    parser.add_argument("--emulator-key", default=secret("AWS_ACCESS_KEY_ID", ""), help="the id of its access key")
     usual = Limits()
     parser.add_argument(
         "--slack-per-second", type=float, default=usual.slack_per_second, help="messages to one channel"
@@ -52,6 +53,7 @@ def run(given: Sequence[str], environment: Mapping[str, str], stop: threading.Ev
             pagerduty_webhook_secret=asked.pagerduty_webhook_secret,
             webhook_secret=asked.webhook_secret,
             emulator=asked.emulator,
+            emulator_key=asked.emulator_key,
             limits=UNLIMITED if asked.no_limits else limits,
         )
     except (OSError, OverflowError) as error:

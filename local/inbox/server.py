@@ -26,8 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
+from local.guard import key_headers
 from local.inbox import page
 from local.inbox.cloudflare import Cloudflare
 from local.inbox.cues import Answer, CueError, Cues
@@ -61,7 +62,8 @@ class Inbox:
     """All stand-ins behind one address. Use it as a context manager, or `start` and `stop` it; both only once each.
 
     `requests` are all requests to stand-ins as they came in, `messages` Slack's messages, `incidents` PagerDuty's,
-    `mails` and `hooks` the others. `clock` is Unix seconds; rates, ages and times go by it.
+    `mails` and `hooks` the others. `clock` is Unix seconds; rates, ages and times go by it. With `emulator`, the address
+    of an embedded AWS, and the id of its access key, the mails that its SES took are shown too.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Inbox:
         pagerduty_webhook_secret: str = "",
         webhook_secret: str = "",
         emulator: str = "",
+        emulator_key: str = "",
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +94,7 @@ class Inbox:
         self.vercel = Vercel(self.memory, clock)
         self.stopping = threading.Event()
         self._emulator = emulator.rstrip("/")
+        self._emulator_headers = key_headers(emulator_key)
         self._server = Server((HOST, port), handler(self))
         self._threads: list[threading.Thread] = []
 
@@ -265,7 +269,8 @@ class Inbox:
         opener = build_opener(ProxyHandler({}))
         while not self.stopping.wait(EMULATOR_SECONDS):
             try:
-                with opener.open(f"{self._emulator}/_ministack/ses/messages", timeout=5) as answer:
+                asked = Request(f"{self._emulator}/_ministack/ses/messages", headers=self._emulator_headers)
+                with opener.open(asked, timeout=5) as answer:
                     self.mail.take_from_emulator(json.load(answer))
             except (OSError, ValueError):
                 continue

@@ -7,6 +7,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from local.cloud import Key
+
+KEY = Key.random()
+"""The access key of the embedded AWS that tests of a session share."""
 _NUMBERS = itertools.count(1)
 
 
@@ -16,8 +20,8 @@ def client(service: str, endpoint: str) -> Any:
         service,
         endpoint_url=endpoint,
         region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_access_key_id=KEY.id,
+        aws_secret_access_key=KEY.secret,
         config=Config(max_pool_connections=40, retries={"mode": "standard", "total_max_attempts": 3}),
     )
 

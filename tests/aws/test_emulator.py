@@ -13,15 +13,13 @@ from chalicelib.aws.json_client import AwsError, Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.messages.webhook import compressed
-from tests.aws.tables import client, new_table
-
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+from tests.aws.tables import KEY, client, new_table
 
 
 @pytest.fixture
 def lean(emulator):
     """A caller of the emulator, patient, since tests share the machine."""
-    return Lean("us-east-1", environment={**KEYS, "AWS_ENDPOINT_URL": emulator}, timeout_seconds=10)
+    return Lean("us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": emulator}, timeout_seconds=10)
 
 
 @pytest.fixture

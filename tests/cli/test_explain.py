@@ -14,7 +14,7 @@ from chalicelib.rules.file import load
 from cli import explain as command
 from cli.replay import Replay
 from simulation.story import fits
-from tests.aws.tables import client, new_table
+from tests.aws.tables import KEY, client, new_table
 
 RULES = """\
 alerts:
@@ -451,7 +451,7 @@ def test_a_stage_on_aws_is_asked(emulator, explained, monkeypatch):
         for key in incident.announced:
             store.save_thread(replace(memory.thread(thread_key(incident.id, key)), version=1))
     environment = {"AWS_ENDPOINT_URL": emulator, "AWS_REGION": "us-east-1", "TOCSIN_TABLE": table}
-    for name, value in {**environment, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+    for name, value in {**environment, **KEY.environment()}.items():
         monkeypatch.setenv(name, value)
     status, printed, _ = explained("--stage", "test", "High Error Rate")
     assert status == 0

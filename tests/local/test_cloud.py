@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import Cloud, CloudError, answers, free_port
+from local.cloud import Cloud, CloudError, free_port
 from tests.project import clients, readable_by_others
 
 
@@ -42,7 +42,7 @@ def test_what_happened_survives_a_kill(tmp_path: Path) -> None:
         # Saving is by the clock of another process; five seconds is what is promised.
         threading.Event().wait(5)
         cloud.kill()
-        assert not answers(f"{cloud.url}/_ministack/health")
+        assert not cloud.answers()
         cloud.start()
         sqs = clients(cloud)("sqs")
         count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
@@ -61,9 +61,18 @@ def test_what_it_keeps_is_private(tmp_path: Path) -> None:
     folder.chmod(0o755)
     with Cloud(folder) as cloud:
         clients(cloud)("ssm").put_parameter(Name="/x", Value="xoxb-secret", Type="SecureString")
+        assert "AWS_ACCESS_KEY_ID" in cloud.shell.read_text()
         assert readable_by_others(folder) == []
     assert "xoxb-secret" in (folder / "state" / "ssm.json").read_text()
     assert readable_by_others(folder) == []
+    assert not cloud.shell.exists()
+
+
+def test_a_shell_finds_it_by_its_file(tmp_path: Path) -> None:
+    """A shell that reads the file of the key → has the variables of every AWS tool."""
+    with Cloud(tmp_path, persist=False) as cloud:
+        printed = subprocess.run(["sh", "-c", f". {cloud.shell}; env"], capture_output=True, text=True, check=True)
+        assert set(printed.stdout.splitlines()) >= {f"{n}={v}" for n, v in cloud.environment().items()}
 
 
 def test_a_folder_that_cannot_be_private_is_one_line(tmp_path: Path) -> None:
