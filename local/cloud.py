@@ -1,6 +1,6 @@
 """The embedded AWS as a process: started, waited for, stopped; on loopback only, in a virtual environment of its own.
 
-    with Cloud(folder, port=4566) as cloud:
+    with Cloud(folder, port=7466) as cloud:
         boto3.client("sqs", **cloud.client_arguments())
 
 Its functions run as processes below it, in its own interpreter, with its environment: it gets a bare one, so that no
@@ -32,7 +32,8 @@ from local.private import FOLDER_MODE, open_private, private_folder, write_priva
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
-DEFAULT_PORT = 4566
+DEFAULT_PORT = 7466
+"""Not 4566, the usual port of such emulators: a web page that looks for one tries that first."""
 REGION = "us-east-1"
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0

@@ -1,7 +1,7 @@
 """`make run`: the whole of Tocsin on this machine, until Ctrl-C.
 
 The embedded AWS, the app deployed into it by Chalice, the inbox, and a short incident of sample webhooks whose routed
-alerts are printed as they arrive. Environment: TOCSIN_PORT (4566), INBOX_PORT (8025), DEMO=0 for no sample. What is set
+alerts are printed as they arrive. Environment: TOCSIN_PORT (7466), INBOX_PORT (8025), DEMO=0 for no sample. What is set
 in `.env` is put into the embedded Parameter Store; a real SLACK_BOT_TOKEN or PAGERDUTY_ROUTING_KEY_DEFAULT there makes
 Tocsin talk to the vendor itself. Everything else is kept in `.tocsin/`.
 """

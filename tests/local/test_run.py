@@ -30,7 +30,7 @@ SECRETS = {"SENTRY_CLIENT_SECRET": "new, old", "CLOUDFLARE_WEBHOOK_SECRET": "wor
 
 def test_ports_and_sample_come_from_the_environment() -> None:
     """TOCSIN_PORT, INBOX_PORT and DEMO=0 are heard; without them the usual ports and the sample."""
-    assert asked({}) == Asked(4566, 8025, demo=True)
+    assert asked({}) == Asked(7466, 8025, demo=True)
     assert asked({"TOCSIN_PORT": "5000", "INBOX_PORT": "5001", "DEMO": "0"}) == Asked(5000, 5001, demo=False)
 
 
