@@ -35,6 +35,8 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 7466
 """Not 4566, the usual port of such emulators: a web page that looks for one tries that first."""
 REGION = "us-east-1"
+LOST_SECONDS = 2
+"""What is accepted in these seconds before a kill -9 may be lost. `local/saving.py` saves about every 0.2 seconds."""
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -64,7 +66,7 @@ class Key:
 class Cloud:
     """One emulator with its state in a folder. Use it as a context manager, or `start` and `stop` it.
 
-    `auth` makes it enforce IAM. `persist` keeps the state over restarts, with at most a few seconds lost by a kill.
+    `auth` makes it enforce IAM. `persist` keeps the state over restarts; a kill loses LOST_SECONDS at most.
     `key` is the one access key it takes; without it the key is random.
     """
 

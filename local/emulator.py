@@ -10,10 +10,10 @@ Runs in `.venv-emulator` (`local/cloud.py` starts it). Nine things differ from p
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
 - A package is unpacked once, and all processes that run it share the files: each for itself would take seconds and disk.
 - What SNS hands to a function has the key MessageAttributes also when there are none, as on AWS: Chalice reads it.
-- What changed is saved every two seconds, not only at the end: a killed emulator loses no more than that. Each file is
-  written whole and by rename.
+- What changed is saved soon, not only at the end, and queues and tables as of one moment: see `local/saving.py`.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -22,8 +22,10 @@ import signal
 import sys
 import threading
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ministack import app
@@ -35,8 +37,9 @@ from ministack.services import apigateway_v1, lambda_svc, sns, sts
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from local.guard import guarded
+from local.saving import Make, Saver, lines, unfold
 
-SAVE_SECONDS = 2.0
+TOGETHER = ("sqs", "dynamodb")
 COMPRESSION = "/minimumCompressionSize"
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -54,9 +57,12 @@ def main() -> None:
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
-    app.app = guarded(app.app, port=int(os.environ["GATEWAY_PORT"]), keys=keys)
+    changed = None
     if persistence.PERSIST_STATE:
-        threading.Thread(target=save_often, name="save", daemon=True).start()
+        saving = saver()
+        changed = saving.changed.set
+        threading.Thread(target=saving.run, name="save", daemon=True).start()
+    app.app = guarded(app.app, port=int(os.environ["GATEWAY_PORT"]), keys=keys, changed=changed)
     if os.environ.get("STOP_WITH_PARENT") == "1":
         threading.Thread(target=stop_with_parent, name="parent", daemon=True).start()
     app.main()
@@ -189,38 +195,52 @@ def _json(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def save_often() -> None:
-    """Save what changed, for ever."""
-    saved: dict[str, str] = {}
-    while True:
-        threading.Event().wait(SAVE_SECONDS)
-        for name, get_state in app._build_persistence_save_dict().items():
-            _save(name, get_state, saved)
+def saver() -> Saver:
+    """Return what saves the state of all services, and saves it a last time when ministack ends."""
+    found = Saver(Path(persistence.STATE_DIR), lambda: on_loop(accepted), rest)
+    unfold(Path(persistence.STATE_DIR))
+    app.save_all = lambda services: found.finish()
+    return found
 
 
-def _save(name: str, get_state: Any, saved: dict[str, str]) -> None:
-    """Save one service; one that changes while it is read is left for the next round, which is soon."""
-    try:
+def accepted() -> str:
+    """Return queues and tables as text. Run it on the loop that serves requests: then no request is half in it."""
+    services = app._build_persistence_save_dict()
+    return lines({name: _text(name, _shallow(services[name])) for name in TOGETHER if name in services})
+
+
+def rest() -> dict[str, Make]:
+    """Return the other services by name, each with what makes its text."""
+
+    def make(name: str, get_state: Any) -> str | None:
         state = get_state()
-        if state is None:
-            return
-        wrapped = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
-        text = json.dumps(wrapped, default=persistence._json_default)
-    except (RuntimeError, KeyError):
-        return
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if saved.get(name) == digest:
-        return
-    folder = Path(persistence.STATE_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Not the name that ministack uses for its own last save, which may run at the same moment.
-    partial = folder / f"{name}.json.saving"
-    try:
-        partial.write_text(text)
-        partial.replace(folder / f"{name}.json")
-        saved[name] = digest
-    except OSError as error:
-        print(f"emulator: cannot save {name}: {error.strerror}", file=sys.stderr, flush=True)
+        return None if state is None else _text(name, state)
+
+    services = app._build_persistence_save_dict()
+    return {name: partial(make, name, services[name]) for name in services if name not in TOGETHER}
+
+
+def _shallow(get_state: Any) -> Any:
+    """Return the state of a service without the deep copies it makes: it becomes text before it can change."""
+    names = {**get_state.__globals__, "copy": SimpleNamespace(deepcopy=lambda found: found)}
+    return FunctionType(get_state.__code__, names)()
+
+
+def _text(name: str, state: Any) -> str:
+    """Return the state of a service as ministack reads it."""
+    wrapped = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
+    return json.dumps(wrapped, default=persistence._json_default)
+
+
+def on_loop(function: Callable[[], str]) -> str:
+    """Return what a function returns on the loop that serves requests, from any thread."""
+
+    async def call() -> str:
+        return function()
+
+    if threading.current_thread() is threading.main_thread():
+        return function()
+    return asyncio.run_coroutine_threadsafe(call(), app._MAIN_LOOP).result()
 
 
 def stop_with_parent() -> None:

@@ -23,7 +23,7 @@ import boto3
 
 from chalicelib.core.errors import TocsinError
 from local import provision
-from local.cloud import DEFAULT_PORT, ROOT, Cloud, is_free
+from local.cloud import DEFAULT_PORT, LOST_SECONDS, ROOT, Cloud, is_free
 from local.deploy import Deploy, Deployed, check_rules, request
 from local.inbox import Inbox
 from local.inbox.server import DEFAULT_PORT as INBOX_PORT
@@ -211,7 +211,8 @@ def _greet(cloud: Cloud, deployed: Deployed, inbox: Inbox, settings: Mapping[str
     _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
     _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool, after: . {cloud.shell.relative_to(ROOT)}")
     _say(f"  secrets    {_secrets_hint()}")
-    _say("  Ctrl-C stops everything; what happened is kept in .tocsin/")
+    _say("  Ctrl-C stops everything and loses nothing: what happened is kept in .tocsin/")
+    _say(f"  kill -9 loses at most the last {LOST_SECONDS} seconds of what was accepted")
     _say("")
 
 
