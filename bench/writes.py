@@ -20,7 +20,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.rules.file import load
 from simulation.simulator import Simulator
 
-STORM_BUDGET, LONE_BUDGET = 0.5, 8
+STORM_BUDGET, LONE_BUDGET = 0.5, 10
 SERVICES = 20
 WRITES_OF_A_DELIVERY = 2
 RULES = """

@@ -15,6 +15,7 @@ from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.errors import NotFoundError, NotUniqueError
 from chalicelib.core.incident import Announced, Entry, Incident
 from chalicelib.core.language.units import duration_words
+from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.ports import Store
@@ -34,6 +35,8 @@ Shown = dict[str, Any]
 def find(store: Store, id: str, now: datetime) -> Incident:
     """The incident of an id, or of the first characters of one. NotFoundError and NotUniqueError say so for people."""
     wanted = id.strip().lower()
+    if (exact := incident_of(store, wanted)) is not None:
+        return exact
     if len(wanted) >= MIN_ID_CHARACTERS:
         for back in LOOKED_BACK:
             among = store.incidents(ended_since=now - back if back else None)

@@ -26,6 +26,7 @@ from chalicelib import log
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Queue, Store
@@ -112,7 +113,7 @@ class Recorder:
             return
         matchers = dict(action.matchers)
         if action.incident is not None:
-            known = next((each for each in self._store.incidents() if each.id == action.incident), None)
+            known = incident_of(self._store, action.incident)
             if known is None:
                 return
             matchers = {**known.group, **matchers}

@@ -32,6 +32,7 @@ from chalicelib.core.inputs import (
 )
 from chalicelib.core.language.durations import seconds_of
 from chalicelib.core.limits import bounded
+from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import matches_all
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
@@ -351,8 +352,7 @@ def _meant(batch: Batch, action: Action) -> Iterable[Incident]:
     """Return the incidents that an act may be about: the one it names, else all that are open."""
     if action.incident is None or INDEXED not in batch.context.marks:
         return batch.store.incidents()
-    key = batch.store.located(action.incident)
-    incident = batch.store.load(key) if key is not None else None
+    incident = incident_of(batch.store, action.incident)
     return [incident] if incident is not None and incident.status == "open" else []
 
 

@@ -185,6 +185,7 @@ def test_an_act_on_an_incident_is_kept_by_its_group():
     """Under other rules no incident has that id; its labels are what people meant."""
     store = MemoryStore()
     store.save(Incident(key="k", id="i1", version=1, started_at=NOW, group={"service": "api"}))
+    store.locate(["i1"], "k")
     found = recorded(
         Action(ActionKind.ACK, "ana", NOW, incident="i1"),
         Action(ActionKind.ACK, "ana", NOW, incident="gone"),
