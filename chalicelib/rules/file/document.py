@@ -283,8 +283,11 @@ class _Reader:
             self.document.say(path, f"{name} is empty", "a value, or leaving the key out")
 
     def note_text(self, node: yaml.ScalarNode, path: Path) -> None:
-        """Where the text begins, if its columns are those of the file."""
-        if node.start_mark.line == node.end_mark.line and node.style in (None, '"', "'"):
-            quote = 0 if node.style is None else 1
+        """Note where the text begins, if its columns are those of the file.
+
+        An unquoted text has the style None or, from libyaml, "".
+        """
+        if node.start_mark.line == node.end_mark.line and node.style in (None, "", '"', "'"):
+            quote = 1 if node.style else 0
             if node.end_mark.column - node.start_mark.column == len(node.value) + 2 * quote:
                 self.document.text_at[path] = (node.start_mark.line + 1, node.start_mark.column + 1 + quote)
