@@ -25,6 +25,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.errors import NotFoundError, ParseError, RulesError, WebhookError
 from chalicelib.core.event import Event
 from chalicelib.core.match import Matcher, parse_matcher
+from chalicelib.core.pattern import PatternError
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import events_messages
 from chalicelib.process.worker import parsed
@@ -111,11 +112,11 @@ def matchers_of(words: Sequence[str]) -> list[Matcher]:
             continue
         value = clause[3].strip()
         plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+        matcher = parse_matcher(clause[1], clause[2] + plain)
         try:
-            matcher = parse_matcher(clause[1], clause[2] + plain)
-            matcher.matches({})
-        except re.error as error:
-            raise parse.UsageError(f"{word}: the regular expression does not compile: {error.msg}") from None
+            matcher.check()
+        except PatternError as error:
+            raise parse.UsageError(f"{word[:60]}: the pattern is no regular expression of RE2: {error}") from None
         found.append(matcher)
     return found
 

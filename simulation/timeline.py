@@ -18,6 +18,7 @@ from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
 from simulation.simulator import Answer, Limit
 
@@ -191,11 +192,10 @@ class Fields:
         clauses = self.texts("matchers")
         for matcher in parse_matchers(clauses):
             try:
-                matcher.matches({})
-            except re.error as error:
+                matcher.check()
+            except PatternError as error:
                 raise TimelineError(
-                    f"`matchers` of `{self._kind}`: {matcher.label} is no regular expression ({error}); "
-                    "expected is such as =~web|api"
+                    f"`matchers` of `{self._kind}`: {matcher.label} is no regular expression of RE2: {error}"
                 ) from None
         return clauses
 

@@ -16,7 +16,8 @@ from chalicelib.core.context import Silence
 from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.core.language.durations import duration_of
-from chalicelib.core.match import MAX_PATTERN_CHARACTERS, OPERATORS, Matcher, parse_matcher
+from chalicelib.core.match import OPERATORS, Matcher, parse_matcher
+from chalicelib.core.pattern import PatternError
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
@@ -85,18 +86,15 @@ def _checked(matchers: Sequence[Matcher]) -> tuple[Matcher, ...]:
     if len(matchers) > MAX_MATCHERS:
         raise RequestError(f"{len(matchers)} matchers are too many; allowed are {MAX_MATCHERS}")
     for each in matchers:
-        if each.operator in ("=~", "!~"):
-            _check_pattern(each)
+        _check_pattern(each)
     return tuple(sorted(set(matchers), key=lambda each: (each.label, each.operator, each.value)))
 
 
 def _check_pattern(matcher: Matcher) -> None:
-    if len(matcher.value) > MAX_PATTERN_CHARACTERS:
-        raise RequestError(f"the pattern for {matcher.label} is longer than {MAX_PATTERN_CHARACTERS} characters")
     try:
-        re.compile(matcher.value)
-    except re.error as error:
-        raise RequestError(f"the pattern for {matcher.label} is no regular expression: {error}") from None
+        matcher.check()
+    except PatternError as error:
+        raise RequestError(f"the pattern for {matcher.label[:60]} is no regular expression of RE2: {error}") from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -169,8 +167,10 @@ def new_silence(
     )
 
 
-def check_matchers(matchers: Iterable[Matcher]) -> None:
-    """RequestError when a silence of these would mute everything."""
+def check_matchers(matchers: Sequence[Matcher]) -> None:
+    """RequestError when a silence of these would mute everything, or holds a pattern that nothing can match."""
+    for each in matchers:
+        _check_pattern(each)
     if not any(not each.matches({}) for each in matchers):
         raise RequestError("the silence would mute everything: at least one matcher must ask for a value")
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from chalicelib.core.context import Cause
-from chalicelib.core.match import Matcher, matches_all
+from chalicelib.core.match import Matcher, matches_all, refusal
 from chalicelib.core.rule import Inhibition
 
 Node = TypeVar("Node", bound=Hashable)
@@ -161,11 +161,9 @@ def _literals(clause: Matcher) -> tuple[str, ...]:
     return ()
 
 
-def _may_match(clauses: Iterable[Matcher], label: str, value: str) -> bool:
-    try:
-        return matches_all(clauses, {label: value})
-    except re.error:
-        return True  # `tocsin check` reports the pattern itself
+def _may_match(clauses: Sequence[Matcher], label: str, value: str) -> bool:
+    """Return whether the value satisfies the clauses; True for a pattern that RE2 refuses, as `tocsin check` says."""
+    return bool(refusal(clauses)) or matches_all(clauses, {label: value})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
 """Matchers over labels: `=`, `!=`, `=~`, `!~`, with Alertmanager's meaning.
 
-A missing label is the empty text. Regular expressions are anchored at both ends.
+A missing label is the empty text. Regular expressions are those of RE2, anchored at both ends. A clause whose pattern
+RE2 refuses holds for no labels, whether it asks for a match or for none: a silence that cannot be read mutes nothing.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+
+from chalicelib.core.pattern import PatternError, compiled, whole_match
 
 OPERATORS = ("=~", "!~", "!=", "=")
-MAX_PATTERN_CHARACTERS = 1_000
+PATTERN_OPERATORS = ("=~", "!~")
+MAX_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,17 @@ class Matcher:
             case "!=":
                 return found != self.value
             case "=~":
-                return _compiled(self.value).fullmatch(found) is not None
+                return whole_match(self.value, found) is True
             case _:
-                return _compiled(self.value).fullmatch(found) is None
+                return whole_match(self.value, found) is False
+
+    def check(self) -> None:
+        """Raise PatternError when the value is a pattern that RE2 refuses."""
+        if self.operator in PATTERN_OPERATORS:
+            compiled(self.value)
 
     def __str__(self) -> str:
         return f"{self.label}{self.operator}{self.value}"
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def parse_matcher(label: str, text: str) -> Matcher:
@@ -53,6 +55,16 @@ def parse_matcher(label: str, text: str) -> Matcher:
 def parse_matchers(clauses: Mapping[str, str]) -> tuple[Matcher, ...]:
     """All clauses of a `match:` mapping, in a stable order."""
     return tuple(parse_matcher(label, str(text)) for label, text in sorted(clauses.items()))
+
+
+def refusal(matchers: Iterable[Matcher]) -> str:
+    """Return the first clause whose pattern RE2 refuses, with the reason; empty when RE2 takes all of them."""
+    for matcher in matchers:
+        try:
+            matcher.check()
+        except PatternError as error:
+            return f"{str(matcher)[:MAX_SHOWN_CHARACTERS]}: {error}"
+    return ""
 
 
 def matches_all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:

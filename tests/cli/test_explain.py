@@ -387,9 +387,15 @@ def test_what_cannot_be_read_exits_2(explained, words, message):
     assert complained.count("\n") == 1
 
 
-def test_a_wrong_pattern_is_told(explained, timeline):
-    """A regular expression that does not compile is a mistake of the caller."""
-    assert explained("--timeline", timeline, "service=~a(")[0] == 2
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("a(", "column 2: a ( is never closed"), ("(?=a)", "look-ahead"), ("a{99999999999999}", "too often")],
+)
+def test_a_wrong_pattern_is_told(explained, timeline, pattern, words):
+    """A regular expression that RE2 refuses is a mistake of the caller, with its column."""
+    status, _, complained = explained("--timeline", timeline, f"service=~{pattern}")
+    assert status == 2
+    assert words in complained
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -233,6 +233,8 @@ def test_a_filled_form_is_stored_and_closed():
         ({"until": "2020-01-01T00:00"}, "until", "over already"),
         ({"matchers": "checkout"}, "matchers:filled", "no matcher"),
         ({"matchers": "service=~("}, "matchers:filled", "regular expression"),
+        ({"matchers": "service=~x(?=y)"}, "matchers:filled", "column 2: look-ahead"),
+        ({"matchers": "service=~x{99999999999999}"}, "matchers:filled", "repeated too often"),
         ({"matchers": "service=~.*"}, "matchers:filled", "mute everything"),
         ({"matchers": "service!=checkout"}, "matchers:filled", "mute everything"),
         ({"until": "9999d"}, "until", "366 days"),

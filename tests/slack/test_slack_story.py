@@ -391,6 +391,9 @@ def test_who_hears_is_told(story):
         ("ack", "Expected is an id"),
         ("silence service=x", "until when"),
         ("silence service=x soon", "no time"),
+        ("silence service=~x{99999999999999} 2h", "repeated too often"),
+        ("silence service=~(x)\\1 2h", "column 4: a back-reference"),
+        ("list service=~x(?=y)", "column 2: look-ahead"),
         ("unsilence zz", "no silences"),
     ],
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.build import DAYS, minute_of
-from chalicelib.core.match import Matcher, parse_matcher
+from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.mute import muting_windows
 from chalicelib.core.rule import Route, Window
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
@@ -22,22 +22,21 @@ def implied(clause: Matcher, by: Collection[Matcher]) -> bool:
     if clause in by:
         return True
     pinned = [each for each in by if each.label == clause.label and each.operator == "="]
-    try:
-        return any(clause.matches({each.label: each.value}) for each in pinned)
-    except re.error:
-        return False
+    return any(clause.matches({each.label: each.value}) for each in pinned)
 
 
 def contradict(clauses: Collection[Matcher]) -> tuple[Matcher, Matcher] | None:
     """Two clauses that nothing satisfies together, if they are plain to see."""
     for pinned in (each for each in clauses if each.operator == "="):
         for other in clauses:
-            try:
-                if other.label == pinned.label and not other.matches({pinned.label: pinned.value}):
-                    return pinned, other
-            except re.error:
-                continue
+            if other.label == pinned.label and _excludes(other, pinned.value):
+                return pinned, other
     return None
+
+
+def _excludes(clause: Matcher, value: str) -> bool:
+    """Return whether the clause fails for the value; False for a pattern that RE2 refuses, which `sense` reports."""
+    return not refusal([clause]) and not clause.matches({clause.label: value})
 
 
 def reach(data: Mapping[str, Any]) -> Iterator[Finding]:

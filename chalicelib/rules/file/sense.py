@@ -15,7 +15,8 @@ from chalicelib.core.language.grammar import CALLABLE
 from chalicelib.core.language.template import template_mistakes
 from chalicelib.core.language.tokens import WORDS, nearest, threshold_literal
 from chalicelib.core.language.units import KNOWN_METRICS
-from chalicelib.core.match import MAX_PATTERN_CHARACTERS, parse_matcher
+from chalicelib.core.match import PATTERN_OPERATORS, parse_matcher
+from chalicelib.core.pattern import PatternError
 from chalicelib.rules.file.circles import circles
 from chalicelib.rules.file.finding import (
     Finding,
@@ -226,23 +227,17 @@ def _clause(path: Path, label: str, text: Any) -> Iterator[Finding]:
     if not isinstance(text, str):
         return
     matcher = parse_matcher(label, text)
-    if matcher.operator not in ("=~", "!~"):
+    if matcher.operator not in PATTERN_OPERATORS:
         for wrong, right in (("==", "="), ("~", "=~"), ("<", ""), (">", "")):
             if text.startswith(wrong):
                 suggestion = f'"{right}{text[len(wrong) :]}"' if right else ""
                 yield Finding(path, f"{label}: {wrong!r} is not an operator", "= != =~ !~", suggestion)
         return
-    if len(matcher.value) > MAX_PATTERN_CHARACTERS:
-        yield Finding(path, f"{label}: the pattern is too long", f"{MAX_PATTERN_CHARACTERS} characters")
-        return
     try:
-        re.compile(matcher.value)
-    except re.error as error:
-        column = len(matcher.operator) + 1 + (error.pos or 0)
-        what = f"{label}: the regular expression does not compile: {error.msg}"
-        yield Finding(path, what, "Python's syntax of regular expressions", column=column)
-    except (RecursionError, OverflowError):
-        yield Finding(path, f"{label}: the regular expression is too deep", "a simpler one")
+        matcher.check()
+    except PatternError as error:
+        what = f"{label}: the pattern is no regular expression of RE2: {error.message}"
+        yield Finding(path, what, error.allowed, column=len(matcher.operator) + error.column)
 
 
 def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:

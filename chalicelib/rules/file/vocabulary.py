@@ -4,14 +4,13 @@ Every severity is one of three words before anything matches (docs/sources.md). 
 label `severity_raw`.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib import plugins
 from chalicelib.core.event import Severity
 from chalicelib.core.language.tokens import nearest
-from chalicelib.core.match import Matcher, parse_matcher
+from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.payload.coerce import SEVERITIES
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, tellers
 
@@ -46,10 +45,8 @@ def _clause(path: Path, matcher: Matcher, sources: tuple[str, ...]) -> Iterator[
 
 
 def _can_match(matcher: Matcher, words: tuple[str, ...]) -> bool:
-    try:
-        return any(matcher.matches({matcher.label: word}) for word in words)
-    except re.error:
-        return True  # the pattern itself is reported as a mistake
+    """Return whether a word satisfies the clause; True for a pattern that RE2 refuses, which is a mistake itself."""
+    return bool(refusal([matcher])) or any(matcher.matches({matcher.label: word}) for word in words)
 
 
 def _allowed(matcher: Matcher, words: tuple[str, ...]) -> str:

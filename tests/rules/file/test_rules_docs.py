@@ -8,6 +8,7 @@ import pytest
 from chalicelib.core.language import grammar
 from chalicelib.core.language.condition import ConditionError, describe, parse
 from chalicelib.core.language.functions import FUNCTIONS
+from chalicelib.core.pattern import PatternError, compiled
 from chalicelib.rules.file import check, load
 from chalicelib.rules.file.form import RuleForm
 from cli.main import main
@@ -46,6 +47,14 @@ def test_every_refusal_is_the_one_shown(condition, message):
     with pytest.raises(ConditionError) as caught:
         parse(condition)
     assert caught.value.advice == message
+
+
+@pytest.mark.parametrize(("pattern", "message"), rows("pattern"))
+def test_every_refused_pattern_is_the_one_shown(pattern, message):
+    """Each regular expression of the block is refused in the words of the page."""
+    with pytest.raises(PatternError) as caught:
+        compiled(pattern)
+    assert str(caught.value) == message
 
 
 def test_the_grammar_is_that_of_the_parser():
@@ -96,4 +105,4 @@ def test_nothing_is_left_out():
         assert f"`{name}(" in PAGE or f"`{name}`" in PAGE, name
     for name, field in RuleForm.model_fields.items():
         assert f"`{field.alias or name}`" in PAGE, name
-    assert {name for name, _ in BLOCKS} == {"yaml", "condition", "time", "wrong", "grammar"}
+    assert {name for name, _ in BLOCKS} == {"yaml", "condition", "time", "wrong", "grammar", "pattern"}
