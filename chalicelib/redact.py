@@ -5,8 +5,8 @@ with a user in them, e-mail addresses, IP addresses and card numbers: by the nam
 like. Kept is what people need to find the fault: times, versions, ids of issues, host names, UUIDs, commits.
 
 IP addresses become `[ip:3f2a]`: the four characters tell two machines apart, and 65,536 addresses share each.
-`REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression a line. Every pattern is linear in the length
-of a text, and only tried where a cheap look says that it could match.
+`REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression of RE2 a line.
+Every pattern of our own is linear in the length of a text, and only tried where a cheap look says that it could match.
 """
 
 import os
@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Action, Event
+from chalicelib.core.pattern import Pattern, PatternError
+from chalicelib.core.pattern import compiled as pattern_of
 
 MASK = "[masked]"
 EMAIL = "[email]"
@@ -125,19 +127,19 @@ _SHAPE_HINTS = (
 _SAID_HINTS = ("--", " -u ", "<", " is ", " was ", "-pwd", "-token")
 
 
-def redact(value: Any, *, patterns: Sequence[re.Pattern[str]] | None = None) -> Any:
+def redact(value: Any, *, patterns: Sequence[Pattern] | None = None) -> Any:
     """Any JSON value with everything secret or personal masked, in values and in names. Twice changes nothing."""
     extra = configured() if patterns is None else tuple(patterns)
     return _redacted(value, "", extra, 0)
 
 
-def redact_text(text: str, *, name: str = "", patterns: Sequence[re.Pattern[str]] | None = None) -> str:
+def redact_text(text: str, *, name: str = "", patterns: Sequence[Pattern] | None = None) -> str:
     """A text masked; `name` is that of its field, which may say that all of it is secret."""
     extra = configured() if patterns is None else tuple(patterns)
     return _field(name, text, extra) if name else _text(text, extra)
 
 
-def redact_event(event: Event, *, patterns: Sequence[re.Pattern[str]] | None = None) -> Event:
+def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> Event:
     """The event masked. Its id and identity change only where they hold a secret, and then to a stable digest."""
     extra = configured() if patterns is None else tuple(patterns)
     return replace(
@@ -158,22 +160,20 @@ def redact_event(event: Event, *, patterns: Sequence[re.Pattern[str]] | None = N
 
 
 @lru_cache(maxsize=8)
-def compiled(lines: str) -> tuple[re.Pattern[str], ...]:
+def compiled(lines: str) -> tuple[Pattern, ...]:
     """Patterns of a text with one regular expression a line; raises RulesError naming the line that is none."""
     found = []
     for number, line in enumerate(lines.splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            found.append(re.compile(line.strip()))
-        except re.error as error:
-            raise RulesError(
-                f"{ENVIRONMENT}, line {number}: not a regular expression ({error.msg}); allowed is one a line"
-            ) from None
+            found.append(pattern_of(line.strip()))
+        except PatternError as error:
+            raise RulesError(f"{ENVIRONMENT}, line {number}: not a regular expression of RE2: {error}") from None
     return tuple(found)
 
 
-def configured() -> tuple[re.Pattern[str], ...]:
+def configured() -> tuple[Pattern, ...]:
     """The patterns that the environment adds, or else those that `configure` was given."""
     lines = os.environ.get(ENVIRONMENT) or _configured[0]
     return compiled(lines) if lines else ()
@@ -193,7 +193,7 @@ _configured = [""]
 # Values
 
 
-Extra = tuple[re.Pattern[str], ...]
+Extra = tuple[Pattern, ...]
 
 
 def _redacted(value: Any, name: str, extra: Extra, depth: int) -> Any:
@@ -323,7 +323,7 @@ def _text(text: str, extra: Extra, *, cards: bool = True) -> str:
 
 def _with_extra(text: str, extra: Extra) -> str:
     for pattern in extra:
-        text = pattern.sub(MASK, text)
+        text = pattern.replaced(text, MASK)
     return text
 
 

@@ -275,8 +275,17 @@ def test_own_patterns(monkeypatch):
     """The environment adds patterns, one a line; one that cannot be read is named by its line, not by its text."""
     monkeypatch.setenv("REDACT_PATTERNS", "ACME-\\d+\n\nproject (?i:zeus)")
     assert redact_text("ACME-12 and Project ZEUS, project Zeus") == f"{MASK} and Project ZEUS, {MASK}"
-    with pytest.raises(RulesError, match="line 2: not a regular expression"):
+    with pytest.raises(RulesError, match="line 2: not a regular expression of RE2: column 1"):
         compiled("a\n(b")
+    with pytest.raises(RulesError, match="line 1: not a regular expression of RE2: column 1: look-behind"):
+        compiled(r"(?<=order )\d+")
+
+
+def test_an_own_pattern_needs_time_in_proportion_to_the_text(monkeypatch):
+    """A pattern that Python's `re` never finishes is tried on a text, which stays as it is."""
+    monkeypatch.setenv("REDACT_PATTERNS", "(a+)+b")
+    text = "a" * 32 + "!\ud800"
+    assert redact_text(text) == text
 
 
 def test_patterns_kept_beside_the_secrets(monkeypatch):
