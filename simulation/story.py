@@ -1,7 +1,6 @@
 """One test of a rules file as a story in time: its timeline, the real decisions, and what came beside what was expected."""
 
 import heapq
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any
 from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.language.template import render
+from chalicelib.core.pattern import Pattern, PatternError, compiled
 from chalicelib.core.rule import Rules
 from cli.replay import Replay
 from simulation import promtool
@@ -195,7 +195,7 @@ class Exact(dict[str, str]):
 
 
 def fits(want: Any, got: Any) -> bool:
-    """True when what is wanted is there; what it does not name may be anything. `=~` begins a regular expression."""
+    """True when what is wanted is there; what it does not name may be anything. `=~` and `!~` begin a regular expression."""
     if isinstance(want, Mapping):
         if not isinstance(got, Mapping) or (isinstance(got, Exact) and want.keys() != got.keys()):
             return False
@@ -203,8 +203,17 @@ def fits(want: Any, got: Any) -> bool:
     if isinstance(want, list):
         return isinstance(got, list) and len(want) == len(got) and all(map(fits, want, got))
     if isinstance(want, str) and want.startswith("=~"):
-        return isinstance(got, str) and re.fullmatch(want[2:], got, re.DOTALL) is not None
+        return isinstance(got, str) and _pattern(want[2:]).matches(got)
+    if isinstance(want, str) and want.startswith("!~"):
+        return isinstance(got, str) and not _pattern(want[2:]).matches(got)
     return type(want) is type(got) and bool(want == got) if isinstance(want, bool) else bool(want == got)
+
+
+def _pattern(text: str) -> Pattern:
+    try:
+        return compiled(text, dot_newline=True)
+    except PatternError as error:
+        raise PromtoolError(f"expect: {text[:60]!r} is no regular expression of RE2: {error}") from None
 
 
 def compared(want: Sequence[Mapping[str, Any]], got: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:

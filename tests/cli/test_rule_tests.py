@@ -336,13 +336,21 @@ def test_for_and_keep_firing_for_are_those_of_prometheus(tested, hold, keep, val
 
 
 def test_what_is_wanted_fits_what_has_it():
-    """Mappings by their keys, lists entry by entry, true only true, and `=~` a regular expression."""
+    """Mappings by their keys, lists entry by entry, true only true, and `=~` and `!~` regular expressions."""
     assert fits({"a": 1}, {"a": 1.0, "b": 2})
     assert not fits({"a": None}, {})
     assert fits([{"a": 1}], [{"a": 1, "b": 2}])
     assert not fits([], [1])
     assert not fits(True, 1)
     assert fits("=~a.+", "abc") and not fits("=~a", "abc")
+    assert fits("!~a", "abc") and not fits("!~a.+", "a\nc")
+    assert not fits("=~(a+)+$", "a" * 32 + "!")
+
+
+def test_a_wrong_pattern_is_a_mistake_of_the_test():
+    """What RE2 refuses stops the test with the pattern and its column."""
+    with pytest.raises(PromtoolError, match=r"'\(\?=a\)' is no regular expression of RE2: column 1: look-ahead"):
+        fits({"text": "=~(?=a)"}, {"text": "a"})
 
 
 @given(st.lists(st.integers(0, 3), max_size=8), st.lists(st.integers(0, 3), max_size=8))
