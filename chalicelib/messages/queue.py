@@ -198,7 +198,7 @@ def read_message(body: str) -> Content:
         return interaction.read(form)
     try:
         return _content(kind, form)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError) as error:
         raise ParseError(f"a message of type {kind} lacks or garbles a field ({type(error).__name__})") from None
 
 

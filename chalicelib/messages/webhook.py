@@ -87,5 +87,5 @@ def read(form: Mapping[str, Any]) -> Webhook:
             headers={str(name): str(value) for name, value in form["headers"].items()},
             body_ref=reference,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, binascii.Error) as error:
         raise ParseError(f"a webhook message lacks or garbles a field ({type(error).__name__})") from None

@@ -9,7 +9,17 @@ import pytest
 
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import Status
-from chalicelib.messages.queue import Message, Queues, Wake, events_messages, read_message, wake_message
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.rule import Rules
+from chalicelib.messages.queue import (
+    Message,
+    Queues,
+    Wake,
+    events_messages,
+    read_message,
+    samples_messages,
+    wake_message,
+)
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.worker import LAST_RECEIVE, process
@@ -79,12 +89,13 @@ class Bench:
     webhooks: MemoryQueue = field(default_factory=MemoryQueue)
     notifications: MemoryQueue = field(default_factory=MemoryQueue)
     counts: MemoryQueue = field(default_factory=MemoryQueue)
+    rules: Rules = RULES
 
     def process(self, *bodies, received=1, now=NOW):
         """The failures of a batch of these bodies, by message."""
         messages = [Message(f"m{n}", body, f"r{n}", received) for n, body in enumerate(bodies)]
         queues = Queues(self.webhooks, self.notifications, self.counts)
-        failures = process(messages, rules=RULES, store=self.store, queues=queues, now=now)
+        failures = process(messages, rules=self.rules, store=self.store, queues=queues, now=now)
         return {each.id: each for each in failures}
 
     def wake(self):
@@ -122,6 +133,10 @@ MISTAKES = [
     ("no version", json.dumps({"type": "wake", "key": "x"}), "unknown version None"),
     ("an unknown type", json.dumps({"v": 1, "type": "poem"}), "unknown type 'poem'"),
     ("a field is missing", json.dumps({"v": 1, "type": "wake"}), "lacks or garbles a field (KeyError)"),
+    ("a time that is none", json.dumps({"v": 1, "type": "webhook", "id": "1", "source": "sentry", "headers": {},
+                                        "received_at": 1e18, "body": base64.b64encode(compressed(b"{}")).decode()}), "lacks or garbles a field"),
+    ("a time beyond all", json.dumps({"v": 1, "type": "samples",
+                                      "samples": [{"metric": "m", "value": 1, "at": 1e18}]}), "lacks or garbles a field"),
     ("a damaged body", json.dumps({"v": 1, "type": "webhook", "id": "1", "source": "sentry", "headers": {},
                                    "received_at": 1.0, "body": base64.b64encode(b"x").decode()}), "damaged"),
     ("a source that is gone", webhook("nobody", b"{}"), "no source of that name"),
@@ -142,6 +157,16 @@ def test_a_message_nobody_can_read_is_parked_and_told_and_harms_no_other(body, r
     assert bench.open == ["After", "Before", "webhook.unreadable"]
     bench.wake()
     assert sorted(bench.told) == ["A webhook could not be read", "After", "Before"]
+
+
+@pytest.mark.parametrize("condition", ["avg({}) > 5", "sum({}) > 5", "rate({}) > 5", "growth({}) > 5%", "p95({}) > 5"])
+def test_values_whose_sum_is_no_number_stop_no_worker(condition):
+    """A probe that reports 1e308 three times is worked through: such a value is a sample without one."""
+    rules = rules_of(f"alerts: [{{name: Full, condition: '{condition.format('memory_bytes[5m]')}'}}]")
+    samples = [Sample("memory_bytes", 1e308, NOW + timedelta(seconds=each)) for each in range(3)]
+    bench = Bench(rules=rules)
+    assert bench.process(*samples_messages(samples)) == {}
+    assert bench.open == []
 
 
 def test_of_too_many_events_the_first_are_taken_and_the_body_is_parked():

@@ -5,12 +5,11 @@ the same roll-up. A minute remembers the instants it has counted: within one ser
 first value it came with stays.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.metrics.sample import MAX_VALUE, Bucket, Sample
 from chalicelib.core.metrics.sketch import sketch_bin
 
 MINUTE = timedelta(minutes=1)
@@ -41,9 +40,12 @@ def hour_start(at: datetime) -> datetime:
 
 
 def bucket_of(sample: Sample) -> Bucket:
-    """A single sample as a bucket, with its exact time. Without a finite value it is a null; low and high are then 0."""
+    """Return a single sample as a bucket, with its exact time.
+
+    A sample without a value up to MAX_VALUE is a null; its low and high are then 0.
+    """
     at, value = sample.at.astimezone(UTC), sample.value
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) <= MAX_VALUE:
         return Bucket(at, at, count=0, total=0.0, low=0.0, high=0.0, last=None, nulls=1)
     value = float(value)
     return Bucket(at, at, count=1, total=value, low=value, high=value, last=value, sketch={sketch_bin(value): 1})

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+MAX_VALUE = 1e100
+"""A larger number is not a measurement. Sums and products of values up to here are still numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
