@@ -36,7 +36,7 @@ def duration(value: object) -> timedelta:
 def every(params: Mapping[str, Any]) -> timedelta:
     """How often the probe runs: each minute unless the file says otherwise; a bare number is minutes."""
     value = params.get("every", 1)
-    return timedelta(minutes=value) if isinstance(value, int | float) else duration(value)
+    return duration(value * 60 if isinstance(value, int | float) else value)
 
 
 def time_limit(params: Mapping[str, Any], default: timedelta) -> timedelta:

@@ -453,7 +453,7 @@ def test_a_message_that_does_not_render_goes_out_plain(changes: dict[str, object
 
 def test_settings_change_how_long_a_target_may_fail() -> None:
     """DELIVERY_MAX_AGE is a duration of the rules file's kind; one that cannot be read changes nothing."""
-    for text, hours in (("1h", 1), ("soon", 6), ("", 6)):
+    for text, hours in (("1h", 1), ("soon", 6), ("", 6), ("99999999999999d", 6), ("9" * 400 + "s", 6)):
         clients = samples.FakeClients(settings={"DELIVERY_MAX_AGE": text})
         assert delivery._duration(clients, "DELIVERY_MAX_AGE", delivery.MAX_AGE) == timedelta(hours=hours)
 
