@@ -13,10 +13,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import plugins
+from chalicelib import plugins, redact
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.delivery.text import duration_words, one_line
-from chalicelib.core.errors import TargetRejectedError, TocsinError
+from chalicelib.core.errors import RulesError, TargetRejectedError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
@@ -188,6 +188,10 @@ def secrets(stage: Stage) -> Iterator[Finding]:
             duration_of(text or 0)
         except ValueError as error:
             yield Finding(WRONG, f"{name}: {error}; the default holds", f"write it anew to {_path(stage, name)}")
+    try:
+        redact.compiled(stage.clients.setting(redact.ENVIRONMENT) or "")
+    except RulesError as error:
+        yield Finding(WRONG, f"{error}; every worker stops at it", f"write {_path(stage, redact.ENVIRONMENT)} anew")
     if not stage.clients.setting("RUNBOOK_BASE_URL"):
         yield Finding(WARNING, "messages cannot link runbook pages", f"set {_path(stage, 'RUNBOOK_BASE_URL')}")
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import plugins
+from chalicelib import plugins, redact
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.rules.loader import COMPILED_NAME, RULES_NAME
@@ -88,6 +88,7 @@ class Deploy:
         made = provisioning.provision(self.clients, self.stage)
         for name in made:
             self.say(f"made {name}")
+        check_masks(provisioning.parameters(self.clients("ssm"), self.stage))
         kept = self._kept()
         mark = fingerprint(self.root)
         if not (skip_unchanged and kept.get("fingerprint") == mark and self._api_is_there(kept)):
@@ -256,6 +257,14 @@ def check_rules(root: Path, *, strict: bool) -> None:
     wrong = [*report.mistakes, *(report.warnings if strict else [])]
     if wrong:
         raise DeployError("\n".join(str(each) for each in wrong))
+
+
+def check_masks(there: Mapping[str, str]) -> None:
+    """Raise DeployError for a pattern of REDACT_PATTERNS that RE2 refuses: every worker would stop at it."""
+    try:
+        redact.compiled(there.get(redact.ENVIRONMENT, ""))
+    except RulesError as error:
+        raise DeployError(str(error)) from None
 
 
 def needed(rules: str) -> Iterable[tuple[str, str]]:

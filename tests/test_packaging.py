@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.deploy import MAX_ZIP_BYTES, Deploy, DeployError, inspect
+from local.deploy import MAX_ZIP_BYTES, Deploy, DeployError, check_masks, inspect
 from local.provision import Clients
 from tests.project import ROOT, copied
 
@@ -115,6 +115,14 @@ def test_a_package_without_rules_is_refused(tmp_path: Path) -> None:
     """A link that was not followed is noticed before anything is deployed."""
     with pytest.raises(DeployError, match=r"lacks chalicelib/alert-rules.yaml"):
         inspect(made(tmp_path, {"app.py": ""}), "")
+
+
+def test_a_mask_that_re2_refuses_stops_the_deploy() -> None:
+    """A pattern kept beside the secrets at which every worker would stop is found before the deploy."""
+    check_masks({})
+    check_masks({"REDACT_PATTERNS": "ACME-[0-9]+"})
+    with pytest.raises(DeployError, match="REDACT_PATTERNS, line 1: not a regular expression of RE2"):
+        check_masks({"REDACT_PATTERNS": "(?<=id )[0-9]+"})
 
 
 def made(folder: Path, files: dict[str, str]) -> Path:

@@ -155,9 +155,13 @@ def test_secrets_of_targets_are_looked_at_and_never_shown() -> None:
     assert "pagerduty:default: a routing key is set" in states(checkup.secrets, stage, OK)
     told = "".join(f"{each.what}{each.do}" for each in checkup.secrets(stage))
     assert not [value for value in SECRETS.values() if value in told]
-    stage.clients = FakeClients(secrets={}, settings={"DELIVERY_MAX_AGE": "soon"})
+    wrong = {"DELIVERY_MAX_AGE": "soon", "TARGET_GRACE": "99999999999999d", "REDACT_PATTERNS": "a\n(?=b)"}
+    stage.clients = FakeClients(secrets={}, settings=wrong)
     assert "pagerduty:default: no routing key" in states(checkup.secrets, stage, WRONG)
-    assert "DELIVERY_MAX_AGE: 'soon' is not a duration" in states(checkup.secrets, stage, WRONG)
+    said = states(checkup.secrets, stage, WRONG)
+    assert "DELIVERY_MAX_AGE: 'soon' is not a duration" in said
+    assert "TARGET_GRACE: '99999999999999d' is too long" in said
+    assert "REDACT_PATTERNS, line 2: not a regular expression of RE2: column 1: look-ahead" in said
 
 
 def test_the_health_of_targets_is_told() -> None:
