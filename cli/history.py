@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.errors import RequestError
-from chalicelib.core.language.durations import duration_of
+from chalicelib.core.instants import instant_of
+from chalicelib.core.language.durations import duration_of, is_duration
 from cli.remote import Remote, add_arguments, remote
 
 SINCE = "30d"
@@ -85,11 +86,6 @@ def _once(lines: list[Line]) -> Iterator[Line]:
 def instant(word: str, now: datetime) -> datetime:
     """A time so long ago, or that time; a day without more begins at midnight UTC."""
     try:
-        return now - duration_of(word)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        found = datetime.fromisoformat(word.replace("Z", "+00:00"))
-    except ValueError:
-        raise RequestError(f"{word[:40]!r} is no time; expected is a duration (30d) or a day (2026-11-01)") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return now - duration_of(word) if is_duration(word) else instant_of(word)
+    except ValueError as error:
+        raise RequestError(f"{error}; expected is a duration (30d) or a day (2026-11-01)") from None

@@ -88,8 +88,14 @@ def _expanded(word: str) -> list[float | None]:
     value = _VALUE.fullmatch(word)
     if value is None:
         raise PromtoolError(f"value {word[:40]!r} is not understood; allowed are 1, 1+2x3, 1-2x3, 1x3, _, _x3, stale")
-    first, step = Decimal(value["first"]), Decimal(value["step"] or 0)
-    return [float(first + step * count) for count in range(_bounded(value["more"] or "0") + 1)]
+    try:
+        first, step = Decimal(value["first"]), Decimal(value["step"] or 0)
+        found = [float(first + step * count) for count in range(_bounded(value["more"] or "0") + 1)]
+    except ArithmeticError:
+        found = [math.inf]
+    if not all(map(math.isfinite, found)):
+        raise PromtoolError(f"value {word[:40]!r} is too large; allowed are numbers up to 1e308")
+    return [*found]
 
 
 def _bounded(count: str) -> int:

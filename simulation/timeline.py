@@ -16,8 +16,10 @@ from chalicelib.api.requests import parse_match
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
+from chalicelib.core.instants import instant_at, instant_of
+from chalicelib.core.language.durations import LONGEST
 from chalicelib.core.match import Matcher, parse_matchers
-from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.metrics.sample import MAX_VALUE, Sample
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
 from simulation.simulator import Answer, Limit
@@ -26,6 +28,8 @@ TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
 FORMS_OF_TIME = "expected are seconds from 0 or RFC 3339"
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 SOMEBODY = "somebody"
+MAX_COUNT = 1_000_000
+MAX_SECONDS = LONGEST.total_seconds()
 
 
 class TimelineError(TocsinError):
@@ -73,11 +77,11 @@ class Times:
         """A time of a line."""
         try:
             if isinstance(value, int | float) and not isinstance(value, bool):
-                return datetime.fromtimestamp(float(value), UTC)
+                return instant_at(value)
             if isinstance(value, str) and RFC_3339.fullmatch(value):
-                return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError, OSError):
-            pass
+                return instant_of(value.upper())
+        except ValueError as error:
+            raise TimelineError(f"{what} is not a time: {error}; {FORMS_OF_TIME}") from None
         raise TimelineError(f"{what} is not a time; {FORMS_OF_TIME}")
 
     def optional(self, value: Any, what: str) -> datetime | None:
@@ -131,8 +135,10 @@ class Fields:
             raise self._wrong(name, "a text")
         return str(value)
 
-    def number(self, name: str, default: float | None = None, *, least: float | None = None) -> float:
-        """A number; with `least`, one that is not below it."""
+    def number(
+        self, name: str, default: float | None = None, *, least: float | None = None, most: float = MAX_VALUE
+    ) -> float:
+        """Return a finite number that is not below `least` and not above `most`."""
         value = self._given.get(name)
         if value is None and default is not None:
             return default
@@ -140,15 +146,19 @@ class Fields:
             raise self._wrong(name, "a number")
         if least is not None and value < least:
             raise self._wrong(name, f"a number from {least:g}")
+        if not abs(value) <= most:
+            raise self._wrong(name, f"a number up to {most:g}")
         return float(value)
 
     def whole(self, name: str, default: int | None = None, *, least: int) -> int:
-        """A whole number that is not below `least`."""
+        """Return a whole number that is not below `least` and not above MAX_COUNT."""
         value = self._given.get(name)
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise self._wrong(name, f"a whole number from {least}")
+        if value > MAX_COUNT:
+            raise self._wrong(name, f"a whole number up to {MAX_COUNT}")
         return value
 
     def truth(self, name: str) -> bool:
@@ -333,8 +343,8 @@ def _answer(given: Fields) -> Answer:
     return Answer(
         status=given.whole("status", 200, least=100),
         body=given.get("body"),
-        retry_after=None if retry_after is None else given.number("retry_after", least=0),
-        latency=timedelta(milliseconds=given.number("latency_ms", 0.0, least=0)),
+        retry_after=None if retry_after is None else given.number("retry_after", least=0, most=MAX_SECONDS),
+        latency=timedelta(milliseconds=given.number("latency_ms", 0.0, least=0, most=MAX_SECONDS)),
         error=given.text("error", "") or None,
     )
 
@@ -344,4 +354,4 @@ def limit_of(given: Any, times: Times) -> Limit | None:
     if given is None:
         return None
     fields = Fields("limit", given, times)
-    return Limit(fields.whole("count", least=1), timedelta(seconds=fields.number("per", least=0.001)))
+    return Limit(fields.whole("count", least=1), timedelta(seconds=fields.number("per", least=0.001, most=MAX_SECONDS)))

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
-from chalicelib.core.language.durations import duration_of
+from chalicelib.core.instants import instant_of
+from chalicelib.core.language.durations import LONGEST, duration_of, is_duration
 from chalicelib.core.match import OPERATORS, Matcher, parse_matcher
 from chalicelib.core.pattern import PatternError
 
@@ -108,17 +109,19 @@ def parse_when(text: str, now: datetime, timezone: str = "UTC") -> datetime:
         return _next_day(now.astimezone(zone), MORNING_HOUR, 0)
     if clock := _CLOCK.fullmatch(word):
         return _next_clock(now.astimezone(zone), int(clock[1]), int(clock[2]))
+    if is_duration(word):
+        return now + _duration(word)
     try:
-        return now + duration_of(word)
-    except (ValueError, OverflowError):
-        pass
+        return instant_of(word, zone)
+    except ValueError as error:
+        raise RequestError(f"{error}; expected is a duration (2h), tomorrow, 18:30 or 2026-11-27T09:00") from None
+
+
+def _duration(word: str) -> timedelta:
     try:
-        found = datetime.fromisoformat(word.replace("Z", "+00:00"))
+        return duration_of(word)
     except ValueError:
-        raise RequestError(
-            f"{word[:40]!r} is no time; expected is a duration (2h), tomorrow, 18:30 or 2026-11-27T09:00"
-        ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+        raise RequestError(f"{word[:40]!r} is no time from now; allowed are up to {LONGEST.days} days") from None
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -179,7 +182,7 @@ def check_times(starts_at: datetime, ends_at: datetime) -> None:
     """RequestError when a silence from then to then is none, or too long."""
     if ends_at <= starts_at:
         raise RequestError("the silence ends before it begins: `until` must be later than now, and than `from`")
-    if ends_at > starts_at + MAX_SILENCE:
+    if ends_at - starts_at > MAX_SILENCE:
         raise RequestError(f"the silence is too long; allowed are {MAX_SILENCE.days} days")
 
 

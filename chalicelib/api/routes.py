@@ -296,7 +296,7 @@ def _choice(word: str, name: str, allowed: Sequence[str]) -> str:
 def _limit(word: str) -> int:
     if not word:
         return ROWS
-    if not word.isdecimal() or not 1 <= int(word) <= MAX_ROWS:
+    if not (word.isdecimal() and len(word) <= len(str(MAX_ROWS)) and 1 <= int(word) <= MAX_ROWS):
         raise RequestError(f"`limit` is {word[:40]!r}; allowed is a number from 1 to {MAX_ROWS}")
     return int(word)
 
@@ -307,7 +307,7 @@ def _since(word: str, now: datetime) -> datetime:
         return now - LATELY
     try:
         found = now - duration_of(word)
-    except (ValueError, OverflowError):
+    except ValueError:
         found = requests.parse_when(word, now)
     return max(found, now - LONGEST)
 

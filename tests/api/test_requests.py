@@ -4,9 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.api.requests import clauses_of, new_silence, parse_match, parse_when, parse_words, person
+from chalicelib.api.requests import (
+    check_times,
+    clauses_of,
+    new_silence,
+    parse_match,
+    parse_when,
+    parse_words,
+    person,
+)
 from chalicelib.core.errors import RequestError
 from chalicelib.core.match import Matcher
+from tests import extremes
 
 NOW = datetime(2026, 11, 26, 15, 30, tzinfo=UTC)
 
@@ -94,6 +103,34 @@ def test_what_is_no_time_is_told(word):
     """The person is told what a time looks like."""
     with pytest.raises(RequestError, match="no time"):
         parse_when(word, NOW)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Sao_Paulo"])
+@pytest.mark.parametrize("word", [*extremes.TIMES, *extremes.DURATIONS], ids=lambda word: word[:30])
+def test_a_time_that_is_no_date_is_told(word, zone):
+    """A time outside of our years, or a duration that leads there, is a mistake in any zone."""
+    with pytest.raises(RequestError, match="no time"):
+        parse_when(word, NOW, zone)
+
+
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "ends_at", "words"),
+    [(FIRST, FIRST, "ends before it begins"), (FIRST, LAST, "too long"), (LAST, LAST, "ends before it begins")],
+)
+def test_the_limits_of_a_silence_hold_for_any_dates(starts_at, ends_at, words):
+    """The length of a silence is compared without a date beyond the last one."""
+    check_times(LAST - timedelta(days=1), LAST)
+    with pytest.raises(RequestError, match=words):
+        check_times(starts_at, ends_at)
+
+
+def test_a_stored_pattern_that_re2_refuses_is_not_kept_by_an_edit():
+    """A silence of an older version whose matchers nobody changes is refused with words."""
+    with pytest.raises(RequestError, match="the pattern for a is no regular expression of RE2: column 1: look-ahead"):
+        new_silence([Matcher("a", "=~", "(?=x)x")], ends_at=NOW + timedelta(hours=1), by="ana", at=NOW)
 
 
 def test_a_silence_from_later_on_begins_then():

@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.core.errors import NotFoundError, NotUniqueError, OverError, RequestError
 from chalicelib.core.incident import Incident
+from tests import extremes
 from tests.desk import START, Desk, fire
 
 
@@ -250,6 +251,26 @@ def test_mistakes_are_told(desk, what, query, body, says):
     waiting = list(desk.router.queues.webhooks.heap)
     with pytest.raises(RequestError, match=says):
         desk.ask(name, query, body, **names)
+    assert desk.router.queues.webhooks.heap == waiting
+
+
+WORDS = (*extremes.TIMES, *extremes.DURATIONS)
+SILENCE = {"by": "ana", "matchers": ["a=b"]}
+EXTREMES = [
+    *[("make_silence", {}, {**SILENCE, name: word}) for name in ("for", "until") for word in WORDS],
+    *[("make_silence", {}, {**SILENCE, "for": "1h", "from": word}) for word in WORDS],
+    *[("list_incidents", {"status": ["all"], "since": [word]}, None) for word in WORDS],
+    *[("list_incidents", {"limit": [word]}, None) for word in ("9" * 5_000, "1" * 60_000, "٩" * 5_000)],
+    *[("list_history", {"day": [word]}, None) for word in (*extremes.DURATIONS, "10000-01-01", "0000-01-01")],
+]
+
+
+@pytest.mark.parametrize(("name", "query", "body"), EXTREMES, ids=[f"{row[0]}-{row[1:]}"[:60] for row in EXTREMES])
+def test_what_no_date_and_no_number_can_hold_is_told(desk, name, query, body):
+    """A query or a body with a time, a duration or a number beyond all bounds is a mistake, and changes nothing."""
+    waiting = list(desk.router.queues.webhooks.heap)
+    with pytest.raises(RequestError, match=r"expected is|allowed (is|are)"):
+        desk.ask(name, query, body)
     assert desk.router.queues.webhooks.heap == waiting
 
 

@@ -14,6 +14,7 @@ from chalicelib.rules.file import load
 from cli import explain as command
 from cli.replay import Replay
 from simulation.story import fits
+from tests import extremes
 from tests.aws.tables import KEY, client, new_table
 
 RULES = """\
@@ -384,6 +385,17 @@ def test_what_cannot_be_read_exits_2(explained, words, message):
     status, printed, complained = explained(*words)
     assert (status, printed) == (2, "")
     assert complained.startswith(f"tocsin explain: {message}")
+    assert complained.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", [*extremes.TIMES, "9" * 400, "1e300", "-3155673601", "7258118400"], ids=lambda text: text[:30]
+)
+def test_a_moment_that_no_date_can_be_is_told(explained, timeline, text):
+    """`--at` is a time of the timeline's form, within its years."""
+    status, _, complained = explained("--timeline", timeline, f"--at={text}")
+    assert status == 2
+    assert "`--at` is not a time" in complained
     assert complained.count("\n") == 1
 
 

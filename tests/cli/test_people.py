@@ -10,6 +10,7 @@ from cli import remote as remotes
 from cli.main import main
 from cli.silence import timezone
 from cli.table import ago, clean, print_table, span, width
+from tests import extremes
 from tests.desk import Desk, fire, open_desk
 
 TOKEN = "0123456789abcdef"
@@ -122,6 +123,22 @@ def test_a_silence_from_end_to_end(terminal):
     assert terminal.says("silence", "expire", id) == f"{id} ended by ana\n"
     assert terminal.says("silence", "list") == "nothing is silenced\n"
     assert "ended" in terminal.says("silence", "list", "--all")
+
+
+@pytest.mark.parametrize("word", [*extremes.TIMES, *extremes.DURATIONS], ids=lambda word: word[:30])
+def test_a_time_that_no_date_can_be_is_told(terminal, word):
+    """A silence, a list and the history refuse it on one line, and nothing is silenced."""
+    for words in (
+        ("silence", "add", "service=api", f"--until={word}"),
+        ("silence", "add", "service=api", f"--for={word}"),
+        ("silence", "add", "service=api", "--for=1h", f"--from={word}"),
+        ("history", f"--since={word}"),
+        ("history", f"--until={word}"),
+    ):
+        status, out, error = terminal.run(*words)
+        assert (status, out, error.count("\n")) == (1, "", 1)
+        assert "no time" in error or "is too long" in error
+    assert terminal.desk.router.store.context().silences == ()
 
 
 def test_an_incident_is_silenced_without_matchers(terminal):

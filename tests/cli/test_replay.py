@@ -6,6 +6,7 @@ import re
 import pytest
 
 from cli.main import main
+from tests import extremes
 
 RULES = """
 defaults: {group_by: [service], group_wait: 0s}
@@ -59,6 +60,32 @@ WRONG = [
     ('{"at": 0, "probe": {"name": "a", "ok": "no"}}', 1, '`ok` of `probe` is "no"; expected is true or false'),
     ('{"at": 0, "beat": {}}', 1, "`name` of `beat` is missing"),
     ('{"at": 0, "ack": {"by": "ana"}}', 1, "`matchers` of `ack` is missing; expected is such as"),
+    *[(f'{{"at": "{word}", "end": true}}', 1, "`at` is not a time") for word in extremes.TIMES],
+    *[
+        (f'{{"at": {word}, "end": true}}', 1, "`at` is not a time")
+        for word in ("-3155673601", "7258118400", "1e999", "9" * 400)
+    ],
+    ('{"at": 0, "silence": {"matchers": {"a": "b"}, "until": 1e20}}', 1, "`until` of `silence` is not a time"),
+    ('{"at": 0, "event": {"name": "A", "starts_at": -1e20}}', 1, "`starts_at` of `event` is not a time"),
+    ('{"at": 0, "sample": {"metric": "m", "value": 1e308}}', 1, "expected is a number up to 1e.100"),
+    ('{"at": 0, "sample": {"metric": "m", "value": -1e999}}', 1, "expected is a number up to 1e.100"),
+    (f'{{"at": 0, "sample": {{"metric": "m", "value": {"9" * 400}}}}}', 1, "expected is a number up to 1e.100"),
+    ('{"at": 0, "event": {"name": "A"}, "copies": 99999999999999}', 1, "expected is a whole number up to 1000000"),
+    (
+        '{"at": 0, "target": {"email": "a@example.com"}, "answers": [{"latency_ms": 1e300}]}',
+        1,
+        "a number up to 3.1536e.09",
+    ),
+    (
+        '{"at": 0, "target": {"email": "a@example.com"}, "answers": [{"retry_after": 1e300}]}',
+        1,
+        "a number up to 3.1536e.09",
+    ),
+    (
+        '{"at": 0, "target": {"email": "a@example.com"}, "limit": {"count": 1, "per": 1e300}}',
+        1,
+        "a number up to 3.1536e.09",
+    ),
     ('{"at": 0, "ack": {"matchers": {"a": "=~("}}}', 1, "a is no regular expression of RE2: column 1"),
     ('{"at": 0, "ack": {"matchers": {"a": "=~x{99999999999999}"}}}', 1, "a is no regular expression of RE2: column 2"),
     ('{"at": 0, "silence": {"matchers": {"a": "!~(?=x)"}, "until": 9}}', 1, "a is no regular expression of RE2"),

@@ -120,6 +120,18 @@ CANNOT = [
     ("alert_rule_test: [{eval_time: 5, alertname: A}]", 0, "eval_time '5' is not a duration; allowed is a number and"),
     ("alert_rule_test: [{eval_time: 5m}]", 0, "alert_rule_test: alertname is missing; allowed are eval_time, alertn"),
     ("alert_rule_test: [{alertname: A, exp_alerts: [{labels: {}}]}]", 0, "exp_alerts: 'labels' is not a key; allowed"),
+    (
+        "given: [{at: 1.0e+300, end: true}]\n    expect: []",
+        0,
+        "`at` is not a time: the number is no time of the years 1870",
+    ),
+    ("expect: [{at: '0001-01-01T00:00:00+14:00'}]", 0, "`at` is not a time: '0001-01-01T00:00:00+14:00' is no time of"),
+    ("expect: [{at: 1.0e+300, states: []}]", 0, "`at` is not a time: the number is no time of the years 1870 to 2199"),
+    ("interval: 99999999999d\n    expect: []", 0, "interval '99999999999d' is not a duration; allowed"),
+    ("alert_rule_test: [{eval_time: 99999999999999d, alertname: A}]", 0, "eval_time '99999999999999d' is not a"),
+    ("input_series: [{series: a, values: 1e400}]\n    expect: []", 0, "value '1e400' is too large; allowed are numb"),
+    ("input_series: [{series: a, values: 1e99}, {series: a, values: 1e101}]\n    expect: []", 0, "`value` of `sample`"),
+    ("interval: 3660d\n    input_series: [{series: a, values: 1x99}]\n    expect: []", 0, "`at` is not a time"),
     ("input_series: [{series: 'a b', values: 1}]\n    expect: []", 0, "series 'a b' is not understood; allowed is nam"),
     ("input_series: [{series: a, value: 1}]\n    expect: []", 0, "'value' is not a key of input_series; allowed are s"),
     (
@@ -268,6 +280,7 @@ def test_values_expand_as_promtool_expands_them(text, values):
 
 
 REFUSED = ["1X2", "5+-1x2", "stalex3", "1x", "1_", "1.5.5", "1e", "--1", "1-1", "1+1", "0x3+1x2", "Infx2", "1+Infx2"]
+REFUSED += ["1e400", "-1e400", "1e308+1e308x9", "1e999999999999999999999", "1+1e999999999x2", "9" * 400]
 REFUSED += ["_x", "1__", "1x-1", "1x999999999999", "1 + 2x3"]
 
 

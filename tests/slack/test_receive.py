@@ -14,6 +14,7 @@ from chalicelib.messages import interaction
 from chalicelib.messages.queue import read_message
 from chalicelib.slack import silence_modal
 from chalicelib.slack.receive import MAX_BODY_BYTES, answered, verify
+from tests import extremes
 from tests.fakes import FixedSecrets
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -238,6 +239,7 @@ def test_a_filled_form_is_stored_and_closed():
         ({"matchers": "service=~.*"}, "matchers:filled", "mute everything"),
         ({"matchers": "service!=checkout"}, "matchers:filled", "mute everything"),
         ({"until": "9999d"}, "until", "366 days"),
+        *[({"until": word}, "until", "no time") for word in (*extremes.TIMES, *extremes.DURATIONS)],
     ],
 )
 def test_mistakes_are_shown_beside_what_was_typed(fields, block, words):

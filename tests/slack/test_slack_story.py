@@ -19,6 +19,7 @@ from chalicelib.ingest.registry import find_source
 from chalicelib.messages.queue import action_message
 from chalicelib.slack.receive import answered
 from chalicelib.slack.wiring import Door
+from tests import extremes
 from tests.fakes import FixedSecrets
 from tests.scenario import MINUTE, SECRETS, Router, rules_of
 
@@ -391,6 +392,7 @@ def test_who_hears_is_told(story):
         ("ack", "Expected is an id"),
         ("silence service=x", "until when"),
         ("silence service=x soon", "no time"),
+        *[(f"silence service=x {word}", "no time") for word in (*extremes.TIMES, *extremes.DURATIONS)],
         ("silence service=~x{99999999999999} 2h", "repeated too often"),
         ("silence service=~(x)\\1 2h", "column 4: a back-reference"),
         ("list service=~x(?=y)", "column 2: look-ahead"),

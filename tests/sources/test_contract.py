@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from chalicelib import plugins
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.instants import FIRST_YEAR, LAST_YEAR
 from chalicelib.core.payload import coerce
 from chalicelib.messages import codec
 from chalicelib.messages.queue import Message, Queues
@@ -22,6 +23,7 @@ from chalicelib.process.worker import process, read_content
 from chalicelib.redact import redact_event
 from chalicelib.rules.file import load
 from simulation.memory_store import MemoryStore
+from tests import extremes
 from tests.fakes import MemoryQueue
 from tests.sources.bodies import NOW, all_files, body, raw
 
@@ -203,6 +205,27 @@ def test_no_webhook_is_lost(file, seed):
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     assert read_content(sent.body, store, RULES).events  # type: ignore[union-attr]
     assert process([sent], rules=RULES, store=store, queues=queues, now=NOW) == []
+
+
+def with_times(value: Any, text: Any) -> Any:
+    """The body with something else in place of every time."""
+    if isinstance(value, dict):
+        return {key: with_times(each, text) for key, each in value.items()}
+    if isinstance(value, list):
+        return [with_times(each, text) for each in value]
+    return text if coerce.instant(value) is not None else value
+
+
+@pytest.mark.parametrize(("source", "name"), FILES, ids=[f"{source}-{name}" for source, name in FILES])
+def test_times_that_no_date_can_be_are_left_out(source, name):
+    """A body whose times lie outside of our years is worked through, with the time at which it was received."""
+    for text in (*extremes.TIMES, 1e308, -(10**400), "9" * 400):
+        sent = message(source, json.dumps(with_times(body(name), text)).encode())
+        store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+        events = read_content(sent.body, store, RULES).events  # type: ignore[union-attr]
+        times = [at for each in events for at in (each.occurred_at, each.starts_at, each.ends_at) if at is not None]
+        assert times and all(FIRST_YEAR <= at.year <= LAST_YEAR for at in times)
+        assert process([sent], rules=RULES, store=store, queues=queues, now=NOW) == []
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -16,6 +16,7 @@ from typing import Any
 
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event, Severity, Status
+from chalicelib.core.instants import END, instant_at
 
 MAX_TITLE_CHARACTERS = 300
 MAX_SUMMARY_CHARACTERS = 3_000
@@ -178,7 +179,7 @@ def truth(value: Any) -> bool | None:
 def instant(value: Any) -> datetime | None:
     """The time in UTC: RFC 3339 (nanoseconds too), Go's own form, a date, seconds or milliseconds since 1970.
 
-    None for no time, and for the zero times that senders write when they have none.
+    None for no time, for the zero times that senders write when they have none, and for years after 2199.
     """
     if isinstance(value, bool):
         return None
@@ -197,9 +198,7 @@ def _from_epoch(seconds: float) -> datetime | None:
         if seconds >= limit:
             seconds /= limit / 1e8
             break
-    if not 0 < seconds < 7e9:
-        return None
-    return datetime.fromtimestamp(seconds, UTC)
+    return instant_at(seconds) if 0 < seconds < END else None
 
 
 def _from_calendar(value: str) -> datetime | None:
@@ -217,7 +216,7 @@ def _from_calendar(value: str) -> datetime | None:
         found = datetime.fromisoformat(written).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return found if found.year > 1 and found.timestamp() > 0 else None
+    return found if 0 < found.timestamp() < END else None
 
 
 def first_instant(*values: Any) -> datetime | None:
