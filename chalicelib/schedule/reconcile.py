@@ -5,11 +5,12 @@ history says happened since the last look is compared with what is known here, a
 queue as the webhook that should have told it. Its events have the ids of the real ones where the vendor says them, so
 that one that is only late counts once. Faults are looked for, and ends of what burns; information is not.
 
-What is wrong with a source itself is an event of source `router`, made anew each run while it lasts and ended after:
+What is wrong with a source or a silence is an event of source `router`, made anew each run while it lasts and ended after:
 
     webhooks.missed      some came late (`3 of 214`)          history.failed   an endpoint of its history cannot be read
     history.unreadable   entries of it that nobody can read   history.limited  an optional endpoint is absent: information
     source.quiet         silent for longer than it ever is    source.refused   it is refused more often than it was
+    silence.refused      an older version stored it with a pattern that RE2 refuses, so it mutes nothing
 
 A history is read endpoint by endpoint, each from a cursor of its own: what one answers costs nothing that others gave.
 Cursors, and when each source was heard of, are marks of the context: one write a run when something changed.
@@ -32,6 +33,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.errors import EndpointAbsentError, NotSetUpError, ParseError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Incident
+from chalicelib.core.match import refusal
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.histories import Endpoint, Found, History
@@ -62,6 +64,7 @@ MANY_REFUSED = 10
 """Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
 NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
 LIMITED = "history.limited"
+REFUSED_SILENCE = "silence.refused"
 TITLES = {
     "webhooks.missed": "Webhooks from {source} came late",
     "history.failed": "The {what} of {source} cannot be read",
@@ -69,6 +72,7 @@ TITLES = {
     LIMITED: "{source} has no {what} to read",
     "source.quiet": "{source} has gone quiet",
     "source.refused": "Webhooks from {source} are refused",
+    REFUSED_SILENCE: "The silence {source} mutes nothing",
 }
 
 
@@ -124,9 +128,11 @@ def repair(
     `clock` counts the seconds that vendors take. NotStoredError or ConflictError when that cannot be kept; the next run then does the same again.
     """
     found = readers if readers is not None else {name: _load(name) for name in plugins.names("histories")}
-    before = dict(store.context().marks)
+    context = store.context()
+    before = dict(context.marks)
     run = _Run(rules, store, queues, clients, now, found, dict(before), clock, clock() + RUN_LIMIT.total_seconds())
     _hear(run)
+    _look_at_silences(run, context)
     for source, reader in found.items():
         _read(run, source, reader)
     run.messages += events_messages(_told(run))
@@ -412,6 +418,15 @@ def _hear(run: _Run) -> None:
             run.report.troubles["source.refused", source] = reason
 
 
+def _look_at_silences(run: _Run, context: Context) -> None:
+    """Report each silence that is still to end and holds a pattern that RE2 refuses."""
+    for silence in (*context.silences, *context.maintenance):
+        if silence.ends_at > run.now and (why := refusal(silence.matchers)):
+            run.report.troubles[REFUSED_SILENCE, silence.id] = (
+                f"{silence.by} made it with a pattern that RE2 refuses. {why}. Make it anew: edit it, or end it."
+            )
+
+
 def _records(marks: Mapping[str, str]) -> dict[str, Heard]:
     names = [key.partition(":")[2] for key in marks if key.startswith("heard:")]
     found = {name: heard_from(marks[f"heard:{name}"]) for name in names}
@@ -492,20 +507,30 @@ def _is_undecided(run: _Run, kind: str, subject: str) -> bool:
 
 
 def _event(run: _Run, kind: str, subject: str, reason: str, status: Status) -> Event:
+    if kind == REFUSED_SILENCE:
+        return _made(run, kind, subject, reason, status, TITLES[kind].format(source=subject), {"silence": subject})
     source, _, name = subject.partition(":")
     endpoints = run.readers[source].ENDPOINTS if source in run.readers else ()
     what = next((each.what for each in endpoints if each.name == name), name or "history")
+    title = TITLES[kind].format(source=source.capitalize(), what=what)
+    labels = {"sender": source, "endpoint": name} if name else {"sender": source}
+    return _made(run, kind, subject, reason, status, title, labels)
+
+
+def _made(
+    run: _Run, kind: str, subject: str, reason: str, status: Status, title: str, labels: Mapping[str, str]
+) -> Event:
     return Event(
         id=fingerprint("repair", kind, subject, run.now.isoformat(), status.value),
         source="router",
         kind=kind,
         status=status,
         severity=Severity.INFO if status is Status.INFO else Severity.WARNING,
-        title=TITLES[kind].format(source=source.capitalize(), what=what),
+        title=title,
         summary=reason,
         occurred_at=run.now,
         identity=f"{kind}:{subject}",
-        labels={"sender": source, "endpoint": name} if name else {"sender": source},
+        labels=labels,
     )
 
 

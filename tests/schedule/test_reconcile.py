@@ -8,7 +8,9 @@ from itertools import pairwise
 import httpx
 import pytest
 
+from chalicelib.core.context import Silence
 from chalicelib.core.errors import ConflictError, NotSetUpError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.queue import Events, read_message
@@ -222,6 +224,31 @@ def test_a_refusal_is_told_at_once(story):
     story.sentry.error = None
     story.repair()
     assert story.router.told() == {"email": ["opened", "resolved"]}
+
+
+@pytest.mark.parametrize("operator", ["=~", "!~"])
+@pytest.mark.parametrize("place", ["silences", "maintenance"])
+def test_a_stored_silence_that_re2_refuses_mutes_nothing_and_is_reported(story, place, operator):
+    """A silence of an older version with look-ahead mutes no alert; it is reported until it is ended."""
+    store, now = story.router.store, story.router.now
+    silence = Silence("s1", (Matcher("source", operator, "(?=sentry).*"),), now, now + timedelta(days=1), "ana")
+    context = store.context()
+    store.save_context(replace(context, **{place: (silence,)}, version=context.version + 1))
+    story.issue(1)
+    report = story.repair()
+    assert story.router.told()["slack"] == ["opened"]
+    reason = report.troubles["silence.refused", "s1"]
+    assert reason.startswith(
+        f"ana made it with a pattern that RE2 refuses. source{operator}(?=sentry).*: column 1: look-"
+    )
+    assert story.router.told()["email"] == ["opened"]
+    told = [each for each in story.router.decided.values() if each.target.kind == "email"]
+    assert [each.alerts[0].title for each in told] == ["The silence s1 mutes nothing"]
+    context = store.context()
+    ended = replace(silence, ends_at=story.router.now)
+    store.save_context(replace(context, **{place: (ended,)}, version=context.version + 1))
+    assert ("silence.refused", "s1") not in story.repair().troubles
+    assert story.router.told()["email"] == ["opened", "resolved"]
 
 
 def test_without_a_token_nothing_happens(story):
