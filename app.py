@@ -111,8 +111,11 @@ def silence(id: str) -> Response:
 def process_webhooks(event: SQSEvent) -> None:
     """A batch of webhooks, samples, events and wake-ups."""
     with _reported("process"):
+        from functools import partial
+
         from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.process.bodies import release_bodies
         from chalicelib.process.record import Recorder
         from chalicelib.process.worker import process
 
@@ -124,7 +127,13 @@ def process_webhooks(event: SQSEvent) -> None:
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=recorder.hear
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
-        settle(messages, failures, queue=ports.webhooks, dead=ports.webhooks_dead)
+        settle(
+            messages,
+            failures,
+            queue=ports.webhooks,
+            dead=ports.webhooks_dead,
+            finish=partial(release_bodies, ports.store),
+        )
 
 
 @app.on_sqs_message(queue=f"{QUEUES}-counts", batch_size=1000, maximum_batching_window_in_seconds=3)

@@ -22,7 +22,7 @@ STAGES = ("local", "dev", "prod")
 READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
 WRITE_STORE = ("dynamodb:PutItem",)
 FOLD_STORE = (*READ_STORE, *WRITE_STORE, "dynamodb:UpdateItem")
-"""Of the functions that fold events into incidents: a fault's item is changed in place."""
+"""Of the functions that fold events into incidents: a fault's item is changed in place, and so is the expiry of a body."""
 PUT = ("sqs:SendMessage", "sqs:GetQueueUrl")
 TAKE = (
     "sqs:ReceiveMessage",

@@ -13,7 +13,7 @@ from typing import TypeVar
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
-from chalicelib.core.errors import ConflictError
+from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.rollup import bucket_of
@@ -64,7 +64,7 @@ class MemoryStore:
         self._lanes: dict[str, Lane] = {}
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
-        self._bodies: dict[str, bytes] = {}
+        self._bodies: dict[str, bytes | None] = {}
         self._history: dict[str, dict[str, bytes]] = {}
         self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
@@ -245,9 +245,22 @@ class MemoryStore:
         self._bodies[name] = data
 
     def get_body(self, name: str) -> bytes | None:
-        """The body of a webhook that was too large for a message."""
-        data = self._bodies.get(name)
-        return None if data is None else uncompressed(data)
+        """The body of a webhook that was too large for a message; ProcessedError when it was dropped."""
+        if name not in self._bodies:
+            return None
+        data = self._bodies[name]
+        if data is None:
+            raise ProcessedError(f"the webhook of the stored body {name} was processed")
+        return uncompressed(data)
+
+    def drop_body(self, name: str) -> None:
+        """Replace the body by a mark that its webhook was processed."""
+        if name in self._bodies:
+            self.writes += 1
+            self._bodies[name] = None
+
+    def extend_body(self, name: str) -> None:
+        """Keep the body: nothing expires in memory."""
 
 
 def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:

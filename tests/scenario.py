@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,7 @@ from chalicelib.messages.queue import (
     unsilence_message,
     wake_message,
 )
+from chalicelib.process.bodies import release_bodies
 from chalicelib.process.worker import process, process_counts
 from chalicelib.rules.file import load
 from chalicelib.schedule.tick import tick
@@ -232,7 +233,8 @@ class Router:
         ours = Through(queue, self.sites, queue.name)
         with self.surviving("process"):
             failures = stage(messages, rules=self.rules, now=self.now, **self.ports)
-            settle(messages, failures, queue=ours, dead=ours)
+            finish = partial(release_bodies, self.ports["store"])
+            settle(messages, failures, queue=ours, dead=ours, finish=finish)
             self.sites.call("lambda.delete", lambda: queue.delete([each.receipt for each in messages]))
 
     def deliver(self, message: Message) -> None:

@@ -19,11 +19,13 @@ import app
 from chalicelib import plugins, settings, wiring
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.errors import ProcessedError
 from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.ingest import wiring as ingest
 from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
+from chalicelib.messages.webhook import Webhook, compressed, written
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.loopback import served
@@ -291,6 +293,18 @@ def test_an_unreadable_message_is_parked_and_harms_no_other(ports):
     assert body == "garbage"
     assert "JSON" in reason
     assert ports.webhooks.deleted == []
+
+
+def test_a_large_body_goes_when_its_webhook_is_processed_and_stays_when_it_is_dead_lettered(ports):
+    """The stored body of what is done is dropped after the batch; that of a dead letter waits for redrive."""
+    for name, body in (("good", b'{"text": "x", "data": {}}'), ("bad", b"[]")):
+        ports.store.keep_body(name, compressed(body))
+    messages = [written(Webhook(n, "cloudflare", b"", datetime.now(UTC), body_ref=n), b"") for n in ("good", "bad")]
+    assert app.process_webhooks(batch(*messages), CONTEXT) is None
+    assert [body for body, _ in ports.webhooks_dead.parked] == [messages[1]]
+    with pytest.raises(ProcessedError):
+        ports.store.get_body("good")
+    assert ports.store.get_body("bad") == b"[]"
 
 
 def test_an_unreadable_count_is_parked(ports):

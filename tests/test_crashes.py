@@ -4,12 +4,14 @@ A death is put before and after every call to a store, a queue or a vendor in on
 message comes back as SQS would bring it. What every vendor took must then be what it took without any death.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from chalicelib.core.errors import NotStoredError
+from chalicelib.core.errors import NotStoredError, ProcessedError
+from chalicelib.messages.webhook import Webhook, compressed, written
 from tests.fakes import Death, Sites
 from tests.scenario import START, Router, rules_of
 
@@ -102,6 +104,24 @@ def storm(router: Router) -> None:
     router.notes.append(f"{incident.events} events")
 
 
+def large(router: Router) -> None:
+    """Two webhooks too large for a message: their bodies are in the table until they are dealt with, and not after."""
+    router.run(seconds=1)
+    for name, status in (("begin", "DOWN"), ("end", "HEALTHY")):
+        body = {
+            "name": "n", "text": "x", "alert_type": "tunnel_health_event", "ts": router.now.timestamp(),
+            "data": {"tunnel_name": "t", "tunnel_id": "t1", "new_status": f"TUNNEL_STATUS_TYPE_{status}"},
+        }  # fmt: skip
+        router.store.keep_body(name, compressed(json.dumps(body).encode()))
+        router.webhooks.put([written(Webhook(name, "cloudflare", b"", router.now, body_ref=name), b"")])
+        router.run(minutes=5)
+    for name in ("begin", "end"):
+        try:
+            router.notes.append(f"{name}: {router.store.get_body(name)!r}")
+        except ProcessedError:
+            router.notes.append(f"{name} is dropped")
+
+
 @dataclass(frozen=True)
 class Story:
     """A life, what must be told in it by each vendor, and how many messages are parked, at least and at most.
@@ -153,6 +173,12 @@ STORIES = {
         refusals=True,
     ),
     "a storm": Story(HEAD + TWO, storm, {"slack": BOTH[:2], "webhook": BOTH[:2]}, notes=("16 events",)),
+    "large webhooks": Story(
+        HEAD + TWO,
+        large,
+        {vendor: ["tunnel_health_event opened", "tunnel_health_event resolved"] for vendor in ("slack", "webhook")},
+        notes=("begin is dropped", "end is dropped"),
+    ),
     "a target that refuses": Story(
         HEAD + TWO,
         refused,
@@ -178,7 +204,7 @@ def lived(story: Story, sites: Sites) -> Router:
     return router
 
 
-WRITES = ("save", "put", "delete", "hide", "park", "keep", "ses", "slack", "pagerduty", "hook")
+WRITES = ("save", "put", "delete", "hide", "park", "keep", "drop", "ses", "slack", "pagerduty", "hook")
 
 
 def numbers(names: list[str], *, after: bool) -> list[int]:

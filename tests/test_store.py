@@ -1,21 +1,26 @@
 """What a Store promises: one suite, run against the one in memory and the one in DynamoDB on the emulator."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 
+from chalicelib.aws.bodies import BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.aws.json_client import Lean
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane, Turn
-from chalicelib.core.errors import ConflictError
+from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
-from tests.aws.tables import client, new_table
+from tests.aws.tables import KEY, client, new_table
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 MINUTE = timedelta(minutes=1)
@@ -50,6 +55,55 @@ def test_nothing_is_stored_at_first(store):
     assert list(store.incidents(ended_since=NOW - timedelta(days=30))) == []
     assert woken(store, NOW, 10) == []
     assert store.get_body("none") is None
+
+
+LARGE = json.dumps({"noise": Random(3).randbytes(500_000).hex()}).encode()
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def bodies(request):
+    """An empty store of each kind, and what the ingest path keeps bodies by."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        return memory, memory.keep_body
+    endpoint = request.getfixturevalue("emulator")
+    dynamodb = client("dynamodb", endpoint)
+    table = new_table(dynamodb)
+    lean = Lean("us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": endpoint}, timeout_seconds=10)
+    return DynamoStore(dynamodb, table), BodyWriter(lean, table, clock=NOW.timestamp).keep
+
+
+def test_a_body_is_there_until_it_is_dropped(bodies):
+    """A kept body is read as often as it is asked for; once dropped it is known as processed, and others stay."""
+    store, keep = bodies
+    keep("sentry-1", compressed(LARGE))
+    keep("sentry-2", compressed(LARGE))
+    assert store.get_body("sentry-1") == store.get_body("sentry-1") == LARGE
+    for _ in range(2):
+        store.drop_body("sentry-1")
+        with pytest.raises(ProcessedError):
+            store.get_body("sentry-1")
+    assert store.get_body("sentry-2") == LARGE
+
+
+def test_a_body_that_is_not_there_is_not_marked_as_processed(bodies):
+    """Neither a drop nor an extension makes something of a name that nobody kept."""
+    store, _ = bodies
+    store.drop_body("sentry-0")
+    store.extend_body("sentry-0")
+    assert store.get_body("sentry-0") is None
+
+
+def test_an_extension_leaves_a_body_and_a_mark_as_they_are(bodies):
+    """A body that is kept for redrive is read as before; a dropped one stays dropped."""
+    store, keep = bodies
+    keep("sentry-1", compressed(LARGE))
+    store.extend_body("sentry-1")
+    assert store.get_body("sentry-1") == LARGE
+    store.drop_body("sentry-1")
+    store.extend_body("sentry-1")
+    with pytest.raises(ProcessedError):
+        store.get_body("sentry-1")
 
 
 def test_an_incident_comes_back_as_it_was(store):

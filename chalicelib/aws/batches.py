@@ -5,8 +5,9 @@ So a worker returns only when every message is dealt with, and Lambda deletes th
 and then BatchError is raised, which brings the rest back. A message that can never work is parked, and only then done.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -55,25 +56,48 @@ def messages_of(records: Iterable[Mapping[str, Any]]) -> list[Message]:
     ]
 
 
-def settle(messages: Sequence[Message], failures: Sequence[Failure], *, queue: Received, dead: Parking) -> None:
+class Finish(Protocol):
+    """What a stage does with messages that do not come back."""
+
+    def __call__(self, *, done: Sequence[Message], dead_lettered: Sequence[Message]) -> None:
+        """Clean up after them. Raise nothing: the batch is settled."""
+        ...
+
+
+def _nothing(*, done: Sequence[Message], dead_lettered: Sequence[Message]) -> None:
+    """Leave nothing to clean up."""
+
+
+def settle(
+    messages: Sequence[Message],
+    failures: Sequence[Failure],
+    *,
+    queue: Received,
+    dead: Parking,
+    finish: Finish = _nothing,
+) -> None:
     """Park what can never work, delete what is done, raise BatchError if anything must come back.
 
     What comes back does so soon, and later the more often it failed, not after the queue's visibility time-out. A
     failure of an unknown id counts against the whole batch. What could not be parked or deleted comes back too.
+    `finish` gets what does not come back, after it was parked or deleted, or as the last step before Lambda deletes it.
     """
     known = {message.id for message in messages}
     returning = {failure.id: failure.reason for failure in failures if not failure.park}
     if not known.issuperset(failure.id for failure in failures):
         raise BatchError("a failure names a message that is not in the batch: all of it comes back")
     returning |= _parked(messages, failures, dead)
+    gone = [message for message in messages if message.id not in returning]
+    finished = _finished(gone, failures, finish)
     if not returning:
+        finished()
         return
-    done = [message.receipt for message in messages if message.id not in returning]
     reasons = "; ".join(sorted(set(returning.values())))
     text = f"{len(returning)} of {len(messages)} messages come back: {reasons}"
     try:
-        if done:
-            queue.delete(done)
+        if gone:
+            queue.delete([message.receipt for message in gone])
+        finished()
         for message in messages:
             if message.id in returning:
                 queue.hide(message.receipt, delay_of(message))
@@ -86,6 +110,16 @@ def delay_of(message: Message) -> timedelta:
     """When a message that failed comes back: 2, 4, 8 s … 10 min, half as much again for some: conflicts must part."""
     plain = min(FIRST_DELAY * (1 << min(message.received_count - 1, 12)), MAX_DELAY)
     return plain * (1 + crc32(f"{message.id}/{message.received_count}".encode()) % 100 / 200)
+
+
+def _finished(gone: Sequence[Message], failures: Sequence[Failure], finish: Finish) -> Callable[[], None]:
+    """Return the call of `finish` with what is gone: those with a failure were parked, the others are done."""
+    parked = {failure.id for failure in failures}
+    return partial(
+        finish,
+        done=[message for message in gone if message.id not in parked],
+        dead_lettered=[message for message in gone if message.id in parked],
+    )
 
 
 def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: Parking) -> dict[str, str]:

@@ -9,7 +9,7 @@
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
     fault#, id#                    where faults and incidents are              identity.py
-    body#<name>        <number>    a webhook body too large for a message      chunks
+    body#<name>        <number>    a webhook body too large for a message      chunks, processed
 
 Each value is one binary attribute `body` (`codec.pack`), so a save is one conditional write whatever it holds; an item
 has at most 400 KB. Index `wake` (wake_shard, wake_at, keys only) serves two questions: which timers are due
@@ -29,12 +29,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import bodies
 from chalicelib.aws.identity import DynamoIdentity
@@ -42,7 +43,7 @@ from chalicelib.aws.samples import DynamoSamples
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
-from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -215,9 +216,42 @@ class DynamoStore:
             ExpressionAttributeValues={":pk": {"S": bodies.key(name)}},
         )
         items = [item for page in pages for item in page["Items"]]
+        if any("processed" in item for item in items):
+            raise ProcessedError(f"the webhook of the stored body {name} was processed")
         if not items or len(items) != int(items[0]["chunks"]["N"]):
             return None
         return uncompressed(b"".join(bytes(item["body"]["B"]) for item in items))
+
+    def drop_body(self, name: str) -> None:
+        """Overwrite every chunk by a mark without content, the first one first; NotStoredError when some may be left.
+
+        A second call overwrites the marks, and the chunks that a first one may have left.
+        """
+        chunks = self._body_chunks(name)
+        mark = {"chunks": {"N": str(chunks)}, "processed": {"BOOL": True}, "expires_at": bodies.expiry(self._clock())}
+        with _table_errors("a processed body"):
+            for number in range(chunks):
+                self._client.put_item(TableName=self._table, Item={**bodies.keys(name, number), **mark})
+
+    def extend_body(self, name: str) -> None:
+        """Let every chunk expire as long from now as a new one does. NotStoredError when the table refuses."""
+        with _table_errors("a dead-lettered body"):
+            for number in range(self._body_chunks(name)):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=bodies.keys(name, number),
+                    UpdateExpression="SET expires_at = :at",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues={":at": bodies.expiry(self._clock())},
+                )
+
+    def _body_chunks(self, name: str) -> int:
+        """Return how many chunks a body has, or had before it was dropped; 0 when there is none."""
+        with _table_errors("a stored body"):
+            item = self._client.get_item(
+                TableName=self._table, Key=bodies.keys(name, 0), ProjectionExpression="chunks", ConsistentRead=True
+            ).get("Item")
+        return int(item["chunks"]["N"]) if item else 0
 
     def _archive(self, incident: Incident) -> None:
         """An archived incident never changes again; a second archiving of it is the same and is left alone."""
@@ -371,6 +405,17 @@ def _days(since: datetime, now: datetime) -> list[str]:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+@contextmanager
+def _table_errors(what: str) -> Iterator[None]:
+    """Raise NotStoredError in place of what boto3 raises when the table refuses, or does not answer."""
+    try:
+        yield
+    except ClientError as error:
+        raise _not_stored(what, error) from None
+    except BotoCoreError as error:
+        raise NotStoredError(f"{what}: the table did not answer ({type(error).__name__})") from None
 
 
 def _not_stored(what: str, error: ClientError) -> NotStoredError:

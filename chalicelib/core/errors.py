@@ -12,6 +12,7 @@
     ├── ConflictError                somebody else saved first: load again
     ├── TooNewError                  stored by a newer version of this code: comes back until that one runs again
     ├── NotStoredError               the queue or the table refused: the sender gets 503
+    ├── ProcessedError               a stored body was dropped after its webhook was processed: nothing is left to do
     ├── RequestError                 400 what a person asks for cannot be done; `status` for the API
     │   ├── NotAllowedError          401 no token, or a wrong one
     │   ├── NotFoundError            404 no such incident or silence
@@ -107,6 +108,10 @@ class TooNewError(TocsinError):
 
 class NotStoredError(TocsinError):
     """A write that must be durable did not succeed."""
+
+
+class ProcessedError(TocsinError):
+    """The body of a webhook was dropped because the webhook was processed."""
 
 
 class RequestError(TocsinError):

@@ -124,7 +124,18 @@ class Store(Protocol):
         ...
 
     def get_body(self, name: str) -> bytes | None:
-        """A webhook body that was too large for a queue message."""
+        """Return a webhook body that was too large for a queue message; None when it is not there, or not all of it.
+
+        Raise ProcessedError when `drop_body` was called for it.
+        """
+        ...
+
+    def drop_body(self, name: str) -> None:
+        """Replace the body by a mark that its webhook was processed. Nothing happens when there is none."""
+        ...
+
+    def extend_body(self, name: str) -> None:
+        """Keep the body as long again as a new one, since its message was dead-lettered."""
         ...
 
 

@@ -189,7 +189,7 @@ def _store(webhook: Webhook, put: Callable[[str], None], keep: Callable[[str, by
     data = compressed(webhook.body)
     message = written(webhook, data)
     if len(message) > MAX_MESSAGE_BYTES:
-        name = f"{webhook.source}-{sha256(webhook.body).hexdigest()}"
+        name = f"{webhook.source}-{sha256(webhook.body).hexdigest()}-{webhook.received_at:%Y%m%dT%H%M%S%f}"
         keep(name, data)
         message = written(
             Webhook(webhook.id, webhook.source, b"", webhook.received_at, webhook.headers, body_ref=name), b""

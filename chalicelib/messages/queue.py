@@ -202,6 +202,17 @@ def read_message(body: str) -> Content:
         raise ParseError(f"a message of type {kind} lacks or garbles a field ({type(error).__name__})") from None
 
 
+def body_name_of(body: str) -> str:
+    """Return the name of the stored body that a webhook message refers to; empty for every other message."""
+    if '"body_ref":' not in body:
+        return ""
+    try:
+        content = read_message(body)
+    except ParseError:
+        return ""
+    return content.body_ref if isinstance(content, Webhook) else ""
+
+
 def _content(kind: Any, form: Mapping[str, Any]) -> Content:
     match kind:
         case "samples":

@@ -17,7 +17,7 @@ from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
-from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
+from chalicelib.core.errors import ConflictError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold, with_late
 from chalicelib.core.incident import Entry, Incident
@@ -117,6 +117,8 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
             content = read_content(message.body, store, rules)
             hear(content)
             take(batch, content, message.id)
+        except ProcessedError:  # SQS delivered it once more: the delivery before did all that there is to do
+            log.line("process", again=True, message=message.id)
         except ParseError as error:
             failures[message.id] = Failure(message.id, str(error), park=True)
             reason = f"{error}. {PARKED}"
@@ -173,7 +175,10 @@ Content = Events | Samples | Wake | Action | Hold | Release
 
 
 def read_content(body: str, store: Store, rules: Rules) -> Content:
-    """What a message says, a webhook's body parsed and masked; raises ParseError with the reason."""
+    """What a message says, a webhook's body parsed and masked; raises ParseError with the reason.
+
+    Raises ProcessedError when a stored body was dropped because the webhook was processed.
+    """
     content = read_message(body)
     if not isinstance(content, Webhook):
         if not isinstance(content, Content):

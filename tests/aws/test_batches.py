@@ -1,5 +1,7 @@
 """A batch is right whatever fails: nothing done comes back for nothing, nothing undone is lost."""
 
+import contextlib
+
 import pytest
 
 from chalicelib.aws.batches import BatchError, messages_of, settle
@@ -99,6 +101,38 @@ def test_parked_messages_keep_their_reason():
     """The dead-letter queue holds the body as it was and why."""
     _, dead, _ = settled([PARK])
     assert dead.parked == [("body 1", "unreadable")]
+
+
+class Finishing(MemoryQueue):
+    """A queue that notes, at each call of `finish`, what it had deleted by then."""
+
+    def finish(self, *, done, dead_lettered):
+        """Note what is done and what is dead-lettered."""
+        self.finished = ([each.id for each in done], [each.id for each in dead_lettered], list(self.deleted))
+
+
+FINISHED = [
+    ("all done", [], [], (["m0", "m1", "m2", "m3"], [], [])),
+    ("one parked", [PARK], [], (["m0", "m2", "m3"], ["m1"], [])),
+    ("one comes back: after the others are deleted", [BACK], [], (["m0", "m1", "m2"], [], ["r0", "r1", "r2"])),
+    ("one comes back, one is parked", [BACK, PARK], [], (["m0", "m2"], ["m1"], ["r0", "r1", "r2"])),
+    ("parking fails", [PARK], [("dead", 1)], (["m0", "m2", "m3"], [], ["r0", "r2", "r3"])),
+    ("deleting fails: everything comes back", [BACK, PARK], [("queue", 1)], None),
+    ("back and parked at once", [BACK, Failure("m3", "y", park=True)], [], (["m0", "m1", "m2"], [], ["r0", "r1", "r2"])),
+    ("an unknown id: everything comes back", [Failure("other", "x")], [], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("failures", "fail_at", "expected"), [c[1:] for c in FINISHED], ids=[c[0] for c in FINISHED])
+def test_only_what_does_not_come_back_is_finished(failures, fail_at, expected):
+    """Messages are finished after they were deleted or parked; none that comes back is."""
+    queue, dead = Finishing(), MemoryQueue()
+    queue.finished = None
+    queue.fail_at = {number for name, number in fail_at if name == "queue"}
+    dead.fail_at = {number for name, number in fail_at if name == "dead"}
+    with contextlib.suppress(BatchError):
+        settle(BATCH, failures, queue=queue, dead=dead, finish=queue.finish)
+    assert queue.finished == expected
 
 
 def test_messages_are_read_from_a_lambda_event():

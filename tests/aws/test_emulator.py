@@ -6,13 +6,16 @@ import random
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
-from chalicelib.aws.bodies import BodyWriter
+from chalicelib.aws.bodies import KEPT_SECONDS, BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import AwsError, Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
+from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.messages.webhook import compressed
+from local.provision import RETENTION_SECONDS
 from tests.aws.tables import KEY, client, new_table
 
 
@@ -104,6 +107,71 @@ def test_a_large_body_comes_back_from_the_table(emulator, lean):
     assert store.get_body("sentry-abc") == body
     dynamodb.delete_item(TableName=table, Key={"pk": {"S": "body#sentry-abc"}, "sk": {"S": "001"}})
     assert store.get_body("sentry-abc") is None
+
+
+@pytest.fixture
+def kept(emulator, lean):
+    """A store with a body of four chunks that was kept at second 1,000,000; the store's own clock is at 2,000,000."""
+    dynamodb = client("dynamodb", emulator)
+    table = new_table(dynamodb)
+    body = json.dumps({"noise": random.Random(2).randbytes(900_000).hex()}).encode()
+    BodyWriter(lean, table, clock=lambda: 1_000_000.0).keep("sentry-abc", compressed(body))
+
+    def items():
+        """Everything that is in the table."""
+        return [item for page in dynamodb.get_paginator("scan").paginate(TableName=table) for item in page["Items"]]
+
+    return DynamoStore(dynamodb, table, clock=lambda: 2_000_000.0), items
+
+
+def test_nothing_of_a_dropped_body_is_left_in_the_table(kept):
+    """Marks without content stay in place of the chunks and expire 15 days later."""
+    store, items = kept
+    assert sum("body" in item for item in items()) == 4
+    store.drop_body("sentry-abc")
+    assert len(items()) == 4
+    assert all("body" not in item for item in items())
+    assert {item["expires_at"]["N"] for item in items()} == {str(2_000_000 + KEPT_SECONDS)}
+
+
+class Breaking:
+    """A client whose writes fail from the second on, as long as `broken`."""
+
+    def __init__(self, inner):
+        self.inner, self.broken, self.writes = inner, True, 0
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def put_item(self, **call):
+        """Write, or refuse."""
+        self.writes += 1
+        if self.broken and self.writes > 1:
+            raise ReadTimeoutError(endpoint_url="the table")
+        return self.inner.put_item(**call)
+
+
+def test_a_drop_that_broke_off_is_finished_by_the_next(kept):
+    """After the first chunk the webhook counts as processed; the next drop takes the chunks that were left."""
+    store, items = kept
+    store._client = Breaking(store._client)
+    with pytest.raises(NotStoredError, match="ReadTimeoutError"):
+        store.drop_body("sentry-abc")
+    assert sum("body" in item for item in items()) == 3
+    with pytest.raises(ProcessedError):
+        store.get_body("sentry-abc")
+    store._client.broken = False
+    store.drop_body("sentry-abc")
+    assert not any("body" in item for item in items())
+
+
+def test_a_body_of_a_dead_letter_expires_later(kept):
+    """Every chunk is kept as long as a new body, so that it outlives the dead letter."""
+    store, items = kept
+    store.extend_body("sentry-abc")
+    assert {item["expires_at"]["N"] for item in items()} == {str(2_000_000 + KEPT_SECONDS)}
+    assert KEPT_SECONDS > RETENTION_SECONDS
+    assert store.get_body("sentry-abc") is not None
 
 
 def test_secrets_come_from_the_parameter_store(emulator, lean):

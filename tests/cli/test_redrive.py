@@ -1,18 +1,28 @@
 """tocsin redrive and tocsin send-test, against the queues and the table of an embedded AWS."""
 
 import argparse
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from chalicelib.aws.batches import settle
+from chalicelib.aws.bodies import BodyWriter
+from chalicelib.aws.json_client import Lean
+from chalicelib.aws.queue import SqsQueue
 from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.errors import ProcessedError
 from chalicelib.core.incident import Incident
-from chalicelib.core.rule import Target
-from chalicelib.messages.queue import notification_message, read_message, wake_message
+from chalicelib.core.rule import Rules, Target
+from chalicelib.messages.queue import Message, Queues, notification_message, read_message, wake_message
+from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.process.bodies import release_bodies
+from chalicelib.process.worker import process
 from chalicelib.targets import module_for
 from cli import redrive as command
 from cli import send_test
@@ -20,6 +30,7 @@ from cli.stage import Stage, StageError, stage_of
 from local import provision
 from local.cloud import Cloud
 from tests.cli.staging import STAGE, Worker, stage_in
+from tests.fakes import MemoryQueue
 from tests.targets import samples
 
 GONE = httpx.Response(200, json={"ok": False, "error": "channel_not_found"})
@@ -111,6 +122,28 @@ def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
     outcomes = worker(stage, TAKEN).work()
     assert sorted(outcome.delivered for outcome in outcomes) == [False, True]
     assert [outcome.parked for outcome in outcomes] == [None, None]
+
+
+def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> None:
+    """The body waits in the table as long as the dead letter; a second copy that is played back finds it processed."""
+    lean = Lean(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+    body = b'{"text": "x", "data": {}}'
+    BodyWriter(lean, stage.settings.table, clock=time.time).keep("cloudflare-1", compressed(body))
+    parked = written(Webhook("d1", "cloudflare", b"", datetime.now(UTC), body_ref="cloudflare-1"), b"")
+    queue = SqsQueue(lean, stage.settings.webhooks_queue)
+    dead = SqsQueue(lean, f"{stage.settings.webhooks_queue}-dead")
+    for _ in range(2):
+        dead.park(parked, "a source that was gone")
+        assert command.redrive(stage, asked(queue="webhooks", all=True)) == 0
+        messages = [Message(each["messageId"], each["body"], each["receiptHandle"]) for each in queue.take()]
+        assert [message.body for message in messages] == [parked]
+        queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+        failures = process(messages, rules=Rules(), store=stage.store, queues=queues, now=datetime.now(UTC))
+        settle(messages, failures, queue=queue, dead=dead, finish=partial(release_bodies, stage.store))
+        queue.delete([message.receipt for message in messages])
+        assert failures == []
+        with pytest.raises(ProcessedError):
+            stage.store.get_body("cloudflare-1")
 
 
 def test_one_or_some_are_chosen(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

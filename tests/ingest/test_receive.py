@@ -6,7 +6,7 @@ import json
 import os
 import random
 import zlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -66,7 +66,7 @@ class Door:
         self.calls.append("keep")
         self.kept[name] = data
 
-    def post(self, body, headers=None, *, source="sender", path_secret=None, secret=SECRET):
+    def post(self, body, headers=None, *, source="sender", path_secret=None, secret=SECRET, now=NOW):
         """Post a body, signed unless the headers say otherwise."""
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         sent = {"Content-Type": "application/json", "X-Signature": signature, **(headers or {})}
@@ -79,7 +79,7 @@ class Door:
             secrets=self.secrets,
             put=self.put,
             keep=self.keep,
-            now=NOW,
+            now=now,
         )
 
 
@@ -191,6 +191,16 @@ def test_a_body_that_does_not_fit_a_message_is_kept_first():
     webhook = queue.read_message(door.stored[0])
     assert webhook.body == b""
     assert uncompressed(door.kept[webhook.body_ref]) == body
+
+
+def test_a_large_body_that_comes_again_is_kept_under_a_name_of_its_own():
+    """The second delivery of the same bytes has its own body: dropping that of the first takes nothing from it."""
+    body = json.dumps({"noise": random.Random(1).randbytes(950_000).hex()}).encode()
+    door = Door()
+    door.post(body)
+    door.post(body, now=NOW + timedelta(microseconds=1))
+    assert len(door.kept) == 2
+    assert {queue.read_message(message).body_ref for message in door.stored} == set(door.kept)
 
 
 @pytest.mark.parametrize("broken", ["put", "keep", "secrets"])

@@ -186,6 +186,18 @@ def test_what_cannot_be_read_from_the_store_now_comes_back():
     assert bench.open == ["After", "Before"]
 
 
+def test_a_webhook_that_comes_again_after_its_body_was_dropped_is_done():
+    """SQS may deliver a message twice: the second time nothing fails, nothing is announced, nothing is recorded."""
+    bench = Bench()
+    bench.store.keep_body("cloudflare-1", compressed(b"{}"))
+    bench.store.drop_body("cloudflare-1")
+    heard = []
+    messages = [Message("m0", webhook("cloudflare", b"", body_ref="cloudflare-1"), "r0", 2)]
+    queues = Queues(bench.webhooks, bench.notifications, MemoryQueue())
+    assert process(messages, rules=RULES, store=bench.store, queues=queues, now=NOW, hear=heard.append) == []
+    assert (bench.open, heard, bench.webhooks.bodies) == ([], [], [])
+
+
 def test_a_large_body_is_read_by_its_reference():
     """A webhook whose body is in the table is worked on as any other."""
     bench = Bench()
