@@ -22,6 +22,7 @@ from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.metrics.sample import MAX_VALUE, Sample
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
+from chalicelib.core.silence_limits import check_silence
 from simulation.simulator import Answer, Limit
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
@@ -293,8 +294,8 @@ def action_of(kind: ActionKind, given: Fields, at: datetime) -> Action:
 
 
 def silence_of(given: Fields, at: datetime, name: str) -> Silence:
-    """A silence or maintenance; `name` is its id where the line gives none."""
-    return Silence(
+    """Return a silence or maintenance within the limits of production; `name` is its id where the line gives none."""
+    made = Silence(
         id=given.text("id", name),
         matchers=_words(given.get("matchers")) or parse_matchers(given.matchers()),
         starts_at=given.optional_at("from") or at,
@@ -303,6 +304,11 @@ def silence_of(given: Fields, at: datetime, name: str) -> Silence:
         comment=given.text("comment", "") if given.get("comment") else "",
         at=at,
     )
+    try:
+        check_silence(made)
+    except RequestError as error:
+        raise TimelineError(str(error)) from None
+    return made
 
 
 def _words(given: Any) -> tuple[Matcher, ...]:

@@ -19,11 +19,10 @@ from chalicelib.core.instants import instant_of
 from chalicelib.core.language.durations import LONGEST, duration_of, is_duration
 from chalicelib.core.match import OPERATORS, Matcher, parse_matcher
 from chalicelib.core.pattern import PatternError
+from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_size, check_silence
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
-MAX_NAME_CHARACTERS = 100
-MAX_MATCHERS = 32
 MORNING_HOUR = 9
 """When `tomorrow` begins."""
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)(.*)", re.DOTALL)
@@ -84,8 +83,7 @@ def _text(value: Any, label: str) -> str:
 
 
 def _checked(matchers: Sequence[Matcher]) -> tuple[Matcher, ...]:
-    if len(matchers) > MAX_MATCHERS:
-        raise RequestError(f"{len(matchers)} matchers are too many; allowed are {MAX_MATCHERS}")
+    check_matchers_size(matchers)
     for each in matchers:
         _check_pattern(each)
     return tuple(sorted(set(matchers), key=lambda each: (each.label, each.operator, each.value)))
@@ -155,19 +153,24 @@ def new_silence(
     starts_at: datetime | None = None,
     id: str = "",
 ) -> Silence:
-    """A silence as a person decided it at `at`; RequestError when it would mute everything, nothing, or for ever."""
+    """Return a silence as a person decided it at `at`.
+
+    RequestError when it would mute everything, nothing, or for ever, and when a part of it is too large.
+    """
     starts_at = max(starts_at or at, at)
     check_matchers(matchers)
     check_times(starts_at, ends_at)
-    return Silence(
+    made = Silence(
         id=id or new_id(),
         matchers=tuple(matchers),
         starts_at=starts_at,
         ends_at=ends_at,
         by=person(by),
-        comment=comment.strip()[:MAX_TEXT_CHARACTERS],
+        comment=comment.strip(),
         at=at,
     )
+    check_silence(made)
+    return made
 
 
 def check_matchers(matchers: Sequence[Matcher]) -> None:

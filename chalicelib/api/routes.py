@@ -19,8 +19,10 @@ from chalicelib.core.language.durations import duration_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
-from chalicelib.messages.queue import action_message, silence_message, unsilence_message
+from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
+from chalicelib.messages.queue import Hold, action_message, silence_message, unsilence_message
 from chalicelib.process import record
+from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
 
 MAX_BODY_BYTES = 64 * 1024
@@ -173,7 +175,7 @@ def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
         matchers=requests.clauses_of(requests.parse_match(form.get("matchers") or {})),
         via="api",
         note=_note(act, form),
-        id=request.key[: requests.MAX_NAME_CHARACTERS] or requests.new_id(),
+        id=request.key[:MAX_NAME_CHARACTERS] or requests.new_id(),
     )
     _check_open(found, action)
     office.webhooks.put([action_message(action)])
@@ -183,7 +185,7 @@ def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
 def make_silence(office: Office, request: Request) -> Reply:
     """POST /api/silences: make one; with the id of one that exists, edit it"""
     form = request.form()
-    id = _text(form, "id") or request.key[: requests.MAX_NAME_CHARACTERS]
+    id = _text(form, "id") or request.key[:MAX_NAME_CHARACTERS]
     if find_silence(office.store.context(), id) is not None:
         return edit_silence(office, request, id=id)
     if "matchers" not in form and not form.get("incident"):
@@ -223,11 +225,13 @@ def _put(office: Office, request: Request, form: Mapping[str, Any], before: Sile
         comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
         id=id,
     )
+    context = office.store.context()
     maintenance = form.get("maintenance")
     if maintenance is None:
-        maintenance = before is not None and before in office.store.context().maintenance
+        maintenance = before is not None and before in context.maintenance
     elif not isinstance(maintenance, bool):
         raise RequestError("`maintenance` is neither true nor false")
+    check_room(context, Hold(silence, maintenance), office.now)
     office.webhooks.put([silence_message(silence, maintenance)])
     shown = views.silence(silence, office.now, views.fires(office.store), maintenance=maintenance)
     return Reply({"status": "accepted", "id": silence.id, "silence": shown}, 202)

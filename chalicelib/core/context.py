@@ -17,7 +17,7 @@ REMINDED_BEFORE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a person did to a silence after making it; `before` are the matchers that it had until then."""
+    """What a person did to a silence after making it; `before` are the matchers that it had until then, if others."""
 
     at: datetime
     by: str

@@ -17,7 +17,8 @@
     │   ├── NotAllowedError          401 no token, or a wrong one
     │   ├── NotFoundError            404 no such incident or silence
     │   ├── NotUniqueError           409 several incidents begin so
-    │   └── OverError                409 it is over
+    │   ├── OverError                409 it is over
+    │   └── FullError                409 a silence has no room beside the others
     ├── ParseError                   a stored body that no source could read: parked with the reason
     ├── NotSetUpError                what would be done needs a token that nobody set: it is off
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
@@ -140,6 +141,12 @@ class NotUniqueError(RequestError):
 
 class OverError(RequestError):
     """The incident or silence is over: nothing can be done to it."""
+
+    status = 409
+
+
+class FullError(RequestError):
+    """The stored silences leave no room for this one."""
 
     status = 409
 

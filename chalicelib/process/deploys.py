@@ -7,10 +7,14 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.event import Event, Status
 from chalicelib.core.ports import Store
+from chalicelib.process.context_size import newest_deploys
 from chalicelib.process.context_update import saved_context
 
 KEPT = timedelta(days=1)
 MAX_DEPLOYS = 50
+MAX_TITLE_CHARACTERS = 300
+MAX_URL_CHARACTERS = 1_000
+MAX_NAME_CHARACTERS = 200
 MARKERS = (
     "deployment.created",
     "deployment.succeeded",
@@ -26,16 +30,16 @@ def deploy_of(event: Event) -> Deploy | None:
         return None
     if event.labels.get("target", "production") not in ("production", "staging"):
         return None
-    labels = event.labels
+    labels = {name: text[:MAX_NAME_CHARACTERS] for name, text in event.labels.items()}
     return Deploy(
-        id=labels.get("deployment", event.identity),
+        id=labels.get("deployment", event.identity[:MAX_NAME_CHARACTERS]),
         at=event.occurred_at,
         kind=event.kind,
-        service=event.service,
-        title=event.title,
+        service=event.service[:MAX_NAME_CHARACTERS] if event.service else event.service,
+        title=event.title[:MAX_TITLE_CHARACTERS],
         by=labels.get("author", labels.get("by", "")),
         commit=labels.get("commit", labels.get("sha", ""))[:12],
-        url=event.url,
+        url=event.url if event.url and len(event.url) <= MAX_URL_CHARACTERS else None,
         project=labels.get("project", ""),
         project_id=labels.get("project_id", "") if event.source == "vercel" else "",
     )
@@ -49,6 +53,6 @@ def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) 
         if before is not None and before.at <= deploy.at:
             return context
         kept = [each for each in context.deploys if each.id != deploy.id and each.at > now - KEPT]
-        return replace(context, deploys=tuple(sorted([*kept, deploy], key=lambda each: each.at)[-MAX_DEPLOYS:]))
+        return replace(context, deploys=newest_deploys([*kept, deploy])[-MAX_DEPLOYS:])
 
     return saved_context(store, context, known)

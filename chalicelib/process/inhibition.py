@@ -13,10 +13,11 @@ from chalicelib.core.mute import cause_from, direct_causes, is_cause
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import wake_message
 from chalicelib.process.batch import Batch
+from chalicelib.process.context_size import with_causes
 from chalicelib.process.context_update import MAX_CONFLICTS
 
 MAX_CAUSES = 1_000
-"""The context is one item: more causes at once than this mute nothing, so that symptoms are told rather than lost."""
+"""The context is one item: causes beyond this, or beyond their share of its bytes, mute nothing: symptoms are told then."""
 
 
 def add_causes(batch: Batch, incident: Incident) -> None:
@@ -58,8 +59,8 @@ def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) 
         if (cause := _cause(alert, incident, known, rules, now)) is not None
     }
     kept = tuple(fresh.get(each.fingerprint, each) for each in context.causes)
-    new = tuple(cause for name, cause in fresh.items() if name not in known)
-    causes = (*kept, *new[: max(0, MAX_CAUSES - len(kept))])
+    new = tuple(cause for name, cause in fresh.items() if name not in known)[: max(0, MAX_CAUSES - len(kept))]
+    causes = with_causes(kept, new) if new else kept
     return context if causes == context.causes else replace(context, causes=causes)
 
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.context import Change, Context, Silence
+from chalicelib.core.errors import FullError
+from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
+from chalicelib.core.silence_limits import with_change
 from chalicelib.messages.queue import Hold, Release
+from chalicelib.process.context_size import with_room
 from chalicelib.process.context_update import saved_context
 
 KEPT = timedelta(days=7)
 """How long an ended silence is remembered: what returns after it says whose it was."""
-MAX_KEPT = 500
-MAX_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,20 @@ class Done:
 
 
 def done(given: Hold | Release, *, store: Store, now: datetime) -> Done:
-    """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same."""
+    """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same.
+
+    FullError when the stored silences leave no room for it: nothing is changed then.
+    """
+    id, by, at = _decision(given)
     if isinstance(given, Hold):
-        found = _changed(lambda context: held(context, given, now), given.silence.id, store, now)
-        at, by, text = given.silence.decided_at, given.silence.by, told(given)
+        found = _changed(lambda context: held(context, given, now), id, store, now)
+        text = told(given)
     else:
-        found = _changed(lambda context: released(context, given), given.id, store, now)
-        at, by, text = given.at, given.by, "silence ended before its time"
+        found = _changed(lambda context: released(context, given, now), id, store, now)
+        text = "silence ended before its time"
     if found is None:
         return Done(at, by, text, ())
-    earlier = (change.before for change in found.changes if change.at == at)
+    earlier = (change.before for change in found.changes if change.at == at and change.before)
     return Done(at, by, text, (found.matchers, *earlier))
 
 
@@ -49,35 +55,71 @@ def find(context: Context, id: str) -> Silence | None:
     return next((each for each in (*context.silences, *context.maintenance) if each.id == id), None)
 
 
+def check_room(context: Context, given: Hold, now: datetime) -> None:
+    """Raise FullError when the context has no room for the silence."""
+    held(context, given, now)
+
+
 def held(context: Context, given: Hold, now: datetime) -> Context | None:
-    """The context with the silence as it was decided; None when it knows that, or better."""
+    """The context with the silence as it was decided; None when it knows that, or better; FullError without room."""
     before = find(context, given.silence.id)
     after = given.silence
     if before is not None:
         if after.decided_at < before.decided_at or (after.decided_at == before.decided_at and _same(before, after)):
             return None
         starts_at = min(before.starts_at, after.starts_at) if before.active(after.decided_at) else after.starts_at
-        changes = _with_change(before, after.decided_at, after.by, _edit(after))
+        changes = with_change(before, Change(after.decided_at, after.by, _edit(after), _left(before, after)))
         after = replace(after, by=before.by, starts_at=starts_at, changes=changes)
     silences, maintenance = _others(context.silences, after.id, now), _others(context.maintenance, after.id, now)
     if given.maintenance:
-        return replace(context, silences=silences, maintenance=_bounded(*maintenance, after))
-    return replace(context, silences=_bounded(*silences, after), maintenance=maintenance)
+        maintenance = (*maintenance, after)
+    else:
+        silences = (*silences, after)
+    return with_room(replace(context, silences=silences, maintenance=maintenance), after.id, now)
 
 
-def released(context: Context, given: Release) -> Context | None:
-    """The context in which it is over; None when it is so already, or was decided anew since."""
+def released(context: Context, given: Release, now: datetime) -> Context | None:
+    """The context in which it is over; None when it is so already, or was decided anew since.
+
+    It is never refused: the few bytes more are gone when something else is changed, since ended silences go first.
+    """
     found = find(context, given.id)
     if found is None or given.at >= found.ends_at or given.at < found.decided_at:
         return None
-    over = replace(
-        found, ends_at=given.at, at=given.at, changes=_with_change(found, given.at, given.by, "ended before its time")
-    )
-    return replace(
+    changes = with_change(found, Change(given.at, given.by, "ended before its time"))
+    over = replace(found, ends_at=given.at, at=given.at, changes=changes)
+    after = replace(
         context,
         silences=tuple(over if each.id == given.id else each for each in context.silences),
         maintenance=tuple(over if each.id == given.id else each for each in context.maintenance),
     )
+    try:
+        return with_room(after, given.id, now)
+    except FullError:
+        return after
+
+
+def refused(given: Hold | Release, reason: str, now: datetime) -> Event:
+    """Return the internal alert about a silence that could not be stored. The same message gives the same one."""
+    id, by, at = _decision(given)
+    return Event(
+        id=f"silence.refused:{id}:{at.isoformat()}",
+        source="router",
+        kind="silence.refused",
+        status=Status.FIRING,
+        severity=Severity.WARNING,
+        title=f"The silence {id} was refused",
+        summary=f"{by} asked for it and it is not stored: {reason}.",
+        occurred_at=now,
+        identity=f"silence.refused:{id}",
+    )
+
+
+def _decision(given: Hold | Release) -> tuple[str, str, datetime]:
+    """Return the id, who decided, and when."""
+    if isinstance(given, Hold):
+        return given.silence.id, given.silence.by, given.silence.decided_at
+    return given.id, given.by, given.at
 
 
 def told(given: Hold) -> str:
@@ -90,6 +132,11 @@ def _same(one: Silence, other: Silence) -> bool:
     return (one.matchers, one.ends_at, one.comment) == (other.matchers, other.ends_at, other.comment)
 
 
+def _left(before: Silence, after: Silence) -> tuple[Matcher, ...]:
+    """Return the matchers that an edit left; none when they are the same."""
+    return before.matchers if before.matchers != after.matchers else ()
+
+
 def _edit(silence: Silence) -> str:
     matchers = ", ".join(map(str, silence.matchers))
     return f"edited: {matchers} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)
@@ -99,20 +146,8 @@ def _comment(silence: Silence) -> str:
     return f": {silence.comment}" if silence.comment else ""
 
 
-def _with_change(before: Silence, at: datetime, by: str, text: str) -> tuple[Change, ...]:
-    return (*before.changes, Change(at, by, text, before.matchers))[-MAX_CHANGES:]
-
-
 def _others(silences: tuple[Silence, ...], id: str, now: datetime) -> tuple[Silence, ...]:
     return tuple(each for each in silences if each.id != id and each.ends_at > now - KEPT)
-
-
-def _bounded(*silences: Silence) -> tuple[Silence, ...]:
-    """At most MAX_KEPT: those that end first are forgotten first."""
-    if len(silences) <= MAX_KEPT:
-        return silences
-    kept = {each.id for each in sorted(silences, key=lambda each: each.ends_at)[-MAX_KEPT:]}
-    return tuple(each for each in silences if each.id in kept)
 
 
 def _changed(change: Callable[[Context], Context | None], id: str, store: Store, now: datetime) -> Silence | None:

@@ -17,7 +17,7 @@ from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
-from chalicelib.core.errors import ConflictError, NotStoredError, ParseError, ProcessedError
+from chalicelib.core.errors import ConflictError, FullError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold, with_late
 from chalicelib.core.incident import Entry, Incident
@@ -362,8 +362,15 @@ def _meant(batch: Batch, action: Action) -> Iterable[Incident]:
 
 
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
-    """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it."""
-    done = silences.done(given, store=batch.store, now=batch.now)
+    """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
+
+    One that has no room is announced by the router: who asked was answered before the worker could know.
+    """
+    try:
+        done = silences.done(given, store=batch.store, now=batch.now)
+    except FullError as error:
+        take_event(batch, silences.refused(given, str(error), batch.now), message)
+        return
     batch.context = batch.store.context()
     entry = Remarked(Entry(done.at, done.text, done.by, kind="silence"))
     for incident in batch.store.incidents():

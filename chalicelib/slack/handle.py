@@ -22,8 +22,9 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.deliver.worker import Outcome
 from chalicelib.messages.interaction import Interaction
-from chalicelib.messages.queue import action_message, silence_message, unsilence_message
+from chalicelib.messages.queue import Hold, action_message, silence_message, unsilence_message
 from chalicelib.process.batch import Queues
+from chalicelib.process.silences import check_room
 from chalicelib.slack import command, silence_modal
 from chalicelib.slack.rollback import roll_back
 
@@ -93,7 +94,7 @@ class _Desk:
         self.queues.webhooks.put([action_message(action)])
 
     def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str, timezone: str) -> Silence:
-        """Hand a silence on; it has the same id however often it is asked for."""
+        """Hand a silence on; it has the same id however often it is asked for. RequestError when it has no room."""
         made = requests.new_silence(
             matchers,
             ends_at=requests.parse_when(until, self.asked.at, timezone),
@@ -102,6 +103,7 @@ class _Desk:
             comment=comment,
             id=fingerprint(self.asked.id)[:8],
         )
+        check_room(self.store.context(), Hold(made), self.now)
         self.queues.webhooks.put([silence_message(made)])
         return made
 

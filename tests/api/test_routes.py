@@ -1,11 +1,13 @@
 """The API: what people see and do, through the real stages on a virtual clock."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from chalicelib.core.errors import NotFoundError, NotUniqueError, OverError, RequestError
+from chalicelib.core.errors import FullError, NotFoundError, NotUniqueError, OverError, RequestError
 from chalicelib.core.incident import Incident
+from chalicelib.process.context_size import MAX_SILENCES
 from tests import extremes
 from tests.desk import START, Desk, fire
 
@@ -234,6 +236,9 @@ MISTAKES = [
     ("for ever", ("make_silence", {}), {}, {"by": "ana", "for": "5000d", "matchers": ["a=b"]}, "too long"),
     ("no time", ("make_silence", {}), {}, {"by": "ana", "for": "soon", "matchers": ["a=b"]}, "no time"),
     ("no zone", ("make_silence", {}), {}, {"by": "ana", "until": "18:30", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
+    ("too long a comment", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": ["a=b"], "comment": "x" * 1001}, "allowed are 1,000"),
+    ("too long an id", ("make_silence", {}), {}, {"id": "i" * 101, "by": "ana", "for": "1h", "matchers": ["a=b"]}, "allowed are 100"),
+    ("too long a value", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": {"a": "x" * 2001}}, "allowed are 2,000"),
     ("an unknown status", ("list_incidents", {}), {"status": ["shut"]}, None, "open, ended, all"),
     ("a limit", ("list_incidents", {}), {"limit": ["many"]}, None, "1 to 1000"),
     ("a match", ("list_alerts", {}), {"match": ["=x"]}, None, "no matcher"),
@@ -272,6 +277,21 @@ def test_what_no_date_and_no_number_can_hold_is_told(desk, name, query, body):
     with pytest.raises(RequestError, match=r"expected is|allowed (is|are)"):
         desk.ask(name, query, body)
     assert desk.router.queues.webhooks.heap == waiting
+
+
+def test_a_silence_without_room_is_refused_before_it_is_queued(desk):
+    """Where the context is full of active silences the API answers 409 with the reason; an edit of one is taken."""
+    desk.ask("make_silence", body={"id": "s1", "matchers": ["service=api"], "for": "1h", "by": "ana"})
+    (one,) = desk.router.store.context().silences
+    others = tuple(replace(one, id=f"n{number}") for number in range(1, MAX_SILENCES))
+    context = desk.router.store.context()
+    desk.router.store.save_context(replace(context, silences=(one, *others), version=context.version + 1))
+    waiting = list(desk.router.queues.webhooks.heap)
+    with pytest.raises(FullError, match="allowed are 500 silences") as raised:
+        desk.ask("make_silence", body={"matchers": ["service=web"], "for": "1h", "by": "ana"})
+    assert raised.value.status == 409
+    assert desk.router.queues.webhooks.heap == waiting
+    assert desk.ask("edit_silence", body={"for": "2h", "by": "ana"}, id="s1")["status"] == "accepted"
 
 
 def test_what_is_over_cannot_be_acted_on(desk):

@@ -1,17 +1,21 @@
 """What becomes of a person's request when something is away: acts are done once, answers come when they can."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
+from chalicelib.process.context_size import MAX_SILENCES
 from chalicelib.slack.handle import act, asked_back
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -36,12 +40,13 @@ class Desk:
             return found
 
         self.clients = FakeClients(handle, secrets=secrets or {"SLACK_BOT_TOKEN": TOKEN})
+        self.store = MemoryStore()
         self.webhooks = MemoryQueue()
         self.queues = Queues(self.webhooks, MemoryQueue(), MemoryQueue())
 
     def act(self, asked=ASKED, now=NOW):
         """Serve one request."""
-        return act(asked, rules=Rules(), store=MemoryStore(), queues=self.queues, clients=self.clients, now=now)
+        return act(asked, rules=Rules(), store=self.store, queues=self.queues, clients=self.clients, now=now)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,20 @@ def test_a_silence_that_comes_twice_is_one():
     first, second = (read_message(body).silence for body in desk.webhooks.bodies)
     assert first == second
     assert (first.by, first.ends_at) == ("ana", NOW + timedelta(hours=2))
+
+
+def test_a_silence_without_room_is_refused_to_the_person():
+    """Where the context is full of active silences the person reads why, and nothing is handed on."""
+    desk = Desk(httpx.Response(200))
+    one = Silence("n", (Matcher("service", "=", "api"),), NOW, NOW + timedelta(hours=1), "ana")
+    full = Context(silences=tuple(replace(one, id=f"n{number}") for number in range(MAX_SILENCES)), version=1)
+    desk.store.save_context(full)
+    words = "silence service=web 2h"
+    desk.act(
+        Interaction("slack:8", "command", "U1", NOW, name="ana", words=words, reply_to="https://hooks.slack.com/x")
+    )
+    assert "allowed are 500 silences" in desk.clients.requests[-1].content.decode()
+    assert desk.webhooks.bodies == []
 
 
 def test_a_queue_that_is_away_brings_the_request_back():
