@@ -54,11 +54,22 @@ class SqsQueue:
         self._call("SendMessage", {"MessageBody": _clean(body), "MessageAttributes": attributes})
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Those messages are done. Raises NotStoredError when one of them may come back."""
+        """Those messages are done. Raises NotStoredError when one of them may come back.
+
+        What SQS refuses of one batch keeps no other batch from being deleted. A call that fails ends it.
+        """
+        refused: list[str] = []
         for start in range(0, len(receipts), MAX_BATCH_MESSAGES):
             some = receipts[start : start + MAX_BATCH_MESSAGES]
             entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)]
-            self._all_done("DeleteMessageBatch", entries)
+            try:
+                self._all_done("DeleteMessageBatch", entries)
+            except AwsError:
+                raise
+            except NotStoredError as error:
+                refused.append(str(error))
+        if refused:
+            raise NotStoredError("; ".join(sorted(set(refused))))
 
     def hide(self, receipt: str, delay: timedelta) -> None:
         """That message comes back after `delay` in whole seconds, never sooner; 12 hours at most (SQS refuses more)."""

@@ -157,6 +157,23 @@ def test_a_partly_refused_batch_is_not_stored(aws, lean):
         SqsQueue(lean, "q", account="1").put(["a", "b"])
 
 
+def test_a_partly_refused_delete_is_raised_after_every_batch_was_tried(aws, lean):
+    """Of 25 messages each batch of ten loses one: all three batches are asked for, then the refusal is raised."""
+    failed = [{"Id": "1", "Code": "InternalError"}]
+    aws.replies["DeleteMessageBatch"] = (200, {"Successful": [], "Failed": failed})
+    with pytest.raises(NotStoredError, match=r"1 of 10 messages \(InternalError\); .*1 of 5 messages"):
+        SqsQueue(lean, "q", account="1").delete([f"r{n}" for n in range(25)])
+    assert [len(call[1]["Entries"]) for call in aws.calls] == [10, 10, 5]
+
+
+def test_a_delete_that_fails_as_a_whole_ends_at_once(aws, lean):
+    """A queue that is away is not asked a hundred times: the messages come back."""
+    aws.replies["DeleteMessageBatch"] = (503, {})
+    with pytest.raises(AwsError):
+        SqsQueue(lean, "q", account="1").delete([f"r{n}" for n in range(25)])
+    assert aws.actions == ["DeleteMessageBatch"]
+
+
 def test_characters_that_sqs_refuses_are_replaced(aws, lean):
     """Control characters and lone surrogates become the replacement character."""
     SqsQueue(lean, "q", account="1").put(["a\x00b\ud800c\uffffd\te😀"])
