@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from time import sleep
 
 from chalicelib import redact
 from chalicelib.aws import sdk
@@ -61,7 +62,7 @@ def ports(account: str | None) -> Ports:
     redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(
-        store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table),
+        store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table, pause=sleep),
         webhooks=SqsQueue(lean, webhooks, account=account),
         notifications=SqsQueue(lean, notifications, account=account),
         counts=SqsQueue(lean, counts, account=account),

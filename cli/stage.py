@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import boto3
@@ -43,7 +44,7 @@ class Stage:
     @cached_property
     def store(self) -> DynamoStore:
         """What the stage remembers."""
-        return DynamoStore(self.aws("dynamodb"), self.settings.table)
+        return DynamoStore(self.aws("dynamodb"), self.settings.table, pause=sleep)
 
     @cached_property
     def clients(self) -> RealClients:

@@ -10,6 +10,7 @@ import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -392,6 +393,7 @@ def test_queues_and_table_are_those_of_the_stage(aws):
     assert [found.webhooks.name, found.notifications.name] == ["tocsin-dev-webhooks", "tocsin-dev-notifications"]
     assert found.webhooks_dead.name == "tocsin-dev-webhooks-dead"
     assert found.notifications_dead.name == "tocsin-dev-notifications-dead"
+    assert found.store._pause is sleep
     wiring.ports.cache_clear()
 
 

@@ -162,12 +162,17 @@ def test_app_imports_at_its_top_only_what_every_function_needs():
             assert module.startswith(allowed) or module == "chalicelib.log", f"app.py imports {module} at its top"
 
 
+PAUSES_FROM = ("app.py", "chalicelib/wiring.py")
+
+
 def test_nothing_sleeps():
-    """Waiting belongs to the queues: nothing calls sleep; `watch` is handed its one pause by app.py."""
+    """Waiting belongs to the queues: nothing calls sleep; `watch` and the table's reader are handed their pause."""
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "sleep":
                 raise AssertionError(f"{name_of(path)}:{node.lineno} sleeps")
+            if "time.sleep" in _imported(node):
+                assert name_of(path) in PAUSES_FROM, f"{name_of(path)}:{node.lineno} imports sleep"
 
 
 CALLS_OF_HTTPX = {

@@ -29,17 +29,18 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import uniform
 from typing import Any
 from zlib import crc32
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from chalicelib.aws import bodies
 from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.samples import DynamoSamples
+from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
@@ -58,15 +59,39 @@ ENDED_KEPT = timedelta(days=90)
 HISTORY_KEPT = timedelta(days=35)
 THREAD_KEPT = timedelta(days=400)
 MAX_BATCH_KEYS = 100
+MAX_READS_IN_VAIN = 5
+FIRST_PAUSE_SECONDS = 0.05
+"""Doubled after each read in vain, and half as long at least: 0.75 to 1.5 seconds before a read is given up."""
+
+
+def _half_to_whole() -> float:
+    return uniform(0.5, 1.0)
+
+
+def _at_once(seconds: float) -> None:
+    """Wait for nothing."""
 
 
 class DynamoStore:
-    """`client` is a boto3 DynamoDB client. `clock` gives seconds since the epoch, for clean-up dates only."""
+    """`client` is a boto3 DynamoDB client. `clock` gives seconds since the epoch, for clean-up dates only.
 
-    def __init__(self, client: Any, table: str, *, clock: Callable[[], float] = time.time) -> None:
+    `pause` waits so many seconds before what the table left unread is asked for again; wiring gives the real one.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        table: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = _at_once,
+        jitter: Callable[[], float] = _half_to_whole,
+    ) -> None:
         self._client = client
         self._table = table
         self._clock = clock
+        self._pause = pause
+        self._jitter = jitter
         self._samples = DynamoSamples(table=table, client=client)
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
@@ -117,14 +142,13 @@ class DynamoStore:
         """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
         body = {"body": {"B": codec.pack(_Page(tuple(entries)))}}
         item = {**_keys(f"timeline#{id}", f"{number:06d}"), **body, **self._expiry(ENDED_KEPT)}
-        try:
+        with table_errors("a page of a timeline"):
             self._client.put_item(TableName=self._table, Item=item)
-        except ClientError as error:
-            raise _not_stored("a page of a timeline", error) from None
 
     def timeline(self, id: str) -> Sequence[Entry]:
         """The lines of an incident's pages, oldest page first."""
         pages = self._pages(
+            "a timeline",
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": f"timeline#{id}"}},
@@ -193,24 +217,28 @@ class DynamoStore:
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for 35 days; the same item twice is one."""
         item = {**_keys(f"history#{day}", name), "body": {"B": data}, **self._expiry(HISTORY_KEPT)}
-        try:
+        with table_errors("history"):
             self._client.put_item(TableName=self._table, Item=item)
-        except ClientError as error:
-            raise _not_stored("history", error) from None
 
     def history(self, day: str, after: str) -> tuple[str, bytes] | None:
         """The first item of a day whose name comes after."""
         values = {":pk": {"S": f"history#{day}"}, ":after": {"S": after or " "}}
         condition = "pk = :pk AND sk > :after"
-        answer = self._client.query(
-            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=values, Limit=1
-        )
+        with table_errors("history"):
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                Limit=1,
+                ConsistentRead=True,
+            )
         items = answer["Items"]
         return (items[0]["sk"]["S"], bytes(items[0]["body"]["B"])) if items else None
 
     def get_body(self, name: str) -> bytes | None:
         """The body of a webhook that was too large for a message; None unless all of it is there."""
         pages = self._pages(
+            "a stored body",
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": bodies.key(name)}},
@@ -229,13 +257,13 @@ class DynamoStore:
         """
         chunks = self._body_chunks(name)
         mark = {"chunks": {"N": str(chunks)}, "processed": {"BOOL": True}, "expires_at": bodies.expiry(self._clock())}
-        with _table_errors("a processed body"):
+        with table_errors("a processed body"):
             for number in range(chunks):
                 self._client.put_item(TableName=self._table, Item={**bodies.keys(name, number), **mark})
 
     def extend_body(self, name: str) -> None:
         """Let every chunk expire as long from now as a new one does. NotStoredError when the table refuses."""
-        with _table_errors("a dead-lettered body"):
+        with table_errors("a dead-lettered body"):
             for number in range(self._body_chunks(name)):
                 self._client.update_item(
                     TableName=self._table,
@@ -247,7 +275,7 @@ class DynamoStore:
 
     def _body_chunks(self, name: str) -> int:
         """Return how many chunks a body has, or had before it was dropped; 0 when there is none."""
-        with _table_errors("a stored body"):
+        with table_errors("a stored body"):
             item = self._client.get_item(
                 TableName=self._table, Key=bodies.keys(name, 0), ProjectionExpression="chunks", ConsistentRead=True
             ).get("Item")
@@ -256,11 +284,12 @@ class DynamoStore:
     def _archive(self, incident: Incident) -> None:
         """An archived incident never changes again; a second archiving of it is the same and is left alone."""
         item = {**_keys(f"ended#{incident.id}", "incident"), **self._ended_item(incident)}
-        try:
-            self._client.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise _not_stored("the archive", error) from None
+        with table_errors("the archive"):
+            try:
+                self._client.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+            except ClientError as error:
+                if code_of(error) != CONFLICT:
+                    raise
 
     def _incident_item(self, incident: Incident) -> dict[str, Any]:
         if incident.wake_at is None and incident.status == "ended":
@@ -281,7 +310,8 @@ class DynamoStore:
         return {"expires_at": {"N": str(int(self._clock() + kept.total_seconds()))}}
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        answer = self._client.get_item(TableName=self._table, Key=_keys(pk, sk), ConsistentRead=True)
+        with table_errors(f"the {sk}"):
+            answer = self._client.get_item(TableName=self._table, Key=_keys(pk, sk), ConsistentRead=True)
         item: dict[str, Any] | None = answer.get("Item")
         return item
 
@@ -296,17 +326,18 @@ class DynamoStore:
                 "ConditionExpression": "version = :before",
                 "ExpressionAttributeValues": {":before": {"N": str(version - 1)}},
             }
-        try:
-            self._client.put_item(
-                TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
-            )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise _not_stored(what, error) from None
-            retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
-            if retried and _same(error.response.get("Item"), item):
-                return
-            raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
+        with table_errors(what):
+            try:
+                self._client.put_item(
+                    TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
+                )
+            except ClientError as error:
+                if code_of(error) != CONFLICT:
+                    raise
+                retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+                if retried and _same(error.response.get("Item"), item):
+                    return
+                raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
 
     def _indexed(
         self, shard: str, *, until: datetime | None = None, limit: int | None = None
@@ -318,17 +349,18 @@ class DynamoStore:
             condition += " AND wake_at <= :until"
         asked: dict[str, Any] = {"IndexName": INDEX} if limit is None else {"IndexName": INDEX, "Limit": limit}
         given = 0
-        for page in self._pages(KeyConditionExpression=condition, ExpressionAttributeValues=values, **asked):
+        for page in self._pages("timers", KeyConditionExpression=condition, ExpressionAttributeValues=values, **asked):
             for item in page["Items"]:
                 yield float(item["wake_at"]["N"]), item["pk"]["S"]
                 given += 1
             if limit is not None and given >= limit:
                 return
 
-    def _pages(self, **query: Any) -> Iterator[Any]:
+    def _pages(self, what: str, **query: Any) -> Iterator[Any]:
         start: dict[str, Any] = {}
         while True:
-            page = self._client.query(TableName=self._table, **query, **start)
+            with table_errors(what):
+                page = self._client.query(TableName=self._table, **query, **start)
             yield page
             if "LastEvaluatedKey" not in page:
                 return
@@ -344,12 +376,26 @@ class DynamoStore:
         """Yield the items of these partition keys that are there, read consistently, in no order."""
         listed = list(dict.fromkeys(names))
         for start in range(0, len(listed), MAX_BATCH_KEYS):
-            keys = [_keys(pk, sk) for pk in listed[start : start + MAX_BATCH_KEYS]]
-            asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            while asked:
-                answer = self._client.batch_get_item(RequestItems=asked)
-                yield from answer["Responses"].get(self._table, [])
-                asked = answer.get("UnprocessedKeys")
+            yield from self._read_batch([_keys(pk, sk) for pk in listed[start : start + MAX_BATCH_KEYS]], f"{sk}s")
+
+    def _read_batch(self, keys: Sequence[Mapping[str, Any]], what: str) -> Iterator[dict[str, Any]]:
+        """Read the keys and, after a pause each time, those that the table left: it is throttled, or they are large.
+
+        NotStoredError when it left all of them several times in a row.
+        """
+        in_vain = 0
+        while True:
+            with table_errors(what):
+                answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+            found = answer["Responses"].get(self._table, [])
+            yield from found
+            keys = (answer.get("UnprocessedKeys") or {}).get(self._table, {}).get("Keys", [])
+            if not keys:
+                return
+            in_vain = 0 if found else in_vain + 1
+            if in_vain == MAX_READS_IN_VAIN:
+                raise NotStoredError(f"{what}: the table left {len(keys)} unread {in_vain} times in a row")
+            self._pause(self._jitter() * FIRST_PAUSE_SECONDS * 2**in_vain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,22 +447,3 @@ def _days(since: datetime, now: datetime) -> list[str]:
     last = now.date() + timedelta(days=1)
     first = max(since.astimezone(UTC).date(), last - ENDED_KEPT)
     return [f"ended#{first + timedelta(days=day):%Y-%m-%d}" for day in range((last - first).days + 1)]
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
-
-
-@contextmanager
-def _table_errors(what: str) -> Iterator[None]:
-    """Raise NotStoredError in place of what boto3 raises when the table refuses, or does not answer."""
-    try:
-        yield
-    except ClientError as error:
-        raise _not_stored(what, error) from None
-    except BotoCoreError as error:
-        raise NotStoredError(f"{what}: the table did not answer ({type(error).__name__})") from None
-
-
-def _not_stored(what: str, error: ClientError) -> NotStoredError:
-    return NotStoredError(f"{what}: the table refused ({_code(error)})")

@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.core.errors import NotStoredError
+from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
 from chalicelib.core.event import fingerprint
 from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.messages import codec
@@ -53,20 +53,21 @@ class DynamoIdentity:
         if over is not None:
             values[":over"] = {"S": codec.dumps(over)}
             condition += " OR #slot = :over"
-        try:
-            answer = self._updated(
-                name,
-                "SET #slot = :holder, expires_at = :expires",
-                {"#slot": f"{SLOT}{slot}"},
-                values,
-                ConditionExpression=condition,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise _not_stored("a fault", error) from None
-            found: Item = error.response.get("Item") or {}  # type: ignore[assignment]
-            return _fault(found)
+        with table_errors("a fault"):
+            try:
+                answer = self._updated(
+                    name,
+                    "SET #slot = :holder, expires_at = :expires",
+                    {"#slot": f"{SLOT}{slot}"},
+                    values,
+                    ConditionExpression=condition,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if code_of(error) != CONFLICT:
+                    raise
+                found: Item = error.response.get("Item") or {}  # type: ignore[assignment]
+                return _fault(found)
         return _fault(answer["Attributes"])
 
     def end_fault(self, name: str, end: End) -> Fault:
@@ -83,12 +84,13 @@ class DynamoIdentity:
             if each not in kept
         }
         removed = ", ".join(each for each in names if each != "#end")
-        answer = self._updated(
-            name,
-            f"SET #end = :end, expires_at = :expires{f' REMOVE {removed}' if removed else ''}",
-            names,
-            {":end": {"S": codec.dumps(end)}},
-        )
+        with table_errors("a fault"):
+            answer = self._updated(
+                name,
+                f"SET #end = :end, expires_at = :expires{f' REMOVE {removed}' if removed else ''}",
+                names,
+                {":end": {"S": codec.dumps(end)}},
+            )
         return _fault(answer["Attributes"])
 
     def located(self, name: str) -> str | None:
@@ -106,10 +108,8 @@ class DynamoIdentity:
                 "key": {"S": key},
                 "expires_at": self._expires(),
             }
-            try:
+            with table_errors("the place of an incident"):
                 self._client.put_item(TableName=self._table, Item=item)
-            except ClientError as error:
-                raise _not_stored("the place of an incident", error) from None
 
     def _updated(
         self, name: str, expression: str, names: Mapping[str, str], values: Mapping[str, Any], **more: str
@@ -137,11 +137,3 @@ def _fault(item: Item) -> Fault:
     }
     ends = [codec.loads(End, value["S"]) for name, value in item.items() if name.startswith(END)]
     return Fault(holders, tuple(sorted(ends, key=lambda end: end.at)))
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
-
-
-def _not_stored(what: str, error: ClientError) -> NotStoredError:
-    return NotStoredError(f"{what}: the table refused ({_code(error)})")

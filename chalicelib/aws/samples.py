@@ -26,7 +26,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
+from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import labels_fingerprint
 from chalicelib.core.metrics.rollup import (
     HOUR,
@@ -270,15 +271,17 @@ class DynamoSamples:
         return _hour(row) if row else None
 
     def _get(self, pk: str, sk: str) -> Item | None:
-        found: Item | None = self._client.get_item(
-            TableName=self._table, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
-        ).get("Item")
+        with table_errors("samples"):
+            found: Item | None = self._client.get_item(
+                TableName=self._table, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
+            ).get("Item")
         return found
 
     def _query(self, **question: Any) -> list[Item]:
         rows: list[Item] = []
         while True:
-            answer = self._client.query(TableName=self._table, ConsistentRead=True, **question)
+            with table_errors("samples"):
+                answer = self._client.query(TableName=self._table, ConsistentRead=True, **question)
             rows += answer["Items"]
             if "LastEvaluatedKey" not in answer or len(rows) >= question.get("Limit", len(rows) + 1):
                 return rows
@@ -288,12 +291,13 @@ class DynamoSamples:
         more: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
         if names:
             more["ExpressionAttributeNames"] = dict(names)
-        try:
-            self._client.put_item(TableName=self._table, Item=item, ConditionExpression=condition, **more)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        with table_errors("samples"):
+            try:
+                self._client.put_item(TableName=self._table, Item=item, ConditionExpression=condition, **more)
+            except ClientError as error:
+                if code_of(error) != CONFLICT:
+                    raise
                 return False
-            raise NotStoredError(f"the table refused samples: {error.response['Error']['Code']}") from None
         return True
 
 

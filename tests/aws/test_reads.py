@@ -1,0 +1,151 @@
+"""Reads of a table that is throttled, away or large, and what each read asks for."""
+
+from datetime import UTC, datetime
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from chalicelib.aws.dynamodb import FIRST_PAUSE_SECONDS, MAX_BATCH_KEYS, MAX_READS_IN_VAIN, DynamoStore
+from chalicelib.core.context import Context
+from chalicelib.core.errors import NotStoredError
+from chalicelib.core.identity import End, Holder
+from chalicelib.core.incident import Incident
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages import codec
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+REFUSED = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "read")
+SILENT = ReadTimeoutError(endpoint_url="the table")
+
+
+class Table:
+    """A table of open incidents whose batch reads give the next of `served` items each; the last number stays."""
+
+    def __init__(self, incidents=10, served=(MAX_BATCH_KEYS,), error=None):
+        self.names = [f"incident#k{number}" for number in range(incidents)]
+        self.served, self.error = list(served), error
+        self.asked = []
+
+    def query(self, **call):
+        """The keys of all incidents are in one shard."""
+        if call["ExpressionAttributeValues"].get(":shard") != {"S": "open#0"}:
+            return {"Items": []}
+        return {"Items": [{"pk": {"S": name}, "wake_at": {"N": "1"}} for name in self.names]}
+
+    def batch_get_item(self, RequestItems):
+        """Some of what is asked for; the rest is left."""
+        if self.error:
+            raise self.error
+        ((table, asked),) = RequestItems.items()
+        self.asked.append([key["pk"]["S"] for key in asked["Keys"]])
+        assert asked["ConsistentRead"] is True
+        count = self.served.pop(0) if len(self.served) > 1 else self.served[0]
+        given, left = asked["Keys"][:count], asked["Keys"][count:]
+        items = [{"body": {"B": codec.pack(incident(key["pk"]["S"]))}} for key in given]
+        return {"Responses": {table: items}, "UnprocessedKeys": {table: {"Keys": left}} if left else {}}
+
+
+def incident(name):
+    """The open incident of a key."""
+    key = name.partition("#")[2]
+    return Incident(key, id=key, version=1, started_at=NOW)
+
+
+def read(table):
+    """The keys of the incidents that were read, and the pauses."""
+    pauses = []
+    store = DynamoStore(table, "t", pause=pauses.append, jitter=lambda: 1.0)
+    return [each.key for each in store.incidents()], pauses
+
+
+def test_what_the_table_leaves_is_asked_for_again_after_a_pause():
+    """Only what is left is asked for; every incident is read once."""
+    table = Table(incidents=10, served=[4, 4, 4])
+    keys, pauses = read(table)
+    assert sorted(keys) == sorted(f"k{number}" for number in range(10))
+    assert [len(asked) for asked in table.asked] == [10, 6, 2]
+    assert pauses == [FIRST_PAUSE_SECONDS] * 2
+
+
+def test_a_throttled_table_is_asked_less_and_less_often_then_given_up():
+    """Reads in vain are a few, with pauses that double; then NotStoredError brings the message back later."""
+    table = Table(served=[0])
+    pauses = []
+    store = DynamoStore(table, "t", pause=pauses.append, jitter=lambda: 1.0)
+    with pytest.raises(NotStoredError, match="left 10 unread 5 times in a row"):
+        store.incidents()
+    assert len(table.asked) == MAX_READS_IN_VAIN
+    assert pauses == [FIRST_PAUSE_SECONDS * 2**number for number in range(1, MAX_READS_IN_VAIN)]
+
+
+def test_a_read_that_gets_on_is_not_given_up():
+    """Large incidents come one by one, with a read in vain now and then: all of them are read."""
+    keys, pauses = read(Table(incidents=12, served=[0, 0, 1] * 12))
+    assert len(keys) == 12
+    assert max(pauses) == FIRST_PAUSE_SECONDS * 4
+
+
+def test_pauses_are_jittered():
+    """Workers that were throttled together do not come back together."""
+    pauses = []
+    for _ in range(20):
+        DynamoStore(Table(served=[0, 10]), "t", pause=pauses.append).incidents()
+    assert len(set(pauses)) > 10
+    assert all(FIRST_PAUSE_SECONDS <= pause <= 2 * FIRST_PAUSE_SECONDS for pause in pauses)
+
+
+class Refusing:
+    """A table whose every call fails in one way."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getattr__(self, name):
+        def fail(**call):
+            raise self.error
+
+        return fail
+
+
+READS = {
+    "load": lambda store: store.load("k"),
+    "incidents": lambda store: store.incidents(),
+    "waking": lambda store: store.waking(NOW, 1),
+    "timeline": lambda store: store.timeline("i"),
+    "context": lambda store: store.context(),
+    "thread": lambda store: store.thread("k"),
+    "lane": lambda store: store.lane("k"),
+    "label_sets": lambda store: store.label_sets("m"),
+    "buckets": lambda store: store.buckets("m", {}, NOW.replace(hour=11), NOW),
+    "history": lambda store: store.history("2026-11-26", ""),
+    "get_body": lambda store: store.get_body("n"),
+    "faults": lambda store: store.faults(["f"]),
+    "located": lambda store: store.located("i"),
+    "end_fault": lambda store: store.end_fault("f", End("e", NOW)),
+}
+HOLDER = Holder("k", "a", "", "default", {}, 1, NOW)
+WRITES = {
+    "save": lambda store: store.save(Incident("k", version=1)),
+    "save with an archive": lambda store: store.save(Incident("k", version=2), archive=Incident("k", id="i")),
+    "save_context": lambda store: store.save_context(Context(version=1)),
+    "keep_timeline": lambda store: store.keep_timeline("i", 1, ()),
+    "keep_history": lambda store: store.keep_history("2026-11-26", "n", b""),
+    "add_samples": lambda store: store.add_samples([Sample("m", 1.0, NOW, {})]),
+    "claim": lambda store: store.claim("f", "s", HOLDER, over=None),
+    "locate": lambda store: store.locate(["i"], "k"),
+}
+
+
+@pytest.mark.parametrize(("error", "says"), [(REFUSED, "ProvisionedThroughput"), (SILENT, "did not answer")])
+@pytest.mark.parametrize("call", [*READS.values(), *WRITES.values()], ids=[*READS, *WRITES])
+def test_a_table_that_refuses_or_is_silent_is_no_fault_of_the_code(call, error, says):
+    """Every call raises the one error that stages know, with AWS's word for it: the message comes back."""
+    with pytest.raises(NotStoredError, match=says):
+        call(DynamoStore(Refusing(error), "t"))
+
+
+@pytest.mark.parametrize("error", [REFUSED, SILENT])
+def test_a_batch_read_that_is_refused_as_a_whole_is_not_stored(error):
+    """As any other read."""
+    with pytest.raises(NotStoredError, match="incidents"):
+        DynamoStore(Table(error=error), "t").incidents()
