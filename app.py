@@ -154,7 +154,7 @@ def process_counts(event: SQSEvent) -> None:
 
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
 def deliver_notification(event: SQSEvent) -> None:
-    """One notification for one target, or what one person asked for in Slack."""
+    """One notification for one target, what one person asked for in Slack, or what SES says of one mail."""
     with _reported("deliver"):
         from chalicelib import wiring
         from chalicelib.aws.batches import messages_of, settle
@@ -184,19 +184,13 @@ def deliver_notification(event: SQSEvent) -> None:
 
 @app.on_sns_message(topic=f"{QUEUES}-feedback")
 def mail_feedback(event: SNSEvent) -> None:
-    """What SES says of a mail after it took it."""
+    """Put what SES publishes about a mail on a queue at once: Lambda drops an SNS message after three failed tries."""
     with _reported("feedback"):
         from chalicelib import wiring
-        from chalicelib.core.errors import ParseError
-        from chalicelib.deliver.bounces import take
+        from chalicelib.messages.queue import feedback_message
 
-        ports = wiring.ports(_account(event.context))
-        try:
-            found = take(event.message, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now())
-        except ParseError as error:
-            log.line("feedback", unread=str(error))
-            return
-        log.line("feedback", refused=len(found), lasting=sum(each.lasting for each in found))
+        wiring.notifications(_account(event.context)).put([feedback_message(event.message)])
+        log.line("feedback", queued=True)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

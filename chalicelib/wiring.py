@@ -49,6 +49,14 @@ def rules() -> Rules:
 
 
 @lru_cache(maxsize=1)
+def notifications(account: str | None) -> SqsQueue:
+    """The notifications queue alone: it needs neither the table nor a secret."""
+    settings = Settings.from_env(os.environ)
+    lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    return SqsQueue(lean, settings.notifications_queue, account=account)
+
+
+@lru_cache(maxsize=1)
 def ports(account: str | None) -> Ports:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it.
 

@@ -70,13 +70,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
         "mails": True,
     },
-    "mail_feedback": {
-        "memory": 512,
-        "timeout": WORKER_SECONDS,
-        "store": READ_STORE + WRITE_STORE,
-        "secrets": PATTERNS,
-        "puts": ("webhooks",),
-    },
+    "mail_feedback": {"memory": 512, "timeout": WORKER_SECONDS, "store": (), "secrets": (), "puts": ("notifications",)},
     "tick": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
@@ -110,7 +104,7 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     """The policy of one function of one stage."""
     needs = FUNCTIONS[function]
     table = f"arn:aws:dynamodb:*:*:table/{APP}-{stage}"
-    store = [_allow("Store", needs["store"], [table])]
+    store = [_allow("Store", needs["store"], [table])] if needs["store"] else []
     if "dynamodb:Query" in needs["store"]:
         store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
     queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])] if needs["puts"] else []
@@ -120,7 +114,7 @@ def policy(function: str, stage: str) -> dict[str, Any]:
             _allow("Park", PUT, [_queue(stage, f"{taken}-dead")]),
         ]
     parameters = [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/{name}" for name in needs.get("secrets", ANY_SECRET)]
-    secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)]
+    secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)] if parameters else []
     mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]
     return {
         "Version": "2012-10-17",

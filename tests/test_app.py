@@ -20,7 +20,7 @@ import app
 from chalicelib import plugins, settings, wiring
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.errors import ProcessedError
+from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
@@ -336,6 +336,72 @@ def test_a_notification_that_cannot_be_put_again_stays_where_it_is(ports):
         app.deliver_notification(batch(notification_message(notification())), CONTEXT)
 
 
+BOUNCE = json.dumps({
+    "eventType": "Bounce", "mail": {"messageId": "m1"},
+    "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ops@example.com"}], "feedbackId": "f"},
+})  # fmt: skip
+
+
+def published(message):
+    """A Lambda event of SNS."""
+    sns = {"Message": message, "Subject": "Amazon SES Email Event", "MessageAttributes": {}}
+    return {"Records": [{"Sns": sns}]}
+
+
+@pytest.fixture
+def queued(ports, monkeypatch):
+    """The notifications queue, as the function that only queues knows it."""
+    monkeypatch.setattr(wiring, "notifications", lambda account: ports.notifications)
+    return ports.notifications
+
+
+def test_a_bounce_is_queued_and_marks_the_address(ports, queued):
+    """The function of the topic touches neither table nor secrets; the worker of the queue marks the address."""
+    ports.store = None
+    assert app.mail_feedback(published(BOUNCE), CONTEXT) is None
+    ports.store = MemoryStore()
+    assert app.deliver_notification(batch(*queued.bodies), CONTEXT) is None
+    assert "bounced" in ports.store.lane("email:ops@example.com").refusal
+    assert ports.notifications_dead.parked == []
+
+
+class StoreAway(MemoryStore):
+    """A table that takes no lane."""
+
+    def save_lane(self, lane):
+        """Refuse."""
+        raise NotStoredError("the table is away")
+
+
+def test_a_bounce_that_cannot_be_stored_stays_on_the_queue(ports, queued):
+    """The worker fails, so that Lambda does not delete the message; once the table is back the address is marked."""
+    app.mail_feedback(published(BOUNCE), CONTEXT)
+    ports.store = StoreAway()
+    for _ in range(4):
+        with pytest.raises(app.HandlerError):
+            app.deliver_notification(batch(*queued.bodies), CONTEXT)
+    assert ports.notifications.deleted == []
+    ports.store = MemoryStore()
+    app.deliver_notification(batch(*queued.bodies), CONTEXT)
+    assert ports.store.lane("email:ops@example.com").refusal
+
+
+def test_a_bounce_that_cannot_be_queued_fails_for_lambda_to_try_again(ports, queued):
+    """The error names no address."""
+    queued.fail_at = {1}
+    with pytest.raises(app.HandlerError, match="queue is away") as raised:
+        app.mail_feedback(published(BOUNCE), CONTEXT)
+    assert "ops@example.com" not in str(raised.value)
+
+
+def test_the_first_message_of_a_topic_is_only_noted(ports, queued, capsys):
+    """SES announces itself in plain words: that is no dead letter."""
+    app.mail_feedback(published("Successfully validated SNS topic for Amazon SES event publishing."), CONTEXT)
+    app.deliver_notification(batch(*queued.bodies), CONTEXT)
+    assert ports.notifications_dead.parked == []
+    assert "expected is one of SES's events" in capsys.readouterr().out
+
+
 class BrokenStore(MemoryStore):
     """Fails with an error that quotes a payload."""
 
@@ -394,7 +460,9 @@ def test_queues_and_table_are_those_of_the_stage(aws):
     assert found.webhooks_dead.name == "tocsin-dev-webhooks-dead"
     assert found.notifications_dead.name == "tocsin-dev-notifications-dead"
     assert found.store._pause is sleep
+    assert wiring.notifications("123456789012").name == "tocsin-dev-notifications"
     wiring.ports.cache_clear()
+    wiring.notifications.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What SES says later of mails that it took: bounces, complaints, rejections. Comes by SNS.
+"""What SES says later of mails that it took: bounces, complaints, rejections. Comes by SNS and the notifications queue.
 
 SES accepts a mail long before the mailbox does, so a success of `deliver` is not yet a reader. A hard bounce or a
 complaint marks the address: nothing more is sent there, which SES would count against the account and mostly suppress
@@ -104,6 +104,15 @@ def take(message: str, *, rules: Rules, store: Store, queues: Queues, now: datet
         for key in _keys(refusal.address, rules):
             _mark(key, refusal, store, queues, now)
     return found
+
+
+def noted(message: str, *, rules: Rules, store: Store, queues: Queues, now: datetime) -> str:
+    """Take a message and return one line about it for the log. What is not one of SES's events is only noted."""
+    try:
+        found = take(message, rules=rules, store=store, queues=queues, now=now)
+    except ParseError as error:
+        return f"feedback: {error}"
+    return f"feedback: {len(found)} refused, {sum(each.lasting for each in found)} lasting"
 
 
 def _keys(address: str, rules: Rules) -> list[str]:

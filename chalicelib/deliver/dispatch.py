@@ -1,4 +1,4 @@
-"""notifications queue → the stage that a message is for: a delivery, a person's request in Slack, a vendor to ask.
+"""notifications queue → the stage that a message is for: a delivery, a person's request in Slack, a vendor to ask, a bounce.
 
 How often SQS has handed a message out is judged before it is tried: one whose tries end the worker (a fault in the code,
 memory, time) must not come back for days. It is dead-lettered with its reason, and the fallback is notified.
@@ -13,9 +13,10 @@ from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
+from chalicelib.deliver import bounces
 from chalicelib.deliver.worker import Outcome, deliver
 from chalicelib.messages.interaction import Interaction
-from chalicelib.messages.queue import Message, Queues, events_messages, read_message
+from chalicelib.messages.queue import Feedback, Message, Queues, events_messages, read_message
 from chalicelib.slack.handle import act, asked_back
 
 MAX_FAILURES = 8
@@ -43,8 +44,10 @@ def dispatch(
 
 
 def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
-    """Do what a message asks for: a person's request in Slack, a question to a vendor, else a delivery."""
+    """Do what a message asks for: a person's request in Slack, a question to a vendor, a bounce, else a delivery."""
     content = read_message(body)
+    if isinstance(content, Feedback):
+        return Outcome(note=bounces.noted(content.message, rules=rules, store=store, queues=queues, now=now))
     if isinstance(content, Interaction):
         return act(content, rules=rules, store=store, queues=queues, clients=clients, now=now)
     if isinstance(content, Action):

@@ -1,7 +1,7 @@
 """The forms of queue messages: JSON with `v` (version) and `type`.
 
     webhooks queue        webhook, samples, events, wake, action, silence, unsilence
-    notifications queue   notification, change, interaction, action (to be asked back first)
+    notifications queue   notification, change, interaction, feedback, action (to be asked back first)
     counts queue          events
     history queue         history
 
@@ -117,7 +117,27 @@ class Change:
     target: Target
 
 
-Content = Webhook | Samples | Events | Wake | Action | Hold | Release | Interaction | Recorded | Notification | Change
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What SES published of a mail after it took it: the text of the SNS message, as it came."""
+
+    message: str
+
+
+Content = (
+    Webhook
+    | Samples
+    | Events
+    | Wake
+    | Action
+    | Hold
+    | Release
+    | Interaction
+    | Recorded
+    | Notification
+    | Change
+    | Feedback
+)
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
@@ -188,6 +208,11 @@ def change_message(change: Change) -> str:
     return _written("change", {"change": codec.encode(change)})
 
 
+def feedback_message(message: str) -> str:
+    """Return the message that carries what SES published of a mail."""
+    return _written("feedback", {"message": message})
+
+
 def read_message(body: str) -> Content:
     """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
     form = _form(body)
@@ -233,9 +258,12 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return codec.decode(Notification, form["notification"])
         case "change":
             return codec.decode(Change, form["change"])
+        case "feedback":
+            return Feedback(str(form["message"]))
     raise ParseError(
         f"a message has the unknown type {str(kind)[:40]!r}; "
-        "known are action, change, events, history, interaction, notification, samples, silence, unsilence, wake, webhook"
+        "known are action, change, events, feedback, history, interaction, notification, samples, silence, unsilence, "
+        "wake, webhook"
     )
 
 

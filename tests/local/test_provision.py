@@ -150,7 +150,14 @@ def test_policies_name_what_they_allow(stage: str, function: str) -> None:
             assert f"tocsin-{stage}" in resource or f"tocsin/{stage}/" in resource or statement["Sid"] == "Mail"
 
 
-@pytest.mark.parametrize("function", ["process_webhooks", "process_counts", "mail_feedback", "tick", "record"])
+def test_the_function_that_only_queues_may_do_nothing_else() -> None:
+    """`mail_feedback` puts messages on one queue and logs: neither the table nor a secret is open to it."""
+    statements = {each["Sid"]: each for each in policies.policy("mail_feedback", "prod")["Statement"]}
+    assert sorted(statements) == ["Logs", "Put"]
+    assert statements["Put"]["Resource"] == ["arn:aws:sqs:*:*:tocsin-prod-notifications"]
+
+
+@pytest.mark.parametrize("function", ["process_webhooks", "process_counts", "tick", "record"])
 def test_who_speaks_to_nobody_outside_reads_no_secret(function: str) -> None:
     """Only what is to be masked."""
     (allowed,) = (each for each in policies.policy(function, "prod")["Statement"] if each["Sid"] == "Secrets")
