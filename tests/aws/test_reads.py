@@ -1,6 +1,6 @@
 """Reads of a table that is throttled, away or large, and what each read asks for."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -109,6 +109,7 @@ class Refusing:
 
 READS = {
     "load": lambda store: store.load("k"),
+    "archived": lambda store: store.archived("i"),
     "incidents": lambda store: store.incidents(),
     "waking": lambda store: store.waking(NOW, 1),
     "timeline": lambda store: store.timeline("i"),
@@ -142,6 +143,71 @@ def test_a_table_that_refuses_or_is_silent_is_no_fault_of_the_code(call, error, 
     """Every call raises the one error that stages know, with AWS's word for it: the message comes back."""
     with pytest.raises(NotStoredError, match=says):
         call(DynamoStore(Refusing(error), "t"))
+
+
+class Asked:
+    """An empty table that notes how it is read. The index shows one open incident."""
+
+    def __init__(self):
+        self.reads = []
+
+    def get_item(self, **call):
+        """Nothing is stored."""
+        self.reads.append(("get_item", call))
+        return {}
+
+    def query(self, **call):
+        """Nothing but the index has anything."""
+        self.reads.append(("query", call))
+        return {"Items": [{"pk": {"S": "incident#k"}, "wake_at": {"N": "1"}}] if "IndexName" in call else []}
+
+    def batch_get_item(self, RequestItems):
+        """Leave the key once, then find nothing."""
+        ((table, asked),) = RequestItems.items()
+        first = not any(name == "batch_get_item" for name, _ in self.reads)
+        self.reads.append(("batch_get_item", asked))
+        return {"Responses": {}, "UnprocessedKeys": {table: {"Keys": asked["Keys"]}} if first else {}}
+
+    def put_item(self, **call):
+        """Take it."""
+
+    def update_item(self, **call):
+        """Take it."""
+        return {"Attributes": {}}
+
+
+DECIDING = {
+    **READS,
+    "load_all": lambda store: store.load_all(["k"]),
+    "buckets of a month": lambda store: store.buckets("m", {}, NOW - timedelta(days=30), NOW),
+    "add_samples": lambda store: store.add_samples([Sample("m", 1.0, NOW, {})]),
+    "drop_body": lambda store: store.drop_body("n"),
+    "extend_body": lambda store: store.extend_body("n"),
+    "ended incidents": lambda store: store.incidents(ended_since=NOW - timedelta(days=1)),
+}
+
+
+ONLY_WRITE = {
+    "save", "save_context", "save_thread", "save_lane", "keep_timeline", "keep_history", "claim", "locate",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", DECIDING.values(), ids=DECIDING)
+def test_every_read_of_the_table_itself_is_consistent(call):
+    """What was saved is seen by the next read; only the index, which gives keys alone, may lag."""
+    table = Asked()
+    call(DynamoStore(table, "t"))
+    of_table = [asked for _, asked in table.reads if "IndexName" not in asked]
+    assert table.reads
+    assert all(asked.get("ConsistentRead") is True for asked in of_table)
+    assert of_table or call is READS["waking"]
+
+
+def test_every_method_that_reads_is_tried():
+    """A new read of the store is added to the table above."""
+    tried = {name.split()[0] for name in DECIDING} - {"ended"}
+    methods = {name for name in vars(DynamoStore) if not name.startswith("_")}
+    assert methods - tried == ONLY_WRITE
 
 
 @pytest.mark.parametrize("error", [REFUSED, SILENT])
