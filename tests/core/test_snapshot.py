@@ -1,5 +1,6 @@
 """What a notification says: which alerts, in which order, under which title, with which notes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +64,31 @@ def test_alerts_come_worst_first_then_oldest_then_by_name_and_ends_after_them():
     )
     names = [each.name for each in told(found, known=("Told",)).alerts]
     assert names == ["Bad", "Old", "A", "B", "Told"]
+
+
+def test_the_id_of_a_notification_names_all_that_makes_it_another():
+    """The same announcement has the same id; another target, incident, number, reason or content has another id."""
+    base = {"target": MAIL, "seq": 1, "id": "i", "reason": Reason.UPDATED, "alerts": ("A",), "now": NOW}
+
+    def id_of(**changes):
+        """The id of the announcement with these changes."""
+        made = {**base, **changes}
+        found = replace(incident(*map(alert, made["alerts"])), id=made["id"])
+        announced = Announced(made["target"], seq=made["seq"])
+        firing = {each.fingerprint: 1 for each in found.firing}
+        return notification(found, announced, made["reason"], firing, replace(telling(), now=made["now"]), ()).id
+
+    others = [
+        {"target": Target("email", "dev@example.com")},
+        {"target": Target("slack_channel", "ops@example.com")},
+        {"seq": 2},
+        {"id": "j"},
+        {"reason": Reason.REMINDER},
+        {"alerts": ("B",)},
+        {"now": NOW + MINUTE},
+    ]
+    assert id_of() == id_of()
+    assert len({id_of(), *(id_of(**each) for each in others)}) == 1 + len(others)
 
 
 def test_what_is_muted_is_evidence_and_says_by_what():

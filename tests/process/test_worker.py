@@ -22,7 +22,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.context_update import MAX_CONFLICTS
-from chalicelib.process.worker import LAST_RECEIVE, process
+from chalicelib.process.worker import LAST_RECEIVE, process, process_counts
 from local.provision import MAX_RECEIVES
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -287,6 +287,32 @@ def test_the_same_batch_again_changes_nothing():
     told, writes = list(bench.told), bench.store.writes
     assert bench.process(*batch, now=NOW + timedelta(seconds=5)) == {}
     assert (bench.told, bench.store.writes) == (told, writes)
+
+
+def again(name, seconds):
+    """The message of an event that only says once more that the alert fires."""
+    at = NOW + timedelta(seconds=seconds)
+    return events_messages([event(name, Status.FIRING, at, {}, id=f"{name}-{seconds}")])[0]
+
+
+def test_events_that_only_count_come_back_when_their_queue_refuses():
+    """Given a counts queue that refuses once, the message comes back, and its event is counted once in the end."""
+    bench = Bench()
+    assert bench.process(fires("Down")) == {}
+    bench.wake()
+    bench.counts.fail_at = {1}
+    now = NOW + timedelta(seconds=3)
+    failures = bench.process(again("Down", 2), now=now)
+    assert [(each.id, each.park, each.reason) for each in failures.values()] == [("m0", False, "the queue is away")]
+    assert bench.counts.bodies == []
+    assert bench.process(again("Down", 2), now=now + timedelta(seconds=2)) == {}
+    assert len(bench.counts.bodies) == 1
+    messages = [Message("c0", body, "r") for body in bench.counts.bodies * 2]
+    queues = Queues(bench.webhooks, bench.notifications, bench.counts)
+    later = NOW + timedelta(seconds=12)
+    assert process_counts(messages, rules=RULES, store=bench.store, queues=queues, now=later) == []
+    (incident,) = bench.store.incidents()
+    assert incident.events == 2
 
 
 def test_it_is_parked_here_before_sqs_does_it():

@@ -8,6 +8,7 @@ import pytest
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Status
 from chalicelib.schedule.tick import MAX_INLINE, tick
+from simulation.memory_store import MemoryStore
 from tests.scenario import Router, event, rules_of
 
 HEAD = """
@@ -25,8 +26,8 @@ def routers():
     """Makes routers, and closes them."""
     made = []
 
-    def make(rules):
-        made.append(Router(rules))
+    def make(rules, **more):
+        made.append(Router(rules, **more))
         return made[-1]
 
     yield make
@@ -118,6 +119,33 @@ def test_rules_are_not_taken_for_seen_while_an_incident_could_not_be_looked_at(r
     router.run(minutes=3)
     assert router.sites.failed == "store.save"
     assert router.told() == {"webhook": ["Errors opened", "Errors resolved"]}
+
+
+class Lagging(MemoryStore):
+    """A store whose index of open incidents does not show some keys yet."""
+
+    def __init__(self):
+        super().__init__()
+        self.unseen = False
+
+    def incidents(self, **asked):
+        """What the index shows: nothing while it lags."""
+        return [] if self.unseen else super().incidents(**asked)
+
+
+def test_a_change_of_silences_is_looked_at_until_the_index_has_settled(routers):
+    """A silence that ends before the index shows what began under it leaves that to the tick after the next."""
+    store = Lagging()
+    router = routers(rules_of(HEAD.replace("group_wait: 10s", "group_wait: 0s")), store=store)
+    router.silence("s1", minutes=300, alertname="Down").run(seconds=57)
+    router.fire("Down", service="api").run(seconds=0.5)
+    store.unseen = True
+    router.unsilence("s1").run(seconds=4)
+    assert router.store.context().changed_at is not None
+    store.unseen = False
+    router.run(minutes=2)
+    assert router.told() == {"webhook": ["Down opened"]}
+    assert router.store.context().changed_at is None
 
 
 def test_a_heartbeat_that_was_never_heard_is_late_too(routers):
