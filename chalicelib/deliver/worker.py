@@ -370,6 +370,8 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
         return _postponed(delivery, thread, turn, lane, error)
     except TargetRejectedError as error:
         return _given_up(delivery, thread, turn, str(error))
+    if notification.reason is Reason.RESOLVED and not receipt.sent:
+        return _left_out(delivery, thread, turn)
     result = replace(delivery.result(turn, note=receipt.note), delivered=True)
     delivery.store.save_thread(delivered(thread, notification, receipt.values, result, doubled=receipt.doubled))
     if receipt.sent and lanes.needs_recovery(lane):
