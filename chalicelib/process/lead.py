@@ -5,7 +5,7 @@ only repeat what such an incident knows), and the incidents that these faults na
 also settles which of two workers gives it a home.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from chalicelib.core.alert import lives_on_word
@@ -95,18 +95,19 @@ def _faults(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
 
 def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
     """Return the faults of a stage whose incidents are not indexed yet: until the first tick of this version."""
-    holders: dict[str, Holder] = {}
+    homes: dict[str, dict[str, Holder]] = {}
     rules = {""}
     for incident in batch.store.incidents():
         batch.stored.setdefault(incident.key, incident)
         for alert, holder in holders_in(incident):
-            holders[alert] = holder
+            known = homes.setdefault(alert, {})
+            known[slot_of(holder, [*known.values()])] = holder
             rules.add(holder.rule)
     stored = batch.store.faults(names)
     found = {}
     for name in names:
-        older = {alert: holders[alert] for rule in rules if (alert := fingerprint(rule, name)) in holders}
-        found[name] = merged([stored.get(name, Fault()), Fault(older)])
+        older = [Fault(homes[alert]) for rule in rules if (alert := fingerprint(rule, name)) in homes]
+        found[name] = merged([stored.get(name, Fault()), *older])
     return found
 
 
@@ -134,8 +135,10 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     found = led(event, arrival.proposals, fault, batch.stored, batch.now)
     for holder in found.holders:
         _follow(batch, holder, arrival)
+    live = [*found.holders]
     for proposal in found.new:
-        fault = _begin(batch, proposal, arrival, fault, found.holders)
+        fault = _begin(batch, proposal, arrival, fault, live)
+        live.append(holder_of(proposal, event, batch.now))
     if event.status is Status.RESOLVED and not found.holders:
         return batch.store.end_fault(event.fingerprint, End(event.id, event.ends_at or event.occurred_at))
     return fault
@@ -157,7 +160,7 @@ def _rule(batch: Batch, holder: Holder) -> Rule | None:
     return known if known is not None and known.condition is None else Rule(holder.rule)
 
 
-def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, live: tuple[Holder, ...]) -> Fault:
+def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, live: Sequence[Holder]) -> Fault:
     """Claim the home of a new alert and fold the event there; another worker's home where that one was first."""
     event = arrival.event
     mine = holder_of(proposal, event, batch.now)
@@ -178,11 +181,14 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
 def index(batch: Batch) -> dict[str, str]:
     """Make every open incident of an earlier version known by its id and its alerts. Return the marks that say so."""
     rules: set[str] = set()
+    homes: dict[str, list[Holder]] = {}
     for incident in batch.store.incidents():
         if incident.id:
             batch.store.locate([incident.id, *incident.aliases], incident.key)
         for name, holder in holders_in(incident):
-            batch.store.claim(name, name, holder, over=None)
+            known = homes.setdefault(name, [])
+            batch.store.claim(name, slot_of(holder, known), holder, over=None)
+            known.append(holder)
             if lives_on_word(incident.alerts[name]):
                 rules.add(holder.rule)
     marks = {INDEXED: batch.now.isoformat()}
