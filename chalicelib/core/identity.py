@@ -152,11 +152,17 @@ def _is_new(
     name = proposal.alert(event)
     if any(each.key == proposal.key and each.alert == name for each in holders):
         return False
-    if not holders:
+    if not holders or _is_lost(proposal, name, fault, incidents):
         return True
     if proposal.severity(event).rank < min(_rank(each, incidents) for each in holders):
         return True
     return name not in {each.alert for each in holders} and not _is_covered(proposal, name, holders, fault, incidents)
+
+
+def _is_lost(proposal: Proposal, name: str, fault: Fault, incidents: Mapping[str, Incident | None]) -> bool:
+    """Return whether the alert was claimed at that key, but the incident does not know it: its worker died before a save."""
+    claims = (each for each in fault.holders.values() if (each.key, each.alert) == (proposal.key, name))
+    return any(_alert_of(each, incidents) is None for each in claims)
 
 
 def _rank(holder: Holder, incidents: Mapping[str, Incident | None]) -> int:
