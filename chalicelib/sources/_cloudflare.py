@@ -63,19 +63,8 @@ _STATE_FIELDS = (
 )
 _BURNING_EPISODES = frozenset({"ACTIVE", "PENDING", "FIRING", "TRIGGERED", "OPEN", "FAILING"})
 _TEST_TEXT = "test message sent from https://cloudflare.com"
-_TIMES = [
-    "timestamp",
-    "status_change_time",
-    "time",
-    "updated_at",
-    "event_time",
-    "created_at",
-    "alert_start_time",
-    "start_time",
-    "first_fired",
-    "scanned_at",
-    "event_start_time",
-]
+_TIMES = ("timestamp", "status_change_time", "time", "updated_at", "event_time")
+_START_TIMES = ("created_at", "alert_start_time", "start_time", "first_fired", "scanned_at", "event_start_time")
 _END_TIMES = ("alert_end_time", "end_time", "resolved_at", "timestamp", "updated_at", "event_end_time")
 _UNLABELLED = frozenset({"account_tag", "severity", "message", "text", "dashboard_link", "status_reason", "alert_name"})
 
@@ -538,8 +527,9 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, ser
 
 
 def _occurred_at(envelope: Mapping[str, Any], data: Mapping[str, Any], status: Status) -> datetime | None:
+    """When it happened. The time at which a fault began is no time of its end: the end would count as older than it."""
     inner = {**coerce.table(data.get("episode")), **data}
-    names = [*(_END_TIMES if status is Status.RESOLVED else ()), *_TIMES]
+    names = (*_END_TIMES, *_TIMES) if status is Status.RESOLVED else (*_TIMES, *_START_TIMES)
     return coerce.first_instant(envelope.get("ts"), *(inner.get(name) for name in names))
 
 

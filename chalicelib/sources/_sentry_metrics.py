@@ -66,10 +66,13 @@ def _environment(value: Any) -> str:
 
 
 def _metric_time(alert: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
-    """The time of sending, which tells one change of an incident from the next; without it the body's own times."""
-    ended = alert.get("date_closed") if action in ENDS else None
-    began = (alert.get("date_detected"), alert.get("date_started"), alert.get("date_created"))
-    return sent_at or coerce.first_instant(ended, *began) or received_at
+    """The time of sending, which tells one change of an incident from the next; without it the body's own times.
+
+    When the incident began is no time of its end: the end would count as older than the alert.
+    """
+    began = ("date_detected", "date_started", "date_created")
+    names = ("date_closed",) if action in ENDS else began
+    return sent_at or coerce.first_instant(*(alert.get(name) for name in names)) or received_at
 
 
 def _metric_identity(

@@ -188,6 +188,7 @@ def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, r
     status = _other_status(kind)
     alert = _first_alert(payload)
     project = _project(payload, {})
+    began_at = payload.get("startedAt") if status is not Status.RESOLVED else None
     said = coerce.first_line(alert.get("title"), payload.get("title"), payload.get("message"), limit=200)
     words = said or f"Vercel: {kind.replace('.', ' ').replace('-', ' ').replace('_', ' ')}"
     return coerce.made_event(
@@ -201,7 +202,7 @@ def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, r
         url=_other_address(payload),
         service=project,
         environment=coerce.word(payload.get("target")),
-        occurred_at=coerce.first_instant(envelope.get("createdAt"), payload.get("startedAt")) or received_at,
+        occurred_at=coerce.first_instant(envelope.get("createdAt"), began_at) or received_at,
         identity=_other_identity(envelope, payload, alert, kind),
         labels=coerce.labels(
             [

@@ -1,0 +1,158 @@
+"""An end finds its fire whatever it lacks: every sender's ends and repeats, with each optional field dropped or changed.
+
+Each is played through the whole router under plain defaults, the shipped rules, and rules that tell targets apart by
+severity, environment, service and kind. Whoever was sent an opening is sent one resolve, and nothing else opens.
+"""
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import pytest
+
+from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.event import Status
+from chalicelib.core.rule import Rules
+from chalicelib.deliver.worker import Send
+from chalicelib.messages.webhook import Webhook, compressed, written
+from simulation.simulator import Simulator
+from tests.project import ROOT
+from tests.rule_files import rules_of
+from tests.sources.pairs import DECLARED, MINUTE, PAIRS, START, Given, Pair, read, variants
+
+HEAD = "defaults: {group_wait: 0s, group_interval: 1m, repeat_interval: 100d, group_by: [service, environment, kind]}\n"
+ROUTES = "".join(
+    f"  - {{match: {{{label}: {value}}}, continue: true, notification: [{{webhook: {name}}}]}}\n"
+    for label, value, name in (
+        ("severity", "critical", "critical"),
+        ("severity", "warning", "warning"),
+        ("environment", '"=~[Pp]roduction"', "production"),
+        ("environment", '"!~[Pp]roduction"', "nowhere"),
+        ("kind", '"=~(event_alert|issue|metric_alert)[.].+"', "kinds"),
+        ("service", '"=~.+"', "served"),
+    )
+)
+RULES = {
+    "plain defaults": "alerts: []\ndefault: {notification: [{webhook: all}]}\n",
+    "the shipped file": (ROOT / "alert-rules.yaml").read_text("utf-8"),
+    "routes by severity, environment, service and kind": f"{HEAD}alerts: []\nroutes:\n{ROUTES}"
+    "default: {notification: [{webhook: rest}]}\n",
+    "rules by severity, environment and kind": f"""{HEAD}
+alerts:
+  - {{name: Critical, match: {{severity: critical}}, notification: [{{webhook: critical}}]}}
+  - {{name: Production, match: {{environment: "=~[Pp]roduction"}}, notification: [{{webhook: production}}]}}
+  - {{name: Fires, match: {{kind: "=~.*(triggered|created|critical|warning|unresolved|alert)"}}, notification: [{{webhook: kinds}}]}}
+default: {{notification: [{{webhook: rest}}]}}
+""",
+}
+FIRED, REPEATED, ENDED = START, START + 5 * MINUTE, START + 20 * MINUTE
+WORSE = ("critical", "warning", "info")
+
+
+@lru_cache
+def with_senders(rules: str) -> Rules:
+    """The rules of that name, with the senders that a file declares."""
+    return rules_of(f"{DECLARED}\n{RULES[rules]}")
+
+
+def taken(clients: object, now: datetime) -> Send:
+    """The way to targets that take everything."""
+    return lambda notification, thread: Receipt()
+
+
+def played(rules: str, source: str, *given: tuple[timedelta, Given]) -> Simulator:
+    """The router an hour after the last of these bodies."""
+    router = Simulator(with_senders(rules), START)
+    router.sender = taken
+    for number, (at, each) in enumerate(given):
+        router.run_until(START + at, inclusive=True)
+        webhook = Webhook(f"w{number}", source, each.data, router.now, each.headers)
+        router.post([written(webhook, compressed(each.data))])
+    router.run_until(router.now + timedelta(hours=1), inclusive=True)
+    return router
+
+
+def counted(router: Simulator, reason: str) -> Counter[str]:
+    """How often each target was sent that reason."""
+    return Counter(each.notification.target.key for each in router.sent if each.notification.reason.value == reason)
+
+
+def wrong(router: Simulator, opened: Counter[str] | None) -> str:
+    """What is not as promised; `opened` is what may open, where that is known."""
+    found = counted(router, "opened")
+    if found != counted(router, "resolved"):
+        return f"opened {dict(found)}, resolved {dict(counted(router, 'resolved'))}"
+    if opened is not None and found != opened:
+        return f"opened {dict(found)} and not {dict(opened)}"
+    left = [each.key for each in router.store.incidents()]
+    return f"still open: {left}" if left or router.parked else ""
+
+
+def shown(source: str, given: Given) -> str:
+    """What the events of a body are, for a failure."""
+    events = read(source, given, ENDED)
+    return "; ".join(f"{e.kind} {e.severity} {e.service} {e.environment} {e.occurred_at}" for e in events)
+
+
+@lru_cache(maxsize=512)
+def seen(source: str, made: str, at: datetime) -> tuple[Given, ...]:
+    """The variants of a body, as JSON with its headers; each is asked for under every set of rules."""
+    return tuple(variants(source, Given(*json.loads(made)), at))
+
+
+def others(source: str, given: Given, at: datetime) -> tuple[Given, ...]:
+    """The variants of a body at a time."""
+    moved = given.at(at)
+    return seen(source, json.dumps([moved.body, moved.headers]), at)
+
+
+def ended(pair: Pair, rules: str) -> list[str]:
+    """What goes wrong with each end of the pair."""
+    fires = pair.fires.at(FIRED)
+    alone = counted(played(rules, pair.source, (FIRED - START, fires)), "opened")
+    found = []
+    for end in others(pair.source, pair.ends, ENDED):
+        router = played(rules, pair.source, (FIRED - START, fires), (ENDED - START, end))
+        if fault := wrong(router, alone):
+            found.append(f"{shown(pair.source, end)}: {fault}")
+    return found
+
+
+def repeated(pair: Pair, rules: str, *, may_open: bool) -> list[str]:
+    """What goes wrong with each repeat of the pair. One that is worse, or that another rule takes, may open once more."""
+    fires, ends = pair.fires.at(FIRED), pair.ends.at(ENDED)
+    first = max(WORSE.index(each.severity) for each in read(pair.source, fires, FIRED))
+    alone = counted(played(rules, pair.source, (FIRED - START, fires)), "opened")
+    found = []
+    for again in others(pair.source, pair.again or pair.fires, REPEATED):
+        times = ((FIRED - START, fires), (REPEATED - START, again), (ENDED - START, ends))
+        worse = any(WORSE.index(each.severity) < first for each in read(pair.source, again, REPEATED))
+        if fault := wrong(played(rules, pair.source, *times), None if worse or may_open else alone):
+            found.append(f"{shown(pair.source, again)}: {fault}")
+    return found
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_is_one_fault(name: str) -> None:
+    """Given a beginning and its end as the vendor sends them, then they have one fingerprint and say what they are."""
+    pair = PAIRS[name]
+    began, over = read(pair.source, pair.fires.at(FIRED), FIRED), read(pair.source, pair.ends.at(ENDED), ENDED)
+    assert [each.fingerprint for each in began] == [each.fingerprint for each in over]
+    assert {each.status for each in began} == {Status.FIRING}
+    assert {each.status for each in over} == {Status.RESOLVED}
+    assert counted(played("plain defaults", pair.source, (timedelta(0), pair.fires.at(FIRED))), "opened")
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_end_ends_what_its_beginning_opened(name: str, rules: str) -> None:
+    """Given an end with a field dropped, changed or added, then each target that was opened gets one resolve."""
+    assert ended(PAIRS[name], rules) == []
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_repeat_that_looks_different_is_no_second_alert(name: str, rules: str) -> None:
+    """Given a repeat with a field dropped, changed or added, then only what is worse may open, and everything ends."""
+    assert repeated(PAIRS[name], rules, may_open=rules.startswith("rules by")) == []
