@@ -154,7 +154,8 @@ def _is_new(
         return False
     if not holders or _is_lost(proposal, name, fault, incidents):
         return True
-    if proposal.severity(event).rank < min(_rank(each, incidents) for each in holders):
+    elsewhere = all(each.route != proposal.route.id for each in holders)
+    if elsewhere and proposal.severity(event).rank < min(_rank(each, incidents) for each in holders):
         return True
     return name not in {each.alert for each in holders} and not _is_covered(proposal, name, holders, fault, incidents)
 

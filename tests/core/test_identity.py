@@ -231,6 +231,13 @@ def test_where_an_event_goes(row: Row) -> None:
     assert where(decided(row)) == (row.holders, row.new)
 
 
+def test_what_got_worse_stays_in_its_incident_where_its_route_is_the_same() -> None:
+    """Given a worse repeat that the same route would group elsewhere, then its incident notifies of it, and no other."""
+    grouped = replace(led_by("R"), group={"environment": "production"})
+    assert grouped.key != ALERTS.id
+    assert where(decided(Row(WORSE, (Stored(),), (grouped,)))) == (("alerts",), ())
+
+
 def test_what_got_worse_begins_at_a_home_that_was_claimed_and_never_saved() -> None:
     """Given a second home whose worker died, when the first was saved as worse, then the event begins there."""
     first, second = Stored(severity="critical"), Stored(PAGES, saved=False)

@@ -78,12 +78,12 @@ def counted(router: Simulator, reason: str) -> Counter[str]:
     return Counter(each.notification.target.key for each in router.sent if each.notification.reason.value == reason)
 
 
-def wrong(router: Simulator, opened: Counter[str] | None) -> str:
-    """What is not as promised; `opened` is what may open, where that is known."""
+def wrong(router: Simulator, opened: Counter[str], *, others: bool = False) -> str:
+    """What is not as promised. `opened` is what opens; with `others` targets that it does not name may open once too."""
     found = counted(router, "opened")
     if found != counted(router, "resolved"):
         return f"opened {dict(found)}, resolved {dict(counted(router, 'resolved'))}"
-    if opened is not None and found != opened:
+    if found != (opened | Counter(found.keys()) if others else opened):
         return f"opened {dict(found)} and not {dict(opened)}"
     left = [each.key for each in router.store.incidents()]
     return f"still open: {left}" if left or router.parked else ""
@@ -128,7 +128,7 @@ def repeated(pair: Pair, rules: str, *, may_open: bool) -> list[str]:
     for again in others(pair.source, pair.again or pair.fires, REPEATED):
         times = ((FIRED - START, fires), (REPEATED - START, again), (ENDED - START, ends))
         worse = any(WORSE.index(each.severity) < first for each in read(pair.source, again, REPEATED))
-        if fault := wrong(played(rules, pair.source, *times), None if worse or may_open else alone):
+        if fault := wrong(played(rules, pair.source, *times), alone, others=worse or may_open):
             found.append(f"{shown(pair.source, again)}: {fault}")
     return found
 
