@@ -2,17 +2,22 @@
 
 import json
 import random
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 
+from chalicelib.rules.file import load
+from cli.replay import Replay
+from local.deploy import request
 from tests.deployed import Stage, compact, deployed_stage
 from tests.project import ROOT
+from tests.sources.bodies import alertmanager_body
 
 BODIES = ROOT / "tests" / "sources" / "fixtures" / "sentry"
 SIGNED = sorted(path.stem for path in BODIES.glob("*.json") if not path.stem.startswith("legacy"))
@@ -26,6 +31,10 @@ def rules() -> str:
     (issue,) = [rule for rule in content["alerts"] if rule["name"] == "Sentry Issue"]
     issue |= {"group_wait": "0s", "severity": "critical", "notification": [{"receiver": "incidents"}]}
     content["defaults"]["group_interval"] = "1s"
+    told = [{"webhook": "default"}, {"pagerduty": True}, {"slack_channel": "#stories"}]
+    content["routes"].insert(
+        0, {"match": {"team": "stories"}, "group_by": ["service"], "notification": told, "group_wait": "0s"}
+    )
     return yaml.safe_dump({**content, "tests": []})
 
 
@@ -129,6 +138,124 @@ def test_a_body_of_600_kb_passes(stage: Stage) -> None:
     assert stage.post_sentry("event_alert", large) == 202
     stage.eventually(lambda: about(stage.inbox.messages, "A very large event"), "the large event was not told")
     assert stage.waiting(dead=True) == 0
+
+
+Step = dict[str, Any]
+"""A line of a timeline, and how often the webhook has been notified once the step is done."""
+
+
+def alert(name: str, at: datetime, *, ends: bool = False) -> Step:
+    """A webhook of Alertmanager; its end has no labels but the name."""
+    labels = {} if ends else {"severity": "critical", "team": "stories", "service": name}
+    content = json.loads(alertmanager_body({"alertname": name, **labels}, at, status="resolved" if ends else "firing"))
+    content["alerts"][0]["fingerprint"] = name
+    if ends:
+        content["alerts"][0]["endsAt"] = at.isoformat()
+    return {"webhook": {"source": "alertmanager", "headers": {}, "body": content}}
+
+
+def stories(begins: datetime) -> list[tuple[Step, list[str]]]:
+    """A fire and its end with other labels; an acknowledgement; a silence. Each step with what is sent of it by then."""
+    times = iter(begins + timedelta(seconds=number) for number in range(99))
+    silence = {"matchers": {"service": "s-muted"}, "until": (begins + timedelta(hours=1)).isoformat(), "by": "ana"}
+    return [
+        (alert("s-bare", next(times)), ["opened"]),
+        (alert("s-bare", next(times), ends=True), ["opened", "resolved"]),
+        (alert("s-acked", next(times)), ["opened"]),
+        ({"ack": {"matchers": {"service": "s-acked"}, "by": "ana"}}, ["opened"]),
+        (alert("s-acked", next(times), ends=True), ["opened", "resolved"]),
+        ({"silence": {"id": "s1", **silence}}, []),
+        (alert("s-muted", next(times)), []),
+        ({"unsilence": "s1"}, ["opened"]),
+        (alert("s-muted", next(times), ends=True), ["opened", "resolved"]),
+    ]
+
+
+def replayed(begins: datetime) -> dict[tuple[str, str], list[str]]:
+    """What `tocsin replay` sends, by story and target. A minute passes between two steps."""
+    lines = []
+    for number, (step, _) in enumerate(stories(begins)):
+        lines.append((number + 1, {"at": (begins + timedelta(minutes=1 + number)).isoformat(), **step}))
+    lines.append((len(lines) + 1, {"at": (begins + timedelta(hours=1)).isoformat(), "end": True}))
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in Replay(load(rules(), filename="alert-rules.yaml"), lines).run():
+        if line["type"] == "notification":
+            key = (line["alerts"][0]["labels"]["service"], next(iter(line["target"])))
+            found.setdefault(key, []).append(line["reason"])
+    return found
+
+
+def received(stage: Stage) -> dict[tuple[str, str], list[str]]:
+    """What the inbox received of the stories, in the words of a replay. Bringing a message up to date is no notification."""
+    found: dict[tuple[str, str], list[str]] = {}
+    hooks = [each.json()["data"] for each in stage.inbox.requests if each.service == "hook"]
+    names = {each["incident"]: each["alerts"][0]["labels"]["service"] for each in hooks if each["alerts"]}
+    for each in hooks:
+        found.setdefault((names[each["incident"]], "webhook"), []).append(each["reason"])
+    for incident, name in names.items():
+        pages = [each.json() for each in stage.inbox.requests if each.service == "pagerduty" and each.body]
+        said = [each["event_action"] for each in pages if each.get("dedup_key") == incident]
+        words = {"trigger": "opened", "resolve": "resolved"}
+        found[name, "pagerduty"] = [words[action] for action in said if action in words]
+    return found
+
+
+def do(stage: Stage, step: Step) -> None:
+    """Do over HTTP what a line of a timeline says."""
+    api, token = f"{stage.deployed.url}api", {"Authorization": f"Bearer {stage.values['PAGE_TOKEN']}"}
+    if given := step.get("webhook"):
+        secret = {"Authorization": f"Bearer {stage.values['ALERTMANAGER_SECRET']}"}
+        body = compact(given["body"])
+        stage.eventually(lambda: stage.post(given["source"], body, secret) == 202, "the webhook was not accepted")
+    elif given := step.get("ack"):
+        (incident,) = json.loads(
+            request(f"{api}/incidents?match=service={given['matchers']['service']}", None, token)[1]
+        )["incidents"]
+        assert request(f"{api}/incidents/{incident['id']}/ack", compact({"by": given["by"]}), token)[0] == 202
+        stage.eventually(lambda: acked(stage, incident["id"]), "PagerDuty was not asked to acknowledge")
+    elif given := step.get("silence"):
+        assert (
+            request(f"{api}/silences", compact({key: each for key, each in given.items() if key != "id"}), token)[0]
+            == 202
+        )
+    else:
+        (silence,) = json.loads(request(f"{api}/silences", None, token)[1])["silences"]
+        made = urllib.request.Request(f"{api}/silences/{silence['id']}?by=ana", headers=token, method="DELETE")
+        with urllib.request.urlopen(made, timeout=30) as answer:
+            assert answer.status == 202
+
+
+def acked(stage: Stage, incident: str) -> bool:
+    """Whether PagerDuty was asked to acknowledge the incident."""
+    pages = [each.json() for each in stage.inbox.requests if each.service == "pagerduty" and each.body]
+    return any(each.get("dedup_key") == incident and each.get("event_action") == "acknowledge" for each in pages)
+
+
+def test_stories_are_sent_over_http_as_a_replay_sends_them(stage: Stage) -> None:
+    """Given a timeline played over HTTP, then the inbox received what a replay of it sends, to each target."""
+    begins = datetime.now(UTC)
+    for number in range(len(stories(begins))):
+        step, wanted = stories(datetime.now(UTC))[number]
+        do(stage, step)
+        arrives(stage, story_of(step), wanted)
+    expected = {key: said for key, said in replayed(begins).items() if key[1] != "slack_channel"}
+    assert received(stage) == expected
+    assert len(expected) == 6
+
+
+def arrives(stage: Stage, story: str, wanted: list[str]) -> None:
+    """Wait until the webhook was sent this of a story, and nothing more waits."""
+    stage.eventually(lambda: received(stage).get((story, "webhook"), []) == wanted, f"{wanted} of {story}")
+    stage.eventually(lambda: not stage.waiting(), "the queues do not become empty")
+    assert received(stage).get((story, "webhook"), []) == wanted
+
+
+def story_of(step: Step) -> str:
+    """The story that a step belongs to."""
+    ((kind, given),) = step.items()
+    if kind == "webhook":
+        return str(given["body"]["alerts"][0]["fingerprint"])
+    return "s-muted" if kind == "unsilence" else str(given["matchers"]["service"])
 
 
 @pytest.mark.parametrize("name", SIGNED)
