@@ -307,7 +307,7 @@ def variants(source: str, given: Given, now: datetime) -> list[Given]:
     first = read(source, given, now)
     found = {_shown(first, first): given}
     bare = Given(given.body, {name: each for name, each in given.headers.items() if name != "sentry-hook-timestamp"})
-    for made in (bare, *map(given.with_body, _changed_bodies(given.body))):
+    for made in (bare, *map(given.with_body, changed_bodies(given.body))):
         events = read(source, made, now)
         if _meaning(events) == _meaning(first):
             found.setdefault(_shown(events, first), made)
@@ -329,7 +329,8 @@ def _shown(events: list[Event], first: list[Event]) -> tuple[tuple[Any, ...], ..
     )
 
 
-def _changed_bodies(whole: Body) -> Iterator[Body]:
+def changed_bodies(whole: Body) -> Iterator[Body]:
+    """Yield the body with each field dropped, changed or added."""
     for path, value in _paths(whole):
         yield _put(whole, path, ...)
         if isinstance(value, str):

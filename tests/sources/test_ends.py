@@ -12,14 +12,15 @@ from functools import lru_cache
 import pytest
 
 from chalicelib.core.delivery.notification import Receipt
-from chalicelib.core.event import Status
+from chalicelib.core.event import ActionKind, Status
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.worker import Send
 from chalicelib.messages.webhook import Webhook, compressed, written
 from simulation.simulator import Simulator
 from tests.project import ROOT
 from tests.rule_files import rules_of
-from tests.sources.pairs import DECLARED, MINUTE, PAIRS, START, Given, Pair, read, variants
+from tests.sources.bodies import body, changed
+from tests.sources.pairs import DECLARED, MINUTE, PAIRS, START, Given, Pair, changed_bodies, read, variants
 
 HEAD = "defaults: {group_wait: 0s, group_interval: 1m, repeat_interval: 100d, group_by: [service, environment, kind]}\n"
 ROUTES = "".join(
@@ -156,3 +157,42 @@ def test_every_end_ends_what_its_beginning_opened(name: str, rules: str) -> None
 def test_a_repeat_that_looks_different_is_no_second_alert(name: str, rules: str) -> None:
     """Given a repeat with a field dropped, changed or added, then only what is worse may open, and everything ends."""
     assert repeated(PAIRS[name], rules, may_open=rules.startswith("rules by")) == []
+
+
+PEOPLE = """
+defaults: {group_wait: 0s, group_interval: 1m, repeat_interval: 100d}
+alerts: []
+default: {notification: [{webhook: all}, {pagerduty: true}]}
+"""
+
+
+def closed_at_pagerduty() -> tuple[Simulator, Given]:
+    """The router with one incident open, and what PagerDuty sends when a person resolves it there."""
+    router = Simulator(rules_of(PEOPLE), START)
+    router.sender = taken
+    fires = PAIRS["tunnel down"].fires.at(START)
+    router.post([written(Webhook("w", "cloudflare", fires.data, START, {}), compressed(fires.data))])
+    router.run_until(ENDED, inclusive=True)
+    (incident,) = router.store.incidents()
+    body_ = changed(body("pagerduty/webhook_v3.incident.resolved.json"), event__data__incident_key=incident.id)
+    return router, Given(changed(body_, event__occurred_at=ENDED.isoformat()))
+
+
+def acts(given: Given) -> list[tuple[ActionKind, str | None]]:
+    """What a person did, by the source."""
+    found = (each.action for each in read("pagerduty", given, ENDED))
+    return [(each.kind, each.incident) for each in found if each is not None]
+
+
+def test_a_resolve_at_pagerduty_ends_the_incident_whatever_it_lacks() -> None:
+    """Given PagerDuty's resolve with a field dropped, changed or added, then others get one resolve, and it gets none."""
+    _, whole = closed_at_pagerduty()
+    bodies = [whole.body, *changed_bodies(whole.body)]
+    meant = [each for each in map(whole.with_body, bodies) if acts(each) == acts(whole)]
+    assert len(meant) > len(bodies) / 2
+    for end in meant:
+        router, _ = closed_at_pagerduty()
+        router.post([written(Webhook("end", "pagerduty", end.data, ENDED, {}), compressed(end.data))])
+        router.run_until(ENDED + timedelta(hours=1), inclusive=True)
+        assert counted(router, "resolved") == {"webhook:all": 1}, end.body
+        assert counted(router, "opened") == {"webhook:all": 1, "pagerduty:default": 1}
