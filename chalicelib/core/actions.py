@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from chalicelib.core.alert import Alert, closed_by_hand, covers
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -77,20 +78,28 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
 
 
 def lifted(incident: Incident) -> Incident:
-    """Return the incident without the acknowledgements that no longer cover their alerts, which got worse since.
+    """Return the incident without the acknowledgements that no longer cover their alerts.
 
-    Each is written in the timeline. The clock of the escalation starts again with the worse severity.
+    Such an alert got worse since, or a late end shows that it fires anew. Each is written in the timeline. The clock of
+    the escalation starts again at that time.
     """
     uncovered = [alert for alert in incident.firing if alert.acked_at is not None and not covers(alert.acked_at, alert)]
     if not uncovered:
         return incident
     alerts = {alert.fingerprint: replace(alert, acked_by=None, acked_at=None) for alert in uncovered}
-    at = max(alert.worse_at for alert in uncovered if alert.worse_at is not None)
+    at = max(_uncovered_at(alert) for alert in uncovered)
     incident = replace(incident, alerts={**incident.alerts, **alerts}, escalate_from=at, escalated=0)
     for alert in uncovered:
-        text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.acked_by} was lifted"
+        worse = alert.worse_at is not None and alert.worse_at == _uncovered_at(alert)
+        what = f"{alert.name} got worse ({alert.severity.value})" if worse else f"{alert.name} fires anew"
+        text = f"{what}: the acknowledgement of {alert.acked_by} was lifted"
         incident = remarked(incident, Entry(at, text, kind="ack_lifted"))
     return incident
+
+
+def _uncovered_at(alert: Alert) -> datetime:
+    """Return when the alert became one that its acknowledgement does not cover."""
+    return max(each for each in (alert.starts_at, alert.worse_at, alert.acked_at) if each is not None)
 
 
 def _with_note(text: str, action: Action) -> str:
