@@ -11,7 +11,7 @@ from dataclasses import replace
 from chalicelib.core.alert import lives_on_word
 from chalicelib.core.coalesce import only_counts
 from chalicelib.core.event import Event, Status, fingerprint
-from chalicelib.core.identity import End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
+from chalicelib.core.identity import CLAIMED, End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Occurred, alert_fingerprint
 from chalicelib.core.routing import route_by_id, route_of
@@ -139,9 +139,30 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     for proposal in found.new:
         fault = _begin(batch, proposal, arrival, fault, live)
         live.append(holder_of(proposal, event, batch.now))
-    if event.status is Status.RESOLVED and not found.holders:
-        return batch.store.end_fault(event.fingerprint, End(event.id, event.ends_at or event.occurred_at))
+    if event.status is Status.RESOLVED:
+        return _ended(batch, arrival, fault, found.holders)
     return fault
+
+
+def _ended(batch: Batch, arrival: Arrival, fault: Fault, reached: tuple[Holder, ...]) -> Fault:
+    """Remember the end with its fault, and fold it where another worker began the fault meanwhile.
+
+    A worker that begins the fault elsewhere, from an older event, either finds the end there or is found here.
+    """
+    event = arrival.event
+    end = End(event.id, event.ends_at or event.occurred_at)
+    if reached and end in fault.ends:
+        return fault
+    after = batch.store.end_fault(event.fingerprint, end)
+    begun = [
+        each
+        for slot, each in after.holders.items()
+        if each not in reached and (fault.holders.get(slot) != each or batch.now < each.at + CLAIMED)
+    ]
+    batch.read({each.key for each in begun})
+    for holder in begun:
+        _follow(batch, holder, arrival)
+    return after
 
 
 def _follow(batch: Batch, holder: Holder, arrival: Arrival) -> None:

@@ -1,0 +1,117 @@
+"""An end and an older, worse event of its fault: whichever is worked through first, nothing fires on."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.core.event import Severity, Status
+from chalicelib.messages.queue import Message, Queues, events_messages, wake_message
+from chalicelib.process.worker import process
+from simulation.memory_store import MemoryStore
+from tests.fakes import MemoryQueue
+from tests.rule_files import rules_of
+from tests.scenario import START, event
+
+RULES = rules_of("""
+defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m}
+routes: [{match: {severity: critical}, notification: [{pagerduty: true}]}]
+default: {notification: [{webhook: ops}]}
+""")
+KEYS = ("default|alertname=Down", "route/severity=critical|alertname=Down")
+
+
+class Meanwhile(MemoryStore):
+    """A store that lets another worker do something once, after the faults were read."""
+
+    def __init__(self):
+        super().__init__()
+        self.then = None
+
+    def faults(self, names):
+        """Read, and let the other worker go on."""
+        found = super().faults(names)
+        if self.then is not None:
+            then, self.then = self.then, None
+            then()
+        return found
+
+
+def said(status, seconds, severity):
+    """An event of one fault."""
+    return replace(event("Down", status, START + timedelta(seconds=seconds), {}), severity=Severity(severity))
+
+
+WARNING = said(Status.FIRING, 0, "warning")
+CRITICAL = said(Status.FIRING, 10, "critical")
+END = said(Status.RESOLVED, 20, "warning")
+AGAIN = said(Status.FIRING, 400, "warning")
+END_AGAIN = said(Status.RESOLVED, 420, "warning")
+CRITICAL_AGAIN = said(Status.FIRING, 410, "critical")
+
+
+def worked(store, *events, seconds=30):
+    """A worker's batch for each event."""
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    now = START + timedelta(seconds=seconds)
+    for each in events:
+        messages = [Message(each.id, body, "") for body in events_messages([each])]
+        assert process(messages, rules=RULES, store=store, queues=queues, now=now) == []
+
+
+def firing(store):
+    """The keys of the incidents in which something fires."""
+    return [key for key in KEYS if (found := store.load(key)) is not None and found.firing]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(WARNING, CRITICAL, END), (WARNING, END, CRITICAL), (END, WARNING, CRITICAL), (CRITICAL, WARNING, END)],
+    ids=["in order", "the worse event last", "the end first", "the worse event first"],
+)
+def test_an_end_ends_what_an_older_event_begins_after_it(order):
+    """Given a fire, a worse one on another route and their end, in any order → nothing fires."""
+    store = MemoryStore()
+    worked(store, *order)
+    assert firing(store) == []
+
+
+def test_an_end_finds_what_another_worker_began_meanwhile():
+    """Given a worse fire that is worked through after the worker of the end read the fault → nothing fires."""
+    store = Meanwhile()
+    worked(store, WARNING)
+    store.then = lambda: worked(store, CRITICAL)
+    worked(store, END)
+    assert firing(store) == []
+
+
+def test_an_end_without_a_fire_finds_what_another_worker_began_meanwhile():
+    """Given the first fire that is worked through after the worker of its end read the fault → nothing fires."""
+    store = Meanwhile()
+    store.then = lambda: worked(store, CRITICAL)
+    worked(store, END)
+    assert firing(store) == []
+
+
+def test_an_end_reaches_a_claimed_home_whose_last_incident_has_ended():
+    """Given a fault that begins again in an old group, claimed but not saved when its end is led → nothing fires."""
+    store = Meanwhile()
+    worked(store, WARNING, CRITICAL, END)
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    for key in KEYS:
+        at = START + timedelta(seconds=200)
+        process([Message("w", wake_message(key), "")], rules=RULES, store=store, queues=queues, now=at)
+    assert [store.load(key).status for key in KEYS] == ["ended", "ended"]
+    worked(store, AGAIN, seconds=405)
+    save, waiting = store.save, []
+
+    def late(incident, **archive):
+        """The worker of the worse fire is held up before its save, until the end is worked through."""
+        store.save = save
+        waiting.append(incident)
+        worked(store, END_AGAIN, seconds=421)
+        save(incident, **archive)
+
+    store.save = late
+    worked(store, CRITICAL_AGAIN, seconds=420)
+    assert (len(waiting), firing(store)) == (1, [])
