@@ -45,7 +45,7 @@ PACE = Pace(timedelta(seconds=1), together=5)
 """About one message a second for a channel and short bursts; what comes faster may be dropped without an error:
 https://docs.slack.dev/apis/web-api/rate-limits"""
 HISTORY_SLACK = timedelta(minutes=10)
-"""The channel is read back from this long before the notification was decided: clocks differ."""
+"""The channel is read back from this long before the incident began: clocks differ."""
 
 WANTED_SCOPES = (
     ("channels:read", "names of channels"),
@@ -210,7 +210,8 @@ class _Channel:
 
         None when there is none, or when the channel cannot be read.
         """
-        oldest = (self._notification.at - HISTORY_SLACK).timestamp()
+        began_at = min(self._notification.at, self._notification.started_at)
+        oldest = (began_at - HISTORY_SLACK).timestamp()
         try:
             channel = self._api.channel_id(self._address)
             if channel is None:

@@ -386,6 +386,14 @@ def test_a_post_in_doubt_that_did_not_arrive_is_posted() -> None:
     assert told.note == ""
 
 
+def test_the_end_in_doubt_finds_the_message_of_a_long_incident() -> None:
+    """Given an opening in doubt two hours before the end → the channel is read since the incident began."""
+    server = FakeSlack(conversations_history=messages("other"))
+    late = replace(RESOLVED, at=RESOLVED.started_at + timedelta(hours=2))
+    server.tell(late, "C0ALERTS1", in_doubt=True)
+    assert float(server.calls[0][1]["oldest"]) <= RESOLVED.started_at.timestamp()
+
+
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel", "channel_not_found"])
 def test_a_channel_that_cannot_be_read_is_told_rather_twice(code: str) -> None:
     """Nobody is left untold for want of a scope; the receipt names the possible double."""
