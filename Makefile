@@ -2,11 +2,13 @@
 # PYTHON names the Python that is set up and, by a deploy, shipped: make deploy STAGE=prod PYTHON=python3.12
 PYTHON ?= python3
 STAGE ?=
+SEEDS ?= 200
+FROM ?= 0
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-tests run test check deploy bench clean
+.PHONY: help python setup setup-tests run test sim check deploy bench clean
 
 help: ## this list
 	@echo "Tocsin: an alert router. What you can do:"
@@ -40,6 +42,9 @@ test: setup-tests ## format, lint, types and all tests
 		echo "== $$step"; $(BIN)/$$step || { status=1; failed="$$failed, $${step%% *}"; }; \
 	done; \
 	[ $$status = 0 ] || echo "make test: failed:$${failed#,}" >&2; exit $$status
+
+sim: setup-tests ## random lives of the whole router, everything failing: make sim SEEDS=5000 FROM=200
+	@$(BIN)/python -m simulation.random_life --seeds "$(SEEDS)" --from "$(FROM)"
 
 check: setup ## what is wrong with alert-rules.yaml, what each rule means, who hears it
 	@$(BIN)/tocsin check

@@ -1,0 +1,289 @@
+"""What must hold in every life, whatever fails. Each check returns the broken promises it finds, as texts.
+
+A broken promise names the incident, so that its trace can be shown.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from chalicelib.core.alert import State
+from chalicelib.core.delivery.delivery_log import thread_key
+from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.incident import Incident
+from chalicelib.messages.queue import Wake, read_message
+from simulation.faulty_router import FaultyRouter
+from simulation.vendors import Request
+
+MAX_AGE = timedelta(minutes=20)
+"""DELIVERY_MAX_AGE of the simulated vendors."""
+LATENESS = timedelta(minutes=12)
+"""MAX_BACKOFF and what a worker that died costs: so much later than MAX_AGE the last try may be."""
+LONGEST_INTERVAL = timedelta(minutes=6)
+"""After a silence an alert is announced at the next flush, a `group_interval` later at most: 5 minutes."""
+INDEX_LAG = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class SentFault:
+    """A fault as its sender knows it. `known_as` are the fingerprints and rules by which an incident may know it,
+    `fires` the short ids of its events that say that it fires.
+    """
+
+    name: str
+    known_as: frozenset[str]
+    fires: frozenset[str]
+    firing: bool
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A promise that was not kept."""
+
+    promise: str
+    incident: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a line."""
+        return f"{self.promise}{f' [{self.incident}]' if self.incident else ''}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On the way
+
+
+def timers(router: FaultyRouter) -> Iterator[Broken]:
+    """A timer that was due before two ticks that ended without an error is consumed."""
+    if len(router.clean_ticks) < 2:
+        return
+    second = router.clean_ticks[-2]
+    for incident in router.memory.remembered():
+        if incident.wake_at is not None and incident.wake_at < second - INDEX_LAG and _is_newest(router, incident):
+            saved = router.saved_at.get(incident.key, second)
+            if saved < second - INDEX_LAG:
+                yield Broken(
+                    f"a timer of {incident.wake_at:%H:%M:%S} was left by two ticks", incident.id or incident.key
+                )
+
+
+def _is_newest(router: FaultyRouter, incident: Incident) -> bool:
+    return router.memory.load(incident.key) is incident
+
+
+def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
+    """A notification that waits for longer than DELIVERY_MAX_AGE was announced to the fallback."""
+    now = router.clock.now
+    if now < router.down_until + MAX_AGE + LATENESS:
+        return
+    waiting = _undelivered(router)
+    for (incident, target), notification in waiting.items():
+        turn, lane = router.memory.lane(target).turns.get(incident), router.memory.lane(target)
+        since = min(notification.at, turn.since) if turn is not None else notification.at
+        if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or lane.told:
+            continue
+        shown = notification.target.shown
+        if not any(where == shown and at >= since for at, _, where, _ in router.router_events):
+            yield Broken(f"{target} was not told for {now - since}, and nobody knows", incident)
+
+
+def _undelivered(router: FaultyRouter) -> dict[tuple[str, str], Notification]:
+    """Return the newest notification of each live incident and target that waits."""
+    found: dict[tuple[str, str], Notification] = {}
+    for incident in router.memory.incidents():
+        for key, announced in incident.announced.items():
+            newest = router.decided.get(announced.id)
+            log = router.memory.thread(thread_key(incident.id, key))
+            if newest is not None and log.done_seq < announced.seq:
+                found[incident.id, key] = newest
+    return found
+
+
+def _is_about_router(notification: Notification) -> bool:
+    return any(told.source == "router" for told in notification.alerts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# After the failures
+
+
+def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resolved_by_hand: bool) -> Iterator[Broken]:
+    """Every event that says that a fault fires is in an incident, and the fault fires here while it does for its sender.
+
+    A person may have resolved it since; then it need not fire. An alert that flaps is held until it is quiet for long.
+    """
+    active = [each for one in router.memory.incidents() for each in one.alerts.values() if each.state is State.FIRING]
+    firing = {alert.fingerprint for alert in active}
+    held = {alert.fingerprint for alert in active if alert.flapping}
+    for fault in faults:
+        if not fault.known_as & router.known_alerts:
+            yield Broken(f"{fault.name} is known to no incident")
+        elif lost := fault.fires - router.known_events:
+            yield Broken(f"{len(lost)} of {len(fault.fires)} events of {fault.name} are in no incident")
+        elif fault.firing and not fault.counted and not resolved_by_hand and not fault.known_as & firing:
+            yield Broken(f"{fault.name} fires for its sender only")
+        elif not fault.firing and fault.known_as & (firing - held):
+            yield Broken(f"{fault.name} fires still, though its sender ended it")
+
+
+def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
+    """What was decided for a target was sent, given up or left out; and what fires was decided, unless it is muted or acknowledged."""
+    context, now = router.memory.context(), router.clock.now
+    held = (*context.silences, *context.maintenance)
+    muted = bool(context.causes) or any(now < each.ends_at + LONGEST_INTERVAL for each in held)
+    for incident in router.memory.incidents():
+        quiet = muted or incident.route.startswith("rule/Muted")
+        unacknowledged = [each for each in incident.firing if each.acked_by is None]
+        if unacknowledged and not quiet and incident.opened_at is None:
+            yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
+        for key, announced in incident.announced.items():
+            if announced.id and router.memory.thread(thread_key(incident.id, key)).done_seq < announced.seq:
+                yield Broken(f"{key} waits for {announced.seq}, though everything works", incident.id)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# At the end
+
+
+def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
+    """No incident is open, no queue has a message, and SQS dead-lettered nothing on its own."""
+    for incident in router.memory.incidents():
+        named = ", ".join(f"{each.name} {each.state.value}" for each in incident.alerts.values())
+        yield Broken(f"{incident.key} is still open: {named}", incident.id)
+    for name, queue in router.queues.items():
+        for waiting in queue.waiting.values():
+            if not isinstance(read_message(waiting.body), Wake):
+                yield Broken(f"a message is left in {name}: {waiting.body[:200]}")
+        for body, reason in queue.parked:
+            if reason == "received too often":
+                yield Broken(f"SQS dead-lettered a message of {name}: {body[:200]}")
+    for fault in router.faults_in_code:
+        yield Broken(f"a fault in the code: {fault}")
+
+
+def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:
+    """Every dead letter was announced: a notification by delivery.failed, anything else by an alert of its kind."""
+    kinds = {kind for _, kind, _, _ in router.router_events}
+    places = {(kind, where) for _, kind, where, _ in router.router_events}
+    for name, queue in router.queues.items():
+        for body, reason in queue.parked:
+            content = read_message(body)
+            if isinstance(content, Notification):
+                if content.reason is Reason.SYNC or _is_about_router(content):
+                    continue
+                if ("delivery.failed", content.target.shown) not in places:
+                    yield Broken(f"{content.target.key} was given up without a word: {reason}", content.incident)
+            elif not kinds & {"message.failed", "webhook.unreadable"}:
+                yield Broken(f"a message of {name} was parked without a word: {reason}")
+
+
+def deliveries(router: FaultyRouter, *, redeployed: bool) -> Iterator[Broken]:
+    """Each target received of each incident one opening first, each announcement once, and its end last."""
+    received: dict[tuple[str, str], list[tuple[Request, Notification]]] = defaultdict(list)
+    for request in router.vendors.requests:
+        notification = _told(router, request)
+        if notification is not None:
+            received[notification.incident, notification.target.key].append((request, notification))
+    for (incident, target), heard in received.items():
+        if target.startswith("pagerduty:"):
+            yield from _pages(router, incident, target, [each for each, _ in heard], redeployed=redeployed)
+        else:
+            yield from _messages(router, incident, target, heard, redeployed=redeployed)
+
+
+def _told(router: FaultyRouter, request: Request) -> Notification | None:
+    """Return the notification of a request that was taken and that people noticed. Updates in place are not noticed.
+
+    One that only brings up to date is noticed where it is the first that a target receives. A Slack message that an
+    earlier try in doubt has posted is brought up to date by the end, without a reply.
+    """
+    if not request.taken:
+        return None
+    if request.what in ("trigger", "resolve"):
+        return next((each for each in router.decided.values() if _paged(each, request)), None)
+    notification = router.decided.get(request.notification)
+    if notification is None or (request.reason == "sync") or (request.thread and notification.reason is Reason.SYNC):
+        return None
+    if request.what == "chat.update" and notification.reason is not Reason.RESOLVED:
+        return None
+    return notification
+
+
+def _paged(notification: Notification, request: Request) -> bool:
+    return notification.target.kind == "pagerduty" and notification.incident == request.incident
+
+
+def _pages(
+    router: FaultyRouter, incident: str, target: str, requests: list[Request], *, redeployed: bool
+) -> Iterator[Broken]:
+    """PagerDuty drops a trigger of an open key and a resolve of a closed one. A trigger after a resolve pages anew."""
+    actions = [each.what for each in requests]
+    changes = [each for number, each in enumerate(actions) if number == 0 or actions[number - 1] != each]
+    if changes[0] == "resolve" and not _is_doubtful(router, incident, target):
+        yield Broken(f"{target} got a resolve of what it never got: {actions}", incident)
+    if changes[-1] == "trigger" and not _is_given_up(router, incident, target):
+        yield Broken(f"{target} never got the end: {actions}", incident)
+    if changes.count("trigger") > 1 and not redeployed:
+        yield Broken(f"{target} was paged again after the end: {actions}", incident)
+
+
+def _messages(
+    router: FaultyRouter, incident: str, target: str, heard: list[tuple[Request, Notification]], *, redeployed: bool
+) -> Iterator[Broken]:
+    ids = [each.id for request, each in heard if request.what != "chat.update"]
+    if target.startswith("slack_channel:"):
+        doubles = {each for each in ids if ids.count(each) > 1}
+        log = router.memory.thread(thread_key(incident, target))
+        if len(ids) - len(set(ids)) > log.doubles:
+            yield Broken(f"{target} got twice: {sorted(doubles)}", incident)
+    elif target.startswith("email:") and len(ids) > len(set(ids)) and not _is_doubtful(router, incident, target):
+        yield Broken(f"{target} got a mail twice, and no try was in doubt: {ids}", incident)
+    once = list({each.id: each for _, each in heard}.values())
+    seqs = [each.seq for each in once]
+    if len(set(seqs)) != len(seqs):
+        yield Broken(f"{target} got one announcement under two ids: {seqs}", incident)
+    reasons = [each.reason.value for each in once]
+    ends = [each for each in reasons if each == "resolved"]
+    if reasons[0] == "resolved" and not _is_doubtful(router, incident, target):
+        yield Broken(f"{target} got a resolve of what it never got: {reasons}", incident)
+    if reasons[-1] != "resolved" and not _is_given_up(router, incident, target):
+        yield Broken(f"{target} never got the end: {reasons}", incident)
+    if len(ends) > 1 and not redeployed:
+        yield Broken(f"{target} got two ends: {reasons}", incident)
+
+
+def _is_doubtful(router: FaultyRouter, incident: str, target: str) -> bool:
+    """Return whether a try may have arrived as far as the router can know: then it sends the end all the same."""
+    if (target, incident) in router.died_sending:
+        return True
+    for request in router.vendors.requests:
+        notification = router.decided.get(request.notification)
+        about = request.incident or (notification.incident if notification else "")
+        if about == incident and request.in_doubt and _is_at(request, target):
+            return True
+    return False
+
+
+def _is_at(request: Request, target: str) -> bool:
+    kind, _, address = target.partition(":")
+    named = {"webhook": "hook", "pagerduty": "pagerduty"}.get(kind, address)
+    return request.target == named
+
+
+def _is_given_up(router: FaultyRouter, incident: str, target: str) -> bool:
+    """Return whether the end was dead-lettered. `parked_is_announced` sees to it that the fallback knows."""
+    parked = (read_message(body) for body, _ in router.queues["notifications"].parked)
+    return any(
+        isinstance(each, Notification)
+        and (each.incident, each.target.key) == (incident, target)
+        and (each.reason is Reason.RESOLVED or each.status == "resolved")
+        for each in parked
+    )
+
+
+def shown(router: FaultyRouter, incident: str, limit: int) -> Iterable[str]:
+    """Return the last lines of the trace that are about an incident and about everybody's failures."""
+    keys = {each.key for each in router.memory.remembered() if each.id == incident}
+    lines = [line for line in router.trace if line[1] == incident or line[1] in keys]
+    return [f"  {at:%H:%M:%S.%f}  {text}" for at, _, text in lines[-limit:]]

@@ -1,0 +1,124 @@
+"""Random lives: a fixed few of them, that they are what their seed says, and that a broken promise is seen."""
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from chalicelib.core.errors import NotStoredError
+from chalicelib.core.incident import Incident
+from simulation import random_life
+from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
+from simulation.memory_store import MemoryStore
+from simulation.random_life import START, Life
+from simulation.workers import Clock, Death
+
+SEEDS = range(8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_promise_holds_in_a_random_life(seed):
+    """Given a seed → no promise is broken in its life."""
+    life = Life(seed).run()
+    assert not life.broken, life.report(40)
+
+
+def test_a_seed_is_one_life():
+    """Given the same seed twice → everything happens at the same times in the same order."""
+    assert Life(7).run().router.trace == Life(7).run().router.trace
+
+
+class Forgetful(FaultyQueue):
+    """A queue that loses every third message."""
+
+    def add(self, bodies, delay=timedelta(0)):
+        """Keep two of three."""
+        for body in bodies:
+            if next(self._numbers) % 3:
+                super().add([body], delay)
+
+
+@pytest.mark.parametrize("queue", ["webhooks", "notifications"])
+def test_a_lost_message_breaks_a_promise(queue):
+    """Given a queue that loses messages → some life out of five says which promise is broken, and how to see it again."""
+    broken = []
+    for seed in range(5):
+        life = Life(seed)
+        router = life.router
+        router.queues[queue] = Forgetful(queue, router.calls, 28, router._waker(queue))
+        if life.run().broken:
+            broken.append(life.report(3))
+    assert broken
+    assert "python -m simulation.random_life --seeds 1 --from" in broken[0]
+
+
+def test_the_summary_is_one_line(capsys):
+    """Given lives that keep every promise → one line with their number and seeds."""
+    assert random_life.main(["--seeds", "1", "--from", "2"]) == 0
+    assert capsys.readouterr().out.startswith("sim: 1 lives from seed 2, ")
+
+
+def calls(**rates):
+    """Calls with these rates of failures."""
+    return Calls(Clock(START), Random(1), Rates(**rates))
+
+
+def test_the_index_lags_and_the_store_does_not():
+    """Given an index that lags by two seconds → a saved incident loads at once, and is listed after two seconds."""
+    made = calls(lag=timedelta(seconds=2))
+    store = FaultyStore(MemoryStore(), made, lambda incident: None)
+    store.save(Incident("key", id="i", version=1, started_at=START, wake_at=START))
+    assert store.load("key") is not None
+    assert (list(store.incidents()), list(store.waking(START, 10))) == ([], [])
+    made.clock.now = START + timedelta(seconds=2)
+    assert [each.key for each in store.incidents()] == ["key"]
+    assert list(store.waking(START, 10)) == [(START, "key")]
+
+
+def test_a_write_may_succeed_although_its_call_fails():
+    """Given lost answers → the call raises and the incident is stored. Given throttling → it is not."""
+    for rates, stored in (({"unheard": 1.0}, True), ({"throttled": 1.0}, False)):
+        store = FaultyStore(MemoryStore(), calls(**rates), lambda incident: None)
+        with pytest.raises(NotStoredError):
+            store.save(Incident("key", version=1))
+        assert (store.inner.load("key") is not None) is stored
+
+
+def test_a_batch_may_be_put_in_part_and_a_worker_may_die():
+    """Given partial writes → half of the messages are there. Given deaths → the call raises what no worker catches."""
+    queue = FaultyQueue("webhooks", calls(partial=1.0), 28, lambda at: None)
+    with pytest.raises(NotStoredError):
+        queue.put(["a", "b", "c", "d"])
+    assert [each.body for each in queue.waiting.values()] == ["a", "b"]
+    queue = FaultyQueue("webhooks", calls(death=1.0), 28, lambda at: None)
+    with pytest.raises(Death):
+        queue.put(["a"])
+
+
+def test_workers_overlap_at_their_calls():
+    """Given two workers whose calls take 3 s and 2 s → the second goes on first."""
+    clock, order = Clock(START), []
+
+    def work(name, seconds):
+        clock.spend(timedelta(seconds=seconds))
+        order.append((name, clock.now))
+
+    clock.at(START, lambda: clock.start(lambda: work("slow", 3), lives=timedelta(minutes=1)))
+    clock.at(START, lambda: clock.start(lambda: work("fast", 2), lives=timedelta(minutes=1)))
+    clock.run_until(START + timedelta(minutes=1))
+    clock.close()
+    assert order == [("fast", START + timedelta(seconds=2)), ("slow", START + timedelta(seconds=3))]
+
+
+def test_a_worker_that_lives_too_long_dies():
+    """Given a call that outlasts the worker's time limit → nothing after the call runs."""
+    clock, reached = Clock(START), []
+
+    def work():
+        clock.spend(timedelta(seconds=61))
+        reached.append(clock.now)
+
+    clock.at(START, lambda: clock.start(work, lives=timedelta(seconds=60)))
+    clock.run_until(START + timedelta(minutes=2))
+    clock.close()
+    assert reached == []
