@@ -106,7 +106,8 @@ def led(
     places = {each.key: number for number, each in enumerate(proposals)}
     holders.sort(key=lambda each: places.get(each.key, len(places)))
     if event.status is Status.RESOLVED:
-        return Leading(tuple(holders))
+        ended = (each for each in everywhere if each not in holders and _ended_lately(incidents.get(each.key), now))
+        return Leading((*holders, *ended))
     new = [each for each in proposals if _is_new(each, event, holders, fault, incidents)]
     return Leading(tuple(holders), tuple(new))
 
@@ -126,6 +127,12 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     if incident is None or alert is None:
         return now < holder.at + CLAIMED
     return alert.burning or (alert.state is State.RESOLVED and incident.status == "open")
+
+
+def _ended_lately(incident: Incident | None, now: datetime) -> bool:
+    """Return whether another worker may have read the incident while it was open, and fire there again after this end."""
+    times = (incident.ended_at, incident.flushed_at) if incident is not None and incident.status == "ended" else ()
+    return any(at is not None and now < at + CLAIMED for at in times)
 
 
 def _unlisted(

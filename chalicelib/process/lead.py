@@ -133,8 +133,11 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the work on its incidents; the fault with the holders that it began."""
     event = arrival.event
     found = led(event, arrival.proposals, fault, batch.stored, batch.now)
+    ends = [each for each in late_ends(event, fault) if each.occurred_at >= (event.starts_at or event.occurred_at)]
     for holder in found.holders:
         _follow(batch, holder, arrival)
+        for end in ends if event.status is Status.FIRING else ():
+            _follow(batch, holder, replace(arrival, event=end))
     live = [*found.holders]
     for proposal in found.new:
         fault = _begin(batch, proposal, arrival, fault, live)

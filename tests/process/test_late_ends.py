@@ -115,3 +115,46 @@ def test_an_end_reaches_a_claimed_home_whose_last_incident_has_ended():
     store.save = late
     worked(store, CRITICAL_AGAIN, seconds=420)
     assert (len(waiting), firing(store)) == (1, [])
+
+
+def test_an_end_reaches_a_group_that_ended_while_another_worker_led_a_fire_there():
+    """Given a fire led to a group that ends before its save, while its end is led elsewhere too → nothing fires."""
+    store = MemoryStore()
+    worked(store, WARNING, CRITICAL, END)
+    save = store.save
+    again = replace(WARNING, id="again", occurred_at=START + timedelta(seconds=69))
+    end = replace(END, id="end again", occurred_at=START + timedelta(seconds=69, milliseconds=500))
+
+    def late(incident, **archive):
+        """The worker of the fire is held up before its save: the groups end, one begins again, the end is worked through."""
+        store.save = save
+        queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+        for key in KEYS:
+            at = START + timedelta(seconds=90)
+            process([Message("w", wake_message(key), "")], rules=RULES, store=store, queues=queues, now=at)
+        assert [store.load(key).status for key in KEYS] == ["ended", "ended"]
+        critical = replace(CRITICAL, id="critical again", occurred_at=START + timedelta(seconds=68))
+        worked(store, critical, end, seconds=91)
+        save(incident, **archive)
+
+    store.save = late
+    worked(store, again, seconds=70)
+    assert firing(store) == []
+
+
+def test_a_late_fire_meets_its_end_in_a_group_that_another_fault_has_opened_again():
+    """Given an end that came when a group was over, and another fault there, when its older fire comes → it does not fire."""
+    store = MemoryStore()
+    worked(store, WARNING, CRITICAL, replace(END, severity=Severity.CRITICAL))
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    for key in KEYS:
+        at = START + timedelta(seconds=90)
+        process([Message("w", wake_message(key), "")], rules=RULES, store=store, queues=queues, now=at)
+    later = {"seconds": 4000}
+    worked(store, said(Status.FIRING, 3990, "critical"), **later)
+    worked(store, said(Status.RESOLVED, 3996, "critical"), **later)
+    other = replace(event("Down", Status.FIRING, START + timedelta(seconds=3999), {}), identity="other")
+    worked(store, replace(other, severity=Severity.WARNING), **later)
+    worked(store, said(Status.FIRING, 3995, "warning"), **later)
+    found = store.load(KEYS[0])
+    assert [alert.state.value for alert in found.alerts.values()] == ["resolved", "firing"]
