@@ -231,6 +231,7 @@ def _pages(
 def _messages(
     router: FaultyRouter, incident: str, target: str, heard: list[tuple[Request, Notification]], *, redeployed: bool
 ) -> Iterator[Broken]:
+    decided = [each for _, each in heard]
     ids = [each.id for request, each in heard if request.what != "chat.update"]
     if target.startswith("slack_channel:"):
         doubles = {each for each in ids if ids.count(each) > 1}
@@ -239,7 +240,7 @@ def _messages(
             yield Broken(f"{target} got twice: {sorted(doubles)}", incident)
     elif target.startswith("email:") and len(ids) > len(set(ids)) and not _is_doubtful(router, incident, target):
         yield Broken(f"{target} got a mail twice, and no try was in doubt: {ids}", incident)
-    once = list({each.id: each for _, each in heard}.values())
+    once = [each for number, each in enumerate(decided) if each.id not in {later.id for later in decided[number + 1 :]}]
     seqs = [each.seq for each in once]
     if len(set(seqs)) != len(seqs):
         yield Broken(f"{target} got one announcement under two ids: {seqs}", incident)
