@@ -388,18 +388,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="print everything that happened")
     parser.add_argument("--lines", type=int, default=40, help="lines of a failing incident's trace (default: 40)")
     given = parser.parse_args(arguments)
-    began, failed, events = time.monotonic(), [], 0
-    for seed in range(given.first, given.first + given.seeds):
-        life = Life(seed).run()
-        events += life.events
-        if given.trace:
-            print("\n".join(f"{at:%H:%M:%S.%f}  {text}" for at, _, text in life.router.trace))
-        if life.broken:
-            failed.append(seed)
-            print(life.report(given.lines), flush=True)
+    began, failed, lived, events = time.monotonic(), [], 0, 0
+    try:
+        for seed in range(given.first, given.first + given.seeds):
+            life = Life(seed).run()
+            lived, events = lived + 1, events + life.events
+            if given.trace:
+                print("\n".join(f"{at:%H:%M:%S.%f}  {text}" for at, _, text in life.router.trace))
+            if life.broken:
+                failed.append(seed)
+                print(life.report(given.lines), flush=True)
+    except KeyboardInterrupt:
+        print("sim: interrupted", file=sys.stderr)
     took = time.monotonic() - began
     fate = f"broken: {', '.join(map(str, failed))}" if failed else "every promise held"
-    print(f"sim: {given.seeds} lives from seed {given.first}, {events} events, {took:.0f} s: {fate}")
+    print(f"sim: {lived} lives from seed {given.first}, {events} events, {took:.0f} s: {fate}")
     return 1 if failed else 0
 
 
