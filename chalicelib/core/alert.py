@@ -582,7 +582,7 @@ def judged(
     """The alert after its condition was evaluated at `at`. Unknown is neither true nor false: `no_data` decides."""
     burns = _burning(alert, found, clear, rule)
     if burns is None and alert.cleared_at is not None:
-        burns = False  # what clears is not held open by silence: its `keep_firing_for` goes on
+        burns = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared
     alert = replace(
         alert,
         value=found.shown or alert.value,

@@ -211,7 +211,7 @@ def current(
     """Return a notification that could not be sent when it was decided, made anew from the incident as it is now.
 
     It keeps its id and number. `unseen`: the target has received nothing of this incident yet. None when nothing fires
-    any more that the target may see: an end that is owed follows as a notification of its own.
+    any more that the target may see: a pending resolve follows as a notification of its own.
     """
     route = route_by_id(rules, incident)
     mutings = mutings_of(incident, rules, context, now)
