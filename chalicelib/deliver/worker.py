@@ -373,7 +373,7 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
     if notification.reason is Reason.RESOLVED and not receipt.sent:
         return _left_out(delivery, thread, turn)
     result = replace(delivery.result(turn, note=receipt.note), delivered=True)
-    delivery.store.save_thread(delivered(thread, notification, receipt.values, result, doubled=receipt.doubled))
+    delivery.store.save_thread(delivered(thread, notification, receipt, result, in_doubt=turn.in_doubt))
     if receipt.sent and lanes.needs_recovery(lane):
         _recovered(delivery, lane)
     return Outcome(delivered=True, note=receipt.note, notification=notification)

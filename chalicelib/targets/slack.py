@@ -104,7 +104,7 @@ class _Channel:
     def send(self) -> Receipt:
         sync = self._notification.reason is Reason.SYNC
         if not self._receipt.get("ts"):
-            return Receipt(note="no message to bring up to date", sent=False) if sync else self._post()
+            return self._sync_in_doubt() if sync else self._post()
         try:
             self._update()
         except SlackRefusalError as refused:
@@ -117,6 +117,13 @@ class _Channel:
         if self._notification.reason in _NOTICED or self._notification.acts:
             self._reply()
         return self._done(self._receipt)
+
+    def _sync_in_doubt(self) -> Receipt:
+        """Bring up to date the message that an earlier try may have posted; a change without sound posts none."""
+        found = self._found_in_channel() if self._in_doubt else None
+        if found is not None:
+            return self._brought_up_to_date(found)
+        return Receipt(note="no message to bring up to date", sent=False)
 
     def _post(self) -> Receipt:
         found = self._found_in_channel() if self._in_doubt else None

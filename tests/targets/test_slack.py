@@ -394,6 +394,27 @@ def test_the_end_in_doubt_finds_the_message_of_a_long_incident() -> None:
     assert float(server.calls[0][1]["oldest"]) <= RESOLVED.started_at.timestamp()
 
 
+def test_a_silent_change_in_doubt_brings_up_to_date_the_message_that_did_arrive() -> None:
+    """Given an opening in doubt that had arrived, when the next notification is silent → the message is updated."""
+    opening = {"id": "n1", "incident": NOTIFICATION.incident}
+    posted = [{"ts": "1790000001.000100", "metadata": {"event_payload": opening}}]
+    server = FakeSlack(conversations_history={"ok": True, "messages": posted})
+    silent = replace(NOTIFICATION, id="n2", reason=Reason.SYNC)
+    told = server.tell(silent, "C0ALERTS1", in_doubt=True)
+    assert told.sent
+    assert told.values == {"channel": "C0ALERTS1", "ts": "1790000001.000100"}
+    assert server.methods == ["conversations.history", "chat.update"]
+
+
+@pytest.mark.parametrize("found", [messages("other"), refused("missing_scope")], ids=["none", "unreadable"])
+def test_a_silent_change_in_doubt_posts_nothing(found: dict[str, Any]) -> None:
+    """Given an opening in doubt that is not found, when the next notification is silent → nothing is sent."""
+    server = FakeSlack(conversations_history=found)
+    told = server.tell(replace(NOTIFICATION, id="n2", reason=Reason.SYNC), "C0ALERTS1", in_doubt=True)
+    assert not told.sent
+    assert server.methods == ["conversations.history"]
+
+
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel", "channel_not_found"])
 def test_a_channel_that_cannot_be_read_is_told_rather_twice(code: str) -> None:
     """Nobody is left untold for want of a scope; the receipt names the possible double."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 
 MAX_RESULTS = 100
 
@@ -73,16 +73,18 @@ def thread_key(incident: str, target: str) -> str:
     return f"{incident}/{target}"
 
 
-def delivered(
-    thread: Thread, done: Notification, receipt: Mapping[str, str], result: Result, *, doubled: bool = False
-) -> Thread:
-    """After a delivery: the next one's turn. Receipts add up; new values win."""
-    told = done.reason is not Reason.SYNC
+def delivered(thread: Thread, done: Notification, receipt: Receipt, result: Result, *, in_doubt: bool) -> Thread:
+    """Return the log after a delivery. Values of receipts add up; new ones win.
+
+    `in_doubt` says that an earlier try may have arrived. The doubt stays while the target only left out a silent change.
+    """
+    untold = thread.untold and not in_doubt and done.reason is Reason.SYNC
     return replace(
         _done(thread, done, result),
-        untold=thread.untold and not told,
-        doubles=thread.doubles + doubled,
-        receipt={**thread.receipt, **receipt},
+        in_doubt=in_doubt and not receipt.sent,
+        untold=untold,
+        doubles=thread.doubles + receipt.doubled,
+        receipt={**thread.receipt, **receipt.values},
     )
 
 

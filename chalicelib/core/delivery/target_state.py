@@ -116,14 +116,16 @@ class Grant:
 def claimed(lane: Lane, thread: Thread, wanted: Notification, *, pace: Pace | None, now: datetime) -> Grant:
     """Return whether `wanted` may be sent now. `thread` must have been read after `lane`.
 
-    `wanted` is the newest of its incident and target: it takes over the turn of an earlier one, unless that one is
-    under way.
+    `wanted` takes over the turn of an earlier notification of its incident, unless that one is under way. It needs no
+    sending when a later one has the turn: the worker that asks for it read the incident before that was decided.
     """
     if thread.has_done(wanted):
         return Grant(Claim.DONE, lane)
     turn = lane.turns.get(wanted.incident)
     if turn is not None and turn.seq <= thread.done_seq and not thread.is_played_back(wanted):
         turn = None
+    if turn is not None and wanted.seq < turn.seq:
+        return Grant(Claim.DONE, lane)
     if turn is not None and turn.leased_until is not None and now < turn.leased_until:
         return Grant(Claim.BUSY, lane, turn, BUSY_DELAY)
     if turn is not None and turn.seq != wanted.seq:

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.delivery import target_state as lanes
 from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, given_up
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import LEASE, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -204,6 +204,14 @@ def test_the_newest_takes_over_the_turn_of_an_earlier_one() -> None:
     assert (grant.turn.seq, grant.turn.since, grant.turn.tries, grant.turn.in_doubt) == (2, NOW, 1, True)
 
 
+@pytest.mark.parametrize("changes", [{}, {"leased_until": None, "at": NOW + HOUR}], ids=["under way", "backs off"])
+def test_an_earlier_one_does_not_take_the_turn_of_a_later_one(changes: dict[str, object]) -> None:
+    """Given a later one that was tried, when a worker that read the incident before asks → it needs no sending."""
+    lane = Lane("x", turns={"i1": under_way(seq=3, in_doubt=True, **changes)})
+    grant = ask(lane, wanted(seq=2), NOW + 2 * HOUR)
+    assert (grant.claim, grant.lane) == (Claim.DONE, lane)
+
+
 def test_tries_without_an_outcome_are_counted() -> None:
     """Given leases that run out one after the other, then each grant counts one more death, for a successor too."""
     lane = Lane("x")
@@ -250,11 +258,29 @@ def test_only_the_newest_that_was_given_up_is_played_back(again: int, seq: int, 
     """Once for each time it is played back; an older one is history; what follows is not held up."""
     thread = given_up(Thread("t", done_seq=1), wanted(seq=2), RESULT, in_doubt=True)
     assert ask(Lane("x"), wanted(seq=seq, again=again), thread=thread).claim is claim
-    after = delivered(thread, wanted(seq=2, again=1), {}, RESULT)
+    after = delivered(thread, wanted(seq=2, again=1), Receipt(), RESULT, in_doubt=False)
     assert ask(Lane("x"), wanted(seq=2, again=1), thread=after).claim is Claim.DONE
     again_given_up = given_up(thread, wanted(seq=2, again=1), RESULT, in_doubt=False)
     assert ask(Lane("x"), wanted(seq=2, again=1), thread=again_given_up).claim is Claim.DONE
     assert ask(Lane("x"), wanted(seq=2, again=2), thread=again_given_up).claim is Claim.MINE
+
+
+def test_doubt_outlives_a_silent_change_that_was_not_sent() -> None:
+    """Given an opening in doubt, when a silent change finds nothing to change → the end still looks for the opening."""
+    thread = given_up(Thread("t"), wanted(), RESULT, in_doubt=True)
+    silent = wanted(seq=2, reason=Reason.SYNC)
+    thread = delivered(thread, silent, Receipt(sent=False), RESULT, in_doubt=True)
+    grant = ask(Lane("x"), wanted(seq=3, reason=Reason.RESOLVED), thread=thread)
+    assert grant.turn is not None and grant.turn.in_doubt
+    assert not thread.untold
+
+
+@pytest.mark.parametrize(("in_doubt", "silent"), [(True, False), (False, True)])
+def test_a_silent_change_shows_what_arrived(in_doubt: bool, silent: bool) -> None:
+    """Given all before it given up, when a silent change is delivered → something arrived, where a try was in doubt."""
+    untold = given_up(Thread("t"), wanted(), RESULT, in_doubt=False)
+    thread = delivered(untold, wanted(seq=2, reason=Reason.SYNC), Receipt(), RESULT, in_doubt=in_doubt)
+    assert (thread.in_doubt, thread.silent) == (False, silent)
 
 
 def test_doubt_outlives_giving_up() -> None:
@@ -267,4 +293,6 @@ def test_doubt_outlives_giving_up() -> None:
     assert given_up(
         given_up(Thread("t"), wanted(), RESULT, in_doubt=False), wanted(seq=2), RESULT, in_doubt=False
     ).untold
-    assert not given_up(delivered(Thread("t"), wanted(), {}, RESULT), wanted(seq=2), RESULT, in_doubt=False).untold
+    assert not given_up(
+        delivered(Thread("t"), wanted(), Receipt(), RESULT, in_doubt=False), wanted(seq=2), RESULT, in_doubt=False
+    ).untold
