@@ -239,11 +239,14 @@ def with_end(fault: Fault, end: End) -> Fault:
     return replace(fault, ends=tuple(sorted(ends.values(), key=lambda each: each.at))[-MAX_ENDS:])
 
 
-def late_ends(event: Event, fault: Fault) -> list[Event]:
-    """Return the ends that arrived before any beginning, as events: a late beginning that is older has ended already."""
-    return [_end_of(event, end) for end in fault.ends]
+def late_ends(event: Event, fault: Fault, now: datetime) -> list[Event]:
+    """Return the ends that arrived before any beginning, as events: a late beginning that is older has ended already.
+
+    An end that the clock of another worker put after `now` is one of now: it is not one to come.
+    """
+    return [_end_of(event, end, min(end.at, now)) for end in fault.ends]
 
 
-def _end_of(event: Event, end: End) -> Event:
-    ended = replace(event, id=end.id, status=Status.RESOLVED, occurred_at=end.at, starts_at=None, ends_at=None)
+def _end_of(event: Event, end: End, at: datetime) -> Event:
+    ended = replace(event, id=end.id, status=Status.RESOLVED, occurred_at=at, starts_at=None, ends_at=None)
     return replace(ended, action=None)

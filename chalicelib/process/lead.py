@@ -133,7 +133,11 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the work on its incidents; the fault with the holders that it began."""
     event = arrival.event
     found = led(event, arrival.proposals, fault, batch.stored, batch.now)
-    ends = [each for each in late_ends(event, fault) if each.occurred_at >= (event.starts_at or event.occurred_at)]
+    ends = [
+        each
+        for each in late_ends(event, fault, batch.now)
+        if each.occurred_at >= (event.starts_at or event.occurred_at)
+    ]
     for holder in found.holders:
         _follow(batch, holder, arrival)
         for end in ends if event.status is Status.FIRING else ():
@@ -154,9 +158,7 @@ def _ended(batch: Batch, arrival: Arrival, fault: Fault, reached: tuple[Holder, 
     """
     event = arrival.event
     end = End(event.id, event.ends_at or event.occurred_at)
-    if reached and end in fault.ends:
-        return fault
-    after = batch.store.end_fault(event.fingerprint, end)
+    after = fault if end in fault.ends else batch.store.end_fault(event.fingerprint, end)
     begun = [
         each
         for slot, each in after.holders.items()
@@ -197,7 +199,7 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
         _follow(batch, home, arrival)
         return replace(fault, holders={**fault.holders, slot: home})
     batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(event, proposal.rule))
-    for end in late_ends(event, after):
+    for end in late_ends(event, after, batch.now):
         batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(end, proposal.rule))
     return replace(after, holders={**fault.holders, **after.holders, slot: mine})
 

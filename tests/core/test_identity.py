@@ -300,9 +300,14 @@ class TestEnds:
     def test_a_late_beginning_is_given_its_ends(self) -> None:
         """Given stored ends, then each is an event that resolves the fault of the beginning at its own time."""
         fires = replace(event(minutes=-5), starts_at=NOW - 5 * MINUTE)
-        (found,) = late_ends(fires, Fault(ends=(End("e", NOW),)))
+        (found,) = late_ends(fires, Fault(ends=(End("e", NOW),)), NOW)
         assert (found.id, found.status, found.occurred_at) == ("e", Status.RESOLVED, NOW)
         assert (found.fingerprint, found.starts_at, found.ends_at, found.action) == (FAULT, None, None, None)
+
+    def test_an_end_of_a_faster_clock_is_one_of_now(self) -> None:
+        """Given an end that another worker's clock put after now, then it is resolved now, and not later."""
+        (found,) = late_ends(event(minutes=-5), Fault(ends=(End("e", NOW + MINUTE),)), NOW)
+        assert found.occurred_at == NOW
 
 
 class TestMerged:
