@@ -221,7 +221,12 @@ def holder_of(proposal: Proposal, event: Event, now: datetime) -> Holder:
 def slot_of(holder: Holder, live: Sequence[Holder]) -> str:
     """Return the slot of a new holder: the alert's own, or a second one where the alert has a live home elsewhere."""
     elsewhere = any(each.alert == holder.alert and each.key != holder.key for each in live)
-    return f"{holder.alert}/{fingerprint(holder.key)}" if elsewhere else holder.alert
+    return home_slot(holder) if elsewhere else holder.alert
+
+
+def home_slot(holder: Holder) -> str:
+    """Return the slot of an alert at one incident, for alerts that may be active at several."""
+    return f"{holder.alert}/{fingerprint(holder.key)}"
 
 
 def merged(faults: Sequence[Fault]) -> Fault:

@@ -54,12 +54,35 @@ def lead(batch: Batch) -> None:
     elsewhere = {id(each): _names(batch, each) for each in routed if not _is_at_home(batch, each)}
     faults = batch.store.faults({name for names in elsewhere.values() for name in names})
     batch.read({holder.key for fault in faults.values() for holder in fault.holders.values()})
+    taken = {(alert_fingerprint(each.given), each.key): each.key for each in routed if id(each) not in elsewhere}
     for each in routed:
-        holder = _active(batch, elsewhere.get(id(each), ()), faults)
+        holder = _home(batch, each, elsewhere.get(id(each), ()), faults, taken)
         if holder is None:
             batch.add_routed(each)
         else:
             _follow(batch, holder, each)
+
+
+def _home(
+    batch: Batch,
+    routed: Routed,
+    names: Iterable[str],
+    faults: Mapping[str, Fault],
+    taken: dict[tuple[str, str], str],
+) -> Holder | None:
+    """Return where the alert is active elsewhere; None where it stays, or begins, where the rules lead.
+
+    An alert may be active on several routes. `taken` are the incidents that were given to its routes so far, by the alert
+    and the key to which the rules lead: each route keeps its own.
+    """
+    alert = alert_fingerprint(routed.given)
+    others = {home for (name, key), home in taken.items() if name == alert and key != routed.key}
+    active = [each for each in _active(batch, names, faults) if each.key not in others]
+    if not active:
+        return None
+    holder = next((each for each in active if each.route == routed.route.id), active[0])
+    taken[alert, routed.key] = holder.key
+    return holder
 
 
 def _may_be_displaced(batch: Batch) -> bool:
@@ -86,14 +109,13 @@ def _names(batch: Batch, routed: Routed) -> list[str]:
     return found
 
 
-def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> Holder | None:
+def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> Iterable[Holder]:
     for name in names:
         for holder in faults.get(name, Fault()).holders.values():
             incident = batch.stored.get(holder.key)
             alert = incident.alerts.get(holder.alert) if incident is not None else None
             if alert is not None and alert.burning:
-                return holder
-    return None
+                yield holder
 
 
 def _follow(batch: Batch, holder: Holder, routed: Routed) -> None:

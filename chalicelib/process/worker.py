@@ -20,6 +20,7 @@ from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import ConflictError, FullError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold, with_late
+from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.inputs import (
     Beat,
@@ -573,9 +574,10 @@ def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
     if names:
         batch.store.locate(names, incident.key)
     for name, holder in indexed_alerts(stored, incident).items():
-        fault = batch.store.claim(name, name, holder, over=None)
-        if fault.holders.get(name) != holder:
-            batch.store.claim(name, name, holder, over=fault.holders.get(name))
+        slot = home_slot(holder)
+        fault = batch.store.claim(name, slot, holder, over=None)
+        if fault.holders.get(slot) != holder:
+            batch.store.claim(name, slot, holder, over=fault.holders.get(slot))
 
 
 def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity, Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import events_messages, samples_messages
@@ -86,3 +87,29 @@ def test_what_fires_goes_on_where_it_was(changed, noticed):
     router.run_until(at + timedelta(minutes=10), inclusive=True)
     ends = {name: [word for word in said if word in ("opened", "resolved")] for name, said in reasons(router).items()}
     assert ends == {name: ["opened", "resolved"] for name in ("ops", "measured", "counted", "critical")}
+
+
+TWO_ROUTES = """
+defaults: {group_by: [service], group_wait: 0s, group_interval: 1m, repeat_interval: 100h}
+alerts: [{name: Errors, condition: "error_rate > 1%", severity: critical}]
+routes:
+  - {match: {severity: critical}, continue: true, notification: [{webhook: first}]}
+  - {match: {service: api}, notification: [{webhook: second}]}
+"""
+
+
+def test_a_series_on_two_routes_goes_on_at_both():
+    """Given a series that fires on two routes and another group_by, when it ends → both have one resolve, at once."""
+    router = Simulator(rules_of(TWO_ROUTES), START)
+    router.post(samples_messages([Sample("error_rate", 0.5, START, LABELS)]))
+    router.settle()
+    router.redeploy(rules_of(TWO_ROUTES.replace("group_by: [service]", "group_by: [service, environment]")))
+    router.tick()
+    for minute in range(1, 31):
+        at = START + timedelta(minutes=minute)
+        router.run_until(at, inclusive=True)
+        router.post(samples_messages([Sample("error_rate", 0.5 if minute < 30 else 0.0, at, LABELS)]))
+    router.run_until(START + timedelta(minutes=40), inclusive=True)
+    assert reasons(router) == {name: ["opened", "resolved"] for name in ("first", "second")}
+    ends = [sent.at for sent in router.sent if sent.notification.reason is Reason.RESOLVED]
+    assert len(set(ends)) == 1
