@@ -9,12 +9,12 @@ from datetime import datetime
 from chalicelib import log
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.delivery.notification import Notification
-from chalicelib.core.errors import ParseError
+from chalicelib.core.errors import ConflictError, NotStoredError, ParseError
 from chalicelib.core.event import Action
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import bounces
-from chalicelib.deliver.worker import Outcome, deliver
+from chalicelib.deliver.worker import Outcome, deliver, give_up
 from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.queue import Feedback, Message, Queues, events_messages, read_message
 from chalicelib.slack.handle import act, asked_back
@@ -22,25 +22,34 @@ from chalicelib.slack.handle import act, asked_back
 MAX_FAILURES = 8
 """A message whose try raises is tried so often: a message whose try is answered is put anew and counts from one."""
 MAX_RECEIVES = 50
-"""So many receives without an answer are no accident. It is more than a throttled function costs: SQS counts those too."""
+"""So many receives without an answer are no accident: 75 minutes at the queue's visibility time-out of 90 s.
+
+It is more than a throttled function costs, since SQS counts those too, and more than an outage of the table should last.
+"""
 
 
 def dispatch(
     message: Message, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime
 ) -> Outcome:
-    """Deal with one message of the notifications queue. An error of a try is raised until it has come too often."""
+    """Deal with one message of the notifications queue. An error of a try is raised until it has come too often.
+
+    NotStoredError and ConflictError are raised for longer than a fault in the code: every message meets them while the
+    table is away.
+    """
     if message.received_count > MAX_RECEIVES:
-        return _given_up(message, f"no try of it ended in {MAX_RECEIVES} receives", queues, now)
+        return _given_up(message, f"no try of it ended in {MAX_RECEIVES} receives", rules, store, queues, now)
     try:
         return served(message.body, rules=rules, store=store, queues=queues, clients=clients, now=now)
     except ParseError as error:
         return Outcome(parked=str(error))
+    except (NotStoredError, ConflictError):
+        raise
     except Exception as error:
         if message.received_count < MAX_FAILURES:
             raise
         told = log.failure(error)
         reason = told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"
-        return _given_up(message, reason, queues, now)
+        return _given_up(message, reason, rules, store, queues, now)
 
 
 def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
@@ -55,9 +64,18 @@ def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Cl
     return deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=now)
 
 
-def _given_up(message: Message, reason: str, queues: Queues, now: datetime) -> Outcome:
-    """Report a message that is tried no more; of a notification what was to be sent, so that the fallback has it."""
+def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues: Queues, now: datetime) -> Outcome:
+    """Give up a message that is tried no more: of a notification the delivery, so that the fallback is notified.
+
+    Where even that raises, the fallback is notified all the same, and the record of the delivery stays as it is.
+    """
     content = read_message(message.body)
-    if isinstance(content, Notification) and internal_alerts.announces(content):
+    if not isinstance(content, Notification):
+        return Outcome(parked=reason)
+    try:
+        return give_up(content, reason, rules=rules, store=store, queues=queues, now=now)
+    except Exception as error:
+        log.failure(error)
+    if internal_alerts.announces(content):
         queues.webhooks.put(events_messages([internal_alerts.undelivered(content, reason, now)]))
-    return Outcome(parked=reason, notification=content if isinstance(content, Notification) else None)
+    return Outcome(parked=reason, notification=content)

@@ -467,6 +467,19 @@ def _given_up(
     return Outcome(parked=reason, notification=notification)
 
 
+def give_up(
+    notification: Notification, why: str, *, rules: Rules, store: Store, queues: Queues, now: datetime
+) -> Outcome:
+    """Give up a notification whose tries raised: it may have arrived all the same. What was delivered meanwhile is done."""
+    thread = store.thread(thread_key(notification.incident, notification.target.key))
+    if thread.has_done(notification):
+        return _done_before(notification, thread)
+    found = store.lane(notification.target.key).turns.get(notification.incident)
+    turn = found or Turn(notification.seq, now, since=now, rank=notification.severity.rank)
+    delivery = Delivery(notification, store, queues, now, MAX_AGE, GRACE, rules)
+    return _given_up(delivery, thread, replace(turn, in_doubt=turn.tries > 0), why)
+
+
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
     wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident)

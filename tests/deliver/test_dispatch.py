@@ -5,17 +5,19 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib.core.errors import NotStoredError, TocsinError
 from chalicelib.deliver.dispatch import MAX_FAILURES, MAX_RECEIVES, dispatch
 from chalicelib.messages.queue import Message, Queues, notification_message, read_message
 from tests.fakes import Death, MemoryQueue, Sites
 from tests.scenario import START, Router, rules_of
 from tests.targets.samples import NOTIFICATION
 
-RULES = rules_of("""
+ONE_TARGET = """
 defaults: {group_by: [alertname], group_wait: 0s, group_interval: 1m, repeat_interval: 12h}
-default: {notification: [{slack_channel: "#incidents"}, {webhook: ops}]}
+default: {notification: [{slack_channel: "#incidents"}]}
 fallback: {notification: [{email: ops@example.com}]}
-""")
+"""
+RULES = rules_of(ONE_TARGET.replace('"#incidents"}', '"#incidents"}, {webhook: ops}'))
 
 
 @dataclass(slots=True)
@@ -40,6 +42,27 @@ def test_a_delivery_whose_worker_always_dies_is_with_the_fallback_within_a_quart
     assert "the worker died 5 times" in router.notifications.parked[0][1]
 
 
+class Away:
+    """A store that does not answer."""
+
+    def __getattr__(self, name):
+        raise NotStoredError("the table did not answer")
+
+
+@dataclass(slots=True)
+class Faulty(Sites):
+    """The first delivery meets a fault of ours, as often as it is tried."""
+
+    left: int = MAX_FAILURES
+
+    def call(self, name, make, error=None):
+        """Raise, or make the call."""
+        if name == "store.thread" and self.left:
+            self.left -= 1
+            raise TocsinError("a fault of ours")
+        return make()
+
+
 class Broken:
     """A port that raises whatever is asked of it."""
 
@@ -61,6 +84,26 @@ def test_a_fault_of_ours_comes_back_and_is_given_up_at_last(received, gives_up):
     assert "OverflowError" in dispatch(message, **ask).parked
     (event,) = read_message(queues.webhooks.bodies[0]).events
     assert (event.source, event.kind) == ("router", "delivery.failed")
+
+
+@pytest.mark.parametrize("received", [MAX_FAILURES, MAX_RECEIVES])
+def test_a_table_that_is_away_gives_nothing_up(received):
+    """Given a table that does not answer, then the message comes back, for longer than after a fault in the code."""
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    message = Message("m1", notification_message(NOTIFICATION), "r1", received)
+    with pytest.raises(NotStoredError):
+        dispatch(message, rules=RULES, store=Away(), queues=queues, clients=Broken(), now=START)
+    assert queues.webhooks.bodies == []
+
+
+def test_what_the_router_gave_up_is_recorded_and_ends_with_the_next_success():
+    """Given a delivery given up after a fault in the code, when another is delivered → the fallback has one resolve."""
+    router = Router(rules_of(ONE_TARGET), sites=Faulty())
+    router.fire("Down", service="api").run(minutes=20)
+    assert [reason for _, reason in router.notifications.parked] == ["a fault of ours"]
+    assert router.told()["email"] == ["slack_channel:#incidents opened"]
+    router.fire("Up", service="api").run(minutes=20)
+    assert router.told()["email"] == ["slack_channel:#incidents opened", "slack_channel:#incidents resolved"]
 
 
 def test_what_was_received_too_often_is_not_tried():
