@@ -22,4 +22,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it done."""
-    return act(arguments, "ack", "acknowledged", {"note": arguments.note, "matchers": arguments.match})
+    return act(arguments, "ack", {"note": arguments.note, "matchers": arguments.match})

@@ -17,7 +17,7 @@ def parser_of(subparsers: Any, name: str, help: str, description: str | None) ->
     return parser
 
 
-def act(arguments: argparse.Namespace, name: str, done: str, form: Mapping[str, Any]) -> int:
+def act(arguments: argparse.Namespace, name: str, form: Mapping[str, Any]) -> int:
     """Have it done and say so."""
     by = who_acts(arguments)
     path = f"incidents/{quoted(arguments.incident)}/{name}"
@@ -25,5 +25,5 @@ def act(arguments: argparse.Namespace, name: str, done: str, form: Mapping[str, 
     if arguments.json:
         print_json(answer)
     else:
-        print(f"{answer['incident'][:8]} {done} by {by}")
+        print(answer["message"].replace(answer["incident"], answer["incident"][:8]))
     return 0

@@ -14,4 +14,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it assigned."""
-    return act(arguments, "assign", f"assigned to {arguments.to}", {"to": arguments.to})
+    return act(arguments, "assign", {"to": arguments.to})

@@ -14,4 +14,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it kept."""
-    return act(arguments, "note", "noted", {"note": " ".join(arguments.text)})
+    return act(arguments, "note", {"note": " ".join(arguments.text)})

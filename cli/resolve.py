@@ -17,4 +17,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it done."""
-    return act(arguments, "resolve", "resolved", {"note": arguments.note, "matchers": arguments.match})
+    return act(arguments, "resolve", {"note": arguments.note, "matchers": arguments.match})

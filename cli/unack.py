@@ -19,4 +19,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it done."""
-    return act(arguments, "unack", "unacknowledged", {"note": arguments.note, "matchers": arguments.match})
+    return act(arguments, "unack", {"note": arguments.note, "matchers": arguments.match})

@@ -83,7 +83,8 @@ class MemoryStore:
                 insort(self._wakes, (incident.wake_at, incident.key))
             if archive is not None:
                 self.writes += 1
-                self._ended[archive.id] = archive
+                stored = self._ended.get(archive.id)
+                self._ended[archive.id] = archive if stored is None or stored.version < archive.version else stored
 
     def load_all(self, keys: Collection[str]) -> Mapping[str, Incident]:
         """Return the newest incidents of these group keys, those that are stored."""
@@ -124,6 +125,13 @@ class MemoryStore:
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""
         return self._ended.get(id)
+
+    def amend(self, incident: Incident) -> None:
+        """Store an archived incident anew, under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._ended.get(incident.id), incident, f"the archived incident {incident.id}")
+            self._ended[incident.id] = incident
 
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines."""

@@ -43,6 +43,7 @@ class Desk:
         self.replay = Replay(rules_of(RULES), list(enumerate(given, 1)))
         list(self.replay.run())
         self.router = self.replay.simulator
+        self.status = 0
 
     @property
     def office(self):
@@ -60,6 +61,7 @@ class Desk:
         reply = getattr(routes, what)(self.office, request, **names)
         self.router.settle()
         json.dumps(reply.body)
+        self.status = reply.status
         return reply.body
 
     def shown(self, service="api"):
@@ -102,7 +104,8 @@ def _handler(desk, tokens):
                     for method, path, name in ROUTES
                     if method == self.command and (match := re.fullmatch(f"/api/{path}", where.path))
                 )
-                status, answer = 200, desk.ask(name, parse_qs(where.query), body, **found.groupdict())
+                answer = desk.ask(name, parse_qs(where.query), body, **found.groupdict())
+                status = desk.status
             except RequestError as error:
                 status, answer = error.status, {"error": str(error)}
             except StopIteration:

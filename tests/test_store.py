@@ -206,6 +206,20 @@ def test_archiving_twice_changes_nothing(store):
     assert sorted(each.id for each in store.incidents(ended_since=NOW - timedelta(days=1))) == ["first", "second"]
 
 
+def test_an_archived_incident_takes_a_note(store):
+    """It is stored anew by its version, and archiving it once more as it was takes nothing back."""
+    ended = incident(id="first", ended_at=NOW - MINUTE)
+    store.save(ended)
+    store.save(incident(version=2, id="second"), archive=ended)
+    noted = replace(ended, version=ended.version + 1, aliases=("noted",))
+    store.amend(noted)
+    with pytest.raises(ConflictError):
+        store.amend(noted)
+    with pytest.raises(ConflictError):
+        store.save(incident(version=9, id="third"), archive=ended)
+    assert store.archived("first").aliases == ("noted",)
+
+
 def test_an_archived_incident_never_wakes(store):
     """A timer that an ended incident still had when it was replaced is gone."""
     ended = incident(id="first", ended_at=NOW - MINUTE, wake_at=NOW - MINUTE)

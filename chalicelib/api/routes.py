@@ -11,16 +11,17 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.api import requests, views
+from chalicelib.api.acting import accepted
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotFoundError, OverError, RequestError
-from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Incident
+from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.match import Matcher
+from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
-from chalicelib.messages.queue import Hold, action_message, silence_message, unsilence_message
+from chalicelib.messages.queue import Hold, silence_message, unsilence_message
 from chalicelib.process import record
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
@@ -166,20 +167,38 @@ def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
         raise NotFoundError(f"{act[:40]!r} is nothing that can be done; allowed are {', '.join(ACTS)}")
     form = request.form()
     _known(form, ("by", "note", "to", "matchers"))
-    found = views.find(office.store, id, office.now)
+    key = f"key:{fingerprint(request.key)}:" if request.key else ""
     action = Action(
         kind=ACTS[act],
         by=request.by(form),
         at=office.now,
-        incident=found.id,
+        incident=id,
         matchers=requests.clauses_of(requests.parse_match(form.get("matchers") or {})),
         via="api",
         note=_note(act, form),
-        id=request.key[:MAX_NAME_CHARACTERS] or requests.new_id(),
+        account=f"token:{request.holder}" if request.holder else "",
+        id=key + fingerprint(act, json.dumps(form, sort_keys=True)) if key else requests.new_id(),
     )
-    _check_open(found, action)
-    office.webhooks.put([action_message(action)])
-    return Reply({"status": "accepted", "id": action.id, "incident": found.id}, 202)
+    found, action = accepted(action, store=office.store, webhooks=office.webhooks, now=office.now, key=key)
+    return _reply(found, action, request.key[:MAX_NAME_CHARACTERS] or action.id)
+
+
+_STATUSES = {Result.UNKNOWN: 404, Result.NOT_ALLOWED: 403}
+
+
+def _reply(found: Outcome, action: Action, id: str) -> Reply:
+    """202 where the act changes something, 200 where things are as asked already; else an error with the reason."""
+    text = sentence(found, action)
+    shown = {"id": id, "incident": found.id, "message": text}
+    if found.accepted:
+        return Reply({"status": "accepted", **shown}, 202)
+    if found.result in STANDS:
+        since = views.stamp(found.since)
+        return Reply({"status": found.result.value, **shown, "by": found.by or None, "since": since})
+    refused = {"error": text, "status": found.result.value}
+    if found.again:
+        refused["again"] = found.again
+    return Reply(refused, _STATUSES.get(found.result, 409))
 
 
 def make_silence(office: Office, request: Request) -> Reply:
@@ -255,13 +274,6 @@ def _ends_at(office: Office, form: Mapping[str, Any], before: Silence | None) ->
 def _at(office: Office, form: Mapping[str, Any], name: str) -> datetime | None:
     word = _text(form, name)
     return requests.parse_when(word, office.now, _text(form, "timezone") or "UTC") if word else None
-
-
-def _check_open(found: Incident, action: Action) -> None:
-    if found.status != "open":
-        raise OverError(f"the incident {found.id} is over since {views.stamp(found.ended_at)}")
-    if action.kind is not ActionKind.NOTE and not found.firing:
-        raise OverError(f"nothing of the incident {found.id} fires any more")
 
 
 def _note(act: str, form: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import muting_windows
+from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules, shown
@@ -26,30 +27,35 @@ from chalicelib.core.timeline import in_order
 
 LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
 """How far back an id is looked for, step by step: the ended ones of one day are one small query."""
-MIN_ID_CHARACTERS = 4
+_AROUND_IDS = " \t\n`#…,.:;*_<>()[]'\""
 SEVERITIES = ("critical", "warning", "info")
 
 Shown = dict[str, Any]
 
 
 def find(store: Store, id: str, now: datetime) -> Incident:
-    """The incident of an id, or of the first characters of one. NotFoundError and NotUniqueError say so for people."""
-    wanted = id.strip().lower()
+    """Return the incident of an id, or of the first characters of one. Raise NotFoundError or NotUniqueError."""
+    found = candidates(store, id, now)
+    if len(found) == 1:
+        return found[0]
+    raise (NotUniqueError if found else NotFoundError)(not_one(id, [each.id for each in found]))
+
+
+def candidates(store: Store, id: str, now: datetime) -> list[Incident]:
+    """Return the incidents that an id, or the first characters of one, can mean: the open ones, else the newest ended.
+
+    The id is taken as answers show it: in backticks, after `#`, cut by `…`, before a comma.
+    """
+    wanted = id.strip(_AROUND_IDS).lower()
     if (exact := incident_of(store, wanted)) is not None:
-        return exact
+        return [exact]
     if len(wanted) >= MIN_ID_CHARACTERS:
         for back in LOOKED_BACK:
             among = store.incidents(ended_since=now - back if back else None)
             found = sorted((each for each in among if each.id.startswith(wanted)), key=lambda each: each.id)
-            if len(found) > 1:
-                names = ", ".join(each.id for each in found[:5])
-                raise NotUniqueError(f"{len(found)} incidents have an id that begins with {wanted}: {names}")
             if found:
-                return found[0]
-    raise NotFoundError(
-        f"no incident of the last 90 days has an id that begins with {id[:40]!r}; "
-        f"expected are at least {MIN_ID_CHARACTERS} characters of one"
-    )
+                return found
+    return []
 
 
 def incidents(

@@ -138,6 +138,11 @@ class DynamoStore:
         """Return the ended incident of that id, once another one has replaced it under its key."""
         return _incident(self._get(f"ended#{id}", "incident"))
 
+    def amend(self, incident: Incident) -> None:
+        """Store an archived incident anew, under a version condition."""
+        item = {**_keys(f"ended#{incident.id}", "incident"), **self._ended_item(incident)}
+        self._put(item, incident.version, f"the archived incident {incident.id}")
+
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
         body = {"body": {"B": codec.pack(_Page(tuple(entries)))}}
@@ -282,11 +287,16 @@ class DynamoStore:
         return int(item["chunks"]["N"]) if item else 0
 
     def _archive(self, incident: Incident) -> None:
-        """An archived incident never changes again; a second archiving of it is the same and is left alone."""
+        """Store an ended incident under its own id; what is stored is left alone unless it is older."""
         item = {**_keys(f"ended#{incident.id}", "incident"), **self._ended_item(incident)}
         with table_errors("the archive"):
             try:
-                self._client.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(pk) OR version < :version",
+                    ExpressionAttributeValues={":version": {"N": str(incident.version)}},
+                )
             except ClientError as error:
                 if code_of(error) != CONFLICT:
                     raise

@@ -1,37 +1,38 @@
 """What people do to an incident: acknowledge, take it back, resolve, assign, note. Each is remembered with who and when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, closed_by_hand, covers
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
-from chalicelib.core.match import parse_matchers
+from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, outcome, sentence
 
 MAX_ALIASES = 20
 
 
-def acted(incident: Incident, action: Action) -> Incident:
-    """What a person did; nothing when it is about another incident, was done before, or is our own echo."""
+def acted(incident: Incident, action: Action, now: datetime) -> Incident:
+    """Return the incident after a person's act; as it was when the act is about another one, or was folded before.
+
+    An act that a door accepted and that comes to nothing by now leaves a line that says why.
+    """
     if not is_about(action, incident):
         return incident
     incident = _linked(incident, action)
-    if any(each.act == _act_id(action) for each in incident.timeline):
+    if action.kind is ActionKind.LINK or any(each.act == act_id(action) for each in incident.timeline):
         return incident
-    matchers = parse_matchers(action.matchers)
-    if action.kind is ActionKind.LINK:
-        return incident
-    chosen = [
-        alert for alert in incident.firing if alert.matched_by(matchers) and (alert.starts_at or action.at) <= action.at
-    ]
-    if action.kind is ActionKind.NOTE:
-        return _said(incident, action, action.note) if incident.status == "open" else incident
-    if action.kind is ActionKind.REASSIGN:
-        return _said(incident, action, f"assigned to {action.note or action.by}") if chosen else incident
-    if action.kind is ActionKind.RESOLVE:
-        return _resolved_by(incident, action, chosen)
-    return _acknowledged(incident, action, chosen)
+    found = outcome([incident], action, now)
+    if not found.accepted:
+        return _without_effect(incident, action, found) if action.answered else incident
+    if found.result is Result.RESOLVED:
+        return _noted(replace(incident, next_flush_at=action.at), action, _with_note("resolved", action))
+    return _APPLIED[action.kind](incident, action, chosen_by(action, incident))
+
+
+def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incident:
+    text = sentence(found, action)
+    return remarked(incident, replace(_entry(action, text), kind="no_effect", result=found.result.value))
 
 
 def is_about(action: Action, incident: Incident) -> bool:
@@ -45,8 +46,9 @@ def _linked(incident: Incident, action: Action) -> Incident:
     return replace(incident, aliases=(*incident.aliases, action.alias)[-MAX_ALIASES:])
 
 
-def _said(incident: Incident, action: Action, text: str) -> Incident:
-    """What a person says changes no alert; the messages that were told show it."""
+def _written(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
+    """Return the incident with a note, or with whom it is assigned to: the messages that were sent show it."""
+    text = assigned(action) if action.kind is ActionKind.REASSIGN else action.note
     return replace(_noted(incident, action, text), sync=_sync_origin(action))
 
 
@@ -57,8 +59,6 @@ def silenced(incident: Incident, entry: Entry) -> Incident:
 
 
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
-    if _overtaken(action, incident):
-        return incident
     acks = action.kind is ActionKind.ACK
     changed = {
         alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
@@ -106,19 +106,11 @@ def _with_note(text: str, action: Action) -> str:
     return f"{text}: {action.note}" if action.note else text
 
 
-def _overtaken(action: Action, incident: Incident) -> bool:
-    """True when a later acknowledgement, or its withdrawal, of the whole incident came before this one: queues shuffle."""
-    whole = action.incident is not None and not action.matchers
-    return whole and any(each.kind in ("ack", "unack") and each.at > action.at for each in incident.timeline)
-
-
 def _sync_origin(action: Action) -> str:
     return action.via or "api"
 
 
 def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
-    if not chosen:
-        return incident
     alerts = dict(incident.alerts)
     for alert in chosen:
         alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
@@ -127,9 +119,30 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
 
 
 def _noted(incident: Incident, action: Action, text: str) -> Incident:
-    return remarked(incident, Entry(action.at, text, action.by, kind=action.kind.value, act=_act_id(action)))
+    return remarked(incident, _entry(action, text))
 
 
-def _act_id(action: Action) -> str:
-    """What is equal for one act, however often its message comes."""
+def _entry(action: Action, text: str) -> Entry:
+    return Entry(
+        action.at,
+        text,
+        action.by,
+        kind=action.kind.value,
+        act=act_id(action),
+        via=action.via,
+        account=action.account,
+    )
+
+
+def act_id(action: Action) -> str:
+    """Return what is equal for one act, however often its message comes."""
     return action.id or fingerprint(action.kind.value, action.by, action.at.isoformat(), action.note)
+
+
+_APPLIED: Mapping[ActionKind, Callable[[Incident, Action, Sequence[Alert]], Incident]] = {
+    ActionKind.ACK: _acknowledged,
+    ActionKind.UNACK: _acknowledged,
+    ActionKind.RESOLVE: _resolved_by,
+    ActionKind.REASSIGN: _written,
+    ActionKind.NOTE: _written,
+}

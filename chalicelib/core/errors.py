@@ -145,6 +145,12 @@ class OverError(RequestError):
     status = 409
 
 
+class KeyUsedError(RequestError):
+    """The Idempotency-Key came with another request before."""
+
+    status = 422
+
+
 class FullError(RequestError):
     """The stored silences leave no room for this one."""
 

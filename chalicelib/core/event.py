@@ -57,6 +57,9 @@ class Action:
     form of a rule's `match` (`=`, `!=`, `=~`, `!~` at the start of the value, else equality).
     `via` is where it was done (`pagerduty`, `slack`, `api`), so that it is not sent back there. `alias` is what the
     vendor calls the incident (`pagerduty:Q1A2B3`), for acts that come without our id.
+    `account` is whose account it was (`slack:T1/U1`: workspace and user; `token:ana`; `pagerduty:PABC123`).
+    `answered` is the result that the door gave the person (core/outcome.py), empty where it gave none: another result
+    of the folded act is sent to `reply_to`, else to the person in `channel`.
     """
 
     kind: ActionKind
@@ -68,6 +71,10 @@ class Action:
     note: str = ""
     id: str = ""
     alias: str = ""
+    account: str = ""
+    answered: str = ""
+    reply_to: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def fold(
     """The incident after the inputs and after all timers of its alerts that are due at `now`.
 
     `judgements` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
-    anew, under a new id, when something burns again.
+    anew, under a new id, when something burns again. People act on the incident as it is after all that happened.
     """
     by_name = {rule.name: rule for rule in rules.rules}
     before = incident
@@ -75,15 +75,15 @@ def fold(
                 alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now, notified=name in notified)
             )
     incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
-    incident = lifted(incident)
+    incident = _restarted(before, lifted(incident), now)
     for each in inputs:
         if isinstance(each, Action):
-            incident = acted(incident, each)
+            incident = acted(incident, each, now)
         elif isinstance(each, Withdrawn):
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, Remarked):
             incident = silenced(incident, each.entry) if incident.status == "open" else incident
-    return _caught_up(before, _restarted(before, incident, now), inputs, now)
+    return _caught_up(before, incident, inputs, now)
 
 
 def with_late(

@@ -43,6 +43,9 @@ class Announced:
 class Entry:
     """One line of the timeline. `kind` is a word for programs; `act` is equal for one act of a person.
 
+    `via` is the door of an act (`slack`, `api`, `pagerduty`), `account` whose account it was. `result` is set where an
+    accepted act came to nothing (core/outcome.py).
+
     `target` and `seq` find the delivery of what was told. `count` events were folded into the line, up to `until`.
     """
 
@@ -55,6 +58,9 @@ class Entry:
     seq: int = 0
     count: int = 0
     until: datetime | None = None
+    via: str = ""
+    account: str = ""
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class Store(Protocol):
         """Return the ended incident of that id, once another one has replaced it under its key."""
         ...
 
+    def amend(self, incident: Incident) -> None:
+        """Store an archived incident anew, with a note of after its end, as `save` does: by its version."""
+        ...
+
     def keep_timeline(self, id: str, number: int, entries: Sequence[Entry]) -> None:
         """Keep a page of an incident's older lines for 90 days; the same page twice is one."""
         ...

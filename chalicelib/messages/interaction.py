@@ -33,15 +33,18 @@ KINDS: Mapping[str, str] = {
 }
 """The kind of an interaction by the action id of its button or menu."""
 
+ANSWER = "answer"
+"""The kind of an interaction that only carries words for a person, who was answered before."""
+
 SILENCE_CHOICES = (("1h", "1 hour"), ("4h", "4 hours"), ("tomorrow", "Until tomorrow, 9:00"), ("custom", "Custom…"))
 SILENCE_MODAL = "tocsin_silence_modal"
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """`kind` is one of KINDS, or `silence_opened` (fill the modal), `silence_asked` (its submission), `command`.
+    """`kind` is one of KINDS, or `silence_opened` (fill the modal), `silence_asked` (its submission), `command`, ANSWER.
 
-    `user` is Slack's id of the person and `name` what Slack's request called them. `words` is what was chosen or typed;
+    `user` is Slack's id of the person, `team` that of their workspace, `name` what Slack's request called them. `words` is what was chosen or typed;
     `fields` are those of the modal. `reply_to` is the request's response_url: five answers within 30 minutes.
     """
 
@@ -50,6 +53,7 @@ class Interaction:
     user: str
     at: datetime
     name: str = ""
+    team: str = ""
     incident: str = ""
     words: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib import log, plugins
-from chalicelib.core.actions import is_about
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import thread_key
@@ -33,7 +32,6 @@ from chalicelib.core.inputs import (
 )
 from chalicelib.core.language.durations import seconds_of
 from chalicelib.core.limits import bounded
-from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import matches_all
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
@@ -57,7 +55,6 @@ from chalicelib.messages.queue import (
     Release,
     Samples,
     Wake,
-    action_message,
     change_message,
     events_messages,
     notification_message,
@@ -65,12 +62,12 @@ from chalicelib.messages.queue import (
     wake_message,
 )
 from chalicelib.messages.webhook import Webhook
-from chalicelib.process import silences
+from chalicelib.process import acts, silences
 from chalicelib.process.batch import Batch, Queues, Work
 from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.deploys import deploy_of, with_deploys
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
-from chalicelib.process.lead import INDEXED, indexed_alerts, lead
+from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import judgement, judgements_of, series_labels, watches_silence
 from chalicelib.redact import redact_event
 from chalicelib.targets import CHANGE_KINDS
@@ -332,34 +329,8 @@ def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Routed]:
 
 
 def take_action(batch: Batch, action: Action, message: str) -> None:
-    """A person's act reaches the open incidents that it is about; it never opens one.
-
-    One that names only the vendor's incident, and one that is not known, goes where the vendor can be asked.
-    """
+    """A person's act reaches the incidents that it is about; it never opens one."""
     batch.actions.append((action, message))
-
-
-def _act(batch: Batch, action: Action, message: str) -> None:
-    """Give a person's act the incidents that it is about, those of this very batch too."""
-    found = False
-    for incident in _meant(batch, action):
-        if is_about(action, incident):
-            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
-            found = True
-    for work in batch.work.values():
-        if action.incident is None and action not in work.inputs:
-            work.inputs.append(action)
-            work.messages.add(message)
-    if not found and action.alias and action.incident == action.alias:
-        batch.queues.notifications.put([action_message(action)])
-
-
-def _meant(batch: Batch, action: Action) -> Iterable[Incident]:
-    """Return the incidents that an act may be about: the one it names, else all that are open."""
-    if action.incident is None or INDEXED not in batch.context.marks:
-        return batch.store.incidents()
-    incident = incident_of(batch.store, action.incident)
-    return [incident] if incident is not None and incident.status == "open" else []
 
 
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
@@ -450,13 +421,13 @@ def settle(batch: Batch) -> list[Failure]:
         failures |= dict.fromkeys(arrived, reason_of(error))
     for action, message in batch.actions:
         try:
-            _act(batch, action, message)
+            acts.lead(batch, action, message)
         except Exception as error:  # an act that finds no store comes back, and holds up nothing else
             failures[message] = reason_of(error)
     batch.actions.clear()
     for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
-            update(batch, key, work)
+            acts.answer(batch, update(batch, key, work), work.inputs)
         except Exception as error:  # whatever is wrong with one incident is not the others' trouble
             failures |= {message: reason_of(error) for message in work.messages}
     try:

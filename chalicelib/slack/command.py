@@ -4,6 +4,7 @@ Text from outside is escaped (`&`, `<`, `>`): mentions, links and special comman
 https://docs.slack.dev/messaging/formatting-message-text
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +17,18 @@ MAX_TITLE_CHARACTERS = 150
 MAX_TEXT_CHARACTERS = 3_500
 """Of one answer; Slack advises 4,000."""
 
-WORDS = ("list", "show", "ack", "unack", "resolve", "silence", "silences", "unsilence", "who")
+WORDS = ("list", "show", "ack", "unack", "resolve", "note", "assign", "silence", "silences", "unsilence", "who")
+_OF_ONE = ("show", "ack", "unack", "resolve", "note", "assign", "silence", "unsilence", "who")
+_OF_SEVERAL = ("ack", "unack", "resolve")
+_ID = re.compile(r"[`#]*(?=[0-9a-f]*\d)[0-9a-f]{4,16}[`…,]*", re.IGNORECASE)
+"""What can only be an id among the words of a note: hexadecimal with a digit in it."""
+_MENTION = re.compile(r"<@([A-Z0-9]{2,32})(?:\|[^>]*)?>")
 HELP = """*{command}* — what burns, and what you can do about it
 • `{command} list` — open incidents; `{command} list service=checkout` only some
 • `{command} show 3f2a` — one incident by its id, or the first characters of it
 • `{command} ack 3f2a` — you take it: reminders and escalation stop; `unack` gives it back
 • `{command} resolve 3f2a` — it is over
+• `{command} note 3f2a the disk was full`, `{command} assign 3f2a @ana` — what you found, and who works on it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it
 • `{command} who 3f2a` — who hears of it, and who answered; `{command} who service=checkout` — who would
@@ -55,8 +62,13 @@ def parsed(text: str) -> Command:
         about.append(rest.pop(0))
     if not about and rest and word not in ("list", "silences"):
         about.append(rest.pop(0))
-    if word in ("show", "ack", "unack", "resolve", "silence", "unsilence", "who") and not about:
+    if word in _OF_ONE and not about:
         raise RequestError(f"{word} of what? Expected is an id, as in `{word} 3f2a`")
+    while word in _OF_SEVERAL and rest and _ID.fullmatch(rest[0]):
+        about.append(rest.pop(0))
+    if word in ("note", "assign") and not rest:
+        example = "note 3f2a the disk was full" if word == "note" else "assign 3f2a @ana"
+        raise RequestError(f"{word} what? Expected is an id, then {_WANTED[word]}, as in `{example}`")
     if word != "silence":
         return Command(word, tuple(about), said=" ".join(rest))
     if rest and rest[0].lower() in ("for", "until"):
@@ -64,6 +76,15 @@ def parsed(text: str) -> Command:
     if not rest:
         raise RequestError("silence until when? Expected is a time, as in `silence 3f2a 2h deploying`")
     return Command(word, tuple(about), until=rest[0], said=" ".join(rest[1:]))
+
+
+_WANTED = {"note": "a text", "assign": "a name"}
+
+
+def mentioned(text: str) -> str:
+    """Return Slack's id of the person whom a text mentions (`<@U123|ana>`), and nothing else; empty without one."""
+    found = _MENTION.fullmatch(text.strip())
+    return found[1] if found else ""
 
 
 def is_matcher(word: str) -> bool:
@@ -90,21 +111,21 @@ def listed(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    marks = [f"acknowledged by {_said(row['acked_by'])}"] if row["acked_by"] else []
+    marks = [f"acknowledged by {said(row['acked_by'])}"] if row["acked_by"] else []
     muted = row["counts"]["muted"]
     if muted:
         marks.append("muted" if muted >= row["counts"]["firing"] else f"{muted} muted")
     tail = f" · {', '.join(marks)}" if marks else ""
-    return f"{_icon(row)} `{row['id']}` {_said(row['title'])} · since {_at(row['started_at'])}{tail}"
+    return f"{_icon(row)} `{row['id']}` {said(row['title'])} · since {at(row['started_at'])}{tail}"
 
 
 def shown(found: Mapping[str, Any]) -> str:
     """One incident: what burns, who was told, who answered, what happened last."""
-    lines = [f"{_icon(found)} *{_said(found['title'])}*", f"`{found['id']}` · {_state(found)}"]
+    lines = [f"{_icon(found)} *{said(found['title'])}*", f"`{found['id']}` · {_state(found)}"]
     lines += [_alert(alert) for alert in found["alerts"][:MAX_ROWS]]
     more = len(found["alerts"]) - MAX_ROWS
     lines += [f"… and {more:,} more"] if more > 0 else []
-    told = ", ".join(_said(each["target"]) for each in found["told"])
+    told = ", ".join(said(each["target"]) for each in found["told"])
     lines += [f"*Told* {told}"] if told else []
     lines += ["*Lately*"] if found["timeline"] else []
     lines += [_entry(each) for each in found["timeline"][-8:]]
@@ -112,13 +133,11 @@ def shown(found: Mapping[str, Any]) -> str:
 
 
 def _state(found: Mapping[str, Any]) -> str:
-    since = f"since {_at(found['started_at'])}"
+    since = f"since {at(found['started_at'])}"
     if found["status"] == "resolved":
-        return (
-            f"resolved {_at(found['ended_at']) if found['ended_at'] else 'just now'}, began {_at(found['started_at'])}"
-        )
-    acked = f"acknowledged by {_said(found['acked_by'])}" if found["acked_by"] else "nobody has acknowledged it"
-    given = f", assigned to {_said(found['assigned_to'])}" if found["assigned_to"] else ""
+        return f"resolved {at(found['ended_at']) if found['ended_at'] else 'just now'}, began {at(found['started_at'])}"
+    acked = f"acknowledged by {said(found['acked_by'])}" if found["acked_by"] else "nobody has acknowledged it"
+    given = f", assigned to {said(found['assigned_to'])}" if found["assigned_to"] else ""
     return f"firing {since} · {acked}{given}"
 
 
@@ -128,13 +147,13 @@ def _alert(alert: Mapping[str, Any]) -> str:
     )
     muted = "muted" if alert["state"] == "suppressed" else alert["state"]
     count = f"{alert['events']:,} event{'' if alert['events'] == 1 else 's'}" if alert["events"] else ""
-    parts = [_said(alert["title"]), _said(reading), muted, count]
+    parts = [said(alert["title"]), said(reading), muted, count]
     return "• " + " · ".join(part for part in parts if part)
 
 
 def _entry(entry: Mapping[str, Any]) -> str:
-    by = f" — {_said(entry['by'])}" if entry["by"] else ""
-    return f"{_at(entry['at'])} {_said(entry['text'])}{by}"
+    by = f" — {said(entry['by'])}" if entry["by"] else ""
+    return f"{at(entry['at'])} {said(entry['text'])}{by}"
 
 
 def silences_listed(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -145,39 +164,37 @@ def silences_listed(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _silence(row: Mapping[str, Any]) -> str:
-    comment = f" · {_said(row['comment'])}" if row["comment"] else ""
+    comment = f" · {said(row['comment'])}" if row["comment"] else ""
     word = "maintenance, " if row["maintenance"] else ""
     mutes = f" · mutes {len(row['mutes']):,} now" if row["mutes"] else ""
     matchers = ", ".join(row["matchers"])
-    return (
-        f"🔇 `{row['id']}` {word}`{_code(matchers)}` until {_at(row['ends_at'])} · {_said(row['by'])}{comment}{mutes}"
-    )
+    return f"🔇 `{row['id']}` {word}`{_code(matchers)}` until {at(row['ends_at'])} · {said(row['by'])}{comment}{mutes}"
 
 
 def audience(found: Mapping[str, Any], audience: Mapping[str, Any], on_call: Sequence[str] = ()) -> str:
     """Who hears of an incident, and who answered."""
     answered = (
-        f"👀 {_said(found['acked_by'])} has acknowledged it" if found["acked_by"] else "Nobody has acknowledged it"
+        f"👀 {said(found['acked_by'])} has acknowledged it" if found["acked_by"] else "Nobody has acknowledged it"
     )
-    lines = [f"{_icon(found)} *{_said(found['title'])}* · `{found['id']}`", answered, *_hears(audience)]
-    lines += [f"*On call* {', '.join(map(_said, on_call))}"] if on_call else []
+    lines = [f"{_icon(found)} *{said(found['title'])}* · `{found['id']}`", answered, *_hears(audience)]
+    lines += [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
     return _joined(lines)
 
 
 def audiences(rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = ()) -> str:
     """Who would hear of what has some labels."""
-    lines = [f"*On call* {', '.join(map(_said, on_call))}"] if on_call else []
+    lines = [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
     for row in rows[:MAX_ROWS]:
-        lines.append(f"*{_said(row['rule'] or 'anything without a rule')}* ({row['severity']})")
+        lines.append(f"*{said(row['rule'] or 'anything without a rule')}* ({row['severity']})")
         lines += _hears(row)
     return _joined(lines or ["No rule is about that, and no route."], len(rows) - MAX_ROWS)
 
 
 def _hears(audience: Mapping[str, Any]) -> list[str]:
-    lines = [f"• {', '.join(map(_said, audience['targets'])) or 'nobody'}; again every {audience['repeats_every']}"]
+    lines = [f"• {', '.join(map(said, audience['targets'])) or 'nobody'}; again every {audience['repeats_every']}"]
     for step in audience["escalate"]:
-        lines.append(f"• after {step['after']} without an answer: {', '.join(map(_said, step['targets']))}")
-    lines += [f"• quiet now: {', '.join(map(_said, audience['quiet_now']))}"] if audience["quiet_now"] else []
+        lines.append(f"• after {step['after']} without an answer: {', '.join(map(said, step['targets']))}")
+    lines += [f"• quiet now: {', '.join(map(said, audience['quiet_now']))}"] if audience["quiet_now"] else []
     return lines
 
 
@@ -187,19 +204,18 @@ def _icon(row: Mapping[str, Any]) -> str:
     return "👀" if row["acked_by"] else _ICONS.get(row["severity"], "🟠")
 
 
-def _said(text: Any) -> str:
+def said(text: Any, most: int = MAX_TITLE_CHARACTERS) -> str:
     """Outside text on one line, cut, dead."""
     plain = " ".join(str(text).split())
-    cut = plain if len(plain) <= MAX_TITLE_CHARACTERS else plain[: MAX_TITLE_CHARACTERS - 1] + "…"
-    return escaped(cut)
+    return escaped(plain if len(plain) <= most else plain[: most - 1] + "…")
 
 
 def _code(text: str) -> str:
     """Text inside backticks: none of its own."""
-    return _said(text.replace("`", "'"))
+    return said(text.replace("`", "'"))
 
 
-def _at(stamp: str | None) -> str:
+def at(stamp: str | None) -> str:
     """A time in each reader's own zone: https://docs.slack.dev/messaging/formatting-message-text#date-formatting."""
     if not stamp:
         return "an unknown time"

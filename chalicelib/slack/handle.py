@@ -11,21 +11,24 @@ from datetime import datetime, timedelta
 
 from chalicelib import plugins
 from chalicelib.api import requests, views
+from chalicelib.api.acting import accepted
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import OverError, RequestError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import silences_of
+from chalicelib.core.outcome import Outcome as ActOutcome
+from chalicelib.core.outcome import Result
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.deliver.worker import Outcome
-from chalicelib.messages.interaction import Interaction
+from chalicelib.messages.interaction import ANSWER, Interaction
 from chalicelib.messages.queue import Hold, action_message, silence_message, unsilence_message
 from chalicelib.process.batch import Queues
 from chalicelib.process.silences import check_room
-from chalicelib.slack import command, silence_modal
+from chalicelib.slack import answers, command, silence_modal
 from chalicelib.slack.rollback import roll_back
 
 VIA = "slack"
@@ -87,11 +90,30 @@ class _Desk:
             raise OverError(f"{found.id} is over: nothing can be done to it")
         return found
 
+    def action(self, kind: ActionKind, id: str, note: str = "") -> Action:
+        """Return an act of the person on the incident that they named by its id."""
+        asked = self.asked
+        return Action(
+            kind,
+            self.by,
+            asked.at,
+            incident=id,
+            via=VIA,
+            note=note[: requests.MAX_TEXT_CHARACTERS],
+            id=asked.id,
+            account=f"{VIA}:{asked.team}/{asked.user}",
+            reply_to=asked.reply_to,
+            channel=asked.channel,
+        )
+
     def put(self, kind: ActionKind, found: Incident, note: str = "") -> None:
         """Hand a person's act on."""
-        asked = self.asked
-        action = Action(kind, self.by, asked.at, incident=found.id, via=VIA, note=note, id=asked.id)
-        self.queues.webhooks.put([action_message(action)])
+        self.queues.webhooks.put([action_message(self.action(kind, found.id, note))])
+
+    def accept(self, kind: ActionKind, id: str, note: str = "") -> tuple[ActOutcome, Action]:
+        """Return what an act comes to, after it was handed on where it changes something."""
+        action = self.action(kind, id, note)
+        return accepted(action, store=self.store, webhooks=self.queues.webhooks, now=self.now)
 
     def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str, timezone: str) -> Silence:
         """Hand a silence on; it has the same id however often it is asked for. RequestError when it has no room."""
@@ -116,19 +138,19 @@ class _Desk:
 # Buttons, menu and modal
 
 
-def _ack(desk: _Desk) -> str:
-    desk.put(ActionKind.ACK, desk.incident(desk.asked.incident))
-    return ""
+def _press(kind: ActionKind) -> Callable[[_Desk], str]:
+    """Return what serves a button: its message shows what was done, so only another result is answered."""
+
+    def press(desk: _Desk) -> str:
+        found, action = desk.accept(kind, desk.asked.incident)
+        shown = found.result is Result.DONE and not found.still
+        return "" if shown else answers.answered(found, action)
+
+    return press
 
 
-def _unack(desk: _Desk) -> str:
-    desk.put(ActionKind.UNACK, desk.incident(desk.asked.incident))
-    return ""
-
-
-def _resolve(desk: _Desk) -> str:
-    desk.put(ActionKind.RESOLVE, desk.incident(desk.asked.incident))
-    return ""
+def _answer(desk: _Desk) -> str:
+    return answers.dated(command.escaped(desk.asked.words))
 
 
 def _silence(desk: _Desk) -> str:
@@ -205,15 +227,21 @@ def _show(desk: _Desk, asked: command.Command) -> str:
     return command.shown(views.incident(found, desk.store, desk.rules, desk.now))
 
 
-def _act_on(kind: ActionKind, told: str) -> Callable[[_Desk, command.Command], str]:
+def _act_on(kind: ActionKind) -> Callable[[_Desk, command.Command], str]:
+    """Return what serves a command on one incident or several: a line for each."""
+
     def act_on(desk: _Desk, asked: command.Command) -> str:
-        found = desk.incident(asked.about[0])
-        if kind is ActionKind.ACK and found.firing and all(alert.acked_by for alert in found.firing):
-            return f"{command.escaped(found.firing[0].acked_by or '')} has acknowledged `{found.id}` already."
-        desk.put(kind, found, asked.said)
-        return told.format(id=found.id)
+        return "\n".join(answers.answered(*desk.accept(kind, each, asked.said)) for each in asked.about)
 
     return act_on
+
+
+def _assign(desk: _Desk, asked: command.Command) -> str:
+    """Assign to a name, or to the person that a mention names."""
+    user = command.mentioned(asked.said)
+    name = plugins.load("targets", "slack").person(user, desk.clients, now=desk.now) if user else ""
+    to = requests.person(name or user or asked.said)
+    return answers.answered(*desk.accept(ActionKind.REASSIGN, asked.about[0], to))
 
 
 def _silence_words(desk: _Desk, asked: command.Command) -> str:
@@ -253,24 +281,27 @@ def _who(desk: _Desk, asked: command.Command) -> str:
 _COMMANDS: dict[str, Callable[[_Desk, command.Command], str]] = {
     "list": _list,
     "show": _show,
-    "ack": _act_on(ActionKind.ACK, "👀 You have `{id}`."),
-    "unack": _act_on(ActionKind.UNACK, "`{id}` is nobody's now."),
-    "resolve": _act_on(ActionKind.RESOLVE, "✅ `{id}` is resolved."),
+    "ack": _act_on(ActionKind.ACK),
+    "unack": _act_on(ActionKind.UNACK),
+    "resolve": _act_on(ActionKind.RESOLVE),
+    "note": _act_on(ActionKind.NOTE),
+    "assign": _assign,
     "silence": _silence_words,
     "silences": _silences,
     "unsilence": _unsilence_words,
     "who": _who,
 }
 _KINDS: dict[str, Callable[[_Desk], str]] = {
-    "ack": _ack,
-    "unack": _unack,
-    "resolve": _resolve,
+    "ack": _press(ActionKind.ACK),
+    "unack": _press(ActionKind.UNACK),
+    "resolve": _press(ActionKind.RESOLVE),
     "silence": _silence,
     "silence_opened": _silence_opened,
     "silence_asked": _silence_asked,
     "unsilence": _unsilence,
     "roll_back": _roll_back,
     "command": _command,
+    ANSWER: _answer,
 }
 
 

@@ -160,11 +160,17 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
         user=_text(user.get("id")),
         at=now,
         name=_text(user.get("name") or user.get("username")),
+        team=_team(payload),
         incident=value,
         words=words,
         channel=place[0],
         reply_to=_text(payload.get("response_url")),
     )
+
+
+def _team(payload: Mapping[str, Any]) -> str:
+    """Return the workspace of the person who acts; it may be another one than that of the channel."""
+    return _text(_table(payload.get("user")).get("team_id")) or _text(_table(payload.get("team")).get("id"))
 
 
 def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenView) -> Interaction:
@@ -176,6 +182,7 @@ def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenVie
         kind="silence_opened",
         user=pressed.user,
         at=pressed.at,
+        team=pressed.team,
         incident=pressed.incident,
         channel=pressed.channel,
         view=view,
@@ -196,6 +203,7 @@ def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: date
         user=_text(user.get("id")),
         at=now,
         name=_text(user.get("name") or user.get("username")),
+        team=_team(payload),
         incident=incident,
         channel=channel,
         fields=fields,
@@ -215,6 +223,7 @@ def _command(form: Mapping[str, str], put: Callable[[str], None], now: datetime)
         user=form.get("user_id", ""),
         at=now,
         name=form.get("user_name", ""),
+        team=form.get("team_id", ""),
         words=words,
         channel=form.get("channel_id", ""),
         reply_to=form.get("response_url", ""),

@@ -188,7 +188,8 @@ DECIDING = {
 
 
 ONLY_WRITE = {
-    "save", "save_context", "save_thread", "save_lane", "keep_timeline", "keep_history", "claim", "locate",
+    "save", "save_context", "save_thread", "save_lane", "keep_timeline", "keep_history", "amend",
+    "claim", "locate",
 }  # fmt: skip
 
 

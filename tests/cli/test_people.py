@@ -82,7 +82,7 @@ def test_incidents_say_who_has_them(terminal):
 def test_one_incident_is_shown_with_what_happened(terminal):
     """Facts, alerts and the timeline with who did what."""
     id = terminal.id()
-    assert terminal.says("ack", id, "--note", "mine") == f"{terminal.desk.shown()['id'][:8]} acknowledged by ana\n"
+    assert terminal.says("ack", id, "--note", "mine") == f"{terminal.desk.shown()['id'][:8]} is acknowledged by ana\n"
     terminal.says("note", id, "disk", "is", "full", "--by", "bo")
     shown = terminal.says("show", id)
     for part in (
@@ -103,9 +103,19 @@ def test_taking_back_an_acknowledgement_shows(terminal):
 
 
 def test_only_some_alerts_can_be_acknowledged(terminal):
-    """A matcher that fits none of its alerts acknowledges none."""
-    terminal.says("ack", terminal.id(), "--match", "zone=nowhere")
+    """A matcher that fits none of its alerts acknowledges none, and the command fails."""
+    status, _, error = terminal.run("ack", terminal.id(), "--match", "zone=nowhere")
+    assert status == 1
+    assert "none of the alerts" in error and "zone=nowhere" in error
     assert terminal.desk.shown()["acked_by"] is None
+
+
+def test_who_is_second_reads_who_was_first(terminal):
+    """Given an incident that ana has, when bo acknowledges it → the command ends well and names ana."""
+    terminal.says("ack", terminal.id())
+    terminal.desk.wait(timedelta(seconds=1))
+    assert "ana has acknowledged" in terminal.says("ack", terminal.id(), "--by", "bo")
+    assert "nobody has acknowledged" in terminal.says("unack", terminal.id("db"))
 
 
 def test_a_silence_from_end_to_end(terminal):

@@ -84,7 +84,7 @@ def test_a_press_on_nothing_is_told_to_the_person():
     desk.act(
         Interaction("slack:3", "ack", "U1", NOW, incident="0123456789abcdef", reply_to="https://hooks.slack.com/x")
     )
-    assert b"no incident of the last 90 days" in desk.clients.requests[-1].content
+    assert b"No incident of the last 90 days" in desk.clients.requests[-1].content
     assert desk.webhooks.bodies == []
 
 

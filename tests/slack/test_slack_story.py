@@ -280,7 +280,7 @@ def test_a_press_resolves_everywhere(story):
     story.router.inbox.slack.message(old["channel"], old["ts"])["blocks"] = old["blocks"]
     story.press("tocsin_ack", user=BEN)
     (told,) = story.private
-    assert "is over" in told["text"] and told["only_for"] == BEN
+    assert "is resolved since" in told["text"] and told["only_for"] == BEN
 
 
 def test_an_hour_of_silence_is_shown_and_ends_by_itself(story):
