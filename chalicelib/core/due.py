@@ -211,13 +211,15 @@ def current(
     """Return a notification that could not be sent when it was decided, made anew from the incident as it is now.
 
     It keeps its id and number. `unseen`: the target has received nothing of this incident yet. None when nothing fires
-    any more that the target may see: a pending resolve follows as a notification of its own.
+    any more that the target may see: a pending resolve follows as a notification of its own. A silent change shows what
+    is muted too.
     """
     route = route_by_id(rules, incident)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
     view = seen_by(decided.target, _view(incident, mutings, quiet, now))
-    if not view.visible or (quiet and unseen):
+    shows = view.visible or (decided.reason is Reason.SYNC and view.muted)
+    if not shows or (quiet and unseen):
         return None
     known = replace(_known(incident, decided.target), seq=decided.seq - 1)
     known = replace(known, firing={}, hidden=frozenset()) if unseen else known

@@ -173,13 +173,17 @@ class TargetUnavailableError(TocsinError):
     """The target did not take it now; it comes back.
 
     `retry_after` is the delay the target asked for; `ambiguous` is true when it may have taken it all the same
-    (a time-out after sending), so that a retry could double.
+    (a time-out after sending), so that a retry could double. `of_change` is true when the delay holds only for changes
+    of messages that the target has, and not for new ones.
     """
 
-    def __init__(self, text: str, *, retry_after: timedelta | None = None, ambiguous: bool = False) -> None:
+    def __init__(
+        self, text: str, *, retry_after: timedelta | None = None, ambiguous: bool = False, of_change: bool = False
+    ) -> None:
         super().__init__(text)
         self.retry_after = retry_after
         self.ambiguous = ambiguous
+        self.of_change = of_change
 
 
 class TargetRejectedError(TocsinError):

@@ -417,6 +417,7 @@ def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnava
         delay=delay,
         asked=_asked(delivery, error),
         ambiguous=error.ambiguous,
+        of_change=error.of_change,
     )
     if not lanes.breaks(lane, delivery.now, delivery.grace):
         return lane

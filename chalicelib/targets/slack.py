@@ -41,9 +41,11 @@ from chalicelib.targets._slack_api import (
 from chalicelib.targets._slack_blocks import render, render_plain_webhook, render_reply, render_webhook
 
 KIND = "slack_channel"
-PACE = Pace(timedelta(seconds=1), together=5)
-"""About one message a second for a channel and short bursts; what comes faster may be dropped without an error:
-https://docs.slack.dev/apis/web-api/rate-limits"""
+PACE = Pace(timedelta(seconds=1), together=5, silent=timedelta(seconds=2))
+"""About one message a second for a channel and short bursts; what comes faster may be dropped without an error.
+
+A silent change needs chat.update, which is of tier 3: 50 a minute in the workspace. 30 a minute leave room for changes
+that are news. https://docs.slack.dev/apis/web-api/rate-limits"""
 HISTORY_SLACK = timedelta(minutes=10)
 """The channel is read back from this long before the incident began: clocks differ."""
 
@@ -168,11 +170,11 @@ class _Channel:
             return ""
 
     def _update(self) -> None:
-        """Harmless to repeat, so never ambiguous."""
+        """Harmless to repeat, so never ambiguous. Slack limits each method alone: new messages need not wait."""
         try:
             self._call_with_blocks("chat.update", {"channel": self._posted_in(), "ts": self._receipt["ts"]})
         except TargetUnavailableError as error:
-            raise TargetUnavailableError(str(error), retry_after=error.retry_after) from None
+            raise TargetUnavailableError(str(error), retry_after=error.retry_after, of_change=True) from None
 
     def _posted_in(self) -> str:
         return self._receipt.get("channel") or self._address

@@ -8,6 +8,10 @@ The pace is a bucket (generic cell rate): `next_at` is when the bucket is full a
 place in the queue is only an appointment to come back. Whoever is worse queues behind its equals only, and goes first:
 a critical passes waiting warnings, which come a little later.
 
+A silent change (Reason.SYNC) only brings a message up to date. It goes last: when the bucket is full and nothing else
+waits. So it delays whatever is new by one interval at most. One that cannot go pays one write for its place, like any
+other. At most MAX_SILENT_TURNS have a place, so that the item stays small; the others come back without a write.
+
 A turn leaves the lane when its thread has it done, which the next claim looks up: a success writes nothing here.
 """
 
@@ -28,6 +32,10 @@ YIELDS = timedelta(minutes=1)
 """How long the others wait for a worse one whose time has come, and whose message may be late."""
 MAX_TURNS = 1_000
 """So many are in the queue of one target by name (some 20 KB stored); the others come back without a place."""
+MAX_SILENT_TURNS = 200
+"""So many of them may be silent changes: a storm of those keeps the item small (some 4 KB stored)."""
+SILENT_RANK = 100
+"""The rank of a silent change: behind that of every severity."""
 MAX_TOLD = 200
 """So many troubles of one target are ended by a success; older ones end by themselves."""
 FORGOTTEN = timedelta(days=1)
@@ -48,22 +56,30 @@ class Pace:
 
     `together` incidents that were decided at the very same instant are told at once, even without a burst; a larger
     crowd keeps to the interval from its first message, and so does what was decided at another instant.
+
+    Silent changes come one each `silent`, where the target limits them more than messages, else one each `interval`.
     """
 
     interval: timedelta
     burst: int = 1
     together: int = 1
+    silent: timedelta | None = None
 
     def headroom(self, *, joins: bool) -> timedelta:
         """How far ahead of the interval one may be that does or does not join the last one sent."""
         return (max(self.burst, self.together if joins else 1) - 1) * self.interval
+
+    def between(self, rank: int) -> timedelta:
+        """Return the time between two notifications of this rank that wait."""
+        return self.silent or self.interval if rank == SILENT_RANK else self.interval
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One delivery that is not known to be done: waiting (`at` is when to come back), or under way until `leased_until`.
 
-    `since` is when the target's oldest undelivered one of the incident was first seen here; `rank` that of its severity.
+    `since` is when the target's oldest undelivered one of the incident was first seen here; `rank` that of its severity,
+    or SILENT_RANK.
     `in_doubt` is true when an earlier try may have reached the target (time-out, dead worker). `deaths` counts the tries
     in a row of which no outcome was recorded.
     """
@@ -85,7 +101,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`turns` are by incident. `decided_at` is when the last one sent was decided. `closed_until` is the target's own Retry-After. `failing_since` is the first failure
+    """`turns` are by incident. `decided_at` is when the last one sent was decided. `closed_until` is the target's own
+    Retry-After, `changes_until` the one that holds for changes of sent messages alone. `silent_at` is when the next
+    silent change may go. `failing_since` is the first failure
     without a success after it; `broken_at` is set once that lasted for the grace time. `told` names the troubles that
     the fallback was told of and that a success must end. `refusal` is why nothing is sent there at all (an address
     that bounced).
@@ -100,6 +118,8 @@ class Lane:
     broken_at: datetime | None = None
     told: tuple[str, ...] = ()
     refusal: str = ""
+    silent_at: datetime | None = None
+    changes_until: datetime | None = None
     version: int = 0
 
 
@@ -130,59 +150,112 @@ def claimed(lane: Lane, thread: Thread, wanted: Notification, *, pace: Pace | No
         return Grant(Claim.BUSY, lane, turn, BUSY_DELAY)
     if turn is not None and turn.seq != wanted.seq:
         turn = _taken_over(turn, wanted, now)
-    pace = pace if wanted.reason is not Reason.SYNC else None
-    opens_at = _opens_at(lane, turn, wanted, pace, now)
+    rank = turn.rank if turn is not None else _rank(thread, wanted)
+    opens_at = max(_opens_at(lane, turn, wanted, rank, pace, now), _closed_until(lane, thread, rank) or now)
     if now < opens_at:
-        return _queued(lane, turn, wanted, opens_at, now)
-    return _granted(lane, thread, turn, wanted, pace, now)
+        return _queued(lane, turn, wanted, rank, opens_at, pace, now)
+    return _granted(lane, thread, turn, wanted, rank, pace, now)
 
 
-def _taken_over(turn: Turn, wanted: Notification, now: datetime) -> Turn:
-    """Return the turn of a superseded notification as that of the newest: its age and its doubts go on, its pause not."""
+def _rank(thread: Thread, wanted: Notification) -> int:
+    """Return the rank of its severity; that of a silent change, unless it would be the first that arrives there."""
+    return SILENT_RANK if wanted.reason is Reason.SYNC and not thread.silent else wanted.severity.rank
+
+
+def _taken_over(turn: Turn, wanted: Notification, now: datetime) -> Turn | None:
+    """Return the turn of a superseded notification as that of the newest: its age and its doubts go on, its pause not.
+
+    What is new takes only the doubts of a silent change: neither the place nor the age. A silent change that takes over
+    what is new keeps the rank of that.
+    """
+    silent = wanted.reason is Reason.SYNC
+    promoted = turn.rank == SILENT_RANK and not silent
+    if promoted and turn.queued:
+        return None
     died = turn.leased_until is not None
     return Turn(
         wanted.seq,
         at=turn.at if turn.queued else min(now, turn.at),
-        since=turn.since,
-        rank=min(turn.rank, wanted.severity.rank),
+        since=now if promoted else turn.since,
+        rank=turn.rank if silent else min(turn.rank, wanted.severity.rank),
         in_doubt=turn.in_doubt or died,
         deaths=turn.deaths + died,
     )
 
 
-def _opens_at(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace | None, now: datetime) -> datetime:
-    """When it may go: not before the target said, its own time, room in the pace, and its equals before it."""
-    times = [now, lane.closed_until, turn.at if turn else None]
+def _closed_until(lane: Lane, thread: Thread, rank: int) -> datetime | None:
+    """Return until when the target takes nothing of this kind, as it said itself."""
+    times = [lane.closed_until]
+    if not thread.silent:
+        times.append(lane.changes_until)
+    if rank == SILENT_RANK:
+        times.append(lane.silent_at)
+    return max((at for at in times if at is not None), default=None)
+
+
+def _opens_at(
+    lane: Lane, turn: Turn | None, wanted: Notification, rank: int, pace: Pace | None, now: datetime
+) -> datetime:
+    """When it may go: its own time, room in the pace, and its equals before it."""
+    times = [now, turn.at if turn else None]
     if pace is not None:
         joins = wanted.at == lane.decided_at and wanted.crowd <= pace.together
-        times.append(lane.next_at - pace.headroom(joins=joins) if lane.next_at else None)
-        times.append(_after_others(lane, turn, wanted, pace, now))
+        headroom = timedelta(0) if rank == SILENT_RANK else pace.headroom(joins=joins)
+        times.append(lane.next_at - headroom if lane.next_at else None)
+        times.append(_after_others(lane, turn, rank, pace, now))
     return max(at for at in times if at is not None)
 
 
-def _after_others(lane: Lane, turn: Turn | None, wanted: Notification, pace: Pace, now: datetime) -> datetime | None:
-    """Behind its equals when it is new; and always behind a worse one whose time has come."""
-    rank = wanted.severity.rank
+def _after_others(lane: Lane, turn: Turn | None, rank: int, pace: Pace, now: datetime) -> datetime | None:
+    """Behind its equals when it is new; always behind a worse one whose time has come; a silent change behind all."""
     queued = [each for each in lane.turns.values() if each.queued]
     before = [each.at for each in queued if turn is None and each.rank <= rank]
-    if any(each.rank < rank and now - YIELDS < each.at <= now for each in queued):
+    worse = [each.at for each in queued if each.rank < rank and now - YIELDS < each.at]
+    if any(at <= now for at in worse):
         before.append(now)
-    return max(before) + pace.interval if before else None
+    if rank == SILENT_RANK:
+        before += worse
+    return max(before) + pace.between(rank) if before else None
 
 
-def _queued(lane: Lane, turn: Turn | None, wanted: Notification, opens_at: datetime, now: datetime) -> Grant:
+def _queued(
+    lane: Lane, turn: Turn | None, wanted: Notification, rank: int, opens_at: datetime, pace: Pace | None, now: datetime
+) -> Grant:
     """Its place is kept when it comes for the first time; whoever was passed by keeps the place it had."""
     wait = opens_at - now
-    if turn is not None or len(lane.turns) >= MAX_TURNS:
+    if turn is not None:
+        return Grant(Claim.BUSY, lane, turn, wait + _passed_by(lane, turn, opens_at, pace))
+    if not _has_place(lane, rank):
         return Grant(Claim.BUSY, lane, turn, wait)
-    turn = Turn(wanted.seq, opens_at, since=now, rank=wanted.severity.rank)
+    turn = Turn(wanted.seq, opens_at, since=now, rank=rank)
     return Grant(Claim.BUSY, _with(lane, wanted.incident, turn, now), turn, wait)
 
 
+def _has_place(lane: Lane, rank: int) -> bool:
+    """Return whether one more of this rank gets a place by name."""
+    if rank != SILENT_RANK:
+        return len(lane.turns) < MAX_TURNS
+    return sum(each.queued and each.rank == SILENT_RANK for each in lane.turns.values()) < MAX_SILENT_TURNS
+
+
+def _passed_by(lane: Lane, turn: Turn, opens_at: datetime, pace: Pace | None) -> timedelta:
+    """Return how much later a silent change comes back whose time has passed: not all of those at once."""
+    if pace is None or turn.rank != SILENT_RANK or opens_at <= turn.at:
+        return timedelta(0)
+    ahead = sum(each.queued and each.rank == SILENT_RANK and each.at < turn.at for each in lane.turns.values())
+    return ahead * pace.between(SILENT_RANK)
+
+
 def _granted(
-    lane: Lane, thread: Thread, turn: Turn | None, wanted: Notification, pace: Pace | None, now: datetime
+    lane: Lane,
+    thread: Thread,
+    turn: Turn | None,
+    wanted: Notification,
+    rank: int,
+    pace: Pace | None,
+    now: datetime,
 ) -> Grant:
-    known = turn or Turn(wanted.seq, now, since=now, rank=wanted.severity.rank, in_doubt=thread.in_doubt)
+    known = turn or Turn(wanted.seq, now, since=now, rank=rank, in_doubt=thread.in_doubt)
     died = known.leased_until is not None
     known = replace(
         known,
@@ -194,10 +267,18 @@ def _granted(
     )
     lane = _with(lane, wanted.incident, known, now)
     if pace is not None:
-        lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval, decided_at=wanted.at)
+        lane = _spent(lane, rank, wanted, pace, now)
     if lane.broken_at is not None:
         lane = replace(lane, closed_until=now + PROBE_INTERVAL)
     return Grant(Claim.MINE, lane, known)
+
+
+def _spent(lane: Lane, rank: int, wanted: Notification, pace: Pace, now: datetime) -> Lane:
+    """Return the lane with one less in its bucket."""
+    lane = replace(lane, next_at=max(now, lane.next_at or now) + pace.interval)
+    if rank == SILENT_RANK:
+        return replace(lane, silent_at=now + pace.between(rank))
+    return replace(lane, decided_at=wanted.at)
 
 
 def _with(lane: Lane, incident: str, turn: Turn, now: datetime) -> Lane:
@@ -213,27 +294,44 @@ def without(lane: Lane, incidents: Collection[str]) -> Lane:
 
 
 def failed(
-    lane: Lane, incident: str, *, now: datetime, delay: timedelta, asked: timedelta | None, ambiguous: bool
+    lane: Lane,
+    incident: str,
+    *,
+    now: datetime,
+    delay: timedelta,
+    asked: timedelta | None,
+    ambiguous: bool,
+    of_change: bool = False,
 ) -> Lane:
     """After a try that did not arrive, to be made again after `delay`.
 
     `asked` is what the target itself asked for: then nobody comes before that. A target that only says "slower" works.
+    What it asked of a silent change holds for those alone, and what it asked `of_change` for changes alone: a target may
+    limit them more than messages.
     """
     turns = dict(lane.turns)
-    if turn := turns.get(incident):
+    turn = turns.get(incident)
+    if asked is not None:
+        lane = _asked_to_wait(lane, now + asked, silent=turn is not None and turn.rank == SILENT_RANK, change=of_change)
+    if turn is not None:
         in_doubt = turn.in_doubt or ambiguous
         turns[incident] = replace(turn, leased_until=None, at=now + delay, in_doubt=in_doubt, deaths=0)
-    closed_until = lane.closed_until
-    if asked is not None:
-        closed_until = max(now + asked, closed_until or now)
     throttled = asked is not None and not ambiguous
     return replace(
         lane,
         turns=turns,
-        closed_until=closed_until,
         failing_since=lane.failing_since if throttled else lane.failing_since or now,
         version=lane.version + 1,
     )
+
+
+def _asked_to_wait(lane: Lane, until: datetime, *, silent: bool, change: bool) -> Lane:
+    """Return the lane of a target that wants nothing of that kind until then."""
+    if change:
+        return replace(lane, changes_until=max(until, lane.changes_until or until))
+    if silent:
+        return replace(lane, silent_at=max(until, lane.silent_at or until))
+    return replace(lane, closed_until=max(until, lane.closed_until or until))
 
 
 def breaks(lane: Lane, now: datetime, grace: timedelta) -> bool:

@@ -178,11 +178,141 @@ def test_any_minute_of_pagerduty_holds_at_most_120() -> None:
     assert all(sum(at <= other < at + 60 * SECOND for other in times) <= 120 for at in times)
 
 
-def test_what_tells_nobody_is_not_paced() -> None:
-    """Bringing a message up to date neither waits in the queue nor takes a place in it."""
-    lane = Lane("x", next_at=NOW + 100 * SECOND)
-    grant = ask(lane, wanted(seq=2, reason=Reason.SYNC), thread=Thread("t", done_seq=1))
-    assert (grant.claim, grant.lane.next_at) == (Claim.MINE, NOW + 100 * SECOND)
+TOLD = Thread("t", done_seq=1)
+"""The log of a message that was sent."""
+
+
+def silent(incident: str = "i1", seq: int = 2, **changes: object) -> Notification:
+    """A change that only brings a message up to date."""
+    return wanted(incident, seq, reason=Reason.SYNC, **changes)
+
+
+def waiting(count: int, now: datetime = NOW) -> Lane:
+    """A lane in which a silent change was just sent and so many wait, two seconds apart."""
+    lane = ask(Lane("x"), silent("i0"), now, thread=TOLD, pace=CHANGES).lane
+    for number in range(1, count + 1):
+        lane = ask(lane, silent(f"i{number}"), now, thread=TOLD, pace=CHANGES).lane
+    return lane
+
+
+CHANGES = Pace(SECOND, burst=3, together=5, silent=2 * SECOND)
+
+
+def test_silent_changes_wait_for_one_another() -> None:
+    """Given one that was sent, then the next ones get places at their own interval, each with one write."""
+    lane = waiting(3)
+    assert [turn.at - NOW for turn in lane.turns.values()] == [n * 2 * SECOND for n in range(4)]
+    assert lane.version == 4
+    assert ask(lane, silent("i1"), NOW + 2 * SECOND, thread=TOLD, pace=CHANGES).claim is Claim.MINE
+
+
+def test_a_silent_change_uses_no_burst() -> None:
+    """Given a bucket that is not full, when a silent change comes → it waits until it is, and a warning need not."""
+    lane = ask(Lane("x"), wanted("i1"), pace=CHANGES).lane
+    assert ask(lane, silent("i2"), thread=TOLD, pace=CHANGES).wait == SECOND
+    assert ask(lane, wanted("i2"), pace=CHANGES).claim is Claim.MINE
+
+
+@pytest.mark.parametrize("after", [0, 0.5, 1.9, 2, 30])
+def test_silent_changes_hold_up_what_is_new_by_one_interval_at_most(after: float) -> None:
+    """Given 100 silent changes that wait, when a warning comes → it goes within the interval, and they after it."""
+    lane, now = waiting(100), NOW + after * SECOND
+    grant = ask(lane, wanted("new"), now)
+    assert grant.wait <= SECOND
+    served = grant if grant.claim is Claim.MINE else ask(grant.lane, wanted("new"), now + grant.wait)
+    assert served.claim is Claim.MINE
+    assert ask(served.lane, silent("i1"), now + grant.wait, thread=TOLD, pace=CHANGES).claim is Claim.BUSY
+
+
+def test_a_silent_change_does_not_part_what_goes_together() -> None:
+    """Given one of three that were decided together, when a silent change goes between → the others still join it."""
+    lane = ask(Lane("x"), wanted("i1", crowd=3), pace=TOGETHER).lane
+    lane = ask(lane, silent("i9", at=NOW - HOUR), NOW + SECOND, thread=TOLD, pace=TOGETHER).lane
+    assert ask(lane, wanted("i2", crowd=3), NOW + SECOND, pace=TOGETHER).claim is Claim.MINE
+
+
+def test_a_silent_change_waits_behind_all_that_is_new() -> None:
+    """Given warnings that have places, when a silent change comes → its place is behind the last of them."""
+    lane = ask(Lane("x"), wanted("i0")).lane
+    for number in range(1, 4):
+        lane = ask(lane, wanted(f"i{number}")).lane
+    assert ask(lane, silent("i9"), thread=TOLD).wait == 4 * SECOND
+    known = replace(lane, turns={**lane.turns, "i9": Turn(2, NOW, NOW, rank=lanes.SILENT_RANK)}, next_at=NOW)
+    assert ask(known, silent("i9"), NOW, thread=TOLD).wait == 4 * SECOND
+
+
+def test_silent_changes_that_were_passed_by_come_back_one_after_the_other() -> None:
+    """Given ten whose time went by while the target was closed, then each waits for those before it, without a write."""
+    lane = replace(waiting(10), closed_until=NOW + 60 * SECOND)
+    grants = [ask(lane, silent(f"i{n}"), NOW + 30 * SECOND, thread=TOLD, pace=CHANGES) for n in range(1, 11)]
+    assert [grant.wait for grant in grants] == [(30 + 2 * n) * SECOND for n in range(10)]
+    assert all(grant.lane is lane for grant in grants)
+    late = ask(lane, silent("i10"), NOW + 60 * SECOND, thread=TOLD, pace=CHANGES)
+    assert late.claim is Claim.MINE, "the places are appointments: a lost one holds up nobody"
+
+
+def test_what_is_new_takes_neither_place_nor_age_of_a_silent_change() -> None:
+    """Given a silent change that waited for hours, when its incident gets worse → that goes now, and is new."""
+    lane = Lane("x", turns={"i1": Turn(2, NOW + HOUR, NOW - HOUR, rank=lanes.SILENT_RANK)})
+    grant = ask(lane, wanted(seq=3, reason=Reason.UPDATED), thread=TOLD)
+    assert grant.claim is Claim.MINE and grant.turn is not None
+    assert (grant.turn.since, grant.turn.rank) == (NOW, Severity.WARNING.rank)
+    tried = Lane("x", turns={"i1": replace(lane.turns["i1"], tries=2, in_doubt=True)})
+    grant = ask(tried, wanted(seq=3, reason=Reason.UPDATED), thread=TOLD)
+    assert grant.claim is Claim.MINE and grant.turn is not None
+    assert (grant.turn.since, grant.turn.rank, grant.turn.in_doubt) == (NOW, Severity.WARNING.rank, True)
+
+
+def test_a_silent_change_keeps_the_place_of_what_it_supersedes() -> None:
+    """Given an opening that waits, when its incident is acknowledged → what goes then has the place of the opening."""
+    lane = ask(Lane("x", next_at=NOW + SECOND), wanted("i1")).lane
+    grant = ask(lane, silent("i1"), NOW + SECOND)
+    assert grant.claim is Claim.MINE and grant.turn is not None
+    assert grant.turn.rank == Severity.WARNING.rank
+
+
+@pytest.mark.parametrize("thread", [Thread("t"), Thread("t", done_seq=1, untold=True)])
+def test_a_silent_change_that_is_an_opening_is_paced_as_one(thread: Thread) -> None:
+    """Given a target that received nothing, when the first to come is a silent change → it has the rank of its severity."""
+    grant = ask(Lane("x"), silent("i1"), thread=thread)
+    assert grant.turn is not None and grant.turn.rank == Severity.WARNING.rank
+
+
+def test_few_silent_changes_have_places() -> None:
+    """Given as many as may have places, when more come → they come back behind those, and cost no write."""
+    lane = waiting(lanes.MAX_SILENT_TURNS)
+    grant = ask(lane, silent("new"), thread=TOLD, pace=CHANGES)
+    assert grant.lane is lane
+    assert (grant.claim, grant.turn, grant.wait) == (Claim.BUSY, None, 2 * (lanes.MAX_SILENT_TURNS + 1) * SECOND)
+    assert ask(lane, wanted("new"), NOW, pace=CHANGES).lane is not lane
+
+
+def test_without_a_pace_a_silent_change_goes_at_once() -> None:
+    """Given a target without a pace, when many come → all go."""
+    grants = [ask(Lane("x"), silent(f"i{n}"), thread=TOLD, pace=None) for n in range(9)]
+    assert {grant.claim for grant in grants} == {Claim.MINE}
+
+
+@pytest.mark.parametrize(
+    ("rank", "of_change", "opening", "update", "change"),
+    [
+        (1, False, 30, 30, 30),
+        (1, True, 0, 30, 30),
+        (lanes.SILENT_RANK, False, 0, 0, 30),
+        (lanes.SILENT_RANK, True, 0, 30, 30),
+    ],
+)
+def test_a_limit_holds_for_what_it_was_said_of(
+    rank: int, of_change: bool, opening: int, update: int, change: int
+) -> None:
+    """Given a Retry-After to one of a kind → openings, updates and silent changes wait for what concerns them."""
+    lane = Lane("x", turns={"i0": under_way(rank=rank)})
+    asked = 30 * SECOND
+    lane = lanes.failed(lane, "i0", now=NOW, delay=asked, asked=asked, ambiguous=False, of_change=of_change)
+    assert lane.failing_since is None
+    updated = wanted("i2", 2, reason=Reason.UPDATED)
+    waits = [ask(lane, wanted("i1")), ask(lane, updated, thread=TOLD), ask(lane, silent("i3"), thread=TOLD)]
+    assert [grant.wait.total_seconds() for grant in waits] == [opening, update, change]
 
 
 def test_the_targets_own_delay_holds_for_everyone() -> None:
