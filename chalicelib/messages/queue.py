@@ -110,6 +110,17 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Affected:
+    """The incidents of these group keys look again, since a decision about a silence that is stored affects them.
+
+    It is the decision's own message with `keys` beside it. A version that does not know those works through all incidents.
+    """
+
+    decision: Hold | Release
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A deploy, for a target that shows deploys beside its incidents and pages nobody for them."""
 
@@ -132,6 +143,7 @@ Content = (
     | Action
     | Hold
     | Release
+    | Affected
     | Interaction
     | Recorded
     | Notification
@@ -171,6 +183,16 @@ def silence_message(silence: Silence, maintenance: bool = False) -> str:
 def unsilence_message(id: str, by: str, at: datetime) -> str:
     """The message that ends a silence or maintenance at `at`."""
     return _written("unsilence", {"id": id, "by": by, "at": codec.encode(at)})
+
+
+def affected_message(affected: Affected) -> str:
+    """Return the message that has the incidents of some keys look again."""
+    decision = affected.decision
+    if isinstance(decision, Hold):
+        form = {"silence": codec.encode(decision.silence), "maintenance": decision.maintenance}
+        return _written("silence", {**form, "keys": list(affected.keys)})
+    form = {"id": decision.id, "by": decision.by, "at": codec.encode(decision.at)}
+    return _written("unsilence", {**form, "keys": list(affected.keys)})
 
 
 def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
@@ -249,9 +271,10 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "action":
             return codec.decode(Action, form["action"])
         case "silence":
-            return Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
+            held = Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
+            return _affected(held, form)
         case "unsilence":
-            return Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"]))
+            return _affected(Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"])), form)
         case "history":
             return Recorded(tuple((float(at), str(kind), body) for at, kind, body in form["lines"]))
         case "notification":
@@ -265,6 +288,11 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         "known are action, change, events, feedback, history, interaction, notification, samples, silence, unsilence, "
         "wake, webhook"
     )
+
+
+def _affected(decision: Hold | Release, form: Mapping[str, Any]) -> Hold | Release | Affected:
+    """Return the decision, or the incidents that it affects where the message names them."""
+    return Affected(decision, tuple(str(key) for key in form["keys"])) if "keys" in form else decision
 
 
 def _form(body: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core.context import Change, Context, Silence
 from chalicelib.core.errors import FullError
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
 from chalicelib.core.silence_limits import with_change
@@ -31,19 +32,32 @@ class Done:
     text: str
     matchers: tuple[tuple[Matcher, ...], ...]
 
+    def affects(self, incident: Incident) -> bool:
+        """Return whether it is about an alert of the incident that fires."""
+        return any(alert.matched_by(matchers) for alert in incident.firing for matchers in self.matchers)
+
 
 def done(given: Hold | Release, *, store: Store, now: datetime) -> Done:
     """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same.
 
     FullError when the stored silences leave no room for it: nothing is changed then.
     """
-    id, by, at = _decision(given)
+    id, _, _ = _decision(given)
     if isinstance(given, Hold):
         found = _changed(lambda context: held(context, given, now), id, store, now)
-        text = told(given)
     else:
         found = _changed(lambda context: released(context, given, now), id, store, now)
-        text = "silence ended before its time"
+    return _done(given, found)
+
+
+def done_before(given: Hold | Release, context: Context) -> Done:
+    """Return what `done` answered when it stored this decision."""
+    return _done(given, find(context, _decision(given)[0]))
+
+
+def _done(given: Hold | Release, found: Silence | None) -> Done:
+    _, by, at = _decision(given)
+    text = told(given) if isinstance(given, Hold) else "silence ended before its time"
     if found is None:
         return Done(at, by, text, ())
     earlier = (change.before for change in found.changes if change.at == at and change.before)

@@ -47,6 +47,7 @@ from chalicelib.core.routing import (
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.messages.queue import (
+    Affected,
     Change,
     Events,
     Failure,
@@ -55,6 +56,7 @@ from chalicelib.messages.queue import (
     Release,
     Samples,
     Wake,
+    affected_message,
     change_message,
     events_messages,
     notification_message,
@@ -78,6 +80,8 @@ TOLD_RECEIVE = 8
 """What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
 LAST_RECEIVE = 24
 """What failed so often (some hours long) is parked here, with its reason, before SQS parks it without one."""
+MAX_AFFECTED = 25
+"""So many incidents one message about a silence works through: a batch of ten makes 250, which is about 1,000 calls."""
 PARKED = "It is parked in the dead-letter queue."
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
@@ -169,7 +173,7 @@ def _trouble(kind: str, title: str, message: Message, summary: str, now: datetim
     )
 
 
-Content = Events | Samples | Wake | Action | Hold | Release
+Content = Events | Samples | Wake | Action | Hold | Release | Affected
 
 
 def read_content(body: str, store: Store, rules: Rules) -> Content:
@@ -249,6 +253,8 @@ def take(batch: Batch, content: Content, message: str) -> None:
             batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
     elif isinstance(content, Hold | Release):
         take_silence(batch, content, message)
+    elif isinstance(content, Affected):
+        take_affected(batch, content, message)
     else:
         take_action(batch, content, message)
 
@@ -336,7 +342,9 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
 def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
     """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
 
-    One that has no room is announced by the router: who asked was answered before the worker could know.
+    MAX_AFFECTED of them do so here, the others by further messages, which are put before anything is done: a worker that
+    dies has its own message back, and it puts the same ones. One silence that has no room is announced by the router: who
+    asked was answered before the worker could know.
     """
     try:
         done = silences.done(given, store=batch.store, now=batch.now)
@@ -344,10 +352,27 @@ def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
         take_event(batch, silences.refused(given, str(error), batch.now), message)
         return
     batch.context = batch.store.context()
+    affected = [incident for incident in batch.store.incidents() if done.affects(incident)]
+    keys = [incident.key for incident in affected]
+    parts = [tuple(keys[at : at + MAX_AFFECTED]) for at in range(MAX_AFFECTED, len(keys), MAX_AFFECTED)]
+    if parts:
+        batch.queues.webhooks.put([affected_message(Affected(given, part)) for part in parts])
+    _look_again(batch, done, affected[:MAX_AFFECTED], message)
+
+
+def take_affected(batch: Batch, affected: Affected, message: str) -> None:
+    """Have some of the incidents that a silence is about look again and remember it."""
+    done = silences.done_before(affected.decision, batch.context)
+    batch.read(affected.keys)
+    found = [incident for key in affected.keys if (incident := batch.stored[key]) is not None]
+    _look_again(batch, done, [each for each in found if each.status == "open" and done.affects(each)], message)
+
+
+def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident], message: str) -> None:
     entry = Remarked(Entry(done.at, done.text, done.by, kind="silence"))
-    for incident in batch.store.incidents():
-        if any(alert.matched_by(matchers) for alert in incident.firing for matchers in done.matchers):
-            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
+    for incident in incidents:
+        batch.stored.setdefault(incident.key, incident)
+        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
 
 
 def take_beat(batch: Batch, event: Event, message: str) -> None:

@@ -72,10 +72,15 @@ def _look_at_everything(batch: Batch) -> None:
 
 
 def _look_at_what_fires(batch: Batch) -> None:
-    """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some."""
-    for incident in batch.store.incidents():
-        if incident.firing:
-            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group)
+    """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some.
+
+    The tick looks at MAX_INLINE incidents itself, and puts the others on the queue of the workers.
+    """
+    firing = [incident for incident in batch.store.incidents() if incident.firing]
+    for incident in firing[:MAX_INLINE]:
+        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group)
+    if len(firing) > MAX_INLINE:
+        batch.queues.webhooks.put([wake_message(incident.key) for incident in firing[MAX_INLINE:]])
 
 
 def _look_at_causes(batch: Batch) -> None:
