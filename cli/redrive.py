@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.delivery.text import cut, duration_words, one_line
 from chalicelib.core.errors import ParseError
-from chalicelib.messages.queue import notification_message, read_message
+from chalicelib.messages.queue import Feedback, feedback_message, notification_message, read_message
 from chalicelib.messages.webhook import Webhook
 from chalicelib.settings import dead_letters
 from cli.stage import Stage, StageError, stage_of
@@ -32,6 +32,7 @@ LOOKED_AT = timedelta(minutes=2)
 """How long a dead letter is hidden from others while this command looks at it."""
 MAX_EMPTY_LOOKS = 3
 """Standard queues answer from some of their servers: only several empty answers are the end."""
+BY_TOPIC = "the function mail_feedback failed each time, or could not be called"
 BY_SQS = "received too often: the worker failed each time"
 
 
@@ -115,8 +116,9 @@ def waiting(stage: Stage, name: str) -> Iterator[Letter]:
 
 def letter_of(queue: str, message: Mapping[str, Any]) -> Letter:
     """A dead letter as it is received, with what it is about in words."""
-    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue") or BY_SQS
     what, names = _described(message["Body"])
+    unsaid = BY_TOPIC if _is_of_topic(message["Body"]) else BY_SQS
+    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue") or unsaid
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1_000
     return Letter(
         queue,
@@ -149,9 +151,18 @@ def played_back(body: str) -> str:
         content = read_message(body)
     except ParseError:
         return body
-    return (
-        notification_message(replace(content, again=content.again + 1)) if isinstance(content, Notification) else body
-    )
+    if isinstance(content, Notification):
+        return notification_message(replace(content, again=content.again + 1))
+    return feedback_message(content.message) if isinstance(content, Feedback) else body
+
+
+def _is_of_topic(body: str) -> bool:
+    """Return whether AWS dead-lettered it on the way from the topic of bounces to the queue, in a form of its own."""
+    try:
+        content = read_message(body)
+    except ParseError:
+        return False
+    return isinstance(content, Feedback) and body != feedback_message(content.message)
 
 
 def put_back(stage: Stage, letter: Letter) -> None:

@@ -97,6 +97,7 @@ class Deploy:
             kept = {"fingerprint": mark, "chalice": self._chalice_file()}
             self._keep(kept)
         provisioning.mappings(self.clients("lambda"), self.stage)
+        provisioning.feedback_failures(self.clients, self.stage)
         if not is_local(self.endpoint):
             topic = provisioning.alarm_topic(self.clients("sns"), self.stage, alarm_email) if alarm_email else ""
             provisioning.alarms(self.clients("cloudwatch"), self.stage, [topic] if topic else [])

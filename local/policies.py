@@ -70,7 +70,14 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
         "mails": True,
     },
-    "mail_feedback": {"memory": 512, "timeout": WORKER_SECONDS, "store": (), "secrets": (), "puts": ("notifications",)},
+    "mail_feedback": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": (),
+        "secrets": (),
+        "puts": ("notifications",),
+        "loses": "notifications",
+    },
     "tick": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
@@ -91,7 +98,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
 
-Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself.
+Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. What Lambda gives
+up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
 
 
@@ -113,6 +121,8 @@ def policy(function: str, stage: str) -> dict[str, Any]:
             _allow("Take", TAKE, [_queue(stage, taken)]),
             _allow("Park", PUT, [_queue(stage, f"{taken}-dead")]),
         ]
+    if lost := needs.get("loses"):
+        queues.append(_allow("Park", ("sqs:SendMessage",), [_queue(stage, f"{lost}-dead")]))
     parameters = [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/{name}" for name in needs.get("secrets", ANY_SECRET)]
     secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)] if parameters else []
     mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]

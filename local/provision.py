@@ -5,7 +5,8 @@ overwritten unless it is asked for by value.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parseaddr
 from typing import Any
 
@@ -25,6 +26,11 @@ MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
 MAX_MAIL_SECONDS = 3_600
 CONFIGURATION_SET = "SES_CONFIGURATION_SET"
 ALARM_SECONDS = 300
+MAX_EVENT_SECONDS = 21_600
+"""How long Lambda tries to call `mail_feedback` while it is throttled: the most that it takes."""
+MAX_TRIES = 6
+ROLE_SECONDS = 5.0
+"""Half a minute in all: what a role may do is seen everywhere some seconds after it was changed."""
 MAX_AGE_SECONDS = {"history": 3_600}
 """When the oldest message of a queue is too old; 300 where nothing is said. History is moved every five minutes."""
 
@@ -169,6 +175,8 @@ def feedback(clients: "Clients", stage: str) -> list[str]:
     name, made = f"{APP}-{stage}", []
     arn = str(clients("sns").create_topic(Name=f"{name}-feedback", Tags=_tags(stage))["TopicArn"])
     clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=_publishable(arn))
+    url, dead = _dead_letters(clients("sqs"), stage)
+    clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": _sendable(dead, arn)})
     ses = clients("sesv2")
     try:
         options = {"MaxDeliverySeconds": MAX_MAIL_SECONDS}
@@ -189,6 +197,26 @@ def feedback(clients: "Clients", stage: str) -> list[str]:
     if not there.get(CONFIGURATION_SET):
         put_parameters(clients("ssm"), stage, {CONFIGURATION_SET: name}, there=there)
     return made
+
+
+def _dead_letters(sqs: Any, stage: str) -> tuple[str, str]:
+    """Return the address and the ARN of the queue for bounces that reach no worker."""
+    url = str(
+        sqs.get_queue_url(QueueName=dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}"))["QueueUrl"]
+    )
+    return url, str(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+
+
+def _sendable(queue: str, topic: str) -> str:
+    """Who may send to the dead letters beside our functions: SNS, what that topic could not deliver."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _publishable(arn: str) -> str:
@@ -255,6 +283,38 @@ def mappings(functions: Any, stage: str) -> list[str]:
                 )
                 changed.append(name)
     return changed
+
+
+def feedback_failures(clients: "Clients", stage: str, *, pause: Callable[[float], object] = time.sleep) -> None:
+    """Put what SES publishes and no worker receives into the dead letters of the notifications queue.
+
+    Lambda puts a message there when `mail_feedback` failed three times, or could not run for six hours; SNS puts it there
+    when it cannot hand it to Lambda. A deploy by Chalice alone leaves both settings as they are.
+    """
+    _, dead = _dead_letters(clients("sqs"), stage)
+    wanted = {
+        "FunctionName": lambda_name("mail_feedback", stage),
+        "MaximumRetryAttempts": 2,
+        "MaximumEventAgeInSeconds": MAX_EVENT_SECONDS,
+        "DestinationConfig": {"OnFailure": {"Destination": dead}},
+    }
+    functions, sns = clients("lambda"), clients("sns")
+    for tries in range(1, MAX_TRIES + 1):
+        try:
+            functions.put_function_event_invoke_config(**wanted)
+            break
+        except functions.exceptions.InvalidParameterValueException:
+            if tries == MAX_TRIES:
+                raise
+            pause(ROLE_SECONDS)  # a right that the role got a moment ago may not be seen yet
+    topic = str(sns.create_topic(Name=f"{APP}-{stage}-feedback", Tags=_tags(stage))["TopicArn"])
+    redrive = json.dumps({"deadLetterTargetArn": dead})
+    for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+        for each in page["Subscriptions"]:
+            if each["Protocol"] == "lambda":
+                sns.set_subscription_attributes(
+                    SubscriptionArn=each["SubscriptionArn"], AttributeName="RedrivePolicy", AttributeValue=redrive
+                )
 
 
 def alarms(cloudwatch: Any, stage: str, actions: list[str]) -> list[str]:

@@ -110,6 +110,20 @@ def test_a_bounce_marks_the_address(stage: Stage) -> None:
     assert "AccessDenied" not in stage.said()
 
 
+def test_a_bounce_that_cannot_be_queued_is_dead_lettered(stage: Stage) -> None:
+    """Lambda hands on what `mail_feedback` fails at, and the topic what it cannot deliver."""
+    config = stage.clients("lambda").get_function_event_invoke_config(
+        FunctionName=lambda_name("mail_feedback", "local")
+    )
+    dead = config["DestinationConfig"]["OnFailure"]["Destination"]
+    assert dead.rpartition(":")[2] == "tocsin-local-notifications-dead"
+    sns = stage.clients("sns")
+    topic = sns.create_topic(Name="tocsin-local-feedback")["TopicArn"]
+    (found,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    attributes = sns.get_subscription_attributes(SubscriptionArn=found["SubscriptionArn"])["Attributes"]
+    assert json.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": dead}
+
+
 def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:

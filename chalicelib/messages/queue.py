@@ -304,10 +304,29 @@ def _form(body: str) -> dict[str, Any]:
         raise ParseError("a message is not the JSON that was put there") from None
     if not isinstance(form, dict):
         raise ParseError("a message is not a JSON object")
+    published = _published(form)
+    if published is not None:
+        return {"v": VERSION, "type": "feedback", "message": published}
     version = form.get("v")
     if type(version) is not int or not 1 <= version <= VERSION:
         raise ParseError(f"a message has the unknown version {str(version)[:20]}; known are 1 to {VERSION}")
     return form
+
+
+def _published(form: Mapping[str, Any]) -> str | None:
+    """Return the text of an SNS message that AWS dead-lettered in its own form; None for a message of ours.
+
+    The topic leaves the message as it publishes it, Lambda a record of the call of `mail_feedback` that failed:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    if "v" in form:
+        return None
+    if form.get("Type") == "Notification" and isinstance(form.get("Message"), str):
+        return str(form["Message"])
+    try:
+        return str(form["requestPayload"]["Records"][0]["Sns"]["Message"])
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _expanded(data: bytes) -> bytes:

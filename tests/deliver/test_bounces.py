@@ -14,7 +14,8 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Target
 from chalicelib.deliver.bounces import Refusal, refusals, take
 from chalicelib.deliver.worker import deliver
-from chalicelib.messages.queue import Events, Queues, notification_message, read_message
+from chalicelib.messages.queue import Events, Feedback, Queues, feedback_message, notification_message, read_message
+from cli import redrive
 from cli.send_test import test_of as marked_test
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -170,3 +171,43 @@ def test_nothing_is_sent_to_a_marked_address_until_a_test_is() -> None:
     assert [event.status.value for event in router.events()] == ["firing", "firing", "resolved", "resolved"]
     assert router.deliver(second, ses).delivered
     assert len(sent) == 2
+
+
+LAMBDA_RECORD = {
+    "version": "1.0",
+    "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 3},
+    "requestPayload": {"Records": [{"EventSource": "aws:sns", "Sns": {"Type": "Notification", "Message": "told"}}]},
+    "responsePayload": {"errorMessage": "feedback: NotStoredError"},
+}
+SNS_MESSAGE = {"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:x", "Message": "told"}
+
+
+@pytest.mark.parametrize("form", [LAMBDA_RECORD, SNS_MESSAGE], ids=["of the function", "of the topic"])
+def test_what_aws_dead_lettered_is_read_as_what_ses_published(form):
+    """Given a dead letter in a form of AWS's own, when it is looked at and played back → it is what SES published."""
+    body = json.dumps(form)
+    assert read_message(body) == Feedback("told")
+    letter = redrive.letter_of("notifications", {"MessageId": "m", "Body": body, "ReceiptHandle": "r"})
+    assert (letter.what, letter.reason) == ("feedback", redrive.BY_TOPIC)
+    assert redrive.played_back(body) == feedback_message("told")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"Type": "SubscriptionConfirmation", "Message": "told"},
+        {"requestPayload": {"Records": []}},
+        {"requestPayload": "x"},
+        {"requestPayload": {"Records": [{"eventSource": "aws:sqs", "body": "x"}]}},
+    ],
+)
+def test_other_forms_of_aws_are_no_messages_of_ours(form):
+    """Given anything else without our version, when it is read → it is refused as before."""
+    with pytest.raises(ParseError, match="version"):
+        read_message(json.dumps(form))
+
+
+def test_a_feedback_message_that_was_parked_keeps_its_reason():
+    """Given a bounce that was received too often, when it is listed → the reason is that of SQS."""
+    message = {"MessageId": "m", "Body": feedback_message("told"), "ReceiptHandle": "r"}
+    assert redrive.letter_of("notifications", message).reason == redrive.BY_SQS

@@ -3,6 +3,8 @@
 import ast
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,58 @@ def test_bounces_come_back_by_a_topic(made: Clients) -> None:
     assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
 
 
+class NoRightYetError(Exception):
+    """The role's new right is not seen yet."""
+
+
+class Functions:
+    """Lambda, which refuses a destination so often before it sees the role's right."""
+
+    exceptions = SimpleNamespace(InvalidParameterValueException=NoRightYetError)
+
+    def __init__(self, refuses: int) -> None:
+        self.refuses = refuses
+        self.configured: list[dict[str, Any]] = []
+
+    def put_function_event_invoke_config(self, **wanted: Any) -> None:
+        """Take it, or refuse."""
+        self.refuses -= 1
+        if self.refuses >= 0:
+            raise NoRightYetError
+        self.configured.append(wanted)
+
+
+def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> None:
+    """Given a right of the role that is seen late, when a deploy ends → both ways to the dead letters are set."""
+    functions, sns, paused = Functions(3), made("sns"), list[float]()
+    topic = sns.create_topic(Name="tocsin-dev-feedback")["TopicArn"]
+    function = "arn:aws:lambda:us-east-1:000000000000:function:tocsin-dev-mail_feedback"
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)
+    services = {"lambda": functions}
+    provision.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=paused.append)
+    (found,) = functions.configured
+    dead = found["DestinationConfig"]["OnFailure"]["Destination"]
+    assert (found["FunctionName"], dead.rpartition(":")[2]) == (
+        "tocsin-dev-mail_feedback",
+        "tocsin-dev-notifications-dead",
+    )
+    assert paused == [provision.ROLE_SECONDS] * 3
+    (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    attributes = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
+    assert json.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": dead}
+    url = made("sqs").get_queue_url(QueueName="tocsin-dev-notifications-dead")["QueueUrl"]
+    policy = made("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    (statement,) = json.loads(policy)["Statement"]
+    assert (statement["Resource"], statement["Condition"]) == (dead, {"ArnEquals": {"aws:SourceArn": topic}})
+
+
+def test_a_right_that_never_comes_ends_the_deploy(made: Clients) -> None:
+    """Given a role without the right, when a deploy ends → it fails after half a minute and says what AWS refused."""
+    services = {"lambda": Functions(provision.MAX_TRIES)}
+    with pytest.raises(NoRightYetError):
+        provision.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=lambda seconds: None)
+
+
 def test_a_sender_with_a_name_may_send(made: Clients) -> None:
     """The address is what SES knows, whatever name people see before it; mail in that name is taken."""
     sender = "Tocsin <night@example.com>"
@@ -151,9 +205,11 @@ def test_policies_name_what_they_allow(stage: str, function: str) -> None:
 
 
 def test_the_function_that_only_queues_may_do_nothing_else() -> None:
-    """`mail_feedback` puts messages on one queue and logs: neither the table nor a secret is open to it."""
+    """`mail_feedback` puts messages on one queue, dead-letters and logs: neither the table nor a secret is open to it."""
     statements = {each["Sid"]: each for each in policies.policy("mail_feedback", "prod")["Statement"]}
-    assert sorted(statements) == ["Logs", "Put"]
+    assert sorted(statements) == ["Logs", "Park", "Put"]
+    assert statements["Park"]["Action"] == ["sqs:SendMessage"]
+    assert statements["Park"]["Resource"] == ["arn:aws:sqs:*:*:tocsin-prod-notifications-dead"]
     assert statements["Put"]["Resource"] == ["arn:aws:sqs:*:*:tocsin-prod-notifications"]
 
 
