@@ -283,7 +283,7 @@ def _method() -> str:
 
 def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
-    from chalicelib.api.access import holder
+    from chalicelib.api.access import WRONG_KEPT, admitted
     from chalicelib.core.errors import RequestError
     from chalicelib.ingest.wiring import door
 
@@ -291,7 +291,8 @@ def _asked(what: str, **names: str) -> Response:
     account = _account(app.lambda_context)
     body: dict[str, Any]
     try:
-        by = holder(dict(request.headers), door(account).secrets)
+        address = str((request.context.get("identity") or {}).get("sourceIp", ""))
+        by = admitted(dict(request.headers), door(account).secrets, address=address, now=_now())
         status, body = _api(what, names, request, by, account)
     except RequestError as error:
         status, body = error.status, {"error": str(error)}
@@ -302,6 +303,8 @@ def _asked(what: str, **names: str) -> Response:
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif status == 429:
+        headers["Retry-After"] = str(int(WRONG_KEPT.total_seconds()))
     return Response(body, headers={**headers}, status_code=status)
 
 

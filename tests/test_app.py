@@ -18,6 +18,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import plugins, settings, wiring
+from chalicelib.api import access
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import NotStoredError, ProcessedError
@@ -502,6 +503,7 @@ def asked(method, path, *, body=b"", token=TOKEN, headers=None):
 def desk(aws, ports, monkeypatch):
     """An API with a token, over workers in memory with one open incident."""
     monkeypatch.setenv("API_TOKEN", TOKEN)
+    monkeypatch.setattr(access, "WRONG_TOKENS", access.WrongTokens())
     ports.store.save(an_open_incident())
     return ports
 
@@ -533,6 +535,15 @@ def test_the_api_answers_who_has_a_token(desk, path):
         refused = asked("get", path, token=token)
         assert refused.status_code == 401
         assert set(refused.json_body) == {"error"}
+
+
+def test_an_address_that_guesses_is_told_to_wait(desk):
+    """Given many wrong tokens of one address, when the right one follows → 429 with Retry-After, and nothing is read."""
+    for number in range(access.MAX_WRONG):
+        assert asked("get", "/api/incidents", token=f"guess-number-{number:04}").status_code == 401
+    refused = asked("get", "/api/incidents")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    assert set(refused.json_body) == {"error"}
 
 
 def test_an_act_is_stored_before_the_answer(desk):

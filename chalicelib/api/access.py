@@ -4,18 +4,30 @@ A token in a header is sent by nobody's browser on its own, so no page of somebo
 API_TOKEN and PAGE_TOKEN hold the live tokens, several separated by commas. One written `ana:<token>` is ana's own: what
 is done with it is done by ana, whatever the request says. Only the standard library is loaded here, so that a
 request without a token costs next to nothing.
+
+An address that sends MAX_WRONG wrong tokens within a minute is refused without a look at its token until the oldest of
+them is a minute old. Each container counts in its own memory, so the count costs no call. It slows one guesser down: one
+with many addresses, or many containers that answer, has as many times MAX_WRONG tries. What makes guessing hopeless is
+the length of the tokens.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Protocol
 
-from chalicelib.core.errors import NotAllowedError
+from chalicelib.core.errors import NotAllowedError, TooManyGuessesError
 
 TOKENS = ("API_TOKEN", "PAGE_TOKEN")
 MIN_TOKEN_CHARACTERS = 16
 """Anything shorter can be guessed: it opens nothing."""
+MAX_WRONG = 20
+"""So many wrong tokens a minute are those of a misconfigured script; more are guesses."""
+WRONG_KEPT = timedelta(minutes=1)
+MAX_ADDRESSES = 1_000
+"""So many addresses are remembered in a container; the one whose wrong token is the longest ago is forgotten first."""
 
 
 class Secrets(Protocol):
@@ -30,12 +42,60 @@ class Secrets(Protocol):
         ...
 
 
+class WrongTokens:
+    """The wrong tokens of the last minute, by the address that sent them."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, deque[datetime]] = {}
+
+    def check(self, address: str, now: datetime) -> None:
+        """Raise TooManyGuessesError when the address has sent too many."""
+        times = self._times.get(address)
+        while times and times[0] <= now - WRONG_KEPT:
+            times.popleft()
+        if times and len(times) >= MAX_WRONG:
+            wait = (times[0] + WRONG_KEPT - now).total_seconds()
+            raise TooManyGuessesError(f"{MAX_WRONG} wrong tokens came from this address: try again in {wait:.0f} s")
+
+    def note(self, address: str, now: datetime) -> None:
+        """Count one."""
+        times = self._times.pop(address, None) or deque(maxlen=MAX_WRONG)
+        times.append(now)
+        self._times[address] = times
+        if len(self._times) > MAX_ADDRESSES:
+            del self._times[next(iter(self._times))]
+
+
+WRONG_TOKENS = WrongTokens()
+"""Those of this container."""
+
+
+def admitted(
+    headers: Mapping[str, str], secrets: Secrets, *, address: str, now: datetime, wrong: WrongTokens | None = None
+) -> str:
+    """Return the name of whose token it is, as `holder` does. TooManyGuessesError when its address sent too many wrong ones.
+
+    A request without a token is no guess.
+    """
+    sent = _sent(headers)
+    wrong = WRONG_TOKENS if wrong is None else wrong
+    wrong.check(address, now)
+    try:
+        return _holder(sent, secrets)
+    except NotAllowedError:
+        wrong.note(address, now)
+        raise
+
+
 def holder(headers: Mapping[str, str], secrets: Secrets) -> str:
     """The name of whose token it is, empty for one that is shared; NotAllowedError when it is none.
 
     A token that does not fit is compared once more with values read again: it may just have been made.
     """
-    sent = _sent(headers)
+    return _holder(_sent(headers), secrets)
+
+
+def _holder(sent: str, secrets: Secrets) -> str:
     values = secrets.values(TOKENS)
     found = _match(sent, values)
     if found is None:

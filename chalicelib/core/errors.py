@@ -127,6 +127,12 @@ class NotAllowedError(RequestError):
     status = 401
 
 
+class TooManyGuessesError(RequestError):
+    """So many wrong tokens came from one address that its next one is not looked at; the text says until when."""
+
+    status = 429
+
+
 class NotFoundError(RequestError):
     """No incident or silence of that name."""
 

@@ -1,9 +1,11 @@
 """Who may use the API: tokens, rotation, names."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from chalicelib.api.access import holder
-from chalicelib.core.errors import NotAllowedError, NotStoredError
+from chalicelib.api.access import MAX_ADDRESSES, MAX_WRONG, WRONG_KEPT, WrongTokens, admitted, holder
+from chalicelib.core.errors import NotAllowedError, NotStoredError, TooManyGuessesError
 from tests.fakes import FixedSecrets
 
 TOKEN = "0123456789abcdef-shared"
@@ -81,3 +83,72 @@ def test_secrets_that_cannot_be_read_are_our_trouble():
     secrets.broken = True
     with pytest.raises(NotStoredError):
         holder(bearer(TOKEN), secrets)
+
+
+NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def guess(wrong, *, address="192.0.2.7", now=NOW, token="a-guess-of-sixteen-or-more"):
+    """Ask for the API with a token."""
+    return admitted(bearer(token), FixedSecrets(SECRETS), address=address, now=now, wrong=wrong)
+
+
+def guessed(count, *, now=NOW):
+    """What an address that sent so many wrong tokens has left behind."""
+    wrong = WrongTokens()
+    for _ in range(count):
+        with pytest.raises(NotAllowedError):
+            guess(wrong, now=now)
+    return wrong
+
+
+def test_an_address_may_guess_a_few_times_a_minute():
+    """Given as many wrong tokens as a minute allows, when the next one comes → it is not looked at, right or wrong."""
+    wrong = guessed(MAX_WRONG)
+    for token in ("another-guess-of-the-token", TOKEN):
+        with pytest.raises(TooManyGuessesError, match="in 59 s") as raised:
+            guess(wrong, now=NOW + SECOND, token=token)
+    assert raised.value.status == 429
+
+
+def test_one_guess_less_is_allowed():
+    """Given one wrong token less, when the right one comes → it opens."""
+    assert guess(guessed(MAX_WRONG - 1), token=ANAS) == "ana"
+
+
+def test_a_limited_address_may_try_again_after_a_minute():
+    """Given a limited address, when a minute is over → the right token opens, and what was refused was not counted."""
+    wrong = guessed(MAX_WRONG)
+    for second in range(59):
+        with pytest.raises(TooManyGuessesError):
+            guess(wrong, now=NOW + second * SECOND)
+    assert guess(wrong, now=NOW + WRONG_KEPT, token=TOKEN) == ""
+
+
+def test_other_addresses_are_not_limited():
+    """Given a limited address, when another one sends the right token → it opens."""
+    assert guess(guessed(MAX_WRONG), address="192.0.2.8", token=TOKEN) == ""
+
+
+def test_no_token_is_no_guess():
+    """Given many requests without a token, when a right one comes → it opens."""
+    wrong = WrongTokens()
+    for _ in range(2 * MAX_WRONG):
+        with pytest.raises(NotAllowedError):
+            admitted({}, FixedSecrets(SECRETS), address="192.0.2.7", now=NOW, wrong=wrong)
+    assert guess(wrong, token=TOKEN) == ""
+
+
+def test_few_addresses_are_remembered():
+    """Given a guesser with very many addresses, then the container's memory holds a bounded number of them."""
+    wrong = guessed(MAX_WRONG)
+    for number in range(MAX_ADDRESSES):
+        with pytest.raises(NotAllowedError):
+            guess(wrong, address=f"2001:db8::{number:x}")
+    assert guess(wrong, token=TOKEN) == "", "the address of the oldest guess was forgotten"
+    for _ in range(MAX_WRONG - 1):
+        with pytest.raises(NotAllowedError):
+            guess(wrong, address=f"2001:db8::{MAX_ADDRESSES - 1:x}")
+    with pytest.raises(TooManyGuessesError):
+        guess(wrong, address=f"2001:db8::{MAX_ADDRESSES - 1:x}")
