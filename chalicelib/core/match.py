@@ -4,6 +4,7 @@ A missing label is the empty text. Regular expressions are those of RE2, anchore
 RE2 refuses holds for no labels, whether it asks for a match or for none: a silence that cannot be read mutes nothing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ from chalicelib.core.pattern import PatternError, compiled, whole_match
 OPERATORS = ("=~", "!~", "!=", "=")
 PATTERN_OPERATORS = ("=~", "!~")
 MAX_SHOWN_CHARACTERS = 200
+LABEL_PATTERN = "[A-Za-z_][A-Za-z0-9_.-]*"
+_PLAIN_LABEL = re.compile(LABEL_PATTERN)
+_NEEDS_QUOTES = re.compile(r"""^[=~"'“”„‟«»‘’‚‛‹›]|[\s,{}\x00-\x1f]""")
+"""A value in which reading would see a quote, a longer operator, or an end."""
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,19 @@ class Matcher:
 
     def __str__(self) -> str:
         return f"{self.label}{self.operator}{self.value}"
+
+    def written(self) -> str:
+        """Return the clause as text that reads back to it, quoted where that is needed.
+
+        Identifiers of routes hold `str()` of their clauses, which therefore stays as it is.
+        """
+        label = self.label if _PLAIN_LABEL.fullmatch(self.label) else _in_quotes(self.label)
+        value = _in_quotes(self.value) if _NEEDS_QUOTES.search(self.value) else self.value
+        return f"{label}{self.operator}{value}"
+
+
+def _in_quotes(text: str) -> str:
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def parse_matcher(label: str, text: str) -> Matcher:
