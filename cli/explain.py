@@ -20,12 +20,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from chalicelib.api import requests
 from chalicelib.api.views import find
 from chalicelib.core.context import Context
-from chalicelib.core.errors import NotFoundError, ParseError, RulesError, WebhookError
+from chalicelib.core.errors import NotFoundError, ParseError, RequestError, RulesError, WebhookError
 from chalicelib.core.event import Event
-from chalicelib.core.match import Matcher, parse_matcher
-from chalicelib.core.pattern import PatternError
+from chalicelib.core.match import Matcher
+from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import events_messages
 from chalicelib.process.worker import parsed
@@ -41,7 +42,6 @@ LOCAL = "local"
 LOOKED_BACK = timedelta(days=7)
 """How long ago what ended may have ended."""
 _ID = re.compile(r"[0-9a-f]{4,16}")
-_CLAUSE = re.compile(r"\s*([A-Za-z_][\w.:/-]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -104,21 +104,21 @@ def _named_files(arguments: argparse.Namespace) -> None:
 
 def matchers_of(words: Sequence[str]) -> list[Matcher]:
     """`service=api`, `severity!=info`, `alertname=~High.*`; a word without an operator is an alert's name."""
-    found = []
-    for word in words:
-        clause = _CLAUSE.fullmatch(word)
-        if clause is None:
-            found.append(Matcher("alertname", "=", word))
-            continue
-        value = clause[3].strip()
-        plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
-        matcher = parse_matcher(clause[1], clause[2] + plain)
-        try:
-            matcher.check()
-        except PatternError as error:
-            raise parse.UsageError(f"{word[:60]}: the pattern is no regular expression of RE2: {error}") from None
-        found.append(matcher)
+    found: list[Matcher] = []
+    try:
+        for word in words:
+            found += requests.parse_text(word) if is_matcher(word) else [Matcher("alertname", "=", word)]
+    except RequestError as error:
+        raise parse.UsageError(str(error)) from None
     return found
+
+
+def clauses_of(words: Sequence[str]) -> dict[str, str]:
+    """Return the matchers in the form that a timeline has."""
+    try:
+        return requests.clauses_of(matchers_of(words))
+    except RequestError as error:
+        raise parse.UsageError(str(error)) from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def simulated(events: Sequence[Event], rules: Rules, context: Context, now: date
 def of_timeline(arguments: argparse.Namespace, rules: Rules) -> list[Shown]:
     """The alerts that matchers choose, as a replay of the timeline knows them at a time."""
     lines = read_lines(arguments.timeline)
-    matchers = {matcher.label: f"{matcher.operator}{matcher.value}" for matcher in matchers_of(arguments.what)}
+    matchers = clauses_of(arguments.what)
     times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
     at = _moment(arguments.at, times) if arguments.at is not None else (lines[-1][1].get("at", 0) if lines else 0)
     until = times.read(at, "`--at`")

@@ -7,7 +7,8 @@
     tocsin silence edit ID --until 18:30
     tocsin silence end ID
 
-Times: a duration (2h), a clock time (18:30), tomorrow (09:00), 2026-11-27T09:00; in this machine's time zone.
+--for takes a duration (2h, "1d 12h"); --until takes 18:30, 6pm, tomorrow (09:00), "tomorrow 14:00", "friday 18:30",
+"2026-11-27 09:00" or RFC 3339, in --timezone, else in this machine's zone, else in that of the rules file.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.remote import Remote, add_arguments, remote, who_acts
-from cli.table import ago, clean, clock, labels, print_json, print_table
+from cli.table import ago, clean, labels, print_json, print_table, zoned
 
 HEADS = ("SILENCE", "STATE", "ENDS", "BY", "MUTES NOW", "MATCHERS", "COMMENT")
 
@@ -55,9 +56,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _terms(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--for", dest="duration", metavar="DURATION", help="2h, 30m, 1d")
-    parser.add_argument("--until", metavar="TIME", help="18:30, tomorrow, 2026-11-27T09:00")
+    parser.add_argument("--for", dest="duration", metavar="DURATION", help="2h, 30m, '1d 12h'")
+    parser.add_argument("--until", metavar="TIME", help="18:30, 'tomorrow 14:00', 'friday 6pm', 2026-11-27T09:00")
     parser.add_argument("--from", dest="since", metavar="TIME", help="when it begins, if not now")
+    parser.add_argument("--timezone", metavar="ZONE", help="of these times: Europe/Riga; else this machine's")
     parser.add_argument("--comment", metavar="TEXT", help="why")
     parser.add_argument("--maintenance", action="store_true", default=None, help="hold back new alerts only")
     add_arguments(parser, acts=True)
@@ -113,7 +115,7 @@ def _form(arguments: argparse.Namespace) -> dict[str, Any]:
         "for": arguments.duration,
         "until": arguments.until,
         "from": arguments.since,
-        "timezone": timezone() if arguments.until or arguments.since else None,
+        "timezone": arguments.timezone or (timezone() if arguments.until or arguments.since else None),
         "comment": arguments.comment,
         "maintenance": arguments.maintenance,
         "by": who_acts(arguments),
@@ -121,11 +123,11 @@ def _form(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def timezone(environment: Mapping[str, str] = os.environ, localtime: Path = Path("/etc/localtime")) -> str:
-    """The name of this machine's time zone; UTC where it says none."""
+    """Return the name of this machine's time zone; empty where the machine names none."""
     if name := environment.get("TZ", "").lstrip(":"):
-        return name
+        return name.rpartition("/zoneinfo/")[2]
     _, found, name = str(localtime.resolve()).partition("/zoneinfo/")
-    return name if found else "UTC"
+    return name if found else ""
 
 
 def _said(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
@@ -134,9 +136,9 @@ def _said(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
         return 0
     each = answer["silence"]
     word = "maintenance" if each["maintenance"] else "silence"
-    print(f"{word} {each['id']} until {clock(each['ends_at'])}: {clean(', '.join(each['matchers']))}")
+    print(f"{word} {each['id']} until {zoned(each['ends_at'])}: {clean(', '.join(each['matchers']))}")
     if each["state"] == "pending":
-        print(f"it begins at {clock(each['starts_at'])}")
+        print(f"it begins at {zoned(each['starts_at'])}")
         return 0
     print(f"it mutes {len(each['mutes'])} of the alerts that fire now" + (":" if each["mutes"] else ""))
     for alert in each["mutes"][:10]:

@@ -85,6 +85,11 @@ def clock(at: str | None) -> str:
     return f"{instant(at).astimezone():%d %b %H:%M:%S}" if at else ""
 
 
+def zoned(at: str) -> str:
+    """Return an RFC 3339 time by this machine's clock, with its zone: `26 Nov 12:00:05 CET`."""
+    return f"{instant(at).astimezone():%d %b %H:%M:%S %Z}"
+
+
 def instant(at: str) -> datetime:
     """An RFC 3339 time."""
     return datetime.fromisoformat(at.replace("Z", "+00:00"))

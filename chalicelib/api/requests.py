@@ -1,32 +1,24 @@
 """What people ask for, as values: the words of the API, of Slack and of the command line mean the same here.
 
-Matchers are written `service=api`, `severity!=info`, `instance=~web-.*`, `zone!~test.*`, or as the mapping of a rule's
-`match`. Times are a duration from now (`2h`), `tomorrow` (the next 09:00), a wall time in the person's zone
-(`18:30`, `2026-11-27T09:00`) or RFC 3339.
+Matchers are words of `core/matcher_words.py`, or the mapping of a rule's `match`. Times are those of `times.py`.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
-from chalicelib.core.instants import instant_of
-from chalicelib.core.language.durations import LONGEST, duration_of, is_duration
 from chalicelib.core.match import OPERATORS, Matcher, parse_matcher
+from chalicelib.core.matcher_words import EXPECTED, read_matchers
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_size, check_silence
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
-MORNING_HOUR = 9
-"""When `tomorrow` begins."""
-_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)(.*)", re.DOTALL)
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 
 def new_id() -> str:
@@ -39,8 +31,13 @@ def new_id() -> str:
 
 
 def parse_words(words: Iterable[str]) -> tuple[Matcher, ...]:
-    """The matchers of `label=value` words, sorted; RequestError names the one that is none."""
-    return _checked([_of_word(word) for word in words])
+    """Return the matchers of texts such as `label=value`, sorted. Raise RequestError at a part that is none."""
+    return _checked([matcher for word in words for matcher in _of_word(word)])
+
+
+def parse_text(text: str) -> tuple[Matcher, ...]:
+    """Return the matchers of a text, one a line or with commas between them; none of an empty one."""
+    return _checked(read_matchers(text))
 
 
 def parse_match(given: Any) -> tuple[Matcher, ...]:
@@ -65,15 +62,10 @@ def clauses_of(matchers: Iterable[Matcher]) -> dict[str, str]:
     return found
 
 
-def _of_word(word: str) -> Matcher:
-    parts = _MATCHER.fullmatch(word)
-    if parts is None:
-        raise RequestError(f"{word[:60]!r} is no matcher; expected is a label, one of = != =~ !~, and a value")
-    label, operator, value = parts.groups()
-    value = value.strip()
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    return Matcher(label, operator, value)
+def _of_word(word: str) -> list[Matcher]:
+    if not (found := read_matchers(word)):
+        raise RequestError(f"{word[:60]!r} is no matcher; {EXPECTED}")
+    return found
 
 
 def _text(value: Any, label: str) -> str:
@@ -94,49 +86,6 @@ def _check_pattern(matcher: Matcher) -> None:
         matcher.check()
     except PatternError as error:
         raise RequestError(f"the pattern for {matcher.label[:60]} is no regular expression of RE2: {error}") from None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Times
-
-
-def parse_when(text: str, now: datetime, timezone: str = "UTC") -> datetime:
-    """The instant that a word means, later than `now` unless it is RFC 3339; RequestError says what is allowed."""
-    word, zone = text.strip(), _zone(timezone)
-    if word.lower() == "tomorrow":
-        return _next_day(now.astimezone(zone), MORNING_HOUR, 0)
-    if clock := _CLOCK.fullmatch(word):
-        return _next_clock(now.astimezone(zone), int(clock[1]), int(clock[2]))
-    if is_duration(word):
-        return now + _duration(word)
-    try:
-        return instant_of(word, zone)
-    except ValueError as error:
-        raise RequestError(f"{error}; expected is a duration (2h), tomorrow, 18:30 or 2026-11-27T09:00") from None
-
-
-def _duration(word: str) -> timedelta:
-    try:
-        return duration_of(word)
-    except ValueError:
-        raise RequestError(f"{word[:40]!r} is no time from now; allowed are up to {LONGEST.days} days") from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise RequestError(f"{name[:40]!r} is no time zone; expected is a name such as America/Sao_Paulo") from None
-
-
-def _next_day(local: datetime, hour: int, minute: int) -> datetime:
-    day = local.replace(tzinfo=None) + timedelta(days=1)
-    return day.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=local.tzinfo).astimezone(UTC)
-
-
-def _next_clock(local: datetime, hour: int, minute: int) -> datetime:
-    today = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
-    return today.astimezone(UTC) if today > local else _next_day(local, hour, minute)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

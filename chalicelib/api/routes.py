@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
+from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -235,10 +236,11 @@ def end_silence(office: Office, request: Request, *, id: str) -> Reply:
 
 def _put(office: Office, request: Request, form: Mapping[str, Any], before: Silence | None, id: str) -> Reply:
     _known(form, ("id", "matchers", "incident", "for", "until", "from", "timezone", "by", "comment", "maintenance"))
+    zone_of(_timezone(office, form))
     silence = requests.new_silence(
         _matchers(office, form) or (before.matchers if before else ()),
         ends_at=_ends_at(office, form, before),
-        starts_at=_at(office, form, "from") or (before.starts_at if before else None),
+        starts_at=_starts_at(office, form, before),
         by=request.by(form),
         at=office.now,
         comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
@@ -263,17 +265,28 @@ def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
 
 
 def _ends_at(office: Office, form: Mapping[str, Any], before: Silence | None) -> datetime:
-    found = [each for each in (_at(office, form, "until"), _at(office, form, "for")) if each is not None]
-    if len(found) == 2:
+    until, length = _text(form, "until"), _text(form, "for")
+    if until and length:
         raise RequestError("both `until` and `for` are given; expected is one of them")
-    if not found and before is None:
+    if until:
+        return parse_until(until, office.now, _timezone(office, form))
+    if length:
+        return parse_for(length, office.now)
+    if before is None:
         raise RequestError("the end is missing: expected is `for` (2h) or `until` (2026-11-27T09:00Z, tomorrow, 18:30)")
-    return found[0] if found else before.ends_at if before else office.now
+    return before.ends_at
 
 
-def _at(office: Office, form: Mapping[str, Any], name: str) -> datetime | None:
-    word = _text(form, name)
-    return requests.parse_when(word, office.now, _text(form, "timezone") or "UTC") if word else None
+def _starts_at(office: Office, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
+    word = _text(form, "from")
+    if word:
+        return parse_when(word, office.now, _timezone(office, form))
+    return before.starts_at if before else None
+
+
+def _timezone(office: Office, form: Mapping[str, Any]) -> str:
+    """Return the zone that the request names, else that of the rules file."""
+    return _text(form, "timezone") or office.rules.rhythm.timezone
 
 
 def _note(act: str, form: Mapping[str, Any]) -> str:
@@ -324,7 +337,7 @@ def _since(word: str, now: datetime) -> datetime:
     try:
         found = now - duration_of(word)
     except ValueError:
-        found = requests.parse_when(word, now)
+        found = parse_when(word, now)
     return max(found, now - LONGEST)
 
 

@@ -135,7 +135,7 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
         "id": each.id,
         "state": "active" if active else "pending" if now < each.starts_at else "ended",
         "maintenance": maintenance,
-        "matchers": [str(matcher) for matcher in each.matchers],
+        "matchers": [matcher.written() for matcher in each.matchers],
         "starts_at": stamp(each.starts_at),
         "ends_at": stamp(each.ends_at),
         "by": each.by,

@@ -38,7 +38,7 @@ def check_matchers_size(matchers: Sequence[Matcher]) -> None:
     for each in matchers:
         _check_length(f"the label {each.label[:20]}…", each.label, MAX_LABEL_CHARACTERS)
         _check_length(f"the value for {each.label}", each.value, MAX_VALUE_CHARACTERS)
-    size = len("\n".join(map(str, matchers)).encode("utf-8", "surrogatepass"))
+    size = len("\n".join(each.written() for each in matchers).encode("utf-8", "surrogatepass"))
     if size > MAX_MATCHERS_BYTES:
         raise RequestError(f"the matchers have {size:,} bytes together; allowed are {MAX_MATCHERS_BYTES:,}")
 

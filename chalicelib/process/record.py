@@ -313,7 +313,7 @@ def _silence(silence: Silence) -> dict[str, Any]:
 def _matchers(matchers: Sequence[Matcher]) -> list[str] | Mapping[str, str]:
     """As a mapping, the form of the timeline; as words where two are for one label."""
     if len({each.label for each in matchers}) < len(matchers):
-        return [str(each) for each in matchers]
+        return [each.written() for each in matchers]
     return {each.label: each.operator + each.value for each in matchers}
 
 

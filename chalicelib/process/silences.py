@@ -152,7 +152,7 @@ def _left(before: Silence, after: Silence) -> tuple[Matcher, ...]:
 
 
 def _edit(silence: Silence) -> str:
-    matchers = ", ".join(map(str, silence.matchers))
+    matchers = ", ".join(each.written() for each in silence.matchers)
     return f"edited: {matchers} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chalicelib.api.times import LEADS, time_and_reason
 from chalicelib.core.errors import RequestError
+from chalicelib.core.matcher_words import is_matcher, leading_matchers
 
 MAX_ROWS = 15
 MAX_TITLE_CHARACTERS = 150
@@ -32,7 +34,7 @@ HELP = """*{command}* — what burns, and what you can do about it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it
 • `{command} who 3f2a` — who hears of it, and who answered; `{command} who service=checkout` — who would
-Times: `30m`, `2h`, `3d`, `tomorrow`, `18:30`, `2026-11-27T09:00`."""
+Times: `30m`, `1d 12h`, `18:30`, `6pm`, `tomorrow`, `tomorrow 14:00`, `friday 18:30`, `2026-11-27 09:00`; in your time zone."""
 
 _ICONS = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 
@@ -55,13 +57,14 @@ def is_known(text: str) -> bool:
 
 def parsed(text: str) -> Command:
     """What the words ask for; RequestError says what is missing."""
-    word, *rest = text.split()
+    word, *behind = text.split(maxsplit=1)
     word = word.lower()
-    about: list[str] = []
-    while rest and ("=" in rest[0] or "!~" in rest[0]):
-        about.append(rest.pop(0))
+    matchers, words = leading_matchers(behind[0] if behind else "")
+    about, rest = [each.written() for each in matchers], words.split()
     if not about and rest and word not in ("list", "silences"):
         about.append(rest.pop(0))
+        if word == "silence" and rest and is_matcher(rest[0]):
+            raise RequestError("an incident and matchers are both given. Expected is one of them")
     if word in _OF_ONE and not about:
         raise RequestError(f"{word} of what? Expected is an id, as in `{word} 3f2a`")
     while word in _OF_SEVERAL and rest and _ID.fullmatch(rest[0]):
@@ -71,11 +74,10 @@ def parsed(text: str) -> Command:
         raise RequestError(f"{word} what? Expected is an id, then {_WANTED[word]}, as in `{example}`")
     if word != "silence":
         return Command(word, tuple(about), said=" ".join(rest))
-    if rest and rest[0].lower() in ("for", "until"):
-        rest.pop(0)
-    if not rest:
+    if not rest or (len(rest) == 1 and rest[0].lower() in LEADS):
         raise RequestError("silence until when? Expected is a time, as in `silence 3f2a 2h deploying`")
-    return Command(word, tuple(about), until=rest[0], said=" ".join(rest[1:]))
+    until, reason = time_and_reason(rest)
+    return Command(word, tuple(about), until=until, said=reason)
 
 
 _WANTED = {"note": "a text", "assign": "a name"}
@@ -85,11 +87,6 @@ def mentioned(text: str) -> str:
     """Return Slack's id of the person whom a text mentions (`<@U123|ana>`), and nothing else; empty without one."""
     found = _MENTION.fullmatch(text.strip())
     return found[1] if found else ""
-
-
-def is_matcher(word: str) -> bool:
-    """Whether a word chooses by a label and is no id."""
-    return "=" in word or "!~" in word
 
 
 # ---------------------------------------------------------------------------------------------------------------------

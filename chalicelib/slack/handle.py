@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from chalicelib import plugins
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
+from chalicelib.api.times import is_zone, parse_when
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import OverError, RequestError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
+from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.mute import silences_of
 from chalicelib.core.outcome import Outcome as ActOutcome
 from chalicelib.core.outcome import Result
@@ -83,6 +85,12 @@ class _Desk:
         found: str = plugins.load("targets", "slack").person(asked.user, self.clients, now=self.now)
         return requests.person(found or asked.name or asked.user)
 
+    @property
+    def zone(self) -> str:
+        """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
+        found: str = plugins.load("targets", "slack").zone(self.asked.user, self.clients, now=self.now)
+        return found if is_zone(found) else self.rules.rhythm.timezone
+
     def incident(self, id: str) -> Incident:
         """The open incident of an id; RequestError when there is none, or it is over."""
         found = views.find(self.store, id, self.now)
@@ -115,11 +123,11 @@ class _Desk:
         action = self.action(kind, id, note)
         return accepted(action, store=self.store, webhooks=self.queues.webhooks, now=self.now)
 
-    def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str, timezone: str) -> Silence:
+    def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str) -> Silence:
         """Hand a silence on; it has the same id however often it is asked for. RequestError when it has no room."""
         made = requests.new_silence(
             matchers,
-            ends_at=requests.parse_when(until, self.asked.at, timezone),
+            ends_at=parse_when(until, self.asked.at, self.zone),
             by=self.by,
             at=self.asked.at,
             comment=comment,
@@ -155,7 +163,7 @@ def _answer(desk: _Desk) -> str:
 
 def _silence(desk: _Desk) -> str:
     found = desk.incident(desk.asked.incident)
-    desk.silence(requests.matchers_of(found), desk.asked.words, "", found.rhythm.timezone)
+    desk.silence(requests.matchers_of(found), desk.asked.words, "")
     return ""
 
 
@@ -167,7 +175,7 @@ def _silence_opened(desk: _Desk) -> str:
         found.id,
         channel=desk.asked.channel,
         about=f"*{named}*",
-        matchers=[str(each) for each in requests.matchers_of(found)],
+        matchers=[each.written() for each in requests.matchers_of(found)],
         filled=True,
     )
     plugins.load("targets", "slack").fill_view(desk.asked.view, desk.asked.view_hash, view, desk.clients, now=desk.now)
@@ -177,8 +185,8 @@ def _silence_opened(desk: _Desk) -> str:
 def _silence_asked(desk: _Desk) -> str:
     fields = desk.asked.fields
     found = desk.incident(desk.asked.incident)
-    matchers = requests.parse_words(silence_modal.lines_of(fields.get("matchers", ""))) or requests.matchers_of(found)
-    desk.silence(matchers, fields.get("until", ""), fields.get("comment", ""), found.rhythm.timezone)
+    matchers = requests.parse_text(fields.get("matchers", "")) or requests.matchers_of(found)
+    desk.silence(matchers, fields.get("until", ""), fields.get("comment", ""))
     return ""
 
 
@@ -245,12 +253,11 @@ def _assign(desk: _Desk, asked: command.Command) -> str:
 
 
 def _silence_words(desk: _Desk, asked: command.Command) -> str:
-    if command.is_matcher(asked.about[0]):
-        matchers, timezone = requests.parse_words(asked.about), desk.rules.rhythm.timezone
+    if is_matcher(asked.about[0]):
+        matchers = requests.parse_words(asked.about)
     else:
-        found = desk.incident(asked.about[0])
-        matchers, timezone = requests.matchers_of(found), found.rhythm.timezone
-    made = desk.silence(matchers, asked.until, asked.said, timezone)
+        matchers = requests.matchers_of(desk.incident(asked.about[0]))
+    made = desk.silence(matchers, asked.until, asked.said)
     row = views.silence(made, desk.now, views.fires(desk.store))
     return command.silences_listed([row])
 
@@ -270,7 +277,7 @@ def _unsilence_words(desk: _Desk, asked: command.Command) -> str:
 
 def _who(desk: _Desk, asked: command.Command) -> str:
     on_call = plugins.load("targets", "pagerduty").on_call(desk.clients, now=desk.now)
-    if command.is_matcher(asked.about[0]):
+    if is_matcher(asked.about[0]):
         labels = {each.label: each.value for each in requests.parse_words(asked.about) if each.operator == "="}
         return command.audiences(views.who(desk.rules, labels, desk.now), on_call)
     found = views.find(desk.store, asked.about[0], desk.now)

@@ -5,12 +5,12 @@ Empty matchers mean those of the incident. It remembers the incident and the cha
 the silence cannot be made after all: a submission brings no address for answers.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from chalicelib.api.requests import check_matchers, check_times, parse_when, parse_words
+from chalicelib.api.requests import check_matchers, check_times, parse_text
+from chalicelib.api.times import parse_when
 from chalicelib.core.errors import RequestError
 from chalicelib.messages.interaction import SILENCE_MODAL
 
@@ -22,9 +22,6 @@ LATEST_ZONE = "Etc/GMT+12"
 """Where a wall time comes last: the zone of the incident is known only to the worker."""
 FILLED = "matchers:filled"
 """The id of the block once it is filled: Slack keeps what was typed for an id that it knows already."""
-
-
-_NEXT_MATCHER = re.compile(r"\s*,\s*(?=[A-Za-z_][A-Za-z0-9_.-]*\s*(?:=~|!~|!=|=))")
 
 
 def view(
@@ -41,7 +38,7 @@ def view(
         which["element"]["initial_value"] = lines
     until = _input("until", "until", "For how long, or until when")
     until["element"]["initial_value"] = "2h"
-    until["hint"] = _plain("30m, 2h, 3d, tomorrow, 18:30 or 2026-11-27T09:00")
+    until["hint"] = _plain("2h, 1d 12h, 18:30, 6pm, tomorrow 14:00, friday or 2026-11-27 09:00")
     comment = _input("comment", "comment", "Why", optional=True, most=MAX_COMMENT_CHARACTERS)
     comment["element"]["placeholder"] = _plain("What others should know")
     shown = about or "The alerts of this incident are muted; nothing is lost, and they come back by themselves."
@@ -71,16 +68,11 @@ def entered(values: Any) -> dict[str, str]:
     return found
 
 
-def lines_of(text: str) -> list[str]:
-    """The matchers of the field: one a line, or several with a comma between them."""
-    return [each.strip() for line in text.splitlines() for each in _NEXT_MATCHER.split(line) if each.strip()]
-
-
 def mistakes(fields: Mapping[str, str], values: Mapping[str, Any], now: datetime) -> dict[str, str]:
     """What is wrong, by the id of the block that it is shown under; empty when it can be done."""
     found: dict[str, str] = {}
     try:
-        if matchers := parse_words(lines_of(fields.get("matchers", ""))):
+        if matchers := parse_text(fields.get("matchers", "")):
             check_matchers(matchers)
     except RequestError as error:
         found[FILLED if FILLED in values else "matchers"] = str(error)

@@ -89,12 +89,20 @@ class SlackRefusalError(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """How a person is called, and the name of the time zone that the person set; empty where Slack does not tell."""
+
+    name: str = ""
+    zone: str = ""
+
+
 @dataclass
 class Known:
     """What was looked up: channels by name and people by id, each until when it may be used."""
 
     channels: dict[str, tuple[datetime, str]] = field(default_factory=dict)
-    people: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    people: dict[str, tuple[datetime, Person]] = field(default_factory=dict)
 
 
 _KNOWN: WeakKeyDictionary[Clients, Known] = WeakKeyDictionary()
@@ -155,20 +163,26 @@ class Api:
         """Keep the id of a name; an empty one forgets it."""
         self._known.channels[name] = (self._now + KEPT, identifier)
 
-    def person(self, user: str) -> str:
-        """How a person is called, by users.info; empty when Slack does not tell (scope users:read)."""
-        until, found = self._known.people.get(user, (self._now, ""))
+    def person(self, user: str) -> Person:
+        """Return a person by users.info (scope users:read); an empty one when Slack does not tell."""
+        until, found = self._known.people.get(user, (self._now, Person()))
         if self._now < until:
             return found
         try:
-            profile = self.get("users.info", {"user": user}).get("user") or {}
+            user_object = self.get("users.info", {"user": user}).get("user") or {}
         except (SlackRefusalError, TargetRejectedError, TargetUnavailableError):
-            return ""
-        shown = profile.get("profile") or {}
-        names = (shown.get("real_name"), profile.get("real_name"), shown.get("display_name"), profile.get("name"))
+            return Person()
+        shown = user_object.get("profile") or {}
+        names = (
+            shown.get("real_name"),
+            user_object.get("real_name"),
+            shown.get("display_name"),
+            user_object.get("name"),
+        )
         name = next((str(each) for each in names if each), "")
-        self._known.people[user] = (self._now + KEPT, name)
-        return name
+        found = Person(name, str(user_object.get("tz") or ""))
+        self._known.people[user] = (self._now + KEPT, found)
+        return found
 
     def pages(self, method: str, params: Mapping[str, str], what: str, most: int) -> Iterator[list[dict[str, Any]]]:
         """The lists called `what` of one page after another, `most` pages at most."""

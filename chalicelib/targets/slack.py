@@ -33,6 +33,7 @@ from chalicelib.targets._slack_api import (
     RATE_LIMIT_WAIT,
     UNKNOWN_CHANNEL,
     Api,
+    Person,
     SlackRefusalError,
     explained,
     is_channel_id,
@@ -314,10 +315,19 @@ def _post_to_webhook(
 
 def person(user: str, clients: Clients, *, now: datetime) -> str:
     """What a person of that id is called; empty when Slack does not tell."""
+    return _person(user, clients, now).name
+
+
+def zone(user: str, clients: Clients, *, now: datetime) -> str:
+    """Return the name of the time zone that a person set in Slack; empty when Slack does not tell."""
+    return _person(user, clients, now).zone
+
+
+def _person(user: str, clients: Clients, now: datetime) -> Person:
     try:
         return Api(clients, now=now, timeout=_NAME_TIMEOUT).person(user)
     except TargetRejectedError:
-        return ""
+        return Person()
 
 
 def respond(url: str, text: str, clients: Clients, *, now: datetime) -> None:

@@ -31,6 +31,8 @@ APP = "A0TOCSIN01"
 BOT_USER = "U0TOCSIN01"
 DEFAULT_CHANNELS = ("incidents", "alerts", "infrastructure")
 PEOPLE: dict[str, str] = {"U0ANASOUZA": "Ana Souza", "U0BENOKORO": "Ben Okoro", "U0CHENWEI1": "Chen Wei"}
+ZONES = {"U0CHENWEI1": "Asia/Shanghai"}
+"""Of people who are not at UTC."""
 MAX_TEXT_CHARACTERS = 40_000
 MAX_UPDATE_CHARACTERS = 4_000
 MAX_ATTACHMENTS = 100
@@ -718,7 +720,7 @@ def _person(user: str) -> Json:
         "name": handle_of(user),
         "real_name": PEOPLE[user],
         "deleted": False,
-        "tz": "Etc/UTC",
+        "tz": ZONES.get(user, "Etc/UTC"),
         "is_bot": False,
         "profile": profile,
     }

@@ -9,13 +9,11 @@ from chalicelib.api.requests import (
     clauses_of,
     new_silence,
     parse_match,
-    parse_when,
     parse_words,
     person,
 )
 from chalicelib.core.errors import RequestError
 from chalicelib.core.match import Matcher
-from tests import extremes
 
 NOW = datetime(2026, 11, 26, 15, 30, tzinfo=UTC)
 
@@ -69,48 +67,6 @@ def test_matchers_can_be_written_back():
     assert parse_match(clauses_of(odd)) == odd
     with pytest.raises(RequestError, match="one for each label"):
         clauses_of(parse_words(["a=b", "a!=c"]))
-
-
-@pytest.mark.parametrize(
-    ("word", "zone", "at"),
-    [
-        ("2h", "UTC", NOW + timedelta(hours=2)),
-        ("1h30m", "UTC", NOW + timedelta(minutes=90)),
-        ("tomorrow", "UTC", datetime(2026, 11, 27, 9, tzinfo=UTC)),
-        ("tomorrow", "America/Sao_Paulo", datetime(2026, 11, 27, 12, tzinfo=UTC)),
-        ("18:30", "UTC", datetime(2026, 11, 26, 18, 30, tzinfo=UTC)),
-        ("9:00", "UTC", datetime(2026, 11, 27, 9, tzinfo=UTC)),
-        ("15:30", "UTC", datetime(2026, 11, 27, 15, 30, tzinfo=UTC)),
-        ("13:00", "America/Sao_Paulo", datetime(2026, 11, 26, 16, tzinfo=UTC)),
-        ("2026-11-28T10:00", "Europe/Riga", datetime(2026, 11, 28, 8, tzinfo=UTC)),
-        ("2026-11-28T10:00Z", "Europe/Riga", datetime(2026, 11, 28, 10, tzinfo=UTC)),
-        ("2026-11-28T10:00:00+02:00", "UTC", datetime(2026, 11, 28, 8, tzinfo=UTC)),
-    ],
-)
-def test_times_are_read_as_people_write_them(word, zone, at):
-    """A duration from now, the next morning, a wall time in their zone, an instant."""
-    assert parse_when(word, NOW, zone) == at
-
-
-def test_a_morning_after_the_clocks_change_is_nine_by_the_wall():
-    """On the day after which summer time ends, `tomorrow` is an hour later in UTC."""
-    eve = datetime(2026, 10, 24, 12, tzinfo=UTC)
-    assert parse_when("tomorrow", eve, "Europe/Riga") == datetime(2026, 10, 25, 7, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("word", ["", "soon", "25:00", "-2h", "2026-13-01", "9999999999999d"])
-def test_what_is_no_time_is_told(word):
-    """The person is told what a time looks like."""
-    with pytest.raises(RequestError, match="no time"):
-        parse_when(word, NOW)
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Sao_Paulo"])
-@pytest.mark.parametrize("word", [*extremes.TIMES, *extremes.DURATIONS], ids=lambda word: word[:30])
-def test_a_time_that_is_no_date_is_told(word, zone):
-    """A time outside of our years, or a duration that leads there, is a mistake in any zone."""
-    with pytest.raises(RequestError, match="no time"):
-        parse_when(word, NOW, zone)
 
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -1,10 +1,12 @@
 """The API: what people see and do, through the real stages on a virtual clock."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from chalicelib.api import routes
 from chalicelib.core.errors import FullError, NotFoundError, NotUniqueError, OverError, RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.process.context_size import MAX_SILENCES
@@ -193,6 +195,23 @@ def test_a_silence_of_an_incident_takes_its_labels_and_names(desk):
     assert made["silence"]["matchers"] == ["alertname=Boom", "service=api"]
 
 
+@pytest.mark.parametrize(
+    ("timezone", "until", "ends_at"),
+    [
+        (None, "tomorrow", "2026-11-27T07:00:00Z"),
+        (None, "tomorrow 14:00", "2026-11-27T12:00:00Z"),
+        ("America/Sao_Paulo", "tomorrow 2 pm", "2026-11-27T17:00:00Z"),
+        ("America/Sao_Paulo", "Friday 14:00 UTC", "2026-11-27T14:00:00Z"),
+    ],
+)
+def test_a_time_is_in_the_zone_that_is_named(desk, timezone, until, ends_at):
+    """Given `timezone` → times are in it; without it in the zone of the rules file."""
+    rules = replace(desk.office.rules, rhythm=replace(desk.office.rules.rhythm, timezone="Europe/Riga"))
+    form = {"by": "ana", "matchers": ["service=api"], "until": until, "timezone": timezone}
+    reply = routes.make_silence(replace(desk.office, rules=rules), routes.Request(body=json.dumps(form).encode()))
+    assert reply.body["silence"]["ends_at"] == ends_at
+
+
 def test_maintenance_is_kept_by_an_edit(desk):
     """An edit that does not say otherwise leaves its kind."""
     body = {"id": "m1", "matchers": ["service=api"], "for": "2h", "by": "ana", "maintenance": True}
@@ -235,6 +254,9 @@ MISTAKES = [
     ("a past end", ("make_silence", {}), {}, {"by": "ana", "until": "2020-01-01T00:00Z", "matchers": ["a=b"]}, "ends before"),
     ("for ever", ("make_silence", {}), {}, {"by": "ana", "for": "5000d", "matchers": ["a=b"]}, "too long"),
     ("no time", ("make_silence", {}), {}, {"by": "ana", "for": "soon", "matchers": ["a=b"]}, "no time"),
+    ("for a time", ("make_silence", {}), {}, {"by": "ana", "matchers": ["a=b"], "for": "18:30"}, "no time from now"),
+    ("until a duration", ("make_silence", {}), {}, {"by": "ana", "matchers": ["a=b"], "until": "2h"}, "which `for` takes"),
+    ("no zone for a duration", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
     ("no zone", ("make_silence", {}), {}, {"by": "ana", "until": "18:30", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
     ("too long a comment", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": ["a=b"], "comment": "x" * 1001}, "allowed are 1,000"),
     ("too long an id", ("make_silence", {}), {}, {"id": "i" * 101, "by": "ana", "for": "1h", "matchers": ["a=b"]}, "allowed are 100"),

@@ -399,6 +399,16 @@ def test_a_moment_that_no_date_can_be_is_told(explained, timeline, text):
     assert complained.count("\n") == 1
 
 
+def test_matchers_are_read_as_everywhere(explained, timeline):
+    """Given quotes, amtool's braces or two matchers for one label → read as by the other doors, or refused."""
+    plain = explained("--timeline", timeline, "alertname=High Error Rate", "service=api")
+    assert plain[0] == 0
+    assert explained("--timeline", timeline, '{alertname="High Error Rate",service="api"}') == plain
+    assert explained("--timeline", timeline, "alertname=“High Error Rate”", "service='api'") == plain
+    assert "one = too many" in explained("--timeline", timeline, "service==api")[2]
+    assert "two matchers are for service" in explained("--timeline", timeline, "service=api", "service!=web")[2]
+
+
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [("a(", "column 2: a ( is never closed"), ("(?=a)", "look-ahead"), ("a{99999999999999}", "too often")],

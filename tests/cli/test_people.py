@@ -159,6 +159,18 @@ def test_an_incident_is_silenced_without_matchers(terminal):
     assert "mutes 0 of the alerts" in said
 
 
+def test_times_are_in_the_zone_that_is_named(terminal, monkeypatch):
+    """Given --timezone, else the zone of the machine → until when is read in it, and printed with the machine's zone."""
+    said = terminal.says("silence", "add", "service=db", "--until", "Friday 2 pm", "--timezone", "America/Sao_Paulo")
+    assert "until 27 Nov 17:00:00 UTC" in said
+    monkeypatch.setenv("TZ", "Europe/Riga")
+    terminal.says("silence", "add", "service=db", "--until", "tomorrow 14:00", "--comment", "riga")
+    found = {each.comment: each.ends_at for each in terminal.desk.router.store.context().silences}
+    assert found["riga"] == datetime(2026, 11, 27, 12, tzinfo=UTC)
+    assert "no time from now" in terminal.run("silence", "add", "service=db", "--for", "18:30")[2]
+    assert "which `for` takes" in terminal.run("silence", "add", "service=db", "--until", "2h")[2]
+
+
 def test_who_hears(terminal):
     """Of a service by its rules, of an incident by its route."""
     assert "pagerduty:default" in terminal.says("who", "service=api")
@@ -279,11 +291,12 @@ def test_text_from_outside_cannot_steer_the_terminal(capsys):
     [
         ({"TZ": "Europe/Riga"}, "/etc/localtime", "Europe/Riga"),
         ({}, "/usr/share/zoneinfo/America/Sao_Paulo", "America/Sao_Paulo"),
-        ({}, "/nowhere", "UTC"),
+        ({"TZ": ":/usr/share/zoneinfo/Europe/Riga"}, "/nowhere", "Europe/Riga"),
+        ({}, "/nowhere", ""),
     ],
 )
 def test_the_zone_is_this_machines(environment, link, name, tmp_path):
-    """TZ, else where the local time is linked to, else UTC."""
+    """Given TZ, or a link of the local time → its name; without both → none, so that the rules file decides."""
     localtime = tmp_path / "localtime"
     localtime.symlink_to(link)
     assert timezone(environment, localtime) == name

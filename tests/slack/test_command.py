@@ -56,6 +56,12 @@ SILENCE = {
             "silence service=~web.* zone!~x until tomorrow",
             Command("silence", ("service=~web.*", "zone!~x"), "tomorrow"),
         ),
+        ("silence 3f2a tomorrow 14:00 the move", Command("silence", ("3f2a",), "tomorrow 14:00", "the move")),
+        ("silence 3f2a 1d 12h", Command("silence", ("3f2a",), "1d 12h")),
+        ("silence 3f2a 2026-03-05 16:00", Command("silence", ("3f2a",), "2026-03-05 16:00")),
+        ('silence {service="api", zone=~"eu.*"} 2h', Command("silence", ("service=api", "zone=~eu.*"), "2h")),
+        ("silence service=“checkout” 2h", Command("silence", ("service=checkout",), "2h")),
+        ("silence service='High load' 2h why", Command("silence", ('service="High load"',), "2h", "why")),
         ("silences", Command("silences")),
         ("who service=api", Command("who", ("service=api",))),
     ],
@@ -72,6 +78,24 @@ def test_what_is_missing_is_said_with_an_example(typed):
     """The error names what is expected."""
     with pytest.raises(RequestError, match="Expected is"):
         parsed(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("silence service==checkout 2h", "expected is 'service=checkout'"),
+        ("silence service=“checkout 2h", "the quotes around the value for service"),
+        ("list =x", "no matcher"),
+        ("silence 3f2a service=x 2h", "an incident and matchers are both given"),
+        ("silence 3f2a soon", "begins with no time"),
+        ("silence 3f2a tomorrow 14 the move", "'14' behind it looks like a part of a time"),
+    ],
+)
+def test_words_that_are_not_read_whole_are_refused(typed, words):
+    """Given a word that would silently mean something else → an error that names it."""
+    with pytest.raises(RequestError) as raised:
+        parsed(typed)
+    assert words in str(raised.value)
 
 
 @pytest.mark.parametrize(

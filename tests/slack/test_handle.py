@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.match import Matcher
-from chalicelib.core.rule import Rules
+from chalicelib.core.rule import Rhythm, Rules
 from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
@@ -28,12 +28,13 @@ LINK = Action(ActionKind.ACK, "ben", NOW, incident="pagerduty:Q1", via="pagerdut
 class Desk:
     """A worker with nothing in its store."""
 
-    def __init__(self, *answers, secrets=None):
+    def __init__(self, *answers, secrets=None, person=None, rules=None):
         left = list(answers)
+        self.rules = rules or Rules()
 
         def handle(request):
             if request.url.path.endswith("users.info"):
-                return httpx.Response(200, json={"ok": False, "error": "missing_scope"})
+                return httpx.Response(200, json=person or {"ok": False, "error": "missing_scope"})
             found = left.pop(0) if len(left) > 1 else left[0]
             if isinstance(found, Exception):
                 raise found
@@ -46,7 +47,7 @@ class Desk:
 
     def act(self, asked=ASKED, now=NOW):
         """Serve one request."""
-        return act(asked, rules=Rules(), store=self.store, queues=self.queues, clients=self.clients, now=now)
+        return act(asked, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=now)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,27 @@ def test_a_silence_that_comes_twice_is_one():
     first, second = (read_message(body).silence for body in desk.webhooks.bodies)
     assert first == second
     assert (first.by, first.ends_at) == ("ana", NOW + timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("tz", "typed", "ends_at"),
+    [
+        ("America/Sao_Paulo", "tomorrow", "2026-03-06T12:00"),
+        ("America/Sao_Paulo", "tomorrow 14:00 the move", "2026-03-06T17:00"),
+        ("America/Sao_Paulo", "18:30 UTC", "2026-03-05T18:30"),
+        ("Mars/Olympus", "tomorrow", "2026-03-06T07:00"),
+        (None, "tomorrow", "2026-03-06T07:00"),
+    ],
+)
+def test_a_time_is_one_of_the_persons_zone(tz, typed, ends_at):
+    """Given a zone that the person set in Slack → times are in it; without one in that of the rules file."""
+    rules = Rules(rhythm=Rhythm(timezone="Europe/Riga"))
+    desk = Desk(httpx.Response(200), person={"ok": True, "user": {"name": "ana", "tz": tz}}, rules=rules)
+    now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    asked = replace(ASKED, words=f"silence service=api until {typed}", at=now)
+    desk.act(asked, now=now)
+    (body,) = desk.webhooks.bodies
+    assert read_message(body).silence.ends_at == datetime.fromisoformat(f"{ends_at}:00+00:00")
 
 
 def test_a_silence_without_room_is_refused_to_the_person():

@@ -280,11 +280,6 @@ def test_the_form_remembers_where_it_was_opened():
     assert (desk.stored[-1].incident, desk.stored[-1].channel) == ("inc-1", "C0ALERTS1")
 
 
-def test_matchers_may_share_a_line():
-    """A comma before another label ends a matcher; one inside a value or a pattern does not."""
-    assert silence_modal.lines_of("a=b, c=~x{1,3}\n\n d!=e,f") == ["a=b", "c=~x{1,3}", "d!=e,f"]
-
-
 def command(text, **more):
     """The body of `/tocsin` with these words."""
     fields = {"command": "/tocsin", "text": text, "user_id": "U0ONCALL1", "user_name": "oncall.one", "trigger_id": "t1"}

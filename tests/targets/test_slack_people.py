@@ -104,6 +104,22 @@ def test_a_name_is_asked_for_once() -> None:
     assert slack.person("U1", FakeClients(secrets={}), now=NOW) == ""
 
 
+@pytest.mark.parametrize(
+    ("answer", "zone"),
+    [
+        ({"ok": True, "user": {"name": "ana", "tz": "America/Sao_Paulo"}}, "America/Sao_Paulo"),
+        ({"ok": True, "user": {"name": "ana", "tz": None}}, ""),
+        (refused("missing_scope"), ""),
+    ],
+)
+def test_people_have_a_time_zone(answer: Any, zone: str) -> None:
+    """Given a person → the zone that the person set in Slack, from the same call as the name; else none."""
+    server = FakeSlack(users_info=answer)
+    assert slack.zone("U0ANA0001", server.clients, now=NOW) == zone
+    slack.person("U0ANA0001", server.clients, now=NOW)
+    assert server.methods == ["users.info"] * (1 if answer["ok"] else 2)
+
+
 def test_an_answer_goes_to_the_person_alone() -> None:
     """Ephemeral, and the message stays; without the bot's token, since the address is the permission."""
     clients = FakeClients(lambda request: httpx.Response(200, text="ok"))
