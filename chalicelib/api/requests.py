@@ -15,6 +15,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.match import OPERATORS, Matcher, parse_matcher
 from chalicelib.core.matcher_words import EXPECTED, read_matchers
 from chalicelib.core.pattern import PatternError
+from chalicelib.core.rule import ALL_LABELS
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_size, check_silence
 
 MAX_SILENCE = timedelta(days=366)
@@ -139,14 +140,27 @@ def check_times(starts_at: datetime, ends_at: datetime) -> None:
 
 
 def matchers_of(incident: Incident) -> tuple[Matcher, ...]:
-    """The matchers that choose the alerts of an incident, and those like them that come later."""
-    names = sorted({alert.name for alert in incident.firing or incident.shown})
-    found = [Matcher(label, "=", value) for label, value in incident.group.items() if label != "alertname"]
-    if len(names) == 1:
-        found.append(Matcher("alertname", "=", names[0]))
-    elif names:
-        found.append(Matcher("alertname", "=~", "|".join(map(re.escape, names))))
+    """Return the matchers that choose the alerts of an incident alone, and those like them that come later.
+
+    A label of its `group_by` that its alerts lack is part of them with an empty value. A label that one of its alerts
+    has with another value than the group, as after a change of severity, has both values.
+    """
+    alerts = incident.firing or incident.shown
+    labels = [alert.match_labels() for alert in alerts]
+    wanted = {*incident.group, *incident.rhythm.group_by} - {"alertname", ALL_LABELS}
+    found = []
+    for label in sorted(wanted):
+        own = {incident.group[label]} if label in incident.group else set()
+        found.append(_one_of(label, own | {each.get(label, "") for each in labels} or {""}))
+    if names := {alert.name for alert in alerts}:
+        found.append(_one_of("alertname", names))
     return _checked(found)
+
+
+def _one_of(label: str, values: set[str]) -> Matcher:
+    if len(values) == 1:
+        return Matcher(label, "=", next(iter(values)))
+    return Matcher(label, "=~", "|".join(map(re.escape, sorted(values))))
 
 
 def person(name: Any) -> str:

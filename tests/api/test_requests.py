@@ -5,15 +5,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.api.requests import (
+    check_matchers,
     check_times,
     clauses_of,
+    matchers_of,
     new_silence,
     parse_match,
     parse_words,
     person,
 )
+from chalicelib.core.alert import Alert, State
 from chalicelib.core.errors import RequestError
+from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
+from chalicelib.core.rule import Rhythm
 
 NOW = datetime(2026, 11, 26, 15, 30, tzinfo=UTC)
 
@@ -103,3 +108,42 @@ def test_nobody_acts_without_a_name(name):
     """Every act is somebody's."""
     with pytest.raises(RequestError, match="by"):
         person(name)
+
+
+def incident(group, *labels, group_by=("service", "environment")):
+    """An incident whose alerts fire with these labels."""
+    alerts = {
+        str(number): Alert(str(number), name="Down", labels=each, state=State.FIRING)
+        for number, each in enumerate(labels)
+    }
+    return Incident("k", group=group, rhythm=Rhythm(group_by=group_by), alerts=alerts, started_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (incident({"service": "a"}, {"service": "a"}), ["alertname=Down", "environment=", "service=a"]),
+        (incident({}, {"zone": "eu"}), ["alertname=Down", "environment=", "service="]),
+        (incident({}, {}, group_by=()), ["alertname=Down"]),
+        (incident({}, {}, group_by=("alertname",)), ["alertname=Down"]),
+        (incident({}, {"service": "a"}, {}, group_by=("service",)), ["alertname=Down", "service=~|a"]),
+        (
+            incident({"service": "a"}, {"service": "a"}, {"service": "b.c"}, group_by=("service",)),
+            ["alertname=Down", "service=~a|b\\.c"],
+        ),
+        (incident({"zone": "eu"}, {"zone": "eu"}, group_by=("...",)), ["alertname=Down", "zone=eu"]),
+        (incident({"severity": "warning"}, {}, group_by=("severity",)), ["alertname=Down", "severity=warning"]),
+    ],
+)
+def test_the_matchers_of_an_incident_choose_it_alone(found, words):
+    """Given an incident → a matcher for each label of its group_by, empty where its alerts lack the label."""
+    matchers = matchers_of(found)
+    assert [each.written() for each in matchers] == words
+    assert all(alert.matched_by(matchers) for alert in found.firing)
+    check_matchers(matchers)
+
+
+def test_a_silence_of_what_lacks_a_label_alone_is_refused():
+    """Given a matcher for an empty value and no other → refused: it holds for most of what fires."""
+    with pytest.raises(RequestError, match="would mute everything"):
+        check_matchers(parse_words(["service="]))

@@ -212,6 +212,16 @@ def test_a_time_is_in_the_zone_that_is_named(desk, timezone, until, ends_at):
     assert reply.body["silence"]["ends_at"] == ends_at
 
 
+def test_a_silence_of_an_incident_without_its_group_label_mutes_it_alone():
+    """Given an incident grouped by service whose alert has none → the silence mutes no alert of any service."""
+    bare = {"at": START.isoformat(), "event": {"name": "x", "labels": {"zone": "eu"}}}
+    desk = Desk(fire(), bare)
+    (id,) = [each["id"] for each in desk.ask("list_incidents")["incidents"] if not each["group"]]
+    made = desk.ask("make_silence", body={"incident": id, "for": "1h", "by": "ana"})["silence"]
+    assert made["matchers"] == ["alertname=Boom", "service="]
+    assert [each["incident"] for each in made["mutes"]] == [id]
+
+
 def test_maintenance_is_kept_by_an_edit(desk):
     """An edit that does not say otherwise leaves its kind."""
     body = {"id": "m1", "matchers": ["service=api"], "for": "2h", "by": "ana", "maintenance": True}
