@@ -20,6 +20,7 @@ from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_s
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
+_SILENCE_ID = re.compile("[A-Za-z0-9_-]{4,64}")
 
 
 def new_id() -> str:
@@ -102,6 +103,7 @@ def new_silence(
     comment: str = "",
     starts_at: datetime | None = None,
     id: str = "",
+    act: str = "",
 ) -> Silence:
     """Return a silence as a person decided it at `at`.
 
@@ -118,9 +120,17 @@ def new_silence(
         by=person(by),
         comment=comment.strip(),
         at=at,
+        act=act,
     )
     check_silence(made)
     return made
+
+
+def silence_id(text: str) -> str:
+    """Return an id that a request chose for its silence. Raise RequestError when no door could end a silence by it."""
+    if not _SILENCE_ID.fullmatch(text):
+        raise RequestError(f"`id` is {text[:40]!r}; allowed are 4 to 64 letters, digits, - and _")
+    return text
 
 
 def check_matchers(matchers: Sequence[Matcher]) -> None:

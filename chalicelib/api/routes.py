@@ -13,8 +13,8 @@ from typing import Any
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
-from chalicelib.core.context import Silence
-from chalicelib.core.errors import NotFoundError, OverError, RequestError
+from chalicelib.core.context import Context, Silence
+from chalicelib.core.errors import KeyUsedError, NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.match import Matcher
@@ -22,9 +22,9 @@ from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
-from chalicelib.messages.queue import Hold, silence_message, unsilence_message
+from chalicelib.messages.queue import Hold, hold_message, unsilence_message
 from chalicelib.process import record
-from chalicelib.process.silences import check_room
+from chalicelib.process.silences import REUSED, check_room
 from chalicelib.process.silences import find as find_silence
 
 MAX_BODY_BYTES = 64 * 1024
@@ -32,6 +32,7 @@ MAX_ROWS = 1_000
 ROWS = 200
 LATELY = timedelta(days=1)
 LONGEST = timedelta(days=90)
+SILENCE_FIELDS = ("id", "matchers", "incident", "for", "until", "from", "timezone", "by", "comment", "maintenance")
 ACTS = {
     "ack": ActionKind.ACK,
     "unack": ActionKind.UNACK,
@@ -69,6 +70,17 @@ class Request:
         if not isinstance(found, dict):
             raise RequestError("the body is JSON but no object; expected is an object")
         return found
+
+    def act(self, form: Mapping[str, Any]) -> str:
+        """Return what names this request and its repetitions: the key and what is asked; empty without a key."""
+        if not self.key:
+            return ""
+        asked = json.dumps({**form, "by": self.by(form)}, sort_keys=True)
+        return f"{self.key_id()}:{fingerprint(asked)}"
+
+    def key_id(self) -> str:
+        """Return an id that the key alone gives; empty without a key."""
+        return fingerprint("silence", self.key) if self.key else ""
 
     def by(self, form: Mapping[str, Any]) -> str:
         """Who acts: the holder of the token, else who the request says it is."""
@@ -203,14 +215,13 @@ def _reply(found: Outcome, action: Action, id: str) -> Reply:
 
 
 def make_silence(office: Office, request: Request) -> Reply:
-    """POST /api/silences: make one; with the id of one that exists, edit it"""
+    """POST /api/silences: make one; with the id of one that exists in the body, edit it and become its author"""
     form = request.form()
-    id = _text(form, "id") or request.key[:MAX_NAME_CHARACTERS]
-    if find_silence(office.store.context(), id) is not None:
-        return edit_silence(office, request, id=id)
-    if "matchers" not in form and not form.get("incident"):
+    given = requests.silence_id(_text(form, "id")) if form.get("id") is not None else ""
+    before = find_silence(office.store.context(), given) if given else None
+    if before is None and "matchers" not in form and not form.get("incident"):
         raise RequestError('`matchers` is missing: expected is {"service": "api"} or ["service=api"], or `incident`')
-    return _put(office, request, form, None, id)
+    return _put(office, request, form, before, given)
 
 
 def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
@@ -218,7 +229,7 @@ def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
     before = find_silence(office.store.context(), id)
     if before is None:
         raise _no_silence(id)
-    return _put(office, request, request.form(), before, id)
+    return _put(office, request, request.form(), before, "")
 
 
 def end_silence(office: Office, request: Request, *, id: str) -> Reply:
@@ -234,9 +245,16 @@ def end_silence(office: Office, request: Request, *, id: str) -> Reply:
     return Reply({"status": "accepted", "id": id}, 202)
 
 
-def _put(office: Office, request: Request, form: Mapping[str, Any], before: Silence | None, id: str) -> Reply:
-    _known(form, ("id", "matchers", "incident", "for", "until", "from", "timezone", "by", "comment", "maintenance"))
+def _put(office: Office, request: Request, form: Mapping[str, Any], before: Silence | None, given: str) -> Reply:
+    """Make a silence, or edit the one from before; `given` is the id in the body, which makes the person its author.
+
+    A request whose key is known changes nothing, and is answered with what it made.
+    """
+    _known(form, SILENCE_FIELDS)
     zone_of(_timezone(office, form))
+    act, context = request.act(form), office.store.context()
+    if act and (first := _first_of(context, act)) is not None:
+        return _accepted(office, Hold(first, first in context.maintenance))
     silence = requests.new_silence(
         _matchers(office, form) or (before.matchers if before else ()),
         ends_at=_ends_at(office, form, before),
@@ -244,22 +262,45 @@ def _put(office: Office, request: Request, form: Mapping[str, Any], before: Sile
         by=request.by(form),
         at=office.now,
         comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
-        id=id,
+        id=before.id if before else given or request.key_id(),
+        act=act,
     )
-    context = office.store.context()
-    maintenance = form.get("maintenance")
-    if maintenance is None:
-        maintenance = before is not None and before in context.maintenance
-    elif not isinstance(maintenance, bool):
+    keyed = before is None and not given and bool(act)
+    hold = Hold(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
+    check_room(context, hold, office.now)
+    office.webhooks.put([hold_message(hold)])
+    return _accepted(office, hold)
+
+
+def _first_of(context: Context, act: str) -> Silence | None:
+    """Return the silence that a request with this key made or changed. Raise KeyUsedError if it asked for more."""
+    key = act.partition(":")[0]
+    for each in (*context.silences, *context.maintenance):
+        if act in each.acts:
+            return each
+        if any(known.partition(":")[0] == key for known in each.acts):
+            raise KeyUsedError(REUSED)
+    return None
+
+
+def _accepted(office: Office, hold: Hold) -> Reply:
+    shown = views.silence(hold.silence, office.now, views.fires(office.store), maintenance=hold.maintenance)
+    return Reply({"status": "accepted", "id": hold.silence.id, "silence": shown}, 202)
+
+
+def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Context) -> bool:
+    found = form.get("maintenance")
+    if found is None:
+        return before is not None and before in context.maintenance
+    if not isinstance(found, bool):
         raise RequestError("`maintenance` is neither true nor false")
-    check_room(context, Hold(silence, maintenance), office.now)
-    office.webhooks.put([silence_message(silence, maintenance)])
-    shown = views.silence(silence, office.now, views.fires(office.store), maintenance=maintenance)
-    return Reply({"status": "accepted", "id": silence.id, "silence": shown}, 202)
+    return found
 
 
 def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
     if form.get("incident"):
+        if form.get("matchers") is not None:
+            raise RequestError("both `incident` and `matchers` are given; expected is one of them")
         return requests.matchers_of(views.find(office.store, _text(form, "incident"), office.now))
     return requests.parse_match(form["matchers"]) if "matchers" in form else ()
 

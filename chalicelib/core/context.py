@@ -17,17 +17,24 @@ REMINDED_BEFORE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a person did to a silence after making it; `before` are the matchers that it had until then, if others."""
+    """What a person did to a silence after making it; `before` are the matchers that it had until then, if others.
+
+    `act` is that of the request, as of `Silence`.
+    """
 
     at: datetime
     by: str
     text: str
     before: tuple[Matcher, ...] = ()
+    act: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A person mutes by matchers until a time. `by` made it; `at` is when somebody last changed it, as in `changes`."""
+    """A person mutes by matchers until a time. `by` made it; `at` is when somebody last changed it, as in `changes`.
+
+    `act` names the request that made it by its Idempotency-Key and what it asked for; empty without a key.
+    """
 
     id: str
     matchers: tuple[Matcher, ...]
@@ -37,6 +44,12 @@ class Silence:
     comment: str = ""
     at: datetime | None = None
     changes: tuple[Change, ...] = ()
+    act: str = ""
+
+    @property
+    def acts(self) -> frozenset[str]:
+        """Return the requests with a key that made or changed it, as far as its changes are kept."""
+        return frozenset((self.act, *(change.act for change in self.changes))) - {""}
 
     @property
     def decided_at(self) -> datetime:

@@ -87,10 +87,16 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A person makes a silence, or edits the one with its id; `maintenance` holds back new alerts only."""
+    """A person makes a silence, or edits the one with its id; `maintenance` holds back new alerts only.
+
+    With `only_new` nothing changes where the id exists: the request came twice. With `renews` an edit makes the person
+    its author.
+    """
 
     silence: Silence
     maintenance: bool = False
+    only_new: bool = False
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +179,21 @@ def action_message(action: Action) -> str:
 
 
 def silence_message(silence: Silence, maintenance: bool = False) -> str:
-    """The message that makes a silence (or maintenance), or edits the one with its id. `at` says when it was decided:
+    """Return the message that makes a silence (or maintenance), or edits the one with its id."""
+    return hold_message(Hold(silence, maintenance))
 
-    of two messages about one id the later decision stays, in whatever order they come.
+
+def hold_message(hold: Hold) -> str:
+    """Return the message that makes or edits a silence as `Hold` says.
+
+    `at` says when it was decided: of two messages about one id the later decision stays, in whatever order they come.
     """
-    return _written("silence", {"silence": codec.encode(silence), "maintenance": maintenance})
+    return _written("silence", _hold_form(hold))
+
+
+def _hold_form(hold: Hold) -> dict[str, Any]:
+    marks = {name: True for name in ("only_new", "renews") if getattr(hold, name)}
+    return {"silence": codec.encode(hold.silence), "maintenance": hold.maintenance, **marks}
 
 
 def unsilence_message(id: str, by: str, at: datetime) -> str:
@@ -189,8 +205,7 @@ def affected_message(affected: Affected) -> str:
     """Return the message that has the incidents of some keys look again."""
     decision = affected.decision
     if isinstance(decision, Hold):
-        form = {"silence": codec.encode(decision.silence), "maintenance": decision.maintenance}
-        return _written("silence", {**form, "keys": list(affected.keys)})
+        return _written("silence", {**_hold_form(decision), "keys": list(affected.keys)})
     form = {"id": decision.id, "by": decision.by, "at": codec.encode(decision.at)}
     return _written("unsilence", {**form, "keys": list(affected.keys)})
 
@@ -271,8 +286,8 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "action":
             return codec.decode(Action, form["action"])
         case "silence":
-            held = Hold(codec.decode(Silence, form["silence"]), bool(form.get("maintenance", False)))
-            return _affected(held, form)
+            marks = {name: bool(form.get(name, False)) for name in ("maintenance", "only_new", "renews")}
+            return _affected(Hold(codec.decode(Silence, form["silence"]), **marks), form)
         case "unsilence":
             return _affected(Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"])), form)
         case "history":

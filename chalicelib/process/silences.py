@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.context import Change, Context, Silence
-from chalicelib.core.errors import FullError
+from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
@@ -19,6 +19,7 @@ from chalicelib.messages.queue import Hold, Release
 from chalicelib.process.context_size import with_room
 from chalicelib.process.context_update import saved_context
 
+REUSED = "this Idempotency-Key was that of another request; expected is a new key for each request"
 KEPT = timedelta(days=7)
 """How long an ended silence is remembered: what returns after it says whose it was."""
 
@@ -56,12 +57,38 @@ def done_before(given: Hold | Release, context: Context) -> Done:
 
 
 def _done(given: Hold | Release, found: Silence | None) -> Done:
-    _, by, at = _decision(given)
-    text = told(given) if isinstance(given, Hold) else "silence ended before its time"
+    if isinstance(given, Hold):
+        return _held_done(found, given)
+    whose = f"silence {given.id} of {found.by}" if found else "silence"
+    return Done(given.at, given.by, f"{whose} ended before its time", _concerned(found, given.at))
+
+
+def _held_done(found: Silence | None, given: Hold) -> Done:
+    """Return what a person did. A request that comes again, with a later time, is what it was the first time."""
+    silence = given.silence
+    at, by = silence.decided_at, silence.by
+    again = found is not None and (given.only_new or silence.act in found.acts)
+    if found is None or not again or _is_same_delivery(found, silence):
+        return Done(at, by, told(given), _concerned(found, at))
+    newest = found.changes[-1].act if found.changes else found.act
+    if silence.act != newest or (found.changes and not newest):
+        return Done(at, by, told(given), ())
+    at = found.decided_at
+    return Done(at, by, told(replace(given, silence=found)), _concerned(found, at))
+
+
+def _is_same_delivery(found: Silence, silence: Silence) -> bool:
+    """Return whether the silence, or a change of it, was decided at the same time."""
+    times = (found.starts_at, found.decided_at, *(change.at for change in found.changes))
+    return silence.decided_at in times
+
+
+def _concerned(found: Silence | None, at: datetime) -> tuple[tuple[Matcher, ...], ...]:
+    """Return the matchers of the silence, and those that were changed at the time."""
     if found is None:
-        return Done(at, by, text, ())
+        return ()
     earlier = (change.before for change in found.changes if change.at == at and change.before)
-    return Done(at, by, text, (found.matchers, *earlier))
+    return (found.matchers, *earlier)
 
 
 def find(context: Context, id: str) -> Silence | None:
@@ -70,20 +97,28 @@ def find(context: Context, id: str) -> Silence | None:
 
 
 def check_room(context: Context, given: Hold, now: datetime) -> None:
-    """Raise FullError when the context has no room for the silence."""
+    """Raise FullError when the context has no room for the silence, KeyUsedError when its key made another one."""
     held(context, given, now)
 
 
 def held(context: Context, given: Hold, now: datetime) -> Context | None:
-    """The context with the silence as it was decided; None when it knows that, or better; FullError without room."""
+    """The context with the silence as it was decided; None when it knows that, or better.
+
+    FullError without room; KeyUsedError when the key of the request made another silence.
+    """
     before = find(context, given.silence.id)
     after = given.silence
     if before is not None:
+        if given.only_new and after.act != before.act:
+            raise KeyUsedError(REUSED)
+        if given.only_new or (after.act and after.act in before.acts):
+            return None
         if after.decided_at < before.decided_at or (after.decided_at == before.decided_at and _same(before, after)):
             return None
         starts_at = min(before.starts_at, after.starts_at) if before.active(after.decided_at) else after.starts_at
-        changes = with_change(before, Change(after.decided_at, after.by, _edit(after), _left(before, after)))
-        after = replace(after, by=before.by, starts_at=starts_at, changes=changes)
+        change = Change(after.decided_at, after.by, _edit(after), _left(before, after), after.act)
+        by = after.by if given.renews else before.by
+        after = replace(after, by=by, starts_at=starts_at, changes=with_change(before, change), act=before.act)
     silences, maintenance = _others(context.silences, after.id, now), _others(context.maintenance, after.id, now)
     if given.maintenance:
         maintenance = (*maintenance, after)

@@ -16,7 +16,7 @@ from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
-from chalicelib.core.errors import ConflictError, FullError, NotStoredError, ParseError, ProcessedError
+from chalicelib.core.errors import ConflictError, FullError, KeyUsedError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.fold import fold, with_late
 from chalicelib.core.identity import home_slot
@@ -348,7 +348,7 @@ def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
     """
     try:
         done = silences.done(given, store=batch.store, now=batch.now)
-    except FullError as error:
+    except (FullError, KeyUsedError) as error:
         take_event(batch, silences.refused(given, str(error), batch.now), message)
         return
     batch.context = batch.store.context()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.api import routes
-from chalicelib.core.errors import FullError, NotFoundError, NotUniqueError, OverError, RequestError
+from chalicelib.core.errors import FullError, KeyUsedError, NotFoundError, NotUniqueError, OverError, RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.process.context_size import MAX_SILENCES
 from tests import extremes
@@ -154,10 +154,10 @@ def test_some_alerts_of_an_incident_can_be_acknowledged():
 def test_alerts_are_listed_with_what_holds_them_back():
     """Pending and firing ones; a silence is named."""
     desk = Desk(fire(), fire("web", "slow", kind="slow"))
-    desk.ask("make_silence", body={"id": "s1", "matchers": {"service": "api"}, "for": "2h", "by": "ana"})
+    desk.ask("make_silence", body={"id": "s001", "matchers": {"service": "api"}, "for": "2h", "by": "ana"})
     found = desk.ask("list_alerts")["alerts"]
     assert [(each["name"], each["state"], each["silenced_by"]) for each in found] == [
-        ("Boom", "suppressed", ["s1"]),
+        ("Boom", "suppressed", ["s001"]),
         ("Slow", "pending", []),
     ]
     assert [each["name"] for each in desk.ask("list_alerts", {"match": ["service=~w.*"]})["alerts"]] == ["Slow"]
@@ -222,12 +222,82 @@ def test_a_silence_of_an_incident_without_its_group_label_mutes_it_alone():
     assert [each["incident"] for each in made["mutes"]] == [id]
 
 
+KEYED = {"by": "ana", "matchers": ["service=api"], "for": "1h", "comment": "deploying"}
+
+
+def test_a_request_with_a_key_that_comes_again_changes_nothing(desk):
+    """Given the same key and body ten minutes later → the first answer: the end stays, and no edit is recorded."""
+    first = desk.ask("make_silence", body=KEYED, key="k1")
+    desk.wait(timedelta(minutes=10))
+    waiting = list(desk.router.queues.webhooks.heap)
+    assert desk.ask("make_silence", body=KEYED, key="k1") == first
+    assert desk.router.queues.webhooks.heap == waiting
+    (listed,) = desk.ask("list_silences")["silences"]
+    assert (listed["ends_at"], listed["changes"]) == ("2026-11-26T13:00:00Z", [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{**KEYED, "matchers": ["service=web"]}, {**KEYED, "for": "2h"}, {**KEYED, "by": "ben"}, {**KEYED, "id": "abcd"}],
+)
+def test_a_key_of_another_request_is_refused(desk, other):
+    """Given a used key with another body → 422, and the first silence stays as it is."""
+    desk.ask("make_silence", body=KEYED, key="k1")
+    desk.wait(timedelta(minutes=10))
+    before = desk.router.store.context()
+    with pytest.raises(KeyUsedError, match="that of another request") as raised:
+        desk.ask("make_silence", body=other, key="k1")
+    assert raised.value.status == 422
+    assert desk.router.store.context() == before
+
+
+def test_two_requests_with_one_key_before_the_worker_make_one_silence(desk):
+    """Given both accepted before the first is stored → one silence with the first end; the other body is reported."""
+    answer = [
+        routes.make_silence(office, routes.Request(body=json.dumps(body).encode(), key="k1")).body["silence"]["ends_at"]
+        for office, body in (
+            (desk.office, KEYED),
+            (replace(desk.office, now=START + timedelta(seconds=2)), KEYED),
+            (replace(desk.office, now=START + timedelta(seconds=3)), {**KEYED, "matchers": ["service=db"]}),
+        )
+    ]
+    desk.router.settle()
+    (found,) = desk.router.store.context().silences
+    assert (str(found.ends_at), len(set(answer)), found.changes) == ("2026-11-26 13:00:00+00:00", 3, ())
+    assert [each.written() for each in found.matchers] == ["service=api"]
+    assert any("was refused" in each["title"] for each in desk.ask("list_alerts")["alerts"])
+
+
+def test_an_edit_with_a_key_is_done_once(desk):
+    """Given a PUT that is repeated with its key → the end does not move, also after another edit."""
+    id = desk.ask("make_silence", body=KEYED)["id"]
+    desk.wait(timedelta(minutes=1))
+    edit = {"for": "2h", "by": "bo"}
+    for minutes in (0, 5):
+        desk.wait(timedelta(minutes=minutes))
+        desk.ask("edit_silence", body=edit, id=id, key="k2")
+    with pytest.raises(KeyUsedError):
+        desk.ask("edit_silence", body={**edit, "for": "3h"}, id=id, key="k2")
+    (listed,) = desk.ask("list_silences")["silences"]
+    assert (listed["ends_at"], [each["by"] for each in listed["changes"]]) == ("2026-11-26T14:01:00Z", ["bo"])
+
+
+def test_a_silence_that_is_made_anew_by_its_id_is_its_editors(desk):
+    """Given POST with the id of another person's silence in the body → the editor is shown as its author."""
+    desk.ask("make_silence", body={**KEYED, "id": "failover-1"})
+    desk.wait(timedelta(minutes=1))
+    desk.ask("make_silence", body={"id": "failover-1", "by": "ben", "matchers": ["service=web"], "for": "1h"})
+    (listed,) = desk.ask("list_silences")["silences"]
+    assert (listed["by"], listed["matchers"]) == ("ben", ["service=web"])
+    assert [each["by"] for each in listed["changes"]] == ["ben"]
+
+
 def test_maintenance_is_kept_by_an_edit(desk):
     """An edit that does not say otherwise leaves its kind."""
-    body = {"id": "m1", "matchers": ["service=api"], "for": "2h", "by": "ana", "maintenance": True}
+    body = {"id": "m001", "matchers": ["service=api"], "for": "2h", "by": "ana", "maintenance": True}
     desk.ask("make_silence", body=body)
     desk.wait(timedelta(seconds=1))
-    desk.ask("make_silence", body={"id": "m1", "for": "3h", "by": "ana"})
+    desk.ask("make_silence", body={"id": "m001", "for": "3h", "by": "ana"})
     assert [each["maintenance"] for each in desk.ask("list_silences")["silences"]] == [True]
 
 
@@ -243,6 +313,7 @@ def test_who_hears_of_a_service(desk):
     assert row["route"] == "rule/Boom"
 
 
+SILENCE = {"by": "ana", "matchers": ["a=b"]}
 MISTAKES = [
     ("no name", ("act", {"act": "ack"}), {}, {}, "by"),
     ("a note of nothing", ("act", {"act": "note"}), {}, {"by": "ana"}, "note"),
@@ -269,7 +340,9 @@ MISTAKES = [
     ("no zone for a duration", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
     ("no zone", ("make_silence", {}), {}, {"by": "ana", "until": "18:30", "timezone": "Mars", "matchers": ["a=b"]}, "Mars"),
     ("too long a comment", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": ["a=b"], "comment": "x" * 1001}, "allowed are 1,000"),
-    ("too long an id", ("make_silence", {}), {}, {"id": "i" * 101, "by": "ana", "for": "1h", "matchers": ["a=b"]}, "allowed are 100"),
+    ("too long an id", ("make_silence", {}), {}, {"id": "i" * 65, "by": "ana", "for": "1h", "matchers": ["a=b"]}, "allowed are 4 to 64"),
+    *[("an id that ends nothing", ("make_silence", {}), {}, {"id": id, **SILENCE, "for": "1h"}, "allowed are 4 to 64") for id in ("", "abc", "../../x y\u202e<b>", "a/bcd", "å" * 8)],
+    ("an incident and matchers", ("make_silence", {}), {}, {"incident": "x", **SILENCE, "for": "1h"}, "both `incident` and `matchers`"),
     ("too long a value", ("make_silence", {}), {}, {"by": "ana", "for": "1h", "matchers": {"a": "x" * 2001}}, "allowed are 2,000"),
     ("an unknown status", ("list_incidents", {}), {"status": ["shut"]}, None, "open, ended, all"),
     ("a limit", ("list_incidents", {}), {"limit": ["many"]}, None, "1 to 1000"),
@@ -292,7 +365,6 @@ def test_mistakes_are_told(desk, what, query, body, says):
 
 
 WORDS = (*extremes.TIMES, *extremes.DURATIONS)
-SILENCE = {"by": "ana", "matchers": ["a=b"]}
 EXTREMES = [
     *[("make_silence", {}, {**SILENCE, name: word}) for name in ("for", "until") for word in WORDS],
     *[("make_silence", {}, {**SILENCE, "for": "1h", "from": word}) for word in WORDS],
@@ -313,7 +385,7 @@ def test_what_no_date_and_no_number_can_hold_is_told(desk, name, query, body):
 
 def test_a_silence_without_room_is_refused_before_it_is_queued(desk):
     """Where the context is full of active silences the API answers 409 with the reason; an edit of one is taken."""
-    desk.ask("make_silence", body={"id": "s1", "matchers": ["service=api"], "for": "1h", "by": "ana"})
+    desk.ask("make_silence", body={"id": "s001", "matchers": ["service=api"], "for": "1h", "by": "ana"})
     (one,) = desk.router.store.context().silences
     others = tuple(replace(one, id=f"n{number}") for number in range(1, MAX_SILENCES))
     context = desk.router.store.context()
@@ -323,7 +395,7 @@ def test_a_silence_without_room_is_refused_before_it_is_queued(desk):
         desk.ask("make_silence", body={"matchers": ["service=web"], "for": "1h", "by": "ana"})
     assert raised.value.status == 409
     assert desk.router.queues.webhooks.heap == waiting
-    assert desk.ask("edit_silence", body={"for": "2h", "by": "ana"}, id="s1")["status"] == "accepted"
+    assert desk.ask("edit_silence", body={"for": "2h", "by": "ana"}, id="s001")["status"] == "accepted"
 
 
 def test_what_is_over_cannot_be_acted_on(desk):

@@ -172,7 +172,8 @@ def test_a_worker_that_dies_in_the_middle_loses_nothing(act: Callable[[datetime]
 def test_what_follows_a_decision_names_it_and_its_incidents() -> None:
     """Given a decision with the keys of some incidents, when it is written and read → it is the same."""
     at = Outage(1).router.now
-    for decision in (Hold(silence(at)), Hold(silence(at), maintenance=True), Release("s1", "ben", at)):
+    marked = Hold(silence(at), only_new=True, renews=True)
+    for decision in (Hold(silence(at)), marked, Hold(silence(at), maintenance=True), Release("s1", "ben", at)):
         affected = Affected(decision, ("a", "b"))
         assert read_message(affected_message(affected)) == affected
 

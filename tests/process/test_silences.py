@@ -1,14 +1,15 @@
 """Silences and maintenance as messages: made, edited, ended early, doubled and out of order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chalicelib.core.context import Silence
-from chalicelib.core.errors import ConflictError
+from chalicelib.core.errors import ConflictError, KeyUsedError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
-from chalicelib.messages.queue import Hold, Release, read_message, silence_message, unsilence_message
+from chalicelib.messages.queue import Hold, Release, hold_message, read_message, unsilence_message
 from chalicelib.process.silences import KEPT, done, find
 from cli.replay import Replay
 from simulation.memory_store import MemoryStore
@@ -81,6 +82,54 @@ def test_what_is_known_is_not_written_again():
     assert store.writes == writes
 
 
+def test_a_request_that_comes_twice_is_the_first_one():
+    """Given a press that Slack sends again two seconds later → one silence with one end, and one line for timelines."""
+    store = MemoryStore()
+    first = Hold(silence(), only_new=True)
+    again = Hold(silence(at=NOW + timedelta(seconds=2), until=HOUR + timedelta(seconds=2)), only_new=True)
+    line = done(first, store=store, now=NOW)
+    assert done(again, store=store, now=NOW) == line
+    assert store.context().silences == (first.silence,)
+    done(EDITED, store=store, now=NOW)
+    edited = store.context().silences
+    assert done(again, store=store, now=NOW).matchers == ()
+    assert done(first, store=store, now=NOW) == line
+    assert store.context().silences == edited
+
+
+def test_an_edit_whose_request_comes_twice_is_the_first_one():
+    """Given an edit of a key that is sent again a minute later → the first end and one change, also after a third act."""
+    store = MemoryStore()
+    key = {"act": "key:body"}
+    edit, again = (Hold(replace(silence(at=NOW + n * MINUTE, until=HOUR + n * MINUTE, by="bo"), **key)) for n in (1, 2))
+    done(MADE, store=store, now=NOW)
+    line = done(edit, store=store, now=NOW)
+    assert done(again, store=store, now=NOW) == line
+    (found,) = store.context().silences
+    assert (found.ends_at, len(found.changes), found.act) == (edit.silence.ends_at, 1, "")
+    done(Hold(silence(at=NOW + 3 * MINUTE, until=5 * HOUR)), store=store, now=NOW)
+    assert done(again, store=store, now=NOW).matchers == ()
+    assert store.context().silences[0].ends_at == NOW + 5 * HOUR
+
+
+def test_an_id_that_another_request_made_is_not_made_again():
+    """Given two requests with one key and other bodies → the second one is refused."""
+    store = MemoryStore()
+    done(Hold(replace(silence(), act="key:one"), only_new=True), store=store, now=NOW)
+    with pytest.raises(KeyUsedError):
+        done(Hold(replace(silence(value="web"), act="key:two"), only_new=True), store=store, now=NOW)
+    assert [each.value for each in store.context().silences[0].matchers] == ["api"]
+
+
+def test_ends_of_two_peoples_silences_are_two_lines():
+    """Given two silences that one person ends at once → a line for each, with its id and its author."""
+    store = MemoryStore()
+    for name, by in (("s1", "ana"), ("s2", "ben")):
+        done(Hold(silence(name, by=by)), store=store, now=NOW)
+    texts = [done(Release(name, "cy", NOW + MINUTE), store=store, now=NOW).text for name in ("s1", "s2")]
+    assert texts == ["silence s1 of ana ended before its time", "silence s2 of ben ended before its time"]
+
+
 def test_what_an_edit_leaves_is_looked_at_too():
     """The incidents of the old matchers must hear again: both old and new are answered, also the second time."""
     store = MemoryStore()
@@ -124,13 +173,13 @@ def test_a_context_that_others_always_save_first_brings_the_message_back():
         done(MADE, store=Rival(), now=NOW)
 
 
-@pytest.mark.parametrize("given", [MADE, Hold(silence(), maintenance=True), EDITED, ENDED])
+@pytest.mark.parametrize(
+    "given",
+    [MADE, Hold(silence(), maintenance=True), Hold(silence(), only_new=True), Hold(silence(), renews=True), ENDED],
+)
 def test_messages_come_back_as_they_were(given):
     """What is read is what was put."""
-    if isinstance(given, Hold):
-        body = silence_message(given.silence, given.maintenance)
-    else:
-        body = unsilence_message(given.id, given.by, given.at)
+    body = hold_message(given) if isinstance(given, Hold) else unsilence_message(given.id, given.by, given.at)
     assert read_message(body) == given
 
 
