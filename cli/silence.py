@@ -140,7 +140,10 @@ def _said(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
     if each["state"] == "pending":
         print(f"it begins at {zoned(each['starts_at'])}")
         return 0
-    print(f"it mutes {len(each['mutes'])} of the alerts that fire now" + (":" if each["mutes"] else ""))
+    for line in answer.get("warnings", ()):
+        print(clean(line))
+    if each["mutes"]:
+        print(f"it mutes {len(each['mutes'])} of the alerts that fire now:")
     for alert in each["mutes"][:10]:
         print(f"  {alert['incident'][:8]}  {clean(alert['name'])}  {clean(labels(alert['labels']))}")
     return 0

@@ -20,6 +20,7 @@ from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_s
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
+MUTES_NOTHING = "mutes nothing that fires now"
 _SILENCE_ID = re.compile("[A-Za-z0-9_-]{4,64}")
 
 
@@ -124,6 +125,11 @@ def new_silence(
     )
     check_silence(made)
     return made
+
+
+def plain_id(word: str) -> str:
+    """Return a silence's id without what stands around it where answers show it: `` `3f2a` ``, `#3f2a`, `3f2a…`."""
+    return word.strip("`#…,.")
 
 
 def silence_id(text: str) -> str:

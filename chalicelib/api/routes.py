@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
+from chalicelib.api.warnings import warnings
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import KeyUsedError, NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -284,8 +285,10 @@ def _first_of(context: Context, act: str) -> Silence | None:
 
 
 def _accepted(office: Office, hold: Hold) -> Reply:
-    shown = views.silence(hold.silence, office.now, views.fires(office.store), maintenance=hold.maintenance)
-    return Reply({"status": "accepted", "id": hold.silence.id, "silence": shown}, 202)
+    firing = views.fires(office.store)
+    shown = views.silence(hold.silence, office.now, firing, maintenance=hold.maintenance)
+    said = warnings(hold.silence, shown, firing, office.rules)
+    return Reply({"status": "accepted", "id": hold.silence.id, "silence": shown, "warnings": said}, 202)
 
 
 def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Context) -> bool:

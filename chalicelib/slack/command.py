@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chalicelib.api.requests import MUTES_NOTHING
 from chalicelib.api.times import LEADS, time_and_reason
 from chalicelib.core.errors import RequestError
 from chalicelib.core.matcher_words import is_matcher, leading_matchers
@@ -163,7 +164,11 @@ def silences_listed(rows: Sequence[Mapping[str, Any]]) -> str:
 def _silence(row: Mapping[str, Any]) -> str:
     comment = f" · {said(row['comment'])}" if row["comment"] else ""
     word = "maintenance, " if row["maintenance"] else ""
-    mutes = f" · mutes {len(row['mutes']):,} now" if row["mutes"] else ""
+    mutes = ""
+    if row["state"] == "active":
+        mutes = f" · mutes {len(row['mutes']):,} now" if row["mutes"] else f" · {MUTES_NOTHING}"
+    elif row["state"] == "pending":
+        mutes = f" · begins {at(row['starts_at'])}"
     matchers = ", ".join(row["matchers"])
     return f"🔇 `{row['id']}` {word}`{_code(matchers)}` until {at(row['ends_at'])} · {said(row['by'])}{comment}{mutes}"
 

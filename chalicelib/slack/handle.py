@@ -8,29 +8,32 @@ be done is told to the person alone, by the address that came with the press.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from chalicelib import plugins
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
 from chalicelib.api.times import is_zone, parse_when
+from chalicelib.api.warnings import warnings
 from chalicelib.core.context import Silence
-from chalicelib.core.errors import OverError, RequestError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import NotFoundError, OverError, RequestError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.mute import silences_of
+from chalicelib.core.outcome import MIN_ID_CHARACTERS, Result
 from chalicelib.core.outcome import Outcome as ActOutcome
-from chalicelib.core.outcome import Result
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.deliver.worker import Outcome
 from chalicelib.messages.interaction import ANSWER, Interaction
-from chalicelib.messages.queue import Hold, action_message, silence_message, unsilence_message
+from chalicelib.messages.queue import Hold, action_message, hold_message, unsilence_message
 from chalicelib.process.batch import Queues
 from chalicelib.process.silences import check_room
-from chalicelib.slack import answers, command, silence_modal
+from chalicelib.process.silences import find as find_silence
+from chalicelib.slack import answers, command, silence_answers, silence_modal
 from chalicelib.slack.rollback import roll_back
 
 VIA = "slack"
@@ -124,18 +127,30 @@ class _Desk:
         return accepted(action, store=self.store, webhooks=self.queues.webhooks, now=self.now)
 
     def silence(self, matchers: tuple[Matcher, ...], until: str, comment: str) -> Silence:
-        """Hand a silence on; it has the same id however often it is asked for. RequestError when it has no room."""
+        """Hand a silence on. A request that comes again changes nothing. RequestError when it has no room."""
+        id, context = fingerprint(self.asked.id)[:8], self.store.context()
+        if (known := find_silence(context, id)) is not None:
+            return known
         made = requests.new_silence(
             matchers,
             ends_at=parse_when(until, self.asked.at, self.zone),
             by=self.by,
             at=self.asked.at,
             comment=comment,
-            id=fingerprint(self.asked.id)[:8],
+            id=id,
         )
-        check_room(self.store.context(), Hold(made), self.now)
-        self.queues.webhooks.put([silence_message(made)])
+        hold = Hold(made, only_new=True)
+        check_room(context, hold, self.now)
+        self.queues.webhooks.put([hold_message(hold)])
         return made
+
+    def silenced(self, made: Silence, *, shown_by: str = "") -> str:
+        """Return the answer about a new silence; empty when the message of that incident shows all that it mutes."""
+        firing = views.fires(self.store)
+        row = views.silence(made, self.now, firing)
+        if shown_by and silence_answers.is_shown(row, shown_by):
+            return ""
+        return silence_answers.made(row, warnings(made, row, firing, self.rules))
 
     def release(self, id: str) -> None:
         """End a silence."""
@@ -163,40 +178,61 @@ def _answer(desk: _Desk) -> str:
 
 def _silence(desk: _Desk) -> str:
     found = desk.incident(desk.asked.incident)
-    desk.silence(requests.matchers_of(found), desk.asked.words, "")
-    return ""
+    return desk.silenced(desk.silence(requests.matchers_of(found), desk.asked.words, ""), shown_by=found.id)
 
 
 def _silence_opened(desk: _Desk) -> str:
-    """Fill the modal with the incident's matchers. A person who was faster, or closed it, keeps what they have."""
+    """Fill the modal with the incident's matchers. A person who was faster, or closed it, keeps what they have.
+
+    Where nothing is left to silence the modal says so in place of its fields: that is the one answer.
+    """
+    slack, asked = plugins.load("targets", "slack"), desk.asked
+    try:
+        view = _filled(desk, _burning(desk))
+    except (NotFoundError, OverError) as error:
+        view = silence_modal.notice(str(error))
+    slack.fill_view(asked.view, asked.view_hash, view, desk.clients, now=desk.now)
+    return ""
+
+
+def _burning(desk: _Desk) -> Incident:
+    """Return the incident of a request while something of it fires. Raise OverError after."""
     found = desk.incident(desk.asked.incident)
+    if not found.firing:
+        raise OverError(f"nothing of the incident {found.id} fires any more: there is nothing to silence")
+    return found
+
+
+def _filled(desk: _Desk, found: Incident) -> dict[str, Any]:
     named = command.escaped(views.incident(found, desk.store, desk.rules, desk.now)["title"])
-    view = silence_modal.view(
+    return silence_modal.view(
         found.id,
         channel=desk.asked.channel,
         about=f"*{named}*",
         matchers=[each.written() for each in requests.matchers_of(found)],
         filled=True,
     )
-    plugins.load("targets", "slack").fill_view(desk.asked.view, desk.asked.view_hash, view, desk.clients, now=desk.now)
-    return ""
 
 
 def _silence_asked(desk: _Desk) -> str:
     fields = desk.asked.fields
     found = desk.incident(desk.asked.incident)
     matchers = requests.parse_text(fields.get("matchers", "")) or requests.matchers_of(found)
-    desk.silence(matchers, fields.get("until", ""), fields.get("comment", ""))
-    return ""
+    return desk.silenced(desk.silence(matchers, fields.get("until", ""), fields.get("comment", "")))
 
 
 def _unsilence(desk: _Desk) -> str:
-    """End every silence that mutes an alert of the incident."""
+    """End the silences that mute the incident alone; ask about those that mute more."""
     found = desk.incident(desk.asked.incident)
-    active = desk.store.context().silences
-    for silence in {each.id: each for alert in found.firing for each in silences_of(alert, active, desk.now)}.values():
-        desk.release(silence.id)
-    return ""
+    active, firing = desk.store.context().silences, views.fires(desk.store)
+    muting = {each.id: each for alert in found.firing for each in silences_of(alert, active, desk.now)}
+    questions = []
+    for silence in muting.values():
+        if question := silence_answers.asks(views.silence(silence, desk.now, firing), found.id):
+            questions.append(question)
+        else:
+            desk.release(silence.id)
+    return "\n".join(questions) if muting else f"🔔 Nothing silences `{found.id}` now."
 
 
 def _roll_back(desk: _Desk) -> str:
@@ -257,9 +293,7 @@ def _silence_words(desk: _Desk, asked: command.Command) -> str:
         matchers = requests.parse_words(asked.about)
     else:
         matchers = requests.matchers_of(desk.incident(asked.about[0]))
-    made = desk.silence(matchers, asked.until, asked.said)
-    row = views.silence(made, desk.now, views.fires(desk.store))
-    return command.silences_listed([row])
+    return desk.silenced(desk.silence(matchers, asked.until, asked.said))
 
 
 def _silences(desk: _Desk, asked: command.Command) -> str:
@@ -267,10 +301,15 @@ def _silences(desk: _Desk, asked: command.Command) -> str:
 
 
 def _unsilence_words(desk: _Desk, asked: command.Command) -> str:
-    wanted = asked.about[0].lower()
-    found = [each for each in views.silences(desk.store, desk.now) if each["id"].startswith(wanted)]
+    wanted, rows = requests.plain_id(asked.about[0]).lower(), views.silences(desk.store, desk.now)
+    found = [each for each in rows if each["id"].lower() == wanted]
+    if not found and len(wanted) >= MIN_ID_CHARACTERS:
+        found = [each for each in rows if each["id"].lower().startswith(wanted)]
     if len(found) != 1:
-        raise RequestError(f"{len(found) or 'no'} silences have an id that begins so; `silences` lists them")
+        raise RequestError(
+            f"{len(found) or 'no'} silences have an id that begins so; `silences` lists them. "
+            f"Expected are at least {MIN_ID_CHARACTERS} characters of one"
+        )
     desk.release(found[0]["id"])
     return f"🔔 `{found[0]['id']}` is ended."
 

@@ -11,7 +11,7 @@ lives as long and works once. The answers:
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -158,7 +158,7 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
         id=f"slack:{fingerprint(*place, name, _text(user.get('id')), _text(action.get('action_ts')))}",
         kind=kind,
         user=_text(user.get("id")),
-        at=now,
+        at=_pressed_at(action, now),
         name=_text(user.get("name") or user.get("username")),
         team=_team(payload),
         incident=value,
@@ -171,6 +171,15 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
 def _team(payload: Mapping[str, Any]) -> str:
     """Return the workspace of the person who acts; it may be another one than that of the channel."""
     return _text(_table(payload.get("user")).get("team_id")) or _text(_table(payload.get("team")).get("id"))
+
+
+def _pressed_at(action: Mapping[str, Any], now: datetime) -> datetime:
+    """Return when Slack took the press, so that two deliveries of it mean one time; `now` where it cannot be."""
+    try:
+        found = datetime.fromtimestamp(float(_text(action.get("action_ts"))), UTC)
+    except (ValueError, OverflowError, OSError):
+        return now
+    return min(found, now) if abs((now - found).total_seconds()) <= MAX_AGE_SECONDS else now
 
 
 def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenView) -> Interaction:

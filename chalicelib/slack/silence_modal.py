@@ -58,6 +58,17 @@ def view(
     }
 
 
+def notice(text: str) -> dict[str, Any]:
+    """Return what the modal becomes when there is nothing to silence: it has no fields and cannot be sent."""
+    return {
+        "type": "modal",
+        "callback_id": SILENCE_MODAL,
+        "title": _plain("Silence"),
+        "close": _plain("Close"),
+        "blocks": [{"type": "section", "block_id": "about", "text": _plain(text[:MAX_MATCHERS_CHARACTERS])}],
+    }
+
+
 def entered(values: Any) -> dict[str, str]:
     """What was typed, by field, from a submission's `state.values`."""
     found: dict[str, str] = {}

@@ -156,7 +156,21 @@ def test_an_incident_is_silenced_without_matchers(terminal):
     said = terminal.says("silence", "add", "--incident", terminal.id("db"), "--for", "1h", "--maintenance")
     assert "maintenance" in said
     assert "alertname=Boom, service=db" in said
-    assert "mutes 0 of the alerts" in said
+    assert "it mutes nothing that fires now" in said
+
+
+def test_a_misspelt_silence_says_that_it_mutes_nothing(terminal):
+    """Given a label or value that nothing has → the answer says so, and names a label that nothing has at all."""
+    said = terminal.says("silence", "add", "servise=db", "--for", "2h").splitlines()
+    assert said[1:] == ["it mutes nothing that fires now", "no firing alert and no rule has a label servise"]
+    assert terminal.says("silence", "add", "service=dc", "--for", "2h").splitlines()[1:] == said[1:2]
+
+
+def test_an_incident_and_matchers_are_refused_together(terminal):
+    """Given --incident and matchers → refused, where the matchers were ignored."""
+    status, _, error = terminal.run("silence", "add", "--incident", terminal.id(), "zone=eu", "--for", "1h")
+    assert (status, "both `incident` and `matchers` are given" in error) == (1, True)
+    assert terminal.desk.router.store.context().silences == ()
 
 
 def test_times_are_in_the_zone_that_is_named(terminal, monkeypatch):

@@ -35,6 +35,7 @@ WHOLE = {**ROW, "alerts": [ALERT], "told": [{"target": "slack_channel:#a"}], "ti
 SILENCE = {
     "id": "9c1d",
     "maintenance": False,
+    "state": "active",
     "matchers": ["service=api"],
     "ends_at": "2026-11-26T14:00:00Z",
     "by": "ana",
@@ -160,3 +161,16 @@ def test_many_are_counted_and_long_ones_cut():
     assert listed([]) == "✅ Nothing burns."
     assert silences_listed([]) == "🔔 Nothing is silenced."
     assert "No rule" in audiences([])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "mutes nothing that fires now"),
+        ({"mutes": [{"incident": "x"}] * 3}, "mutes 3 now"),
+        ({"state": "pending", "starts_at": "2026-11-26T13:00:00Z"}, "begins <!date^1795698000^"),
+    ],
+)
+def test_a_silence_says_what_it_mutes_now(change, words):
+    """Given a silence → what it mutes now, also when that is nothing; one that begins later says when."""
+    assert words in silences_listed([{**SILENCE, **change}])

@@ -16,6 +16,7 @@ from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
 from chalicelib.process.context_size import MAX_SILENCES
+from chalicelib.process.silences import done
 from chalicelib.slack.handle import act, asked_back
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -138,6 +139,55 @@ def test_a_time_is_one_of_the_persons_zone(tz, typed, ends_at):
     desk.act(asked, now=now)
     (body,) = desk.webhooks.bodies
     assert read_message(body).silence.ends_at == datetime.fromisoformat(f"{ends_at}:00+00:00")
+
+
+def test_a_silence_that_is_known_is_not_asked_for_again():
+    """Given a command that Slack delivers again after the worker stored it → nothing is queued, the answer is the same."""
+    desk = Desk(httpx.Response(200))
+    asked = replace(ASKED, words="silence service=api 2h why")
+    desk.act(asked)
+    (body,) = desk.webhooks.bodies
+    first = desk.clients.requests[-1].content
+    done(read_message(body), store=desk.store, now=NOW)
+    desk.act(replace(asked, at=NOW + timedelta(seconds=3)), now=NOW + timedelta(seconds=3))
+    assert (len(desk.webhooks.bodies), desk.clients.requests[-1].content) == (1, first)
+
+
+def test_a_silence_that_mutes_nothing_says_so():
+    """Given a misspelt label → the answer says that nothing is muted, and that nothing has such a label."""
+    desk = Desk(httpx.Response(200))
+    desk.act(replace(ASKED, words="silence servise=checkout 2h"))
+    text = desk.clients.requests[-1].content.decode()
+    assert "mutes nothing that fires now" in text
+    assert "no firing alert and no rule has a label servise" in text
+
+
+def silence(name, **fields):
+    """A silence that is active now."""
+    return replace(Silence(name, (Matcher("service", "=", "api"),), NOW, NOW + timedelta(hours=1), "ana"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("typed", "ended"),
+    [
+        ("9c1d", "9c1d2e3f"),
+        ("`9C1D2E3F`", "9c1d2e3f"),
+        ("#9c1d…", "9c1d2e3f"),
+        ("failover", "Failover"),
+        ("fail", None),
+        ("9c1", None),
+        ("s1", "s1"),
+        ("s", None),
+        ("`#…", None),
+    ],
+)
+def test_a_silence_is_ended_by_four_characters(typed, ended):
+    """Given an id as answers show it, or four characters of one → that silence ends; else none."""
+    desk = Desk(httpx.Response(200))
+    names = ("9c1d2e3f", "Failover", "failover-1", "s1")
+    desk.store.save_context(Context(silences=tuple(silence(name) for name in names), version=1))
+    desk.act(replace(ASKED, words=f"unsilence {typed}"))
+    assert [read_message(body).id for body in desk.webhooks.bodies] == ([ended] if ended else [])
 
 
 def test_a_silence_without_room_is_refused_to_the_person():

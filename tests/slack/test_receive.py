@@ -192,6 +192,28 @@ def test_a_press_has_one_id_and_two_presses_have_two():
     assert first.id == again.id != other.id
 
 
+@pytest.mark.parametrize(
+    ("action_ts", "late", "at"),
+    [
+        ("1795694340.250000", 0, NOW - timedelta(seconds=59.75)),
+        ("1795694340.250000", 20, NOW - timedelta(seconds=59.75)),
+        ("1795694402.000000", 0, NOW),
+        ("1790000060.1", 0, NOW),
+        ("", 0, NOW),
+        ("soon", 0, NOW),
+        ("nan", 0, NOW),
+        ("9" * 400, 0, NOW),
+    ],
+)
+def test_a_press_was_made_when_slack_took_it(action_ts, late, at):
+    """Given action_ts within five minutes before now → that time in each delivery; else the time of the delivery."""
+    action = {"action_id": "tocsin_ack", "type": "button", "action_ts": action_ts, "value": "inc-1"}
+    desk = Desk()
+    now = NOW + timedelta(seconds=late)
+    desk.ask(pressed(actions=[action]), at=now, now=now)
+    assert desk.stored[0].at == at
+
+
 def test_a_chosen_time_is_stored_with_its_incident():
     """The menu's option says how long and for which incident; no modal is needed."""
     desk = Desk()

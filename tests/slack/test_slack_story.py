@@ -295,6 +295,69 @@ def test_an_hour_of_silence_is_shown_and_ends_by_itself(story):
     assert "back after the silence of Ana Souza" in story.thread[-1]
 
 
+def test_a_menu_whose_silence_the_message_shows_is_not_answered(story):
+    """Given a silence of the incident alone → the message shows it, and nobody is answered."""
+    story.press("tocsin_silence", f"1h:{story.incident.id}")
+    assert "*Silenced*" in story.text
+    assert story.private == []
+
+
+def test_until_tomorrow_is_in_the_zone_of_who_presses(story):
+    """Given a person whose Slack is in Shanghai → 09:00 there, which is 01:00 in UTC."""
+    story.press("tocsin_silence", f"tomorrow:{story.incident.id}", user="U0CHENWEI1")
+    (silence,) = story.router.store.context().silences
+    assert (silence.ends_at.hour, silence.ends_at.minute) == (1, 0)
+
+
+def test_a_silence_of_more_than_the_incident_is_not_ended_from_its_message(story):
+    """Given Ben's silence of all checks and Ana's of this one → Ana's ends, and the presser is asked about Ben's."""
+    story.type("silence alertname=Down 4h failover", user=BEN)
+    story.type(f"silence {story.incident.id} 4h")
+    story.router.fire("Down", service="payments")
+    story.run()
+    message = next(each for each in story.messages if "checkout" in str(each) and not each.get("thread_ts"))
+    story.router.inbox.people.press(message["channel"], message["ts"], "tocsin_unsilence", user=ANA)
+    story.run()
+    assert len(story.router.store.context().silences) == 2
+    active = [each.by for each in story.router.store.context().silences if each.active(story.router.now)]
+    assert active == ["Ben Okoro"]
+    asked = story.private[-1]["text"]
+    assert "It is not ended, since it mutes 1 more incident." in asked and "/tocsin unsilence" in asked
+
+
+def test_two_silences_of_two_people_are_ended_in_two_lines(story):
+    """Given silences of Ana and Ben that mute the incident alone → the timeline names both where they end."""
+    story.type("silence alertname=Down 4h failover", user=BEN)
+    story.type(f"silence {story.incident.id} 4h")
+    story.press("tocsin_unsilence", user=BEN)
+    ends = [each.text.split(" of ")[1] for each in story.incident.timeline if "ended before its time" in each.text]
+    assert sorted(ends) == ["Ana Souza ended before its time", "Ben Okoro ended before its time"]
+
+
+def test_a_silence_that_is_over_is_not_ended_again(story):
+    """Given End silence on an old message when nothing is silenced → the presser is answered."""
+    story.press("tocsin_silence", f"1h:{story.incident.id}")
+    old = story.message["blocks"]
+    story.press("tocsin_unsilence")
+    story.run(minutes=2)
+    story.router.inbox.slack.message(story.message["channel"], story.message["ts"])["blocks"] = old
+    story.press("tocsin_unsilence")
+    assert "Nothing silences" in story.private[-1]["text"]
+
+
+def test_a_form_about_what_is_over_has_no_fields(story):
+    """Given Custom… on an incident that ended → the modal says so, cannot be sent, and nothing else is answered."""
+    old = story.message
+    story.press("tocsin_resolve")
+    story.router.inbox.slack.message(old["channel"], old["ts"])["blocks"] = old["blocks"]
+    id = next(iter(story.router.store.incidents(ended_since=story.router.now - 60 * MINUTE))).id
+    story.press("tocsin_silence", f"custom:{id}", user=BEN)
+    (view,) = story.router.inbox.slack.views
+    assert [block["type"] for block in view["blocks"]] == ["section"]
+    assert "is over" in view["blocks"][0]["text"]["text"] and "submit" not in view
+    assert story.private == []
+
+
 def test_a_silence_can_be_ended_from_the_message(story):
     """Whoever presses; the alert is told again."""
     story.press("tocsin_silence", f"4h:{story.incident.id}")
@@ -321,6 +384,17 @@ def test_the_form_comes_filled_and_silences_as_it_says(story):
     assert "silenced until" in story.text and "deploying &lt;!here&gt;" in story.text
     (silence,) = story.router.store.context().silences
     assert (silence.by, [str(each) for each in silence.matchers]) == ("Ana Souza", ["service=checkout"])
+    assert "mutes 1 now" in story.private[-1]["text"] and story.private[-1]["only_for"] == ANA
+
+
+def test_a_form_that_mutes_nothing_says_so(story):
+    """Given matchers in the form that nothing has → the presser reads that nothing is muted."""
+    story.press("tocsin_silence", f"custom:{story.incident.id}")
+    (view,) = story.router.inbox.slack.views
+    values = {"matchers:filled": {"matchers": "service=chekout"}, "until": {"until": "3h"}}
+    assert story.router.inbox.people.submit(view["id"], values, user=ANA) == {"ok": True}
+    story.run()
+    assert "mutes nothing that fires now" in story.private[-1]["text"]
 
 
 def test_a_form_that_would_mute_everything_is_refused_to_the_person(story):
