@@ -4,8 +4,10 @@ Limits: https://docs.slack.dev/reference/block-kit. Text from outside is escaped
 and measured escaped, in UTF-16 units, so that it fits however Slack counts.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.core.delivery.notification import Notification, Reason
@@ -67,9 +69,28 @@ _ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "�
 _SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 
 
+_UTC_TIME = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b", re.ASCII)
+
+
 def escaped_units(text: str) -> int:
     """How long a text is once escaped, in UTF-16 units: the most that Slack could count."""
     return utf16_units(escaped(text))
+
+
+def dated(text: str) -> str:
+    """Return escaped text with the times of our own sentences, which are in UTC, in each reader's zone.
+
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting
+    """
+    return _UTC_TIME.sub(_date_token, text)
+
+
+def _date_token(found: re.Match[str]) -> str:
+    try:
+        at = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    except ValueError:
+        return found[0]
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{found[0]}>"
 
 
 def render(
@@ -93,7 +114,7 @@ def render_reply(notification: Notification) -> dict[str, Any]:
         said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
         said += [f"• and {more:,} more"] if more > 0 else []
-    return {"text": _cut("\n".join(said), 2_500), "metadata": _metadata(notification)}
+    return {"text": dated(_cut("\n".join(said), 2_500)), "metadata": _metadata(notification)}
 
 
 def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
@@ -144,7 +165,7 @@ def _blocks(notification: Notification, *, updatable: bool = True, can_roll_back
         "alerts": _section(_alerts(notification)),
         "deploy": _section(_deploy(notification)),
         "steps": _section(_steps(notification)),
-        "notes": _context([f"📝 {_cut(note, 500)}" for note in notes(notification)]),
+        "notes": _context([f"📝 {dated(_cut(note, 500))}" for note in notes(notification)]),
         "evidence": _context(_evidence(notification)),
         "why": _context([_why(notification)]),
         "actions": _actions(notification, updatable=updatable, can_roll_back=can_roll_back),

@@ -300,6 +300,10 @@ def test_a_menu_whose_silence_the_message_shows_is_not_answered(story):
     story.press("tocsin_silence", f"1h:{story.incident.id}")
     assert "*Silenced*" in story.text
     assert story.private == []
+    (silence,) = story.router.store.context().silences
+    at = silence.ends_at.replace(second=0)
+    ends = f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{at:%Y-%m-%d %H:%M} UTC>"
+    assert story.thread == [f"🔇 Ana Souza: silenced until {ends}"]
 
 
 def test_until_tomorrow_is_in_the_zone_of_who_presses(story):

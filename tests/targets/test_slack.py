@@ -13,6 +13,7 @@ from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
 from chalicelib.targets import slack
+from chalicelib.targets._slack_blocks import dated
 from tests.targets.samples import (
     ACKED,
     DEPLOY,
@@ -502,3 +503,20 @@ def test_a_deploy_after_the_start_is_said_so() -> None:
     """A deploy that came during the incident is not called its cause."""
     later = replace(DEPLOY, at=NOTIFICATION.started_at + timedelta(minutes=3))
     assert "3 min after it began" in shown(replace(NOTIFICATION, deploys=(later,)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "silenced until 2026-11-26 14:00 UTC: x",
+            "silenced until <!date^1795701600^{date_short_pretty} {time}|2026-11-26 14:00 UTC>: x",
+        ),
+        ("2026-99-99 14:00 UTC", "2026-99-99 14:00 UTC"),
+        ("2026-11-26 14:00", "2026-11-26 14:00"),
+        ("0001-01-01 00:00 UTC", "<!date^-62135596800^{date_short_pretty} {time}|0001-01-01 00:00 UTC>"),
+    ],
+)
+def test_a_time_is_shown_in_the_readers_zone(text: str, shown: str) -> None:
+    """Given a sentence with a time in UTC → Slack's date token, with that text where it is not known; else the text."""
+    assert dated(text) == shown
