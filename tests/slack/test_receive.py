@@ -8,8 +8,13 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from chalicelib.api.requests import matchers_of, parse_text
+from chalicelib.core.alert import Alert, State
 from chalicelib.core.errors import NotStoredError, SignatureError
+from chalicelib.core.incident import Incident
 from chalicelib.messages import interaction
 from chalicelib.messages.queue import read_message
 from chalicelib.slack import silence_modal
@@ -41,6 +46,10 @@ def signed(body, *, at=NOW, secret=SECRET, kind=FORM):
     timestamp = str(int(at.timestamp()))
     digest = hmac.new(secret.encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
     return {"Content-Type": kind, "X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": f"v0={digest}"}
+
+
+LABEL_VALUES = st.text(max_size=10) | st.text(alphabet="a=~!,{}\"'“ \n\r\\", max_size=8)
+GROUPS = st.dictionaries(st.sampled_from(["service", "zone", "app kind"]), LABEL_VALUES.filter(bool), max_size=2)
 
 
 @dataclass
@@ -300,6 +309,20 @@ def test_the_form_remembers_where_it_was_opened():
     payload = {"type": "view_submission", "user": {"id": "U0ONCALL1"}, "view": {**sent, "state": {"values": values}}}
     desk.ask(form(payload=json.dumps(payload)))
     assert (desk.stored[-1].incident, desk.stored[-1].channel) == ("inc-1", "C0ALERTS1")
+
+
+@example([{"service": "~x"}, {"service": '"x"'}], {"zone": "a, b=c\nd"})
+@given(st.lists(st.dictionaries(st.sampled_from(["service", "zone"]), LABEL_VALUES), min_size=1, max_size=3), GROUPS)
+def test_a_form_that_is_sent_as_it_was_filled_is_what_the_menu_does(labels, group):
+    """Given any incident → the form's lines, sent unchanged, are the matchers of the incident."""
+    alerts = {
+        str(n): Alert(str(n), name=f"a{n}, b=c", labels=each, state=State.FIRING) for n, each in enumerate(labels)
+    }
+    matchers = matchers_of(Incident("k", group=group, alerts=alerts, started_at=NOW))
+    view = silence_modal.view("i", matchers=[each.written() for each in matchers], filled=True)
+    sent = view["blocks"][1]["element"]["initial_value"]
+    assert parse_text(sent) == matchers
+    assert silence_modal.mistakes({"matchers": sent, "until": "2h"}, {}, NOW) == {}
 
 
 def command(text, **more):
