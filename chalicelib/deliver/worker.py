@@ -385,7 +385,8 @@ def _recovered(delivery: Delivery, lane: Lane) -> None:
     if ended:
         delivery.announce(*ended)
     wanted = delivery.notification
-    delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, tested=wanted.reason is Reason.TEST))
+    tested = wanted.reason is Reason.TEST
+    delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, wanted.seq, tested=tested))
 
 
 def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableError) -> timedelta:
@@ -456,7 +457,10 @@ def _spread(notification: str, attempts: int) -> float:
 def _given_up(
     delivery: Delivery, thread: Thread, turn: Turn, why: str, *, failure: TargetUnavailableError | None = None
 ) -> Outcome:
-    """Tell the fallback first, then let the thread go on: a worker that dies between says it twice under one id."""
+    """Notify the fallback first, then record it: a worker that dies between notifies twice under one id.
+
+    The turn goes last. Without it another worker that has the message too would send it anew, and free of doubt.
+    """
     reason = one_line(why)[:MAX_REASON_CHARACTERS]
     notification = delivery.notification
     announced = internal_alerts.announces(notification)
@@ -465,6 +469,7 @@ def _given_up(
     delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
     result = delivery.result(turn, error=reason)
     delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
+    delivery.change_lane(lambda lane: lanes.finished(lane, notification.incident, notification.seq))
     return Outcome(parked=reason, notification=notification)
 
 
@@ -492,11 +497,11 @@ def _in_its_place(delivery: Delivery, reason: str) -> Event:
 def _after_giving_up(
     delivery: Delivery, lane: Lane, *, announced: bool, failure: TargetUnavailableError | None
 ) -> Lane:
+    """Return the lane with what is known against the target. Its turns stay as they are."""
     if failure is not None:
-        lane = _failed(delivery, lane, timedelta(0), failure)
+        lane = replace(_failed(delivery, lane, timedelta(0), failure), turns=lane.turns)
     else:
         lane = replace(lane, version=lane.version + 1)
-    lane = lanes.without(lane, (delivery.notification.incident,))
     return lanes.telling(lane, internal_alerts.failure_of(delivery.notification.incident)) if announced else lane
 
 

@@ -1,11 +1,15 @@
 """What `deliver` owes to the incident that decided: nothing a saved incident has committed to is dropped, nothing else
 is sent. How targets fail and recover is in tests/test_delivery.py."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import pytest
+
+from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import MAX_COMMITTED
-from chalicelib.deliver.worker import COMMIT_WAIT, deliver
+from chalicelib.deliver.worker import COMMIT_WAIT, MAX_AGE, deliver
 from chalicelib.messages.queue import Queues, notification_message, read_message
 from tests.fakes import MemoryQueue
 from tests.scenario import Router, rules_of
@@ -42,13 +46,13 @@ def decided(router):
     return next(each for each in map(read_message, bodies) if each.target.kind == "slack_channel")
 
 
-def delivered(router, notification, later=timedelta(0)):
+def delivered(router, notification, later=timedelta(0), store=None):
     """The outcome of one delivery, some time later."""
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     return deliver(
         notification_message(notification),
         rules=RULES,
-        store=router.store,
+        store=store or router.store,
         queues=queues,
         clients=router.clients,
         now=router.now + later,
@@ -77,3 +81,40 @@ def test_only_what_a_saved_incident_committed_to_is_sent():
 def test_a_save_may_take_as_long_as_its_worker_may_live():
     """The worker that decides may live for a minute: a notification is waited for longer than that."""
     assert timedelta(minutes=2) <= COMMIT_WAIT
+
+
+@dataclass
+class Meanwhile:
+    """A store for which something happens just before a call of that name, the first time."""
+
+    store: object
+    name: str
+    happen: Callable[[], object] | None
+
+    def __getattr__(self, name):
+        if name == self.name and self.happen is not None:
+            happen, self.happen = self.happen, None
+            happen()
+        return getattr(self.store, name)
+
+
+def unrecorded():
+    """Fail as a table does that does not answer."""
+    raise NotStoredError("the table did not answer")
+
+
+@pytest.mark.parametrize("call", ["lane", "thread", "save_lane", "save_thread"])
+def test_what_one_worker_gives_up_no_other_sends(call):
+    """Given a post that was not recorded, when two workers give it up hours later → neither posts it again."""
+    router = Router(RULES)
+    router.fire("Down", service="api")
+    router.process(router.webhooks.receive())
+    router.process(router.webhooks.receive())
+    opening = decided(router)
+    with pytest.raises(NotStoredError):
+        delivered(router, opening, store=Meanwhile(router.store, "save_thread", unrecorded))
+    later = MAX_AGE + timedelta(hours=1)
+    other = Meanwhile(router.store, call, lambda: delivered(router, opening, later))
+    assert delivered(router, opening, later, other).parked
+    assert router.told() == {"slack": ["Down opened"]}
+    router.close()

@@ -293,6 +293,13 @@ def without(lane: Lane, incidents: Collection[str]) -> Lane:
     return replace(lane, turns={name: turn for name, turn in lane.turns.items() if name not in incidents})
 
 
+def finished(lane: Lane, incident: str, seq: int) -> Lane:
+    """Return the lane without the turn of a notification whose outcome is recorded. A later one keeps its turn."""
+    turn = lane.turns.get(incident)
+    left = lane if turn is None or turn.seq > seq else without(lane, (incident,))
+    return replace(left, version=lane.version + 1)
+
+
 def failed(
     lane: Lane,
     incident: str,
@@ -354,14 +361,13 @@ def needs_recovery(lane: Lane) -> bool:
     return bool(lane.failing_since or lane.broken_at or lane.told or lane.refusal)
 
 
-def recovered(lane: Lane, incident: str, *, tested: bool) -> Lane:
+def recovered(lane: Lane, incident: str, seq: int, *, tested: bool) -> Lane:
     """After a success: nothing is known against the target any more. Only a test takes a refusal away."""
     return replace(
-        without(lane, (incident,)),
+        finished(lane, incident, seq),
         failing_since=None,
         broken_at=None,
         closed_until=None if lane.broken_at else lane.closed_until,
         told=(),
         refusal="" if tested else lane.refusal,
-        version=lane.version + 1,
     )

@@ -376,9 +376,18 @@ def test_a_target_is_broken_after_its_grace_and_then_probed() -> None:
     probe = ask(lane, wanted("i2"), at)
     assert probe.claim is Claim.MINE
     assert ask(probe.lane, wanted("i3"), at + 59 * SECOND).claim is Claim.BUSY
-    lane = lanes.recovered(probe.lane, "i2", tested=False)
+    lane = lanes.recovered(probe.lane, "i2", 1, tested=False)
     assert not lanes.needs_recovery(lane)
     assert ask(lane, wanted("i3"), at + 2 * SECOND).claim is Claim.MINE
+
+
+@pytest.mark.parametrize(("done", "later"), [(1, Claim.BUSY), (2, Claim.MINE)])
+def test_an_outcome_ends_no_turn_of_a_later_notification(done: int, later: Claim) -> None:
+    """Given a second notification under way, when the outcome of the first is recorded → no other worker sends it too."""
+    lane = ask(Lane("x"), wanted(seq=2)).lane
+    for ended in (lanes.finished(lane, "i1", done), lanes.recovered(lane, "i1", done, tested=False)):
+        assert ended.version == lane.version + 1
+        assert ask(ended, wanted(seq=2), NOW + SECOND).claim is later
 
 
 @pytest.mark.parametrize(
