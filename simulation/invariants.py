@@ -6,7 +6,7 @@ A broken promise names the incident, so that its trace can be shown.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.core.alert import State
 from chalicelib.core.delivery.delivery_log import thread_key
@@ -79,8 +79,8 @@ def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
         return
     waiting = _undelivered(router)
     for (incident, target), notification in waiting.items():
-        turn, lane = router.memory.lane(target).turns.get(incident), router.memory.lane(target)
-        since = min(notification.at, turn.since) if turn is not None else notification.at
+        lane = router.memory.lane(target)
+        since = _waits_since(router, incident, notification)
         if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or lane.told:
             continue
         shown = notification.target.shown
@@ -98,6 +98,13 @@ def _undelivered(router: FaultyRouter) -> dict[tuple[str, str], Notification]:
             if newest is not None and log.done_seq < announced.seq:
                 found[incident.id, key] = newest
     return found
+
+
+def _waits_since(router: FaultyRouter, incident: str, notification: Notification) -> datetime:
+    """Return since when a target waits. The turn of what is done stays in the lane: it says nothing about the next."""
+    turn = router.memory.lane(notification.target.key).turns.get(incident)
+    done_seq = router.memory.thread(thread_key(incident, notification.target.key)).done_seq
+    return notification.at if turn is None or turn.seq <= done_seq else min(notification.at, turn.since)
 
 
 def _is_about_router(notification: Notification) -> bool:

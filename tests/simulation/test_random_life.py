@@ -1,17 +1,22 @@
 """Random lives: a fixed few of them, that they are what their seed says, and that a broken promise is seen."""
 
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import pytest
 
+from chalicelib.core.delivery.delivery_log import Thread, thread_key
+from chalicelib.core.delivery.target_state import Lane, Turn
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.incident import Incident
-from simulation import random_life
+from chalicelib.core.incident import Announced, Incident
+from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
+from simulation.faulty_router import FaultyRouter
 from simulation.memory_store import MemoryStore
-from simulation.random_life import START, Life
+from simulation.random_life import START, Life, all_rules
 from simulation.workers import Clock, Death
+from tests.targets.samples import NOTIFICATION
 
 SEEDS = range(8)
 
@@ -122,3 +127,19 @@ def test_a_worker_that_lives_too_long_dies():
     clock.run_until(START + timedelta(minutes=2))
     clock.close()
     assert reached == []
+
+
+@pytest.mark.parametrize(("seq", "broken"), [(1, 0), (2, 1)])
+def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
+    """Given a notification decided now → the turn of the delivered one before it does not make its wait long."""
+    router = FaultyRouter(all_rules()[0], START, Random(1), Rates())
+    now = START + invariants.MAX_AGE + invariants.LATENESS
+    waits = replace(NOTIFICATION, seq=2, at=now)
+    target, incident = waits.target.key, waits.incident
+    router.decided[waits.id] = waits
+    announced = {target: Announced(waits.target, 2, waits.id, open=True)}
+    router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
+    router.memory.save_thread(Thread(thread_key(incident, target), done_seq=1, version=1))
+    router.memory.save_lane(Lane(target, {incident: Turn(seq, START, START, tries=1)}, version=1))
+    router.clock.now = now
+    assert len(list(invariants.silence_of_deliveries(router))) == broken
