@@ -97,7 +97,9 @@ def led(
     now: datetime,
 ) -> Leading:
     """Return where an event goes. `incidents` are the stored ones of all keys that fault and proposals name."""
-    everywhere = [*fault.holders.values(), *_unlisted(event, proposals, fault, incidents)]
+    unlisted = _unlisted(event, proposals, fault, incidents)
+    unlisted = [each for each in unlisted if not _is_begun_by(event, _alert_of(each, incidents))]
+    everywhere = [*fault.holders.values(), *unlisted]
     holders = [each for each in everywhere if _holds(each, incidents.get(each.key), now)]
     if not holders:
         holders = [each for each in everywhere if _is_history(event, _alert_of(each, incidents))]
@@ -110,6 +112,13 @@ def led(
         return Leading((*holders, *ended))
     new = [each for each in proposals if _is_new(each, event, holders, fault, incidents)]
     return Leading(tuple(holders), tuple(new))
+
+
+def _is_begun_by(event: Event, alert: Alert | None) -> bool:
+    """Return whether an ended alert would fire again by the event. Where no holder is stored its end would be lost."""
+    if alert is None or alert.burning or event.status is not Status.FIRING:
+        return False
+    return not _is_history(event, alert)
 
 
 def _is_history(event: Event, alert: Alert | None) -> bool:

@@ -160,6 +160,18 @@ ROWS = {
     "an alert that ended with its incident begins under its own key again": Row(
         event(minutes=1), (GONE,), new=("alerts R",)
     ),
+    "an alert that no holder names begins by a claim, in a group that lives too": Row(
+        event(minutes=1), (Stored(state=State.RESOLVED, listed=False),), new=("alerts R",)
+    ),
+    "an alert that fires elsewhere comes back at no group that only remembers it": Row(
+        event(minutes=1), (Stored(OTHER), Stored(state=State.RESOLVED, listed=False)), holders=("other",)
+    ),
+    "a late beginning goes to the past that no holder names": Row(
+        event(minutes=-1), (Stored(state=State.RESOLVED, listed=False),), holders=("alerts",)
+    ),
+    "an end goes to the past that no holder names": Row(
+        ENDS, (Stored(state=State.RESOLVED, listed=False),), holders=("alerts",)
+    ),
     "a pending alert that never fired and went away holds nothing": Row(
         event(minutes=1), (Stored(state=State.INACTIVE),), (led_by("R", OTHER),), new=("other R",)
     ),

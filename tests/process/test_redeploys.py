@@ -113,3 +113,34 @@ def test_a_series_on_two_routes_goes_on_at_both():
     assert reasons(router) == {name: ["opened", "resolved"] for name in ("first", "second")}
     ends = [sent.at for sent in router.sent if sent.notification.reason is Reason.RESOLVED]
     assert len(set(ends)) == 1
+
+
+def test_a_fault_that_moved_comes_back_in_no_group_that_only_remembers_it():
+    """Given a fault that fires under another group_by, when its old group fires anew → a bare end ends all of it."""
+    by_name = "defaults: {group_by: [alertname], group_wait: 0s, group_interval: 1m, repeat_interval: 100h}\n"
+    by_name += "default: {notification: [{webhook: ops}]}"
+    rules = [rules_of(by_name.replace("alertname", name)) for name in ("service", "alertname")]
+    labels = {"service": "api"}
+    router = Simulator(rules[0], START)
+    lived = (
+        (0, "Disk", "firing"),
+        (1, "Disk", "resolved"),
+        (10, "redeploy", 1),
+        (11, "Disk", "firing"),
+        (12, "redeploy", 0),
+        (13, "Slow", "firing"),
+        (14, "Disk", "firing"),
+        (15, "Disk", "resolved"),
+        (16, "Slow", "resolved"),
+    )
+    for minute, name, what in lived:
+        router.run_until(START + timedelta(minutes=minute), inclusive=True)
+        if name == "redeploy":
+            router.redeploy(rules[what])
+            continue
+        made = event(name, Status(what), router.now, labels, id=f"{name} {minute}")
+        router.post(events_messages([made if what == "firing" else replace(made, service=None, labels={})]))
+    router.run_until(START + timedelta(minutes=30), inclusive=True)
+    assert list(router.store.incidents()) == []
+    found = sorted(f"{sent.notification.alerts[0].name} {sent.notification.reason.value}" for sent in router.sent)
+    assert found == ["Disk opened"] * 2 + ["Disk resolved"] * 2 + ["Slow opened", "Slow resolved"]
