@@ -95,6 +95,7 @@ class Stored:
             state=self.state,
             starts_at=at,
             ends_at=NOW if self.state is State.RESOLVED else None,
+            refreshed_at=NOW,
         )
         alerts = {alert.fingerprint: alert}
         return Incident(
@@ -177,6 +178,18 @@ ROWS = {
     ),
     "a young claim holds though its incident is not saved": Row(
         FIRES, (Stored(saved=False, claimed=CLAIMED - MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
+    ),
+    "a young claim of an alert that ended with its incident before holds": Row(
+        event(minutes=1), (replace(GONE, claimed=-MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
+    ),
+    "a young claim of an alert that went away before it fired holds": Row(
+        event(minutes=1), (Stored(state=State.INACTIVE, claimed=-MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
+    ),
+    "a claim whose alert was saved and went away holds nothing": Row(
+        event(minutes=1), (Stored(state=State.INACTIVE, claimed=0 * MINUTE),), (led_by("R", OTHER),), new=("other R",)
+    ),
+    "a claim whose incident was saved and has ended holds nothing": Row(
+        event(minutes=1), (replace(GONE, claimed=0 * MINUTE),), (led_by("R", OTHER),), new=("other R",)
     ),
     "an old claim whose incident was never saved holds nothing": Row(
         FIRES, (Stored(saved=False, claimed=CLAIMED),), (led_by("R", OTHER),), new=("other R",)

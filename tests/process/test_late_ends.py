@@ -117,6 +117,29 @@ def test_an_end_reaches_a_claimed_home_whose_last_incident_has_ended():
     assert (len(waiting), firing(store)) == (1, [])
 
 
+def test_a_fire_follows_the_claim_of_another_worker_to_an_old_group():
+    """Given a fault that begins again in an old group, claimed but not saved when a milder fire is led → one home."""
+    store = Meanwhile()
+    worked(store, CRITICAL, END)
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    at = START + timedelta(seconds=200)
+    process([Message("w", wake_message(KEYS[1]), "")], rules=RULES, store=store, queues=queues, now=at)
+    assert store.load(KEYS[1]).status == "ended"
+    save = store.save
+
+    def late(incident, **archive):
+        """The worker of the worse fire is held up before its save, until the milder one is worked through."""
+        store.save = save
+        worked(store, AGAIN, seconds=421)
+        save(incident, **archive)
+
+    store.save = late
+    worked(store, CRITICAL_AGAIN, seconds=420)
+    assert firing(store) == [KEYS[1]]
+    worked(store, END_AGAIN, seconds=421)
+    assert firing(store) == []
+
+
 def test_an_end_reaches_a_group_that_ended_while_another_worker_led_a_fire_there():
     """Given a fire led to a group that ends before its save, while its end is led elsewhere too → nothing fires."""
     store = MemoryStore()
