@@ -136,7 +136,7 @@ class FaultyStore:
 
     def locate(self, names: Iterable[str], key: str) -> None:
         """Remember where the incident is. Each name is a write of its own."""
-        listed = list(names)
+        listed = sorted(names)
         self._calls.call(
             "store.locate",
             lambda: self.inner.locate(listed, key),

@@ -85,7 +85,7 @@ def _look_at_what_fires(batch: Batch) -> None:
 
 def _look_at_causes(batch: Batch) -> None:
     """A cause whose end was saved by a worker that then died is a cause no longer."""
-    for key in {each.fingerprint.rpartition("/")[0] for each in batch.context.causes}:
+    for key in dict.fromkeys(each.fingerprint.rpartition("/")[0] for each in batch.context.causes):
         incident = batch.store.load(key)
         if incident is not None:
             batch.wake(key, route_by_id(batch.rules, incident), incident.group)

@@ -1,7 +1,11 @@
 """Random lives: a fixed few of them, that they are what their seed says, and that a broken promise is seen."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,7 +22,10 @@ from simulation.random_life import START, Life, all_rules
 from simulation.workers import Clock, Death
 from tests.targets.samples import NOTIFICATION
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(8)
+MANY_CAUSES = 41425
+"""The seed of a life with several causes of inhibitions at one tick."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -31,6 +38,21 @@ def test_every_promise_holds_in_a_random_life(seed):
 def test_a_seed_is_one_life():
     """Given the same seed twice → everything happens at the same times in the same order."""
     assert Life(7).run().router.trace == Life(7).run().router.trace
+
+
+def traced(hash_seed):
+    """The trace of a life in a process of its own, in which texts have other hashes."""
+    asked = [sys.executable, "-m", "simulation.random_life", "--seeds", "1", "--from", str(MANY_CAUSES), "--trace"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(asked, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()[:-1]
+
+
+def test_a_seed_is_one_life_in_every_process():
+    """Given processes that iterate their sets in other orders → the life of a seed is the same in each."""
+    one, other = traced("0"), traced("2")
+    assert len(one) > 100
+    assert one == other
 
 
 class Forgetful(FaultyQueue):
