@@ -23,6 +23,8 @@ LATENESS = timedelta(minutes=12)
 LONGEST_INTERVAL = timedelta(minutes=6)
 """After a silence an alert is announced at the next flush, a `group_interval` later at most: 5 minutes."""
 INDEX_LAG = timedelta(seconds=5)
+ON_ITS_WAY = timedelta(minutes=1)
+"""So long a delivery may take while everything works: its place in the pace of its target, and a few calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,10 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
         if unacknowledged and not quiet and incident.opened_at is None:
             yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
         for key, announced in incident.announced.items():
-            if announced.id and router.memory.thread(thread_key(incident.id, key)).done_seq < announced.seq:
+            done_seq = router.memory.thread(thread_key(incident.id, key)).done_seq
+            newest = router.decided.get(announced.id)
+            on_its_way = newest is not None and now < newest.at + ON_ITS_WAY
+            if announced.id and done_seq < announced.seq and not on_its_way:
                 yield Broken(f"{key} waits for {announced.seq}, though everything works", incident.id)
 
 

@@ -151,17 +151,31 @@ def test_a_worker_that_lives_too_long_dies():
     assert reached == []
 
 
-@pytest.mark.parametrize(("seq", "broken"), [(1, 0), (2, 1)])
-def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
-    """Given a notification decided now → the turn of the delivered one before it does not make its wait long."""
+def waiting(now, *, turn):
+    """A router in which the second notification of an incident, decided at START, is not delivered at that time."""
     router = FaultyRouter(all_rules()[0], START, Random(1), Rates())
-    now = START + invariants.MAX_AGE + invariants.LATENESS
-    waits = replace(NOTIFICATION, seq=2, at=now)
+    waits = replace(NOTIFICATION, seq=2, at=START)
     target, incident = waits.target.key, waits.incident
     router.decided[waits.id] = waits
     announced = {target: Announced(waits.target, 2, waits.id, open=True)}
     router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
     router.memory.save_thread(Thread(thread_key(incident, target), done_seq=1, version=1))
-    router.memory.save_lane(Lane(target, {incident: Turn(seq, START, START, tries=1)}, version=1))
+    router.memory.save_lane(Lane(target, {incident: turn}, version=1))
     router.clock.now = now
+    return router
+
+
+@pytest.mark.parametrize(("seq", "broken"), [(1, 0), (2, 1)])
+def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
+    """Given a turn of long ago → it makes the wait long only where it is that of the notification that waits."""
+    long_ago = START - invariants.MAX_AGE - invariants.LATENESS
+    router = waiting(START, turn=Turn(seq, long_ago, long_ago, tries=1))
+    router.down_until = long_ago
     assert len(list(invariants.silence_of_deliveries(router))) == broken
+
+
+@pytest.mark.parametrize(("seconds", "broken"), [(0.1, 0), (59, 0), (60, 1)])
+def test_a_delivery_may_be_on_its_way(seconds, broken):
+    """Given a notification decided some seconds ago → it is no broken promise until it had its time."""
+    router = waiting(START + timedelta(seconds=seconds), turn=Turn(2, START, START))
+    assert len(list(invariants.everything_is_told(router))) == broken
