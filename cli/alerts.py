@@ -33,7 +33,7 @@ def _row(each: Mapping[str, Any]) -> list[str]:
     value = each["value"] + (f" (limit {each['threshold']})" if each["threshold"] else "")
     return [
         each["severity"],
-        held(each) or (f"acked by {each['acked_by']}" if each["acked_by"] else each["state"]),
+        state(each),
         each["name"],
         ago(each["starts_at"]),
         str(each["events"] or ""),
@@ -41,6 +41,14 @@ def _row(each: Mapping[str, Any]) -> list[str]:
         (each["incident"] or "")[:8],
         labels(each["labels"]),
     ]
+
+
+def state(each: Mapping[str, Any]) -> str:
+    """Return what mutes the alert and who has it, else its state; of a resolved one that, and who had it."""
+    if each["state"] == "resolved":
+        return "resolved" + (f", was acked by {each['acked_by']}" if each["acked_by"] else "")
+    acked = f"acked by {each['acked_by']}" if each["acked_by"] else ""
+    return ", ".join(filter(None, (held(each), acked))) or str(each["state"])
 
 
 def held(each: Mapping[str, Any]) -> str:

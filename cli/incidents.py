@@ -48,10 +48,10 @@ def _row(each: Mapping[str, Any]) -> list[str]:
 
 
 def status(each: Mapping[str, Any]) -> str:
-    """In one word what it is in: firing, acked, muted, resolved, ended."""
-    if each["ended"]:
-        return "ended"
-    if each["acked_by"]:
-        return "acked"
+    """Return what it is in: firing, acked, muted, both, resolved or ended."""
+    if each["ended"] or each["status"] == "resolved":
+        return "ended" if each["ended"] else "resolved"
     counts = each["counts"]
-    return "muted" if counts["firing"] and counts["muted"] >= counts["firing"] else str(each["status"])
+    marks = ["acked"] if each["acked_by"] else []
+    marks += ["muted"] if counts["firing"] and counts["muted"] >= counts["firing"] else []
+    return ", ".join(marks) or str(each["status"])

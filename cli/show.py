@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cli.alerts import held
+from cli.alerts import state
 from cli.incidents import status
 from cli.remote import add_arguments, remote
-from cli.table import ago, clean, clock, coloured, labels, print_json
+from cli.table import ago, clean, clock, coloured, labels, localized, print_json
 
 
 def add_parser(subparsers: Any) -> None:
@@ -62,9 +62,11 @@ def _facts(found: Mapping[str, Any]) -> Iterator[str]:
         "assigned": found["assigned_to"] or "",
         "told": ", ".join(_told(each) for each in found["told"]) or "nobody yet",
         "escalates": "; ".join(
-            f"after {each['after']}: {', '.join(each['targets'])}" for each in found["who"]["escalate"]
+            f"after {each['after']}: {', '.join(each['targets'])}"
+            for each in found["who"]["escalate"]
+            if found["who"]["notified"]
         ),
-        "quiet": ", ".join(found["who"]["quiet_now"]),
+        "now": localized(found["who"]["message"]),
     }
     for name, text in facts.items():
         if text:
@@ -79,9 +81,8 @@ def _told(each: Mapping[str, Any]) -> str:
 
 def _alert(each: Mapping[str, Any]) -> Iterator[str]:
     name = each["name"] if each["title"] in ("", each["name"]) else f"{each['title']} [{each['name']}]"
-    state = held(each) or (f"acked by {each['acked_by']}" if each["acked_by"] else each["state"])
     when = f"{clock(each['starts_at'])}" + (f" – {clock(each['ends_at'])}" if each["ends_at"] else "")
-    yield f"  {coloured(each['severity'], each['severity'])}  {state}  {clean(name)}"
+    yield f"  {coloured(each['severity'], each['severity'])}  {clean(state(each))}  {clean(name)}"
     value = each["value"] + (f", limit {each['threshold']}" if each["threshold"] else "")
     yield f"    {clean('; '.join(part for part in (when, value, labels(each['labels'])) if part))}"
     if each["url"]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -88,6 +89,14 @@ def clock(at: str | None) -> str:
 def zoned(at: str) -> str:
     """Return an RFC 3339 time by this machine's clock, with its zone: `26 Nov 12:00:05 CET`."""
     return f"{instant(at).astimezone():%d %b %H:%M:%S %Z}"
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def localized(text: str) -> str:
+    """Return the text with each RFC 3339 instant by this machine's clock."""
+    return _INSTANT.sub(lambda found: clock(found[0]), text)
 
 
 def instant(at: str) -> datetime:

@@ -1,12 +1,12 @@
 """tocsin who INCIDENT | LABEL=VALUE …: who hears of an incident, or of what has these labels (service=api)."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.errors import RequestError
 from cli.remote import add_arguments, remote
-from cli.table import print_json, print_table
+from cli.table import clean, clock, localized, print_json, print_table
 
 HEADS = ("OF", "SEVERITY", "HEARS", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
 
@@ -24,8 +24,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found)
     else:
-        print_table(HEADS, [_row(each) for each in found])
+        show(found)
     return 0
+
+
+def show(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print the targets as a table, and why nobody is notified or reminded now."""
+    print_table(HEADS, [_row(each) for each in found])
+    for each in found:
+        if each.get("message"):
+            print(clean(localized(each["message"])))
 
 
 def query(words: list[str]) -> list[tuple[str, str]]:
@@ -42,6 +50,9 @@ def _row(each: Mapping[str, Any]) -> list[str]:
     steps = "; ".join(f"after {step['after']} {', '.join(step['targets'])}" for step in each["escalate"])
     of = each.get("rule") or each.get("incident") or "anything else"
     heard = ", ".join(each["targets"]) or "nobody"
+    if not each.get("reminds", True):
+        return [of, "", heard if each["notified"] else "nobody now", "", ""]
     if each["quiet_now"]:
-        heard += f" (quiet now: {', '.join(each['quiet_now'])})"
+        until = f" until {clock(each['quiet_until'])}" if each["quiet_until"] else ""
+        heard += f" (quiet now: {', '.join(each['quiet_now'])}{until})"
     return [of, each.get("severity", ""), heard, f"every {each['repeats_every']}", steps]

@@ -38,9 +38,9 @@ default: {notification: [{slack_channel: "#rest"}]}
 class Desk:
     """A router with its API; time stands still unless it is told to pass."""
 
-    def __init__(self, *lines):
+    def __init__(self, *lines, rules=RULES):
         given = [{"at": START.isoformat(), "end": True}, *lines]
-        self.replay = Replay(rules_of(RULES), list(enumerate(given, 1)))
+        self.replay = Replay(rules_of(rules), list(enumerate(given, 1)))
         list(self.replay.run())
         self.router = self.replay.simulator
         self.status = 0

@@ -164,7 +164,7 @@ def who(office: Office, request: Request) -> Reply:
     """GET /api/who?service=api&environment=production, or ?incident=ID: who hears of it"""
     if request.one("incident"):
         found = views.find(office.store, request.one("incident"), office.now)
-        return Reply({"who": [{"incident": found.id, **views.who_of(found, office.rules, office.now)}]})
+        return Reply({"who": [{"incident": found.id, **views.who_of(found, office.store, office.rules, office.now)}]})
     labels = {name: values[-1] for name, values in request.query.items() if values and values[-1]}
     if not labels:
         raise RequestError("nothing is asked: expected are labels, as in ?service=api, or ?incident=ID")

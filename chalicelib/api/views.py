@@ -18,11 +18,12 @@ from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import muting_windows
-from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one
+from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one, rfc3339
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.snapshot import Telling, summary_of, title_of
+from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
 from chalicelib.core.timeline import in_order
 
 LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
@@ -166,13 +167,14 @@ def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
     return found
 
 
-def who_of(found: Incident, rules: Rules, now: datetime) -> Shown:
-    """Who hears of an incident, and who hears more when nobody acknowledges it."""
-    return audience(route_by_id(rules, found), rules, now)
+def who_of(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
+    """Return who is notified of an incident, who is when nobody acknowledges it, and why nobody is now."""
+    return _Judged.of(found, rules, store.context(), now).audience()
 
 
 def audience(route: Route, rules: Rules, now: datetime) -> Shown:
-    """The targets of a route, its escalation and whether a window keeps it quiet now."""
+    """Return the targets of a route, its escalation, and the windows that mute it now."""
+    quiet = window_mutes(route, rules.windows, now)
     return {
         "route": route.id,
         "targets": [target.shown for target in route.targets],
@@ -181,7 +183,18 @@ def audience(route: Route, rules: Rules, now: datetime) -> Shown:
             for step in route.escalate
         ],
         "repeats_every": duration_words(route.rhythm.repeat_interval),
-        "quiet_now": list(muting_windows(route, rules.windows, now)),
+        "quiet_now": [each.name for each in quiet],
+        "quiet_until": stamp(quiet[0].until) if quiet else None,
+    }
+
+
+def _mute(each: Mute) -> Shown:
+    return {
+        "kind": each.kind,
+        "name": each.name,
+        "by": each.by,
+        "comment": each.comment,
+        "until": stamp(each.until),
     }
 
 
@@ -218,6 +231,7 @@ class _Judged:
     mutings: Mapping[str, Muting]
     windows: tuple[str, ...]
     telling: Telling
+    standing: Standing
 
     @classmethod
     def of(cls, incident: Incident, rules: Rules, context: Context, now: datetime) -> "_Judged":
@@ -225,12 +239,22 @@ class _Judged:
         mutings = mutings_of(incident, rules, context, now)
         windows = muting_windows(route, rules.windows, now)
         telling = Telling(rules=rules, context=context, route=route, now=now, mutings=mutings)
-        return cls(incident, route, mutings, windows, telling)
+        found = standing(incident, route, rules.windows, mutings, now)
+        return cls(incident, route, mutings, windows, telling, found)
+
+    def audience(self) -> Shown:
+        """Return who is notified of it, and why nobody is now."""
+        return {
+            **audience(self.route, self.telling.rules, self.telling.now),
+            "notified": self.standing.notified,
+            "reminds": self.standing.reminds,
+            "message": sentence(self.standing, rfc3339),
+            "muted_by": [_mute(each) for each in self.standing.mutes],
+        }
 
     def row(self) -> Shown:
         """What a list shows."""
         found, firing = self.incident, self.incident.firing
-        acked = {alert.acked_by for alert in firing}
         return {
             "id": found.id,
             "status": "firing" if firing else "resolved",
@@ -243,8 +267,12 @@ class _Judged:
             "opened_at": stamp(found.opened_at),
             "ended_at": stamp(found.ended_at),
             "events": found.events,
-            "counts": {"firing": len(firing), "resolved": len(found.shown) - len(firing), "muted": len(self.mutings)},
-            "acked_by": None if None in acked or not acked else ", ".join(sorted(name for name in acked if name)),
+            "counts": {
+                "firing": len(firing),
+                "resolved": len(found.shown) - len(firing),
+                "muted": self.standing.muted,
+            },
+            "acked_by": holder(found),
             "assigned_to": _assigned(found.timeline),
             "told": [shown(key) for key, each in found.announced.items() if each.seq],
         }
@@ -262,10 +290,9 @@ class _Judged:
             "told": [_told(each, results[key]) for key, each in found.announced.items() if each.seq],
             "acks": [
                 {"alert": alert.name, "by": alert.acked_by, "at": stamp(alert.acked_at)}
-                for alert in found.firing
-                if alert.acked_by
+                for alert in acknowledged(found)
             ],
-            "who": audience(self.route, self.telling.rules, self.telling.now),
+            "who": self.audience(),
             "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline))],
         }
 

@@ -1,20 +1,10 @@
 """What a person who acted in Slack is answered, from the result of the act. Pure; Slack's mrkdwn."""
 
-import re
-
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.outcome import Outcome, Result, sentence
-from chalicelib.slack.command import at, said
+from chalicelib.slack.command import dated, said
 
 MAX_CHARACTERS = 600
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
-def dated(text: str) -> str:
-    """Return the text with each RFC 3339 instant in each reader's own zone."""
-    return _INSTANT.sub(lambda found: at(found[0]), text)
-
-
 _MARKS = {
     Result.ALREADY: "👀",
     Result.NOBODYS: "👐",

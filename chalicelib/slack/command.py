@@ -17,6 +17,7 @@ from chalicelib.core.matcher_words import is_matcher, leading_matchers
 
 MAX_ROWS = 15
 MAX_TITLE_CHARACTERS = 150
+MAX_MESSAGE_CHARACTERS = 800
 MAX_TEXT_CHARACTERS = 3_500
 """Of one answer; Slack advises 4,000."""
 
@@ -109,7 +110,8 @@ def listed(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    marks = [f"acknowledged by {said(row['acked_by'])}"] if row["acked_by"] else []
+    had = "was " if row["status"] == "resolved" else ""
+    marks = [f"{had}acknowledged by {said(row['acked_by'])}"] if row["acked_by"] else []
     muted = row["counts"]["muted"]
     if muted:
         marks.append("muted" if muted >= row["counts"]["firing"] else f"{muted} muted")
@@ -131,12 +133,17 @@ def shown(found: Mapping[str, Any]) -> str:
 
 
 def _state(found: Mapping[str, Any]) -> str:
-    since = f"since {at(found['started_at'])}"
-    if found["status"] == "resolved":
-        return f"resolved {at(found['ended_at']) if found['ended_at'] else 'just now'}, began {at(found['started_at'])}"
-    acked = f"acknowledged by {said(found['acked_by'])}" if found["acked_by"] else "nobody has acknowledged it"
+    """Return how it is with an incident, who has it or had it, and why nobody is notified now."""
     given = f", assigned to {said(found['assigned_to'])}" if found["assigned_to"] else ""
-    return f"firing {since} · {acked}{given}"
+    message = dated(said(found["who"]["message"], MAX_MESSAGE_CHARACTERS))
+    if found["status"] == "resolved":
+        ended = at(found["ended_at"]) if found["ended_at"] else "just now"
+        had = f" · {said(found['acked_by'])} had acknowledged it" if found["acked_by"] else ""
+        resolved = f"resolved {ended}, began {at(found['started_at'])}{had}{given}"
+        return resolved if found["ended"] else f"{resolved}\n{_capital(message)}"
+    acked = f"acknowledged by {said(found['acked_by'])}" if found["acked_by"] else "nobody has acknowledged it"
+    firing = f"firing since {at(found['started_at'])} · {acked}{given}"
+    return f"{firing}\n{_capital(message)}" if message else firing
 
 
 def _alert(alert: Mapping[str, Any]) -> str:
@@ -174,13 +181,19 @@ def _silence(row: Mapping[str, Any]) -> str:
 
 
 def audience(found: Mapping[str, Any], audience: Mapping[str, Any], on_call: Sequence[str] = ()) -> str:
-    """Who hears of an incident, and who answered."""
-    answered = (
-        f"👀 {said(found['acked_by'])} has acknowledged it" if found["acked_by"] else "Nobody has acknowledged it"
-    )
-    lines = [f"{_icon(found)} *{said(found['title'])}* · `{found['id']}`", answered, *_hears(audience)]
+    """Return who is notified of an incident and who acknowledged it, or why nobody is notified now."""
+    lines = [f"{_icon(found)} *{said(found['title'])}* · `{found['id']}`", _answered(found)]
+    lines += [f"🔕 {_capital(dated(said(audience['message'], MAX_MESSAGE_CHARACTERS)))}"] if audience["message"] else []
+    lines += _hears(audience) if found["status"] == "firing" else []
     lines += [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
     return _joined(lines)
+
+
+def _answered(found: Mapping[str, Any]) -> str:
+    has = "had" if found["status"] == "resolved" else "has"
+    return (
+        f"👀 {said(found['acked_by'])} {has} acknowledged it" if found["acked_by"] else f"Nobody {has} acknowledged it"
+    )
 
 
 def audiences(rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = ()) -> str:
@@ -193,10 +206,18 @@ def audiences(rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = ()) ->
 
 
 def _hears(audience: Mapping[str, Any]) -> list[str]:
-    lines = [f"• {', '.join(map(said, audience['targets'])) or 'nobody'}; again every {audience['repeats_every']}"]
+    """Return the targets, and what is sent again; nothing is promised that a mute or an acknowledgement holds back."""
+    targets = ", ".join(map(said, audience["targets"])) or "nobody"
+    if not audience.get("notified", True):
+        return [f"• afterwards: {targets}"]
+    if not audience.get("reminds", True):
+        return [f"• {targets}"]
+    lines = [f"• {targets}; again every {audience['repeats_every']}"]
     for step in audience["escalate"]:
         lines.append(f"• after {step['after']} without an answer: {', '.join(map(said, step['targets']))}")
-    lines += [f"• quiet now: {', '.join(map(said, audience['quiet_now']))}"] if audience["quiet_now"] else []
+    if audience["quiet_now"]:
+        until = f", until {at(audience['quiet_until'])}" if audience["quiet_until"] else ""
+        lines.append(f"• quiet now: {', '.join(map(said, audience['quiet_now']))}{until}")
     return lines
 
 
@@ -210,6 +231,18 @@ def said(text: Any, most: int = MAX_TITLE_CHARACTERS) -> str:
     """Outside text on one line, cut, dead."""
     plain = " ".join(str(text).split())
     return escaped(plain if len(plain) <= most else plain[: most - 1] + "…")
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def dated(text: str) -> str:
+    """Return the text with each RFC 3339 instant in each reader's own zone."""
+    return _INSTANT.sub(lambda found: at(found[0]), text)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _code(text: str) -> str:

@@ -173,7 +173,7 @@ def _press(kind: ActionKind) -> Callable[[_Desk], str]:
 
 
 def _answer(desk: _Desk) -> str:
-    return answers.dated(command.escaped(desk.asked.words))
+    return command.dated(command.escaped(desk.asked.words))
 
 
 def _silence(desk: _Desk) -> str:

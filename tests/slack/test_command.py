@@ -22,6 +22,7 @@ from tests.targets.samples import HOSTILE
 ROW = {
     "id": "7f3c9a52d01be644",
     "status": "firing",
+    "ended": False,
     "severity": "critical",
     "title": "Down (api)",
     "started_at": "2026-11-26T12:00:00Z",
@@ -31,7 +32,7 @@ ROW = {
     "counts": {"firing": 1, "resolved": 0, "muted": 0},
 }
 ALERT = {"title": "Down", "value": "3 %", "threshold": "1 %", "state": "firing", "events": 12}
-WHOLE = {**ROW, "alerts": [ALERT], "told": [{"target": "slack_channel:#a"}], "timeline": []}
+WHOLE = {**ROW, "alerts": [ALERT], "told": [{"target": "slack_channel:#a"}], "timeline": [], "who": {"message": ""}}
 SILENCE = {
     "id": "9c1d",
     "maintenance": False,
@@ -141,10 +142,11 @@ def test_nothing_from_outside_is_alive():
     hostile = {**ROW, "title": HOSTILE, "acked_by": HOSTILE}
     silence = {**SILENCE, "matchers": [HOSTILE], "by": HOSTILE, "comment": HOSTILE}
     rule = {"rule": HOSTILE, "severity": "critical", "targets": [HOSTILE], "escalate": [], "repeats_every": "4 h",
-            "quiet_now": [HOSTILE]}  # fmt: skip
+            "quiet_now": [HOSTILE], "quiet_until": None}  # fmt: skip
     alert = {**ALERT, "title": HOSTILE, "value": HOSTILE}
     entry = {"at": "2026-11-26T12:00:00Z", "text": HOSTILE, "by": HOSTILE}
-    whole = {**WHOLE, "title": HOSTILE, "alerts": [alert], "timeline": [entry], "assigned_to": HOSTILE}
+    whole = {**WHOLE, "title": HOSTILE, "alerts": [alert], "timeline": [entry], "assigned_to": HOSTILE,
+             "who": {"message": HOSTILE}}  # fmt: skip
     for text in (listed([hostile]), silences_listed([silence]), audiences([rule], [HOSTILE]), shown_incident(whole)):
         ours = re.sub(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^<>|]*>", "", text)
         assert not re.search(r"[<>]", ours)
