@@ -27,6 +27,7 @@ from chalicelib.core.mute import muting_windows, speaks_again
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.core.standing import resolve_at
 from chalicelib.process.series import StoredSeries, primary_metric
 
 Shown = dict[str, Any]
@@ -312,9 +313,7 @@ class _Told:
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Target by target: what it was told and when, or why it was not."""
-        muting = mutings_of(incident, self.rules, self.context, self.now).get(alert.fingerprint, Muting())
-        windows = muting_windows(route, self.rules.windows, self.now)
-        why = [*self.muted(muting), *self.quiet(route, windows)] if alert.state is State.FIRING else []
+        why = self.mutes(alert, incident, route) if alert.state is State.FIRING else []
         steps = [f"muted: {each}" for each in why]
         targets = {target.key: target for target in route.targets}
         targets |= {key: each.target for key, each in incident.announced.items()}
@@ -341,8 +340,15 @@ class _Told:
         elif alert.state is State.FIRING and not knows:
             steps.append(f"{key}: not told of this alert yet")
         elif alert.state is State.RESOLVED and knows:
-            steps.append(f"{key}: knows that it fired, and is owed its end")
+            steps.append(f"{key}: knows that it fired; {self.resolve(incident, announced.target)}")
         return steps
+
+    def resolve(self, incident: Incident, target: Target) -> str:
+        """Return when a target is notified of an end."""
+        if not target.send_resolved:
+            return "it takes no resolves"
+        at = resolve_at(incident, self.now)
+        return f"its resolve is sent {f'at {self.write(at)}' if at else 'at the next look'} unless it fires again"
 
     def result(self, result: Result) -> str:
         """One message and what came of it."""
@@ -350,6 +356,11 @@ class _Told:
         if result.delivered:
             return f"told {result.reason} at {self.write(result.at)}{tries}"
         return f"{result.reason} was given up at {self.write(result.at)}{tries}: {result.error}"
+
+    def mutes(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
+        """Return what mutes a firing alert now."""
+        muting = mutings_of(incident, self.rules, self.context, self.now).get(alert.fingerprint, Muting())
+        return [*self.muted(muting), *self.quiet(route, muting_windows(route, self.rules.windows, self.now))]
 
     def muted(self, muting: Muting) -> list[str]:
         """What mutes an alert, who did it, and until when."""
@@ -395,10 +406,11 @@ class _Told:
         return "its time has not come"
 
     def coming(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
-        """What comes next while it fires: acknowledgement, escalation, the next look."""
+        """Return what comes next while it fires: acknowledgement, escalation, the next look; who had it after the end."""
         if alert.state is not State.FIRING:
-            return []
+            return [f"{alert.acked_by} had acknowledged it"] if alert.acked_by and alert.ends_at else []
         steps = []
+        muted = bool(self.mutes(alert, incident, route))
         if alert.acked_by and alert.acked_at:
             until = self.write(alert.acked_at + route.rhythm.ack_timeout)
             steps.append(f"acknowledged by {alert.acked_by}: no reminders, no escalation until {until}")
@@ -406,7 +418,8 @@ class _Told:
         for number, step in enumerate(route.escalate):
             keys = ", ".join(target.shown for target in step.targets)
             if number >= incident.escalated and since is not None and not alert.acked_by:
-                steps.append(f"escalation to {keys} at {self.write(since + step.after)} unless it is acknowledged")
+                at = f" at {self.write(since + step.after)} unless it is acknowledged"
+                steps.append(f"escalation to {keys}" + (": not while it is muted" if muted else at))
         if incident.next_flush_at and incident.next_flush_at > self.now:
             steps.append(f"the next look is at {self.write(incident.next_flush_at)}")
         return steps

@@ -26,7 +26,8 @@ alerts:
      notification: [{slack_channel: "#alerts"}]}
   - {name: Spike, match: {source: sentry, kind: error.created}, condition: "events[1m] > 3", clear: "events[1m] < 1",
      keep_firing_for: 10m, group_by: [service], notification: [{slack_channel: "#alerts"}]}
-  - {name: Issue, match: {source: sentry, kind: "=~issue[.].+"}, notification: [{slack_channel: "#alerts"}], mute: [nights]}
+  - {name: Issue, match: {source: sentry, kind: "=~issue[.].+"}, notification: [{slack_channel: "#alerts"}], mute: [nights],
+     escalate: [{after: 15m, notification: [{email: boss@example.com}]}]}
   - {name: Note, match: {source: notes}, severity: info, notification: [{pagerduty: true}]}
 routes:
   - {match: {severity: critical}, notification: [{pagerduty: true}], continue: true}
@@ -116,6 +117,28 @@ PARTS = [
         [
             "slack_channel:#incidents: told opened at 30",
             "slack_channel:#incidents: told of it before; no reminders while it is muted, its end will be told",
+            "escalation to email:boss@example.com: not while it is muted",
+        ],
+    ),
+    (
+        "a window after it was told",
+        [event(-60, source="sentry", kind="issue.created", service="night")],
+        120,
+        "Issue",
+        [
+            "muted: window nights until 3600",
+            "slack_channel:#alerts: told opened at -30",
+            "escalation to email:boss@example.com: not while it is muted",
+        ],
+    ),
+    (
+        "an end of which nobody is notified yet",
+        [sample(0, "error_rate", 0.03), ACK, sample(60, "error_rate", 0)],
+        200,
+        "High Error Rate",
+        [
+            "slack_channel:#incidents: knows that it fired; its resolve is sent at 330 unless it fires again",
+            "ana had acknowledged it",
         ],
     ),
     ("maintenance", [WORK, sample(0, "error_rate", 0.03)], 60, "High Error Rate", ["muted: maintenance m1 of bo until 600"]),
