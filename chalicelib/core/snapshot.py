@@ -68,7 +68,7 @@ def notification(
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
-    acked = [alert for alert in firing if alert.acked_by]
+    acked = [alert for alert in told_of if alert.acked_by]
     content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
@@ -94,8 +94,8 @@ def notification(
         also=len(incident.beyond),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
-        acked_by=acked[0].acked_by if acked and len(acked) == len(firing) else None,
-        acked_at=acked[0].acked_at if acked and len(acked) == len(firing) else None,
+        acked_by=acked[0].acked_by if acked and len(acked) == len(told_of) else None,
+        acked_at=acked[0].acked_at if acked and len(acked) == len(told_of) else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.rhythm.timezone,
         said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],

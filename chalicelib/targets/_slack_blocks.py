@@ -18,18 +18,20 @@ from chalicelib.core.delivery.text import (
     alert_title,
     change,
     clean,
-    counted_list,
     cut,
     deploy_line,
     duration_words,
     facts,
+    is_silenced,
     links,
     news,
     notes,
     one_line,
     plain_text,
     runbook_steps,
+    silenced_by,
     state,
+    state_words,
     summary,
     title,
     utf16_units,
@@ -140,7 +142,7 @@ def _emoji(notification: Notification) -> str:
 
 def _fallback(notification: Notification) -> str:
     """What a phone's notification and a screen reader say."""
-    word = notification.severity.value if state(notification) is State.FIRING else state(notification).value
+    word = notification.severity.value if state(notification) is State.FIRING else state_words(notification)
     return _cut(f"{_emoji(notification)} [{word}] {title(notification)}", 500)
 
 
@@ -207,16 +209,23 @@ def _state_line(notification: Notification) -> str:
             ended_at = notification.ended_at or notification.at
             return f"*Resolved* after {duration_words(ended_at - notification.started_at)} · was {severity}"
         case State.ACKNOWLEDGED:
-            return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}"
+            silenced = f"\n{_silenced(notification)}" if is_silenced(notification) else ""
+            return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}{silenced}"
         case State.SILENCED:
-            return f"*Silenced* {_cut(_silenced_by(notification), 300)} · {severity}"
+            return f"{_silenced(notification)} · {severity}"
         case _:
             return f"*Firing* · {severity}"
 
 
-def _silenced_by(notification: Notification) -> str:
-    names = dict.fromkeys(name for told in notification.alerts for name in told.muted_by)
-    return f"by {counted_list([one_line(name) for name in names], 2)}" if names else ""
+def _silenced(notification: Notification) -> str:
+    by = silenced_by(notification)
+    return f"*Silenced* {_cut(by, 300)}".rstrip() if _can_unsilence(notification) else f"*Muted*: {_cut(by, 300)}"
+
+
+def _can_unsilence(notification: Notification) -> bool:
+    """Return whether the message offers to end a silence: not where other alerts alone mute what fires."""
+    by = silenced_by(notification)
+    return is_silenced(notification) and (not by or by.startswith("by "))
 
 
 def _fields(notification: Notification) -> dict[str, Any] | None:
@@ -225,7 +234,7 @@ def _fields(notification: Notification) -> dict[str, Any] | None:
     return {"type": "section", "fields": shown} if shown else None
 
 
-_IN_STATE_LINE = ("Severity", "Acknowledged")
+_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced")
 
 
 def _alerts(notification: Notification) -> str:
@@ -285,13 +294,13 @@ def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool
 
 def _controls(notification: Notification) -> list[dict[str, Any]]:
     """What can be done in this state, the likeliest first."""
-    incident, now = notification.incident, state(notification)
+    incident, ends = notification.incident, _can_unsilence(notification)
     buttons: list[dict[str, Any]] = []
-    if now is State.SILENCED:
+    if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
     elif not notification.acked_by:
         buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
-    if now is not State.SILENCED:
+    if not ends:
         buttons.append(_silence_menu(incident))
     buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))
     if notification.acked_by:

@@ -25,12 +25,14 @@ from chalicelib.core.delivery.text import (
     cut,
     deploy_line,
     facts,
+    is_silenced,
     links,
     notes,
     one_line,
     plain_text,
     runbook_steps,
     state,
+    state_words,
     summary,
     title,
     web_address,
@@ -285,6 +287,7 @@ _WRAP = "word-break:break-word;overflow-wrap:anywhere"
 def _html(notification: Notification) -> str:
     """One column of tables with inline styles, which every mail program understands; dark colours by media query."""
     colour, word = _COLOURS.get(state(notification), (_SEVERITY_COLOURS[notification.severity], "Firing"))
+    word = state_words(notification).capitalize() if is_silenced(notification) else word
     named = _escaped(title(notification), 400)
     rows = "".join(_parts(notification))
     return (

@@ -99,6 +99,15 @@ def test_what_is_muted_is_evidence_and_says_by_what():
     assert [(each.name, each.muted_by) for each in found.evidence] == [("A", ("silence s of ana",))]
 
 
+def test_a_silent_change_of_what_is_muted_says_who_has_it():
+    """Given an acknowledged alert that is muted, when a message is brought up to date → it says who has it."""
+    made = telling(mutings={"A": Muting(silences=(SILENCE,))})
+    held = replace(alert("A"), acked_by="ben", acked_at=NOW)
+    found = told(incident(held), Reason.SYNC, visible={}, known=("A",), made=made)
+    assert (found.acked_by, found.acked_at) == ("ben", NOW)
+    assert told(incident(alert("A")), Reason.SYNC, visible={}, known=("A",), made=made).acked_by is None
+
+
 def test_symptoms_of_other_incidents_are_evidence_too():
     """What this incident's alert mutes elsewhere is shown with it, by whose word it is muted."""
     context = Context(causes=(Cause("k/Down", {"alertname": "Down", "service": "web"}, NOW),))

@@ -362,6 +362,29 @@ def test_a_form_about_what_is_over_has_no_fields(story):
     assert story.private == []
 
 
+def test_an_acknowledgement_and_a_silence_are_both_shown(story):
+    """Given an acknowledged incident that is silenced → the message names both, and takes back either."""
+    story.press("tocsin_ack")
+    story.press("tocsin_silence", f"4h:{story.incident.id}", user=BEN)
+    assert "*Acknowledged* by Ana Souza" in story.text and "*Silenced* by silence" in story.text
+    assert "of Ben Okoro" in story.text
+    assert story.message["text"].startswith("👀 [acknowledged, silenced]")
+    story.press("tocsin_unack")
+    assert "*Acknowledged*" not in story.text and "*Silenced* by silence" in story.text
+    story.type(f"ack {story.incident.id}", user=BEN)
+    assert "*Acknowledged* by Ben Okoro" in story.text and "*Silenced* by silence" in story.text
+    story.press("tocsin_unsilence")
+    story.run(minutes=2)
+    assert "*Acknowledged* by Ben Okoro" in story.text and "*Silenced*" not in story.text
+
+
+def test_maintenance_after_the_first_notification_silences_no_message(story):
+    """Given maintenance over what was notified before → the message goes on to say that it fires."""
+    story.router.silence("m1", minutes=60, maintenance=True, service="checkout")
+    story.run()
+    assert "*Firing*" in story.text and "muted" not in story.text and "ilenced" not in story.text
+
+
 def test_a_silence_can_be_ended_from_the_message(story):
     """Whoever presses; the alert is told again."""
     story.press("tocsin_silence", f"4h:{story.incident.id}")

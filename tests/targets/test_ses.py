@@ -170,3 +170,12 @@ def test_the_plain_form_is_text_alone() -> None:
     tell(replace(NOTIFICATION, reason=Reason.TEST), server, plain=True)
     assert set(server.requests[0]["Content"]["Simple"]["Body"]) == {"Text"}
     assert subject_of(server.requests[0]).startswith("[test] ")
+
+
+def test_an_acknowledged_and_silenced_incident_says_both() -> None:
+    """Given an acknowledged incident that is silenced → both parts name who has it and by what it is silenced."""
+    muted = (replace(NOTIFICATION.alerts[0], muted_by=("silence 9c1d of ben",)),)
+    found = ses.render(replace(ACKED, alerts=muted), {})
+    assert "Silenced: by silence 9c1d of ben" in found["text"] and "Acknowledged: by ana" in found["text"]
+    assert "ACKNOWLEDGED, SILENCED critical" in found["text"]
+    assert "Acknowledged, silenced &middot; critical" in found["html"] and "by silence 9c1d of ben" in found["html"]

@@ -33,6 +33,7 @@ RECEIPT = {"channel": "C0ALERTS1", "ts": "1790000000.000100"}
 SILENCED = replace(
     NOTIFICATION, reason=Reason.SYNC, alerts=(replace(TOLD, muted_by=("silence 9c1d of ana",)),), notes=()
 )
+BOTH = replace(SILENCED, acked_by="ana", acked_at=NOW)
 REMINDER = replace(NOTIFICATION, id="n2", seq=2, reason=Reason.REMINDER)
 
 
@@ -125,7 +126,33 @@ def test_the_buttons_follow_the_state() -> None:
     assert action_ids(NOTIFICATION) == [*controls, *links]
     assert action_ids(ACKED) == [*controls[1:], interaction.ACTION_UNACK, *links]
     assert action_ids(SILENCED) == [interaction.ACTION_UNSILENCE, interaction.ACTION_RESOLVE, *links]
+    assert action_ids(BOTH) == [
+        interaction.ACTION_UNSILENCE,
+        interaction.ACTION_RESOLVE,
+        interaction.ACTION_UNACK,
+        *links,
+    ]
     assert action_ids(RESOLVED) == links
+
+
+def test_an_acknowledged_and_silenced_message_says_both() -> None:
+    """Given an acknowledged incident that is silenced → its first lines name who has it and by what it is silenced."""
+    body = slack.render(BOTH, {})
+    summary = body["blocks"][1]["text"]["text"].splitlines()
+    assert summary[:2] == [
+        "*Acknowledged* by ana, 24 Nov 2026, 06:14 America/Sao_Paulo · critical",
+        "*Silenced* by silence 9c1d of ana",
+    ]
+    assert body["text"] == "👀 [acknowledged, silenced] High Error Rate (prod checkout)"
+    assert "*Silenced*" not in json.dumps([block for block in body["blocks"] if "fields" in block])
+
+
+def test_an_inhibited_message_offers_no_end_of_a_silence() -> None:
+    """Given an incident that only another alert mutes → the message says by which, and there is no silence to end."""
+    inhibited = replace(SILENCED, alerts=(replace(TOLD, muted_by=("inhibited by Power",)),))
+    assert "*Muted*: inhibited by Power · critical" in shown(inhibited)
+    assert interaction.ACTION_UNSILENCE not in action_ids(inhibited)
+    assert interaction.ACTION_ACK in action_ids(inhibited)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from chalicelib.core.delivery.notification import Deploy, Notification, Reason, 
 ELLIPSIS = "…"
 MAX_VALUES = 3
 """So many different values of one label are named; the rest is counted."""
+MAX_MUTES = 2
 MAX_ADDRESS_CHARACTERS = 2_000
 MAX_TEXT_CHARACTERS = 50_000
 """More of one text is not even looked at: no target shows as much."""
@@ -47,17 +48,42 @@ class State(StrEnum):
 
 
 def state(notification: Notification) -> State:
-    """The state to show. Silenced: it burns, but everything that burns is muted."""
+    """Return the state to show. What is acknowledged may be silenced as well: `is_silenced`."""
     if notification.reason is Reason.TEST:
         return State.TEST
     if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
         return State.RESOLVED
     if notification.acked_by:
         return State.ACKNOWLEDGED
-    burning = [told for told in notification.alerts if told.status != "resolved"]
-    if notification.reason is Reason.SYNC and not [told for told in burning if not told.muted_by]:
-        return State.SILENCED if burning or notification.evidence else State.FIRING
-    return State.FIRING
+    return State.SILENCED if is_silenced(notification) else State.FIRING
+
+
+def is_silenced(notification: Notification) -> bool:
+    """Return whether something fires and all of it is muted: only silent changes are sent then."""
+    if notification.status == "resolved" or notification.reason is not Reason.SYNC:
+        return False
+    firing = [told for told in notification.alerts if told.status != "resolved"]
+    return all(told.muted_by for told in firing) and bool(firing or notification.evidence)
+
+
+def state_words(notification: Notification) -> str:
+    """Return the state in words: `acknowledged, silenced` where both are true."""
+    both = state(notification) is State.ACKNOWLEDGED and is_silenced(notification)
+    return f"{state(notification).value}, {State.SILENCED.value}" if both else state(notification).value
+
+
+def silenced_by(notification: Notification) -> str:
+    """Return `by silence 9c1d of ana`, or `inhibited by Power` where nothing but another alert mutes it."""
+    if not is_silenced(notification):
+        return ""
+    firing = [told for told in notification.alerts if told.status != "resolved"] or notification.evidence
+    names = dict.fromkeys(one_line(name) for told in firing for name in told.muted_by)
+    ordered = sorted(names, key=lambda name: name.startswith(_INHIBITED))
+    listed = counted_list(ordered, MAX_MUTES)
+    return listed if not ordered or ordered[0].startswith(_INHIBITED) else f"by {listed}"
+
+
+_INHIBITED = "inhibited by "
 
 
 def utf16_units(text: str) -> int:
@@ -227,6 +253,7 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
         ("Events", _events(notification)),
         ("Alerts", _alert_counts(notification)),
         ("Acknowledged", acknowledged(notification)),
+        ("Silenced", silenced_by(notification)),
         ("Group", _other_group_labels(notification)),
         ("Ended", local_time(notification.ended_at, zone) if notification.ended_at else ""),
     ]
@@ -358,7 +385,7 @@ def _condition_of(told: Told) -> str:
 def _muted(told: Told) -> str:
     """`inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
     names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
-    return names if names.startswith("inhibited") else f"muted by {names}"
+    return names if names.startswith(_INHIBITED) else f"muted by {names}"
 
 
 def deploy_line(deploy: Deploy, notification: Notification) -> str:
@@ -436,7 +463,7 @@ def runbook_steps(notification: Notification) -> tuple[str, ...]:
 
 def plain_text(notification: Notification) -> str:
     """The whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
-    lines = [f"{state(notification).value.upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
+    lines = [f"{state_words(notification).upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
     lines += [change(notification)] if notification.reason is not Reason.OPENED else []
     lines += [cut(note, 500) for note in notes(notification)[:5]]
     lines += [cut(found, 700) for found in dict.fromkeys(summary(told) for told in notification.alerts[:3]) if found]
