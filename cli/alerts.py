@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cli.remote import add_arguments, queries, remote
+from cli.remote import add_arguments, listed, queries, remote
 from cli.table import ago, labels, print_json, print_table
 
 HEADS = ("SEVERITY", "STATE", "ALERT", "FOR", "EVENTS", "VALUE", "INCIDENT", "WHERE")
@@ -19,11 +19,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them."""
-    found = remote(arguments).get("alerts", [*queries(arguments.matchers), ("limit", "1000")])
+    found = listed(remote(arguments), "alerts", list(queries(arguments.matchers)))
     if arguments.json:
-        print_json(found["alerts"])
-    elif found["alerts"]:
-        print_table(HEADS, [_row(each) for each in found["alerts"]])
+        print_json(found)
+    elif found:
+        print_table(HEADS, [_row(each) for each in found])
     else:
         print("nothing is pending or firing")
     return 0

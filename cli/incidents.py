@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cli.remote import add_arguments, queries, remote
+from cli.remote import add_arguments, listed, queries, remote
 from cli.table import ago, print_json, print_table
 
 HEADS = ("INCIDENT", "SEVERITY", "STATUS", "FOR", "ALERTS", "EVENTS", "WHO HAS IT", "TITLE")
@@ -21,13 +21,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them."""
-    query = [*queries(arguments.matchers), ("limit", "1000")]
+    query = list(queries(arguments.matchers))
     query += [("status", "all"), ("since", arguments.since)] if arguments.all else []
-    found = remote(arguments).get("incidents", query)
+    found = listed(remote(arguments), "incidents", query)
     if arguments.json:
-        print_json(found["incidents"])
-    elif found["incidents"]:
-        print_table(HEADS, [_row(each) for each in found["incidents"]])
+        print_json(found)
+    elif found:
+        print_table(HEADS, [_row(each) for each in found])
     else:
         print("no incident is open")
     return 0

@@ -9,6 +9,7 @@ import argparse
 import getpass
 import json
 import os
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,6 +27,9 @@ RUNNING = ROOT / ".tocsin" / "running.json"
 """What `make run` says of itself while it is up."""
 LOCAL = "local"
 TIMEOUT_SECONDS = 20.0
+PAGE_ROWS = 1_000
+MAX_ROWS = 20_000
+"""A list of more rows is cut: nobody reads it."""
 
 
 class RemoteError(TocsinError):
@@ -180,6 +184,25 @@ def _object(body: bytes) -> dict[str, Any]:
 def _reason(error: OSError) -> str:
     reason = getattr(error, "reason", error)
     return str(getattr(reason, "strerror", None) or reason)
+
+
+def listed(
+    api: Remote, what: str, query: Sequence[tuple[str, str]], *, page: int = PAGE_ROWS, most: int = MAX_ROWS
+) -> list[dict[str, Any]]:
+    """Return the rows of a list over all its pages; say so where there are more than `most`."""
+    rows: list[dict[str, Any]] = []
+    after: list[tuple[str, str]] = []
+    while True:
+        answer = api.get(what, [*query, ("limit", str(min(page, most - len(rows)))), *after])
+        rows += answer[what]
+        following = answer.get("next")
+        if not following:
+            return rows
+        if len(rows) >= most:
+            shown = f"{len(rows):,} of {answer['total']:,} {what} are shown"
+            print(f"tocsin: {shown}; choose fewer by matchers", file=sys.stderr)
+            return rows
+        after = [("after", str(following))]
 
 
 def queries(matchers: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.remote import Remote, add_arguments, remote, who_acts
+from cli.remote import listed as rows_of
 from cli.table import ago, clean, labels, print_json, print_table, zoned
 
 HEADS = ("SILENCE", "STATE", "ENDS", "BY", "MUTES NOW", "MATCHERS", "COMMENT")
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def listed(arguments: argparse.Namespace, api: Remote) -> int:
     """All silences, with what they mute now."""
-    found = api.get("silences", [("ended", "true")] if arguments.all else [])["silences"]
+    found = rows_of(api, "silences", [("ended", "true")] if arguments.all else [])
     if arguments.json:
         print_json(found)
     elif found:

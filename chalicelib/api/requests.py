@@ -127,11 +127,6 @@ def new_silence(
     return made
 
 
-def plain_id(word: str) -> str:
-    """Return a silence's id without what stands around it where answers show it: `` `3f2a` ``, `#3f2a`, `3f2a…`."""
-    return word.strip("`#…,.")
-
-
 def silence_id(text: str) -> str:
     """Return an id that a request chose for its silence. Raise RequestError when no door could end a silence by it."""
     if not _SILENCE_ID.fullmatch(text):

@@ -5,6 +5,7 @@ RequestError, whose text is the answer. Nothing here reads a header, a clock or 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -12,13 +13,14 @@ from typing import Any
 
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
+from chalicelib.api.paging import Page, Paging
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
 from chalicelib.api.warnings import warnings
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import KeyUsedError, NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.language.durations import duration_of
-from chalicelib.core.match import Matcher
+from chalicelib.core.match import LABEL_PATTERN, Matcher
 from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
@@ -30,6 +32,7 @@ from chalicelib.process.silences import find as find_silence
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ROWS = 1_000
+"""The rows of one page; there are as many pages as are needed."""
 ROWS = 200
 LATELY = timedelta(days=1)
 LONGEST = timedelta(days=90)
@@ -55,6 +58,13 @@ class Request:
     def one(self, name: str, default: str = "") -> str:
         """The value of a query parameter; the last one counts."""
         return next(reversed(self.query.get(name) or (default,)))
+
+    def only(self, *names: str) -> None:
+        """Raise RequestError for a query parameter that the request does not know: a misspelt filter lists everything."""
+        unknown = sorted(set(self.query) - set(names))
+        if unknown:
+            allowed = f"allowed are {', '.join(names)}" if names else "this request takes no parameters"
+            raise RequestError(f"`{unknown[0][:40]}` is unknown; {allowed}")
 
     def matchers(self) -> tuple[Matcher, ...]:
         """Those of all parameters `match`."""
@@ -111,44 +121,55 @@ class Office:
 
 
 def list_incidents(office: Office, request: Request) -> Reply:
-    """GET /api/incidents?status=open|ended|all&since=7d&match=service=api&limit=200"""
+    """GET /api/incidents?status=open|ended|all&since=7d&match=service=api&limit=200&after=CURSOR"""
+    request.only("status", "since", "match", "limit", "after")
     status = _choice(request.one("status", "open"), "status", ("open", "ended", "all"))
-    since = None if status == "open" else _since(request.one("since"), office.now)
-    found = views.incidents(office.store, office.rules, office.now, ended_since=since, matchers=request.matchers())
-    if status == "ended":
-        found = [each for each in found if each["ended"]]
-    limit = _limit(request.one("limit"))
-    return Reply({"incidents": found[:limit], "total": len(found)})
+    since = _since(request.one("since"), office.now)
+    found = views.incidents(
+        office.store,
+        office.rules,
+        office.now,
+        ended_since=None if status == "open" else since,
+        only_ended=status == "ended",
+        matchers=request.matchers(),
+        asked=_paging(request, ROWS),
+    )
+    return _paged("incidents", found)
 
 
 def show_incident(office: Office, request: Request, *, id: str) -> Reply:
     """GET /api/incidents/{id}"""
+    request.only()
     found = views.find(office.store, id, office.now)
     return Reply({"incident": views.incident(found, office.store, office.rules, office.now)})
 
 
 def list_alerts(office: Office, request: Request) -> Reply:
-    """GET /api/alerts?match=service=api&limit=200"""
-    found = views.alerts(office.store, office.rules, office.now, matchers=request.matchers())
-    return Reply({"alerts": found[: _limit(request.one("limit"))], "total": len(found)})
+    """GET /api/alerts?match=service=api&limit=200&after=CURSOR"""
+    request.only("match", "limit", "after")
+    asked = _paging(request, ROWS)
+    return _paged(
+        "alerts", views.alerts(office.store, office.rules, office.now, matchers=request.matchers(), asked=asked)
+    )
 
 
 def list_silences(office: Office, request: Request) -> Reply:
-    """GET /api/silences?ended=true"""
+    """GET /api/silences?ended=true&limit=1000&after=CURSOR"""
+    request.only("ended", "limit", "after")
     ended = _choice(request.one("ended", "false"), "ended", ("true", "false")) == "true"
-    return Reply({"silences": views.silences(office.store, office.now, ended=ended)})
+    asked = _paging(request, MAX_ROWS)
+    return _paged("silences", views.silences(office.store, office.now, ended=ended, asked=asked))
 
 
 def show_silence(office: Office, request: Request, *, id: str) -> Reply:
-    """GET /api/silences/{id}"""
-    for each in views.silences(office.store, office.now, ended=True):
-        if each["id"] == id:
-            return Reply({"silence": each})
-    raise _no_silence(id)
+    """GET /api/silences/{id}: the first characters of an id will do"""
+    request.only()
+    return Reply({"silence": views.silence_named(office.store, id, office.now)})
 
 
 def list_history(office: Office, request: Request) -> Reply:
     """GET /api/history?day=2026-11-26&after=NAME: lines of a replay timeline; `next` is the `after` of the next call"""
+    request.only("day", "after")
     day = request.one("day")
     try:
         date.fromisoformat(day)
@@ -161,10 +182,15 @@ def list_history(office: Office, request: Request) -> Reply:
 
 
 def who(office: Office, request: Request) -> Reply:
-    """GET /api/who?service=api&environment=production, or ?incident=ID: who hears of it"""
+    """GET /api/who?service=api&environment=production, or ?incident=ID: who is notified"""
     if request.one("incident"):
+        if len(request.query) > 1:
+            raise RequestError("`incident` stands alone: expected are labels, as in ?service=api, or ?incident=ID")
         found = views.find(office.store, request.one("incident"), office.now)
         return Reply({"who": [{"incident": found.id, **views.who_of(found, office.store, office.rules, office.now)}]})
+    wrong = [name for name in request.query if not re.fullmatch(LABEL_PATTERN, name)]
+    if wrong:
+        raise RequestError(f"{wrong[0][:40]!r} is no name of a label; expected are labels, as in ?service=api")
     labels = {name: values[-1] for name, values in request.query.items() if values and values[-1]}
     if not labels:
         raise RequestError("nothing is asked: expected are labels, as in ?service=api, or ?incident=ID")
@@ -177,6 +203,7 @@ def who(office: Office, request: Request) -> Reply:
 
 def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
     """POST /api/incidents/{id}/{ack|unack|resolve|note|assign}"""
+    request.only("by")
     if act not in ACTS:
         raise NotFoundError(f"{act[:40]!r} is nothing that can be done; allowed are {', '.join(ACTS)}")
     form = request.form()
@@ -217,6 +244,7 @@ def _reply(found: Outcome, action: Action, id: str) -> Reply:
 
 def make_silence(office: Office, request: Request) -> Reply:
     """POST /api/silences: make one; with the id of one that exists in the body, edit it and become its author"""
+    request.only("by")
     form = request.form()
     given = requests.silence_id(_text(form, "id")) if form.get("id") is not None else ""
     before = find_silence(office.store.context(), given) if given else None
@@ -227,6 +255,7 @@ def make_silence(office: Office, request: Request) -> Reply:
 
 def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
     """PUT /api/silences/{id}: what is left out stays"""
+    request.only("by")
     before = find_silence(office.store.context(), id)
     if before is None:
         raise _no_silence(id)
@@ -235,6 +264,7 @@ def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
 
 def end_silence(office: Office, request: Request, *, id: str) -> Reply:
     """DELETE /api/silences/{id}: end it now"""
+    request.only("by")
     form = request.form()
     by = request.by(form)
     found = find_silence(office.store.context(), id)
@@ -366,9 +396,17 @@ def _choice(word: str, name: str, allowed: Sequence[str]) -> str:
     return word
 
 
-def _limit(word: str) -> int:
+def _paging(request: Request, rows: int) -> Paging:
+    return Paging(request.one("after"), _limit(request.one("limit"), rows))
+
+
+def _paged(name: str, found: Page[views.Shown]) -> Reply:
+    return Reply({name: list(found.rows), "total": found.total, "next": found.next})
+
+
+def _limit(word: str, rows: int) -> int:
     if not word:
-        return ROWS
+        return rows
     if not (word.isdecimal() and len(word) <= len(str(MAX_ROWS)) and 1 <= int(word) <= MAX_ROWS):
         raise RequestError(f"`limit` is {word[:40]!r}; allowed is a number from 1 to {MAX_ROWS}")
     return int(word)

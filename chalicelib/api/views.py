@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.api.paging import ALL, Page, Paging, ascending, descending, page
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
@@ -30,6 +31,9 @@ LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(day
 """How far back an id is looked for, step by step: the ended ones of one day are one small query."""
 _AROUND_IDS = " \t\n`#…,.:;*_<>()[]'\""
 SEVERITIES = ("critical", "warning", "info")
+STATES = ("active", "pending", "ended")
+MAX_SORTED_CHARACTERS = 60
+MAX_NAMED = 5
 
 Shown = dict[str, Any]
 
@@ -42,15 +46,20 @@ def find(store: Store, id: str, now: datetime) -> Incident:
     raise (NotUniqueError if found else NotFoundError)(not_one(id, [each.id for each in found]))
 
 
+def plain_id(id: str) -> str:
+    """Return an id without what stands around it in our own answers: backticks, `#`, `…`, a comma."""
+    return id.strip(_AROUND_IDS).lower()
+
+
 def candidates(store: Store, id: str, now: datetime) -> list[Incident]:
     """Return the incidents that an id, or the first characters of one, can mean: the open ones, else the newest ended.
 
     The id is taken as answers show it: in backticks, after `#`, cut by `…`, before a comma.
     """
-    wanted = id.strip(_AROUND_IDS).lower()
+    wanted = plain_id(id)
     if (exact := incident_of(store, wanted)) is not None:
         return [exact]
-    if len(wanted) >= MIN_ID_CHARACTERS:
+    if _is_long_enough(wanted):
         for back in LOOKED_BACK:
             among = store.incidents(ended_since=now - back if back else None)
             found = sorted((each for each in among if each.id.startswith(wanted)), key=lambda each: each.id)
@@ -65,19 +74,29 @@ def incidents(
     now: datetime,
     *,
     ended_since: datetime | None = None,
+    only_ended: bool = False,
     matchers: Sequence[Matcher] = (),
-) -> list[Shown]:
-    """The open incidents, worst and newest first, then those that ended since then; `matchers` choose by any alert."""
-    context = store.context()
+    asked: Paging = ALL,
+) -> Page[Shown]:
+    """Return a page of the open incidents, worst and newest first, then those that ended since then.
+
+    `matchers` choose by any alert.
+    """
     found = [
         each
         for each in store.incidents(ended_since=ended_since)
-        if any(alert.matched_by(matchers) for alert in each.shown) or (not matchers and not each.shown)
+        if (not only_ended or each.status == "ended")
+        and (any(alert.matched_by(matchers) for alert in each.shown) or (not matchers and not each.shown))
     ]
-    found.sort(
-        key=lambda each: (each.status != "open", each.severity.rank if each.status == "open" else 0, -_age(each))
-    )
-    return [_Judged.of(each, rules, context, now).row() for each in found]
+    listed = page("incidents", found, _incident_place, asked)
+    context = store.context() if listed.rows else Context()
+    return listed.with_rows([_Judged.of(each, rules, context, now).row() for each in listed.rows])
+
+
+def _incident_place(each: Incident) -> str:
+    """Return where an incident is in a list: its key, as text."""
+    rank = each.severity.rank if each.status == "open" else 9
+    return f"{each.status != 'open':d}{rank}{descending(each.ended_at or each.started_at)}{each.id or each.key}"
 
 
 def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
@@ -85,8 +104,10 @@ def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Show
     return _Judged.of(found, rules, store.context(), now).whole(store)
 
 
-def alerts(store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matcher] = ()) -> list[Shown]:
-    """The alerts that are pending or firing, suppressed ones too; worst first."""
+def alerts(
+    store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matcher] = (), asked: Paging = ALL
+) -> Page[Shown]:
+    """Return a page of the alerts that are pending or firing, suppressed ones too; worst first."""
     context = store.context()
     found = [
         {**judged.alert(alert), "incident": judged.incident.id or None}
@@ -94,18 +115,59 @@ def alerts(store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matc
         for alert in judged.incident.alerts.values()
         if alert.burning and alert.matched_by(matchers)
     ]
-    ranks = {name: rank for rank, name in enumerate(SEVERITIES)}
-    return sorted(found, key=lambda each: (each["state"] == "pending", ranks[each["severity"]], each["name"]))
+    return page("alerts", found, _alert_place, asked)
 
 
-def silences(store: Store, now: datetime, *, ended: bool = False) -> list[Shown]:
-    """The silences and maintenance, active ones first, each with the alerts that it mutes now; the ended ones if asked."""
-    context, firing = store.context(), fires(store)
-    found = [silence(each, now, firing) for each in context.silences]
-    found += [silence(each, now, firing, maintenance=True) for each in context.maintenance]
-    states = ("active", "pending", "ended")
-    found.sort(key=lambda each: (states.index(each["state"]), each["ends_at"]))
-    return [each for each in found if ended or each["state"] != "ended"]
+def _alert_place(each: Shown) -> str:
+    rank, name = SEVERITIES.index(each["severity"]), each["name"][:MAX_SORTED_CHARACTERS]
+    return f"{each['state'] == 'pending':d}{rank}{name}\0{each['incident'] or ''}\0{each['fingerprint']}"
+
+
+def silences(store: Store, now: datetime, *, ended: bool = False, asked: Paging = ALL) -> Page[Shown]:
+    """Return a page of the silences and maintenance, active ones first, each with the alerts that it mutes now.
+
+    The ended ones are there if they are asked for.
+    """
+    context = store.context()
+    found = [(each, False) for each in context.silences] + [(each, True) for each in context.maintenance]
+    kept = [(each, kind) for each, kind in found if ended or now < each.ends_at]
+    listed = page("silences", kept, lambda row: _silence_place(row[0], now), asked)
+    firing = fires(store) if listed.rows else []
+    return listed.with_rows([silence(each, now, firing, maintenance=kind) for each, kind in listed.rows])
+
+
+def _silence_place(each: Silence, now: datetime) -> str:
+    return f"{STATES.index(_state_of(each, now))}{ascending(each.ends_at)}{each.id}"
+
+
+def _state_of(each: Silence, now: datetime) -> str:
+    return "active" if each.active(now) else "pending" if now < each.starts_at else "ended"
+
+
+def silence_named(store: Store, id: str, now: datetime) -> Shown:
+    """Return the silence of an id, or of the first characters of one, as answers show it.
+
+    Raise NotFoundError without one, NotUniqueError for several.
+    """
+    rows = silences(store, now, ended=True).rows
+    wanted = plain_id(id)
+    exact = [each for each in rows if each["id"] == id] or [each for each in rows if each["id"].lower() == wanted]
+    begin = [each for each in rows if each["id"].lower().startswith(wanted)] if _is_long_enough(wanted) else []
+    going = [each for each in begin if each["state"] != "ended"]
+    found = exact or going or begin
+    if len(found) == 1:
+        return found[0]
+    if found:
+        named = ", ".join(each["id"] for each in found[:MAX_NAMED])
+        raise NotUniqueError(f"{len(found)} silences have an id that begins with {wanted[:40]}: {named}")
+    raise NotFoundError(
+        f"no silences have an id that begins with {id[:40]!r}; expected are at least {MIN_ID_CHARACTERS} characters of "
+        "one; an ended one is remembered for a week"
+    )
+
+
+def _is_long_enough(wanted: str) -> bool:
+    return len(wanted) >= MIN_ID_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +196,7 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
         muted = [fire for fire in muted if not fire.told]
     return {
         "id": each.id,
-        "state": "active" if active else "pending" if now < each.starts_at else "ended",
+        "state": _state_of(each, now),
         "maintenance": maintenance,
         "matchers": [matcher.written() for matcher in each.matchers],
         "starts_at": stamp(each.starts_at),
@@ -367,11 +429,6 @@ def _assigned(timeline: Sequence[Entry]) -> str | None:
     """Whom a person gave it to last."""
     found = [each for each in timeline if each.kind == "reassign"]
     return found[-1].text.removeprefix("assigned to ") if found else None
-
-
-def _age(incident: Incident) -> float:
-    began = incident.ended_at or incident.started_at
-    return began.timestamp() if began else 0.0
 
 
 def stamp(at: datetime | None) -> str | None:

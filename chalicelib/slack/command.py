@@ -100,13 +100,14 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def listed(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The open incidents, one a line."""
+def listed(rows: Sequence[Mapping[str, Any]], total: int | None = None) -> str:
+    """Return the first open incidents of so many, one a line."""
     if not rows:
         return "✅ Nothing burns."
-    lines = [f"*{len(rows):,} open incident{'' if len(rows) == 1 else 's'}*"]
+    total = len(rows) if total is None else total
+    lines = [f"*{total:,} open incident{'' if total == 1 else 's'}*"]
     lines += [_row(row) for row in rows[:MAX_ROWS]]
-    return _joined(lines, len(rows) - MAX_ROWS)
+    return _joined(lines, total - MAX_ROWS)
 
 
 def _row(row: Mapping[str, Any]) -> str:

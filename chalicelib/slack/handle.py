@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted
+from chalicelib.api.paging import Paging
 from chalicelib.api.times import is_zone, parse_when
 from chalicelib.api.warnings import warnings
 from chalicelib.core.context import Silence
@@ -22,8 +23,8 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.mute import silences_of
-from chalicelib.core.outcome import MIN_ID_CHARACTERS, Result
 from chalicelib.core.outcome import Outcome as ActOutcome
+from chalicelib.core.outcome import Result
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
@@ -262,8 +263,9 @@ def _command(desk: _Desk) -> str:
 
 
 def _list(desk: _Desk, asked: command.Command) -> str:
-    matchers = requests.parse_words(asked.about)
-    return command.listed(views.incidents(desk.store, desk.rules, desk.now, matchers=matchers))
+    matchers, paging = requests.parse_words(asked.about), Paging(limit=command.MAX_ROWS)
+    found = views.incidents(desk.store, desk.rules, desk.now, matchers=matchers, asked=paging)
+    return command.listed(found.rows, found.total)
 
 
 def _show(desk: _Desk, asked: command.Command) -> str:
@@ -297,21 +299,15 @@ def _silence_words(desk: _Desk, asked: command.Command) -> str:
 
 
 def _silences(desk: _Desk, asked: command.Command) -> str:
-    return command.silences_listed(views.silences(desk.store, desk.now))
+    return command.silences_listed(views.silences(desk.store, desk.now).rows)
 
 
 def _unsilence_words(desk: _Desk, asked: command.Command) -> str:
-    wanted, rows = requests.plain_id(asked.about[0]).lower(), views.silences(desk.store, desk.now)
-    found = [each for each in rows if each["id"].lower() == wanted]
-    if not found and len(wanted) >= MIN_ID_CHARACTERS:
-        found = [each for each in rows if each["id"].lower().startswith(wanted)]
-    if len(found) != 1:
-        raise RequestError(
-            f"{len(found) or 'no'} silences have an id that begins so; `silences` lists them. "
-            f"Expected are at least {MIN_ID_CHARACTERS} characters of one"
-        )
-    desk.release(found[0]["id"])
-    return f"🔔 `{found[0]['id']}` is ended."
+    found = views.silence_named(desk.store, asked.about[0], desk.now)
+    if found["state"] == "ended":
+        raise OverError(f"the silence {found['id']} ended at {found['ends_at']}")
+    desk.release(found["id"])
+    return f"🔔 `{found['id']}` is ended."
 
 
 def _who(desk: _Desk, asked: command.Command) -> str:

@@ -81,7 +81,7 @@ class TestSeverity:
         """The API lists the alert under `match=severity=…`, and shows both words."""
         found = router("alerts: []\n" + ELSE, self.labels(word))
         matchers = parse_matchers({"severity": severity})
-        (shown,) = views.alerts(found.store, found.rules, found.now, matchers=matchers)
+        (shown,) = views.alerts(found.store, found.rules, found.now, matchers=matchers).rows
         assert shown["labels"].get("severity") == severity
         assert shown["labels"].get("severity_raw", severity) == (word if word != severity else severity)
 
