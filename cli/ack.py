@@ -1,4 +1,4 @@
-"""tocsin ack INCIDENT: acknowledge: no reminders and no escalation until it is resolved or ack_timeout passes."""
+"""tocsin ack INCIDENT …: acknowledge: no reminders and no escalation until it is resolved or ack_timeout passes."""
 
 import argparse
 from typing import Any
@@ -13,6 +13,7 @@ def add_parser(subparsers: Any) -> None:
         "ack",
         "acknowledge: no reminders and no escalation until it is resolved or ack_timeout passes",
         __doc__,
+        several=True,
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
     parser.add_argument(

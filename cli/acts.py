@@ -1,29 +1,60 @@
 """What the commands ack, unack, resolve, note and assign have in common."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cli.remote import add_arguments, remote, who_acts
+from chalicelib.core.errors import RequestError
+from cli.remote import RefusedError, Remote, add_arguments, remote, who_acts
 from cli.show import quoted
 from cli.table import print_json
 
+FAILED = 1
 
-def parser_of(subparsers: Any, name: str, help: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of an act on incidents."""
+
+def parser_of(
+    subparsers: Any, name: str, help: str, description: str | None, *, several: bool = False
+) -> argparse.ArgumentParser:
+    """Return the parser of an act on an incident, or on several."""
     parser: argparse.ArgumentParser = subparsers.add_parser(name, help=help, description=description)
-    parser.add_argument("incident", metavar="INCIDENT", help="its id, or the first characters of it")
+    parser.add_argument(
+        "incidents",
+        metavar="INCIDENT",
+        nargs="+" if several else 1,
+        help="its id, or the first characters of it" + (", for one or several" if several else ""),
+    )
     add_arguments(parser, acts=True)
     return parser
 
 
 def act(arguments: argparse.Namespace, name: str, form: Mapping[str, Any]) -> int:
-    """Have it done and say so."""
-    by = who_acts(arguments)
-    path = f"incidents/{quoted(arguments.incident)}/{name}"
-    answer = remote(arguments).do("POST", path, {"by": by, **form})
+    """Act on each incident and print what came of it. Of several, one that is refused stops no other."""
+    api, form = remote(arguments), {"by": who_acts(arguments), **form}
+    if len(arguments.incidents) == 1:
+        answer = _done(api, arguments.incidents[0], name, form)
+        print_json(answer) if arguments.json else print(_words(answer))
+        return 0
+    answers = [_tried(api, each, name, form, quiet=arguments.json) for each in arguments.incidents]
     if arguments.json:
-        print_json(answer)
-    else:
-        print(answer["message"].replace(answer["incident"], answer["incident"][:8]))
-    return 0
+        print_json(answers)
+    return FAILED if any("error" in each for each in answers) else 0
+
+
+def _done(api: Remote, id: str, name: str, form: Mapping[str, Any]) -> Mapping[str, Any]:
+    return api.do("POST", f"incidents/{quoted(id)}/{name}", form)
+
+
+def _tried(api: Remote, id: str, name: str, form: Mapping[str, Any], *, quiet: bool) -> Mapping[str, Any]:
+    try:
+        answer = _done(api, id, name, form)
+    except (RefusedError, RequestError) as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        return {"incident": id, "error": str(error)}
+    if not quiet:
+        print(_words(answer))
+    return answer
+
+
+def _words(answer: Mapping[str, Any]) -> str:
+    return str(answer["message"]).replace(answer["incident"], answer["incident"][:8])

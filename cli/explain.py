@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from chalicelib.api import requests
-from chalicelib.api.views import find
+from chalicelib.api.views import find, plain_id
 from chalicelib.core.context import Context
 from chalicelib.core.errors import NotFoundError, ParseError, RequestError, RulesError, WebhookError
 from chalicelib.core.event import Event
@@ -127,7 +127,7 @@ def clauses_of(words: Sequence[str]) -> dict[str, str]:
 
 def of_stage(words: Sequence[str], store: Any, rules: Rules, now: datetime) -> list[Shown]:
     """The alerts of an incident, or those that matchers choose, as a stage remembers them. NotFoundError without any."""
-    if len(words) == 1 and _ID.fullmatch(words[0]):
+    if len(words) == 1 and _ID.fullmatch(plain_id(words[0])):
         incident = find(store, words[0], now)
         shown = replace(incident, alerts={alert.fingerprint: alert for alert in incident.shown})
         found = explained([], incidents=[shown], rules=rules, store=store, now=now)

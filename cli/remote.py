@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNNING = ROOT / ".tocsin" / "running.json"
 """What `make run` says of itself while it is up."""
 LOCAL = "local"
+_OF_ONE_REQUEST = (400, 403, 404, 409, 422)
 TIMEOUT_SECONDS = 20.0
 PAGE_ROWS = 1_000
 MAX_ROWS = 20_000
@@ -48,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> Non
 def who_acts(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> str:
     """The name of who acts."""
     return str(arguments.by or environment.get("TOCSIN_USER") or getpass.getuser())
+
+
+class RefusedError(RemoteError):
+    """The API refused one request for what it asks; another one may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ class Remote:
             with _opener(self.url).open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return _object(answer.read())
         except urllib.error.HTTPError as error:
-            raise RemoteError(_refusal(error.code, error.read())) from None
+            kind = RefusedError if error.code in _OF_ONE_REQUEST else RemoteError
+            raise kind(_refusal(error.code, error.read())) from None
         except OSError as error:
             raise RemoteError(f"{self.url} does not answer ({_reason(error)})") from None
 

@@ -7,6 +7,9 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chalicelib.api.views import plain_id
+from chalicelib.core.errors import NotFoundError
+from chalicelib.core.outcome import not_one
 from cli.alerts import state
 from cli.incidents import status
 from cli.remote import add_arguments, remote
@@ -32,8 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def quoted(id: str) -> str:
-    """An id as part of a path; anything that is none finds nothing."""
-    return "".join(each for each in id if each.isalnum()) or "-"
+    """Return an id, as answers show it, as part of a path. Raise NotFoundError for text that no id begins with."""
+    found = plain_id(id)
+    if not (found.isascii() and found.isalnum()):
+        raise NotFoundError(not_one(id))
+    return found
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:

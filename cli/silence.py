@@ -7,6 +7,7 @@
     tocsin silence edit ID --until 18:30
     tocsin silence end ID
 
+ID may be cut to its first four characters.
 --for takes a duration (2h, "1d 12h"); --until takes 18:30, 6pm, tomorrow (09:00), "tomorrow 14:00", "friday 18:30",
 "2026-11-27 09:00" or RFC 3339, in --timezone, else in this machine's zone, else in that of the rules file.
 """
@@ -91,18 +92,23 @@ def added(arguments: argparse.Namespace, api: Remote) -> int:
 
 def edited(arguments: argparse.Namespace, api: Remote) -> int:
     """One changed."""
-    return _said(arguments, api.do("PUT", f"silences/{quoted_id(arguments.id)}", _form(arguments)))
+    return _said(arguments, api.do("PUT", f"silences/{named(api, arguments.id)}", _form(arguments)))
 
 
 def ended(arguments: argparse.Namespace, api: Remote) -> int:
     """One over."""
     by = who_acts(arguments)
-    answer = api.do("DELETE", f"silences/{quoted_id(arguments.id)}", {"by": by})
+    answer = api.do("DELETE", f"silences/{named(api, arguments.id)}", {"by": by})
     if arguments.json:
         print_json(answer)
     else:
         print(f"{answer['id']} ended by {by}")
     return 0
+
+
+def named(api: Remote, id: str) -> str:
+    """Return the whole id, as part of a path, of the silence that an id or the first characters of one mean."""
+    return quoted_id(str(api.get(f"silences/{quoted_id(id)}")["silence"]["id"]))
 
 
 def quoted_id(id: str) -> str:

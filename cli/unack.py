@@ -1,4 +1,4 @@
-"""tocsin unack INCIDENT: take an acknowledgement back: reminders and escalation start again."""
+"""tocsin unack INCIDENT …: take an acknowledgement back: reminders and escalation start again."""
 
 import argparse
 from typing import Any
@@ -9,7 +9,7 @@ from cli.acts import act, parser_of
 def add_parser(subparsers: Any) -> None:
     """Add the command to the command line."""
     parser = parser_of(
-        subparsers, "unack", "take an acknowledgement back: reminders and escalation start again", __doc__
+        subparsers, "unack", "take an acknowledgement back: reminders and escalation start again", __doc__, several=True
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
     parser.add_argument(

@@ -459,8 +459,9 @@ def test_an_incident_of_a_stage_is_found_by_its_id():
     """The first characters of its id are enough; only its own alerts are explained."""
     rules, store, now = remembered([sample(0, "error_rate", 0.03), event(5, "X", source="x"), {"at": 60, "end": True}])
     incident = next(each for each in store.incidents() if each.route == "default")
-    found = command.of_stage([incident.id[:6]], store, rules, now)
-    assert [alert["name"] for alert in found] == ["X"]
+    for shown in (incident.id[:6], f"`{incident.id[:6]}`", f"{incident.id[:8]}…"):
+        found = command.of_stage([shown], store, rules, now)
+        assert [alert["name"] for alert in found] == ["X"]
 
 
 def test_alerts_of_a_stage_are_found_by_name_and_labels():

@@ -118,6 +118,57 @@ def test_who_is_second_reads_who_was_first(terminal):
     assert "nobody has acknowledged" in terminal.says("unack", terminal.id("db"))
 
 
+@pytest.mark.parametrize("act", ["ack", "resolve"])
+def test_several_incidents_are_acted_on_at_once(terminal, act):
+    """Given two incidents, when both are named → both are acted on, one line each."""
+    said = terminal.says(act, terminal.id(), terminal.id("db")).splitlines()
+    assert [line.split()[0] for line in said] == [terminal.desk.shown(each)["id"][:8] for each in ("api", "db")]
+    assert {terminal.desk.shown(each)["status" if act == "resolve" else "acked_by"] for each in ("api", "db")} == {
+        "resolved" if act == "resolve" else "ana"
+    }
+
+
+def test_one_that_is_refused_stops_no_other(terminal):
+    """Given an unknown incident among three → it is named, the others are acknowledged, and the command fails."""
+    status, out, error = terminal.run("ack", terminal.id(), "ffffff", terminal.id("db"))
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert error.startswith("tocsin: no incident of the last 90 days") and error.count("\n") == 1
+    assert [terminal.desk.shown(each)["acked_by"] for each in ("api", "db")] == ["ana", "ana"]
+    status, out, _ = terminal.run("unack", "ffffff", terminal.id("db"), "--json")
+    assert status == 1
+    refused, done = json.loads(out)
+    assert (refused["incident"], done["status"]) == ("ffffff", "accepted") and "no incident" in refused["error"]
+
+
+def test_an_api_that_does_not_answer_is_asked_once(terminal):
+    """Given an address where nothing answers, when two incidents are named → one line, and the command fails."""
+    status, out, error = terminal.run("ack", "aaaa", "bbbb", "--url", "http://127.0.0.1:9")
+    assert (status, out, error.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize("form", ["`{}`", "#{}", "{}…", "{},", "`{}…`,", " {} "])
+def test_ids_are_taken_as_answers_show_them(terminal, form):
+    """Given an id with what stands around it in our answers → the incident and the silence are found."""
+    id = terminal.id()
+    assert "x (api)" in terminal.says("show", form.format(id))
+    assert "slack_channel:#a" in terminal.says("who", form.format(id))
+    assert "acknowledged" in terminal.says("ack", form.format(id))
+    made = json.loads(terminal.says("silence", "add", "service=db", "--for", "2h", "--json"))["id"]
+    terminal.desk.wait(timedelta(seconds=1))
+    assert "until 26 Nov 17:00" in terminal.says("silence", "edit", form.format(made[:5]), "--until", "17:00")
+    terminal.desk.wait(timedelta(seconds=1))
+    assert terminal.says("silence", "expire", form.format(made[:4])) == f"{made} ended by ana\n"
+
+
+def test_no_silence_is_ended_by_one_letter(terminal):
+    """Given one silence, when its first letter is named → it goes on."""
+    made = json.loads(terminal.says("silence", "add", "service=db", "--for", "2h", "--json"))["id"]
+    terminal.desk.wait(timedelta(seconds=1))
+    status, _, error = terminal.run("silence", "end", made[0])
+    assert status == 1 and "at least 4 characters" in error
+    assert "active" in terminal.says("silence")
+
+
 def test_a_silence_from_end_to_end(terminal):
     """Made, listed with what it mutes, edited, ended."""
     said = terminal.says("silence", "add", "service=db", "--for", "2h", "--comment", "deploying")

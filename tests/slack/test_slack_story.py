@@ -378,6 +378,17 @@ def test_an_acknowledgement_and_a_silence_are_both_shown(story):
     assert "*Acknowledged* by Ben Okoro" in story.text and "*Silenced*" not in story.text
 
 
+def test_a_silence_is_ended_by_its_id_as_it_is_shown(story):
+    """Given a silence, when one letter of its id is typed → it goes on; its id in backticks ends it."""
+    story.press("tocsin_silence", f"4h:{story.incident.id}")
+    (silence,) = story.router.store.context().silences
+    assert "at least 4 characters" in story.type(f"unsilence {silence.id[0]}")
+    assert story.router.store.context().silences[0].active(story.router.now)
+    assert "is ended" in story.type(f"unsilence `{silence.id[:5]}…`,")
+    assert not story.router.store.context().silences[0].active(story.router.now)
+    assert "ended at" in story.type(f"unsilence {silence.id}")
+
+
 def test_maintenance_after_the_first_notification_silences_no_message(story):
     """Given maintenance over what was notified before → the message goes on to say that it fires."""
     story.router.silence("m1", minutes=60, maintenance=True, service="checkout")
