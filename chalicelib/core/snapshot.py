@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, State
-from chalicelib.core.context import Context
+from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
@@ -279,31 +279,49 @@ def _ended_by(alert: Alert) -> str:
 
 
 def _returned(announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident") -> list[str]:
-    """What is seen again, or seen late, and whose silence it was."""
+    """Return what is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
-        over = _ended_silence(alert, telling)
         if alert.fingerprint in announced.hidden:
+            over = _in_words(_over(alert, {"silence": telling.context.silences}, telling.now))
             notes.append(f"{alert.name} is back{f' after {over} ended' if over else ': what muted it is over'}.")
-        elif over and alert.fingerprint not in announced.firing:
-            notes.append(f"{alert.name} began under {over}, which has ended.")
+        elif alert.fingerprint not in announced.firing:
+            notes += _seen_late(alert, telling, incident)
     return notes
 
 
-def _ended_silence(alert: Alert, telling: Telling) -> str:
-    """The last silence or maintenance that muted the alert and is over, in words."""
-    over = {
-        each: kind
-        for kind, silences in (("silence", telling.context.silences), ("maintenance", telling.context.maintenance))
+def _seen_late(alert: Alert, telling: Telling, incident: "Incident") -> list[str]:
+    """Return the silence or maintenance because of which this target was not notified before, if it was one.
+
+    One that began after some target was notified of the alert held nothing back from this target.
+    """
+    held = {"silence": telling.context.silences, "maintenance": telling.context.maintenance}
+    over = _over(alert, held, telling.now)
+    if over is None or alert.starts_at is None:
+        return []
+    if over[1].starts_at <= alert.starts_at:
+        return [f"{alert.name} began under {_in_words(over)}, which has ended."]
+    if any(alert.fingerprint in each.firing for each in incident.announced.values()):
+        return []
+    return [f"{alert.name} was muted by {_in_words(over)}, which has ended."]
+
+
+def _over(alert: Alert, held: Mapping[str, Sequence[Silence]], now: datetime) -> tuple[str, Silence] | None:
+    """Return the last of these that covered the alert and is over, with its kind."""
+    found = [
+        (kind, each)
+        for kind, silences in held.items()
         for each in silences
-        if alert.starts_at is not None
-        and alert.starts_at < each.ends_at <= telling.now
-        and alert.matched_by(each.matchers)
-    }
-    if not over:
+        if alert.starts_at is not None and alert.starts_at < each.ends_at <= now and alert.matched_by(each.matchers)
+    ]
+    return max(found, key=lambda each: each[1].ends_at, default=None)
+
+
+def _in_words(over: tuple[str, Silence] | None) -> str:
+    if over is None:
         return ""
-    last = max(over, key=lambda each: each.ends_at)
-    return f"the {over[last]} of {last.by}{f' ({last.comment})' if last.comment else ''}"
+    kind, last = over
+    return f"the {kind} of {last.by}{f' ({last.comment})' if last.comment else ''}"
 
 
 def _ending(incident: "Incident", telling: Telling) -> list[str]:

@@ -148,6 +148,28 @@ def test_what_returns_says_whose_silence_it_was(known, hidden, note):
     assert found.notes == ((note,) if note else ())
 
 
+BEFORE = replace(SILENCE, starts_at=NOW - 3 * MINUTE, ends_at=NOW - MINUTE)
+SINCE = [
+    ("a silence, another target was notified before", {"silences": (BEFORE,)}, (), ("A",), None),
+    ("maintenance, another target was notified before", {"maintenance": (BEFORE,)}, (), ("A",), None),
+    ("a silence before anybody was notified", {"silences": (BEFORE,)}, (), (),
+     "A was muted by the silence of ana (deploying), which has ended."),
+    ("maintenance before anybody was notified", {"maintenance": (BEFORE,)}, (), (),
+     "A was muted by the maintenance of ana (deploying), which has ended."),
+    ("maintenance that let it through", {"maintenance": (BEFORE,)}, ("A",), ("A",), "A is back: what muted it is over."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("held", "hidden", "elsewhere", "note"), [row[1:] for row in SINCE], ids=[r[0] for r in SINCE])
+def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
+    """Given a mute that began after the alert → it is named only where it held the alert back."""
+    other = Target("slack_channel", "#a")
+    known = {other.key: Announced(other, seq=1, open=True, firing=dict.fromkeys(elsewhere, 1))}
+    found = incident(alert("A"), announced=known)
+    made = telling(Context(**held))
+    assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).notes == ((note,) if note else ())
+
+
 def test_what_ended_without_its_source_says_by_whom():
     """A time-out and a person are named; an end of its source's own is not."""
     found = incident(ended("A", ended_by="resolve_timeout"), ended("B", ended_by="ana"), ended("C"))
