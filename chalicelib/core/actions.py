@@ -7,7 +7,7 @@ from datetime import datetime
 from chalicelib.core.alert import Alert, closed_by_hand, covers
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
-from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, outcome, sentence
+from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 
 MAX_ALIASES = 20
 
@@ -23,6 +23,8 @@ def acted(incident: Incident, action: Action, now: datetime) -> Incident:
     if action.kind is ActionKind.LINK or any(each.act == act_id(action) for each in incident.timeline):
         return incident
     found = outcome([incident], action, now)
+    if action.kind is ActionKind.UNACK and later_act(action, incident) is None:
+        incident = _withdrawn_at(incident, action)
     if not found.accepted:
         return _without_effect(incident, action, found) if action.answered else incident
     if found.result is Result.RESOLVED:
@@ -58,12 +60,22 @@ def silenced(incident: Incident, entry: Entry) -> Incident:
     return replace(after, sync=entry.kind) if after is not incident and entry.kind == "silence" else after
 
 
+def _withdrawn_at(incident: Incident, action: Action) -> Incident:
+    """Return the incident that remembers when it was given back: an acknowledgement from before may still be on its way."""
+    alerts = {
+        alert.fingerprint: replace(alert, given_back_at=action.at)
+        for alert in chosen_by(action, incident)
+        if alert.given_back_at is None or alert.given_back_at < action.at
+    }
+    return replace(incident, alerts={**incident.alerts, **alerts}) if alerts else incident
+
+
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
     acks = action.kind is ActionKind.ACK
     changed = {
         alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
         for alert in chosen
-        if (alert.acked_by is None) == acks and (not acks or covers(action.at, alert))
+        if (alert.acked_by is None and covers(action.at, alert) if acks else is_given_back(alert, action))
     }
     if not changed:
         return incident
@@ -71,7 +83,7 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
         incident,
         alerts={**incident.alerts, **changed},
         sync=_sync_origin(action),
-        escalate_from=None if acks else action.at,
+        escalate_from=incident.escalate_from if acks else action.at,
         escalated=incident.escalated if acks else 0,
     )
     return _noted(incident, action, _with_note("acknowledged" if acks else "unacknowledged", action))
@@ -80,26 +92,28 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
 def lifted(incident: Incident) -> Incident:
     """Return the incident without the acknowledgements that no longer cover their alerts.
 
-    Such an alert got worse since, or a late end shows that it fires anew. Each is written in the timeline. The clock of
-    the escalation starts again at that time.
+    An alert that got worse since is written in the timeline, and the clock of the escalation starts again at that time.
+    One that begins anew after a notified end was never acknowledged: there is nothing to write.
     """
     uncovered = [alert for alert in incident.firing if alert.acked_at is not None and not covers(alert.acked_at, alert)]
     if not uncovered:
         return incident
     alerts = {alert.fingerprint: replace(alert, acked_by=None, acked_at=None) for alert in uncovered}
-    at = max(_uncovered_at(alert) for alert in uncovered)
-    incident = replace(incident, alerts={**incident.alerts, **alerts}, escalate_from=at, escalated=0)
+    incident = replace(incident, alerts={**incident.alerts, **alerts})
     for alert in uncovered:
-        worse = alert.worse_at is not None and alert.worse_at == _uncovered_at(alert)
-        what = f"{alert.name} got worse ({alert.severity.value})" if worse else f"{alert.name} fires anew"
-        text = f"{what}: the acknowledgement of {alert.acked_by} was lifted"
-        incident = remarked(incident, Entry(at, text, kind="ack_lifted"))
+        incident = _worse_noted(incident, alert)
     return incident
 
 
-def _uncovered_at(alert: Alert) -> datetime:
-    """Return when the alert became one that its acknowledgement does not cover."""
-    return max(each for each in (alert.starts_at, alert.worse_at, alert.acked_at) if each is not None)
+def _worse_noted(incident: Incident, alert: Alert) -> Incident:
+    at = alert.worse_at
+    if at is None or alert.acked_at is None or at <= alert.acked_at:
+        return incident
+    if alert.notified_end is not None and alert.acked_at <= alert.notified_end:
+        return incident
+    text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.acked_by} was lifted"
+    since = max(at, incident.escalate_from or at)
+    return remarked(replace(incident, escalate_from=since, escalated=0), Entry(at, text, kind="ack_lifted"))
 
 
 def _with_note(text: str, action: Action) -> str:

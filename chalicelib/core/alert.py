@@ -49,7 +49,8 @@ class Alert:
 
     `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
     burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all;
-    `worse_at` when its sender last raised its severity while it fired.
+    `worse_at` when its sender last raised its severity while it fired. `notified_end` is the newest end of it of which
+    people were notified, `given_back_at` when somebody last gave it back: an acknowledgement from before covers neither.
     """
 
     fingerprint: str
@@ -83,6 +84,8 @@ class Alert:
     acked_by: str | None = None
     acked_at: datetime | None = None
     worse_at: datetime | None = None
+    given_back_at: datetime | None = None
+    notified_end: datetime | None = None
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()
     flapping: bool = False
@@ -144,7 +147,7 @@ def settled(alert: Alert, at: datetime, *, burns: bool, terms: Terms) -> Alert:
     if burns:
         return _burns(alert, at, terms)
     if alert.state is State.PENDING:
-        return replace(alert, state=State.INACTIVE, pending_at=None)
+        return no_longer_pending(alert)
     if alert.state is State.FIRING:
         return _cools(alert, at, terms)
     return alert
@@ -155,7 +158,7 @@ def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
         return replace(alert, cleared_at=None) if alert.cleared_at else alert
     since = alert.pending_at if alert.state is State.PENDING and alert.pending_at else at
     if at < since + terms.hold:
-        return replace(alert, state=State.PENDING, pending_at=since, ends_at=None)
+        return replace(alert, state=State.PENDING, pending_at=since)
     return replace(
         alert,
         state=State.FIRING,
@@ -163,12 +166,15 @@ def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
         starts_at=since + terms.hold,
         ends_at=None,
         cleared_at=None,
-        acked_by=None,
-        acked_at=None,
         ended_by="",
         flapping=is_flapping(alert, since + terms.hold, terms),
         changes=_with_change(alert.changes, since + terms.hold),
     )
+
+
+def no_longer_pending(alert: Alert) -> Alert:
+    """Return the pending alert as it was before: one that had ended is remembered as ended."""
+    return replace(alert, state=State.RESOLVED if alert.ends_at else State.INACTIVE, pending_at=None)
 
 
 def _cools(alert: Alert, at: datetime, terms: Terms) -> Alert:
@@ -394,9 +400,9 @@ def _retold(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now
 
 
 def _kept_firing(alert: Alert, told: Alert) -> Alert:
-    """An alert that fires has perhaps been told: it is acknowledged as it was, and if it never should have, it ends."""
+    """An alert that fires has perhaps been told: if it never should have, it ends."""
     if told.state is State.FIRING:
-        return replace(told, acked_by=alert.acked_by, acked_at=alert.acked_at)
+        return told
     return alert if told.state is State.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
 
 
@@ -456,8 +462,35 @@ def _severity(alert: Alert, event: Event) -> dict[str, Any]:
 
 
 def covers(acked_at: datetime, alert: Alert) -> bool:
-    """Return whether an acknowledgement of that time covers the alert: it had begun by then, and got no worse since."""
-    return max(alert.starts_at or acked_at, alert.worse_at or acked_at) <= acked_at
+    """Return whether an acknowledgement of that time covers the alert, which had begun by then.
+
+    It does until people are notified of an end, through any flap; but not once the alert got worse, or was given back.
+    """
+    lost = [at for at in (alert.notified_end, alert.given_back_at) if at is not None]
+    return all(at < acked_at for at in lost) and (alert.worse_at is None or alert.worse_at <= acked_at)
+
+
+def lives_since(alert: Alert) -> datetime | None:
+    """Return the first start of the alert since the newest end of which people were notified."""
+    after = alert.notified_end
+    starts = alert.changes[-1::-2] if alert.state is State.FIRING else alert.changes[-2::-2]
+    known = [at for at in (alert.starts_at, *starts) if at is not None and (after is None or at > after)]
+    return min(known, default=alert.starts_at)
+
+
+def is_end_pending(alert: Alert) -> bool:
+    """Return whether the alert has ended and people were not notified of that."""
+    if alert.state is not State.RESOLVED or alert.ends_at is None:
+        return False
+    return alert.notified_end is None or alert.notified_end < alert.ends_at
+
+
+def end_notified(alert: Alert) -> Alert:
+    """Return the alert after people were notified of its end: an acknowledgement until now covers no new start."""
+    if alert.state is State.FIRING:
+        return alert
+    ends = [at for at in (alert.ends_at, alert.acked_at, alert.notified_end, *alert.changes[-1:]) if at is not None]
+    return replace(alert, notified_end=max(ends)) if ends else alert
 
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:

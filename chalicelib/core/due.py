@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
-from chalicelib.core.alert import Alert, Terms, lives_on_word, times_out_at
+from chalicelib.core.alert import Alert, Terms, end_notified, lives_on_word, times_out_at
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
@@ -197,6 +197,7 @@ def due(
     telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
+    incident = _ends_notified(before, incident, flushes=flushes)
     incident = _kept_when_notified(before, incident, route, now)
     incident = _reescalated(before, incident, view, now)
     if flushes:
@@ -335,6 +336,17 @@ def _kept_when_notified(before: Incident, incident: Incident, route: Route, now:
     if not late:
         return incident
     return replace(incident, alerts={**incident.alerts, **{a.fingerprint: replace(a, refreshed_at=now) for a in late}})
+
+
+def _ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Incident:
+    """Return the incident whose acknowledgements end with their alerts: after a flush nobody waits for an end.
+
+    Between two flushes one target may be notified of it, when it is reminded or escalated to.
+    """
+    known = [(each.firing.keys(), incident.announced[key].firing.keys()) for key, each in before.announced.items()]
+    gone = set(incident.alerts) if flushes else {name for old, new in known for name in old - new}
+    settled = {name: end_notified(incident.alerts[name]) for name in gone & incident.alerts.keys()}
+    return replace(incident, alerts={**incident.alerts, **settled}) if settled else incident
 
 
 def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> View:

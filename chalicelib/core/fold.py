@@ -15,9 +15,11 @@ from chalicelib.core.alert import (
     Terms,
     absorbed,
     counted,
+    end_notified,
     ended,
     judged,
     next_change,
+    no_longer_pending,
     recounted,
     settled,
     short_id,
@@ -167,7 +169,7 @@ def _begun(incident: Incident) -> Incident:
         route=incident.route,
         group=incident.group,
         rhythm=incident.rhythm,
-        alerts=incident.alerts,
+        alerts={name: end_notified(alert) for name, alert in incident.alerts.items()},
         committed=incident.committed,
     )
 
@@ -290,7 +292,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
     if not moments:
         return alert
     if alert.state is State.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
-        alert = replace(alert, state=State.INACTIVE, pending_at=None)
+        alert = no_longer_pending(alert)
     known = {State.FIRING: alert.refreshed_at, State.RESOLVED: alert.ends_at}.get(alert.state)
     if alert.state is State.FIRING and alert.cleared_at is not None:
         known = alert.starts_at
@@ -402,7 +404,7 @@ def _measured_at(
     after = judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
     is_silent = judgement.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
     if is_silent and after.state is State.PENDING:
-        return replace(after, state=State.INACTIVE, pending_at=None)
+        return no_longer_pending(after)
     return timed_out(after, terms) if is_silent and notified and after.state is State.FIRING else after
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, State, no_longer_pending
 from chalicelib.core.language.cron import following
 
 
@@ -33,7 +33,7 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
         if alert.state is State.FIRING:
             alert = replace(alert, state=State.RESOLVED, ends_at=beat.at, pending_at=None)
         elif alert.state is State.PENDING:
-            alert = replace(alert, state=State.INACTIVE, pending_at=None)
+            alert = no_longer_pending(alert)
     return alert
 
 
@@ -66,6 +66,4 @@ def advanced(alert: Alert, now: datetime) -> Alert:
         return alert
     if now < fires:
         return replace(alert, state=State.PENDING, pending_at=late)
-    return replace(
-        alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None, acked_by=None, acked_at=None
-    )
+    return replace(alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from chalicelib.core.alert import Alert, covers
+from chalicelib.core.alert import Alert, State, covers, is_end_pending, lives_since
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.match import parse_matchers
@@ -76,18 +76,37 @@ def outcome(
         return Outcome(Result.NOT_ALLOWED, incident.id)
     if act.kind is ActionKind.NOTE:
         return Outcome(Result.DONE, incident.id, accepted=True)
-    if not incident.firing:
-        return _resolved(incident, act, now) if incident.status == "open" else _ended(incident, newer)
     chosen = chosen_by(act, incident)
+    if not incident.firing and not (chosen and incident.status == "open"):
+        return _resolved(incident, act, now) if incident.status == "open" else _ended(incident, newer)
     if not chosen:
         return Outcome(Result.NONE_CHOSEN, incident.id)
     return _ON_FIRING[act.kind](incident, act, chosen)
 
 
 def chosen_by(act: Action, incident: Incident) -> list[Alert]:
-    """Return the alerts that an act is about: those that fire, that its matchers choose, and that began before it."""
+    """Return the alerts that an act is about: those that fire, that its matchers choose, and that began before it.
+
+    An acknowledgement is about an alert until its end is notified: also about one that fired when the person acted, and
+    whose end was known before the act.
+    """
     matchers = parse_matchers(act.matchers)
-    return [alert for alert in incident.firing if alert.matched_by(matchers) and (alert.starts_at or act.at) <= act.at]
+    alerts = [alert for alert in incident.alerts.values() if _fired_at(alert, act)]
+    return [alert for alert in alerts if alert.matched_by(matchers)]
+
+
+def _fired_at(alert: Alert, act: Action) -> bool:
+    takes = act.kind.value in _TAKES
+    since = lives_since(alert) if takes else alert.starts_at
+    if (since or act.at) > act.at:
+        return False
+    ended_later = is_end_pending(alert) and alert.ends_at is not None and act.at < alert.ends_at
+    return alert.state is State.FIRING or (takes and ended_later)
+
+
+def is_given_back(alert: Alert, act: Action) -> bool:
+    """Return whether an act gives the alert back: somebody has it, since before the act."""
+    return alert.acked_by is not None and (alert.acked_at is None or alert.acked_at <= act.at)
 
 
 def _ended(incident: Incident, newer: Incident | None) -> Outcome:
@@ -110,7 +129,7 @@ def _resolved(incident: Incident, act: Action, now: datetime) -> Outcome:
 
 
 def _of_ack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:
-    if (later := _later(act, incident)) is not None:
+    if (later := later_act(act, incident)) is not None:
         result = Result.ALREADY if later.kind == ActionKind.ACK else Result.NOBODYS
         return Outcome(result, incident.id, by=later.by, since=later.at)
     free = [alert for alert in chosen if alert.acked_by is None and covers(act.at, alert)]
@@ -124,10 +143,10 @@ def _of_ack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome
 
 
 def _of_unack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:
-    if (later := _later(act, incident)) is not None:
+    if (later := later_act(act, incident)) is not None:
         result = Result.ALREADY if later.kind == ActionKind.ACK else Result.NOBODYS
         return Outcome(result, incident.id, by=later.by, since=later.at)
-    held = [alert for alert in chosen if alert.acked_by is not None]
+    held = [alert for alert in chosen if is_given_back(alert, act)]
     return _changes(incident, held) if held else Outcome(Result.NOBODYS, incident.id)
 
 
@@ -173,7 +192,7 @@ def _changes(incident: Incident, alerts: Sequence[Alert], *, still: tuple[str, .
     )
 
 
-def _later(act: Action, incident: Incident) -> Entry | None:
+def later_act(act: Action, incident: Incident) -> Entry | None:
     """Return the acknowledgement of the whole incident, or its withdrawal, that is later than this one: queues shuffle."""
     if act.incident is None or act.matchers:
         return None
