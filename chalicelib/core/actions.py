@@ -5,11 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, closed_by_hand, covers
+from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 
 MAX_ALIASES = 20
+MAX_NAMES = 3
+"""So many alerts of an act that was not about all of them are named."""
 
 
 def acted(incident: Incident, action: Action, now: datetime) -> Incident:
@@ -86,7 +89,17 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
         escalate_from=incident.escalate_from if acks else action.at,
         escalated=incident.escalated if acks else 0,
     )
-    return _noted(incident, action, _with_note("acknowledged" if acks else "unacknowledged", action))
+    return _noted(incident, action, _with_note(_of_how_many(incident, list(changed.values()), acks=acks), action))
+
+
+def _of_how_many(incident: Incident, changed: Sequence[Alert], *, acks: bool) -> str:
+    """Return what was done in words; with the alerts by name when it was not done for all of the incident."""
+    word = "acknowledged" if acks else "unacknowledged"
+    firing = incident.firing
+    if all((alert.acked_by is not None) == acks for alert in firing):
+        return word
+    names = counted_list(sorted({alert.name for alert in changed}), MAX_NAMES)
+    return f"{word} {len(changed)} of {max(len(firing), len(changed))}: {names}"
 
 
 def lifted(incident: Incident) -> Incident:

@@ -175,3 +175,25 @@ def test_an_acknowledgement_is_of_what_fired_when_it_was_made():
     assert (acked(after), acked(after, "b")) == (None, "ana")
     notified = folded(flushed(over, 70), by("ack", 39), now=75)
     assert acked(notified) is None
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (by("ack", 20, alertname="a"), "acknowledged 1 of 2: a"),
+        (by("ack", 20), "acknowledged"),
+        (replace(by("ack", 20, alertname="a"), note="on it"), "acknowledged 1 of 2: a: on it"),
+    ],
+)
+def test_an_acknowledgement_of_one_of_two_names_it(act, text):
+    """Given two alerts, when matchers choose one, then the timeline says which one of how many is acknowledged."""
+    incident = folded(EMPTY, said("a", 0), said("b", 0), act)
+    assert [entry.text for entry in incident.timeline if entry.kind == "ack"] == [text]
+
+
+def test_giving_back_one_of_two_names_it():
+    """Given two acknowledged alerts, when one is given back, then the timeline says which; the rest is then all of them."""
+    incident = folded(EMPTY, said("a", 0), said("b", 0), by("ack", 20))
+    one = folded(incident, by("unack", 30, alertname="b"))
+    assert one.timeline[-1].text == "unacknowledged 1 of 2: b"
+    assert folded(one, by("unack", 40)).timeline[-1].text == "unacknowledged"
