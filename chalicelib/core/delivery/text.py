@@ -319,7 +319,7 @@ def why(notification: Notification) -> str:
 def change(notification: Notification) -> str:
     """One sentence on what is new: the text of a thread's reply, and what a follow-up opens with."""
     lasted = duration_words((notification.ended_at or notification.at) - notification.started_at)
-    unheard = "" if notification.acked_by else ", not acknowledged"
+    unheard = _unacknowledged(notification)
     match notification.reason:
         case Reason.RESOLVED:
             return f"Resolved after {lasted}."
@@ -335,6 +335,15 @@ def change(notification: Notification) -> str:
             return "This is a test. Nothing is wrong."
         case _:
             return "Firing."
+
+
+def _unacknowledged(notification: Notification) -> str:
+    """Return of how many of the alerts that fire, muted ones where there is no other, nobody has acknowledged."""
+    firing = [told for told in notification.alerts if told.status != "resolved"] or list(notification.evidence)
+    without = sum(told.acked_by is None for told in firing)
+    if notification.acked_by or (firing and not without):
+        return ""
+    return f", {without} of {len(firing)} not acknowledged" if without < len(firing) else ", not acknowledged"
 
 
 def _events_so_far(notification: Notification) -> str:

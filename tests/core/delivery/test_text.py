@@ -108,6 +108,14 @@ def test_the_state_is_what_people_see(notification: Notification, expected: Stat
         (RESOLVED, "Resolved after 12 min."),
         (replace(NOTIFICATION, reason=Reason.REMINDER), "Still firing after 12 min, not acknowledged."),
         (replace(ACKED, reason=Reason.REMINDER), "Still firing after 12 min."),
+        (
+            replace(NOTIFICATION, reason=Reason.REMINDER, alerts=(TOLD, replace(TOLD, acked_by="ana"))),
+            "Still firing after 12 min, 1 of 2 not acknowledged.",
+        ),
+        (
+            replace(NOTIFICATION, reason=Reason.REMINDER, alerts=(), evidence=(replace(TOLD, acked_by="ana"),)),
+            "Still firing after 12 min.",
+        ),
         (replace(NOTIFICATION, reason=Reason.ESCALATED), "Escalated after 12 min, not acknowledged."),
         (replace(NOTIFICATION, reason=Reason.UPDATED), "Changed: 412 events so far."),
         (replace(STORM, reason=Reason.UPDATED), "Changed: 200 firing, 300 more not listed."),
