@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib.core.alert import Alert, EventSeries, State, terms_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
-from chalicelib.core.due import PAGING_KINDS, Muting, mutings_of
+from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
@@ -28,6 +28,7 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.core.standing import resolve_at
+from chalicelib.core.waves import PAGING_KINDS
 from chalicelib.process.series import StoredSeries, primary_metric
 
 Shown = dict[str, Any]

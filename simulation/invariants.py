@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import State
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.incident import Incident
+from chalicelib.core.event import Severity
+from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
 from chalicelib.messages.queue import Wake, read_message
 from simulation.faulty_router import FaultyRouter
 from simulation.vendors import Request
@@ -154,6 +156,36 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
                 yield Broken(f"{key} waits for {announced.seq}, though everything works", incident.id)
 
 
+def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
+    """A pager rings for nothing that somebody has, and is not silent for what nobody has."""
+    context = router.memory.context()
+    if context.silences or context.maintenance or context.causes:
+        return
+    for incident in router.memory.incidents():
+        for key, announced in incident.announced.items():
+            known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
+            firing = [each for each in known if each.state is State.FIRING and each.severity is not Severity.INFO]
+            if announced.target.kind not in PAGING_KINDS or not announced.open or not firing:
+                continue
+            called, silent = _newest_wave(router, incident.id, key, announced)
+            held = all(each.acked_by for each in firing)
+            if called and held and not silent:
+                yield Broken(f"{key} rings for what {firing[0].acked_by} has", incident.id)
+            if called and silent and not held and announced.wave < MAX_WAVES and "Muted" not in incident.route:
+                yield Broken(f"{key} is silent for what nobody has", incident.id)
+
+
+def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: Announced) -> tuple[bool, bool]:
+    """Return whether the newest wave was opened at the pager, and whether it was acknowledged there after that."""
+    wave = str(announced.wave)
+    done = [
+        each.what
+        for each in router.vendors.requests
+        if each.taken and (each.incident, each.thread) == (incident, wave) and _is_at(each, target)
+    ]
+    return "trigger" in done, "acknowledge" in done[done.index("trigger") :] if "trigger" in done else False
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # At the end
 
@@ -229,10 +261,22 @@ def _paged(notification: Notification, request: Request) -> bool:
 def _pages(
     router: FaultyRouter, incident: str, target: str, requests: list[Request], *, redeployed: bool
 ) -> Iterator[Broken]:
-    """PagerDuty drops a trigger of an open key and a resolve of a closed one. A trigger after a resolve pages anew."""
-    actions = [each.what for each in requests]
+    """PagerDuty drops a trigger of an open key and a resolve of a closed one. A trigger after a resolve pages anew.
+
+    Each wave has a key of its own. The end resolves all of them, also one that was superseded before it was sent.
+    """
+    if all(each.what == "resolve" for each in requests) and not _is_doubtful(router, incident, target):
+        yield Broken(f"{target} got a resolve of what it never got", incident)
+    for wave in sorted({each.thread for each in requests}):
+        actions = [each.what for each in requests if each.thread == wave]
+        yield from _pages_of_wave(router, incident, target, actions, redeployed=redeployed)
+
+
+def _pages_of_wave(
+    router: FaultyRouter, incident: str, target: str, actions: list[str], *, redeployed: bool
+) -> Iterator[Broken]:
     changes = [each for number, each in enumerate(actions) if number == 0 or actions[number - 1] != each]
-    if changes[0] == "resolve" and not _is_doubtful(router, incident, target):
+    if changes[0] == "resolve" and len(changes) > 1 and not _is_doubtful(router, incident, target):
         yield Broken(f"{target} got a resolve of what it never got: {actions}", incident)
     if changes[-1] == "trigger" and not _is_given_up(router, incident, target):
         yield Broken(f"{target} never got the end: {actions}", incident)

@@ -340,6 +340,7 @@ class Life:
         faults = [self._as_sent(fault) for fault in self.faults if fault.fires]
         self._record(invariants.faults_are_known(self.router, faults, resolved_by_hand=self.resolved_by_hand))
         self._record(invariants.everything_is_told(self.router))
+        self._record(invariants.pagers_agree(self.router))
 
     def _as_sent(self, fault: Fault) -> SentFault:
         """Return the fault as its sender knows it. Its events are counted where a rule counts errors."""

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 
+from chalicelib.core.waves import incident_named, wave_named
 from simulation.faulty import Calls
 
 NOWHERE = "192.0.2.1"
@@ -41,6 +42,7 @@ class Request:
     """One request to a vendor. `what` is the vendor's word (chat.postMessage, trigger, mail, hook).
 
     `notification` is the id that the request carries, `incident` the id of its incident, as far as it names them.
+    `thread` is that of a reply in Slack, at PagerDuty the number of the wave.
     """
 
     at: datetime
@@ -159,8 +161,9 @@ class Vendors:
         if "change" in method:
             return httpx.Response(202, json={"status": "success"})
         key = str(body["dedup_key"])
-        named = ("pagerduty", str(body["event_action"]), key, "")
-        return self._answered(request, named, lambda: httpx.Response(202, json={"status": "success", "dedup_key": key}))
+        named = ("pagerduty", str(body["event_action"]), incident_named(key), "")
+        answer = {"status": "success", "dedup_key": key}
+        return self._answered(request, named, lambda: httpx.Response(202, json=answer), str(wave_named(key)))
 
     def _hook(self, request: httpx.Request, method: str) -> httpx.Response:
         data = json.loads(request.content)["data"]

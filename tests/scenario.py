@@ -25,6 +25,7 @@ from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, l
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
+from chalicelib.core.waves import incident_named
 from chalicelib.deliver.dispatch import dispatch
 from chalicelib.messages.queue import (
     Failure,
@@ -301,7 +302,7 @@ class Router:
         if request.service == "hook":
             return self.decided.get(request.headers["webhook-id"])
         if request.service == "pagerduty" and "change" not in request.operation:
-            key = request.json()["dedup_key"]
+            key = incident_named(request.json()["dedup_key"])
             return next((each for each in self.decided.values() if each.incident == key), None)
         return None
 

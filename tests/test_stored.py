@@ -102,6 +102,13 @@ def test_messages_of_the_first_version_are_read(kind):
     assert type(content).__name__.lower() in (kind, "samples", "events", "webhook")
 
 
+def test_a_notification_of_the_first_version_is_of_the_first_wave():
+    """Given a notification and an incident without waves, then both are of the first one."""
+    notification = read_message(json.dumps(STORED["messages"]["notification"]))
+    assert notification.wave == 1
+    assert {each.wave for each in stored("incident").announced.values()} == {1}
+
+
 @pytest.mark.parametrize("kind", STORED["messages"])
 def test_a_message_of_a_version_to_come_is_refused_by_its_number(kind):
     """It is parked with the number and what is known, from where it is played back once the newer code runs again."""

@@ -14,10 +14,11 @@ import pytest
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages import codec
-from chalicelib.messages.queue import samples_messages
+from chalicelib.messages.queue import action_message, samples_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.rules.file import load
 from simulation.simulator import Simulator
@@ -95,3 +96,32 @@ def test_what_was_acknowledged_stays_acknowledged_and_is_found_by_its_id(router)
     incident = next(each for each in router.store.incidents() if each.group == {"service": "shop"})
     assert {alert.acked_by for alert in incident.firing if alert.name == "Cloudflare Alert"} == {"ana"}
     assert router.store.located(incident.id) == incident.key
+
+
+def acted(router, kind, by, key, **more):
+    """A person acts on the incident of that key."""
+    router.run_until(router.now + timedelta(minutes=2), inclusive=True)
+    action = Action(ActionKind(kind), by, router.now, incident=key, id=f"{kind}-{by}-{router.now.isoformat()}", **more)
+    router.post([action_message(action)])
+    router.settle()
+
+
+def pages(router):
+    """What PagerDuty was notified of with a sound, with the number of its wave."""
+    found = [sent.notification for sent in router.taken() if sent.notification.target.key == PAGER]
+    return [(each.reason.value, each.wave) for each in found]
+
+
+def test_a_page_of_the_version_before_is_the_first_wave(router):
+    """Given a page of the version before, when it is acknowledged and given back, then a second wave follows and both resolve."""
+    router.tick()
+    router.settle()
+    assert pages(router) == []
+    incident = next(each for each in router.store.incidents() if each.group == {"service": "shop"})
+    assert incident.announced[PAGER].wave == 1
+    acted(router, "ack", "ben", incident.id)
+    acted(router, "unack", "ben", incident.id)
+    assert pages(router) == [("reminder", 2)]
+    posted(router, "ends", 10)
+    router.run_until(router.now + timedelta(minutes=15), inclusive=True)
+    assert pages(router)[-1] == ("resolved", 2)

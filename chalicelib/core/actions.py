@@ -9,6 +9,7 @@ from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
+from chalicelib.core.waves import acted_there, incident_named
 
 MAX_ALIASES = 20
 MAX_NAMES = 3
@@ -26,13 +27,20 @@ def acted(incident: Incident, action: Action, now: datetime) -> Incident:
     if action.kind is ActionKind.LINK or any(each.act == act_id(action) for each in incident.timeline):
         return incident
     found = outcome([incident], action, now)
-    if action.kind is ActionKind.UNACK and later_act(action, incident) is None:
-        incident = _withdrawn_at(incident, action)
+    incident = _taken(incident, action)
     if not found.accepted:
         return _without_effect(incident, action, found) if action.answered else incident
     if found.result is Result.RESOLVED:
         return _noted(replace(incident, next_flush_at=action.at), action, _with_note("resolved", action))
     return _APPLIED[action.kind](incident, action, chosen_by(action, incident))
+
+
+def _taken(incident: Incident, action: Action) -> Incident:
+    """Return the incident that remembers what an acknowledgement, or its withdrawal, says whatever comes of it."""
+    overtaken = later_act(action, incident) is not None
+    if action.kind is ActionKind.ACK or not overtaken:
+        incident = acted_there(incident, action)
+    return _withdrawn_at(incident, action) if action.kind is ActionKind.UNACK and not overtaken else incident
 
 
 def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incident:
@@ -42,7 +50,9 @@ def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incid
 
 def is_about(action: Action, incident: Incident) -> bool:
     """Whether the act is about this incident; one that names none is about all of them."""
-    return action.incident is None or action.incident == incident.id or action.incident in incident.aliases
+    if action.incident is None or action.incident in incident.aliases:
+        return True
+    return incident_named(action.incident) == incident.id
 
 
 def _linked(incident: Incident, action: Action) -> Incident:

@@ -18,13 +18,10 @@ from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Ent
 from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules, Target
+from chalicelib.core.waves import PAGING_KINDS, after_sending, is_acknowledged, next_wave, opens_at
 
-SYNCED_KINDS = ("slack_channel", "pagerduty")
+SYNCED_KINDS = ("slack_channel",)
 """Targets whose told messages can be brought up to date without telling anyone."""
-SHOWING_KINDS = ("slack_channel",)
-"""Those of them that show a silence."""
-PAGING_KINDS = ("pagerduty",)
-"""Targets that wake people: nothing that is info ever reaches them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +190,12 @@ def due(
             reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
-    reasons = {**_syncs(incident), **reasons}
+    reasons = {
+        **_syncs(incident),
+        **_acknowledged_there(incident, audience),
+        **_calls(incident, audience, now),
+        **reasons,
+    }
     telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
@@ -261,12 +263,42 @@ def _syncs(incident: Incident) -> dict[str, Reason]:
     """Which told messages a person's act brings up to date, beside the one where it was done."""
     if not incident.sync:
         return {}
-    kinds = SHOWING_KINDS if incident.sync == "silence" else SYNCED_KINDS
     return {
         key: Reason.SYNC
         for key, each in incident.announced.items()
-        if each.open and each.target.kind in kinds and each.target.kind != incident.sync
+        if each.open and each.target.kind in SYNCED_KINDS and each.target.kind != incident.sync
     }
+
+
+def _acknowledged_there(incident: Incident, audience: Audience) -> dict[str, Reason]:
+    """Return the pagers that ring for what somebody has, whether it is visible there, muted or over by now."""
+    return {
+        key: Reason.SYNC
+        for key, each in incident.announced.items()
+        if each.open
+        and each.target.kind in PAGING_KINDS
+        and not is_acknowledged(each, incident.timeline)
+        and snapshot.is_acknowledged(incident, each, audience[key][1].visible)
+    }
+
+
+def _calls(incident: Incident, audience: Audience, now: datetime) -> dict[str, Reason]:
+    """Return the pagers that are silent for what nobody has any more, and that may call people again now."""
+    waiting = {key: opens_at(incident.announced[key]) for key in _silent(incident, audience)}
+    return {key: Reason.REMINDER for key, at in waiting.items() if at is not None and at <= now}
+
+
+def _silent(incident: Incident, audience: Audience) -> list[str]:
+    """Return the pagers whose incident is acknowledged there, though nobody has a visible alert that they know."""
+    return [
+        key
+        for key, each in incident.announced.items()
+        if each.open
+        and each.target.kind in PAGING_KINDS
+        and not audience[key][1].quiet
+        and audience[key][1].unacked & each.firing.keys()
+        and is_acknowledged(each, incident.timeline)
+    ]
 
 
 def _told_unacked(incident: Incident, view: View) -> bool:
@@ -428,9 +460,13 @@ def _announce(
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
-        content = snapshot.notification(incident, before, reason, seen.visible, telling, notes)
+        wave = _wave(before, reason, seen, incident, telling.now)
+        own = snapshot.notes_of_wave(incident, before) if wave != before.wave else ()
+        content = snapshot.notification(
+            incident, replace(before, wave=wave), reason, seen.visible, telling, (*notes, *own)
+        )
         notifications.append(content)
-        after = _after(before, reason, seen, content.seq, telling.now)
+        after = _after(_called(before, content, incident), reason, seen, content.seq, telling.now)
         announced[key] = replace(after, id=content.id, heard_at=snapshot.heard_at(incident))
     if not reasons:
         return incident, ()
@@ -458,8 +494,25 @@ def _announce(
     )
 
 
+def _wave(before: Announced, reason: Reason, seen: View, incident: Incident, now: datetime) -> int:
+    if before.target.kind not in PAGING_KINDS or reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
+        return before.wave
+    return next_wave(before, incident.timeline, now)
+
+
+def _called(before: Announced, content: Notification, incident: Incident) -> Announced:
+    if before.target.kind not in PAGING_KINDS or content.reason is Reason.RESOLVED:
+        return before
+    return after_sending(
+        before, content.wave, incident.timeline, acknowledged=content.acked_by is not None, now=content.at
+    )
+
+
 def _wants_end(announced: Announced, incident: Incident) -> bool:
-    return announced.target.send_resolved and not (incident.closed_via and announced.target.kind == incident.closed_via)
+    """Return whether a target is notified of the end: not where a person closed all that there is of it."""
+    kind = announced.target.kind
+    alone = sum(each.open and each.target.kind == kind for each in incident.announced.values()) == 1
+    return announced.target.send_resolved and not (incident.closed_via == kind and alone and announced.wave == 1)
 
 
 def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetime) -> Announced:
@@ -526,9 +579,12 @@ def _scheduled(
     acked = [alert.acked_at + route.rhythm.ack_timeout for alert in incident.firing if alert.acked_at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
+    bare = replace(view, quiet=())
+    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _audience(incident, route, bare))]
     if view.quiet:
-        times += [speaks_again(route, rules.windows, now)] if acked or steps else []
+        times += [speaks_again(route, rules.windows, now)] if acked or steps or calls else []
     else:
+        times += [at for at in calls if at is not None and at > now]
         times += [at for at in acked if at > now]
         times += [since + steps[0]] if since and steps and _told_unacked(incident, view) else []
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))

@@ -26,6 +26,8 @@ class Announced:
 
     `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
     the newest act of a person that was told here. `seq` and `id` are those of the newest notification: no other is sent.
+    Of a pager: `wave` is the newest one (waves.py), `wave_at` when it began, `acknowledged` whether it is acknowledged there
+    (None: the version before did not note it).
     """
 
     target: Target
@@ -37,6 +39,9 @@ class Announced:
     hidden: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
     heard_at: datetime | None = None
+    wave: int = 1
+    wave_at: datetime | None = None
+    acknowledged: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

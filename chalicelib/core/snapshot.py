@@ -13,6 +13,7 @@ from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.template import render
 from chalicelib.core.mute import causes_of
 from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.waves import PAGING_KINDS
 
 if TYPE_CHECKING:
     from chalicelib.core.due import Muting
@@ -68,7 +69,7 @@ def notification(
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
-    acked = [alert for alert in told_of if alert.acked_by]
+    holder = None if ends else _holder(incident, announced, firing, told_of)
     content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
@@ -94,13 +95,38 @@ def notification(
         also=len(incident.beyond),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
-        acked_by=acked[0].acked_by if acked and len(acked) == len(told_of) else None,
-        acked_at=acked[0].acked_at if acked and len(acked) == len(told_of) else None,
+        acked_by=holder.acked_by if holder else None,
+        acked_at=holder.acked_at if holder else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.rhythm.timezone,
         said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
         acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
+        wave=announced.wave,
     )
+
+
+def _holder(
+    incident: "Incident", announced: "Announced", firing: Sequence[Alert], shown: Sequence[Alert]
+) -> Alert | None:
+    """Return the alert whose acknowledgement is shown; None while an alert needs somebody.
+
+    A pager has no word for what is muted: there it is the acknowledgement of what it was notified of that counts.
+    """
+    pages = announced.target.kind in PAGING_KINDS
+    covered = (firing or known_alerts(incident, announced)) if pages else shown
+    return covered[0] if covered and all(alert.acked_by for alert in covered) else None
+
+
+def known_alerts(incident: "Incident", announced: "Announced") -> Sequence[Alert]:
+    """Return the alerts that this target was notified of: those that fire, muted or not, else those that are over."""
+    known = _listed(alert for name, alert in incident.alerts.items() if name in announced.firing)
+    return [alert for alert in known if alert.state is State.FIRING] or known
+
+
+def is_acknowledged(incident: "Incident", announced: "Announced", visible: Mapping[str, int]) -> bool:
+    """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
+    firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
+    return _holder(incident, announced, firing, firing) is not None
 
 
 def _listed(alerts: Iterable[Alert]) -> list[Alert]:
@@ -219,6 +245,17 @@ def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
         beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
         notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")
     return tuple(notes)
+
+
+def notes_of_wave(incident: "Incident", announced: "Announced") -> tuple[str, ...]:
+    """Return why a pager calls people again: who gave it back, or what got worse, since it did so the last time."""
+    since = announced.wave_at or announced.at
+    found = [
+        each
+        for each in incident.timeline
+        if each.kind in ("unack", "ack_lifted") and (since is None or each.at >= since)
+    ]
+    return tuple(f"{sentence(each)}." for each in found[-1:])
 
 
 def notes_for(
@@ -363,4 +400,5 @@ def sentence(entry: "Entry") -> str:
     """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
     if entry.kind in ("note", "silence"):
         return f"{entry.by}: {entry.text}"
-    return f"{entry.text[:1].upper()}{entry.text[1:]} by {entry.by}"
+    said = f"{entry.text[:1].upper()}{entry.text[1:]}"
+    return f"{said} by {entry.by}" if entry.by else said

@@ -1,11 +1,14 @@
-"""PagerDuty Events API v2: trigger, acknowledge and resolve of one alert per incident, and change events for deploys.
+"""PagerDuty Events API v2: trigger, acknowledge and resolve of one alert per wave, and change events for deploys.
 
-https://developer.pagerduty.com/docs/send-alert-event. The dedup_key is the incident's id, so that a request may be
-repeated without harm; acknowledge and resolve reach the alert only through the routing key that triggered it.
+https://developer.pagerduty.com/docs/send-alert-event. The dedup_key is the incident's id, `<id>:<n>` for its wave n
+(core/waves.py), so that a request may be repeated without harm. Acknowledge and resolve reach the alert only through
+the routing key that triggered it. An acknowledged incident makes no sound, whatever triggers it, and the Events API has
+no word for an acknowledgement that is withdrawn: only a new wave calls people again.
+One notification may be several requests: trigger and acknowledge, or the resolves of all waves. When a later one fails,
+the notification is in doubt and all of them are sent again.
 Limits: summary 1,024 characters, dedup_key 255, body 512 KB (512,000 bytes are counted here).
 To change a key, set the new one beside the old one, with a comma: alerts are opened by the first and ended by the one
-that opened them, which the receipt knows by a fingerprint. An acknowledgement that is withdrawn elsewhere stays: the
-Events API has no word for it, and PagerDuty's own time limit ends it.
+that opened them, which the receipt knows by a fingerprint.
 Settings: PAGERDUTY_ROUTING_KEY_<NAME> for each named key (`pagerduty: true` is DEFAULT), PAGERDUTY_EVENTS_URL for the
 EU (https://events.eu.pagerduty.com).
 """
@@ -37,9 +40,10 @@ from chalicelib.core.delivery.text import (
     web_address,
     why,
 )
-from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import fingerprint
 from chalicelib.core.ports import Clients
+from chalicelib.core.waves import MAX_WAVES, wave_key
 from chalicelib.targets._http import Answer, call, encoded, raise_for_status
 from chalicelib.targets._pagerduty_rest import alert_keys, on_call
 
@@ -57,19 +61,36 @@ MAX_LISTED_ALERTS = 50
 MAX_LABELS = 30
 THROTTLE_WAIT = timedelta(seconds=30)
 """PagerDuty's advice for 429, which brings no Retry-After."""
+ALL_REQUESTS = timedelta(seconds=40)
+"""The requests of one notification take no longer than this together: a worker lives for a minute."""
+LONGEST_REQUEST = timedelta(seconds=10)
 DEFAULT_URL = "https://events.pagerduty.com"
 
 
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
-    """The event without its routing key; empty when PagerDuty has nothing to change (an acknowledgement withdrawn)."""
-    action = _action(notification)
-    if not action:
-        return {}
-    event: dict[str, Any] = {"event_action": action, "dedup_key": dedup_key(notification, receipt)}
-    if action != "trigger":
-        return event
-    event |= {"client": "Tocsin", "payload": _payload(notification, plain=plain), "links": _links(notification)}
-    return _fitting(event)
+    """The first event without its routing key; empty when PagerDuty has nothing to change."""
+    return next(iter(requests(notification, receipt, plain=plain)), {})
+
+
+def requests(
+    notification: Notification, receipt: Mapping[str, str], *, plain: bool = False
+) -> tuple[dict[str, Any], ...]:
+    """Return the events of a notification in order, without their routing key.
+
+    All waves are acknowledged: PagerDuty's own time limit may have taken an earlier one back.
+    """
+    first = dedup_key(notification, receipt)
+    keys = [wave_key(first, wave + 1) for wave in range(notification.wave)]
+    if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
+        return tuple({"event_action": "resolve", "dedup_key": key} for key in keys)
+    events: list[dict[str, Any]] = []
+    if notification.reason is not Reason.SYNC:
+        event: dict[str, Any] = {"event_action": "trigger", "dedup_key": keys[-1], "client": "Tocsin"}
+        event |= {"payload": _payload(notification, plain=plain), "links": _links(notification)}
+        events.append(_fitting(event))
+    if notification.acked_by:
+        events += [{"event_action": "acknowledge", "dedup_key": key} for key in keys]
+    return tuple(events)
 
 
 def send(
@@ -82,20 +103,40 @@ def send(
     now: datetime,
     plain: bool = False,
 ) -> Receipt:
-    """Enqueue the event through the key that opened the alert. Sending again is harmless: the dedup_key is the same."""
+    """Enqueue the events through the key that opened the alert. Sending again is harmless: the dedup_keys are the same."""
     name = receipt.get("routing_key_name") or address
-    event = render(notification, receipt, plain=plain)
-    if not event:
+    events = requests(notification, receipt, plain=plain)
+    if not events:
         return Receipt(note="PagerDuty has nothing to change", sent=False)
     key, note = _key(name, clients, receipt.get("routing_key", ""))
-    timeout = notification.target.timeout
-    answer = _enqueue(event, key, clients, "v2/enqueue", timeout)
-    if answer.status == 400 and not plain and event["event_action"] == "trigger" and not _blames_key(answer):
+    timeout = _share(notification.target.timeout, len(events))
+    answer = _enqueue(events[0], key, clients, "v2/enqueue", timeout)
+    if answer.status == 400 and not plain and events[0]["event_action"] == "trigger" and not _blames_key(answer):
         answer = _enqueue(render(notification, receipt, plain=True), key, clients, "v2/enqueue", timeout)
         note = f"sent in plain form, since PagerDuty refused the full one{'; ' if note else ''}{note}"
     _raise_for_answer(answer, name, now)
-    keep = {"dedup_key": event["dedup_key"], "routing_key_name": name, "routing_key": fingerprint(KIND, key)}
-    return Receipt(values=keep, note=note)
+    for event in events[1:]:
+        _enqueue_after(event, key, clients, timeout, name, now)
+    keep = {"dedup_key": dedup_key(notification, receipt), "routing_key_name": name}
+    return Receipt(values={**keep, "routing_key": fingerprint(KIND, key)}, note=note)
+
+
+def _share(timeout: timedelta | None, requests: int) -> timedelta | None:
+    """Return the time limit of each of so many requests: all of them end before their worker does."""
+    share = ALL_REQUESTS / requests
+    return min(timeout or share, share) if timeout or share < LONGEST_REQUEST else None
+
+
+def _enqueue_after(
+    event: Mapping[str, Any], key: str, clients: Clients, timeout: timedelta | None, name: str, now: datetime
+) -> None:
+    """Enqueue what follows on the first event. PagerDuty has that one, so a failure here leaves the whole in doubt."""
+    try:
+        _raise_for_answer(_enqueue(event, key, clients, "v2/enqueue", timeout), name, now)
+    except TargetUnavailableError as error:
+        raise TargetUnavailableError(str(error), retry_after=error.retry_after, ambiguous=True) from None
+    except TargetRejectedError as error:
+        raise TargetUnavailableError(str(error), ambiguous=True) from None
 
 
 def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
@@ -127,23 +168,14 @@ def render_change(deploy: Deploy) -> dict[str, Any]:
 
 
 def dedup_key(notification: Notification, receipt: Mapping[str, str]) -> str:
-    """The key of the thread's alert: the incident's id, or a hash of one that is too long."""
+    """The key of the first wave's alert: the incident's id, or a hash of one that is too long."""
     key = receipt.get("dedup_key") or notification.incident
-    return key if len(key) <= MAX_DEDUP_KEY_CHARACTERS else fingerprint(key)
+    return key if len(wave_key(key, MAX_WAVES)) <= MAX_DEDUP_KEY_CHARACTERS else fingerprint(key)
 
 
 def setting_name(name: str) -> str:
     """The setting that holds the routing key called `name` in the rules file."""
     return f"PAGERDUTY_ROUTING_KEY_{re.sub(r'[^A-Z0-9]', '_', (name or 'default').upper())}"
-
-
-def _action(notification: Notification) -> str:
-    """PagerDuty's word for it; none for an acknowledgement withdrawn. Its own is not sent back: see core/due.py."""
-    if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
-        return "resolve"
-    if notification.reason is not Reason.SYNC:
-        return "trigger"
-    return "acknowledge" if notification.acked_by else ""
 
 
 def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
@@ -199,9 +231,10 @@ def _payload(notification: Notification, *, plain: bool) -> dict[str, Any]:
 
 
 def _summary(notification: Notification) -> str:
-    """The title; a marked one for tests and escalations. It is what a phone reads out."""
+    """The title; a marked one for tests, escalations and later waves. It is what a phone reads out."""
     marks = {Reason.TEST: "[TEST] ", Reason.ESCALATED: "[escalated] "}
-    return f"{marks.get(notification.reason, '')}{title(notification)}"
+    also = "also: " if notification.wave > 1 else ""
+    return f"{marks.get(notification.reason, '')}{also}{title(notification)}"
 
 
 def _details(notification: Notification) -> dict[str, Any]:
@@ -221,8 +254,17 @@ def _details(notification: Notification) -> dict[str, Any]:
         "first_steps": [_detail(step) for step in runbook_steps(notification)],
         "why_you": _detail(why(notification)),
         "incident": _detail(notification.incident),
+        "wave": _wave(notification),
     }
     return details | {name: value for name, value in optional.items() if value}
+
+
+def _wave(notification: Notification) -> str:
+    """Return which call of its incident this is, and how to find the first one in PagerDuty."""
+    if notification.wave <= 1:
+        return ""
+    first = _detail(notification.incident)
+    return f"{notification.wave}: people were called before, and nobody has it now. The first alert has the key {first}"
 
 
 def _alert(told: Told) -> dict[str, Any]:

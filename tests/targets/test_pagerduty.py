@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.rule import Target
 from chalicelib.targets import pagerduty
 from tests.targets.samples import ACKED, DEPLOY, NOTIFICATION, NOW, RESOLVED, ROUTING_KEY, STORM, FakeClients, answering
@@ -48,7 +49,67 @@ def test_each_reason_has_its_action(notification: Notification, action: str) -> 
     assert ("payload" in event) is (action == "trigger")
 
 
-def test_a_withdrawn_acknowledgement_sends_nothing() -> None:
+EVENTS = [
+    ("an opening", PAGER, ["trigger"]),
+    ("an opening of what somebody has", replace(PAGER, acked_by="ana"), ["trigger", "acknowledge"]),
+    ("a change of what somebody has", changed(reason=Reason.UPDATED, acked_by="ana"), ["trigger", "acknowledge"]),
+    ("an acknowledgement", ACKED, ["acknowledge"]),
+    ("an end of what somebody had", replace(RESOLVED, acked_by="ana"), ["resolve"]),
+    ("a third wave", changed(reason=Reason.REMINDER, wave=3), ["trigger:3"]),
+    ("an acknowledgement of three waves", replace(ACKED, wave=3), ["acknowledge", "acknowledge:2", "acknowledge:3"]),
+    ("an end of three waves", replace(RESOLVED, wave=3), ["resolve", "resolve:2", "resolve:3"]),
+    (
+        "a second wave of what somebody has",
+        changed(reason=Reason.UPDATED, acked_by="ana", wave=2),
+        ["trigger:2", "acknowledge", "acknowledge:2"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("notification", "asked"), [row[1:] for row in EVENTS], ids=[row[0] for row in EVENTS])
+def test_the_events_of_a_notification(notification: Notification, asked: list[str]) -> None:
+    """Given a notification, then PagerDuty is asked for each of its waves, in order."""
+    clients = FakeClients(answering(ACCEPTED))
+    tell(notification, clients)
+    sent = [json.loads(each.content) for each in clients.requests]
+    assert [f"{each['event_action']}{each['dedup_key'].removeprefix(NOTIFICATION.incident)}" for each in sent] == asked
+
+
+def test_a_later_wave_says_that_it_is_one() -> None:
+    """Given a second wave, then its summary and details name the incident and the key of its first alert."""
+    payload = pagerduty.render(changed(reason=Reason.REMINDER, wave=2), {})["payload"]
+    assert payload["summary"] == "also: High Error Rate (prod checkout)"
+    assert payload["custom_details"]["incident"] == NOTIFICATION.incident
+    assert payload["custom_details"]["wave"].startswith("2: ")
+    assert payload["custom_details"]["wave"].endswith(f"the key {NOTIFICATION.incident}")
+    assert "wave" not in pagerduty.render(PAGER, {})["payload"]["custom_details"]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(429), httpx.Response(500), httpx.Response(400, json={"errors": []})])
+@pytest.mark.parametrize("taken", [1, 2])
+def test_what_fails_after_the_first_event_is_in_doubt(answer: httpx.Response, taken: int) -> None:
+    """Given an end of three waves, when a later event fails, then it comes back and is known to have arrived in part."""
+    clients = FakeClients(answering(*[ACCEPTED] * taken, answer))
+    with pytest.raises(TargetUnavailableError) as caught:
+        tell(replace(RESOLVED, wave=3), clients)
+    assert caught.value.ambiguous and len(clients.requests) == taken + 1
+
+
+@pytest.mark.parametrize(
+    ("waves", "timeout", "seconds"), [(1, None, None), (1, 30, 30), (4, None, None), (10, None, 4), (10, 2, 2)]
+)
+def test_all_events_end_before_their_worker(waves: int, timeout: float | None, seconds: float | None) -> None:
+    """Given an end of many waves, then each request has a share of the time that a worker lives."""
+    clients = FakeClients(answering(ACCEPTED))
+    limit = timedelta(seconds=timeout) if timeout else None
+    ended = replace(RESOLVED, wave=waves, target=replace(RESOLVED.target, timeout=limit))
+    tell(ended, clients)
+    given = {each.extensions["timeout"]["read"] for each in clients.requests}
+    default = clients.http().timeout.read
+    assert given == {default if seconds is None else seconds}
+
+
+def test_without_an_acknowledgement_there_is_nothing_to_change() -> None:
     """The Events API cannot take one back, so no request is made."""
     clients = FakeClients(answering(ACCEPTED))
     assert tell(changed(reason=Reason.SYNC), clients).note

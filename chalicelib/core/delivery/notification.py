@@ -91,7 +91,7 @@ class Notification:
     `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
     `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it. `said` are people's newest remarks, `acts` what they
-    did since this target was told last, each as its kind and a sentence.
+    did since this target was told last, each as its kind and a sentence. `wave` counts the calls of a pager (waves.py).
     """
 
     id: str
@@ -123,6 +123,7 @@ class Notification:
     crowd: int = 1
     said: tuple[str, ...] = ()
     acts: tuple[tuple[str, str], ...] = ()
+    wave: int = 1
 
 
 @dataclass(frozen=True, slots=True)
