@@ -16,6 +16,7 @@ from chalicelib.core.payload import coerce, signing
 NAME = "pagerduty"
 SECRETS = ("PAGERDUTY_WEBHOOK_SECRET",)
 SIGNATURE_HEADER = "x-pagerduty-signature"
+REOPENED = "incident.reopened"
 MERGED = "merge_resolve_reason"
 """An incident that was merged into another is closed, but what it is about goes on there."""
 
@@ -24,6 +25,7 @@ _ACTIONS = {
     "incident.acknowledged": ActionKind.ACK,
     "incident.unacknowledged": ActionKind.UNACK,
     "incident.resolved": ActionKind.RESOLVE,
+    "incident.reopened": ActionKind.NOTE,
     "incident.reassigned": ActionKind.REASSIGN,
     "incident.escalated": ActionKind.REASSIGN,
     "incident.delegated": ActionKind.REASSIGN,
@@ -150,6 +152,8 @@ def _action(
     if act is None or not (number or _key(data, incident)):
         return None
     note = _assignees(incident) if act is ActionKind.REASSIGN else coerce.text(data.get("content"), 2_000)
+    if kind == REOPENED:
+        note = "reopened at PagerDuty"
     if act is ActionKind.NOTE and not note:
         note = coerce.text(data.get("message"), 2_000)
     if act is ActionKind.RESOLVE and _resolve_reason(incident) == MERGED:

@@ -7,7 +7,9 @@ import pytest
 
 from chalicelib.core.event import Action, ActionKind, Severity, Status
 from chalicelib.messages.queue import action_message
-from tests.scenario import Router, event, rules_of
+from tests.scenario import START, Router, event, rules_of
+from tests.sources.bodies import body, changed
+from tests.sources.bodies import event as parsed
 
 RULES = """
 default:
@@ -357,3 +359,31 @@ def test_two_acts_at_once_in_both_orders_end_alike(router, first):
     router.run(minutes=2)
     assert holder(router) == {None}
     assert asked(router) == [("trigger", ""), ("trigger", "2")]
+
+
+def test_what_is_reopened_there_is_a_line_of_the_ended_incident(router):
+    """Given an incident that ended, when PagerDuty's is reopened twice under one id, then its timeline says so once."""
+    router.fire("Down").run(minutes=2).resolve("Down").run(minutes=10)
+    (ended,) = router.store.incidents(ended_since=START)
+    webhook = changed(body("pagerduty/webhook_v3.incident.reopened.json"), event__data__incident_key=ended.id)
+    for _ in range(2):
+        made = replace(parsed("pagerduty", webhook), occurred_at=router.now)
+        router.events(made).run(minutes=5)
+    (after,) = router.store.incidents(ended_since=START)
+    lines = [(each.text, each.by) for each in after.timeline if each.kind == "note"]
+    assert (after.id, after.ended_at, lines) == (ended.id, ended.ended_at, [("reopened at PagerDuty", "Oncall One")])
+    assert list(router.store.incidents()) == [] and asked(router) == [("trigger", ""), ("resolve", "")]
+    router.fire("Down").run(minutes=2)
+    (anew,) = router.store.incidents()
+    assert not [each for each in anew.timeline if each.kind == "note"]
+
+
+def test_a_note_beside_a_new_beginning_stays_with_the_ended_incident(router):
+    """Given an ended incident, when a note on it and its next beginning arrive together, then each incident has its own."""
+    router.fire("Down").run(minutes=2).resolve("Down").run(minutes=10)
+    (ended,) = router.store.incidents(ended_since=START)
+    note = Action(ActionKind.NOTE, "ben", router.now, incident=ended.id, via="pagerduty", note="the disk", id="n")
+    router.webhooks.put([action_message(note)])
+    router.fire("Down").run(minutes=2)
+    archived = router.store.archived(ended.id)
+    assert [each.text for each in archived.timeline if each.kind == "note"] == ["the disk"]

@@ -196,6 +196,7 @@ ACTS = [
     ("incident.escalated", "reassign"),
     ("incident.delegated", "reassign"),
     ("incident.triggered", "link"),
+    ("incident.reopened", "note"),
     ("incident.priority_updated", None),
     ("incident.responder.added", None),
     ("service.created", None),
@@ -243,6 +244,12 @@ def test_a_note_is_a_note():
     found = event("pagerduty", ANNOTATED)
     assert found.action.kind.value == "note"
     assert found.action.note == ANNOTATED["event"]["data"]["content"]
+
+
+def test_a_reopened_incident_says_so():
+    """Given an incident that a person reopened at PagerDuty, then that is what the note says."""
+    found = event("pagerduty", body("pagerduty/webhook_v3.incident.reopened.json"))
+    assert (found.action.kind.value, found.action.note) == ("note", "reopened at PagerDuty")
 
 
 def test_one_delivery_is_one_act():
