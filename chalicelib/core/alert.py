@@ -490,7 +490,8 @@ def end_notified(alert: Alert) -> Alert:
     if alert.state is State.FIRING:
         return alert
     ends = [at for at in (alert.ends_at, alert.acked_at, alert.notified_end, *alert.changes[-1:]) if at is not None]
-    return replace(alert, notified_end=max(ends)) if ends else alert
+    newest = max(ends, default=None)
+    return replace(alert, notified_end=newest) if newest != alert.notified_end else alert
 
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
