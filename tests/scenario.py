@@ -52,6 +52,7 @@ MINUTE = timedelta(minutes=1)
 SECRETS = {
     "SLACK_BOT_TOKEN": "xoxb-1",
     "PAGERDUTY_ROUTING_KEY_DEFAULT": "0123456789abcdef0123456789abcdef",
+    "PAGERDUTY_ROUTING_KEY_DB": "fedcba9876543210fedcba9876543210",
     "WEBHOOK_OPS_URL": "http://127.0.0.1:9/hook/ops",
     "WEBHOOK_OPS_SECRET": "whsec_dG9jc2luLXRlc3RzLW9ubHk=",
 }

@@ -190,12 +190,10 @@ def due(
             reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
-    reasons = {
-        **_syncs(incident),
-        **_acknowledged_there(incident, audience),
-        **_calls(incident, audience, now),
-        **reasons,
-    }
+    pagers = _pagers(incident, route, view)
+    calls = _calls(incident, pagers, now)
+    reasons = {**_syncs(incident), **_acknowledged_there(incident, audience), **calls, **reasons}
+    audience |= {key: pagers[key] for key in calls}
     telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
@@ -282,22 +280,31 @@ def _acknowledged_there(incident: Incident, audience: Audience) -> dict[str, Rea
     }
 
 
-def _calls(incident: Incident, audience: Audience, now: datetime) -> dict[str, Reason]:
+def _pagers(incident: Incident, route: Route, view: View) -> Audience:
+    """Return the pagers that were notified: of the route, or of its escalation, whose clock may have started again."""
+    steps = (step.targets for step in route.escalate)
+    own = {target.key for targets in (route.targets, *steps) for target in targets}
+    return {
+        key: (each.target, seen_by(each.target, view))
+        for key, each in incident.announced.items()
+        if each.open and each.target.kind in PAGING_KINDS and key in own
+    }
+
+
+def _calls(incident: Incident, pagers: Audience, now: datetime) -> dict[str, Reason]:
     """Return the pagers that are silent for what nobody has any more, and that may call people again now."""
-    waiting = {key: opens_at(incident.announced[key]) for key in _silent(incident, audience)}
+    waiting = {key: opens_at(incident.announced[key]) for key in _silent(incident, pagers)}
     return {key: Reason.REMINDER for key, at in waiting.items() if at is not None and at <= now}
 
 
-def _silent(incident: Incident, audience: Audience) -> list[str]:
+def _silent(incident: Incident, pagers: Audience) -> list[str]:
     """Return the pagers whose incident is acknowledged there, though nobody has a visible alert that they know."""
     return [
         key
-        for key, each in incident.announced.items()
-        if each.open
-        and each.target.kind in PAGING_KINDS
-        and not audience[key][1].quiet
-        and audience[key][1].unacked & each.firing.keys()
-        and is_acknowledged(each, incident.timeline)
+        for key, (_, seen) in pagers.items()
+        if not seen.quiet
+        and seen.unacked & incident.announced[key].firing.keys()
+        and is_acknowledged(incident.announced[key], incident.timeline)
     ]
 
 
@@ -580,7 +587,7 @@ def _scheduled(
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
     bare = replace(view, quiet=())
-    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _audience(incident, route, bare))]
+    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _pagers(incident, route, bare))]
     if view.quiet:
         times += [speaks_again(route, rules.windows, now)] if acked or steps or calls else []
     else:

@@ -13,7 +13,7 @@ from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.template import render
 from chalicelib.core.mute import causes_of
 from chalicelib.core.rule import Route, Rule, Rules
-from chalicelib.core.waves import PAGING_KINDS
+from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
 
 if TYPE_CHECKING:
     from chalicelib.core.due import Muting
@@ -255,7 +255,15 @@ def notes_of_wave(incident: "Incident", announced: "Announced") -> tuple[str, ..
         for each in incident.timeline
         if each.kind in ("unack", "ack_lifted") and (since is None or each.at >= since)
     ]
-    return tuple(f"{sentence(each)}." for each in found[-1:])
+    last = announced.wave + 1 == MAX_WAVES
+    return (
+        *(f"{sentence(each)}." for each in found[-1:]),
+        *(
+            [f"This is the last of {MAX_WAVES} alerts for this incident here: what follows only changes it."]
+            if last
+            else []
+        ),
+    )
 
 
 def notes_for(

@@ -282,8 +282,32 @@ def test_at_most_ten_waves(router):
     for _ in range(13):
         router.act("ack").run(minutes=1).act("unack").run(minutes=1)
     assert len(pages(router)) == 10
+    last = router.inbox.memory.incidents[-1]["first"]["custom_details"]["notes"]
+    assert any(each.startswith("This is the last of 10 alerts") for each in last)
     router.resolve("Down").run(minutes=6)
     assert set(pages(router).values()) == {"resolved"}
+
+
+def test_every_pager_is_called_again(router):
+    """Given two pagers that were acknowledged in Slack, when that is given back, then each of them rings again."""
+    router.rules = rules_of(RULES.replace("{pagerduty: true}", "{pagerduty: true}, {pagerduty: db}"))
+    router.fire("Down").run(minutes=2).act("ack").run(minutes=2).act("unack").run(minutes=1)
+    found = [
+        (each["routing"], each["dedup_key"].partition(":")[2], each["status"]) for each in router.inbox.memory.incidents
+    ]
+    assert len({routing for routing, *_ in found}) == 2
+    assert sorted(each[1:] for each in found) == [("", "acknowledged")] * 2 + [("2", "triggered")] * 2
+
+
+def test_a_pager_that_was_escalated_to_is_called_again(router):
+    """Given a pager that was escalated to and acknowledged, when Ana gives it back, then it rings, and once more a step later."""
+    router.rules = rules_of(
+        RULES.replace("{email: boss@example.com}", "{pagerduty: true}").replace(", {pagerduty: true}", "")
+    )
+    router.fire("Down").run(minutes=17).act("ack").run(minutes=2).act("unack").run(seconds=5)
+    assert pages(router) == {"i": "acknowledged", "i:2": "triggered"}
+    router.run(minutes=16)
+    assert asked(router)[-1] == ("trigger", "2")
 
 
 def test_no_wave_while_the_newest_rings(router):
