@@ -13,6 +13,7 @@ from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.routing import route_by_id
 from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
 from chalicelib.messages.queue import Wake, read_message
 from simulation.faulty_router import FaultyRouter
@@ -163,16 +164,28 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
         return
     for incident in router.memory.incidents():
         for key, announced in incident.announced.items():
-            known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
-            firing = [each for each in known if each.state is State.FIRING and each.severity is not Severity.INFO]
-            if announced.target.kind not in PAGING_KINDS or not announced.open or not firing:
-                continue
-            called, silent = _newest_wave(router, incident.id, key, announced)
-            held = all(each.acked_by for each in firing)
-            if called and held and not silent:
-                yield Broken(f"{key} rings for what {firing[0].acked_by} has", incident.id)
-            if called and silent and not held and announced.wave < MAX_WAVES and "Muted" not in incident.route:
-                yield Broken(f"{key} is silent for what nobody has", incident.id)
+            if announced.target.kind in PAGING_KINDS and announced.open:
+                yield from _pager_agrees(router, incident, key, announced)
+
+
+def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced: Announced) -> Iterator[Broken]:
+    known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
+    firing = [each for each in known if each.state is State.FIRING and each.severity is not Severity.INFO]
+    called, silent = _newest_wave(router, incident.id, key, announced)
+    if not firing or not called:
+        return
+    held = all(each.acked_by for each in firing)
+    if held and not silent:
+        yield Broken(f"{key} rings for what {firing[0].acked_by} has", incident.id)
+    if silent and not held and announced.wave < MAX_WAVES and _may_call(router, incident, key):
+        yield Broken(f"{key} is silent for what nobody has", incident.id)
+
+
+def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
+    """Return whether the pager is still one of the route, and no window mutes that."""
+    route = route_by_id(router.rules["tick"], incident)
+    steps = [target for step in route.escalate for target in step.targets]
+    return "Muted" not in incident.route and key in {target.key for target in (*route.targets, *steps)}
 
 
 def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: Announced) -> tuple[bool, bool]:
