@@ -380,12 +380,14 @@ def advanced(
         return heartbeat.advanced(alert, now)
     if alert.burning and alert.expires_at is not None and alert.expires_at <= now:
         return ended(alert, alert.expires_at)
+    if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
+        return _orphaned(alert, now, why)
     if alert.measured:
         return _measured_at(alert, rule, terms, judgement, now, notified=notified)
     if notified and alert.state is State.FIRING and _is_timed_out(alert, terms, now):
         return timed_out(alert, terms)
     if alert.condition:
-        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else _orphaned(alert, now)
+        return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
     if alert.state is State.PENDING:
         return settled(alert, now, burns=True, terms=terms)
     if alert.cleared_at is not None:
@@ -396,16 +398,22 @@ def advanced(
 def _measured_at(
     alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime, *, notified: bool
 ) -> Alert:
-    """Return the measured alert at `now`: ended with its rule, and once its series is silent for `resolve_timeout`."""
-    if rule is None or rule.condition is None:
-        return _orphaned(alert, now)
-    if judgement is None:
+    """Return the measured alert at `now`: ended once its series is silent for `resolve_timeout`."""
+    if rule is None or judgement is None:
         return alert
     after = judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
     is_silent = judgement.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
     if is_silent and after.state is State.PENDING:
         return no_longer_pending(after)
     return timed_out(after, terms) if is_silent and notified and after.state is State.FIRING else after
+
+
+def why_gone(alert: Alert, rule: Rule | None) -> str:
+    """Return why the alert of a measured series or a count has no condition any more; else an empty text."""
+    if rule is None:
+        return "rule gone"
+    asks_the_same = rule.condition is not None and rule.condition.counts_events != alert.measured
+    return "" if asks_the_same else "rule changed"
 
 
 def _is_timed_out(alert: Alert, terms: Terms, now: datetime) -> bool:
@@ -425,7 +433,7 @@ def notified_of(incident: Incident) -> frozenset[str]:
     return frozenset(name for each in incident.announced.values() if each.open for name in each.firing)
 
 
-def _orphaned(alert: Alert, now: datetime, why: str = "rule gone") -> Alert:
+def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:
     """Return the alert without its rule, probe or schedule: resolved, with nothing left that could fire it again."""
     return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None, beat={})
 

@@ -311,6 +311,7 @@ ENDINGS = {
     "resolve_timeout": "its sender has sent nothing for the resolve_timeout, so it is taken as resolved.",
     "no data": "nothing was measured for the resolve_timeout, so it is taken as resolved.",
     "rule gone": "the rule is no longer in the rules file, so it is taken as resolved.",
+    "rule changed": "its rule asks for something else by now, so it is taken as resolved.",
     "probe gone": "its probe is no longer in the rules file, so it is taken as resolved.",
     "heartbeat gone": "the heartbeat is no longer in the rules file, so it is taken as resolved.",
 }

@@ -18,7 +18,7 @@ from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import ConflictError, FullError, KeyUsedError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
-from chalicelib.core.fold import fold, with_late
+from chalicelib.core.fold import fold, why_gone, with_late
 from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.inputs import (
@@ -625,8 +625,9 @@ def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[s
 def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:
     if alert.beat:
         return "" if alert.name in probe_names(rules, "heartbeat") else "heartbeat gone"
-    if (alert.measured or alert.condition) and alert.rule not in {rule.name for rule in rules.rules}:
-        return "rule gone"
+    rule = next((rule for rule in rules.rules if rule.name == alert.rule), None)
+    if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
+        return why
     return "probe gone" if alert.measured and alert.labels.get("probe") in gone_probes else ""
 
 
