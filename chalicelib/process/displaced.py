@@ -22,10 +22,10 @@ from chalicelib.process.batch import Batch, Routed
 
 DISPLACED = "displaced"
 """The mark of the context: some active alert is not where today's rules lead."""
-GROUPING = "grouping"
-"""The mark of the context: the `group_by` of each counting rule, as the rules were that the tick looked at last."""
-GROUPING_BEFORE = "grouping_before"
-"""The same of the rules before those."""
+GROUPINGS = "groupings"
+"""The mark of the context: the `group_by`s of each counting rule, of the rules that the tick looked at last and before."""
+MAX_GROUPINGS = 4
+"""A count that fires is found again after so many changes of its rule's `group_by`, less one."""
 RULES = "rules"
 """The mark of the context: the digest of the rules that the tick looked at last."""
 
@@ -102,11 +102,9 @@ def _names(batch: Batch, routed: Routed) -> list[str]:
     found = [alert_fingerprint(given)]
     if isinstance(given, Occurred) and given.rule is not None:
         labels = alert_labels(given.event, given.rule)
-        for mark in (GROUPING, GROUPING_BEFORE):
-            before = json.loads(batch.context.marks.get(mark, "{}")).get(given.rule.name)
-            if before is not None:
-                found.append(labels_fingerprint(given.rule.name, labels_of_group(before, labels)))
-    return found
+        for group_by in _groupings(batch.context.marks).get(given.rule.name, ()):
+            found.append(labels_fingerprint(given.rule.name, labels_of_group(group_by, labels)))
+    return list(dict.fromkeys(found))
 
 
 def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> Iterable[Holder]:
@@ -131,25 +129,51 @@ def _follow(batch: Batch, holder: Holder, routed: Routed) -> None:
 
 
 def marks_of(rules: Rules, marks: Mapping[str, str]) -> dict[str, str]:
-    """Return the marks that say how the rules group what they count, and how the rules before did."""
-    now = json.dumps({rule.name: list(counted_by(rule)) for rule in rules.rules if _counts(rule)}, sort_keys=True)
-    before = marks.get(GROUPING, now)
-    return {GROUPING: now, GROUPING_BEFORE: before if before != now else marks.get(GROUPING_BEFORE, now)}
+    """Return the mark that says how the rules group what they count, and how the rules before did, newest first."""
+    before = _groupings(marks)
+    found = {rule.name: _newest_first(rule, before.get(rule.name, [])) for rule in rules.rules if _counts(rule)}
+    return {GROUPINGS: json.dumps(found, sort_keys=True)}
+
+
+def _newest_first(rule: Rule, before: list[list[str]]) -> list[list[str]]:
+    now = list(counted_by(rule))
+    return [now, *(each for each in before if each != now)][:MAX_GROUPINGS]
+
+
+def _groupings(marks: Mapping[str, str]) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = json.loads(marks.get(GROUPINGS, "{}"))
+    return found
 
 
 def _counts(rule: Rule) -> bool:
     return rule.condition is not None and rule.condition.counts_events
 
 
-def any_displaced(incidents: Iterable[Incident], rules: Rules) -> bool:
-    """Return whether some active alert of a series, a count or a heartbeat is not where the rules lead."""
-    by_name = {rule.name: rule for rule in rules.rules}
+def any_displaced(incidents: Iterable[Incident], rules: Rules, marks: Mapping[str, str]) -> bool:
+    """Return whether an active alert of a series, a count or a heartbeat may not be where the rules lead.
+
+    `marks` are those of the context, with today's `group_by`s.
+    """
+    by_name, groupings = {rule.name: rule for rule in rules.rules}, _groupings(marks)
     return any(
         incident.key not in _homes(alert, by_name.get(alert.rule), rules)
+        or _was_grouped_otherwise(alert, by_name.get(alert.rule), groupings)
         for incident in incidents
         for alert in incident.alerts.values()
         if alert.burning and not lives_on_word(alert)
     )
+
+
+def _was_grouped_otherwise(alert: Alert, rule: Rule | None, groupings: Mapping[str, list[list[str]]]) -> bool:
+    """Return whether a count may have begun under an earlier `group_by`, and its events be led elsewhere by today's.
+
+    An alert has only the labels it was grouped by then. What its events say of a label that was added is not known.
+    """
+    if rule is None or not _counts(rule):
+        return False
+    labels, now = alert.match_labels(), list(counted_by(rule))
+    earlier = (each for each in groupings.get(rule.name, ()) if each != now)
+    return any(labels_fingerprint(rule.name, labels_of_group(each, labels)) == alert.fingerprint for each in earlier)
 
 
 def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:

@@ -156,7 +156,7 @@ def _mark_looked_at(store: Store, changed_at: datetime) -> None:
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
     context = store.context()
     marks = {RULES: rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))} | marks_of(rules, context.marks)
-    if any_displaced(store.incidents(), rules):
+    if any_displaced(store.incidents(), rules, marks):
         marks[DISPLACED] = now.isoformat()
     if context.marks.get("rules"):
         marks |= {"rules_before": context.marks["rules"], "rules_changed_at": now.isoformat()}
@@ -165,11 +165,12 @@ def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
 
 def _mark_displaced(store: Store, rules: Rules, now: datetime) -> None:
     """Take the mark away once no active alert is elsewhere any more, so that nothing is looked up for it."""
-    if any_displaced(store.incidents(), rules):
+    context = store.context()
+    if any_displaced(store.incidents(), rules, context.marks):
         return
 
     def changed(context: Context) -> Context:
         kept = {name: text for name, text in context.marks.items() if name != DISPLACED}
         return replace(context, marks=kept) if kept != context.marks else context
 
-    saved_context(store, store.context(), changed)
+    saved_context(store, context, changed)

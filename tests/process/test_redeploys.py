@@ -144,3 +144,46 @@ def test_a_fault_that_moved_comes_back_in_no_group_that_only_remembers_it():
     assert list(router.store.incidents()) == []
     found = sorted(f"{sent.notification.alerts[0].name} {sent.notification.reason.value}" for sent in router.sent)
     assert found == ["Disk opened"] * 2 + ["Disk resolved"] * 2 + ["Slow opened", "Slow resolved"]
+
+
+COUNTS = """
+defaults: {group_wait: 0s, group_interval: 1m, repeat_interval: 100h}
+alerts:
+  - {name: Spike, match: {kind: error}, condition: "events[1m] > 2", group_by: [service], notification: [{webhook: ops}]}
+  - {name: Other, match: {kind: job}, condition: "events[1m] > 2", group_by: [service], notification: [{webhook: jobs}]}
+default: {notification: [{webhook: others}]}
+"""
+SPIKE_BY_ENVIRONMENT = COUNTS.replace(
+    '> 2", group_by: [service], notification: [{webhook: ops}',
+    '> 2", group_by: [service, environment], notification: [{webhook: ops}',
+)
+REGROUPED = {
+    "a label more": [SPIKE_BY_ENVIRONMENT],
+    "a label more, then another rule": [
+        SPIKE_BY_ENVIRONMENT,
+        SPIKE_BY_ENVIRONMENT.replace(
+            "group_by: [service], notification: [{webhook: jobs}", "group_by: [], notification: [{webhook: jobs}"
+        ),
+    ],
+    "a label more, twice": [
+        SPIKE_BY_ENVIRONMENT,
+        SPIKE_BY_ENVIRONMENT.replace("[service, environment]", "[service, environment, kind]"),
+    ],
+    "there and back": [SPIKE_BY_ENVIRONMENT, COUNTS],
+}
+
+
+@pytest.mark.parametrize("changes", REGROUPED.values(), ids=REGROUPED)
+def test_a_count_goes_on_under_each_changed_group_by(changes):
+    """Given a count that fires alone, when its rule is grouped otherwise once or twice → it has one beginning and one end."""
+    router = Simulator(rules_of(COUNTS), START)
+    texts = dict(zip((12, 24), changes, strict=False))
+    for step in range(40):
+        at = START + timedelta(seconds=10 * step)
+        router.run_until(at, inclusive=True)
+        if step in texts:
+            router.redeploy(rules_of(texts[step]))
+        router.post(events_messages([told("error", Status.FIRING, at)]))
+        router.settle()
+    router.run_until(router.now + timedelta(minutes=10), inclusive=True)
+    assert reasons(router) == {"ops": ["opened", "resolved"]}
