@@ -1,6 +1,6 @@
 """What people do to an incident: acknowledge, take it back, resolve, assign, note. Each is remembered with who and when."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -86,14 +86,14 @@ def _withdrawn_at(incident: Incident, action: Action) -> Incident:
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
     acks = action.kind is ActionKind.ACK
     changed = {
-        alert.fingerprint: replace(alert, acked_by=action.by if acks else None, acked_at=action.at if acks else None)
+        alert.fingerprint: _acked(alert, action) if acks else replace(alert, acked_by=None, acked_at=None)
         for alert in chosen
         if (alert.acked_by is None and covers(action.at, alert) if acks else is_given_back(alert, action))
     }
     if not changed:
         return incident
     incident = replace(
-        incident,
+        _eased(incident, changed.values()) if acks else incident,
         alerts={**incident.alerts, **changed},
         sync=_sync_origin(action),
         escalate_from=incident.escalate_from if acks else action.at,
@@ -110,6 +110,24 @@ def _of_how_many(incident: Incident, changed: Sequence[Alert], *, acks: bool) ->
         return word
     names = counted_list(sorted({alert.name for alert in changed}), MAX_NAMES)
     return f"{word} {len(changed)} of {max(len(firing), len(changed))}: {names}"
+
+
+def _acked(alert: Alert, action: Action) -> Alert:
+    return replace(alert, acked_by=action.by, acked_at=action.at, acked_severity=alert.severity)
+
+
+def _eased(incident: Incident, alerts: Iterable[Alert]) -> Incident:
+    """Return the incident whose targets count as notified of these alerts at no worse a severity than they have now.
+
+    Targets are not notified of an alert that gets better. When it is as bad as before, it is worse than what was
+    acknowledged, so the targets are notified.
+    """
+    now = {alert.fingerprint: alert.severity.rank for alert in alerts}
+    announced = {
+        key: replace(each, firing={name: max(rank, now.get(name, rank)) for name, rank in each.firing.items()})
+        for key, each in incident.announced.items()
+    }
+    return replace(incident, announced=announced)
 
 
 def lifted(incident: Incident) -> Incident:

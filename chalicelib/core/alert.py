@@ -49,7 +49,8 @@ class Alert:
 
     `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
     burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all;
-    `worse_at` when its sender last raised its severity while it fired. `notified_end` is the newest end of it of which
+    `worse_at` when its sender last raised its severity while it fired, above that at which it was acknowledged
+    (`acked_severity`, which counts only while it is acknowledged). `notified_end` is the newest end of it of which
     people were notified, `given_back_at` when somebody last gave it back: an acknowledgement from before covers neither.
     """
 
@@ -83,6 +84,7 @@ class Alert:
     no_data: bool = False
     acked_by: str | None = None
     acked_at: datetime | None = None
+    acked_severity: Severity | None = None
     worse_at: datetime | None = None
     given_back_at: datetime | None = None
     notified_end: datetime | None = None
@@ -456,9 +458,15 @@ def _severity(alert: Alert, event: Event) -> dict[str, Any]:
     found: dict[str, Any] = {"severity": event.severity}
     if "severity" in alert.labels:
         found["labels"] = {**alert.labels, "severity": event.severity.value}
-    if alert.state is State.FIRING and event.severity.rank < alert.severity.rank:
+    if alert.state is State.FIRING and event.severity.rank < _worst_known(alert):
         found["worse_at"] = event.occurred_at
     return found
+
+
+def _worst_known(alert: Alert) -> int:
+    """Return the rank of its severity now, or when it was acknowledged if that was worse."""
+    acked = alert.acked_severity if alert.acked_at is not None else None
+    return min(alert.severity.rank, acked.rank if acked is not None else alert.severity.rank)
 
 
 def covers(acked_at: datetime, alert: Alert) -> bool:
