@@ -28,6 +28,7 @@ class Announced:
     the newest act of a person that was told here. `seq` and `id` are those of the newest notification: no other is sent.
     Of a pager: `wave` is the newest one (waves.py), `wave_at` when it began, `acknowledged` whether it is acknowledged there
     (None: the version before did not note it).
+    `news_seq` is the number of the newest one that had news.
     """
 
     target: Target
@@ -42,6 +43,7 @@ class Announced:
     wave: int = 1
     wave_at: datetime | None = None
     acknowledged: bool | None = None
+    news_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

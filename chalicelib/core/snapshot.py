@@ -129,6 +129,13 @@ def is_acknowledged(incident: "Incident", announced: "Announced", visible: Mappi
     return _holder(incident, announced, firing, firing) is not None
 
 
+def with_ends(decided: Notification, incident: "Incident", ended: Sequence[Alert], telling: Telling) -> Notification:
+    """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
+    alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
+    notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.ended_by))
+    return replace(decided, alerts=alerts[:MAX_TOLD], notes=tuple(dict.fromkeys(notes)))
+
+
 def _listed(alerts: Iterable[Alert]) -> list[Alert]:
     """As people read them: worst first, then oldest, then by name and labels."""
     return sorted(

@@ -24,7 +24,7 @@ from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, giv
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import BUSY_DELAY, PROBE_INTERVAL, Claim, Grant, Lane, Pace, Turn, claimed
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
-from chalicelib.core.due import current
+from chalicelib.core.due import current, with_missed_ends
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Incident
@@ -261,7 +261,8 @@ def _taken(delivery: Delivery, send: Send) -> Outcome:
     as_it_is = _as_it_is(delivery, thread, turn, unseen=unseen)
     if as_it_is is None:
         return _left_out(delivery, thread, turn)
-    return _attempt(replace(delivery, notification=as_it_is), thread, turn, grant.lane, send)
+    whole = _with_missed_ends(delivery, thread, as_it_is)
+    return _attempt(replace(delivery, notification=whole), thread, turn, grant.lane, send)
 
 
 def _hopeless(delivery: Delivery, turn: Turn) -> str:
@@ -276,7 +277,8 @@ def _hopeless(delivery: Delivery, turn: Turn) -> str:
 def _as_it_is(delivery: Delivery, thread: Thread, turn: Turn, *, unseen: bool) -> Notification | None:
     """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
 
-    None when there is nothing left to say here: nothing that this target may see fires any more.
+    A silent change that superseded news is sent as that news: the target has not received it. None when there is nothing
+    left to send: nothing that this target may see fires any more.
     """
     wanted = delivery.notification
     if unseen and wanted.reason in CHANGES:
@@ -285,9 +287,28 @@ def _as_it_is(delivery: Delivery, thread: Thread, turn: Turn, *, unseen: bool) -
     known = incident.announced.get(delivery.target) if incident is not None else None
     if incident is None or known is None or not known.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
-    if now < wanted.at + REFRESHED_AFTER or turn.in_doubt:
+    has_news = wanted.reason is Reason.SYNC and thread.done_seq < known.news_seq
+    is_fresh = now < wanted.at + REFRESHED_AFTER
+    if (is_fresh or turn.in_doubt) and not has_news:
         return wanted
-    return current(incident, wanted, unseen=unseen, rules=delivery.rules, context=delivery.store.context(), now=now)
+    anew = partial(
+        current,
+        incident,
+        unseen=unseen,
+        received=thread.firing,
+        rules=delivery.rules,
+        context=delivery.store.context(),
+        now=now,
+    )
+    made = (anew(replace(wanted, reason=Reason.UPDATED)) if has_news else None) or anew(wanted)
+    return wanted if made is None and (is_fresh or turn.in_doubt) else made
+
+
+def _with_missed_ends(delivery: Delivery, thread: Thread, wanted: Notification) -> Notification:
+    incident = delivery.incident
+    if incident is None or wanted.reason is Reason.TEST:
+        return wanted
+    return with_missed_ends(incident, wanted, received=thread.firing, rules=delivery.rules, now=delivery.now)
 
 
 def _done_before(notification: Notification, thread: Thread) -> Outcome:

@@ -10,6 +10,8 @@ from datetime import datetime
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 
 MAX_RESULTS = 100
+MAX_FIRING = 500
+"""Alerts that a notification lists at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Thread:
     `parked` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
     have arrived all the same. `untold` is true while everything so far was given up: then there is nothing to resolve.
     `doubles` counts deliveries that may have been told twice. `results` are those of the newest notifications: they are
-    written with the record, so that a timeline costs nothing.
+    written with the record, so that a timeline costs nothing. `firing` are the alerts that the target
+    received as firing and not yet as resolved: the rank of the severity that it received, by fingerprint.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Thread:
     doubles: int = 0
     receipt: Mapping[str, str] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
+    firing: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
 
     def has_done(self, wanted: Notification) -> bool:
@@ -85,7 +89,20 @@ def delivered(thread: Thread, done: Notification, receipt: Receipt, result: Resu
         untold=untold,
         doubles=thread.doubles + receipt.doubled,
         receipt={**thread.receipt, **receipt.values},
+        firing=_received(thread, done) if receipt.sent else thread.firing,
     )
+
+
+def _received(thread: Thread, done: Notification) -> dict[str, int]:
+    """Return what the target knows as firing after the notification. A resolve leaves none."""
+    if done.reason is Reason.RESOLVED:
+        return {}
+    ended = {each.fingerprint for each in done.alerts if each.status == "resolved"}
+    seen = (each for each in done.alerts if each.status != "resolved" and not each.muted_by)
+    firing = {each.fingerprint: each.severity.rank for each in seen}
+    before = thread.firing if done.target.send_resolved else {}
+    known = {name: rank for name, rank in {**before, **firing}.items() if name not in ended}
+    return dict([*known.items()][-MAX_FIRING:])
 
 
 def given_up(thread: Thread, done: Notification, result: Result, *, in_doubt: bool) -> Thread:
