@@ -156,6 +156,7 @@ def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> 
         labels=_table(event.labels, extra),
         annotations=_table(event.annotations, extra),
         action=_action(event.action, extra),
+        severity_raw=_text(event.severity_raw, extra),
     )
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.core.event import Event, Severity, Status, fingerprint, with_words
+from chalicelib.core.event import RAW, Event, Severity, Status, fingerprint, with_words
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Bucket
@@ -27,6 +27,7 @@ MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
 ENDED = "~"
 """Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
+SEVERITY_RAW = f"severity{RAW}"
 MAX_CHANGES = 64
 FLAP_CHANGES = 6
 """More changes than this within `flap_window` (30 minutes) is flapping, where a rule does not say otherwise."""
@@ -456,11 +457,20 @@ def _description(alert: Alert, event: Event) -> dict[str, Any]:
 
 def _severity(alert: Alert, event: Event) -> dict[str, Any]:
     found: dict[str, Any] = {"severity": event.severity}
-    if "severity" in alert.labels:
-        found["labels"] = {**alert.labels, "severity": event.severity.value}
+    if event.severity is not alert.severity:
+        found["labels"] = _labels_of_severity(alert, event)
     if alert.state is State.FIRING and event.severity.rank < _worst_known(alert):
         found["worse_at"] = event.occurred_at
     return found
+
+
+def _labels_of_severity(alert: Alert, event: Event) -> dict[str, str]:
+    """Return the alert's labels with the event's severity, where they hold one, and with its sender's word for it."""
+    found = {name: text for name, text in alert.labels.items() if name != SEVERITY_RAW}
+    if "severity" in found:
+        found["severity"] = event.severity.value
+    word = event.all_labels().get(SEVERITY_RAW)
+    return found if word is None else {**found, SEVERITY_RAW: word}
 
 
 def _worst_known(alert: Alert) -> int:

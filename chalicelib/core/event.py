@@ -83,6 +83,7 @@ class Event:
 
     `name` is the label `alertname` of events that bring one (Alertmanager); others use their kind.
     `starts_at` and `ends_at` are set only where the sender says them (Alertmanager): a past `ends_at` resolves.
+    `severity_raw` is the sender's own word for how bad it is, where no label holds it.
     `action` is set when the event is a person's act at a vendor (PagerDuty): it only changes incidents that exist.
     """
 
@@ -104,6 +105,7 @@ class Event:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     action: Action | None = None
+    severity_raw: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -122,7 +124,9 @@ class Event:
             words["service"] = self.service
         if self.environment:
             words["environment"] = self.environment
-        return with_words(self.labels, words)
+        if self.severity_raw in ("", self.severity.value):
+            return with_words(self.labels, words)
+        return with_words({f"severity{RAW}": self.severity_raw, **self.labels}, words)
 
 
 def with_words(labels: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:

@@ -45,6 +45,7 @@ TOLERANCE = timedelta(minutes=5)
 """What Standard Webhooks allow a timestamp to be off."""
 MAX_EVENTS = 1_000
 MAX_PATH_CHARACTERS = 300
+MAX_SEVERITY_CHARACTERS = 60
 
 _ALIASES = {
     "hmac": "hmac-sha256", "hmac_sha256": "hmac-sha256", "sha256": "hmac-sha256", "token": "bearer",
@@ -236,6 +237,7 @@ def _event(item: Mapping[str, Any], payload: Mapping[str, Any], fields: Mapping[
         identity=identity,
         labels=labels,
         annotations=_table(item, fields.get("annotations"), payload),
+        severity_raw=said("severity", MAX_SEVERITY_CHARACTERS),
     )
 
 
@@ -258,7 +260,8 @@ def _status(value: Any, fields: Mapping[str, Any]) -> Status:
 def _severity(value: Any, fields: Mapping[str, Any], status: Status) -> Severity:
     own = {str(key).lower(): each for key, each in coerce.table(fields.get("severities")).items()}
     default = Severity.INFO if status is Status.INFO else Severity.WARNING
-    return coerce.severity(own.get(coerce.line(value, 60).lower(), value), default=default)
+    word = coerce.line(value, MAX_SEVERITY_CHARACTERS).lower()
+    return coerce.severity(own.get(word, value), default=default)
 
 
 def _table(item: Mapping[str, Any], wanted: Any, payload: Mapping[str, Any]) -> dict[str, str]:

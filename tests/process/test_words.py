@@ -1,5 +1,6 @@
 """One meaning of a word: rules, routes, inhibitions, silences and API filters match the words that people see."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -129,3 +130,41 @@ def test_the_checker_leaves_right_words_alone(clause):
         + ELSE
     )
     assert not [each for each in map(str, check(text).warnings) if "never matches" in each]
+
+
+@pytest.mark.parametrize(
+    ("word", "clause", "matches"),
+    [
+        ("page", "severity_raw: page", True),
+        ("page", "severity: critical", True),
+        ("ouch", "severity_raw: ouch", True),
+        ("ouch", "severity: critical", True),
+        ("critical", "severity_raw: critical", False),
+    ],
+)
+def test_the_word_of_a_declared_source_stays_beside_the_severity(word, clause, matches):
+    """Given a declared source with its own word for a severity, then rules match the word as `severity_raw` too."""
+    rules = (
+        HEAD + "sources: [{name: mine, auth: bearer, severity: level, severities: {ouch: critical}}]\n"
+        f"alerts: [{{name: R, match: {{{clause}}}, {TO}}}]\n" + ELSE
+    )
+    found = Simulator(rules_of(rules), START)
+    body = json.dumps({"id": "1", "title": "Disk full", "status": "down", "level": word}).encode()
+    found.post([written(Webhook("w1", "mine", body, START, {}), compressed(body))])
+    found.run_until(START + timedelta(seconds=30), inclusive=True)
+    assert notified(found) == ({"matched"} if matches else {"other"})
+
+
+def test_the_senders_word_follows_the_severity():
+    """Given an alert that gets worse and eases in its team's own words, then `severity_raw` is the newest of them."""
+    found = Simulator(rules_of(HEAD + "sources: [{name: mine, auth: bearer}]\nalerts: []\n" + ELSE), START)
+    seen = []
+    for minute, word in enumerate(("ticket", "page", "warning", "P1")):
+        at = START + timedelta(minutes=minute)
+        found.run_until(at, inclusive=True)
+        body = json.dumps({"id": "1", "title": "Disk full", "status": "down", "severity": word}).encode()
+        found.post([written(Webhook(f"w{minute}", "mine", body, at, {}), compressed(body))])
+        found.settle()
+        (alert,) = next(iter(found.store.incidents())).firing
+        seen.append((alert.severity.value, alert.labels.get("severity_raw")))
+    assert seen == [("warning", "ticket"), ("critical", "page"), ("warning", None), ("critical", "P1")]

@@ -357,6 +357,7 @@ def made_event(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
     action: Action | None = None,
+    severity_raw: str = "",
 ) -> Event:
     """An event within all bounds. The title must say something; that is its caller's part."""
     return Event(
@@ -378,4 +379,5 @@ def made_event(
         starts_at=starts_at,
         ends_at=ends_at,
         action=action,
+        severity_raw=cut(severity_raw, MAX_KIND_CHARACTERS),
     )
