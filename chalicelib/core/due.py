@@ -67,14 +67,18 @@ class View:
         return not self.visible and not self.muted and not self.beyond
 
 
-def seen_by(target: Target, view: View) -> View:
-    """The view of one target: what is info does not exist for those who would be woken."""
+def seen_by(target: Target, view: View, known: Collection[str] = ()) -> View:
+    """Return the alerts visible to one target. Paging targets see no info alerts but those that they know as firing.
+
+    An alert that has eased has not ended: it resolves there when it does. `known` are fingerprints.
+    """
     info = Severity.INFO.rank
     if target.kind not in PAGING_KINDS or info not in (*view.visible.values(), *view.muted.values()):
         return view
-    visible = {name: rank for name, rank in view.visible.items() if rank < info}
-    muted = {name: rank for name, rank in view.muted.items() if rank < info}
-    return replace(view, visible=visible, muted=muted, unacked=view.unacked & visible.keys())
+    visible = {name: rank for name, rank in view.visible.items() if rank < info or name in known}
+    muted = {name: rank for name, rank in view.muted.items() if rank < info or name in known}
+    unacked = {name for name in view.unacked & visible.keys() if visible[name] < info}
+    return replace(view, visible=visible, muted=muted, unacked=frozenset(unacked))
 
 
 def owed_to(announced: Announced, view: View) -> View:
@@ -185,7 +189,7 @@ def due(
         reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
     steps = _steps_due(incident, route, view, now)
     for target in (target for step in steps for target in route.escalate[step].targets):
-        audience[target.key] = target, seen_by(target, view)
+        audience[target.key] = target, _seen(incident, target, view)
         if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
             reasons[target.key] = Reason.ESCALATED
     if steps:
@@ -226,7 +230,7 @@ def current(
     route = route_by_id(rules, incident)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
-    view = seen_by(decided.target, _view(incident, mutings, quiet, now))
+    view = _seen(incident, decided.target, _view(incident, mutings, quiet, now))
     missed = _missed_ends(incident, decided, received)
     shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
     if not shows or (quiet and unseen):
@@ -270,7 +274,7 @@ def _audience(incident: Incident, route: Route, view: View) -> Audience:
     steps = (step.targets for step in route.escalate[: incident.escalated])
     found: Audience = {}
     for target in (target for targets in (route.targets, *steps) for target in targets):
-        found.setdefault(target.key, (target, seen_by(target, view)))
+        found.setdefault(target.key, (target, _seen(incident, target, view)))
     for key, each in incident.announced.items():
         if each.open and key not in found:
             found[key] = each.target, owed_to(each, view)
@@ -436,6 +440,10 @@ def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, .
 def _reminders_of_silences(mutings: Mapping[str, Muting]) -> list[datetime]:
     silences = {each for muting in mutings.values() for each in muting.silences}
     return [each.reminds_at for each in silences if each.reminds_at is not None]
+
+
+def _seen(incident: Incident, target: Target, view: View) -> View:
+    return seen_by(target, view, _known(incident, target).firing)
 
 
 def _known(incident: Incident, target: Target) -> Announced:
