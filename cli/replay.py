@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import plugins
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Told
 from chalicelib.core.due import Muting, mutings_of
@@ -453,9 +453,9 @@ class Replay:
                             "name": alert.name,
                             "labels": dict(alert.labels),
                             "annotations": dict(alert.annotations),
-                            "status": "resolved" if alert.state is State.RESOLVED else "firing",
+                            "status": "firing" if alert.state is State.FIRING else "resolved",
                             "starts_at": self.times.write(alert.starts_at),
-                            "ends_at": self.times.write(alert.ends_at),
+                            "ends_at": self.times.write(last_end(alert)),
                             "acked_by": alert.acked_by,
                             "muted_by": list(mutings.get(alert.fingerprint, Muting()).names),
                         }

@@ -209,6 +209,13 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
     )
 
 
+def last_end(alert: Alert) -> datetime | None:
+    """Return when the alert ended last, also where it is pending again by now; None while it fires."""
+    if alert.ends_at is not None or alert.state in (State.FIRING, State.RESOLVED) or alert.starts_at is None:
+        return alert.ends_at
+    return max((at for at in alert.changes if at > alert.starts_at), default=None)
+
+
 def _with_change(changes: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
     return (*changes, at)[-MAX_CHANGES:]
 

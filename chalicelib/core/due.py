@@ -263,7 +263,7 @@ def _missed_ends(incident: Incident, decided: Notification, received: Collection
         return []
     listed = {each.fingerprint for each in decided.alerts if each.status == "resolved"}
     alerts = (incident.alerts.get(name) for name in received if name not in listed)
-    return [alert for alert in alerts if alert is not None and alert.state is State.RESOLVED]
+    return [alert for alert in alerts if alert is not None and alert.state is not State.FIRING]
 
 
 Audience = dict[str, tuple[Target, View]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Target
 
@@ -140,12 +140,16 @@ class Incident:
 
 
 def in_episode(alert: Alert, incident: Incident) -> bool:
-    """True when the alert fires, or ended after the incident began: what ended before is only remembered."""
+    """Return whether the alert fires, or ended after the incident began; one that is pending again ended too.
+
+    What ended before the incident began is only remembered.
+    """
     if alert.state is State.FIRING:
         return True
-    if alert.state is not State.RESOLVED or alert.starts_at is None:
+    if alert.starts_at is None:
         return False
-    return incident.started_at is None or alert.ends_at is None or alert.ends_at >= incident.started_at
+    ended_at = alert.ends_at if alert.state is State.RESOLVED else last_end(alert) or alert.starts_at
+    return incident.started_at is None or ended_at is None or ended_at >= incident.started_at
 
 
 def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.delivery.text import local_time
@@ -57,7 +57,9 @@ def notification(
     """One announcement to one target, as decided now."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
     gone = _listed(
-        alert for alert in incident.shown if alert.fingerprint in announced.firing and alert.state is State.RESOLVED
+        alert
+        for alert in incident.alerts.values()
+        if alert.fingerprint in announced.firing and alert.state is not State.FIRING
     )
     muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
     ends = reason is Reason.RESOLVED
@@ -83,7 +85,7 @@ def notification(
         title=title_of(incident, firing or gone or muted, telling),
         at=telling.now,
         started_at=incident.started_at or telling.now,
-        ended_at=max((alert.ends_at for alert in gone if alert.ends_at), default=None) if ends else None,
+        ended_at=max((at for alert in gone if (at := last_end(alert))), default=None) if ends else None,
         alerts=alerts,
         events=incident.events,
         route=telling.route.id,
@@ -168,11 +170,11 @@ def as_told(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
         name=alert.name,
         labels=alert.labels,
         annotations=alert.annotations,
-        status="resolved" if alert.state is State.RESOLVED else "firing",
+        status="firing" if alert.state is State.FIRING else "resolved",
         severity=alert.severity,
         title=alert.title or alert.name,
         starts_at=alert.starts_at or telling.now,
-        ends_at=alert.ends_at,
+        ends_at=last_end(alert),
         summary=summary_of(alert, telling, group),
         url=alert.url,
         source=alert.source,
@@ -288,7 +290,7 @@ def notes_for(
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
         if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
             notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
-        if alert.fingerprint in announced.firing and alert.state is State.RESOLVED and alert.ended_by:
+        if alert.fingerprint in announced.firing and alert.state is not State.FIRING and alert.ended_by:
             notes.append(_ended_by(alert))
     return tuple(dict.fromkeys(notes))
 

@@ -18,7 +18,7 @@ from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import ConflictError, FullError, KeyUsedError, NotStoredError, ParseError, ProcessedError
 from chalicelib.core.event import Action, Event, Severity, Status
-from chalicelib.core.fold import fold, why_gone, with_late
+from chalicelib.core.fold import fold, notified_of, why_gone, with_late
 from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.inputs import (
@@ -587,11 +587,15 @@ def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> 
 
 
 def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
-    """Without measured alerts that are quiet: they are only kept where their silence could be an alert."""
+    """Return the incident without measured alerts that are quiet.
+
+    They are kept where their silence could be an alert, and while the notification of their end is still to come.
+    """
     watched = {rule.name for rule in rules.rules if watches_silence(rule)}
+    notified = notified_of(incident)
     kept: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
-        if alert.state is not State.INACTIVE or not (alert.measured or alert.condition):
+        if alert.state is not State.INACTIVE or not (alert.measured or alert.condition) or name in notified:
             kept[name] = alert
         elif alert.rule in watched and alert.measured:
             old = before.alerts.get(name)

@@ -96,3 +96,22 @@ def test_every_event_is_counted_in_one_incident_however_events_are_batched(words
 
 
 SECOND = timedelta(seconds=1)
+
+
+HELD = """
+defaults: {group_by: [alertname], group_wait: 0s, group_interval: 5m, repeat_interval: 1h}
+alerts: [{name: Held, match: {kind: check}, for: 2m}]
+default: {notification: [{webhook: ops}]}
+"""
+
+
+def test_events_of_an_alert_that_is_pending_while_its_resolve_is_sent_are_counted():
+    """Given an event between an end and its resolve, when the alert fires again, then each event is in one incident."""
+    router = Simulator(rules_of(HELD), START)
+    for seconds, status in ((0, "firing"), (400, "resolved"), (410, "firing"), (500, "firing"), (800, "resolved")):
+        router.run_until(START + seconds * SECOND, inclusive=True)
+        router.post(events_messages([event("Disk", Status(status), router.now, {})]))
+    router.run_until(START + 2000 * SECOND, inclusive=True)
+    ends = [sent.notification for sent in router.sent if sent.notification.reason.value == "resolved"]
+    assert [len(each.alerts) for each in ends] == [1, 1]
+    assert sum(each.events for each in ends) == 3
