@@ -24,7 +24,7 @@ def acted(incident: Incident, action: Action, now: datetime) -> Incident:
     if not is_about(action, incident):
         return incident
     incident = _linked(incident, action)
-    if action.kind is ActionKind.LINK or any(each.act == act_id(action) for each in incident.timeline):
+    if _names_nothing(action) or any(each.act == act_id(action) for each in incident.timeline):
         return incident
     found = outcome([incident], action, now)
     incident = _taken(incident, action)
@@ -41,6 +41,11 @@ def _taken(incident: Incident, action: Action) -> Incident:
     if action.kind is ActionKind.ACK or not overtaken:
         incident = acted_there(incident, action)
     return _withdrawn_at(incident, action) if action.kind is ActionKind.UNACK and not overtaken else incident
+
+
+def _names_nothing(action: Action) -> bool:
+    """Return whether an act only links a vendor's name, or assigns an incident without saying to whom."""
+    return action.kind is ActionKind.LINK or (action.kind is ActionKind.REASSIGN and not action.note)
 
 
 def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incident:

@@ -164,13 +164,13 @@ def _of_assign(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outc
     lately = [each for each in incident.timeline if each.kind == ActionKind.REASSIGN]
     newest = lately[-1] if lately else None
     if newest is not None and newest.text == assigned(act):
-        return Outcome(Result.ALREADY, incident.id, by=act.note or act.by, since=newest.at)
+        return Outcome(Result.ALREADY, incident.id, by=act.note, since=newest.at)
     return _changes(incident, chosen)
 
 
 def assigned(act: Action) -> str:
     """Return the line of the timeline that says whom an incident is assigned to."""
-    return f"assigned to {act.note or act.by}"
+    return f"assigned to {act.note}"
 
 
 _ON_FIRING: Mapping[ActionKind, Callable[[Incident, Action, Sequence[Alert]], Outcome]] = {
@@ -233,7 +233,7 @@ _DONE = {
 
 
 def _done(found: Outcome, act: Action, at: Clock) -> str:
-    text = f"{found.id} is {_DONE[act.kind].format(note=act.note or act.by)} by {act.by}"
+    text = f"{found.id} is {_DONE[act.kind].format(note=act.note)} by {act.by}"
     if found.alerts and act.matchers:
         text += f" ({len(found.alerts)} of {found.firing}: {_listed(found.alerts)})"
     if found.still:

@@ -129,6 +129,12 @@ def _assignees(incident: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, map(_name, coerce.items(incident.get("assignees"))[:10])))
 
 
+def _assigned_to(incident: Mapping[str, Any]) -> str:
+    """Return who has an incident: its assignees, else its escalation policy; empty when PagerDuty names neither."""
+    policy = _name(incident.get("escalation_policy"))
+    return _assignees(incident) or (f"the escalation policy {policy}" if policy else "")
+
+
 def _resolve_reason(incident: Mapping[str, Any]) -> str:
     reason = incident.get("resolve_reason")
     return coerce.first_line(coerce.at(reason, "type"), reason)
@@ -151,20 +157,24 @@ def _action(
     number = coerce.line(incident.get("id"), 100)
     if act is None or not (number or _key(data, incident)):
         return None
-    note = _assignees(incident) if act is ActionKind.REASSIGN else coerce.text(data.get("content"), 2_000)
+    note = _assigned_to(incident) if act is ActionKind.REASSIGN else coerce.text(data.get("content"), 2_000)
     if kind == REOPENED:
         note = "reopened at PagerDuty"
     if act is ActionKind.NOTE and not note:
         note = coerce.text(data.get("message"), 2_000)
+    if act is ActionKind.REASSIGN and not note:
+        act = ActionKind.LINK
     if act is ActionKind.RESOLVE and _resolve_reason(incident) == MERGED:
         act, note = ActionKind.NOTE, "merged into another incident at PagerDuty"
+    agent = coerce.line(coerce.at(event, "agent", "id"), 100)
     return Action(
         kind=act,
-        by=_name(event.get("agent")) or coerce.line(coerce.at(event, "agent", "id"), 100) or "PagerDuty",
+        by=_name(event.get("agent")) or agent or "PagerDuty",
         at=at,
         incident=_key(data, incident) or f"pagerduty:{number}",
         via=NAME,
         note=note,
         id=said_id,
         alias=f"{NAME}:{number}" if number else "",
+        account=f"{NAME}:{agent}" if agent else "",
     )

@@ -142,3 +142,9 @@ def test_a_note_after_the_end_is_kept(store, again):
     kept = store.archived(id) if again else store.load(KEY)
     assert [each.text for each in kept.timeline if each.by] == ["the disk was full"]
     assert kept.status == "ended"
+
+
+def test_an_assignment_to_nobody_writes_no_line(store):
+    """Given a reassignment of an earlier version that names nobody → no line says that who did it has the incident."""
+    worked(store, act("reassign", "ben", 15, store.load(KEY).id))
+    assert [each for each in store.load(KEY).timeline if each.by] == []

@@ -263,3 +263,35 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("pagerduty", given)
+
+
+REASSIGNED = body("pagerduty_v3_captured/incident.reassigned.json")
+
+
+@pytest.mark.parametrize("kind", ["incident.reassigned", "incident.escalated", "incident.delegated"])
+@pytest.mark.parametrize(
+    ("assignees", "policy", "act", "note"),
+    [
+        ([{"summary": "Test User"}], {"summary": "Default"}, "reassign", "Test User"),
+        ([], {"summary": "Default"}, "reassign", "the escalation policy Default"),
+        (None, {"summary": "Default"}, "reassign", "the escalation policy Default"),
+        ([{}], {}, "link", ""),
+        ([], None, "link", ""),
+    ],
+)
+def test_who_it_was_assigned_to(kind, assignees, policy, act, note):
+    """Given a reassignment without assignees → the policy has it; without a policy no line names who did it."""
+    given = changed(
+        REASSIGNED, event__event_type=kind, event__data__assignees=assignees, event__data__escalation_policy=policy
+    )
+    found = event("pagerduty", given).action
+    assert (found.kind.value, found.note) == (act, note)
+    assert found.alias == "pagerduty:PIQUG8X"
+
+
+@pytest.mark.parametrize(
+    ("agent", "account"), [({"id": "PUSER", "summary": "Ana"}, "pagerduty:PUSER"), ({"summary": "Ana"}, ""), (None, "")]
+)
+def test_whose_account_it_was(agent, account):
+    """Given an agent at PagerDuty → the act has the agent's account; without an id it has none."""
+    assert event("pagerduty", changed(ACKNOWLEDGED, event__agent=agent)).action.account == account
