@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib.api.views import plain_id
+from chalicelib.core.account import shown_by
 from chalicelib.core.errors import NotFoundError
 from chalicelib.core.outcome import not_one
 from cli.alerts import state
@@ -96,7 +97,8 @@ def _alert(each: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _entry(each: Mapping[str, Any]) -> str:
-    text = f"{each['by']}: {each['text']}" if each["by"] else each["text"]
+    by = shown_by(each)
+    text = f"{by}: {each['text']}" if by else each["text"]
     if each.get("count", 0) > 1 and each["kind"] != "events":
         text += f" ({each['count']} events)"
     if each.get("target"):

@@ -16,6 +16,7 @@ from chalicelib.api.acting import accepted
 from chalicelib.api.paging import Page, Paging
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
 from chalicelib.api.warnings import warnings
+from chalicelib.core.account import SHARED_TOKEN, is_reserved
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import KeyUsedError, NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -94,8 +95,13 @@ class Request:
         return fingerprint("silence", self.key) if self.key else ""
 
     def by(self, form: Mapping[str, Any]) -> str:
-        """Who acts: the holder of the token, else who the request says it is."""
-        return requests.person(self.holder or form.get("by") or self.one("by"))
+        """Return who acts: the holder of the token, else who the request says. RequestError for a reserved name."""
+        by = requests.person(self.holder or form.get("by") or self.one("by"))
+        if not self.holder and is_reserved(by):
+            raise RequestError(
+                f"`by` is {by[:40]!r}, a reserved name; expected is the name of the person who does this"
+            )
+        return by
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
         matchers=requests.clauses_of(requests.parse_match(form.get("matchers") or {})),
         via="api",
         note=_note(act, form),
-        account=f"token:{request.holder}" if request.holder else "",
+        account=f"{SHARED_TOKEN}{request.holder}",
         id=key + fingerprint(act, json.dumps(form, sort_keys=True)) if key else requests.new_id(),
     )
     found, action = accepted(action, store=office.store, webhooks=office.webhooks, now=office.now, key=key)

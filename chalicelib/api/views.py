@@ -416,7 +416,16 @@ def _result(each: Result) -> Shown:
 
 
 def _entry(each: Entry, delivered: Mapping[tuple[str, int], Result]) -> Shown:
-    found: Shown = {"at": stamp(each.at), "kind": each.kind, "text": each.text, "by": each.by or None}
+    found: Shown = {
+        "at": stamp(each.at),
+        "kind": each.kind,
+        "text": each.text,
+        "by": each.by or None,
+        "via": each.via or None,
+        "account": each.account or None,
+    }
+    if each.result:
+        found["result"] = each.result
     if each.count:
         found |= {"count": each.count, "until": stamp(each.until)}
     if each.target:

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.api.requests import MUTES_NOTHING
 from chalicelib.api.times import LEADS, time_and_reason
+from chalicelib.core.account import shown_by
 from chalicelib.core.errors import RequestError
 from chalicelib.core.matcher_words import is_matcher, leading_matchers
 
@@ -158,7 +159,8 @@ def _alert(alert: Mapping[str, Any]) -> str:
 
 
 def _entry(entry: Mapping[str, Any]) -> str:
-    by = f" — {said(entry['by'])}" if entry["by"] else ""
+    who = shown_by(entry)
+    by = f" — {said(who)}" if who else ""
     return f"{at(entry['at'])} {said(entry['text'])}{by}"
 
 

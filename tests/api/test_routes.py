@@ -105,6 +105,33 @@ def test_what_people_do_is_in_the_timeline(desk, act, body, line):
     assert done == [line]
 
 
+@pytest.mark.parametrize(("holder", "by", "account"), [("", "ana", "token:"), ("cy", "cy", "token:cy")])
+def test_the_timeline_shows_the_door_and_the_account(desk, holder, by, account):
+    """Given an act by a shared and by a named token → its line has the name, the door and the account."""
+    desk.ask("act", body={"by": "ana", "note": "disk full"}, holder=holder, id=desk.shown()["id"], act="note")
+    (line,) = [each for each in desk.shown()["timeline"] if each["by"]]
+    assert (line["by"], line["via"], line["account"]) == (by, "api", account)
+    assert all(each["via"] is None for each in desk.shown()["timeline"] if not each["by"])
+
+
+@pytest.mark.parametrize("by", ["Tocsin", "pagerduty", "@here", "＠channel"])
+@pytest.mark.parametrize(
+    ("what", "names", "body"),
+    [
+        ("act", {"act": "ack"}, {}),
+        ("make_silence", {}, {"matchers": {"service": "api"}, "for": "2h"}),
+    ],
+)
+def test_a_shared_token_does_not_act_by_a_reserved_name(desk, by, what, names, body):
+    """Given a reserved name and a shared token → 400 and nothing is done; a named token acts by its own name."""
+    names = {**names, **({"id": desk.shown()["id"]} if what == "act" else {})}
+    with pytest.raises(RequestError, match="reserved"):
+        desk.ask(what, body={**body, "by": by}, **names)
+    assert not [each for each in desk.shown()["timeline"] if each["by"]]
+    desk.ask(what, body={**body, "by": by}, holder="ana", **names)
+    assert desk.status == 202
+
+
 def test_an_acknowledgement_stops_the_escalation_until_it_is_taken_back(desk):
     """Nobody is paged while somebody has it; taken back, the clock starts again."""
     id = desk.shown()["id"]

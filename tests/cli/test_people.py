@@ -89,8 +89,8 @@ def test_one_incident_is_shown_with_what_happened(terminal):
         "x (api)",
         "critical, acked",
         "escalates after 15 minutes",
-        "ana: acknowledged: mine",
-        "bo: disk is full",
+        "ana (shared token): acknowledged: mine",
+        "bo (shared token): disk is full",
     ):
         assert part in shown
 

@@ -45,6 +45,16 @@ SILENCE = {
 }
 
 
+def test_who_did_it_is_shown_with_the_door():
+    """Given lines of a person in Slack, of a shared token and of nobody → each person stands with the door."""
+    line = {"at": "2026-11-26T12:00:00Z", "text": "acknowledged", "by": "ana", "via": "slack", "account": "slack:T1/U1"}
+    told = {**line, "text": "told", "by": None, "via": None, "account": None}
+    text = shown_incident({**WHOLE, "timeline": [line, {**line, "via": "api", "account": "token:"}, told]})
+    assert "acknowledged — ana (slack)" in text
+    assert "acknowledged — ana (shared token)" in text
+    assert text.endswith("told")
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
