@@ -292,7 +292,9 @@ def _asked(what: str, **names: str) -> Response:
     body: dict[str, Any]
     try:
         address = str((request.context.get("identity") or {}).get("sourceIp", ""))
-        by = admitted(dict(request.headers), door(account).secrets, address=address, now=_now())
+        by = admitted(
+            dict(request.headers), door(account).secrets, address=address, now=_now(), writes=request.method != "GET"
+        )
         status, body = _api(what, names, request, by, account)
     except RequestError as error:
         status, body = error.status, {"error": str(error)}

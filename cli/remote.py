@@ -158,13 +158,14 @@ def _names(stage: str) -> list[str]:
 
 
 def _token(stage: str, parameters: Sequence[Mapping[str, Any]]) -> str:
-    """The first live token, without the name of its holder: API_TOKEN before PAGE_TOKEN."""
+    """Return the first live token, without the name of its holder: API_TOKEN before PAGE_TOKEN, which only reads."""
     values = {str(each["Name"]).rpartition("/")[2]: str(each["Value"]) for each in parameters}
-    live = [value.strip() for name in TOKENS for value in values.get(name, "").split(",") if value.strip()]
-    shared = [value for value in live if ":" not in value]
-    if not live:
-        raise RemoteError(f"the stage {stage} has no token: set /tocsin/{stage}/API_TOKEN in the Parameter Store")
-    return (shared or live)[0].rpartition(":")[2]
+    for name in TOKENS:
+        live = [value.strip() for value in values.get(name, "").split(",") if value.strip()]
+        if live:
+            shared = [value for value in live if ":" not in value]
+            return (shared or live)[0].rpartition(":")[2]
+    raise RemoteError(f"the stage {stage} has no token: set /tocsin/{stage}/API_TOKEN in the Parameter Store")
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -44,6 +44,7 @@ GENERATED = (
     "ALERTMANAGER_SECRET",
     "PAGERDUTY_WEBHOOK_SECRET",
     "SLACK_SIGNING_SECRET",
+    "API_TOKEN",
     "PAGE_TOKEN",
 )
 """Secrets that are ours to choose: random, the same on every start, unless `.env` has others."""

@@ -98,7 +98,7 @@ def _handler(desk, tokens):
             where = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
-                holder(dict(self.headers), tokens)
+                holder(dict(self.headers), tokens, writes=self.command != "GET")
                 name, found = next(
                     (name, match)
                     for method, path, name in ROUTES

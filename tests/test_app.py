@@ -546,6 +546,24 @@ def test_an_address_that_guesses_is_told_to_wait(desk):
     assert set(refused.json_body) == {"error"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/api/incidents/abcd/ack"),
+        ("post", "/api/silences"),
+        ("put", "/api/silences/none"),
+        ("delete", "/api/silences/none"),
+    ],
+)
+def test_the_token_of_the_page_changes_nothing(desk, monkeypatch, method, path):
+    """Given a value of PAGE_TOKEN → it reads; what changes something is refused with 403 and nothing is stored."""
+    monkeypatch.setenv("PAGE_TOKEN", "the-token-of-the-page")
+    assert asked("get", "/api/incidents", token="the-token-of-the-page").status_code == 200
+    answer = asked(method, path, body=b'{"by": "ana"}', token="the-token-of-the-page")
+    assert (answer.status_code, desk.webhooks.bodies) == (403, [])
+    assert "only reads" in answer.json_body["error"]
+
+
 def test_an_act_is_stored_before_the_answer(desk):
     """202 comes after the queue has it; the same key is the same act."""
     body = b'{"by": "ana"}'

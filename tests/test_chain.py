@@ -202,7 +202,7 @@ def received(stage: Stage) -> dict[tuple[str, str], list[str]]:
 
 def do(stage: Stage, step: Step) -> None:
     """Do over HTTP what a line of a timeline says."""
-    api, token = f"{stage.deployed.url}api", {"Authorization": f"Bearer {stage.values['PAGE_TOKEN']}"}
+    api, token = f"{stage.deployed.url}api", {"Authorization": f"Bearer {stage.values['API_TOKEN']}"}
     if given := step.get("webhook"):
         secret = {"Authorization": f"Bearer {stage.values['ALERTMANAGER_SECRET']}"}
         body = compact(given["body"])

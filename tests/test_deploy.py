@@ -51,7 +51,7 @@ def test_one_webhook_becomes_a_slack_message_and_a_page(stage: Stage) -> None:
 
 def test_a_person_sees_and_acts_by_own_rights(stage: Stage) -> None:
     """The API at the API Gateway address lists the incident, takes an acknowledgement and shows it in the timeline."""
-    api = Remote(stage.deployed.url, stage.values["PAGE_TOKEN"])
+    api = Remote(stage.deployed.url, stage.values["API_TOKEN"])
     stage.eventually(lambda: api.get("incidents")["incidents"], "no incident is open")
     id = api.get("incidents")["incidents"][0]["id"]
     api.do("POST", f"incidents/{id}/ack", {"by": "ana", "note": "mine"})
@@ -71,7 +71,7 @@ def test_a_person_sees_and_acts_by_own_rights(stage: Stage) -> None:
 def test_what_happened_is_recorded_by_own_rights(stage: Stage) -> None:
     """The scheduled function moves what waits in its queue into the table, and the API gives it back."""
     invoke(stage, "record")
-    api = Remote(stage.deployed.url, stage.values["PAGE_TOKEN"])
+    api = Remote(stage.deployed.url, stage.values["API_TOKEN"])
     lines = api.get("history", [("day", f"{datetime.now(UTC):%Y-%m-%d}")])["lines"]
     assert "sentry" in {line["event"]["source"] for line in lines if "event" in line}
     assert any("ack" in line for line in lines)

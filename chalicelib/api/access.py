@@ -1,9 +1,9 @@
 """Who may use the API: whoever sends one of the tokens as `Authorization: Bearer <token>`.
 
 A token in a header is sent by nobody's browser on its own, so no page of somebody else can act in a person's name.
-API_TOKEN and PAGE_TOKEN hold the live tokens, several separated by commas. One written `ana:<token>` is ana's own: what
-is done with it is done by ana, whatever the request says. Only the standard library is loaded here, so that a
-request without a token costs next to nothing.
+API_TOKEN and PAGE_TOKEN hold the live tokens, several separated by commas. A token of PAGE_TOKEN only reads. One written
+`ana:<token>` is ana's own: what is done with it is done by ana, whatever the request says. Only the standard library is
+loaded here, so that a request without a token costs next to nothing.
 
 An address that sends MAX_WRONG wrong tokens within a minute is refused without a look at its token until the oldest of
 them is a minute old. Each container counts in its own memory, so the count costs no call. It slows one guesser down: one
@@ -18,9 +18,11 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Protocol
 
-from chalicelib.core.errors import NotAllowedError, TooManyGuessesError
+from chalicelib.core.errors import NotAllowedError, ReadOnlyError, TooManyGuessesError
 
 TOKENS = ("API_TOKEN", "PAGE_TOKEN")
+WRITING = TOKENS[:1]
+"""Those whose tokens may change something."""
 MIN_TOKEN_CHARACTERS = 16
 """Anything shorter can be guessed: it opens nothing."""
 MAX_WRONG = 20
@@ -71,7 +73,13 @@ WRONG_TOKENS = WrongTokens()
 
 
 def admitted(
-    headers: Mapping[str, str], secrets: Secrets, *, address: str, now: datetime, wrong: WrongTokens | None = None
+    headers: Mapping[str, str],
+    secrets: Secrets,
+    *,
+    writes: bool,
+    address: str,
+    now: datetime,
+    wrong: WrongTokens | None = None,
 ) -> str:
     """Return the name of whose token it is, as `holder` does. TooManyGuessesError when its address sent too many wrong ones.
 
@@ -81,18 +89,32 @@ def admitted(
     wrong = WRONG_TOKENS if wrong is None else wrong
     wrong.check(address, now)
     try:
-        return _holder(sent, secrets)
+        found = _holder(sent, secrets)
     except NotAllowedError:
         wrong.note(address, now)
         raise
+    return _writer(sent, secrets) if writes else found
 
 
-def holder(headers: Mapping[str, str], secrets: Secrets) -> str:
-    """The name of whose token it is, empty for one that is shared; NotAllowedError when it is none.
+def holder(headers: Mapping[str, str], secrets: Secrets, *, writes: bool) -> str:
+    """Return the name of the token's holder, empty for a shared token.
 
-    A token that does not fit is compared once more with values read again: it may just have been made.
+    NotAllowedError when it is no token, ReadOnlyError when it only reads and the request writes. A token that does not
+    fit is compared once more with values read again: it may just have been made.
     """
-    return _holder(_sent(headers), secrets)
+    sent = _sent(headers)
+    found = _holder(sent, secrets)
+    return _writer(sent, secrets) if writes else found
+
+
+def _writer(sent: str, secrets: Secrets) -> str:
+    """Return the holder of a token that may change something; the secrets are read again before one is refused."""
+    found = _match(sent, secrets.values(WRITING))
+    if found is None:
+        found = _match(sent, secrets.renewed(WRITING))
+    if found is None:
+        raise ReadOnlyError("this token only reads: expected is one of API_TOKEN, since PAGE_TOKEN may change nothing")
+    return found
 
 
 def _holder(sent: str, secrets: Secrets) -> str:

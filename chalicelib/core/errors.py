@@ -133,6 +133,12 @@ class TooManyGuessesError(RequestError):
     status = 429
 
 
+class ReadOnlyError(RequestError):
+    """The token may read and change nothing."""
+
+    status = 403
+
+
 class NotFoundError(RequestError):
     """No incident or silence of that name."""
 

@@ -301,6 +301,7 @@ def test_without_a_token_the_person_is_told_which(monkeypatch, capsys):
         ({"PAGE_TOKEN": "of-the-page"}, "of-the-page"),
         ({"API_TOKEN": "ana:her-token, another"}, "another"),
         ({"API_TOKEN": "ana:her-token"}, "her-token"),
+        ({"API_TOKEN": "ana:her-token", "PAGE_TOKEN": "of-the-page"}, "her-token"),
     ],
 )
 def test_the_token_of_a_stage_is_found(values, token):
