@@ -22,6 +22,10 @@ MARKERS = (
     "deployment.promoted",
     "deployment.rollback",
 )
+LIVE = ("deployment.promoted", "deployment.rollback")
+"""Production serves it now."""
+READY = ("deployment.succeeded", "deployment.ready")
+"""Production may serve it now: with the domains assigned at once, Vercel may say no more."""
 
 
 def deploy_of(event: Event) -> Deploy | None:
@@ -31,6 +35,8 @@ def deploy_of(event: Event) -> Deploy | None:
     if event.labels.get("target", "production") not in ("production", "staging"):
         return None
     labels = {name: text[:MAX_NAME_CHARACTERS] for name, text in event.labels.items()}
+    is_live = event.kind in LIVE
+    serves = is_live or (event.kind in READY and labels.get("target", "production") == "production")
     return Deploy(
         id=labels.get("deployment", event.identity[:MAX_NAME_CHARACTERS]),
         at=event.occurred_at,
@@ -42,6 +48,8 @@ def deploy_of(event: Event) -> Deploy | None:
         url=event.url if event.url and len(event.url) <= MAX_URL_CHARACTERS else None,
         project=labels.get("project", ""),
         project_id=labels.get("project_id", "") if event.source == "vercel" else "",
+        live_at=event.occurred_at if serves else None,
+        is_live=is_live,
     )
 
 
@@ -50,9 +58,17 @@ def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) 
 
     def known(context: Context) -> Context:
         before = next((each for each in context.deploys if each.id == deploy.id), None)
-        if before is not None and before.at <= deploy.at:
+        merged = deploy if before is None else _merged(before, deploy)
+        if merged == before:
             return context
-        kept = [each for each in context.deploys if each.id != deploy.id and each.at > now - KEPT]
-        return replace(context, deploys=newest_deploys([*kept, deploy])[-MAX_DEPLOYS:])
+        kept = [each for each in context.deploys if each.id != deploy.id and (each.live_at or each.at) > now - KEPT]
+        return replace(context, deploys=newest_deploys([*kept, merged])[-MAX_DEPLOYS:])
 
     return saved_context(store, context, known)
+
+
+def _merged(before: Deploy, deploy: Deploy) -> Deploy:
+    """Return one marker of two about one deploy: the earlier one, with when production served it last."""
+    first = before if before.at <= deploy.at else deploy
+    newest = max((before, deploy), key=lambda each: (each.is_live, each.live_at is not None, each.live_at or each.at))
+    return replace(first, live_at=newest.live_at, is_live=newest.is_live)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from chalicelib import log, plugins
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import waits_until
+from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.due import due, reminded
@@ -271,7 +272,7 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
     if deploy := deploy_of(event):
         before = batch.context
         batch.context = with_deploys(batch.store, before, deploy, batch.now)
-        if batch.context is not before:
+        if _is_news(deploy, before, batch.context):
             _tell_change(batch, deploy)
     rules = matching_rules(batch.rules, event)
     for rule in rules:
@@ -280,6 +281,12 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
     proposals = [*_by_rules(batch, event, rules), *_unmatched(batch, event, matched=bool(rules))]
     if proposals or event.status is Status.RESOLVED:
         batch.arrive(event, proposals, message)
+
+
+def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
+    """Return whether the deploy is new, or began earlier than was known; that production serves it is no news."""
+    known = [{(each.id, each.at) for each in context.deploys if each.id == deploy.id} for context in (before, after)]
+    return known[0] != known[1]
 
 
 def _tell_change(batch: Batch, deploy: Deploy) -> None:

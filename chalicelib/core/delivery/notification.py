@@ -65,7 +65,8 @@ class Runbook:
 class Deploy:
     """A deploy that came shortly before the incident. `url` is the page for people.
 
-    `project_id` is set for deployments of Vercel only: with it one can roll back.
+    `project_id` is set for deployments of Vercel only: with it one can roll back. `live_at` is when Vercel made it serve
+    production last (`is_live`), else when it was ready to.
     """
 
     id: str
@@ -78,6 +79,8 @@ class Deploy:
     url: str | None = None
     project: str = ""
     project_id: str = ""
+    live_at: datetime | None = None
+    is_live: bool = False
 
     def concerns(self, service: str | None) -> bool:
         """True unless it is known to be of another service than this one."""
