@@ -44,6 +44,7 @@ _ACTS: Mapping[ActionKind, Act] = {
     ActionKind.RESOLVE: Act.RESOLVE,
     ActionKind.REASSIGN: Act.ASSIGN,
     ActionKind.NOTE: Act.NOTE,
+    ActionKind.ROLL_BACK: Act.ROLL_BACK,
 }
 
 

@@ -205,4 +205,5 @@ _APPLIED: Mapping[ActionKind, Callable[[Incident, Action, Sequence[Alert]], Inci
     ActionKind.RESOLVE: _resolved_by,
     ActionKind.REASSIGN: _written,
     ActionKind.NOTE: _written,
+    ActionKind.ROLL_BACK: _written,
 }

@@ -92,6 +92,26 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """A roll back that a person asked for, from the deployment `deploy` to `to`. `press` is the id of the act.
+
+    `what` names the project, and from where to where. `note` is what became of the request; empty until Vercel has answered
+    it. `failed` lets the next press try again.
+    """
+
+    press: str
+    incident: str
+    project_id: str
+    deploy: str
+    to: str
+    by: str
+    at: datetime
+    what: str = ""
+    note: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """`maintenance` are silences that hold back new alerts only and never cut off one already told.
 
@@ -104,6 +124,7 @@ class Context:
     maintenance: tuple[Silence, ...] = ()
     causes: tuple[Cause, ...] = ()
     deploys: tuple[Deploy, ...] = ()
+    rollbacks: tuple[Rollback, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
     changed_at: datetime | None = None
     version: int = 0

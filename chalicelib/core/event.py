@@ -45,6 +45,8 @@ class ActionKind(StrEnum):
     RESOLVE = "resolve"
     REASSIGN = "reassign"
     NOTE = "note"
+    ROLL_BACK = "roll_back"
+    """Only asked about (core/outcome.py): what becomes of it is written as a note."""
     LINK = "link"
     """Nobody's act: tells what the incident is called at a vendor."""
 

@@ -178,6 +178,7 @@ _ON_FIRING: Mapping[ActionKind, Callable[[Incident, Action, Sequence[Alert]], Ou
     ActionKind.UNACK: _of_unack,
     ActionKind.RESOLVE: _of_resolve,
     ActionKind.REASSIGN: _of_assign,
+    ActionKind.ROLL_BACK: lambda incident, act, chosen: _changes(incident, chosen),
 }
 
 
@@ -229,6 +230,7 @@ _DONE = {
     ActionKind.RESOLVE: "resolved",
     ActionKind.REASSIGN: "assigned to {note}",
     ActionKind.NOTE: "noted",
+    ActionKind.ROLL_BACK: "rolled back",
 }
 
 
@@ -297,6 +299,7 @@ _ACTS = {
     ActionKind.RESOLVE: "resolve",
     ActionKind.REASSIGN: "assign",
     ActionKind.NOTE: "write a note on",
+    ActionKind.ROLL_BACK: "roll back the deployment before",
 }
 
 

@@ -19,9 +19,10 @@ ACTION_RESOLVE = "tocsin_resolve"
 ACTION_SILENCE = "tocsin_silence"
 ACTION_UNSILENCE = "tocsin_unsilence"
 ACTION_ROLL_BACK = "tocsin_roll_back"
+ACTION_ROLL_BACK_CONFIRMED = "tocsin_roll_back_confirmed"
 ACTION_LINK = "tocsin_link"
-"""Action ids. Buttons carry the incident's id as `value`, a rollback `<incident id>:<deploy id>`; options of the menu
-carry `<choice>:<incident id>`."""
+"""Action ids. Buttons carry the incident's id as `value`, a rollback `<incident id>:<deploy id>`, its confirmation
+`<incident id>:<id of the deployment that is live, or ->:<deploy id>`; options of the menu carry `<choice>:<incident id>`."""
 
 KINDS: Mapping[str, str] = {
     ACTION_ACK: "ack",
@@ -30,6 +31,7 @@ KINDS: Mapping[str, str] = {
     ACTION_SILENCE: "silence",
     ACTION_UNSILENCE: "unsilence",
     ACTION_ROLL_BACK: "roll_back",
+    ACTION_ROLL_BACK_CONFIRMED: "roll_back_confirmed",
 }
 """The kind of an interaction by the action id of its button or menu."""
 

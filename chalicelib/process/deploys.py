@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
-from chalicelib.core.event import Event, Status
+from chalicelib.core.event import Action, ActionKind, Event, Status
 from chalicelib.core.ports import Store
 from chalicelib.process.context_size import newest_deploys
 from chalicelib.process.context_update import saved_context
 
+CLOCKS_DIFFER = timedelta(seconds=10)
+"""Vercel's clock may be behind ours so much."""
 KEPT = timedelta(days=1)
 MAX_DEPLOYS = 50
 MAX_TITLE_CHARACTERS = 300
@@ -65,6 +67,29 @@ def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) 
         return replace(context, deploys=newest_deploys([*kept, merged])[-MAX_DEPLOYS:])
 
     return saved_context(store, context, known)
+
+
+def rolled_back(event: Event, context: Context) -> list[Action]:
+    """Return the lines of the roll backs that Vercel says are done: people asked for them, and Vercel only took the request.
+
+    Each is one act however often Vercel says so.
+    """
+    if event.source != "vercel" or event.kind not in LIVE:
+        return []
+    meant = (event.labels.get("project_id", ""), event.labels.get("deployment", ""))
+    return [
+        Action(
+            ActionKind.NOTE,
+            "Vercel",
+            max(event.occurred_at, each.at),
+            incident=each.incident,
+            via="vercel",
+            note=f"rolled back {each.what}",
+            id=f"rolled_back:{each.press}",
+        )
+        for each in context.rollbacks
+        if (each.project_id, each.to) == meant and event.occurred_at > each.at - CLOCKS_DIFFER
+    ]
 
 
 def _merged(before: Deploy, deploy: Deploy) -> Deploy:

@@ -68,7 +68,7 @@ from chalicelib.messages.webhook import Webhook
 from chalicelib.process import acts, silences
 from chalicelib.process.batch import Batch, Queues, Work
 from chalicelib.process.context_update import MAX_CONFLICTS
-from chalicelib.process.deploys import deploy_of, with_deploys
+from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import judgement, judgements_of, series_labels, watches_silence
@@ -274,6 +274,8 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
         batch.context = with_deploys(batch.store, before, deploy, batch.now)
         if _is_news(deploy, before, batch.context):
             _tell_change(batch, deploy)
+        for action in rolled_back(event, batch.context):
+            take_action(batch, action, message)
     rules = matching_rules(batch.rules, event)
     for rule in rules:
         if rule.condition is not None and event.status is not Status.RESOLVED:

@@ -17,6 +17,7 @@ from chalicelib.api.paging import Paging
 from chalicelib.api.times import is_zone, parse_when
 from chalicelib.api.warnings import warnings
 from chalicelib.core.context import Silence
+from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import NotFoundError, OverError, RequestError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Incident
@@ -24,19 +25,21 @@ from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.mute import silences_of
 from chalicelib.core.outcome import Outcome as ActOutcome
-from chalicelib.core.outcome import Result
+from chalicelib.core.outcome import Result, outcome, sentence
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.deliver.worker import Outcome
-from chalicelib.messages.interaction import ANSWER, Interaction
+from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
 from chalicelib.messages.queue import Hold, action_message, hold_message, unsilence_message
 from chalicelib.process.batch import Queues
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
-from chalicelib.slack import answers, command, silence_answers, silence_modal
-from chalicelib.slack.rollback import roll_back
+from chalicelib.slack import answers, command, rollback, silence_answers, silence_modal
+from chalicelib.slack.answers import Question
 
+Reply = str | Question
+"""What a person is answered; empty where the message shows it."""
 VIA = "slack"
 AGAIN = timedelta(seconds=5)
 ANSWERED_WITHIN = timedelta(minutes=30)
@@ -46,6 +49,7 @@ ANSWERED_WITHIN = timedelta(minutes=30)
 def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
     """Do what was asked and tell the person what there is to tell. Twice does it once; only the answer comes twice."""
     desk = _Desk(asked, rules, store, queues, clients, now)
+    said: Reply
     try:
         said = _KINDS[asked.kind](desk) if asked.kind in _KINDS else ""
     except RequestError as error:
@@ -55,10 +59,13 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
     return _told(desk, said)
 
 
-def _told(desk: "_Desk", said: str) -> Outcome:
+def _told(desk: "_Desk", said: Reply) -> Outcome:
     asked, slack = desk.asked, plugins.load("targets", "slack")
     try:
-        if asked.reply_to or not asked.channel:
+        if isinstance(said, Question):
+            form = {"blocks": said.blocks, "replaces": said.replaces}
+            slack.respond(asked.reply_to, said.text, desk.clients, now=desk.now, **form)
+        elif asked.reply_to or not asked.channel:
             slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
         else:
             slack.whisper(asked.channel, asked.user, said, desk.clients, now=desk.now)
@@ -117,10 +124,6 @@ class _Desk:
             reply_to=asked.reply_to,
             channel=asked.channel,
         )
-
-    def put(self, kind: ActionKind, found: Incident, note: str = "") -> None:
-        """Hand a person's act on."""
-        self.queues.webhooks.put([action_message(self.action(kind, found.id, note))])
 
     def accept(self, kind: ActionKind, id: str, note: str = "") -> tuple[ActOutcome, Action]:
         """Return what an act comes to, after it was handed on where it changes something."""
@@ -236,21 +239,53 @@ def _unsilence(desk: _Desk) -> str:
     return "\n".join(questions) if muting else f"🔔 Nothing silences `{found.id}` now."
 
 
-def _roll_back(desk: _Desk) -> str:
-    """Take production back to before the deploy; what came of it is in the incident's timeline either way."""
-    found = desk.incident(desk.asked.incident)
+def _roll_back(desk: _Desk) -> Reply:
+    """Take production back to before the deploy, where nothing speaks against it."""
+    return _rolled_back(desk, desk.asked.words, "")
+
+
+def _roll_back_confirmed(desk: _Desk) -> Reply:
+    """Take production back all the same; the answer takes the place of the question."""
+    confirmed, _, id = desk.asked.words.partition(":")
+    said = _rolled_back(desk, id, confirmed)
+    return replace(said, replaces=True) if isinstance(said, Question) else Question(said, replaces=True)
+
+
+def _rolled_back(desk: _Desk, id: str, confirmed: str) -> Reply:
+    """Return the answer to a press of Roll back; what came of it is in the incident's timeline either way."""
+    asked = desk.asked
+    action = desk.action(ActionKind.ROLL_BACK, asked.incident)
+    found = views.candidates(desk.store, asked.incident, desk.now)
+    newer = desk.store.load(found[0].key) if len(found) == 1 else None
+    result = outcome(found, action, desk.now, newer=newer)
+    if result.result in (Result.UNKNOWN, Result.SEVERAL, Result.NOT_ALLOWED):
+        return answers.answered(result, action)
+    reason = "" if result.result is Result.DONE else sentence(result, action)
+    press = rollback.Press(asked.id, found[0].id, action.by, asked.at, reason=reason, confirmed=confirmed)
+    deploy = _deploy(desk, found[0], id)
+    done = rollback.press(press, deploy, store=desk.store, clients=desk.clients, now=desk.now)
+    if done.note:
+        _write(desk, replace(action, incident=press.incident, note=done.note), done)
+    if done.confirm:
+        value = f"{press.incident}:{done.confirm}:{id}"
+        return Question(answers.of_rollback(done), "Roll back all the same", ACTION_ROLL_BACK_CONFIRMED, value)
+    is_shown = done.note and not done.failed and not confirmed
+    return "" if is_shown else answers.of_rollback(done)
+
+
+def _deploy(desk: _Desk, found: Incident, id: str) -> Deploy:
     known = deploys_before(found, desk.store.context())
-    deploy = next((each for each in known if each.id == desk.asked.words), None)
+    deploy = next((each for each in known if each.id == id), None)
     if deploy is None:
         raise RequestError("that deploy is not known any more: roll back at Vercel")
-    if any(each.act == desk.asked.id for each in found.timeline):
-        return ""
-    try:
-        desk.put(ActionKind.NOTE, found, roll_back(deploy, desk.clients))
-    except (TargetRejectedError, TargetUnavailableError) as error:
-        desk.put(ActionKind.NOTE, found, f"rolling back failed: {error}")
-        raise RequestError(f"rolling back failed: {error}") from None
-    return ""
+    return deploy
+
+
+def _write(desk: _Desk, action: Action, done: rollback.Answered) -> None:
+    """Write what came of a press in the timeline. A failure has an id of its own: its press may succeed later."""
+    id = f"{action.id}:failed" if done.failed else action.id
+    note = done.note[: requests.MAX_TEXT_CHARACTERS]
+    desk.queues.webhooks.put([action_message(replace(action, kind=ActionKind.NOTE, id=id, note=note))])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -333,7 +368,7 @@ _COMMANDS: dict[str, Callable[[_Desk, command.Command], str]] = {
     "unsilence": _unsilence_words,
     "who": _who,
 }
-_KINDS: dict[str, Callable[[_Desk], str]] = {
+_KINDS: dict[str, Callable[[_Desk], Reply]] = {
     "ack": _press(ActionKind.ACK),
     "unack": _press(ActionKind.UNACK),
     "resolve": _press(ActionKind.RESOLVE),
@@ -342,6 +377,7 @@ _KINDS: dict[str, Callable[[_Desk], str]] = {
     "silence_asked": _silence_asked,
     "unsilence": _unsilence,
     "roll_back": _roll_back,
+    "roll_back_confirmed": _roll_back_confirmed,
     "command": _command,
     ANSWER: _answer,
 }

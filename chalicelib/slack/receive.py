@@ -21,6 +21,7 @@ from chalicelib.core.payload import signing
 from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, Answer, Secrets
 from chalicelib.messages.interaction import (
     ACTION_ROLL_BACK,
+    ACTION_ROLL_BACK_CONFIRMED,
     ACTION_SILENCE,
     COMMAND,
     KINDS,
@@ -147,7 +148,7 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
     words = ""
     if name == ACTION_SILENCE:
         words, _, value = _text(_table(action.get("selected_option")).get("value")).partition(":")
-    elif name == ACTION_ROLL_BACK:
+    elif name in (ACTION_ROLL_BACK, ACTION_ROLL_BACK_CONFIRMED):
         value, _, words = value.partition(":")
     user = _table(payload.get("user"))
     if kind is None or not value or not _text(user.get("id")):

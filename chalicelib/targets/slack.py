@@ -330,14 +330,24 @@ def _person(user: str, clients: Clients, now: datetime) -> Person:
         return Person()
 
 
-def respond(url: str, text: str, clients: Clients, *, now: datetime) -> None:
-    """Tell the person who pressed or typed, and nobody else, by the address that came with it.
+def respond(
+    url: str,
+    text: str,
+    clients: Clients,
+    *,
+    now: datetime,
+    blocks: Sequence[Mapping[str, Any]] = (),
+    replaces: bool = False,
+) -> None:
+    """Answer the person who pressed or typed, and nobody else, by the address that came with it.
 
+    `replaces` puts the answer in place of the message whose button was pressed.
     https://docs.slack.dev/interactivity/handling-user-interaction: five times within 30 minutes.
     """
     if not url.startswith(("https://", "http://")):
         raise TargetRejectedError("Slack: the request came without a response_url")
-    body = {"response_type": "ephemeral", "replace_original": False, "text": text}
+    body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": replaces, "text": text}
+    body |= {"blocks": list(blocks)} if blocks else {}
     headers = {"Content-Type": "application/json; charset=utf-8"}
     answer = call(clients, "POST", url, name="Slack", content=encoded(body), headers=headers)
     raise_for_status(answer, name="Slack", now=now, wait=RATE_LIMIT_WAIT)

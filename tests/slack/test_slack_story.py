@@ -6,6 +6,7 @@ The inbox sends what Slack and PagerDuty would, signed, to the real doors; the r
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -607,20 +608,25 @@ def test_a_recorded_webhook_cannot_be_played_back(story):
 # Roll back ---------------------------------------------------------------------------------------------------------
 
 
-def deployed(story: Story, deployment: str = "dpl_bad") -> None:
-    """A Vercel deployment of checkout went to production, and a new incident began after it."""
-    marker = Event(
-        id=deployment,
+def gone_live(kind: str, deployment: str, at: datetime) -> Event:
+    """What Vercel says of a deployment of checkout that production serves now."""
+    return Event(
+        id=f"{kind}:{deployment}",
         source="vercel",
-        kind="deployment.promoted",
+        kind=kind,
         status=Status.INFO,
         severity=Severity.INFO,
         title="Cart: new totals",
-        occurred_at=story.router.now,
+        occurred_at=at,
         identity=deployment,
         service="checkout",
         labels={"deployment": deployment, "project": "checkout", "project_id": "prj_1", "target": "production"},
     )
+
+
+def deployed(story: Story, deployment: str = "dpl_bad") -> None:
+    """A Vercel deployment of checkout went to production, and a new incident began after it."""
+    marker = gone_live("deployment.promoted", deployment, story.router.now)
     story.router.resolve("Down", service="checkout")
     story.run(minutes=3)
     story.router.inbox.memory.messages.clear()
@@ -631,7 +637,7 @@ def deployed(story: Story, deployment: str = "dpl_bad") -> None:
 
 
 def test_a_rollback_is_done_once_and_written_down(story):
-    """The button leads production back to the deployment before; the message and its thread say who did it."""
+    """Vercel is asked for the deployment before; the message and its thread say who asked, and when Vercel has done it."""
     story.clients.more["VERCEL_TOKEN"] = "token"
     bad = {"uid": "dpl_bad", "created": int(story.router.now.timestamp() * 1000)}
     story.router.inbox.vercel.deployments["prj_1"] = [bad]
@@ -640,8 +646,29 @@ def test_a_rollback_is_done_once_and_written_down(story):
     assert value in story.text
     story.press("tocsin_roll_back")
     assert story.router.inbox.vercel.rolled_back == [("prj_1", "dpl_before_prj_1")]
-    assert "Ana Souza: rolled back checkout from dpl_bad to dpl_before_prj_1 (The one before)" in story.thread[-1]
-    assert any("rolled back" in entry.text and entry.by == "Ana Souza" for entry in story.incident.timeline)
+    what = "checkout from dpl_bad to dpl_before_prj_1 (The one before)"
+    assert f"Ana Souza: asked Vercel to roll back {what}" in story.thread[-1]
+    story.router.events(gone_live("deployment.rollback", "dpl_before_prj_1", story.router.now))
+    story.run()
+    assert f"Vercel: rolled back {what}" in story.thread[-1]
+
+
+def test_a_rollback_past_a_fix_asks_first(story):
+    """Given a fix that went live since → the person sees a question, and its button does it in the question's place."""
+    story.clients.more["VERCEL_TOKEN"] = "token"
+    deployed(story)
+    story.router.events(gone_live("deployment.promoted", "dpl_fix", story.router.now))
+    story.run()
+    story.press("tocsin_roll_back")
+    question = story.private[-1]
+    assert "dpl_fix (Cart: new totals) is live since" in question["text"]
+    assert story.router.inbox.vercel.rolled_back == []
+    people = story.router.inbox.people
+    assert people.press(question["channel"], question["ts"], "tocsin_roll_back_confirmed", user=ANA) == {"ok": True}
+    story.run()
+    assert story.router.inbox.vercel.rolled_back == [("prj_1", "dpl_before_prj_1")]
+    assert [each["ts"] for each in story.private] == [question["ts"]]
+    assert "Asked Vercel to roll back checkout" in str(story.private[-1]["blocks"])
 
 
 def test_a_rollback_that_fails_is_told_and_written_down(story):
