@@ -40,7 +40,7 @@ class World:
             getattr(self, step)()
 
     def _slack(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("users.info"):
+        if request.url.path.endswith(("users.info", "auth.test")):
             return httpx.Response(200, json={"ok": False, "error": "missing_scope"})
         self.answers.append(request.content.decode())
         return httpx.Response(200, json={"ok": True})

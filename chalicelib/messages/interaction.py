@@ -46,8 +46,9 @@ SILENCE_MODAL = "tocsin_silence_modal"
 class Interaction:
     """`kind` is one of KINDS, or `silence_opened` (fill the modal), `silence_asked` (its submission), `command`, ANSWER.
 
-    `user` is Slack's id of the person, `team` that of their workspace, `name` what Slack's request called them. `words` is what was chosen or typed;
-    `fields` are those of the modal. `reply_to` is the request's response_url: five answers within 30 minutes.
+    `user` is Slack's id of the person, `name` what Slack's request called them. `team` is the id of their workspace or, on
+    Enterprise Grid, of their organisation; `enterprise` that of the organisation of their workspace; `workspace` where it
+    was done. `words` is what was chosen or typed; `fields` are those of the modal. `reply_to` is the request's response_url: five answers within 30 minutes.
     """
 
     id: str
@@ -56,6 +57,8 @@ class Interaction:
     at: datetime
     name: str = ""
     team: str = ""
+    enterprise: str = ""
+    workspace: str = ""
     incident: str = ""
     words: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)

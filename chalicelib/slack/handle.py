@@ -35,7 +35,7 @@ from chalicelib.messages.queue import Hold, action_message, hold_message, unsile
 from chalicelib.process.batch import Queues
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
-from chalicelib.slack import answers, command, rollback, silence_answers, silence_modal
+from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal
 from chalicelib.slack.answers import Question
 
 Reply = str | Question
@@ -51,12 +51,32 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
     desk = _Desk(asked, rules, store, queues, clients, now)
     said: Reply
     try:
-        said = _KINDS[asked.kind](desk) if asked.kind in _KINDS else ""
+        said = _served(desk) if asked.kind in _KINDS else ""
     except RequestError as error:
         said = f"⚠️ {command.escaped(str(error))}"
     if not said:
         return Outcome(note=f"{asked.kind} of a person")
     return _told(desk, said)
+
+
+def _served(desk: "_Desk") -> Reply:
+    """Do what was asked, for a person who may."""
+    why = "" if desk.asked.kind == ANSWER else _refusal(desk)
+    return f"⚠️ {why[:1].upper()}{why[1:]}." if why else _KINDS[desk.asked.kind](desk)
+
+
+def _refusal(desk: "_Desk") -> str:
+    """Return why the person may not use Tocsin; empty when they may. What Slack does not answer refuses nobody."""
+    asked, slack = desk.asked, plugins.load("targets", "slack")
+    is_guest, is_stranger = slack.standing(asked.user, desk.clients, now=desk.now)
+    return membership.refusal(
+        asked,
+        slack.home(desk.clients, now=desk.now) if asked.team else None,
+        membership.teams_of(desk.clients.setting("SLACK_TEAMS")),
+        is_guest=is_guest,
+        is_stranger=is_stranger,
+        guests_allowed=desk.clients.setting("SLACK_GUESTS").strip().lower() == "yes",
+    )
 
 
 def _told(desk: "_Desk", said: Reply) -> Outcome:

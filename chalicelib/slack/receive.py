@@ -11,6 +11,7 @@ lives as long and works once. The answers:
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -133,6 +134,7 @@ def _pressed(payload: Mapping[str, Any], put: Callable[[str], None], open_view: 
         pressed = _of_action(payload, action, now)
         if pressed is None:
             continue
+        pressed = _placed(pressed, payload)
         if pressed.kind == "silence" and pressed.words == "custom":
             pressed = _opened(pressed, payload, open_view)
         put(written(pressed))
@@ -161,7 +163,6 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
         user=_text(user.get("id")),
         at=_pressed_at(action, now),
         name=_text(user.get("name") or user.get("username")),
-        team=_team(payload),
         incident=value,
         words=words,
         channel=place[0],
@@ -169,9 +170,17 @@ def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datet
     )
 
 
-def _team(payload: Mapping[str, Any]) -> str:
-    """Return the workspace of the person who acts; it may be another one than that of the channel."""
-    return _text(_table(payload.get("user")).get("team_id")) or _text(_table(payload.get("team")).get("id"))
+def _placed(asked: Interaction, payload: Mapping[str, Any]) -> Interaction:
+    """Return it with the workspace of the person, its organisation, and where they acted, which may be another one.
+
+    On Enterprise Grid the `team_id` of a person is the id of the organisation.
+    https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    """
+    place = _table(payload.get("team"))
+    workspace = _text(place.get("id"))
+    team = _text(_table(payload.get("user")).get("team_id")) or workspace
+    enterprise = _text(place.get("enterprise_id")) if team == workspace else ""
+    return replace(asked, team=team, enterprise=enterprise, workspace=workspace)
 
 
 def _pressed_at(action: Mapping[str, Any], now: datetime) -> datetime:
@@ -187,17 +196,7 @@ def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenVie
     view, view_hash = open_view(
         _text(payload.get("trigger_id")), silence_modal.view(pressed.incident, channel=pressed.channel)
     )
-    return Interaction(
-        id=pressed.id,
-        kind="silence_opened",
-        user=pressed.user,
-        at=pressed.at,
-        team=pressed.team,
-        incident=pressed.incident,
-        channel=pressed.channel,
-        view=view,
-        view_hash=view_hash,
-    )
+    return replace(pressed, kind="silence_opened", view=view, view_hash=view_hash, name="", words="", reply_to="")
 
 
 def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: datetime) -> Answer:
@@ -213,12 +212,11 @@ def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: date
         user=_text(user.get("id")),
         at=now,
         name=_text(user.get("name") or user.get("username")),
-        team=_team(payload),
         incident=incident,
         channel=channel,
         fields=fields,
     )
-    put(written(asked))
+    put(written(_placed(asked, payload)))
     return Answer(200, {"response_action": "clear"}, reason=asked.kind)
 
 
@@ -234,6 +232,7 @@ def _command(form: Mapping[str, str], put: Callable[[str], None], now: datetime)
         at=now,
         name=form.get("user_name", ""),
         team=form.get("team_id", ""),
+        enterprise=form.get("enterprise_id", ""),
         words=words,
         channel=form.get("channel_id", ""),
         reply_to=form.get("response_url", ""),

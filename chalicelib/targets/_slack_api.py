@@ -91,18 +91,24 @@ class SlackRefusalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How a person is called, and the name of the time zone that the person set; empty where Slack does not tell."""
+    """How a person is called, their time zone, and whether they are a guest, or a stranger of another organisation.
+
+    Empty where Slack does not tell.
+    """
 
     name: str = ""
     zone: str = ""
+    is_guest: bool = False
+    is_stranger: bool = False
 
 
 @dataclass
 class Known:
-    """What was looked up: channels by name and people by id, each until when it may be used."""
+    """What was looked up: channels by name, people by id and the app's own workspace, each until when it may be used."""
 
     channels: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     people: dict[str, tuple[datetime, Person]] = field(default_factory=dict)
+    home: tuple[datetime, tuple[str, str]] | None = None
 
 
 _KNOWN: WeakKeyDictionary[Clients, Known] = WeakKeyDictionary()
@@ -172,16 +178,21 @@ class Api:
             user_object = self.get("users.info", {"user": user}).get("user") or {}
         except (SlackRefusalError, TargetRejectedError, TargetUnavailableError):
             return Person()
-        shown = user_object.get("profile") or {}
-        names = (
-            shown.get("real_name"),
-            user_object.get("real_name"),
-            shown.get("display_name"),
-            user_object.get("name"),
-        )
-        name = next((str(each) for each in names if each), "")
-        found = Person(name, str(user_object.get("tz") or ""))
+        found = _person(user_object)
         self._known.people[user] = (self._now + KEPT, found)
+        return found
+
+    def home(self) -> tuple[str, str] | None:
+        """Return the app's workspace and its Enterprise organisation by auth.test; None when Slack does not answer."""
+        known = self._known.home
+        if known is not None and self._now < known[0]:
+            return known[1]
+        try:
+            answer = self.get("auth.test", {})
+        except (SlackRefusalError, TargetRejectedError, TargetUnavailableError):
+            return None
+        found = (str(answer.get("team_id") or ""), str(answer.get("enterprise_id") or ""))
+        self._known.home = (self._now + KEPT, found)
         return found
 
     def pages(self, method: str, params: Mapping[str, str], what: str, most: int) -> Iterator[list[dict[str, Any]]]:
@@ -212,6 +223,17 @@ class Api:
         if body.get("ok") is not True:
             raise TargetUnavailableError("Slack: an answer that cannot be read", ambiguous=True)
         return body
+
+
+def _person(profile: Mapping[str, Any]) -> Person:
+    shown = profile.get("profile") or {}
+    names = (shown.get("real_name"), profile.get("real_name"), shown.get("display_name"), profile.get("name"))
+    return Person(
+        name=next((str(each) for each in names if each), ""),
+        zone=str(profile.get("tz") or ""),
+        is_guest=profile.get("is_restricted") is True or profile.get("is_ultra_restricted") is True,
+        is_stranger=profile.get("is_stranger") is True,
+    )
 
 
 def is_channel_id(text: str) -> bool:

@@ -323,11 +323,25 @@ def zone(user: str, clients: Clients, *, now: datetime) -> str:
     return _person(user, clients, now).zone
 
 
+def standing(user: str, clients: Clients, *, now: datetime) -> tuple[bool, bool]:
+    """Return whether Slack tells that a person is a guest, and a stranger of another organisation."""
+    found = _person(user, clients, now)
+    return found.is_guest, found.is_stranger
+
+
 def _person(user: str, clients: Clients, now: datetime) -> Person:
     try:
         return Api(clients, now=now, timeout=_NAME_TIMEOUT).person(user)
     except TargetRejectedError:
         return Person()
+
+
+def home(clients: Clients, *, now: datetime) -> tuple[str, str] | None:
+    """Return the ids of the app's workspace and of its Enterprise organisation; None when Slack does not answer."""
+    try:
+        return Api(clients, now=now, timeout=_NAME_TIMEOUT).home()
+    except TargetRejectedError:
+        return None
 
 
 def respond(

@@ -412,3 +412,43 @@ def test_the_form_is_within_slacks_limits():
     which = next(block for block in filled["blocks"] if block["block_id"] == silence_modal.FILLED)
     assert len(which["element"]["initial_value"]) <= silence_modal.MAX_MATCHERS_CHARACTERS
     assert silence_modal.view("inc-1")["blocks"][1]["block_id"] != silence_modal.FILLED
+
+
+HERE = {"id": "T1", "domain": "example"}
+
+
+@pytest.mark.parametrize(
+    ("user", "team", "found"),
+    [
+        ({"team_id": "T1"}, HERE, ("T1", "", "T1")),
+        ({"team_id": "T9"}, HERE, ("T9", "", "T1")),
+        ({}, HERE, ("T1", "", "T1")),
+        ({"team_id": "E1"}, {**HERE, "enterprise_id": "E1"}, ("E1", "", "T1")),
+        ({"team_id": "T1"}, {**HERE, "enterprise_id": "E1"}, ("T1", "E1", "T1")),
+        ({"team_id": "T9"}, {**HERE, "enterprise_id": "E1"}, ("T9", "", "T1")),
+        ({"team_id": "E1"}, None, ("E1", "", "")),
+        ({"team_id": 5}, "T1", ("", "", "")),
+    ],
+)
+@pytest.mark.parametrize("action", [{}, {"action_id": "tocsin_silence", "option": "custom:inc-1"}])
+def test_whose_workspace_it_was_is_kept(user, team, found, action):
+    """Given the workspaces of the person and of the place, also on Enterprise Grid → each is kept for what it is."""
+    desk = Desk()
+    assert desk.ask(pressed(user={"id": "U1", **user}, team=team, **action)).status == 200
+    (asked,) = desk.stored
+    assert (asked.team, asked.enterprise, asked.workspace) == found
+
+
+def test_the_workspace_of_a_command_is_kept():
+    """Given a command → the workspace and the organisation of the person are kept."""
+    desk = Desk()
+    desk.ask(form(command="/tocsin", text="list", team_id="T2", enterprise_id="E1", user_id="U1"))
+    assert [(each.team, each.enterprise) for each in desk.stored] == [("T2", "E1")]
+
+
+def test_a_confirmation_names_the_incident_the_live_deployment_and_the_deploy():
+    """Given the button of the question → its incident and, as words, what was confirmed for which deploy."""
+    desk = Desk()
+    desk.ask(pressed("tocsin_roll_back_confirmed", "inc-1:dpl_fix:dpl_bad"))
+    (asked,) = desk.stored
+    assert (asked.kind, asked.incident, asked.words) == ("roll_back_confirmed", "inc-1", "dpl_fix:dpl_bad")

@@ -262,7 +262,7 @@ class World:
         return {"uid": name, "created": (START + timedelta(minutes=minutes)).timestamp() * 1000}
 
     def _outside(self, request):
-        if request.url.path.endswith("users.info"):
+        if request.url.path.endswith(("users.info", "auth.test")):
             return httpx.Response(200, json={"ok": False, "error": "missing_scope"})
         if request.url.host == "api.vercel.com":
             if request.method == "GET":

@@ -221,3 +221,45 @@ def test_the_manifest_of_the_app_is_valid_and_asks_for_what_the_check_wants() ->
     (command,) = manifest["features"]["slash_commands"]
     assert command["command"] == "/tocsin" and command["url"].endswith("/slack/commands")
     assert manifest["settings"]["interactivity"]["request_url"].endswith("/slack/actions")
+
+
+def test_an_answer_takes_the_place_of_a_question() -> None:
+    """Given blocks and the wish to replace → the message whose button was pressed is replaced, for that person alone."""
+    clients = FakeClients(lambda request: httpx.Response(200, text="ok"))
+    block = {"type": "section", "text": {"type": "mrkdwn", "text": "done"}}
+    slack.respond("https://hooks.slack.com/x", "done", clients, now=NOW, blocks=[block], replaces=True)
+    assert json.loads(clients.requests[0].content) == {
+        "response_type": "ephemeral", "replace_original": True, "text": "done", "blocks": [block],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"ok": True, "team_id": "T1", "user_id": "U1"}, ("T1", "")),
+        ({"ok": True, "team_id": "T1", "enterprise_id": "E1"}, ("T1", "E1")),
+        ({"ok": True, "team_id": None}, ("", "")),
+        (refused("invalid_auth"), None),
+        (httpx.Response(500), None),
+    ],
+)
+def test_the_apps_own_workspace(answer: Any, found: Any) -> None:
+    """Given auth.test → the workspace and the organisation of the app; nothing where Slack does not answer."""
+    assert slack.home(FakeSlack(auth_test=answer).clients, now=NOW) == found
+    assert slack.home(FakeClients(secrets={}), now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ({}, (False, False)),
+        ({"is_restricted": True}, (True, False)),
+        ({"is_ultra_restricted": True}, (True, False)),
+        ({"is_stranger": True}, (False, True)),
+        ({"is_restricted": "yes", "is_stranger": None}, (False, False)),
+    ],
+)
+def test_guests_are_known_by_slack(flags: Any, found: Any) -> None:
+    """Given users.info → whether the person is a guest or a stranger."""
+    clients = FakeSlack(users_info={"ok": True, "user": {"name": "a", **flags}}).clients
+    assert slack.standing("U1", clients, now=NOW) == found
