@@ -22,6 +22,7 @@ from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
 from chalicelib.process.displaced import rules_digest
 from chalicelib.settings import dead_letters
+from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from cli.stage import Stage
 from local.policies import FUNCTIONS, lambda_name
 from local.provision import INDEX, MAIL_EVENTS, MAX_RECEIVES
@@ -196,6 +197,19 @@ def secrets(stage: Stage) -> Iterator[Finding]:
         yield Finding(WARNING, "messages cannot link runbook pages", f"set {_path(stage, 'RUNBOOK_BASE_URL')}")
 
 
+def people(stage: Stage) -> Iterator[Finding]:
+    """Whether what people do by the API is done in their own names."""
+    live = [each.strip() for each in (stage.clients.secret("API_TOKEN") or "").split(",") if each.strip()]
+    named = sorted({each.rpartition(":")[0].strip() for each in live} - {""})
+    if live and not named:
+        advice = f"give each person one of their own: ana:<token>,ben:<token> in {_path(stage, 'API_TOKEN')}"
+        yield Finding(WARNING, "API_TOKEN holds shared tokens only: who has one acts by any name", advice)
+    elif live:
+        shared = sum(":" not in each for each in live)
+        beside = f", beside {shared} shared" if shared else ""
+        yield Finding(OK, f"API_TOKEN has named tokens of {len(named)}{beside}")
+
+
 def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
     if target.kind == "pagerduty":
         yield _routing_key(stage, target)
@@ -301,11 +315,28 @@ def _lane_finding(shown: str, lane: Lane) -> Finding:
 
 
 def slack(stage: Stage) -> Iterator[Finding]:
-    """Token, scopes and channels."""
+    """Token, scopes and channels, and whose people may act."""
     channels = [target.address for target in all_targets(stage.rules) if target.kind == "slack_channel"]
     if channels:
         for state, text in plugins.load("targets", "slack").check(stage.clients, channels):
             yield Finding(state, text)
+        yield from _slack_people(stage)
+
+
+def _slack_people(stage: Stage) -> Iterator[Finding]:
+    """Whose people may press buttons: only the app's own workspace, unless settings name others."""
+    said, guests = stage.clients.setting(TEAMS), stage.clients.setting(GUESTS).strip().lower()
+    if wrong := unreadable(said):
+        yield Finding(
+            WRONG, f"{TEAMS}: {wrong[0][:40]!r} is no id of a workspace", f"write {_path(stage, TEAMS)} as T0123,E0456"
+        )
+    if guests not in ("", "yes", "no"):
+        yield Finding(
+            WRONG, f"{GUESTS} is {guests[:40]!r}: guests are refused", f"write {_path(stage, GUESTS)} as yes or no"
+        )
+    named = ", ".join(sorted(teams_of(said)))
+    others = f"and of {named} ({TEAMS})" if named else f"only; {TEAMS} names others of shared channels"
+    yield Finding(OK, f"Slack: people of the app's workspace act {others}")
 
 
 def mail(stage: Stage) -> Iterator[Finding]:
@@ -393,6 +424,7 @@ CHECKS: Mapping[str, Check] = {
     "schedules": schedules,
     "rules": deployed_rules,
     "secrets": secrets,
+    "people": people,
     "sources": sources,
     "targets": targets,
     "slack": slack,

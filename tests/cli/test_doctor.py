@@ -299,3 +299,44 @@ def test_a_check_that_cannot_be_made_is_a_finding(error: Exception) -> None:
     made = list(checkup.findings(FakeStage(), {"one": broken, "two": well}))  # type: ignore[arg-type]
     assert [(name, each.state) for name, each in made] == [("one", WRONG), ("two", OK)]
     assert made[0][1].what.startswith("could not be checked: ")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "state", "text"),
+    [
+        ("shared-token-of-length", WARNING, "API_TOKEN holds shared tokens only"),
+        ("shared-token-of-length,another-one-of-length", WARNING, "API_TOKEN holds shared tokens only"),
+        ("ana:token-of-ana-1234", OK, "API_TOKEN has named tokens of 1"),
+        ("ana:token-of-ana-1234, ben:x,ben:y,z", OK, "API_TOKEN has named tokens of 2, beside 1 shared"),
+    ],
+)
+def test_named_tokens_are_recommended(tokens: str, state: str, text: str) -> None:
+    """Given shared tokens only → a warning that recommends one for each person; no value is shown."""
+    stage = FakeStage(clients=FakeClients(secrets={"API_TOKEN": tokens}, settings={}))
+    (finding,) = checkup.people(stage)  # type: ignore[arg-type]
+    assert (finding.state, text in finding.what) == (state, True)
+    assert ("ana:<token>" in finding.do) is (state == WARNING)
+    assert not [each for each in tokens.split(",") if each.rpartition(":")[2].strip() in finding.what.split()]
+
+
+def test_without_a_token_nobody_acts_by_the_api() -> None:
+    """Given no API_TOKEN → nothing to recommend."""
+    assert found(checkup.people, FakeStage()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "findings"),
+    [
+        ({}, [(OK, "only; SLACK_TEAMS names others")]),
+        ({"SLACK_TEAMS": "T0123,E0456", "SLACK_GUESTS": "yes"}, [(OK, "and of E0456, T0123 (SLACK_TEAMS)")]),
+        ({"SLACK_TEAMS": "acme"}, [(WRONG, "SLACK_TEAMS: 'acme' is no id"), (OK, "only; SLACK_TEAMS")]),
+        ({"SLACK_GUESTS": "maybe"}, [(WRONG, "SLACK_GUESTS is 'maybe': guests are refused"), (OK, "only")]),
+    ],
+)
+def test_whose_people_may_act_in_slack_is_said(settings: dict[str, str], findings: list[tuple[str, str]]) -> None:
+    """Given the settings for people of other workspaces → what holds, and what cannot be read."""
+    refused = httpx.Response(200, json={"ok": False, "error": "invalid_auth"})
+    stage = FakeStage(clients=FakeClients(lambda request: refused, secrets=SECRETS, settings=settings))
+    told = found(checkup.slack, stage)[1:]
+    assert [state for state, _ in told] == [state for state, _ in findings]
+    assert all(words in text for (_, text), (_, words) in zip(told, findings, strict=True))
