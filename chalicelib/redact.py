@@ -270,6 +270,7 @@ def _action(action: Action | None, extra: Extra) -> Action | None:
         id=_stable(action.id, extra),
         incident=incident,
         alias=_stable(action.alias, extra),
+        account=_text(action.account, extra),
     )
 
 

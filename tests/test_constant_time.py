@@ -124,9 +124,9 @@ def test_tokens_of_the_api_are_compared_in_constant_time():
     """Every live token is compared with the one that was sent, the others too when the first one fits."""
     secrets = FixedSecrets({"API_TOKEN": ",".join(SECRETS)})
     with comparisons() as right:
-        holder({"authorization": f"Bearer {SECRETS[0]}"}, secrets)
+        holder({"authorization": f"Bearer {SECRETS[0]}"}, secrets, writes=False)
     with comparisons() as refused, pytest.raises(NotAllowedError):
-        holder({"authorization": f"Bearer {wrong(SECRETS[0])}"}, secrets)
+        holder({"authorization": f"Bearer {wrong(SECRETS[0])}"}, secrets, writes=False)
     assert len(right) == len(SECRETS)
     assert len(refused) == 2 * len(SECRETS), "once more with values read again"
 
