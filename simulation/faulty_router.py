@@ -10,12 +10,15 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from chalicelib.api.acting import accepted
 from chalicelib.aws.batches import BatchError, settle
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.errors import TocsinError
+from chalicelib.core.event import Action
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.dispatch import dispatch
+from chalicelib.messages.interaction import ANSWER, Interaction
 from chalicelib.messages.queue import Events, Failure, Message, Queues, read_message
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
@@ -56,6 +59,10 @@ class FaultyRouter:
         self.known_events: set[str] = set()
         """Short ids of all events that a saved alert remembers."""
         self.saved_at: dict[str, datetime] = {}
+        self.accepted_acts: dict[str, Action] = {}
+        """The acts that a door accepted, by their id."""
+        self.answers: set[str] = set()
+        """The ids of the answers that were put for people whose act came to something else than they were answered."""
         self.trace: list[tuple[datetime, str, str]] = []
         """Time, incident (or group key, or nothing) and what happened."""
         self.faults_in_code: list[str] = []
@@ -70,6 +77,14 @@ class FaultyRouter:
     def accept(self, bodies: Sequence[str]) -> None:
         """Take messages as the ingest path does: they are in the queue before the sender has its answer."""
         self.queues["webhooks"].add(bodies)
+
+    def act(self, action: Action) -> None:
+        """Have a person act by the door of Slack, which puts only what changes something as of now."""
+        with suppress(TocsinError):
+            found, act = accepted(action, store=self.memory, webhooks=_Door(self), now=self.clock.now)
+            self.note(found.id, f"{act.by}: {act.kind.value} {found.id}: {found.result.value}")
+            if found.accepted:
+                self.accepted_acts[act.id] = act
 
     def redeploy(self, rules: Rules, spread: timedelta) -> None:
         """Give every function other rules, each at its own moment."""
@@ -206,6 +221,9 @@ class FaultyRouter:
 
     def _decide(self, body: str) -> None:
         content = read_message(body)
+        if isinstance(content, Interaction) and content.kind == ANSWER:
+            self.answers.add(content.id)
+            self.note(content.incident, f"answered {content.id} {content.words}")
         if isinstance(content, Notification):
             self.decided[content.id] = content
             self.note(
@@ -234,6 +252,17 @@ class FaultyRouter:
     def _requested(self, request: Request) -> None:
         notification = self.decided.get(request.notification)
         self.note(request.incident or (notification.incident if notification else ""), f"request {request}")
+
+
+class _Door:
+    """The webhooks queue as a door sees it: what is put is there."""
+
+    def __init__(self, router: FaultyRouter) -> None:
+        self._router = router
+
+    def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
+        """Take the bodies."""
+        self._router.accept(bodies)
 
 
 class _Noting:

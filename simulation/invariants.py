@@ -8,14 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from chalicelib.core.actions import act_id
 from chalicelib.core.alert import State
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.event import Severity
+from chalicelib.core.event import Action, Severity
 from chalicelib.core.incident import Announced, Incident
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
 from chalicelib.messages.queue import Wake, read_message
+from chalicelib.process.acts import answer_id
 from simulation.faulty_router import FaultyRouter
 from simulation.vendors import Request
 
@@ -217,6 +219,21 @@ def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
                 yield Broken(f"SQS dead-lettered a message of {name}: {body[:200]}")
     for fault in router.faults_in_code:
         yield Broken(f"a fault in the code: {fault}")
+
+
+def acts_are_answered(router: FaultyRouter) -> Iterator[Broken]:
+    """Every act that a door accepted has a line in the timeline of its incident, or the person was answered again."""
+    contents = [read_message(body) for body, _ in router.queues["webhooks"].parked]
+    parked = {each.id for each in contents if isinstance(each, Action)}
+    for act in router.accepted_acts.values():
+        known = [each for each in router.memory.remembered() if each.id == act.incident]
+        lines = (*router.memory.timeline(act.incident or ""), *(line for each in known for line in each.timeline))
+        if act.id in parked or answer_id(act) in router.answers:
+            continue
+        if not any(line.act == act_id(act) for line in lines):
+            yield Broken(
+                f"{act.kind.value} of {act.by} was accepted and came to nothing without a word", act.incident or ""
+            )
 
 
 def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:

@@ -286,10 +286,25 @@ class Life:
         self.resolved_by_hand = self.resolved_by_hand or kind is ActionKind.RESOLVE
         known = [each.id for each in self.router.memory.remembered() if each.id]
         one = chance.choice(known) if known and chance.random() < 0.5 else None
-        matchers = {} if one else {"alertname": chance.choice(NAMES)}
+        if one is not None:
+            self._press(kind, one)
+            return
+        matchers = {"alertname": chance.choice(NAMES)}
         action = Action(kind, "ana", now, incident=one, matchers=matchers, via="api", id=f"{kind}-{now.isoformat()}")
         self.router.note(one or "", f"ana: {kind.value} {one or matchers}")
         self.router.accept([action_message(action)])
+
+    def _press(self, kind: ActionKind, incident: str) -> None:
+        """Have one person, or two within a second, act on an incident by Slack; a note as well."""
+        kinds = [kind, *self.chance.choice([[], [ActionKind.NOTE], [ActionKind.ACK]])]
+        for number, each in enumerate(kinds):
+            now, who = self.router.clock.now, ("ana", "ben")[number]
+            self.router.act(
+                Action(
+                    each, who, now, incident=incident, via="slack", note=f"note of {who}", id=f"{each}-{who}-{now.isoformat()}",
+                    account=f"slack:T1/{who}", channel="C1",
+                )
+            )  # fmt: skip
 
     def _silence(self) -> None:
         self.silences += 1
@@ -368,6 +383,7 @@ class Life:
         self._pass(timedelta(hours=30))
         self._record(invariants.nothing_left(self.router))
         self._record(invariants.parked_is_announced(self.router))
+        self._record(invariants.acts_are_answered(self.router))
         self._record(invariants.deliveries(self.router, redeployed=self.redeployed))
 
     def report(self, lines: int) -> str:

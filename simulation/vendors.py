@@ -137,6 +137,9 @@ class Vendors:
         messages.append({"ts": ts, "metadata": body.get("metadata"), "thread_ts": body.get("thread_ts")})
         return {"ok": True, "channel": identifier, "ts": ts, "message": {}}
 
+    def _chat_postEphemeral(self, channel: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "message_ts": f"{self.calls.clock.now.timestamp():.6f}"}
+
     def _chat_update(self, channel: str, body: dict[str, Any]) -> dict[str, Any]:
         for message in self._messages.get(channel, ()):
             if message["ts"] == body["ts"]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from chalicelib.core.actions import act_id, acted, is_about
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.event import Action, ActionKind, fingerprint
+from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Input
 from chalicelib.core.lookup import incident_of
@@ -80,7 +80,7 @@ def _answer_folded(batch: Batch, incident: Incident, action: Action) -> None:
 def _after_end(batch: Batch, name: str, action: Action) -> None:
     """Write a note on an incident that another one has replaced; of any other act send what it came to.
 
-    An incident that was never notified is not kept.
+    An incident of which nobody was notified, and on which nobody acted, is not kept.
     """
     for _ in range(MAX_CONFLICTS):
         incident = batch.store.archived(name) or incident_of(batch.store, name)
@@ -99,12 +99,17 @@ def _after_end(batch: Batch, name: str, action: Action) -> None:
     raise ConflictError(f"an ended incident was saved by others {MAX_CONFLICTS} times in a row")
 
 
+def answer_id(action: Action) -> str:
+    """Return the id of the answer to an act."""
+    return f"answer:{act_id(action)}"
+
+
 def _send(batch: Batch, action: Action, text: str) -> None:
     """Put an answer on the notifications queue, for a person who can be reached. Twice is one answer more."""
     if not (action.reply_to or action.channel):
         return
     asked = Interaction(
-        id=fingerprint(action.id, text),
+        id=answer_id(action),
         kind=ANSWER,
         user=action.account.rpartition("/")[2],
         at=action.at,

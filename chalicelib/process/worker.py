@@ -549,11 +549,16 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     _index(batch, stored, incident)
     if page:
         batch.store.keep_timeline(incident.id, incident.pages, page)
-    archive = base if base.ended_at is not None and base.id != incident.id and base.opened_at else None
-    batch.store.save(incident, archive=archive)
+    batch.store.save(incident, archive=base if base.id != incident.id and is_kept(base) else None)
     drop_causes(batch, incident)
     schedule_wake(batch, incident, stored)
     return incident
+
+
+def is_kept(incident: Incident) -> bool:
+    """Return whether an ended incident is kept for people: somebody was notified of it, or acted on it."""
+    acted_on = any(each.act for each in incident.timeline)
+    return incident.ended_at is not None and (incident.opened_at is not None or acted_on)
 
 
 def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:

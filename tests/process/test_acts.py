@@ -148,3 +148,14 @@ def test_an_assignment_to_nobody_writes_no_line(store):
     """Given a reassignment of an earlier version that names nobody → no line says that who did it has the incident."""
     worked(store, act("reassign", "ben", 15, store.load(KEY).id))
     assert [each for each in store.load(KEY).timeline if each.by] == []
+
+
+def test_what_people_did_before_anybody_was_notified_is_kept():
+    """Given an incident that is resolved by hand during its group wait, when its group opens anew → its lines are kept."""
+    store = Conflicting()
+    worked(store, DOWN, seconds=0)
+    id = store.load(KEY).id
+    assert worked(store, act("resolve", "ana", 5, id), act("note", "ben", 6, id, note="a test"), seconds=10) == {}
+    assert (store.load(KEY).status, store.load(KEY).opened_at) == ("ended", None)
+    worked(store, AGAIN, seconds=121)
+    assert [each.by for each in store.archived(id).timeline if each.by] == ["ana", "ben"]
