@@ -2,6 +2,8 @@
 
 stored/second_release.json is a stage under the shipped rules as that version stored it, twenty minutes after a Sentry
 metric alert, a Cloudflare tunnel, a Sentry issue alert and a measured error rate. It is never changed.
+stored/third_release.json is a later one: the same vendors, one alert acknowledged, one silenced, one that is resolved and
+whose targets are not notified of that yet.
 stored/second_release_bodies.json are the vendors' bodies: those that fired, and their ends.
 """
 
@@ -11,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.api import routes
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.identity import Fault
 from chalicelib.core.incident import Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages import codec
@@ -24,6 +28,7 @@ from chalicelib.rules.file import load
 from simulation.simulator import Simulator
 
 HERE = Path(__file__).parent
+THIRD = json.loads((HERE / "stored" / "third_release.json").read_text("utf-8"))
 STAGE = json.loads((HERE / "stored" / "second_release.json").read_text("utf-8"))
 BODIES = json.loads((HERE / "stored" / "second_release_bodies.json").read_text("utf-8"))
 SHIPPED = (HERE.parent / "alert-rules.yaml").read_text("utf-8")
@@ -39,21 +44,30 @@ INCIDENTS, ALERTS, PAGER, MAIL = (
 )
 
 
-@pytest.fixture(params=[SHIPPED, INSERTED], ids=["the shipped rules", "a route inserted above"])
-def router(request):
-    """The new version over what the version before stored, with the same rules or changed ones."""
-    found = Simulator(load(request.param, filename="alert-rules.yaml"), NOW + timedelta(seconds=1))
+def staged(stage, rules):
+    """The new version over a stage that an earlier version stored."""
+    found = Simulator(
+        load(rules, filename="alert-rules.yaml"), datetime.fromtimestamp(stage["at"], UTC) + timedelta(seconds=1)
+    )
     store = found.store
-    store._context = codec.decode(Context, STAGE["context"])
-    for data in STAGE["incidents"]:
+    store._context = codec.decode(Context, stage["context"])
+    for data in stage["incidents"]:
         incident = codec.decode(Incident, data)
         store._incidents[incident.key] = incident
         if incident.wake_at is not None:
             store._wakes.append((incident.wake_at, incident.key))
     store._wakes.sort()
-    store._threads = {each.key: each for each in (codec.decode(Thread, data) for data in STAGE["threads"])}
-    store._lanes = {each.key: each for each in (codec.decode(Lane, data) for data in STAGE["lanes"])}
+    store._threads = {each.key: each for each in (codec.decode(Thread, data) for data in stage["threads"])}
+    store._lanes = {each.key: each for each in (codec.decode(Lane, data) for data in stage["lanes"])}
+    store._faults = {name: codec.decode(Fault, data) for name, data in stage.get("faults", {}).items()}
+    store._places = dict(stage.get("places", {}))
     return found
+
+
+@pytest.fixture(params=[SHIPPED, INSERTED], ids=["the shipped rules", "a route inserted above"])
+def router(request):
+    """The new version over the second release, with the same rules or changed ones."""
+    return staged(STAGE, request.param)
 
 
 def posted(router, which, seconds):
@@ -125,3 +139,40 @@ def test_a_page_of_the_version_before_is_the_first_wave(router):
     posted(router, "ends", 10)
     router.run_until(router.now + timedelta(minutes=15), inclusive=True)
     assert pages(router)[-1] == ("resolved", 2)
+
+
+def asked(router, kind, group, **form):
+    """What the API answers to ben."""
+    office = routes.Office(router.store, router.queues.webhooks, router.rules, router.now)
+    found = next(each for each in router.store.incidents() if each.group == group)
+    body = json.dumps({"by": "ben", **form}).encode()
+    reply = routes.act(office, routes.Request(body=body), id=found.id, act=kind)
+    router.settle()
+    return reply.body["status"]
+
+
+def test_people_are_answered_about_what_the_version_before_stored():
+    """Given an acknowledged, a silenced and a resolved incident of the version before → each is answered as it is."""
+    router = staged(THIRD, SHIPPED)
+    router.tick()
+    router.settle()
+    assert router.taken() == []
+    cloudflare = {"matchers": {"alertname": "Cloudflare Alert"}}
+    assert asked(router, "ack", {"service": "shop"}, **cloudflare) == "already"
+    assert asked(router, "ack", {"service": "web"}) == "resolved"
+    assert asked(router, "unack", {"service": "api"}) == "nobodys"
+    assert asked(router, "ack", {"service": "api"}) == "accepted"
+    assert asked(router, "unack", {"service": "shop"}, **cloudflare) == "accepted"
+
+
+def test_what_the_third_release_left_open_resolves_where_it_was_opened():
+    """Given the stage with a silence and a pending resolve, when all ends → each target gets one resolve, and no more."""
+    router = staged(THIRD, SHIPPED)
+    posted(router, "ends", 200)
+    measured(router, 0.0)
+    router.run_until(router.now + timedelta(minutes=15), inclusive=True)
+    sent = router.taken()
+    assert [each for each in sent if each.notification.reason.value == "opened"] == []
+    resolved = sorted(each.notification.target.key for each in sent if each.notification.status == "resolved")
+    assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL, ALERTS])
+    assert list(router.store.incidents()) == []
