@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from local.deploy import request
 from local.inbox.slack import channel_id
 from tests.deployed import Stage, compact, deployed_stage
 
@@ -24,8 +25,14 @@ RULES = """
 defaults: {group_by: [service], group_wait: 0s, group_interval: 1s, repeat_interval: 4s}
 alerts:
   - name: Down
-    match: {source: alertmanager}
+    match: {source: alertmanager, service: "!=payments"}
     severity: critical
+    notification: [{slack_channel: "#incidents"}, {pagerduty: true}]
+  - name: Slow end
+    match: {source: alertmanager, service: payments}
+    severity: critical
+    group_interval: 5m
+    repeat_interval: 1h
     notification: [{slack_channel: "#incidents"}, {pagerduty: true}]
 default: {notification: [{slack_channel: "#alerts"}]}
 fallback: {notification: [{slack_channel: "#alerts"}]}
@@ -100,17 +107,18 @@ def page(browser: Chrome, stage: Stage) -> Page:
     return Page(browser, stage)
 
 
-def fire(stage: Stage, service: str) -> None:
-    """Alertmanager tells that a service is down."""
+def fire(stage: Stage, service: str, *, ended: bool = False) -> None:
+    """Alertmanager reports that a service is down, or that it is up again."""
+    status = "resolved" if ended else "firing"
     alert = {
-        "status": "firing",
+        "status": status,
         "labels": {"alertname": "Down", "service": service},
         "annotations": {"summary": title(service)},
-        "startsAt": datetime.now(UTC).isoformat(),
-        "endsAt": "0001-01-01T00:00:00Z",
+        "startsAt": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+        "endsAt": datetime.now(UTC).isoformat() if ended else "0001-01-01T00:00:00Z",
         "fingerprint": f"f-{service}",
     }
-    body = compact({"version": "4", "status": "firing", "receiver": "tocsin", "alerts": [alert]})
+    body = compact({"version": "4", "status": status, "receiver": "tocsin", "alerts": [alert]})
     secret = stage.values["ALERTMANAGER_SECRET"]
     assert stage.post("alertmanager", body, {"Authorization": f"Bearer {secret}"}) == 202
 
@@ -189,3 +197,43 @@ def test_the_form_silences_and_commands_are_answered(page: Page, stage: Stage, b
     browser.find_element(By.CSS_SELECTOR, ".composer button").click()
     page.until(lambda: page.shown(".message.ephemeral", "vendor is on it"), "the command was not answered")
     assert page.shown(".message.ephemeral", "Only visible to Ana Souza")
+
+
+def status_of(stage: Stage, service: str) -> str:
+    """What the API says of a service's incident."""
+    token = {"Authorization": f"Bearer {stage.values['API_TOKEN']}"}
+    _, answer = request(f"{stage.deployed.url}api/incidents?match=service={service}", None, token)
+    rows = json.loads(answer)["incidents"]
+    return str(rows[0]["status"]) if rows else ""
+
+
+def test_in_the_minutes_after_an_end_every_press_is_answered(page: Page, stage: Stage) -> None:
+    """Acknowledge, the silence of the menu and Resolve before the end is notified: Ana reads what is true each time."""
+    fire(stage, "payments")
+    page.open(SLACK)
+    page.until(lambda: page.message("payments"), "nothing was sent")
+    fire(stage, "payments", ended=True)
+    page.until(lambda: status_of(stage, "payments") == "resolved", "the end did not arrive")
+
+    page.press(
+        lambda: page.message("payments"),
+        "[data-action-id=tocsin_ack]",
+        lambda: page.shown(".message.ephemeral", "its targets are notified at"),
+    )
+    assert paged(stage, "payments") == "triggered"
+
+    def chosen() -> bool:
+        menu = page.message("payments").find_element(By.CSS_SELECTOR, "select[data-action-id=tocsin_silence]")
+        Select(menu).select_by_visible_text("1 hour")
+        return True
+
+    page.until(chosen, "there is no menu")
+    page.until(lambda: page.shown(".message.ephemeral", "Silenced"), "the silence is not answered")
+
+    page.press(
+        lambda: page.message("payments"),
+        "[data-action-id=tocsin_resolve]",
+        lambda: page.shown(".message.ephemeral", "its targets are notified now"),
+    )
+    page.until(lambda: paged(stage, "payments") == "resolved", "PagerDuty was not notified of the end")
+    page.until(lambda: f"✅ {title('payments')}" in page.message("payments").text, "the message does not show the end")
