@@ -87,8 +87,11 @@ class Request:
         """Return what names this request and its repetitions: the key and what is asked; empty without a key."""
         if not self.key:
             return ""
-        asked = json.dumps({**form, "by": self.by(form)}, sort_keys=True)
-        return f"{self.key_id()}:{fingerprint(asked)}"
+        return f"{self.key_id()}:{fingerprint(self.asked(form))}"
+
+    def asked(self, form: Mapping[str, Any]) -> str:
+        """Return what is asked and by whom, as text that is equal for a repetition of the request."""
+        return json.dumps({**form, "by": self.by(form)}, sort_keys=True)
 
     def key_id(self) -> str:
         """Return an id that the key alone gives; empty without a key."""
@@ -224,7 +227,7 @@ def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
         via="api",
         note=_note(act, form),
         account=f"{SHARED_TOKEN}{request.holder}",
-        id=key + fingerprint(act, json.dumps(form, sort_keys=True)) if key else requests.new_id(),
+        id=key + fingerprint(act, request.asked(form)) if key else requests.new_id(),
     )
     found, action = accepted(action, store=office.store, webhooks=office.webhooks, now=office.now, key=key)
     return _reply(found, action, request.key[:MAX_NAME_CHARACTERS] or action.id)

@@ -105,6 +105,30 @@ def test_what_people_do_is_in_the_timeline(desk, act, body, line):
     assert done == [line]
 
 
+NOTED = {"by": "ana", "note": "one"}
+
+
+@pytest.mark.parametrize(
+    ("act", "body", "holder"),
+    [
+        ("note", {**NOTED, "note": "two"}, ""),
+        ("note", {**NOTED, "by": "ben"}, ""),
+        ("note", NOTED, "ben"),
+        ("ack", NOTED, ""),
+        ("ack", {"by": "ben"}, ""),
+    ],
+)
+def test_an_act_with_the_key_of_another_request_is_refused(desk, act, body, holder):
+    """Given a used key with another act, body or person → 422, and the act is not answered as accepted."""
+    id = desk.shown()["id"]
+    desk.ask("act", body=NOTED, key="k1", id=id, act="note")
+    desk.wait(timedelta(minutes=1))
+    with pytest.raises(KeyUsedError, match="another request") as raised:
+        desk.ask("act", body=body, holder=holder, key="k1", id=id, act=act)
+    assert raised.value.status == 422
+    assert [(each["by"], each["text"]) for each in desk.shown()["timeline"] if each["by"]] == [("ana", "one")]
+
+
 @pytest.mark.parametrize(("holder", "by", "account"), [("", "ana", "token:"), ("cy", "cy", "token:cy")])
 def test_the_timeline_shows_the_door_and_the_account(desk, holder, by, account):
     """Given an act by a shared and by a named token → its line has the name, the door and the account."""
