@@ -1,5 +1,6 @@
 """Every act of a person × every state of an incident × every door: what is answered is what came of it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,10 @@ from chalicelib.api import routes
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.outcome import Result
 from chalicelib.messages.interaction import Interaction
-from chalicelib.messages.queue import action_message, events_messages, silence_message
+from chalicelib.messages.queue import action_message, events_messages, samples_messages, silence_message
 from chalicelib.slack import handle
 from simulation.simulator import Simulator
 from tests.rule_files import rules_of
@@ -22,7 +24,9 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 RULES = """
 defaults: {group_by: [service], group_wait: 1m, group_interval: 10m, repeat_interval: 4h}
-alerts: [{name: Down, match: {kind: check}, severity: critical, notification: [{slack_channel: "#a"}, {pagerduty: true}]}]
+alerts:
+  - {name: Down, match: {kind: check}, severity: critical, notification: [{slack_channel: "#a"}, {pagerduty: true}]}
+  - {name: Errors, condition: "error_rate > 1%", severity: critical, notification: [{slack_channel: "#a"}]}
 inhibit: [{cause: {kind: power}, symptom: {kind: check}}]
 default: {notification: [{slack_channel: "#rest"}]}
 """
@@ -58,6 +62,13 @@ class World:
         self.router.settle()
         if kind == "check":
             self.first = self.first or self.incident.id
+
+    def measured(self) -> None:
+        """The error rate of `api` is 5 %."""
+        self.router.post(samples_messages([Sample("error_rate", 0.05, self.router.now, {"service": "api"})]))
+        self.router.settle()
+        (found,) = self.router.store.incidents()
+        self.first = found.id
 
     def power(self) -> None:
         """The power fails: a cause that inhibits."""
@@ -261,3 +272,26 @@ def test_what_pagerduty_reports_changes_what_it_can(state: str, act: str) -> Non
     changed = [each for each in world.meant.timeline if each.by == "ben"]
     assert bool(changed) == _accepts(result, act)
     assert before.id == world.meant.id
+
+
+def _resolved_by_api(world: World) -> str:
+    reply = world.by_api("resolve", world.first, "", "")
+    assert reply.status == 202
+    return str(reply.body["message"])
+
+
+RESOLVES: dict[str, Callable[[World], str]] = {
+    "api": _resolved_by_api,
+    "command": lambda world: "".join(world.by_slack("command", "", f"resolve {world.first[:8]}")),
+    "button": lambda world: "".join(world.by_slack("resolve", world.first)),
+}
+
+
+@pytest.mark.parametrize("door", RESOLVES)
+@pytest.mark.parametrize("steps", [("measured", "notified"), ("measured", "notified", "silenced")])
+def test_resolving_what_still_holds_says_that_it_fires_again(door: str, steps: tuple[str, ...]) -> None:
+    """Given a measured alert whose condition holds, when ben resolves it → it is done, and he reads that it fires again."""
+    world = World(*steps)
+    answer = RESOLVES[door](world)
+    assert "its condition still holds (Errors: 5 %" in answer and "it will fire again" in answer
+    assert list(world.router.store.incidents()) == []
