@@ -62,6 +62,9 @@ def test_who_did_it_is_shown_with_the_door():
         ("LIST service=api env!=dev", Command("list", ("service=api", "env!=dev"))),
         ("show 3f2a", Command("show", ("3f2a",))),
         ("ack 3f2a on my way", Command("ack", ("3f2a",), said="on my way")),
+        ("ack 3f2a 7f3c9a52 on my way", Command("ack", ("3f2a", "7f3c9a52"), said="on my way")),
+        ("resolve `3f2a…`, #7f3c", Command("resolve", ("`3f2a…`,", "#7f3c"))),
+        ("note 3f2a 7f3c is the cause", Command("note", ("3f2a",), said="7f3c is the cause")),
         ("silence 3f2a 2h", Command("silence", ("3f2a",), until="2h")),
         ("silence 3f2a for 2h deploying now", Command("silence", ("3f2a",), until="2h", said="deploying now")),
         (

@@ -3,6 +3,7 @@
 The inbox sends what Slack and PagerDuty would, signed, to the real doors; the rest is the router of tests/scenario.py.
 """
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -307,6 +308,16 @@ def test_a_menu_whose_silence_the_message_shows_is_not_answered(story):
     assert story.thread == [f"🔇 Ana Souza: silenced until {ends}"]
 
 
+def test_a_menu_on_what_is_resolved_is_answered(story):
+    """Given a resolve that is not notified yet, when the menu silences it → the presser reads that it mutes nothing."""
+    story.router.resolve("Down", service="checkout")
+    story.run()
+    assert not story.incident.firing
+    story.press("tocsin_silence", f"1h:{story.incident.id}", user=BEN)
+    (told,) = story.private
+    assert "mutes nothing that fires now" in told["text"] and told["only_for"] == BEN
+
+
 def test_until_tomorrow_is_in_the_zone_of_who_presses(story):
     """Given a person whose Slack is in Shanghai → 09:00 there, which is 01:00 in UTC."""
     story.press("tocsin_silence", f"tomorrow:{story.incident.id}", user="U0CHENWEI1")
@@ -360,6 +371,17 @@ def test_a_form_about_what_is_over_has_no_fields(story):
     (view,) = story.router.inbox.slack.views
     assert [block["type"] for block in view["blocks"]] == ["section"]
     assert "is over" in view["blocks"][0]["text"]["text"] and "submit" not in view
+    assert story.private == []
+
+
+def test_a_form_about_what_is_unknown_has_no_fields(story):
+    """Given Custom… on an incident that is not kept any more → the modal says so, and nothing else is answered."""
+    shown = story.router.inbox.slack.message(story.message["channel"], story.message["ts"])
+    shown["blocks"] = json.loads(json.dumps(shown["blocks"]).replace(story.incident.id, "0123456789abcdef"))
+    story.press("tocsin_silence", "custom:0123456789abcdef")
+    (view,) = story.router.inbox.slack.views
+    assert [block["type"] for block in view["blocks"]] == ["section"]
+    assert "no incident of the last 90 days" in view["blocks"][0]["text"]["text"] and "submit" not in view
     assert story.private == []
 
 
@@ -478,6 +500,21 @@ def test_an_incident_is_taken_by_typing(story):
     assert "on my way" in story.type(f"show {story.incident.id[:6]}")
     assert story.paged["status"] == "acknowledged"
     assert "Ana Souza has acknowledged" in story.type(f"ack {story.incident.id}", user=BEN)
+
+
+def test_two_incidents_are_taken_by_typing_both(story):
+    """Given two incidents → one `ack` with both ids acknowledges both, and answers for each."""
+    (channel,) = {each["channel"] for each in story.messages}
+    story.router.fire("Down", service="payments")
+    story.run()
+    ids = [each.id for each in story.router.store.incidents()]
+    known = len(story.private)
+    words = f"/tocsin ack {ids[0][:6]} `{ids[1][:6]}…`"
+    assert story.router.inbox.people.command(channel, words, user=ANA) == {"ok": True}
+    story.run()
+    (answer,) = [each["text"] for each in story.private[known:]]
+    assert all(f"You have `{id}`" in answer for id in ids)
+    assert {alert.acked_by for each in story.router.store.incidents() for alert in each.firing} == {"Ana Souza"}
 
 
 def test_silences_are_made_listed_and_ended_by_typing(story):
