@@ -38,10 +38,6 @@ WRITES = frozenset(
 Found = TypeVar("Found")
 
 
-class ThrottledError(Exception):
-    """A read that the table refused. The real store lets such an error of its client through."""
-
-
 @dataclass(slots=True)
 class Rates:
     """How often something goes wrong, as shares of the calls."""
@@ -82,7 +78,7 @@ class Calls:
         rates = self.rates
         self.reach(name, make if writes else None)
         if self.happens(rates.throttled):
-            raise NotStoredError(f"{name}: throttled") if writes else ThrottledError(name)
+            raise NotStoredError(f"{name}: throttled")
         if writes and part is not None and self.happens(rates.partial):
             part()
             raise NotStoredError(f"{name}: written in part")

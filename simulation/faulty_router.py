@@ -22,7 +22,7 @@ from chalicelib.messages.interaction import ANSWER, Interaction
 from chalicelib.messages.queue import Events, Failure, Message, Queues, read_message
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
-from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates, ThrottledError
+from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
 from simulation.memory_store import MemoryStore
 from simulation.vendors import Request, Vendors
 from simulation.workers import Clock, Death
@@ -143,7 +143,7 @@ class FaultyRouter:
         except Death as death:
             self.note("", f"{stage}: a worker died at {death}")
             raise
-        except (TocsinError, ThrottledError, BatchError) as error:
+        except (TocsinError, BatchError) as error:
             self.note("", f"{stage}: {type(error).__name__}: {error}")
         except Exception as error:  # a fault in the code under test, reported as such
             self.faults_in_code.append(f"{stage}: {type(error).__name__}: {error}")
@@ -179,7 +179,7 @@ class FaultyRouter:
         if outcome.parked or len(self.vendors.requests) > before or outcome.note:
             fate = outcome.parked or outcome.note or ("delivered" if outcome.delivered else "")
             self.note(about, f"deliver {content.id if isinstance(content, Notification) else ''}: {fate}")
-        if outcome.parked and "fault in the code" in outcome.parked and "ThrottledError" not in outcome.parked:
+        if outcome.parked and "fault in the code" in outcome.parked:
             self.faults_in_code.append(f"{stage}: {outcome.parked}")
         if outcome.retry_after is not None:
             queue.put([message.body], delay=outcome.retry_after)
@@ -214,7 +214,7 @@ class FaultyRouter:
     def _judge(self, stage: str, failures: Sequence[Failure]) -> None:
         for failure in failures:
             self.note("", f"{stage}: {failure.id or 'the tick'} comes back: {failure.reason}")
-            if "fault in the code" in failure.reason and "ThrottledError" not in failure.reason:
+            if "fault in the code" in failure.reason:
                 self.faults_in_code.append(f"{stage}: {failure.reason}")
 
     # -- what is written down ----------------------------------------------------------------------------------------

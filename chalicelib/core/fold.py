@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core import heartbeat
-from chalicelib.core.actions import acted, lifted, silenced
+from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import (
     Alert,
     State,
@@ -91,14 +91,18 @@ def fold(
 def with_late(
     incident: Incident, inputs: Sequence[Input], *, rules: Rules, now: datetime
 ) -> tuple[Incident, Sequence[Input]]:
-    """Return the ended incident with the late events of its own time, and the inputs that are left.
+    """Return the ended incident with the late events of its own time and people's acts on it, and the inputs that are left.
 
-    In one batch with a new beginning they would be counted in neither incident. Late events that would begin a new
-    incident themselves are left with the others.
+    In one batch with a new beginning they would be in neither incident. Late events that would begin a new incident
+    themselves are left with the others.
     """
     ended_at = incident.ended_at
     if ended_at is None:
         return incident, inputs
+    acts = [each for each in inputs if isinstance(each, Action) and each.incident and is_about(each, incident)]
+    for each in acts:
+        incident = acted(incident, each, now)
+    inputs = [each for each in inputs if each not in acts]
     late = [each for each in inputs if isinstance(each, Occurred) and each.event.occurred_at <= ended_at]
     if not late or len(late) == len(inputs):
         return incident, inputs

@@ -41,6 +41,8 @@ def lead(batch: Batch, action: Action, message: str) -> None:
             work.messages.add(message)
     if not found and action.alias and action.incident == action.alias:
         batch.queues.notifications.put([action_message(action)])
+    elif not found and action.incident is not None and action.answered:
+        _send(batch, action, sentence(outcome([], action, batch.now), action))
 
 
 def _meant(batch: Batch, action: Action) -> Iterable[Incident]:

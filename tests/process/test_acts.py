@@ -159,3 +159,19 @@ def test_what_people_did_before_anybody_was_notified_is_kept():
     assert (store.load(KEY).status, store.load(KEY).opened_at) == ("ended", None)
     worked(store, AGAIN, seconds=121)
     assert [each.by for each in store.archived(id).timeline if each.by] == ["ana", "ben"]
+
+
+def test_a_note_is_kept_that_comes_with_the_next_beginning(store):
+    """Given a note on an ended incident in one batch with the next fire of its group → it is in the ended incident."""
+    id = store.load(KEY).id
+    worked(store, UP, seconds=25)
+    worked(store, KEY, seconds=90)
+    assert worked(store, AGAIN, act("note", "ana", 15, id, note="the disk was full"), seconds=125) == {}
+    assert store.load(KEY).id != id
+    assert [each.text for each in store.archived(id).timeline if each.by] == ["the disk was full"]
+
+
+def test_an_act_on_an_incident_that_is_not_kept_is_answered():
+    """Given an accepted act on an incident that nobody was notified of and that is gone → the person is answered."""
+    answers = worked(Conflicting(), act("ack", "ana", 5, "0123456789abcdef"))
+    assert answers["ana"].startswith("no incident of the last 90 days")
