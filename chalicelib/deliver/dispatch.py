@@ -74,8 +74,8 @@ def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues:
         return Outcome(parked=reason)
     try:
         return give_up(content, reason, rules=rules, store=store, queues=queues, now=now)
-    except Exception as error:
-        log.failure(error)
+    except Exception as error:  # the fallback is notified below
+        log.line("deliver", failed=True, action="give up", **log.failure(error))
     if internal_alerts.announces(content):
         queues.webhooks.put(events_messages([internal_alerts.undelivered(content, reason, now)]))
     return Outcome(parked=reason, notification=content)
