@@ -1,5 +1,6 @@
 """Every act of a person × every state of an incident × every door: what is answered is what came of it."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from chalicelib.api import routes
+from chalicelib.core.errors import RequestError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
@@ -16,7 +18,9 @@ from chalicelib.core.outcome import Result
 from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.queue import action_message, events_messages, samples_messages, silence_message
 from chalicelib.slack import handle
+from cli.main import main
 from simulation.simulator import Simulator
+from tests.desk import open_desk
 from tests.rule_files import rules_of
 from tests.targets.samples import TOKEN, FakeClients
 
@@ -40,6 +44,7 @@ class World:
         self.answers: list[str] = []
         self.clients = FakeClients(self._slack, secrets={"SLACK_BOT_TOKEN": TOKEN})
         self.first = ""
+        self.status = 0
         for step in steps:
             getattr(self, step)()
 
@@ -152,12 +157,21 @@ class World:
         self.router.settle()
         return reply
 
-    def by_slack(self, kind: str, id: str, words: str = "") -> list[str]:
+    def ask(self, what: str, query: Any = None, body: bytes = b"", **names: str) -> Any:
+        """The body of the API's answer, for the command line."""
+        office = routes.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+        reply = getattr(routes, what)(office, routes.Request(query=query or {}, body=body), **names)
+        self.router.settle()
+        self.status = reply.status
+        return reply.body
+
+    def by_slack(self, kind: str, id: str, words: str = "", fields: dict[str, str] | None = None) -> list[str]:
         """What ben is answered in Slack."""
         self.answers.clear()
         asked = Interaction(
             f"slack:{kind}{words}", kind, "U2", self.router.now, name="ben", team="T1", incident=id, words=words, channel="C1",
             reply_to="https://hooks.slack.com/x",
+            fields=fields or {},
         )  # fmt: skip
         ports = {"rules": self.router.rules, "store": self.router.store, "queues": self.router.queues}
         handle.act(asked, clients=self.clients, now=self.router.now, **ports)  # type: ignore[arg-type]
@@ -295,3 +309,82 @@ def test_resolving_what_still_holds_says_that_it_fires_again(door: str, steps: t
     answer = RESOLVES[door](world)
     assert "its condition still holds (Errors: 5 %" in answer and "it will fire again" in answer
     assert list(world.router.store.incidents()) == []
+
+
+@pytest.mark.parametrize("act", ["ack", "unack", "resolve", "note", "assign"])
+@pytest.mark.parametrize("state", STATES)
+def test_the_command_line_prints_what_came_of_it(
+    state: str, act: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an incident in a state, when ben acts by the command line → it prints what is true, and fails where refused."""
+    world, (kind, note, _), result = World(*STATES[state]), ACTS[act], expected(state, act)
+    before = world.meant
+    with open_desk(world, TOKEN) as url:
+        monkeypatch.setenv("TOCSIN_URL", url)
+        monkeypatch.setenv("TOCSIN_TOKEN", TOKEN)
+        status = main([kind, world.first[:8], *([note] if note else []), "--by", "ben"])
+    printed, accepts = capsys.readouterr(), _accepts(result, act)
+    assert status == (0 if accepts or result in STATUS else 1)
+    assert (world.meant != before) == accepts
+    words = {
+        Result.DONE: "by ben", Result.ALREADY: "ana has acknowledged", Result.NOBODYS: "nobody has", Result.RESOLVED: "fires any more",
+        Result.ENDED: "is resolved since",
+    }  # fmt: skip
+    assert words[result] in (printed.out if status == 0 else printed.err)
+
+
+SILENCES = ("menu", "form", "command", "api")
+
+
+def _silence(world: World, door: str) -> str:
+    """What ben is answered who silences the incident for an hour."""
+    if door == "api":
+        form = {"incident": world.first, "for": "1h", "by": "ben"}
+        try:
+            return str(world.ask("make_silence", body=json.dumps(form).encode()))
+        except RequestError as error:
+            return f"{error.status}: {error}"
+    asked = {
+        "menu": ("silence", world.first, "1h", None),
+        "form": ("silence_asked", world.first, "", {"until": "1h", "comment": "deploying"}),
+        "command": ("command", "", f"silence {world.first[:8]} 1h deploying", None),
+    }
+    answers = world.by_slack(*asked[door])
+    assert len(answers) <= 1
+    return "".join(answers)
+
+
+@pytest.mark.parametrize("door", SILENCES)
+@pytest.mark.parametrize("state", STATES)
+def test_a_silence_of_an_incident_is_answered_by_every_door(state: str, door: str) -> None:
+    """Given an incident in a state, when ben silences it → it is made and shown, or the answer says since when it ended."""
+    world = World(*STATES[state])
+    before = len(world.router.store.context().silences)
+    answer = _silence(world, door)
+    after = world.router.store.context().silences
+    if state.startswith(("ended", "fires again")):
+        assert len(after) == before
+        assert f"{world.first} is resolved since" in answer
+        assert (f"fires again as {world.incident.id}" in answer) == state.startswith("fires again")
+        return
+    assert len(after) == before + 1
+    assert after[-1].by == "ben"
+    if door == "menu" and not state.startswith("resolved"):
+        assert answer == "", "the message shows it"
+    else:
+        assert after[-1].id in answer
+    assert all(alert.matched_by(after[-1].matchers) for alert in world.incident.shown)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_end_of_a_silence_is_answered(state: str) -> None:
+    """Given an incident in a state, when ben presses End silence → its silence ends, or he reads why there is none."""
+    world = World(*STATES[state])
+    answers = world.by_slack("unsilence", world.first)
+    active = [each for each in world.router.store.context().silences if each.active(world.router.now)]
+    if state.startswith(("ended", "fires again")):
+        assert "is resolved since" in answers[0]
+    elif state in ("silenced", "silenced before", "silenced, acknowledged"):
+        assert active == [] or "mutes" in answers[0]
+    else:
+        assert "Nothing silences" in answers[0]

@@ -7,11 +7,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.api import views
-from chalicelib.core.errors import KeyUsedError
+from chalicelib.core.errors import KeyUsedError, OverError
 from chalicelib.core.event import Action
-from chalicelib.core.outcome import Outcome, Result, outcome
+from chalicelib.core.incident import Incident
+from chalicelib.core.outcome import Outcome, Result, ended_sentence, outcome
 from chalicelib.core.ports import Queue, Store
 from chalicelib.messages.queue import action_message
+
+
+def open_incident(id: str, *, store: Store, now: datetime) -> Incident:
+    """Return the incident that an id, or its first characters, means while it is open.
+
+    Raise NotFoundError, NotUniqueError, or OverError with since when it is resolved and under which id it fires again.
+    """
+    found = views.find(store, id, now)
+    if found.status == "open":
+        return found
+    raise OverError(ended_sentence(found, store.load(found.key)))
 
 
 def accepted(action: Action, *, store: Store, webhooks: Queue, now: datetime, key: str = "") -> tuple[Outcome, Action]:

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.api import requests, views
-from chalicelib.api.acting import accepted
+from chalicelib.api.acting import accepted, open_incident
 from chalicelib.api.paging import Page, Paging
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
 from chalicelib.api.warnings import warnings
@@ -343,7 +343,7 @@ def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
     if form.get("incident"):
         if form.get("matchers") is not None:
             raise RequestError("both `incident` and `matchers` are given; expected is one of them")
-        return requests.matchers_of(views.find(office.store, _text(form, "incident"), office.now))
+        return requests.matchers_of(open_incident(_text(form, "incident"), store=office.store, now=office.now))
     return requests.parse_match(form["matchers"]) if "matchers" in form else ()
 
 

@@ -152,7 +152,7 @@ class NotUniqueError(RequestError):
 
 
 class OverError(RequestError):
-    """The incident or silence is over: nothing can be done to it."""
+    """The incident or silence has ended: nothing can be done to it."""
 
     status = 409
 

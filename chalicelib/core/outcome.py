@@ -264,9 +264,14 @@ def _is_resolved(found: Outcome, act: Action, at: Clock) -> str:
     return f"{text}; its targets are notified at {at(found.notified_at)}" if found.notified_at else text
 
 
-def _has_ended(found: Outcome, act: Action, at: Clock) -> str:
+def _has_ended(found: Outcome, act: Action | None, at: Clock) -> str:
     text = f"{found.id} is resolved" + (f" since {at(found.since)}" if found.since else "")
     return f"{text}; it fires again as {found.again}" if found.again else text
+
+
+def ended_sentence(incident: Incident, newer: Incident | None) -> str:
+    """Return why nothing can be done to an ended incident; `newer` is the next one of its group."""
+    return _has_ended(_ended(incident, newer), None, rfc3339)
 
 
 def _none_chosen(found: Outcome, act: Action, at: Clock) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib import plugins
 from chalicelib.api import requests, views
-from chalicelib.api.acting import accepted
+from chalicelib.api.acting import accepted, open_incident
 from chalicelib.api.paging import Paging
 from chalicelib.api.times import is_zone, parse_when
 from chalicelib.api.warnings import warnings
@@ -53,7 +53,7 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
     try:
         said = _served(desk) if asked.kind in _KINDS else ""
     except RequestError as error:
-        said = f"⚠️ {command.escaped(str(error))}"
+        said = f"⚠️ {command.dated(command.escaped(str(error)))}"
     if not said:
         return Outcome(note=f"{asked.kind} of a person")
     return _told(desk, said)
@@ -123,11 +123,8 @@ class _Desk:
         return found if is_zone(found) else self.rules.rhythm.timezone
 
     def incident(self, id: str) -> Incident:
-        """The open incident of an id; RequestError when there is none, or it is over."""
-        found = views.find(self.store, id, self.now)
-        if found.status != "open":
-            raise OverError(f"{found.id} is over: nothing can be done to it")
-        return found
+        """Return the open incident of an id. Raise RequestError when there is none, or it has ended."""
+        return open_incident(id, store=self.store, now=self.now)
 
     def action(self, kind: ActionKind, id: str, note: str = "") -> Action:
         """Return an act of the person on the incident that they named by its id."""
@@ -214,7 +211,7 @@ def _silence_opened(desk: _Desk) -> str:
     try:
         view = _filled(desk, _burning(desk))
     except (NotFoundError, OverError) as error:
-        view = silence_modal.notice(str(error))
+        view = silence_modal.notice(command.dated(command.escaped(str(error))))
     slack.fill_view(asked.view, asked.view_hash, view, desk.clients, now=desk.now)
     return ""
 

@@ -59,13 +59,16 @@ def view(
 
 
 def notice(text: str) -> dict[str, Any]:
-    """Return what the modal becomes when there is nothing to silence: it has no fields and cannot be sent."""
+    """Return what the modal becomes when there is nothing to silence: it has no fields and cannot be sent.
+
+    `text` is mrkdwn, escaped.
+    """
     return {
         "type": "modal",
         "callback_id": SILENCE_MODAL,
         "title": _plain("Silence"),
         "close": _plain("Close"),
-        "blocks": [{"type": "section", "block_id": "about", "text": _plain(text[:MAX_MATCHERS_CHARACTERS])}],
+        "blocks": [{"type": "section", "block_id": "about", "text": {"type": "mrkdwn", "text": text}}],
     }
 
 

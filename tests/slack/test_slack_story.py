@@ -370,7 +370,7 @@ def test_a_form_about_what_is_over_has_no_fields(story):
     story.press("tocsin_silence", f"custom:{id}", user=BEN)
     (view,) = story.router.inbox.slack.views
     assert [block["type"] for block in view["blocks"]] == ["section"]
-    assert "is over" in view["blocks"][0]["text"]["text"] and "submit" not in view
+    assert "is resolved since" in view["blocks"][0]["text"]["text"] and "submit" not in view
     assert story.private == []
 
 
