@@ -58,7 +58,7 @@ def fold(
     """The incident after the inputs and after all timers of its alerts that are due at `now`.
 
     `judgements` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
-    anew, under a new id, when something burns again. People act on the incident as it is after all that happened.
+    anew, under a new id, when an alert fires again. People act on the incident as it is after all that happened.
     """
     by_name = {rule.name: rule for rule in rules.rules}
     before = incident

@@ -17,7 +17,6 @@ SINGLE_QUOTES = "'‘’‚‛‹›"
 EXPECTED = "expected is a label, one of = != =~ !~, and a value"
 MAX_SHOWN_CHARACTERS = 60
 
-_QUOTED_LABEL = r'"(?:[^"\\]|\\.)+"'
 _HEAD = rf'(?P<label>{LABEL_PATTERN}|"(?:[^"\\]|\\.)+")%s(?P<operator>=~|!~|!=|=)'
 _BRACES = re.compile(r'\{(?:"(?:[^"\\]|\\.)*"|[^"])*?\}(?=[\s,]|\Z)', re.DOTALL)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)

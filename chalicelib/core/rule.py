@@ -83,7 +83,7 @@ class Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who hears, and in which rhythm. `id` is stable over deploys: `rule/<name>`, `route/severity=critical`, `default`."""
+    """The targets that are notified, and when. `id` is stable over deploys: `rule/<name>`, `route/severity=critical`, `default`."""
 
     id: str
     targets: tuple[Target, ...] = ()

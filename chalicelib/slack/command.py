@@ -32,7 +32,7 @@ HELP = """*{command}* — what burns, and what you can do about it
 • `{command} list` — open incidents; `{command} list service=checkout` only some
 • `{command} show 3f2a` — one incident by its id, or the first characters of it
 • `{command} ack 3f2a` — you take it: reminders and escalation stop; `unack` gives it back
-• `{command} resolve 3f2a` — it is over
+• `{command} resolve 3f2a` — resolve it by hand
 • `{command} note 3f2a the disk was full`, `{command} assign 3f2a @ana` — what you found, and who works on it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it

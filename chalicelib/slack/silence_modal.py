@@ -93,7 +93,7 @@ def mistakes(fields: Mapping[str, str], values: Mapping[str, Any], now: datetime
     try:
         ends_at = parse_when(fields.get("until", ""), now, LATEST_ZONE)
         if ends_at <= now:
-            found["until"] = "This is over already."
+            found["until"] = "This time has passed already."
         else:
             check_times(now, ends_at)
     except RequestError as error:

@@ -262,7 +262,7 @@ def test_a_filled_form_is_stored_and_closed():
     ("fields", "block", "words"),
     [
         ({"until": "soon"}, "until", "expected is a duration"),
-        ({"until": "2020-01-01T00:00"}, "until", "over already"),
+        ({"until": "2020-01-01T00:00"}, "until", "passed already"),
         ({"matchers": "checkout"}, "matchers:filled", "no matcher"),
         ({"matchers": "service=~("}, "matchers:filled", "regular expression"),
         ({"matchers": "service=~x(?=y)"}, "matchers:filled", "column 2: look-ahead"),

@@ -20,7 +20,6 @@ BOOLEAN_KEYS = ("send_resolved", "continue", "pagerduty", "flapping", "redirects
 Mark = tuple[int, int]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLEAN = "tag:yaml.org,2002:bool"
-_NULL = "tag:yaml.org,2002:null"
 _STANDARD = "tag:yaml.org,2002:"
 _FLOW_COMMENT = re.compile(r"[:,\[]\s+(#[^\s\]},]+)")
 
