@@ -25,16 +25,6 @@ class Queues(Protocol):
     def counts(self) -> Queue: ...
 
 
-@dataclass(slots=True)
-class Work:
-    """The inputs for one incident, and the messages they came in."""
-
-    route: Route
-    group: Mapping[str, str]
-    inputs: list[Input] = field(default_factory=list)
-    messages: set[str] = field(default_factory=set)
-
-
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise."""
@@ -42,6 +32,22 @@ class Arrival:
     event: Event
     proposals: tuple[Proposal, ...]
     message: str
+
+
+@dataclass(slots=True)
+class Work:
+    """The inputs for one incident, and the messages they came in.
+
+    `led` are the inputs that came of arrivals, with their arrival: they may be led again. `done` is true once the
+    incident was updated with all of the inputs.
+    """
+
+    route: Route
+    group: Mapping[str, str]
+    inputs: list[Input] = field(default_factory=list)
+    messages: set[str] = field(default_factory=set)
+    led: list[tuple[Input, Arrival]] = field(default_factory=list)
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +115,20 @@ class Batch:
         """Look at an incident that exists."""
         work = self.work.setdefault(key, Work(route, group))
         work.messages.add(message)
+        work.done = False
         if given is not None:
             work.inputs.append(given)
+
+    def lead(self, key: str, route: Route, group: Mapping[str, str], given: Occurred, arrival: Arrival) -> None:
+        """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
+        self.wake(key, route, group, arrival.message, given)
+        self.work[key].led.append((given, arrival))
+
+    def take_back(self, key: str) -> None:
+        """Take from an incident what was led to it, so that it is led again by what is stored now."""
+        work = self.work[key]
+        taken = {id(given) for given, _ in work.led}
+        work.inputs = [each for each in work.inputs if id(each) not in taken]
+        self.arrivals += {id(arrival): arrival for _, arrival in work.led}.values()
+        work.led = []
+        self.stored.clear()

@@ -141,7 +141,7 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     for holder in found.holders:
         _follow(batch, holder, arrival)
         for end in ends if event.status is Status.FIRING else ():
-            _follow(batch, holder, replace(arrival, event=end))
+            _follow(batch, holder, arrival, end)
     live = [*found.holders]
     for proposal in found.new:
         fault = _begin(batch, proposal, arrival, fault, live)
@@ -170,12 +170,12 @@ def _ended(batch: Batch, arrival: Arrival, fault: Fault, reached: tuple[Holder, 
     return after
 
 
-def _follow(batch: Batch, holder: Holder, arrival: Arrival) -> None:
-    """Fold the event into the incident that holds its fault, under the rule that began the alert."""
+def _follow(batch: Batch, holder: Holder, arrival: Arrival, end: Event | None = None) -> None:
+    """Fold the event, or its end, into the incident that holds its fault, under the rule that began the alert."""
     incident = batch.stored.get(holder.key)
     route = route_by_id(batch.rules, incident) if incident is not None else route_of(batch.rules, holder.route)
     group = incident.group if incident is not None else holder.group
-    batch.wake(holder.key, route, group, arrival.message, Occurred(arrival.event, _rule(batch, holder)))
+    batch.lead(holder.key, route, group, Occurred(end or arrival.event, _rule(batch, holder)), arrival)
 
 
 def _rule(batch: Batch, holder: Holder) -> Rule | None:
@@ -198,9 +198,8 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
         batch.read({home.key})
         _follow(batch, home, arrival)
         return replace(fault, holders={**fault.holders, slot: home})
-    batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(event, proposal.rule))
-    for end in late_ends(event, after, batch.now):
-        batch.wake(mine.key, proposal.route, proposal.group, arrival.message, Occurred(end, proposal.rule))
+    for each in (event, *late_ends(event, after, batch.now)):
+        batch.lead(mine.key, proposal.route, proposal.group, Occurred(each, proposal.rule), arrival)
     return replace(after, holders={**fault.holders, **after.holders, slot: mine})
 
 

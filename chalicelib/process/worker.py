@@ -88,6 +88,10 @@ MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
 
 
+class EndedMeanwhileError(Exception):
+    """An incident ended between the reading of it and its saving: what was led to it must be led again."""
+
+
 def process(
     messages: Sequence[Message],
     *,
@@ -448,6 +452,22 @@ def settle(batch: Batch) -> list[Failure]:
     The failure of what no message asked for (the tick did) names none: its id is empty.
     """
     failures: dict[str, str] = {}
+    for _ in range(MAX_CONFLICTS):
+        failures |= _lead(batch)
+        failures |= _update_all(batch)
+        if not batch.arrivals:
+            break
+    failures |= {each.message: "its incident ended again and again before it was saved" for each in batch.arrivals}
+    try:
+        put_waiting(batch)
+    except NotStoredError as error:
+        failures |= {message: str(error) for work in batch.work.values() for message in work.messages}
+    return [Failure(message, reason) for message, reason in failures.items()]
+
+
+def _lead(batch: Batch) -> dict[str, str]:
+    """Give everything that arrived its incidents. Return the messages that failed, with the reason."""
+    failures: dict[str, str] = {}
     arrived = {each.message for each in batch.arrivals} | {each.message for each in batch.routed}
     try:
         lead(batch)
@@ -459,16 +479,23 @@ def settle(batch: Batch) -> list[Failure]:
         except Exception as error:  # an act that finds no store comes back, and holds up nothing else
             failures[message] = reason_of(error)
     batch.actions.clear()
-    for key, work in sorted(batch.work.items(), key=lambda item: not _may_cause(item[1], batch.rules)):
+    return failures
+
+
+def _update_all(batch: Batch) -> dict[str, str]:
+    """Update the incidents that were not yet. Return the messages that failed, with the reason."""
+    failures: dict[str, str] = {}
+    undone = [(key, work) for key, work in batch.work.items() if not work.done]
+    for key, work in sorted(undone, key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
             acts.answer(batch, update(batch, key, work), work.inputs)
+            work.inputs, work.led, work.done = [], [], True
+        except EndedMeanwhileError:
+            batch.take_back(key)
         except Exception as error:  # whatever is wrong with one incident is not the others' trouble
             failures |= {message: reason_of(error) for message in work.messages}
-    try:
-        put_waiting(batch)
-    except NotStoredError as error:
-        failures |= {message: str(error) for work in batch.work.values() for message in work.messages}
-    return [Failure(message, reason) for message, reason in failures.items()]
+            work.done = True
+    return failures
 
 
 def put_waiting(batch: Batch) -> None:
@@ -505,14 +532,27 @@ def _may_cause(work: Work, rules: Rules) -> bool:
 
 
 def update(batch: Batch, key: str, work: Work) -> Incident:
-    """Load, fold, tell, save; again when somebody else saved first, five times at most."""
-    for tries in range(MAX_CONFLICTS):
-        stored = batch.stored[key] if tries == 0 and key in batch.stored else batch.store.load(key)
+    """Load, fold, notify, save; again when somebody else saved first, five times at most.
+
+    Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
+    another home since, so a fault fires there again only by a new claim.
+    """
+    stored = before = batch.stored[key] if key in batch.stored else batch.store.load(key)
+    for _ in range(MAX_CONFLICTS):
         try:
             return _updated(batch, key, work, stored)
         except ConflictError:
-            continue
+            stored = batch.store.load(key)
+            if work.led and _has_ended(before, stored):
+                raise EndedMeanwhileError from None
     raise ConflictError(f"an incident was saved by others {MAX_CONFLICTS} times in a row")
+
+
+def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
+    """Return whether an incident ended after it was read, though it may have begun again."""
+    if stored is None or before is None:
+        return stored is not None and stored.status == "ended"
+    return stored.id != before.id or (stored.status == "ended" and stored.ended_at != before.ended_at)
 
 
 def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:

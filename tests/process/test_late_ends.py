@@ -181,3 +181,29 @@ def test_a_late_fire_meets_its_end_in_a_group_that_another_fault_has_opened_agai
     worked(store, said(Status.FIRING, 3995, "warning"), **later)
     found = store.load(KEYS[0])
     assert [alert.state.value for alert in found.alerts.values()] == ["resolved", "firing"]
+
+
+def test_a_fire_is_led_again_when_its_group_ended_before_its_save():
+    """Given a fire led to a group that ends before its save, and a worse one begun elsewhere → the end reaches both."""
+    store = MemoryStore()
+    other = replace(said(Status.FIRING, 790, "warning"), identity="other")
+    worked(store, WARNING)
+    worked(store, other, replace(END, occurred_at=START + timedelta(seconds=800)), seconds=810)
+    save = store.save
+    again = replace(WARNING, id="again", occurred_at=START + timedelta(seconds=829))
+    worse = replace(CRITICAL, id="worse", occurred_at=START + timedelta(seconds=828))
+
+    def late(incident, **archive):
+        """The worker of the fire is held up before its save: the group ends, and the worse fire is worked through."""
+        store.save = save
+        worked(store, replace(other, id="other end", status=Status.RESOLVED), seconds=890)
+        assert store.load(KEYS[0]).status == "ended"
+        worked(store, worse, seconds=891)
+        save(incident, **archive)
+
+    store.save = late
+    worked(store, again, seconds=830)
+    assert firing(store) == [KEYS[1]]
+    end = replace(END, id="end again", severity=Severity.CRITICAL, occurred_at=START + timedelta(seconds=895))
+    worked(store, end, seconds=896)
+    assert firing(store) == []
