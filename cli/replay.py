@@ -16,13 +16,12 @@ from chalicelib import plugins
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Told
-from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.rollup import expand_probe_result, streaks
-from chalicelib.core.mute import muting_windows
+from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import (

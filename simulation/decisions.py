@@ -15,7 +15,6 @@ from typing import Any
 from chalicelib.core.alert import Alert, EventSeries, State, terms_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
-from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
@@ -23,7 +22,7 @@ from chalicelib.core.language.condition import Condition, Reading, evaluate, rea
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Series
-from chalicelib.core.mute import muting_windows, speaks_again
+from chalicelib.core.mute import Muting, muting_windows, mutings_of, speaks_again
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target

@@ -12,13 +12,12 @@ from chalicelib.api.paging import ALL, Page, Paging, ascending, descending, page
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
-from chalicelib.core.due import Muting, mutings_of
 from chalicelib.core.errors import NotFoundError, NotUniqueError
 from chalicelib.core.incident import Announced, Entry, Incident
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
-from chalicelib.core.mute import muting_windows
+from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one, rfc3339
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id

@@ -10,38 +10,23 @@ from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert, State, Terms, end_notified, lives_on_word, times_out_at
-from chalicelib.core.context import Cause, Context, Silence
+from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
-from chalicelib.core.mute import causes_of, held_by_maintenance, muting_windows, silences_of, speaks_again
+from chalicelib.core.mute import (
+    Muting,
+    muting_windows,
+    mutings_of,
+    speaks_again,
+)
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules, Target
 from chalicelib.core.waves import PAGING_KINDS, after_sending, is_acknowledged, next_wave, opens_at
 
 SYNCED_KINDS = ("slack_channel",)
 """Targets whose told messages can be brought up to date without telling anyone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Muting:
-    """Why one alert is not told now."""
-
-    silences: tuple[Silence, ...] = ()
-    maintenance: tuple[Silence, ...] = ()
-    causes: tuple[Cause, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.silences or self.maintenance or self.causes)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """For people: `silence s1 (ana)`, `inhibited by Service Downtime`."""
-        found = [f"silence {each.id} of {each.by}" for each in self.silences]
-        found += [f"maintenance of {each.by}" for each in self.maintenance]
-        found += [f"inhibited by {each.labels.get('alertname', 'another alert')}" for each in self.causes]
-        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +123,6 @@ class Decision:
     incident: Incident
     notifications: tuple[Notification, ...] = ()
     mutings: Mapping[str, Muting] = field(default_factory=dict)
-
-
-def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
-    """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
-    if not context.silences and not context.maintenance and not context.causes:
-        return {}
-    known = {name for each in incident.announced.values() if each.open for name in each.firing}
-    found: dict[str, Muting] = {}
-    for alert in incident.firing:
-        muting = Muting(
-            silences=silences_of(alert, context.silences, now),
-            maintenance=() if alert.fingerprint in known else held_by_maintenance(alert, context, now),
-            causes=causes_of(alert, context.causes, rules.inhibitions),
-        )
-        if muting:
-            found[alert.fingerprint] = muting
-    return found
 
 
 def due(

@@ -4,13 +4,15 @@ None of them touches an alert: they only decide whether it is told now. Silences
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.rule import Inhibition, Route, Window
+from chalicelib.core.incident import Incident
+from chalicelib.core.rule import Inhibition, Route, Rules, Window
 
 DAY_MINUTES = 24 * 60
 
@@ -134,3 +136,40 @@ def speaks_again(route: Route, windows: Mapping[str, Window], at: datetime) -> d
 def held_by_maintenance(alert: Alert, context: Context, now: datetime) -> tuple[Silence, ...]:
     """The maintenance that holds the alert back, if it has not been told yet."""
     return silences_of(alert, context.maintenance, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Muting:
+    """Why one alert is not told now."""
+
+    silences: tuple[Silence, ...] = ()
+    maintenance: tuple[Silence, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.silences or self.maintenance or self.causes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For people: `silence s1 (ana)`, `inhibited by Service Downtime`."""
+        found = [f"silence {each.id} of {each.by}" for each in self.silences]
+        found += [f"maintenance of {each.by}" for each in self.maintenance]
+        found += [f"inhibited by {each.labels.get('alertname', 'another alert')}" for each in self.causes]
+        return tuple(found)
+
+
+def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
+    """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
+    if not context.silences and not context.maintenance and not context.causes:
+        return {}
+    known = {name for each in incident.announced.values() if each.open for name in each.firing}
+    found: dict[str, Muting] = {}
+    for alert in incident.firing:
+        muting = Muting(
+            silences=silences_of(alert, context.silences, now),
+            maintenance=() if alert.fingerprint in known else held_by_maintenance(alert, context, now),
+            causes=causes_of(alert, context.causes, rules.inhibitions),
+        )
+        if muting:
+            found[alert.fingerprint] = muting
+    return found

@@ -3,21 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.incident import Announced, Entry, Incident
 from chalicelib.core.language.template import render
-from chalicelib.core.mute import causes_of
+from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
-
-if TYPE_CHECKING:
-    from chalicelib.core.due import Muting
-    from chalicelib.core.incident import Announced, Entry, Incident
 
 DEPLOY_WINDOW = timedelta(minutes=30)
 """A deploy this shortly before the start of an incident is shown with it."""
@@ -38,7 +34,7 @@ class Telling:
     context: Context
     route: Route
     now: datetime
-    mutings: Mapping[str, "Muting"] = field(default_factory=dict)
+    mutings: Mapping[str, Muting] = field(default_factory=dict)
     evidence: Sequence[Alert] = ()
 
     def rule(self, name: str) -> Rule | None:
@@ -47,8 +43,8 @@ class Telling:
 
 
 def notification(
-    incident: "Incident",
-    announced: "Announced",
+    incident: Incident,
+    announced: Announced,
     reason: Reason,
     visible: Mapping[str, int],
     telling: Telling,
@@ -107,9 +103,7 @@ def notification(
     )
 
 
-def _holder(
-    incident: "Incident", announced: "Announced", firing: Sequence[Alert], shown: Sequence[Alert]
-) -> Alert | None:
+def _holder(incident: Incident, announced: Announced, firing: Sequence[Alert], shown: Sequence[Alert]) -> Alert | None:
     """Return the alert whose acknowledgement is shown; None while an alert needs somebody.
 
     A pager has no word for what is muted: there it is the acknowledgement of what it was notified of that counts.
@@ -119,19 +113,19 @@ def _holder(
     return covered[0] if covered and all(alert.acked_by for alert in covered) else None
 
 
-def known_alerts(incident: "Incident", announced: "Announced") -> Sequence[Alert]:
+def known_alerts(incident: Incident, announced: Announced) -> Sequence[Alert]:
     """Return the alerts that this target was notified of: those that fire, muted or not, else those that are over."""
     known = _listed(alert for name, alert in incident.alerts.items() if name in announced.firing)
     return [alert for alert in known if alert.state is State.FIRING] or known
 
 
-def is_acknowledged(incident: "Incident", announced: "Announced", visible: Mapping[str, int]) -> bool:
+def is_acknowledged(incident: Incident, announced: Announced, visible: Mapping[str, int]) -> bool:
     """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
     return _holder(incident, announced, firing, firing) is not None
 
 
-def with_ends(decided: Notification, incident: "Incident", ended: Sequence[Alert], telling: Telling) -> Notification:
+def with_ends(decided: Notification, incident: Incident, ended: Sequence[Alert], telling: Telling) -> Notification:
     """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
     alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
     notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.ended_by))
@@ -148,7 +142,7 @@ def _listed(alerts: Iterable[Alert]) -> list[Alert]:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def title_of(incident: "Incident", alerts: Sequence[Alert], telling: Telling) -> str:
+def title_of(incident: Incident, alerts: Sequence[Alert], telling: Telling) -> str:
     """What broke, in one line: the alert's own title, or how many there are of which."""
     where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
     alerts = _listed(alerts)
@@ -232,7 +226,7 @@ def _runbook(alert: Alert | None, telling: Telling) -> Runbook | None:
     return Runbook(name="", title="Runbook", url=url) if url.startswith(("https://", "http://")) else None
 
 
-def deploys_before(incident: "Incident", context: Context) -> tuple[Deploy, ...]:
+def deploys_before(incident: Incident, context: Context) -> tuple[Deploy, ...]:
     """The deploys within half an hour before it started: those of its service or an unknown one first, each newest first.
 
     What another service deployed may well have broken this one: it is shown where nothing is nearer, with its name.
@@ -245,7 +239,7 @@ def deploys_before(incident: "Incident", context: Context) -> tuple[Deploy, ...]
     return tuple(sorted(found, key=lambda deploy: not deploy.concerns(service))[:3])
 
 
-def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
+def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
     """What every target should know beside the alerts."""
     notes = []
     if expired:
@@ -256,7 +250,7 @@ def notes_of(incident: "Incident", expired: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def notes_of_wave(incident: "Incident", announced: "Announced") -> tuple[str, ...]:
+def notes_of_wave(incident: Incident, announced: Announced) -> tuple[str, ...]:
     """Return why a pager calls people again: who gave it back, or what got worse, since it did so the last time."""
     since = announced.wave_at or announced.at
     found = [
@@ -276,7 +270,7 @@ def notes_of_wave(incident: "Incident", announced: "Announced") -> tuple[str, ..
 
 
 def notes_for(
-    announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident", reason: Reason
+    announced: Announced, visible: Mapping[str, int], telling: Telling, incident: Incident, reason: Reason
 ) -> tuple[str, ...]:
     """What this target should know: what came back, what flaps, what ended without its sender's word."""
     notes: list[str] = []
@@ -295,7 +289,7 @@ def notes_for(
     return tuple(dict.fromkeys(notes))
 
 
-def _worse(alert: Alert, announced: "Announced") -> list[str]:
+def _worse(alert: Alert, announced: Announced) -> list[str]:
     before = announced.firing.get(alert.fingerprint, alert.severity.rank)
     if before <= alert.severity.rank:
         return []
@@ -303,7 +297,7 @@ def _worse(alert: Alert, announced: "Announced") -> list[str]:
     return [f"{alert.name} got worse: {was.value} → {alert.severity.value}."]
 
 
-def _not_heard_since(alert: Alert, announced: "Announced", telling: Telling) -> list[str]:
+def _not_heard_since(alert: Alert, announced: Announced, telling: Telling) -> list[str]:
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
     newest = alert.last_event_at or alert.starts_at
     timeout = telling.route.rhythm.resolve_timeout
@@ -333,7 +327,7 @@ def _ended_by(alert: Alert) -> str:
     return f"{alert.name}: resolved by {alert.ended_by}."
 
 
-def _returned(announced: "Announced", visible: Mapping[str, int], telling: Telling, incident: "Incident") -> list[str]:
+def _returned(announced: Announced, visible: Mapping[str, int], telling: Telling, incident: Incident) -> list[str]:
     """Return what is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
@@ -345,7 +339,7 @@ def _returned(announced: "Announced", visible: Mapping[str, int], telling: Telli
     return notes
 
 
-def _seen_late(alert: Alert, telling: Telling, incident: "Incident") -> list[str]:
+def _seen_late(alert: Alert, telling: Telling, incident: Incident) -> list[str]:
     """Return the silence or maintenance because of which this target was not notified before, if it was one.
 
     One that began after some target was notified of the alert held nothing back from this target.
@@ -379,7 +373,7 @@ def _in_words(over: tuple[str, Silence] | None) -> str:
     return f"the {kind} of {last.by}{f' ({last.comment})' if last.comment else ''}"
 
 
-def _ending(incident: "Incident", telling: Telling) -> list[str]:
+def _ending(incident: Incident, telling: Telling) -> list[str]:
     """The long silences that are about to end while something still burns under them."""
     ending = {
         each: each.ends_at
@@ -399,22 +393,22 @@ def _ending(incident: "Incident", telling: Telling) -> list[str]:
 # What people did
 
 
-def acts_since(incident: "Incident", heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
+def acts_since(incident: Incident, heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
     """What people did after that, oldest first, each as its kind and a sentence."""
     found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
     return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
 
 
-def heard_at(incident: "Incident") -> datetime | None:
+def heard_at(incident: Incident) -> datetime | None:
     """When a person did something last."""
     return max((each.at for each in _acts(incident)), default=None)
 
 
-def _acts(incident: "Incident") -> list["Entry"]:
+def _acts(incident: Incident) -> list[Entry]:
     return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
 
 
-def sentence(entry: "Entry") -> str:
+def sentence(entry: Entry) -> str:
     """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
     if entry.kind in ("note", "silence"):
         return f"{entry.by}: {entry.text}"

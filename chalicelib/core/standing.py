@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.core.alert import Alert
-from chalicelib.core.due import Muting
 from chalicelib.core.incident import Incident
-from chalicelib.core.mute import muting_windows, speaks_again
+from chalicelib.core.mute import Muting, muting_windows, speaks_again
 from chalicelib.core.rule import Route, Window
 
 MAX_NAMED = 5

@@ -8,14 +8,11 @@ incident's item move to pages of PAGE lines, one more write for every hundred.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.mute import Muting
 from chalicelib.core.payload.coerce import cut
-
-if TYPE_CHECKING:
-    from chalicelib.core.due import Muting
 
 PAGE = 100
 PAGED_FROM = 150
@@ -28,7 +25,7 @@ Changed = tuple[Alert | None, Alert]
 """An alert as it was stored, and as it is."""
 
 
-def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, "Muting"], now: datetime) -> Incident:
+def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Muting], now: datetime) -> Incident:
     """The incident with lines for what its alerts did since `before`, which is what was stored."""
     if not after.id or (before is not None and before.id == after.id and before.status == "ended"):
         return after
@@ -65,7 +62,7 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda each: (each.at, _ENDED if each.kind == "ended" else _ORDER.get(each.kind, 50)))
 
 
-def _fired(changed: Sequence[Changed], mutings: Mapping[str, "Muting"]) -> list[Entry]:
+def _fired(changed: Sequence[Changed], mutings: Mapping[str, Muting]) -> list[Entry]:
     fired = [alert for before, alert in changed if alert.state is State.FIRING and _is_new(before, alert)]
     if not fired:
         return []

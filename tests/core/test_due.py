@@ -8,10 +8,11 @@ import pytest
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.due import View, due, mutings_of, needs, news, owed_to, seen_by
+from chalicelib.core.due import View, due, needs, news, owed_to, seen_by
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Announced, Incident
 from chalicelib.core.match import parse_matchers
+from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Escalation, Inhibition, Rhythm, Route, Rules, Target
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -8,10 +8,10 @@ import pytest
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
-from chalicelib.core.due import Muting
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Announced, Incident
 from chalicelib.core.match import parse_matchers
+from chalicelib.core.mute import Muting
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
 from chalicelib.core.snapshot import Telling, notification, title_of
 

@@ -7,9 +7,9 @@ import pytest
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Silence
-from chalicelib.core.due import Muting
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.mute import Muting
 from chalicelib.core.timeline import PAGE, PAGED_FROM, in_order, paged, recorded
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

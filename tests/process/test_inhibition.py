@@ -8,10 +8,10 @@ import pytest
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context
-from chalicelib.core.due import mutings_of
 from chalicelib.core.event import Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
+from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Inhibition, Rules
 from chalicelib.messages.queue import events_messages
 from chalicelib.process.inhibition import with_new, without_ended
