@@ -20,8 +20,8 @@ from chalicelib.core.language.condition import describe
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import Mistake, Report, check
-from chalicelib.rules.loader import RULES_NAME
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"

@@ -30,7 +30,7 @@ from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import events_messages
 from chalicelib.process.worker import parsed
-from chalicelib.rules.loader import RULES_NAME
+from chalicelib.rules.compiled import RULES_NAME
 from cli import parse
 from cli.replay import Replay, read_rules
 from cli.stage import StageError, stage_of

@@ -22,8 +22,8 @@ import yaml
 
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.rule import Rules
+from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import Report, check
-from chalicelib.rules.loader import RULES_NAME
 from simulation import promtool
 from simulation.promtool import PromtoolError
 from simulation.story import Difference, differences_of, story_of

@@ -27,8 +27,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
 from chalicelib.core.errors import RulesError, TocsinError
+from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
-from chalicelib.rules.loader import COMPILED_NAME, RULES_NAME
 from local import provision as provisioning
 from local.chalice_cli import is_local
 from local.policies import APP, STAGES, stale

@@ -20,7 +20,7 @@ from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.worker import Send
-from chalicelib.rules.loader import RULES_NAME
+from chalicelib.rules.compiled import RULES_NAME
 from cli import history
 from cli import replay as replays
 from cli.remote import add_arguments as add_remote

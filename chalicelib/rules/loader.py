@@ -4,7 +4,6 @@ Reading YAML and checking it with pydantic costs a cold start hundreds of millis
 compiles the file. The hash of the text decides: a compiled file of another text is never used.
 """
 
-import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -13,15 +12,7 @@ from typing import Any
 from chalicelib.core.build import rules_from
 from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
-
-COMPILED_VERSION = 1
-RULES_NAME = "alert-rules.yaml"
-COMPILED_NAME = "compiled-rules.json"
-
-
-def source_hash(text: str) -> str:
-    """What tells that a compiled file belongs to a text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, source_hash
 
 
 def load_rules(folder: Path | str) -> Rules:
@@ -56,18 +47,3 @@ def _from_yaml(text: str) -> Rules:
     rules_file: Any = importlib.import_module("chalicelib.rules.file")
     found: Rules = rules_file.load(text, filename=RULES_NAME, tolerate_templates=True)
     return found
-
-
-def from_compiled(json_text: str) -> Rules:
-    """The rules from what `rules_file.compile_rules` made; RulesError when it is not that."""
-    try:
-        content = json.loads(json_text)
-        if content["v"] != COMPILED_VERSION:
-            raise RulesError(
-                f"compiled rules of version {content['v']!r}; allowed is {COMPILED_VERSION}: compile again"
-            )
-        return rules_from(content["rules"])
-    except (ValueError, KeyError, TypeError):
-        raise RulesError(
-            "compiled rules that cannot be read; allowed is what compile_rules makes: compile again"
-        ) from None

@@ -15,10 +15,11 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.language.units import KNOWN_METRICS
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
+from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules, from_compiled, json_schema, load
 from chalicelib.rules.file.__main__ import PACKAGE, main
 from chalicelib.rules.file.outside import PROMTOOL_FIELDS, missing_headings
-from chalicelib.rules.loader import COMPILED_NAME, RULES_NAME, load_rules
+from chalicelib.rules.loader import load_rules
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / RULES_NAME
