@@ -23,7 +23,7 @@ from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetUnavailableError, TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import worker as delivery
-from chalicelib.messages.queue import Message
+from chalicelib.messages.queue import Message, Queues
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
 from simulation.memory_store import MemoryStore
@@ -222,15 +222,6 @@ class HeapQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class Queues:
-    """The queues, as the stages know them."""
-
-    webhooks: HeapQueue
-    notifications: HeapQueue
-    counts: HeapQueue
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """A notification that was delivered or given up."""
 
@@ -250,7 +241,7 @@ class Simulator:
         self.numbers: Iterator[int] = iter(range(1_000_000_000))
         self.rules = rules
         self.store: MemoryStore = MemoryStore()
-        self.queues = Queues(HeapQueue(self), HeapQueue(self), HeapQueue(self))
+        self.webhooks, self.notifications, self.counts = HeapQueue(self), HeapQueue(self), HeapQueue(self)
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
         self.hear: Callable[[object], None] = lambda content: None
@@ -268,6 +259,11 @@ class Simulator:
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
+    @property
+    def queues(self) -> Queues:
+        """The queues, as the stages know them."""
+        return Queues(self.webhooks, self.notifications, self.counts)
+
     def tick(self) -> None:
         """The minute tick."""
         tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
@@ -276,7 +272,7 @@ class Simulator:
 
     def post(self, bodies: Sequence[str]) -> None:
         """Messages arrive on the webhooks queue."""
-        self.queues.webhooks.put(bodies)
+        self.webhooks.put(bodies)
 
     def redeploy(self, rules: Rules) -> None:
         """The rules change; the first tick after that notices."""
@@ -291,7 +287,7 @@ class Simulator:
                 self._process([Message(f"copy-{number}", body, "")], self.store, self.queues)
             return
         turns = _Turns(random.Random(f"{seed}/{self.now.isoformat()}"))
-        store, queues = _Yielding(self.store, turns), _YieldingQueues(self.queues, turns)
+        store, queues = _Yielding(self.store, turns), _yielding(self.queues, turns)
         messages = [[Message(f"copy-{number}", body, "")] for number in range(copies)]
         turns.run([partial(self._process, each, store, queues) for each in messages])
 
@@ -312,7 +308,7 @@ class Simulator:
         self.run_until(self.now, inclusive=True)
 
     def _next_at(self) -> datetime | None:
-        queues = (self.queues.webhooks, self.queues.notifications, self.queues.counts)
+        queues = (self.webhooks, self.notifications, self.counts)
         times = [*(queue.next_at() for queue in queues), self._tick_at()]
         found = min((at for at in times if at is not None), default=None)
         if found is not None and self.down_until is not None:
@@ -340,14 +336,14 @@ class Simulator:
     def _step(self) -> None:
         if self.down_until is not None and self.now >= self.down_until:
             self.down_until = None
-        bodies = self.queues.webhooks.visible(self.now)
+        bodies = self.webhooks.visible(self.now)
         if bodies:
             names = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
             self._process(names, self.store, self.queues)
             return
-        if self._process_counts(self.queues.counts.visible(self.now)):
+        if self._process_counts(self.counts.visible(self.now)):
             return
-        notifications = self.queues.notifications.visible(self.now)
+        notifications = self.notifications.visible(self.now)
         if notifications:
             for body in notifications:
                 self._deliver(body)
@@ -365,19 +361,19 @@ class Simulator:
             if failure.park:
                 self.parked.append(failure.reason)
             else:
-                self.queues.webhooks.put([message.body], delay=timedelta(seconds=1))
+                self.webhooks.put([message.body], delay=timedelta(seconds=1))
 
     def count(self) -> None:
         """Fold the events that wait to be counted: who asks now is told of every event."""
-        bodies = [body for _, _, body in sorted(self.queues.counts.heap)]
-        self.queues.counts.heap.clear()
+        bodies = [body for _, _, body in sorted(self.counts.heap)]
+        self.counts.heap.clear()
         self._process_counts(bodies)
 
     def _process_counts(self, bodies: Sequence[str]) -> bool:
         messages = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
         failures = process_counts(messages, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
         again = {failure.id for failure in failures if not failure.park}
-        self.queues.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
+        self.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
         return bool(messages)
 
     # -- delivery ----------------------------------------------------------------------------------------------------
@@ -402,7 +398,7 @@ class Simulator:
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
         )
         if outcome.retry_after is not None:
-            self.queues.notifications.put([body], delay=outcome.retry_after + self._latency)
+            self.notifications.put([body], delay=outcome.retry_after + self._latency)
             return
         if outcome.notification is None or not (outcome.delivered or outcome.parked):
             return
@@ -495,11 +491,10 @@ class _Yielding:
         return call
 
 
-class _YieldingQueues:
-    def __init__(self, queues: Queues, turns: _Turns) -> None:
-        self.webhooks = _Yielding(queues.webhooks, turns)
-        self.notifications = _Yielding(queues.notifications, turns)
-        self.counts = _Yielding(queues.counts, turns)
+def _yielding(queues: Queues, turns: _Turns) -> Queues:
+    """Return the queues behind ports that hand over before every call."""
+    each = (_Yielding(port, turns) for port in (queues.webhooks, queues.notifications, queues.counts))
+    return Queues(*each)
 
 
 def instant(seconds: float) -> datetime:

@@ -14,7 +14,7 @@ from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.match import Matcher
 from chalicelib.messages.queue import action_message, events_messages, silence_message, unsilence_message
 from local.inbox.pace import Bucket, Limits, Window, whole_seconds
-from simulation.simulator import FakeClients, HeapQueue, Queues, Simulator, instant
+from simulation.simulator import FakeClients, HeapQueue, Simulator, instant
 from tests.rule_files import rules_of
 
 RULES = """
@@ -84,7 +84,8 @@ class Outage:
 
     def __init__(self, incidents: int) -> None:
         self.router = Simulator(rules_of(RULES), instant(0))
-        self.router.queues = Queues(*(WholeSeconds(self.router) for _ in range(3)))
+        queues = (WholeSeconds(self.router) for _ in range(3))
+        self.router.webhooks, self.router.notifications, self.router.counts = queues
         self.router.clients = self.slack = Slack(lambda: self.router.now)
         self.services = [f"s{number}" for number in range(incidents)]
         for service in self.services:

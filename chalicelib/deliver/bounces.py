@@ -23,8 +23,7 @@ from chalicelib.core.errors import ConflictError, ParseError
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Rules
-from chalicelib.messages.queue import events_messages
-from chalicelib.process.batch import Queues
+from chalicelib.messages.queue import Queues, events_messages
 
 MAX_CONFLICTS = 10
 _SUBTYPES = {

@@ -32,8 +32,7 @@ from chalicelib.core.language.durations import duration_of
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import runbooks
-from chalicelib.messages.queue import Change, events_messages, read_message
-from chalicelib.process.batch import Queues
+from chalicelib.messages.queue import Change, Queues, events_messages, read_message
 from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)

@@ -3,26 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from chalicelib.core.context import Context
 from chalicelib.core.event import Action, Event
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import Beat, Input, Measured, Occurred
-from chalicelib.core.ports import Queue, Store
+from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rule, Rules
-
-
-class Queues(Protocol):
-    """The queues: what came in, what goes out, and events that only count."""
-
-    @property
-    def webhooks(self) -> Queue: ...
-    @property
-    def notifications(self) -> Queue: ...
-    @property
-    def counts(self) -> Queue: ...
+from chalicelib.messages.queue import Queues
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ from chalicelib.messages.queue import (
     Failure,
     Hold,
     Message,
+    Queues,
     Release,
     Samples,
     Wake,
@@ -66,7 +67,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.messages.webhook import Webhook
 from chalicelib.process import acts, silences
-from chalicelib.process.batch import Batch, Queues, Work
+from chalicelib.process.batch import Batch, Work
 from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended

@@ -38,9 +38,9 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.ingest.counters import HEARD, REFUSED
-from chalicelib.messages.queue import events_messages
+from chalicelib.messages.queue import Queues, events_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.batch import Batch, Queues
+from chalicelib.process.batch import Batch
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.lead import reached
 from chalicelib.process.worker import parsed, reason_of, take_event

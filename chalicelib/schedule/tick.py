@@ -14,8 +14,8 @@ from chalicelib.core.inputs import Measured
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
 from chalicelib.core.rule import Rule, Rules
-from chalicelib.messages.queue import Failure, wake_message
-from chalicelib.process.batch import Batch, Queues
+from chalicelib.messages.queue import Failure, Queues, wake_message
+from chalicelib.process.batch import Batch
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
 from chalicelib.process.lead import INDEXED, index

@@ -31,8 +31,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.deliver.worker import Outcome
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
-from chalicelib.messages.queue import Hold, action_message, hold_message, unsilence_message
-from chalicelib.process.batch import Queues
+from chalicelib.messages.queue import Hold, Queues, action_message, hold_message, unsilence_message
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
 from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal
