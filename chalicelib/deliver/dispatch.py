@@ -14,9 +14,9 @@ from chalicelib.core.event import Action
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import bounces
-from chalicelib.deliver.worker import Outcome, deliver, give_up
+from chalicelib.deliver.worker import deliver, give_up
 from chalicelib.messages.interaction import Interaction
-from chalicelib.messages.queue import Feedback, Message, Queues, events_messages, read_message
+from chalicelib.messages.queue import Feedback, Handled, Message, Queues, events_messages, read_message
 from chalicelib.slack.handle import act, asked_back
 
 MAX_FAILURES = 8
@@ -30,7 +30,7 @@ It is more than a throttled function costs, since SQS counts those too, and more
 
 def dispatch(
     message: Message, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime
-) -> Outcome:
+) -> Handled:
     """Deal with one message of the notifications queue. An error of a try is raised until it has come too often.
 
     NotStoredError and ConflictError are raised for longer than a fault in the code: every message meets them while the
@@ -41,7 +41,7 @@ def dispatch(
     try:
         return served(message.body, rules=rules, store=store, queues=queues, clients=clients, now=now)
     except ParseError as error:
-        return Outcome(parked=str(error))
+        return Handled(parked=str(error))
     except (NotStoredError, ConflictError):
         raise
     except Exception as error:
@@ -52,11 +52,11 @@ def dispatch(
         return _given_up(message, reason, rules, store, queues, now)
 
 
-def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Handled:
     """Do what a message asks for: a person's request in Slack, a question to a vendor, a bounce, else a delivery."""
     content = read_message(body)
     if isinstance(content, Feedback):
-        return Outcome(note=bounces.noted(content.message, rules=rules, store=store, queues=queues, now=now))
+        return Handled(note=bounces.noted(content.message, rules=rules, store=store, queues=queues, now=now))
     if isinstance(content, Interaction):
         return act(content, rules=rules, store=store, queues=queues, clients=clients, now=now)
     if isinstance(content, Action):
@@ -64,18 +64,18 @@ def served(body: str, *, rules: Rules, store: Store, queues: Queues, clients: Cl
     return deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=now)
 
 
-def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues: Queues, now: datetime) -> Outcome:
+def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues: Queues, now: datetime) -> Handled:
     """Give up a message that is tried no more: of a notification the delivery, so that the fallback is notified.
 
     Where even that raises, the fallback is notified all the same, and the record of the delivery stays as it is.
     """
     content = read_message(message.body)
     if not isinstance(content, Notification):
-        return Outcome(parked=reason)
+        return Handled(parked=reason)
     try:
         return give_up(content, reason, rules=rules, store=store, queues=queues, now=now)
     except Exception as error:  # the fallback is notified below
         log.line("deliver", failed=True, action="give up", **log.failure(error))
     if internal_alerts.announces(content):
         queues.webhooks.put(events_messages([internal_alerts.undelivered(content, reason, now)]))
-    return Outcome(parked=reason, notification=content)
+    return Handled(parked=reason, notification=content)

@@ -32,7 +32,7 @@ from chalicelib.core.language.durations import duration_of
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import runbooks
-from chalicelib.messages.queue import Change, Queues, events_messages, read_message
+from chalicelib.messages.queue import Change, Handled, Queues, events_messages, read_message
 from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)
@@ -61,20 +61,6 @@ MAX_CONFLICTS = 10
 """Of one lane: in a storm every worker of a target wants its place at once."""
 
 Send = Callable[[Notification, Thread], Receipt]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a message. `retry_after` None: done with it. `parked` says why it was given up.
-
-    `delivered` is true when the target took the notification in this call.
-    """
-
-    retry_after: timedelta | None = None
-    parked: str | None = None
-    delivered: bool = False
-    note: str = ""
-    notification: Notification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +101,26 @@ class Delivery:
         wanted = self.notification
         return Result(wanted.seq, self.now, wanted.reason.value, False, turn.tries, error, note)
 
-    def later(self, delay: timedelta, note: str) -> Outcome:
+    def later(self, delay: timedelta, note: str) -> Handled:
         """Come back."""
-        return Outcome(retry_after=delay, note=note, notification=self.notification)
+        return Handled(retry_after=delay, note=note, notification=self.notification)
 
 
 def deliver(
     body: str, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime, send: Send | None = None
-) -> Outcome:
+) -> Handled:
     """Deal with one message of the notifications queue. Twice sends once."""
     content = read_message(body)
     if isinstance(content, Change):
         return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
-        return Outcome(parked="the message on the notifications queue is not a notification")
+        return Handled(parked="the message on the notifications queue is not a notification")
     incident, found = _stored(content, store)
     if found is Standing.UNSAVED and now < content.at + COMMIT_WAIT:
         delay = max(BUSY_DELAY, (now - content.at) / 4)
-        return Outcome(retry_after=delay, note="not saved yet", notification=content)
+        return Handled(retry_after=delay, note="not saved yet", notification=content)
     if found is not Standing.LIVE:
-        return Outcome(note=_WHY_NOT[found], notification=content)
+        return Handled(note=_WHY_NOT[found], notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
     return _taken(Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now))
 
@@ -241,7 +227,7 @@ def completed(notification: Notification, clients: Clients) -> Notification:
 # The claim
 
 
-def _taken(delivery: Delivery, send: Send) -> Outcome:
+def _taken(delivery: Delivery, send: Send) -> Handled:
     """Claim it and act on the answer."""
     thread, grant = _claim(delivery)
     if grant.claim is Claim.DONE:
@@ -310,15 +296,15 @@ def _with_missed_ends(delivery: Delivery, thread: Thread, wanted: Notification) 
     return with_missed_ends(incident, wanted, received=thread.firing, rules=delivery.rules, now=delivery.now)
 
 
-def _done_before(notification: Notification, thread: Thread) -> Outcome:
+def _done_before(notification: Notification, thread: Thread) -> Handled:
     """Nothing to do; but one that was given up by a worker that died before it was parked is parked now."""
     if notification.seq == thread.done_seq and thread.parked is not None:
-        return Outcome(parked=thread.results[-1].error or "given up before", notification=notification)
+        return Handled(parked=thread.results[-1].error or "given up before", notification=notification)
     note = "a later one of its thread was dealt with" if notification.again else "done before"
-    return Outcome(note=note, notification=notification)
+    return Handled(note=note, notification=notification)
 
 
-def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Outcome:
+def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Handled:
     """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
     wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
@@ -327,7 +313,7 @@ def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Outcome:
             internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
         )
     delivery.store.save_thread(left_out(thread, wanted, delivery.result(turn, note=note)))
-    return Outcome(note=note, notification=wanted)
+    return Handled(note=note, notification=wanted)
 
 
 def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
@@ -369,7 +355,7 @@ def _pace(notification: Notification) -> Pace | None:
         return None
 
 
-def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Outcome:
+def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Handled:
     """Come back when it may go; what only waited for longer than anything may take is given up."""
     turn, lane = grant.turn, grant.lane
     if turn is None or turn.leased_until is not None or delivery.now < turn.since + delivery.max_age:
@@ -382,7 +368,7 @@ def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Outcome:
 # The try
 
 
-def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: Send) -> Outcome:
+def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: Send) -> Handled:
     notification = delivery.notification
     try:
         receipt = send(notification, replace(thread, in_doubt=turn.in_doubt))
@@ -396,7 +382,7 @@ def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: S
     delivery.store.save_thread(delivered(thread, notification, receipt, result, in_doubt=turn.in_doubt))
     if receipt.sent and lanes.needs_recovery(lane):
         _recovered(delivery, lane)
-    return Outcome(delivered=True, note=receipt.note, notification=notification)
+    return Handled(delivered=True, note=receipt.note, notification=notification)
 
 
 def _recovered(delivery: Delivery, lane: Lane) -> None:
@@ -418,7 +404,7 @@ def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableE
     return min(delay, PROBE_INTERVAL) if broken else delay
 
 
-def _postponed(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, error: TargetUnavailableError) -> Outcome:
+def _postponed(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, error: TargetUnavailableError) -> Handled:
     now = delivery.now
     delay = _pause(delivery, turn, lane, error)
     if delay > turn.since + delivery.max_age - now:  # a target may ask for more than any date can hold
@@ -476,7 +462,7 @@ def _spread(notification: str, attempts: int) -> float:
 
 def _given_up(
     delivery: Delivery, thread: Thread, turn: Turn, why: str, *, failure: TargetUnavailableError | None = None
-) -> Outcome:
+) -> Handled:
     """Notify the fallback first, then record it: a worker that dies between notifies twice under one id.
 
     The turn goes last. Without it another worker that has the message too would send it anew, and free of doubt.
@@ -490,12 +476,12 @@ def _given_up(
     result = delivery.result(turn, error=reason)
     delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
     delivery.change_lane(lambda lane: lanes.finished(lane, notification.incident, notification.seq))
-    return Outcome(parked=reason, notification=notification)
+    return Handled(parked=reason, notification=notification)
 
 
 def give_up(
     notification: Notification, why: str, *, rules: Rules, store: Store, queues: Queues, now: datetime
-) -> Outcome:
+) -> Handled:
     """Give up a notification whose tries raised: it may have arrived all the same. What was delivered meanwhile is done."""
     thread = store.thread(thread_key(notification.incident, notification.target.key))
     if thread.has_done(notification):
@@ -525,18 +511,18 @@ def _after_giving_up(
     return lanes.telling(lane, internal_alerts.failure_of(delivery.notification.incident)) if announced else lane
 
 
-def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Outcome:
+def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Handled:
     """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
     thread = store.thread(thread_key(f"deploy:{change.deploy.id}", change.target.key))
     if thread.done_seq:
-        return Outcome(note="the deploy was told before")
+        return Handled(note="the deploy was told before")
     try:
         change_module_for(change.target.kind).send_change(change.deploy, change.target.address, clients, now=now)
     except TargetUnavailableError as error:
         if now < change.deploy.at + GRACE and not error.ambiguous:
-            return Outcome(retry_after=error.retry_after or backoff(change.deploy.id, 3), note=str(error))
-        return Outcome(note=f"the deploy was not told: {error}")
+            return Handled(retry_after=error.retry_after or backoff(change.deploy.id, 3), note=str(error))
+        return Handled(note=f"the deploy was not told: {error}")
     except TargetRejectedError as error:
-        return Outcome(note=f"the deploy was not told: {error}")
+        return Handled(note=f"the deploy was not told: {error}")
     store.save_thread(replace(thread, done_seq=1, version=thread.version + 1))
-    return Outcome(note="deploy told")
+    return Handled(note="deploy told")

@@ -15,7 +15,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from chalicelib.core.context import Silence
@@ -62,6 +62,20 @@ class Failure:
     id: str
     reason: str
     park: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of a message. `retry_after` None: done with it. `parked` says why it was given up.
+
+    `delivered` is true when the target took the notification in this call.
+    """
+
+    retry_after: timedelta | None = None
+    parked: str | None = None
+    delivered: bool = False
+    note: str = ""
+    notification: Notification | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,12 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.mute import silences_of
-from chalicelib.core.outcome import Outcome as ActOutcome
-from chalicelib.core.outcome import Result, outcome, sentence
+from chalicelib.core.outcome import Outcome, Result, outcome, sentence
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
-from chalicelib.deliver.worker import Outcome
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
-from chalicelib.messages.queue import Hold, Queues, action_message, hold_message, unsilence_message
+from chalicelib.messages.queue import Handled, Hold, Queues, action_message, hold_message, unsilence_message
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
 from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal
@@ -45,7 +43,7 @@ ANSWERED_WITHIN = timedelta(minutes=30)
 """How long Slack takes answers: https://docs.slack.dev/interactivity/handling-user-interaction."""
 
 
-def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Handled:
     """Do what was asked and tell the person what there is to tell. Twice does it once; only the answer comes twice."""
     desk = _Desk(asked, rules, store, queues, clients, now)
     said: Reply
@@ -54,7 +52,7 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
     except RequestError as error:
         said = f"⚠️ {command.dated(command.escaped(str(error)))}"
     if not said:
-        return Outcome(note=f"{asked.kind} of a person")
+        return Handled(note=f"{asked.kind} of a person")
     return _told(desk, said)
 
 
@@ -78,7 +76,7 @@ def _refusal(desk: "_Desk") -> str:
     )
 
 
-def _told(desk: "_Desk", said: Reply) -> Outcome:
+def _told(desk: "_Desk", said: Reply) -> Handled:
     asked, slack = desk.asked, plugins.load("targets", "slack")
     try:
         if isinstance(said, Question):
@@ -90,11 +88,11 @@ def _told(desk: "_Desk", said: Reply) -> Outcome:
             slack.whisper(asked.channel, asked.user, said, desk.clients, now=desk.now)
     except TargetUnavailableError as error:
         if desk.now < asked.at + ANSWERED_WITHIN:
-            return Outcome(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")
-        return Outcome(note=f"{asked.kind}: the answer came too late: {error}")
+            return Handled(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")
+        return Handled(note=f"{asked.kind}: the answer came too late: {error}")
     except TargetRejectedError as error:
-        return Outcome(note=f"{asked.kind}: the answer was refused: {error}")
-    return Outcome(note=f"{asked.kind} of a person, answered")
+        return Handled(note=f"{asked.kind}: the answer was refused: {error}")
+    return Handled(note=f"{asked.kind} of a person, answered")
 
 
 @dataclass(slots=True)
@@ -141,7 +139,7 @@ class _Desk:
             channel=asked.channel,
         )
 
-    def accept(self, kind: ActionKind, id: str, note: str = "") -> tuple[ActOutcome, Action]:
+    def accept(self, kind: ActionKind, id: str, note: str = "") -> tuple[Outcome, Action]:
         """Return what an act comes to, after it was handed on where it changes something."""
         action = self.action(kind, id, note)
         return accepted(action, store=self.store, webhooks=self.queues.webhooks, now=self.now)
@@ -403,7 +401,7 @@ _KINDS: dict[str, Callable[[_Desk], Reply]] = {
 # What PagerDuty did not say
 
 
-def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetime) -> Outcome:
+def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetime) -> Handled:
     """An act at PagerDuty that names only PagerDuty's incident: ask which of ours it is, and hand it on.
 
     Incidents with child alerts have no incident_key; the key of their alert is ours.
@@ -412,9 +410,9 @@ def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetim
         keys = plugins.load("targets", "pagerduty").alert_keys(action.alias.partition(":")[2], clients, now=now)
     except TargetUnavailableError as error:
         if now < action.at + timedelta(hours=1):
-            return Outcome(retry_after=error.retry_after or AGAIN, note=f"PagerDuty's alerts: {error}")
-        return Outcome(note=f"PagerDuty's alerts: {error}")
+            return Handled(retry_after=error.retry_after or AGAIN, note=f"PagerDuty's alerts: {error}")
+        return Handled(note=f"PagerDuty's alerts: {error}")
     except TargetRejectedError as error:
-        return Outcome(note=f"PagerDuty's alerts: {error}")
+        return Handled(note=f"PagerDuty's alerts: {error}")
     queues.webhooks.put([action_message(replace(action, incident=key)) for key in keys])
-    return Outcome(note="asked PagerDuty what it is about")
+    return Handled(note="asked PagerDuty what it is about")

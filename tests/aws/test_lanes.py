@@ -11,8 +11,8 @@ from chalicelib.core.delivery.delivery_log import Thread
 from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
-from chalicelib.deliver.worker import Outcome, deliver
-from chalicelib.messages.queue import Queues, notification_message
+from chalicelib.deliver.worker import deliver
+from chalicelib.messages.queue import Handled, Queues, notification_message
 from tests.aws.tables import client, new_table
 from tests.fakes import MemoryQueue
 from tests.targets import samples
@@ -39,12 +39,12 @@ class Crowd:
         self.store.save(Incident(incident, id=incident, committed=(one.id,), version=1))
         return one
 
-    def deliver(self, notifications: list[Notification], now: datetime = NOW) -> list[Outcome]:
+    def deliver(self, notifications: list[Notification], now: datetime = NOW) -> list[Handled]:
         """All at once."""
         with ThreadPoolExecutor(WORKERS) as pool:
             return list(pool.map(lambda one: self._deliver(one, now), notifications))
 
-    def _deliver(self, one: Notification, now: datetime) -> Outcome:
+    def _deliver(self, one: Notification, now: datetime) -> Handled:
         return deliver(
             notification_message(one),
             rules=Rules(),

@@ -7,8 +7,8 @@ from chalicelib.aws.batches import settle
 from chalicelib.aws.json_client import Lean
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.core.rule import Rules
-from chalicelib.deliver.worker import Outcome, deliver
-from chalicelib.messages.queue import Failure, Message, Queues
+from chalicelib.deliver.worker import deliver
+from chalicelib.messages.queue import Failure, Handled, Message, Queues
 from chalicelib.settings import Settings
 from cli.stage import Stage
 from local.cloud import Cloud
@@ -35,7 +35,7 @@ class Worker:
         self._stage, self._outside = stage, outside
         self._ahead = timedelta(0)
 
-    def work(self) -> list[Outcome]:
+    def work(self) -> list[Handled]:
         """Deal with everything that can be seen, until nothing waits; what became of it."""
         sqs, url = self._stage.aws("sqs"), self._stage.queue_url(self._stage.settings.notifications_queue)
         outcomes = []

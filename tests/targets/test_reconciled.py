@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
-from chalicelib.deliver.worker import Outcome, deliver
-from chalicelib.messages.queue import Events, Queues, notification_message, read_message
+from chalicelib.deliver.worker import deliver
+from chalicelib.messages.queue import Events, Handled, Queues, notification_message, read_message
 from local.inbox import UNLIMITED, Inbox, Reply
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -74,7 +74,7 @@ class World:
         found: Mapping[str, Any] = reply.json()
         return found
 
-    def tell(self, **changes: Any) -> Outcome:
+    def tell(self, **changes: Any) -> Handled:
         """Deliver one notification, coming back whenever it says so."""
         one = replace(samples.NOTIFICATION, target=self.target, at=self.now, **changes)
         stored = self.store.load(one.key)
