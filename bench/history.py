@@ -20,8 +20,8 @@ from chalicelib.core.event import Event
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Events, Recorded, Samples, read_message
+from chalicelib.process.parse import parsed
 from chalicelib.process.record import Line, Recorder, chunks
-from chalicelib.process.worker import parsed
 from simulation.memory_store import MemoryStore
 
 FIXTURES = Path(__file__).parent.parent / "tests" / "sources" / "fixtures"

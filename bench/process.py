@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from storm import ROOT, Router, webhooks
 
-from chalicelib.process import worker
+from chalicelib.process import commit
 from chalicelib.rules.loader import load_rules
 
 BUDGET_MICROSECONDS, DECISION_MICROSECONDS = 250, 40
@@ -56,9 +56,9 @@ def main() -> int:
             Router(rules).run(storm)
         pstats.Stats(profile).sort_stats("cumtime").print_stats(90)
         return 0
-    parts = [Timed(worker.fold), Timed(worker.due)]
+    parts = [Timed(commit.fold), Timed(commit.due)]
     whole = best(lambda: Router(rules).run(storm)) / options.events * 1e6
-    worker.fold, worker.due = parts  # type: ignore[assignment]
+    commit.fold, commit.due = parts  # type: ignore[assignment]
     router = Router(rules)
     router.run(storm)
     decision = sum(part.seconds for part in parts) / options.events * 1e6

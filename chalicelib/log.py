@@ -27,3 +27,9 @@ def _place(error: BaseException) -> str:
         return "unknown"
     own = [frame for frame in frames if "chalicelib" in frame.filename] or frames
     return f"{own[-1].filename.rpartition('/')[2]}:{own[-1].lineno}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something failed, for people: our own errors' text; of any other its kind and place, never its text."""
+    told = failure(error)
+    return told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"

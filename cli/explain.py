@@ -29,7 +29,7 @@ from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import is_matcher
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import events_messages
-from chalicelib.process.worker import parsed
+from chalicelib.process.parse import parsed
 from chalicelib.rules.compiled import RULES_NAME
 from cli import parse
 from cli.replay import Replay, read_rules

@@ -32,7 +32,7 @@ from chalicelib.messages.queue import (
     unsilence_message,
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.worker import parsed
+from chalicelib.process.parse import parsed
 from simulation.decisions import explained
 from simulation.simulator import FakeTarget, Sender, Sent, Simulator, instant
 from simulation.timeline import (

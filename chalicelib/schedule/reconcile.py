@@ -38,12 +38,14 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.ingest.counters import HEARD, REFUSED
+from chalicelib.log import reason_of
 from chalicelib.messages.queue import Queues, events_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.batch import Batch
 from chalicelib.process.context_update import saved_context
+from chalicelib.process.gather import take_event
 from chalicelib.process.lead import reached
-from chalicelib.process.worker import parsed, reason_of, take_event
+from chalicelib.process.parse import parsed
 from chalicelib.schedule.last_seen import Heard, heard_again, heard_from, is_quiet
 
 ON_ITS_WAY = timedelta(minutes=3)

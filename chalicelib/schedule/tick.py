@@ -14,13 +14,15 @@ from chalicelib.core.inputs import Measured
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
 from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.withdrawn import probe_names, withdrawn_alerts
 from chalicelib.messages.queue import Failure, Queues, wake_message
 from chalicelib.process.batch import Batch
+from chalicelib.process.commit import settle
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
+from chalicelib.process.gather import beat_of, take_measured
 from chalicelib.process.lead import INDEXED, index
 from chalicelib.process.series import judgement, primary_metric, watches_silence
-from chalicelib.process.worker import beat_of, probe_names, settle, take_measured, withdrawn_alerts
 
 MAX_WOKEN = 10_000
 """Timers that one tick looks at; those beyond are the next tick's."""

@@ -19,7 +19,8 @@ from chalicelib.messages.queue import (
     silence_message,
     unsilence_message,
 )
-from chalicelib.process.worker import MAX_AFFECTED, process
+from chalicelib.process.gather import MAX_AFFECTED
+from chalicelib.process.worker import process
 from chalicelib.schedule.tick import MAX_INLINE, tick
 from simulation.memory_store import MemoryStore
 from tests.outage import OPEN_BY, Outage

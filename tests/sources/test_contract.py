@@ -19,7 +19,8 @@ from chalicelib.core.payload import coerce
 from chalicelib.messages import codec
 from chalicelib.messages.queue import Message, Queues
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.worker import process, read_content
+from chalicelib.process.parse import read_content
+from chalicelib.process.worker import process
 from chalicelib.redact import redact_event
 from chalicelib.rules.file import load
 from simulation.memory_store import MemoryStore

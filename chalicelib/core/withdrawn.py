@@ -1,0 +1,36 @@
+"""Which active alerts nothing can measure or report any more, after the rules changed."""
+
+from collections.abc import Collection
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.fold import why_gone
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Withdrawn
+from chalicelib.core.rule import Rules
+
+
+def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[str] = ()) -> list[Withdrawn]:
+    """Return the incident's active alerts that nothing can measure or report any more, by the reason.
+
+    `gone_probes` are the names of probes that the rules named before and no longer name.
+    """
+    why: dict[str, list[str]] = {}
+    for alert in incident.alerts.values():
+        if alert.burning and (reason := _gone(alert, rules, gone_probes)):
+            why.setdefault(reason, []).append(alert.fingerprint)
+    return [Withdrawn(tuple(names), reason) for reason, names in why.items()]
+
+
+def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:
+    if alert.beat:
+        return "" if alert.name in probe_names(rules, "heartbeat") else "heartbeat gone"
+    rule = next((rule for rule in rules.rules if rule.name == alert.rule), None)
+    if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
+        return why
+    return "probe gone" if alert.measured and alert.labels.get("probe") in gone_probes else ""
+
+
+def probe_names(rules: Rules, *kinds: str) -> set[str]:
+    """Return the names of the probes of these kinds, or of all kinds."""
+    listed = (entries for kind, entries in rules.probes.items() if not kinds or kind in kinds)
+    return {str(entry.get("name")) for entries in listed for entry in entries}

@@ -1,0 +1,261 @@
+"""The incidents of a batch, one after another: led, loaded, folded, decided and saved under a version condition.
+
+What became due is put on the notifications queue before the save: `deliver` sends only what a saved incident has
+committed to. After a conflict the incident is loaded and folded again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from chalicelib.core.alert import Alert, State
+from chalicelib.core.coalesce import waits_until
+from chalicelib.core.delivery.delivery_log import thread_key
+from chalicelib.core.due import due, reminded
+from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.fold import fold, notified_of, with_late
+from chalicelib.core.identity import home_slot
+from chalicelib.core.incident import Incident
+from chalicelib.core.inputs import Input, Measured, Occurred
+from chalicelib.core.limits import bounded
+from chalicelib.core.match import matches_all
+from chalicelib.core.routing import alert_labels, routed_labels
+from chalicelib.core.rule import Route, Rules
+from chalicelib.core.timeline import paged, recorded
+from chalicelib.log import reason_of
+from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
+from chalicelib.process import acts
+from chalicelib.process.batch import Batch, Work
+from chalicelib.process.context_update import MAX_CONFLICTS
+from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
+from chalicelib.process.lead import indexed_alerts, lead
+from chalicelib.process.series import judgements_of, watches_silence
+
+MAX_DELAY = timedelta(minutes=15)
+"""What SQS can delay a message; a later timer is found by the minute tick."""
+
+
+class EndedMeanwhileError(Exception):
+    """An incident ended between the reading of it and its saving: what was led to it must be led again."""
+
+
+def settle(batch: Batch) -> list[Failure]:
+    """Update every incident of the batch, causes before symptoms; a failure names a message that must come back.
+
+    The failure of what no message asked for (the tick did) names none: its id is empty.
+    """
+    failures: dict[str, str] = {}
+    for _ in range(MAX_CONFLICTS):
+        failures |= _lead(batch)
+        failures |= _update_all(batch)
+        if not batch.arrivals:
+            break
+    failures |= {each.message: "its incident ended again and again before it was saved" for each in batch.arrivals}
+    try:
+        put_waiting(batch)
+    except NotStoredError as error:
+        failures |= {message: str(error) for work in batch.work.values() for message in work.messages}
+    return [Failure(message, reason) for message, reason in failures.items()]
+
+
+def _lead(batch: Batch) -> dict[str, str]:
+    """Give everything that arrived its incidents. Return the messages that failed, with the reason."""
+    failures: dict[str, str] = {}
+    arrived = {each.message for each in batch.arrivals} | {each.message for each in batch.routed}
+    try:
+        lead(batch)
+    except Exception as error:  # what could not be led comes back; what was led before is worked through
+        failures |= dict.fromkeys(arrived, reason_of(error))
+    for action, message in batch.actions:
+        try:
+            acts.lead(batch, action, message)
+        except Exception as error:  # an act that finds no store comes back, and holds up nothing else
+            failures[message] = reason_of(error)
+    batch.actions.clear()
+    return failures
+
+
+def _update_all(batch: Batch) -> dict[str, str]:
+    """Update the incidents that were not yet. Return the messages that failed, with the reason."""
+    failures: dict[str, str] = {}
+    undone = [(key, work) for key, work in batch.work.items() if not work.done]
+    for key, work in sorted(undone, key=lambda item: not _may_cause(item[1], batch.rules)):
+        try:
+            acts.answer(batch, update(batch, key, work), work.inputs)
+            work.inputs, work.led, work.done = [], [], True
+        except EndedMeanwhileError:
+            batch.take_back(key)
+        except Exception as error:  # whatever is wrong with one incident is not the others' trouble
+            failures |= {message: reason_of(error) for message in work.messages}
+            work.done = True
+    return failures
+
+
+def put_waiting(batch: Batch) -> None:
+    """Put the events that only count on their queue. A worker that dies before has their webhook back."""
+    for until, events in sorted((batch.waiting or {}).items()):
+        batch.queues.counts.put(events_messages(tuple(events.values())), delay=until - batch.now)
+
+
+def _urgent(batch: Batch, work: Work, stored: Incident | None) -> list[Input]:
+    """The inputs without the events that can wait, which are set aside."""
+    if batch.waiting is None:
+        return work.inputs
+    urgent: list[Input] = []
+    for given in work.inputs:
+        until = waits_until(stored, given, batch.now) if isinstance(given, Occurred) else None
+        if until is None or not isinstance(given, Occurred):
+            urgent.append(given)
+        else:
+            batch.waiting.setdefault(until, {})[f"{given.event.source}/{given.event.id}"] = given.event
+    return urgent
+
+
+def _may_cause(work: Work, rules: Rules) -> bool:
+    for given in work.inputs:
+        if isinstance(given, Occurred | Measured):
+            labels = (
+                alert_labels(given.event, given.rule)
+                if isinstance(given, Occurred)
+                else routed_labels(given.rule, given.labels)
+            )
+            if any(matches_all(inhibition.cause, labels) for inhibition in rules.inhibitions):
+                return True
+    return False
+
+
+def update(batch: Batch, key: str, work: Work) -> Incident:
+    """Load, fold, notify, save; again when somebody else saved first, five times at most.
+
+    Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
+    another home since, so a fault fires there again only by a new claim.
+    """
+    stored = before = batch.stored[key] if key in batch.stored else batch.store.load(key)
+    for _ in range(MAX_CONFLICTS):
+        try:
+            return _updated(batch, key, work, stored)
+        except ConflictError:
+            stored = batch.store.load(key)
+            if work.led and _has_ended(before, stored):
+                raise EndedMeanwhileError from None
+    raise ConflictError(f"an incident was saved by others {MAX_CONFLICTS} times in a row")
+
+
+def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
+    """Return whether an incident ended after it was read, though it may have begun again."""
+    if stored is None or before is None:
+        return stored is not None and stored.status == "ended"
+    return stored.id != before.id or (stored.status == "ended" and stored.ended_at != before.ended_at)
+
+
+def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:
+    inputs: Sequence[Input] = _urgent(batch, work, stored)
+    if stored is not None and work.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
+        return stored
+    base = stored or Incident(key=key, route=work.route.id, group=work.group)
+    base = replace(base, rhythm=work.route.rhythm)
+    base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
+    judgements = judgements_of(base, batch.rules, batch.store, batch.now)
+    folded = fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements)
+    folded = bounded(pruned(folded, base, batch.rules))
+    add_causes(batch, folded)
+    context = without_ended(batch.context, folded)
+    evidence = symptoms_of(folded, batch, context) if batch.rules.inhibitions else ()
+    decision = due(
+        folded,
+        route=work.route,
+        rules=batch.rules,
+        context=context,
+        now=batch.now,
+        evidence=evidence,
+        delivered=deliveries(batch, folded, work.route),
+    )
+    incident = decision.incident
+    if incident == (stored or base):
+        drop_causes(batch, incident)
+        return incident
+    if decision.notifications:
+        told = [replace(each, crowd=len(batch.work)) for each in decision.notifications]
+        batch.queues.notifications.put([notification_message(each) for each in told])
+    incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
+    incident = replace(incident, version=(stored.version if stored else 0) + 1)
+    _index(batch, stored, incident)
+    if page:
+        batch.store.keep_timeline(incident.id, incident.pages, page)
+    batch.store.save(incident, archive=base if base.id != incident.id and is_kept(base) else None)
+    drop_causes(batch, incident)
+    schedule_wake(batch, incident, stored)
+    return incident
+
+
+def is_kept(incident: Incident) -> bool:
+    """Return whether an ended incident is kept for people: somebody was notified of it, or acted on it."""
+    acted_on = any(each.act for each in incident.timeline)
+    return incident.ended_at is not None and (incident.opened_at is not None or acted_on)
+
+
+def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
+    """Return when the targets that may need a reminder received their newest notification.
+
+    One whose newest is still on its way counts from now on, so that nobody is reminded of what they have not received.
+    One that was given up counts from its decision, so that it is tried again.
+    """
+    found: dict[str, datetime] = {}
+    for key in reminded(incident, route, batch.now):
+        announced, log = incident.announced[key], batch.store.thread(thread_key(incident.id, key))
+        if log.done_seq < announced.seq:
+            found[key] = batch.now
+        elif received_at := log.received_at(announced.seq):
+            found[key] = received_at
+    return found
+
+
+def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
+    """Make a new incident, alias or measured alert known before it is saved. A worker that dies here leaves no harm."""
+    known = {stored.id, *stored.aliases} if stored is not None else set()
+    names = {incident.id, *incident.aliases} - known - {""}
+    if names:
+        batch.store.locate(names, incident.key)
+    for name, holder in indexed_alerts(stored, incident).items():
+        slot = home_slot(holder)
+        fault = batch.store.claim(name, slot, holder, over=None)
+        if fault.holders.get(slot) != holder:
+            batch.store.claim(name, slot, holder, over=fault.holders.get(slot))
+
+
+def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:
+    """Have the incident looked at to the second, when its next timer is near; the tick sees to the others."""
+    if incident.wake_at is None or incident.wake_at > batch.now + MAX_DELAY:
+        return
+    if stored is not None and stored.wake_at == incident.wake_at and incident.wake_at > batch.now:
+        return
+    delay = max(timedelta(0), incident.wake_at - batch.now)
+    batch.queues.webhooks.put([wake_message(incident.key)], delay=delay)
+
+
+def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
+    """Return the incident without measured alerts that are quiet.
+
+    They are kept where their silence could be an alert, and while the notification of their end is still to come.
+    """
+    watched = {rule.name for rule in rules.rules if watches_silence(rule)}
+    notified = notified_of(incident)
+    kept: dict[str, Alert] = {}
+    for name, alert in incident.alerts.items():
+        if alert.state is not State.INACTIVE or not (alert.measured or alert.condition) or name in notified:
+            kept[name] = alert
+        elif alert.rule in watched and alert.measured:
+            old = before.alerts.get(name)
+            kept[name] = old if old is not None and _same_watch(old, alert) else alert
+        elif not alert.measured:
+            kept[name] = replace(alert, recheck_at=alert.recheck_at if alert.rule in watched else None)
+    return replace(incident, alerts=kept) if kept != incident.alerts else incident
+
+
+def _same_watch(old: Alert, alert: Alert) -> bool:
+    """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
+    return (
+        old.state is State.INACTIVE
+        and old.recheck_at is not None
+        and (alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at))
+    )

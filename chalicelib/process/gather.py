@@ -1,0 +1,251 @@
+"""The inputs of each incident, gathered from the contents of a batch. Rules and routes lead them; nothing is saved here.
+
+Samples, deploys and silences are stored while they are gathered: what is decided later in the batch counts with them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.notification import Deploy
+from chalicelib.core.errors import FullError, KeyUsedError
+from chalicelib.core.event import Action, Event, Severity, Status
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.inputs import Beat, Measured, Occurred, Remarked, grouped_labels
+from chalicelib.core.language.durations import seconds_of
+from chalicelib.core.match import matches_all
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.routing import (
+    alert_labels,
+    all_targets,
+    heartbeat_route,
+    measured_labels,
+    route_by_id,
+    routed_labels,
+    router_routes,
+)
+from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.messages.queue import (
+    Affected,
+    Change,
+    Events,
+    Hold,
+    Release,
+    Samples,
+    Wake,
+    affected_message,
+    change_message,
+)
+from chalicelib.process import silences
+from chalicelib.process.batch import Batch
+from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
+from chalicelib.process.parse import Content
+from chalicelib.process.series import judgement, series_labels
+from chalicelib.targets import CHANGE_KINDS
+
+MAX_MOMENTS = 60
+"""After a sample that came very late, a series is judged again at its newest so many samples."""
+MAX_AFFECTED = 25
+"""So many incidents one message about a silence works through: a batch of ten makes 250, which is about 1,000 calls."""
+
+
+def take(batch: Batch, content: Content, message: str) -> None:
+    """Add what the content means to the batch's work."""
+    if isinstance(content, Events):
+        for event in content.events:
+            take_event(batch, event, message)
+    elif isinstance(content, Samples):
+        take_samples(batch, content.samples, message)
+    elif isinstance(content, Wake):
+        stored = batch.store.load(content.key)
+        if stored is not None:
+            batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
+    elif isinstance(content, Hold | Release):
+        take_silence(batch, content, message)
+    elif isinstance(content, Affected):
+        take_affected(batch, content, message)
+    else:
+        take_action(batch, content, message)
+
+
+def take_event(batch: Batch, event: Event, message: str) -> None:
+    """Every rule that matches hears of the event; the route tree when none does; a person's act goes where it belongs."""
+    batch.events += 1
+    if event.action is not None:
+        take_action(batch, event.action, message)
+        return
+    if event.source == "heartbeat" and event.kind == "beat":
+        take_beat(batch, event, message)
+        return
+    if deploy := deploy_of(event):
+        before = batch.context
+        batch.context = with_deploys(batch.store, before, deploy, batch.now)
+        if _is_news(deploy, before, batch.context):
+            _tell_change(batch, deploy)
+        for action in rolled_back(event, batch.context):
+            take_action(batch, action, message)
+    rules = matching_rules(batch.rules, event)
+    for rule in rules:
+        if rule.condition is not None and event.status is not Status.RESOLVED:
+            _count(batch, event, rule, message)
+    proposals = [*_by_rules(batch, event, rules), *_unmatched(batch, event, matched=bool(rules))]
+    if proposals or event.status is Status.RESOLVED:
+        batch.arrive(event, proposals, message)
+
+
+def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
+    """Return whether the deploy is new, or began earlier than was known; that production serves it is no news."""
+    known = [{(each.id, each.at) for each in context.deploys if each.id == deploy.id} for context in (before, after)]
+    return known[0] != known[1]
+
+
+def _tell_change(batch: Batch, deploy: Deploy) -> None:
+    """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
+    targets = [target for target in all_targets(batch.rules) if target.kind in CHANGE_KINDS]
+    if targets:
+        batch.queues.notifications.put([change_message(Change(deploy, target)) for target in targets])
+
+
+def matching_rules(rules: Rules, event: Event) -> list[Rule]:
+    """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
+    labels = event.all_labels()
+    return [
+        rule
+        for rule in rules.rules
+        if (rule.condition is None or rule.condition.counts_events)
+        and matches_all(rule.matchers, labels)
+        and (event.source != "router" or any(m.label == "source" for m in rule.matchers))
+    ]
+
+
+Destination = tuple[Rule | None, Route, Mapping[str, str]]
+"""A rule, a route, and the labels that the route groups by."""
+
+
+def _count(batch: Batch, event: Event, rule: Rule, message: str) -> None:
+    """Add an event to the count of a rule. Its alert is one for each group, whichever faults are counted."""
+    labels = alert_labels(event, rule)
+    grouped = grouped_labels(rule, labels)
+    for route in batch.rules.routes_for(rule, labels):
+        batch.add(route, grouped, Occurred(event, rule), message)
+
+
+def _by_rules(batch: Batch, event: Event, rules: Sequence[Rule]) -> list[Destination]:
+    """Return where the rules that do not count would lead an event."""
+    if event.status is Status.INFO:
+        return []
+    found: list[Destination] = []
+    for rule in rules:
+        if rule.condition is None:
+            labels = alert_labels(event, rule)
+            found += [(rule, route, labels) for route in batch.rules.routes_for(rule, labels)]
+    return found
+
+
+def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Destination]:
+    """Return where the route tree would lead an event that no rule matches."""
+    if event.status is Status.INFO or (matched and event.source != "router"):
+        return []
+    labels = alert_labels(event, None)
+    of_router = event.source == "router"
+    routes = router_routes(batch.rules, event, matched) if of_router else batch.rules.routes_for(None, labels)
+    return [(None, route, labels) for route in routes]
+
+
+def take_action(batch: Batch, action: Action, message: str) -> None:
+    """A person's act reaches the incidents that it is about; it never opens one."""
+    batch.actions.append((action, message))
+
+
+def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
+    """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
+
+    MAX_AFFECTED of them do so here, the others by further messages, which are put before anything is done: a worker that
+    dies has its own message back, and it puts the same ones. One silence that has no room is announced by the router: who
+    asked was answered before the worker could know.
+    """
+    try:
+        done = silences.done(given, store=batch.store, now=batch.now)
+    except (FullError, KeyUsedError) as error:
+        take_event(batch, silences.refused(given, str(error), batch.now), message)
+        return
+    batch.context = batch.store.context()
+    affected = [incident for incident in batch.store.incidents() if done.affects(incident)]
+    keys = [incident.key for incident in affected]
+    parts = [tuple(keys[at : at + MAX_AFFECTED]) for at in range(MAX_AFFECTED, len(keys), MAX_AFFECTED)]
+    if parts:
+        batch.queues.webhooks.put([affected_message(Affected(given, part)) for part in parts])
+    _look_again(batch, done, affected[:MAX_AFFECTED], message)
+
+
+def take_affected(batch: Batch, affected: Affected, message: str) -> None:
+    """Have some of the incidents that a silence is about look again and remember it."""
+    done = silences.done_before(affected.decision, batch.context)
+    batch.read(affected.keys)
+    found = [incident for key in affected.keys if (incident := batch.stored[key]) is not None]
+    _look_again(batch, done, [each for each in found if each.status == "open" and done.affects(each)], message)
+
+
+def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident], message: str) -> None:
+    entry = Remarked(Entry(done.at, done.text, done.by, kind="silence"))
+    for incident in incidents:
+        batch.stored.setdefault(incident.key, incident)
+        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
+
+
+def take_beat(batch: Batch, event: Event, message: str) -> None:
+    """A heartbeat that was heard."""
+    for spec in batch.rules.probes.get("heartbeat", ()):
+        if spec.get("name") == event.name:
+            beat = beat_of(spec, event.occurred_at, heard=True)
+            route, labels = heartbeat_route(batch.rules, beat)
+            batch.add(route, labels, beat, message)
+
+
+def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
+    """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
+    schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
+    for name in ("every", "grace"):
+        if spec.get(name):
+            schedule[name] = str(seconds_of(spec[name]))
+    said = spec.get("labels")
+    labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
+    labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
+    severity = Severity(str(spec.get("severity") or "critical"))
+    return Beat(str(spec["name"]), at, schedule, labels, severity, heard)
+
+
+def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
+    """Remember what was measured and judge every rule that looks at it, at the times of the samples and of later ones."""
+    batch.store.add_samples(samples)
+    judged: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
+    for sample in samples:
+        for rule in batch.rules.rules:
+            if rule.condition is None or sample.metric not in rule.condition.metrics:
+                continue
+            for labels in series_labels(rule, sample, batch.store):
+                if not matches_all(rule.matchers, {**labels, "source": "probe", "metric": sample.metric}):
+                    continue
+                entry = judged.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
+                entry[2].add(sample.at)
+    for rule, labels, times in judged.values():
+        moments = moments_since(times, rule, labels, batch)
+        judgements = tuple(judgement(rule, labels, batch.store, at) for at in moments)
+        take_measured(batch, Measured(rule, labels, judgements), message)
+
+
+def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:
+    """When to judge a series: at these times, and after a late sample at those of all samples after it, again."""
+    assert rule.condition is not None
+    moments = set(times)
+    since = min(moments)
+    for metric in rule.condition.metrics:
+        moments.update(bucket.last_at for bucket in batch.store.buckets(metric, labels, since, batch.now))
+    return sorted(moments)[-MAX_MOMENTS:]
+
+
+def take_measured(batch: Batch, measured: Measured, message: str) -> None:
+    """A judged series goes to the incidents of its rule."""
+    labels = measured_labels(measured.rule, measured.labels)
+    for route in batch.rules.routes_for(measured.rule, routed_labels(measured.rule, measured.labels)):
+        batch.add(route, labels, measured, message)

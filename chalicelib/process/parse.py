@@ -1,0 +1,84 @@
+"""The content of a message of the webhooks queue: a webhook's body parsed by its source, and masked.
+
+The times of events are corrected by the time at which the webhook was received.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib import plugins
+from chalicelib.core.errors import ParseError
+from chalicelib.core.event import Action, Event, Status
+from chalicelib.core.ports import Store
+from chalicelib.core.rule import Rules
+from chalicelib.log import reason_of
+from chalicelib.messages.queue import Affected, Events, Hold, Release, Samples, Wake, read_message
+from chalicelib.messages.webhook import Webhook
+from chalicelib.redact import redact_event
+
+Content = Events | Samples | Wake | Action | Hold | Release | Affected
+
+
+def read_content(body: str, store: Store, rules: Rules) -> Content:
+    """What a message says, a webhook's body parsed and masked; raises ParseError with the reason.
+
+    Raises ProcessedError when a stored body was dropped because the webhook was processed.
+    """
+    content = read_message(body)
+    if not isinstance(content, Webhook):
+        if not isinstance(content, Content):
+            raise ParseError("a notification is on the webhooks queue")
+        return content
+    data = content.body
+    if content.body_ref:
+        stored = store.get_body(content.body_ref)
+        if stored is None:
+            raise ParseError("the stored body of a large webhook is gone")
+        data = stored
+    return Events(parsed(content.source, content.headers, data, rules, content.received_at))
+
+
+def parsed(
+    source: str, headers: Mapping[str, str], body: bytes, rules: Rules, received_at: datetime
+) -> tuple[Event, ...]:
+    """The events of a webhook, masked. A declared source has precedence over none: its entry names the mapping.
+
+    Raises ParseError, whatever went wrong: what a source cannot read now it cannot read later.
+    """
+    mapping = next((each for each in rules.sources if each.get("name") == source), None)
+    try:
+        if mapping is not None:
+            events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
+        else:
+            events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
+        return _ready(events, received_at)
+    except ParseError as error:
+        raise ParseError(str(error), _ready(error.read, received_at)) from None
+    except Exception as error:
+        raise ParseError(f"{source}: {reason_of(error)}") from error
+
+
+def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
+    return tuple(not_ahead(told_apart(redact_event(event), received_at), received_at) for event in events)
+
+
+def told_apart(event: Event, received_at: datetime) -> Event:
+    """An end whose body has no time of its own is the end of what burns now, though the same was said once before.
+
+    A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.
+    """
+    if event.status is not Status.RESOLVED or event.occurred_at != received_at or event.action is not None:
+        return event
+    return replace(event, id=f"{event.id}@{received_at.isoformat()}")
+
+
+def not_ahead(event: Event, received_at: datetime) -> Event:
+    """Nothing occurred after it was received: a sender's clock that runs ahead is corrected."""
+    if event.occurred_at <= received_at:
+        return event
+    starts_at = min(event.starts_at, received_at) if event.starts_at else None
+    ends_at = event.ends_at
+    if ends_at is not None and event.status is Status.RESOLVED:
+        ends_at = min(ends_at, received_at)
+    return replace(event, occurred_at=received_at, starts_at=starts_at, ends_at=ends_at)
