@@ -105,7 +105,7 @@ def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], na
 
     A message about two rules counts for both; alerts that are only shown as evidence do not count.
     """
-    replay: Any = importlib.import_module("cli.replay")
+    replay: Any = importlib.import_module("simulation.engine")
     names = {rule.name for rule in rules.rules}
     counted: Counter[str] = Counter()
     for line in replay.Replay(rules, lines, name=str(name), folder=name.parent, seed=None).run():

@@ -32,9 +32,9 @@ from chalicelib.messages.queue import events_messages
 from chalicelib.process.parse import parsed
 from chalicelib.rules.compiled import RULES_NAME
 from cli import parse
-from cli.replay import Replay, read_rules
 from cli.stage import StageError, stage_of
 from simulation.decisions import Shown, counted_incidents, event_decisions, explained
+from simulation.engine import Replay, read_rules
 from simulation.simulator import Simulator
 from simulation.timeline import TimelineError, Times, read_lines
 

@@ -1,59 +1,27 @@
 """tocsin replay RULES.yaml TIMELINE.jsonl: the rules in a test tube.
 
+    tocsin replay --from-history --since 30d --rules new.yaml [--stage prod]
+    tocsin replay --from-history history.jsonl --rules new.yaml
+
 Runs the real decisions and the real delivery logic against fake targets on a virtual clock. One JSON object a line goes
-in and comes out; the forms are public and described in docs/replay.md.
+in and comes out; the forms are public and described in docs/replay.md. With recorded history it compares two rules files.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from chalicelib import plugins
-from chalicelib.core.alert import Alert, State, last_end
-from chalicelib.core.context import Silence
-from chalicelib.core.delivery.notification import Told
-from chalicelib.core.errors import ParseError, TocsinError
-from chalicelib.core.event import ActionKind
-from chalicelib.core.incident import Incident
-from chalicelib.core.match import parse_matchers
-from chalicelib.core.metrics.rollup import expand_probe_result, streaks
-from chalicelib.core.mute import Muting, muting_windows, mutings_of
-from chalicelib.core.routing import route_by_id
-from chalicelib.core.rule import Rules
-from chalicelib.messages.queue import (
-    action_message,
-    events_messages,
-    samples_messages,
-    silence_message,
-    unsilence_message,
-)
-from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.parse import parsed
-from simulation.decisions import explained
-from simulation.simulator import FakeTarget, Sender, Sent, Simulator, instant
-from simulation.timeline import (
-    FORMS_OF_TIME,
-    SOMEBODY,
-    Fields,
-    TimelineError,
-    Times,
-    action_of,
-    answers_of,
-    beat_of,
-    event_of,
-    limit_of,
-    read_lines,
-    sample_of,
-    shown_target,
-    silence_of,
-    target_key,
-)
-
-ACTS = {"ack": ActionKind.ACK, "unack": ActionKind.UNACK, "resolve": ActionKind.RESOLVE}
+from chalicelib.core.errors import TocsinError
+from chalicelib.rules.compiled import RULES_NAME
+from cli import history
+from cli.remote import add_arguments as add_remote
+from cli.table import clean, print_json, print_table, span
+from simulation.compare import compared, outcome
+from simulation.engine import Replay, folder_of, read_rules
+from simulation.timeline import TimelineError, Times, read_lines
 
 
 def add_parser(subparsers: Any) -> None:
@@ -77,25 +45,21 @@ def add_parser(subparsers: Any) -> None:
         default=None,
         help="interleave `copies` at every store and queue call, in an order drawn from this number",
     )
-    from simulation import compare  # it runs timelines itself
-
-    compare.add_arguments(parser)
+    add_history_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when the timeline ran, 2 with one line when something given cannot be read."""
     if arguments.from_history is not None:
-        from simulation import compare
-
-        return compare.run(arguments)
+        return run_on_history(arguments)
     try:
         if arguments.rules is None or arguments.timeline is None:
             raise TimelineError("nothing to replay: expected are RULES.yaml and TIMELINE.jsonl, or --from-history")
         rules = read_rules(arguments.rules)
         lines = read_lines(arguments.timeline)
         for line in Replay(
-            rules, lines, name=arguments.timeline, folder=_folder(arguments.timeline), seed=arguments.seed
+            rules, lines, name=arguments.timeline, folder=folder_of(arguments.timeline), seed=arguments.seed
         ).run():
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     except TocsinError as error:
@@ -105,399 +69,101 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(timeline: str) -> Path:
-    return Path() if timeline == "-" else Path(timeline).parent
+MAX_SHOWN = 20
 
 
-def read_rules(path: str | Path) -> Rules:
-    """The rules of a file, as production would run them: broken templates are tolerated."""
-    from chalicelib.rules.file import load
+def add_history_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `tocsin replay` for recorded history."""
+    group = parser.add_argument_group("recorded history")
+    group.add_argument(
+        "--from-history",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="compare rules on what was recorded: by a stage, or in a file that `tocsin history` wrote",
+    )
+    group.add_argument("--rules", dest="changed", metavar="NEW.yaml", help="the changed rules")
+    group.add_argument("--today", default=RULES_NAME, metavar="FILE", help=f"today's rules ({RULES_NAME})")
+    group.add_argument("--since", default=history.SINCE, metavar="TIME", help=f"how far back ({history.SINCE})")
+    add_remote(parser)
 
+
+def run_on_history(arguments: argparse.Namespace) -> int:
+    """Print the difference; 2 with one line when something given cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise TimelineError(
-            f"{path}: the rules file cannot be read ({error.strerror}); expected is a YAML file"
-        ) from None
-    except UnicodeDecodeError:
-        raise TimelineError(f"{path}: the rules file is not UTF-8 text; expected is a YAML file") from None
-    return load(text, filename=str(path), tolerate_templates=True)
-
-
-Line = dict[str, Any]
-Handler = Callable[["Replay", datetime, Any, Mapping[str, Any]], Iterator[Line]]
-
-
-class Replay:
-    """One run of a timeline."""
-
-    def __init__(
-        self,
-        rules: Rules,
-        lines: Sequence[tuple[int, dict[str, Any]]],
-        *,
-        name: str = "timeline",
-        folder: Path = Path(),
-        seed: int | None = None,
-        sender: Sender | None = None,
-    ) -> None:
-        self._sender = sender
-        self._rules = rules
-        self._lines = lines
-        self._name = name
-        self._folder = folder
-        self._seed = seed
-        self._waiting: list[str] = []
-        self._number = 0
-        self._silences = 0
-        self._streaks: dict[tuple[Any, ...], tuple[int, int]] = {}
-        self.times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
-
-    def run(self) -> Iterator[Line]:
-        """Every output line, in order."""
-        first = self._at(*self._lines[0]) if self._lines else instant(0)
-        self.simulator = Simulator(self._rules, first)
-        if self._sender is not None:
-            self.simulator.sender = self._sender
-        last = first
-        for number, line in self._lines:
-            at = self._at(number, line)
-            if at < last:
-                raise TimelineError(f"{self._name}:{number}: `at` is before the line above; expected is order by `at`")
-            if at > last:
-                yield from self._post(last)
-                self.simulator.run_until(at, inclusive=False)
-                yield from self._told()
-            last = at
-            self._number = number
-            yield from self._line(number, at, line)
-        yield from self._post(last)
-        yield from self._told()
-        yield {
-            "at": self.times.write(last),
-            "type": "end",
-            "events": self.simulator.events,
-            "writes": self.simulator.store.writes,
-        }
-
-    def _at(self, number: int, line: Mapping[str, Any]) -> datetime:
-        if "at" not in line:
-            raise TimelineError(f"{self._name}:{number}: `at` is missing; {FORMS_OF_TIME}")
-        try:
-            return self.times.read(line["at"], "`at`")
-        except TimelineError as error:
-            raise TimelineError(f"{self._name}:{number}: {error}") from None
-
-    def _line(self, number: int, at: datetime, line: Mapping[str, Any]) -> Iterator[Line]:
-        kinds = [kind for kind in line if kind in HANDLERS]
-        if len(kinds) != 1:
-            found = ", ".join(f"`{kind}`" for kind in line if kind != "at") or "nothing"
-            raise TimelineError(
-                f"{self._name}:{number}: expected is exactly one of {', '.join(HANDLERS)} beside `at`; found is {found}"
-            )
-        kind = kinds[0]
-        try:
-            if kind not in BATCHED and (self._waiting or kind not in PERSONAL):
-                yield from self._post(at)
-            yield from HANDLERS[kind](self, at, line[kind], line)
-        except TimelineError as error:
-            raise TimelineError(f"{self._name}:{number}: {error}") from None
-
-    def _fields(self, kind: str, given: Any) -> Fields:
-        return Fields(kind, given, self.times)
-
-    def _post(self, at: datetime) -> Iterator[Line]:
-        """Hand over what arrived at one time as one batch, and let what is due then happen."""
-        if self._waiting:
-            self.simulator.now = max(self.simulator.now, at)
-            bodies, self._waiting = self._waiting, []
-            self.simulator.post(bodies)
-        self.simulator.run_until(at, inclusive=True)
-        yield from self._told()
-
-    def _told(self) -> Iterator[Line]:
-        for sent in self.simulator.taken():
-            yield self._notification(sent)
-
-    # -- input lines -------------------------------------------------------------------------------------------------
-
-    def webhook(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A body as received. One that its source cannot read is parked and told, as in production."""
-        fields = self._fields("webhook", given)
-        source, body = fields.text("source"), fields.present("body")
-        data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode()
-        headers = {name.lower(): text for name, text in fields.texts("headers").items()}
-        if not any(each.get("name") == source for each in self.simulator.rules.sources):
-            _check_source(source)
-        name = f"line:{self._number}"
-        message = written(Webhook(name, source, data, at, headers), compressed(data))
-        try:
-            self.simulator.events += len(parsed(source, headers, data, self.simulator.rules, at))
-        except ParseError:
-            self.simulator.events += 1
-        self._waiting += [message] * self._copies(line)
-        yield from ()
-
-    def event(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """An event already normalised."""
-        event = event_of(self._fields("event", given), at, self._number)
-        copies = self._copies(line if "copies" in line else given)
-        self.simulator.events += 1
-        if copies == 1:
-            self._waiting += events_messages([event])
-            return
-        yield from self._post(at)
-        self.simulator.contend(events_messages([event])[0], copies, self._seed)
-
-    def _copies(self, line: Mapping[str, Any]) -> int:
-        return Fields("event", dict(line), self.times).whole("copies", 1, least=1)
-
-    def sample(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A measured value."""
-        self._waiting += samples_messages([sample_of(self._fields("sample", given), at)])
-        yield from ()
-
-    def probe(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A probe's result; how many came in a row is what the lines before it say."""
-        fields = self._fields("probe", given)
-        name, labels, ok = fields.text("name"), fields.texts("labels"), fields.truth("ok")
-        latency = None if fields.get("latency_ms") is None else fields.number("latency_ms", least=0)
-        series = (name, *sorted(labels.items()))
-        before = self._streaks.get(series, (0, 0))
-        self._streaks[series] = streaks(before, ok)
-        self._waiting += samples_messages(expand_probe_result(name, ok, latency, labels, at, before))
-        yield from ()
-
-    def beat(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A heartbeat."""
-        self._waiting += events_messages([beat_of(self._fields("beat", given), at)])
-        yield from ()
-
-    def act(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a person does."""
-        name = next(each for each in ACTS if each in line)
-        yield from self._done(at, action_message(action_of(ACTS[name], self._fields(name, given), at)))
-
-    def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A person mutes, by matchers until a time."""
-        yield from self._done(at, silence_message(self._held("silence", at, given), False))
-
-    def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """New alerts are held back; what was told goes on."""
-        yield from self._done(at, silence_message(self._held("maintenance", at, given), True))
-
-    def _held(self, kind: str, at: datetime, given: Any) -> Silence:
-        self._silences += 1
-        return silence_of(self._fields(kind, given), at, f"{kind}-{self._silences}")
-
-    def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A silence or maintenance ends early."""
-        said = given if isinstance(given, dict) else {"id": given}
-        fields = Fields("unsilence", said, self.times)
-        yield from self._done(at, unsilence_message(fields.text("id"), fields.text("by", SOMEBODY), at))
-
-    def _done(self, at: datetime, message: str) -> Iterator[Line]:
-        """A person's act, which changes things at once."""
-        self.simulator.now = max(self.simulator.now, at)
-        self.simulator.post([message])
-        yield from self._post(at)
-
-    def target(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a target answers next, or its limit."""
-        key = target_key(given)
-        if "answers" not in line and "limit" not in line:
-            raise TimelineError("`target` says nothing; expected are `answers` or `limit` beside it")
-        target = self.simulator.targets.setdefault(key, FakeTarget())
-        if "answers" in line:
-            target.answers = answers_of(line["answers"], self.times)
-        if "limit" in line:
-            target.limit = limit_of(line["limit"], self.times)
-        yield from ()
-
-    def redeploy(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """The rules change, and all memory is lost."""
-        name = self._fields("redeploy", given).text("rules", "")
-        self.simulator.now = max(self.simulator.now, at)
-        self.simulator.redeploy(read_rules(self._folder / name) if name else self.simulator.rules)
-        yield from self._post(at)
-
-    def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """The router does not run until a time; what arrives waits in the queue."""
-        until = self._fields("down", given).at("until")
-        self.simulator.down_until = max(until, self.simulator.down_until or until)
-        yield from ()
-
-    def show(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a person asking would see."""
-        self.simulator.count()
-        if given == "alerts":
-            yield {"at": self.times.write(at), "type": "alerts", "alerts": self._alerts(at)}
-        elif given == "incidents":
-            yield {"at": self.times.write(at), "type": "incidents", "incidents": self._incidents(at)}
-        else:
-            raise TimelineError("`show` is unknown; expected is incidents or alerts")
-
-    def explain(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """Every decision about the alerts that match, in order."""
-        matchers = parse_matchers(self._fields("explain", given).matchers())
-        simulator = self.simulator
-        simulator.count()
-        store = simulator.store
-        found = explained(
-            matchers,
-            incidents=store.remembered(),
-            rules=simulator.rules,
-            store=store,
-            now=at,
-            write=self.times.write,
-        )
-        yield {"at": self.times.write(at), "type": "explain", "alerts": found}
-
-    def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """Timers run on until then."""
-        yield from ()
-
-    # -- output lines ------------------------------------------------------------------------------------------------
-
-    def _notification(self, sent: Sent) -> dict[str, Any]:
-        notification = sent.notification
-        return {
-            "at": self.times.write(sent.at),
-            "type": "notification",
-            "target": shown_target(notification.target.kind, notification.target.address),
-            "incident": notification.incident,
-            "reason": notification.reason.value,
-            "status": notification.status,
-            "alerts": [self._told_alert(told) for told in (*notification.alerts, *notification.evidence)],
-            "events": notification.events,
-            "text": notification.text,
-            "delivered": sent.delivered,
-            "attempts": sent.attempts,
-            "tried_at": [self.times.write(at) for at in sent.tried_at],
-            "error": sent.error,
-        }
-
-    def _told_alert(self, told: Told) -> dict[str, Any]:
-        return {
-            "name": told.name,
-            "labels": dict(told.labels),
-            "annotations": dict(told.annotations),
-            "status": told.status,
-            "starts_at": self.times.write(told.starts_at),
-            "ends_at": self.times.write(told.ends_at),
-            "acked_by": told.acked_by,
-            "muted_by": list(told.muted_by),
-        }
-
-    def _alerts(self, at: datetime) -> list[dict[str, Any]]:
-        context, rules = self.simulator.store.context(), self.simulator.rules
-        found: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
-        everyone = self._all_incidents()
-        known = {f"{each.key}/{name}": alert for each in everyone for name, alert in each.alerts.items()}
-        for incident in everyone:
-            route = route_by_id(rules, incident)
-            windows = muting_windows(route, rules.windows, at)
-            mutings = mutings_of(incident, rules, context, at)
-            for alert in incident.alerts.values():
-                if alert.state is State.INACTIVE:
-                    continue
-                muting = mutings.get(alert.fingerprint, Muting())
-                causes = [known[each.fingerprint] for each in muting.causes if each.fingerprint in known]
-                shown = self._alert(alert, muting, causes, windows)
-                rank = (_STATE_RANKS[shown["state"]], -int((alert.starts_at or at).timestamp()))
-                if alert.fingerprint not in found or rank < found[alert.fingerprint][0]:
-                    found[alert.fingerprint] = (rank, shown)
-        return [
-            shown
-            for _, shown in sorted(
-                found.values(), key=lambda each: (each[0][0], each[1]["name"], str(each[1]["labels"]))
-            )
-        ]
-
-    def _alert(self, alert: Alert, muting: Muting, causes: Sequence[Alert], windows: tuple[str, ...]) -> dict[str, Any]:
-        held = (*muting.silences, *muting.maintenance)
-        state = alert.state.value
-        if alert.state is State.FIRING and (held or muting.causes or windows):
-            state = "suppressed"
-        elif alert.no_data and alert.state is State.FIRING:
-            state = "no_data"
-        return {
-            "name": alert.name,
-            "labels": dict(alert.labels),
-            "annotations": dict(alert.annotations),
-            "status": "resolved" if alert.state is State.RESOLVED else "firing",
-            "severity": alert.severity.value,
-            "starts_at": self.times.write(alert.since),
-            "ends_at": self.times.write(alert.ends_at),
-            "acked_by": alert.acked_by,
-            "state": state,
-            "silenced_by": [each.id for each in held],
-            "inhibited_by": [{"alertname": cause.name, **cause.labels} for cause in causes],
-            "muted_by": list(windows) if alert.state is State.FIRING else [],
-        }
-
-    def _incidents(self, at: datetime) -> list[dict[str, Any]]:
-        context, rules = self.simulator.store.context(), self.simulator.rules
-        shown = []
-        begun = [each for each in self._all_incidents() if each.status != "quiet"]
-        for incident in sorted(begun, key=lambda each: (each.started_at or at, each.id)):
-            mutings = mutings_of(incident, rules, context, at)
-            shown.append(
-                {
-                    "incident": incident.id,
-                    "status": "firing" if incident.firing or incident.beyond else "resolved",
-                    "events": incident.events,
-                    "alerts": [
-                        {
-                            "name": alert.name,
-                            "labels": dict(alert.labels),
-                            "annotations": dict(alert.annotations),
-                            "status": "firing" if alert.state is State.FIRING else "resolved",
-                            "starts_at": self.times.write(alert.starts_at),
-                            "ends_at": self.times.write(last_end(alert)),
-                            "acked_by": alert.acked_by,
-                            "muted_by": list(mutings.get(alert.fingerprint, Muting()).names),
-                        }
-                        for alert in incident.shown
-                    ],
-                }
-            )
-        return shown
-
-    def _all_incidents(self) -> list[Incident]:
-        since = datetime.min.replace(tzinfo=UTC)
-        return list(self.simulator.store.incidents(ended_since=since, quiet=True))
-
-
-HANDLERS: dict[str, Handler] = {
-    "webhook": Replay.webhook,
-    "event": Replay.event,
-    "sample": Replay.sample,
-    "probe": Replay.probe,
-    "beat": Replay.beat,
-    **dict.fromkeys(ACTS, Replay.act),
-    "silence": Replay.silence,
-    "unsilence": Replay.unsilence,
-    "maintenance": Replay.maintenance,
-    "target": Replay.target,
-    "redeploy": Replay.redeploy,
-    "down": Replay.down,
-    "show": Replay.show,
-    "explain": Replay.explain,
-    "end": Replay.end,
-}
-BATCHED = ("webhook", "event", "sample", "probe", "beat", "target", "down")
-"""Lines of one time that a worker would find in the queue together."""
-PERSONAL = (*ACTS, "silence", "unsilence", "maintenance")
-"""Lines that are heard before the timers of their time."""
-
-
-def _check_source(name: str) -> None:
-    """TimelineError unless a sender of that name is understood."""
-    try:
-        plugins.load("sources", name)
+        changed = arguments.changed or arguments.rules
+        if not changed:
+            raise TimelineError("`--rules` is missing: expected is the file with the changed rules")
+        today, new = read_rules(arguments.today), read_rules(changed)
+        lines = _recorded(arguments)
+        if not lines:
+            raise TimelineError("nothing was recorded in that time: there is nothing to compare the rules on")
+        name = arguments.from_history or "history"
+        found = compared(outcome(today, lines, name), outcome(new, lines, name), lines)
     except TocsinError as error:
-        raise TimelineError(f"`source` of `webhook`: {error}") from None
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
+        return 2
+    print_json(found) if arguments.json else show(found)
+    return 0
 
 
-_STATE_RANKS = {"firing": 0, "no_data": 0, "suppressed": 1, "pending": 2, "resolved": 3}
+def _recorded(arguments: argparse.Namespace) -> list[tuple[int, dict[str, Any]]]:
+    if arguments.from_history:
+        return read_lines(arguments.from_history)
+    return list(enumerate(history.of_stage(arguments, arguments.since), 1))
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """The difference in words and tables."""
+    counted = ", ".join(f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in found["lines"].items())
+    print(f"{_day(found['from'])} to {_day(found['to'])}, {found['days']:g} days: {counted}\n")
+    rows = [
+        [name.replace("_", " "), f"{before:g}", f"{after:g}", _sign(after - before)]
+        for name, before, after in ((name, found["before"][name], found["after"][name]) for name in found["before"])
+    ]
+    print_table(("", "TODAY", "CHANGED", "DIFFERENCE"), rows)
+    for heading, counts in (("TARGET", found["by_target"]), ("RULE", found["by_rule"])):
+        changed = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+        if changed:
+            print()
+            rows = [[name, str(one), str(other), _sign(other - one)] for name, (one, other) in changed.items()]
+            print_table((heading, "TODAY", "CHANGED", "DIFFERENCE"), rows)
+    for heading, line in _sections(found):
+        print(f"\n{heading}" if line is None else line)
+
+
+def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    titles = {
+        "not_at_all": "told today, and not at all any more",
+        "later": "told later",
+        "earlier": "told earlier",
+        "new": "told though it is not today",
+        "in_another": "told within another incident",
+        "on_its_own": "told as an incident of its own",
+    }
+    for name, title in titles.items():
+        some = found[name]
+        if some:
+            yield f"{title} ({len(some)})", None
+            yield from (("", _line(each)) for each in some[:MAX_SHOWN])
+            if len(some) > MAX_SHOWN:
+                yield "", f"  … and {len(some) - MAX_SHOWN} more (--json has all)"
+    if found["same"]:
+        yield f"told at the same time ({found['same']})", None
+
+
+def _line(each: Mapping[str, Any]) -> str:
+    when = f"{datetime.fromisoformat(each['at'].replace('Z', '+00:00')):%d %b %H:%M:%S}"
+    if "seconds" in each:
+        when += f" {'+' if each['seconds'] > 0 else '-'}{span(round(abs(each['seconds'])))}"
+    pages = each["pages"] if isinstance(each["pages"], int) else each["pages"][0]
+    names = ", ".join(name for name in each["alerts"] if name not in each["title"])
+    return f"  {when}  {clean(each['title'])}" + (f"  [{clean(names)}]" if names else "") + ("  paged" if pages else "")
+
+
+def _sign(difference: float) -> str:
+    return f"{round(difference, 2):+g}" if difference else "="
+
+
+def _day(at: Any) -> str:
+    return f"{Times(text=True).read(at, '`at`'):%Y-%m-%d %H:%M}"

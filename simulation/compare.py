@@ -1,79 +1,27 @@
-"""`tocsin replay --from-history`: what was recorded, under today's rules and under changed ones, and the difference.
-
-    tocsin replay --from-history --since 30d --rules new.yaml [--stage prod]
-    tocsin replay --from-history history.jsonl --rules new.yaml
+"""What was recorded, under today's rules and under changed ones, and the difference.
 
 Both runs are the real decisions on the same lines with targets that take everything, so what differs is the rules'.
 An incident of one run is found again in the other by the alerts it was first told for: by name and labels, else by
 labels alone (a rule may have a new name). A page is a message to PagerDuty that is no end.
 """
 
-import argparse
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.delivery.notification import Receipt
-from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.worker import Send
-from chalicelib.rules.compiled import RULES_NAME
-from cli import history
-from cli import replay as replays
-from cli.remote import add_arguments as add_remote
-from cli.table import clean, print_json, print_table, span
-from simulation.timeline import TimelineError, Times, read_lines
+from simulation.engine import HANDLERS, Replay
+from simulation.timeline import Times
 
 NEAR = timedelta(hours=1)
 """Alerts with the same labels alone are taken for the same fault when they were told this close to each other."""
-MAX_SHOWN = 20
 DAY_SECONDS = 86_400
 
 Labels = tuple[tuple[str, str], ...]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `tocsin replay` for recorded history."""
-    group = parser.add_argument_group("recorded history")
-    group.add_argument(
-        "--from-history",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="compare rules on what was recorded: by a stage, or in a file that `tocsin history` wrote",
-    )
-    group.add_argument("--rules", dest="changed", metavar="NEW.yaml", help="the changed rules")
-    group.add_argument("--today", default=RULES_NAME, metavar="FILE", help=f"today's rules ({RULES_NAME})")
-    group.add_argument("--since", default=history.SINCE, metavar="TIME", help=f"how far back ({history.SINCE})")
-    add_remote(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print the difference; 2 with one line when something given cannot be read."""
-    try:
-        changed = arguments.changed or arguments.rules
-        if not changed:
-            raise TimelineError("`--rules` is missing: expected is the file with the changed rules")
-        today, new = replays.read_rules(arguments.today), replays.read_rules(changed)
-        lines = _lines(arguments)
-        if not lines:
-            raise TimelineError("nothing was recorded in that time: there is nothing to compare the rules on")
-        name = arguments.from_history or "history"
-        found = compared(outcome(today, lines, name), outcome(new, lines, name), lines)
-    except TocsinError as error:
-        print(" ".join(str(error).split("\n")), file=sys.stderr)
-        return 2
-    print_json(found) if arguments.json else show(found)
-    return 0
-
-
-def _lines(arguments: argparse.Namespace) -> list[tuple[int, dict[str, Any]]]:
-    if arguments.from_history:
-        return read_lines(arguments.from_history)
-    return list(enumerate(history.of_stage(arguments, arguments.since), 1))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,7 +63,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
     by_target: Counter[str] = Counter()
     by_rule: Counter[str] = Counter()
     times = Times(text=True)
-    for line in replays.Replay(rules, lines, name=name, sender=_taken).run():
+    for line in Replay(rules, lines, name=name, sender=_taken).run():
         if line["type"] != "notification":
             continue
         ((kind, address),) = line["target"].items()
@@ -209,7 +157,7 @@ def compared(before: Outcome, after: Outcome, lines: Sequence[tuple[int, Mapping
         "from": first,
         "to": last,
         "days": round(days, 2),
-        "lines": dict(Counter(kind for _, line in lines for kind in line if kind in replays.HANDLERS)),
+        "lines": dict(Counter(kind for _, line in lines for kind in line if kind in HANDLERS)),
         "before": _totals(before, days),
         "after": _totals(after, days),
         "by_target": _counts(before.by_target, after.by_target),
@@ -268,63 +216,3 @@ def _moved(one: Told, other: Told) -> dict[str, Any]:
 
 def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# For people
-
-
-def show(found: Mapping[str, Any]) -> None:
-    """The difference in words and tables."""
-    counted = ", ".join(f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in found["lines"].items())
-    print(f"{_day(found['from'])} to {_day(found['to'])}, {found['days']:g} days: {counted}\n")
-    rows = [
-        [name.replace("_", " "), f"{before:g}", f"{after:g}", _sign(after - before)]
-        for name, before, after in ((name, found["before"][name], found["after"][name]) for name in found["before"])
-    ]
-    print_table(("", "TODAY", "CHANGED", "DIFFERENCE"), rows)
-    for heading, counts in (("TARGET", found["by_target"]), ("RULE", found["by_rule"])):
-        changed = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
-        if changed:
-            print()
-            rows = [[name, str(one), str(other), _sign(other - one)] for name, (one, other) in changed.items()]
-            print_table((heading, "TODAY", "CHANGED", "DIFFERENCE"), rows)
-    for heading, line in _sections(found):
-        print(f"\n{heading}" if line is None else line)
-
-
-def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    titles = {
-        "not_at_all": "told today, and not at all any more",
-        "later": "told later",
-        "earlier": "told earlier",
-        "new": "told though it is not today",
-        "in_another": "told within another incident",
-        "on_its_own": "told as an incident of its own",
-    }
-    for name, title in titles.items():
-        some = found[name]
-        if some:
-            yield f"{title} ({len(some)})", None
-            yield from (("", _line(each)) for each in some[:MAX_SHOWN])
-            if len(some) > MAX_SHOWN:
-                yield "", f"  … and {len(some) - MAX_SHOWN} more (--json has all)"
-    if found["same"]:
-        yield f"told at the same time ({found['same']})", None
-
-
-def _line(each: Mapping[str, Any]) -> str:
-    when = f"{datetime.fromisoformat(each['at'].replace('Z', '+00:00')):%d %b %H:%M:%S}"
-    if "seconds" in each:
-        when += f" {'+' if each['seconds'] > 0 else '-'}{span(round(abs(each['seconds'])))}"
-    pages = each["pages"] if isinstance(each["pages"], int) else each["pages"][0]
-    names = ", ".join(name for name in each["alerts"] if name not in each["title"])
-    return f"  {when}  {clean(each['title'])}" + (f"  [{clean(names)}]" if names else "") + ("  paged" if pages else "")
-
-
-def _sign(difference: float) -> str:
-    return f"{round(difference, 2):+g}" if difference else "="
-
-
-def _day(at: Any) -> str:
-    return f"{Times(text=True).read(at, '`at`'):%Y-%m-%d %H:%M}"

@@ -13,8 +13,8 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.language.template import render
 from chalicelib.core.pattern import Pattern, PatternError, compiled
 from chalicelib.core.rule import Rules
-from cli.replay import Replay
 from simulation import promtool
+from simulation.engine import Replay
 from simulation.promtool import PromtoolError
 from simulation.timeline import Times
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from chalicelib.api import routes
 from chalicelib.api.access import holder
 from chalicelib.core.errors import RequestError
-from cli.replay import Replay
+from simulation.engine import Replay
 from tests.fakes import FixedSecrets
 from tests.rule_files import rules_of
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from chalicelib.rules.file import load
-from cli.replay import Replay
 from local.deploy import request
+from simulation.engine import Replay
 from tests.deployed import Stage, compact, deployed_stage
 from tests.project import ROOT
 from tests.sources.bodies import alertmanager_body

@@ -12,7 +12,7 @@ from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.errors import NotFoundError
 from chalicelib.rules.file import load
 from cli import explain as command
-from cli.replay import Replay
+from simulation.engine import Replay
 from simulation.story import fits
 from tests import extremes
 from tests.aws.tables import KEY, client, new_table

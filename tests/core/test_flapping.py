@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.core.alert import Alert, State, Terms, settled
 from chalicelib.rules.file import load
-from cli.replay import Replay
+from simulation.engine import Replay
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -16,7 +16,7 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import Events, Hold, Release, Samples, Wake, read_message
 from chalicelib.process.parse import parsed
 from chalicelib.process.record import MAX_RAW_BYTES, Recorder, chunks, page, record, unpacked
-from cli.replay import Replay
+from simulation.engine import Replay
 from simulation.memory_store import MemoryStore
 from simulation.timeline import Fields, Times, event_of
 from tests.aws.tables import client, new_table

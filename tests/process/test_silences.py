@@ -11,7 +11,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.messages.queue import Hold, Release, hold_message, read_message, unsilence_message
 from chalicelib.process.silences import KEPT, done, find
-from cli.replay import Replay
+from simulation.engine import Replay
 from simulation.memory_store import MemoryStore
 from tests.rule_files import rules_of
 

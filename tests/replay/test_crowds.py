@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules.file import load
-from cli.replay import Replay
+from simulation.engine import Replay
 
 RULES = load(
     """

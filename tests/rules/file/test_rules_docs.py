@@ -12,7 +12,7 @@ from chalicelib.core.pattern import PatternError, compiled
 from chalicelib.rules.file import check, load
 from chalicelib.rules.file.form import RuleForm
 from cli.main import main
-from cli.replay import Replay
+from simulation.engine import Replay
 
 PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)

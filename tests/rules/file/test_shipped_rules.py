@@ -6,7 +6,7 @@ import yaml
 
 from chalicelib.rules.file import load
 from cli.main import main
-from cli.replay import Replay
+from simulation.engine import Replay
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "alert-rules.yaml").read_text(encoding="utf-8")
