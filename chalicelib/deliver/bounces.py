@@ -18,14 +18,14 @@ from typing import Any
 
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.delivery import target_state as lanes
-from chalicelib.core.delivery.target_state import Lane
-from chalicelib.core.errors import ConflictError, ParseError
+from chalicelib.core.delivery.target_state import SAVE_TRIES, Lane
+from chalicelib.core.errors import ParseError
+from chalicelib.core.optimistic import updated
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages
 
-MAX_CONFLICTS = 10
 _SUBTYPES = {
     "NoEmail": "there is no such mailbox",
     "OnAccountSuppressionList": "it is on the account's suppression list: take it off in SES",
@@ -128,18 +128,15 @@ def _sent(address: str) -> str:
 
 
 def _mark(key: str, refusal: Refusal, store: Store, queues: Queues, now: datetime) -> None:
-    for _ in range(MAX_CONFLICTS):
-        lane = store.lane(key)
+
+    def save(lane: Lane) -> None:
         if refusal.lasting and lane.refusal:
             return
         event = internal_alerts.address_refused(key, refusal.why, refusal.id, now, lasting=refusal.lasting)
         queues.webhooks.put(events_messages([event]))
-        try:
-            store.save_lane(_marked(lane, refusal))
-        except ConflictError:
-            continue
-        return
-    raise ConflictError("a lane was saved by others many times in a row")
+        store.save_lane(_marked(lane, refusal))
+
+    updated("a lane", lambda: store.lane(key), save, tries=SAVE_TRIES)
 
 
 def _marked(lane: Lane, refusal: Refusal) -> Lane:

@@ -22,13 +22,24 @@ from chalicelib.core.delivery import target_state as lanes
 from chalicelib.core.delivery.commitment import Standing, standing
 from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, given_up, left_out, thread_key
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.delivery.target_state import BUSY_DELAY, PROBE_INTERVAL, Claim, Grant, Lane, Pace, Turn, claimed
+from chalicelib.core.delivery.target_state import (
+    BUSY_DELAY,
+    PROBE_INTERVAL,
+    SAVE_TRIES,
+    Claim,
+    Grant,
+    Lane,
+    Pace,
+    Turn,
+    claimed,
+)
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
 from chalicelib.core.due import current, with_missed_ends
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Incident
 from chalicelib.core.language.durations import duration_of
+from chalicelib.core.optimistic import updated
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import runbooks
@@ -57,8 +68,6 @@ CHANGES = (Reason.UPDATED, Reason.REMINDER, Reason.SYNC)
 MAX_REASON_CHARACTERS = 500
 MAX_LOOKED_UP = 10
 """Turns of others that one claim looks up: it adds one, so that they do not pile up."""
-MAX_CONFLICTS = 10
-"""Of one lane: in a storm every worker of a target wants its place at once."""
 
 Send = Callable[[Notification, Thread], Receipt]
 
@@ -83,14 +92,13 @@ class Delivery:
 
     def change_lane(self, change: Callable[[Lane], Lane]) -> Lane:
         """Save a change of the target's lane, whoever else changes it; ConflictError when that does not end."""
-        for _ in range(MAX_CONFLICTS):
-            changed = change(self.store.lane(self.target))
-            try:
-                self.store.save_lane(changed)
-            except ConflictError:
-                continue
+
+        def save(lane: Lane) -> Lane:
+            changed = change(lane)
+            self.store.save_lane(changed)
             return changed
-        raise ConflictError("a lane was saved by others many times in a row")
+
+        return updated("a lane", lambda: self.store.lane(self.target), save, tries=SAVE_TRIES)
 
     def announce(self, *events: Event) -> None:
         """Tell the router's own trouble."""
@@ -321,18 +329,20 @@ def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
     wanted, store, now = delivery.notification, delivery.store, delivery.now
     key = thread_key(wanted.incident, delivery.target)
     pace = _pace(wanted)
-    for _ in range(MAX_CONFLICTS):
-        lane = _without_done(store.lane(delivery.target), wanted.incident, store)
+
+    def save(lane: Lane) -> tuple[Thread, Grant]:
+        lane = _without_done(lane, wanted.incident, store)
         thread = store.thread(key)
         grant = claimed(lane, thread, wanted, pace=pace, now=now)
-        if grant.lane is lane:
-            return thread, grant
-        try:
+        if grant.lane is not lane:
             store.save_lane(grant.lane)
-        except ConflictError:
-            continue
         return thread, grant
-    return thread, Grant(Claim.BUSY, lane, wait=BUSY_DELAY * _spread(wanted.id, 1))
+
+    try:
+        return updated("a lane", lambda: store.lane(delivery.target), save, tries=SAVE_TRIES)
+    except ConflictError:
+        busy = Grant(Claim.BUSY, store.lane(delivery.target), wait=BUSY_DELAY * _spread(wanted.id, 1))
+        return store.thread(key), busy
 
 
 def _without_done(lane: Lane, mine: str, store: Store) -> Lane:

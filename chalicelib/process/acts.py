@@ -8,17 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chalicelib.core.actions import act_id, acted, is_about
-from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Input
 from chalicelib.core.lookup import incident_of
+from chalicelib.core.optimistic import updated
 from chalicelib.core.outcome import outcome, sentence
 from chalicelib.core.routing import route_by_id
 from chalicelib.messages.interaction import ANSWER, Interaction, written
 from chalicelib.messages.queue import action_message
 from chalicelib.process.batch import Batch
-from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.lead import INDEXED
 
 
@@ -84,21 +83,18 @@ def _after_end(batch: Batch, name: str, action: Action) -> None:
 
     An incident of which nobody was notified, and on which nobody acted, is not kept.
     """
-    for _ in range(MAX_CONFLICTS):
-        incident = batch.store.archived(name) or incident_of(batch.store, name)
+
+    def write(incident: Incident | None) -> None:
         if incident is None or action.kind is not ActionKind.NOTE:
             newer = batch.store.load(incident.key) if incident is not None else None
             found = outcome([incident] if incident is not None else [], action, batch.now, newer=newer)
             _send(batch, action, sentence(found, action))
             return
         after = acted(incident, action, batch.now)
-        try:
-            if after != incident:
-                batch.store.amend(replace(after, sync="", version=incident.version + 1))
-            return
-        except ConflictError:
-            continue
-    raise ConflictError(f"an ended incident was saved by others {MAX_CONFLICTS} times in a row")
+        if after != incident:
+            batch.store.amend(replace(after, sync="", version=incident.version + 1))
+
+    updated("an ended incident", lambda: batch.store.archived(name) or incident_of(batch.store, name), write)
 
 
 def answer_id(action: Action) -> str:

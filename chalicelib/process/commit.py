@@ -12,13 +12,14 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.due import due, reminded
-from chalicelib.core.errors import ConflictError, NotStoredError
+from chalicelib.core.errors import NotStoredError
 from chalicelib.core.fold import fold, notified_of, with_late
 from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import Input, Measured, Occurred
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
+from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, routed_labels
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.timeline import paged, recorded
@@ -26,7 +27,6 @@ from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts
 from chalicelib.process.batch import Batch, Work
-from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import judgements_of, watches_silence
@@ -45,7 +45,7 @@ def settle(batch: Batch) -> list[Failure]:
     The failure of what no message asked for (the tick did) names none: its id is empty.
     """
     failures: dict[str, str] = {}
-    for _ in range(MAX_CONFLICTS):
+    for _ in range(MAX_TRIES):
         failures |= _lead(batch)
         failures |= _update_all(batch)
         if not batch.arrivals:
@@ -125,24 +125,25 @@ def _may_cause(work: Work, rules: Rules) -> bool:
 
 
 def update(batch: Batch, key: str, work: Work) -> Incident:
-    """Load, fold, notify, save; again when somebody else saved first, five times at most.
+    """Load, fold, notify, save; again when somebody else saved first.
 
     Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
     another home since, so a fault fires there again only by a new claim.
     """
-    stored = before = batch.stored[key] if key in batch.stored else batch.store.load(key)
-    for _ in range(MAX_CONFLICTS):
-        try:
-            return _updated(batch, key, work, stored)
-        except ConflictError:
-            stored = batch.store.load(key)
-            if work.led and _has_ended(before, stored):
-                raise EndedMeanwhileError from None
-    raise ConflictError(f"an incident was saved by others {MAX_CONFLICTS} times in a row")
+    before = batch.stored[key] if key in batch.stored else batch.store.load(key)
+
+    def save(stored: Incident | None) -> Incident:
+        if work.led and _has_ended(before, stored):
+            raise EndedMeanwhileError
+        return _updated(batch, key, work, stored)
+
+    return updated("an incident", known_first(before, lambda: batch.store.load(key)), save)
 
 
 def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
     """Return whether an incident ended after it was read, though it may have begun again."""
+    if stored is before:
+        return False
     if stored is None or before is None:
         return stored is not None and stored.status == "ended"
     return stored.id != before.id or (stored.status == "ended" and stored.ended_at != before.ended_at)

@@ -4,23 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chalicelib.core.context import Context
-from chalicelib.core.errors import ConflictError
+from chalicelib.core.optimistic import known_first, updated
 from chalicelib.core.ports import Store
-
-MAX_CONFLICTS = 5
 
 
 def saved_context(store: Store, context: Context, change: Callable[[Context], Context]) -> Context:
-    """The context as `change` makes it, saved; where it changes nothing, nothing is. ConflictError after five times."""
-    for _ in range(MAX_CONFLICTS):
-        changed = change(context)
-        if changed is context:
-            return context
-        changed = replace(changed, version=context.version + 1)
-        try:
-            store.save_context(changed)
-        except ConflictError:
-            context = store.context()
-            continue
+    """Return the context as `change` makes it, saved unless it changes nothing. Raise ConflictError as `updated` does."""
+
+    def save(stored: Context) -> Context:
+        changed = change(stored)
+        if changed is stored:
+            return stored
+        changed = replace(changed, version=stored.version + 1)
+        store.save_context(changed)
         return changed
-    raise ConflictError(f"the context was saved by others {MAX_CONFLICTS} times in a row")
+
+    return updated("the context", known_first(context, store.context), save)

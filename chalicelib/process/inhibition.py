@@ -7,14 +7,13 @@ from datetime import datetime
 from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context
-from chalicelib.core.errors import ConflictError
 from chalicelib.core.incident import Incident
 from chalicelib.core.mute import cause_from, direct_causes, is_cause
+from chalicelib.core.optimistic import known_first, updated
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import wake_message
 from chalicelib.process.batch import Batch
 from chalicelib.process.context_size import with_causes
-from chalicelib.process.context_update import MAX_CONFLICTS
 
 MAX_CAUSES = 1_000
 """The context is one item: causes beyond this, or beyond their share of its bytes, mute nothing: symptoms are told then."""
@@ -31,20 +30,19 @@ def drop_causes(batch: Batch, incident: Incident) -> None:
 
 
 def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context], Context]) -> None:
-    for _ in range(MAX_CONFLICTS):
-        changed = change(batch.context)
-        if changed == batch.context:
-            return
-        try:
-            changed = replace(changed, changed_at=batch.now, version=batch.context.version + 1)
-            batch.store.save_context(changed)
-        except ConflictError:
-            batch.context = batch.store.context()
-            continue
+    def save(context: Context) -> Context:
+        batch.context = context
+        changed = change(context)
+        if changed == context:
+            return context
+        changed = replace(changed, changed_at=batch.now, version=context.version + 1)
+        batch.store.save_context(changed)
+        return changed
+
+    changed = updated("the context", known_first(batch.context, batch.store.context), save)
+    if changed is not batch.context:
         batch.context = changed
         wake_symptoms(batch, incident.key)
-        return
-    raise ConflictError("the context was saved by others several times in a row")
 
 
 def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:

@@ -10,6 +10,7 @@ import pytest
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import Status
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.optimistic import MAX_TRIES
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import (
     Message,
@@ -21,7 +22,6 @@ from chalicelib.messages.queue import (
     wake_message,
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.context_update import MAX_CONFLICTS
 from chalicelib.process.worker import LAST_RECEIVE, process, process_counts
 from local.provision import MAX_RECEIVES
 from simulation.memory_store import MemoryStore
@@ -234,7 +234,7 @@ def test_a_fault_in_the_code_is_named_without_the_payload():
 
 def test_conflicts_are_folded_again():
     """Whoever saves in between costs another load and fold, not the message."""
-    bench = Bench(Failing(save=(ConflictError("another was first"), "", MAX_CONFLICTS - 1)))
+    bench = Bench(Failing(save=(ConflictError("another was first"), "", MAX_TRIES - 1)))
     assert bench.process(fires("A")) == {}
     assert bench.open == ["A"]
 

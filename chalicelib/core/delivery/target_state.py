@@ -25,6 +25,8 @@ from chalicelib.core.delivery.notification import Notification, Reason
 
 LEASE = timedelta(seconds=90)
 """Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
+SAVE_TRIES = 10
+"""Tries to save one lane: in a storm every worker of a target wants its place at once."""
 BUSY_DELAY = timedelta(seconds=2)
 PROBE_INTERVAL = timedelta(minutes=1)
 """How often a broken target is tried, whatever waits for it."""
