@@ -2,7 +2,8 @@
 
 Dataclasses are written by their fields, leaving out those at their default; reading ignores fields it does not know
 and fills in those it misses, so that the code before and the code after a deploy read each other. A field that
-changes its meaning gets a new name.
+changes its meaning gets a new name. `core/stored.py` says how a field is written under another key, or a small value
+beside the fields of its owner. `ALSO_STORED` of a class gives keys that only the version before reads.
 """
 
 import json
@@ -10,13 +11,14 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from chalicelib.core.errors import TooNewError
+from chalicelib.core.stored import FLAT, KEY, MISSING_FROM
 
 VERSION = 1
 
@@ -60,7 +62,7 @@ def encode(value: Any) -> Any:
     if kind in (str, int, float, bool) or value is None:
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: encode(found) for name, default, found in _set_fields(value) if found != default}
+        return _written(value, _layout(cast(Any, kind)))
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -82,19 +84,41 @@ def decode(kind: type[T], data: Any) -> T:
     return result
 
 
-def _set_fields(value: Any) -> list[tuple[str, Any, Any]]:
-    return [(name, default, getattr(value, name)) for name, default in _defaults(cast(Any, type(value)))]
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a class is stored: its fields with their key and default, or the layout of a small value beside them."""
+
+    fields: tuple[tuple[str, str, Any, "_Layout | None"], ...]
+    also: Mapping[str, Callable[[Any], Any]]
 
 
 @lru_cache(maxsize=256)
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    found = []
+def _layout(kind: type, keys: frozenset[tuple[str, str]] = frozenset()) -> _Layout:
+    renamed, found = dict(keys), []
     for each in fields(kind):
         default, make = cast(Any, each.default), cast(Any, each.default_factory)
         if default is MISSING and make is not MISSING:
             default = make()
-        found.append((each.name, default))
-    return tuple(found)
+        group = each.metadata.get(FLAT)
+        inner = None if group is None else _layout(cast(Any, type(default)), frozenset(group.items()))
+        found.append((each.name, renamed.get(each.name) or each.metadata.get(KEY, each.name), default, inner))
+    return _Layout(tuple(found), getattr(kind, "ALSO_STORED", {}))
+
+
+def _written(value: Any, layout: _Layout) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for name, key, default, inner in layout.fields:
+        found = getattr(value, name)
+        if found is default:
+            continue
+        if inner is not None:
+            written |= _written(found, inner)
+        elif found != default:
+            written[key] = encode(found)
+    for key, of_value in layout.also.items():
+        if found := of_value(value):
+            written[key] = encode(found)
+    return written
 
 
 @lru_cache(maxsize=512)
@@ -140,15 +164,53 @@ def _collection(origin: Any, arguments: tuple[Any, ...]) -> Convert:
     return lambda data: data
 
 
+@dataclass(frozen=True, slots=True)
+class _Spots:
+    """Where the stored keys of a class belong: the small value (or ""), its field, and how it is read.
+
+    `absent` are the fields that items of the version before do not have.
+    """
+
+    by_key: Mapping[str, tuple[str, str, Convert]]
+    groups: Mapping[str, type]
+    absent: Mapping[str, Convert]
+
+
 def _dataclass_reader(kind: type) -> Convert:
-    hints: dict[str, Any] | None = None
-    readers: dict[str, Convert] = {}
+    found: _Spots | None = None
 
     def read(data: Mapping[str, Any]) -> Any:
-        nonlocal hints
-        if hints is None:
-            hints = typing.get_type_hints(kind)
-            readers.update({each.name: _reader(hints[each.name]) for each in fields(kind)})
-        return kind(**{name: readers[name](found) for name, found in data.items() if name in readers})
+        nonlocal found
+        spots = found = found or _spots(kind)
+        values: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {}
+        for key, each in data.items():
+            if key in spots.by_key:
+                group, name, convert = spots.by_key[key]
+                (inner.setdefault(group, {}) if group else values)[name] = convert(each)
+        for group, given in inner.items():
+            values[group] = spots.groups[group](**given)
+        for name, of_stored in spots.absent.items():
+            if name not in values:
+                values[name] = of_stored(data)
+        return kind(**values)
 
     return read
+
+
+def _spots(kind: type) -> _Spots:
+    by_key: dict[str, tuple[str, str, Convert]] = {}
+    groups: dict[str, type] = {}
+    hints = typing.get_type_hints(kind)
+    for each in fields(cast(Any, kind)):
+        keys = each.metadata.get(FLAT)
+        if keys is None:
+            by_key[each.metadata.get(KEY, each.name)] = "", each.name, _reader(hints[each.name])
+            continue
+        groups[each.name] = hints[each.name]
+        inner = typing.get_type_hints(hints[each.name])
+        by_key |= {keys.get(name, name): (each.name, name, _reader(hint)) for name, hint in inner.items()}
+    absent = {
+        each.name: each.metadata[MISSING_FROM] for each in fields(cast(Any, kind)) if MISSING_FROM in each.metadata
+    }
+    return _Spots(by_key, groups, absent)
