@@ -20,7 +20,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.delivery_log import Thread, thread_key
-from chalicelib.core.delivery.notification import Notification, Reason, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
 from chalicelib.core.delivery.target_state import Lane
 from chalicelib.core.delivery.text import one_line
 from chalicelib.core.event import Severity
@@ -96,7 +96,7 @@ def target_of(text: str) -> Target:
 
 def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
     """A test: in the form of a real notification, marked as what it is, of an incident that is nobody's."""
-    told = Told(
+    told = AlertSnapshot(
         name="Test",
         labels={"alertname": "Test", "severity": severity.value},
         annotations={},

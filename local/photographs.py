@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from chalicelib.clients import http_client
-from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 from chalicelib.slack import silence_modal
@@ -51,7 +51,7 @@ DEPLOY = Deploy(
     "prj_1",
 )
 LABELS = {"service": "checkout", "environment": "production"}
-ALERT = Told(
+ALERT = AlertSnapshot(
     "High Error Rate",
     LABELS,
     {},

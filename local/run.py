@@ -234,7 +234,7 @@ def _watch(
     cloud: Cloud, inbox: Inbox, deployed: Deployed, values: Mapping[str, str], demo: bool, stop: threading.Event
 ) -> None:
     """Play the sample and print what arrives, until `stop` or until a part is gone."""
-    told = Told(inbox)
+    told = AlertSnapshot(inbox)
     told.lines()
     if demo:
         play = threading.Thread(target=_play, args=(deployed.url, values, stop), name="sample", daemon=True)
@@ -269,7 +269,7 @@ def _post(url: str, step: Step, values: Mapping[str, str]) -> None:
     _say(f"{_clock()}  sent   {step.says}" + (f" — refused: {refused}" if refused else ""))
 
 
-class Told:
+class AlertSnapshot:
     """What the inbox has that was not printed yet."""
 
     def __init__(self, inbox: Inbox) -> None:

@@ -29,7 +29,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
-class Told:
+class ComparedIncident:
     """An incident as people heard of it. `alerts` are those it was first told for; `until` is None while it is open."""
 
     id: str
@@ -52,14 +52,14 @@ class Outcome:
 
     messages: int
     pages: int
-    incidents: tuple[Told, ...]
+    incidents: tuple[ComparedIncident, ...]
     by_target: Mapping[str, int]
     by_rule: Mapping[str, int]
 
 
 def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str = "history") -> Outcome:
     """Run the lines through rules."""
-    incidents: dict[str, Told] = {}
+    incidents: dict[str, ComparedIncident] = {}
     by_target: Counter[str] = Counter()
     by_rule: Counter[str] = Counter()
     times = Times(text=True)
@@ -80,14 +80,14 @@ def _taken(clients: object, now: datetime) -> Send:
     return lambda notification, thread: Receipt()
 
 
-def _tell(incidents: dict[str, Told], line: Mapping[str, Any], at: datetime, *, pages: bool) -> None:
+def _tell(incidents: dict[str, ComparedIncident], line: Mapping[str, Any], at: datetime, *, pages: bool) -> None:
     alerts = frozenset(
         (str(alert["name"]), tuple(sorted(alert["labels"].items())))
         for alert in line["alerts"]
         if not alert["muted_by"]
     )
     title = next((text.partition(": ")[2] or text for text in str(line["text"]).splitlines() if text.strip()), "")
-    known = incidents.setdefault(line["incident"], Told(line["incident"], at, alerts, title))
+    known = incidents.setdefault(line["incident"], ComparedIncident(line["incident"], at, alerts, title))
     known.messages += 1
     known.ever |= alerts
     if line["status"] == "resolved":
@@ -104,12 +104,12 @@ def _tell(incidents: dict[str, Told], line: Mapping[str, Any], at: datetime, *, 
 class Pairs:
     """The incidents of two runs: found in both, and in one alone."""
 
-    both: tuple[tuple[Told, Told], ...]
-    before: tuple[Told, ...]
-    after: tuple[Told, ...]
+    both: tuple[tuple[ComparedIncident, ComparedIncident], ...]
+    before: tuple[ComparedIncident, ...]
+    after: tuple[ComparedIncident, ...]
 
 
-def paired(before: Sequence[Told], after: Sequence[Told]) -> Pairs:
+def paired(before: Sequence[ComparedIncident], after: Sequence[ComparedIncident]) -> Pairs:
     """Which incident of one run is which of the other: the nearest in time that is about the same, each once."""
     found: list[tuple[bool, timedelta, int, int]] = []
     index = _index(after)
@@ -126,7 +126,7 @@ def paired(before: Sequence[Told], after: Sequence[Told]) -> Pairs:
     return Pairs(tuple(sorted(both, key=lambda pair: pair[0].at)), tuple(left.values()), tuple(right.values()))
 
 
-def _index(incidents: Sequence[Told]) -> dict[Any, list[int]]:
+def _index(incidents: Sequence[ComparedIncident]) -> dict[Any, list[int]]:
     found: dict[Any, list[int]] = {}
     for number, each in enumerate(incidents):
         for key in _keys(each):
@@ -134,12 +134,12 @@ def _index(incidents: Sequence[Told]) -> dict[Any, list[int]]:
     return found
 
 
-def _keys(each: Told) -> set[Any]:
+def _keys(each: ComparedIncident) -> set[Any]:
     """What two incidents about the same have in common: an alert, or its labels."""
     return {*each.alerts, *(found for _, found in each.alerts)}
 
 
-def _near(one: Told, other: Told) -> bool:
+def _near(one: ComparedIncident, other: ComparedIncident) -> bool:
     last = max(one.at, other.at)
     return all(each.until is None or last <= each.until + NEAR for each in (one, other) if each.at < last) or (
         abs(one.at - other.at) <= NEAR
@@ -172,7 +172,7 @@ def compared(before: Outcome, after: Outcome, lines: Sequence[tuple[int, Mapping
     }
 
 
-def _inside(each: Told, others: Iterable[Told]) -> bool:
+def _inside(each: ComparedIncident, others: Iterable[ComparedIncident]) -> bool:
     """Whether people knew of its alerts by another incident when it was told."""
     return any(other.open_at(each.at) and each.alerts <= other.ever for other in others)
 
@@ -191,7 +191,7 @@ def _counts(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, li
     return {name: [before.get(name, 0), after.get(name, 0)] for name in names}
 
 
-def _alone(each: Told) -> dict[str, Any]:
+def _alone(each: ComparedIncident) -> dict[str, Any]:
     names = sorted({name for name, _ in each.alerts})
     found = next(iter(sorted(each.alerts)), ("", ()))
     return {
@@ -204,7 +204,7 @@ def _alone(each: Told) -> dict[str, Any]:
     }
 
 
-def _moved(one: Told, other: Told) -> dict[str, Any]:
+def _moved(one: ComparedIncident, other: ComparedIncident) -> dict[str, Any]:
     return {
         **_alone(one),
         "now_at": _stamp(other.at),

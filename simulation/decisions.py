@@ -16,7 +16,7 @@ from chalicelib.core.alert import Alert, EventSeries, State, terms_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
-from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
+from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
 from chalicelib.core.language.condition import Condition, Reading, evaluate, readings
 from chalicelib.core.language.units import duration_words
@@ -325,7 +325,7 @@ class _Told:
                 steps.append(f"{target.shown}: not told: {self.because(alert, incident, target, why)}")
         return steps or ["nobody is named to be told"]
 
-    def was_told(self, alert: Alert, incident: Incident, announced: Announced, *, muted: bool) -> list[str]:
+    def was_told(self, alert: Alert, incident: Incident, announced: NotifiedState, *, muted: bool) -> list[str]:
         """What one target was told, and whether it knows of this alert."""
         key = announced.target.key
         results = self.store.thread(thread_key(incident.id, key)).results

@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Silence
-from chalicelib.core.delivery.notification import Told
+from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident
@@ -327,7 +327,7 @@ class Replay:
             "error": sent.error,
         }
 
-    def _told_alert(self, told: Told) -> dict[str, Any]:
+    def _told_alert(self, told: AlertSnapshot) -> dict[str, Any]:
         return {
             "name": told.name,
             "labels": dict(told.labels),
@@ -395,7 +395,7 @@ class Replay:
             shown.append(
                 {
                     "incident": incident.id,
-                    "status": "firing" if incident.firing or incident.beyond else "resolved",
+                    "status": "firing" if incident.firing or incident.truncated else "resolved",
                     "events": incident.events,
                     "alerts": [
                         {

@@ -13,7 +13,7 @@ from chalicelib.core.alert import State
 from chalicelib.core.delivery.delivery_log import thread_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Action, Severity
-from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
 from chalicelib.messages.queue import Wake, read_message
@@ -170,7 +170,7 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
                 yield from _pager_agrees(router, incident, key, announced)
 
 
-def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced: Announced) -> Iterator[Broken]:
+def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced: NotifiedState) -> Iterator[Broken]:
     known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
     firing = [each for each in known if each.state is State.FIRING and each.severity is not Severity.INFO]
     called, silent = _newest_wave(router, incident.id, key, announced)
@@ -190,7 +190,7 @@ def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
     return "Muted" not in incident.route and key in {target.key for target in (*route.targets, *steps)}
 
 
-def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: Announced) -> tuple[bool, bool]:
+def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: NotifiedState) -> tuple[bool, bool]:
     """Return whether the newest wave was opened at the pager, and whether it was acknowledged there after that."""
     wave = str(announced.wave)
     done = [

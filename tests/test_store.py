@@ -108,7 +108,9 @@ def test_an_extension_leaves_a_body_and_a_mark_as_they_are(bodies):
 
 def test_an_incident_comes_back_as_it_was(store):
     """What is loaded is what was saved, to the microsecond and beyond ASCII."""
-    saved = incident(group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), overflow=3)
+    saved = incident(
+        group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), truncated_events=3
+    )
     store.save(saved)
     assert store.load(saved.key) == saved
 
@@ -119,7 +121,7 @@ def test_an_incident_is_saved_only_over_the_version_before(store, version):
     for number in range(1, 5):
         store.save(incident(version=number))
     with pytest.raises(ConflictError):
-        store.save(incident(version=version, overflow=99))
+        store.save(incident(version=version, truncated_events=99))
     assert store.load(incident().key) == incident(version=4)
     store.save(incident(version=5))
 
@@ -284,9 +286,9 @@ def _counted(store, _):
     for attempt in range(1, 2_000):
         before = store.load("race")
         version = before.version if before else 0
-        overflow = before.overflow if before else 0
+        truncated_events = before.truncated_events if before else 0
         try:
-            store.save(incident("race", version + 1, overflow=overflow + 1))
+            store.save(incident("race", version + 1, truncated_events=truncated_events + 1))
         except ConflictError:
             continue
         return attempt
@@ -297,7 +299,7 @@ def test_of_many_writers_none_is_lost(store):
     """32 writers add one each to the same incident: 32 are counted, in 32 versions."""
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda number: _counted(store, number), range(WRITERS)))
-    assert store.load("race").overflow == store.load("race").version == WRITERS
+    assert store.load("race").truncated_events == store.load("race").version == WRITERS
 
 
 def test_of_many_first_writers_one_wins(store):
@@ -306,7 +308,7 @@ def test_of_many_first_writers_one_wins(store):
     def opened(number):
         """True for the one that opened it."""
         try:
-            store.save(incident("first", overflow=number))
+            store.save(incident("first", truncated_events=number))
         except ConflictError:
             return False
         return True

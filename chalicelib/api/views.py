@@ -13,7 +13,7 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, thread_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
-from chalicelib.core.incident import Announced, Entry, Incident
+from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
@@ -22,7 +22,7 @@ from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one, rfc3339
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules, shown
-from chalicelib.core.snapshot import Telling, summary_of, title_of
+from chalicelib.core.snapshot import SnapshotInput, summary_of, title_of
 from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
 from chalicelib.core.timeline import in_order
 
@@ -112,7 +112,7 @@ def alerts(
         {**judged.alert(alert), "incident": judged.incident.id or None}
         for judged in (_Judged.of(each, rules, context, now) for each in store.incidents(quiet=True))
         for alert in judged.incident.alerts.values()
-        if alert.burning and alert.matched_by(matchers)
+        if alert.active and alert.matched_by(matchers)
     ]
     return page("alerts", found, _alert_place, asked)
 
@@ -291,7 +291,7 @@ class _Judged:
     route: Route
     mutings: Mapping[str, Muting]
     windows: tuple[str, ...]
-    telling: Telling
+    telling: SnapshotInput
     standing: Standing
 
     @classmethod
@@ -299,7 +299,7 @@ class _Judged:
         route = route_by_id(rules, incident)
         mutings = mutings_of(incident, rules, context, now)
         windows = muting_windows(route, rules.windows, now)
-        telling = Telling(rules=rules, context=context, route=route, now=now, mutings=mutings)
+        telling = SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
         found = standing(incident, route, rules.windows, mutings, now)
         return cls(incident, route, mutings, windows, telling, found)
 
@@ -347,7 +347,7 @@ class _Judged:
         return {
             **self.row(),
             "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
-            "overflow": found.overflow,
+            "overflow": found.truncated_events,
             "told": [_told(each, results[key]) for key, each in found.announced.items() if each.seq],
             "acks": [
                 {"alert": alert.name, "by": alert.acked_by, "at": stamp(alert.acked_at)}
@@ -392,7 +392,7 @@ class _Judged:
         }
 
 
-def _told(announced: Announced, results: Sequence[Result]) -> Shown:
+def _told(announced: NotifiedState, results: Sequence[Result]) -> Shown:
     return {
         "target": announced.target.shown,
         "open": announced.open,

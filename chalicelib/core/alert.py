@@ -25,7 +25,7 @@ MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
 MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
-ENDED = "~"
+END_MARK = "~"
 """Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
 SEVERITY_RAW = f"severity{RAW}"
 MAX_CHANGES = 64
@@ -111,7 +111,7 @@ class Alert:
         return bool(self.event_name) and matches_all(clauses, {**labels, "alertname": self.event_name})
 
     @property
-    def burning(self) -> bool:
+    def active(self) -> bool:
         """True while it is pending or firing."""
         return self.state in (State.PENDING, State.FIRING)
 
@@ -145,9 +145,9 @@ def terms_of(rule: Rule | None, rhythm: Rhythm) -> Terms:
     )
 
 
-def settled(alert: Alert, at: datetime, *, burns: bool, terms: Terms) -> Alert:
+def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
     """The alert at `at`, knowing whether it burns then."""
-    if burns:
+    if active:
         return _burns(alert, at, terms)
     if alert.state is State.PENDING:
         return no_longer_pending(alert)
@@ -249,7 +249,7 @@ def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetim
     if alert.state is State.FIRING and alert.cleared_at:
         held = max(terms.keep, terms.flap_window) if alert.flapping else terms.keep
         times.append(alert.cleared_at + held)
-    if alert.burning and alert.expires_at:
+    if alert.active and alert.expires_at:
         times.append(alert.expires_at)
     elif (notified and alert.state is State.FIRING) or (alert.measured and alert.state is State.PENDING):
         times += [at for at in [times_out_at(alert, terms)] if at is not None]
@@ -275,16 +275,16 @@ def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
 def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: datetime) -> Alert:
     """The alert after the events of one fault, in whatever order and however often they came.
 
-    What an event says becomes marks on a line of time: it burns since, it ended at. In order, a mark is one step; one
+    What an event says becomes transitions in time: firing since, ended at. In order, a transition is one step; one
     that comes late has the line told again from its start.
     """
     recent = list(alert.recent)
-    known = {mark for _, mark in recent}
+    known = {transition for _, transition in recent}
     repeats: list[Event] = []
     alert = _refreshed(alert, now, terms)
     for event in sorted(events, key=_order):
-        new = [mark for mark in _marks(event, now) if mark[1] not in known]
-        known.update(mark for _, mark in new)
+        new = [transition for transition in _transitions(event, now) if transition[1] not in known]
+        known.update(transition for _, transition in new)
         if new and _only_repeats(alert, event):
             insort(recent, new[0])
             repeats.append(event)
@@ -293,7 +293,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
         repeats.clear()
         if new:
             alert = _marked(alert, event, new, recent, terms, now)
-        elif event.status is Status.RESOLVED and alert.burning and (event.ends_at or now) > now:
+        elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
             alert = replace(alert, expires_at=event.ends_at)
     return _repeated(alert, repeats, recent=tuple(recent[-MAX_RECENT:]))
 
@@ -335,15 +335,15 @@ def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
     return replace(alert, refreshed_at=now)
 
 
-def _marks(event: Event, now: datetime) -> list[tuple[float, str]]:
-    """What the event says by `now`: since when its fault burns, and when it ended. An end to come is no mark yet."""
+def _transitions(event: Event, now: datetime) -> list[tuple[float, str]]:
+    """What the event says by `now`: since when its fault fires, and when it ended. An end to come is no transition yet."""
     short = short_id(event)
     if event.status is Status.RESOLVED:
         ended_at = event.ends_at or event.occurred_at
-        return [(ended_at.timestamp(), ENDED + short)] if ended_at <= now else []
+        return [(ended_at.timestamp(), END_MARK + short)] if ended_at <= now else []
     found = [(min(event.starts_at or event.occurred_at, now).timestamp(), short)]
     if event.ends_at is not None and event.ends_at <= now:
-        found.append((event.ends_at.timestamp(), ENDED + short))
+        found.append((event.ends_at.timestamp(), END_MARK + short))
     return found
 
 
@@ -355,53 +355,53 @@ def _marked(
     terms: Terms,
     now: datetime,
 ) -> Alert:
-    burned, goes_on = alert.burning, not new[-1][1].startswith(ENDED)
+    burned, goes_on = alert.active, not new[-1][1].startswith(END_MARK)
     is_news = not recent or new[0] > recent[-1]
     late = not is_news or _is_within(alert, new[0])
-    for mark in new:
-        insort(recent, mark)
+    for transition in new:
+        insort(recent, transition)
     if late:
-        alert = _retold(alert, recent, terms, now)
+        alert = _replayed(alert, recent, terms, now)
     else:
-        for mark in new:
-            alert = _stepped(alert, mark, terms)
+        for transition in new:
+            alert = _applied(alert, transition, terms)
     said_at = alert.last_event_at or event.occurred_at
     if event.occurred_at >= said_at:
         alert = described(alert, event)
     if event.status is not Status.RESOLVED and (goes_on or is_news):
         alert = replace(alert, events=alert.events + 1)
-    if goes_on and alert.burning:
+    if goes_on and alert.active:
         alert = replace(alert, expires_at=_latest_end(alert, event, said_at, terms) if burned else event.ends_at)
     return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
 
 
-def _is_within(alert: Alert, mark: tuple[float, str]) -> bool:
+def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
     """True when the alert has ended by now, but not by then: it was kept firing."""
-    return alert.state is State.RESOLVED and alert.ends_at is not None and mark[0] <= alert.ends_at.timestamp()
+    return alert.state is State.RESOLVED and alert.ends_at is not None and transition[0] <= alert.ends_at.timestamp()
 
 
-def _stepped(alert: Alert, mark: tuple[float, str], terms: Terms) -> Alert:
-    """The alert after the next mark on its line; first it becomes what it was by then."""
-    at, burns = _instant(mark[0]), not mark[1].startswith(ENDED)
-    alert = _carried(alert, at, terms)
-    if not burns and alert.state is State.RESOLVED and alert.ends_at is not None and not alert.ended_by:
+def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert:
+    """Return the alert after its next transition; first it becomes what it was by then."""
+    at, active = _instant(transition[0]), not transition[1].startswith(END_MARK)
+    alert = _advanced_to(alert, at, terms)
+    if not active and alert.state is State.RESOLVED and alert.ends_at is not None and not alert.ended_by:
         return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
-    return settled(alert, at, burns=burns, terms=terms)
+    return settled(alert, at, active=active, terms=terms)
 
 
-def _carried(alert: Alert, at: datetime, terms: Terms) -> Alert:
+def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
     """The alert at a time, with nothing new said of it."""
     if alert.state is State.PENDING or alert.cleared_at is not None:
-        return settled(alert, at, burns=alert.state is State.PENDING, terms=terms)
+        return settled(alert, at, active=alert.state is State.PENDING, terms=terms)
     return alert
 
 
-def _retold(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
-    """The alert as all its marks tell it by now. What was forgotten of its line, its start remembers."""
+def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
+    """Return the alert after all its transitions, by now. Those that were forgotten are remembered by its start."""
     told = replace(alert, state=State.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by="")
-    for mark in recent:
-        told = _stepped(told, mark, terms)
-    told = _carried(told, now, terms)
+    for transition in recent:
+        told = _applied(told, transition, terms)
+    told = _advanced_to(told, now, terms)
     if alert.state is State.FIRING and told.state is not State.RESOLVED:
         told = _kept_firing(alert, told)
     if alert.state is told.state is State.RESOLVED and alert.ends_at and told.ends_at:
@@ -430,7 +430,7 @@ def _with_forgotten_start(alert: Alert, told: Alert, recent: Sequence[tuple[floa
 def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, str]]) -> bool:
     """True when nothing is known to have ended between the two."""
     first, last = start.timestamp(), later.timestamp()
-    return not any(first <= at < last for at, mark in recent if mark.startswith(ENDED))
+    return not any(first <= at < last for at, transition in recent if transition.startswith(END_MARK))
 
 
 def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> datetime | None:
@@ -527,8 +527,8 @@ def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
         return replace(alert, refreshed_at=at)
     if alert.condition or alert.measured:
         return alert
-    mark = (max(at.timestamp(), newest), ENDED + fingerprint("person", by, at.isoformat())[:10])
-    return replace(alert, recent=(*alert.recent, mark)[-MAX_RECENT:])
+    transition = (max(at.timestamp(), newest), END_MARK + fingerprint("person", by, at.isoformat())[:10])
+    return replace(alert, recent=(*alert.recent, transition)[-MAX_RECENT:])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -594,7 +594,7 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
         at = _instant(moment)
         if alert.ends_at is not None and at <= alert.ends_at:
             continue
-        alert = judged(alert, evaluate(rule.condition, series, at), at, rule=rule, terms=terms, may_end=False)
+        alert = evaluated(alert, evaluate(rule.condition, series, at), at, rule=rule, terms=terms, may_end=False)
         if alert.state is State.FIRING:
             final = evaluate(rule.condition, series, _instant(moments[-1]))
             return replace(alert, value=final.shown or alert.value, recheck_at=final.changes_at)
@@ -625,10 +625,10 @@ def recounted(alert: Alert, now: datetime, *, rule: Rule, terms: Terms) -> Alert
         return alert
     series = EventSeries(tuple(_instant(at) for at, _ in alert.recent))
     clear = evaluate(rule.clear, series, now) if rule.clear is not None else None
-    return judged(alert, evaluate(rule.condition, series, now), now, rule=rule, terms=terms, clear=clear)
+    return evaluated(alert, evaluate(rule.condition, series, now), now, rule=rule, terms=terms, clear=clear)
 
 
-def judged(
+def evaluated(
     alert: Alert,
     found: Evaluation,
     at: datetime,
@@ -639,9 +639,9 @@ def judged(
     may_end: bool = True,
 ) -> Alert:
     """The alert after its condition was evaluated at `at`. Unknown is neither true nor false: `no_data` decides."""
-    burns = _burning(alert, found, clear, rule)
-    if burns is None and alert.cleared_at is not None:
-        burns = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared
+    active = _is_active(alert, found, clear, rule)
+    if active is None and alert.cleared_at is not None:
+        active = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared
     alert = replace(
         alert,
         value=found.shown or alert.value,
@@ -650,12 +650,12 @@ def judged(
         no_data=found.truth is None and rule.no_data == "alert",
         recheck_at=_earliest(found.changes_at, clear.changes_at if clear else None),
     )
-    if burns is None or (not burns and not may_end):
+    if active is None or (not active and not may_end):
         return alert
-    return settled(alert, at, burns=burns, terms=terms)
+    return settled(alert, at, active=active, terms=terms)
 
 
-def _burning(alert: Alert, found: Evaluation, clear: Evaluation | None, rule: Rule) -> bool | None:
+def _is_active(alert: Alert, found: Evaluation, clear: Evaluation | None, rule: Rule) -> bool | None:
     if found.truth is None:
         return {"ok": False, "alert": True}.get(rule.no_data)
     if not found.truth and alert.state is State.FIRING and rule.clear is not None and not alert.cleared_at:

@@ -1,6 +1,6 @@
 """What must be told now: an incident compared with what was announced to each of its targets.
 
-`needs` is the decision for one target as a table; `due` applies it to all of them and says when to look again.
+`needs_update` is the decision for one target as a table; `due` applies it to all of them and says when to look again.
 A resolve is owed to whoever was told a fire, whatever is silenced, inhibited or muted by then.
 """
 
@@ -14,7 +14,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
-from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Announced, Entry, Incident, flush_after
+from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, NotifiedState, flush_after
 from chalicelib.core.mute import (
     Muting,
     muting_windows,
@@ -30,10 +30,10 @@ SYNCED_KINDS = ("slack_channel",)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class VisibleAlerts:
     """What there is to tell: the firing alerts that can be seen and those that cannot, with the ranks of their severity.
 
-    `unacked` are visible alerts that nobody has acknowledged, `flapping` those that flap; `beyond` says that alerts
+    `unacked` are visible alerts that nobody has acknowledged, `flapping` those that flap; `truncated` says that alerts
     over the limit burn too. `quiet` names the windows that mute the route; `ending` is since when a long silence should
     be spoken of, before it ends.
     """
@@ -42,17 +42,17 @@ class View:
     muted: Mapping[str, int] = field(default_factory=dict)
     unacked: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
-    beyond: bool = False
+    truncated: bool = False
     quiet: tuple[str, ...] = ()
     ending: datetime | None = None
 
     @property
     def over(self) -> bool:
         """True when nothing burns."""
-        return not self.visible and not self.muted and not self.beyond
+        return not self.visible and not self.muted and not self.truncated
 
 
-def seen_by(target: Target, view: View, known: Collection[str] = ()) -> View:
+def visible_to(target: Target, view: VisibleAlerts, known: Collection[str] = ()) -> VisibleAlerts:
     """Return the alerts visible to one target. Paging targets see no info alerts but those that they know as firing.
 
     An alert that has eased has not ended: it resolves there when it does. `known` are fingerprints.
@@ -66,14 +66,16 @@ def seen_by(target: Target, view: View, known: Collection[str] = ()) -> View:
     return replace(view, visible=visible, muted=muted, unacked=frozenset(unacked))
 
 
-def owed_to(announced: Announced, view: View) -> View:
+def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAlerts:
     """The view of one that was told and is no target of the route any more: of the ends of what it was told alone."""
     visible = {name: rank for name, rank in view.visible.items() if name in announced.firing}
     muted = {name: rank for name, rank in view.muted.items() if name in announced.firing}
-    return View(visible, muted, quiet=("no longer a target",))
+    return VisibleAlerts(visible, muted, quiet=("no longer a target",))
 
 
-def needs(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> Reason | None:
+def needs_update(
+    announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta
+) -> Reason | None:
     """Why this target must be told at a flush, or None.
 
     The order of the clauses is the decision: an end is owed to everyone who was told and held back by nothing; a
@@ -93,7 +95,7 @@ def needs(announced: Announced, view: View, now: datetime, repeat_interval: time
     return Reason.REMINDER if _is_reminder_due(announced, view, now, repeat_interval) else None
 
 
-def _is_reminder_due(announced: Announced, view: View, now: datetime, repeat_interval: timedelta) -> bool:
+def _is_reminder_due(announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta) -> bool:
     if not announced.open or announced.at is None:
         return False
     if view.ending is not None and announced.at < view.ending:
@@ -101,14 +103,14 @@ def _is_reminder_due(announced: Announced, view: View, now: datetime, repeat_int
     return bool(view.unacked) and now >= announced.at + repeat_interval
 
 
-def news(announced: Announced, view: View) -> frozenset[str]:
+def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
     """The visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
     found = {name for name, rank in view.visible.items() if rank < announced.firing.get(name, rank + 1)}
     found |= announced.hidden & view.visible.keys()
     return frozenset(found | ((view.flapping & view.visible.keys()) - announced.flapping))
 
 
-def got_worse(announced: Announced, view: View) -> bool:
+def got_worse(announced: NotifiedState, view: VisibleAlerts) -> bool:
     """Return whether this target must be notified at once: something is worse than all it was notified of, or rose."""
     if not announced.open or not announced.firing or view.quiet:
         return False
@@ -166,7 +168,9 @@ def due(
     calls = _calls(incident, pagers, now)
     reasons = {**_syncs(incident), **_acknowledged_there(incident, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence)
+    telling = snapshot.SnapshotInput(
+        rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence
+    )
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
     incident = _ends_notified(before, incident, flushes=flushes)
@@ -206,7 +210,7 @@ def current(
     known = replace(_known(incident, decided.target), seq=decided.seq - 1)
     known = replace(known, firing=received or known.firing)
     known = replace(known, firing={}, hidden=frozenset()) if unseen else known
-    telling = snapshot.Telling(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
     made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.notes)
     own = tuple(dict.fromkeys(made.notes))
     return replace(made, id=decided.id, notes=own, crowd=decided.crowd, again=decided.again, acts=decided.acts)
@@ -222,7 +226,7 @@ def with_missed_ends(
     missed = _missed_ends(incident, decided, received)
     if not missed or decided.reason is Reason.SYNC:
         return decided
-    telling = snapshot.Telling(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
+    telling = snapshot.SnapshotInput(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
     return snapshot.with_ends(decided, incident, missed, telling)
 
 
@@ -234,10 +238,10 @@ def _missed_ends(incident: Incident, decided: Notification, received: Collection
     return [alert for alert in alerts if alert is not None and alert.state is not State.FIRING]
 
 
-Audience = dict[str, tuple[Target, View]]
+Audience = dict[str, tuple[Target, VisibleAlerts]]
 
 
-def _audience(incident: Incident, route: Route, view: View) -> Audience:
+def _audience(incident: Incident, route: Route, view: VisibleAlerts) -> Audience:
     """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
     steps = (step.targets for step in route.escalate[: incident.escalated])
     found: Audience = {}
@@ -245,19 +249,19 @@ def _audience(incident: Incident, route: Route, view: View) -> Audience:
         found.setdefault(target.key, (target, _seen(incident, target, view)))
     for key, each in incident.announced.items():
         if each.open and key not in found:
-            found[key] = each.target, owed_to(each, view)
+            found[key] = each.target, pending_resolve(each, view)
     return found
 
 
 def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
     found = {
-        key: needs(_known(incident, target), seen, now, route.rhythm.repeat_interval)
+        key: needs_update(_known(incident, target), seen, now, route.rhythm.repeat_interval)
         for key, (target, seen) in audience.items()
     }
     return {key: reason for key, reason in found.items() if reason is not None}
 
 
-def _known_unacked(incident: Incident, key: str, seen: View) -> bool:
+def _known_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
     return key in incident.announced and bool(incident.announced[key].firing.keys() & seen.unacked)
 
 
@@ -284,12 +288,12 @@ def _acknowledged_there(incident: Incident, audience: Audience) -> dict[str, Rea
     }
 
 
-def _pagers(incident: Incident, route: Route, view: View) -> Audience:
+def _pagers(incident: Incident, route: Route, view: VisibleAlerts) -> Audience:
     """Return the pagers that were notified: of the route, or of its escalation, whose clock may have started again."""
     steps = (step.targets for step in route.escalate)
     own = {target.key for targets in (route.targets, *steps) for target in targets}
     return {
-        key: (each.target, seen_by(each.target, view))
+        key: (each.target, visible_to(each.target, view))
         for key, each in incident.announced.items()
         if each.open and each.target.kind in PAGING_KINDS and key in own
     }
@@ -312,12 +316,12 @@ def _silent(incident: Incident, pagers: Audience) -> list[str]:
     ]
 
 
-def _told_unacked(incident: Incident, view: View) -> bool:
+def _told_unacked(incident: Incident, view: VisibleAlerts) -> bool:
     """True while somebody was told of a visible alert that nobody has acknowledged."""
     return any(view.unacked & each.firing.keys() for each in incident.announced.values())
 
 
-def _reescalated(before: Incident, incident: Incident, view: View, now: datetime) -> Incident:
+def _reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
     if before.opened_at is None or _told_unacked(before, view) or not _told_unacked(incident, view):
         return incident
@@ -392,14 +396,14 @@ def _ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> In
     return replace(incident, alerts={**incident.alerts, **settled}) if settled else incident
 
 
-def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> View:
+def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> VisibleAlerts:
     visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
-    return View(
+    return VisibleAlerts(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
         muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
         unacked=frozenset(alert.fingerprint for alert in visible if alert.acked_by is None),
         flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
-        beyond=bool(incident.beyond),
+        truncated=bool(incident.truncated),
         quiet=quiet,
         ending=max((at for at in _reminders_of_silences(mutings) if at <= now), default=None),
     )
@@ -410,13 +414,13 @@ def _reminders_of_silences(mutings: Mapping[str, Muting]) -> list[datetime]:
     return [each.reminds_at for each in silences if each.reminds_at is not None]
 
 
-def _seen(incident: Incident, target: Target, view: View) -> View:
-    return seen_by(target, view, _known(incident, target).firing)
+def _seen(incident: Incident, target: Target, view: VisibleAlerts) -> VisibleAlerts:
+    return visible_to(target, view, _known(incident, target).firing)
 
 
-def _known(incident: Incident, target: Target) -> Announced:
+def _known(incident: Incident, target: Target) -> NotifiedState:
     found = incident.announced.get(target.key)
-    return replace(found, target=target) if found is not None else Announced(target)
+    return replace(found, target=target) if found is not None else NotifiedState(target)
 
 
 def _hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
@@ -452,7 +456,7 @@ def _acks_expired(
     return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
 
 
-def _steps_due(incident: Incident, route: Route, view: View, now: datetime) -> list[int]:
+def _steps_due(incident: Incident, route: Route, view: VisibleAlerts, now: datetime) -> list[int]:
     """The escalation steps that are due and not done; several missed ones are told as one."""
     since = incident.escalate_from or incident.opened_at
     if since is None or view.quiet or not _told_unacked(incident, view):
@@ -464,14 +468,14 @@ def _announce(
     incident: Incident,
     reasons: Mapping[str, Reason],
     audience: Audience,
-    telling: "snapshot.Telling",
+    telling: "snapshot.SnapshotInput",
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
     announced = dict(incident.announced)
     for key, reason in reasons.items():
         target, seen = audience[key]
-        before = replace(announced.get(key) or Announced(target), target=target)
+        before = replace(announced.get(key) or NotifiedState(target), target=target)
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
@@ -509,13 +513,13 @@ def _announce(
     )
 
 
-def _wave(before: Announced, reason: Reason, seen: View, incident: Incident, now: datetime) -> int:
+def _wave(before: NotifiedState, reason: Reason, seen: VisibleAlerts, incident: Incident, now: datetime) -> int:
     if before.target.kind not in PAGING_KINDS or reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
         return before.wave
     return next_wave(before, incident.timeline, now)
 
 
-def _called(before: Announced, content: Notification, incident: Incident) -> Announced:
+def _called(before: NotifiedState, content: Notification, incident: Incident) -> NotifiedState:
     if before.target.kind not in PAGING_KINDS or content.reason is Reason.RESOLVED:
         return before
     return after_sending(
@@ -523,14 +527,14 @@ def _called(before: Announced, content: Notification, incident: Incident) -> Ann
     )
 
 
-def _wants_end(announced: Announced, incident: Incident) -> bool:
+def _wants_end(announced: NotifiedState, incident: Incident) -> bool:
     """Return whether a target is notified of the end: not where a person closed all that there is of it."""
     kind = announced.target.kind
     alone = sum(each.open and each.target.kind == kind for each in incident.announced.values()) == 1
     return announced.target.send_resolved and not (incident.closed_via == kind and alone and announced.wave == 1)
 
 
-def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetime) -> Announced:
+def _after(before: NotifiedState, reason: Reason, view: VisibleAlerts, seq: int, now: datetime) -> NotifiedState:
     if reason is Reason.SYNC:
         return replace(before, seq=seq)
     if reason is Reason.RESOLVED:
@@ -548,7 +552,7 @@ def _after(before: Announced, reason: Reason, view: View, seq: int, now: datetim
     )
 
 
-def _closed(incident: Incident, view: View, now: datetime) -> Incident:
+def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     """Return the incident after a flush: ends that a target does not want are marked, and it ends when nothing fires.
 
     An alert that is only pending does not hold it open: its resolve was sent, so what fires then is a new incident.
@@ -558,7 +562,12 @@ def _closed(incident: Incident, view: View, now: datetime) -> Incident:
         for key, each in incident.announced.items()
     }
     incident = replace(incident, announced=announced)
-    if incident.firing or view.beyond or any(each.open for each in announced.values()) or incident.started_at is None:
+    if (
+        incident.firing
+        or view.truncated
+        or any(each.open for each in announced.values())
+        or incident.started_at is None
+    ):
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
     entry = Entry(now, "ended", kind="ended")
@@ -570,7 +579,7 @@ def _closed(incident: Incident, view: View, now: datetime) -> Incident:
     )
 
 
-def _without_gone(announced: Announced, view: View) -> Announced:
+def _without_gone(announced: NotifiedState, view: VisibleAlerts) -> NotifiedState:
     kept = {n: rank for n, rank in announced.firing.items() if n in view.visible or n in view.muted}
     return replace(announced, firing=kept)
 
@@ -583,7 +592,7 @@ def _scheduled(
     incident: Incident,
     route: Route,
     rules: Rules,
-    view: View,
+    view: VisibleAlerts,
     mutings: Mapping[str, Muting],
     now: datetime,
 ) -> Incident:
@@ -610,7 +619,7 @@ def _next_flush(
     incident: Incident,
     route: Route,
     rules: Rules,
-    view: View,
+    view: VisibleAlerts,
     mutings: Mapping[str, Muting],
     now: datetime,
 ) -> datetime | None:
@@ -641,7 +650,7 @@ def _something_from(
     incident: Incident,
     route: Route,
     rules: Rules,
-    view: View,
+    view: VisibleAlerts,
     mutings: Mapping[str, Muting],
     now: datetime,
 ) -> datetime | None:
@@ -650,10 +659,10 @@ def _something_from(
     bare = _audience(incident, route, replace(view, quiet=()))
     for key, (target, seen) in _audience(incident, route, view).items():
         known = _known(incident, target)
-        if needs(known, seen, now, route.rhythm.repeat_interval) is not None:
+        if needs_update(known, seen, now, route.rhythm.repeat_interval) is not None:
             times.append(now)
             continue
-        if view.quiet and needs(known, bare[key][1], now, route.rhythm.repeat_interval) is not None:
+        if view.quiet and needs_update(known, bare[key][1], now, route.rhythm.repeat_interval) is not None:
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
         if known.open and known.at is not None and seen.unacked:

@@ -17,7 +17,7 @@ from chalicelib.core.alert import (
     counted,
     end_notified,
     ended,
-    judged,
+    evaluated,
     next_change,
     no_longer_pending,
     recounted,
@@ -31,10 +31,10 @@ from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
     Beat,
     Input,
-    Judgement,
     Measured,
     Occurred,
     Remarked,
+    TimedEvaluation,
     Withdrawn,
     alert_fingerprint,
     counted_labels,
@@ -53,11 +53,11 @@ def fold(
     *,
     rules: Rules,
     now: datetime,
-    judgements: Mapping[str, Judgement] | None = None,
+    evaluations: Mapping[str, TimedEvaluation] | None = None,
 ) -> Incident:
     """The incident after the inputs and after all timers of its alerts that are due at `now`.
 
-    `judgements` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
+    `evaluations` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
     anew, under a new id, when an alert fires again. People act on the incident as it is after all that happened.
     """
     by_name = {rule.name: rule for rule in rules.rules}
@@ -68,15 +68,15 @@ def fold(
     notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
-        burned = old is not None and old.burning
+        burned = old is not None and old.active
         if burned or alert.recheck_at or alert.pending_at or alert.beat:
             fresh = not burned and alert.state is State.FIRING
-            judgement = (judgements or {}).get(name)
+            evaluation = (evaluations or {}).get(name)
             rule = by_name.get(alert.rule)
             alerts[name] = (
-                alert if fresh else advanced(alert, rule, terms[alert.rule], judgement, now, notified=name in notified)
+                alert if fresh else advanced(alert, rule, terms[alert.rule], evaluation, now, notified=name in notified)
             )
-    incident = replace(incident, alerts=alerts, beyond=_still_beyond(incident, now))
+    incident = replace(incident, alerts=alerts, truncated=_still_beyond(incident, now))
     incident = _restarted(before, lifted(incident), now)
     for each in inputs:
         if isinstance(each, Action):
@@ -114,11 +114,11 @@ def with_late(
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
-    alerts, beyond, overflow, overflown = (
+    alerts, truncated, truncated_events, truncated_event_ids = (
         dict(incident.alerts),
-        dict(incident.beyond),
-        incident.overflow,
-        incident.overflown,
+        dict(incident.truncated),
+        incident.truncated_events,
+        incident.truncated_event_ids,
     )
     owed = notified_of(incident)
     for fault, group in _by_fault(inputs).items():
@@ -129,18 +129,24 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
             admitted = forgotten is not None
             if forgotten is not None:
                 alert = alerts.pop(forgotten)
-                overflow += alert.events if incident.started_at and in_episode(alert, incident) else 0
+                truncated_events += alert.events if incident.started_at and in_episode(alert, incident) else 0
         if admitted:
             alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
-            beyond.pop(fault, None)
+            truncated.pop(fault, None)
         else:
-            new = [mark for mark in map(_mark_of, group) if mark and mark not in overflown]
-            overflow += len(set(new))
-            overflown = (*overflown, *new)[-MAX_BEYOND:]
-            beyond.pop(fault, None)
-            if _burns_at_last(group) and len(beyond) < MAX_BEYOND:
-                beyond[fault] = now.timestamp()
-    return replace(incident, alerts=alerts, beyond=beyond, overflow=overflow, overflown=overflown)
+            new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated_event_ids]
+            truncated_events += len(set(new))
+            truncated_event_ids = (*truncated_event_ids, *new)[-MAX_BEYOND:]
+            truncated.pop(fault, None)
+            if _burns_at_last(group) and len(truncated) < MAX_BEYOND:
+                truncated[fault] = now.timestamp()
+    return replace(
+        incident,
+        alerts=alerts,
+        truncated=truncated,
+        truncated_events=truncated_events,
+        truncated_event_ids=truncated_event_ids,
+    )
 
 
 def _mark_of(given: Occurred | Measured | Beat) -> str:
@@ -155,13 +161,13 @@ def _burns_at_last(group: Sequence[Occurred | Measured | Beat]) -> bool:
     newest = group[-1]
     if isinstance(newest, Occurred):
         return newest.event.status is not Status.RESOLVED
-    return isinstance(newest, Measured) and newest.judgements[-1].found.truth is True
+    return isinstance(newest, Measured) and newest.evaluations[-1].found.truth is True
 
 
 def _still_beyond(incident: Incident, now: datetime) -> Mapping[str, float]:
     """The alerts over the limit whose sources are not silent for longer than they may."""
     oldest = (now - incident.rhythm.resolve_timeout).timestamp()
-    return {name: at for name, at in incident.beyond.items() if at > oldest}
+    return {name: at for name, at in incident.truncated.items() if at > oldest}
 
 
 def _begun(incident: Incident) -> Incident:
@@ -184,7 +190,7 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
         return _begun_earlier(before, incident, incident.started_at)
     begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
     if before.ended_at is not None:
-        if not begun and not any(alert.burning for alert in incident.alerts.values()):
+        if not begun and not any(alert.active for alert in incident.alerts.values()):
             return replace(before, alerts=incident.alerts)
         incident = replace(incident, alerts=_remembered(incident, before, now))
     if not begun:
@@ -245,7 +251,7 @@ def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], no
 def _said_at(given: Occurred | Measured | Beat | Action) -> datetime:
     if isinstance(given, Occurred):
         return given.event.occurred_at
-    return given.judgements[0].at if isinstance(given, Measured) else given.at
+    return given.evaluations[0].at if isinstance(given, Measured) else given.at
 
 
 def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:
@@ -258,7 +264,7 @@ def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | B
 
 def _idlest(alerts: Mapping[str, Alert], owed: Set[str]) -> str | None:
     """The alert that can be forgotten: it ended longest ago, and nobody is owed its end. None when there is none."""
-    idle = [alert for alert in alerts.values() if not alert.burning and alert.fingerprint not in owed]
+    idle = [alert for alert in alerts.values() if not alert.active and alert.fingerprint not in owed]
     oldest = min(
         idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER, default=None
     )
@@ -291,7 +297,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
 
     What fires is not judged again in its past, since that is told; only how long it is kept firing is counted anew.
     """
-    by_time = {judgement.at: judgement for each in group for judgement in each.judgements}
+    by_time = {evaluation.at: evaluation for each in group for evaluation in each.evaluations}
     moments = sorted(by_time)
     if not moments:
         return alert
@@ -305,7 +311,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
         if known is not None and at < known:
             continue
         found = by_time[at]
-        alert = judged(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
+        alert = evaluated(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
         alert = replace(alert, refreshed_at=at, last_event_at=at)
     return alert
 
@@ -373,7 +379,7 @@ def _beat_alert(given: Beat, fault: str) -> Alert:
 
 
 def advanced(
-    alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime, *, notified: bool
+    alert: Alert, rule: Rule | None, terms: Terms, evaluation: TimedEvaluation | None, now: datetime, *, notified: bool
 ) -> Alert:
     """Return the alert after whatever is due at `now` without any news.
 
@@ -382,31 +388,31 @@ def advanced(
     """
     if alert.beat:
         return heartbeat.advanced(alert, now)
-    if alert.burning and alert.expires_at is not None and alert.expires_at <= now:
+    if alert.active and alert.expires_at is not None and alert.expires_at <= now:
         return ended(alert, alert.expires_at)
     if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
         return _orphaned(alert, now, why)
     if alert.measured:
-        return _measured_at(alert, rule, terms, judgement, now, notified=notified)
+        return _measured_at(alert, rule, terms, evaluation, now, notified=notified)
     if notified and alert.state is State.FIRING and _is_timed_out(alert, terms, now):
         return timed_out(alert, terms)
     if alert.condition:
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
     if alert.state is State.PENDING:
-        return settled(alert, now, burns=True, terms=terms)
+        return settled(alert, now, active=True, terms=terms)
     if alert.cleared_at is not None:
-        return settled(alert, now, burns=False, terms=terms)
+        return settled(alert, now, active=False, terms=terms)
     return alert
 
 
 def _measured_at(
-    alert: Alert, rule: Rule | None, terms: Terms, judgement: Judgement | None, now: datetime, *, notified: bool
+    alert: Alert, rule: Rule | None, terms: Terms, evaluation: TimedEvaluation | None, now: datetime, *, notified: bool
 ) -> Alert:
     """Return the measured alert at `now`: ended once its series is silent for `resolve_timeout`."""
-    if rule is None or judgement is None:
+    if rule is None or evaluation is None:
         return alert
-    after = judged(alert, judgement.found, now, rule=rule, terms=terms, clear=judgement.clear)
-    is_silent = judgement.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
+    after = evaluated(alert, evaluation.found, now, rule=rule, terms=terms, clear=evaluation.clear)
+    is_silent = evaluation.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
     if is_silent and after.state is State.PENDING:
         return no_longer_pending(after)
     return timed_out(after, terms) if is_silent and notified and after.state is State.FIRING else after
@@ -439,7 +445,7 @@ def notified_of(incident: Incident) -> frozenset[str]:
 
 def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:
     """Return the alert without its rule, probe or schedule: resolved, with nothing left that could fire it again."""
-    return replace(ended(alert, now, by=why) if alert.burning else alert, recheck_at=None, beat={})
+    return replace(ended(alert, now, by=why) if alert.active else alert, recheck_at=None, beat={})
 
 
 def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
@@ -460,8 +466,8 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     for alert in alerts:
         if alert.beat:
             times.append(heartbeat.next_change(alert))
-        elif alert.burning or alert.recheck_at:
+        elif alert.active or alert.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
-    if incident.beyond:
-        times.append(datetime.fromtimestamp(min(incident.beyond.values()), UTC) + incident.rhythm.resolve_timeout)
+    if incident.truncated:
+        times.append(datetime.fromtimestamp(min(incident.truncated.values()), UTC) + incident.rhythm.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

@@ -116,7 +116,7 @@ def led(
 
 def _is_begun_by(event: Event, alert: Alert | None) -> bool:
     """Return whether an ended alert would fire again by the event. Where no holder is stored its end would be lost."""
-    if alert is None or alert.burning or event.status is not Status.FIRING:
+    if alert is None or alert.active or event.status is not Status.FIRING:
         return False
     return not _is_history(event, alert)
 
@@ -135,7 +135,7 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     alert = incident.alerts.get(holder.alert) if incident is not None else None
     if incident is None or alert is None:
         return now < holder.at + CLAIMED
-    if alert.burning or (alert.state is State.RESOLVED and incident.status == "open"):
+    if alert.active or (alert.state is State.RESOLVED and incident.status == "open"):
         return True
     return now < holder.at + CLAIMED and _is_claimed_again(holder, incident, alert)
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Target
+from chalicelib.core.stored import stored_as
 
 MAX_COMMITTED = 64
 """Ids of the newest notifications, for the version before, which looks for a notification's id here."""
@@ -21,7 +22,7 @@ SHORTEST_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class NotifiedState:
     """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
 
     `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
@@ -78,8 +79,8 @@ class Incident:
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `aliases` are what vendors call this episode (`pagerduty:Q1A2B3`).
     `timeline` holds its newest lines; older ones are in as many `pages`.
-    `overflow` counts the events of alerts over `max_alerts` (`overflown`: the short ids of the newest), `beyond` are
-    those of these alerts that burn, with the time of the newest event (seconds).
+    `truncated` are the active alerts over `max_alerts`, with the time of their newest event (seconds);
+    `truncated_events` counts the events of all alerts over it, `truncated_event_ids` are the short ids of the newest.
     """
 
     key: str
@@ -89,7 +90,7 @@ class Incident:
     group: Mapping[str, str] = field(default_factory=dict)
     rhythm: Rhythm = field(default_factory=Rhythm)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
-    announced: Mapping[str, Announced] = field(default_factory=dict)
+    announced: Mapping[str, NotifiedState] = field(default_factory=dict)
     started_at: datetime | None = None
     opened_at: datetime | None = None
     ended_at: datetime | None = None
@@ -102,9 +103,9 @@ class Incident:
     sync: str = ""
     aliases: tuple[str, ...] = ()
     closed_via: str = ""
-    overflow: int = 0
-    beyond: Mapping[str, float] = field(default_factory=dict)
-    overflown: tuple[str, ...] = ()
+    truncated_events: int = stored_as("overflow", default=0)
+    truncated: Mapping[str, float] = stored_as("beyond", default_factory=dict)
+    truncated_event_ids: tuple[str, ...] = stored_as("overflown", default=())
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
     pages: int = 0
@@ -130,7 +131,7 @@ class Incident:
     @property
     def events(self) -> int:
         """The distinct events of this episode's alerts."""
-        return sum(alert.events for alert in self.alerts.values() if in_episode(alert, self)) + self.overflow
+        return sum(alert.events for alert in self.alerts.values() if in_episode(alert, self)) + self.truncated_events
 
     @property
     def severity(self) -> Severity:

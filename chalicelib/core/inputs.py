@@ -21,7 +21,7 @@ class Occurred:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class TimedEvaluation:
     """A condition's answer at a time, and that of the rule's `clear`."""
 
     at: datetime
@@ -35,7 +35,7 @@ class Measured:
 
     rule: Rule
     labels: Mapping[str, str]
-    judgements: tuple[Judgement, ...]
+    evaluations: tuple[TimedEvaluation, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
     """Who hears, under today's rules, of what no rule matches: what burns untold must not be lost with its route."""
     found: dict[str, Target] = {}
     for alert in incident.alerts.values():
-        if alert.burning and lives_on_word(alert):
+        if alert.active and lives_on_word(alert):
             for route in rules.routes_for(None, alert.match_labels()):
                 found |= {target.key: target for target in route.targets}
     return tuple(found.values())

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.context import Context, Silence
-from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
-from chalicelib.core.incident import Announced, Entry, Incident
+from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.language.template import render
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.rule import Route, Rule, Rules
@@ -27,7 +27,7 @@ MAX_REMARKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class SnapshotInput:
     """What a notification is made from, beside the incident."""
 
     rules: Rules
@@ -44,10 +44,10 @@ class Telling:
 
 def notification(
     incident: Incident,
-    announced: Announced,
+    announced: NotifiedState,
     reason: Reason,
     visible: Mapping[str, int],
-    telling: Telling,
+    telling: SnapshotInput,
     notes: tuple[str, ...],
 ) -> Notification:
     """One announcement to one target, as decided now."""
@@ -90,7 +90,7 @@ def notification(
             *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
             *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
         )[:MAX_TOLD],
-        also=len(incident.beyond),
+        also=len(incident.truncated),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
         acked_by=holder.acked_by if holder else None,
@@ -103,7 +103,9 @@ def notification(
     )
 
 
-def _holder(incident: Incident, announced: Announced, firing: Sequence[Alert], shown: Sequence[Alert]) -> Alert | None:
+def _holder(
+    incident: Incident, announced: NotifiedState, firing: Sequence[Alert], shown: Sequence[Alert]
+) -> Alert | None:
     """Return the alert whose acknowledgement is shown; None while an alert needs somebody.
 
     A pager has no word for what is muted: there it is the acknowledgement of what it was notified of that counts.
@@ -113,19 +115,21 @@ def _holder(incident: Incident, announced: Announced, firing: Sequence[Alert], s
     return covered[0] if covered and all(alert.acked_by for alert in covered) else None
 
 
-def known_alerts(incident: Incident, announced: Announced) -> Sequence[Alert]:
+def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert]:
     """Return the alerts that this target was notified of: those that fire, muted or not, else those that are over."""
     known = _listed(alert for name, alert in incident.alerts.items() if name in announced.firing)
     return [alert for alert in known if alert.state is State.FIRING] or known
 
 
-def is_acknowledged(incident: Incident, announced: Announced, visible: Mapping[str, int]) -> bool:
+def is_acknowledged(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> bool:
     """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
     return _holder(incident, announced, firing, firing) is not None
 
 
-def with_ends(decided: Notification, incident: Incident, ended: Sequence[Alert], telling: Telling) -> Notification:
+def with_ends(
+    decided: Notification, incident: Incident, ended: Sequence[Alert], telling: SnapshotInput
+) -> Notification:
     """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
     alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
     notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.ended_by))
@@ -142,7 +146,7 @@ def _listed(alerts: Iterable[Alert]) -> list[Alert]:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def title_of(incident: Incident, alerts: Sequence[Alert], telling: Telling) -> str:
+def title_of(incident: Incident, alerts: Sequence[Alert], telling: SnapshotInput) -> str:
     """What broke, in one line: the alert's own title, or how many there are of which."""
     where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
     alerts = _listed(alerts)
@@ -157,10 +161,10 @@ def title_of(incident: Incident, alerts: Sequence[Alert], telling: Telling) -> s
     return f"{counted} ({where})" if where else counted
 
 
-def as_told(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
+def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
     """The alert as a message shows it."""
     muting = telling.mutings.get(alert.fingerprint)
-    return Told(
+    return AlertSnapshot(
         name=alert.name,
         labels=alert.labels,
         annotations=alert.annotations,
@@ -184,14 +188,14 @@ def as_told(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
     )
 
 
-def _as_evidence(alert: Alert, telling: Telling, group: Mapping[str, str]) -> Told:
+def _as_evidence(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
     """An alert of another incident, which this one mutes."""
     causes = causes_of(alert, telling.context.causes, telling.rules.inhibitions)
     names = dict.fromkeys(f"inhibited by {cause.labels.get('alertname', 'another alert')}" for cause in causes)
     return replace(as_told(alert, telling, group), muted_by=tuple(names))
 
 
-def summary_of(alert: Alert, telling: Telling, group: Mapping[str, str]) -> str:
+def summary_of(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> str:
     """The rule's own summary; where it has none or it is broken, the plain one."""
     rule = telling.rule(alert.rule)
     if rule is None or not rule.summary or rule.name in telling.rules.broken_templates:
@@ -216,7 +220,7 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _runbook(alert: Alert | None, telling: Telling) -> Runbook | None:
+def _runbook(alert: Alert | None, telling: SnapshotInput) -> Runbook | None:
     if alert is None:
         return None
     rule = telling.rule(alert.rule)
@@ -244,13 +248,15 @@ def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
-    if incident.overflow:
-        beyond = f"{len(incident.beyond)} more alerts burn, and " if incident.beyond else ""
-        notes.append(f"max_alerts is reached: {beyond}{incident.overflow} more events are counted but not shown.")
+    if incident.truncated_events:
+        truncated = f"{len(incident.truncated)} more alerts burn, and " if incident.truncated else ""
+        notes.append(
+            f"max_alerts is reached: {truncated}{incident.truncated_events} more events are counted but not shown."
+        )
     return tuple(notes)
 
 
-def notes_of_wave(incident: Incident, announced: Announced) -> tuple[str, ...]:
+def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ...]:
     """Return why a pager calls people again: who gave it back, or what got worse, since it did so the last time."""
     since = announced.wave_at or announced.at
     found = [
@@ -270,7 +276,7 @@ def notes_of_wave(incident: Incident, announced: Announced) -> tuple[str, ...]:
 
 
 def notes_for(
-    announced: Announced, visible: Mapping[str, int], telling: Telling, incident: Incident, reason: Reason
+    announced: NotifiedState, visible: Mapping[str, int], telling: SnapshotInput, incident: Incident, reason: Reason
 ) -> tuple[str, ...]:
     """What this target should know: what came back, what flaps, what ended without its sender's word."""
     notes: list[str] = []
@@ -289,7 +295,7 @@ def notes_for(
     return tuple(dict.fromkeys(notes))
 
 
-def _worse(alert: Alert, announced: Announced) -> list[str]:
+def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
     before = announced.firing.get(alert.fingerprint, alert.severity.rank)
     if before <= alert.severity.rank:
         return []
@@ -297,7 +303,7 @@ def _worse(alert: Alert, announced: Announced) -> list[str]:
     return [f"{alert.name} got worse: {was.value} → {alert.severity.value}."]
 
 
-def _not_heard_since(alert: Alert, announced: Announced, telling: Telling) -> list[str]:
+def _not_heard_since(alert: Alert, announced: NotifiedState, telling: SnapshotInput) -> list[str]:
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
     newest = alert.last_event_at or alert.starts_at
     timeout = telling.route.rhythm.resolve_timeout
@@ -327,7 +333,9 @@ def _ended_by(alert: Alert) -> str:
     return f"{alert.name}: resolved by {alert.ended_by}."
 
 
-def _returned(announced: Announced, visible: Mapping[str, int], telling: Telling, incident: Incident) -> list[str]:
+def _returned(
+    announced: NotifiedState, visible: Mapping[str, int], telling: SnapshotInput, incident: Incident
+) -> list[str]:
     """Return what is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
@@ -339,7 +347,7 @@ def _returned(announced: Announced, visible: Mapping[str, int], telling: Telling
     return notes
 
 
-def _seen_late(alert: Alert, telling: Telling, incident: Incident) -> list[str]:
+def _seen_late(alert: Alert, telling: SnapshotInput, incident: Incident) -> list[str]:
     """Return the silence or maintenance because of which this target was not notified before, if it was one.
 
     One that began after some target was notified of the alert held nothing back from this target.
@@ -373,7 +381,7 @@ def _in_words(over: tuple[str, Silence] | None) -> str:
     return f"the {kind} of {last.by}{f' ({last.comment})' if last.comment else ''}"
 
 
-def _ending(incident: Incident, telling: Telling) -> list[str]:
+def _ending(incident: Incident, telling: SnapshotInput) -> list[str]:
     """The long silences that are about to end while something still burns under them."""
     ending = {
         each: each.ends_at

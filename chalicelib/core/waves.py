@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Announced, Entry, Incident
+from chalicelib.core.incident import Entry, Incident, NotifiedState
 
 PAGING_KINDS = ("pagerduty",)
 """Targets that wake people: nothing that is info ever reaches them."""
@@ -42,7 +42,7 @@ def wave_named(name: str) -> int:
     return int(found[2]) if found else 1
 
 
-def is_acknowledged(announced: Announced, timeline: Sequence[Entry]) -> bool:
+def is_acknowledged(announced: NotifiedState, timeline: Sequence[Entry]) -> bool:
     """Return whether the newest wave is acknowledged at the pager, so that it makes no sound any more.
 
     The version before did not note it: what was acknowledged then and is lost since is still acknowledged there. What is
@@ -54,7 +54,7 @@ def is_acknowledged(announced: Announced, timeline: Sequence[Entry]) -> bool:
     return announced.seq > 0 and "ack" in kinds and any(each in LOSSES for each in kinds[kinds.index("ack") :])
 
 
-def opens_at(announced: Announced) -> datetime | None:
+def opens_at(announced: NotifiedState) -> datetime | None:
     """Return when the next wave may begin; None when there are enough."""
     if announced.wave >= MAX_WAVES:
         return None
@@ -62,7 +62,7 @@ def opens_at(announced: Announced) -> datetime | None:
     return began_at + SHORTEST_PAUSE if began_at is not None else _EVER
 
 
-def next_wave(announced: Announced, timeline: Sequence[Entry], now: datetime) -> int:
+def next_wave(announced: NotifiedState, timeline: Sequence[Entry], now: datetime) -> int:
     """Return the wave of a notification of what nobody has: a new one while the newest is acknowledged."""
     if announced.seq == 0 or not is_acknowledged(announced, timeline):
         return announced.wave
@@ -71,8 +71,8 @@ def next_wave(announced: Announced, timeline: Sequence[Entry], now: datetime) ->
 
 
 def after_sending(
-    before: Announced, wave: int, timeline: Sequence[Entry], *, acknowledged: bool, now: datetime
-) -> Announced:
+    before: NotifiedState, wave: int, timeline: Sequence[Entry], *, acknowledged: bool, now: datetime
+) -> NotifiedState:
     """Return what is known of the pager after a notification of that wave, which acknowledges it or does not."""
     if wave != before.wave or before.seq == 0:
         return replace(before, wave=wave, wave_at=now, acknowledged=acknowledged)

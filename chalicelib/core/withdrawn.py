@@ -16,7 +16,7 @@ def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[s
     """
     why: dict[str, list[str]] = {}
     for alert in incident.alerts.values():
-        if alert.burning and (reason := _gone(alert, rules, gone_probes)):
+        if alert.active and (reason := _gone(alert, rules, gone_probes)):
             why.setdefault(reason, []).append(alert.fingerprint)
     return [Withdrawn(tuple(names), reason) for reason, names in why.items()]
 

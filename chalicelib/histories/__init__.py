@@ -57,8 +57,8 @@ class History:
 class Read(Protocol):
     """Reads one endpoint."""
 
-    def __call__(self, clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
-        """Return what happened after `since` up to `until`; `burning` are the ids of the vendor's issues that fire here.
+    def __call__(self, clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
+        """Return what happened after `since` up to `until`; `active` are the ids of the vendor's issues that fire here.
 
         Raises NotSetUpError, TargetUnavailableError, TargetRejectedError, and EndpointAbsentError for 404 and 410.
         """

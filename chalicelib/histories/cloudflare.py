@@ -23,7 +23,7 @@ MAX_PAGES = 20
 """A thousand notifications in one run."""
 
 
-def _notifications(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+def _notifications(clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
     """Return what was sent by webhook after `since` up to `until`, oldest first."""
     bearer, account = token(clients, "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID")
     address = f"{clients.setting('CLOUDFLARE_REST_URL', BASE).rstrip('/')}/accounts/{account}/alerting/v3/history"

@@ -51,7 +51,7 @@ class _List:
         return History(implied, until if self.whole else since, self.exhausted)
 
 
-def _issues(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+def _issues(clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
     """Return what happened to issues after `since` up to `until`."""
     params = [*_window(since, until), ("query", ""), ("sort", "date")]
     read = _pages(clients, "issues", params, until)
@@ -59,9 +59,9 @@ def _issues(clients: "Clients", *, since: datetime, until: datetime, burning: Se
     return read.history((implied(issue, until=until) for issue in read.items), since, until)
 
 
-def _open_issues(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+def _open_issues(clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
     """Return which of the issues that fire here have ended, whenever that was."""
-    groups = [("group", number) for number in burning if number.isdigit()][:MAX_GROUPS]
+    groups = [("group", number) for number in active if number.isdigit()][:MAX_GROUPS]
     if not groups:
         _organization(clients)
         return History((), until)
@@ -69,7 +69,7 @@ def _open_issues(clients: "Clients", *, since: datetime, until: datetime, burnin
     return read.history((_ended(issue, until=until) for issue in read.items), since, until)
 
 
-def _metric_alerts(clients: "Clients", *, since: datetime, until: datetime, burning: Sequence[str]) -> History:
+def _metric_alerts(clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
     """Return the incidents of metric alerts after `since` up to `until`; organisations without them answer 404."""
     read = _pages(clients, "incidents", _window(since, until), until, pages=1)
     return read.history((_of_incident(incident, until) for incident in read.items), since, until)

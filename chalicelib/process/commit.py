@@ -29,7 +29,7 @@ from chalicelib.process import acts
 from chalicelib.process.batch import Batch, Work
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
-from chalicelib.process.series import judgements_of, watches_silence
+from chalicelib.process.series import evaluations_of, watches_silence
 
 MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
@@ -156,8 +156,8 @@ def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Inc
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
     base = replace(base, rhythm=work.route.rhythm)
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
-    judgements = judgements_of(base, batch.rules, batch.store, batch.now)
-    folded = fold(base, inputs, rules=batch.rules, now=batch.now, judgements=judgements)
+    evaluations = evaluations_of(base, batch.rules, batch.store, batch.now)
+    folded = fold(base, inputs, rules=batch.rules, now=batch.now, evaluations=evaluations)
     folded = bounded(pruned(folded, base, batch.rules))
     add_causes(batch, folded)
     context = without_ended(batch.context, folded)

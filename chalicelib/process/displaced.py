@@ -93,7 +93,7 @@ def _may_be_displaced(batch: Batch) -> bool:
 def _is_at_home(batch: Batch, routed: Routed) -> bool:
     incident = batch.stored.get(routed.key)
     alert = incident.alerts.get(alert_fingerprint(routed.given)) if incident is not None else None
-    return alert is not None and alert.burning
+    return alert is not None and alert.active
 
 
 def _names(batch: Batch, routed: Routed) -> list[str]:
@@ -112,7 +112,7 @@ def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> 
         for holder in faults.get(name, Fault()).holders.values():
             incident = batch.stored.get(holder.key)
             alert = incident.alerts.get(holder.alert) if incident is not None else None
-            if alert is not None and alert.burning:
+            if alert is not None and alert.active:
                 yield holder
 
 
@@ -160,7 +160,7 @@ def any_displaced(incidents: Iterable[Incident], rules: Rules, marks: Mapping[st
         or _was_grouped_otherwise(alert, by_name.get(alert.rule), groupings)
         for incident in incidents
         for alert in incident.alerts.values()
-        if alert.burning and not lives_on_word(alert)
+        if alert.active and not lives_on_word(alert)
     )
 
 

@@ -40,7 +40,7 @@ from chalicelib.process import silences
 from chalicelib.process.batch import Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.parse import Content
-from chalicelib.process.series import judgement, series_labels
+from chalicelib.process.series import evaluation, series_labels
 from chalicelib.targets import CHANGE_KINDS
 
 MAX_MOMENTS = 60
@@ -218,7 +218,7 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
 def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
     """Remember what was measured and judge every rule that looks at it, at the times of the samples and of later ones."""
     batch.store.add_samples(samples)
-    judged: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
+    evaluated: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
     for sample in samples:
         for rule in batch.rules.rules:
             if rule.condition is None or sample.metric not in rule.condition.metrics:
@@ -226,12 +226,12 @@ def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
             for labels in series_labels(rule, sample, batch.store):
                 if not matches_all(rule.matchers, {**labels, "source": "probe", "metric": sample.metric}):
                     continue
-                entry = judged.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
+                entry = evaluated.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
                 entry[2].add(sample.at)
-    for rule, labels, times in judged.values():
+    for rule, labels, times in evaluated.values():
         moments = moments_since(times, rule, labels, batch)
-        judgements = tuple(judgement(rule, labels, batch.store, at) for at in moments)
-        take_measured(batch, Measured(rule, labels, judgements), message)
+        evaluations = tuple(evaluation(rule, labels, batch.store, at) for at in moments)
+        take_measured(batch, Measured(rule, labels, evaluations), message)
 
 
 def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:

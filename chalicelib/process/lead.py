@@ -114,7 +114,7 @@ def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
 def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
     """Yield each active alert of an incident, by its fingerprint, as the holder that stands for it."""
     for alert in incident.alerts.values():
-        if alert.burning and incident.started_at is not None:
+        if alert.active and incident.started_at is not None:
             yield (
                 alert.fingerprint,
                 Holder(

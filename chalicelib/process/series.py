@@ -6,7 +6,7 @@ from datetime import datetime
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Judgement
+from chalicelib.core.inputs import TimedEvaluation
 from chalicelib.core.language.condition import evaluate
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.ports import Store
@@ -64,30 +64,30 @@ def series_labels(rule: Rule, sample: Sample, store: Store) -> list[Mapping[str,
     return list(found) or [sample.labels]
 
 
-def judgement(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> Judgement:
+def evaluation(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> TimedEvaluation:
     """What the rule's condition, and its `clear`, say of a series at a time."""
     assert rule.condition is not None
     series = StoredSeries(store, labels)
     clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
-    return Judgement(at, evaluate(rule.condition, series, at), clear)
+    return TimedEvaluation(at, evaluate(rule.condition, series, at), clear)
 
 
-def judgements_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, Judgement]:
+def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, TimedEvaluation]:
     """The conditions of the incident's measured alerts that are due to be asked again."""
     by_name = {rule.name: rule for rule in rules.rules}
-    found: dict[str, Judgement] = {}
+    found: dict[str, TimedEvaluation] = {}
     for alert in incident.alerts.values():
         rule = by_name.get(alert.rule)
         if not alert.measured or rule is None or rule.condition is None or not alert_is_due(alert, now):
             continue
         labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
-        found[alert.fingerprint] = judgement(rule, labels, store, now)
+        found[alert.fingerprint] = evaluation(rule, labels, store, now)
     return found
 
 
 def alert_is_due(alert: Alert, now: datetime) -> bool:
     """True when a measured alert must be asked again at `now`."""
-    return alert.burning or (alert.recheck_at is not None and alert.recheck_at <= now)
+    return alert.active or (alert.recheck_at is not None and alert.recheck_at <= now)
 
 
 def watches_silence(rule: Rule) -> bool:

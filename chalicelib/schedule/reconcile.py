@@ -167,7 +167,7 @@ def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> 
 def _read(run: _Run, source: str, reader: Reader) -> None:
     """Read one vendor's history, endpoint by endpoint, and take in what is missing."""
     _adopt_marks(run, source, reader.ENDPOINTS)
-    reading = _Reading(source, _burning(run.store, source))
+    reading = _Reading(source, _active_identities(run.store, source))
     histories = [_history(run, reading, endpoint) for endpoint in reader.ENDPOINTS]
     if any(history is not None for history in histories):
         _take(run, source, [each for history in histories if history is not None for each in history.found])
@@ -180,7 +180,7 @@ class _Reading:
     """One vendor in one run: the issues that fire here, and the rate limits that are used up."""
 
     source: str
-    burning: Sequence[str]
+    active: Sequence[str]
     exhausted: set[str] = field(default_factory=set)
 
 
@@ -248,7 +248,7 @@ def _history(run: _Run, reading: _Reading, endpoint: Endpoint) -> History | None
 def _asked(run: _Run, reading: _Reading, endpoint: Endpoint, since: datetime) -> History:
     ends_at = min(run.ends_at, run.clock() + ENDPOINT_LIMIT.total_seconds())
     clients = _Timed(run.clients, ends_at, run.clock)
-    return endpoint.read(clients, since=since, until=run.now - ON_ITS_WAY, burning=reading.burning)
+    return endpoint.read(clients, since=since, until=run.now - ON_ITS_WAY, active=reading.active)
 
 
 def _waits(run: _Run, reading: _Reading, endpoint: Endpoint) -> bool:
@@ -361,10 +361,10 @@ def _has_heard(alert: Alert | None, event: Event) -> bool:
     if any(mark.endswith(short) for _, mark in alert.recent):
         return True
     if event.status is Status.RESOLVED:
-        return not alert.burning or (alert.last_event_at is not None and alert.last_event_at > event.occurred_at)
+        return not alert.active or (alert.last_event_at is not None and alert.last_event_at > event.occurred_at)
     if alert.condition:
         return False
-    return alert.burning or bool(alert.ended_by) or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
+    return alert.active or bool(alert.ended_by) or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
 
 
 def _newest(alert: Alert) -> datetime | None:
@@ -390,7 +390,7 @@ def _times(alert: Alert) -> list[datetime]:
     return [*marks, *filter(None, (alert.last_event_at,))]
 
 
-def _burning(store: Store, source: str) -> list[str]:
+def _active_identities(store: Store, source: str) -> list[str]:
     """The ids of the vendor's issues that burn here, the oldest first."""
     alerts = [alert for incident in store.incidents() for alert in incident.firing]
     named = [alert.labels.get("issue", "") for alert in alerts if alert.source == source and not alert.condition]

@@ -22,7 +22,7 @@ from chalicelib.process.context_update import saved_context
 from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
 from chalicelib.process.gather import beat_of, take_measured
 from chalicelib.process.lead import INDEXED, index
-from chalicelib.process.series import judgement, primary_metric, watches_silence
+from chalicelib.process.series import evaluation, primary_metric, watches_silence
 
 MAX_WOKEN = 10_000
 """Timers that one tick looks at; those beyond are the next tick's."""
@@ -136,7 +136,7 @@ def _watch_silence(batch: Batch, context: Context) -> None:
             continue
         if not batch.store.label_sets(primary_metric(rule)):
             labels = {m.label: m.value for m in rule.matchers if m.operator == "=" and m.label != "source"}
-            take_measured(batch, Measured(rule, labels, (judgement(rule, labels, batch.store, batch.now),)), "")
+            take_measured(batch, Measured(rule, labels, (evaluation(rule, labels, batch.store, batch.now),)), "")
 
 
 def _measures(rule: Rule) -> bool:

@@ -206,14 +206,14 @@ def _silence_opened(desk: _Desk) -> str:
     """
     slack, asked = plugins.load("targets", "slack"), desk.asked
     try:
-        view = _filled(desk, _burning(desk))
+        view = _filled(desk, _active_incident(desk))
     except (NotFoundError, OverError) as error:
         view = silence_modal.notice(command.dated(command.escaped(str(error))))
     slack.fill_view(asked.view, asked.view_hash, view, desk.clients, now=desk.now)
     return ""
 
 
-def _burning(desk: _Desk) -> Incident:
+def _active_incident(desk: _Desk) -> Incident:
     """Return the incident of a request while something of it fires. Raise OverError after."""
     found = desk.incident(desk.asked.incident)
     if not found.firing:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Receipt, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
     alert_line,
@@ -267,7 +267,7 @@ def _wave(notification: Notification) -> str:
     return f"{notification.wave}: people were called before, and nobody has it now. The first alert has the key {first}"
 
 
-def _alert(told: Told) -> dict[str, Any]:
+def _alert(told: AlertSnapshot) -> dict[str, Any]:
     labels = {_field(name): _detail(value, 300) for name, value in list(told.labels.items())[:MAX_LABELS]}
     found: dict[str, Any] = {"title": _detail(alert_title(told)), "status": told.status, "labels": labels}
     known = {"reading": reading(told), "summary": summary(told), "url": web_address(told.url) or ""}

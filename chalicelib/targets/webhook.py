@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.core.delivery.notification import Deploy, Notification, Receipt, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import TargetRejectedError
@@ -155,7 +155,7 @@ def _described(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _alert(told: Told) -> dict[str, Any]:
+def _alert(told: AlertSnapshot) -> dict[str, Any]:
     return {
         "fingerprint": told.fingerprint,
         "name": clean(told.name),

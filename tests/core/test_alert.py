@@ -144,7 +144,7 @@ def test_what_a_person_resolved_stays_so_until_something_new_fires():
 
 
 SETTLED = [
-    # state, since, burns, at, hold, keep: state, start, end
+    # state, since, active, at, hold, keep: state, start, end
     ("inactive", None, True, 10, 0, 0, ("firing", 10, None)),
     ("inactive", None, True, 10, 60, 0, ("pending", None, None)),
     ("inactive", None, False, 10, 0, 0, ("inactive", None, None)),
@@ -160,14 +160,14 @@ SETTLED = [
 ]
 
 
-@pytest.mark.parametrize(("state", "since", "burns", "when", "hold", "keep", "expected"), SETTLED)
-def test_settled(state, since, burns, when, hold, keep, expected):
+@pytest.mark.parametrize(("state", "since", "active", "when", "hold", "keep", "expected"), SETTLED)
+def test_settled(state, since, active, when, hold, keep, expected):
     """What one look at a time makes of an alert."""
     pending = at(since) if state == "pending" else None
     started = at(since) if state in ("firing", "resolved") else None
     alert = Alert("a", state=State(state), pending_at=pending, starts_at=started)
     terms = replace(NEVER, hold=timedelta(seconds=hold), keep=timedelta(seconds=keep))
-    assert told(settled(alert, at(when), burns=burns, terms=terms)) == expected
+    assert told(settled(alert, at(when), active=active, terms=terms)) == expected
 
 
 COUNTS = [

@@ -8,9 +8,9 @@ import pytest
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.due import View, due, needs, news, owed_to, seen_by
+from chalicelib.core.due import VisibleAlerts, due, needs_update, news, pending_resolve, visible_to
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Escalation, Inhibition, Rhythm, Route, Rules, Target
@@ -21,18 +21,18 @@ MAIL, PAGER = Target("email", "ops@example.com"), Target("pagerduty", "default")
 QUIET_MAIL = replace(MAIL, send_resolved=False)
 CRITICAL, WARNING, INFO = (each.rank for each in Severity)
 
-NOTHING = Announced(MAIL)
-OVER = Announced(MAIL, seq=2, at=NOW - HOUR)
+NOTHING = NotifiedState(MAIL)
+OVER = NotifiedState(MAIL, seq=2, at=NOW - HOUR)
 
 
 def told(*names, at=NOW - MINUTE, target=MAIL, rank=WARNING, **more):
     """A target that was told that these alerts fire."""
-    return Announced(target, seq=1, at=at, open=True, firing=dict.fromkeys(names, rank), **more)
+    return NotifiedState(target, seq=1, at=at, open=True, firing=dict.fromkeys(names, rank), **more)
 
 
 def view(visible="", muted="", acked="", rank=WARNING, **more):
     """What there is to tell: a letter for each alert."""
-    return View(
+    return VisibleAlerts(
         visible=dict.fromkeys(visible, rank),
         muted=dict.fromkeys(muted, rank),
         unacked=frozenset(visible) - frozenset(acked),
@@ -49,7 +49,7 @@ NEEDS = [
     ("all of it is muted", NOTHING, view(muted="a"), None),
     ("part of it is muted", NOTHING, view("b", muted="a"), Reason.OPENED),
     ("a window mutes the route", NOTHING, view("a", quiet=("nights",)), None),
-    ("only alerts over the limit burn", NOTHING, view(beyond=True), None),
+    ("only alerts over the limit burn", NOTHING, view(truncated=True), None),
     # Told, and as it was.
     ("as it was told", told("a"), view("a"), None),
     ("as it was told, in another order", told("a", "b"), view("ba"), None),
@@ -77,7 +77,7 @@ NEEDS = [
     ("all ended, in a window", told("a"), view(quiet=("nights",)), Reason.RESOLVED),
     ("all ended, ends are not wanted: it is counted as told", told("a", target=QUIET_MAIL), view(), Reason.RESOLVED),
     ("all ended, and that was told", OVER, view(), None),
-    ("all ended but what is over the limit", told("a"), view(beyond=True), Reason.UPDATED),
+    ("all ended but what is over the limit", told("a"), view(truncated=True), Reason.UPDATED),
     # Reminders, every hour.
     ("the interval is not over", told("a", at=NOW - HOUR + MINUTE), view("a"), None),
     ("the interval is over to the second", told("a", at=NOW - HOUR), view("a"), Reason.REMINDER),
@@ -102,7 +102,7 @@ NEEDS = [
 @pytest.mark.parametrize(("known", "there", "reason"), [row[1:] for row in NEEDS], ids=[row[0] for row in NEEDS])
 def test_what_a_target_needs(known, there, reason):
     """The reason to tell a target at a flush follows from what it knows and what there is to tell."""
-    assert needs(known, there, NOW, HOUR) is reason
+    assert needs_update(known, there, NOW, HOUR) is reason
 
 
 def test_news_names_the_alerts():
@@ -123,15 +123,15 @@ SEEN = [
 @pytest.mark.parametrize(("target", "visible", "seen"), SEEN)
 def test_nothing_that_is_info_exists_for_a_pager(target, visible, seen):
     """A pager's view has no info in it; everyone else sees all."""
-    there = View(visible=visible, unacked=frozenset(visible))
-    assert seen_by(target, there).visible.keys() == seen_by(target, there).unacked == seen
+    there = VisibleAlerts(visible=visible, unacked=frozenset(visible))
+    assert visible_to(target, there).visible.keys() == visible_to(target, there).unacked == seen
 
 
 def test_who_is_no_target_any_more_hears_of_ends_alone():
     """One that was told and left the route is told the end of what it was told, and nothing else."""
     known = told("a", at=NOW - 9 * HOUR)
-    assert needs(known, owed_to(known, view("ab")), NOW, HOUR) is None
-    assert needs(known, owed_to(known, view("b")), NOW, HOUR) is Reason.RESOLVED
+    assert needs_update(known, pending_resolve(known, view("ab")), NOW, HOUR) is None
+    assert needs_update(known, pending_resolve(known, view("b")), NOW, HOUR) is Reason.RESOLVED
 
 
 # ---------------------------------------------------------------------------------------------------------------------

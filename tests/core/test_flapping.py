@@ -13,7 +13,7 @@ MINUTE = timedelta(minutes=1)
 LETTERS = {State.INACTIVE: ".", State.PENDING: "p", State.FIRING: "F", State.RESOLVED: "."}
 
 STORIES = [
-    # hold, keep, more than so many changes in ten minutes; what burns; what the alert is in: p, F, flapping f
+    # hold, keep, more than so many changes in ten minutes; what active; what the alert is in: p, F, flapping f
     (0, 0, 9, "x.x.xx...", "F.F.FF..."),
     (2, 0, 9, "xxxx.xx.x", "ppFF.pp.p"),
     (2, 0, 9, "x.xx.xxxx", "p.pp.ppFF"),
@@ -32,20 +32,20 @@ STORIES = [
 ]
 
 
-def states(terms, burns):
+def states(terms, active):
     """The letter of the alert's state at each minute."""
     alert, found = Alert("a"), ""
-    for minute, letter in enumerate(burns):
-        alert = settled(alert, START + minute * MINUTE, burns=letter == "x", terms=terms)
+    for minute, letter in enumerate(active):
+        alert = settled(alert, START + minute * MINUTE, active=letter == "x", terms=terms)
         found += "f" if alert.flapping else LETTERS[alert.state]
     return found
 
 
-@pytest.mark.parametrize(("hold", "keep", "changes", "burns", "answer"), STORIES)
-def test_an_alert_in_time(hold, keep, changes, burns, answer):
+@pytest.mark.parametrize(("hold", "keep", "changes", "active", "answer"), STORIES)
+def test_an_alert_in_time(hold, keep, changes, active, answer):
     """Pending drops at once, a kept one ends after its time, and one that flaps is held open until it calms."""
     terms = Terms(hold=hold * MINUTE, keep=keep * MINUTE, flap_changes=changes, flap_window=10 * MINUTE)
-    assert states(terms, burns) == answer
+    assert states(terms, active) == answer
 
 
 RULES = """\

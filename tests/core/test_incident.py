@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.alert import State
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold
-from chalicelib.core.incident import Announced, Incident, group_labels, incident_key
+from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
 from chalicelib.core.inputs import Occurred, Withdrawn
 from chalicelib.core.rule import Rhythm, Route, Rules, Target
 
@@ -125,17 +125,17 @@ SMALL = replace(EMPTY, rhythm=Rhythm(max_alerts=2))
 def test_what_is_over_the_limit_is_counted_once_and_known_to_burn():
     """The third alert of two is a number, however often it is said; its end is known too."""
     incident = folded(SMALL, said("A"), said("B"), said("C"), said("C", 5))
-    assert (len(incident.alerts), incident.overflow, len(incident.beyond), incident.events) == (2, 2, 1, 4)
+    assert (len(incident.alerts), incident.truncated_events, len(incident.truncated), incident.events) == (2, 2, 1, 4)
     incident = folded(incident, said("C"), said("C", 5))
-    assert incident.overflow == 2
-    assert not folded(incident, said("C", 9, "resolved")).beyond
+    assert incident.truncated_events == 2
+    assert not folded(incident, said("C", 9, "resolved")).truncated
 
 
 def test_nothing_that_is_owed_an_end_makes_room():
     """An alert that was told stays until its end is told; one that was not is forgotten for one that burns."""
     incident = folded(SMALL, said("A"), said("B"))
     over = folded(incident, said("A", 10, "resolved"))
-    owed = replace(over, announced={MAIL.key: Announced(MAIL, open=True, firing=dict.fromkeys(over.alerts, 1))})
+    owed = replace(over, announced={MAIL.key: NotifiedState(MAIL, open=True, firing=dict.fromkeys(over.alerts, 1))})
     assert states(folded(owed, said("C"))) == {"A": "resolved", "B": "firing"}
     assert states(folded(over, said("C"))) == {"B": "firing", "C": "firing"}
 

@@ -70,8 +70,8 @@ def incident(count, letters, **size):
         alerts=alerts,
         started_at=NOW,
         next_flush_at=NOW,
-        overflown=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),
-        beyond={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_BEYOND)},
+        truncated_event_ids=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),
+        truncated={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_BEYOND)},
         timeline=tuple(Entry(NOW + timedelta(seconds=n), text(chance, letters, 80)) for n in range(MAX_TIMELINE)),
     )
 

@@ -9,11 +9,11 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
-from chalicelib.core.snapshot import Telling, notification, title_of
+from chalicelib.core.snapshot import SnapshotInput, notification, title_of
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -47,13 +47,13 @@ def incident(*alerts, **more):
 
 def telling(context=None, rules=None, **more):
     """What it is made from beside the incident."""
-    return Telling(rules or Rules(), context or Context(), Route("default"), NOW, **more)
+    return SnapshotInput(rules or Rules(), context or Context(), Route("default"), NOW, **more)
 
 
 def told(found, reason=Reason.UPDATED, visible=None, known=(), made=None, hidden=()):
     """What a target that knew these alerts is told."""
     firing = {each.fingerprint: 1 for each in found.firing}
-    announced = Announced(MAIL, seq=1, open=bool(known), firing=dict.fromkeys(known, 1), hidden=frozenset(hidden))
+    announced = NotifiedState(MAIL, seq=1, open=bool(known), firing=dict.fromkeys(known, 1), hidden=frozenset(hidden))
     return notification(found, announced, reason, firing if visible is None else visible, made or telling(), ())
 
 
@@ -74,7 +74,7 @@ def test_the_id_of_a_notification_names_all_that_makes_it_another():
         """The id of the announcement with these changes."""
         made = {**base, **changes}
         found = replace(incident(*map(alert, made["alerts"])), id=made["id"])
-        announced = Announced(made["target"], seq=made["seq"])
+        announced = NotifiedState(made["target"], seq=made["seq"])
         firing = {each.fingerprint: 1 for each in found.firing}
         return notification(found, announced, made["reason"], firing, replace(telling(), now=made["now"]), ()).id
 
@@ -164,7 +164,7 @@ SINCE = [
 def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
     """Given a mute that began after the alert → it is named only where it held the alert back."""
     other = Target("slack_channel", "#a")
-    known = {other.key: Announced(other, seq=1, open=True, firing=dict.fromkeys(elsewhere, 1))}
+    known = {other.key: NotifiedState(other, seq=1, open=True, firing=dict.fromkeys(elsewhere, 1))}
     found = incident(alert("A"), announced=known)
     made = telling(Context(**held))
     assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).notes == ((note,) if note else ())

@@ -58,7 +58,7 @@ ROWS = [
     ("worse", incident(alert()), incident(alert(severity=Severity.CRITICAL)), {}, [("worse", "a: critical now", 0)]),
     ("better is no news", incident(alert()), incident(alert(severity=Severity.INFO)), {}, []),
     ("more events", incident(alert()), incident(alert(events=4)), {}, [("events", "3 more events", 3)]),
-    ("events over max_alerts", incident(alert()), incident(alert(), overflow=7), {}, [("events", "7 more events", 7)]),
+    ("events over max_alerts", incident(alert()), incident(alert(), truncated_events=7), {}, [("events", "7 more events", 7)]),
     ("another episode", incident(over(events=9), id="old", ended_at=NOW), incident(alert(events=1, starts_at=NOW + MINUTE)),
      {}, [("fired", "a fires", 1)]),
     ("after its end", incident(over(), ended_at=NOW), incident(over(events=5), ended_at=NOW), {}, []),

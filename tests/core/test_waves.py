@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.actions import is_about
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Announced, Entry, Incident
+from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.waves import (
     MAX_WAVES,
@@ -23,7 +23,7 @@ from chalicelib.core.waves import (
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ID = "0123456789abcdef"
 PAGER, OTHER, SLACK = Target("pagerduty", "default"), Target("pagerduty", "db"), Target("slack_channel", "#ops")
-RINGS = Announced(PAGER, seq=1, at=NOW - timedelta(hours=1), open=True, wave_at=NOW - timedelta(hours=1))
+RINGS = NotifiedState(PAGER, seq=1, at=NOW - timedelta(hours=1), open=True, wave_at=NOW - timedelta(hours=1))
 ACKED = replace(RINGS, acknowledged=True)
 RINGS = replace(RINGS, acknowledged=False)
 OF_BEFORE = replace(RINGS, wave_at=None, acknowledged=None)
@@ -31,7 +31,7 @@ ACK_LINE = (Entry(NOW - timedelta(minutes=30), "acknowledged", "ana", kind="ack"
 LOST = (*ACK_LINE, Entry(NOW - timedelta(minutes=20), "unacknowledged", "ana", kind="unack"))
 
 NEXT = [
-    ("nothing was sent", Announced(PAGER), (), 1),
+    ("nothing was sent", NotifiedState(PAGER), (), 1),
     ("it rings", RINGS, (), 1),
     ("it is acknowledged", ACKED, (), 2),
     ("the third is acknowledged", replace(ACKED, wave=3), (), 4),
@@ -58,7 +58,7 @@ def test_a_notification_changes_what_is_known_of_the_pager():
     assert after_sending(RINGS, 1, (), acknowledged=True, now=NOW) == replace(RINGS, acknowledged=True)
     assert after_sending(ACKED, 1, (), acknowledged=False, now=NOW) == ACKED
     assert after_sending(OF_BEFORE, 1, LOST, acknowledged=False, now=NOW).acknowledged is True
-    opened = after_sending(Announced(PAGER), 1, (), acknowledged=True, now=NOW)
+    opened = after_sending(NotifiedState(PAGER), 1, (), acknowledged=True, now=NOW)
     assert (opened.wave, opened.wave_at, opened.acknowledged) == (1, NOW, True)
 
 
@@ -111,4 +111,4 @@ def test_an_acknowledgement_is_noted_or_read_from_the_timeline():
     assert not is_acknowledged(OF_BEFORE, ACK_LINE)
     assert is_acknowledged(OF_BEFORE, LOST)
     assert not is_acknowledged(RINGS, LOST)
-    assert not is_acknowledged(Announced(PAGER), LOST)
+    assert not is_acknowledged(NotifiedState(PAGER), LOST)

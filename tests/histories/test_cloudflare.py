@@ -38,7 +38,7 @@ def answered(entries):
 def read(vendors):
     """What is read of the window."""
     (endpoint,) = plugins.load("histories", "cloudflare").ENDPOINTS
-    return endpoint.read(vendors, since=SINCE, until=UNTIL, burning=())
+    return endpoint.read(vendors, since=SINCE, until=UNTIL, active=())
 
 
 def event(found):

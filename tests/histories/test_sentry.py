@@ -48,10 +48,10 @@ def answered(issues=(), incidents=(), groups=(), headers=None):
     return Vendors(answer)
 
 
-def read(vendors, name="issues", burning=("7",)):
+def read(vendors, name="issues", active=("7",)):
     """What is read of the window from one endpoint."""
     (endpoint,) = (each for each in plugins.load("histories", "sentry").ENDPOINTS if each.name == name)
-    return endpoint.read(vendors, since=SINCE, until=UNTIL, burning=burning)
+    return endpoint.read(vendors, since=SINCE, until=UNTIL, active=active)
 
 
 def events(history):
@@ -112,7 +112,7 @@ def test_incidents_of_metric_alerts(status, action):
 def test_what_burns_here_is_asked_for_by_id():
     """An end that was missed is found though nothing happened to the issue in this time."""
     vendors = answered(groups=[issue(7, status="resolved", lastSeen="2026-11-20T00:00:00Z"), issue(8)])
-    (found,) = events(read(vendors, "open_issues", burning=["7", "8", "no number"]))
+    (found,) = events(read(vendors, "open_issues", active=["7", "8", "no number"]))
     assert (found.kind, found.identity, found.occurred_at) == ("issue.resolved", "issue:7", UNTIL)
     (asked,) = [each.url.params.get_list("group") for each in vendors.requests if "group" in each.url.params]
     assert asked == ["7", "8"]
@@ -121,8 +121,8 @@ def test_what_burns_here_is_asked_for_by_id():
 def test_nothing_that_burns_is_not_asked_for():
     """Without the number of an issue nobody is asked: without numbers the vendor would answer with every issue."""
     vendors = answered(groups=[issue(7, status="resolved")])
-    for burning in ((), ("no number",)):
-        history = read(vendors, "open_issues", burning)
+    for active in ((), ("no number",)):
+        history = read(vendors, "open_issues", active)
         assert (list(history.found), history.reached) == ([], UNTIL)
     assert vendors.requests == []
 
@@ -224,12 +224,12 @@ def test_only_metric_alerts_are_optional():
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("burning", [(), ("7",)])
-def test_without_a_token_it_is_off(name, burning):
+def test_without_a_token_it_is_off(name, active):
     """Token and organisation are both needed; nothing is asked otherwise."""
     for vendors in (
         Vendors(lambda request: httpx.Response(500), {}),
         Vendors(lambda request: httpx.Response(500), settings={}),
     ):
         with pytest.raises(NotSetUpError):
-            read(vendors, name, burning)
+            read(vendors, name, active)
         assert vendors.requests == []

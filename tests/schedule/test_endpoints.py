@@ -254,7 +254,7 @@ class Lists:
         self.ENDPOINTS = tuple(Endpoint(name, name, self._read(name), optional=name == "optional") for name in answers)
 
     def _read(self, name):
-        def read(clients, *, since, until, burning):
+        def read(clients, *, since, until, active):
             self.asked.append(name)
             answer = self.answers[name]
             if callable(answer):

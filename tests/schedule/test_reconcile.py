@@ -45,9 +45,9 @@ class Vendor:
         self.asked = []
         self.ENDPOINTS = (Endpoint(endpoint, endpoint, self.read),)
 
-    def read(self, clients, *, since, until, burning):
+    def read(self, clients, *, since, until, active):
         """What was found, in the window asked for."""
-        self.asked.append((since, until, list(burning)))
+        self.asked.append((since, until, list(active)))
         if self.error is not None:
             raise self.error
         return History([each for each in self.found if since < each.at <= until], until)

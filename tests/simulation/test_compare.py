@@ -8,7 +8,7 @@ import pytest
 from chalicelib.messages.queue import Events
 from chalicelib.process.record import Recorder, record
 from cli.main import main
-from simulation.compare import Told, compared, outcome, paired
+from simulation.compare import AlertSnapshot, compared, outcome, paired
 from simulation.timeline import Fields, Times, event_of
 from tests.desk import Desk, open_desk
 from tests.fakes import MemoryQueue
@@ -121,7 +121,7 @@ def told(minutes, name="a", until=None, **labels):
     """An incident as people heard of it."""
     alerts = frozenset({(name, tuple(sorted(labels.items())))})
     end = None if until is None else NOW + until * MINUTE
-    return Told(f"{name}{minutes}", NOW + minutes * MINUTE, alerts, name, until=end, ever=set(alerts))
+    return AlertSnapshot(f"{name}{minutes}", NOW + minutes * MINUTE, alerts, name, until=end, ever=set(alerts))
 
 
 PAIRS = [

@@ -13,7 +13,7 @@ import pytest
 from chalicelib.core.delivery.delivery_log import Thread, thread_key
 from chalicelib.core.delivery.target_state import Lane, Turn
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.incident import Announced, Incident
+from chalicelib.core.incident import Incident, NotifiedState
 from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
 from simulation.faulty_router import FaultyRouter
@@ -157,7 +157,7 @@ def waiting(now, *, turn):
     waits = replace(NOTIFICATION, seq=2, at=START)
     target, incident = waits.target.key, waits.incident
     router.decided[waits.id] = waits
-    announced = {target: Announced(waits.target, 2, waits.id, open=True)}
+    announced = {target: NotifiedState(waits.target, 2, waits.id, open=True)}
     router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
     router.memory.save_thread(Thread(thread_key(incident, target), done_seq=1, version=1))
     router.memory.save_lane(Lane(target, {incident: turn}, version=1))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 
-from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Runbook, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 
@@ -28,7 +28,7 @@ SECRETS = {
 SETTINGS = {"SES_FROM": "Tocsin <alerts@example.com>"}
 Handler = Callable[[httpx.Request], httpx.Response]
 
-TOLD = Told(
+TOLD = AlertSnapshot(
     name="High Error Rate",
     labels={"alertname": "High Error Rate", "service": "checkout", "environment": "prod", "severity": "critical"},
     annotations={},
@@ -196,7 +196,7 @@ _ADDRESSES = st.one_of(
 )
 _SEVERITIES = st.sampled_from(list(Severity))
 TOLDS = st.builds(
-    Told,
+    AlertSnapshot,
     name=TEXT,
     labels=_LABELS,
     annotations=_LABELS,

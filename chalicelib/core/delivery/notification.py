@@ -26,7 +26,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AlertSnapshot:
     """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %")."""
 
     name: str
@@ -108,12 +108,12 @@ class Notification:
     title: str
     at: datetime
     started_at: datetime
-    alerts: tuple[Told, ...]
+    alerts: tuple[AlertSnapshot, ...]
     events: int
     route: str = ""
     ended_at: datetime | None = None
     group: Mapping[str, str] = field(default_factory=dict)
-    evidence: tuple[Told, ...] = ()
+    evidence: tuple[AlertSnapshot, ...] = ()
     also: int = 0
     runbook: Runbook | None = None
     deploys: tuple[Deploy, ...] = ()

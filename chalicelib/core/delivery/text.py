@@ -13,7 +13,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.delivery.notification import Deploy, Notification, Reason, Told
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -197,18 +197,18 @@ def title(notification: Notification) -> str:
     return next((found for found in map(one_line, named) if found), "An alert without a title")
 
 
-def alert_title(told: Told) -> str:
+def alert_title(told: AlertSnapshot) -> str:
     """An alert's title on one line; its rule's name when it has none."""
     return one_line(told.title) or one_line(told.name) or "An alert without a title"
 
 
-def summary(told: Told) -> str:
+def summary(told: AlertSnapshot) -> str:
     """What an alert says beyond its title: its summary, else the description a sender wrote."""
     said = (told.summary, told.annotations.get("summary", ""), told.annotations.get("description", ""))
     return next((found for found in map(clean, said) if found and found != clean(told.title)), "")
 
 
-def reading(told: Told) -> str:
+def reading(told: AlertSnapshot) -> str:
     """`3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
     return _reading(told.value, told.threshold, told.condition)
 
@@ -370,7 +370,7 @@ def news(notification: Notification) -> tuple[str, ...]:
     return tuple(found for found in map(one_line, notification.notes) if found)
 
 
-def alert_line(told: Told) -> str:
+def alert_line(told: AlertSnapshot) -> str:
     """One alert on one line, for lists: title, reading, labels that tell it apart, state when it is not firing."""
     hidden = {"alertname", "severity", "source", "kind"}
     labels = [
@@ -380,7 +380,7 @@ def alert_line(told: Told) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _condition_of(told: Told) -> str:
+def _condition_of(told: AlertSnapshot) -> str:
     words = []
     if told.status == "resolved":
         words.append("resolved")
@@ -391,7 +391,7 @@ def _condition_of(told: Told) -> str:
     return ", ".join(words)
 
 
-def _muted(told: Told) -> str:
+def _muted(told: AlertSnapshot) -> str:
     """`inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
     names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
     return names if names.startswith(_INHIBITED) else f"muted by {names}"
@@ -457,7 +457,7 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield from pages[1:]
 
 
-def sender(told: Told) -> str:
+def sender(told: AlertSnapshot) -> str:
     """The sender's name as it writes itself."""
     name = one_line(told.source)
     return _SENDERS.get(name.lower(), cut(name, 20) or "source")
