@@ -101,16 +101,20 @@ def test_ten_occurrences_of_an_issue_are_told_once_and_end_together(stage: Stage
     def ended() -> bool:
         return [each["status"] for each in about(stage.inbox.incidents, title)] == ["resolved"]
 
+    def message() -> dict[str, Any]:
+        found = about(stage.inbox.messages, title)
+        (first,) = [each for each in found if each.get("thread_ts") in (None, each["ts"])]
+        return dict(first)
+
     stage.eventually(lambda: ended() and not stage.waiting(), "the page was not resolved")
+    stage.eventually(lambda: message()["text"].startswith("✅ [resolved]"), "the message was not resolved")
     asked = about([each.summary() for each in stage.inbox.requests], title)
     posts = [each for each in asked if each["operation"] == "chat.postMessage"]
     threads = [json.loads(each["body"]).get("thread_ts") for each in posts]
     pages = [json.loads(each["body"])["event_action"] for each in asked if each["service"] == "pagerduty"]
     assert threads.count(None) == 1
     assert pages.count("trigger") == 1
-    (message,) = [each for each in about(stage.inbox.messages, title) if each.get("thread_ts") in (None, each["ts"])]
-    assert message["text"].startswith("✅ [resolved]")
-    assert f"{COPIES}" in json.dumps(message["blocks"])
+    assert f"{COPIES}" in json.dumps(message()["blocks"])
     assert stage.waiting(dead=True) == 0
 
 
