@@ -533,7 +533,7 @@ def test_compiled_rules_are_the_same_rules(text):
 def test_compiled_rules_need_no_yaml():
     """A worker that loads compiled rules imports neither YAML nor pydantic."""
     code = (
-        "import sys; from chalicelib.rules.loader import from_compiled\n"
+        "import sys; from chalicelib.rules.compiled import from_compiled\n"
         "rules = from_compiled(sys.stdin.read())\n"
         "assert len(rules.rules) == 4\n"
         "assert not {'yaml', 'pydantic', 'pydantic_core'} & set(sys.modules)\n"
