@@ -173,13 +173,17 @@ def deliver_notification(event: SQSEvent) -> None:
         )
         again = None if outcome.retry_after is None else outcome.retry_after.total_seconds()
         log.line(
-            "deliver", delivered=outcome.delivered, note=outcome.note, parked=outcome.parked, again_in_seconds=again
+            "deliver",
+            delivered=outcome.delivered,
+            note=outcome.note,
+            dead_lettered=outcome.dead_lettered,
+            again_in_seconds=again,
         )
         if outcome.retry_after is not None:
             # A new message, then done with this one: to be early is no error, with partial batch answers on or off.
             ports.notifications.put([message.body], delay=outcome.retry_after)
-        parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
-        settle([message], parked, queue=ports.notifications, dead=ports.notifications_dead)
+        dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
+        settle([message], dead_lettered, queue=ports.notifications, dead=ports.notifications_dead)
 
 
 @app.on_sns_message(topic=f"{QUEUES}-feedback")

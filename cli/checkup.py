@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import duration_words, one_line
 from chalicelib.core.errors import RulesError, TargetRejectedError, TocsinError
 from chalicelib.core.language.durations import duration_of
@@ -299,18 +299,22 @@ def _is_line(text: str, wanted: Mapping[str, Any]) -> bool:
 def targets(stage: Stage) -> Iterator[Finding]:
     """What is known against a target: broken, failing, marked."""
     for target in all_targets(stage.rules):
-        yield _lane_finding(target.shown, stage.store.lane(target.key))
+        yield _lane_finding(target.shown, stage.store.target_state(target.key))
 
 
-def _lane_finding(shown: str, lane: Lane) -> Finding:
+def _lane_finding(shown: str, target_state: TargetState) -> Finding:
     again = f"mend it, then `tocsin send-test {shown}`"
-    if lane.refusal:
-        return Finding(WRONG, f"{shown}: nothing is sent there: {lane.refusal}", again)
-    if lane.broken_at and lane.failing_since:
-        return Finding(WRONG, f"{shown}: broken since {lane.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again)
-    waiting = f", {len(lane.turns)} in its lane" if lane.turns else ""
-    if lane.failing_since:
-        return Finding(WARNING, f"{shown}: failing since {lane.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again)
+    if target_state.refusal:
+        return Finding(WRONG, f"{shown}: nothing is sent there: {target_state.refusal}", again)
+    if target_state.broken_at and target_state.failing_since:
+        return Finding(
+            WRONG, f"{shown}: broken since {target_state.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again
+        )
+    waiting = f", {len(target_state.slots)} in its lane" if target_state.slots else ""
+    if target_state.failing_since:
+        return Finding(
+            WARNING, f"{shown}: failing since {target_state.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again
+        )
     return Finding(OK, f"{shown}: nothing is known against it")
 
 

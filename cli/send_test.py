@@ -19,9 +19,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.core.delivery.delivery_log import Thread, thread_key
+from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import one_line
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target, shown
@@ -64,13 +64,13 @@ def send_test(stage: Stage, arguments: argparse.Namespace, *, pause: Callable[[f
     sqs, url = stage.aws("sqs"), stage.queue_url(stage.settings.notifications_queue)
     for each in (first, end_of(first)) if arguments.resolve else (first,):
         sqs.send_message(QueueUrl=url, MessageBody=notification_message(each))
-    key = thread_key(first.incident, target.key)
+    key = delivery_log_key(first.incident, target.key)
     for _ in range(max(1, round(arguments.wait / LOOK_SECONDS))):
-        thread = stage.store.thread(key)
-        if thread.results:
-            return _told(target, thread)
+        delivery_log = stage.store.delivery_log(key)
+        if delivery_log.results:
+            return _told(target, delivery_log)
         pause(LOOK_SECONDS)
-    print(pending(stage.store.lane(target.key), first.incident, arguments.wait), file=sys.stderr)
+    print(pending(stage.store.target_state(target.key), first.incident, arguments.wait), file=sys.stderr)
     return 1
 
 
@@ -137,8 +137,8 @@ def end_of(test: Notification) -> Notification:
     return replace(test, id=f"{test.incident}-2", seq=2, status="resolved", ended_at=test.at, alerts=(over,))
 
 
-def _told(target: Target, thread: Thread) -> int:
-    result = thread.results[0]
+def _told(target: Target, delivery_log: DeliveryLog) -> int:
+    result = delivery_log.results[0]
     if not result.delivered:
         print(f"{target.shown}: given up: {result.error}", file=sys.stderr)
         return 1
@@ -148,10 +148,10 @@ def _told(target: Target, thread: Thread) -> int:
     return 0
 
 
-def pending(lane: Lane, incident: str, waited: float) -> str:
+def pending(target_state: TargetState, incident: str, waited: float) -> str:
     """What is known of a test that nothing came of yet."""
-    turn = lane.turns.get(incident)
+    turn = target_state.slots.get(incident)
     if turn is None:
-        return f"{shown(lane.key)}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
-    state = f"; the target is broken since {lane.broken_at:%H:%M} UTC" if lane.broken_at else ""
-    return f"{shown(lane.key)}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"
+        return f"{shown(target_state.key)}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
+    state = f"; the target is broken since {target_state.broken_at:%H:%M} UTC" if target_state.broken_at else ""
+    return f"{shown(target_state.key)}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"

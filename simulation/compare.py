@@ -77,7 +77,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
 
 def _taken(clients: object, now: datetime) -> Send:
     """Targets that take everything, without what vendors would get: only whether and when is asked for."""
-    return lambda notification, thread: Receipt()
+    return lambda notification, delivery_log: Receipt()
 
 
 def _tell(incidents: dict[str, ComparedIncident], line: Mapping[str, Any], at: datetime, *, pages: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.core.alert import Alert, EventSeries, State, terms_of
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.delivery.delivery_log import Result, thread_key
+from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
@@ -328,7 +328,7 @@ class _Told:
     def was_told(self, alert: Alert, incident: Incident, announced: NotifiedState, *, muted: bool) -> list[str]:
         """What one target was told, and whether it knows of this alert."""
         key = announced.target.key
-        results = self.store.thread(thread_key(incident.id, key)).results
+        results = self.store.delivery_log(delivery_log_key(incident.id, key)).results
         key = announced.target.shown
         steps = [f"{key}: {self.result(each)}" for each in results]
         if not results and announced.at:

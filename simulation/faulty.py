@@ -24,8 +24,8 @@ WRITES = frozenset(
     [
         "save",
         "save_context",
-        "save_thread",
-        "save_lane",
+        "save_delivery_log",
+        "save_target_state",
         "claim",
         "end_fault",
         "locate",
@@ -192,7 +192,7 @@ class FaultyQueue:
     def __init__(self, name: str, calls: Calls, max_receives: int, put_at: Callable[[datetime], None]) -> None:
         self.name = name
         self.waiting: dict[str, Waiting] = {}
-        self.parked: list[tuple[str, str]] = []
+        self.dead_lettered: list[tuple[str, str]] = []
         self._calls = calls
         self._max_receives = max_receives
         self._put_at = put_at
@@ -226,7 +226,7 @@ class FaultyQueue:
         for each in visible[: self._calls.chance.randint(1, most) if len(visible) > 1 else 1]:
             each.received_count += 1
             if each.received_count > self._max_receives:
-                self.parked.append((self.waiting.pop(each.id).body, "received too often"))
+                self.dead_lettered.append((self.waiting.pop(each.id).body, "received too often"))
                 continue
             each.visible_at = now + VISIBILITY
             self._put_at(each.visible_at)
@@ -264,9 +264,9 @@ class FaultyQueue:
 
         self._calls.call(f"{self.name}.hide", make)
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Keep it with the dead letters."""
-        self._calls.call(f"{self.name}.park", lambda: self.parked.append((body, reason)))
+        self._calls.call(f"{self.name}.dead_letter", lambda: self.dead_lettered.append((body, reason)))
 
 
 def calm(rates: Rates) -> None:

@@ -176,15 +176,15 @@ class FaultyRouter:
                 self.died_sending.add((content.target.key, content.incident))
             raise
         about = content.incident if isinstance(content, Notification) else ""
-        if outcome.parked or len(self.vendors.requests) > before or outcome.note:
-            fate = outcome.parked or outcome.note or ("delivered" if outcome.delivered else "")
+        if outcome.dead_lettered or len(self.vendors.requests) > before or outcome.note:
+            fate = outcome.dead_lettered or outcome.note or ("delivered" if outcome.delivered else "")
             self.note(about, f"deliver {content.id if isinstance(content, Notification) else ''}: {fate}")
-        if outcome.parked and "fault in the code" in outcome.parked:
-            self.faults_in_code.append(f"{stage}: {outcome.parked}")
+        if outcome.dead_lettered and "fault in the code" in outcome.dead_lettered:
+            self.faults_in_code.append(f"{stage}: {outcome.dead_lettered}")
         if outcome.retry_after is not None:
             queue.put([message.body], delay=outcome.retry_after)
-        parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
-        settle([message], parked, queue=queue, dead=queue)
+        dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
+        settle([message], dead_lettered, queue=queue, dead=queue)
         self.calls.call("lambda.delete", lambda: queue.drop([message.receipt]))
 
     def _tick(self) -> None:

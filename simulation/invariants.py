@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.actions import act_id
 from chalicelib.core.alert import State
-from chalicelib.core.delivery.delivery_log import thread_key
+from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Action, Severity
 from chalicelib.core.incident import Incident, NotifiedState
@@ -86,9 +86,9 @@ def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
         return
     waiting = _undelivered(router)
     for (incident, target), notification in waiting.items():
-        lane = router.memory.lane(target)
+        target_state = router.memory.target_state(target)
         since = _waits_since(router, incident, notification)
-        if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or lane.told:
+        if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or target_state.told:
             continue
         shown = notification.target.shown
         if not any(where == shown and at >= since for at, _, where, _ in router.router_events):
@@ -101,16 +101,16 @@ def _undelivered(router: FaultyRouter) -> dict[tuple[str, str], Notification]:
     for incident in router.memory.incidents():
         for key, announced in incident.announced.items():
             newest = router.decided.get(announced.id)
-            log = router.memory.thread(thread_key(incident.id, key))
+            log = router.memory.delivery_log(delivery_log_key(incident.id, key))
             if newest is not None and log.done_seq < announced.seq:
                 found[incident.id, key] = newest
     return found
 
 
 def _waits_since(router: FaultyRouter, incident: str, notification: Notification) -> datetime:
-    """Return since when a target waits. The turn of what is done stays in the lane: it says nothing about the next."""
-    turn = router.memory.lane(notification.target.key).turns.get(incident)
-    done_seq = router.memory.thread(thread_key(incident, notification.target.key)).done_seq
+    """Return since when a target waits. The slot of what is done stays in the target's state: it says nothing about the next."""
+    turn = router.memory.target_state(notification.target.key).slots.get(incident)
+    done_seq = router.memory.delivery_log(delivery_log_key(incident, notification.target.key)).done_seq
     return notification.at if turn is None or turn.seq <= done_seq else min(notification.at, turn.since)
 
 
@@ -152,7 +152,7 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
         if unacknowledged and not quiet and incident.opened_at is None:
             yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
         for key, announced in incident.announced.items():
-            done_seq = router.memory.thread(thread_key(incident.id, key)).done_seq
+            done_seq = router.memory.delivery_log(delivery_log_key(incident.id, key)).done_seq
             newest = router.decided.get(announced.id)
             on_its_way = newest is not None and now < newest.at + ON_ITS_WAY
             if announced.id and done_seq < announced.seq and not on_its_way:
@@ -196,7 +196,7 @@ def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: No
     done = [
         each.what
         for each in router.vendors.requests
-        if each.taken and (each.incident, each.thread) == (incident, wave) and _is_at(each, target)
+        if each.taken and (each.incident, each.delivery_log) == (incident, wave) and _is_at(each, target)
     ]
     return "trigger" in done, "acknowledge" in done[done.index("trigger") :] if "trigger" in done else False
 
@@ -214,7 +214,7 @@ def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
         for waiting in queue.waiting.values():
             if not isinstance(read_message(waiting.body), Wake):
                 yield Broken(f"a message is left in {name}: {waiting.body[:200]}")
-        for body, reason in queue.parked:
+        for body, reason in queue.dead_lettered:
             if reason == "received too often":
                 yield Broken(f"SQS dead-lettered a message of {name}: {body[:200]}")
     for fault in router.faults_in_code:
@@ -223,12 +223,12 @@ def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
 
 def acts_are_answered(router: FaultyRouter) -> Iterator[Broken]:
     """Every act that a door accepted has a line in the timeline of its incident, or the person was answered again."""
-    contents = [read_message(body) for body, _ in router.queues["webhooks"].parked]
-    parked = {each.id for each in contents if isinstance(each, Action)}
+    contents = [read_message(body) for body, _ in router.queues["webhooks"].dead_lettered]
+    dead_lettered = {each.id for each in contents if isinstance(each, Action)}
     for act in router.accepted_acts.values():
         known = [each for each in router.memory.remembered() if each.id == act.incident]
         lines = (*router.memory.timeline(act.incident or ""), *(line for each in known for line in each.timeline))
-        if act.id in parked or answer_id(act) in router.answers:
+        if act.id in dead_lettered or answer_id(act) in router.answers:
             continue
         if not any(line.act == act_id(act) for line in lines):
             yield Broken(
@@ -241,7 +241,7 @@ def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:
     kinds = {kind for _, kind, _, _ in router.router_events}
     places = {(kind, where) for _, kind, where, _ in router.router_events}
     for name, queue in router.queues.items():
-        for body, reason in queue.parked:
+        for body, reason in queue.dead_lettered:
             content = read_message(body)
             if isinstance(content, Notification):
                 if content.reason is Reason.SYNC or _is_about_router(content):
@@ -277,7 +277,11 @@ def _told(router: FaultyRouter, request: Request) -> Notification | None:
     if request.what in ("trigger", "resolve"):
         return next((each for each in router.decided.values() if _paged(each, request)), None)
     notification = router.decided.get(request.notification)
-    if notification is None or (request.reason == "sync") or (request.thread and notification.reason is Reason.SYNC):
+    if (
+        notification is None
+        or (request.reason == "sync")
+        or (request.delivery_log and notification.reason is Reason.SYNC)
+    ):
         return None
     if request.what == "chat.update" and notification.reason is not Reason.RESOLVED:
         return None
@@ -297,8 +301,8 @@ def _pages(
     """
     if all(each.what == "resolve" for each in requests) and not _is_doubtful(router, incident, target):
         yield Broken(f"{target} got a resolve of what it never got", incident)
-    for wave in sorted({each.thread for each in requests}):
-        actions = [each.what for each in requests if each.thread == wave]
+    for wave in sorted({each.delivery_log for each in requests}):
+        actions = [each.what for each in requests if each.delivery_log == wave]
         yield from _pages_of_wave(router, incident, target, actions, redeployed=redeployed)
 
 
@@ -321,7 +325,7 @@ def _messages(
     ids = [each.id for request, each in heard if request.what != "chat.update"]
     if target.startswith("slack_channel:"):
         doubles = {each for each in ids if ids.count(each) > 1}
-        log = router.memory.thread(thread_key(incident, target))
+        log = router.memory.delivery_log(delivery_log_key(incident, target))
         if len(ids) - len(set(ids)) > log.doubles:
             yield Broken(f"{target} got twice: {sorted(doubles)}", incident)
     elif target.startswith("email:") and len(ids) > len(set(ids)) and not _is_doubtful(router, incident, target):
@@ -360,12 +364,12 @@ def _is_at(request: Request, target: str) -> bool:
 
 def _is_given_up(router: FaultyRouter, incident: str, target: str) -> bool:
     """Return whether the end was dead-lettered. `parked_is_announced` sees to it that the fallback knows."""
-    parked = (read_message(body) for body, _ in router.queues["notifications"].parked)
+    dead_lettered = (read_message(body) for body, _ in router.queues["notifications"].dead_lettered)
     return any(
         isinstance(each, Notification)
         and (each.incident, each.target.key) == (incident, target)
         and (each.reason is Reason.RESOLVED or each.status == "resolved")
-        for each in parked
+        for each in dead_lettered
     )
 
 

@@ -11,8 +11,8 @@ from threading import Lock
 from typing import TypeVar
 
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.core.incident import Entry, Incident
@@ -22,7 +22,7 @@ from chalicelib.messages.webhook import uncompressed
 
 MEASURED_WITHIN = timedelta(days=1)
 
-Versioned = TypeVar("Versioned", Incident, Thread, Lane, Context)
+Versioned = TypeVar("Versioned", Incident, DeliveryLog, TargetState, Context)
 
 
 class _Line:
@@ -60,8 +60,8 @@ class MemoryStore:
         self._ended: dict[str, Incident] = {}
         self._faults: dict[str, Fault] = {}
         self._places: dict[str, str] = {}
-        self._threads: dict[str, Thread] = {}
-        self._lanes: dict[str, Lane] = {}
+        self._delivery_logs: dict[str, DeliveryLog] = {}
+        self._target_states: dict[str, TargetState] = {}
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes | None] = {}
@@ -187,27 +187,27 @@ class MemoryStore:
             _check(self._context, context, "the context")
             self._context = context
 
-    def thread(self, key: str) -> Thread:
-        """The thread of that key; a fresh one when nothing is stored."""
-        return self._threads.get(key) or Thread(key)
+    def delivery_log(self, key: str) -> DeliveryLog:
+        """The delivery log of that key; a fresh one when nothing is stored."""
+        return self._delivery_logs.get(key) or DeliveryLog(key)
 
-    def save_thread(self, thread: Thread) -> None:
+    def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it under a version condition."""
         with self._lock:
             self.writes += 1
-            _check(self._threads.get(thread.key), thread, "a thread")
-            self._threads[thread.key] = thread
+            _check(self._delivery_logs.get(delivery_log.key), delivery_log, "a delivery log")
+            self._delivery_logs[delivery_log.key] = delivery_log
 
-    def lane(self, key: str) -> Lane:
-        """The lane of a target's key; a fresh one when nothing is stored."""
-        return self._lanes.get(key) or Lane(key)
+    def target_state(self, key: str) -> TargetState:
+        """The state of a target, by its key; a fresh one when nothing is stored."""
+        return self._target_states.get(key) or TargetState(key)
 
-    def save_lane(self, lane: Lane) -> None:
+    def save_target_state(self, target_state: TargetState) -> None:
         """Store it under a version condition."""
         with self._lock:
             self.writes += 1
-            _check(self._lanes.get(lane.key), lane, "a lane")
-            self._lanes[lane.key] = lane
+            _check(self._target_states.get(target_state.key), target_state, "the state of a target")
+            self._target_states[target_state.key] = target_state
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Remember measured values; a second one of the same series and time is dropped."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetUnavailableError, TocsinError
 from chalicelib.core.rule import Rules
@@ -249,7 +249,7 @@ class Simulator:
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []
-        self.parked: list[str] = []
+        self.dead_lettered: list[str] = []
         self._tries: dict[str, list[datetime]] = {}
         self._next_tick = start
         self._redeployed = False
@@ -358,8 +358,8 @@ class Simulator:
         failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, hear=self.hear)
         for failure in failures:
             message = next(each for each in messages if each.id == failure.id)
-            if failure.park:
-                self.parked.append(failure.reason)
+            if failure.dead_letter:
+                self.dead_lettered.append(failure.reason)
             else:
                 self.webhooks.put([message.body], delay=timedelta(seconds=1))
 
@@ -372,7 +372,7 @@ class Simulator:
     def _process_counts(self, bodies: Sequence[str]) -> bool:
         messages = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
         failures = process_counts(messages, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
-        again = {failure.id for failure in failures if not failure.park}
+        again = {failure.id for failure in failures if not failure.dead_letter}
         self.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
         return bool(messages)
 
@@ -382,9 +382,9 @@ class Simulator:
         real = self.sender(self.clients, self.now)
         self._latency = timedelta(0)
 
-        def send(notification: Notification, thread: Thread) -> Receipt:
+        def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
             if notification.reason is Reason.SYNC:
-                return self._brought_up_to_date(real, notification, thread)
+                return self._brought_up_to_date(real, notification, delivery_log)
             answer = self.targets.setdefault(notification.target.key, FakeTarget()).next(self.now)
             self._tries.setdefault(notification.id, []).append(self.now)
             limit = notification.target.timeout or DEFAULT_TIMEOUT
@@ -392,7 +392,7 @@ class Simulator:
                 answer = replace(answer, error="timeout", latency=limit)
             self.clients.begin(answer)
             self._latency = answer.latency
-            return real(_unresolved(notification), thread)
+            return real(_unresolved(notification), delivery_log)
 
         outcome = delivery.deliver(
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
@@ -400,20 +400,22 @@ class Simulator:
         if outcome.retry_after is not None:
             self.notifications.put([body], delay=outcome.retry_after + self._latency)
             return
-        if outcome.notification is None or not (outcome.delivered or outcome.parked):
+        if outcome.notification is None or not (outcome.delivered or outcome.dead_lettered):
             return
         notification = delivery.completed(outcome.notification, self.clients)
         if notification.reason is Reason.SYNC:
             return
         tried = tuple(self._tries.pop(notification.id, [self.now]))
         self.sent.append(
-            Sent(self.now + self._latency, notification, outcome.delivered, len(tried), tried, outcome.parked)
+            Sent(self.now + self._latency, notification, outcome.delivered, len(tried), tried, outcome.dead_lettered)
         )
 
-    def _brought_up_to_date(self, real: delivery.Send, notification: Notification, thread: Thread) -> Receipt:
+    def _brought_up_to_date(
+        self, real: delivery.Send, notification: Notification, delivery_log: DeliveryLog
+    ) -> Receipt:
         """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
         self.clients.begin(Answer())
-        return replace(real(_unresolved(notification), thread), sent=False)
+        return replace(real(_unresolved(notification), delivery_log), sent=False)
 
     def taken(self) -> list[Sent]:
         """What was told since the last call."""
@@ -440,12 +442,12 @@ class _Turns:
     def run(self, workers: Sequence[Callable[[], None]]) -> None:
         """Until all are done; the first error of a worker is raised."""
         self._alive = list(range(len(workers)))
-        threads = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
+        delivery_logs = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
         self._current = self._chance.choice(self._alive)
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for delivery_log in delivery_logs:
+            delivery_log.start()
+        for delivery_log in delivery_logs:
+            delivery_log.join()
         if self._errors:
             raise self._errors[0]
 

@@ -44,7 +44,7 @@ class MemoryQueue:
         self.delays: list[timedelta] = []
         self.deleted: list[str] = []
         self.hidden: dict[str, timedelta] = {}
-        self.parked: list[tuple[str, str]] = []
+        self.dead_lettered: list[tuple[str, str]] = []
         self.taken = 0
         self.calls = 0
         self.fail_at: set[int] = set()
@@ -72,10 +72,10 @@ class MemoryQueue:
         self._called()
         self.hidden[receipt] = delay
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Remember what was parked and why."""
         self._called()
-        self.parked.append((body, reason))
+        self.dead_lettered.append((body, reason))
 
     def _called(self) -> None:
         self.calls += 1
@@ -103,7 +103,7 @@ class WaitingQueue:
     def __init__(self, clock: Callable[[], datetime], *, name: str = "queue", max_receives: int = MAX_RECEIVES) -> None:
         self.name = name
         self.waiting: dict[str, Waiting] = {}
-        self.parked: list[tuple[str, str]] = []
+        self.dead_lettered: list[tuple[str, str]] = []
         self._clock = clock
         self._max_receives = max_receives
         self._numbers = count(1)
@@ -124,7 +124,7 @@ class WaitingQueue:
         for each in visible[:most]:
             each.received_count += 1
             if each.received_count > self._max_receives:
-                self.parked.append((self.waiting.pop(each.id).body, "received too often"))
+                self.dead_lettered.append((self.waiting.pop(each.id).body, "received too often"))
                 continue
             each.visible_at = self._clock() + VISIBILITY
             taken.append(Message(each.id, each.body, each.id, each.received_count))
@@ -140,9 +140,9 @@ class WaitingQueue:
         if receipt in self.waiting:
             self.waiting[receipt].visible_at = self._clock() + timedelta(seconds=ceil(delay.total_seconds()))
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Its dead letters."""
-        self.parked.append((body, reason))
+        self.dead_lettered.append((body, reason))
 
     def next_at(self) -> datetime | None:
         """When the next message can be seen."""

@@ -246,8 +246,10 @@ class Router:
             outcome = dispatch(message, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
             if outcome.retry_after is not None:
                 queue.put([message.body], delay=outcome.retry_after)
-            parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
-            settle([message], parked, queue=queue, dead=queue)
+            dead_lettered = (
+                [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
+            )
+            settle([message], dead_lettered, queue=queue, dead=queue)
             self.sites.call("lambda.delete", lambda: self.notifications.delete([message.receipt]))
 
     def tick(self) -> None:
@@ -290,7 +292,7 @@ class Router:
         """What waits in the queues, but for wake-ups to come; and what was parked."""
         wakes = '"type":"wake"'
         waiting = [each.body for queue in self.queues for each in queue.waiting.values() if wakes not in each.body]
-        return waiting + [reason for queue in self.queues for _, reason in queue.parked]
+        return waiting + [reason for queue in self.queues for _, reason in queue.dead_lettered]
 
     def notification_of(self, request: Any) -> Notification | None:
         """The notification that a request to a vendor told; None when it told none, or was not taken."""

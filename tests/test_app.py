@@ -291,7 +291,7 @@ def notification():
 def test_an_unreadable_message_is_parked_and_harms_no_other(ports):
     """The batch ends well: one is in the dead-letter queue with its reason, the other done."""
     assert app.process_webhooks(batch("garbage", wake_message("nobody")), CONTEXT) is None
-    ((body, reason),) = ports.webhooks_dead.parked
+    ((body, reason),) = ports.webhooks_dead.dead_lettered
     assert body == "garbage"
     assert "JSON" in reason
     assert ports.webhooks.deleted == []
@@ -303,7 +303,7 @@ def test_a_large_body_goes_when_its_webhook_is_processed_and_stays_when_it_is_de
         ports.store.keep_body(name, compressed(body))
     messages = [written(Webhook(n, "cloudflare", b"", datetime.now(UTC), body_ref=n), b"") for n in ("good", "bad")]
     assert app.process_webhooks(batch(*messages), CONTEXT) is None
-    assert [body for body, _ in ports.webhooks_dead.parked] == [messages[1]]
+    assert [body for body, _ in ports.webhooks_dead.dead_lettered] == [messages[1]]
     with pytest.raises(ProcessedError):
         ports.store.get_body("good")
     assert ports.store.get_body("bad") == b"[]"
@@ -312,13 +312,13 @@ def test_a_large_body_goes_when_its_webhook_is_processed_and_stays_when_it_is_de
 def test_an_unreadable_count_is_parked(ports):
     """The queue of events that only count loses nothing either."""
     assert app.process_counts(batch("garbage", wake_message("nobody")), CONTEXT) is None
-    assert [body for body, _ in ports.counts_dead.parked] == ["garbage"]
+    assert [body for body, _ in ports.counts_dead.dead_lettered] == ["garbage"]
 
 
 def test_an_unreadable_notification_is_parked(ports):
     """Nothing is lost and nothing comes back for ever."""
     assert app.deliver_notification(batch("garbage"), CONTEXT) is None
-    assert [body for body, _ in ports.notifications_dead.parked] == ["garbage"]
+    assert [body for body, _ in ports.notifications_dead.dead_lettered] == ["garbage"]
 
 
 def test_a_notification_that_is_not_due_yet_comes_back(ports, capsys):
@@ -326,7 +326,7 @@ def test_a_notification_that_is_not_due_yet_comes_back(ports, capsys):
     body = notification_message(notification())
     assert app.deliver_notification(batch(body), CONTEXT) is None
     assert (ports.notifications.bodies, ports.notifications.delays) == ([body], [timedelta(seconds=2)])
-    assert ports.notifications_dead.parked == []
+    assert ports.notifications_dead.dead_lettered == []
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["again_in_seconds"] == 2
 
 
@@ -362,14 +362,14 @@ def test_a_bounce_is_queued_and_marks_the_address(ports, queued):
     assert app.mail_feedback(published(BOUNCE), CONTEXT) is None
     ports.store = MemoryStore()
     assert app.deliver_notification(batch(*queued.bodies), CONTEXT) is None
-    assert "bounced" in ports.store.lane("email:ops@example.com").refusal
-    assert ports.notifications_dead.parked == []
+    assert "bounced" in ports.store.target_state("email:ops@example.com").refusal
+    assert ports.notifications_dead.dead_lettered == []
 
 
 class StoreAway(MemoryStore):
     """A table that takes no lane."""
 
-    def save_lane(self, lane):
+    def save_target_state(self, target_state):
         """Refuse."""
         raise NotStoredError("the table is away")
 
@@ -384,7 +384,7 @@ def test_a_bounce_that_cannot_be_stored_stays_on_the_queue(ports, queued):
     assert ports.notifications.deleted == []
     ports.store = MemoryStore()
     app.deliver_notification(batch(*queued.bodies), CONTEXT)
-    assert ports.store.lane("email:ops@example.com").refusal
+    assert ports.store.target_state("email:ops@example.com").refusal
 
 
 def test_a_bounce_that_cannot_be_queued_fails_for_lambda_to_try_again(ports, queued):
@@ -399,7 +399,7 @@ def test_the_first_message_of_a_topic_is_only_noted(ports, queued, capsys):
     """SES announces itself in plain words: that is no dead letter."""
     app.mail_feedback(published("Successfully validated SNS topic for Amazon SES event publishing."), CONTEXT)
     app.deliver_notification(batch(*queued.bodies), CONTEXT)
-    assert ports.notifications_dead.parked == []
+    assert ports.notifications_dead.dead_lettered == []
     assert "expected is one of SES's events" in capsys.readouterr().out
 
 

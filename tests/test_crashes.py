@@ -133,7 +133,7 @@ class Story:
     rules: str
     life: Callable[[Router], None]
     told: dict[str, list[str]]
-    parked: tuple[int, int] = (0, 0)
+    dead_lettered: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
     refusals: bool = False
     stride: int = 3
@@ -183,7 +183,7 @@ STORIES = {
         HEAD + TWO,
         refused,
         {"email": ["slack_channel:#incidents opened", "slack_channel:#incidents resolved"], "webhook": BOTH[:2]},
-        parked=(1, 2),
+        dead_lettered=(1, 2),
         refusals=True,
     ),
     "a cause and its symptom": Story(
@@ -204,7 +204,7 @@ def lived(story: Story, sites: Sites) -> Router:
     return router
 
 
-WRITES = ("save", "put", "delete", "hide", "park", "keep", "drop", "ses", "slack", "pagerduty", "hook")
+WRITES = ("save", "put", "delete", "hide", "dead_letter", "keep", "drop", "ses", "slack", "pagerduty", "hook")
 
 
 def numbers(names: list[str], *, after: bool) -> list[int]:
@@ -262,7 +262,7 @@ def test_whatever_call_a_worker_dies_at_everybody_is_told_once(name, error, afte
             told["email"] = without_one_double(told["email"], expected["email"])
         if (
             told != expected
-            or not story.parked[0] <= len(router.undone) <= story.parked[1]
+            or not story.dead_lettered[0] <= len(router.undone) <= story.dead_lettered[1]
             or router.notes != [*story.notes]
         ):
             wrong.append((number, sites.failed, router.told(), router.errors))

@@ -28,7 +28,9 @@ DEATHS = [
     for name in ("notifications.put", "store.locate", "store.save", "webhooks.put", "lambda.delete")
     for after in (False, True)
 ]
-IN_DELIVERY = [(name, after) for name in ("store.save_thread", "store.save_lane") for after in (False, True)]
+IN_DELIVERY = [
+    (name, after) for name in ("store.save_delivery_log", "store.save_target_state") for after in (False, True)
+]
 
 
 class LaggingStore(MemoryStore):

@@ -12,8 +12,8 @@ from chalicelib.aws.bodies import BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import Lean
 from chalicelib.core.context import Cause, Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane, Turn
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState, Turn
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
@@ -50,8 +50,8 @@ def test_nothing_is_stored_at_first(store):
     """An empty store answers with nothing, or a fresh value."""
     assert store.load("nobody") is None
     assert store.context() == Context()
-    assert store.thread("i/slack_channel:#x") == Thread("i/slack_channel:#x")
-    assert store.lane("slack_channel:#x") == Lane("slack_channel:#x")
+    assert store.delivery_log("i/slack_channel:#x") == DeliveryLog("i/slack_channel:#x")
+    assert store.target_state("slack_channel:#x") == TargetState("slack_channel:#x")
     assert list(store.incidents(ended_since=NOW - timedelta(days=30))) == []
     assert woken(store, NOW, 10) == []
     assert store.get_body("none") is None
@@ -244,23 +244,23 @@ def test_the_context_is_saved_only_over_the_version_before(store):
 def test_a_lane_is_claimed_once(store):
     """Of two workers that claim in one lane the second is told so by the version."""
     turn = Turn(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
-    mine = Lane("email:x", turns={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
-    assert store.lane("email:x") == Lane("email:x")
-    store.save_lane(mine)
+    mine = TargetState("email:x", turns={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
+    assert store.target_state("email:x") == TargetState("email:x")
+    store.save_target_state(mine)
     with pytest.raises(ConflictError):
-        store.save_lane(replace(mine, turns={}))
-    assert store.lane("email:x") == mine
-    store.save_lane(replace(mine, turns={}, version=2))
-    assert store.lane("email:x").turns == {}
+        store.save_target_state(replace(mine, turns={}))
+    assert store.target_state("email:x") == mine
+    store.save_target_state(replace(mine, turns={}, version=2))
+    assert store.target_state("email:x").turns == {}
 
 
 def test_a_thread_is_recorded_once(store):
     """Of two workers that record one delivery the second is told so by the version."""
-    done = Thread("incident/email:x", done_seq=1, parked=0, receipt={"ts": "1.2"}, version=1)
-    store.save_thread(done)
+    done = DeliveryLog("incident/email:x", done_seq=1, dead_lettered=0, receipt={"ts": "1.2"}, version=1)
+    store.save_delivery_log(done)
     with pytest.raises(ConflictError):
-        store.save_thread(done)
-    assert store.thread(done.key) == done
+        store.save_delivery_log(done)
+    assert store.delivery_log(done.key) == done
 
 
 def test_samples_come_back_as_buckets(store):

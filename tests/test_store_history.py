@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.core.delivery.delivery_log import Result, Thread
+from chalicelib.core.delivery.delivery_log import DeliveryLog, Result
 from chalicelib.core.incident import Entry, Incident
 from simulation.memory_store import MemoryStore
 from tests.aws.tables import client, new_table
@@ -63,5 +63,5 @@ def test_results_come_back_with_the_thread(store):
         Result(1, NOW, "opened", delivered=False, attempts=3, error="refused"),
         Result(2, NOW + MINUTE, "updated", delivered=True, note="it may have been told twice"),
     )
-    store.save_thread(Thread("i/t", done_seq=2, results=results, version=1))
-    assert store.thread("i/t").results == results
+    store.save_delivery_log(DeliveryLog("i/t", done_seq=2, results=results, version=1))
+    assert store.delivery_log("i/t").results == results

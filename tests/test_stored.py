@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ParseError, TooNewError
 from chalicelib.core.event import Status
 from chalicelib.core.incident import Incident
@@ -25,7 +25,7 @@ from tests.fakes import MemoryQueue
 from tests.scenario import START, Router, event, rules_of
 
 STORED = json.loads((Path(__file__).parent / "stored" / "first_release.json").read_text())
-KINDS = {"incident": Incident, "thread": Thread, "context": Context}
+KINDS = {"incident": Incident, "thread": DeliveryLog, "context": Context}
 RULES = rules_of("""
 defaults: {group_by: [service], group_wait: 10s, group_interval: 1m, repeat_interval: 30m}
 default: {notification: [{slack_channel: "#incidents"}, {webhook: ops}]}
@@ -62,11 +62,11 @@ def test_its_incident_goes_on_and_ends():
     """Its fault ends under today's code: whoever was told hears the end, once, and in the message that was told then."""
     store = MemoryStore()
     router = Router(RULES, store=store)
-    incident, thread = stored("incident"), stored("thread")
+    incident, delivery_log = stored("incident"), stored("thread")
     for version in range(1, incident.version + 1):
         store.save(codec.decode(Incident, {**STORED["incident"], "version": version}))
-    for version in range(1, thread.version + 1):
-        store.save_thread(codec.decode(Thread, {**STORED["thread"], "version": version}))
+    for version in range(1, delivery_log.version + 1):
+        store.save_delivery_log(codec.decode(DeliveryLog, {**STORED["thread"], "version": version}))
     router.now = START + timedelta(minutes=4)
     router.events(event_of_first("end", Status.RESOLVED, router.now)).run(minutes=6)
     router.close()
@@ -74,7 +74,7 @@ def test_its_incident_goes_on_and_ends():
     assert (ended.id, ended.ended_at) == (incident.id, START + timedelta(minutes=4))
     slack = [each for each in router.inbox.requests if each.service == "slack"]
     assert slack[0].operation == "chat.update"
-    assert slack[0].fields["ts"] == thread.receipt["ts"]
+    assert slack[0].fields["ts"] == delivery_log.receipt["ts"]
 
 
 def event_of_first(id, status, at):
@@ -116,7 +116,7 @@ def test_a_message_of_a_version_to_come_is_refused_by_its_number(kind):
         read_message(json.dumps({**STORED["messages"][kind], "v": 2}))
 
 
-@pytest.mark.parametrize("kind", [Incident, Thread, Context, Lane])
+@pytest.mark.parametrize("kind", [Incident, DeliveryLog, Context, TargetState])
 @pytest.mark.parametrize("version", [codec.VERSION + 1, 0, "1", None, True])
 def test_what_a_version_to_come_stored_is_refused(kind, version):
     """The error names the type, the version and what is known; nothing is read half."""
@@ -137,7 +137,7 @@ def test_nothing_is_lost_on_what_a_version_to_come_stored():
     store, queues = Newer(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     body = events_messages([event("Down", Status.FIRING, START, {"service": "api"})])[0]
     (failure,) = process([Message("m", body, "")], rules=RULES, store=store, queues=queues, now=START)
-    assert not failure.park
+    assert not failure.dead_letter
     assert "has the version 2" in failure.reason
     assert store.writes == 0
     assert queues.notifications.bodies == []

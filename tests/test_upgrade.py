@@ -15,8 +15,8 @@ import pytest
 
 from chalicelib.api import routes
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.identity import Fault
 from chalicelib.core.incident import Incident
@@ -57,8 +57,8 @@ def staged(stage, rules):
         if incident.wake_at is not None:
             store._wakes.append((incident.wake_at, incident.key))
     store._wakes.sort()
-    store._threads = {each.key: each for each in (codec.decode(Thread, data) for data in stage["threads"])}
-    store._lanes = {each.key: each for each in (codec.decode(Lane, data) for data in stage["lanes"])}
+    store._threads = {each.key: each for each in (codec.decode(DeliveryLog, data) for data in stage["threads"])}
+    store._lanes = {each.key: each for each in (codec.decode(TargetState, data) for data in stage["lanes"])}
     store._faults = {name: codec.decode(Fault, data) for name, data in stage.get("faults", {}).items()}
     store._places = dict(stage.get("places", {}))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.api.paging import ALL, Page, Paging, ascending, descending, page
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.context import Context, Silence
-from chalicelib.core.delivery.delivery_log import Result, thread_key
+from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
 from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.language.units import duration_words
@@ -341,7 +341,7 @@ class _Judged:
     def whole(self, store: Store) -> Shown:
         """What its own page shows."""
         found = self.incident
-        results = {key: store.thread(thread_key(found.id, key)).results for key in found.announced}
+        results = {key: store.delivery_log(delivery_log_key(found.id, key)).results for key in found.announced}
         older = store.timeline(found.id) if found.pages else ()
         delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
         return {

@@ -2,7 +2,7 @@
 
 Chalice cannot switch on ReportBatchItemFailures, and without it an answer that names failed messages deletes them all.
 So a worker returns only when every message is dealt with, and Lambda deletes them; else what is done is deleted here
-and then BatchError is raised, which brings the rest back. A message that can never work is parked, and only then done.
+and then BatchError is raised, which brings the rest back. A message that can never work is dead-lettered, and only then done.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,10 +35,10 @@ class Received(Protocol):
         ...
 
 
-class Parking(Protocol):
+class DeadLetters(Protocol):
     """The dead-letter queue of that queue."""
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Keep the body with the reason."""
         ...
 
@@ -73,17 +73,17 @@ def settle(
     failures: Sequence[Failure],
     *,
     queue: Received,
-    dead: Parking,
+    dead: DeadLetters,
     finish: Finish = _nothing,
 ) -> None:
-    """Park what can never work, delete what is done, raise BatchError if anything must come back.
+    """Dead-letter what can never work, delete what is done, raise BatchError if anything must come back.
 
     What comes back does so soon, and later the more often it failed, not after the queue's visibility time-out. A
-    failure of an unknown id counts against the whole batch. What could not be parked or deleted comes back too.
-    `finish` gets what does not come back, after it was parked or deleted, or as the last step before Lambda deletes it.
+    failure of an unknown id counts against the whole batch. What could not be dead-lettered or deleted comes back too.
+    `finish` gets what does not come back, after it was dead-lettered or deleted, or as the last step before Lambda deletes it.
     """
     known = {message.id for message in messages}
-    returning = {failure.id: failure.reason for failure in failures if not failure.park}
+    returning = {failure.id: failure.reason for failure in failures if not failure.dead_letter}
     if not known.issuperset(failure.id for failure in failures):
         raise BatchError("a failure names a message that is not in the batch: all of it comes back")
     returning |= _parked(messages, failures, dead)
@@ -113,24 +113,24 @@ def delay_of(message: Message) -> timedelta:
 
 
 def _finished(gone: Sequence[Message], failures: Sequence[Failure], finish: Finish) -> Callable[[], None]:
-    """Return the call of `finish` with what is gone: those with a failure were parked, the others are done."""
-    parked = {failure.id for failure in failures}
+    """Return the call of `finish` with what is gone: those with a failure were dead-lettered, the others are done."""
+    dead_lettered = {failure.id for failure in failures}
     return partial(
         finish,
-        done=[message for message in gone if message.id not in parked],
-        dead_lettered=[message for message in gone if message.id in parked],
+        done=[message for message in gone if message.id not in dead_lettered],
+        dead_lettered=[message for message in gone if message.id in dead_lettered],
     )
 
 
-def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: Parking) -> dict[str, str]:
-    """Park what asks for it; what could not be parked, with the reason."""
+def _parked(messages: Sequence[Message], failures: Sequence[Failure], dead: DeadLetters) -> dict[str, str]:
+    """Dead-letter what asks for it; what could not be dead-lettered, with the reason."""
     bodies = {message.id: message.body for message in messages}
     failed = {}
     for failure in failures:
-        if not failure.park:
+        if not failure.dead_letter:
             continue
         try:
-            dead.park(bodies[failure.id], failure.reason)
+            dead.dead_letter(bodies[failure.id], failure.reason)
         except NotStoredError as error:
             failed[failure.id] = f"could not be parked: {error}"
     return failed

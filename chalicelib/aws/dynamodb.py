@@ -18,11 +18,11 @@ NEVER), and what ended lately (`ended#<day>`). The index follows the table withi
 gives keys only, the values are then read consistently, and the decision judges by those.
 
 Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write (2 with an archive), and 1 or 2 small
-index writes when the timer changed; save_thread, save_lane and save_context 1 write; load, thread, lane and context one
+index writes when the timer changed; save_delivery_log, save_target_state and save_context 1 write; load, delivery_log, target_state and context one
 consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
 
-Ended incidents, those that never began and pages of timelines stay 90 days after their last change, threads
-and lanes 400 days; `expires_at` only
+Ended incidents, those that never began and pages of timelines stay 90 days after their last change, delivery logs
+and states of targets 400 days; `expires_at` only
 cleans up and never decides, which is why the worker's clock is good enough for it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 """
@@ -42,8 +42,8 @@ from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
@@ -185,25 +185,25 @@ class DynamoStore:
         """Store it under a version condition."""
         self._put({**_keys("context", "context"), **_value(context)}, context.version, "the context")
 
-    def thread(self, key: str) -> Thread:
-        """The thread of that key; a fresh one when nothing is stored."""
+    def delivery_log(self, key: str) -> DeliveryLog:
+        """The delivery log of that key; a fresh one when nothing is stored."""
         item = self._get(f"thread#{key}", "thread")
-        return Thread(key) if item is None else codec.unpack(Thread, item["body"]["B"])
+        return DeliveryLog(key) if item is None else codec.unpack(DeliveryLog, item["body"]["B"])
 
-    def save_thread(self, thread: Thread) -> None:
+    def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it under a version condition."""
-        item = {**_keys(f"thread#{thread.key}", "thread"), **_value(thread), **self._expiry(THREAD_KEPT)}
-        self._put(item, thread.version, "a thread")
+        item = {**_keys(f"thread#{delivery_log.key}", "thread"), **_value(delivery_log), **self._expiry(THREAD_KEPT)}
+        self._put(item, delivery_log.version, "a delivery log")
 
-    def lane(self, key: str) -> Lane:
-        """The lane of a target's key; a fresh one when nothing is stored."""
+    def target_state(self, key: str) -> TargetState:
+        """The state of a target, by its key; a fresh one when nothing is stored."""
         item = self._get(f"lane#{key}", "lane")
-        return Lane(key) if item is None else codec.unpack(Lane, item["body"]["B"])
+        return TargetState(key) if item is None else codec.unpack(TargetState, item["body"]["B"])
 
-    def save_lane(self, lane: Lane) -> None:
+    def save_target_state(self, target_state: TargetState) -> None:
         """Store it under a version condition."""
-        item = {**_keys(f"lane#{lane.key}", "lane"), **_value(lane), **self._expiry(THREAD_KEPT)}
-        self._put(item, lane.version, "a lane")
+        item = {**_keys(f"lane#{target_state.key}", "lane"), **_value(target_state), **self._expiry(THREAD_KEPT)}
+        self._put(item, target_state.version, "the state of a target")
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Remember measured values; the same sample twice counts once."""
@@ -428,7 +428,7 @@ def _keys(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def _value(value: Incident | Thread | Lane | Context) -> dict[str, Any]:
+def _value(value: Incident | DeliveryLog | TargetState | Context) -> dict[str, Any]:
     data = codec.pack(value)
     if len(data) > MAX_ITEM_BYTES:
         raise NotStoredError(f"a {type(value).__name__} of {len(data)} bytes is over the {MAX_ITEM_BYTES} of an item")

@@ -47,7 +47,7 @@ class SqsQueue:
         for batch in _batches([_clean(body) for body in bodies]):
             self._put_batch(batch, {"DelaySeconds": seconds} if seconds else {})
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """The body as it was, with the reason as the attribute `reason`: this queue is a dead-letter queue."""
         text = _clean(reason)[:MAX_REASON_CHARACTERS] or "unknown"
         attributes = {"reason": {"DataType": "String", "StringValue": text}}

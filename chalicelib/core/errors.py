@@ -19,10 +19,10 @@
     │   ├── NotUniqueError           409 several incidents begin so
     │   ├── OverError                409 it is over
     │   └── FullError                409 a silence has no room beside the others
-    ├── ParseError                   a stored body that no source could read: parked with the reason
+    ├── ParseError                   a stored body that no source could read: dead-lettered with the reason
     ├── NotSetUpError                what would be done needs a token that nobody set: it is off
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when
-    └── TargetRejectedError          permanent: reported to the fallback, parked with the reason
+    └── TargetRejectedError          permanent: reported to the fallback, dead-lettered with the reason
         └── EndpointAbsentError      a vendor's API does not have what was asked for: 404, 410
 
 Texts say what, which and what is allowed. They never hold a secret, an address or a payload.

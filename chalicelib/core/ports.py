@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.delivery_log import Thread
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.delivery_log import DeliveryLog
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -91,19 +91,19 @@ class Store(Protocol):
         """Store it if the stored version is `context.version - 1`; else ConflictError."""
         ...
 
-    def thread(self, key: str) -> Thread:
-        """The thread of that key; a fresh one when nothing is stored."""
+    def delivery_log(self, key: str) -> DeliveryLog:
+        """The delivery log of that key; a fresh one when nothing is stored."""
         ...
 
-    def save_thread(self, thread: Thread) -> None:
+    def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it if the stored version is `thread.version - 1`; else ConflictError."""
         ...
 
-    def lane(self, key: str) -> Lane:
-        """The lane of a target's key; a fresh one when nothing is stored."""
+    def target_state(self, key: str) -> TargetState:
+        """The state of a target, by its key; a fresh one when nothing is stored."""
         ...
 
-    def save_lane(self, lane: Lane) -> None:
+    def save_target_state(self, target_state: TargetState) -> None:
         """Store it if the stored version is `lane.version - 1`; else ConflictError."""
         ...
 

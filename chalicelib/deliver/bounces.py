@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.core.delivery import internal_alerts
-from chalicelib.core.delivery import target_state as lanes
-from chalicelib.core.delivery.target_state import SAVE_TRIES, Lane
+from chalicelib.core.delivery import target_state as target_states
+from chalicelib.core.delivery.target_state import SAVE_TRIES, TargetState
 from chalicelib.core.errors import ParseError
 from chalicelib.core.optimistic import updated
 from chalicelib.core.ports import Store
@@ -129,18 +129,20 @@ def _sent(address: str) -> str:
 
 def _mark(key: str, refusal: Refusal, store: Store, queues: Queues, now: datetime) -> None:
 
-    def save(lane: Lane) -> None:
-        if refusal.lasting and lane.refusal:
+    def save(target_state: TargetState) -> None:
+        if refusal.lasting and target_state.refusal:
             return
         event = internal_alerts.address_refused(key, refusal.why, refusal.id, now, lasting=refusal.lasting)
         queues.webhooks.put(events_messages([event]))
-        store.save_lane(_marked(lane, refusal))
+        store.save_target_state(_marked(target_state, refusal))
 
-    updated("a lane", lambda: store.lane(key), save, tries=SAVE_TRIES)
+    updated("the state of a target", lambda: store.target_state(key), save, tries=SAVE_TRIES)
 
 
-def _marked(lane: Lane, refusal: Refusal) -> Lane:
+def _marked(target_state: TargetState, refusal: Refusal) -> TargetState:
     trouble = internal_alerts.REFUSED if refusal.lasting else internal_alerts.LOST
     return replace(
-        lanes.telling(lane, trouble), refusal=refusal.why if refusal.lasting else lane.refusal, version=lane.version + 1
+        target_states.telling(target_state, trouble),
+        refusal=refusal.why if refusal.lasting else target_state.refusal,
+        version=target_state.version + 1,
     )

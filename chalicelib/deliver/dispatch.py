@@ -41,7 +41,7 @@ def dispatch(
     try:
         return served(message.body, rules=rules, store=store, queues=queues, clients=clients, now=now)
     except ParseError as error:
-        return Handled(parked=str(error))
+        return Handled(dead_lettered=str(error))
     except (NotStoredError, ConflictError):
         raise
     except Exception as error:
@@ -71,11 +71,11 @@ def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues:
     """
     content = read_message(message.body)
     if not isinstance(content, Notification):
-        return Handled(parked=reason)
+        return Handled(dead_lettered=reason)
     try:
         return give_up(content, reason, rules=rules, store=store, queues=queues, now=now)
     except Exception as error:  # the fallback is notified below
         log.line("deliver", failed=True, action="give up", **log.failure(error))
     if internal_alerts.announces(content):
         queues.webhooks.put(events_messages([internal_alerts.undelivered(content, reason, now)]))
-    return Handled(parked=reason, notification=content)
+    return Handled(dead_lettered=reason, notification=content)

@@ -18,19 +18,19 @@ from hashlib import blake2b
 from typing import Any
 
 from chalicelib.core.delivery import internal_alerts
-from chalicelib.core.delivery import target_state as lanes
-from chalicelib.core.delivery.commitment import Standing, standing
-from chalicelib.core.delivery.delivery_log import Result, Thread, delivered, given_up, left_out, thread_key
+from chalicelib.core.delivery import target_state as target_states
+from chalicelib.core.delivery.commitment import Commitment, standing
+from chalicelib.core.delivery.delivery_log import DeliveryLog, Result, delivered, delivery_log_key, given_up, left_out
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import (
     BUSY_DELAY,
     PROBE_INTERVAL,
     SAVE_TRIES,
     Claim,
-    Grant,
-    Lane,
+    ClaimResult,
     Pace,
-    Turn,
+    Slot,
+    TargetState,
     claimed,
 )
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
@@ -67,9 +67,9 @@ CHANGES = (Reason.UPDATED, Reason.REMINDER, Reason.SYNC)
 """Reasons that follow an opening: the first of them that a target receives is its opening."""
 MAX_REASON_CHARACTERS = 500
 MAX_LOOKED_UP = 10
-"""Turns of others that one claim looks up: it adds one, so that they do not pile up."""
+"""Slots of others that one claim looks up: it adds one, so that they do not pile up."""
 
-Send = Callable[[Notification, Thread], Receipt]
+Send = Callable[[Notification, DeliveryLog], Receipt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +90,24 @@ class Delivery:
         """The key of its target."""
         return self.notification.target.key
 
-    def change_lane(self, change: Callable[[Lane], Lane]) -> Lane:
-        """Save a change of the target's lane, whoever else changes it; ConflictError when that does not end."""
+    def change_target_state(self, change: Callable[[TargetState], TargetState]) -> TargetState:
+        """Save a change of the target's state, whoever else changes it; ConflictError when that does not end."""
 
-        def save(lane: Lane) -> Lane:
-            changed = change(lane)
-            self.store.save_lane(changed)
+        def save(target_state: TargetState) -> TargetState:
+            changed = change(target_state)
+            self.store.save_target_state(changed)
             return changed
 
-        return updated("a lane", lambda: self.store.lane(self.target), save, tries=SAVE_TRIES)
+        return updated("the state of a target", lambda: self.store.target_state(self.target), save, tries=SAVE_TRIES)
 
     def announce(self, *events: Event) -> None:
         """Tell the router's own trouble."""
         self.queues.webhooks.put(events_messages(events))
 
-    def result(self, turn: Turn, *, error: str = "", note: str = "") -> Result:
+    def result(self, slot: Slot, *, error: str = "", note: str = "") -> Result:
         """What came of it, for the timeline; not delivered, unless that is changed."""
         wanted = self.notification
-        return Result(wanted.seq, self.now, wanted.reason.value, False, turn.tries, error, note)
+        return Result(wanted.seq, self.now, wanted.reason.value, False, slot.tries, error, note)
 
     def later(self, delay: timedelta, note: str) -> Handled:
         """Come back."""
@@ -122,32 +122,32 @@ def deliver(
     if isinstance(content, Change):
         return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
-        return Handled(parked="the message on the notifications queue is not a notification")
+        return Handled(dead_lettered="the message on the notifications queue is not a notification")
     incident, found = _stored(content, store)
-    if found is Standing.UNSAVED and now < content.at + COMMIT_WAIT:
+    if found is Commitment.UNSAVED and now < content.at + COMMIT_WAIT:
         delay = max(BUSY_DELAY, (now - content.at) / 4)
         return Handled(retry_after=delay, note="not saved yet", notification=content)
-    if found is not Standing.LIVE:
+    if found is not Commitment.LIVE:
         return Handled(note=_WHY_NOT[found], notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
     return _taken(Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now))
 
 
 _WHY_NOT = {
-    Standing.UNSAVED: "superseded: no saved incident has committed to it",
-    Standing.SUPERSEDED: "superseded by a later one of its incident",
+    Commitment.UNSAVED: "superseded: no saved incident has committed to it",
+    Commitment.SUPERSEDED: "superseded by a later one of its incident",
 }
 
 
-def _stored(notification: Notification, store: Store) -> tuple[Incident | None, Standing]:
+def _stored(notification: Notification, store: Store) -> tuple[Incident | None, Commitment]:
     """Return the stored incident of the notification and how it stands there, after some looks while it is not saved."""
-    incident, found = None, Standing.UNSAVED
+    incident, found = None, Commitment.UNSAVED
     for _ in range(COMMIT_LOOKS):
         incident = store.load(notification.key)
         if incident is not None and incident.id != notification.incident:
             incident = store.archived(notification.incident)
         found = standing(notification, incident)
-        if found is not Standing.UNSAVED:
+        if found is not Commitment.UNSAVED:
             break
     return incident, found
 
@@ -163,24 +163,24 @@ def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
 def sender(clients: Clients, now: datetime) -> Send:
     """The real way to a target."""
 
-    def send(notification: Notification, thread: Thread) -> Receipt:
+    def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         watched = _Watched(clients)
         told = partial(
             module_for(notification.target.kind).send,
             address=notification.target.address,
             clients=watched,
-            receipt=thread.receipt,
+            receipt=delivery_log.receipt,
             now=now,
         )
         try:
-            return told(completed(notification, clients), in_doubt=thread.in_doubt)
+            return told(completed(notification, clients), in_doubt=delivery_log.in_doubt)
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
         plain = _readable(replace(notification, notes=(*notification.notes, note)))
         try:
-            receipt = told(plain, in_doubt=thread.in_doubt or watched.touched, plain=True)
+            receipt = told(plain, in_doubt=delivery_log.in_doubt or watched.touched, plain=True)
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a fault of ours: told to somebody, instead of coming back for ever
@@ -237,37 +237,37 @@ def completed(notification: Notification, clients: Clients) -> Notification:
 
 def _taken(delivery: Delivery, send: Send) -> Handled:
     """Claim it and act on the answer."""
-    thread, grant = _claim(delivery)
-    if grant.claim is Claim.DONE:
-        return _done_before(delivery.notification, thread)
-    if grant.claim is Claim.BUSY:
-        return _waiting(delivery, thread, grant)
-    assert grant.turn is not None
-    wanted, turn = delivery.notification, grant.turn
-    unseen = thread.silent and not turn.in_doubt and wanted.reason is not Reason.TEST
-    if grant.lane.refusal and wanted.reason is not Reason.TEST:
-        return _given_up(delivery, thread, turn, grant.lane.refusal)
-    if unseen and (wanted.reason is Reason.RESOLVED or (thread.untold and wanted.reason is Reason.SYNC)):
-        return _left_out(delivery, thread, turn)
-    if why := _hopeless(delivery, turn):
-        return _given_up(delivery, thread, turn, why)
-    as_it_is = _as_it_is(delivery, thread, turn, unseen=unseen)
+    delivery_log, claim = _claim(delivery)
+    if claim.claim is Claim.DONE:
+        return _done_before(delivery.notification, delivery_log)
+    if claim.claim is Claim.BUSY:
+        return _waiting(delivery, delivery_log, claim)
+    assert claim.slot is not None
+    wanted, slot = delivery.notification, claim.slot
+    unseen = delivery_log.silent and not slot.in_doubt and wanted.reason is not Reason.TEST
+    if claim.target_state.refusal and wanted.reason is not Reason.TEST:
+        return _given_up(delivery, delivery_log, slot, claim.target_state.refusal)
+    if unseen and (wanted.reason is Reason.RESOLVED or (delivery_log.untold and wanted.reason is Reason.SYNC)):
+        return _left_out(delivery, delivery_log, slot)
+    if why := _hopeless(delivery, slot):
+        return _given_up(delivery, delivery_log, slot, why)
+    as_it_is = _as_it_is(delivery, delivery_log, slot, unseen=unseen)
     if as_it_is is None:
-        return _left_out(delivery, thread, turn)
-    whole = _with_missed_ends(delivery, thread, as_it_is)
-    return _attempt(replace(delivery, notification=whole), thread, turn, grant.lane, send)
+        return _left_out(delivery, delivery_log, slot)
+    whole = _with_missed_ends(delivery, delivery_log, as_it_is)
+    return _attempt(replace(delivery, notification=whole), delivery_log, slot, claim.target_state, send)
 
 
-def _hopeless(delivery: Delivery, turn: Turn) -> str:
+def _hopeless(delivery: Delivery, slot: Slot) -> str:
     """Return why it is not tried any more, judged before the try, which may never come back; else an empty text."""
-    if turn.deaths >= MAX_DEATHS:
-        return f"no try of it ended: the worker died {turn.deaths} times"
-    if turn.tries > 1 and delivery.now >= turn.since + delivery.max_age:
-        return f"it was tried {turn.tries - 1} times (for {duration_words(delivery.now - turn.since)})"
+    if slot.deaths >= MAX_DEATHS:
+        return f"no try of it ended: the worker died {slot.deaths} times"
+    if slot.tries > 1 and delivery.now >= slot.since + delivery.max_age:
+        return f"it was tried {slot.tries - 1} times (for {duration_words(delivery.now - slot.since)})"
     return ""
 
 
-def _as_it_is(delivery: Delivery, thread: Thread, turn: Turn, *, unseen: bool) -> Notification | None:
+def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unseen: bool) -> Notification | None:
     """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
 
     A silent change that superseded news is sent as that news: the target has not received it. None when there is nothing
@@ -280,39 +280,39 @@ def _as_it_is(delivery: Delivery, thread: Thread, turn: Turn, *, unseen: bool) -
     known = incident.announced.get(delivery.target) if incident is not None else None
     if incident is None or known is None or not known.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
-    has_news = wanted.reason is Reason.SYNC and thread.done_seq < known.news_seq
+    has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.news_seq
     is_fresh = now < wanted.at + REFRESHED_AFTER
-    if (is_fresh or turn.in_doubt) and not has_news:
+    if (is_fresh or slot.in_doubt) and not has_news:
         return wanted
     anew = partial(
         current,
         incident,
         unseen=unseen,
-        received=thread.firing,
+        received=delivery_log.firing,
         rules=delivery.rules,
         context=delivery.store.context(),
         now=now,
     )
     made = (anew(replace(wanted, reason=Reason.UPDATED)) if has_news else None) or anew(wanted)
-    return wanted if made is None and (is_fresh or turn.in_doubt) else made
+    return wanted if made is None and (is_fresh or slot.in_doubt) else made
 
 
-def _with_missed_ends(delivery: Delivery, thread: Thread, wanted: Notification) -> Notification:
+def _with_missed_ends(delivery: Delivery, delivery_log: DeliveryLog, wanted: Notification) -> Notification:
     incident = delivery.incident
     if incident is None or wanted.reason is Reason.TEST:
         return wanted
-    return with_missed_ends(incident, wanted, received=thread.firing, rules=delivery.rules, now=delivery.now)
+    return with_missed_ends(incident, wanted, received=delivery_log.firing, rules=delivery.rules, now=delivery.now)
 
 
-def _done_before(notification: Notification, thread: Thread) -> Handled:
-    """Nothing to do; but one that was given up by a worker that died before it was parked is parked now."""
-    if notification.seq == thread.done_seq and thread.parked is not None:
-        return Handled(parked=thread.results[-1].error or "given up before", notification=notification)
+def _done_before(notification: Notification, delivery_log: DeliveryLog) -> Handled:
+    """Nothing to do; but one that was given up by a worker that died before it was dead-lettered is dead-lettered now."""
+    if notification.seq == delivery_log.done_seq and delivery_log.dead_lettered is not None:
+        return Handled(dead_lettered=delivery_log.results[-1].error or "given up before", notification=notification)
     note = "a later one of its thread was dealt with" if notification.again else "done before"
     return Handled(note=note, notification=notification)
 
 
-def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Handled:
+def _left_out(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot) -> Handled:
     """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
     wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
@@ -320,42 +320,45 @@ def _left_out(delivery: Delivery, thread: Thread, turn: Turn) -> Handled:
         delivery.announce(
             internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
         )
-    delivery.store.save_thread(left_out(thread, wanted, delivery.result(turn, note=note)))
+    delivery.store.save_delivery_log(left_out(delivery_log, wanted, delivery.result(slot, note=note)))
     return Handled(note=note, notification=wanted)
 
 
-def _claim(delivery: Delivery) -> tuple[Thread, Grant]:
-    """The thread and the lane's answer, saved. The lane is read first: what was done by then shows in the thread."""
+def _claim(delivery: Delivery) -> tuple[DeliveryLog, ClaimResult]:
+    """Return the delivery log and the result of the claim, saved.
+
+    The target's state is read first: what was done by then shows in the delivery log.
+    """
     wanted, store, now = delivery.notification, delivery.store, delivery.now
-    key = thread_key(wanted.incident, delivery.target)
+    key = delivery_log_key(wanted.incident, delivery.target)
     pace = _pace(wanted)
 
-    def save(lane: Lane) -> tuple[Thread, Grant]:
-        lane = _without_done(lane, wanted.incident, store)
-        thread = store.thread(key)
-        grant = claimed(lane, thread, wanted, pace=pace, now=now)
-        if grant.lane is not lane:
-            store.save_lane(grant.lane)
-        return thread, grant
+    def save(target_state: TargetState) -> tuple[DeliveryLog, ClaimResult]:
+        target_state = _without_done(target_state, wanted.incident, store)
+        delivery_log = store.delivery_log(key)
+        claim = claimed(target_state, delivery_log, wanted, pace=pace, now=now)
+        if claim.target_state is not target_state:
+            store.save_target_state(claim.target_state)
+        return delivery_log, claim
 
     try:
-        return updated("a lane", lambda: store.lane(delivery.target), save, tries=SAVE_TRIES)
+        return updated("the state of a target", lambda: store.target_state(delivery.target), save, tries=SAVE_TRIES)
     except ConflictError:
-        busy = Grant(Claim.BUSY, store.lane(delivery.target), wait=BUSY_DELAY * _spread(wanted.id, 1))
-        return store.thread(key), busy
+        busy = ClaimResult(Claim.BUSY, store.target_state(delivery.target), wait=BUSY_DELAY * _spread(wanted.id, 1))
+        return store.delivery_log(key), busy
 
 
-def _without_done(lane: Lane, mine: str, store: Store) -> Lane:
-    """Without the turns of other incidents that were under way and are done now; the oldest ones are looked at."""
+def _without_done(target_state: TargetState, mine: str, store: Store) -> TargetState:
+    """Without the slots of other incidents that were under way and are done now; the oldest ones are looked at."""
     under_way = sorted(
-        (turn.at, incident) for incident, turn in lane.turns.items() if turn.leased_until and incident != mine
+        (slot.at, incident) for incident, slot in target_state.slots.items() if slot.leased_until and incident != mine
     )
     done = {
         incident
         for _, incident in under_way[:MAX_LOOKED_UP]
-        if store.thread(thread_key(incident, lane.key)).done_seq >= lane.turns[incident].seq
+        if store.delivery_log(delivery_log_key(incident, target_state.key)).done_seq >= target_state.slots[incident].seq
     }
-    return lanes.without(lane, done)
+    return target_states.without(target_state, done)
 
 
 def _pace(notification: Notification) -> Pace | None:
@@ -365,70 +368,78 @@ def _pace(notification: Notification) -> Pace | None:
         return None
 
 
-def _waiting(delivery: Delivery, thread: Thread, grant: Grant) -> Handled:
+def _waiting(delivery: Delivery, delivery_log: DeliveryLog, claim: ClaimResult) -> Handled:
     """Come back when it may go; what only waited for longer than anything may take is given up."""
-    turn, lane = grant.turn, grant.lane
-    if turn is None or turn.leased_until is not None or delivery.now < turn.since + delivery.max_age:
-        return delivery.later(grant.wait, "waits for its turn")
-    state = "the target is broken" if lane.broken_at else "its turn did not come"
-    return _given_up(delivery, thread, turn, f"{state} (waited for {duration_words(delivery.now - turn.since)})")
+    slot, target_state = claim.slot, claim.target_state
+    if slot is None or slot.leased_until is not None or delivery.now < slot.since + delivery.max_age:
+        return delivery.later(claim.wait, "waits for its turn")
+    state = "the target is broken" if target_state.broken_at else "its turn did not come"
+    return _given_up(delivery, delivery_log, slot, f"{state} (waited for {duration_words(delivery.now - slot.since)})")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The try
 
 
-def _attempt(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, send: Send) -> Handled:
+def _attempt(
+    delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, target_state: TargetState, send: Send
+) -> Handled:
     notification = delivery.notification
     try:
-        receipt = send(notification, replace(thread, in_doubt=turn.in_doubt))
+        receipt = send(notification, replace(delivery_log, in_doubt=slot.in_doubt))
     except TargetUnavailableError as error:
-        return _postponed(delivery, thread, turn, lane, error)
+        return _postponed(delivery, delivery_log, slot, target_state, error)
     except TargetRejectedError as error:
-        return _given_up(delivery, thread, turn, str(error))
+        return _given_up(delivery, delivery_log, slot, str(error))
     if notification.reason is Reason.RESOLVED and not receipt.sent:
-        return _left_out(delivery, thread, turn)
-    result = replace(delivery.result(turn, note=receipt.note), delivered=True)
-    delivery.store.save_thread(delivered(thread, notification, receipt, result, in_doubt=turn.in_doubt))
-    if receipt.sent and lanes.needs_recovery(lane):
-        _recovered(delivery, lane)
+        return _left_out(delivery, delivery_log, slot)
+    result = replace(delivery.result(slot, note=receipt.note), delivered=True)
+    delivery.store.save_delivery_log(delivered(delivery_log, notification, receipt, result, in_doubt=slot.in_doubt))
+    if receipt.sent and target_states.needs_recovery(target_state):
+        _recovered(delivery, target_state)
     return Handled(delivered=True, note=receipt.note, notification=notification)
 
 
-def _recovered(delivery: Delivery, lane: Lane) -> None:
+def _recovered(delivery: Delivery, target_state: TargetState) -> None:
     """One success ends all that was told against the target."""
-    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in lane.told]
+    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.told]
     if ended:
         delivery.announce(*ended)
     wanted = delivery.notification
     tested = wanted.reason is Reason.TEST
-    delivery.change_lane(lambda found: lanes.recovered(found, wanted.incident, wanted.seq, tested=tested))
+    delivery.change_target_state(
+        lambda found: target_states.recovered(found, wanted.incident, wanted.seq, tested=tested)
+    )
 
 
-def _pause(delivery: Delivery, turn: Turn, lane: Lane, error: TargetUnavailableError) -> timedelta:
+def _pause(delivery: Delivery, slot: Slot, target_state: TargetState, error: TargetUnavailableError) -> timedelta:
     """Return when to try again: what the target asked for, else longer each time; a minute while it is broken."""
-    if error.retry_after is not None and (error.retry_after >= SHORTEST_AGAIN or turn.tries == 1):
+    if error.retry_after is not None and (error.retry_after >= SHORTEST_AGAIN or slot.tries == 1):
         return max(error.retry_after, timedelta(0))
-    delay = backoff(delivery.notification.id, turn.tries)
-    broken = lane.broken_at is not None or lanes.breaks(lane, delivery.now, delivery.grace)
+    delay = backoff(delivery.notification.id, slot.tries)
+    broken = target_state.broken_at is not None or target_states.breaks(target_state, delivery.now, delivery.grace)
     return min(delay, PROBE_INTERVAL) if broken else delay
 
 
-def _postponed(delivery: Delivery, thread: Thread, turn: Turn, lane: Lane, error: TargetUnavailableError) -> Handled:
+def _postponed(
+    delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, target_state: TargetState, error: TargetUnavailableError
+) -> Handled:
     now = delivery.now
-    delay = _pause(delivery, turn, lane, error)
-    if delay > turn.since + delivery.max_age - now:  # a target may ask for more than any date can hold
-        why = f"{error} (tried for {duration_words(now - turn.since)})"
-        turn = replace(turn, in_doubt=turn.in_doubt or error.ambiguous)
-        return _given_up(delivery, thread, turn, why, failure=error)
-    delivery.change_lane(lambda lane: _failed(delivery, lane, delay, error))
+    delay = _pause(delivery, slot, target_state, error)
+    if delay > slot.since + delivery.max_age - now:  # a target may ask for more than any date can hold
+        why = f"{error} (tried for {duration_words(now - slot.since)})"
+        slot = replace(slot, in_doubt=slot.in_doubt or error.ambiguous)
+        return _given_up(delivery, delivery_log, slot, why, failure=error)
+    delivery.change_target_state(lambda target_state: _failed(delivery, target_state, delay, error))
     return delivery.later(delay, str(error))
 
 
-def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnavailableError) -> Lane:
-    """Return the lane after a failure, which is reported first when the target is now broken, under a stable id."""
-    lane = lanes.failed(
-        lane,
+def _failed(
+    delivery: Delivery, target_state: TargetState, delay: timedelta, error: TargetUnavailableError
+) -> TargetState:
+    """Return the target's state after a failure, which is reported first when the target is now broken, under a stable id."""
+    target_state = target_states.failed(
+        target_state,
         delivery.notification.incident,
         now=delivery.now,
         delay=delay,
@@ -436,13 +447,15 @@ def _failed(delivery: Delivery, lane: Lane, delay: timedelta, error: TargetUnava
         ambiguous=error.ambiguous,
         of_change=error.of_change,
     )
-    if not lanes.breaks(lane, delivery.now, delivery.grace):
-        return lane
-    lane = lanes.broken(lane, delivery.now)
-    if internal_alerts.about_router(delivery.notification) or lane.failing_since is None:
-        return lane
-    delivery.announce(internal_alerts.target_broken(delivery.target, lane.failing_since, str(error), delivery.now))
-    return lanes.telling(lane, internal_alerts.BROKEN)
+    if not target_states.breaks(target_state, delivery.now, delivery.grace):
+        return target_state
+    target_state = target_states.broken(target_state, delivery.now)
+    if internal_alerts.about_router(delivery.notification) or target_state.failing_since is None:
+        return target_state
+    delivery.announce(
+        internal_alerts.target_broken(delivery.target, target_state.failing_since, str(error), delivery.now)
+    )
+    return target_states.telling(target_state, internal_alerts.BROKEN)
 
 
 def _asked(delivery: Delivery, error: TargetUnavailableError) -> timedelta | None:
@@ -471,60 +484,73 @@ def _spread(notification: str, attempts: int) -> float:
 
 
 def _given_up(
-    delivery: Delivery, thread: Thread, turn: Turn, why: str, *, failure: TargetUnavailableError | None = None
+    delivery: Delivery,
+    delivery_log: DeliveryLog,
+    slot: Slot,
+    why: str,
+    *,
+    failure: TargetUnavailableError | None = None,
 ) -> Handled:
     """Notify the fallback first, then record it: a worker that dies between notifies twice under one id.
 
-    The turn goes last. Without it another worker that has the message too would send it anew, and free of doubt.
+    The slot goes last. Without it another worker that has the message too would send it anew, and free of doubt.
     """
     reason = one_line(why)[:MAX_REASON_CHARACTERS]
     notification = delivery.notification
     announced = internal_alerts.announces(notification)
     if announced:
         delivery.announce(_in_its_place(delivery, reason))
-    delivery.change_lane(lambda lane: _after_giving_up(delivery, lane, announced=announced, failure=failure))
-    result = delivery.result(turn, error=reason)
-    delivery.store.save_thread(given_up(thread, notification, result, in_doubt=turn.in_doubt))
-    delivery.change_lane(lambda lane: lanes.finished(lane, notification.incident, notification.seq))
-    return Handled(parked=reason, notification=notification)
+    delivery.change_target_state(
+        lambda target_state: _after_giving_up(delivery, target_state, announced=announced, failure=failure)
+    )
+    result = delivery.result(slot, error=reason)
+    delivery.store.save_delivery_log(given_up(delivery_log, notification, result, in_doubt=slot.in_doubt))
+    delivery.change_target_state(
+        lambda target_state: target_states.finished(target_state, notification.incident, notification.seq)
+    )
+    return Handled(dead_lettered=reason, notification=notification)
 
 
 def give_up(
     notification: Notification, why: str, *, rules: Rules, store: Store, queues: Queues, now: datetime
 ) -> Handled:
     """Give up a notification whose tries raised: it may have arrived all the same. What was delivered meanwhile is done."""
-    thread = store.thread(thread_key(notification.incident, notification.target.key))
-    if thread.has_done(notification):
-        return _done_before(notification, thread)
-    found = store.lane(notification.target.key).turns.get(notification.incident)
-    turn = found or Turn(notification.seq, now, since=now, rank=notification.severity.rank)
+    delivery_log = store.delivery_log(delivery_log_key(notification.incident, notification.target.key))
+    if delivery_log.has_done(notification):
+        return _done_before(notification, delivery_log)
+    found = store.target_state(notification.target.key).slots.get(notification.incident)
+    slot = found or Slot(notification.seq, now, since=now, rank=notification.severity.rank)
     delivery = Delivery(notification, store, queues, now, MAX_AGE, GRACE, rules)
-    return _given_up(delivery, thread, replace(turn, in_doubt=turn.tries > 0), why)
+    return _given_up(delivery, delivery_log, replace(slot, in_doubt=slot.tries > 0), why)
 
 
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
     wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident)
-    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.lane(delivery.target).told:
+    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.target_state(delivery.target).told:
         return internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
     return internal_alerts.undelivered(_readable(wanted), reason, delivery.now)
 
 
 def _after_giving_up(
-    delivery: Delivery, lane: Lane, *, announced: bool, failure: TargetUnavailableError | None
-) -> Lane:
-    """Return the lane with what is known against the target. Its turns stay as they are."""
+    delivery: Delivery, target_state: TargetState, *, announced: bool, failure: TargetUnavailableError | None
+) -> TargetState:
+    """Return the target's state with what is known against the target. Its slots stay as they are."""
     if failure is not None:
-        lane = replace(_failed(delivery, lane, timedelta(0), failure), turns=lane.turns)
+        target_state = replace(_failed(delivery, target_state, timedelta(0), failure), slots=target_state.slots)
     else:
-        lane = replace(lane, version=lane.version + 1)
-    return lanes.telling(lane, internal_alerts.failure_of(delivery.notification.incident)) if announced else lane
+        target_state = replace(target_state, version=target_state.version + 1)
+    return (
+        target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident))
+        if announced
+        else target_state
+    )
 
 
 def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Handled:
     """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
-    thread = store.thread(thread_key(f"deploy:{change.deploy.id}", change.target.key))
-    if thread.done_seq:
+    delivery_log = store.delivery_log(delivery_log_key(f"deploy:{change.deploy.id}", change.target.key))
+    if delivery_log.done_seq:
         return Handled(note="the deploy was told before")
     try:
         change_module_for(change.target.kind).send_change(change.deploy, change.target.address, clients, now=now)
@@ -534,5 +560,5 @@ def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) 
         return Handled(note=f"the deploy was not told: {error}")
     except TargetRejectedError as error:
         return Handled(note=f"the deploy was not told: {error}")
-    store.save_thread(replace(thread, done_seq=1, version=thread.version + 1))
+    store.save_delivery_log(replace(delivery_log, done_seq=1, version=delivery_log.version + 1))
     return Handled(note="deploy told")

@@ -57,22 +57,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message of a batch that was not dealt with. It comes back; or, with `park`, can never work and is parked."""
+    """A message of a batch that was not dealt with. It comes back; or, with `dead_letter`, can never work and is dead-lettered."""
 
     id: str
     reason: str
-    park: bool = False
+    dead_letter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of a message. `retry_after` None: done with it. `parked` says why it was given up.
+    """What became of a message. `retry_after` None: done with it. `dead_lettered` says why it was given up.
 
     `delivered` is true when the target took the notification in this call.
     """
 
     retry_after: timedelta | None = None
-    parked: str | None = None
+    dead_lettered: str | None = None
     delivered: bool = False
     note: str = ""
     notification: Notification | None = None

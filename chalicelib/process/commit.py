@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import waits_until
-from chalicelib.core.delivery.delivery_log import thread_key
+from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.fold import fold, notified_of, with_late
@@ -203,7 +203,7 @@ def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, date
     """
     found: dict[str, datetime] = {}
     for key in reminded(incident, route, batch.now):
-        announced, log = incident.announced[key], batch.store.thread(thread_key(incident.id, key))
+        announced, log = incident.announced[key], batch.store.delivery_log(delivery_log_key(incident.id, key))
         if log.done_seq < announced.seq:
             found[key] = batch.now
         elif received_at := log.received_at(announced.seq):

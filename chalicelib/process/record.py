@@ -69,10 +69,10 @@ class Inbox(Protocol):
         ...
 
 
-class Parking(Protocol):
+class DeadLetters(Protocol):
     """Its dead-letter queue."""
 
-    def park(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Keep the body with the reason."""
         ...
 
@@ -149,7 +149,7 @@ def _announce(webhooks: Queue, now: datetime) -> None:
         log.line("history", announced=False, reason=str(error))
 
 
-def record(inbox: Inbox, *, store: Store, dead: Parking) -> int:
+def record(inbox: Inbox, *, store: Store, dead: DeadLetters) -> int:
     """Move what waits in the queue into the store, some thousand messages at most; how many lines were kept."""
     kept = 0
     for _ in range(MAX_ROUNDS):
@@ -164,7 +164,7 @@ def record(inbox: Inbox, *, store: Store, dead: Parking) -> int:
                     raise ParseError("the message on the history queue is no history")
                 lines += content.lines
             except ParseError as error:
-                dead.park(body, str(error))
+                dead.dead_letter(body, str(error))
         for day, name, data in chunks(lines):
             store.keep_history(day, name, data)
         inbox.delete(list(messages))

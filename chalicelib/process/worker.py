@@ -24,8 +24,8 @@ from chalicelib.process.parse import read_content
 TOLD_RECEIVE = 8
 """What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
 LAST_RECEIVE = 24
-"""What failed so often (some hours long) is parked here, with its reason, before SQS parks it without one."""
-PARKED = "It is parked in the dead-letter queue."
+"""What failed so often (some hours long) is dead-lettered here, with its reason, before SQS dead-letters it without one."""
+DEAD_LETTERED = "It is parked in the dead-letter queue."
 
 
 def process(
@@ -37,7 +37,7 @@ def process(
     now: datetime,
     hear: Callable[[object], None] = lambda content: None,
 ) -> list[Failure]:
-    """Work through a batch; the failures are those that must come back or be parked. Twice changes nothing.
+    """Work through a batch; the failures are those that must come back or be dead-lettered. Twice changes nothing.
 
     Events that only count are put on the queue `counts`: `process_counts` folds them some seconds later, together.
     `hear` is told of all that could be read.
@@ -63,8 +63,8 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
         except ProcessedError:  # SQS delivered it once more: the delivery before did all that there is to do
             log.line("process", again=True, message=message.id)
         except ParseError as error:
-            failures[message.id] = Failure(message.id, str(error), park=True)
-            reason = f"{error}. {PARKED}"
+            failures[message.id] = Failure(message.id, str(error), dead_letter=True)
+            reason = f"{error}. {DEAD_LETTERED}"
             trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, reason, now)
             take(batch, Events((*error.read, trouble)), message.id)
         except Exception as error:  # whatever is wrong with one message is not the others' trouble
@@ -74,19 +74,21 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
 
 
 def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
-    """Tell what keeps failing; park it at last, while its reason is known: SQS would give none."""
-    if failure.park or (message.received_count != TOLD_RECEIVE and message.received_count < LAST_RECEIVE):
+    """Tell what keeps failing; dead-letter it at last, while its reason is known: SQS would give none."""
+    if failure.dead_letter or (message.received_count != TOLD_RECEIVE and message.received_count < LAST_RECEIVE):
         return failure
     parks = message.received_count >= LAST_RECEIVE
     if not _is_about_router(message):
         title = f"A message could not be dealt with{'' if parks else ' so far'}"
-        what_next = PARKED if parks else "It is tried again for some hours, then parked in the dead-letter queue."
+        what_next = (
+            DEAD_LETTERED if parks else "It is tried again for some hours, then parked in the dead-letter queue."
+        )
         trouble = _trouble("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now)
         try:
             batch.queues.webhooks.put(events_messages([trouble]))
         except NotStoredError:
             return failure
-    return replace(failure, park=parks)
+    return replace(failure, dead_letter=parks)
 
 
 def _is_about_router(message: Message) -> bool:

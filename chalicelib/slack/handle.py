@@ -85,7 +85,7 @@ def _told(desk: "_Desk", said: Reply) -> Handled:
         elif asked.reply_to or not asked.channel:
             slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
         else:
-            slack.whisper(asked.channel, asked.user, said, desk.clients, now=desk.now)
+            slack.post_ephemeral(asked.channel, asked.user, said, desk.clients, now=desk.now)
     except TargetUnavailableError as error:
         if desk.now < asked.at + ANSWERED_WITHIN:
             return Handled(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")

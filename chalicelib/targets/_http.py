@@ -34,7 +34,7 @@ _NEVER_SENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VendorAnswer:
     """What came back. `text` is empty when the body broke off."""
 
     status: int
@@ -66,7 +66,7 @@ def call(
     headers: Mapping[str, str] | None = None,
     timeout: timedelta | None = None,
     started_at: float | None = None,
-) -> Answer:
+) -> VendorAnswer:
     """Send one request to the receiver called `name` and read its answer, whatever its status.
 
     Raises TargetUnavailableError when there is none, ambiguous unless nothing was sent; TargetRejectedError when the
@@ -81,7 +81,7 @@ def call(
         with client.stream(
             method, url, content=content or None, params=params, headers=headers, follow_redirects=False, **options
         ) as response:
-            return Answer(response.status_code, response.headers, _text(response))
+            return VendorAnswer(response.status_code, response.headers, _text(response))
     except (httpx.InvalidURL, *_NEVER_SENT):
         raise TargetRejectedError(f"{name}: the address is not one that HTTP can use") from None
     except _BEFORE_SENDING as error:
@@ -98,7 +98,7 @@ def post(
     content: bytes,
     headers: Mapping[str, str],
     timeout: timedelta | None = None,
-) -> Answer:
+) -> VendorAnswer:
     """Check an address of the rules file and POST to it; the look-up of its name is part of the call's time."""
     started_at = time.monotonic()
     check_address(url, clients, name=name)
@@ -120,7 +120,7 @@ def _text(response: httpx.Response) -> str:
     return found.decode("utf-8", "replace")
 
 
-def raise_for_status(answer: Answer, *, name: str, now: datetime, wait: timedelta | None = None) -> None:
+def raise_for_status(answer: VendorAnswer, *, name: str, now: datetime, wait: timedelta | None = None) -> None:
     """Nothing for 2xx; else the error that the status stands for.
 
     429 comes back after what Retry-After says, else after `wait`. 408, 425 and 5xx come back, and may have been taken.

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
-from chalicelib.targets._http import Answer, call, encoded, raise_for_status
+from chalicelib.targets._http import VendorAnswer, call, encoded, raise_for_status
 
 RATE_LIMIT_WAIT = timedelta(seconds=30)
 """When Slack says "too many" without saying how long."""
@@ -206,14 +206,14 @@ class Api:
                 return
             asked["cursor"] = cursor
 
-    def _get(self, method: str, params: Mapping[str, str]) -> Answer:
+    def _get(self, method: str, params: Mapping[str, str]) -> VendorAnswer:
         url, headers = f"{self._url}/{method}", self._authorization()
         return call(self._clients, "GET", url, name="Slack", params=params, headers=headers, timeout=self._timeout)
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _read(self, answer: Answer) -> dict[str, Any]:
+    def _read(self, answer: VendorAnswer) -> dict[str, Any]:
         body = answer.json()
         code = body.get("error")
         is_refused = body.get("ok") is not True and isinstance(code, str)
@@ -241,10 +241,10 @@ def is_channel_id(text: str) -> bool:
     return re.fullmatch(r"[CGDUW][A-Z0-9]{6,}", text) is not None
 
 
-def raise_for_code(code: str, answer: Answer, *, now: datetime) -> None:
+def raise_for_code(code: str, answer: VendorAnswer, *, now: datetime) -> None:
     """The fate of Slack's error code. Codes that another request can answer are raised as they are, for `send`."""
     if code in _TOO_MANY:
-        raise_for_status(Answer(429, answer.headers, ""), name=f"Slack: {code}", now=now, wait=RATE_LIMIT_WAIT)
+        raise_for_status(VendorAnswer(429, answer.headers, ""), name=f"Slack: {code}", now=now, wait=RATE_LIMIT_WAIT)
     if code in _AMBIGUOUS:
         raise TargetUnavailableError(f"Slack: {code}", ambiguous=True)
     if code in _LATER:

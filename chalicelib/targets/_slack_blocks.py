@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import (
-    State,
+    DisplayState,
     acknowledged,
     alert_line,
     alert_title,
@@ -66,7 +66,12 @@ MAX_LISTED_ALERTS = 10
 MAX_LISTED_EVIDENCE = 5
 EVENT_TYPE = "tocsin_notification"
 
-_EMOJI = {State.ACKNOWLEDGED: "👀", State.SILENCED: "🔇", State.RESOLVED: "✅", State.TEST: "🧪"}
+_EMOJI = {
+    DisplayState.ACKNOWLEDGED: "👀",
+    DisplayState.SILENCED: "🔇",
+    DisplayState.RESOLVED: "✅",
+    DisplayState.TEST: "🧪",
+}
 _ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "👉", "note": "💬", "silence": "🔇"}
 _SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 
@@ -142,7 +147,7 @@ def _emoji(notification: Notification) -> str:
 
 def _fallback(notification: Notification) -> str:
     """What a phone's notification and a screen reader say."""
-    word = notification.severity.value if state(notification) is State.FIRING else state_words(notification)
+    word = notification.severity.value if state(notification) is DisplayState.FIRING else state_words(notification)
     return _cut(f"{_emoji(notification)} [{word}] {title(notification)}", 500)
 
 
@@ -203,15 +208,15 @@ def _state_line(notification: Notification) -> str:
     """`*Acknowledged* by ana, 09:20 · critical`: what it is in, since when, and how bad."""
     severity = notification.severity.value
     match state(notification):
-        case State.TEST:
+        case DisplayState.TEST:
             return "*Test*: nothing is wrong"
-        case State.RESOLVED:
+        case DisplayState.RESOLVED:
             ended_at = notification.ended_at or notification.at
             return f"*Resolved* after {duration_words(ended_at - notification.started_at)} · was {severity}"
-        case State.ACKNOWLEDGED:
+        case DisplayState.ACKNOWLEDGED:
             silenced = f"\n{_silenced(notification)}" if is_silenced(notification) else ""
             return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}{silenced}"
-        case State.SILENCED:
+        case DisplayState.SILENCED:
             return f"{_silenced(notification)} · {severity}"
         case _:
             return f"*Firing* · {severity}"
@@ -269,7 +274,7 @@ def _deploy(notification: Notification) -> str:
 
 def _steps(notification: Notification) -> str:
     steps = runbook_steps(notification)
-    if not steps or notification.runbook is None or state(notification) is State.RESOLVED:
+    if not steps or notification.runbook is None or state(notification) is DisplayState.RESOLVED:
         return ""
     named = f" · {_cut(one_line(notification.runbook.title), 150)}" if one_line(notification.runbook.title) else ""
     numbered = [f"{number}. {_cut(step, 500)}" for number, step in enumerate(steps, 1)]
@@ -284,7 +289,7 @@ def _why(notification: Notification) -> str:
 
 def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool) -> dict[str, Any] | None:
     elements: list[dict[str, Any]] = []
-    if updatable and state(notification) not in (State.RESOLVED, State.TEST):
+    if updatable and state(notification) not in (DisplayState.RESOLVED, DisplayState.TEST):
         elements += [*_controls(notification), *(_roll_backs(notification) if can_roll_back else [])]
     for number, (label, address) in enumerate(links(notification, 4)):
         text = _plain(label, MAX_BUTTON_CHARACTERS)

@@ -44,7 +44,7 @@ from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import fingerprint
 from chalicelib.core.ports import Clients
 from chalicelib.core.waves import MAX_WAVES, wave_key
-from chalicelib.targets._http import Answer, call, encoded, raise_for_status
+from chalicelib.targets._http import VendorAnswer, call, encoded, raise_for_status
 from chalicelib.targets._pagerduty_rest import alert_keys, on_call
 
 __all__ = ["alert_keys", "on_call", "render", "send", "send_change"]
@@ -189,14 +189,16 @@ def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
     return found or keys[0], ""
 
 
-def _enqueue(event: Mapping[str, Any], key: str, clients: Clients, path: str, timeout: timedelta | None) -> Answer:
+def _enqueue(
+    event: Mapping[str, Any], key: str, clients: Clients, path: str, timeout: timedelta | None
+) -> VendorAnswer:
     base = clients.setting("PAGERDUTY_EVENTS_URL", DEFAULT_URL).rstrip("/").removesuffix("/v2")
     content = encoded({"routing_key": key, **event})
     headers = {"Content-Type": "application/json"}
     return call(clients, "POST", f"{base}/{path}", name="PagerDuty", content=content, headers=headers, timeout=timeout)
 
 
-def _raise_for_answer(answer: Answer, name: str, now: datetime) -> None:
+def _raise_for_answer(answer: VendorAnswer, name: str, now: datetime) -> None:
     if answer.status in (400, 401, 402, 403) and _blames_key(answer):
         raise TargetRejectedError(
             f"PagerDuty: HTTP {answer.status}: the routing key is wrong; see {setting_name(name)}"
@@ -206,7 +208,7 @@ def _raise_for_answer(answer: Answer, name: str, now: datetime) -> None:
     raise_for_status(answer, name="PagerDuty", now=now, wait=THROTTLE_WAIT)
 
 
-def _blames_key(answer: Answer) -> bool:
+def _blames_key(answer: VendorAnswer) -> bool:
     """The words of the answer are looked at, never shown: they may repeat the key."""
     return "routing" in answer.text.lower() or "integration" in answer.text.lower()
 

@@ -18,7 +18,7 @@ from botocore import exceptions as aws
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
-    State,
+    DisplayState,
     alert_line,
     change,
     clean,
@@ -86,10 +86,10 @@ _SET_UP = (
     aws.PartialCredentialsError,
 )
 _COLOURS = {
-    State.ACKNOWLEDGED: ("#1d4ed8", "Acknowledged"),
-    State.SILENCED: ("#6b7280", "Silenced"),
-    State.RESOLVED: ("#15803d", "Resolved"),
-    State.TEST: ("#7c3aed", "Test"),
+    DisplayState.ACKNOWLEDGED: ("#1d4ed8", "Acknowledged"),
+    DisplayState.SILENCED: ("#6b7280", "Silenced"),
+    DisplayState.RESOLVED: ("#15803d", "Resolved"),
+    DisplayState.TEST: ("#7c3aed", "Test"),
 }
 _SEVERITY_COLOURS = {Severity.CRITICAL: "#b91c1c", Severity.WARNING: "#b45309", Severity.INFO: "#0369a1"}
 
@@ -174,7 +174,7 @@ def _headers(notification: Notification, sender: str, clients: Clients) -> list[
         "X-Auto-Response-Suppress": "All",
         "X-Tocsin-Incident": _token(notification.incident),
     }
-    if notification.severity is Severity.CRITICAL and state(notification) is State.FIRING:
+    if notification.severity is Severity.CRITICAL and state(notification) is DisplayState.FIRING:
         found["Importance"] = "high"
     return [{"Name": name, "Value": value} for name, value in found.items()]
 
@@ -249,7 +249,7 @@ def _text(notification: Notification) -> str:
 
 def _steps(notification: Notification) -> list[str]:
     """The first steps of the runbook page, while there is something to do."""
-    return [] if state(notification) is State.RESOLVED else list(runbook_steps(notification))
+    return [] if state(notification) is DisplayState.RESOLVED else list(runbook_steps(notification))
 
 
 def _alert_lines(notification: Notification) -> list[str]:

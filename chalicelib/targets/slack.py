@@ -367,7 +367,7 @@ def respond(
     raise_for_status(answer, name="Slack", now=now, wait=RATE_LIMIT_WAIT)
 
 
-def whisper(channel: str, user: str, text: str, clients: Clients, *, now: datetime) -> None:
+def post_ephemeral(channel: str, user: str, text: str, clients: Clients, *, now: datetime) -> None:
     """Tell one person in a channel, and nobody else: what a form asked for brings no address for answers.
 
     https://docs.slack.dev/reference/methods/chat.postEphemeral

@@ -23,8 +23,8 @@ def settled(failures, *, fail_at=()):
     return queue, dead, None
 
 
-PARK = Failure("m1", "unreadable", park=True)
-PARK_TOO = Failure("m2", "too old", park=True)
+PARK = Failure("m1", "unreadable", dead_letter=True)
+PARK_TOO = Failure("m2", "too old", dead_letter=True)
 BACK = Failure("m3", "conflict")
 
 CASES = [
@@ -40,10 +40,10 @@ CASES = [
     ("parking and deleting fail", [PARK, BACK], [("dead", 1), ("queue", 1)], [], [], "2 of 4"),
     ("parked, deleting fails", [PARK, BACK], [("queue", 1)], [], ["body 1"], "comes back too"),
     ("an unknown id: all come back", [Failure("other", "x")], [], [], [], "not in the batch"),
-    ("an unknown id to park: all come back", [Failure("other", "x", park=True)], [], [], [], "not in the batch"),
+    ("an unknown id to park: all come back", [Failure("other", "x", dead_letter=True)], [], [], [], "not in the batch"),
     (
         "back and parked at once: it comes back",
-        [BACK, Failure("m3", "y", park=True)],
+        [BACK, Failure("m3", "y", dead_letter=True)],
         [],
         ["r0", "r1", "r2"],
         None,
@@ -53,13 +53,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("failures", "fail_at", "deleted", "parked", "raised"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("failures", "fail_at", "deleted", "dead_lettered", "raised"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_settles(failures, fail_at, deleted, parked, raised):
+def test_settles(failures, fail_at, deleted, dead_lettered, raised):
     """What is deleted here, what is parked, and whether the rest comes back."""
     queue, dead, error = settled(failures, fail_at=fail_at)
     assert queue.deleted == deleted
-    assert parked is None or [body for body, _ in dead.parked] == parked
+    assert dead_lettered is None or [body for body, _ in dead.dead_lettered] == dead_lettered
     assert (error is None) == (raised is None)
     assert raised is None or raised in error
 
@@ -72,9 +72,11 @@ def test_nothing_is_lost_with_the_flag_on_or_off(failures, fail_at):
     """
     queue, dead, error = settled(failures, fail_at=fail_at)
     gone = {message.receipt for message in BATCH} if error is None else set(queue.deleted)
-    parked = {body for body, _ in dead.parked}
-    must_stay = {m.receipt for m in BATCH for f in failures if f.id == m.id and not f.park}
-    must_stay |= {m.receipt for m in BATCH for f in failures if f.id == m.id and f.park and m.body not in parked}
+    dead_lettered = {body for body, _ in dead.dead_lettered}
+    must_stay = {m.receipt for m in BATCH for f in failures if f.id == m.id and not f.dead_letter}
+    must_stay |= {
+        m.receipt for m in BATCH for f in failures if f.id == m.id and f.dead_letter and m.body not in dead_lettered
+    }
     assert gone.isdisjoint(must_stay)
 
 
@@ -100,7 +102,7 @@ def test_a_delay_that_cannot_be_set_only_delays():
 def test_parked_messages_keep_their_reason():
     """The dead-letter queue holds the body as it was and why."""
     _, dead, _ = settled([PARK])
-    assert dead.parked == [("body 1", "unreadable")]
+    assert dead.dead_lettered == [("body 1", "unreadable")]
 
 
 class Finishing(MemoryQueue):
@@ -118,7 +120,7 @@ FINISHED = [
     ("one comes back, one is parked", [BACK, PARK], [], (["m0", "m2"], ["m1"], ["r0", "r1", "r2"])),
     ("parking fails", [PARK], [("dead", 1)], (["m0", "m2", "m3"], [], ["r0", "r2", "r3"])),
     ("deleting fails: everything comes back", [BACK, PARK], [("queue", 1)], None),
-    ("back and parked at once", [BACK, Failure("m3", "y", park=True)], [], (["m0", "m1", "m2"], [], ["r0", "r1", "r2"])),
+    ("back and parked at once", [BACK, Failure("m3", "y", dead_letter=True)], [], (["m0", "m1", "m2"], [], ["r0", "r1", "r2"])),
     ("an unknown id: everything comes back", [Failure("other", "x")], [], None),
 ]  # fmt: skip
 

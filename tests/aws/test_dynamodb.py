@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import ENDED_KEPT, DynamoStore
-from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.incident import Entry, Incident
 from tests.aws.tables import client, new_table
@@ -91,7 +91,7 @@ def test_only_what_is_over_expires():
     store = DynamoStore(table, "t", clock=lambda: 1_000_000)
     store.save(incident())
     store.save(incident(ended_at=NOW - timedelta(days=1000)))
-    store.save_thread(Thread("a/b", version=1))
+    store.save_delivery_log(DeliveryLog("a/b", version=1))
     kept = [int(item.get("expires_at", {"N": "0"})["N"]) for item in table.put]
     assert kept == [0, 1_000_000 + int(ENDED_KEPT.total_seconds()), 1_000_000 + 400 * 86_400]
 

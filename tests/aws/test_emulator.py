@@ -82,7 +82,7 @@ def test_deleted_is_gone(queue, sqs):
 def test_a_parked_message_says_why(queue, sqs):
     """The reason is an attribute that AWS's tools show."""
     ours, url = queue
-    ours.park("body", "unreadable: é")
+    ours.dead_letter("body", "unreadable: é")
     (message,) = received(sqs, url)
     assert message["Body"] == "body"
     assert message["MessageAttributes"]["reason"]["StringValue"] == "unreadable: é"

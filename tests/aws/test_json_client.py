@@ -182,7 +182,7 @@ def test_characters_that_sqs_refuses_are_replaced(aws, lean):
 
 def test_a_parked_message_keeps_body_and_reason(aws, lean):
     """The body is as it was, the reason an attribute, cut to what may be."""
-    SqsQueue(lean, "q-dead", account="1").park("body", "why\x00" + "x" * 5_000)
+    SqsQueue(lean, "q-dead", account="1").dead_letter("body", "why\x00" + "x" * 5_000)
     sent = aws.calls[0][1]
     assert sent["MessageBody"] == "body"
     assert sent["MessageAttributes"]["reason"]["StringValue"].startswith("why\ufffdxx")

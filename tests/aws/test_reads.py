@@ -114,8 +114,8 @@ READS = {
     "waking": lambda store: store.waking(NOW, 1),
     "timeline": lambda store: store.timeline("i"),
     "context": lambda store: store.context(),
-    "thread": lambda store: store.thread("k"),
-    "lane": lambda store: store.lane("k"),
+    "delivery_log": lambda store: store.delivery_log("k"),
+    "target_state": lambda store: store.target_state("k"),
     "label_sets": lambda store: store.label_sets("m"),
     "buckets": lambda store: store.buckets("m", {}, NOW.replace(hour=11), NOW),
     "history": lambda store: store.history("2026-11-26", ""),
@@ -188,7 +188,7 @@ DECIDING = {
 
 
 ONLY_WRITE = {
-    "save", "save_context", "save_thread", "save_lane", "keep_timeline", "keep_history", "amend",
+    "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
     "claim", "locate",
 }  # fmt: skip
 

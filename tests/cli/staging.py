@@ -53,8 +53,10 @@ class Worker:
                 if outcome.retry_after is not None:
                     self._queue.put([message.body])
                     self._ahead += outcome.retry_after
-                parked = [Failure(message.id, outcome.parked, park=True)] if outcome.parked else []
-                settle([message], parked, queue=self._queue, dead=self._dead)
+                dead_lettered = (
+                    [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
+                )
+                settle([message], dead_lettered, queue=self._queue, dead=self._dead)
                 self._queue.delete([message.receipt])
                 outcomes += [outcome] if outcome.retry_after is None else []
         return outcomes

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.core.delivery.delivery_log import thread_key
+from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.errors import NotFoundError
 from chalicelib.rules.file import load
 from cli import explain as command
@@ -501,7 +501,7 @@ def test_a_stage_on_aws_is_asked(emulator, explained, monkeypatch):
     for incident in memory.remembered():
         store.save(replace(incident, version=1))
         for key in incident.announced:
-            store.save_thread(replace(memory.thread(thread_key(incident.id, key)), version=1))
+            store.save_delivery_log(replace(memory.delivery_log(delivery_log_key(incident.id, key)), version=1))
     environment = {"AWS_ENDPOINT_URL": emulator, "AWS_REGION": "us-east-1", "TOCSIN_TABLE": table}
     for name, value in {**environment, **KEY.environment()}.items():
         monkeypatch.setenv(name, value)

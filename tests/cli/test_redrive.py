@@ -107,7 +107,7 @@ def test_playing_back_tells_it_once(stage: Stage, capsys: pytest.CaptureFixture[
     assert [outcome.delivered for outcome in worker(stage, TAKEN).work()] == [True]
     assert command.redrive(stage, asked(all=True)) == 0
     assert "0 of 0" in capsys.readouterr().out
-    assert stage.store.thread(f"{one.incident}/{one.target.key}").receipt["ts"] == "1.1"
+    assert stage.store.delivery_log(f"{one.incident}/{one.target.key}").receipt["ts"] == "1.1"
 
 
 def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
@@ -121,7 +121,7 @@ def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
     command.redrive(stage, asked(all=True))
     outcomes = worker(stage, TAKEN).work()
     assert sorted(outcome.delivered for outcome in outcomes) == [False, True]
-    assert [outcome.parked for outcome in outcomes] == [None, None]
+    assert [outcome.dead_lettered for outcome in outcomes] == [None, None]
 
 
 def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> None:
@@ -129,14 +129,14 @@ def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> No
     lean = Lean(stage.settings.region, environment=stage.environment, timeout_seconds=10)
     body = b'{"text": "x", "data": {}}'
     BodyWriter(lean, stage.settings.table, clock=time.time).keep("cloudflare-1", compressed(body))
-    parked = written(Webhook("d1", "cloudflare", b"", datetime.now(UTC), body_ref="cloudflare-1"), b"")
+    dead_lettered = written(Webhook("d1", "cloudflare", b"", datetime.now(UTC), body_ref="cloudflare-1"), b"")
     queue = SqsQueue(lean, stage.settings.webhooks_queue)
     dead = SqsQueue(lean, f"{stage.settings.webhooks_queue}-dead")
     for _ in range(2):
-        dead.park(parked, "a source that was gone")
+        dead.dead_letter(dead_lettered, "a source that was gone")
         assert command.redrive(stage, asked(queue="webhooks", all=True)) == 0
         messages = [Message(each["messageId"], each["body"], each["receiptHandle"]) for each in queue.take()]
-        assert [message.body for message in messages] == [parked]
+        assert [message.body for message in messages] == [dead_lettered]
         queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
         failures = process(messages, rules=Rules(), store=stage.store, queues=queues, now=datetime.now(UTC))
         settle(messages, failures, queue=queue, dead=dead, finish=partial(release_bodies, stage.store))

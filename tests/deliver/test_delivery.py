@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Receipt
-from chalicelib.core.delivery.target_state import Lane
+from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -93,7 +93,7 @@ class Story:
             if each.notification.target.key == target and each.delivered
         ]
 
-    def parked(self) -> list[Sent]:
+    def dead_lettered(self) -> list[Sent]:
         """What was given up."""
         return [each for each in self.told if not each.delivered]
 
@@ -154,7 +154,7 @@ def test_retry_after_is_kept_to_the_moment_by_all_of_the_channel() -> None:
 def test_a_target_that_asks_again_and_again_for_no_wait_is_backed_off() -> None:
     """Retry-After of nothing is kept once; a target that only says so is not asked thousands of times a minute."""
     story = Story().answers(SLOW, Answer(429, retry_after=0)).fires("Slow", "a").until(25_000)
-    (given_up,) = story.parked()
+    (given_up,) = story.dead_lettered()
     assert tries(given_up)[:2] == [0.0, 0.0]
     assert tries(given_up)[2] >= 5
     assert len(given_up.tried_at) < 60
@@ -170,10 +170,10 @@ def test_a_wait_of_centuries_postpones_nothing(seconds: float) -> None:
 def test_a_wait_that_outlasts_the_delivery_is_no_wait() -> None:
     """A target that takes nothing for a day → given up at once and told to the fallback; the next is tried within minutes."""
     story = Story().answers(SLOW, Answer(429, retry_after=86_400)).fires("Slow", "a").until(10)
-    assert [tries(each) for each in story.parked()] == [[0]]
+    assert [tries(each) for each in story.dead_lettered()] == [[0]]
     assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
     story.fires("Slow", "b").until(599)
-    assert len(story.parked()) == 1
+    assert len(story.dead_lettered()) == 1
     story.answers(SLOW, Answer()).until(700)
     assert [at for at, _, _ in story.at(SLOW)] == [600]
 
@@ -185,7 +185,7 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
     store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
 
-    def send(notification: Notification, thread: Thread) -> Receipt:
+    def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         raise TargetUnavailableError("busy", retry_after=asked)
 
     outcome = delivery.deliver(
@@ -197,9 +197,9 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
         now=START,
         send=send,
     )
-    assert (outcome.parked is not None) is (asked > timedelta(0))
+    assert (outcome.dead_lettered is not None) is (asked > timedelta(0))
     assert outcome.retry_after in (None, timedelta(0))
-    assert START <= (store.lane(PAGE).closed_until or START) <= START + 10 * MINUTE
+    assert START <= (store.target_state(PAGE).closed_until or START) <= START + 10 * MINUTE
 
 
 def test_a_limit_over_minutes_is_waited_out() -> None:
@@ -212,7 +212,7 @@ def test_a_limit_over_minutes_is_waited_out() -> None:
 def test_backing_off_ends_after_six_hours() -> None:
     """Each wait about doubles until the target is broken, then it is a minute; after six hours the fallback is notified."""
     story = Story().answers(SLOW, DOWN).fires("Slow", "a").until(7 * 3_600)
-    (given_up,) = story.parked()
+    (given_up,) = story.dead_lettered()
     waits = [later - earlier for earlier, later in zip(tries(given_up), tries(given_up)[1:], strict=False)]
     working = [n for n, at in enumerate(tries(given_up)[1:]) if at < 15 * 60]
     assert all(0.8 * min(5 * 2**n, 600) <= waits[n] <= 1.2 * min(5 * 2**n, 600) for n in working)
@@ -230,7 +230,7 @@ def test_a_refusal_is_with_the_fallback_within_a_minute_and_ends_with_the_next_s
     """It is parked with its reason, told once as an incident of the router, and over when the target takes something."""
     refused = Answer(200, {"ok": False, "error": "channel_not_found"})
     story = Story().answers(SLOW, refused).fires("Slow", "a", "b").until(60)
-    assert ["channel_not_found" in (each.error or "") for each in story.parked()] == [True, True]
+    assert ["channel_not_found" in (each.error or "") for each in story.dead_lettered()] == [True, True]
     assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
     assert sorted(told.title for told in story.told[-1].notification.alerts) == [
         "Could not tell slack_channel:#slow: Slow of a",
@@ -262,7 +262,7 @@ def test_a_broken_target_is_told_once_probed_one_at_a_time_and_mended_by_one_suc
     probes = sorted(at for each in story.told for at in tries(each) if broken_at < at < 3_000)
     assert min(later - earlier for earlier, later in itertools.pairwise(probes)) >= 60
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
-    assert not story.parked()
+    assert not story.dead_lettered()
 
 
 def test_what_is_done_leaves_the_lane() -> None:
@@ -271,7 +271,7 @@ def test_what_is_done_leaves_the_lane() -> None:
     for number in range(60):
         story.fires("Page", f"s{number}").until(number * 5)
     assert len(story.at(PAGE)) == 60
-    assert len(story.router.store.lane(PAGE).turns) == 1
+    assert len(story.router.store.target_state(PAGE).slots) == 1
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -280,7 +280,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     store = MemoryStore()
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
     store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
-    store.save_lane(Lane(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
+    store.save_target_state(TargetState(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
     outcome = delivery.deliver(
         notification_message(one),
         rules=Rules(),
@@ -288,17 +288,17 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
         queues=Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
         clients=samples.FakeClients(),
         now=START + MINUTE,
-        send=lambda notification, thread: Receipt(sent=sent),
+        send=lambda notification, delivery_log: Receipt(sent=sent),
     )
     assert outcome.delivered
-    assert (store.lane(PAGE).broken_at is None) is sent
+    assert (store.target_state(PAGE).broken_at is None) is sent
 
 
 def test_being_asked_to_slow_down_is_no_fault() -> None:
     """A target that only says 429 for an hour works: it is not marked."""
     story = Story().answers(SLOW, Answer(429, retry_after=60)).fires("Slow", "a").until(3_600)
     assert story.at(FALLBACK) == []
-    assert not story.router.store.lane(SLOW).broken_at
+    assert not story.router.store.target_state(SLOW).broken_at
 
 
 SECRET_ADDRESSES = """
@@ -332,7 +332,7 @@ def test_a_fallback_that_fails_too_is_parked_and_announces_nothing() -> None:
     refused = Answer(403)
     story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).answers(FALLBACK, refused)
     story.fires("Slow", "a").until(3_600)
-    assert [each.notification.target.key for each in story.parked()] == [SLOW, FALLBACK]
+    assert [each.notification.target.key for each in story.dead_lettered()] == [SLOW, FALLBACK]
 
 
 def test_what_is_resolved_before_the_target_could_take_it_pages_nobody() -> None:
@@ -359,7 +359,7 @@ def deliver_again(story: Story, bodies: Sequence[str]) -> list[str]:
 def test_what_was_given_up_is_played_back_once() -> None:
     """Twice the same message sends once; the thread goes on from there; what the channel now has is resolved in it."""
     story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
-    (given_up,) = story.parked()
+    (given_up,) = story.dead_lettered()
     story.answers(SLOW, Answer())
     assert deliver_again(story, [notification_message(given_up.notification)]) == []
     assert deliver_again(story, [played_back(given_up), played_back(given_up)]) == ["opened"]
@@ -405,15 +405,15 @@ def test_a_notification_that_is_ahead_of_its_save_does_not_come_back_seconds_lat
 def test_what_a_dead_worker_gave_up_is_parked_all_the_same() -> None:
     """One that died between recording and parking leaves the message: it says again why it was given up."""
     story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
-    story.router.queues.notifications.put([notification_message(story.parked()[0].notification)])
+    story.router.queues.notifications.put([notification_message(story.dead_lettered()[0].notification)])
     story.until(200)
-    assert [each.error for each in story.parked()] == [story.parked()[0].error] * 2
+    assert [each.error for each in story.dead_lettered()] == [story.dead_lettered()[0].error] * 2
 
 
 def test_a_fire_that_is_over_is_not_played_back() -> None:
     """Nobody is paged for what ended meanwhile."""
     story = Story().answers(PAGE, Answer(403)).fires("Page", "a").until(100)
-    (given_up,) = story.parked()
+    (given_up,) = story.dead_lettered()
     story.answers(PAGE, Answer(202)).fires("Page", "a", resolved=True).until(1_000)
     assert deliver_again(story, [played_back(given_up)]) == []
     assert story.at(PAGE) == []
@@ -423,14 +423,14 @@ def test_a_message_that_cannot_be_made_at_all_is_given_up() -> None:
     """A fault of ours does not come back for ever: with nothing sent it is a refusal, after something it is in doubt."""
     clients = samples.FakeClients(samples.answering(TypeError("ours")))
     with pytest.raises(TargetUnavailableError) as caught:
-        delivery.sender(clients, samples.NOW)(samples.NOTIFICATION, Thread("t"))
+        delivery.sender(clients, samples.NOW)(samples.NOTIFICATION, DeliveryLog("t"))
     assert (caught.value.ambiguous, str(caught.value)) == (
         True,
         "slack_channel: the message cannot be made (TypeError)",
     )
     unmade = replace(samples.NOTIFICATION, target=replace(samples.NOTIFICATION.target, address=None))
     with pytest.raises(TargetRejectedError, match="cannot be made"):
-        delivery.sender(clients, samples.NOW)(unmade, Thread("t"))
+        delivery.sender(clients, samples.NOW)(unmade, DeliveryLog("t"))
 
 
 @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ def test_a_message_that_does_not_render_goes_out_plain(changes: dict[str, object
         samples.answering(httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"}))
     )
     broken = replace(samples.NOTIFICATION, alerts=(told, told))
-    receipt = delivery.sender(clients, samples.NOW)(broken, Thread("t"))
+    receipt = delivery.sender(clients, samples.NOW)(broken, DeliveryLog("t"))
     (request,) = clients.requests
     assert b"This is the plain form: the message did not render" in request.content
     assert said in request.content
@@ -469,4 +469,4 @@ def test_a_deploy_is_told_to_pagerduty_once() -> None:
         story.router.post(events_messages([event]))
         story.until(seconds(story.router.now) + 10)
     assert story.told == []
-    assert story.router.store.thread("deploy:dpl_1/pagerduty:default").done_seq == 1
+    assert story.router.store.delivery_log("deploy:dpl_1/pagerduty:default").done_seq == 1

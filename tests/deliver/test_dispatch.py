@@ -38,8 +38,8 @@ def test_a_delivery_whose_worker_always_dies_is_with_the_fallback_within_a_quart
     router.close()
     assert router.told()["webhook"] == ["Down opened"]
     assert "slack_channel:#incidents opened" in router.told()["email"]
-    assert len(router.notifications.parked) == 1
-    assert "the worker died 5 times" in router.notifications.parked[0][1]
+    assert len(router.notifications.dead_lettered) == 1
+    assert "the worker died 5 times" in router.notifications.dead_lettered[0][1]
 
 
 class Away:
@@ -57,7 +57,7 @@ class Faulty(Sites):
 
     def call(self, name, make, error=None):
         """Raise, or make the call."""
-        if name == "store.thread" and self.left:
+        if name == "store.delivery_log" and self.left:
             self.left -= 1
             raise TocsinError("a fault of ours")
         return make()
@@ -81,7 +81,7 @@ def test_a_fault_of_ours_comes_back_and_is_given_up_at_last(received, gives_up):
             dispatch(message, **ask)
         assert queues.webhooks.bodies == []
         return
-    assert "OverflowError" in dispatch(message, **ask).parked
+    assert "OverflowError" in dispatch(message, **ask).dead_lettered
     (event,) = read_message(queues.webhooks.bodies[0]).events
     assert (event.source, event.kind) == ("router", "delivery.failed")
 
@@ -100,7 +100,7 @@ def test_what_the_router_gave_up_is_recorded_and_ends_with_the_next_success():
     """Given a delivery given up after a fault in the code, when another is delivered → the fallback has one resolve."""
     router = Router(rules_of(ONE_TARGET), sites=Faulty())
     router.fire("Down", service="api").run(minutes=20)
-    assert [reason for _, reason in router.notifications.parked] == ["a fault of ours"]
+    assert [reason for _, reason in router.notifications.dead_lettered] == ["a fault of ours"]
     assert router.told()["email"] == ["slack_channel:#incidents opened"]
     router.fire("Up", service="api").run(minutes=20)
     assert router.told()["email"] == ["slack_channel:#incidents opened", "slack_channel:#incidents resolved"]
@@ -113,5 +113,5 @@ def test_what_was_received_too_often_is_not_tried():
     outcome = dispatch(
         message, rules=RULES, store=Broken(), queues=queues, clients=Broken(), now=START + timedelta(hours=1)
     )
-    assert "no try of it ended" in outcome.parked
+    assert "no try of it ended" in outcome.dead_lettered
     assert len(queues.webhooks.bodies) == 1

@@ -26,10 +26,10 @@ def test_a_try_in_doubt_is_not_left_out_when_all_that_fires_is_silenced():
     works_at, sent = START + timedelta(seconds=200), []
 
     def sender(clients, now):
-        def send(notification, thread):
+        def send(notification, delivery_log):
             if now < works_at:
                 raise TargetUnavailableError("no answer", ambiguous=True)
-            sent.append((notification.reason.value, thread.in_doubt))
+            sent.append((notification.reason.value, delivery_log.in_doubt))
             return Receipt(values={"ts": "1.1"})
 
         return send

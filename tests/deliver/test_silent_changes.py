@@ -36,7 +36,7 @@ def test_what_is_new_goes_before_the_messages_that_are_brought_up_to_date(
     assert outage.shown(word) == incidents
     assert [len(each) for each in outage.slack.replies.values()] == [1] * incidents
     assert outage.slack.refused == []
-    assert outage.router.parked == []
+    assert outage.router.dead_lettered == []
 
 
 def test_many_silent_changes_cost_three_writes_each() -> None:

@@ -103,7 +103,7 @@ def unrecorded():
     raise NotStoredError("the table did not answer")
 
 
-@pytest.mark.parametrize("call", ["lane", "thread", "save_lane", "save_thread"])
+@pytest.mark.parametrize("call", ["target_state", "delivery_log", "save_target_state", "save_delivery_log"])
 def test_what_one_worker_gives_up_no_other_sends(call):
     """Given a post that was not recorded, when two workers give it up hours later → neither posts it again."""
     router = Router(RULES)
@@ -112,9 +112,9 @@ def test_what_one_worker_gives_up_no_other_sends(call):
     router.process(router.webhooks.receive())
     opening = decided(router)
     with pytest.raises(NotStoredError):
-        delivered(router, opening, store=Meanwhile(router.store, "save_thread", unrecorded))
+        delivered(router, opening, store=Meanwhile(router.store, "save_delivery_log", unrecorded))
     later = MAX_AGE + timedelta(hours=1)
     other = Meanwhile(router.store, call, lambda: delivered(router, opening, later))
-    assert delivered(router, opening, later, other).parked
+    assert delivered(router, opening, later, other).dead_lettered
     assert router.told() == {"slack": ["Down opened"]}
     router.close()

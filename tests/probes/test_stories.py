@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import DeliveryLog
 from typing import Any
 
 import pytest
@@ -100,7 +100,7 @@ class Site:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        DeliveryLog(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
         """Refuse connections."""

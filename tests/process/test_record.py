@@ -279,7 +279,7 @@ def test_what_cannot_be_read_is_parked_and_harms_no_other():
     recorder.put(history=queue, webhooks=MemoryQueue())
     inbox = Inbox("garbage", *queue.bodies, '{"v":1,"type":"wake","key":"k"}')
     assert record(inbox, store=store, dead=dead) == 1
-    assert [body for body, _ in dead.parked] == ["garbage", '{"v":1,"type":"wake","key":"k"}']
+    assert [body for body, _ in dead.dead_lettered] == ["garbage", '{"v":1,"type":"wake","key":"k"}']
     assert inbox.waiting == {}
 
 

@@ -152,7 +152,7 @@ def test_a_message_nobody_can_read_is_parked_and_told_and_harms_no_other(body, r
     bench = Bench()
     failures = bench.process(fires("Before"), body, fires("After"))
     assert list(failures) == ["m1"]
-    assert failures["m1"].park
+    assert failures["m1"].dead_letter
     assert reason in failures["m1"].reason
     assert bench.open == ["After", "Before", "webhook.unreadable"]
     bench.wake()
@@ -174,7 +174,7 @@ def test_of_too_many_events_the_first_are_taken_and_the_body_is_parked():
     bench = Bench()
     alerts = [{"status": "firing", "labels": {"alertname": "Full", "n": str(n)}} for n in range(5_001)]
     failures = bench.process(webhook("alertmanager", json.dumps({"alerts": alerts}).encode()))
-    assert [(each.park, "more than 5000 events" in each.reason) for each in failures.values()] == [(True, True)]
+    assert [(each.dead_letter, "more than 5000 events" in each.reason) for each in failures.values()] == [(True, True)]
     assert "webhook.unreadable" in bench.open and len(bench.open) > 1
 
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_from_the_store_now_comes_back():
     """A large body that the table does not give now is neither lost nor parked, and the others are dealt with."""
     bench = Bench(Failing(get_body=(NotStoredError("the table is away"), "", 9)))
     failures = bench.process(fires("Before"), webhook("sentry", b"", body_ref="sentry-x"), fires("After"))
-    assert [(each.id, each.park) for each in failures.values()] == [("m1", False)]
+    assert [(each.id, each.dead_letter) for each in failures.values()] == [("m1", False)]
     assert bench.open == ["After", "Before"]
 
 
@@ -217,7 +217,7 @@ def test_one_incident_that_fails_harms_no_other(error):
     """The messages of the incident that cannot be updated come back; those of the others are done."""
     bench = Bench(Failing(save=(error, "Middle", 99)))
     failures = bench.process(fires("Before"), fires("Middle"), fires("After"), fires("Middle", more="x"))
-    assert {each.id: each.park for each in failures.values()} == {"m1": False, "m3": False}
+    assert {each.id: each.dead_letter for each in failures.values()} == {"m1": False, "m3": False}
     assert bench.open == ["After", "Before"]
     bench.store.failing.clear()
     assert bench.process(fires("Middle"), fires("Middle", more="x")) == {}
@@ -243,7 +243,7 @@ def test_what_fails_for_the_last_time_is_parked_with_its_reason_and_told():
     """SQS would park it without a reason; so it is parked here, and somebody hears of it."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
     failures = bench.process(fires("Middle"), fires("Other"), received=LAST_RECEIVE)
-    assert failures["m0"].park
+    assert failures["m0"].dead_letter
     assert "ZeroDivisionError" in failures["m0"].reason
     said = [each for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
     assert [each.kind for each in said] == ["message.failed"]
@@ -257,7 +257,7 @@ def test_what_keeps_failing_is_told_long_before_it_is_parked():
     """After some minutes somebody hears of it, once, while it is still tried; the next failures are quiet."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
     for received in range(1, LAST_RECEIVE):
-        assert not bench.process(fires("Middle"), received=received)["m0"].park
+        assert not bench.process(fires("Middle"), received=received)["m0"].dead_letter
     said = [each.title for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
     assert said == ["A message could not be dealt with so far"]
 
@@ -267,7 +267,7 @@ def test_what_is_about_the_router_itself_is_parked_silently():
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
     own = event("Broken", Status.FIRING, NOW, {"source": "router"})
     body = events_messages([replace(own, source="router")])[0]
-    assert bench.process(body, received=LAST_RECEIVE)["m0"].park
+    assert bench.process(body, received=LAST_RECEIVE)["m0"].dead_letter
     assert bench.webhooks.bodies == []
 
 
@@ -275,7 +275,7 @@ def test_what_cannot_be_told_of_a_last_failure_comes_back():
     """Where the queue does not take the news of it either, the message is not parked but comes back."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
     bench.webhooks.fail_at = {1}
-    assert not bench.process(fires("A"), received=LAST_RECEIVE)["m0"].park
+    assert not bench.process(fires("A"), received=LAST_RECEIVE)["m0"].dead_letter
 
 
 def test_the_same_batch_again_changes_nothing():
@@ -303,7 +303,9 @@ def test_events_that_only_count_come_back_when_their_queue_refuses():
     bench.counts.fail_at = {1}
     now = NOW + timedelta(seconds=3)
     failures = bench.process(again("Down", 2), now=now)
-    assert [(each.id, each.park, each.reason) for each in failures.values()] == [("m0", False, "the queue is away")]
+    assert [(each.id, each.dead_letter, each.reason) for each in failures.values()] == [
+        ("m0", False, "the queue is away")
+    ]
     assert bench.counts.bodies == []
     assert bench.process(again("Down", 2), now=now + timedelta(seconds=2)) == {}
     assert len(bench.counts.bodies) == 1

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from chalicelib.core.delivery.delivery_log import Thread, thread_key
-from chalicelib.core.delivery.target_state import Lane, Turn
+from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
+from chalicelib.core.delivery.target_state import TargetState, Turn
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import Incident, NotifiedState
 from simulation import invariants, random_life
@@ -159,8 +159,8 @@ def waiting(now, *, turn):
     router.decided[waits.id] = waits
     announced = {target: NotifiedState(waits.target, 2, waits.id, open=True)}
     router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
-    router.memory.save_thread(Thread(thread_key(incident, target), done_seq=1, version=1))
-    router.memory.save_lane(Lane(target, {incident: turn}, version=1))
+    router.memory.save_delivery_log(DeliveryLog(delivery_log_key(incident, target), done_seq=1, version=1))
+    router.memory.save_target_state(TargetState(target, {incident: turn}, version=1))
     router.clock.now = now
     return router
 

@@ -64,7 +64,7 @@ class Desk:
 def test_an_answer_comes_when_slack_takes_it(answer, again):
     """Outages come back by the queue; an address that is used up does not."""
     outcome = Desk(answer).act()
-    assert (outcome.retry_after, outcome.parked) == (again, None)
+    assert (outcome.retry_after, outcome.dead_lettered) == (again, None)
     assert "hooks.slack.com" not in outcome.note
 
 
@@ -77,7 +77,7 @@ def test_a_request_of_a_later_version_is_acknowledged():
     """A kind that this code does not know does nothing and harms nothing."""
     desk = Desk(httpx.Response(500))
     outcome = desk.act(Interaction("slack:2", "dance", "U1", NOW))
-    assert (outcome.retry_after, outcome.parked, desk.clients.requests) == (None, None, [])
+    assert (outcome.retry_after, outcome.dead_lettered, desk.clients.requests) == (None, None, [])
 
 
 def test_a_press_on_nothing_is_told_to_the_person():

@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_parked_and_told(source):
     """The body goes to the dead letters with its reason, and the router says so."""
     store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
     (failure,) = process([message(source, b"[1]")], rules=RULES, store=store, queues=queues, now=NOW)
-    assert failure.park and "not an object" in failure.reason
+    assert failure.dead_letter and "not an object" in failure.reason
     (incident,) = store.incidents()
     assert [alert.kind for alert in incident.firing] == ["webhook.unreadable"]
 

@@ -87,7 +87,7 @@ def wrong(router: Simulator, opened: Counter[str], *, others: bool = False) -> s
     if found != (opened | Counter(found.keys()) if others else opened):
         return f"opened {dict(found)} and not {dict(opened)}"
     left = [each.key for each in router.store.incidents()]
-    return f"still open: {left}" if left or router.parked else ""
+    return f"still open: {left}" if left or router.dead_lettered else ""
 
 
 def shown(source: str, given: Given) -> str:

@@ -107,7 +107,7 @@ class World:
     @property
     def doubles(self) -> int:
         """How many deliveries are known to be perhaps double."""
-        return self.store.thread(f"{samples.NOTIFICATION.incident}/{self.target.key}").doubles
+        return self.store.delivery_log(f"{samples.NOTIFICATION.incident}/{self.target.key}").doubles
 
 
 def _raise(reply: Reply, silence: Exception, hung_up: Exception) -> None:
@@ -147,7 +147,7 @@ def test_what_was_taken_in_silence_is_found_or_counted(target: Target, answer: M
     else:
         assert world.doubles == 1
         assert "may be told twice" in outcome.note
-        (result,) = world.store.thread(f"{samples.NOTIFICATION.incident}/{target.key}").results
+        (result,) = world.store.delivery_log(f"{samples.NOTIFICATION.incident}/{target.key}").results
         assert "may be told twice" in result.note
 
 
@@ -197,9 +197,9 @@ def test_a_refusal_is_parked_at_once_and_told(target: Target, answer: Mapping[st
     """One try; the reason in words, without the address; the router hears it."""
     world = World(target, answer, stay=True)
     outcome = world.tell()
-    assert said in (outcome.parked or "")
+    assert said in (outcome.dead_lettered or "")
     assert (world.tries, world.has) == (1, 0)
-    assert "127.0.0.1" not in (outcome.parked or "")
+    assert "127.0.0.1" not in (outcome.dead_lettered or "")
     (event,) = [each for body in world.webhooks.bodies for each in _events(body)]
     assert (event.kind, event.labels["target"]) == ("delivery.failed", target.shown)
 

@@ -11,7 +11,7 @@ from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.incident import Incident
 
 
-class Standing(StrEnum):
+class Commitment(StrEnum):
     """What a saved incident says of a notification."""
 
     LIVE = "live"
@@ -20,17 +20,17 @@ class Standing(StrEnum):
     """No saved incident names it: the save that decided it is still to come, or failed."""
 
 
-def standing(notification: Notification, incident: Incident | None) -> Standing:
+def standing(notification: Notification, incident: Incident | None) -> Commitment:
     """Return how the notification stands with `incident`, the stored one of its id (None: none is stored)."""
     if notification.reason is Reason.TEST:
-        return Standing.LIVE
+        return Commitment.LIVE
     if incident is None:
-        return Standing.UNSAVED
+        return Commitment.UNSAVED
     announced = incident.announced.get(notification.target.key)
     if announced is None or not announced.id:  # stored by a version that kept a list of ids
-        return Standing.LIVE if notification.id in incident.committed else Standing.UNSAVED
+        return Commitment.LIVE if notification.id in incident.committed else Commitment.UNSAVED
     if announced.seq < notification.seq:
-        return Standing.UNSAVED
+        return Commitment.UNSAVED
     if announced.id == notification.id:
-        return Standing.LIVE
-    return Standing.SUPERSEDED
+        return Commitment.LIVE
+    return Commitment.SUPERSEDED

@@ -1,6 +1,6 @@
 """The deliveries of one incident to one target, in order: how far they are, and what the target answered.
 
-Who may send now is in the target's lane (`lane.py`): the claim is made there, the outcome recorded here.
+Who may send now is in the target's state (`target_state.py`): the claim is made there, the outcome recorded here.
 """
 
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
+class DeliveryLog:
     """`done_seq` is the newest notification delivered, given up or left out.
 
-    `parked` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
+    `dead_lettered` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
     have arrived all the same. `untold` is true while everything so far was given up: then there is nothing to resolve.
     `doubles` counts deliveries that may have been told twice. `results` are those of the newest notifications: they are
     written with the record, so that a timeline costs nothing. `firing` are the alerts that the target
@@ -43,7 +43,7 @@ class Thread:
 
     key: str
     done_seq: int = 0
-    parked: int | None = None
+    dead_lettered: int | None = None
     in_doubt: bool = False
     untold: bool = False
     doubles: int = 0
@@ -69,59 +69,61 @@ class Thread:
         return next(told, None)
 
     def is_played_back(self, wanted: Notification) -> bool:
-        return wanted.seq == self.done_seq and self.parked is not None and wanted.again > self.parked
+        return wanted.seq == self.done_seq and self.dead_lettered is not None and wanted.again > self.dead_lettered
 
 
-def thread_key(incident: str, target: str) -> str:
-    """The stored key of the thread of an incident (its id) and a target (its key)."""
+def delivery_log_key(incident: str, target: str) -> str:
+    """The stored key of the delivery log of an incident (its id) and a target (its key)."""
     return f"{incident}/{target}"
 
 
-def delivered(thread: Thread, done: Notification, receipt: Receipt, result: Result, *, in_doubt: bool) -> Thread:
+def delivered(
+    delivery_log: DeliveryLog, done: Notification, receipt: Receipt, result: Result, *, in_doubt: bool
+) -> DeliveryLog:
     """Return the log after a delivery. Values of receipts add up; new ones win.
 
     `in_doubt` says that an earlier try may have arrived. The doubt stays while the target only left out a silent change.
     """
-    untold = thread.untold and not in_doubt and done.reason is Reason.SYNC
+    untold = delivery_log.untold and not in_doubt and done.reason is Reason.SYNC
     return replace(
-        _done(thread, done, result),
+        _done(delivery_log, done, result),
         in_doubt=in_doubt and not receipt.sent,
         untold=untold,
-        doubles=thread.doubles + receipt.doubled,
-        receipt={**thread.receipt, **receipt.values},
-        firing=_received(thread, done) if receipt.sent else thread.firing,
+        doubles=delivery_log.doubles + receipt.doubled,
+        receipt={**delivery_log.receipt, **receipt.values},
+        firing=_received(delivery_log, done) if receipt.sent else delivery_log.firing,
     )
 
 
-def _received(thread: Thread, done: Notification) -> dict[str, int]:
+def _received(delivery_log: DeliveryLog, done: Notification) -> dict[str, int]:
     """Return what the target knows as firing after the notification. A resolve leaves none."""
     if done.reason is Reason.RESOLVED:
         return {}
     ended = {each.fingerprint for each in done.alerts if each.status == "resolved"}
     seen = (each for each in done.alerts if each.status != "resolved" and not each.muted_by)
     firing = {each.fingerprint: each.severity.rank for each in seen}
-    before = thread.firing if done.target.send_resolved else {}
+    before = delivery_log.firing if done.target.send_resolved else {}
     known = {name: rank for name, rank in {**before, **firing}.items() if name not in ended}
     return dict([*known.items()][-MAX_FIRING:])
 
 
-def given_up(thread: Thread, done: Notification, result: Result, *, in_doubt: bool) -> Thread:
+def given_up(delivery_log: DeliveryLog, done: Notification, result: Result, *, in_doubt: bool) -> DeliveryLog:
     """After giving up, from which it may be played back."""
-    untold = thread.silent and not in_doubt
-    return replace(_done(thread, done, result), parked=done.again, in_doubt=in_doubt, untold=untold)
+    untold = delivery_log.silent and not in_doubt
+    return replace(_done(delivery_log, done, result), dead_lettered=done.again, in_doubt=in_doubt, untold=untold)
 
 
-def left_out(thread: Thread, done: Notification, result: Result) -> Thread:
+def left_out(delivery_log: DeliveryLog, done: Notification, result: Result) -> DeliveryLog:
     """Return the log after what needed no sending: the resolve of what was never sent here."""
-    return replace(_done(thread, done, result), untold=thread.silent)
+    return replace(_done(delivery_log, done, result), untold=delivery_log.silent)
 
 
-def _done(thread: Thread, done: Notification, result: Result) -> Thread:
+def _done(delivery_log: DeliveryLog, done: Notification, result: Result) -> DeliveryLog:
     return replace(
-        thread,
+        delivery_log,
         done_seq=done.seq,
-        parked=None,
+        dead_lettered=None,
         in_doubt=False,
-        results=(*thread.results, result)[-MAX_RESULTS:],
-        version=thread.version + 1,
+        results=(*delivery_log.results, result)[-MAX_RESULTS:],
+        version=delivery_log.version + 1,
     )

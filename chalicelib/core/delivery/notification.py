@@ -1,7 +1,7 @@
 """One announcement of one incident to one target: what a target's `render` is given.
 
 A notification is a snapshot taken when it was decided, so that a retry says what the first try said. Its `id` follows
-from the incident, the target, its number in their thread and its content.
+from the incident, the target, its number in their delivery log and its content.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ class Deploy:
 class Notification:
     """What one target is told. `alerts` are those announced, `evidence` the muted and inhibited ones beside them.
 
-    `seq` counts from 1 in the thread of this incident and target; seq 1 opens a message, later ones change it.
+    `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
     `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it. `said` are people's newest remarks, `acts` what they
     did since this target was told last, each as its kind and a sentence. `wave` counts the calls of a pager (waves.py).

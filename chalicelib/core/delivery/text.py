@@ -37,7 +37,7 @@ _SENDERS = {
 }
 
 
-class State(StrEnum):
+class DisplayState(StrEnum):
     """What an incident is in now, as people see it."""
 
     FIRING = "firing"
@@ -47,15 +47,15 @@ class State(StrEnum):
     TEST = "test"
 
 
-def state(notification: Notification) -> State:
+def state(notification: Notification) -> DisplayState:
     """Return the state to show. What is acknowledged may be silenced as well: `is_silenced`."""
     if notification.reason is Reason.TEST:
-        return State.TEST
+        return DisplayState.TEST
     if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
-        return State.RESOLVED
+        return DisplayState.RESOLVED
     if notification.acked_by:
-        return State.ACKNOWLEDGED
-    return State.SILENCED if is_silenced(notification) else State.FIRING
+        return DisplayState.ACKNOWLEDGED
+    return DisplayState.SILENCED if is_silenced(notification) else DisplayState.FIRING
 
 
 def is_silenced(notification: Notification) -> bool:
@@ -68,8 +68,8 @@ def is_silenced(notification: Notification) -> bool:
 
 def state_words(notification: Notification) -> str:
     """Return the state in words: `acknowledged, silenced` where both are true."""
-    both = state(notification) is State.ACKNOWLEDGED and is_silenced(notification)
-    return f"{state(notification).value}, {State.SILENCED.value}" if both else state(notification).value
+    both = state(notification) is DisplayState.ACKNOWLEDGED and is_silenced(notification)
+    return f"{state(notification).value}, {DisplayState.SILENCED.value}" if both else state(notification).value
 
 
 def silenced_by(notification: Notification) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.delivery import text as texts
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.delivery.text import State
+from chalicelib.core.delivery.text import DisplayState
 from tests.targets.samples import ACKED, NOTIFICATION, RESOLVED, STORM, TOLD
 
 
@@ -86,17 +86,17 @@ def test_durations_are_two_units(seconds: int, expected: str) -> None:
 @pytest.mark.parametrize(
     ("notification", "expected"),
     [
-        (NOTIFICATION, State.FIRING),
-        (ACKED, State.ACKNOWLEDGED),
-        (RESOLVED, State.RESOLVED),
-        (replace(ACKED, status="resolved"), State.RESOLVED),
-        (replace(NOTIFICATION, reason=Reason.TEST), State.TEST),
-        (replace(NOTIFICATION, reason=Reason.SYNC), State.FIRING),
-        (replace(NOTIFICATION, reason=Reason.SYNC, alerts=(), evidence=(TOLD,)), State.SILENCED),
-        (replace(NOTIFICATION, reason=Reason.SYNC, alerts=(replace(TOLD, muted_by=("s1",)),)), State.SILENCED),
+        (NOTIFICATION, DisplayState.FIRING),
+        (ACKED, DisplayState.ACKNOWLEDGED),
+        (RESOLVED, DisplayState.RESOLVED),
+        (replace(ACKED, status="resolved"), DisplayState.RESOLVED),
+        (replace(NOTIFICATION, reason=Reason.TEST), DisplayState.TEST),
+        (replace(NOTIFICATION, reason=Reason.SYNC), DisplayState.FIRING),
+        (replace(NOTIFICATION, reason=Reason.SYNC, alerts=(), evidence=(TOLD,)), DisplayState.SILENCED),
+        (replace(NOTIFICATION, reason=Reason.SYNC, alerts=(replace(TOLD, muted_by=("s1",)),)), DisplayState.SILENCED),
     ],
 )
-def test_the_state_is_what_people_see(notification: Notification, expected: State) -> None:
+def test_the_state_is_what_people_see(notification: Notification, expected: DisplayState) -> None:
     """Resolved outranks acknowledged; silenced means that all that burns is muted."""
     assert texts.state(notification) is expected
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from threading import Lock
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.core.delivery.delivery_log import Thread
+from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
@@ -55,7 +55,7 @@ class Crowd:
             send=self._send,
         )
 
-    def _send(self, one: Notification, thread: Thread) -> Receipt:
+    def _send(self, one: Notification, delivery_log: DeliveryLog) -> Receipt:
         with self._lock:
             self.got.append(one.incident)
         return Receipt()
@@ -89,6 +89,6 @@ def test_a_storm_in_one_channel_gets_places_a_second_apart(emulator: str) -> Non
     crowd = Crowd(emulator, Target("slack_channel", "#x"))
     crowd.deliver([crowd.notification(f"i{n}", crowd=30) for n in range(30)])
     assert len(crowd.got) == 1
-    places = sorted(turn.at for turn in crowd.store.lane("slack_channel:#x").turns.values() if turn.queued)
+    places = sorted(turn.at for turn in crowd.store.target_state("slack_channel:#x").slots.values() if turn.queued)
     assert len(places) >= 15
     assert all((later - earlier).total_seconds() >= 1 for earlier, later in itertools.pairwise(places))
