@@ -267,7 +267,7 @@ class _Told:
 
     def state_steps(self, alert: Alert, rule: Rule | None, incident: Incident) -> list[str]:
         """What the alert is in, since when, and what holds it there."""
-        terms = terms_of(rule, incident.rhythm)
+        terms = terms_of(rule, incident.options)
         events = f", {_counted(alert.events, 'event')}" if alert.events else ""
         match alert.state:
             case State.PENDING if alert.pending_at:
@@ -412,7 +412,7 @@ class _Told:
         steps = []
         muted = bool(self.mutes(alert, incident, route))
         if alert.acked_by and alert.acked_at:
-            until = self.write(alert.acked_at + route.rhythm.ack_timeout)
+            until = self.write(alert.acked_at + route.options.ack_timeout)
             steps.append(f"acknowledged by {alert.acked_by}: no reminders, no escalation until {until}")
         since = incident.escalate_from or incident.opened_at
         for number, step in enumerate(route.escalate):

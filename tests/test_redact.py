@@ -125,7 +125,7 @@ def planted(name: str, turn: int) -> dict[str, Any]:
 def seen(router: Router) -> str:
     """Everything that anyone could see afterwards: the table, the queues, the messages."""
     store = router.store
-    kept = [store._incidents, store._ended, store._threads, store._context, store._series, store.__dict__]
+    kept = [store._incidents, store._ended, store._delivery_logs, store._context, store._series, store.__dict__]
     parts = [repr(each) for each in kept]
     parts += [codec.dumps(each) for each in store.incidents(ended_since=datetime(2000, 1, 1, tzinfo=UTC))]
     parts += [repr(queue.__dict__) for queue in router.queues]

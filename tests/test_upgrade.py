@@ -57,8 +57,8 @@ def staged(stage, rules):
         if incident.wake_at is not None:
             store._wakes.append((incident.wake_at, incident.key))
     store._wakes.sort()
-    store._threads = {each.key: each for each in (codec.decode(DeliveryLog, data) for data in stage["threads"])}
-    store._lanes = {each.key: each for each in (codec.decode(TargetState, data) for data in stage["lanes"])}
+    store._delivery_logs = {each.key: each for each in (codec.decode(DeliveryLog, data) for data in stage["threads"])}
+    store._target_states = {each.key: each for each in (codec.decode(TargetState, data) for data in stage["lanes"])}
     store._faults = {name: codec.decode(Fault, data) for name, data in stage.get("faults", {}).items()}
     store._places = dict(stage.get("places", {}))
     return found

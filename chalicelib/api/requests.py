@@ -158,7 +158,7 @@ def matchers_of(incident: Incident) -> tuple[Matcher, ...]:
     """
     alerts = incident.firing or incident.shown
     labels = [alert.match_labels() for alert in alerts]
-    wanted = {*incident.group, *incident.rhythm.group_by} - {"alertname", ALL_LABELS}
+    wanted = {*incident.group, *incident.options.group_by} - {"alertname", ALL_LABELS}
     found = []
     for label in sorted(wanted):
         own = {incident.group[label]} if label in incident.group else set()

@@ -26,7 +26,7 @@ from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
-from chalicelib.messages.queue import Hold, hold_message, unsilence_message
+from chalicelib.messages.queue import SetSilence, hold_message, unsilence_message
 from chalicelib.process import record
 from chalicelib.process.silences import REUSED, check_room
 from chalicelib.process.silences import find as find_silence
@@ -294,7 +294,7 @@ def _put(office: Office, request: Request, form: Mapping[str, Any], before: Sile
     zone_of(_timezone(office, form))
     act, context = request.act(form), office.store.context()
     if act and (first := _first_of(context, act)) is not None:
-        return _accepted(office, Hold(first, first in context.maintenance))
+        return _accepted(office, SetSilence(first, first in context.maintenance))
     silence = requests.new_silence(
         _matchers(office, form) or (before.matchers if before else ()),
         ends_at=_ends_at(office, form, before),
@@ -306,7 +306,7 @@ def _put(office: Office, request: Request, form: Mapping[str, Any], before: Sile
         act=act,
     )
     keyed = before is None and not given and bool(act)
-    hold = Hold(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
+    hold = SetSilence(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
     check_room(context, hold, office.now)
     office.webhooks.put([hold_message(hold)])
     return _accepted(office, hold)
@@ -323,7 +323,7 @@ def _first_of(context: Context, act: str) -> Silence | None:
     return None
 
 
-def _accepted(office: Office, hold: Hold) -> Reply:
+def _accepted(office: Office, hold: SetSilence) -> Reply:
     firing = views.fires(office.store)
     shown = views.silence(hold.silence, office.now, firing, maintenance=hold.maintenance)
     said = warnings(hold.silence, shown, firing, office.rules)
@@ -369,7 +369,7 @@ def _starts_at(office: Office, form: Mapping[str, Any], before: Silence | None) 
 
 def _timezone(office: Office, form: Mapping[str, Any]) -> str:
     """Return the zone that the request names, else that of the rules file."""
-    return _text(form, "timezone") or office.rules.rhythm.timezone
+    return _text(form, "timezone") or office.rules.options.timezone
 
 
 def _note(act: str, form: Mapping[str, Any]) -> str:

@@ -243,7 +243,7 @@ def audience(route: Route, rules: Rules, now: datetime) -> Shown:
             {"after": duration_words(step.after), "targets": [target.shown for target in step.targets]}
             for step in route.escalate
         ],
-        "repeats_every": duration_words(route.rhythm.repeat_interval),
+        "repeats_every": duration_words(route.options.repeat_interval),
         "quiet_now": [each.name for each in quiet],
         "quiet_until": stamp(quiet[0].until) if quiet else None,
     }

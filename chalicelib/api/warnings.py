@@ -28,7 +28,7 @@ def labels_of(rules: Rules) -> frozenset[str]:
     routes = [rules.default, rules.fallback, *rules.routes, *(each.route for each in rules.rules if each.route)]
     found = {label for route in routes for label in _of_route(route)}
     for rule in rules.rules:
-        found |= {*rule.labels, *(each.label for each in rule.matchers), *rule.rhythm.group_by}
+        found |= {*rule.labels, *(each.label for each in rule.matchers), *rule.options.group_by}
     for inhibition in rules.inhibitions:
         found |= {*inhibition.equal, *(each.label for each in (*inhibition.cause, *inhibition.symptom))}
     return frozenset(found)
@@ -36,6 +36,6 @@ def labels_of(rules: Rules) -> frozenset[str]:
 
 def _of_route(route: Route) -> Iterator[str]:
     yield from (each.label for each in route.matchers)
-    yield from route.rhythm.group_by
+    yield from route.options.group_by
     for each in route.routes:
         yield from _of_route(each)

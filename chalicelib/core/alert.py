@@ -19,7 +19,7 @@ from chalicelib.core.event import RAW, Event, Severity, Status, fingerprint, wit
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Bucket
-from chalicelib.core.rule import Rhythm, Rule
+from chalicelib.core.rule import RouteOptions, Rule
 
 MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
@@ -132,14 +132,14 @@ class Terms:
     flap_window: timedelta = timedelta(minutes=30)
 
 
-def terms_of(rule: Rule | None, rhythm: Rhythm) -> Terms:
+def terms_of(rule: Rule | None, options: RouteOptions) -> Terms:
     """The terms of an alert of this rule (None: of an event that no rule matched)."""
     if rule is None:
-        return Terms(resolve_timeout=rhythm.resolve_timeout)
+        return Terms(resolve_timeout=options.resolve_timeout)
     return Terms(
         hold=rule.hold,
         keep=rule.keep_firing_for,
-        resolve_timeout=rhythm.resolve_timeout,
+        resolve_timeout=options.resolve_timeout,
         flap_changes=rule.flap_changes or FLAP_CHANGES,
         flap_window=rule.flap_window,
     )

@@ -17,7 +17,7 @@ from chalicelib.core.language.template import TemplateError, compile_template
 from chalicelib.core.language.tokens import threshold_literal
 from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matchers
-from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Rhythm, Route, Rule, Rules, Target, Window
+from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Route, RouteOptions, Rule, Rules, Target, Window
 
 Data = Mapping[str, Any]
 
@@ -32,12 +32,12 @@ DURATIONS_OF_RHYTHM = ("group_wait", "group_interval", "repeat_interval", "ack_t
 
 def rules_from(data: Data) -> Rules:
     """The whole file as a value."""
-    rhythm = rhythm_from(data.get("defaults") or {}, Rhythm())
-    builder = _Builder(rhythm, data.get("receivers") or {})
-    fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", rhythm=rhythm))
+    options = options_from(data.get("defaults") or {}, RouteOptions())
+    builder = _Builder(options, data.get("receivers") or {})
+    fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", options=options))
     default_data = data.get("default")
-    default = builder.route(default_data or {}, "default", Route(id="", targets=fallback.targets, rhythm=rhythm))
-    above = Route(id="", targets=default.targets, rhythm=rhythm)
+    default = builder.route(default_data or {}, "default", Route(id="", targets=fallback.targets, options=options))
+    above = Route(id="", targets=default.targets, options=options)
     rules = tuple(builder.rule(each) for each in data.get("alerts") or ())
     return Rules(
         rules=rules,
@@ -45,10 +45,10 @@ def rules_from(data: Data) -> Rules:
         default=default,
         fallback=fallback,
         inhibitions=tuple(_inhibition(each) for each in data.get("inhibit") or ()),
-        windows={name: _window(name, each, rhythm) for name, each in (data.get("windows") or {}).items()},
+        windows={name: _window(name, each, options) for name, each in (data.get("windows") or {}).items()},
         probes={kind: tuple(entries or ()) for kind, entries in (data.get("probes") or {}).items()},
         sources=tuple(data.get("sources") or ()),
-        rhythm=rhythm,
+        options=options,
         broken_templates=_broken_templates(rules),
     )
 
@@ -69,8 +69,8 @@ def kebab_case(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
 
-def rhythm_from(data: Data, above: Rhythm) -> Rhythm:
-    """The rhythm that `data` says, and for the rest the one above."""
+def options_from(data: Data, above: RouteOptions) -> RouteOptions:
+    """Return the options that `data` gives, and for the rest those above."""
     own: dict[str, Any] = {
         name: parse_duration(data[name]) for name in DURATIONS_OF_RHYTHM if data.get(name) is not None
     }
@@ -97,8 +97,8 @@ def _optional_duration(data: Data, name: str) -> timedelta:
 class _Builder:
     """What every part of one file is built with."""
 
-    def __init__(self, rhythm: Rhythm, receivers: Mapping[str, Sequence[Data]]) -> None:
-        self.rhythm = rhythm
+    def __init__(self, options: RouteOptions, receivers: Mapping[str, Sequence[Data]]) -> None:
+        self.options = options
         self.receivers = receivers
 
     def targets(self, entries: Sequence[Data]) -> tuple[Target, ...]:
@@ -121,13 +121,13 @@ class _Builder:
         return tuple(sorted(found, key=lambda each: each.after))
 
     def route(self, data: Data, identity: str, above: Route) -> Route:
-        """One route; targets, rhythm and escalations it does not name are those above it."""
+        """One route; targets, options and escalations it does not name are those above it."""
         named, escalate = data.get("notification"), data.get("escalate")
         return Route(
             id=identity,
             targets=self.targets(named) if named else above.targets,
             matchers=matchers_from(data.get("match")),
-            rhythm=rhythm_from(data, above.rhythm),
+            options=options_from(data, above.options),
             escalate=self.escalations(escalate) if escalate is not None else above.escalate,
             mute=tuple(data.get("mute") or ()),
             active=tuple(data.get("active") or ()),
@@ -152,11 +152,11 @@ class _Builder:
     def rule(self, data: Data) -> Rule:
         """One entry of `alerts:`."""
         name, threshold = str(data["name"]), data.get("threshold")
-        rhythm = rhythm_from(data, self.rhythm)
+        options = options_from(data, self.options)
         condition = _condition(data, "condition")
         route = None
         if data.get("notification"):
-            route = replace(self.route(data, f"rule/{name}", Route(id="", rhythm=self.rhythm)), matchers=())
+            route = replace(self.route(data, f"rule/{name}", Route(id="", options=self.options)), matchers=())
         flapping = data.get("flapping")
         return Rule(
             name=name,
@@ -170,7 +170,7 @@ class _Builder:
             severity=Severity(data["severity"]) if data.get("severity") else None,
             labels={label: str(text) for label, text in (data.get("labels") or {}).items()},
             route=route,
-            rhythm=rhythm,
+            options=options,
             runbook=str(data.get("runbook") or kebab_case(name)),
             summary=str(data.get("summary") or ""),
             **_flapping(flapping),
@@ -220,14 +220,14 @@ def _inhibition(data: Data) -> Inhibition:
     return Inhibition(matchers_from(data["cause"]), matchers_from(data["symptom"]), tuple(data.get("equal") or ()))
 
 
-def _window(name: str, data: Data, rhythm: Rhythm) -> Window:
+def _window(name: str, data: Data, options: RouteOptions) -> Window:
     days = data.get("days")
     return Window(
         name=name,
         days=NO_DAY if days is not None and not days else frozenset(DAYS.index(day) for day in days or ()),
         from_minute=minute_of(data.get("from") or "00:00"),
         to_minute=minute_of(data.get("to") or "24:00"),
-        timezone=str(data.get("timezone") or rhythm.timezone),
+        timezone=str(data.get("timezone") or options.timezone),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core.alert import Alert, State
 from chalicelib.core.event import Status
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Occurred, alert_fingerprint
+from chalicelib.core.inputs import EventInput, alert_fingerprint
 
 PERIOD = timedelta(seconds=10)
 MARGIN = timedelta(seconds=2)
@@ -19,7 +19,7 @@ LEAST = timedelta(seconds=1)
 """What waits for less is folded at once: queues count delays in seconds."""
 
 
-def waits_until(incident: Incident | None, given: Occurred, now: datetime) -> datetime | None:
+def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> datetime | None:
     """Until when an event can wait, or None when the incident must hear of it now."""
     if incident is None or incident.status != "open":
         return None
@@ -32,7 +32,7 @@ def waits_until(incident: Incident | None, given: Occurred, now: datetime) -> da
     return until if until >= now + LEAST else None
 
 
-def only_counts(alert: Alert, given: Occurred) -> bool:
+def only_counts(alert: Alert, given: EventInput) -> bool:
     """True when the event says of a firing alert what is known, shortly after it was said before."""
     event = given.event
     if alert.state is not State.FIRING or alert.cleared_at or alert.expires_at:

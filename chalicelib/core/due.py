@@ -255,7 +255,7 @@ def _audience(incident: Incident, route: Route, view: VisibleAlerts) -> Audience
 
 def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
     found = {
-        key: needs_update(_known(incident, target), seen, now, route.rhythm.repeat_interval)
+        key: needs_update(_known(incident, target), seen, now, route.options.repeat_interval)
         for key, (target, seen) in audience.items()
     }
     return {key: reason for key, reason in found.items() if reason is not None}
@@ -333,7 +333,7 @@ def reminded(incident: Incident, route: Route, now: datetime) -> list[str]:
     return [
         key
         for key, each in incident.announced.items()
-        if each.open and each.at is not None and each.at + route.rhythm.repeat_interval <= now
+        if each.open and each.at is not None and each.at + route.options.repeat_interval <= now
     ]
 
 
@@ -360,7 +360,7 @@ def _unseen(incident: Incident, route: Route) -> list[Alert]:
 
 
 def _unseen_timed_out(incident: Incident, route: Route, now: datetime) -> Incident:
-    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    terms = Terms(resolve_timeout=route.options.resolve_timeout)
     silent = [alert for alert in _unseen(incident, route) if _silent_at(alert, terms, now)]
     if not silent:
         return incident
@@ -374,7 +374,7 @@ def _silent_at(alert: Alert, terms: Terms, now: datetime) -> bool:
 
 def _kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
     """Return the incident whose alerts that were notified late have their whole `resolve_timeout` from now on."""
-    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    terms = Terms(resolve_timeout=route.options.resolve_timeout)
     late = [
         incident.alerts[name]
         for name in notified_of(incident) - notified_of(before)
@@ -444,7 +444,7 @@ def _acks_expired(
         alert
         for alert in incident.firing
         if alert.acked_at is not None
-        and now >= alert.acked_at + route.rhythm.ack_timeout
+        and now >= alert.acked_at + route.options.ack_timeout
         and alert.fingerprint not in mutings
     ]
     if not over:
@@ -599,9 +599,9 @@ def _scheduled(
     """The incident with its next flush and the earliest of its timers."""
     incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
     times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
-    terms = Terms(resolve_timeout=route.rhythm.resolve_timeout)
+    terms = Terms(resolve_timeout=route.options.resolve_timeout)
     times += [times_out_at(alert, terms) for alert in _unseen(incident, route)]
-    acked = [alert.acked_at + route.rhythm.ack_timeout for alert in incident.firing if alert.acked_at is not None]
+    acked = [alert.acked_at + route.options.ack_timeout for alert in incident.firing if alert.acked_at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
     bare = replace(view, quiet=())
@@ -631,7 +631,7 @@ def _next_flush(
     wanted = _something_from(incident, route, rules, view, mutings, now)
     if wanted is None:
         return None
-    found = flush_after(incident, route.rhythm.group_interval, max(wanted, now))
+    found = flush_after(incident, route.options.group_interval, max(wanted, now))
     if incident.next_flush_at is not None:
         return min(found, incident.next_flush_at)
     return found
@@ -640,10 +640,10 @@ def _next_flush(
 def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
     """`group_wait` after the first alert; an alert that is older than that has waited enough."""
     if incident.next_flush_at is not None:
-        started = [max(now, (alert.starts_at or now) + route.rhythm.group_wait) for alert in incident.firing]
+        started = [max(now, (alert.starts_at or now) + route.options.group_wait) for alert in incident.firing]
         return min([incident.next_flush_at, *started])
     started = [alert.starts_at or now for alert in incident.firing]
-    return max(now, min(started, default=incident.started_at or now) + route.rhythm.group_wait)
+    return max(now, min(started, default=incident.started_at or now) + route.options.group_wait)
 
 
 def _something_from(
@@ -659,14 +659,14 @@ def _something_from(
     bare = _audience(incident, route, replace(view, quiet=()))
     for key, (target, seen) in _audience(incident, route, view).items():
         known = _known(incident, target)
-        if needs_update(known, seen, now, route.rhythm.repeat_interval) is not None:
+        if needs_update(known, seen, now, route.options.repeat_interval) is not None:
             times.append(now)
             continue
-        if view.quiet and needs_update(known, bare[key][1], now, route.rhythm.repeat_interval) is not None:
+        if view.quiet and needs_update(known, bare[key][1], now, route.options.repeat_interval) is not None:
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
         if known.open and known.at is not None and seen.unacked:
-            repeats_at = known.at + route.rhythm.repeat_interval
+            repeats_at = known.at + route.options.repeat_interval
             times += [repeats_at] if repeats_at > now else []
     for name in view.muted:
         ends = [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)]

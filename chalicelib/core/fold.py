@@ -29,18 +29,18 @@ from chalicelib.core.alert import (
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
-    Beat,
+    EventInput,
+    HeartbeatInput,
     Input,
     Measured,
-    Occurred,
-    Remarked,
+    RuleRemoved,
     TimedEvaluation,
-    Withdrawn,
+    TimelineNote,
     alert_fingerprint,
     counted_labels,
 )
 from chalicelib.core.limits import has_room
-from chalicelib.core.rule import Rhythm, Rule, Rules
+from chalicelib.core.rule import RouteOptions, Rule, Rules
 
 MAX_BEYOND = 1_000
 MEMORY = timedelta(hours=24)
@@ -64,7 +64,7 @@ def fold(
     before = incident
     incident = _filled(_begun(incident), inputs, now)
     alerts = dict(incident.alerts)
-    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts.values()}}
+    terms = {name: terms_of(by_name.get(name), incident.options) for name in {each.rule for each in alerts.values()}}
     notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
@@ -81,9 +81,9 @@ def fold(
     for each in inputs:
         if isinstance(each, Action):
             incident = acted(incident, each, now)
-        elif isinstance(each, Withdrawn):
+        elif isinstance(each, RuleRemoved):
             incident = _withdrawn(incident, each, now)
-        elif isinstance(each, Remarked):
+        elif isinstance(each, TimelineNote):
             incident = silenced(incident, each.entry) if incident.status == "open" else incident
     return _caught_up(before, incident, inputs, now)
 
@@ -103,7 +103,7 @@ def with_late(
     for each in acts:
         incident = acted(incident, each, now)
     inputs = [each for each in inputs if each not in acts]
-    late = [each for each in inputs if isinstance(each, Occurred) and each.event.occurred_at <= ended_at]
+    late = [each for each in inputs if isinstance(each, EventInput) and each.event.occurred_at <= ended_at]
     if not late or len(late) == len(inputs):
         return incident, inputs
     after = fold(incident, late, rules=rules, now=now)
@@ -122,7 +122,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
     )
     owed = notified_of(incident)
     for fault, group in _by_fault(inputs).items():
-        if fault in alerts or has_room(alerts, incident.rhythm.max_alerts):
+        if fault in alerts or has_room(alerts, incident.options.max_alerts):
             admitted = True
         else:
             forgotten = _idlest(alerts, owed) if _burns_at_last(group) else None
@@ -131,7 +131,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
                 alert = alerts.pop(forgotten)
                 truncated_events += alert.events if incident.started_at and in_episode(alert, incident) else 0
         if admitted:
-            alerts[fault] = _applied(alerts.get(fault), fault, group, incident.rhythm, now)
+            alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
             truncated.pop(fault, None)
         else:
             new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated_event_ids]
@@ -149,24 +149,24 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
     )
 
 
-def _mark_of(given: Occurred | Measured | Beat) -> str:
+def _mark_of(given: EventInput | Measured | HeartbeatInput) -> str:
     """The short id of an event that says that something burns; empty for anything else."""
-    if isinstance(given, Occurred) and given.event.status is not Status.RESOLVED:
+    if isinstance(given, EventInput) and given.event.status is not Status.RESOLVED:
         return short_id(given.event)
     return ""
 
 
-def _burns_at_last(group: Sequence[Occurred | Measured | Beat]) -> bool:
+def _burns_at_last(group: Sequence[EventInput | Measured | HeartbeatInput]) -> bool:
     """True when the newest of what is said of a fault is that it burns."""
     newest = group[-1]
-    if isinstance(newest, Occurred):
+    if isinstance(newest, EventInput):
         return newest.event.status is not Status.RESOLVED
     return isinstance(newest, Measured) and newest.evaluations[-1].found.truth is True
 
 
 def _still_beyond(incident: Incident, now: datetime) -> Mapping[str, float]:
     """The alerts over the limit whose sources are not silent for longer than they may."""
-    oldest = (now - incident.rhythm.resolve_timeout).timestamp()
+    oldest = (now - incident.options.resolve_timeout).timestamp()
     return {name: at for name, at in incident.truncated.items() if at > oldest}
 
 
@@ -178,7 +178,7 @@ def _begun(incident: Incident) -> Incident:
         version=incident.version,
         route=incident.route,
         group=incident.group,
-        rhythm=incident.rhythm,
+        options=incident.options,
         alerts={name: end_notified(alert) for name, alert in incident.alerts.items()},
         committed=incident.committed,
     )
@@ -238,26 +238,26 @@ def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], no
     """What was said while the router was away has missed its flush: it is told now, not at the next one."""
     if incident.anchor_at is None or incident.ended_at is not None:
         return incident
-    times = [_said_at(each) for each in inputs if not isinstance(each, Withdrawn | Remarked)]
+    times = [_said_at(each) for each in inputs if not isinstance(each, RuleRemoved | TimelineNote)]
     changed = any(
         name not in before.alerts or before.alerts[name].state is not alert.state
         for name, alert in incident.alerts.items()
     )
-    if not times or not changed or flush_after(incident, incident.rhythm.group_interval, min(times)) >= now:
+    if not times or not changed or flush_after(incident, incident.options.group_interval, min(times)) >= now:
         return incident
     return replace(incident, next_flush_at=now)
 
 
-def _said_at(given: Occurred | Measured | Beat | Action) -> datetime:
-    if isinstance(given, Occurred):
+def _said_at(given: EventInput | Measured | HeartbeatInput | Action) -> datetime:
+    if isinstance(given, EventInput):
         return given.event.occurred_at
     return given.evaluations[0].at if isinstance(given, Measured) else given.at
 
 
-def _by_fault(inputs: Iterable[Input]) -> dict[str, list[Occurred | Measured | Beat]]:
-    found: dict[str, list[Occurred | Measured | Beat]] = {}
+def _by_fault(inputs: Iterable[Input]) -> dict[str, list[EventInput | Measured | HeartbeatInput]]:
+    found: dict[str, list[EventInput | Measured | HeartbeatInput]] = {}
     for each in inputs:
-        if isinstance(each, Occurred | Measured | Beat):
+        if isinstance(each, EventInput | Measured | HeartbeatInput):
             found.setdefault(alert_fingerprint(each), []).append(each)
     return found
 
@@ -275,17 +275,23 @@ _NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 
 
 def _applied(
-    alert: Alert | None, fault: str, group: Sequence[Occurred | Measured | Beat], rhythm: Rhythm, now: datetime
+    alert: Alert | None,
+    fault: str,
+    group: Sequence[EventInput | Measured | HeartbeatInput],
+    options: RouteOptions,
+    now: datetime,
 ) -> Alert:
     first = group[0]
-    if isinstance(first, Beat):
-        return heartbeat.beaten(alert or _beat_alert(first, fault), [each for each in group if isinstance(each, Beat)])
+    if isinstance(first, HeartbeatInput):
+        return heartbeat.beaten(
+            alert or _beat_alert(first, fault), [each for each in group if isinstance(each, HeartbeatInput)]
+        )
     if isinstance(first, Measured):
         measured = [each for each in group if isinstance(each, Measured)]
-        return _measured(alert or _measured_alert(first, fault), measured, terms_of(first.rule, rhythm))
-    events = [each.event for each in group if isinstance(each, Occurred)]
+        return _measured(alert or _measured_alert(first, fault), measured, terms_of(first.rule, options))
+    events = [each.event for each in group if isinstance(each, EventInput)]
     alert = alert or _event_alert(first, fault)
-    terms = terms_of(first.rule, rhythm)
+    terms = terms_of(first.rule, options)
     if first.rule is not None and first.rule.condition is not None:
         fires = [event for event in events if event.status is not Status.RESOLVED]
         return counted(alert, fires, rule=first.rule, terms=terms)
@@ -324,7 +330,7 @@ def _severed(alert: Alert, rule: Rule | None) -> Alert:
     return replace(alert, severity=rule.severity, labels=labels, worse_at=None)
 
 
-def _event_alert(given: Occurred, fault: str) -> Alert:
+def _event_alert(given: EventInput, fault: str) -> Alert:
     event, rule = given.event, given.rule
     counts = rule is not None and rule.condition is not None
     labels = event.all_labels()
@@ -365,7 +371,7 @@ def _measured_alert(given: Measured, fault: str) -> Alert:
     )
 
 
-def _beat_alert(given: Beat, fault: str) -> Alert:
+def _beat_alert(given: HeartbeatInput, fault: str) -> Alert:
     return Alert(
         fingerprint=fault,
         name=given.name,
@@ -448,7 +454,7 @@ def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:
     return replace(ended(alert, now, by=why) if alert.active else alert, recheck_at=None, beat={})
 
 
-def _withdrawn(incident: Incident, given: Withdrawn, now: datetime) -> Incident:
+def _withdrawn(incident: Incident, given: RuleRemoved, now: datetime) -> Incident:
     alerts = dict(incident.alerts)
     for name in given.fingerprints:
         if name in alerts:
@@ -462,12 +468,12 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     by_name = {rule.name: rule for rule in rules.rules}
     times: list[datetime | None] = []
     alerts = incident.alerts.values()
-    terms = {name: terms_of(by_name.get(name), incident.rhythm) for name in {each.rule for each in alerts}}
+    terms = {name: terms_of(by_name.get(name), incident.options) for name in {each.rule for each in alerts}}
     for alert in alerts:
         if alert.beat:
             times.append(heartbeat.next_change(alert))
         elif alert.active or alert.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
     if incident.truncated:
-        times.append(datetime.fromtimestamp(min(incident.truncated.values()), UTC) + incident.rhythm.resolve_timeout)
+        times.append(datetime.fromtimestamp(min(incident.truncated.values()), UTC) + incident.options.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

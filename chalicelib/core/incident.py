@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, State, last_end
 from chalicelib.core.event import Severity, fingerprint
-from chalicelib.core.rule import ALL_LABELS, Rhythm, Route, Rule, Target
+from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule, Target
 from chalicelib.core.stored import stored_as
 
 MAX_COMMITTED = 64
@@ -88,7 +88,7 @@ class Incident:
     version: int = 0
     route: str = ""
     group: Mapping[str, str] = field(default_factory=dict)
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    options: RouteOptions = stored_as("rhythm", default_factory=RouteOptions)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     announced: Mapping[str, NotifiedState] = field(default_factory=dict)
     started_at: datetime | None = None
@@ -155,7 +155,7 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
 
 def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
-    return labels_of_group(route.rhythm.group_by, labels)
+    return labels_of_group(route.options.group_by, labels)
 
 
 def labels_of_group(group_by: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from chalicelib.core.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Occurred:
+class EventInput:
     """An event that the rule (None: no rule) matched. `alert` names the alert that it counts in, where a changed
     `group_by` would begin another one."""
 
@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatInput:
     """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`."""
 
     name: str
@@ -51,7 +51,7 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
+class RuleRemoved:
     """The rule of these alerts is gone or changed its labels: what it fired ends now."""
 
     fingerprints: tuple[str, ...]
@@ -59,22 +59,22 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Remarked:
+class TimelineNote:
     """Something that the open incident's timeline should hold, and that changes nothing else."""
 
     entry: Entry
 
 
-Input = Occurred | Measured | Beat | Action | Withdrawn | Remarked
+Input = EventInput | Measured | HeartbeatInput | Action | RuleRemoved | TimelineNote
 
 
-def alert_fingerprint(given: Occurred | Measured | Beat) -> str:
+def alert_fingerprint(given: EventInput | Measured | HeartbeatInput) -> str:
     """The fingerprint of the alert that an input is about.
 
     A counting rule has one alert for each group (its events are different faults of one service); any other rule has
     one for each fault.
     """
-    if isinstance(given, Beat):
+    if isinstance(given, HeartbeatInput):
         return labels_fingerprint(given.name, {"kind": "heartbeat"})
     if isinstance(given, Measured):
         return labels_fingerprint(given.rule.name, given.labels)
@@ -92,7 +92,7 @@ def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
 
 def counted_by(rule: Rule) -> tuple[str, ...]:
     """Return the `group_by` of a counting rule: what it counts apart."""
-    return (rule.route.rhythm if rule.route is not None else rule.rhythm).group_by
+    return (rule.route.options if rule.route is not None else rule.options).group_by
 
 
 def grouped_labels(rule: Rule, labels: Mapping[str, str]) -> Mapping[str, str]:

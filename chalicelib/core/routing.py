@@ -8,7 +8,7 @@ from chalicelib.core.alert import lives_on_word
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Beat
+from chalicelib.core.inputs import HeartbeatInput
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, Rule, Rules, Target
 
@@ -45,7 +45,7 @@ def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...
     return (_prompt(rules.fallback),)
 
 
-def heartbeat_route(rules: Rules, beat: Beat) -> tuple[Route, Mapping[str, str]]:
+def heartbeat_route(rules: Rules, beat: HeartbeatInput) -> tuple[Route, Mapping[str, str]]:
     """The route of a heartbeat and its labels: that of the first rule that matches it, else the tree's."""
     labels = {
         **beat.labels,
@@ -78,7 +78,7 @@ def route_by_id(rules: Rules, incident: Incident) -> Route:
     if named is not None and (not incident.announced or _known(named, incident)):
         return replace(named, id=incident.route)
     if not incident.announced:
-        return Route(id=incident.route, rhythm=incident.rhythm, targets=_heirs(rules, incident))
+        return Route(id=incident.route, options=incident.options, targets=_heirs(rules, incident))
     return _goes_on(rules, incident)
 
 
@@ -96,7 +96,7 @@ def _at_position(rules: Rules, id: str) -> Route | None:
 
 
 def _goes_on(rules: Rules, incident: Incident) -> Route:
-    gone = Route(id=incident.route, rhythm=incident.rhythm)
+    gone = Route(id=incident.route, options=incident.options)
     alert = min(incident.firing, key=lambda each: each.severity.rank, default=None)
     if alert is None:
         return gone
@@ -122,10 +122,10 @@ def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
 
 
 def _prompt(fallback: Route) -> Route:
-    rhythm = replace(
-        fallback.rhythm, group_by=("target", "probe"), group_wait=timedelta(0), group_interval=timedelta(minutes=1)
+    options = replace(
+        fallback.options, group_by=("target", "probe"), group_wait=timedelta(0), group_interval=timedelta(minutes=1)
     )
-    return replace(fallback, rhythm=rhythm)
+    return replace(fallback, options=options)
 
 
 def _all_routes(rules: Rules) -> list[Route]:

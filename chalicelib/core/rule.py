@@ -68,7 +68,7 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class RouteOptions:
     """How a route tells. Alertmanager's words and meaning; None of `ack_timeout` never runs out."""
 
     group_by: tuple[str, ...] = ("service", "environment")
@@ -88,7 +88,7 @@ class Route:
     id: str
     targets: tuple[Target, ...] = ()
     matchers: tuple[Matcher, ...] = ()
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    options: RouteOptions = field(default_factory=RouteOptions)
     escalate: tuple[Escalation, ...] = ()
     mute: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class Rule:
     severity: Severity | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     route: Route | None = None
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    options: RouteOptions = field(default_factory=RouteOptions)
     runbook: str = ""
     summary: str = ""
     flap_changes: int = 0
@@ -158,7 +158,7 @@ class Rules:
     windows: Mapping[str, Window] = field(default_factory=dict)
     probes: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     sources: tuple[Mapping[str, Any], ...] = ()
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
 
     def routes_for(self, rule: Rule | None, labels: Mapping[str, str]) -> tuple[Route, ...]:

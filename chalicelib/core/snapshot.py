@@ -96,7 +96,7 @@ def notification(
         acked_by=holder.acked_by if holder else None,
         acked_at=holder.acked_at if holder else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
-        timezone=telling.route.rhythm.timezone,
+        timezone=telling.route.options.timezone,
         said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
         acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
         wave=announced.wave,
@@ -306,12 +306,12 @@ def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
 def _not_heard_since(alert: Alert, announced: NotifiedState, telling: SnapshotInput) -> list[str]:
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
     newest = alert.last_event_at or alert.starts_at
-    timeout = telling.route.rhythm.resolve_timeout
+    timeout = telling.route.options.resolve_timeout
     if alert.fingerprint in announced.firing or newest is None or alert.starts_at is None:
         return []
     if newest + timeout > telling.now:
         return []
-    zone = telling.route.rhythm.timezone
+    zone = telling.route.options.timezone
     since, last = local_time(alert.starts_at, zone), local_time(newest, zone)
     return [f"{alert.name} fires since {since} and was last received {'then' if last == since else 'at ' + last}."]
 
@@ -390,7 +390,7 @@ def _ending(incident: Incident, telling: SnapshotInput) -> list[str]:
         for each in muting.silences
         if (reminds_at := each.reminds_at) is not None and reminds_at <= telling.now
     }
-    zone = telling.route.rhythm.timezone
+    zone = telling.route.options.timezone
     return [
         f"The silence of {each.by}{f' ({each.comment})' if each.comment else ''} ends at {local_time(at, zone)}."
         for each, at in ending.items()

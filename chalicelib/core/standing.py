@@ -108,7 +108,7 @@ def holder(incident: Incident) -> str | None:
 def _held(visible: Sequence[Alert], route: Route) -> tuple[tuple[str, ...], datetime | None]:
     if not visible or any(alert.acked_at is None for alert in visible):
         return (), None
-    until = min(alert.acked_at for alert in visible if alert.acked_at is not None) + route.rhythm.ack_timeout
+    until = min(alert.acked_at for alert in visible if alert.acked_at is not None) + route.options.ack_timeout
     return tuple(sorted({alert.acked_by or "" for alert in visible})), until
 
 

@@ -5,11 +5,11 @@ from collections.abc import Collection
 from chalicelib.core.alert import Alert
 from chalicelib.core.fold import why_gone
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Withdrawn
+from chalicelib.core.inputs import RuleRemoved
 from chalicelib.core.rule import Rules
 
 
-def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[str] = ()) -> list[Withdrawn]:
+def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[str] = ()) -> list[RuleRemoved]:
     """Return the incident's active alerts that nothing can measure or report any more, by the reason.
 
     `gone_probes` are the names of probes that the rules named before and no longer name.
@@ -18,7 +18,7 @@ def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[s
     for alert in incident.alerts.values():
         if alert.active and (reason := _gone(alert, rules, gone_probes)):
             why.setdefault(reason, []).append(alert.fingerprint)
-    return [Withdrawn(tuple(names), reason) for reason, names in why.items()]
+    return [RuleRemoved(tuple(names), reason) for reason, names in why.items()]
 
 
 def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:

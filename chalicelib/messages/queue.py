@@ -100,7 +100,7 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class SetSilence:
     """A person makes a silence, or edits the one with its id; `maintenance` holds back new alerts only.
 
     With `only_new` nothing changes where the id exists: the request came twice. With `renews` an edit makes the person
@@ -121,7 +121,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ExpireSilence:
     """A person ends the silence or maintenance of an id now."""
 
     id: str
@@ -136,7 +136,7 @@ class Affected:
     It is the decision's own message with `keys` beside it. A version that does not know those works through all incidents.
     """
 
-    decision: Hold | Release
+    decision: SetSilence | ExpireSilence
     keys: tuple[str, ...]
 
 
@@ -161,8 +161,8 @@ Content = (
     | Events
     | Wake
     | Action
-    | Hold
-    | Release
+    | SetSilence
+    | ExpireSilence
     | Affected
     | Interaction
     | Recorded
@@ -194,18 +194,18 @@ def action_message(action: Action) -> str:
 
 def silence_message(silence: Silence, maintenance: bool = False) -> str:
     """Return the message that makes a silence (or maintenance), or edits the one with its id."""
-    return hold_message(Hold(silence, maintenance))
+    return hold_message(SetSilence(silence, maintenance))
 
 
-def hold_message(hold: Hold) -> str:
-    """Return the message that makes or edits a silence as `Hold` says.
+def hold_message(hold: SetSilence) -> str:
+    """Return the message that makes or edits a silence as `SetSilence` says.
 
     `at` says when it was decided: of two messages about one id the later decision stays, in whatever order they come.
     """
     return _written("silence", _hold_form(hold))
 
 
-def _hold_form(hold: Hold) -> dict[str, Any]:
+def _hold_form(hold: SetSilence) -> dict[str, Any]:
     marks = {name: True for name in ("only_new", "renews") if getattr(hold, name)}
     return {"silence": codec.encode(hold.silence), "maintenance": hold.maintenance, **marks}
 
@@ -218,7 +218,7 @@ def unsilence_message(id: str, by: str, at: datetime) -> str:
 def affected_message(affected: Affected) -> str:
     """Return the message that has the incidents of some keys look again."""
     decision = affected.decision
-    if isinstance(decision, Hold):
+    if isinstance(decision, SetSilence):
         return _written("silence", {**_hold_form(decision), "keys": list(affected.keys)})
     form = {"id": decision.id, "by": decision.by, "at": codec.encode(decision.at)}
     return _written("unsilence", {**form, "keys": list(affected.keys)})
@@ -301,9 +301,9 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
             return codec.decode(Action, form["action"])
         case "silence":
             marks = {name: bool(form.get(name, False)) for name in ("maintenance", "only_new", "renews")}
-            return _affected(Hold(codec.decode(Silence, form["silence"]), **marks), form)
+            return _affected(SetSilence(codec.decode(Silence, form["silence"]), **marks), form)
         case "unsilence":
-            return _affected(Release(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"])), form)
+            return _affected(ExpireSilence(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"])), form)
         case "history":
             return Recorded(tuple((float(at), str(kind), body) for at, kind, body in form["lines"]))
         case "notification":
@@ -319,7 +319,7 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
     )
 
 
-def _affected(decision: Hold | Release, form: Mapping[str, Any]) -> Hold | Release | Affected:
+def _affected(decision: SetSilence | ExpireSilence, form: Mapping[str, Any]) -> SetSilence | ExpireSilence | Affected:
     """Return the decision, or the incidents that it affects where the message names them."""
     return Affected(decision, tuple(str(key) for key in form["keys"])) if "keys" in form else decision
 

@@ -3,7 +3,7 @@
 A probe is a module here with `check(params, clients, *, now) -> list[Sample | Event]` and `validate(params) ->
 list[str]`. `check` tries once: `chalicelib/schedule/watch.py` does the second try, counts failures in a row and tells of probes
 that break. What is watched being down is a sample (`uptime` 0); not being able to measure is an error raised, or an
-event from `broken` when the rest could still be measured. A probe reads no clock but for durations; its samples are
+event from `probe_failed` when the rest could still be measured. A probe reads no clock but for durations; its samples are
 stamped `now`.
 
 Fields of every probe: `name` (required), `service` (else the name), `labels`, `every`, `timeout`.
@@ -69,7 +69,7 @@ def identity_of(kind: str, name: str, part: str = "") -> str:
     return f"probe:{kind}:{name}" + (f":{part}" if part else "")
 
 
-def broken(
+def probe_failed(
     kind: str,
     params: Mapping[str, Any],
     reason: str,
@@ -102,8 +102,8 @@ def broken(
     )
 
 
-def mended(kind: str, identity: str, labels: Mapping[str, str], reason: str, *, now: datetime) -> Event:
-    """The event that ends `broken`."""
+def probe_recovered(kind: str, identity: str, labels: Mapping[str, str], reason: str, *, now: datetime) -> Event:
+    """The event that ends `probe_failed`."""
     name = labels.get("probe", identity)
     return Event(
         id=fingerprint("probe", identity, now.isoformat(), Status.RESOLVED.value),

@@ -31,7 +31,7 @@ import httpx
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
-from chalicelib.probes import MAX_TIMEOUT, broken, common_mistakes, duration, labels_of, secret, time_limit
+from chalicelib.probes import MAX_TIMEOUT, common_mistakes, duration, labels_of, probe_failed, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -136,13 +136,13 @@ class _Run:
 
     def broke(self, part: str, reason: Exception | str) -> None:
         retry_after = reason.retry_after if isinstance(reason, TargetUnavailableError) else None
-        event = broken("cloudflare", self.params, str(reason), now=self.now, part=part, retry_after=retry_after)
+        event = probe_failed("cloudflare", self.params, str(reason), now=self.now, part=part, retry_after=retry_after)
         self.found.append(event)
 
     def limited(self, zone: str, what: str, reason: str) -> None:
         said = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
         part = f"{zone} {what}"
-        self.found.append(broken("cloudflare", self.params, said, now=self.now, part=part, limited=True))
+        self.found.append(probe_failed("cloudflare", self.params, said, now=self.now, part=part, limited=True))
 
 
 def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":

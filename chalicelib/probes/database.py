@@ -30,7 +30,7 @@ from psycopg.conninfo import conninfo_to_dict
 from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import addresses, broken, common_mistakes, labels_of, secret, time_limit
+from chalicelib.probes import addresses, common_mistakes, labels_of, probe_failed, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -123,7 +123,7 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
             session.measured["uptime"] = 0.0
             session.measured.pop("latency_ms", None)
     found: list[Sample | Event] = [Sample(name, value, now, labels) for name, value in session.measured.items()]
-    found += [broken("database", params, reason, now=now, part=part) for part, reason in session.broke.items()]
+    found += [probe_failed("database", params, reason, now=now, part=part) for part, reason in session.broke.items()]
     return found
 
 

@@ -27,7 +27,7 @@ from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.deadline import STARTED_AT
-from chalicelib.probes import addresses, broken, common_mistakes, labels_of, secret, time_limit
+from chalicelib.probes import addresses, common_mistakes, labels_of, probe_failed, secret, time_limit
 
 if TYPE_CHECKING:
     from chalicelib.core.event import Event
@@ -67,7 +67,7 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     labels = labels_of(params)
     found: list[Sample | Event] = [Sample(metric, value, now, labels) for metric, value in measured.items()]
     if "uptime" not in measured:
-        found.append(broken("supabase", params, WITHOUT_PG_UP, now=now, part="uptime"))
+        found.append(probe_failed("supabase", params, WITHOUT_PG_UP, now=now, part="uptime"))
     return found
 
 

@@ -8,7 +8,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.event import Action, Event
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
-from chalicelib.core.inputs import Beat, Input, Measured, Occurred
+from chalicelib.core.inputs import EventInput, HeartbeatInput, Input, Measured
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.messages.queue import Queues
@@ -24,7 +24,7 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class Work:
+class IncidentUpdate:
     """The inputs for one incident, and the messages they came in.
 
     `led` are the inputs that came of arrivals, with their arrival: they may be led again. `done` is true once the
@@ -45,7 +45,7 @@ class Routed:
 
     route: Route
     labels: Mapping[str, str]
-    given: Occurred | Measured | Beat
+    given: EventInput | Measured | HeartbeatInput
     message: str
 
     @property
@@ -67,7 +67,7 @@ class Batch:
     queues: Queues
     now: datetime
     context: Context
-    work: dict[str, Work] = field(default_factory=dict)
+    work: dict[str, IncidentUpdate] = field(default_factory=dict)
     events: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     routed: list[Routed] = field(default_factory=list)
@@ -89,7 +89,9 @@ class Batch:
         proposals = [Proposal(rule, route, group_labels(route, None, labels)) for rule, route, labels in routes]
         self.arrivals.append(Arrival(event, tuple(proposals), message))
 
-    def add(self, route: Route, labels: Mapping[str, str], given: Occurred | Measured | Beat, message: str) -> None:
+    def add(
+        self, route: Route, labels: Mapping[str, str], given: EventInput | Measured | HeartbeatInput, message: str
+    ) -> None:
         """Take in what was measured, counted or heard, for the incident of this route and these labels."""
         self.routed.append(Routed(route, labels, given, message))
 
@@ -102,13 +104,13 @@ class Batch:
         self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None
     ) -> None:
         """Look at an incident that exists."""
-        work = self.work.setdefault(key, Work(route, group))
+        work = self.work.setdefault(key, IncidentUpdate(route, group))
         work.messages.add(message)
         work.done = False
         if given is not None:
             work.inputs.append(given)
 
-    def lead(self, key: str, route: Route, group: Mapping[str, str], given: Occurred, arrival: Arrival) -> None:
+    def lead(self, key: str, route: Route, group: Mapping[str, str], given: EventInput, arrival: Arrival) -> None:
         """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
         self.wake(key, route, group, arrival.message, given)
         self.work[key].led.append((given, arrival))

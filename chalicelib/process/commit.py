@@ -16,7 +16,7 @@ from chalicelib.core.errors import NotStoredError
 from chalicelib.core.fold import fold, notified_of, with_late
 from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Input, Measured, Occurred
+from chalicelib.core.inputs import EventInput, Input, Measured
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
@@ -26,7 +26,7 @@ from chalicelib.core.timeline import paged, recorded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts
-from chalicelib.process.batch import Batch, Work
+from chalicelib.process.batch import Batch, IncidentUpdate
 from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import evaluations_of, watches_silence
@@ -97,26 +97,26 @@ def put_waiting(batch: Batch) -> None:
         batch.queues.counts.put(events_messages(tuple(events.values())), delay=until - batch.now)
 
 
-def _urgent(batch: Batch, work: Work, stored: Incident | None) -> list[Input]:
+def _urgent(batch: Batch, work: IncidentUpdate, stored: Incident | None) -> list[Input]:
     """The inputs without the events that can wait, which are set aside."""
     if batch.waiting is None:
         return work.inputs
     urgent: list[Input] = []
     for given in work.inputs:
-        until = waits_until(stored, given, batch.now) if isinstance(given, Occurred) else None
-        if until is None or not isinstance(given, Occurred):
+        until = waits_until(stored, given, batch.now) if isinstance(given, EventInput) else None
+        if until is None or not isinstance(given, EventInput):
             urgent.append(given)
         else:
             batch.waiting.setdefault(until, {})[f"{given.event.source}/{given.event.id}"] = given.event
     return urgent
 
 
-def _may_cause(work: Work, rules: Rules) -> bool:
+def _may_cause(work: IncidentUpdate, rules: Rules) -> bool:
     for given in work.inputs:
-        if isinstance(given, Occurred | Measured):
+        if isinstance(given, EventInput | Measured):
             labels = (
                 alert_labels(given.event, given.rule)
-                if isinstance(given, Occurred)
+                if isinstance(given, EventInput)
                 else routed_labels(given.rule, given.labels)
             )
             if any(matches_all(inhibition.cause, labels) for inhibition in rules.inhibitions):
@@ -124,7 +124,7 @@ def _may_cause(work: Work, rules: Rules) -> bool:
     return False
 
 
-def update(batch: Batch, key: str, work: Work) -> Incident:
+def update(batch: Batch, key: str, work: IncidentUpdate) -> Incident:
     """Load, fold, notify, save; again when somebody else saved first.
 
     Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
@@ -149,12 +149,12 @@ def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
     return stored.id != before.id or (stored.status == "ended" and stored.ended_at != before.ended_at)
 
 
-def _updated(batch: Batch, key: str, work: Work, stored: Incident | None) -> Incident:
+def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | None) -> Incident:
     inputs: Sequence[Input] = _urgent(batch, work, stored)
     if stored is not None and work.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
         return stored
     base = stored or Incident(key=key, route=work.route.id, group=work.group)
-    base = replace(base, rhythm=work.route.rhythm)
+    base = replace(base, options=work.route.options)
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
     evaluations = evaluations_of(base, batch.rules, batch.store, batch.now)
     folded = fold(base, inputs, rules=batch.rules, now=batch.now, evaluations=evaluations)

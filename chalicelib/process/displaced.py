@@ -15,7 +15,7 @@ from chalicelib.core.alert import Alert, lives_on_word
 from chalicelib.core.event import fingerprint, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
-from chalicelib.core.inputs import Beat, Occurred, alert_fingerprint, counted_by, counted_labels
+from chalicelib.core.inputs import EventInput, HeartbeatInput, alert_fingerprint, counted_by, counted_labels
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.process.batch import Batch, Routed
@@ -100,7 +100,7 @@ def _names(batch: Batch, routed: Routed) -> list[str]:
     """Return the fingerprints under which the alert may be active: its own, and those under earlier `group_by`s."""
     given = routed.given
     found = [alert_fingerprint(given)]
-    if isinstance(given, Occurred) and given.rule is not None:
+    if isinstance(given, EventInput) and given.rule is not None:
         labels = alert_labels(given.event, given.rule)
         for group_by in _groupings(batch.context.marks).get(given.rule.name, ()):
             found.append(labels_fingerprint(given.rule.name, labels_of_group(group_by, labels)))
@@ -119,7 +119,7 @@ def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> 
 def _follow(batch: Batch, holder: Holder, routed: Routed) -> None:
     incident, given = batch.stored[holder.key], routed.given
     assert incident is not None
-    if isinstance(given, Occurred):
+    if isinstance(given, EventInput):
         given = replace(given, alert=holder.alert)
     batch.wake(holder.key, route_by_id(batch.rules, incident), incident.group, routed.message, given)
 
@@ -179,7 +179,9 @@ def _was_grouped_otherwise(alert: Alert, rule: Rule | None, groupings: Mapping[s
 def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     """Return the keys of the incidents to which the rules lead such an alert; none where they would begin another one."""
     if alert.beat:
-        route, labels = heartbeat_route(rules, Beat(alert.name, _ANY_TIME, alert.beat, alert.labels, alert.severity))
+        route, labels = heartbeat_route(
+            rules, HeartbeatInput(alert.name, _ANY_TIME, alert.beat, alert.labels, alert.severity)
+        )
         return [incident_key(route, group_labels(route, None, labels))]
     if rule is None:
         return []

@@ -11,7 +11,7 @@ from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.inputs import Beat, Measured, Occurred, Remarked, grouped_labels
+from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
 from chalicelib.core.language.durations import seconds_of
 from chalicelib.core.match import matches_all
 from chalicelib.core.metrics.sample import Sample
@@ -29,9 +29,9 @@ from chalicelib.messages.queue import (
     Affected,
     Change,
     Events,
-    Hold,
-    Release,
+    ExpireSilence,
     Samples,
+    SetSilence,
     Wake,
     affected_message,
     change_message,
@@ -60,7 +60,7 @@ def take(batch: Batch, content: Content, message: str) -> None:
         stored = batch.store.load(content.key)
         if stored is not None:
             batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
-    elif isinstance(content, Hold | Release):
+    elif isinstance(content, SetSilence | ExpireSilence):
         take_silence(batch, content, message)
     elif isinstance(content, Affected):
         take_affected(batch, content, message)
@@ -127,7 +127,7 @@ def _count(batch: Batch, event: Event, rule: Rule, message: str) -> None:
     labels = alert_labels(event, rule)
     grouped = grouped_labels(rule, labels)
     for route in batch.rules.routes_for(rule, labels):
-        batch.add(route, grouped, Occurred(event, rule), message)
+        batch.add(route, grouped, EventInput(event, rule), message)
 
 
 def _by_rules(batch: Batch, event: Event, rules: Sequence[Rule]) -> list[Destination]:
@@ -157,7 +157,7 @@ def take_action(batch: Batch, action: Action, message: str) -> None:
     batch.actions.append((action, message))
 
 
-def take_silence(batch: Batch, given: Hold | Release, message: str) -> None:
+def take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) -> None:
     """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
 
     MAX_AFFECTED of them do so here, the others by further messages, which are put before anything is done: a worker that
@@ -187,7 +187,7 @@ def take_affected(batch: Batch, affected: Affected, message: str) -> None:
 
 
 def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident], message: str) -> None:
-    entry = Remarked(Entry(done.at, done.text, done.by, kind="silence"))
+    entry = TimelineNote(Entry(done.at, done.text, done.by, kind="silence"))
     for incident in incidents:
         batch.stored.setdefault(incident.key, incident)
         batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
@@ -202,7 +202,7 @@ def take_beat(batch: Batch, event: Event, message: str) -> None:
             batch.add(route, labels, beat, message)
 
 
-def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
+def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> HeartbeatInput:
     """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
     schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
     for name in ("every", "grace"):
@@ -212,7 +212,7 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Beat:
     labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
     labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
     severity = Severity(str(spec.get("severity") or "critical"))
-    return Beat(str(spec["name"]), at, schedule, labels, severity, heard)
+    return HeartbeatInput(str(spec["name"]), at, schedule, labels, severity, heard)
 
 
 def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:

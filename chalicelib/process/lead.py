@@ -13,7 +13,7 @@ from chalicelib.core.coalesce import only_counts
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.identity import CLAIMED, End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Occurred, alert_fingerprint
+from chalicelib.core.inputs import EventInput, alert_fingerprint
 from chalicelib.core.routing import route_by_id, route_of
 from chalicelib.core.rule import Rule
 from chalicelib.process import displaced
@@ -49,7 +49,7 @@ def reached(batch: Batch) -> list[tuple[str, str]]:
     faults = _faults(batch, {arrival.event.fingerprint for arrival in batch.arrivals})
     batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
     counted = [(each.key, each.given) for each in batch.routed]
-    found = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, Occurred)]
+    found = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, EventInput)]
     for arrival in batch.arrivals:
         fault = faults.get(arrival.event.fingerprint, Fault())
         where = led(arrival.event, arrival.proposals, fault, batch.stored, batch.now)
@@ -73,7 +73,7 @@ def _only_repeats(arrival: Arrival, batch: Batch) -> bool:
 def _is_known(proposal: Proposal, event: Event, batch: Batch) -> bool:
     incident = batch.stored.get(proposal.key)
     alert = incident.alerts.get(proposal.alert(event)) if incident is not None else None
-    return alert is not None and only_counts(alert, Occurred(event, proposal.rule))
+    return alert is not None and only_counts(alert, EventInput(event, proposal.rule))
 
 
 def _faults(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
@@ -175,7 +175,7 @@ def _follow(batch: Batch, holder: Holder, arrival: Arrival, end: Event | None = 
     incident = batch.stored.get(holder.key)
     route = route_by_id(batch.rules, incident) if incident is not None else route_of(batch.rules, holder.route)
     group = incident.group if incident is not None else holder.group
-    batch.lead(holder.key, route, group, Occurred(end or arrival.event, _rule(batch, holder)), arrival)
+    batch.lead(holder.key, route, group, EventInput(end or arrival.event, _rule(batch, holder)), arrival)
 
 
 def _rule(batch: Batch, holder: Holder) -> Rule | None:
@@ -199,7 +199,7 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
         _follow(batch, home, arrival)
         return replace(fault, holders={**fault.holders, slot: home})
     for each in (event, *late_ends(event, after, batch.now)):
-        batch.lead(mine.key, proposal.route, proposal.group, Occurred(each, proposal.rule), arrival)
+        batch.lead(mine.key, proposal.route, proposal.group, EventInput(each, proposal.rule), arrival)
     return replace(after, holders={**fault.holders, **after.holders, slot: mine})
 
 

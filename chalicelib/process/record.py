@@ -33,10 +33,10 @@ from chalicelib.core.ports import Queue, Store
 from chalicelib.messages import codec
 from chalicelib.messages.queue import (
     Events,
-    Hold,
+    ExpireSilence,
     Recorded,
-    Release,
     Samples,
+    SetSilence,
     events_messages,
     history_messages,
     read_message,
@@ -54,7 +54,7 @@ VERSION = 1
 
 Line = tuple[float, str, Any]
 """When it came (seconds since 1970), what it is (one of KINDS), and itself as `codec` writes it."""
-KINDS = {"e": Event, "s": Sample, "a": Action, "h": Silence, "m": Silence, "r": Release}
+KINDS = {"e": Event, "s": Sample, "a": Action, "h": Silence, "m": Silence, "r": ExpireSilence}
 
 
 class Inbox(Protocol):
@@ -102,9 +102,9 @@ class Recorder:
             self._lines += [(at, "s", codec.encode(sample)) for sample in content.samples]
         elif isinstance(content, Action):
             self._act(content)
-        elif isinstance(content, Hold):
+        elif isinstance(content, SetSilence):
             self._lines.append((at, "m" if content.maintenance else "h", codec.encode(content.silence)))
-        elif isinstance(content, Release):
+        elif isinstance(content, ExpireSilence):
             self._lines.append((at, "r", codec.encode(content)))
 
     def _act(self, action: Action) -> None:

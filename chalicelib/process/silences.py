@@ -15,7 +15,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
 from chalicelib.core.silence_limits import with_change
-from chalicelib.messages.queue import Hold, Release
+from chalicelib.messages.queue import ExpireSilence, SetSilence
 from chalicelib.process.context_size import with_room
 from chalicelib.process.context_update import saved_context
 
@@ -38,32 +38,32 @@ class Done:
         return any(alert.matched_by(matchers) for alert in incident.firing for matchers in self.matchers)
 
 
-def done(given: Hold | Release, *, store: Store, now: datetime) -> Done:
+def done(given: SetSilence | ExpireSilence, *, store: Store, now: datetime) -> Done:
     """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same.
 
     FullError when the stored silences leave no room for it: nothing is changed then.
     """
     id, _, _ = _decision(given)
-    if isinstance(given, Hold):
+    if isinstance(given, SetSilence):
         found = _changed(lambda context: held(context, given, now), id, store, now)
     else:
         found = _changed(lambda context: released(context, given, now), id, store, now)
     return _done(given, found)
 
 
-def done_before(given: Hold | Release, context: Context) -> Done:
+def done_before(given: SetSilence | ExpireSilence, context: Context) -> Done:
     """Return what `done` answered when it stored this decision."""
     return _done(given, find(context, _decision(given)[0]))
 
 
-def _done(given: Hold | Release, found: Silence | None) -> Done:
-    if isinstance(given, Hold):
+def _done(given: SetSilence | ExpireSilence, found: Silence | None) -> Done:
+    if isinstance(given, SetSilence):
         return _held_done(found, given)
     whose = f"silence {given.id} of {found.by}" if found else "silence"
     return Done(given.at, given.by, f"{whose} ended before its time", _concerned(found, given.at))
 
 
-def _held_done(found: Silence | None, given: Hold) -> Done:
+def _held_done(found: Silence | None, given: SetSilence) -> Done:
     """Return what a person did. A request that comes again, with a later time, is what it was the first time."""
     silence = given.silence
     at, by = silence.decided_at, silence.by
@@ -96,12 +96,12 @@ def find(context: Context, id: str) -> Silence | None:
     return next((each for each in (*context.silences, *context.maintenance) if each.id == id), None)
 
 
-def check_room(context: Context, given: Hold, now: datetime) -> None:
+def check_room(context: Context, given: SetSilence, now: datetime) -> None:
     """Raise FullError when the context has no room for the silence, KeyUsedError when its key made another one."""
     held(context, given, now)
 
 
-def held(context: Context, given: Hold, now: datetime) -> Context | None:
+def held(context: Context, given: SetSilence, now: datetime) -> Context | None:
     """The context with the silence as it was decided; None when it knows that, or better.
 
     FullError without room; KeyUsedError when the key of the request made another silence.
@@ -127,7 +127,7 @@ def held(context: Context, given: Hold, now: datetime) -> Context | None:
     return with_room(replace(context, silences=silences, maintenance=maintenance), after.id, now)
 
 
-def released(context: Context, given: Release, now: datetime) -> Context | None:
+def released(context: Context, given: ExpireSilence, now: datetime) -> Context | None:
     """The context in which it is over; None when it is so already, or was decided anew since.
 
     It is never refused: the few bytes more are gone when something else is changed, since ended silences go first.
@@ -148,7 +148,7 @@ def released(context: Context, given: Release, now: datetime) -> Context | None:
         return after
 
 
-def refused(given: Hold | Release, reason: str, now: datetime) -> Event:
+def refused(given: SetSilence | ExpireSilence, reason: str, now: datetime) -> Event:
     """Return the internal alert about a silence that could not be stored. The same message gives the same one."""
     id, by, at = _decision(given)
     return Event(
@@ -164,14 +164,14 @@ def refused(given: Hold | Release, reason: str, now: datetime) -> Event:
     )
 
 
-def _decision(given: Hold | Release) -> tuple[str, str, datetime]:
+def _decision(given: SetSilence | ExpireSilence) -> tuple[str, str, datetime]:
     """Return the id, who decided, and when."""
-    if isinstance(given, Hold):
+    if isinstance(given, SetSilence):
         return given.silence.id, given.silence.by, given.silence.decided_at
     return given.id, given.by, given.at
 
 
-def told(given: Hold) -> str:
+def told(given: SetSilence) -> str:
     """What was done, for the timeline of an incident: `silenced until 2026-11-26 14:00 UTC: deploying`."""
     silence, word = given.silence, "maintenance" if given.maintenance else "silenced"
     return f"{word} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)

@@ -16,7 +16,7 @@ APART = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SourceActivity:
     """`gap` is the longest silence of the week that began at `turned_at`, `gap_before` that of the one before."""
 
     first_at: datetime
@@ -35,20 +35,20 @@ class Heard:
         )
 
 
-def heard_from(text: str) -> Heard | None:
+def heard_from(text: str) -> SourceActivity | None:
     """What `str` made; None for anything else."""
     try:
         first, last, turned, times, gap, before = (int(each) for each in text.split())
         moments = [datetime.fromtimestamp(at, UTC) for at in (first, last, turned)]
     except (ValueError, OverflowError, OSError):
         return None
-    return Heard(moments[0], moments[1], times, timedelta(seconds=gap), timedelta(seconds=before), moments[2])
+    return SourceActivity(moments[0], moments[1], times, timedelta(seconds=gap), timedelta(seconds=before), moments[2])
 
 
-def heard_again(before: Heard | None, at: datetime) -> Heard:
+def heard_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
     """The record after the source was heard of at `at`; what is old or came in the same minute changes nothing."""
     if before is None:
-        return Heard(at, at, turned_at=at)
+        return SourceActivity(at, at, turned_at=at)
     if at < before.last_at + APART:
         return before
     gap = max(before.gap, at - before.last_at)
@@ -58,7 +58,7 @@ def heard_again(before: Heard | None, at: datetime) -> Heard:
     return replace(found, turned_at=at, gap_before=gap, gap=timedelta(0))
 
 
-def silence_allowed(heard: Heard) -> timedelta | None:
+def silence_allowed(heard: SourceActivity) -> timedelta | None:
     """How long the source may be silent; None while it is not known well enough."""
     age = heard.last_at - heard.first_at
     if heard.times < TIMES or age < KNOWN:
@@ -67,7 +67,7 @@ def silence_allowed(heard: Heard) -> timedelta | None:
     return max(timedelta(hours=1), 2 * longest) if age >= WEEK else max(timedelta(hours=6), 5 * longest)
 
 
-def is_quiet(heard: Heard, now: datetime) -> bool:
+def is_quiet(heard: SourceActivity, now: datetime) -> bool:
     """True when the source has been silent for longer than it ever is."""
     allowed = silence_allowed(heard)
     return allowed is not None and now - heard.last_at > allowed

@@ -46,7 +46,7 @@ from chalicelib.process.context_update import saved_context
 from chalicelib.process.gather import take_event
 from chalicelib.process.lead import reached
 from chalicelib.process.parse import parsed
-from chalicelib.schedule.last_seen import Heard, heard_again, heard_from, is_quiet
+from chalicelib.schedule.last_seen import SourceActivity, heard_again, heard_from, is_quiet
 
 ON_ITS_WAY = timedelta(minutes=3)
 """What is younger may still come by itself."""
@@ -429,7 +429,7 @@ def _look_at_silences(run: _Run, context: Context) -> None:
             )
 
 
-def _records(marks: Mapping[str, str]) -> dict[str, Heard]:
+def _records(marks: Mapping[str, str]) -> dict[str, SourceActivity]:
     names = [key.partition(":")[2] for key in marks if key.startswith("heard:")]
     found = {name: heard_from(marks[f"heard:{name}"]) for name in names}
     return {name: heard for name, heard in found.items() if heard is not None}

@@ -30,7 +30,7 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, RETRY_AFTER, broken, every, identity_of, mended, name_of
+from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
@@ -162,7 +162,7 @@ def _awaited(run: _Run, future: Future[_Run], ends_at: float, at: datetime) -> _
     try:
         return future.result(max(0.0, ends_at - time.monotonic()))
     except RunTimeoutError:
-        return _Run(run.kind, run.params, [broken(run.kind, run.params, "it did not end in time", now=at)])
+        return _Run(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
 
 
 def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Probe]) -> _Run:
@@ -181,7 +181,7 @@ def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Pr
         reason = told.get("reason", f"it raised {told['error']}")
         # What the rules or a limit of ours forbid will not be otherwise a few seconds later.
         final = isinstance(error, RulesError) or (isinstance(error, TargetUnavailableError) and error.retry_after)
-        return _Run(run.kind, run.params, [broken(run.kind, run.params, reason, now=at)], not final)
+        return _Run(run.kind, run.params, [probe_failed(run.kind, run.params, reason, now=at)], not final)
 
 
 def _streaks(run: _Run, store: Store, at: datetime) -> list[Sample]:
@@ -280,7 +280,7 @@ def _mark(event: Event, value: float, at: datetime) -> Sample:
 
 def _mended(identity: str, labels: Mapping[str, str], reason: str, at: datetime) -> Event:
     shown = {name: value for name, value in labels.items() if name not in ("identity", "status")}
-    return mended(labels.get("probe_kind", ""), identity, shown, reason, now=at)
+    return probe_recovered(labels.get("probe_kind", ""), identity, shown, reason, now=at)
 
 
 def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules, said: Container[str]) -> str | None:

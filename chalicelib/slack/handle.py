@@ -29,7 +29,7 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
-from chalicelib.messages.queue import Handled, Hold, Queues, action_message, hold_message, unsilence_message
+from chalicelib.messages.queue import Handled, Queues, SetSilence, action_message, hold_message, unsilence_message
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
 from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal
@@ -117,7 +117,7 @@ class _Desk:
     def zone(self) -> str:
         """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
         found: str = plugins.load("targets", "slack").zone(self.asked.user, self.clients, now=self.now)
-        return found if is_zone(found) else self.rules.rhythm.timezone
+        return found if is_zone(found) else self.rules.options.timezone
 
     def incident(self, id: str) -> Incident:
         """Return the open incident of an id. Raise RequestError when there is none, or it has ended."""
@@ -157,7 +157,7 @@ class _Desk:
             comment=comment,
             id=id,
         )
-        hold = Hold(made, only_new=True)
+        hold = SetSilence(made, only_new=True)
         check_room(context, hold, self.now)
         self.queues.webhooks.put([hold_message(hold)])
         return made

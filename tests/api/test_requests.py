@@ -18,7 +18,7 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
-from chalicelib.core.rule import Rhythm
+from chalicelib.core.rule import RouteOptions
 
 NOW = datetime(2026, 11, 26, 15, 30, tzinfo=UTC)
 
@@ -116,7 +116,7 @@ def incident(group, *labels, group_by=("service", "environment")):
         str(number): Alert(str(number), name="Down", labels=each, state=State.FIRING)
         for number, each in enumerate(labels)
     }
-    return Incident("k", group=group, rhythm=Rhythm(group_by=group_by), alerts=alerts, started_at=NOW)
+    return Incident("k", group=group, options=RouteOptions(group_by=group_by), alerts=alerts, started_at=NOW)
 
 
 @pytest.mark.parametrize(

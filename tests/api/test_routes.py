@@ -257,7 +257,7 @@ def test_a_silence_of_an_incident_takes_its_labels_and_names(desk):
 )
 def test_a_time_is_in_the_zone_that_is_named(desk, timezone, until, ends_at):
     """Given `timezone` → times are in it; without it in the zone of the rules file."""
-    rules = replace(desk.office.rules, rhythm=replace(desk.office.rules.rhythm, timezone="Europe/Riga"))
+    rules = replace(desk.office.rules, options=replace(desk.office.rules.options, timezone="Europe/Riga"))
     form = {"by": "ana", "matchers": ["service=api"], "until": until, "timezone": timezone}
     reply = routes.make_silence(replace(desk.office, rules=rules), routes.Request(body=json.dumps(form).encode()))
     assert reply.body["silence"]["ends_at"] == ends_at

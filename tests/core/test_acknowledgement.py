@@ -10,13 +10,13 @@ from chalicelib.core.alert import Alert, State, covers, end_notified, is_end_pen
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
-from chalicelib.core.rule import Rhythm, Route, Rules, Target
+from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 from tests.core.test_incident import EMPTY, at, by, folded, said
 
 ROUTE = Route(
     "default",
     (Target("email", "ops@example.com"),),
-    rhythm=Rhythm(group_wait=timedelta(seconds=10), group_interval=timedelta(minutes=1)),
+    options=RouteOptions(group_wait=timedelta(seconds=10), group_interval=timedelta(minutes=1)),
 )
 
 

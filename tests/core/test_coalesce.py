@@ -10,7 +10,7 @@ from chalicelib.core.alert import Alert, State
 from chalicelib.core.coalesce import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
-from chalicelib.core.inputs import Occurred, alert_fingerprint
+from chalicelib.core.inputs import EventInput, alert_fingerprint
 from chalicelib.core.rule import Rule
 from chalicelib.messages.queue import events_messages
 from chalicelib.rules.file import load
@@ -36,7 +36,7 @@ def event(**changes: object) -> Event:
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def incident(given: Occurred, wake: timedelta | None = timedelta(minutes=5), **changes: object) -> Incident:
+def incident(given: EventInput, wake: timedelta | None = timedelta(minutes=5), **changes: object) -> Incident:
     """One whose alert for the event fires since ten seconds and was last heard of two seconds ago."""
     alert = Alert(
         fingerprint=alert_fingerprint(given),
@@ -58,7 +58,7 @@ def incident(given: Occurred, wake: timedelta | None = timedelta(minutes=5), **c
 )
 def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict, why: str) -> None:
     """An event that says once more what burns waits until the moment that all share."""
-    given = Occurred(event(**said), None)
+    given = EventInput(event(**said), None)
     assert waits_until(incident(given, **alert), given, NOW) == MOMENT, why
 
 
@@ -80,13 +80,13 @@ def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict
 )
 def test_news_does_not_wait(alert: dict, said: dict, why: str) -> None:
     """Whatever changes more than a count is folded now."""
-    known = incident(Occurred(event(), None), **alert)
-    assert waits_until(known, Occurred(event(**said), None), NOW) is None, why
+    known = incident(EventInput(event(), None), **alert)
+    assert waits_until(known, EventInput(event(**said), None), NOW) is None, why
 
 
 def test_nothing_waits_for_an_incident_that_is_not_there_or_over() -> None:
     """A first event opens, and one after the end begins anew."""
-    given = Occurred(event(), None)
+    given = EventInput(event(), None)
     assert waits_until(None, given, NOW) is None
     assert waits_until(replace(incident(given), ended_at=NOW), given, NOW) is None
 
@@ -94,7 +94,7 @@ def test_nothing_waits_for_an_incident_that_is_not_there_or_over() -> None:
 def test_a_rule_with_a_severity_of_its_own_has_no_worse_events() -> None:
     """Then only the rule's severity counts, and a critical event of a firing warning waits."""
     rule = Rule("Sentry", severity=Severity.WARNING)
-    given = Occurred(event(severity=Severity.CRITICAL), rule)
+    given = EventInput(event(severity=Severity.CRITICAL), rule)
     assert waits_until(incident(given), given, NOW) == MOMENT
 
 
@@ -111,7 +111,7 @@ def test_a_rule_with_a_severity_of_its_own_has_no_worse_events() -> None:
 )
 def test_nothing_waits_past_the_next_timer(wake: timedelta | None, until: datetime | None) -> None:
     """What is told when a timer is due has counted everything that came shortly before."""
-    given = Occurred(event(), None)
+    given = EventInput(event(), None)
     assert waits_until(incident(given, wake), given, NOW) == until
 
 

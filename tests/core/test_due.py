@@ -13,7 +13,7 @@ from chalicelib.core.event import Severity
 from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
-from chalicelib.core.rule import Escalation, Inhibition, Rhythm, Route, Rules, Target
+from chalicelib.core.rule import Escalation, Inhibition, Route, RouteOptions, Rules, Target
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -148,7 +148,7 @@ def alert(name, started=NOW - MINUTE, severity=Severity.WARNING, **more):
 ROUTE = Route(
     "default",
     (MAIL,),
-    rhythm=Rhythm(
+    options=RouteOptions(
         group_wait=timedelta(seconds=30),
         group_interval=5 * MINUTE,
         repeat_interval=HOUR,
@@ -156,7 +156,7 @@ ROUTE = Route(
     ),
     escalate=(Escalation(15 * MINUTE, (PAGER,)), Escalation(30 * MINUTE, (PAGER,))),
 )
-OPEN = Incident("default", "i1", route="default", rhythm=ROUTE.rhythm, started_at=NOW - HOUR)
+OPEN = Incident("default", "i1", route="default", options=ROUTE.options, started_at=NOW - HOUR)
 
 
 def decide(incident, route=ROUTE, now=NOW, context=None, **more):

@@ -10,8 +10,8 @@ from chalicelib.core.alert import State
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold
 from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
-from chalicelib.core.inputs import Occurred, Withdrawn
-from chalicelib.core.rule import Rhythm, Route, Rules, Target
+from chalicelib.core.inputs import EventInput, RuleRemoved
+from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MAIL = Target("email", "ops@example.com")
@@ -37,7 +37,7 @@ def said(name, seconds=0, status="firing", **more):
         name=name,
         labels={"service": "web"},
     )
-    return Occurred(replace(event, **more), None)
+    return EventInput(replace(event, **more), None)
 
 
 def folded(incident, *inputs, now=100):
@@ -69,7 +69,7 @@ GROUPS = [
 @pytest.mark.parametrize(("group_by", "labels", "group"), GROUPS)
 def test_the_group_of_an_alert(group_by, labels, group):
     """The labels of group_by that it has; all of them for three dots."""
-    route = Route("r", rhythm=Rhythm(group_by=group_by))
+    route = Route("r", options=RouteOptions(group_by=group_by))
     assert group_labels(route, None, labels) == group
 
 
@@ -119,7 +119,7 @@ def test_a_late_event_of_an_ended_incident_leaves_it_ended():
     assert (again.id, again.ended_at, states(again)) == (ended.id, at(50), {"A": "resolved"})
 
 
-SMALL = replace(EMPTY, rhythm=Rhythm(max_alerts=2))
+SMALL = replace(EMPTY, options=RouteOptions(max_alerts=2))
 
 
 def test_what_is_over_the_limit_is_counted_once_and_known_to_burn():
@@ -183,14 +183,14 @@ def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
     """What only a rule could end is over with the rule."""
     incident = folded(EMPTY, said("A"))
     name = next(iter(incident.alerts))
-    found = folded(incident, Withdrawn((name,), "rule gone")).alerts[name]
+    found = folded(incident, RuleRemoved((name,), "rule gone")).alerts[name]
     assert (found.state, found.ended_by, found.recheck_at) == (State.RESOLVED, "rule gone", None)
 
 
 def test_what_was_said_while_the_router_was_away_has_missed_its_flush():
     """Its flush is now; what is said in time waits for the grid."""
-    rhythm = Rhythm(group_interval=timedelta(minutes=5))
-    known = replace(folded(EMPTY, said("A"), now=30), rhythm=rhythm, anchor_at=at(30), flushed_at=at(30))
+    options = RouteOptions(group_interval=timedelta(minutes=5))
+    known = replace(folded(EMPTY, said("A"), now=30), options=options, anchor_at=at(30), flushed_at=at(30))
     assert folded(known, said("B", 100), now=1000).next_flush_at == at(1000)
     assert folded(known, said("B", 100), now=100).next_flush_at is None
     assert folded(known, said("A", 100), now=1000).next_flush_at is None

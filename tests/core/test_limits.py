@@ -19,7 +19,7 @@ from chalicelib.core.payload.coerce import (
     MAX_TITLE_CHARACTERS,
     MAX_VALUE_CHARACTERS,
 )
-from chalicelib.core.rule import Rhythm, Route, Rules, Target
+from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 from chalicelib.messages import codec
 from chalicelib.messages.queue import notification_message
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES
@@ -66,7 +66,7 @@ def incident(count, letters, **size):
         key="default|service=api",
         id="0123456789abcdef",
         route="default",
-        rhythm=Rhythm(group_wait=timedelta(0)),
+        options=RouteOptions(group_wait=timedelta(0)),
         alerts=alerts,
         started_at=NOW,
         next_flush_at=NOW,
@@ -84,7 +84,7 @@ def test_an_incident_and_what_is_told_of_it_fit(count, letters):
     assert len(codec.pack(given)) > MAX_ITEM_BYTES or count < 60
     found = bounded(given)
     targets = tuple(Target("slack_channel", f"#channel-{number}") for number in range(10))
-    route = Route(id="default", targets=targets, rhythm=given.rhythm)
+    route = Route(id="default", targets=targets, options=given.options)
     decision = due(found, route=route, rules=Rules(default=route), context=Context(), now=NOW)
     assert len(decision.notifications) == len(targets)
     assert decision.incident.alerts.keys() == given.alerts.keys()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import DeliveryLog
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -100,7 +100,7 @@ class Site:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        DeliveryLog(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
         """Refuse connections."""
@@ -201,5 +201,5 @@ def test_a_refused_probe_is_told_and_harms_no_other(emulator: str, site: Site) -
         assert [each["status"] for each in router.inbox.incidents] == ["triggered"]
         router.inbox.cloudflare.set({})
         router.run(minutes=8)
-        (mended,) = router.messages("infrastructure")
-        assert "[resolved]" in mended
+        (probe_recovered,) = router.messages("infrastructure")
+        assert "[resolved]" in probe_recovered

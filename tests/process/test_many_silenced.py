@@ -11,9 +11,9 @@ from chalicelib.core.context import Silence
 from chalicelib.core.match import Matcher
 from chalicelib.messages.queue import (
     Affected,
-    Hold,
+    ExpireSilence,
     Message,
-    Release,
+    SetSilence,
     affected_message,
     read_message,
     silence_message,
@@ -173,8 +173,13 @@ def test_a_worker_that_dies_in_the_middle_loses_nothing(act: Callable[[datetime]
 def test_what_follows_a_decision_names_it_and_its_incidents() -> None:
     """Given a decision with the keys of some incidents, when it is written and read → it is the same."""
     at = Outage(1).router.now
-    marked = Hold(silence(at), only_new=True, renews=True)
-    for decision in (Hold(silence(at)), marked, Hold(silence(at), maintenance=True), Release("s1", "ben", at)):
+    marked = SetSilence(silence(at), only_new=True, renews=True)
+    for decision in (
+        SetSilence(silence(at)),
+        marked,
+        SetSilence(silence(at), maintenance=True),
+        ExpireSilence("s1", "ben", at),
+    ):
         affected = Affected(decision, ("a", "b"))
         assert read_message(affected_message(affected)) == affected
 
@@ -200,7 +205,7 @@ def test_an_older_decision_does_not_come_back_with_what_follows_it() -> None:
     context = outage.router.store.context()
     outage.until(OPEN_BY + 5)
     keys = tuple(each.key for each in outage.open())
-    invoke(outage, [affected_message(Affected(Hold(silence(at)), keys))], Calls())
+    invoke(outage, [affected_message(Affected(SetSilence(silence(at)), keys))], Calls())
     assert outage.router.store.context().silences == context.silences
 
 

@@ -13,7 +13,7 @@ from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.messages.queue import Events, Hold, Release, Samples, Wake, read_message
+from chalicelib.messages.queue import Events, ExpireSilence, Samples, SetSilence, Wake, read_message
 from chalicelib.process.parse import parsed
 from chalicelib.process.record import MAX_RAW_BYTES, Recorder, chunks, page, record, unpacked
 from simulation.engine import Replay
@@ -208,7 +208,8 @@ def test_odd_silences_come_back():
     two = (Matcher("a", "!=", "xy"), Matcher("a", "=~", "x.*"))
     end = NOW + timedelta(hours=1)
     found = recorded(
-        Hold(Silence("s1", odd, NOW, end, "ana")), Hold(Silence("s2", two, NOW, end, "ana"), maintenance=True)
+        SetSilence(Silence("s1", odd, NOW, end, "ana")),
+        SetSilence(Silence("s2", two, NOW, end, "ana"), maintenance=True),
     )
     assert found[0]["silence"]["matchers"] == {"a": "==x", "b": "=~y|z"}
     assert found[1]["maintenance"]["matchers"] == ["a!=xy", "a=~x.*"]
@@ -229,7 +230,7 @@ def test_a_message_that_comes_twice_is_kept_once():
     """A worker that died before deleting leaves its messages to the next, and the same lines make the same item."""
     store, queue = MemoryStore(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(Release("s1", "ana", NOW))
+    recorder.hear(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     for _ in range(2):
         record(Inbox(*queue.bodies), store=store, dead=MemoryQueue())
@@ -275,7 +276,7 @@ def test_what_cannot_be_read_is_parked_and_harms_no_other():
     """Garbage goes to the dead letters with its reason; the rest is kept."""
     store, queue, dead = MemoryStore(), MemoryQueue(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(Release("s1", "ana", NOW))
+    recorder.hear(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     inbox = Inbox("garbage", *queue.bodies, '{"v":1,"type":"wake","key":"k"}')
     assert record(inbox, store=store, dead=dead) == 1
@@ -288,7 +289,7 @@ def test_a_queue_that_refuses_is_announced_and_harms_no_alert(capsys):
     history, webhooks = MemoryQueue(), MemoryQueue()
     history.fail_at = {1}
     recorder = Recorder(MemoryStore(), NOW)
-    recorder.hear(Release("s1", "ana", NOW))
+    recorder.hear(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=history, webhooks=webhooks)
     (event,) = read_message(webhooks.bodies[0]).events
     assert (event.source, event.kind) == ("router", "history.gap")
@@ -300,7 +301,7 @@ def test_a_store_that_refuses_leaves_the_messages_in_the_queue():
     """Nothing is deleted before it is kept."""
     store, queue = MemoryStore(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(Release("s1", "ana", NOW))
+    recorder.hear(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     inbox = Inbox(*queue.bodies)
 

@@ -9,7 +9,7 @@ from chalicelib.core.context import Silence
 from chalicelib.core.errors import ConflictError, KeyUsedError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
-from chalicelib.messages.queue import Hold, Release, hold_message, read_message, unsilence_message
+from chalicelib.messages.queue import ExpireSilence, SetSilence, hold_message, read_message, unsilence_message
 from chalicelib.process.silences import KEPT, done, find
 from simulation.engine import Replay
 from simulation.memory_store import MemoryStore
@@ -33,9 +33,9 @@ def stored(*given, store=None):
     return store.context()
 
 
-MADE = Hold(silence())
-EDITED = Hold(silence(at=NOW + MINUTE, until=3 * HOUR, by="bo", comment="longer"))
-ENDED = Release("s1", "bo", NOW + 2 * MINUTE)
+MADE = SetSilence(silence())
+EDITED = SetSilence(silence(at=NOW + MINUTE, until=3 * HOUR, by="bo", comment="longer"))
+ENDED = ExpireSilence("s1", "bo", NOW + 2 * MINUTE)
 
 
 def test_a_silence_is_kept_as_it_was_made():
@@ -85,8 +85,8 @@ def test_what_is_known_is_not_written_again():
 def test_a_request_that_comes_twice_is_the_first_one():
     """Given a press that Slack sends again two seconds later → one silence with one end, and one line for timelines."""
     store = MemoryStore()
-    first = Hold(silence(), only_new=True)
-    again = Hold(silence(at=NOW + timedelta(seconds=2), until=HOUR + timedelta(seconds=2)), only_new=True)
+    first = SetSilence(silence(), only_new=True)
+    again = SetSilence(silence(at=NOW + timedelta(seconds=2), until=HOUR + timedelta(seconds=2)), only_new=True)
     line = done(first, store=store, now=NOW)
     assert done(again, store=store, now=NOW) == line
     assert store.context().silences == (first.silence,)
@@ -101,13 +101,15 @@ def test_an_edit_whose_request_comes_twice_is_the_first_one():
     """Given an edit of a key that is sent again a minute later → the first end and one change, also after a third act."""
     store = MemoryStore()
     key = {"act": "key:body"}
-    edit, again = (Hold(replace(silence(at=NOW + n * MINUTE, until=HOUR + n * MINUTE, by="bo"), **key)) for n in (1, 2))
+    edit, again = (
+        SetSilence(replace(silence(at=NOW + n * MINUTE, until=HOUR + n * MINUTE, by="bo"), **key)) for n in (1, 2)
+    )
     done(MADE, store=store, now=NOW)
     line = done(edit, store=store, now=NOW)
     assert done(again, store=store, now=NOW) == line
     (found,) = store.context().silences
     assert (found.ends_at, len(found.changes), found.act) == (edit.silence.ends_at, 1, "")
-    done(Hold(silence(at=NOW + 3 * MINUTE, until=5 * HOUR)), store=store, now=NOW)
+    done(SetSilence(silence(at=NOW + 3 * MINUTE, until=5 * HOUR)), store=store, now=NOW)
     assert done(again, store=store, now=NOW).matchers == ()
     assert store.context().silences[0].ends_at == NOW + 5 * HOUR
 
@@ -115,9 +117,9 @@ def test_an_edit_whose_request_comes_twice_is_the_first_one():
 def test_an_id_that_another_request_made_is_not_made_again():
     """Given two requests with one key and other bodies → the second one is refused."""
     store = MemoryStore()
-    done(Hold(replace(silence(), act="key:one"), only_new=True), store=store, now=NOW)
+    done(SetSilence(replace(silence(), act="key:one"), only_new=True), store=store, now=NOW)
     with pytest.raises(KeyUsedError):
-        done(Hold(replace(silence(value="web"), act="key:two"), only_new=True), store=store, now=NOW)
+        done(SetSilence(replace(silence(value="web"), act="key:two"), only_new=True), store=store, now=NOW)
     assert [each.value for each in store.context().silences[0].matchers] == ["api"]
 
 
@@ -125,8 +127,8 @@ def test_ends_of_two_peoples_silences_are_two_lines():
     """Given two silences that one person ends at once → a line for each, with its id and its author."""
     store = MemoryStore()
     for name, by in (("s1", "ana"), ("s2", "ben")):
-        done(Hold(silence(name, by=by)), store=store, now=NOW)
-    texts = [done(Release(name, "cy", NOW + MINUTE), store=store, now=NOW).text for name in ("s1", "s2")]
+        done(SetSilence(silence(name, by=by)), store=store, now=NOW)
+    texts = [done(ExpireSilence(name, "cy", NOW + MINUTE), store=store, now=NOW).text for name in ("s1", "s2")]
     assert texts == ["silence s1 of ana ended before its time", "silence s2 of ben ended before its time"]
 
 
@@ -134,13 +136,13 @@ def test_what_an_edit_leaves_is_looked_at_too():
     """The incidents of the old matchers must hear again: both old and new are answered, also the second time."""
     store = MemoryStore()
     done(MADE, store=store, now=NOW)
-    moved = Hold(silence(at=NOW + MINUTE, value="web"))
+    moved = SetSilence(silence(at=NOW + MINUTE, value="web"))
     for _ in range(2):
         values = {each.value for matchers in done(moved, store=store, now=NOW).matchers for each in matchers}
         assert values == {"api", "web"}
 
 
-@pytest.mark.parametrize("given", [Release("nobody", "bo", NOW), Release("s1", "bo", NOW + 2 * HOUR)])
+@pytest.mark.parametrize("given", [ExpireSilence("nobody", "bo", NOW), ExpireSilence("s1", "bo", NOW + 2 * HOUR)])
 def test_what_does_not_exist_or_is_over_cannot_be_ended(given):
     """Nothing changes and nobody is recorded."""
     assert stored(MADE, given) == stored(MADE)
@@ -148,14 +150,14 @@ def test_what_does_not_exist_or_is_over_cannot_be_ended(given):
 
 def test_maintenance_can_become_a_silence_and_back():
     """One id is one thing, of one kind."""
-    context = stored(Hold(silence(), maintenance=True), EDITED)
+    context = stored(SetSilence(silence(), maintenance=True), EDITED)
     assert [each.id for each in context.silences] == ["s1"]
     assert context.maintenance == ()
 
 
 def test_those_long_over_are_forgotten():
     """Seven days after its end a silence goes when another is made."""
-    old = Hold(silence("old", at=NOW - KEPT - HOUR, until=-KEPT - MINUTE))
+    old = SetSilence(silence("old", at=NOW - KEPT - HOUR, until=-KEPT - MINUTE))
     assert [each.id for each in stored(old, MADE).silences] == ["s1"]
 
 
@@ -175,11 +177,17 @@ def test_a_context_that_others_always_save_first_brings_the_message_back():
 
 @pytest.mark.parametrize(
     "given",
-    [MADE, Hold(silence(), maintenance=True), Hold(silence(), only_new=True), Hold(silence(), renews=True), ENDED],
+    [
+        MADE,
+        SetSilence(silence(), maintenance=True),
+        SetSilence(silence(), only_new=True),
+        SetSilence(silence(), renews=True),
+        ENDED,
+    ],
 )
 def test_messages_come_back_as_they_were(given):
     """What is read is what was put."""
-    body = hold_message(given) if isinstance(given, Hold) else unsilence_message(given.id, given.by, given.at)
+    body = hold_message(given) if isinstance(given, SetSilence) else unsilence_message(given.id, given.by, given.at)
     assert read_message(body) == given
 
 

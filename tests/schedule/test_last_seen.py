@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.schedule.last_seen import Heard, heard_again, heard_from, is_quiet, silence_allowed
+from chalicelib.schedule.last_seen import SourceActivity, heard_again, heard_from, is_quiet, silence_allowed
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -62,4 +62,4 @@ def test_the_record_is_a_short_text():
     assert len(str(found)) < 80
     for text in ("", "x", "1 2 3", "1 2 3 4 5 x", "99999999999999999 1 1 1 1 1"):
         assert heard_from(text) is None
-    assert heard_from(str(Heard(START, START))) == Heard(START, START, turned_at=START)
+    assert heard_from(str(SourceActivity(START, START))) == SourceActivity(START, START, turned_at=START)

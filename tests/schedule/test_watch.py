@@ -13,7 +13,7 @@ from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Events, Queues, Samples, read_message
-from chalicelib.probes import broken, labels_of
+from chalicelib.probes import labels_of, probe_failed
 from chalicelib.schedule.watch import Report, watch
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -128,7 +128,7 @@ def test_a_second_try_decides() -> None:
 
 def parts(params: Mapping[str, Any], now: datetime, *, retry_after: timedelta | None = None) -> list[Sample | Event]:
     """What a probe finds that measured a part and could not measure another."""
-    failed = broken("a", params, "no answer", now=now, part="visitors", retry_after=retry_after)
+    failed = probe_failed("a", params, "no answer", now=now, part="visitors", retry_after=retry_after)
     return [Sample("requests_per_min", 7.0, now, labels_of(params)), failed]
 
 
@@ -297,7 +297,9 @@ def test_parts_of_a_probe_break_and_mend() -> None:
     def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
         if state["answer"] == "whole":
             raise TargetUnavailableError("503")
-        return [broken("a", params, "the zone is gone", now=now, part="zone")] if state["answer"] == "part" else []
+        return (
+            [probe_failed("a", params, "the zone is gone", now=now, part="zone")] if state["answer"] == "part" else []
+        )
 
     watcher = Watcher(a=Probe(check))
     told = []
@@ -316,7 +318,9 @@ def test_a_limit_of_the_plan_is_told_once() -> None:
 
     def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
         return (
-            [broken("a", params, "not on this plan", now=now, part="latency", limited=True)] if state["limited"] else []
+            [probe_failed("a", params, "not on this plan", now=now, part="latency", limited=True)]
+            if state["limited"]
+            else []
         )
 
     watcher = Watcher(a=Probe(check))

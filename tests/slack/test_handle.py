@@ -11,7 +11,7 @@ from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.match import Matcher
-from chalicelib.core.rule import Rhythm, Rules
+from chalicelib.core.rule import RouteOptions, Rules
 from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
@@ -132,7 +132,7 @@ def test_a_silence_that_comes_twice_is_one():
 )
 def test_a_time_is_one_of_the_persons_zone(tz, typed, ends_at):
     """Given a zone that the person set in Slack → times are in it; without one in that of the rules file."""
-    rules = Rules(rhythm=Rhythm(timezone="Europe/Riga"))
+    rules = Rules(options=RouteOptions(timezone="Europe/Riga"))
     desk = Desk(httpx.Response(200), person={"ok": True, "user": {"name": "ana", "tz": tz}}, rules=rules)
     now = datetime(2026, 3, 5, 12, tzinfo=UTC)
     asked = replace(ASKED, words=f"silence service=api until {typed}", at=now)

@@ -144,9 +144,9 @@ def test_the_whole_form_of_a_rule():
     )
     assert rule.route.escalate[0].after == timedelta(minutes=15)
     assert [target.key for target in rule.route.escalate[0].targets] == ["pagerduty:default", "pagerduty:team-x"]
-    assert (rule.route.mute, rule.route.rhythm.group_by) == (("nights",), ("service",))
-    assert (rule.route.rhythm.group_wait, rule.rhythm) == (timedelta(0), rule.route.rhythm)
-    assert rule.route.rhythm.timezone == "America/Sao_Paulo"
+    assert (rule.route.mute, rule.route.options.group_by) == (("nights",), ("service",))
+    assert (rule.route.options.group_wait, rule.options) == (timedelta(0), rule.route.options)
+    assert rule.route.options.timezone == "America/Sao_Paulo"
 
 
 ENTRIES = {
@@ -184,7 +184,7 @@ def test_a_rule_that_names_no_one_leaves_it_to_the_routes():
     """Such a rule has no route of its own, but keeps the rhythm it says."""
     rules = load(WHOLE)
     rule = rules.rules[1]
-    assert (rule.route, rule.rhythm.group_by, rule.runbook) == (None, (ALL_LABELS,), "anything-else")
+    assert (rule.route, rule.options.group_by, rule.runbook) == (None, (ALL_LABELS,), "anything-else")
     assert [route.id for route in rules.routes_for(rule, {"severity": "critical", "service": "web"})] == [
         "route/severity=critical/service=web"
     ]
@@ -201,11 +201,11 @@ def test_routes_inherit_what_they_do_not_say():
         "route/severity=critical/service=web",
     )
     assert (parent.continues, child.targets, child.escalate) == (True, parent.targets, parent.escalate)
-    assert (child.rhythm.repeat_interval, child.rhythm.group_by) == (timedelta(hours=1), ())
+    assert (child.options.repeat_interval, child.options.group_by) == (timedelta(hours=1), ())
     assert [target.key for target in other.targets] == ["webhook:https://example.com/hook", "webhook:chatops"]
     assert (other.active, child.active) == (("whole",), ())
     assert rules.routes[1].targets == rules.default.targets == (Target("slack_channel", "#alerts"),)
-    assert rules.default.rhythm.repeat_interval == timedelta(hours=12)
+    assert rules.default.options.repeat_interval == timedelta(hours=12)
     assert rules.fallback.targets == (Target("email", "ops@example.com"),)
 
 
