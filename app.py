@@ -14,7 +14,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSE
 
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
-from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, Answer
+from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
 from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
 
@@ -114,7 +114,7 @@ def process_webhooks(event: SQSEvent) -> None:
         from functools import partial
 
         from chalicelib import wiring
-        from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.aws.batches import messages_of, settle_messages
         from chalicelib.process.bodies import release_bodies
         from chalicelib.process.record import Recorder
         from chalicelib.process.worker import process
@@ -127,7 +127,7 @@ def process_webhooks(event: SQSEvent) -> None:
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=recorder.hear
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
-        settle(
+        settle_messages(
             messages,
             failures,
             queue=ports.webhooks,
@@ -141,7 +141,7 @@ def process_counts(event: SQSEvent) -> None:
     """A batch of events that only count, put aside by the function above."""
     with _reported("count"):
         from chalicelib import wiring
-        from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.aws.batches import messages_of, settle_messages
         from chalicelib.process import worker
 
         ports = wiring.ports(_account(event.context))
@@ -149,7 +149,7 @@ def process_counts(event: SQSEvent) -> None:
         failures = worker.process_counts(
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()
         )
-        settle(messages, failures, queue=ports.counts, dead=ports.counts_dead)
+        settle_messages(messages, failures, queue=ports.counts, dead=ports.counts_dead)
 
 
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
@@ -157,7 +157,7 @@ def deliver_notification(event: SQSEvent) -> None:
     """One notification for one target, what one person asked for in Slack, or what SES says of one mail."""
     with _reported("deliver"):
         from chalicelib import wiring
-        from chalicelib.aws.batches import messages_of, settle
+        from chalicelib.aws.batches import messages_of, settle_messages
         from chalicelib.deliver.dispatch import dispatch
         from chalicelib.messages.queue import Failure
 
@@ -183,7 +183,7 @@ def deliver_notification(event: SQSEvent) -> None:
             # A new message, then done with this one: to be early is no error, with partial batch answers on or off.
             ports.notifications.put([message.body], delay=outcome.retry_after)
         dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
-        settle([message], dead_lettered, queue=ports.notifications, dead=ports.notifications_dead)
+        settle_messages([message], dead_lettered, queue=ports.notifications, dead=ports.notifications_dead)
 
 
 @app.on_sns_message(topic=f"{QUEUES}-feedback")
@@ -265,7 +265,7 @@ def _received(source: str, secret: str | None) -> Response:
     )
 
 
-def _answered(source: str, find: Callable[[], Answer]) -> Response:
+def _answered(source: str, find: Callable[[], HttpResponse]) -> Response:
     """The answer that is found; a failure of our own is a 503, so that the sender tries again."""
     try:
         found = find()
@@ -319,7 +319,7 @@ def _api(what: str, names: dict[str, str], request: Any, by: str, account: str |
     from chalicelib.api import routes
 
     ports = wiring.ports(account)
-    office = routes.Office(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
+    office = routes.ApiContext(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
     query = request.query_params
     asked = routes.Request(
         query={name: query.getlist(name) for name in query} if query else {},

@@ -9,7 +9,7 @@ from time import sleep
 from chalicelib import redact
 from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.clients import RealClients
@@ -52,7 +52,7 @@ def rules() -> Rules:
 def notifications(account: str | None) -> SqsQueue:
     """The notifications queue alone: it needs neither the table nor a secret."""
     settings = Settings.from_env(os.environ)
-    lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     return SqsQueue(lean, settings.notifications_queue, account=account)
 
 
@@ -64,8 +64,8 @@ def ports(account: str | None) -> Ports:
     cannot be looked up, so that nothing is stored that they would have masked.
     """
     settings = Settings.from_env(os.environ)
-    lean = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
-    own = Lean(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    own = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     clients = RealClients(Secrets(own, settings.parameters), settings.region)
     redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue

@@ -21,7 +21,7 @@ from chalicelib.core.language.units import duration_words
 from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.rules.compiled import RULES_NAME
-from chalicelib.rules.file import Mistake, Report, check
+from chalicelib.rules.file import CheckReport, Mistake, check
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     return verdict(report, strict=arguments.strict)
 
 
-def verdict(report: Report, *, strict: bool) -> int:
+def verdict(report: CheckReport, *, strict: bool) -> int:
     """The exit status of a report."""
     if report.mistakes or (strict and report.warnings):
         return WRONG
@@ -129,7 +129,7 @@ def _seconds(at: Any) -> float:
 # In words
 
 
-def as_text(report: Report, a_day: Mapping[str, float]) -> str:
+def as_text(report: CheckReport, a_day: Mapping[str, float]) -> str:
     """For people: mistakes, warnings, and then each rule in a sentence."""
     lines = [f"{mistake}" for mistake in report.mistakes]
     lines += [f"{warning} (warning)" for warning in report.warnings]
@@ -242,7 +242,7 @@ def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
     ]
 
 
-def as_json(report: Report, a_day: Mapping[str, float]) -> str:
+def as_json(report: CheckReport, a_day: Mapping[str, float]) -> str:
     """For tools: one object."""
     rules = report.rules.rules if report.rules else ()
     content = {

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.api.access import TOKENS
-from chalicelib.aws.json_client import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,7 +116,7 @@ def _local() -> Remote:
         raise RemoteError(
             "nothing runs on this machine: start it by `make run`, or name another by --stage or TOCSIN_URL"
         ) from None
-    lean = Lean(aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=aws)
+    lean = AwsJsonClient(aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=aws)
     try:
         answer = lean.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
     except AwsError as error:

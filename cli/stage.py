@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, Lean
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.secrets import Secrets
 from chalicelib.clients import RealClients
 from chalicelib.core.errors import TocsinError
@@ -49,7 +49,7 @@ class Stage:
     @cached_property
     def clients(self) -> RealClients:
         """Clients with the stage's secrets and settings."""
-        lean = Lean(self.settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=self.environment)
+        lean = AwsJsonClient(self.settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=self.environment)
         secrets = Secrets(lean, self.settings.parameters, environment={})
         return RealClients(secrets, self.settings.region, environment={}, client=lambda service, _: self.aws(service))
 

@@ -23,10 +23,10 @@ import yaml
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.compiled import RULES_NAME
-from chalicelib.rules.file import Report, check
+from chalicelib.rules.file import CheckReport, check
 from simulation import promtool
 from simulation.promtool import PromtoolError
-from simulation.story import Difference, differences_of, story_of
+from simulation.rule_test import Difference, differences_of, story_of
 
 PASSED, FAILED, WRONG = 0, 1, 2
 
@@ -111,7 +111,7 @@ def _is_promtool(data: Mapping[str, Any]) -> bool:
     return bool(data.keys() & {"rule_files", "evaluation_interval", "group_eval_order"})
 
 
-def _rule_file(name: str, report: Report) -> str:
+def _rule_file(name: str, report: CheckReport) -> str:
     """The one rules file that a promtool file names, by a path from its own folder."""
     line = report.places.get(("rule_files",), (1, 1))[0]
     patterns = report.data.get("rule_files")
@@ -141,7 +141,7 @@ def _left_out(data: Mapping[str, Any]) -> Iterator[str]:
 
 def _run_tests(
     file: str,
-    report: Report,
+    report: CheckReport,
     rules: Rules,
     interval: timedelta = promtool.DEFAULT_INTERVAL,
     left_out: tuple[str, ...] = (),
@@ -159,7 +159,7 @@ def _run_tests(
     return results
 
 
-def _given_lines(report: Report, index: int, line: int) -> Iterator[int]:
+def _given_lines(report: CheckReport, index: int, line: int) -> Iterator[int]:
     """In which lines of the file the lines of a timeline stand."""
     return (report.places.get(("tests", index, "given", number), (line, 1))[0] for number in itertools.count())
 

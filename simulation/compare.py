@@ -47,7 +47,7 @@ class ComparedIncident:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunTotals:
     """What one set of rules told of the lines."""
 
     messages: int
@@ -57,7 +57,7 @@ class Outcome:
     by_rule: Mapping[str, int]
 
 
-def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str = "history") -> Outcome:
+def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str = "history") -> RunTotals:
     """Run the lines through rules."""
     incidents: dict[str, ComparedIncident] = {}
     by_target: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
         _tell(incidents, line, times.read(line["at"], "`at`"), pages=kind == "pagerduty")
     told = tuple(sorted(incidents.values(), key=lambda each: (each.at, each.id)))
     pages = sum(each.pages for each in told)
-    return Outcome(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))
+    return RunTotals(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))
 
 
 def _taken(clients: object, now: datetime) -> Send:
@@ -146,7 +146,7 @@ def _near(one: ComparedIncident, other: ComparedIncident) -> bool:
     )
 
 
-def compared(before: Outcome, after: Outcome, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+def compared(before: RunTotals, after: RunTotals, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
     """The difference, as JSON."""
     pairs = paired(before.incidents, after.incidents)
     first, last = lines[0][1]["at"], lines[-1][1]["at"]
@@ -177,7 +177,7 @@ def _inside(each: ComparedIncident, others: Iterable[ComparedIncident]) -> bool:
     return any(other.open_at(each.at) and each.alerts <= other.ever for other in others)
 
 
-def _totals(found: Outcome, days: float) -> dict[str, Any]:
+def _totals(found: RunTotals, days: float) -> dict[str, Any]:
     return {
         "messages": found.messages,
         "pages": found.pages,

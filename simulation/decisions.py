@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, EventSeries, State, terms_of
+from chalicelib.core.alert import Alert, AlertState, EventSeries, terms_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
@@ -199,7 +199,7 @@ class _Told:
         return {
             "name": rule.name,
             "labels": {**labels, **rule.labels},
-            "state": State.INACTIVE.value,
+            "state": AlertState.INACTIVE.value,
             "incident": None,
             "route": routes[0].id,
             "decisions": [*steps, "it does not fire", *walked, f"not told: nothing fires; it would tell {targets}"],
@@ -236,11 +236,11 @@ class _Told:
             own = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
             series = StoredSeries(self.store, own)
         steps = self.answers("condition", rule.condition, series)
-        if alert.state is State.INACTIVE and not alert.measured:
+        if alert.state is AlertState.INACTIVE and not alert.measured:
             steps += self.at_last_event(alert, rule.condition, series)
         if evaluate(rule.condition, series, self.now).truth is None:
             steps.append(f"no_data: {rule.no_data} ({_NO_DATA[rule.no_data]})")
-        if rule.clear is not None and alert.state is State.FIRING:
+        if rule.clear is not None and alert.state is AlertState.FIRING:
             steps += self.answers("clear", rule.clear, series)
         return steps
 
@@ -270,12 +270,12 @@ class _Told:
         terms = terms_of(rule, incident.options)
         events = f", {_counted(alert.events, 'event')}" if alert.events else ""
         match alert.state:
-            case State.PENDING if alert.pending_at:
+            case AlertState.PENDING if alert.pending_at:
                 return [
                     f"pending since {self.write(alert.pending_at)}: it must hold for {duration_words(terms.hold)}, "
                     f"until {self.write(alert.pending_at + terms.hold)}"
                 ]
-            case State.FIRING if alert.starts_at:
+            case AlertState.FIRING if alert.starts_at:
                 value = (
                     f" at {alert.value}{f' against {alert.threshold}' if alert.threshold else ''}"
                     if alert.value
@@ -285,7 +285,7 @@ class _Told:
                     f"firing since {self.write(alert.starts_at)}{value}{events}",
                     *self.held(alert, terms.keep, terms.flap_window),
                 ]
-            case State.RESOLVED if alert.ends_at:
+            case AlertState.RESOLVED if alert.ends_at:
                 by = f" by {alert.ended_by}" if alert.ended_by else ""
                 return [f"resolved at {self.write(alert.ends_at)}{by}{events}"]
         return [f"it does not fire{events}"]
@@ -313,7 +313,7 @@ class _Told:
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Target by target: what it was told and when, or why it was not."""
-        why = self.mutes(alert, incident, route) if alert.state is State.FIRING else []
+        why = self.mutes(alert, incident, route) if alert.state is AlertState.FIRING else []
         steps = [f"muted: {each}" for each in why]
         targets = {target.key: target for target in route.targets}
         targets |= {key: each.target for key, each in incident.announced.items()}
@@ -334,12 +334,12 @@ class _Told:
         if not results and announced.at:
             steps.append(f"{key}: a message of {self.write(announced.at)} is on its way")
         knows = alert.fingerprint in announced.firing
-        if alert.state is State.FIRING and muted:
+        if alert.state is AlertState.FIRING and muted:
             rest = "its end will be told" if knows else "nothing of this alert"
             steps.append(f"{key}: told of {'it before; no reminders while it is muted, ' if knows else ''}{rest}")
-        elif alert.state is State.FIRING and not knows:
+        elif alert.state is AlertState.FIRING and not knows:
             steps.append(f"{key}: not told of this alert yet")
-        elif alert.state is State.RESOLVED and knows:
+        elif alert.state is AlertState.RESOLVED and knows:
             steps.append(f"{key}: knows that it fired; {self.resolve(incident, announced.target)}")
         return steps
 
@@ -393,13 +393,13 @@ class _Told:
         """Why a target was told nothing."""
         if why:
             return "; ".join(why)
-        if alert.state is State.PENDING:
+        if alert.state is AlertState.PENDING:
             return "it is pending"
-        if alert.state is State.INACTIVE:
+        if alert.state is AlertState.INACTIVE:
             return "nothing fires"
         if target.kind in PAGING_KINDS and incident.severity is Severity.INFO:
             return "nothing that is info pages"
-        if alert.state is State.RESOLVED:
+        if alert.state is AlertState.RESOLVED:
             return "it was over before anybody was told"
         if incident.next_flush_at and incident.next_flush_at > self.now:
             return f"it waits for others until {self.write(incident.next_flush_at)}"
@@ -407,7 +407,7 @@ class _Told:
 
     def coming(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Return what comes next while it fires: acknowledgement, escalation, the next look; who had it after the end."""
-        if alert.state is not State.FIRING:
+        if alert.state is not AlertState.FIRING:
             return [f"{alert.acked_by} had acknowledged it"] if alert.acked_by and alert.ends_at else []
         steps = []
         muted = bool(self.mutes(alert, incident, route))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import plugins
-from chalicelib.core.alert import Alert, State, last_end
+from chalicelib.core.alert import Alert, AlertState, last_end
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.errors import ParseError, TocsinError
@@ -349,7 +349,7 @@ class Replay:
             windows = muting_windows(route, rules.windows, at)
             mutings = mutings_of(incident, rules, context, at)
             for alert in incident.alerts.values():
-                if alert.state is State.INACTIVE:
+                if alert.state is AlertState.INACTIVE:
                     continue
                 muting = mutings.get(alert.fingerprint, Muting())
                 causes = [known[each.fingerprint] for each in muting.causes if each.fingerprint in known]
@@ -367,15 +367,15 @@ class Replay:
     def _alert(self, alert: Alert, muting: Muting, causes: Sequence[Alert], windows: tuple[str, ...]) -> dict[str, Any]:
         held = (*muting.silences, *muting.maintenance)
         state = alert.state.value
-        if alert.state is State.FIRING and (held or muting.causes or windows):
+        if alert.state is AlertState.FIRING and (held or muting.causes or windows):
             state = "suppressed"
-        elif alert.no_data and alert.state is State.FIRING:
+        elif alert.no_data and alert.state is AlertState.FIRING:
             state = "no_data"
         return {
             "name": alert.name,
             "labels": dict(alert.labels),
             "annotations": dict(alert.annotations),
-            "status": "resolved" if alert.state is State.RESOLVED else "firing",
+            "status": "resolved" if alert.state is AlertState.RESOLVED else "firing",
             "severity": alert.severity.value,
             "starts_at": self.times.write(alert.since),
             "ends_at": self.times.write(alert.ends_at),
@@ -383,7 +383,7 @@ class Replay:
             "state": state,
             "silenced_by": [each.id for each in held],
             "inhibited_by": [{"alertname": cause.name, **cause.labels} for cause in causes],
-            "muted_by": list(windows) if alert.state is State.FIRING else [],
+            "muted_by": list(windows) if alert.state is AlertState.FIRING else [],
         }
 
     def _incidents(self, at: datetime) -> list[dict[str, Any]]:
@@ -402,7 +402,7 @@ class Replay:
                             "name": alert.name,
                             "labels": dict(alert.labels),
                             "annotations": dict(alert.annotations),
-                            "status": "firing" if alert.state is State.FIRING else "resolved",
+                            "status": "firing" if alert.state is AlertState.FIRING else "resolved",
                             "starts_at": self.times.write(alert.starts_at),
                             "ends_at": self.times.write(last_end(alert)),
                             "acked_by": alert.acked_by,

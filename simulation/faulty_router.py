@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from chalicelib.api.acting import accepted
-from chalicelib.aws.batches import BatchError, settle
+from chalicelib.aws.batches import BatchError, settle_messages
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.event import Action
@@ -158,7 +158,7 @@ class FaultyRouter:
         queue, work = self.queues[stage], process if stage == "webhooks" else process_counts
         failures = work(messages, rules=self.rules[stage], store=store, queues=queues, now=self.clock.now)
         self._judge(stage, failures)
-        settle(messages, failures, queue=queue, dead=queue)
+        settle_messages(messages, failures, queue=queue, dead=queue)
         self.calls.call("lambda.delete", lambda: queue.drop([each.receipt for each in messages]))
 
     def _deliver(self, stage: str, messages: Sequence[Message]) -> None:
@@ -184,7 +184,7 @@ class FaultyRouter:
         if outcome.retry_after is not None:
             queue.put([message.body], delay=outcome.retry_after)
         dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
-        settle([message], dead_lettered, queue=queue, dead=queue)
+        settle_messages([message], dead_lettered, queue=queue, dead=queue)
         self.calls.call("lambda.delete", lambda: queue.drop([message.receipt]))
 
     def _tick(self) -> None:

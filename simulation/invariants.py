@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.core.actions import act_id
-from chalicelib.core.alert import State
+from chalicelib.core.alert import AlertState
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Action, Severity
@@ -127,7 +127,9 @@ def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resol
 
     A person may have resolved it since; then it need not fire. An alert that flaps is held until it is quiet for long.
     """
-    active = [each for one in router.memory.incidents() for each in one.alerts.values() if each.state is State.FIRING]
+    active = [
+        each for one in router.memory.incidents() for each in one.alerts.values() if each.state is AlertState.FIRING
+    ]
     firing = {alert.fingerprint for alert in active}
     held = {alert.fingerprint for alert in active if alert.flapping}
     for fault in faults:
@@ -172,7 +174,7 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
 
 def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced: NotifiedState) -> Iterator[Broken]:
     known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
-    firing = [each for each in known if each.state is State.FIRING and each.severity is not Severity.INFO]
+    firing = [each for each in known if each.state is AlertState.FIRING and each.severity is not Severity.INFO]
     called, silent = _newest_wave(router, incident.id, key, announced)
     if not firing or not called:
         return

@@ -36,7 +36,7 @@ NOWHERE = "192.0.2.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TargetAnswer:
     """What a target answers once: an HTTP status with a body and headers, or an error of the network."""
 
     status: int = 200
@@ -72,17 +72,17 @@ class Limit:
 class FakeTarget:
     """One target: the answers it will give (the last one stays) and its limit."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[TargetAnswer] = field(default_factory=list)
     limit: Limit | None = None
 
-    def next(self, now: datetime) -> Answer:
+    def next(self, now: datetime) -> TargetAnswer:
         """The answer to the next try."""
         if self.limit is not None:
             wait = self.limit.wait(now)
             if wait is not None:
-                return Answer(429, retry_after=wait.total_seconds())
+                return TargetAnswer(429, retry_after=wait.total_seconds())
         if not self.answers:
-            return Answer()
+            return TargetAnswer()
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -90,12 +90,12 @@ class FakeClients:
     """Clients whose every request is answered by the fake of the target that is being told."""
 
     def __init__(self) -> None:
-        self.answer = Answer()
+        self.answer = TargetAnswer()
         self.served = 0
         self.numbers = iter(range(1, 1_000_000_000))
         self._http = httpx.Client(transport=httpx.MockTransport(self._serve), trust_env=False)
 
-    def begin(self, answer: Answer) -> None:
+    def begin(self, answer: TargetAnswer) -> None:
         """The next try begins: its first request gets this answer; what more it asks is taken, unless this refuses."""
         self.answer = answer
         self.served = 0
@@ -122,9 +122,9 @@ class FakeClients:
             return "1"
         return default
 
-    def _next(self) -> Answer:
+    def _next(self) -> TargetAnswer:
         first, self.served = self.served == 0, self.served + 1
-        return self.answer if first or self.answer.refuses else Answer()
+        return self.answer if first or self.answer.refuses else TargetAnswer()
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
         answer = self._next()
@@ -167,7 +167,7 @@ def _seconds(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def _ses_error(answer: Answer) -> Exception:
+def _ses_error(answer: TargetAnswer) -> Exception:
     from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
     if answer.error == "timeout":
@@ -414,7 +414,7 @@ class Simulator:
         self, real: delivery.Send, notification: Notification, delivery_log: DeliveryLog
     ) -> Receipt:
         """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
-        self.clients.begin(Answer())
+        self.clients.begin(TargetAnswer())
         return replace(real(_unresolved(notification), delivery_log), sent=False)
 
     def taken(self) -> list[Sent]:
@@ -504,4 +504,13 @@ def instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-__all__ = ["Answer", "FakeTarget", "Limit", "Sent", "Simulator", "TargetUnavailableError", "TocsinError", "instant"]
+__all__ = [
+    "FakeTarget",
+    "Limit",
+    "Sent",
+    "Simulator",
+    "TargetAnswer",
+    "TargetUnavailableError",
+    "TocsinError",
+    "instant",
+]

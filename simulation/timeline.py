@@ -23,7 +23,7 @@ from chalicelib.core.metrics.sample import MAX_VALUE, Sample
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
 from chalicelib.core.silence_limits import check_silence
-from simulation.simulator import Answer, Limit
+from simulation.simulator import Limit, TargetAnswer
 
 TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
 FORMS_OF_TIME = "expected are seconds from 0 or RFC 3339"
@@ -335,7 +335,7 @@ def shown_target(kind: str, address: str) -> dict[str, Any]:
     return {kind: True if kind == "pagerduty" and address == "default" else address}
 
 
-def answers_of(given: Any, times: Times) -> list[Answer]:
+def answers_of(given: Any, times: Times) -> list[TargetAnswer]:
     """What a target answers next, in order."""
     if not isinstance(given, list) or not given:
         raise TimelineError(
@@ -344,9 +344,9 @@ def answers_of(given: Any, times: Times) -> list[Answer]:
     return [_answer(Fields("answers", each, times)) for each in given]
 
 
-def _answer(given: Fields) -> Answer:
+def _answer(given: Fields) -> TargetAnswer:
     retry_after = given.get("retry_after")
-    return Answer(
+    return TargetAnswer(
         status=given.whole("status", 200, least=100),
         body=given.get("body"),
         retry_after=None if retry_after is None else given.number("retry_after", least=0, most=MAX_SECONDS),

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.aws.batches import BatchError, settle
+from chalicelib.aws.batches import BatchError, settle_messages
 from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Notification, Reason
@@ -236,7 +236,7 @@ class Router:
         with self.surviving("process"):
             failures = stage(messages, rules=self.rules, now=self.now, **self.ports)
             finish = partial(release_bodies, self.ports["store"])
-            settle(messages, failures, queue=ours, dead=ours, finish=finish)
+            settle_messages(messages, failures, queue=ours, dead=ours, finish=finish)
             self.sites.call("lambda.delete", lambda: queue.delete([each.receipt for each in messages]))
 
     def deliver(self, message: Message) -> None:
@@ -249,7 +249,7 @@ class Router:
             dead_lettered = (
                 [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
             )
-            settle([message], dead_lettered, queue=queue, dead=queue)
+            settle_messages([message], dead_lettered, queue=queue, dead=queue)
             self.sites.call("lambda.delete", lambda: self.notifications.delete([message.receipt]))
 
     def tick(self) -> None:

@@ -20,7 +20,7 @@ from chalicelib.messages.queue import action_message, events_messages, samples_m
 from chalicelib.slack import handle
 from cli.main import main
 from simulation.simulator import Simulator
-from tests.desk import open_desk
+from tests.api_harness import open_desk
 from tests.rule_files import rules_of
 from tests.targets.samples import TOKEN, FakeClients
 
@@ -150,7 +150,7 @@ class World:
         """The answer of the API to ben."""
         form: dict[str, Any] = {"by": "ben", **({"matchers": [f"zone={zone}"]} if zone else {})}
         form |= {"assign": {"to": note}, "note": {"note": note}}.get(act, {})
-        office = routes.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+        office = routes.ApiContext(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
         reply = routes.act(
             office, routes.Request(body=httpx.Request("POST", "http://x", json=form).content), id=id, act=act
         )
@@ -159,7 +159,7 @@ class World:
 
     def ask(self, what: str, query: Any = None, body: bytes = b"", **names: str) -> Any:
         """The body of the API's answer, for the command line."""
-        office = routes.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+        office = routes.ApiContext(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
         reply = getattr(routes, what)(office, routes.Request(query=query or {}, body=body), **names)
         self.router.settle()
         self.status = reply.status

@@ -19,7 +19,7 @@ from chalice.test import Client
 import app
 from chalicelib import plugins, settings, wiring
 from chalicelib.api import access
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.core.event import ActionKind, Severity
@@ -511,7 +511,7 @@ def desk(aws, ports, monkeypatch):
 def an_open_incident():
     """One that fires since a minute."""
     now = datetime.now(UTC)
-    alert = Alert("f", name="Boom", state=State.FIRING, starts_at=now)
+    alert = Alert("f", name="Boom", state=AlertState.FIRING, starts_at=now)
     return Incident(key="k", id="abcdef01", version=1, started_at=now, alerts={"f": alert})
 
 

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from chalicelib.aws.bodies import BodyWriter
+from chalicelib.aws.body_store import BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState, Turn
@@ -69,7 +69,9 @@ def bodies(request):
     endpoint = request.getfixturevalue("emulator")
     dynamodb = client("dynamodb", endpoint)
     table = new_table(dynamodb)
-    lean = Lean("us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": endpoint}, timeout_seconds=10)
+    lean = AwsJsonClient(
+        "us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": endpoint}, timeout_seconds=10
+    )
     return DynamoStore(dynamodb, table), BodyWriter(lean, table, clock=NOW.timestamp).keep
 
 

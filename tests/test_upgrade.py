@@ -143,7 +143,7 @@ def test_a_page_of_the_version_before_is_the_first_wave(router):
 
 def asked(router, kind, group, **form):
     """What the API answers to ben."""
-    office = routes.Office(router.store, router.queues.webhooks, router.rules, router.now)
+    office = routes.ApiContext(router.store, router.queues.webhooks, router.rules, router.now)
     found = next(each for each in router.store.incidents() if each.group == group)
     body = json.dumps({"by": "ben", **form}).encode()
     reply = routes.act(office, routes.Request(body=body), id=found.id, act=kind)

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Protocol
 
 from chalicelib.core.errors import NotAllowedError, ReadOnlyError, TooManyGuessesError
+from chalicelib.ingest.receive import Secrets
 
 TOKENS = ("API_TOKEN", "PAGE_TOKEN")
 WRITING = TOKENS[:1]
@@ -30,18 +30,6 @@ MAX_WRONG = 20
 WRONG_KEPT = timedelta(minutes=1)
 MAX_ADDRESSES = 1_000
 """So many addresses are remembered in a container; the one whose wrong token is the longest ago is forgotten first."""
-
-
-class Secrets(Protocol):
-    """Where the live values of secrets are; both may raise NotStoredError."""
-
-    def values(self, names: Sequence[str]) -> Sequence[str]:
-        """All live values of those names."""
-        ...
-
-    def renewed(self, names: Sequence[str]) -> Sequence[str]:
-        """The same, read again if that was not just done."""
-        ...
 
 
 class WrongTokens:

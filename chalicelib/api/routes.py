@@ -116,7 +116,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class ApiContext:
     """What the API works with."""
 
     store: Store
@@ -129,7 +129,7 @@ class Office:
 # What people see
 
 
-def list_incidents(office: Office, request: Request) -> Reply:
+def list_incidents(office: ApiContext, request: Request) -> Reply:
     """GET /api/incidents?status=open|ended|all&since=7d&match=service=api&limit=200&after=CURSOR"""
     request.only("status", "since", "match", "limit", "after")
     status = _choice(request.one("status", "open"), "status", ("open", "ended", "all"))
@@ -146,14 +146,14 @@ def list_incidents(office: Office, request: Request) -> Reply:
     return _paged("incidents", found)
 
 
-def show_incident(office: Office, request: Request, *, id: str) -> Reply:
+def show_incident(office: ApiContext, request: Request, *, id: str) -> Reply:
     """GET /api/incidents/{id}"""
     request.only()
     found = views.find(office.store, id, office.now)
     return Reply({"incident": views.incident(found, office.store, office.rules, office.now)})
 
 
-def list_alerts(office: Office, request: Request) -> Reply:
+def list_alerts(office: ApiContext, request: Request) -> Reply:
     """GET /api/alerts?match=service=api&limit=200&after=CURSOR"""
     request.only("match", "limit", "after")
     asked = _paging(request, ROWS)
@@ -162,7 +162,7 @@ def list_alerts(office: Office, request: Request) -> Reply:
     )
 
 
-def list_silences(office: Office, request: Request) -> Reply:
+def list_silences(office: ApiContext, request: Request) -> Reply:
     """GET /api/silences?ended=true&limit=1000&after=CURSOR"""
     request.only("ended", "limit", "after")
     ended = _choice(request.one("ended", "false"), "ended", ("true", "false")) == "true"
@@ -170,13 +170,13 @@ def list_silences(office: Office, request: Request) -> Reply:
     return _paged("silences", views.silences(office.store, office.now, ended=ended, asked=asked))
 
 
-def show_silence(office: Office, request: Request, *, id: str) -> Reply:
+def show_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
     """GET /api/silences/{id}: the first characters of an id will do"""
     request.only()
     return Reply({"silence": views.silence_named(office.store, id, office.now)})
 
 
-def list_history(office: Office, request: Request) -> Reply:
+def list_history(office: ApiContext, request: Request) -> Reply:
     """GET /api/history?day=2026-11-26&after=NAME: lines of a replay timeline; `next` is the `after` of the next call"""
     request.only("day", "after")
     day = request.one("day")
@@ -190,7 +190,7 @@ def list_history(office: Office, request: Request) -> Reply:
     return Reply({"lines": list(found.lines), "next": found.name})
 
 
-def who(office: Office, request: Request) -> Reply:
+def who(office: ApiContext, request: Request) -> Reply:
     """GET /api/who?service=api&environment=production, or ?incident=ID: who is notified"""
     if request.one("incident"):
         if len(request.query) > 1:
@@ -210,7 +210,7 @@ def who(office: Office, request: Request) -> Reply:
 # What people do
 
 
-def act(office: Office, request: Request, *, id: str, act: str) -> Reply:
+def act(office: ApiContext, request: Request, *, id: str, act: str) -> Reply:
     """POST /api/incidents/{id}/{ack|unack|resolve|note|assign}"""
     request.only("by")
     if act not in ACTS:
@@ -251,7 +251,7 @@ def _reply(found: Outcome, action: Action, id: str) -> Reply:
     return Reply(refused, _STATUSES.get(found.result, 409))
 
 
-def make_silence(office: Office, request: Request) -> Reply:
+def make_silence(office: ApiContext, request: Request) -> Reply:
     """POST /api/silences: make one; with the id of one that exists in the body, edit it and become its author"""
     request.only("by")
     form = request.form()
@@ -262,7 +262,7 @@ def make_silence(office: Office, request: Request) -> Reply:
     return _put(office, request, form, before, given)
 
 
-def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
+def edit_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
     """PUT /api/silences/{id}: what is left out stays"""
     request.only("by")
     before = find_silence(office.store.context(), id)
@@ -271,7 +271,7 @@ def edit_silence(office: Office, request: Request, *, id: str) -> Reply:
     return _put(office, request, request.form(), before, "")
 
 
-def end_silence(office: Office, request: Request, *, id: str) -> Reply:
+def end_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
     """DELETE /api/silences/{id}: end it now"""
     request.only("by")
     form = request.form()
@@ -285,7 +285,7 @@ def end_silence(office: Office, request: Request, *, id: str) -> Reply:
     return Reply({"status": "accepted", "id": id}, 202)
 
 
-def _put(office: Office, request: Request, form: Mapping[str, Any], before: Silence | None, given: str) -> Reply:
+def _put(office: ApiContext, request: Request, form: Mapping[str, Any], before: Silence | None, given: str) -> Reply:
     """Make a silence, or edit the one from before; `given` is the id in the body, which makes the person its author.
 
     A request whose key is known changes nothing, and is answered with what it made.
@@ -323,7 +323,7 @@ def _first_of(context: Context, act: str) -> Silence | None:
     return None
 
 
-def _accepted(office: Office, hold: SetSilence) -> Reply:
+def _accepted(office: ApiContext, hold: SetSilence) -> Reply:
     firing = views.fires(office.store)
     shown = views.silence(hold.silence, office.now, firing, maintenance=hold.maintenance)
     said = warnings(hold.silence, shown, firing, office.rules)
@@ -339,7 +339,7 @@ def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Conte
     return found
 
 
-def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
+def _matchers(office: ApiContext, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
     if form.get("incident"):
         if form.get("matchers") is not None:
             raise RequestError("both `incident` and `matchers` are given; expected is one of them")
@@ -347,7 +347,7 @@ def _matchers(office: Office, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
     return requests.parse_match(form["matchers"]) if "matchers" in form else ()
 
 
-def _ends_at(office: Office, form: Mapping[str, Any], before: Silence | None) -> datetime:
+def _ends_at(office: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime:
     until, length = _text(form, "until"), _text(form, "for")
     if until and length:
         raise RequestError("both `until` and `for` are given; expected is one of them")
@@ -360,14 +360,14 @@ def _ends_at(office: Office, form: Mapping[str, Any], before: Silence | None) ->
     return before.ends_at
 
 
-def _starts_at(office: Office, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
+def _starts_at(office: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
     word = _text(form, "from")
     if word:
         return parse_when(word, office.now, _timezone(office, form))
     return before.starts_at if before else None
 
 
-def _timezone(office: Office, form: Mapping[str, Any]) -> str:
+def _timezone(office: ApiContext, form: Mapping[str, Any]) -> str:
     """Return the zone that the request names, else that of the rules file."""
     return _text(form, "timezone") or office.rules.options.timezone
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.api.paging import ALL, Page, Paging, ascending, descending, page
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
@@ -361,11 +361,11 @@ class _Judged:
         """One of its alerts."""
         muting = self.mutings.get(alert.fingerprint, Muting())
         held = (*muting.silences, *muting.maintenance)
-        quiet = self.windows if alert.state is State.FIRING else ()
+        quiet = self.windows if alert.state is AlertState.FIRING else ()
         state = alert.state.value
-        if alert.state is State.FIRING and (held or muting.causes or quiet):
+        if alert.state is AlertState.FIRING and (held or muting.causes or quiet):
             state = "suppressed"
-        elif alert.no_data and alert.state is State.FIRING:
+        elif alert.no_data and alert.state is AlertState.FIRING:
             state = "no_data"
         return {
             "name": alert.name,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from chalicelib.core.errors import NotStoredError, TocsinError
+from chalicelib.core.ports import DeadLetters
 from chalicelib.messages.queue import Failure, Message
 
 FIRST_DELAY = timedelta(seconds=2)
@@ -32,14 +33,6 @@ class Received(Protocol):
 
     def hide(self, receipt: str, delay: timedelta) -> None:
         """That message comes back after the delay."""
-        ...
-
-
-class DeadLetters(Protocol):
-    """The dead-letter queue of that queue."""
-
-    def dead_letter(self, body: str, reason: str) -> None:
-        """Keep the body with the reason."""
         ...
 
 
@@ -68,7 +61,7 @@ def _nothing(*, done: Sequence[Message], dead_lettered: Sequence[Message]) -> No
     """Leave nothing to clean up."""
 
 
-def settle(
+def settle_messages(
     messages: Sequence[Message],
     failures: Sequence[Failure],
     *,

@@ -37,7 +37,7 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws import bodies
+from chalicelib.aws import body_store
 from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
@@ -246,7 +246,7 @@ class DynamoStore:
             "a stored body",
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": bodies.key(name)}},
+            ExpressionAttributeValues={":pk": {"S": body_store.key(name)}},
         )
         items = [item for page in pages for item in page["Items"]]
         if any("processed" in item for item in items):
@@ -261,10 +261,14 @@ class DynamoStore:
         A second call overwrites the marks, and the chunks that a first one may have left.
         """
         chunks = self._body_chunks(name)
-        mark = {"chunks": {"N": str(chunks)}, "processed": {"BOOL": True}, "expires_at": bodies.expiry(self._clock())}
+        mark = {
+            "chunks": {"N": str(chunks)},
+            "processed": {"BOOL": True},
+            "expires_at": body_store.expiry(self._clock()),
+        }
         with table_errors("a processed body"):
             for number in range(chunks):
-                self._client.put_item(TableName=self._table, Item={**bodies.keys(name, number), **mark})
+                self._client.put_item(TableName=self._table, Item={**body_store.keys(name, number), **mark})
 
     def extend_body(self, name: str) -> None:
         """Let every chunk expire as long from now as a new one does. NotStoredError when the table refuses."""
@@ -272,17 +276,17 @@ class DynamoStore:
             for number in range(self._body_chunks(name)):
                 self._client.update_item(
                     TableName=self._table,
-                    Key=bodies.keys(name, number),
+                    Key=body_store.keys(name, number),
                     UpdateExpression="SET expires_at = :at",
                     ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues={":at": bodies.expiry(self._clock())},
+                    ExpressionAttributeValues={":at": body_store.expiry(self._clock())},
                 )
 
     def _body_chunks(self, name: str) -> int:
         """Return how many chunks a body has, or had before it was dropped; 0 when there is none."""
         with table_errors("a stored body"):
             item = self._client.get_item(
-                TableName=self._table, Key=bodies.keys(name, 0), ProjectionExpression="chunks", ConsistentRead=True
+                TableName=self._table, Key=body_store.keys(name, 0), ProjectionExpression="chunks", ConsistentRead=True
             ).get("Item")
         return int(item["chunks"]["N"]) if item else 0
 

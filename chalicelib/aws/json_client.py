@@ -52,7 +52,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Lean:
+class AwsJsonClient:
     """A caller of AWS. Not for use by several threads at once: a Lambda process serves one request at a time."""
 
     def __init__(

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import ceil
 from typing import Any
 
-from chalicelib.aws.json_client import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import NotStoredError
 
 MAX_BATCH_MESSAGES = 10
@@ -21,7 +21,7 @@ MAX_DELAY = timedelta(minutes=15)
 MAX_REASON_CHARACTERS = 1_000
 
 
-def queue_url(lean: Lean, name: str, account: str | None) -> str:
+def queue_url(lean: AwsJsonClient, name: str, account: str | None) -> str:
     """The address of a queue: composed when the account is known, else asked for (GetQueueUrl)."""
     if account:
         return f"{lean.endpoint('sqs')}/{account}/{name}"
@@ -31,7 +31,7 @@ def queue_url(lean: Lean, name: str, account: str | None) -> str:
 class SqsQueue:
     """One queue by name. Its address is found on first use and kept; nothing is tried twice here."""
 
-    def __init__(self, lean: Lean, name: str, *, account: str | None = None) -> None:
+    def __init__(self, lean: AwsJsonClient, name: str, *, account: str | None = None) -> None:
         self.name = name
         self._lean = lean
         self._account = account

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from chalicelib.aws.json_client import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, AwsJsonClient
 
 KEPT_SECONDS = 300.0
 RENEWED_AFTER_SECONDS = 15.0
@@ -23,7 +23,7 @@ class Secrets:
 
     def __init__(
         self,
-        lean: Lean,
+        lean: AwsJsonClient,
         prefix: str,
         *,
         environment: Mapping[str, str] = os.environ,

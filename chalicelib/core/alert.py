@@ -35,7 +35,7 @@ REFRESH = timedelta(minutes=5)
 """A repeat that says nothing new is only noted this often: it costs a write."""
 
 
-class State(StrEnum):
+class AlertState(StrEnum):
     """What an alert is in. INACTIVE is only remembered, never shown."""
 
     INACTIVE = "inactive"
@@ -68,7 +68,7 @@ class Alert:
     source: str = ""
     kind: str = ""
     measured: bool = False
-    state: State = State.INACTIVE
+    state: AlertState = AlertState.INACTIVE
     pending_at: datetime | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -113,12 +113,12 @@ class Alert:
     @property
     def active(self) -> bool:
         """True while it is pending or firing."""
-        return self.state in (State.PENDING, State.FIRING)
+        return self.state in (AlertState.PENDING, AlertState.FIRING)
 
     @property
     def since(self) -> datetime | None:
         """When it began to be what it is: of a pending one not when it fired the last time."""
-        return self.pending_at if self.state is State.PENDING else self.starts_at or self.pending_at
+        return self.pending_at if self.state is AlertState.PENDING else self.starts_at or self.pending_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +149,22 @@ def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
     """The alert at `at`, knowing whether it burns then."""
     if active:
         return _burns(alert, at, terms)
-    if alert.state is State.PENDING:
+    if alert.state is AlertState.PENDING:
         return no_longer_pending(alert)
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return _cools(alert, at, terms)
     return alert
 
 
 def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return replace(alert, cleared_at=None) if alert.cleared_at else alert
-    since = alert.pending_at if alert.state is State.PENDING and alert.pending_at else at
+    since = alert.pending_at if alert.state is AlertState.PENDING and alert.pending_at else at
     if at < since + terms.hold:
-        return replace(alert, state=State.PENDING, pending_at=since)
+        return replace(alert, state=AlertState.PENDING, pending_at=since)
     return replace(
         alert,
-        state=State.FIRING,
+        state=AlertState.FIRING,
         pending_at=None,
         starts_at=since + terms.hold,
         ends_at=None,
@@ -177,7 +177,7 @@ def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
 
 def no_longer_pending(alert: Alert) -> Alert:
     """Return the pending alert as it was before: one that had ended is remembered as ended."""
-    return replace(alert, state=State.RESOLVED if alert.ends_at else State.INACTIVE, pending_at=None)
+    return replace(alert, state=AlertState.RESOLVED if alert.ends_at else AlertState.INACTIVE, pending_at=None)
 
 
 def _cools(alert: Alert, at: datetime, terms: Terms) -> Alert:
@@ -197,7 +197,7 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
     """The alert, resolved at `at`; `by` says who or what ended it, where it was not its sender."""
     return replace(
         alert,
-        state=State.RESOLVED,
+        state=AlertState.RESOLVED,
         ends_at=at,
         cleared_at=None,
         pending_at=None,
@@ -211,7 +211,7 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
 
 def last_end(alert: Alert) -> datetime | None:
     """Return when the alert ended last, also where it is pending again by now; None while it fires."""
-    if alert.ends_at is not None or alert.state in (State.FIRING, State.RESOLVED) or alert.starts_at is None:
+    if alert.ends_at is not None or alert.state in (AlertState.FIRING, AlertState.RESOLVED) or alert.starts_at is None:
         return alert.ends_at
     return max((at for at in alert.changes if at > alert.starts_at), default=None)
 
@@ -244,14 +244,14 @@ def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = T
 
 def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetime]:
     times: list[datetime] = []
-    if alert.state is State.PENDING and alert.pending_at:
+    if alert.state is AlertState.PENDING and alert.pending_at:
         times.append(alert.pending_at + terms.hold)
-    if alert.state is State.FIRING and alert.cleared_at:
+    if alert.state is AlertState.FIRING and alert.cleared_at:
         held = max(terms.keep, terms.flap_window) if alert.flapping else terms.keep
         times.append(alert.cleared_at + held)
     if alert.active and alert.expires_at:
         times.append(alert.expires_at)
-    elif (notified and alert.state is State.FIRING) or (alert.measured and alert.state is State.PENDING):
+    elif (notified and alert.state is AlertState.FIRING) or (alert.measured and alert.state is AlertState.PENDING):
         times += [at for at in [times_out_at(alert, terms)] if at is not None]
     return times
 
@@ -300,7 +300,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
 
 def _only_repeats(alert: Alert, event: Event) -> bool:
     """True when an event says of a fire what is known: most do in a storm, and they are told together."""
-    if alert.state is not State.FIRING or alert.cleared_at or alert.expires_at or alert.starts_at is None:
+    if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at or alert.starts_at is None:
         return False
     return (
         event.status is Status.FIRING
@@ -377,43 +377,47 @@ def _marked(
 
 def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
     """True when the alert has ended by now, but not by then: it was kept firing."""
-    return alert.state is State.RESOLVED and alert.ends_at is not None and transition[0] <= alert.ends_at.timestamp()
+    return (
+        alert.state is AlertState.RESOLVED and alert.ends_at is not None and transition[0] <= alert.ends_at.timestamp()
+    )
 
 
 def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert:
     """Return the alert after its next transition; first it becomes what it was by then."""
     at, active = _instant(transition[0]), not transition[1].startswith(END_MARK)
     alert = _advanced_to(alert, at, terms)
-    if not active and alert.state is State.RESOLVED and alert.ends_at is not None and not alert.ended_by:
+    if not active and alert.state is AlertState.RESOLVED and alert.ends_at is not None and not alert.ended_by:
         return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
     return settled(alert, at, active=active, terms=terms)
 
 
 def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
     """The alert at a time, with nothing new said of it."""
-    if alert.state is State.PENDING or alert.cleared_at is not None:
-        return settled(alert, at, active=alert.state is State.PENDING, terms=terms)
+    if alert.state is AlertState.PENDING or alert.cleared_at is not None:
+        return settled(alert, at, active=alert.state is AlertState.PENDING, terms=terms)
     return alert
 
 
 def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
     """Return the alert after all its transitions, by now. Those that were forgotten are remembered by its start."""
-    told = replace(alert, state=State.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by="")
+    told = replace(
+        alert, state=AlertState.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by=""
+    )
     for transition in recent:
         told = _applied(told, transition, terms)
     told = _advanced_to(told, now, terms)
-    if alert.state is State.FIRING and told.state is not State.RESOLVED:
+    if alert.state is AlertState.FIRING and told.state is not AlertState.RESOLVED:
         told = _kept_firing(alert, told)
-    if alert.state is told.state is State.RESOLVED and alert.ends_at and told.ends_at:
+    if alert.state is told.state is AlertState.RESOLVED and alert.ends_at and told.ends_at:
         told = replace(told, ends_at=max(alert.ends_at, told.ends_at), ended_by=alert.ended_by)
     return _with_forgotten_start(alert, told, recent)
 
 
 def _kept_firing(alert: Alert, told: Alert) -> Alert:
     """An alert that fires has perhaps been told: if it never should have, it ends."""
-    if told.state is State.FIRING:
+    if told.state is AlertState.FIRING:
         return told
-    return alert if told.state is State.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
+    return alert if told.state is AlertState.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
 
 
 _EVER = datetime.fromtimestamp(0, UTC)
@@ -466,7 +470,7 @@ def _severity(alert: Alert, event: Event) -> dict[str, Any]:
     found: dict[str, Any] = {"severity": event.severity}
     if event.severity is not alert.severity:
         found["labels"] = _labels_of_severity(alert, event)
-    if alert.state is State.FIRING and event.severity.rank < _worst_known(alert):
+    if alert.state is AlertState.FIRING and event.severity.rank < _worst_known(alert):
         found["worse_at"] = event.occurred_at
     return found
 
@@ -498,21 +502,21 @@ def covers(acked_at: datetime, alert: Alert) -> bool:
 def lives_since(alert: Alert) -> datetime | None:
     """Return the first start of the alert since the newest end of which people were notified."""
     after = alert.notified_end
-    starts = alert.changes[-1::-2] if alert.state is State.FIRING else alert.changes[-2::-2]
+    starts = alert.changes[-1::-2] if alert.state is AlertState.FIRING else alert.changes[-2::-2]
     known = [at for at in (alert.starts_at, *starts) if at is not None and (after is None or at > after)]
     return min(known, default=alert.starts_at)
 
 
 def is_end_pending(alert: Alert) -> bool:
     """Return whether the alert has ended and people were not notified of that."""
-    if alert.state is not State.RESOLVED or alert.ends_at is None:
+    if alert.state is not AlertState.RESOLVED or alert.ends_at is None:
         return False
     return alert.notified_end is None or alert.notified_end < alert.ends_at
 
 
 def end_notified(alert: Alert) -> Alert:
     """Return the alert after people were notified of its end: an acknowledgement until now covers no new start."""
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return alert
     ends = [at for at in (alert.ends_at, alert.acked_at, alert.notified_end, *alert.changes[-1:]) if at is not None]
     newest = max(ends, default=None)
@@ -587,7 +591,7 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
     first, last = min(added), max(added)
     moments = sorted({at for at in times if first <= at < last + window})
     series = EventSeries(tuple(_instant(at) for at in times))
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         alert = _began_earlier(alert, moments, series, rule=rule, terms=terms)
         moments = moments[-1:]
     for moment in moments:
@@ -595,7 +599,7 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
         if alert.ends_at is not None and at <= alert.ends_at:
             continue
         alert = evaluated(alert, evaluate(rule.condition, series, at), at, rule=rule, terms=terms, may_end=False)
-        if alert.state is State.FIRING:
+        if alert.state is AlertState.FIRING:
             final = evaluate(rule.condition, series, _instant(moments[-1]))
             return replace(alert, value=final.shown or alert.value, recheck_at=final.changes_at)
     return alert
@@ -658,7 +662,7 @@ def evaluated(
 def _is_active(alert: Alert, found: Evaluation, clear: Evaluation | None, rule: Rule) -> bool | None:
     if found.truth is None:
         return {"ok": False, "alert": True}.get(rule.no_data)
-    if not found.truth and alert.state is State.FIRING and rule.clear is not None and not alert.cleared_at:
+    if not found.truth and alert.state is AlertState.FIRING and rule.clear is not None and not alert.cleared_at:
         return not (clear is not None and clear.truth)
     return found.truth
 

@@ -7,7 +7,7 @@ moments that all share (every `PERIOD`), but never past the incident's own next 
 
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import EventInput, alert_fingerprint
@@ -35,7 +35,7 @@ def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> 
 def only_counts(alert: Alert, given: EventInput) -> bool:
     """True when the event says of a firing alert what is known, shortly after it was said before."""
     event = given.event
-    if alert.state is not State.FIRING or alert.cleared_at or alert.expires_at:
+    if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at:
         return False
     if event.status is not Status.FIRING or event.ends_at or alert.starts_at is None or alert.last_event_at is None:
         return False

@@ -16,7 +16,7 @@ REMINDED_BEFORE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SilenceChange:
     """What a person did to a silence after making it; `before` are the matchers that it had until then, if others.
 
     `act` is that of the request, as of `Silence`.
@@ -43,7 +43,7 @@ class Silence:
     by: str
     comment: str = ""
     at: datetime | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SilenceChange, ...] = ()
     act: str = ""
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
-from chalicelib.core.alert import Alert, State, Terms, end_notified, lives_on_word, times_out_at
+from chalicelib.core.alert import Alert, AlertState, Terms, end_notified, lives_on_word, times_out_at
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
@@ -235,7 +235,7 @@ def _missed_ends(incident: Incident, decided: Notification, received: Collection
         return []
     listed = {each.fingerprint for each in decided.alerts if each.status == "resolved"}
     alerts = (incident.alerts.get(name) for name in received if name not in listed)
-    return [alert for alert in alerts if alert is not None and alert.state is not State.FIRING]
+    return [alert for alert in alerts if alert is not None and alert.state is not AlertState.FIRING]
 
 
 Audience = dict[str, tuple[Target, VisibleAlerts]]

@@ -11,7 +11,7 @@ from chalicelib.core import heartbeat
 from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import (
     Alert,
-    State,
+    AlertState,
     Terms,
     absorbed,
     counted,
@@ -70,7 +70,7 @@ def fold(
         old = before.alerts.get(name)
         burned = old is not None and old.active
         if burned or alert.recheck_at or alert.pending_at or alert.beat:
-            fresh = not burned and alert.state is State.FIRING
+            fresh = not burned and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
             rule = by_name.get(alert.rule)
             alerts[name] = (
@@ -220,16 +220,16 @@ def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str
     found: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
         old = before.alerts.get(name)
-        if alert.state is not State.RESOLVED or (alert.ends_at or now) > now - MEMORY:
+        if alert.state is not AlertState.RESOLVED or (alert.ends_at or now) > now - MEMORY:
             found[name] = replace(alert, events=alert.events - old.events) if old and old.events else alert
     return found
 
 
 def _began(before: Alert | None, alert: Alert) -> bool:
     """True when the alert fires, or fired and ended since it was last looked at."""
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return True
-    if alert.state is not State.RESOLVED or alert.starts_at is None:
+    if alert.state is not AlertState.RESOLVED or alert.starts_at is None:
         return False
     return before is None or before.ends_at is None or alert.starts_at > before.ends_at
 
@@ -307,10 +307,10 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
     moments = sorted(by_time)
     if not moments:
         return alert
-    if alert.state is State.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
+    if alert.state is AlertState.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
         alert = no_longer_pending(alert)
-    known = {State.FIRING: alert.refreshed_at, State.RESOLVED: alert.ends_at}.get(alert.state)
-    if alert.state is State.FIRING and alert.cleared_at is not None:
+    known = {AlertState.FIRING: alert.refreshed_at, AlertState.RESOLVED: alert.ends_at}.get(alert.state)
+    if alert.state is AlertState.FIRING and alert.cleared_at is not None:
         known = alert.starts_at
         alert = alert if alert.cleared_at < moments[0] else replace(alert, cleared_at=None)
     for at in moments:
@@ -400,11 +400,11 @@ def advanced(
         return _orphaned(alert, now, why)
     if alert.measured:
         return _measured_at(alert, rule, terms, evaluation, now, notified=notified)
-    if notified and alert.state is State.FIRING and _is_timed_out(alert, terms, now):
+    if notified and alert.state is AlertState.FIRING and _is_timed_out(alert, terms, now):
         return timed_out(alert, terms)
     if alert.condition:
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
-    if alert.state is State.PENDING:
+    if alert.state is AlertState.PENDING:
         return settled(alert, now, active=True, terms=terms)
     if alert.cleared_at is not None:
         return settled(alert, now, active=False, terms=terms)
@@ -419,9 +419,9 @@ def _measured_at(
         return alert
     after = evaluated(alert, evaluation.found, now, rule=rule, terms=terms, clear=evaluation.clear)
     is_silent = evaluation.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
-    if is_silent and after.state is State.PENDING:
+    if is_silent and after.state is AlertState.PENDING:
         return no_longer_pending(after)
-    return timed_out(after, terms) if is_silent and notified and after.state is State.FIRING else after
+    return timed_out(after, terms) if is_silent and notified and after.state is AlertState.FIRING else after
 
 
 def why_gone(alert: Alert, rule: Rule | None) -> str:

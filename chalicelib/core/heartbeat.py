@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.alert import Alert, State, no_longer_pending
+from chalicelib.core.alert import Alert, AlertState, no_longer_pending
 from chalicelib.core.language.cron import following
 
 
@@ -30,9 +30,9 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
         if alert.last_event_at is not None and beat.at <= alert.last_event_at:
             continue
         alert = replace(alert, refreshed_at=beat.at, last_event_at=beat.at, events=alert.events + 1)
-        if alert.state is State.FIRING:
-            alert = replace(alert, state=State.RESOLVED, ends_at=beat.at, pending_at=None)
-        elif alert.state is State.PENDING:
+        if alert.state is AlertState.FIRING:
+            alert = replace(alert, state=AlertState.RESOLVED, ends_at=beat.at, pending_at=None)
+        elif alert.state is AlertState.PENDING:
             alert = no_longer_pending(alert)
     return alert
 
@@ -54,16 +54,16 @@ def fires_at(alert: Alert) -> datetime | None:
 
 def next_change(alert: Alert) -> datetime | None:
     """When the alert changes if no beat comes."""
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return None
-    return fires_at(alert) if alert.state is State.PENDING else late_at(alert)
+    return fires_at(alert) if alert.state is AlertState.PENDING else late_at(alert)
 
 
 def advanced(alert: Alert, now: datetime) -> Alert:
     """The alert at `now`, without a beat since."""
     late, fires = late_at(alert), fires_at(alert)
-    if late is None or fires is None or alert.state is State.FIRING or now < late:
+    if late is None or fires is None or alert.state is AlertState.FIRING or now < late:
         return alert
     if now < fires:
-        return replace(alert, state=State.PENDING, pending_at=late)
-    return replace(alert, state=State.FIRING, pending_at=None, starts_at=fires, ends_at=None)
+        return replace(alert, state=AlertState.PENDING, pending_at=late)
+    return replace(alert, state=AlertState.FIRING, pending_at=None, starts_at=fires, ends_at=None)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Incident, incident_key
 from chalicelib.core.match import matches_all
@@ -135,14 +135,14 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     alert = incident.alerts.get(holder.alert) if incident is not None else None
     if incident is None or alert is None:
         return now < holder.at + CLAIMED
-    if alert.active or (alert.state is State.RESOLVED and incident.status == "open"):
+    if alert.active or (alert.state is AlertState.RESOLVED and incident.status == "open"):
         return True
     return now < holder.at + CLAIMED and _is_claimed_again(holder, incident, alert)
 
 
 def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:
     """Return whether the holder was written after its alert was over: the fire of that claim is about to be saved."""
-    over_at = incident.ended_at if alert.state is State.RESOLVED else alert.refreshed_at
+    over_at = incident.ended_at if alert.state is AlertState.RESOLVED else alert.refreshed_at
     return over_at is not None and holder.at > over_at
 
 

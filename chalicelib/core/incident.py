@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, State, last_end
+from chalicelib.core.alert import Alert, AlertState, last_end
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule, Target
 from chalicelib.core.stored import stored_as
@@ -120,13 +120,15 @@ class Incident:
     @property
     def firing(self) -> tuple[Alert, ...]:
         """The alerts that fire, in no order."""
-        return tuple([alert for alert in self.alerts.values() if alert.state is State.FIRING])
+        return tuple([alert for alert in self.alerts.values() if alert.state is AlertState.FIRING])
 
     @property
     def shown(self) -> tuple[Alert, ...]:
         """The alerts of this episode that ever fired, as people see them."""
         found = [alert for alert in self.alerts.values() if in_episode(alert, self)]
-        return tuple(sorted(found, key=lambda alert: (alert.state is not State.FIRING, alert.starts_at, alert.name)))
+        return tuple(
+            sorted(found, key=lambda alert: (alert.state is not AlertState.FIRING, alert.starts_at, alert.name))
+        )
 
     @property
     def events(self) -> int:
@@ -145,11 +147,11 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
 
     What ended before the incident began is only remembered.
     """
-    if alert.state is State.FIRING:
+    if alert.state is AlertState.FIRING:
         return True
     if alert.starts_at is None:
         return False
-    ended_at = alert.ends_at if alert.state is State.RESOLVED else last_end(alert) or alert.starts_at
+    ended_at = alert.ends_at if alert.state is AlertState.RESOLVED else last_end(alert) or alert.starts_at
     return incident.started_at is None or ended_at is None or ended_at >= incident.started_at
 
 

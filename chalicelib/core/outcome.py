@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from chalicelib.core.alert import Alert, State, covers, is_end_pending, lives_since
+from chalicelib.core.alert import Alert, AlertState, covers, is_end_pending, lives_since
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.match import parse_matchers
@@ -101,7 +101,7 @@ def _fired_at(alert: Alert, act: Action) -> bool:
     if (since or act.at) > act.at:
         return False
     ended_later = is_end_pending(alert) and alert.ends_at is not None and act.at < alert.ends_at
-    return alert.state is State.FIRING or (takes and ended_later)
+    return alert.state is AlertState.FIRING or (takes and ended_later)
 
 
 def is_given_back(alert: Alert, act: Action) -> bool:

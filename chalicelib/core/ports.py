@@ -151,6 +151,14 @@ class Queue(Protocol):
         ...
 
 
+class DeadLetters(Protocol):
+    """The dead-letter queue of a queue."""
+
+    def dead_letter(self, body: str, reason: str) -> None:
+        """Keep the body with the reason. Raise NotStoredError when it may not be kept."""
+        ...
+
+
 class Clients(Protocol):
     """Outside clients and secrets, handed to targets and probes; built on first use."""
 

@@ -7,7 +7,7 @@ change later, a silence keeps the newest changes in short form.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.core.context import Change, Silence
+from chalicelib.core.context import Silence, SilenceChange
 from chalicelib.core.errors import RequestError
 from chalicelib.core.match import Matcher
 
@@ -48,7 +48,7 @@ def _check_length(what: str, text: str, most: int) -> None:
         raise RequestError(f"{what} has {len(text):,} characters; allowed are {most:,}")
 
 
-def with_change(silence: Silence, change: Change) -> tuple[Change, ...]:
+def with_change(silence: Silence, change: SilenceChange) -> tuple[SilenceChange, ...]:
     """Return the newest changes of the silence, the given one last. Only that one keeps the matchers from before."""
     older = (replace(each, before=()) for each in silence.changes)
     return (*older, replace(change, text=_cut(change.text)))[-MAX_CHANGES:]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.alert import Alert, State, last_end
+from chalicelib.core.alert import Alert, AlertState, last_end
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
 from chalicelib.core.delivery.text import local_time
@@ -55,13 +55,13 @@ def notification(
     gone = _listed(
         alert
         for alert in incident.alerts.values()
-        if alert.fingerprint in announced.firing and alert.state is not State.FIRING
+        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING
     )
     muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
     ends = reason is Reason.RESOLVED
     if ends:
         firing, muted = [], []
-        gone = gone or _listed(alert for alert in incident.shown if alert.state is State.RESOLVED)
+        gone = gone or _listed(alert for alert in incident.shown if alert.state is AlertState.RESOLVED)
     told_of = firing or (muted if reason is Reason.SYNC else [])
     shown = [*told_of, *(gone if announced.target.send_resolved else [])]
     seq = announced.seq + 1
@@ -118,7 +118,7 @@ def _holder(
 def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert]:
     """Return the alerts that this target was notified of: those that fire, muted or not, else those that are over."""
     known = _listed(alert for name, alert in incident.alerts.items() if name in announced.firing)
-    return [alert for alert in known if alert.state is State.FIRING] or known
+    return [alert for alert in known if alert.state is AlertState.FIRING] or known
 
 
 def is_acknowledged(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> bool:
@@ -168,7 +168,7 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
         name=alert.name,
         labels=alert.labels,
         annotations=alert.annotations,
-        status="firing" if alert.state is State.FIRING else "resolved",
+        status="firing" if alert.state is AlertState.FIRING else "resolved",
         severity=alert.severity,
         title=alert.title or alert.name,
         starts_at=alert.starts_at or telling.now,
@@ -290,7 +290,7 @@ def notes_for(
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
         if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
             notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
-        if alert.fingerprint in announced.firing and alert.state is not State.FIRING and alert.ended_by:
+        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING and alert.ended_by:
             notes.append(_ended_by(alert))
     return tuple(dict.fromkeys(notes))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
 from chalicelib.core.mute import Muting
 from chalicelib.core.payload.coerce import cut
@@ -63,7 +63,7 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _fired(changed: Sequence[Changed], mutings: Mapping[str, Muting]) -> list[Entry]:
-    fired = [alert for before, alert in changed if alert.state is State.FIRING and _is_new(before, alert)]
+    fired = [alert for before, alert in changed if alert.state is AlertState.FIRING and _is_new(before, alert)]
     if not fired:
         return []
     at = min(alert.starts_at for alert in fired if alert.starts_at)
@@ -77,13 +77,13 @@ def _fired(changed: Sequence[Changed], mutings: Mapping[str, Muting]) -> list[En
 
 
 def _is_new(before: Alert | None, alert: Alert) -> bool:
-    if before is None or before.state is not State.FIRING:
+    if before is None or before.state is not AlertState.FIRING:
         return True
     return before.starts_at is not None and alert.starts_at is not None and alert.starts_at > before.starts_at
 
 
 def _resolved(changed: Sequence[Changed]) -> list[Entry]:
-    over = [alert for before, alert in changed if alert.state is State.RESOLVED and _was_firing(before)]
+    over = [alert for before, alert in changed if alert.state is AlertState.RESOLVED and _was_firing(before)]
     if not over:
         return []
     at = max(alert.ends_at for alert in over if alert.ends_at)
@@ -93,11 +93,11 @@ def _resolved(changed: Sequence[Changed]) -> list[Entry]:
 
 
 def _was_firing(before: Alert | None) -> bool:
-    return before is not None and before.state is State.FIRING
+    return before is not None and before.state is AlertState.FIRING
 
 
 def _altered(changed: Sequence[Changed], now: datetime) -> list[Entry]:
-    both = [(was, alert) for was, alert in changed if was is not None and alert.state is was.state is State.FIRING]
+    both = [(was, alert) for was, alert in changed if was is not None and alert.state is was.state is AlertState.FIRING]
     flapping = [alert for was, alert in both if alert.flapping and not was.flapping]
     worse = [alert for was, alert in both if alert.severity.rank < was.severity.rank]
     found = []

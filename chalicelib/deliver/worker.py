@@ -43,7 +43,7 @@ from chalicelib.core.optimistic import updated
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import runbooks
-from chalicelib.messages.queue import Change, Handled, Queues, events_messages, read_message
+from chalicelib.messages.queue import DeployChange, Handled, Queues, events_messages, read_message
 from chalicelib.targets import change_module_for, module_for
 
 MAX_AGE = timedelta(hours=6)
@@ -119,7 +119,7 @@ def deliver(
 ) -> Handled:
     """Deal with one message of the notifications queue. Twice sends once."""
     content = read_message(body)
-    if isinstance(content, Change):
+    if isinstance(content, DeployChange):
         return _tell_change(content, store, clients, now)
     if not isinstance(content, Notification):
         return Handled(dead_lettered="the message on the notifications queue is not a notification")
@@ -547,7 +547,7 @@ def _after_giving_up(
     )
 
 
-def _tell_change(change: Change, store: Store, clients: Clients, now: datetime) -> Handled:
+def _tell_change(change: DeployChange, store: Store, clients: Clients, now: datetime) -> Handled:
     """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
     delivery_log = store.delivery_log(delivery_log_key(f"deploy:{change.deploy.id}", change.target.key))
     if delivery_log.done_seq:

@@ -75,7 +75,7 @@ class Secrets(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What the sender is told. `reason` is for our log."""
 
     status: int
@@ -95,7 +95,7 @@ def receive(
     put: Callable[[str], None],
     keep: Callable[[str, bytes], None],
     now: datetime,
-) -> Answer:
+) -> HttpResponse:
     """Verify one webhook and store it by `put`; the answer is 2xx only after that returned.
 
     `find` gives the plug-in of a name or raises UnknownSourceError; `keep` stores a compressed body too large for a
@@ -107,19 +107,19 @@ def receive(
         _check_form(lower, body)
         _check_sender(plugin, lower, body, path_secret, secrets)
         if not body.strip() and not _HANDSHAKES.isdisjoint(lower):
-            return Answer(200, {"status": "ok"}, reason="handshake")
+            return HttpResponse(200, {"status": "ok"}, reason="handshake")
         with _no_collection():
             test = _is_test(checked_json(body))
         webhook = _webhook(source, plugin, lower, body, now)
         _store(webhook, put, keep)
     except WebhookError as error:
-        return Answer(error.status, {"error": str(error)}, reason=str(error))
+        return HttpResponse(error.status, {"error": str(error)}, reason=str(error))
     except NotStoredError as error:
         retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return Answer(503, {"error": "could not be stored; try again"}, retry, reason=str(error))
+        return HttpResponse(503, {"error": "could not be stored; try again"}, retry, reason=str(error))
     if test:
-        return Answer(200, {"status": "accepted", "id": webhook.id}, reason="test")
-    return Answer(202, {"status": "accepted", "id": webhook.id})
+        return HttpResponse(200, {"status": "accepted", "id": webhook.id}, reason="test")
+    return HttpResponse(202, {"status": "accepted", "id": webhook.id})
 
 
 def checked_json(body: bytes) -> dict[str, Any]:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
-from chalicelib.aws.bodies import BodyWriter
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.body_store import BodyWriter
+from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError
 from chalicelib.ingest.counters import Attendance
-from chalicelib.ingest.receive import Answer, receive
+from chalicelib.ingest.receive import HttpResponse, receive
 from chalicelib.ingest.registry import find_source
 from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class IngestPorts:
     """The ports of the ingest path."""
 
     queue: SqsQueue
@@ -30,11 +30,11 @@ class Door:
 
 
 @lru_cache(maxsize=1)
-def door(account: str | None) -> Door:
+def door(account: str | None) -> IngestPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
-    lean = Lean(settings.region)
-    return Door(
+    lean = AwsJsonClient(settings.region)
+    return IngestPorts(
         queue=SqsQueue(lean, settings.webhooks_queue, account=account),
         bodies=BodyWriter(lean, settings.table, clock=time.time),
         secrets=Secrets(lean, settings.parameters),
@@ -50,7 +50,7 @@ def answer(
     path_secret: str | None,
     account: str | None,
     now: datetime,
-) -> Answer:
+) -> HttpResponse:
     """What the sender of this webhook is told, after it was stored."""
     ports = door(account)
     found = receive(
@@ -68,7 +68,7 @@ def answer(
     return found
 
 
-def _note(ports: Door, source: str, status: int, now: datetime) -> None:
+def _note(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
     """Tell now and then what came and what was refused; a count that cannot be stored is no reason to refuse anyone."""
     message = ports.attendance.note(source, status, now)
     if message is not None:

@@ -141,7 +141,7 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DeployChange:
     """A deploy, for a target that shows deploys beside its incidents and pages nobody for them."""
 
     deploy: Deploy
@@ -167,7 +167,7 @@ Content = (
     | Interaction
     | Recorded
     | Notification
-    | Change
+    | DeployChange
     | Feedback
 )
 
@@ -254,7 +254,7 @@ def _smaller(notification: Notification) -> Notification:
     return replace(notification, alerts=kept, also=notification.also + len(notification.alerts) - len(kept))
 
 
-def change_message(change: Change) -> str:
+def change_message(change: DeployChange) -> str:
     """The message that tells one target of a deploy."""
     return _written("change", {"change": codec.encode(change)})
 
@@ -309,7 +309,7 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "notification":
             return codec.decode(Notification, form["notification"])
         case "change":
-            return codec.decode(Change, form["change"])
+            return codec.decode(DeployChange, form["change"])
         case "feedback":
             return Feedback(str(form["message"]))
     raise ParseError(

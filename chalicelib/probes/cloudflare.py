@@ -84,7 +84,7 @@ class _Answer:
 
 
 @dataclass(slots=True)
-class _Run:
+class _CloudflareRun:
     """One run of the probe: what it asks with, and what it found."""
 
     params: Mapping[str, Any]
@@ -153,7 +153,7 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     take). RulesError without the token.
     """
     endpoint, ends_at = clients.setting("CLOUDFLARE_API_URL", ENDPOINT), time.monotonic() + MAX_TIMEOUT.total_seconds()
-    run = _Run(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now, ends_at)
+    run = _CloudflareRun(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now, ends_at)
     failed: list[tuple[Mapping[str, str], Exception]] = []
     for batch in _batches(_zones(params)):
         try:
@@ -201,7 +201,7 @@ def _batches(zones: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield dict(listed[start : start + MAX_ZONES_PER_QUERY])
 
 
-def _check_batch(run: _Run, batch: Mapping[str, str]) -> None:
+def _check_batch(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     """All zones in one query; each on its own when that is refused, so that one refused zone harms no other."""
     try:
         _check_counts(run, batch)
@@ -217,7 +217,7 @@ def _check_batch(run: _Run, batch: Mapping[str, str]) -> None:
     _check_visitors(run, batch)
 
 
-def _check_counts(run: _Run, batch: Mapping[str, str]) -> None:
+def _check_counts(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     tags = tuple(batch.values())
     refusal = ""
     try:
@@ -240,14 +240,14 @@ def _check_counts(run: _Run, batch: Mapping[str, str]) -> None:
             _add_latencies(run, name, zone, refusal or errors.get("quant", ""))
 
 
-def _add_counts(run: _Run, name: str, zone: Mapping[str, Any], total: float) -> None:
+def _add_counts(run: _CloudflareRun, name: str, zone: Mapping[str, Any], total: float) -> None:
     errors = _count(zone.get("errors5xx"))
     run.sample(name, "requests_per_min", total / (run.window / timedelta(minutes=1)))
     if errors is not None:
         run.sample(name, "error_rate", min(1.0, errors / total) if total else None)
 
 
-def _add_latencies(run: _Run, name: str, zone: Mapping[str, Any], refusal: str) -> None:
+def _add_latencies(run: _CloudflareRun, name: str, zone: Mapping[str, Any], refusal: str) -> None:
     quantiles = _quantiles(zone)
     for metric, vendor_field in LATENCIES.items():
         value = coerce.number(quantiles.get(vendor_field))
@@ -266,7 +266,7 @@ def _quantiles(zone: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _check_visitors(run: _Run, batch: Mapping[str, str]) -> None:
+def _check_visitors(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     try:
         answer = _visitors(run, tuple(batch.values()))
     except TargetRejectedError as error:
@@ -284,13 +284,13 @@ def _check_visitors(run: _Run, batch: Mapping[str, str]) -> None:
             _add_visitors(run, name, zone, _errors_of(answer, zone))
 
 
-def _visitors(run: _Run, tags: Sequence[str]) -> _Answer:
+def _visitors(run: _CloudflareRun, tags: Sequence[str]) -> _Answer:
     if run.no_visitors is not None:
         raise run.no_visitors
     return run.ask(_VISITORS, tags)
 
 
-def _add_visitors(run: _Run, name: str, zone: Mapping[str, Any], errors: Mapping[str, str]) -> None:
+def _add_visitors(run: _CloudflareRun, name: str, zone: Mapping[str, Any], errors: Mapping[str, str]) -> None:
     found = zone.get("visitors", zone.get("httpRequests1mGroups"))
     if isinstance(found, list):
         # Visitors of several minutes cannot be added up: only one group, for the whole window, says how many.

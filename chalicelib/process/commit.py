@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.due import due, reminded
@@ -243,7 +243,7 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
     notified = notified_of(incident)
     kept: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
-        if alert.state is not State.INACTIVE or not (alert.measured or alert.condition) or name in notified:
+        if alert.state is not AlertState.INACTIVE or not (alert.measured or alert.condition) or name in notified:
             kept[name] = alert
         elif alert.rule in watched and alert.measured:
             old = before.alerts.get(name)
@@ -256,7 +256,7 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
 def _same_watch(old: Alert, alert: Alert) -> bool:
     """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
     return (
-        old.state is State.INACTIVE
+        old.state is AlertState.INACTIVE
         and old.recheck_at is not None
         and (alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at))
     )

@@ -27,7 +27,7 @@ from chalicelib.core.routing import (
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.messages.queue import (
     Affected,
-    Change,
+    DeployChange,
     Events,
     ExpireSilence,
     Samples,
@@ -103,7 +103,7 @@ def _tell_change(batch: Batch, deploy: Deploy) -> None:
     """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
     targets = [target for target in all_targets(batch.rules) if target.kind in CHANGE_KINDS]
     if targets:
-        batch.queues.notifications.put([change_message(Change(deploy, target)) for target in targets])
+        batch.queues.notifications.put([change_message(DeployChange(deploy, target)) for target in targets])
 
 
 def matching_rules(rules: Rules, event: Event) -> list[Rule]:

@@ -29,7 +29,7 @@ from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.core.ports import Queue, Store
+from chalicelib.core.ports import DeadLetters, Queue, Store
 from chalicelib.messages import codec
 from chalicelib.messages.queue import (
     Events,
@@ -66,14 +66,6 @@ class Inbox(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Those messages are done."""
-        ...
-
-
-class DeadLetters(Protocol):
-    """Its dead-letter queue."""
-
-    def dead_letter(self, body: str, reason: str) -> None:
-        """Keep the body with the reason."""
         ...
 
 
@@ -234,20 +226,20 @@ def _instant(seconds: float) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HistoryPage:
     """One stored item of a day: its lines in the form of a replay timeline, and the name that the next one follows."""
 
     lines: tuple[dict[str, Any], ...]
     name: str
 
 
-def page(store: Store, day: str, after: str) -> Page | None:
+def page(store: Store, day: str, after: str) -> HistoryPage | None:
     """The first item of a day (`2026-11-26`) whose name comes after; None when there is none."""
     found = store.history(day, after)
     if found is None:
         return None
     name, data = found
-    return Page(tuple(map(timeline_line, unpacked(data))), name)
+    return HistoryPage(tuple(map(timeline_line, unpacked(data))), name)
 
 
 def unpacked(data: bytes) -> list[Line]:

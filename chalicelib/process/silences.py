@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.context import Change, Context, Silence
+from chalicelib.core.context import Context, Silence, SilenceChange
 from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -116,7 +116,7 @@ def held(context: Context, given: SetSilence, now: datetime) -> Context | None:
         if after.decided_at < before.decided_at or (after.decided_at == before.decided_at and _same(before, after)):
             return None
         starts_at = min(before.starts_at, after.starts_at) if before.active(after.decided_at) else after.starts_at
-        change = Change(after.decided_at, after.by, _edit(after), _left(before, after), after.act)
+        change = SilenceChange(after.decided_at, after.by, _edit(after), _left(before, after), after.act)
         by = after.by if given.renews else before.by
         after = replace(after, by=by, starts_at=starts_at, changes=with_change(before, change), act=before.act)
     silences, maintenance = _others(context.silences, after.id, now), _others(context.maintenance, after.id, now)
@@ -135,7 +135,7 @@ def released(context: Context, given: ExpireSilence, now: datetime) -> Context |
     found = find(context, given.id)
     if found is None or given.at >= found.ends_at or given.at < found.decided_at:
         return None
-    changes = with_change(found, Change(given.at, given.by, "ended before its time"))
+    changes = with_change(found, SilenceChange(given.at, given.by, "ended before its time"))
     over = replace(found, ends_at=given.at, at=given.at, changes=changes)
     after = replace(
         context,

@@ -88,7 +88,7 @@ class Reader(Protocol):
 
 
 @dataclass(slots=True)
-class Report:
+class ReconcileReport:
     """What a run came to: by source (missed, looked at), and the troubles with their reason.
 
     A trouble is found by its kind and subject: a source, or `<source>:<endpoint>`.
@@ -99,7 +99,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Reconciliation:
     rules: Rules
     store: Store
     queues: Queues
@@ -109,7 +109,7 @@ class _Run:
     marks: dict[str, str]
     clock: Callable[[], float]
     ends_at: float
-    report: Report = field(default_factory=Report)
+    report: ReconcileReport = field(default_factory=ReconcileReport)
     messages: list[str] = field(default_factory=list)
     undecided: set[str] = field(default_factory=set)
     """Sources and endpoints of which this run says nothing: their troubles go on."""
@@ -124,7 +124,7 @@ def repair(
     now: datetime,
     readers: Mapping[str, Reader] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Report:
+) -> ReconcileReport:
     """Take in what was missed and report what is wrong with sources. Twice changes nothing.
 
     `clock` counts the seconds that vendors take. NotStoredError or ConflictError when that cannot be kept; the next run then does the same again.
@@ -132,7 +132,9 @@ def repair(
     found = readers if readers is not None else {name: _load(name) for name in plugins.names("histories")}
     context = store.context()
     before = dict(context.marks)
-    run = _Run(rules, store, queues, clients, now, found, dict(before), clock, clock() + RUN_LIMIT.total_seconds())
+    run = _Reconciliation(
+        rules, store, queues, clients, now, found, dict(before), clock, clock() + RUN_LIMIT.total_seconds()
+    )
     _hear(run)
     _look_at_silences(run, context)
     for source, reader in found.items():
@@ -164,7 +166,7 @@ def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> 
 # What webhooks missed
 
 
-def _read(run: _Run, source: str, reader: Reader) -> None:
+def _read(run: _Reconciliation, source: str, reader: Reader) -> None:
     """Read one vendor's history, endpoint by endpoint, and take in what is missing."""
     _adopt_marks(run, source, reader.ENDPOINTS)
     reading = _Reading(source, _active_identities(run.store, source))
@@ -215,7 +217,7 @@ def _subject(source: str, endpoint: Endpoint) -> str:
     return f"{source}:{endpoint.name}"
 
 
-def _adopt_marks(run: _Run, source: str, endpoints: Sequence[Endpoint]) -> None:
+def _adopt_marks(run: _Reconciliation, source: str, endpoints: Sequence[Endpoint]) -> None:
     """Make the one cursor that a source had before each endpoint had its own the cursor of each, and so its wait."""
     if cursor := run.marks.pop(f"repair:{source}", ""):
         for endpoint in endpoints:
@@ -225,7 +227,7 @@ def _adopt_marks(run: _Run, source: str, endpoints: Sequence[Endpoint]) -> None:
             run.marks.setdefault(f"repair_wait:{source}:{endpoint.limited_by}", wait)
 
 
-def _history(run: _Run, reading: _Reading, endpoint: Endpoint) -> History | None:
+def _history(run: _Reconciliation, reading: _Reading, endpoint: Endpoint) -> History | None:
     """Read one endpoint and move its cursor; None when it cannot be read now, which costs the others nothing."""
     subject = _subject(reading.source, endpoint)
     if _waits(run, reading, endpoint):
@@ -245,13 +247,13 @@ def _history(run: _Run, reading: _Reading, endpoint: Endpoint) -> History | None
     return history
 
 
-def _asked(run: _Run, reading: _Reading, endpoint: Endpoint, since: datetime) -> History:
+def _asked(run: _Reconciliation, reading: _Reading, endpoint: Endpoint, since: datetime) -> History:
     ends_at = min(run.ends_at, run.clock() + ENDPOINT_LIMIT.total_seconds())
     clients = _Timed(run.clients, ends_at, run.clock)
     return endpoint.read(clients, since=since, until=run.now - ON_ITS_WAY, active=reading.active)
 
 
-def _waits(run: _Run, reading: _Reading, endpoint: Endpoint) -> bool:
+def _waits(run: _Reconciliation, reading: _Reading, endpoint: Endpoint) -> bool:
     """Return True while the vendor wants no request under the endpoint's limit."""
     if endpoint.limited_by in reading.exhausted:
         return True
@@ -263,12 +265,12 @@ def _waits(run: _Run, reading: _Reading, endpoint: Endpoint) -> bool:
     return False
 
 
-def _since(run: _Run, subject: str) -> datetime:
+def _since(run: _Reconciliation, subject: str) -> datetime:
     cursor = _instant(run.marks.get(f"repair:{subject}"))
     return max(cursor or run.now - FIRST_LOOK, run.now - FARTHEST)
 
 
-def _note_failure(run: _Run, source: str, endpoint: Endpoint, error: Exception, since: datetime) -> None:
+def _note_failure(run: _Reconciliation, source: str, endpoint: Endpoint, error: Exception, since: datetime) -> None:
     """Keep the endpoint's cursor, and report why it could not be read."""
     log.line("repair", source=source, endpoint=endpoint.name, action="failed", **log.failure(error))
     cursor = f"repair:{_subject(source, endpoint)}"
@@ -283,7 +285,9 @@ def _note_failure(run: _Run, source: str, endpoint: Endpoint, error: Exception, 
         run.report.troubles["history.failed", _subject(source, endpoint)] = f"{reason_of(error)}."
 
 
-def _note_outage(run: _Run, source: str, endpoint: Endpoint, error: TargetUnavailableError, since: datetime) -> None:
+def _note_outage(
+    run: _Reconciliation, source: str, endpoint: Endpoint, error: TargetUnavailableError, since: datetime
+) -> None:
     """Wait for as long as the vendor asks for; report what has lasted for STUCK, since shorter outages end by themselves."""
     if error.retry_after is not None:
         run.marks[f"repair_wait:{source}:{endpoint.limited_by}"] = (run.now + error.retry_after).isoformat()
@@ -294,7 +298,7 @@ def _note_outage(run: _Run, source: str, endpoint: Endpoint, error: TargetUnavai
         run.undecided.add(_subject(source, endpoint))
 
 
-def _take(run: _Run, source: str, found: Sequence[Found]) -> None:
+def _take(run: _Reconciliation, source: str, found: Sequence[Found]) -> None:
     incidents = list(run.store.incidents(ended_since=run.now - FARTHEST))
     looked_at = missed = 0
     seen: set[str] = set()
@@ -338,11 +342,11 @@ def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _events(run: _Run, webhook: Webhook) -> Iterable[Event]:
+def _events(run: _Reconciliation, webhook: Webhook) -> Iterable[Event]:
     return parsed(webhook.source, webhook.headers, webhook.body, run.rules, webhook.received_at)
 
 
-def _known(run: _Run, event: Event, incidents: Sequence[Incident]) -> bool:
+def _known(run: _Reconciliation, event: Event, incidents: Sequence[Incident]) -> bool:
     """True when an alert that the event would reach has heard of it or of something newer, or nothing would hear it."""
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
@@ -401,7 +405,7 @@ def _active_identities(store: Store, source: str) -> list[str]:
 # Sources themselves
 
 
-def _hear(run: _Run) -> None:
+def _hear(run: _Reconciliation) -> None:
     """Bring the records of all sources up to date, and find who is silent or refused."""
     for source, times in _heard_times(run).items():
         heard = heard_from(run.marks.get(f"heard:{source}", ""))
@@ -420,7 +424,7 @@ def _hear(run: _Run) -> None:
             run.report.troubles["source.refused", source] = reason
 
 
-def _look_at_silences(run: _Run, context: Context) -> None:
+def _look_at_silences(run: _Reconciliation, context: Context) -> None:
     """Report each silence that is still to end and holds a pattern that RE2 refuses."""
     for silence in (*context.silences, *context.maintenance):
         if silence.ends_at > run.now and (why := refusal(silence.matchers)):
@@ -435,7 +439,7 @@ def _records(marks: Mapping[str, str]) -> dict[str, SourceActivity]:
     return {name: heard for name, heard in found.items() if heard is not None}
 
 
-def _heard_times(run: _Run) -> dict[str, set[datetime]]:
+def _heard_times(run: _Reconciliation) -> dict[str, set[datetime]]:
     """When each source was heard: at the door, and by what its alerts last heard."""
     found: dict[str, set[datetime]] = {}
     for labels in run.store.label_sets(HEARD):
@@ -456,7 +460,7 @@ def _refused_sources(store: Store) -> list[str]:
     return sorted({labels.get("source", "") for labels in store.label_sets(REFUSED)} - {""})
 
 
-def _refused(run: _Run, source: str) -> str:
+def _refused(run: _Reconciliation, source: str) -> str:
     """Why the source's refusals are trouble; empty when they are not: a few among many accepted, or no more than ever."""
     series = [labels for labels in run.store.label_sets(REFUSED) if labels.get("source") == source]
     recent = {
@@ -482,7 +486,7 @@ def _total(store: Store, metric: str, labels: Mapping[str, str], since: datetime
     return sum(bucket.total for bucket in store.buckets(metric, labels, since, until))
 
 
-def _told(run: _Run) -> list[Event]:
+def _told(run: _Reconciliation) -> list[Event]:
     """Return an event for each trouble there is, and an end for each that was reported before.
 
     What is only information is reported once, and has no end.
@@ -503,12 +507,12 @@ def _told(run: _Run) -> list[Event]:
     return events
 
 
-def _is_undecided(run: _Run, kind: str, subject: str) -> bool:
+def _is_undecided(run: _Reconciliation, kind: str, subject: str) -> bool:
     """Return True when this run could not see whether the trouble of a history goes on."""
     return kind in ("webhooks.missed", "history.unreadable", "history.failed", LIMITED) and subject in run.undecided
 
 
-def _event(run: _Run, kind: str, subject: str, reason: str, status: Status) -> Event:
+def _event(run: _Reconciliation, kind: str, subject: str, reason: str, status: Status) -> Event:
     if kind == REFUSED_SILENCE:
         return _made(run, kind, subject, reason, status, TITLES[kind].format(source=subject), {"silence": subject})
     source, _, name = subject.partition(":")
@@ -520,7 +524,7 @@ def _event(run: _Run, kind: str, subject: str, reason: str, status: Status) -> E
 
 
 def _made(
-    run: _Run, kind: str, subject: str, reason: str, status: Status, title: str, labels: Mapping[str, str]
+    run: _Reconciliation, kind: str, subject: str, reason: str, status: Status, title: str, labels: Mapping[str, str]
 ) -> Event:
     return Event(
         id=fingerprint("repair", kind, subject, run.now.isoformat(), status.value),

@@ -57,7 +57,7 @@ class Probe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProbeReport:
     """What a run came to: how many probes ran, which are down and which broke, and what went on the queue."""
 
     ran: int = 0
@@ -68,7 +68,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _ProbeRun:
     """One probe of this run and its answer so far. `retry` when a second try may say otherwise."""
 
     kind: str
@@ -101,13 +101,13 @@ def watch(
     pause: Callable[[float], None],
     load: Callable[[str], Probe] | None = None,
     limit: timedelta = TRY_LIMIT,
-) -> Report:
+) -> ProbeReport:
     """Run the probes that are due and put what they found on the webhooks queue. Twice in a minute counts once.
 
     `pause` waits so many seconds before the second tries. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    runs = _tried([_Run(kind, params) for kind, params in _due(rules, at)], clients, at, load or _load, limit)
+    runs = _tried([_ProbeRun(kind, params) for kind, params in _due(rules, at)], clients, at, load or _load, limit)
     if any(run.retry for run in runs):
         pause(SECOND_TRY_AFTER.total_seconds())
         first = [run for run in runs if run.retry]
@@ -140,8 +140,8 @@ def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _tried(
-    runs: Sequence[_Run], clients: Clients, at: datetime, load: Callable[[str], Probe], limit: timedelta
-) -> list[_Run]:
+    runs: Sequence[_ProbeRun], clients: Clients, at: datetime, load: Callable[[str], Probe], limit: timedelta
+) -> list[_ProbeRun]:
     """Every probe once, all at the same time. One that is not back in time has broken; its thread is left behind."""
     if not runs:
         return []
@@ -153,38 +153,38 @@ def _tried(
     return found
 
 
-def _decisive(first: _Run, second: _Run) -> _Run:
+def _decisive(first: _ProbeRun, second: _ProbeRun) -> _ProbeRun:
     """Return the try that counts: the second, unless it lost what the first could measure."""
     return first if first.samples and not first.down and not second.samples else second
 
 
-def _awaited(run: _Run, future: Future[_Run], ends_at: float, at: datetime) -> _Run:
+def _awaited(run: _ProbeRun, future: Future[_ProbeRun], ends_at: float, at: datetime) -> _ProbeRun:
     try:
         return future.result(max(0.0, ends_at - time.monotonic()))
     except RunTimeoutError:
-        return _Run(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
+        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
 
 
-def _checked(run: _Run, clients: Clients, at: datetime, load: Callable[[str], Probe]) -> _Run:
+def _checked(run: _ProbeRun, clients: Clients, at: datetime, load: Callable[[str], Probe]) -> _ProbeRun:
     """The probe's answer. A broken probe is a failed probe and says so, whatever it raised."""
     try:
         probe = load(run.kind)
         found = probe.check(run.params, clients, now=at)
         rates: tuple[Rate, ...] = tuple(getattr(probe, "RATES", ()))
-        answered = _Run(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
+        answered = _ProbeRun(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
         failed = answered.down or any(event.kind == FAILED for event in answered.events)
         waits = any(RETRY_AFTER in event.annotations for event in answered.events)
-        return _Run(run.kind, run.params, found, failed and not waits, rates, answered.growths)
+        return _ProbeRun(run.kind, run.params, found, failed and not waits, rates, answered.growths)
     except Exception as error:
         told = log.failure(error)
         log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)
         reason = told.get("reason", f"it raised {told['error']}")
         # What the rules or a limit of ours forbid will not be otherwise a few seconds later.
         final = isinstance(error, RulesError) or (isinstance(error, TargetUnavailableError) and error.retry_after)
-        return _Run(run.kind, run.params, [probe_failed(run.kind, run.params, reason, now=at)], not final)
+        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, reason, now=at)], not final)
 
 
-def _streaks(run: _Run, store: Store, at: datetime) -> list[Sample]:
+def _streaks(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
     found: list[Sample] = []
     for sample in run.samples:
         if sample.metric == "uptime":
@@ -203,7 +203,7 @@ def _before(store: Store, metric: str, labels: Mapping[str, str], at: datetime, 
     return None
 
 
-def _with_derived(run: _Run, store: Store, at: datetime) -> list[Sample]:
+def _with_derived(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
     """What was measured; a rate since the last reading takes the place of a total that the probe gave under its name."""
     found = {(sample.metric, tuple(sorted(sample.labels.items()))): sample for sample in run.samples}
     for sample in (*_rates(run, store, at), *_growths(run, store, at)):
@@ -211,7 +211,7 @@ def _with_derived(run: _Run, store: Store, at: datetime) -> list[Sample]:
     return list(found.values())
 
 
-def _rates(run: _Run, store: Store, at: datetime) -> list[Sample]:
+def _rates(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
     found = []
     for rate in run.rates:
         for labels, after in _readings(run, rate).values():
@@ -222,7 +222,9 @@ def _rates(run: _Run, store: Store, at: datetime) -> list[Sample]:
     return found
 
 
-def _readings(run: _Run, rate: Rate) -> dict[tuple[tuple[str, str], ...], tuple[Mapping[str, str], dict[str, float]]]:
+def _readings(
+    run: _ProbeRun, rate: Rate
+) -> dict[tuple[tuple[str, str], ...], tuple[Mapping[str, str], dict[str, float]]]:
     """The counters of a rate as this run read them, for each set of labels."""
     found: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, str], dict[str, float]]] = {}
     for sample in run.samples:
@@ -232,7 +234,7 @@ def _readings(run: _Run, rate: Rate) -> dict[tuple[tuple[str, str], ...], tuple[
     return found
 
 
-def _growths(run: _Run, store: Store, at: datetime) -> list[Sample]:
+def _growths(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
     found = []
     for metric, source in run.growths.items():
         for sample in run.samples:
@@ -246,7 +248,7 @@ def _growths(run: _Run, store: Store, at: datetime) -> list[Sample]:
     return found
 
 
-def _told(runs: Sequence[_Run], rules: Rules, store: Store, at: datetime) -> tuple[list[Event], list[Sample]]:
+def _told(runs: Sequence[_ProbeRun], rules: Rules, store: Store, at: datetime) -> tuple[list[Event], list[Sample]]:
     """The events of this run, and the samples that remember which probes are broken."""
     open_before = _open_before(store, at)
     said = {event.identity: event for run in runs for event in run.events}
@@ -283,7 +285,7 @@ def _mended(identity: str, labels: Mapping[str, str], reason: str, at: datetime)
     return probe_recovered(labels.get("probe_kind", ""), identity, shown, reason, now=at)
 
 
-def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules, said: Container[str]) -> str | None:
+def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, said: Container[str]) -> str | None:
     """Why what was broken is no more: "" when it ran without saying so; None when this run cannot know."""
     kind, name = labels.get("probe_kind", ""), labels.get("probe", "")
     if identity_of(kind, name) in said:
@@ -295,8 +297,8 @@ def _ended(labels: Mapping[str, str], runs: Sequence[_Run], rules: Rules, said: 
     return "The rules no longer name this probe."
 
 
-def _reported(runs: Sequence[_Run], samples: Sequence[Sample], events: Iterable[Event]) -> Report:
-    return Report(
+def _reported(runs: Sequence[_ProbeRun], samples: Sequence[Sample], events: Iterable[Event]) -> ProbeReport:
+    return ProbeReport(
         ran=len(runs),
         down=tuple(name_of(run.params) for run in runs if run.down),
         broken=tuple(sorted({event.identity for run in runs for event in run.events if event.kind == FAILED})),

@@ -45,49 +45,49 @@ ANSWERED_WITHIN = timedelta(minutes=30)
 
 def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Handled:
     """Do what was asked and tell the person what there is to tell. Twice does it once; only the answer comes twice."""
-    desk = _Desk(asked, rules, store, queues, clients, now)
+    request = SlackRequest(asked, rules, store, queues, clients, now)
     said: Reply
     try:
-        said = _served(desk) if asked.kind in _KINDS else ""
+        said = _served(request) if asked.kind in _KINDS else ""
     except RequestError as error:
         said = f"⚠️ {command.dated(command.escaped(str(error)))}"
     if not said:
         return Handled(note=f"{asked.kind} of a person")
-    return _told(desk, said)
+    return _told(request, said)
 
 
-def _served(desk: "_Desk") -> Reply:
+def _served(request: "SlackRequest") -> Reply:
     """Do what was asked, for a person who may."""
-    why = "" if desk.asked.kind == ANSWER else _refusal(desk)
-    return f"⚠️ {why[:1].upper()}{why[1:]}." if why else _KINDS[desk.asked.kind](desk)
+    why = "" if request.asked.kind == ANSWER else _refusal(request)
+    return f"⚠️ {why[:1].upper()}{why[1:]}." if why else _KINDS[request.asked.kind](request)
 
 
-def _refusal(desk: "_Desk") -> str:
+def _refusal(request: "SlackRequest") -> str:
     """Return why the person may not use Tocsin; empty when they may. What Slack does not answer refuses nobody."""
-    asked, slack = desk.asked, plugins.load("targets", "slack")
-    is_guest, is_stranger = slack.standing(asked.user, desk.clients, now=desk.now)
+    asked, slack = request.asked, plugins.load("targets", "slack")
+    is_guest, is_stranger = slack.standing(asked.user, request.clients, now=request.now)
     return membership.refusal(
         asked,
-        slack.home(desk.clients, now=desk.now) if asked.team else None,
-        membership.teams_of(desk.clients.setting("SLACK_TEAMS")),
+        slack.home(request.clients, now=request.now) if asked.team else None,
+        membership.teams_of(request.clients.setting("SLACK_TEAMS")),
         is_guest=is_guest,
         is_stranger=is_stranger,
-        guests_allowed=desk.clients.setting("SLACK_GUESTS").strip().lower() == "yes",
+        guests_allowed=request.clients.setting("SLACK_GUESTS").strip().lower() == "yes",
     )
 
 
-def _told(desk: "_Desk", said: Reply) -> Handled:
-    asked, slack = desk.asked, plugins.load("targets", "slack")
+def _told(request: "SlackRequest", said: Reply) -> Handled:
+    asked, slack = request.asked, plugins.load("targets", "slack")
     try:
         if isinstance(said, Question):
             form = {"blocks": said.blocks, "replaces": said.replaces}
-            slack.respond(asked.reply_to, said.text, desk.clients, now=desk.now, **form)
+            slack.respond(asked.reply_to, said.text, request.clients, now=request.now, **form)
         elif asked.reply_to or not asked.channel:
-            slack.respond(asked.reply_to, said, desk.clients, now=desk.now)
+            slack.respond(asked.reply_to, said, request.clients, now=request.now)
         else:
-            slack.post_ephemeral(asked.channel, asked.user, said, desk.clients, now=desk.now)
+            slack.post_ephemeral(asked.channel, asked.user, said, request.clients, now=request.now)
     except TargetUnavailableError as error:
-        if desk.now < asked.at + ANSWERED_WITHIN:
+        if request.now < asked.at + ANSWERED_WITHIN:
             return Handled(retry_after=error.retry_after or AGAIN, note=f"{asked.kind}: the answer waits: {error}")
         return Handled(note=f"{asked.kind}: the answer came too late: {error}")
     except TargetRejectedError as error:
@@ -96,7 +96,7 @@ def _told(desk: "_Desk", said: Reply) -> Handled:
 
 
 @dataclass(slots=True)
-class _Desk:
+class SlackRequest:
     """One request and what it takes to serve it."""
 
     asked: Interaction
@@ -179,107 +179,107 @@ class _Desk:
 # Buttons, menu and modal
 
 
-def _press(kind: ActionKind) -> Callable[[_Desk], str]:
+def _press(kind: ActionKind) -> Callable[[SlackRequest], str]:
     """Return what serves a button: its message shows what was done, so only another result is answered."""
 
-    def press(desk: _Desk) -> str:
-        found, action = desk.accept(kind, desk.asked.incident)
+    def press(request: SlackRequest) -> str:
+        found, action = request.accept(kind, request.asked.incident)
         shown = found.result is Result.DONE and not found.still
         return "" if shown else answers.answered(found, action)
 
     return press
 
 
-def _answer(desk: _Desk) -> str:
-    return command.dated(command.escaped(desk.asked.words))
+def _answer(request: SlackRequest) -> str:
+    return command.dated(command.escaped(request.asked.words))
 
 
-def _silence(desk: _Desk) -> str:
-    found = desk.incident(desk.asked.incident)
-    return desk.silenced(desk.silence(requests.matchers_of(found), desk.asked.words, ""), shown_by=found.id)
+def _silence(request: SlackRequest) -> str:
+    found = request.incident(request.asked.incident)
+    return request.silenced(request.silence(requests.matchers_of(found), request.asked.words, ""), shown_by=found.id)
 
 
-def _silence_opened(desk: _Desk) -> str:
+def _silence_opened(request: SlackRequest) -> str:
     """Fill the modal with the incident's matchers. A person who was faster, or closed it, keeps what they have.
 
     Where nothing is left to silence the modal says so in place of its fields: that is the one answer.
     """
-    slack, asked = plugins.load("targets", "slack"), desk.asked
+    slack, asked = plugins.load("targets", "slack"), request.asked
     try:
-        view = _filled(desk, _active_incident(desk))
+        view = _filled(request, _active_incident(request))
     except (NotFoundError, OverError) as error:
         view = silence_modal.notice(command.dated(command.escaped(str(error))))
-    slack.fill_view(asked.view, asked.view_hash, view, desk.clients, now=desk.now)
+    slack.fill_view(asked.view, asked.view_hash, view, request.clients, now=request.now)
     return ""
 
 
-def _active_incident(desk: _Desk) -> Incident:
+def _active_incident(request: SlackRequest) -> Incident:
     """Return the incident of a request while something of it fires. Raise OverError after."""
-    found = desk.incident(desk.asked.incident)
+    found = request.incident(request.asked.incident)
     if not found.firing:
         raise OverError(f"nothing of the incident {found.id} fires any more: there is nothing to silence")
     return found
 
 
-def _filled(desk: _Desk, found: Incident) -> dict[str, Any]:
-    named = command.escaped(views.incident(found, desk.store, desk.rules, desk.now)["title"])
+def _filled(request: SlackRequest, found: Incident) -> dict[str, Any]:
+    named = command.escaped(views.incident(found, request.store, request.rules, request.now)["title"])
     return silence_modal.view(
         found.id,
-        channel=desk.asked.channel,
+        channel=request.asked.channel,
         about=f"*{named}*",
         matchers=[each.written() for each in requests.matchers_of(found)],
         filled=True,
     )
 
 
-def _silence_asked(desk: _Desk) -> str:
-    fields = desk.asked.fields
-    found = desk.incident(desk.asked.incident)
+def _silence_asked(request: SlackRequest) -> str:
+    fields = request.asked.fields
+    found = request.incident(request.asked.incident)
     matchers = requests.parse_text(fields.get("matchers", "")) or requests.matchers_of(found)
-    return desk.silenced(desk.silence(matchers, fields.get("until", ""), fields.get("comment", "")))
+    return request.silenced(request.silence(matchers, fields.get("until", ""), fields.get("comment", "")))
 
 
-def _unsilence(desk: _Desk) -> str:
+def _unsilence(request: SlackRequest) -> str:
     """End the silences that mute the incident alone; ask about those that mute more."""
-    found = desk.incident(desk.asked.incident)
-    active, firing = desk.store.context().silences, views.fires(desk.store)
-    muting = {each.id: each for alert in found.firing for each in silences_of(alert, active, desk.now)}
+    found = request.incident(request.asked.incident)
+    active, firing = request.store.context().silences, views.fires(request.store)
+    muting = {each.id: each for alert in found.firing for each in silences_of(alert, active, request.now)}
     questions = []
     for silence in muting.values():
-        if question := silence_answers.asks(views.silence(silence, desk.now, firing), found.id):
+        if question := silence_answers.asks(views.silence(silence, request.now, firing), found.id):
             questions.append(question)
         else:
-            desk.release(silence.id)
+            request.release(silence.id)
     return "\n".join(questions) if muting else f"🔔 Nothing silences `{found.id}` now."
 
 
-def _roll_back(desk: _Desk) -> Reply:
+def _roll_back(request: SlackRequest) -> Reply:
     """Take production back to before the deploy, where nothing speaks against it."""
-    return _rolled_back(desk, desk.asked.words, "")
+    return _rolled_back(request, request.asked.words, "")
 
 
-def _roll_back_confirmed(desk: _Desk) -> Reply:
+def _roll_back_confirmed(request: SlackRequest) -> Reply:
     """Take production back all the same; the answer takes the place of the question."""
-    confirmed, _, id = desk.asked.words.partition(":")
-    said = _rolled_back(desk, id, confirmed)
+    confirmed, _, id = request.asked.words.partition(":")
+    said = _rolled_back(request, id, confirmed)
     return replace(said, replaces=True) if isinstance(said, Question) else Question(said, replaces=True)
 
 
-def _rolled_back(desk: _Desk, id: str, confirmed: str) -> Reply:
+def _rolled_back(request: SlackRequest, id: str, confirmed: str) -> Reply:
     """Return the answer to a press of Roll back; what came of it is in the incident's timeline either way."""
-    asked = desk.asked
-    action = desk.action(ActionKind.ROLL_BACK, asked.incident)
-    found = views.candidates(desk.store, asked.incident, desk.now)
-    newer = desk.store.load(found[0].key) if len(found) == 1 else None
-    result = outcome(found, action, desk.now, newer=newer)
+    asked = request.asked
+    action = request.action(ActionKind.ROLL_BACK, asked.incident)
+    found = views.candidates(request.store, asked.incident, request.now)
+    newer = request.store.load(found[0].key) if len(found) == 1 else None
+    result = outcome(found, action, request.now, newer=newer)
     if result.result in (Result.UNKNOWN, Result.SEVERAL, Result.NOT_ALLOWED):
         return answers.answered(result, action)
     reason = "" if result.result is Result.DONE else sentence(result, action)
     press = rollback.Press(asked.id, found[0].id, action.by, asked.at, reason=reason, confirmed=confirmed)
-    deploy = _deploy(desk, found[0], id)
-    done = rollback.press(press, deploy, store=desk.store, clients=desk.clients, now=desk.now)
+    deploy = _deploy(request, found[0], id)
+    done = rollback.press(press, deploy, store=request.store, clients=request.clients, now=request.now)
     if done.note:
-        _write(desk, replace(action, incident=press.incident, note=done.note), done)
+        _write(request, replace(action, incident=press.incident, note=done.note), done)
     if done.confirm:
         value = f"{press.incident}:{done.confirm}:{id}"
         return Question(answers.of_rollback(done), "Roll back all the same", ACTION_ROLL_BACK_CONFIRMED, value)
@@ -287,89 +287,89 @@ def _rolled_back(desk: _Desk, id: str, confirmed: str) -> Reply:
     return "" if is_shown else answers.of_rollback(done)
 
 
-def _deploy(desk: _Desk, found: Incident, id: str) -> Deploy:
-    known = deploys_before(found, desk.store.context())
+def _deploy(request: SlackRequest, found: Incident, id: str) -> Deploy:
+    known = deploys_before(found, request.store.context())
     deploy = next((each for each in known if each.id == id), None)
     if deploy is None:
         raise RequestError("that deploy is not known any more: roll back at Vercel")
     return deploy
 
 
-def _write(desk: _Desk, action: Action, done: rollback.Answered) -> None:
+def _write(request: SlackRequest, action: Action, done: rollback.Answered) -> None:
     """Write what came of a press in the timeline. A failure has an id of its own: its press may succeed later."""
     id = f"{action.id}:failed" if done.failed else action.id
     note = done.note[: requests.MAX_TEXT_CHARACTERS]
-    desk.queues.webhooks.put([action_message(replace(action, kind=ActionKind.NOTE, id=id, note=note))])
+    request.queues.webhooks.put([action_message(replace(action, kind=ActionKind.NOTE, id=id, note=note))])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Commands
 
 
-def _command(desk: _Desk) -> str:
-    asked = command.parsed(desk.asked.words)
-    return _COMMANDS[asked.word](desk, asked)
+def _command(request: SlackRequest) -> str:
+    asked = command.parsed(request.asked.words)
+    return _COMMANDS[asked.word](request, asked)
 
 
-def _list(desk: _Desk, asked: command.Command) -> str:
+def _list(request: SlackRequest, asked: command.Command) -> str:
     matchers, paging = requests.parse_words(asked.about), Paging(limit=command.MAX_ROWS)
-    found = views.incidents(desk.store, desk.rules, desk.now, matchers=matchers, asked=paging)
+    found = views.incidents(request.store, request.rules, request.now, matchers=matchers, asked=paging)
     return command.listed(found.rows, found.total)
 
 
-def _show(desk: _Desk, asked: command.Command) -> str:
-    found = views.find(desk.store, asked.about[0], desk.now)
-    return command.shown(views.incident(found, desk.store, desk.rules, desk.now))
+def _show(request: SlackRequest, asked: command.Command) -> str:
+    found = views.find(request.store, asked.about[0], request.now)
+    return command.shown(views.incident(found, request.store, request.rules, request.now))
 
 
-def _act_on(kind: ActionKind) -> Callable[[_Desk, command.Command], str]:
+def _act_on(kind: ActionKind) -> Callable[[SlackRequest, command.Command], str]:
     """Return what serves a command on one incident or several: a line for each."""
 
-    def act_on(desk: _Desk, asked: command.Command) -> str:
-        return "\n".join(answers.answered(*desk.accept(kind, each, asked.said)) for each in asked.about)
+    def act_on(request: SlackRequest, asked: command.Command) -> str:
+        return "\n".join(answers.answered(*request.accept(kind, each, asked.said)) for each in asked.about)
 
     return act_on
 
 
-def _assign(desk: _Desk, asked: command.Command) -> str:
+def _assign(request: SlackRequest, asked: command.Command) -> str:
     """Assign to a name, or to the person that a mention names."""
     user = command.mentioned(asked.said)
-    name = plugins.load("targets", "slack").person(user, desk.clients, now=desk.now) if user else ""
+    name = plugins.load("targets", "slack").person(user, request.clients, now=request.now) if user else ""
     to = requests.person(name or user or asked.said)
-    return answers.answered(*desk.accept(ActionKind.REASSIGN, asked.about[0], to))
+    return answers.answered(*request.accept(ActionKind.REASSIGN, asked.about[0], to))
 
 
-def _silence_words(desk: _Desk, asked: command.Command) -> str:
+def _silence_words(request: SlackRequest, asked: command.Command) -> str:
     if is_matcher(asked.about[0]):
         matchers = requests.parse_words(asked.about)
     else:
-        matchers = requests.matchers_of(desk.incident(asked.about[0]))
-    return desk.silenced(desk.silence(matchers, asked.until, asked.said))
+        matchers = requests.matchers_of(request.incident(asked.about[0]))
+    return request.silenced(request.silence(matchers, asked.until, asked.said))
 
 
-def _silences(desk: _Desk, asked: command.Command) -> str:
-    return command.silences_listed(views.silences(desk.store, desk.now).rows)
+def _silences(request: SlackRequest, asked: command.Command) -> str:
+    return command.silences_listed(views.silences(request.store, request.now).rows)
 
 
-def _unsilence_words(desk: _Desk, asked: command.Command) -> str:
-    found = views.silence_named(desk.store, asked.about[0], desk.now)
+def _unsilence_words(request: SlackRequest, asked: command.Command) -> str:
+    found = views.silence_named(request.store, asked.about[0], request.now)
     if found["state"] == "ended":
         raise OverError(f"the silence {found['id']} ended at {found['ends_at']}")
-    desk.release(found["id"])
+    request.release(found["id"])
     return f"🔔 `{found['id']}` is ended."
 
 
-def _who(desk: _Desk, asked: command.Command) -> str:
-    on_call = plugins.load("targets", "pagerduty").on_call(desk.clients, now=desk.now)
+def _who(request: SlackRequest, asked: command.Command) -> str:
+    on_call = plugins.load("targets", "pagerduty").on_call(request.clients, now=request.now)
     if is_matcher(asked.about[0]):
         labels = {each.label: each.value for each in requests.parse_words(asked.about) if each.operator == "="}
-        return command.audiences(views.who(desk.rules, labels, desk.now), on_call)
-    found = views.find(desk.store, asked.about[0], desk.now)
-    shown = views.incident(found, desk.store, desk.rules, desk.now)
+        return command.audiences(views.who(request.rules, labels, request.now), on_call)
+    found = views.find(request.store, asked.about[0], request.now)
+    shown = views.incident(found, request.store, request.rules, request.now)
     return command.audience(shown, shown["who"], on_call)
 
 
-_COMMANDS: dict[str, Callable[[_Desk, command.Command], str]] = {
+_COMMANDS: dict[str, Callable[[SlackRequest, command.Command], str]] = {
     "list": _list,
     "show": _show,
     "ack": _act_on(ActionKind.ACK),
@@ -382,7 +382,7 @@ _COMMANDS: dict[str, Callable[[_Desk, command.Command], str]] = {
     "unsilence": _unsilence_words,
     "who": _who,
 }
-_KINDS: dict[str, Callable[[_Desk], Reply]] = {
+_KINDS: dict[str, Callable[[SlackRequest], Reply]] = {
     "ack": _press(ActionKind.ACK),
     "unack": _press(ActionKind.UNACK),
     "resolve": _press(ActionKind.RESOLVE),

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from chalicelib.core.errors import NotStoredError, SignatureError, TooLargeError, UnreadableError, WebhookError
 from chalicelib.core.event import fingerprint
 from chalicelib.core.payload import signing
-from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, Answer, Secrets
+from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse, Secrets
 from chalicelib.messages.interaction import (
     ACTION_ROLL_BACK,
     ACTION_ROLL_BACK_CONFIRMED,
@@ -51,7 +51,7 @@ def answered(
     put: Callable[[str], None],
     open_view: OpenView,
     now: datetime,
-) -> Answer:
+) -> HttpResponse:
     """The answer to one request of Slack, after what it asks for was stored by `put`."""
     lower = {name.lower(): str(value) for name, value in headers.items()}
     try:
@@ -60,10 +60,10 @@ def answered(
         _check_sender(lower, body, secrets, now)
         return _answer(lower, body, put, open_view, now)
     except WebhookError as error:
-        return Answer(error.status, {"error": str(error)}, reason=str(error))
+        return HttpResponse(error.status, {"error": str(error)}, reason=str(error))
     except NotStoredError as error:
         retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return Answer(503, {"error": "could not be done; try again"}, retry, reason=str(error))
+        return HttpResponse(503, {"error": "could not be done; try again"}, retry, reason=str(error))
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
@@ -98,12 +98,12 @@ def _check_sender(headers: Mapping[str, str], body: bytes, secrets: Secrets, now
 
 def _answer(
     headers: Mapping[str, str], body: bytes, put: Callable[[str], None], open_view: OpenView, now: datetime
-) -> Answer:
+) -> HttpResponse:
     if "json" in headers.get("content-type", ""):
         return _handshake(_object(body))
     form = _form(body)
     if form.get("ssl_check"):
-        return Answer(200, {}, reason="ssl_check")
+        return HttpResponse(200, {}, reason="ssl_check")
     if "command" in form:
         return _command(form, put, now)
     payload = _object(form.get("payload", ""))
@@ -113,22 +113,24 @@ def _answer(
         case "view_submission" if _table(payload.get("view")).get("callback_id") == SILENCE_MODAL:
             return _submitted(payload, put, now)
         case str() as kind:
-            return Answer(200, {}, reason=f"nothing to do for {kind[:40]}")
+            return HttpResponse(200, {}, reason=f"nothing to do for {kind[:40]}")
     raise UnreadableError("the payload has no type")
 
 
-def _handshake(payload: Mapping[str, Any]) -> Answer:
+def _handshake(payload: Mapping[str, Any]) -> HttpResponse:
     """The Events API asks whether the address is ours; nothing else that it sends is needed."""
     if payload.get("type") == "url_verification":
-        return Answer(200, {"challenge": str(payload.get("challenge") or "")}, reason="url_verification")
-    return Answer(200, {}, reason="nothing to do for an event")
+        return HttpResponse(200, {"challenge": str(payload.get("challenge") or "")}, reason="url_verification")
+    return HttpResponse(200, {}, reason="nothing to do for an event")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What was done
 
 
-def _pressed(payload: Mapping[str, Any], put: Callable[[str], None], open_view: OpenView, now: datetime) -> Answer:
+def _pressed(
+    payload: Mapping[str, Any], put: Callable[[str], None], open_view: OpenView, now: datetime
+) -> HttpResponse:
     done = []
     for action in _list(payload.get("actions")):
         pressed = _of_action(payload, action, now)
@@ -139,7 +141,7 @@ def _pressed(payload: Mapping[str, Any], put: Callable[[str], None], open_view: 
             pressed = _opened(pressed, payload, open_view)
         put(written(pressed))
         done.append(pressed.kind)
-    return Answer(200, {}, reason=", ".join(done) or "nothing to do")
+    return HttpResponse(200, {}, reason=", ".join(done) or "nothing to do")
 
 
 def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datetime) -> Interaction | None:
@@ -199,12 +201,12 @@ def _opened(pressed: Interaction, payload: Mapping[str, Any], open_view: OpenVie
     return replace(pressed, kind="silence_opened", view=view, view_hash=view_hash, name="", words="", reply_to="")
 
 
-def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: datetime) -> Answer:
+def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: datetime) -> HttpResponse:
     view, user = _table(payload.get("view")), _table(payload.get("user"))
     values = _table(_table(view.get("state")).get("values"))
     fields = silence_modal.entered(values)
     if wrong := silence_modal.mistakes(fields, values, now):
-        return Answer(200, {"response_action": "errors", "errors": wrong}, reason="mistakes in the form")
+        return HttpResponse(200, {"response_action": "errors", "errors": wrong}, reason="mistakes in the form")
     incident, _, channel = _text(view.get("private_metadata")).partition(" ")
     asked = Interaction(
         id=f"slack:{fingerprint(_text(view.get('id')), _text(user.get('id')), _text(view.get('hash')))}",
@@ -217,14 +219,14 @@ def _submitted(payload: Mapping[str, Any], put: Callable[[str], None], now: date
         fields=fields,
     )
     put(written(_placed(asked, payload)))
-    return Answer(200, {"response_action": "clear"}, reason=asked.kind)
+    return HttpResponse(200, {"response_action": "clear"}, reason=asked.kind)
 
 
-def _command(form: Mapping[str, str], put: Callable[[str], None], now: datetime) -> Answer:
+def _command(form: Mapping[str, str], put: Callable[[str], None], now: datetime) -> HttpResponse:
     words = form.get("text", "").strip()[:MAX_TEXT_CHARACTERS]
     name = form.get("command") or COMMAND
     if not is_known(words):
-        return Answer(200, {"response_type": "ephemeral", "text": HELP.format(command=name)}, reason="help")
+        return HttpResponse(200, {"response_type": "ephemeral", "text": HELP.format(command=name)}, reason="help")
     asked = Interaction(
         id=f"slack:{fingerprint(form.get('trigger_id', ''), form.get('user_id', ''), words)}",
         kind="command",
@@ -238,7 +240,7 @@ def _command(form: Mapping[str, str], put: Callable[[str], None], now: datetime)
         reply_to=form.get("response_url", ""),
     )
     put(written(asked))
-    return Answer(200, {}, reason=f"command {words.split()[0]}")
+    return HttpResponse(200, {}, reason=f"command {words.split()[0]}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from chalicelib.aws.http1 import Connection
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError
-from chalicelib.ingest.receive import Answer
+from chalicelib.ingest.receive import HttpResponse
 from chalicelib.settings import Settings
 from chalicelib.slack.receive import SECRETS, answered
 
@@ -25,7 +25,7 @@ NEEDED = (*SECRETS, "SLACK_BOT_TOKEN", "SLACK_API_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SlackPorts:
     """The ports of the door for Slack."""
 
     queue: SqsQueue
@@ -63,16 +63,16 @@ def _posted(url: str, token: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def door(account: str | None) -> Door:
+def door(account: str | None) -> SlackPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
-    lean = Lean(settings.region, timeout_seconds=TIMEOUT_SECONDS)
-    return Door(
+    lean = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
+    return SlackPorts(
         queue=SqsQueue(lean, settings.notifications_queue, account=account), secrets=Secrets(lean, settings.parameters)
     )
 
 
-def answer(headers: Mapping[str, str], body: bytes, *, account: str | None, now: datetime) -> Answer:
+def answer(headers: Mapping[str, str], body: bytes, *, account: str | None, now: datetime) -> HttpResponse:
     """What Slack is told, after what it asks for was stored."""
     ports = door(account)
     ports.secrets.values(NEEDED)

@@ -10,7 +10,7 @@ from chalicelib.slack import command
 from cli import incidents as incidents_command
 from cli import show as show_command
 from cli import who as who_command
-from tests.desk import START, Desk
+from tests.api_harness import START, ApiHarness
 
 RULES = """
 defaults: {group_by: [service], group_wait: 0s, group_interval: 10m, repeat_interval: 30m, ack_timeout: 8h}
@@ -51,7 +51,7 @@ def ack(minute, name="ack", **matchers):
 
 def story(*lines, minute):
     """A router after these lines, at a minute."""
-    return Desk(*lines, {"at": clock(minute), "end": True}, rules=RULES)
+    return ApiHarness(*lines, {"at": clock(minute), "end": True}, rules=RULES)
 
 
 def row_of(desk):

@@ -10,7 +10,7 @@ from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from cli.remote import Remote, listed
-from tests.desk import START, Desk, fire, open_desk
+from tests.api_harness import START, ApiHarness, fire, open_desk
 
 TOKEN = "0123456789abcdef"
 
@@ -37,7 +37,7 @@ def pages(desk, what, name, between=lambda: None, **query):
 
 def test_more_than_a_thousand_incidents_are_reachable():
     """Given 2,100 open incidents, when `next` is followed → each is listed once, newest first."""
-    desk = Desk()
+    desk = ApiHarness()
     for number in range(2_100):
         opened(desk, number, minute=number)
     found = pages(desk, "list_incidents", "incidents", limit="1000")
@@ -47,7 +47,7 @@ def test_more_than_a_thousand_incidents_are_reachable():
 
 def test_what_begins_between_two_pages_moves_no_row():
     """Given an incident that begins, and one that goes, after the first page → no other is listed twice or left out."""
-    desk = Desk()
+    desk = ApiHarness()
     for number in range(6):
         opened(desk, number, minute=number)
 
@@ -63,7 +63,7 @@ def test_what_begins_between_two_pages_moves_no_row():
 
 def test_incidents_of_one_second_are_told_apart_by_their_ids():
     """Given incidents that began together → the pages hold each once."""
-    desk = Desk()
+    desk = ApiHarness()
     for number in range(5):
         opened(desk, number)
     found = pages(desk, "list_incidents", "incidents", limit="2")
@@ -72,7 +72,7 @@ def test_incidents_of_one_second_are_told_apart_by_their_ids():
 
 def test_ended_incidents_come_after_the_open_ones():
     """Given open and ended incidents, when all are asked for → the pages go from the open ones to the ended ones."""
-    desk = Desk(fire(), fire("db"), fire("web"))
+    desk = ApiHarness(fire(), fire("db"), fire("web"))
     gone = desk.shown("db")["id"]
     desk.ask("act", body={"by": "ana"}, id=gone, act="resolve")
     found = [id for page in pages(desk, "list_incidents", "incidents", status="all", limit="1") for id in page]
@@ -82,7 +82,7 @@ def test_ended_incidents_come_after_the_open_ones():
 
 def test_alerts_and_silences_have_pages_too():
     """Given more alerts and silences than the limit → each is on one page."""
-    desk = Desk(*(fire(f"s{number}") for number in range(5)))
+    desk = ApiHarness(*(fire(f"s{number}") for number in range(5)))
     found = pages(desk, "list_alerts", "alerts", limit="2")
     assert [len(page) for page in found] == [2, 2, 1]
     assert sorted(each for page in found for each in page) == [f"s{number}" for number in range(5)]
@@ -97,7 +97,7 @@ def test_alerts_and_silences_have_pages_too():
 def test_a_cursor_that_is_none_is_refused(cursor):
     """Given an `after` that no answer of this list had → 400 says what is expected."""
     with pytest.raises(RequestError, match="`after` is no cursor of this list; expected is the `next` of an answer"):
-        Desk().ask("list_incidents", {"after": [cursor]})
+        ApiHarness().ask("list_incidents", {"after": [cursor]})
 
 
 UNKNOWN = [
@@ -123,13 +123,13 @@ UNKNOWN = [
 def test_no_parameter_is_ignored(what, names, query, says):
     """Given a parameter that a request does not know, or cannot read → 400 names it, and what is allowed."""
     with pytest.raises(RequestError, match=says) as caught:
-        Desk(fire()).ask(what, query, **names)
+        ApiHarness(fire()).ask(what, query, **names)
     assert caught.value.status == 400
 
 
 def test_the_command_line_reads_all_pages(capsys):
     """Given more incidents than one page → the command line lists all, and says so where it stops before the end."""
-    desk = Desk()
+    desk = ApiHarness()
     for number in range(7):
         opened(desk, number, minute=number)
     with open_desk(desk, TOKEN) as url:
@@ -142,7 +142,7 @@ def test_the_command_line_reads_all_pages(capsys):
 
 def test_a_silence_of_a_large_list_is_found():
     """Given ended and active silences → `ended=true` pages go from active to ended ones."""
-    desk = Desk()
+    desk = ApiHarness()
     context = desk.router.store.context()
     held = [Silence(f"s{n}", (Matcher("a", "=", "b"),), START, START + timedelta(hours=n), "ana") for n in range(1, 4)]
     desk.router.store.save_context(type(context)(silences=tuple(held), version=context.version + 1))

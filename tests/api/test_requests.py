@@ -14,7 +14,7 @@ from chalicelib.api.requests import (
     parse_words,
     person,
 )
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.errors import RequestError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
@@ -113,7 +113,7 @@ def test_nobody_acts_without_a_name(name):
 def incident(group, *labels, group_by=("service", "environment")):
     """An incident whose alerts fire with these labels."""
     alerts = {
-        str(number): Alert(str(number), name="Down", labels=each, state=State.FIRING)
+        str(number): Alert(str(number), name="Down", labels=each, state=AlertState.FIRING)
         for number, each in enumerate(labels)
     }
     return Incident("k", group=group, options=RouteOptions(group_by=group_by), alerts=alerts, started_at=NOW)

@@ -11,13 +11,13 @@ from chalicelib.core.errors import FullError, KeyUsedError, NotFoundError, NotUn
 from chalicelib.core.incident import Incident
 from chalicelib.process.context_size import MAX_SILENCES
 from tests import extremes
-from tests.desk import START, Desk, fire
+from tests.api_harness import START, ApiHarness, fire
 
 
 @pytest.fixture
 def desk():
     """A router with one open incident of `api`."""
-    return Desk(fire())
+    return ApiHarness(fire())
 
 
 def test_a_list_says_what_matters(desk):
@@ -55,7 +55,7 @@ def test_a_delivery_that_was_given_up_says_why():
     """The reason is in the timeline of the incident that could not be told."""
     answers = [{"status": 200, "body": {"ok": False, "error": "channel_not_found"}}]
     broken = {"at": START.isoformat(), "target": {"slack_channel": "#a"}, "answers": answers}
-    told = [each for each in Desk(broken, fire()).shown()["timeline"] if each.get("target") == "slack_channel:#a"]
+    told = [each for each in ApiHarness(broken, fire()).shown()["timeline"] if each.get("target") == "slack_channel:#a"]
     assert told[0]["delivery"]["delivered"] is False
     assert told[0]["delivery"]["error"]
 
@@ -196,7 +196,7 @@ def test_the_name_of_a_tokens_holder_counts(desk):
 
 def test_some_alerts_of_an_incident_can_be_acknowledged():
     """Matchers choose among the incident's alerts."""
-    desk = Desk(fire(), fire(name="y", zone="b"))
+    desk = ApiHarness(fire(), fire(name="y", zone="b"))
     desk.ask("act", body={"by": "ana", "matchers": ["zone=b"]}, id=desk.shown()["id"], act="ack")
     assert {each["title"]: each["acked_by"] for each in desk.shown()["alerts"]} == {"x": None, "y": "ana"}
     assert desk.shown()["acked_by"] is None
@@ -204,7 +204,7 @@ def test_some_alerts_of_an_incident_can_be_acknowledged():
 
 def test_alerts_are_listed_with_what_holds_them_back():
     """Pending and firing ones; a silence is named."""
-    desk = Desk(fire(), fire("web", "slow", kind="slow"))
+    desk = ApiHarness(fire(), fire("web", "slow", kind="slow"))
     desk.ask("make_silence", body={"id": "s001", "matchers": {"service": "api"}, "for": "2h", "by": "ana"})
     found = desk.ask("list_alerts")["alerts"]
     assert [(each["name"], each["state"], each["silenced_by"]) for each in found] == [
@@ -266,7 +266,7 @@ def test_a_time_is_in_the_zone_that_is_named(desk, timezone, until, ends_at):
 def test_a_silence_of_an_incident_without_its_group_label_mutes_it_alone():
     """Given an incident grouped by service whose alert has none → the silence mutes no alert of any service."""
     bare = {"at": START.isoformat(), "event": {"name": "x", "labels": {"zone": "eu"}}}
-    desk = Desk(fire(), bare)
+    desk = ApiHarness(fire(), bare)
     (id,) = [each["id"] for each in desk.ask("list_incidents")["incidents"] if not each["group"]]
     made = desk.ask("make_silence", body={"incident": id, "for": "1h", "by": "ana"})["silence"]
     assert made["matchers"] == ["alertname=Boom", "service="]

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from chalicelib.aws.batches import BatchError, messages_of, settle
+from chalicelib.aws.batches import BatchError, messages_of, settle_messages
 from chalicelib.messages.queue import Failure, Message
 from tests.fakes import MemoryQueue
 
@@ -17,7 +17,7 @@ def settled(failures, *, fail_at=()):
     queue.fail_at = {number for name, number in fail_at if name == "queue"}
     dead.fail_at = {number for name, number in fail_at if name == "dead"}
     try:
-        settle(BATCH, failures, queue=queue, dead=dead)
+        settle_messages(BATCH, failures, queue=queue, dead=dead)
     except BatchError as error:
         return queue, dead, str(error)
     return queue, dead, None
@@ -86,7 +86,7 @@ def test_what_failed_comes_back_soon_and_later_each_time(received, least):
     queue = MemoryQueue()
     batch = [Message(f"m{number}", "", f"r{number}", received) for number in range(50)]
     with pytest.raises(BatchError):
-        settle(batch, [Failure(each.id, "conflict") for each in batch], queue=queue, dead=MemoryQueue())
+        settle_messages(batch, [Failure(each.id, "conflict") for each in batch], queue=queue, dead=MemoryQueue())
     found = {wait.total_seconds() for wait in queue.hidden.values()}
     assert len(found) > 20
     assert all(least <= seconds < 1.5 * least for seconds in found)
@@ -133,7 +133,7 @@ def test_only_what_does_not_come_back_is_finished(failures, fail_at, expected):
     queue.fail_at = {number for name, number in fail_at if name == "queue"}
     dead.fail_at = {number for name, number in fail_at if name == "dead"}
     with contextlib.suppress(BatchError):
-        settle(BATCH, failures, queue=queue, dead=dead, finish=queue.finish)
+        settle_messages(BATCH, failures, queue=queue, dead=dead, finish=queue.finish)
     assert queue.finished == expected
 
 

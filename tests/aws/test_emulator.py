@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from chalicelib.aws.bodies import KEPT_SECONDS, BodyWriter
+from chalicelib.aws.body_store import KEPT_SECONDS, BodyWriter
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.json_client import AwsError, Lean
+from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError, ProcessedError
@@ -22,7 +22,9 @@ from tests.aws.tables import KEY, client, new_table
 @pytest.fixture
 def lean(emulator):
     """A caller of the emulator, patient, since tests share the machine."""
-    return Lean("us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": emulator}, timeout_seconds=10)
+    return AwsJsonClient(
+        "us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": emulator}, timeout_seconds=10
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.aws.json_client import AwsError, Lean, credentials, endpoint
+from chalicelib.aws.json_client import AwsError, AwsJsonClient, credentials, endpoint
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError
@@ -25,7 +25,7 @@ def aws():
 @pytest.fixture
 def lean(aws):
     """A caller of that server."""
-    return Lean("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url})
+    return AwsJsonClient("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url})
 
 
 ENDPOINTS = [
@@ -75,15 +75,15 @@ def test_a_silent_server_is_given_up_in_time(aws):
     """No answer within the limit is a failure, and the late answer is not taken for the next call's."""
     release = threading.Event()
     aws.before = lambda action: release.wait(5)
-    lean = Lean("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url}, timeout_seconds=0.05)
+    lean = AwsJsonClient("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url}, timeout_seconds=0.05)
     with pytest.raises(AwsError):
         lean.call("sqs", "SendMessage", {})
     assert len(aws.calls) == 1
     release.set()
     aws.replies["SendMessage"] = (200, {"MessageId": "second"})
-    assert Lean("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url}).call("sqs", "SendMessage", {}) == {
-        "MessageId": "second"
-    }
+    assert AwsJsonClient("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": aws.url}).call(
+        "sqs", "SendMessage", {}
+    ) == {"MessageId": "second"}
 
 
 def test_nobody_listening_is_a_failure():
@@ -92,7 +92,7 @@ def test_nobody_listening_is_a_failure():
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(NotStoredError):
-            Lean("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": url}).call("sqs", "SendMessage", {})
+            AwsJsonClient("eu-west-1", environment={**KEYS, "AWS_ENDPOINT_URL": url}).call("sqs", "SendMessage", {})
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.aws.batches import settle
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.batches import settle_messages
+from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.worker import deliver
@@ -27,7 +27,7 @@ class Worker:
     """Does with the notifications queue what `app.deliver_notification` does; its clock jumps over what must wait."""
 
     def __init__(self, stage: Stage, outside: Any) -> None:
-        lean = Lean(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+        lean = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
         names = [stage.settings.webhooks_queue, stage.settings.notifications_queue, stage.settings.counts_queue]
         webhooks, self._queue, counts = (SqsQueue(lean, name) for name in names)
         self._dead = SqsQueue(lean, f"{names[1]}-dead")
@@ -56,7 +56,7 @@ class Worker:
                 dead_lettered = (
                     [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
                 )
-                settle([message], dead_lettered, queue=self._queue, dead=self._dead)
+                settle_messages([message], dead_lettered, queue=self._queue, dead=self._dead)
                 self._queue.delete([message.receipt])
                 outcomes += [outcome] if outcome.retry_after is None else []
         return outcomes

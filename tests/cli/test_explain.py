@@ -13,7 +13,7 @@ from chalicelib.core.errors import NotFoundError
 from chalicelib.rules.file import load
 from cli import explain as command
 from simulation.engine import Replay
-from simulation.story import fits
+from simulation.rule_test import fits
 from tests import extremes
 from tests.aws.tables import KEY, client, new_table
 

@@ -11,7 +11,7 @@ from cli.main import main
 from cli.silence import timezone
 from cli.table import ago, clean, print_table, span, width
 from tests import extremes
-from tests.desk import Desk, fire, open_desk
+from tests.api_harness import ApiHarness, fire, open_desk
 
 TOKEN = "0123456789abcdef"
 
@@ -43,7 +43,7 @@ class Terminal:
 @pytest.fixture
 def terminal(capsys, monkeypatch):
     """A router with two open incidents and a pending alert."""
-    desk = Desk(fire(), fire("db", "Connection refused", zone="eu"), fire("web", "slow", kind="slow"))
+    desk = ApiHarness(fire(), fire("db", "Connection refused", zone="eu"), fire("web", "slow", kind="slow"))
     with open_desk(desk, TOKEN) as url:
         monkeypatch.setenv("TOCSIN_URL", url)
         monkeypatch.setenv("TOCSIN_TOKEN", TOKEN)

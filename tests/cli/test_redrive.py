@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.aws.batches import settle
-from chalicelib.aws.bodies import BodyWriter
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.batches import settle_messages
+from chalicelib.aws.body_store import BodyWriter
+from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import ProcessedError
@@ -126,7 +126,7 @@ def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
 
 def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> None:
     """The body waits in the table as long as the dead letter; a second copy that is played back finds it processed."""
-    lean = Lean(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+    lean = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
     body = b'{"text": "x", "data": {}}'
     BodyWriter(lean, stage.settings.table, clock=time.time).keep("cloudflare-1", compressed(body))
     dead_lettered = written(Webhook("d1", "cloudflare", b"", datetime.now(UTC), body_ref="cloudflare-1"), b"")
@@ -139,7 +139,7 @@ def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> No
         assert [message.body for message in messages] == [dead_lettered]
         queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
         failures = process(messages, rules=Rules(), store=stage.store, queues=queues, now=datetime.now(UTC))
-        settle(messages, failures, queue=queue, dead=dead, finish=partial(release_bodies, stage.store))
+        settle_messages(messages, failures, queue=queue, dead=dead, finish=partial(release_bodies, stage.store))
         queue.delete([message.receipt for message in messages])
         assert failures == []
         with pytest.raises(ProcessedError):

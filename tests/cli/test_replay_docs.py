@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from simulation.story import fits
+from simulation.rule_test import fits
 from simulation.timeline import EXAMPLES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "replay.md").read_text("utf-8")

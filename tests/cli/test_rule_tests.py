@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cli import test as command
 from simulation.promtool import PromtoolError, series_of, values_of
-from simulation.story import compared, fits
+from simulation.rule_test import compared, fits
 
 RULES = """\
 metrics: [up]

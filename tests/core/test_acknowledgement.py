@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, State, covers, end_notified, is_end_pending, lives_since
+from chalicelib.core.alert import Alert, AlertState, covers, end_notified, is_end_pending, lives_since
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
@@ -50,11 +50,11 @@ def test_what_an_acknowledgement_covers(changes, when, covered):
 
 
 LIVES = [
-    ("it fires for the first time", State.FIRING, (0,), None, 0),
-    ("it flapped, and fires", State.FIRING, (0, 40, 60), None, 0),
-    ("it flapped, and is over", State.RESOLVED, (0, 40, 60, 80), None, 0),
-    ("it fires anew after a notified end", State.FIRING, (0, 40, 60), 40, 60),
-    ("it flapped after a notified end", State.FIRING, (0, 40, 60, 70, 80), 40, 60),
+    ("it fires for the first time", AlertState.FIRING, (0,), None, 0),
+    ("it flapped, and fires", AlertState.FIRING, (0, 40, 60), None, 0),
+    ("it flapped, and is over", AlertState.RESOLVED, (0, 40, 60, 80), None, 0),
+    ("it fires anew after a notified end", AlertState.FIRING, (0, 40, 60), 40, 60),
+    ("it flapped after a notified end", AlertState.FIRING, (0, 40, 60, 70, 80), 40, 60),
 ]
 
 
@@ -63,7 +63,7 @@ LIVES = [
 )
 def test_since_when_an_alert_lives(state, changes, notified, since):
     """Given the changes of an alert, then it lives since its first start after the newest notified end."""
-    starts = changes[-1] if state is State.FIRING else changes[-2]
+    starts = changes[-1] if state is AlertState.FIRING else changes[-2]
     alert = Alert(
         "a",
         state=state,
@@ -76,11 +76,11 @@ def test_since_when_an_alert_lives(state, changes, notified, since):
 
 def test_an_end_is_pending_until_it_is_notified():
     """Given an alert that ended, when people are notified, then its end is pending no more, and a firing one is left alone."""
-    over = Alert("a", state=State.RESOLVED, starts_at=at(0), ends_at=at(40), acked_by="ana", acked_at=at(50))
+    over = Alert("a", state=AlertState.RESOLVED, starts_at=at(0), ends_at=at(40), acked_by="ana", acked_at=at(50))
     assert is_end_pending(over)
     told = end_notified(over)
     assert not is_end_pending(told) and not covers(at(50), told) and told.acked_by == "ana"
-    firing = replace(over, state=State.FIRING, ends_at=None)
+    firing = replace(over, state=AlertState.FIRING, ends_at=None)
     assert end_notified(firing) is firing
 
 

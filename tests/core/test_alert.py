@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, State, Terms, absorbed, closed_by_hand, counted, next_change, settled
+from chalicelib.core.alert import Alert, AlertState, Terms, absorbed, closed_by_hand, counted, next_change, settled
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.language.condition import parse
 from chalicelib.core.rule import Rule
@@ -165,7 +165,7 @@ def test_settled(state, since, active, when, hold, keep, expected):
     """What one look at a time makes of an alert."""
     pending = at(since) if state == "pending" else None
     started = at(since) if state in ("firing", "resolved") else None
-    alert = Alert("a", state=State(state), pending_at=pending, starts_at=started)
+    alert = Alert("a", state=AlertState(state), pending_at=pending, starts_at=started)
     terms = replace(NEVER, hold=timedelta(seconds=hold), keep=timedelta(seconds=keep))
     assert told(settled(alert, at(when), active=active, terms=terms)) == expected
 

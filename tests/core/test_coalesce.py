@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.coalesce import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -40,7 +40,7 @@ def incident(given: EventInput, wake: timedelta | None = timedelta(minutes=5), *
     """One whose alert for the event fires since ten seconds and was last heard of two seconds ago."""
     alert = Alert(
         fingerprint=alert_fingerprint(given),
-        state=State.FIRING,
+        state=AlertState.FIRING,
         starts_at=NOW - timedelta(seconds=10),
         last_event_at=NOW - timedelta(seconds=2),
     )
@@ -65,8 +65,8 @@ def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict
 @pytest.mark.parametrize(
     ("alert", "said", "why"),
     [
-        ({"state": State.PENDING}, {}, "it does not fire yet"),
-        ({"state": State.RESOLVED}, {}, "it would fire again"),
+        ({"state": AlertState.PENDING}, {}, "it does not fire yet"),
+        ({"state": AlertState.RESOLVED}, {}, "it would fire again"),
         ({"cleared_at": NOW}, {}, "it would stay"),
         ({"expires_at": NOW + PERIOD}, {}, "its end would move"),
         ({"severity": Severity.INFO}, {}, "it is worse than known"),

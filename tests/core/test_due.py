@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.due import VisibleAlerts, due, needs_update, news, pending_resolve, visible_to
@@ -141,7 +141,13 @@ def test_who_is_no_target_any_more_hears_of_ends_alone():
 def alert(name, started=NOW - MINUTE, severity=Severity.WARNING, **more):
     """An alert that fires."""
     return Alert(
-        name, name=name, labels={"service": "web"}, severity=severity, state=State.FIRING, starts_at=started, **more
+        name,
+        name=name,
+        labels={"service": "web"},
+        severity=severity,
+        state=AlertState.FIRING,
+        starts_at=started,
+        **more,
     )
 
 
@@ -230,7 +236,7 @@ def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
     """A target without ends hears nothing of it; the incident is over, and nothing is owed."""
     route = replace(ROUTE, targets=(QUIET_MAIL,))
     incident = opened(route=route)
-    over = replace(incident.alerts["a"], state=State.RESOLVED, ends_at=NOW + MINUTE)
+    over = replace(incident.alerts["a"], state=AlertState.RESOLVED, ends_at=NOW + MINUTE)
     decision, reasons = decide(
         replace(incident, alerts={"a": over}, next_flush_at=NOW + 5 * MINUTE), route, NOW + 5 * MINUTE
     )
@@ -240,7 +246,7 @@ def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
 
 def test_what_ended_before_it_was_told_ends_in_silence():
     """An incident whose alerts ended before its first flush tells nobody."""
-    over = replace(alert("a"), state=State.RESOLVED, ends_at=NOW)
+    over = replace(alert("a"), state=AlertState.RESOLVED, ends_at=NOW)
     decision, reasons = decide(replace(OPEN, alerts={"a": over}, next_flush_at=NOW))
     assert not reasons and decision.incident.status == "ended" and decision.incident.opened_at is None
 

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State, Terms, settled
+from chalicelib.core.alert import Alert, AlertState, Terms, settled
 from chalicelib.rules.file import load
 from simulation.engine import Replay
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LETTERS = {State.INACTIVE: ".", State.PENDING: "p", State.FIRING: "F", State.RESOLVED: "."}
+LETTERS = {AlertState.INACTIVE: ".", AlertState.PENDING: "p", AlertState.FIRING: "F", AlertState.RESOLVED: "."}
 
 STORIES = [
     # hold, keep, more than so many changes in ten minutes; what active; what the alert is in: p, F, flapping f

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.identity import (
     CLAIMED,
@@ -63,7 +63,7 @@ class Stored:
 
     route: Route = ALERTS
     rule: str = "R"
-    state: State = State.FIRING
+    state: AlertState = AlertState.FIRING
     severity: str = "warning"
     ended: bool = False
     listed: bool = True
@@ -94,7 +94,7 @@ class Stored:
             severity=Severity(self.severity),
             state=self.state,
             starts_at=at,
-            ends_at=NOW if self.state is State.RESOLVED else None,
+            ends_at=NOW if self.state is AlertState.RESOLVED else None,
             refreshed_at=NOW,
         )
         alerts = {alert.fingerprint: alert}
@@ -129,7 +129,7 @@ def decided(row: Row) -> Leading:
 
 
 FIRES, ENDS, WORSE = event(), event("resolved"), event(severity="critical")
-GONE = Stored(state=State.RESOLVED, ended=True)
+GONE = Stored(state=AlertState.RESOLVED, ended=True)
 AT_BOTH = (Stored(), Stored(PAGES))
 ROWS = {
     "a fault that nobody holds begins where rules lead": Row(FIRES, new=("alerts R",)),
@@ -150,10 +150,10 @@ ROWS = {
     "an alert that is known though no holder is stored holds its fault": Row(
         FIRES, (Stored(listed=False),), holders=("alerts",)
     ),
-    "a pending alert holds its fault": Row(FIRES, (Stored(state=State.PENDING),), holders=("alerts",)),
-    "an end goes to a pending alert": Row(ENDS, (Stored(state=State.PENDING),), (), ("alerts",)),
+    "a pending alert holds its fault": Row(FIRES, (Stored(state=AlertState.PENDING),), holders=("alerts",)),
+    "an end goes to a pending alert": Row(ENDS, (Stored(state=AlertState.PENDING),), (), ("alerts",)),
     "an alert that ended in a group that lives comes back there": Row(
-        event(minutes=1), (Stored(state=State.RESOLVED),), (led_by("R", OTHER),), holders=("alerts",)
+        event(minutes=1), (Stored(state=AlertState.RESOLVED),), (led_by("R", OTHER),), holders=("alerts",)
     ),
     "an alert that ended with its incident begins where rules lead now": Row(
         event(minutes=1), (GONE,), (led_by("R", OTHER),), new=("other R",)
@@ -162,19 +162,19 @@ ROWS = {
         event(minutes=1), (GONE,), new=("alerts R",)
     ),
     "an alert that no holder names begins by a claim, in a group that lives too": Row(
-        event(minutes=1), (Stored(state=State.RESOLVED, listed=False),), new=("alerts R",)
+        event(minutes=1), (Stored(state=AlertState.RESOLVED, listed=False),), new=("alerts R",)
     ),
     "an alert that fires elsewhere comes back at no group that only remembers it": Row(
-        event(minutes=1), (Stored(OTHER), Stored(state=State.RESOLVED, listed=False)), holders=("other",)
+        event(minutes=1), (Stored(OTHER), Stored(state=AlertState.RESOLVED, listed=False)), holders=("other",)
     ),
     "a late beginning goes to the past that no holder names": Row(
-        event(minutes=-1), (Stored(state=State.RESOLVED, listed=False),), holders=("alerts",)
+        event(minutes=-1), (Stored(state=AlertState.RESOLVED, listed=False),), holders=("alerts",)
     ),
     "an end goes to the past that no holder names": Row(
-        ENDS, (Stored(state=State.RESOLVED, listed=False),), holders=("alerts",)
+        ENDS, (Stored(state=AlertState.RESOLVED, listed=False),), holders=("alerts",)
     ),
     "a pending alert that never fired and went away holds nothing": Row(
-        event(minutes=1), (Stored(state=State.INACTIVE),), (led_by("R", OTHER),), new=("other R",)
+        event(minutes=1), (Stored(state=AlertState.INACTIVE),), (led_by("R", OTHER),), new=("other R",)
     ),
     "a young claim holds though its incident is not saved": Row(
         FIRES, (Stored(saved=False, claimed=CLAIMED - MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
@@ -183,10 +183,16 @@ ROWS = {
         event(minutes=1), (replace(GONE, claimed=-MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
     ),
     "a young claim of an alert that went away before it fired holds": Row(
-        event(minutes=1), (Stored(state=State.INACTIVE, claimed=-MINUTE),), (led_by("R", OTHER),), holders=("alerts",)
+        event(minutes=1),
+        (Stored(state=AlertState.INACTIVE, claimed=-MINUTE),),
+        (led_by("R", OTHER),),
+        holders=("alerts",),
     ),
     "a claim whose alert was saved and went away holds nothing": Row(
-        event(minutes=1), (Stored(state=State.INACTIVE, claimed=0 * MINUTE),), (led_by("R", OTHER),), new=("other R",)
+        event(minutes=1),
+        (Stored(state=AlertState.INACTIVE, claimed=0 * MINUTE),),
+        (led_by("R", OTHER),),
+        new=("other R",),
     ),
     "a claim whose incident was saved and has ended holds nothing": Row(
         event(minutes=1), (replace(GONE, claimed=0 * MINUTE),), (led_by("R", OTHER),), new=("other R",)

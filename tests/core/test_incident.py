@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import State
+from chalicelib.core.alert import AlertState
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold
 from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
@@ -184,7 +184,7 @@ def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
     incident = folded(EMPTY, said("A"))
     name = next(iter(incident.alerts))
     found = folded(incident, RuleRemoved((name,), "rule gone")).alerts[name]
-    assert (found.state, found.ended_by, found.recheck_at) == (State.RESOLVED, "rule gone", None)
+    assert (found.state, found.ended_by, found.recheck_at) == (AlertState.RESOLVED, "rule gone", None)
 
 
 def test_what_was_said_while_the_router_was_away_has_missed_its_flush():
@@ -202,5 +202,5 @@ def test_a_late_end_between_an_acknowledgement_and_a_repeat_leaves_it():
     repeated = folded(acknowledged, said("a", 60), now=61)
     late = folded(repeated, said("a", 40, "resolved"), now=70)
     (alert,) = late.alerts.values()
-    assert (alert.state, alert.starts_at, alert.acked_by) == (State.FIRING, at(60), "ana")
+    assert (alert.state, alert.starts_at, alert.acked_by) == (AlertState.FIRING, at(60), "ana")
     assert [entry.text for entry in late.timeline if entry.kind == "ack_lifted"] == []

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import MAX_RECENT, Alert, State
+from chalicelib.core.alert import MAX_RECENT, Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -49,7 +49,7 @@ def alert(number, letters, *, labels=6, size=MAX_VALUE_CHARACTERS, marks=MAX_REC
         title=text(chance, letters, MAX_TITLE_CHARACTERS),
         summary=text(chance, letters, MAX_SUMMARY_CHARACTERS),
         url=f"https://example.com/{text(chance, PLAIN[:26], 300)}",
-        state=State.FIRING,
+        state=AlertState.FIRING,
         starts_at=NOW,
         refreshed_at=NOW,
         last_event_at=NOW,

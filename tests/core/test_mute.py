@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import LONG_SILENCE, Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.match import parse_matchers
@@ -118,7 +118,9 @@ def test_when_a_route_is_quiet_and_speaks_again(mute, active, time, muting, agai
 
 def alert(name="Slow", severity=Severity.WARNING, **labels):
     """An alert that fires."""
-    return Alert(f"{name}-{sorted(labels.items())}", name=name, labels=labels, severity=severity, state=State.FIRING)
+    return Alert(
+        f"{name}-{sorted(labels.items())}", name=name, labels=labels, severity=severity, state=AlertState.FIRING
+    )
 
 
 def cause(name="Down", sent_as="", **labels):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.api.requests import new_silence, parse_match, parse_words
-from chalicelib.core.context import Change, Silence
+from chalicelib.core.context import Silence, SilenceChange
 from chalicelib.core.errors import RequestError
 from chalicelib.core.match import Matcher
 from chalicelib.core.silence_limits import (
@@ -110,7 +110,7 @@ def test_only_the_newest_changes_are_kept_and_only_the_newest_with_its_matchers(
     """The record of a silence that is edited over and over does not grow."""
     silence = BASE
     for number in range(MAX_CHANGES + 5):
-        change = Change(NOW + number * HOUR, "ana", f"{number} " + "x" * 2_000, (API,))
+        change = SilenceChange(NOW + number * HOUR, "ana", f"{number} " + "x" * 2_000, (API,))
         silence = replace(silence, changes=with_change(silence, change))
     assert [each.at for each in silence.changes] == [NOW + number * HOUR for number in range(5, MAX_CHANGES + 5)]
     assert [each.before for each in silence.changes] == [()] * (MAX_CHANGES - 1) + [(API,)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
@@ -21,7 +21,7 @@ MAIL = Target("email", "ops@example.com")
 SILENCE = Silence("s", parse_matchers({"alertname": "A"}), NOW - 9 * MINUTE, NOW, "ana", "deploying")
 
 
-def alert(name, minutes=5, severity=Severity.WARNING, state=State.FIRING, **more):
+def alert(name, minutes=5, severity=Severity.WARNING, state=AlertState.FIRING, **more):
     """An alert that began some minutes ago."""
     return Alert(
         name,
@@ -36,7 +36,7 @@ def alert(name, minutes=5, severity=Severity.WARNING, state=State.FIRING, **more
 
 def ended(name, **more):
     """An alert that ended a minute ago."""
-    return alert(name, state=State.RESOLVED, ends_at=NOW - MINUTE, **more)
+    return alert(name, state=AlertState.RESOLVED, ends_at=NOW - MINUTE, **more)
 
 
 def incident(*alerts, **more):

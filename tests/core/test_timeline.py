@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 BEGAN = Entry(NOW, "began", kind="began")
 
 
-def alert(name="a", state=State.FIRING, **fields):
+def alert(name="a", state=AlertState.FIRING, **fields):
     """An alert of that name that began now."""
     given = {"starts_at": NOW, "events": 1, "last_event_at": NOW, "severity": Severity.WARNING, **fields}
     return Alert(fingerprint=name, rule=name, name=name, state=state, **given)
@@ -31,7 +31,7 @@ def incident(*alerts, id="i", timeline=(BEGAN,), **fields):
 
 def over(name="a", **fields):
     """An alert that ended a minute later."""
-    return alert(name, State.RESOLVED, ends_at=NOW + MINUTE, **fields)
+    return alert(name, AlertState.RESOLVED, ends_at=NOW + MINUTE, **fields)
 
 
 MUTED = {"a": Muting(silences=(Silence("s1", (), NOW, NOW + MINUTE, "ana"),))}
@@ -47,7 +47,7 @@ ROWS = [
     ("nothing new", incident(alert()), incident(alert()), {}, []),
     ("another one", incident(alert()), incident(alert(), alert("b")), {}, [("fired", "b fires", 1)]),
     ("fires again", incident(alert()), incident(alert(starts_at=NOW + MINUTE)), {}, [("fired", "a fires", 0)]),
-    ("only pending", incident(alert()), incident(alert(), alert("b", State.PENDING)), {}, [("events", "1 more event", 1)]),
+    ("only pending", incident(alert()), incident(alert(), alert("b", AlertState.PENDING)), {}, [("events", "1 more event", 1)]),
     ("over", incident(alert()), incident(over()), {}, [("resolved", "a is over", 0)]),
     ("over by hand", incident(alert()), incident(over(ended_by="ana")), {}, [("resolved", "a is over (ana)", 0)]),
     ("was over before", incident(over()), incident(over()), {}, []),
@@ -62,7 +62,7 @@ ROWS = [
     ("another episode", incident(over(events=9), id="old", ended_at=NOW), incident(alert(events=1, starts_at=NOW + MINUTE)),
      {}, [("fired", "a fires", 1)]),
     ("after its end", incident(over(), ended_at=NOW), incident(over(events=5), ended_at=NOW), {}, []),
-    ("not begun", None, incident(alert(state=State.PENDING), id=""), {}, []),
+    ("not begun", None, incident(alert(state=AlertState.PENDING), id=""), {}, []),
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from chalicelib.core.rule import Rules, Target
 from chalicelib.deliver import worker as delivery
 from chalicelib.messages.queue import Queues, events_messages, notification_message
 from simulation.memory_store import MemoryStore
-from simulation.simulator import Answer, FakeTarget, Limit, Sent, Simulator, instant
+from simulation.simulator import FakeTarget, Limit, Sent, Simulator, TargetAnswer, instant
 from tests.fakes import MemoryQueue
 from tests.rule_files import rules_of
 from tests.targets import samples
@@ -45,7 +45,7 @@ SLOW, OTHER, PAGE, FALLBACK = (
     "pagerduty:default",
     "email:ops@example.com",
 )
-DOWN = Answer(error="refused")
+DOWN = TargetAnswer(error="refused")
 
 
 class Story:
@@ -74,7 +74,7 @@ class Story:
             self.router.post(events_messages([event]))
         return self.until(0)
 
-    def answers(self, target: str, *answers: Answer, limit: Limit | None = None) -> "Story":
+    def answers(self, target: str, *answers: TargetAnswer, limit: Limit | None = None) -> "Story":
         """What a target answers from now on."""
         self.router.targets[target] = FakeTarget(list(answers), limit)
         return self
@@ -146,14 +146,14 @@ def test_a_lone_fire_to_three_targets_costs_at_most_ten_writes(wait: str) -> Non
 
 def test_retry_after_is_kept_to_the_moment_by_all_of_the_channel() -> None:
     """Nothing is tried before the channel said, the one that was told so goes first."""
-    story = Story().answers(SLOW, Answer(429, retry_after=30), Answer()).fires("Slow", "a")
+    story = Story().answers(SLOW, TargetAnswer(429, retry_after=30), TargetAnswer()).fires("Slow", "a")
     story.until(10).fires("Slow", "b").until(100)
     assert [tries(each) for each in story.told] == [[0, 30], [31]]
 
 
 def test_a_target_that_asks_again_and_again_for_no_wait_is_backed_off() -> None:
     """Retry-After of nothing is kept once; a target that only says so is not asked thousands of times a minute."""
-    story = Story().answers(SLOW, Answer(429, retry_after=0)).fires("Slow", "a").until(25_000)
+    story = Story().answers(SLOW, TargetAnswer(429, retry_after=0)).fires("Slow", "a").until(25_000)
     (given_up,) = story.dead_lettered()
     assert tries(given_up)[:2] == [0.0, 0.0]
     assert tries(given_up)[2] >= 5
@@ -163,18 +163,18 @@ def test_a_target_that_asks_again_and_again_for_no_wait_is_backed_off() -> None:
 @pytest.mark.parametrize("seconds", [86_401, 999_999_999_999, 10**40])
 def test_a_wait_of_centuries_postpones_nothing(seconds: float) -> None:
     """A Retry-After that makes no sense counts as none: tried again after thirty seconds, and told."""
-    story = Story().answers(SLOW, Answer(429, retry_after=seconds), Answer()).fires("Slow", "a").until(60)
+    story = Story().answers(SLOW, TargetAnswer(429, retry_after=seconds), TargetAnswer()).fires("Slow", "a").until(60)
     assert [tries(each) for each in story.told] == [[0, 30]]
 
 
 def test_a_wait_that_outlasts_the_delivery_is_no_wait() -> None:
     """A target that takes nothing for a day → given up at once and told to the fallback; the next is tried within minutes."""
-    story = Story().answers(SLOW, Answer(429, retry_after=86_400)).fires("Slow", "a").until(10)
+    story = Story().answers(SLOW, TargetAnswer(429, retry_after=86_400)).fires("Slow", "a").until(10)
     assert [tries(each) for each in story.dead_lettered()] == [[0]]
     assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
     story.fires("Slow", "b").until(599)
     assert len(story.dead_lettered()) == 1
-    story.answers(SLOW, Answer()).until(700)
+    story.answers(SLOW, TargetAnswer()).until(700)
     assert [at for at, _, _ in story.at(SLOW)] == [600]
 
 
@@ -228,7 +228,7 @@ def test_backing_off_ends_after_six_hours() -> None:
 
 def test_a_refusal_is_with_the_fallback_within_a_minute_and_ends_with_the_next_success() -> None:
     """It is parked with its reason, told once as an incident of the router, and over when the target takes something."""
-    refused = Answer(200, {"ok": False, "error": "channel_not_found"})
+    refused = TargetAnswer(200, {"ok": False, "error": "channel_not_found"})
     story = Story().answers(SLOW, refused).fires("Slow", "a", "b").until(60)
     assert ["channel_not_found" in (each.error or "") for each in story.dead_lettered()] == [True, True]
     assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
@@ -236,18 +236,20 @@ def test_a_refusal_is_with_the_fallback_within_a_minute_and_ends_with_the_next_s
         "Could not tell slack_channel:#slow: Slow of a",
         "Could not tell slack_channel:#slow: Slow of b",
     ]
-    story.answers(SLOW, Answer()).fires("Slow", "c").until(300)
+    story.answers(SLOW, TargetAnswer()).fires("Slow", "c").until(300)
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
 
 
 def test_nothing_is_resolved_where_nothing_was_told() -> None:
     """A channel that refused the fire does not hear of its end; one that may have got it does."""
-    story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
-    story.answers(SLOW, Answer()).fires("Slow", "a", resolved=True).until(1_000)
+    story = (
+        Story().answers(SLOW, TargetAnswer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
+    )
+    story.answers(SLOW, TargetAnswer()).fires("Slow", "a", resolved=True).until(1_000)
     assert story.at(SLOW) == []
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
-    story = Story().answers(PAGE, Answer(503)).fires("Page", "a").until(7 * 3_600)
-    story.answers(PAGE, Answer(202)).fires("Page", "a", resolved=True).until(8 * 3_600)
+    story = Story().answers(PAGE, TargetAnswer(503)).fires("Page", "a").until(7 * 3_600)
+    story.answers(PAGE, TargetAnswer(202)).fires("Page", "a", resolved=True).until(8 * 3_600)
     assert [reason for _, reason, _ in story.at(PAGE)] == ["resolved"]
 
 
@@ -257,7 +259,7 @@ def test_a_broken_target_is_told_once_probed_one_at_a_time_and_mended_by_one_suc
     broken_at, reason, name = story.at(FALLBACK)[0]
     assert (reason, name) == ("opened", "Target broken")
     assert 900 <= broken_at <= 1_600
-    story.answers(SLOW, Answer()).until(6_000)
+    story.answers(SLOW, TargetAnswer()).until(6_000)
     assert len(story.at(SLOW)) == 20
     probes = sorted(at for each in story.told for at in tries(each) if broken_at < at < 3_000)
     assert min(later - earlier for earlier, later in itertools.pairwise(probes)) >= 60
@@ -296,7 +298,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
 
 def test_being_asked_to_slow_down_is_no_fault() -> None:
     """A target that only says 429 for an hour works: it is not marked."""
-    story = Story().answers(SLOW, Answer(429, retry_after=60)).fires("Slow", "a").until(3_600)
+    story = Story().answers(SLOW, TargetAnswer(429, retry_after=60)).fires("Slow", "a").until(3_600)
     assert story.at(FALLBACK) == []
     assert not story.router.store.target_state(SLOW).broken_at
 
@@ -316,8 +318,8 @@ fallback: {notification: [{email: ops@example.com}]}
 def test_the_fallback_hears_of_an_address_by_its_host_alone() -> None:
     """The path of an incoming webhook is its secret: neither a broken nor a refusing target shows it to anybody."""
     story = Story(SECRET_ADDRESSES)
-    story.answers("slack_channel:https://hooks.slack.com/services/T0/B0/secretpath", Answer(500))
-    story.answers("webhook:https://receiver.example.com/secretpath?key=secretpath", Answer(404))
+    story.answers("slack_channel:https://hooks.slack.com/services/T0/B0/secretpath", TargetAnswer(500))
+    story.answers("webhook:https://receiver.example.com/secretpath?key=secretpath", TargetAnswer(404))
     story.fires("Page", "a").until(3_600)
     heard = [each.notification for each in story.told if each.notification.target.key == FALLBACK]
     assert {told.name for each in heard for told in each.alerts} == {"Target broken", "Delivery failed"}
@@ -329,15 +331,15 @@ def test_the_fallback_hears_of_an_address_by_its_host_alone() -> None:
 
 def test_a_fallback_that_fails_too_is_parked_and_announces_nothing() -> None:
     """The router's own notification is given up quietly; the number of messages stays what it is."""
-    refused = Answer(403)
-    story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).answers(FALLBACK, refused)
+    refused = TargetAnswer(403)
+    story = Story().answers(SLOW, TargetAnswer(200, {"ok": False, "error": "is_archived"})).answers(FALLBACK, refused)
     story.fires("Slow", "a").until(3_600)
     assert [each.notification.target.key for each in story.dead_lettered()] == [SLOW, FALLBACK]
 
 
 def test_what_is_resolved_before_the_target_could_take_it_pages_nobody() -> None:
     """Given an end that is decided while its fire backs off, then nobody is paged, neither for the fire nor the end."""
-    story = Story().answers(PAGE, Answer(429, retry_after=400), Answer(202)).fires("Page", "a").until(10)
+    story = Story().answers(PAGE, TargetAnswer(429, retry_after=400), TargetAnswer(202)).fires("Page", "a").until(10)
     story.fires("Page", "a", resolved=True).until(1_000)
     assert story.at(PAGE) == []
 
@@ -358,9 +360,11 @@ def deliver_again(story: Story, bodies: Sequence[str]) -> list[str]:
 
 def test_what_was_given_up_is_played_back_once() -> None:
     """Twice the same message sends once; the thread goes on from there; what the channel now has is resolved in it."""
-    story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
+    story = (
+        Story().answers(SLOW, TargetAnswer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
+    )
     (given_up,) = story.dead_lettered()
-    story.answers(SLOW, Answer())
+    story.answers(SLOW, TargetAnswer())
     assert deliver_again(story, [notification_message(given_up.notification)]) == []
     assert deliver_again(story, [played_back(given_up), played_back(given_up)]) == ["opened"]
     story.fires("Slow", "a", resolved=True).until(1_000)
@@ -404,7 +408,9 @@ def test_a_notification_that_is_ahead_of_its_save_does_not_come_back_seconds_lat
 
 def test_what_a_dead_worker_gave_up_is_parked_all_the_same() -> None:
     """One that died between recording and parking leaves the message: it says again why it was given up."""
-    story = Story().answers(SLOW, Answer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
+    story = (
+        Story().answers(SLOW, TargetAnswer(200, {"ok": False, "error": "is_archived"})).fires("Slow", "a").until(100)
+    )
     story.router.queues.notifications.put([notification_message(story.dead_lettered()[0].notification)])
     story.until(200)
     assert [each.error for each in story.dead_lettered()] == [story.dead_lettered()[0].error] * 2
@@ -412,9 +418,9 @@ def test_what_a_dead_worker_gave_up_is_parked_all_the_same() -> None:
 
 def test_a_fire_that_is_over_is_not_played_back() -> None:
     """Nobody is paged for what ended meanwhile."""
-    story = Story().answers(PAGE, Answer(403)).fires("Page", "a").until(100)
+    story = Story().answers(PAGE, TargetAnswer(403)).fires("Page", "a").until(100)
     (given_up,) = story.dead_lettered()
-    story.answers(PAGE, Answer(202)).fires("Page", "a", resolved=True).until(1_000)
+    story.answers(PAGE, TargetAnswer(202)).fires("Page", "a", resolved=True).until(1_000)
     assert deliver_again(story, [played_back(given_up)]) == []
     assert story.at(PAGE) == []
 

@@ -37,7 +37,7 @@ class SignedSource:
         return headers.get("request-id")
 
 
-class Door:
+class IngestPorts:
     """`receive` with everything around it recorded."""
 
     def __init__(self, secrets=(SECRET,)):
@@ -134,7 +134,7 @@ STATUS_CODES = [
 )
 def test_answers(status, body, headers, how):
     """Each request gets its status, and is stored exactly when that is 2xx."""
-    door = Door()
+    door = IngestPorts()
     answer = door.post(body, headers, **how)
     assert answer.status == status
     assert len(door.stored) == (1 if status < 300 else 0)
@@ -143,7 +143,7 @@ def test_answers(status, body, headers, how):
 
 def test_a_handshake_without_a_body_is_answered_but_not_stored():
     """Sentry's settings page signs an empty body under another header: 200, and nothing on the queue."""
-    door = Door()
+    door = IngestPorts()
     signature = hmac.new(SECRET.encode(), b"", hashlib.sha256).hexdigest()
     headers = {"X-Signature": None, "Sentry-App-Signature": signature}
     assert door.post(b"", headers).status == 200
@@ -154,7 +154,7 @@ def test_a_handshake_without_a_body_is_answered_but_not_stored():
 def test_the_raw_bytes_come_back():
     """What a worker reads is what was posted, byte for byte, with the headers that matter."""
     body = '{"a": "é \\u00e9",\r\n "b":1.0}'.encode()
-    door = Door()
+    door = IngestPorts()
     door.post(body, {"Request-ID": "r1", "Sentry-Hook-Resource": "issue", "Authorization": "Bearer x"})
     webhook = queue.read_message(door.stored[0])
     assert (webhook.body, webhook.source, webhook.id, webhook.received_at) == (body, "sender", "r1", NOW)
@@ -163,7 +163,7 @@ def test_the_raw_bytes_come_back():
 
 def test_the_id_is_the_content_where_the_sender_gives_none():
     """The same bytes have the same id, other bytes another one."""
-    door = Door()
+    door = IngestPorts()
     for body in (b'{"a":1}', b'{"a":1}', b'{"a":2}'):
         door.post(body)
     ids = [queue.read_message(message).id for message in door.stored]
@@ -174,7 +174,7 @@ def test_a_body_of_600_kilobytes_goes_in_one_message():
     """A large Sentry body is compressed and needs no write to the table."""
     body = json.dumps({"frames": [{"function": f"f{n}", "vars": {"x": n}} for n in range(15_000)]}).encode()
     assert len(body) > 600_000
-    door = Door()
+    door = IngestPorts()
     assert door.post(body).status == 202
     assert door.calls == ["put"]
     assert len(door.stored[0]) < MAX_MESSAGE_BYTES
@@ -185,7 +185,7 @@ def test_a_body_that_does_not_fit_a_message_is_kept_first():
     """Noise does not compress: its body goes to the table before the message that names it goes to the queue."""
     noise = random.Random(1).randbytes(950_000).hex()
     body = json.dumps({"noise": noise}).encode()
-    door = Door()
+    door = IngestPorts()
     assert door.post(body).status == 202
     assert door.calls == ["keep", "put"]
     webhook = queue.read_message(door.stored[0])
@@ -196,7 +196,7 @@ def test_a_body_that_does_not_fit_a_message_is_kept_first():
 def test_a_large_body_that_comes_again_is_kept_under_a_name_of_its_own():
     """The second delivery of the same bytes has its own body: dropping that of the first takes nothing from it."""
     body = json.dumps({"noise": random.Random(1).randbytes(950_000).hex()}).encode()
-    door = Door()
+    door = IngestPorts()
     door.post(body)
     door.post(body, now=NOW + timedelta(microseconds=1))
     assert len(door.kept) == 2
@@ -206,7 +206,7 @@ def test_a_large_body_that_comes_again_is_kept_under_a_name_of_its_own():
 @pytest.mark.parametrize("broken", ["put", "keep", "secrets"])
 def test_what_cannot_be_stored_is_sent_again(broken):
     """Queue, table or secrets away: 503 with Retry-After, never a 4xx, and no word of what is wrong inside."""
-    door = Door()
+    door = IngestPorts()
     door.broken.add(broken)
     door.secrets.broken = broken == "secrets"
     body = json.dumps({"noise": random.Random(1).randbytes(950_000).hex()}).encode()
@@ -219,7 +219,7 @@ def test_what_cannot_be_stored_is_sent_again(broken):
 
 def test_both_secrets_of_a_rotation_are_live():
     """A body signed with either of two secrets is accepted, with a third it is not."""
-    door = Door(secrets=("new", "old"))
+    door = IngestPorts(secrets=("new", "old"))
     assert door.post(b"{}", secret="new").status == 202
     assert door.post(b"{}", secret="old").status == 202
     assert door.post(b"{}", secret="older").status == 401
@@ -227,7 +227,7 @@ def test_both_secrets_of_a_rotation_are_live():
 
 def test_a_secret_that_just_changed_is_read_again():
     """A signature that does not fit the values in hand is tried with those that are stored now."""
-    door = Door(secrets=("old",))
+    door = IngestPorts(secrets=("old",))
     door.secrets.stored = {"SENDER_SECRET": "new,old"}
     assert door.post(b"{}", secret="new").status == 202
     assert door.post(b"{}", secret="wrong").status == 401
@@ -236,7 +236,7 @@ def test_a_secret_that_just_changed_is_read_again():
 def test_a_body_written_anew_is_refused():
     """The signature is of the bytes: the same JSON with blanks is not the same."""
     signature = hmac.new(SECRET.encode(), b'{"a":1}', hashlib.sha256).hexdigest()
-    assert Door().post(b'{"a": 1}', {"X-Signature": signature}).status == 401
+    assert IngestPorts().post(b'{"a": 1}', {"X-Signature": signature}).status == 401
 
 
 KEPT = ["content-type", "user-agent", "request-id", "idempotency-key", "sentry-hook-resource", "sentry-hook-timestamp"]

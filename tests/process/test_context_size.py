@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES, DynamoStore
-from chalicelib.core.alert import Alert, State
-from chalicelib.core.context import Cause, Change, Context, Silence
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.context import Cause, Context, Silence, SilenceChange
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import FullError
 from chalicelib.core.event import Event, Severity, Status
@@ -68,7 +68,7 @@ def edited(name):
     """A largest silence with as many changes as it keeps, the newest with other matchers before."""
     found = largest(name)
     for number in range(MAX_CHANGES):
-        change = Change(NOW + number * HOUR, noise(100), noise(MAX_CHANGE_CHARACTERS), largest("other").matchers)
+        change = SilenceChange(NOW + number * HOUR, noise(100), noise(MAX_CHANGE_CHARACTERS), largest("other").matchers)
         found = replace(found, changes=with_change(found, change))
     return found
 
@@ -155,7 +155,7 @@ def alert(name, **labels):
         fingerprint=name,
         name="Down",
         labels={"alertname": "Down", "severity": "critical", **labels},
-        state=State.FIRING,
+        state=AlertState.FIRING,
         severity=Severity.CRITICAL,
         starts_at=NOW,
     )

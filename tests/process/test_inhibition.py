@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.event import Severity, Status
 from chalicelib.core.incident import Incident
@@ -21,7 +21,7 @@ from tests.scenario import event
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 RULES = Rules(inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({"alertname": "Slow"})),))
-DOWN = Alert("d1", name="Down", severity=Severity.WARNING, state=State.FIRING, starts_at=NOW)
+DOWN = Alert("d1", name="Down", severity=Severity.WARNING, state=AlertState.FIRING, starts_at=NOW)
 
 
 def incident(*alerts):
@@ -58,7 +58,7 @@ def test_a_cause_that_ended_is_none():
     """An alert that no longer fires is dropped, and those of other incidents stay."""
     other = with_new(Context(), replace(incident(DOWN), key="other"), RULES, NOW)
     both = with_new(other, incident(DOWN), RULES, NOW)
-    assert without_ended(both, incident(replace(DOWN, state=State.RESOLVED))).causes == other.causes
+    assert without_ended(both, incident(replace(DOWN, state=AlertState.RESOLVED))).causes == other.causes
 
 
 CIRCLE = """

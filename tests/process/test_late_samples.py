@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.alert import State
+from chalicelib.core.alert import AlertState
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import samples_messages
 from chalicelib.rules.file import load
@@ -52,7 +52,7 @@ def test_late_samples_do_not_undo_newer_ones(values, chance):
     samples = [sample(minute, value) for minute, value in enumerate(values)]
     late = outcome([[each] for each in chance.sample(samples * 2, 2 * len(samples))])
     known = [value for value in values if value is not None]
-    firing = [state for state, *_ in late if state is State.FIRING]
+    firing = [state for state, *_ in late if state is AlertState.FIRING]
     if values[-1] is not None:
         assert bool(firing) is (values[-1] > 0.01)
     elif not known:
@@ -74,4 +74,4 @@ def test_a_late_sample(arrivals, state, since, until):
     """What came later in time stands; the first value of a time stays."""
     found = outcome([[sample(*each)] for each in arrivals])
     times = [None if minute is None else START + timedelta(minutes=minute) for minute in (since, until)]
-    assert found == [(State(state), times[0], None, times[1])]
+    assert found == [(AlertState(state), times[0], None, times[1])]

@@ -14,7 +14,7 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Events, Queues, Samples, read_message
 from chalicelib.probes import labels_of, probe_failed
-from chalicelib.schedule.watch import Report, watch
+from chalicelib.schedule.watch import ProbeReport, watch
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 
@@ -62,7 +62,7 @@ class Watcher:
         self.params: dict[str, tuple[Mapping[str, Any], ...]] = {kind: ({"name": kind},) for kind in probes}
         self.on_pause: Callable[[], None] = lambda: None
 
-    def run(self, minute: float = 0, *, process: bool = True, limit: timedelta = timedelta(seconds=5)) -> Report:
+    def run(self, minute: float = 0, *, process: bool = True, limit: timedelta = timedelta(seconds=5)) -> ProbeReport:
         """One run; the worker then stores the samples, unless it is behind."""
         before = len(self.queue.bodies)
 
@@ -88,7 +88,7 @@ class Watcher:
         return report
 
 
-def values(report: Report, metric: str) -> list[float | None]:
+def values(report: ProbeReport, metric: str) -> list[float | None]:
     """The values of a metric in a report."""
     return [sample.value for sample in report.samples if sample.metric == metric]
 

@@ -10,7 +10,7 @@ from chalicelib.process.record import Recorder, record
 from cli.main import main
 from simulation.compare import AlertSnapshot, compared, outcome, paired
 from simulation.timeline import Fields, Times, event_of
-from tests.desk import Desk, open_desk
+from tests.api_harness import Desk, open_desk
 from tests.fakes import MemoryQueue
 from tests.rule_files import rules_of
 

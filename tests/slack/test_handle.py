@@ -26,7 +26,7 @@ ASKED = Interaction("slack:1", "command", "U1", NOW, name="ana", words="list", r
 LINK = Action(ActionKind.ACK, "ben", NOW, incident="pagerduty:Q1", via="pagerduty", id="e1", alias="pagerduty:Q1")
 
 
-class Desk:
+class SlackHarness:
     """A worker with nothing in its store."""
 
     def __init__(self, *answers, secrets=None, person=None, rules=None):
@@ -63,26 +63,26 @@ class Desk:
 )
 def test_an_answer_comes_when_slack_takes_it(answer, again):
     """Outages come back by the queue; an address that is used up does not."""
-    outcome = Desk(answer).act()
+    outcome = SlackHarness(answer).act()
     assert (outcome.retry_after, outcome.dead_lettered) == (again, None)
     assert "hooks.slack.com" not in outcome.note
 
 
 def test_an_answer_is_given_up_when_slack_would_not_take_it_any_more():
     """After half an hour the address is dead."""
-    assert Desk(httpx.Response(500)).act(now=NOW + timedelta(minutes=31)).retry_after is None
+    assert SlackHarness(httpx.Response(500)).act(now=NOW + timedelta(minutes=31)).retry_after is None
 
 
 def test_a_request_of_a_later_version_is_acknowledged():
     """A kind that this code does not know does nothing and harms nothing."""
-    desk = Desk(httpx.Response(500))
+    desk = SlackHarness(httpx.Response(500))
     outcome = desk.act(Interaction("slack:2", "dance", "U1", NOW))
     assert (outcome.retry_after, outcome.dead_lettered, desk.clients.requests) == (None, None, [])
 
 
 def test_a_press_on_nothing_is_told_to_the_person():
     """An incident that nobody knows: a sentence, and no act."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     desk.act(
         Interaction("slack:3", "ack", "U1", NOW, incident="0123456789abcdef", reply_to="https://hooks.slack.com/x")
     )
@@ -92,7 +92,7 @@ def test_a_press_on_nothing_is_told_to_the_person():
 
 def test_what_a_form_asked_for_in_vain_is_told_to_the_person_in_the_channel():
     """A submission brings no address for answers: the person alone sees why there is no silence."""
-    desk = Desk(httpx.Response(200, json={"ok": True}))
+    desk = SlackHarness(httpx.Response(200, json={"ok": True}))
     asked = Interaction("slack:7", "silence_asked", "U1", NOW, incident="0123456789abcdef", channel="C1")
     assert "answered" in desk.act(asked).note
     request = desk.clients.requests[-1]
@@ -103,13 +103,15 @@ def test_what_a_form_asked_for_in_vain_is_told_to_the_person_in_the_channel():
 
 def test_without_an_address_to_answer_nothing_comes_back():
     """What cannot be done is logged."""
-    outcome = Desk(httpx.Response(200)).act(Interaction("slack:4", "ack", "U1", NOW, incident="0123456789abcdef"))
+    outcome = SlackHarness(httpx.Response(200)).act(
+        Interaction("slack:4", "ack", "U1", NOW, incident="0123456789abcdef")
+    )
     assert "without a response_url" in outcome.note
 
 
 def test_a_silence_that_comes_twice_is_one():
     """The message may come again after the act: the silence has the same id."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     asked = Interaction(
         "slack:5", "command", "U1", NOW, name="ana", words="silence service=api 2h", reply_to="https://x/y"
     )
@@ -133,7 +135,7 @@ def test_a_silence_that_comes_twice_is_one():
 def test_a_time_is_one_of_the_persons_zone(tz, typed, ends_at):
     """Given a zone that the person set in Slack → times are in it; without one in that of the rules file."""
     rules = Rules(options=RouteOptions(timezone="Europe/Riga"))
-    desk = Desk(httpx.Response(200), person={"ok": True, "user": {"name": "ana", "tz": tz}}, rules=rules)
+    desk = SlackHarness(httpx.Response(200), person={"ok": True, "user": {"name": "ana", "tz": tz}}, rules=rules)
     now = datetime(2026, 3, 5, 12, tzinfo=UTC)
     asked = replace(ASKED, words=f"silence service=api until {typed}", at=now)
     desk.act(asked, now=now)
@@ -143,7 +145,7 @@ def test_a_time_is_one_of_the_persons_zone(tz, typed, ends_at):
 
 def test_a_silence_that_is_known_is_not_asked_for_again():
     """Given a command that Slack delivers again after the worker stored it → nothing is queued, the answer is the same."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     asked = replace(ASKED, words="silence service=api 2h why")
     desk.act(asked)
     (body,) = desk.webhooks.bodies
@@ -155,7 +157,7 @@ def test_a_silence_that_is_known_is_not_asked_for_again():
 
 def test_a_silence_that_mutes_nothing_says_so():
     """Given a misspelt label → the answer says that nothing is muted, and that nothing has such a label."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     desk.act(replace(ASKED, words="silence servise=checkout 2h"))
     text = desk.clients.requests[-1].content.decode()
     assert "mutes nothing that fires now" in text
@@ -183,7 +185,7 @@ def silence(name, **fields):
 )
 def test_a_silence_is_ended_by_four_characters(typed, ended):
     """Given an id as answers show it, or four characters of one → that silence ends; else none."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     names = ("9c1d2e3f", "Failover", "failover-1", "s1")
     desk.store.save_context(Context(silences=tuple(silence(name) for name in names), version=1))
     desk.act(replace(ASKED, words=f"unsilence {typed}"))
@@ -192,7 +194,7 @@ def test_a_silence_is_ended_by_four_characters(typed, ended):
 
 def test_a_silence_without_room_is_refused_to_the_person():
     """Where the context is full of active silences the person reads why, and nothing is handed on."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     one = Silence("n", (Matcher("service", "=", "api"),), NOW, NOW + timedelta(hours=1), "ana")
     full = Context(silences=tuple(replace(one, id=f"n{number}") for number in range(MAX_SILENCES)), version=1)
     desk.store.save_context(full)
@@ -206,7 +208,7 @@ def test_a_silence_without_room_is_refused_to_the_person():
 
 def test_a_queue_that_is_away_brings_the_request_back():
     """Nothing is answered as done that was not stored."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     desk.webhooks.fail_at = {1}
     with pytest.raises(NotStoredError):
         desk.act(Interaction("slack:6", "command", "U1", NOW, name="ana", words="silence service=api 2h"))
@@ -219,7 +221,7 @@ def test_a_queue_that_is_away_brings_the_request_back():
 )
 def test_pagerduty_that_cannot_be_asked_is_asked_again_or_not(answer, again):
     """Outages come back, refusals do not, and nothing is acted upon."""
-    desk = Desk(answer, secrets={"PAGERDUTY_API_TOKEN": "very-secret"})
+    desk = SlackHarness(answer, secrets={"PAGERDUTY_API_TOKEN": "very-secret"})
     outcome = asked_back(LINK, queues=desk.queues, clients=desk.clients, now=NOW)
     assert (outcome.retry_after, desk.webhooks.bodies) == (again, [])
     assert "very-secret" not in outcome.note
@@ -228,7 +230,7 @@ def test_pagerduty_that_cannot_be_asked_is_asked_again_or_not(answer, again):
 def test_what_pagerduty_says_names_our_incident():
     """Each key of its alerts; the act keeps its id and PagerDuty's own name."""
     alerts = {"alerts": [{"alert_key": "inc-1"}, {"alert_key": "inc-1"}, {"alert_key": None}, "x"]}
-    desk = Desk(httpx.Response(200, json=alerts), secrets={"PAGERDUTY_API_TOKEN": "t"})
+    desk = SlackHarness(httpx.Response(200, json=alerts), secrets={"PAGERDUTY_API_TOKEN": "t"})
     outcome = served(
         action_message(LINK), rules=Rules(), store=MemoryStore(), queues=desk.queues, clients=desk.clients, now=NOW
     )
@@ -239,7 +241,7 @@ def test_what_pagerduty_says_names_our_incident():
 
 def test_without_a_token_pagerduty_is_not_asked():
     """The note names the setting."""
-    desk = Desk(httpx.Response(200))
+    desk = SlackHarness(httpx.Response(200))
     assert "PAGERDUTY_API_TOKEN" in asked_back(LINK, queues=desk.queues, clients=desk.clients, now=NOW).note
     assert desk.clients.requests == []
 

@@ -92,7 +92,7 @@ def test_a_setting_names_workspaces(setting, teams, wrong):
     assert (teams_of(setting), unreadable(setting)) == (teams, wrong)
 
 
-class Desk:
+class SlackHarness:
     """A worker that reaches a Slack whose app is of the workspace T1."""
 
     def __init__(self, *, user=None, home=True, **settings):
@@ -138,7 +138,7 @@ SILENCE = {"kind": "command", "words": "silence service=api 2h", "name": "eve"}
 )
 def test_a_person_of_another_workspace_is_answered_and_nothing_is_done(what):
     """Given whatever a person of another workspace does → they alone are answered why, and nothing is put."""
-    desk = Desk()
+    desk = SlackHarness()
     ((_, answer),) = desk.act(asked("T9", workspace="T1", **what))
     assert "eople of another workspace (T9) may not use Tocsin here" in answer
     assert desk.webhooks.bodies == []
@@ -146,7 +146,7 @@ def test_a_person_of_another_workspace_is_answered_and_nothing_is_done(what):
 
 def test_a_named_workspace_may_act():
     """Given SLACK_TEAMS with the workspace → done."""
-    desk = Desk(SLACK_TEAMS="T8XY, T9XY")
+    desk = SlackHarness(SLACK_TEAMS="T8XY, T9XY")
     desk.act(asked("T9XY", workspace="T1", **SILENCE))
     assert len(desk.webhooks.bodies) == 1
 
@@ -155,7 +155,7 @@ def test_a_named_workspace_may_act():
 @pytest.mark.parametrize(("setting", "puts"), [("", 0), ("no", 0), ("yes", 1), (" Yes ", 1)])
 def test_guests_are_refused_unless_a_setting_lets_them(flag, setting, puts):
     """Given a guest of our workspace by users.info → refused, unless SLACK_GUESTS is yes."""
-    desk = Desk(user={"name": "eve", flag: True}, SLACK_GUESTS=setting)
+    desk = SlackHarness(user={"name": "eve", flag: True}, SLACK_GUESTS=setting)
     ((_, answer),) = desk.act(asked("T1", workspace="T1", **SILENCE))
     assert ("uests may not use Tocsin here" in answer) is (puts == 0)
     assert len(desk.webhooks.bodies) == puts
@@ -163,7 +163,7 @@ def test_guests_are_refused_unless_a_setting_lets_them(flag, setting, puts):
 
 def test_what_slack_does_not_answer_refuses_nobody():
     """Given neither users.info nor auth.test → the workspace of the request decides, and guests cannot be known."""
-    desk = Desk(home=False)
+    desk = SlackHarness(home=False)
     desk.act(asked("T1", workspace="T1", **SILENCE))
     assert len(desk.webhooks.bodies) == 1
     desk.act(asked("T9", workspace="T1", **SILENCE))
@@ -172,7 +172,7 @@ def test_what_slack_does_not_answer_refuses_nobody():
 
 def test_an_answer_of_the_worker_reaches_whoever_acted():
     """Given words for a person who was let in before → they are sent, and nobody is asked about."""
-    desk = Desk()
+    desk = SlackHarness()
     ((_, answer),) = desk.act(asked(kind=ANSWER, words="somebody was first"))
     assert "somebody was first" in answer
     assert desk.users == 0
@@ -180,7 +180,7 @@ def test_an_answer_of_the_worker_reaches_whoever_acted():
 
 def test_the_workspace_is_asked_for_once():
     """Given several requests of one process → auth.test and users.info are called once."""
-    desk = Desk(user={"name": "ana"})
+    desk = SlackHarness(user={"name": "ana"})
     for _ in range(3):
         desk.act(asked("T1", workspace="T1", kind="command", words="list"))
     asked_for = [request.url.path.rpartition("/")[2] for request in desk.clients.requests]

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.api.requests import matchers_of, parse_text
-from chalicelib.core.alert import Alert, State
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.errors import NotStoredError, SignatureError
 from chalicelib.core.incident import Incident
 from chalicelib.messages import interaction
@@ -53,7 +53,7 @@ GROUPS = st.dictionaries(st.sampled_from(["service", "zone", "app kind"]), LABEL
 
 
 @dataclass
-class Desk:
+class SlackHarness:
     """What is behind the door: secrets, a queue, and Slack's views.open, which records the order of things."""
 
     secrets: FixedSecrets = field(default_factory=lambda: FixedSecrets({"SLACK_SIGNING_SECRET": SECRET}))
@@ -130,7 +130,7 @@ def test_slacks_own_example_is_let_in():
 )
 def test_a_request_is_good_for_five_minutes_either_way(age, status):
     """A recorded request cannot be played back later, nor one from a clock that runs ahead."""
-    assert Desk().ask(pressed(), at=NOW - timedelta(seconds=age)).status == status
+    assert SlackHarness().ask(pressed(), at=NOW - timedelta(seconds=age)).status == status
 
 
 GOOD = signed(pressed())
@@ -151,7 +151,7 @@ WRONG = [
 @pytest.mark.parametrize("headers", [row[1] for row in WRONG], ids=[row[0] for row in WRONG])
 def test_what_is_not_signed_is_refused_and_does_nothing(headers):
     """401, nothing stored, no modal opened, and no word of the secret."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(pressed(), headers=headers)
     assert (answer.status, desk.events) == (401, [])
     assert SECRET not in json.dumps(dict(answer.body)) + answer.reason
@@ -159,15 +159,15 @@ def test_what_is_not_signed_is_refused_and_does_nothing(headers):
 
 def test_without_a_secret_nothing_is_let_in():
     """A stage without SLACK_SIGNING_SECRET refuses everything, whatever it is signed with."""
-    desk = Desk(secrets=FixedSecrets({}))
+    desk = SlackHarness(secrets=FixedSecrets({}))
     assert desk.ask(pressed(), secret="").status == 401
 
 
 def test_two_secrets_are_live_during_a_rotation():
     """Old and new are both good, and a new one that was stored a moment ago is read again."""
-    desk = Desk(secrets=FixedSecrets({"SLACK_SIGNING_SECRET": f"new,{SECRET}"}))
+    desk = SlackHarness(secrets=FixedSecrets({"SLACK_SIGNING_SECRET": f"new,{SECRET}"}))
     assert desk.ask(pressed()).status == desk.ask(pressed(), secret="new").status == 200
-    late = Desk()
+    late = SlackHarness()
     late.secrets.stored["SLACK_SIGNING_SECRET"] = "newest"
     assert late.ask(pressed(), secret="newest").status == 200
 
@@ -183,7 +183,7 @@ def test_two_secrets_are_live_during_a_rotation():
 )
 def test_a_press_is_stored_before_it_is_answered(action, kind):
     """Who pressed what on which incident, and where they can be answered; Slack gets an empty 200."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(pressed(action))
     (stored,) = desk.stored
     assert (answer.status, dict(answer.body)) == (200, {})
@@ -193,7 +193,7 @@ def test_a_press_is_stored_before_it_is_answered(action, kind):
 
 def test_a_press_has_one_id_and_two_presses_have_two():
     """The same delivery twice is one act; the same person pressing again, or another person, is another."""
-    desk = Desk()
+    desk = SlackHarness()
     desk.ask(pressed())
     desk.ask(pressed())
     desk.ask(pressed(user={"id": "U0OTHER01"}))
@@ -217,7 +217,7 @@ def test_a_press_has_one_id_and_two_presses_have_two():
 def test_a_press_was_made_when_slack_took_it(action_ts, late, at):
     """Given action_ts within five minutes before now → that time in each delivery; else the time of the delivery."""
     action = {"action_id": "tocsin_ack", "type": "button", "action_ts": action_ts, "value": "inc-1"}
-    desk = Desk()
+    desk = SlackHarness()
     now = NOW + timedelta(seconds=late)
     desk.ask(pressed(actions=[action]), at=now, now=now)
     assert desk.stored[0].at == at
@@ -225,7 +225,7 @@ def test_a_press_was_made_when_slack_took_it(action_ts, late, at):
 
 def test_a_chosen_time_is_stored_with_its_incident():
     """The menu's option says how long and for which incident; no modal is needed."""
-    desk = Desk()
+    desk = SlackHarness()
     desk.ask(pressed("tocsin_silence", option="4h:inc-1"))
     (stored,) = desk.stored
     assert (stored.kind, stored.words, stored.incident) == ("silence", "4h", "inc-1")
@@ -233,7 +233,7 @@ def test_a_chosen_time_is_stored_with_its_incident():
 
 def test_the_form_is_opened_before_anything_else():
     """`Custom…` opens the modal by the trigger first, then stores that it is to be filled."""
-    desk = Desk()
+    desk = SlackHarness()
     assert desk.ask(pressed("tocsin_silence", option="custom:inc-1")).status == 200
     (opened, trigger, view), (_, stored) = desk.events
     assert (opened, trigger) == ("open", "13345224609.738474920.8088930838d88f008e0")
@@ -243,14 +243,14 @@ def test_the_form_is_opened_before_anything_else():
 
 def test_a_form_that_does_not_open_is_told():
     """A trigger that is too old leaves the person with Slack's own warning, not with silence."""
-    desk = Desk()
+    desk = SlackHarness()
     assert desk.ask(pressed("tocsin_silence", option="custom:inc-1", trigger_id="expired")).status == 503
     assert desk.events == []
 
 
 def test_a_filled_form_is_stored_and_closed():
     """What was typed is kept by field."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(submitted(matchers="service=checkout\nseverity!=info"))
     (stored,) = desk.stored
     assert dict(answer.body) == {"response_action": "clear"}
@@ -275,7 +275,7 @@ def test_a_filled_form_is_stored_and_closed():
 )
 def test_mistakes_are_shown_beside_what_was_typed(fields, block, words):
     """The form stays open and says under the field what is wrong and what is allowed; nothing is stored."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(submitted(**fields))
     assert answer.body["response_action"] == "errors"
     assert words in answer.body["errors"][block]
@@ -286,7 +286,7 @@ def test_mistakes_are_shown_beside_what_was_typed(fields, block, words):
 def test_a_form_that_slack_would_not_send_is_no_failure(values):
     """Fields of another shape are empty ones."""
     view = {"callback_id": interaction.SILENCE_MODAL, "private_metadata": "inc-1", "state": {"values": values}}
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(form(payload=json.dumps({"type": "view_submission", "user": {"id": "U0ONCALL1"}, "view": view})))
     assert (answer.status, answer.body["response_action"], desk.stored) == (200, "errors", [])
 
@@ -294,13 +294,13 @@ def test_a_form_that_slack_would_not_send_is_no_failure(values):
 def test_a_wall_time_is_no_mistake_while_it_is_ahead_in_some_zone():
     """The door does not know the incident's zone; the worker does, and says so when it is over there."""
     west = (NOW - timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M")
-    desk = Desk()
+    desk = SlackHarness()
     assert desk.ask(submitted(until=west)).body == {"response_action": "clear"}
 
 
 def test_the_form_remembers_where_it_was_opened():
     """The incident and the channel come back with it, so that the person can be answered."""
-    desk = Desk()
+    desk = SlackHarness()
     desk.ask(pressed(interaction.ACTION_SILENCE, option="custom:inc-1"))
     (_, _, view) = desk.events[0]
     assert view["private_metadata"] == "inc-1 C0ALERTS1"
@@ -316,7 +316,7 @@ def test_the_form_remembers_where_it_was_opened():
 def test_a_form_that_is_sent_as_it_was_filled_is_what_the_menu_does(labels, group):
     """Given any incident → the form's lines, sent unchanged, are the matchers of the incident."""
     alerts = {
-        str(n): Alert(str(n), name=f"a{n}, b=c", labels=each, state=State.FIRING) for n, each in enumerate(labels)
+        str(n): Alert(str(n), name=f"a{n}, b=c", labels=each, state=AlertState.FIRING) for n, each in enumerate(labels)
     }
     matchers = matchers_of(Incident("k", group=group, alerts=alerts, started_at=NOW))
     view = silence_modal.view("i", matchers=[each.written() for each in matchers], filled=True)
@@ -333,7 +333,7 @@ def command(text, **more):
 
 def test_a_command_is_stored_and_answered_later():
     """An empty 200 at once; the words, the person and where to answer are on the queue."""
-    desk = Desk()
+    desk = SlackHarness()
     assert dict(desk.ask(command(" show 3f2a ")).body) == {}
     (stored,) = desk.stored
     assert (stored.kind, stored.words, stored.reply_to) == (
@@ -346,7 +346,7 @@ def test_a_command_is_stored_and_answered_later():
 @pytest.mark.parametrize("text", ["", "help", "dance", "   "])
 def test_help_is_answered_at_once(text):
     """Whatever is no command shows what there is, only to the person."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(command(text))
     assert answer.body["response_type"] == "ephemeral"
     assert "/tocsin silence" in answer.body["text"]
@@ -370,7 +370,7 @@ NOTHING = [
 @pytest.mark.parametrize(("body", "kind", "said"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING])
 def test_what_asks_for_nothing_is_acknowledged(body, kind, said):
     """200, so that nobody sees an error, and nothing stored; but only when it is signed."""
-    desk = Desk()
+    desk = SlackHarness()
     answer = desk.ask(body, kind=kind)
     assert (answer.status, dict(answer.body), desk.events) == (200, said, [])
     assert desk.ask(body, kind=kind, secret="guess").status == 401
@@ -389,19 +389,19 @@ BAD = [
 @pytest.mark.parametrize("body", [row[1] for row in BAD], ids=[row[0] for row in BAD])
 def test_what_slack_never_sends_is_a_bad_request(body):
     """400 with a reason, nothing stored."""
-    desk = Desk()
+    desk = SlackHarness()
     assert (desk.ask(body).status, desk.events) == (400, [])
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read():
     """413."""
-    assert Desk().ask(b"x" * (MAX_BODY_BYTES + 1), headers={}).status == 413
+    assert SlackHarness().ask(b"x" * (MAX_BODY_BYTES + 1), headers={}).status == 413
 
 
 @pytest.mark.parametrize("body", [pressed(), command("list"), submitted()])
 def test_what_cannot_be_stored_is_not_accepted(body):
     """503 and Retry-After: the person sees that it failed and presses again."""
-    answer = Desk(broken=True).ask(body)
+    answer = SlackHarness(broken=True).ask(body)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
 
 
@@ -433,7 +433,7 @@ HERE = {"id": "T1", "domain": "example"}
 @pytest.mark.parametrize("action", [{}, {"action_id": "tocsin_silence", "option": "custom:inc-1"}])
 def test_whose_workspace_it_was_is_kept(user, team, found, action):
     """Given the workspaces of the person and of the place, also on Enterprise Grid → each is kept for what it is."""
-    desk = Desk()
+    desk = SlackHarness()
     assert desk.ask(pressed(user={"id": "U1", **user}, team=team, **action)).status == 200
     (asked,) = desk.stored
     assert (asked.team, asked.enterprise, asked.workspace) == found
@@ -441,14 +441,14 @@ def test_whose_workspace_it_was_is_kept(user, team, found, action):
 
 def test_the_workspace_of_a_command_is_kept():
     """Given a command → the workspace and the organisation of the person are kept."""
-    desk = Desk()
+    desk = SlackHarness()
     desk.ask(form(command="/tocsin", text="list", team_id="T2", enterprise_id="E1", user_id="U1"))
     assert [(each.team, each.enterprise) for each in desk.stored] == [("T2", "E1")]
 
 
 def test_a_confirmation_names_the_incident_the_live_deployment_and_the_deploy():
     """Given the button of the question → its incident and, as words, what was confirmed for which deploy."""
-    desk = Desk()
+    desk = SlackHarness()
     desk.ask(pressed("tocsin_roll_back_confirmed", "inc-1:dpl_fix:dpl_bad"))
     (asked,) = desk.stored
     assert (asked.kind, asked.incident, asked.words) == ("roll_back_confirmed", "inc-1", "dpl_fix:dpl_bad")

@@ -20,7 +20,7 @@ from chalicelib.ingest.receive import receive
 from chalicelib.ingest.registry import find_source
 from chalicelib.messages.queue import action_message
 from chalicelib.slack.receive import answered
-from chalicelib.slack.wiring import Door
+from chalicelib.slack.wiring import SlackPorts
 from tests import extremes
 from tests.fakes import FixedSecrets
 from tests.scenario import MINUTE, SECRETS, Router, rules_of
@@ -96,7 +96,7 @@ class Story:
                 put=lambda message: router.webhooks.put([message]), keep=lambda name, data: None, now=router.now,
             )  # fmt: skip
         else:
-            door = Door(router.notifications, self.secrets)  # type: ignore[arg-type]
+            door = SlackPorts(router.notifications, self.secrets)  # type: ignore[arg-type]
             found = answered(
                 headers, body, secrets=self.secrets, put=lambda message: router.notifications.put([message]),
                 open_view=door.open_view, now=router.now,

@@ -15,13 +15,13 @@ from typing import Any
 from chalicelib.core.language.expression import (
     EVENTS,
     Absent,
-    Answer,
     Call,
     Comparison,
     EventCount,
     Literal,
     Metric,
     Scope,
+    Verdict,
     Windowed,
     parts,
 )
@@ -132,12 +132,12 @@ def _is_count(part: Any) -> bool:
 def evaluate(condition: Condition, series: Series, now: datetime) -> Evaluation:
     """The answer over what was measured and what happened up to `now`."""
     scope = Scope(series, now)
-    answer: Answer = condition.root.answer(scope)
+    answer: Verdict = condition.root.answer(scope)
     value, left, right = _reading(answer)
     return Evaluation(answer.truth, value, left, right, scope.changes_at)
 
 
-def _reading(answer: Answer) -> tuple[float | None, str, str]:
+def _reading(answer: Verdict) -> tuple[float | None, str, str]:
     decided = answer.decided_by
     if isinstance(decided, Absent):
         return None, f"nothing for {duration_words(decided.window)}" if answer.left else "measured", ""

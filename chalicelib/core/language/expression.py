@@ -60,7 +60,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Verdict:
     """True, false or None, and the comparison that decided it with the two numbers it saw."""
 
     truth: bool | None
@@ -368,16 +368,16 @@ class Comparison:
     left: Any
     right: Any
 
-    def answer(self, scope: Scope) -> Answer:
+    def answer(self, scope: Scope) -> Verdict:
         """Compares values that differ by less than SAME_WITHIN as equal."""
         if isinstance(self.left, EventCount) and isinstance(self.right, Literal):
             return self._counted(self.left, self.right.value, scope)
         left, right = self.left.number(scope), self.right.number(scope)
         if left is None or right is None:
-            return Answer(None, self, left, right)
-        return Answer(compared(self.operator, left, right), self, left, right)
+            return Verdict(None, self, left, right)
+        return Verdict(compared(self.operator, left, right), self, left, right)
 
-    def _counted(self, count: EventCount, limit: float, scope: Scope) -> Answer:
+    def _counted(self, count: EventCount, limit: float, scope: Scope) -> Verdict:
         """As above, knowing when enough events will have left the window for the answer to change."""
         first, last = count.span(scope)
         truth = compared(self.operator, last - first, limit)
@@ -395,7 +395,7 @@ class Comparison:
             found = low if low < last else None
         if found is not None:
             scope.changes(scope.times()[found] + count.window)
-        return Answer(truth, self, float(last - first), limit)
+        return Verdict(truth, self, float(last - first), limit)
 
     def words(self) -> str:
         """`error rate is above 1 %`."""
@@ -440,18 +440,18 @@ class Absent:
     metric: str
     window: timedelta
 
-    def answer(self, scope: Scope) -> Answer:
+    def answer(self, scope: Scope) -> Verdict:
         """A sample without a value was measured all the same."""
         if self.metric == EVENTS:
             count = EventCount(self.window)
             first, last = count.span(scope)
             if first < last:
                 scope.changes(scope.times()[last - 1] + self.window)
-            return Answer(first >= last, self, float(first >= last))
+            return Verdict(first >= last, self, float(first >= last))
         found = scope.buckets(self.metric, self.window)
         if found:
             scope.changes(max(bucket.last_at for bucket in found) + self.window)
-        return Answer(not found, self, float(not found))
+        return Verdict(not found, self, float(not found))
 
     def words(self) -> str:
         """`nothing is measured of requests per min for 10 minutes`."""
@@ -469,12 +469,12 @@ class Not:
 
     of: Any
 
-    def answer(self, scope: Scope) -> Answer:
+    def answer(self, scope: Scope) -> Verdict:
         """Decided by what it denies."""
-        inner: Answer = self.of.answer(scope)
+        inner: Verdict = self.of.answer(scope)
         if inner.truth is None:
             return inner
-        return Answer(not inner.truth, inner.decided_by, inner.left, inner.right)
+        return Verdict(not inner.truth, inner.decided_by, inner.left, inner.right)
 
     def words(self) -> str:
         """With its denial in front."""
@@ -491,10 +491,10 @@ class Both:
     left: Any
     right: Any
 
-    def answer(self, scope: Scope) -> Answer:
+    def answer(self, scope: Scope) -> Verdict:
         """Decided by the side that is false, else unknown, else the first."""
-        left: Answer = self.left.answer(scope)
-        right: Answer = self.right.answer(scope)
+        left: Verdict = self.left.answer(scope)
+        right: Verdict = self.right.answer(scope)
         if left.truth is False or right.truth is True:
             return left
         if right.truth is False or left.truth is True:
@@ -516,10 +516,10 @@ class Either:
     left: Any
     right: Any
 
-    def answer(self, scope: Scope) -> Answer:
+    def answer(self, scope: Scope) -> Verdict:
         """Decided by the side that is true, else unknown, else the first."""
-        left: Answer = self.left.answer(scope)
-        right: Answer = self.right.answer(scope)
+        left: Verdict = self.left.answer(scope)
+        right: Verdict = self.right.answer(scope)
         if left.truth is True or right.truth is False:
             return left
         if right.truth is True or left.truth is False:

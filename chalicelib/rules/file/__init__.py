@@ -65,7 +65,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """What a file comes to: `data` as written, and the (line, column) of each of its parts.
 
     `rules` is None when there are mistakes other than in templates and tests.
@@ -84,7 +84,7 @@ def check(
     filename: str = "alert-rules.yaml",
     runbooks: Mapping[str, str] | Collection[str] | None = None,
     metrics: Collection[str] = (),
-) -> Report:
+) -> CheckReport:
     """Everything that is wrong or doubtful. `runbooks` are the pages by name, with their text to look into them.
 
     `metrics` are names that conditions may use beside the known ones and those of the file.
@@ -92,7 +92,9 @@ def check(
     return _report(text, filename, runbooks, Sense(metrics=frozenset(metrics)))
 
 
-def _report(text: str, filename: str, runbooks: Mapping[str, str] | Collection[str] | None, sense: Sense) -> Report:
+def _report(
+    text: str, filename: str, runbooks: Mapping[str, str] | Collection[str] | None, sense: Sense
+) -> CheckReport:
     text = text.removeprefix("\ufeff")
     document = read_yaml(text)
     broken = bool(document.findings) and document.data is None
@@ -111,7 +113,7 @@ def _report(text: str, filename: str, runbooks: Mapping[str, str] | Collection[s
     rules = None
     if not any(each.kind == "mistake" for each in mistakes):
         rules = rules_from(_clean(data))
-    return Report(mistakes, warnings, rules, data, document.values)
+    return CheckReport(mistakes, warnings, rules, data, document.values)
 
 
 def _clean(data: Mapping[str, Any]) -> dict[str, Any]:

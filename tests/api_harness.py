@@ -35,7 +35,7 @@ default: {notification: [{slack_channel: "#rest"}]}
 """
 
 
-class Desk:
+class ApiHarness:
     """A router with its API; time stands still unless it is told to pass."""
 
     def __init__(self, *lines, rules=RULES):
@@ -48,7 +48,7 @@ class Desk:
     @property
     def office(self):
         """What the API is given at this moment."""
-        return routes.Office(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
+        return routes.ApiContext(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
 
     def wait(self, duration):
         """Let time pass."""

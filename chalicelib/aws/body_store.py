@@ -14,7 +14,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.aws.json_client import Lean
+from chalicelib.aws.json_client import AwsJsonClient
 
 CHUNK_BYTES = 350_000
 KEPT_SECONDS = 15 * 86_400
@@ -38,7 +38,7 @@ def expiry(now: float) -> dict[str, str]:
 class BodyWriter:
     """Puts bodies into the table by the lean caller: used on the ingest path, seldom."""
 
-    def __init__(self, lean: Lean, table: str, *, clock: Callable[[], float]) -> None:
+    def __init__(self, lean: AwsJsonClient, table: str, *, clock: Callable[[], float]) -> None:
         self._lean = lean
         self._table = table
         self._clock = clock
