@@ -13,7 +13,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
-from chalicelib.core.delivery.target_state import TargetState, Turn
+from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
@@ -245,15 +245,15 @@ def test_the_context_is_saved_only_over_the_version_before(store):
 
 def test_a_lane_is_claimed_once(store):
     """Of two workers that claim in one lane the second is told so by the version."""
-    turn = Turn(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
-    mine = TargetState("email:x", turns={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
+    turn = Slot(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
+    mine = TargetState("email:x", slots={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
     assert store.target_state("email:x") == TargetState("email:x")
     store.save_target_state(mine)
     with pytest.raises(ConflictError):
-        store.save_target_state(replace(mine, turns={}))
+        store.save_target_state(replace(mine, slots={}))
     assert store.target_state("email:x") == mine
-    store.save_target_state(replace(mine, turns={}, version=2))
-    assert store.target_state("email:x").turns == {}
+    store.save_target_state(replace(mine, slots={}, version=2))
+    assert store.target_state("email:x").slots == {}
 
 
 def test_a_thread_is_recorded_once(store):

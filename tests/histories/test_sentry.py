@@ -223,7 +223,7 @@ def test_only_metric_alerts_are_optional():
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-@pytest.mark.parametrize("burning", [(), ("7",)])
+@pytest.mark.parametrize("active", [(), ("7",)])
 def test_without_a_token_it_is_off(name, active):
     """Token and organisation are both needed; nothing is asked otherwise."""
     for vendors in (

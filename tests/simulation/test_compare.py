@@ -8,9 +8,9 @@ import pytest
 from chalicelib.messages.queue import Events
 from chalicelib.process.record import Recorder, record
 from cli.main import main
-from simulation.compare import AlertSnapshot, compared, outcome, paired
+from simulation.compare import ComparedIncident, compared, outcome, paired
 from simulation.timeline import Fields, Times, event_of
-from tests.api_harness import Desk, open_desk
+from tests.api_harness import ApiHarness, open_desk
 from tests.fakes import MemoryQueue
 from tests.rule_files import rules_of
 
@@ -121,7 +121,7 @@ def told(minutes, name="a", until=None, **labels):
     """An incident as people heard of it."""
     alerts = frozenset({(name, tuple(sorted(labels.items())))})
     end = None if until is None else NOW + until * MINUTE
-    return AlertSnapshot(f"{name}{minutes}", NOW + minutes * MINUTE, alerts, name, until=end, ever=set(alerts))
+    return ComparedIncident(f"{name}{minutes}", NOW + minutes * MINUTE, alerts, name, until=end, ever=set(alerts))
 
 
 PAIRS = [
@@ -205,7 +205,7 @@ LATELY = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 @pytest.fixture
 def stage(monkeypatch):
     """The address of the API of a stage that recorded three events an hour ago."""
-    desk, queue = Desk(), MemoryQueue()
+    desk, queue = ApiHarness(), MemoryQueue()
     recorder = Recorder(desk.router.store, LATELY)
     for number, service in enumerate(("api", "web", "web")):
         line = {"name": "boom", "labels": {"kind": "boom", "service": service}, "id": f"{number}"}

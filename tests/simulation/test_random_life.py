@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
-from chalicelib.core.delivery.target_state import TargetState, Turn
+from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import Incident, NotifiedState
 from simulation import invariants, random_life
@@ -169,7 +169,7 @@ def waiting(now, *, turn):
 def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
     """Given a turn of long ago → it makes the wait long only where it is that of the notification that waits."""
     long_ago = START - invariants.MAX_AGE - invariants.LATENESS
-    router = waiting(START, turn=Turn(seq, long_ago, long_ago, tries=1))
+    router = waiting(START, turn=Slot(seq, long_ago, long_ago, tries=1))
     router.down_until = long_ago
     assert len(list(invariants.silence_of_deliveries(router))) == broken
 
@@ -177,5 +177,5 @@ def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
 @pytest.mark.parametrize(("seconds", "broken"), [(0.1, 0), (59, 0), (60, 1)])
 def test_a_delivery_may_be_on_its_way(seconds, broken):
     """Given a notification decided some seconds ago → it is no broken promise until it had its time."""
-    router = waiting(START + timedelta(seconds=seconds), turn=Turn(2, START, START))
+    router = waiting(START + timedelta(seconds=seconds), turn=Slot(2, START, START))
     assert len(list(invariants.everything_is_told(router))) == broken
