@@ -30,7 +30,7 @@ python:
 setup: python ## virtual environments and pinned requirements; repeat at will
 	@$(PYTHON) local/prepare.py
 
-setup-tests: python
+setup-tests: python ## what the tests need as well: packages of Debian, the emulator; repeat at will
 	@$(PYTHON) local/prepare.py --tests
 
 run: setup ## everything on this machine: embedded AWS, the app, the inbox, a sample incident
