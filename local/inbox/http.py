@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from local.guard import is_own_host, joined, page_refusal
 from local.inbox.exchange import SECRET_HEADERS, Json, Received, Reply, form_fields, json_reply
-from local.inbox.mail import SEND
+from local.inbox.vendors.mail import SEND
 
 if TYPE_CHECKING:
     from local.inbox.server import Inbox

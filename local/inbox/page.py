@@ -13,8 +13,8 @@ from local.inbox.drawing import attribute, clock_time, draw_message, draw_view
 from local.inbox.exchange import Json, Received
 from local.inbox.memory import Memory
 from local.inbox.mrkdwn import link
-from local.inbox.pagerduty import PEOPLE as RESPONDERS
-from local.inbox.slack import PEOPLE
+from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
+from local.inbox.vendors.slack.api import PEOPLE
 
 SHOWN_MESSAGES = 200
 SHOWN_INCIDENTS = 100

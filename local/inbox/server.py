@@ -30,20 +30,20 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from local.guard import key_headers
 from local.inbox import page
-from local.inbox.cloudflare import Cloudflare
 from local.inbox.cues import Answer, CueError, Cues
 from local.inbox.exchange import Json, Received, Reply, json_reply, text_reply
-from local.inbox.hooks import Hooks
 from local.inbox.http import Server, handler, received_from
-from local.inbox.mail import Mail
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 from local.inbox.pace import Limits
-from local.inbox.pagerduty import PEOPLE as RESPONDERS
-from local.inbox.pagerduty import PagerDuty
-from local.inbox.people import DEFAULT_PERSON, People
-from local.inbox.slack import PEOPLE, Slack
-from local.inbox.vercel import Vercel
+from local.inbox.vendors.cloudflare import Cloudflare
+from local.inbox.vendors.hooks import Hooks
+from local.inbox.vendors.mail import Mail
+from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
+from local.inbox.vendors.pagerduty import PagerDuty
+from local.inbox.vendors.slack.api import PEOPLE, Slack
+from local.inbox.vendors.slack.people import DEFAULT_PERSON, People
+from local.inbox.vendors.vercel import Vercel
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8025

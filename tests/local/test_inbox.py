@@ -22,13 +22,13 @@ from botocore.exceptions import ClientError
 
 from local.inbox import UNLIMITED, Inbox, Limits
 from local.inbox.__main__ import arguments, run
-from local.inbox.blocks import mistakes, view_mistakes
-from local.inbox.cloudflare import parse
 from local.inbox.cues import CueError
 from local.inbox.drawing import draw_blocks, draw_message, draw_view
 from local.inbox.mrkdwn import mrkdwn, plain
 from local.inbox.outside import slack_headers
-from local.inbox.slack import channel_id
+from local.inbox.vendors.cloudflare import parse
+from local.inbox.vendors.slack.api import channel_id
+from local.inbox.vendors.slack.blocks import mistakes, view_mistakes
 from tests.targets.samples import WEBHOOK_SECRET
 
 TOKEN = "xoxb-1"

@@ -19,11 +19,11 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from local.inbox.blocks import mistakes, units, view_mistakes
 from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply, text_reply
 from local.inbox.memory import Memory
 from local.inbox.pace import Bucket, Limits, Window, whole_seconds
+from local.inbox.vendors.slack.blocks import mistakes, units, view_mistakes
 
 TEAM = "T0INBOX001"
 TEAM_DOMAIN = "inbox"

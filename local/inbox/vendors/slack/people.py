@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from local.inbox.exchange import Json
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections, Outcome, post, slack_headers
-from local.inbox.slack import APP, PEOPLE, TEAM, TEAM_DOMAIN, Slack, SlackError, handle_of
+from local.inbox.vendors.slack.api import APP, PEOPLE, TEAM, TEAM_DOMAIN, Slack, SlackError, handle_of
 
 TIMEOUT_SECONDS = 3.0
 DEFAULT_PERSON = next(iter(PEOPLE))

@@ -17,11 +17,11 @@ from email.parser import BytesParser
 from email.utils import getaddresses, parseaddr
 from typing import Any
 
-from local.inbox.blocks import units
 from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply
 from local.inbox.memory import Memory
 from local.inbox.pace import Limits, Window
+from local.inbox.vendors.slack.blocks import units
 
 SEND = "SendEmail"
 MAX_RECIPIENTS = 50
