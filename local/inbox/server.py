@@ -29,8 +29,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from local.guard import key_headers
-from local.inbox import page
 from local.inbox.cues import Answer, CueError, Cues
+from local.inbox.drawing import page
 from local.inbox.exchange import Json, Received, Reply, json_reply, text_reply
 from local.inbox.http import Server, handler, received_from
 from local.inbox.memory import Memory
@@ -48,7 +48,7 @@ from local.inbox.vendors.vercel import Vercel
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8025
 EMULATOR_SECONDS = 1.0
-STATIC = Path(__file__).with_name("static")
+STATIC = Path(__file__).parent / "drawing" / "static"
 RUNBOOK = Path(__file__).resolve().parents[2] / "runbook"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".md": "text/plain", ".svg": "image/svg+xml"}
 SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare", "vercel")

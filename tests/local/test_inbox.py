@@ -23,8 +23,8 @@ from botocore.exceptions import ClientError
 from local.inbox import UNLIMITED, Inbox, Limits
 from local.inbox.__main__ import arguments, run
 from local.inbox.cues import CueError
-from local.inbox.drawing import draw_blocks, draw_message, draw_view
-from local.inbox.mrkdwn import mrkdwn, plain
+from local.inbox.drawing.mrkdwn import mrkdwn, plain
+from local.inbox.drawing.slack import draw_blocks, draw_message, draw_view
 from local.inbox.outside import slack_headers
 from local.inbox.vendors.cloudflare import parse
 from local.inbox.vendors.slack.api import channel_id
@@ -1118,7 +1118,7 @@ def test_runbook_pages_can_be_read(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/../server.py", "/static/%2e%2e/server.py", "/runbook/../README.md", "/mail/none", "/nonsense"],
+    ["/static/../page.py", "/static/%2e%2e/page.py", "/runbook/../README.md", "/mail/none", "/nonsense"],
 )
 def test_only_its_own_files_are_served(inbox: Inbox, path: str) -> None:
     """Nothing outside the folder."""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from local.inbox.drawing.mrkdwn import date_text, link, mrkdwn, plain
 from local.inbox.exchange import Json
-from local.inbox.mrkdwn import date_text, link, mrkdwn, plain
 
 COLOURS = {"good": "#2eb67d", "warning": "#ecb22e", "danger": "#e01e5a"}
 SHOWN_REPLIES = 3

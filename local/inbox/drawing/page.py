@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from local.inbox.drawing import attribute, clock_time, draw_message, draw_view
+from local.inbox.drawing.mrkdwn import link
+from local.inbox.drawing.slack import attribute, clock_time, draw_message, draw_view
 from local.inbox.exchange import Json, Received
 from local.inbox.memory import Memory
-from local.inbox.mrkdwn import link
 from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
 from local.inbox.vendors.slack.api import PEOPLE
 

@@ -1,4 +1,4 @@
-"""`python -m local.photographs`: pictures of Slack's messages for docs/images, by headless Chromium.
+"""`python -m local.inbox.drawing.photographs`: pictures of Slack's messages for docs/images, by headless Chromium.
 
 Each is what the Slack target sends for a notification, drawn by the inbox. Needs Debian's package chromium.
 """
@@ -24,7 +24,7 @@ from chalicelib.targets import slack
 from chalicelib.targets._slack_api import Api
 from local.inbox import UNLIMITED, Inbox
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "images"
 WIDTH = 1000
 NOW = datetime(2026, 11, 24, 2, 26, tzinfo=UTC)
 START = NOW - timedelta(minutes=12)
@@ -225,7 +225,7 @@ def photograph(name: str, picture: Picture, folder: Path, *, dark: bool = False)
 
 def main() -> int:
     """Draw all pictures, or those that are named."""
-    parser = argparse.ArgumentParser(prog="python -m local.photographs", description="Draw docs/images.")
+    parser = argparse.ArgumentParser(prog="python -m local.inbox.drawing.photographs", description="Draw docs/images.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     asked = parser.parse_args()
