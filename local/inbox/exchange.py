@@ -93,3 +93,8 @@ def form_fields(content_type: str, body: bytes, query: str) -> Json:
     if "form-urlencoded" in content_type:
         return {**found, **dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))}
     return found
+
+
+def units(text: str) -> int:
+    """The length in UTF-16 units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -113,7 +113,9 @@ def handler(inbox: "Inbox") -> type[BaseHTTPRequestHandler]:
             if received is not None:
                 return inbox.serve(received)
             if responded := re.fullmatch(r"/slack/(?:actions|commands)/[^/]+/[^/]+/([^/]+)", path):
-                return inbox.slack.respond(responded[1], form_fields(headers.get("content-type", ""), body, ""))
+                return inbox.slack.responses.respond(
+                    responded[1], form_fields(headers.get("content-type", ""), body, "")
+                )
             if rest := re.fullmatch(r"/pagerduty/(incidents.*|oncalls)", path):
                 fields = form_fields(headers.get("content-type", ""), body, parts.query)
                 return inbox.pagerduty.rest(self.command, rest[1], fields)

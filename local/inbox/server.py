@@ -41,8 +41,9 @@ from local.inbox.vendors.hooks import Hooks
 from local.inbox.vendors.mail import Mail
 from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
 from local.inbox.vendors.pagerduty import PagerDuty
-from local.inbox.vendors.slack.api import PEOPLE, Slack
+from local.inbox.vendors.slack.api import Slack
 from local.inbox.vendors.slack.people import DEFAULT_PERSON, People
+from local.inbox.vendors.slack.workspace import PEOPLE
 from local.inbox.vendors.vercel import Vercel
 
 HOST = "127.0.0.1"
@@ -185,8 +186,7 @@ class Inbox:
             self.cloudflare.set({})
             self.slack.views.clear()
             self.memory.clear()
-            for name in ("incidents", "alerts", "infrastructure"):
-                self.slack.channel_named(name)
+            self.slack.channels.make_default()
 
     def everything(self) -> Json:
         """What was received, as JSON."""
@@ -247,7 +247,7 @@ class Inbox:
     def _stand_in(self, service: str) -> tuple[Callable[..., Reply], Callable[[Answer], Reply]]:
         stand_ins: dict[str, tuple[Callable[..., Reply], Callable[[Answer], Reply]]] = {
             "slack": (self.slack.handle, self.slack.cued),
-            "slack_hook": (self.slack.handle_hook, self.slack.cued_hook),
+            "slack_hook": (self.slack.hooks.handle, self.slack.hooks.cued),
             "pagerduty": (self.pagerduty.handle, self.pagerduty.cued),
             "ses": (self.mail.handle, self.mail.cued),
             "hook": (self.hook_receiver.handle, self.hook_receiver.cued),

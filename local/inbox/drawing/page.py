@@ -14,7 +14,7 @@ from local.inbox.drawing.slack import attribute, clock_time, draw_message, draw_
 from local.inbox.exchange import Json, Received
 from local.inbox.memory import Memory
 from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
-from local.inbox.vendors.slack.api import PEOPLE
+from local.inbox.vendors.slack.workspace import PEOPLE
 
 SHOWN_MESSAGES = 200
 SHOWN_INCIDENTS = 100

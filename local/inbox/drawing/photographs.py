@@ -206,7 +206,7 @@ def told(picture: Picture, clock: list[float], inbox: Inbox) -> str:
             matchers=["alertname=High Error Rate", "environment=production", "service=checkout"],
             filled=True,
         )
-        Api(clients, now=NOW).call("views.open", {"trigger_id": inbox.slack.new_trigger(), "view": view})
+        Api(clients, now=NOW).call("views.open", {"trigger_id": inbox.slack.modals.new_trigger(), "view": view})
     return f"{inbox.url}/?view=slack/{receipt['channel']}"
 
 

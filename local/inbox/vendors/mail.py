@@ -18,10 +18,9 @@ from email.utils import getaddresses, parseaddr
 from typing import Any
 
 from local.inbox.cues import Answer
-from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.exchange import Json, Received, Reply, json_reply, units
 from local.inbox.memory import Memory
 from local.inbox.pace import Limits, Window
-from local.inbox.vendors.slack.blocks import units
 
 SEND = "SendEmail"
 MAX_RECIPIENTS = 50

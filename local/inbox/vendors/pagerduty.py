@@ -18,11 +18,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.inbox.cues import Answer
-from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.exchange import Json, Received, Reply, json_reply, units
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections, pagerduty_headers, post
 from local.inbox.pace import Limits, Window
-from local.inbox.vendors.slack.blocks import units
 
 ROUTING_KEY_CHARACTERS = 32
 MAX_SUMMARY_CHARACTERS = 1_024

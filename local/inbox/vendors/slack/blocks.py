@@ -7,7 +7,7 @@ reading, since Slack does not say how it counts.
 from collections.abc import Callable
 from typing import Any
 
-from local.inbox.exchange import Json
+from local.inbox.exchange import Json, units
 
 MAX_BLOCKS = 50
 MAX_MODAL_BLOCKS = 100
@@ -159,11 +159,6 @@ def view_mistakes(view: Any) -> list[str]:
     if has_input and "submit" not in view:
         check.wrong("a modal with inputs needs a submit", "/view/submit")
     return [*check.mistakes, *mistakes(blocks, modal=True)]
-
-
-def units(text: str) -> int:
-    """The length in UTF-16 units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _block(check: _Check, block: Any, at: str) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from local.inbox.exchange import Json
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections, Outcome, post, slack_headers
-from local.inbox.vendors.slack.api import APP, PEOPLE, TEAM, TEAM_DOMAIN, Slack, SlackError, handle_of
+from local.inbox.vendors.slack.api import Slack
+from local.inbox.vendors.slack.workspace import APP, PEOPLE, TEAM, TEAM_DOMAIN, SlackError, handle_of
 
 TIMEOUT_SECONDS = 3.0
 DEFAULT_PERSON = next(iter(PEOPLE))
@@ -70,7 +71,7 @@ class People:
         Mistakes that Tocsin finds come back as {"ok": false, "errors": {block_id: text}}.
         """
         with self._memory.lock:
-            view = next((each for each in self._slack.views if each["id"] == view_id), None)
+            view = self._slack.modals.find(view_id)
             if view is None:
                 return _problem("The modal is closed")
             state, missing = _state(view, values)
@@ -78,15 +79,19 @@ class People:
                 return {"ok": False, "errors": dict.fromkeys(missing, "Please complete this required field.")}
             filled = {**view, "state": {"values": state}}
             payload = {**self._who(user), "type": "view_submission", "view": filled, "response_urls": []}
-            payload |= {"is_enterprise_install": False, "enterprise": None, "trigger_id": self._slack.new_trigger()}
+            payload |= {
+                "is_enterprise_install": False,
+                "enterprise": None,
+                "trigger_id": self._slack.modals.new_trigger(),
+            }
         outcome = self._send("slack/actions", {"payload": _compact(payload)})
         return self._submitted(view_id, outcome)
 
     def close(self, view_id: str, *, user: str = DEFAULT_PERSON) -> Json:
         """Close a modal; Tocsin is told when it wanted to be."""
         with self._memory.lock:
-            view = next((each for each in self._slack.views if each["id"] == view_id), None)
-        self._slack.close_view(view_id)
+            view = self._slack.modals.find(view_id)
+        self._slack.modals.close(view_id)
         if view is None or not view.get("notify_on_close"):
             return {"ok": True}
         payload = {**self._who(user), "type": "view_closed", "view": view, "is_cleared": False}
@@ -102,7 +107,7 @@ class People:
         if known is None:
             return _problem("There is no such channel")
         place = {"channel": channel, "ts": "", "user": user}
-        response_url = self._slack.new_response_url(self._base(), "commands", channel, "", user)
+        response_url = self._slack.responses.new_url(self._base(), "commands", channel, "", user)
         fields = {
             "token": "inbox-verification-token",
             "team_id": TEAM,
@@ -116,7 +121,7 @@ class People:
             "api_app_id": APP,
             "is_enterprise_install": "false",
             "response_url": response_url,
-            "trigger_id": self._slack.new_trigger(),
+            "trigger_id": self._slack.modals.new_trigger(),
         }
         return self._answered(self._send("slack/commands", fields), place, name)
 
@@ -133,13 +138,13 @@ class People:
             "type": "block_actions",
             **self._who(user),
             "container": container,
-            "trigger_id": self._slack.new_trigger(),
+            "trigger_id": self._slack.modals.new_trigger(),
             "enterprise": None,
             "is_enterprise_install": False,
             "channel": {"id": channel, "name": self._memory.channels[channel]["name"]},
             "message": {name: message[name] for name in names if name in message},
             "state": {"values": _chosen(action)},
-            "response_url": self._slack.new_response_url(self._base(), "actions", channel, ts, user),
+            "response_url": self._slack.responses.new_url(self._base(), "actions", channel, ts, user),
             "actions": [action],
         }
 
@@ -197,9 +202,9 @@ class People:
         if action == "errors":
             return {"ok": False, "errors": answer.get("errors") or {}}
         if action in ("update", "push") and isinstance(answer.get("view"), dict):
-            self._slack.push_view(answer["view"], over=view_id)
+            self._slack.modals.push(answer["view"], over=view_id)
         else:
-            self._slack.close_view(view_id)
+            self._slack.modals.close(view_id)
         return {"ok": True}
 
     def _answered(self, outcome: Outcome, place: Json, command: str) -> Json:
@@ -212,7 +217,7 @@ class People:
         try:
             with self._memory.lock:
                 if fields:
-                    self._slack.say(place, fields)
+                    self._slack.responses.write(place, fields)
         except SlackError as refused:
             return _problem(f"{command} answered with something that Slack does not show: {refused.code}")
         return {"ok": True}

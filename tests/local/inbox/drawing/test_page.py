@@ -3,7 +3,7 @@
 import pytest
 
 from local.inbox import Inbox
-from local.inbox.vendors.slack.api import channel_id
+from local.inbox.vendors.slack.workspace import channel_id
 from tests.local.inbox.support import ACTIONS, event, mail, post, request, ses, slack
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from local.inbox import Inbox, Limits
-from local.inbox.vendors.slack.api import channel_id
+from local.inbox.vendors.slack.workspace import channel_id
 from tests.local.inbox.support import ACTIONS, TOKEN, Clock, post, request, slack
 
 

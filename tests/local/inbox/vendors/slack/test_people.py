@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from local.inbox import Inbox
-from local.inbox.vendors.slack.api import channel_id
+from local.inbox.vendors.slack.workspace import channel_id
 from tests.local.inbox.support import ACTIONS, MODAL, SIGNING, Clock, post, request, slack, tocsin, words
 
 
@@ -85,20 +85,20 @@ def test_a_response_address_works_five_times_in_thirty_minutes(inbox: Inbox, clo
     """It replaces the message, adds one for a single person, and is used up."""
     sent = slack(inbox, "chat.postMessage", channel="#incidents", text="t", blocks=[ACTIONS])
     place = ("actions", sent["channel"], sent["ts"], "U0ANASOUZA")
-    path = inbox.slack.new_response_url("", *place)
+    path = inbox.slack.responses.new_url("", *place)
     assert post(inbox, path, {"replace_original": "true", "text": "changed"})[0] == 200
     assert inbox.messages[0]["text"] == "changed"
     assert post(inbox, path, {"text": "only you"})[0] == 200
     assert inbox.messages[1]["only_for"] == "U0ANASOUZA"
     assert [post(inbox, path, {"text": "x"})[0] for _ in range(4)] == [200, 200, 200, 404]
-    late = inbox.slack.new_response_url("", *place)
+    late = inbox.slack.responses.new_url("", *place)
     clock.now += 30 * 60 + 1
     assert post(inbox, late, {"text": "x"})[2]["error"] == "expired_url"
 
 
 def test_a_modal_is_opened_filled_and_submitted(inbox: Inbox) -> None:
     """One trigger opens one modal within three seconds; required fields are required; errors of the app come back."""
-    trigger = inbox.slack.new_trigger()
+    trigger = inbox.slack.modals.new_trigger()
     view = slack(inbox, "views.open", trigger_id=trigger, view=MODAL)["view"]
     assert slack(inbox, "views.open", trigger_id=trigger, view=MODAL)["error"] == "trigger_exchanged"
     assert "Why" in request(inbox, "GET", "/")[2]
@@ -119,7 +119,7 @@ def test_a_modal_is_opened_filled_and_submitted(inbox: Inbox) -> None:
 
 def test_a_trigger_expires(inbox: Inbox, clock: Clock) -> None:
     """After three seconds nothing can be opened with it."""
-    trigger = inbox.slack.new_trigger()
+    trigger = inbox.slack.modals.new_trigger()
     clock.now += 3.5
     assert slack(inbox, "views.open", trigger_id=trigger, view=MODAL)["error"] == "trigger_expired"
 
