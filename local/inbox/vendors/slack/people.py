@@ -31,7 +31,7 @@ class People:
         memory: Memory,
         connections: Connections,
         clock: Callable[[], float],
-        base: Callable[[], str],
+        base: str,
     ) -> None:
         self._slack = slack
         self._memory = memory
@@ -107,7 +107,7 @@ class People:
         if known is None:
             return _problem("There is no such channel")
         place = {"channel": channel, "ts": "", "user": user}
-        response_url = self._slack.responses.new_url(self._base(), "commands", channel, "", user)
+        response_url = self._slack.responses.new_url(self._base, "commands", channel, "", user)
         fields = {
             "token": "inbox-verification-token",
             "team_id": TEAM,
@@ -144,7 +144,7 @@ class People:
             "channel": {"id": channel, "name": self._memory.channels[channel]["name"]},
             "message": {name: message[name] for name in names if name in message},
             "state": {"values": _chosen(action)},
-            "response_url": self._slack.responses.new_url(self._base(), "actions", channel, ts, user),
+            "response_url": self._slack.responses.new_url(self._base, "actions", channel, ts, user),
             "actions": [action],
         }
 

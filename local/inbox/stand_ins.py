@@ -1,0 +1,207 @@
+"""All stand-ins over one memory, apart from HTTP: a request comes in, on cue or by itself the stand-in answers."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from local.inbox.cues import Answer, CueError, Cues
+from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.memory import Memory
+from local.inbox.outside import Connections
+from local.inbox.pace import Limits
+from local.inbox.vendors.cloudflare import Cloudflare
+from local.inbox.vendors.hooks import Hooks
+from local.inbox.vendors.mail import Mail
+from local.inbox.vendors.pagerduty import PagerDuty
+from local.inbox.vendors.slack.api import Slack
+from local.inbox.vendors.slack.people import People
+from local.inbox.vendors.vercel import Vercel
+
+SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare", "vercel")
+_DISCONNECT = Reply(hang_up=True)
+_HOLD = Reply(hold=True)
+
+
+class StandIn(Protocol):
+    """One vendor's API."""
+
+    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+        """Answer as the vendor does, within its rate unless not `paced`."""
+
+    def cued(self, answer: Answer) -> Reply:
+        """Return a scripted error in the vendor's form."""
+
+
+class StandIns:
+    """The vendors, what they received, and what they answer next.
+
+    `requests` are all requests to stand-ins as they came in, `messages` Slack's messages, `incidents` PagerDuty's,
+    `mails` and `hooks` the others. `clock` is Unix seconds; rates, ages and times go by it. `url` is where they are.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        url: str,
+        state: Path | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        limits = limits or Limits()
+        self.connections = connections
+        self.memory = Memory(state)
+        self.cues = Cues()
+        self.clock = clock
+        self.slack = Slack(self.memory, limits, clock)
+        self.people = People(self.slack, self.memory, connections, clock, url)
+        self.pagerduty = PagerDuty(self.memory, limits, connections, clock)
+        self.mail = Mail(self.memory, limits, clock)
+        self.hook_receiver = Hooks(self.memory, connections, clock)
+        self.cloudflare = Cloudflare()
+        self.vercel = Vercel(self.memory, clock)
+        self.stopping = threading.Event()
+
+    @property
+    def requests(self) -> list[Received]:
+        """All requests to stand-ins, oldest first."""
+        with self.memory.lock:
+            return list(self.memory.requests)
+
+    @property
+    def messages(self) -> list[Json]:
+        """Slack's messages, oldest first."""
+        with self.memory.lock:
+            return _copied(self.memory.messages)
+
+    @property
+    def incidents(self) -> list[Json]:
+        """PagerDuty's incidents, oldest first."""
+        with self.memory.lock:
+            return _copied(self.memory.incidents)
+
+    @property
+    def mails(self) -> list[Json]:
+        """Mails, oldest first."""
+        with self.memory.lock:
+            return _copied(self.memory.mails)
+
+    @property
+    def hooks(self) -> list[Json]:
+        """Webhooks received, oldest first."""
+        with self.memory.lock:
+            return _copied(self.memory.hooks)
+
+    def everything(self) -> Json:
+        """What was received, as JSON."""
+        memory = self.memory
+        with memory.lock:
+            known = {each["id"]: each["name"] for each in memory.channels.values()}
+            slack = [{**each, "channel_name": known.get(each["channel"], "")} for each in memory.messages]
+            found = {
+                "slack": slack,
+                "pagerduty": memory.incidents,
+                "changes": memory.changes,
+                "mail": memory.mails,
+                "webhooks": memory.hooks,
+                "sent": memory.deliveries,
+                "problem": memory.problem,
+            }
+            return dict(json.loads(json.dumps(found)))
+
+    def answer(
+        self,
+        service: str,
+        operation: str,
+        answers: list[Json],
+        *,
+        match: Json | None = None,
+        stay: bool = False,
+    ) -> None:
+        """Play these answers next: see `cues`. CueError when the service or an answer cannot be read."""
+        if service not in SERVICES:
+            raise CueError(f"service must be one of {', '.join(SERVICES)}")
+        with self.memory.lock:
+            self.cues.add(service, operation, answers, match=match, stay=stay)
+
+    def reset(self) -> None:
+        """Forget what was received, all cues and what Cloudflare was set to."""
+        with self.memory.lock:
+            self.cues.clear()
+            self.cloudflare.set({})
+            self.slack.views.clear()
+            self.memory.clear()
+            self.slack.channels.make_default()
+
+    def serve(self, received: Received) -> Reply:
+        """Record a request, and answer it: on cue, or as the stand-in does by itself."""
+        with self.memory.lock:
+            self.memory.requests.append(received)
+            self.memory.changed()
+            cue = self.cues.take(received.service, received.operation, self._matchable(received))
+        received.cued = cue is not None
+        reply = self._reply(received, cue)
+        received.bearer = ""
+        received.status = None if reply.hold or reply.hang_up else reply.status
+        received.error = _error(received, reply)
+        return reply
+
+    def _reply(self, received: Received, cue: Answer | None) -> Reply:
+        stand_in = self._stand_in(received.service)
+        if cue is None:
+            return stand_in.handle(received, paced=True)
+        if cue.delay_seconds:
+            self.stopping.wait(cue.delay_seconds)
+        ordinary = stand_in.handle(received, paced=False) if cue.is_taken else None
+        if cue.timeout:
+            return _HOLD
+        if cue.disconnect:
+            return _DISCONNECT
+        if ordinary is not None and cue.is_ordinary:
+            return ordinary
+        if cue.body is not None:
+            return _exactly(cue)
+        reply = stand_in.cued(cue)
+        return Reply(reply.status, reply.body, {**reply.headers, **cue.headers})
+
+    def _stand_in(self, service: str) -> StandIn:
+        stand_ins: dict[str, StandIn] = {
+            "slack": self.slack,
+            "slack_hook": self.slack.hooks,
+            "pagerduty": self.pagerduty,
+            "ses": self.mail,
+            "hook": self.hook_receiver,
+            "cloudflare": self.cloudflare,
+            "vercel": self.vercel,
+        }
+        return stand_ins[service]
+
+    def _matchable(self, received: Received) -> Json:
+        """What cues match: the fields, with a channel by its plain name too."""
+        fields = dict(received.fields)
+        if received.service == "slack" and "channel" in fields:
+            known = self.memory.channels.get(str(fields["channel"]))
+            fields["channel"] = f"#{known['name'] if known else str(fields['channel']).removeprefix('#')}"
+        return fields
+
+
+def _error(received: Received, reply: Reply) -> str:
+    """The code of a refusal of Slack's Web API."""
+    if received.service != "slack" or "json" not in reply.headers.get("Content-Type", ""):
+        return ""
+    body = reply.json()
+    return str(body.get("error") or "") if isinstance(body, dict) else ""
+
+
+def _copied(found: list[Json]) -> list[Json]:
+    return list(json.loads(json.dumps(found)))
+
+
+def _exactly(cue: Answer) -> Reply:
+    more = {} if cue.retry_after is None else {"Retry-After": f"{cue.retry_after:g}"}
+    if isinstance(cue.body, str):
+        return Reply(cue.status or 200, cue.body.encode(), {"Content-Type": "text/html", **more, **cue.headers})
+    return json_reply(cue.body, cue.status or 200, {**more, **cue.headers})
