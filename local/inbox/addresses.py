@@ -97,7 +97,7 @@ OPERATIONS = (
     Route("/vercel/{version}/projects/{project}/rollback/{deployment}", Operation("vercel", "rollback")),
     Route("/vercel/{before:path}/{operation}", Operation("vercel")),
 )
-"""Every request to these is recorded, and may be answered on cue."""
+"""Every request to these is recorded, and may be answered by a script."""
 
 ROUTES = (
     *OPERATIONS,

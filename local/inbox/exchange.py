@@ -28,7 +28,7 @@ class Received:
     body: bytes
     fields: Json = field(default_factory=dict)
     status: int | None = None
-    cued: bool = False
+    scripted: bool = False
     error: str = ""
     bearer: str = field(default="", repr=False)
 
@@ -47,7 +47,7 @@ class Received:
             "headers": self.headers,
             "body": self.body.decode("utf-8", "replace"),
             "status": self.status,
-            "cued": self.cued,
+            "cued": self.scripted,
             "error": self.error,
         }
 

@@ -18,7 +18,7 @@ from local.inbox.exchange import Json, Reply, json_reply
 METHODS = ("GET", "POST", "PUT")
 MAX_BODY_BYTES = 45_000_000
 HOLD_SECONDS = 60.0
-"""How long a request is held on the cue `timeout`."""
+"""How long a request is held by the scripted `timeout`."""
 CLOSED = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 """Headers of every answer."""
 NO_BODY = (204, 304)

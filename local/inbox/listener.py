@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HOST = "127.0.0.1"
 BACKLOG = 128
 THREADS = 64
-"""How many requests are answered at once. A request that is held on cue needs no thread."""
+"""How many requests are answered at once. A request that is held by a script needs no thread."""
 KEEP_ALIVE_SECONDS = 24 * 60 * 60
 """uvicorn's usual 5 seconds would close a sender's idle connection at the moment that the sender uses it again."""
 POLL_SECONDS = 0.02

@@ -1,4 +1,4 @@
-"""All stand-ins over one memory, apart from HTTP: a request comes in, on cue or by itself the stand-in answers."""
+"""All stand-ins over one memory, apart from HTTP: a request comes in, a script or the stand-in answers."""
 
 import json
 import threading
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from local.inbox.cues import Answer, CueError, Cues
 from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.faults import Fault, FaultError, Faults
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 from local.inbox.pace import Limits
@@ -31,8 +31,8 @@ class StandIn(Protocol):
     def handle(self, received: Received, *, paced: bool = True) -> Reply:
         """Answer as the vendor does, within its rate unless not `paced`."""
 
-    def cued(self, answer: Answer) -> Reply:
-        """Return a scripted error in the vendor's form."""
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure in the vendor's form."""
 
 
 class StandIns:
@@ -54,7 +54,7 @@ class StandIns:
         limits = limits or Limits()
         self.connections = connections
         self.memory = Memory(state)
-        self.cues = Cues()
+        self.faults = Faults()
         self.clock = clock
         self.slack = Slack(self.memory, limits, clock)
         self.people = People(self.slack, self.memory, connections, clock, url)
@@ -121,51 +121,51 @@ class StandIns:
         match: Json | None = None,
         stay: bool = False,
     ) -> None:
-        """Play these answers next: see `cues`. CueError when the service or an answer cannot be read."""
+        """Play these answers next: see `faults`. FaultError when the service or an answer cannot be read."""
         if service not in SERVICES:
-            raise CueError(f"service must be one of {', '.join(SERVICES)}")
+            raise FaultError(f"service must be one of {', '.join(SERVICES)}")
         with self.memory.lock:
-            self.cues.add(service, operation, answers, match=match, stay=stay)
+            self.faults.add(service, operation, answers, match=match, stay=stay)
 
     def reset(self) -> None:
-        """Forget what was received, all cues and what Cloudflare was set to."""
+        """Forget what was received, all scripts and what Cloudflare was set to."""
         with self.memory.lock:
-            self.cues.clear()
+            self.faults.clear()
             self.cloudflare.set({})
             self.slack.views.clear()
             self.memory.clear()
             self.slack.channels.make_default()
 
     def serve(self, received: Received) -> Reply:
-        """Record a request, and answer it: on cue, or as the stand-in does by itself."""
+        """Record a request, and answer it: as a script says, or as the stand-in does by itself."""
         with self.memory.lock:
             self.memory.requests.append(received)
             self.memory.changed()
-            cue = self.cues.take(received.service, received.operation, self._matchable(received))
-        received.cued = cue is not None
-        reply = self._reply(received, cue)
+            fault = self.faults.take(received.service, received.operation, self._matchable(received))
+        received.scripted = fault is not None
+        reply = self._reply(received, fault)
         received.bearer = ""
         received.status = None if reply.hold or reply.hang_up else reply.status
         received.error = _error(received, reply)
         return reply
 
-    def _reply(self, received: Received, cue: Answer | None) -> Reply:
+    def _reply(self, received: Received, fault: Fault | None) -> Reply:
         stand_in = self._stand_in(received.service)
-        if cue is None:
+        if fault is None:
             return stand_in.handle(received, paced=True)
-        if cue.delay_seconds:
-            self.stopping.wait(cue.delay_seconds)
-        ordinary = stand_in.handle(received, paced=False) if cue.is_taken else None
-        if cue.timeout:
+        if fault.delay_seconds:
+            self.stopping.wait(fault.delay_seconds)
+        ordinary = stand_in.handle(received, paced=False) if fault.is_taken else None
+        if fault.timeout:
             return _HOLD
-        if cue.disconnect:
+        if fault.disconnect:
             return _DISCONNECT
-        if ordinary is not None and cue.is_ordinary:
+        if ordinary is not None and fault.is_ordinary:
             return ordinary
-        if cue.body is not None:
-            return _exactly(cue)
-        reply = stand_in.cued(cue)
-        return Reply(reply.status, reply.body, {**reply.headers, **cue.headers})
+        if fault.body is not None:
+            return _exactly(fault)
+        reply = stand_in.fail(fault)
+        return Reply(reply.status, reply.body, {**reply.headers, **fault.headers})
 
     def _stand_in(self, service: str) -> StandIn:
         stand_ins: dict[str, StandIn] = {
@@ -180,7 +180,7 @@ class StandIns:
         return stand_ins[service]
 
     def _matchable(self, received: Received) -> Json:
-        """What cues match: the fields, with a channel by its plain name too."""
+        """What scripts match: the fields, with a channel by its plain name too."""
         fields = dict(received.fields)
         if received.service == "slack" and "channel" in fields:
             known = self.memory.channels.get(str(fields["channel"]))
@@ -200,8 +200,8 @@ def _copied(found: list[Json]) -> list[Json]:
     return list(json.loads(json.dumps(found)))
 
 
-def _exactly(cue: Answer) -> Reply:
-    more = {} if cue.retry_after is None else {"Retry-After": f"{cue.retry_after:g}"}
-    if isinstance(cue.body, str):
-        return Reply(cue.status or 200, cue.body.encode(), {"Content-Type": "text/html", **more, **cue.headers})
-    return json_reply(cue.body, cue.status or 200, {**more, **cue.headers})
+def _exactly(fault: Fault) -> Reply:
+    more = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+    if isinstance(fault.body, str):
+        return Reply(fault.status or 200, fault.body.encode(), {"Content-Type": "text/html", **more, **fault.headers})
+    return json_reply(fault.body, fault.status or 200, {**more, **fault.headers})

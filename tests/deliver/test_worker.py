@@ -27,7 +27,7 @@ def test_a_target_that_was_down_for_hours_receives_its_incident_once():
     router.inbox.answer("slack", "chat.postMessage", [{"status": 503}], stay=True)
     for number in range(MAX_COMMITTED):
         router.fire("Down", service=f"s{number}").run(minutes=2)
-    router.inbox.cues.clear()
+    router.inbox.faults.clear()
     router.run(minutes=60)
     for number in range(MAX_COMMITTED):
         router.resolve("Down", service=f"s{number}")

@@ -357,10 +357,10 @@ def _request(received: Received) -> str:
     status = "no answer" if received.status is None else str(received.status)
     css = "good" if received.status is not None and received.status < 400 and not received.error else "bad"
     status += f" {escape(received.error)}" if received.error else ""
-    cue = ' <span class="pill">on cue</span>' if received.cued else ""
+    scripted = ' <span class="pill">on cue</span>' if received.scripted else ""
     return (
         f"<tr><th>{clock_time(received.at, '{time_secs}')}</th><td>{escape(received.service)}</td>"
-        f'<td>{escape(received.operation)}{cue}</td><td><span class="pill {css}">{status}</span></td>'
+        f'<td>{escape(received.operation)}{scripted}</td><td><span class="pill {css}">{status}</span></td>'
         f'<td class="note">{len(received.body):,} bytes</td></tr>'
     )
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.faults import Fault
 from local.inbox.pace import whole_seconds
 
 MAX_ZONES = 10
@@ -91,13 +91,13 @@ class Cloudflare:
         zones = [self._zone(tag, selected, minutes) for tag in tags if tag not in self.hidden]
         return json_reply({"data": {"viewer": {"zones": zones}}, "errors": None})
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue."""
-        status = answer.status or 200
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure."""
+        status = fault.status or 200
         usual = {429: "rate limiter budget depleted, try again after 5 minutes"}
         usual |= {503: "too many queries in progress, please try again later"}
-        reply = _error(answer.error or usual.get(status, "internal server error"), status, "")
-        more = {} if answer.retry_after is None else {"Retry-After": str(whole_seconds(answer.retry_after))}
+        reply = _error(fault.error or usual.get(status, "internal server error"), status, "")
+        more = {} if fault.retry_after is None else {"Retry-After": str(whole_seconds(fault.retry_after))}
         return Reply(status, reply.body, {**reply.headers, **more})
 
     def _zone(self, tag: str, selected: list["Selection"], minutes: tuple[datetime, float]) -> Json:

@@ -7,8 +7,8 @@ import hmac
 import json
 from collections.abc import Callable
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply, text_reply
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 
@@ -46,10 +46,10 @@ class Hooks:
         refused = verdict not in (GOOD, "no secret is shared with the inbox")
         return json_reply({"error": verdict}, 401) if refused else Reply(204)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue."""
-        more = {} if answer.retry_after is None else {"Retry-After": f"{answer.retry_after:g}"}
-        return text_reply(answer.error, answer.status or 400, "text/plain", more)
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure."""
+        more = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+        return text_reply(fault.error, fault.status or 400, "text/plain", more)
 
 
 def check(headers: Json, body: bytes, secret: str, *, now: float) -> str:

@@ -17,8 +17,8 @@ from email.parser import BytesParser
 from email.utils import getaddresses, parseaddr
 from typing import Any
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply, units
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.pace import Limits, Window
 
@@ -89,11 +89,11 @@ class Mail:
         except SesError as refused:
             return _refusal(refused.code, refused.text)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue, in SES's form."""
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure, in SES's form."""
         by_status = {429: "TooManyRequestsException", 400: "BadRequestException", 404: "NotFoundException"}
-        code = answer.error or by_status.get(answer.status or 500, "InternalServiceErrorException")
-        return _refusal(code, _TEXTS.get(code, code), answer.status)
+        code = fault.error or by_status.get(fault.status or 500, "InternalServiceErrorException")
+        return _refusal(code, _TEXTS.get(code, code), fault.status)
 
     def take_from_emulator(self, found: Any) -> int:
         """Keep the mails of an emulator's list that are not here yet; how many those were. A reset brings none back."""

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply, units
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections, pagerduty_headers, post
 from local.inbox.pace import Limits, Window
@@ -98,12 +98,12 @@ class PagerDuty:
             self._take(event, key)
         return json_reply({"status": "success", "message": "Event processed", "dedup_key": key}, 202)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue, in PagerDuty's form."""
-        status = answer.status or 400
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure, in PagerDuty's form."""
+        status = fault.status or 400
         if status == 400:
-            return _invalid([answer.error or "Length of 'routing_key' is incorrect (should be 32 characters)"])
-        more = {} if answer.retry_after is None else {"Retry-After": f"{answer.retry_after:g}"}
+            return _invalid([fault.error or "Length of 'routing_key' is incorrect (should be 32 characters)"])
+        more = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return Reply(status, b"", {"Content-Type": "application/json", **more})
 
     def _is_throttled(self, routing_key: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 
 YESTERDAY = timedelta(days=1)
@@ -36,9 +36,9 @@ class Vercel:
             return self._roll_back(parts[-3], parts[-1])
         return _refusal("not_found", "The requested endpoint does not exist", 404)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue, in Vercel's form."""
-        return _refusal(answer.error or "internal_server_error", "On cue", answer.status or 400)
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure, in Vercel's form."""
+        return _refusal(fault.error or "internal_server_error", "On cue", fault.status or 400)
 
     def _of(self, project: str) -> list[Json]:
         made = int((datetime.fromtimestamp(self._clock(), UTC) - YESTERDAY).timestamp() * 1000)

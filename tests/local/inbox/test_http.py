@@ -207,7 +207,7 @@ def test_held_requests_hold_up_nobody(inbox: Inbox) -> None:
     """A hundred requests without an answer → the next is answered, and the stop does not wait for them."""
     inbox.answer("slack", "*", [{"timeout": True}] * HELD)
     held = [begin(inbox) for _ in range(HELD)]
-    until(lambda: sum(each.cued for each in inbox.requests) == HELD)
+    until(lambda: sum(each.scripted for each in inbox.requests) == HELD)
     assert slack(inbox, "auth.test")["ok"]
     inbox.stop()
     for connection in held:

@@ -7,8 +7,8 @@ Any token `xoxb-…` is good; each is a bot of its own, which can change only it
 import re
 from collections.abc import Callable
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, json_reply
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.pace import Bucket, Limits, Window
 from local.inbox.vendors.slack import replies
@@ -89,9 +89,9 @@ class Slack:
             body |= {"warning": "missing_charset", "response_metadata": {"warnings": ["missing_charset"]}}
         return json_reply(body)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue, in Slack's form."""
-        return replies.cued(answer)
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure, in Slack's form."""
+        return replies.fail(fault)
 
     def message(self, channel: str, ts: str) -> Json | None:
         """The message of a channel's id and a ts."""

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from local.inbox.cues import Answer
 from local.inbox.exchange import Json, Received, Reply, text_reply
+from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.pace import Bucket, Limits
 from local.inbox.vendors.slack import replies
@@ -43,11 +43,11 @@ class IncomingWebhooks:
                 return replies.rate_limited(wait)
             return self._post(received, channel)
 
-    def cued(self, answer: Answer) -> Reply:
-        """An error on cue, as incoming webhooks say it."""
-        if answer.error:
-            return text_reply(answer.error, answer.status or (404 if answer.error.startswith("no_") else 400))
-        return replies.cued(answer)
+    def fail(self, fault: Fault) -> Reply:
+        """Return a scripted failure, as incoming webhooks say it."""
+        if fault.error:
+            return text_reply(fault.error, fault.status or (404 if fault.error.startswith("no_") else 400))
+        return replies.fail(fault)
 
     def _post(self, received: Received, channel: Json) -> Reply:
         fields = received.fields

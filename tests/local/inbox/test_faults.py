@@ -1,4 +1,4 @@
-"""What the stand-ins answer on cue."""
+"""What the stand-ins answer by a script."""
 
 import json
 from http.client import HTTPConnection
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.inbox import Inbox
-from local.inbox.cues import CueError
+from local.inbox.faults import FaultError
 from tests.local.inbox.support import (
     TOKEN,
     event,
@@ -30,8 +30,8 @@ from tests.local.inbox.support import (
 )
 def test_answers_come_on_cue(inbox: Inbox, answer: dict[str, Any], status: int, error: str | None, taken: bool) -> None:
     """Once, in the vendor's form; afterwards the stand-in answers by itself."""
-    cue = {"service": "slack", "method": "chat.postMessage", "match": {"channel": "#incidents"}, "answers": [answer]}
-    assert post(inbox, "/_control/answers", cue)[0] == 200
+    script = {"service": "slack", "method": "chat.postMessage", "match": {"channel": "#incidents"}, "answers": [answer]}
+    assert post(inbox, "/_control/answers", script)[0] == 200
     assert slack(inbox, "chat.postMessage", channel="#alerts", text="another channel")["ok"]
     fields = {"channel": "#incidents", "text": "hi"}
     found, headers, body = post(inbox, "/slack/api/chat.postMessage", fields, Authorization=f"Bearer {TOKEN}")
@@ -39,7 +39,7 @@ def test_answers_come_on_cue(inbox: Inbox, answer: dict[str, Any], status: int, 
     assert headers.get("retry-after") == ("30" if status == 429 else None)
     assert len(inbox.messages) == 1 + taken
     assert slack(inbox, "chat.postMessage", **fields)["ok"]
-    assert inbox.requests[1].cued and inbox.requests[1].status == status
+    assert inbox.requests[1].scripted and inbox.requests[1].status == status
     assert inbox.requests[1].error == (error or "")
 
 
@@ -81,6 +81,6 @@ def test_the_last_answer_may_stay(inbox: Inbox) -> None:
 @pytest.mark.parametrize("answers", [[], [{"colour": "red"}], [{"status": 99}], ["text"]])
 def test_a_cue_that_cannot_be_read_is_refused(inbox: Inbox, answers: list[Any]) -> None:
     """With what is allowed."""
-    with pytest.raises(CueError):
+    with pytest.raises(FaultError):
         inbox.answer("slack", "*", answers)
     assert post(inbox, "/_control/answers", {"service": "slack", "answers": answers})[0] == 400

@@ -1,6 +1,6 @@
-"""What the stand-ins answer next, on cue: errors, rate limits, half-successes, silence.
+"""Scripted failures: what the stand-ins answer next. Errors, rate limits, half-successes, silence.
 
-A cue names a service, an operation (`*` for any), what the request must hold (dotted names to values) and a list of
+A script names a service, an operation (`*` for any), what the request must hold (dotted names to values) and a list of
 answers, played one for each request that fits. After the last one the stand-in answers by itself again, or, with
 `stay`, the last one stays.
 
@@ -36,13 +36,13 @@ NAMES = frozenset(
 )
 
 
-class CueError(ValueError):
-    """A cue that cannot be read; the text says what is allowed."""
+class FaultError(ValueError):
+    """A script that cannot be read; the text says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer on cue."""
+class Fault:
+    """One scripted answer: a failure, a delay, or exactly this body. Empty, it is the ordinary answer."""
 
     status: int | None = None
     error: str = ""
@@ -67,63 +67,65 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Cue:
+class _Script:
     service: str
     operation: str
     match: Json
-    answers: list[Answer]
+    answers: list[Fault]
     stay: bool
 
 
-class Cues:
-    """Cues in the order given; a request takes from the first that fits. Not safe for threads by itself."""
+class Faults:
+    """Scripts in the order given; a request takes from the first that fits. Not safe for threads by itself."""
 
     def __init__(self) -> None:
-        self._cues: list[_Cue] = []
+        self._scripts: list[_Script] = []
 
     def add(self, service: str, operation: str, answers: list[Json], *, match: Json | None, stay: bool) -> None:
-        """Play these next. CueError when an answer cannot be read."""
+        """Play these next. FaultError when an answer cannot be read."""
         read = [_answer(each) for each in answers]
         if not read:
-            raise CueError("answers must hold at least one answer")
-        self._cues.append(_Cue(service, operation or "*", match or {}, read, stay))
+            raise FaultError("answers must hold at least one answer")
+        self._scripts.append(_Script(service, operation or "*", match or {}, read, stay))
 
-    def take(self, service: str, operation: str, fields: Json) -> Answer | None:
-        """The answer for a request; None when no cue fits."""
-        for cue in self._cues:
-            if cue.service == service and cue.operation in ("*", operation) and _fits(cue.match, fields):
-                if cue.stay and len(cue.answers) == 1:
-                    return cue.answers[0]
-                answer = cue.answers.pop(0)
-                self._cues = [left for left in self._cues if left.answers]
+    def take(self, service: str, operation: str, fields: Json) -> Fault | None:
+        """The answer for a request; None when no script fits."""
+        for script in self._scripts:
+            if script.service == service and script.operation in ("*", operation) and _fits(script.match, fields):
+                if script.stay and len(script.answers) == 1:
+                    return script.answers[0]
+                answer = script.answers.pop(0)
+                self._scripts = [left for left in self._scripts if left.answers]
                 return answer
         return None
 
     def clear(self) -> None:
-        """Forget all cues."""
-        self._cues.clear()
+        """Forget all scripts."""
+        self._scripts.clear()
 
 
-def _answer(given: Json) -> Answer:
+def _answer(given: Json) -> Fault:
     if not isinstance(given, dict):
-        raise CueError("an answer must be an object")
+        raise FaultError("an answer must be an object")
     unknown = sorted(set(given) - NAMES)
     if unknown:
-        raise CueError(f"an answer has no {', '.join(unknown)}; allowed are {', '.join(sorted(NAMES))}")
+        raise FaultError(f"an answer has no {', '.join(unknown)}; allowed are {', '.join(sorted(NAMES))}")
     try:
         return _read(given)
     except (TypeError, ValueError, AttributeError):
-        raise CueError("status must be 200 to 599, retry_after and delay_seconds seconds, headers an object") from None
+        raise FaultError(
+            "status must be 200 to 599, retry_after and delay_seconds seconds, headers an object"
+        ) from None
 
 
-def _read(given: Json) -> Answer:
+def _read(given: Json) -> Fault:
     status = None if given.get("status") is None else int(given["status"])
     if status is not None and not 200 <= status <= 599:
         raise ValueError(status)
     has_content = bool(given.get("error")) or given.get("body") is not None
     if status == 200 and not has_content:
         status = None
-    return Answer(
+    return Fault(
         status=status,
         error=str(given.get("error") or ""),
         retry_after=None if given.get("retry_after") is None else float(given["retry_after"]),
