@@ -13,7 +13,7 @@ from chalicelib.core.context import Silence
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.match import Matcher
 from chalicelib.messages.queue import action_message, events_messages, silence_message, unsilence_message
-from local.inbox.pace import Bucket, Limits, Window, whole_seconds
+from local.inbox.rate_limit import Bucket, Limits, Window, whole_seconds
 from simulation.simulator import FakeClients, HeapQueue, Simulator, instant
 from tests.rule_files import rules_of
 

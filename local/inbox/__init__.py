@@ -5,7 +5,7 @@ it. `python -m local.inbox` runs it; tests use `Inbox` in their own process.
 """
 
 from local.inbox.exchange import Received, Reply
-from local.inbox.pace import UNLIMITED, Limits
+from local.inbox.rate_limit import UNLIMITED, Limits
 from local.inbox.server import Inbox
 
 __all__ = ["UNLIMITED", "Inbox", "Limits", "Received", "Reply"]

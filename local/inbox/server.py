@@ -38,7 +38,7 @@ from local.inbox.exchange import Reply
 from local.inbox.http import application
 from local.inbox.listener import Listener
 from local.inbox.outside import Connections
-from local.inbox.pace import Limits
+from local.inbox.rate_limit import Limits
 from local.inbox.stand_ins import StandIns
 
 DEFAULT_PORT = 8025

@@ -11,7 +11,7 @@ from local.inbox.exchange import Json, Received, Reply, json_reply
 from local.inbox.faults import Fault, FaultError, Faults
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections
-from local.inbox.pace import Limits
+from local.inbox.rate_limit import Limits
 from local.inbox.vendors.cloudflare import Cloudflare
 from local.inbox.vendors.hooks import Hooks
 from local.inbox.vendors.mail import Mail
@@ -28,8 +28,8 @@ _HOLD = Reply(hold=True)
 class StandIn(Protocol):
     """One vendor's API."""
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
-        """Answer as the vendor does, within its rate unless not `paced`."""
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
+        """Answer as the vendor does, within its rate unless not `limited`."""
 
     def fail(self, fault: Fault) -> Reply:
         """Return a scripted failure in the vendor's form."""
@@ -152,10 +152,10 @@ class StandIns:
     def _reply(self, received: Received, fault: Fault | None) -> Reply:
         stand_in = self._stand_in(received.service)
         if fault is None:
-            return stand_in.handle(received, paced=True)
+            return stand_in.handle(received, limited=True)
         if fault.delay_seconds:
             self.stopping.wait(fault.delay_seconds)
-        ordinary = stand_in.handle(received, paced=False) if fault.is_taken else None
+        ordinary = stand_in.handle(received, limited=False) if fault.is_taken else None
         if fault.timeout:
             return _HOLD
         if fault.disconnect:

@@ -13,7 +13,7 @@ from typing import Any
 
 from local.inbox.exchange import Json, Received, Reply, json_reply
 from local.inbox.faults import Fault
-from local.inbox.pace import whole_seconds
+from local.inbox.rate_limit import whole_seconds
 
 MAX_ZONES = 10
 DATASETS = ("httpRequestsAdaptiveGroups", "httpRequests1mGroups")
@@ -69,7 +69,7 @@ class Cloudflare:
         self.zones = {tag: Traffic.of({**numbers, **each}) for tag, each in (given.get("zones") or {}).items()}
         self.usual, self.fixed, self.hidden = usual, None, frozenset(given.get("hidden") or ())
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """Answer a query."""
         if not received.bearer:
             return _error("Authentication error", 403, "authn")

@@ -25,7 +25,7 @@ class Hooks:
         self._connections = connections
         self._clock = clock
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """204 for what is signed right, or when no secret is shared; 401 for what is not."""
         verdict = check(received.headers, received.body, self._connections.webhook_secret, now=self._clock())
         identifier = received.headers.get("webhook-id", "")

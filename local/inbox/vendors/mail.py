@@ -20,7 +20,7 @@ from typing import Any
 from local.inbox.exchange import Json, Received, Reply, json_reply, units
 from local.inbox.faults import Fault
 from local.inbox.memory import Memory
-from local.inbox.pace import Limits, Window
+from local.inbox.rate_limit import Limits, Window
 
 SEND = "SendEmail"
 MAX_RECIPIENTS = 50
@@ -74,7 +74,7 @@ class Mail:
         self._from_emulator: set[str] = set()
         self._window = Window(limits.ses_per_second, seconds=1.0)
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """Answer SendEmail and GetAccount."""
         try:
             if received.operation == "GetAccount":
@@ -83,7 +83,7 @@ class Mail:
                 raise SesError("NotFoundException", "The inbox answers SendEmail and GetAccount only.")
             mail = read_mail(_request(received.body))
             with self._memory.lock:
-                if paced and self._window.take(self._clock()):
+                if limited and self._window.take(self._clock()):
                     raise SesError("TooManyRequestsException")
                 return json_reply({"MessageId": self._keep(mail)})
         except SesError as refused:

@@ -21,7 +21,7 @@ from local.inbox.exchange import Json, Received, Reply, json_reply, units
 from local.inbox.faults import Fault
 from local.inbox.memory import Memory
 from local.inbox.outside import Connections, pagerduty_headers, post
-from local.inbox.pace import Limits, Window
+from local.inbox.rate_limit import Limits, Window
 
 ROUTING_KEY_CHARACTERS = 32
 MAX_SUMMARY_CHARACTERS = 1_024
@@ -74,7 +74,7 @@ class PagerDuty:
 
     # Events API ------------------------------------------------------------------------------------------------
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """Answer /v2/enqueue and /v2/change/enqueue."""
         if len(received.body) > MAX_BODY_BYTES:
             return _invalid([f"Event is larger than {MAX_BODY_BYTES} bytes"])
@@ -88,7 +88,7 @@ class PagerDuty:
         mistakes = event_mistakes(event, is_change=is_change)
         if mistakes:
             return _invalid(mistakes)
-        if paced and self._is_throttled(event["routing_key"]):
+        if limited and self._is_throttled(event["routing_key"]):
             return Reply(429, b"", {"Content-Type": "application/json"})
         with self._memory.lock:
             if is_change:

@@ -24,7 +24,7 @@ class Vercel:
         self.deployments: dict[str, list[Json]] = {}
         self.rolled_back: list[tuple[str, str]] = []
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """Answer /v7/deployments and /v1/projects/<project>/rollback/<deployment>."""
         if not received.bearer:
             return _refusal("forbidden", "The request is missing an authentication token", 403)

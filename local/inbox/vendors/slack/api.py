@@ -10,7 +10,7 @@ from collections.abc import Callable
 from local.inbox.exchange import Json, Received, Reply, json_reply
 from local.inbox.faults import Fault
 from local.inbox.memory import Memory
-from local.inbox.pace import Bucket, Limits, Window
+from local.inbox.rate_limit import Bucket, Limits, Window
 from local.inbox.vendors.slack import replies
 from local.inbox.vendors.slack.channels import Channels
 from local.inbox.vendors.slack.content import argument, is_json, is_json_object
@@ -73,14 +73,14 @@ class Slack:
             "views.update": self.modals.update,
         }
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """Answer a call of the Web API."""
         method = received.operation
         try:
             if method not in self._methods:
                 raise SlackError("unknown_method", req_method=method)
             fields = _checked(received)
-            if paced and (wait := self._wait(method, fields)):
+            if limited and (wait := self._wait(method, fields)):
                 return replies.rate_limited(wait)
             body = {"ok": True, **self._methods[method](fields)}
         except SlackError as refused:

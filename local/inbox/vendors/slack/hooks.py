@@ -6,7 +6,7 @@ from collections.abc import Callable
 from local.inbox.exchange import Json, Received, Reply, text_reply
 from local.inbox.faults import Fault
 from local.inbox.memory import Memory
-from local.inbox.pace import Bucket, Limits
+from local.inbox.rate_limit import Bucket, Limits
 from local.inbox.vendors.slack import replies
 from local.inbox.vendors.slack.channels import Channels
 from local.inbox.vendors.slack.content import MAX_TEXT_CHARACTERS, content_of, is_json_object, json_object
@@ -27,7 +27,7 @@ class IncomingWebhooks:
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
 
-    def handle(self, received: Received, *, paced: bool = True) -> Reply:
+    def handle(self, received: Received, *, limited: bool = True) -> Reply:
         """An incoming webhook: its path names the channel, as in /slack/hooks/incidents. Errors are plain text."""
         name = received.operation
         with self._memory.lock:
@@ -39,7 +39,7 @@ class IncomingWebhooks:
             if not channel["is_member"] or name.startswith("readonly"):
                 return text_reply("action_prohibited", 403)
             bucket = self._buckets.setdefault(name, Bucket(self._limits.slack_per_second, self._limits.slack_burst))
-            if paced and (wait := bucket.take(self._clock())):
+            if limited and (wait := bucket.take(self._clock())):
                 return replies.rate_limited(wait)
             return self._post(received, channel)
 

@@ -2,7 +2,7 @@
 
 from local.inbox.exchange import Reply, json_reply, text_reply
 from local.inbox.faults import Fault
-from local.inbox.pace import whole_seconds
+from local.inbox.rate_limit import whole_seconds
 
 
 def rate_limited(wait: float) -> Reply:
