@@ -18,7 +18,7 @@ from local.inbox.server import DEFAULT_PORT
 
 
 def arguments(given: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
-    """The command line, with secrets from the environment where it does not name them."""
+    """Read the command line, with secrets from the environment where it does not name them."""
     parser = argparse.ArgumentParser(
         prog="python -m local.inbox", description="Stand-ins for Slack, PagerDuty and mail"
     )
@@ -41,7 +41,7 @@ def arguments(given: Sequence[str], environment: Mapping[str, str]) -> argparse.
 
 
 def run(given: Sequence[str], environment: Mapping[str, str], stop: threading.Event) -> int:
-    """Serve until `stop`; 1 with one line on what is wrong when it cannot begin."""
+    """Serve until `stop`. Print one line on what is wrong, and return 1, when the inbox cannot begin."""
     asked = arguments(given, environment)
     limits = Limits(slack_per_second=asked.slack_per_second, slack_burst=asked.slack_burst)
     try:

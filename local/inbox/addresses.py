@@ -14,7 +14,7 @@ from local.inbox.stand_ins import StandIns
 from local.inbox.vendors.mail import SEND
 
 VENDORS = ("/slack/", "/pagerduty/", "/ses/", "/hook/", "/cloudflare/", "/vercel/")
-"""Where the stand-ins are, as the embedded AWS's functions call them. All else is the page and what steers the inbox."""
+"""Where the stand-ins are, as the embedded AWS's functions call them. Other paths are the page and the control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def received_from(
 
 
 def operation_at(method: str, path: str) -> tuple[str, str] | None:
-    """Return the stand-in and the operation that an address means, None when it is none's."""
+    """Return the stand-in and the operation that an address means, None when no stand-in is there."""
     scope = {"type": "http", "method": method, "path": path.rstrip("/")}
     for route in OPERATIONS:
         match, found = route.matches(scope)

@@ -107,7 +107,7 @@ class Control:
         return {"ok": True}
 
     def _connect(self, asked: Json) -> Json:
-        """Where Tocsin is, and the secrets shared with it: known only once it is deployed."""
+        """Set where Tocsin is, and the secrets shared with it: they are known only once it is deployed."""
         unknown = sorted(set(asked) - {*SETTINGS, "pagerduty_names_key"})
         if unknown:
             allowed = ", ".join(SETTINGS)

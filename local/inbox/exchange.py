@@ -1,4 +1,4 @@
-"""One request to a stand-in and its reply, apart from HTTP's plumbing."""
+"""One request to a stand-in and its reply, as values: without a connection."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +12,12 @@ SECRET_HEADERS = frozenset({"authorization", "cookie", "x-amz-security-token"})
 
 @dataclass(slots=True)
 class Received:
-    """A request as it came in. `status` is what it was answered; None while it is held or after hanging up on it.
-    `error` is the code of a refusal in Slack's words, which come with status 200.
+    """A request as it came in.
 
-    Headers that carry secrets are kept as `<secret>`; `bearer` is the token while the request is answered, then empty. Names of headers are in lower case. `at` is in seconds of Unix
-    time by the inbox's clock.
+    `status` is that of the answer, None while the request is held or after hanging up on it. `error` is the code of a
+    refusal of Slack's Web API, which has status 200. Headers are by lower-case name; those that carry secrets are kept
+    as `<secret>`. `bearer` is the token while the request is answered, then empty. `at` is Unix seconds by the inbox's
+    clock.
     """
 
     at: float
@@ -33,11 +34,11 @@ class Received:
     bearer: str = field(default="", repr=False)
 
     def json(self) -> Any:
-        """The body as JSON; raises ValueError when it is none."""
+        """Return the body as JSON. Raise ValueError when it is not JSON."""
         return json.loads(self.body)
 
     def summary(self) -> Json:
-        """What pages and tests are told of it, as JSON."""
+        """Return what pages and tests show of the request, as JSON. Its keys are public."""
         return {
             "at": self.at,
             "service": self.service,
@@ -54,7 +55,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back. `hold` answers nothing until the caller gives up; `hang_up` closes the connection at once."""
+    """An answer. `hold` answers nothing until the caller gives up; `hang_up` closes the connection at once."""
 
     status: int = 200
     body: bytes = b""
@@ -63,12 +64,12 @@ class Reply:
     hang_up: bool = False
 
     def json(self) -> Any:
-        """The body as JSON; raises ValueError when it is none."""
+        """Return the body as JSON. Raise ValueError when it is not JSON."""
         return json.loads(self.body)
 
 
 def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A reply in JSON."""
+    """Return a reply in JSON."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return Reply(status, content, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
 
@@ -76,13 +77,13 @@ def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None =
 def text_reply(
     text: str, status: int = 200, content_type: str = "text/html", headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """A reply in text."""
+    """Return a reply in text."""
     content = text.encode("utf-8", "replace")
     return Reply(status, content, {"Content-Type": f"{content_type}; charset=utf-8", **(headers or {})})
 
 
 def form_fields(content_type: str, body: bytes, query: str) -> Json:
-    """The arguments of a call: JSON object or form, with those of the query below them. {} when unreadable."""
+    """Return the arguments of a call: a JSON object or a form, then the query. An unreadable body has none."""
     found: Json = dict(parse_qsl(query, keep_blank_values=True))
     if "json" in content_type:
         try:
@@ -96,5 +97,5 @@ def form_fields(content_type: str, body: bytes, query: str) -> Json:
 
 
 def units(text: str) -> int:
-    """The length in UTF-16 units."""
+    """Return the length in UTF-16 units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -56,13 +56,13 @@ class Fault:
 
     @property
     def is_ordinary(self) -> bool:
-        """The stand-in answers by itself."""
+        """Return whether the stand-in answers by itself."""
         says_nothing = self.status is None and not self.error and self.body is None
         return says_nothing and not self.timeout and not self.disconnect
 
     @property
     def is_taken(self) -> bool:
-        """The request does what it asks for, whatever is answered."""
+        """Return whether the request does what it asks for, whatever is answered."""
         return self.is_ordinary or self.after_accept
 
 
@@ -82,14 +82,14 @@ class Faults:
         self._scripts: list[_Script] = []
 
     def add(self, service: str, operation: str, answers: list[Json], *, match: Json | None, stay: bool) -> None:
-        """Play these next. FaultError when an answer cannot be read."""
+        """Play these next. Raise FaultError when an answer cannot be read."""
         read = [_answer(each) for each in answers]
         if not read:
             raise FaultError("answers must hold at least one answer")
         self._scripts.append(_Script(service, operation or "*", match or {}, read, stay))
 
     def take(self, service: str, operation: str, fields: Json) -> Fault | None:
-        """The answer for a request; None when no script fits."""
+        """Return the scripted answer to a request, None when no script fits."""
         for script in self._scripts:
             if script.service == service and script.operation in ("*", operation) and _fits(script.match, fields):
                 if script.stay and len(script.answers) == 1:

@@ -56,7 +56,7 @@ class Memory:
             self._thread = None
 
     def changed(self) -> None:
-        """Something is new: pages draw it, and it is saved soon."""
+        """Note that something is new: pages draw it, and it is saved soon."""
         with self.lock:
             self.version += 1
             for name in LISTS:
@@ -65,7 +65,7 @@ class Memory:
             del self.requests[: max(0, len(self.requests) - MAX_REQUESTS)]
 
     def count(self, name: str) -> int:
-        """The next number of a series, from 1; survives restarts."""
+        """Return the next number of a series, from 1. It survives restarts."""
         with self.lock:
             self.counters[name] = int(self.counters.get(name, 0)) + 1
             return int(self.counters[name])
@@ -106,7 +106,7 @@ class Memory:
             self.problem = f"the state cannot be saved: {error.strerror}"
 
     def _load(self) -> str:
-        """Read the file; a file that cannot be read is put aside, and what is wrong returned."""
+        """Read the file. Put an unreadable file aside, and return what is wrong."""
         if self._path is None or not self._path.exists():
             return ""
         try:

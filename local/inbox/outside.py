@@ -22,7 +22,7 @@ class Connections:
     webhook_secret: str = ""
 
     def __repr__(self) -> str:
-        """Without the secrets."""
+        """Leave the secrets out."""
         return f"Connections(tocsin={self.tocsin!r}, …)"
 
 
@@ -36,17 +36,17 @@ class Outcome:
 
     @property
     def is_ok(self) -> bool:
-        """2xx within the time."""
+        """Return whether the answer was 2xx within the time."""
         return not self.problem and 200 <= self.status < 300
 
 
 class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_args: object, **_kwargs: object) -> None:
-        """A redirect is an answer like any other: vendors do not follow them."""
+        """Treat a redirect as an answer like any other: vendors do not follow them."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float) -> Outcome:
-    """POST without proxies and redirects; never raises for what the other side does."""
+    """Send a POST without proxies and redirects. Never raise for what the other side does."""
     began = time.monotonic()
     opener = build_opener(ProxyHandler({}), _NoRedirects())
     try:
@@ -66,7 +66,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: 
 
 
 def slack_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """Slack's v0 signature: https://docs.slack.dev/authentication/verifying-requests-from-slack."""
+    """Return Slack's v0 signature: https://docs.slack.dev/authentication/verifying-requests-from-slack."""
     timestamp = str(int(now))
     signed = hmac.new(secret.encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
     return {
@@ -78,7 +78,7 @@ def slack_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
 
 
 def pagerduty_headers(secret: str, body: bytes, delivery: str) -> dict[str, str]:
-    """PagerDuty's v1 signature: https://developer.pagerduty.com/docs/webhook-signatures."""
+    """Return PagerDuty's v1 signature: https://developer.pagerduty.com/docs/webhook-signatures."""
     signed = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return {
         "Content-Type": "application/json",

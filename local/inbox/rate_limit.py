@@ -41,7 +41,7 @@ class Bucket:
     at: float = 0
 
     def take(self, now: float) -> float:
-        """0 when there is one to take; else the seconds until there is."""
+        """Take one and return 0. When none is left, return the seconds until one is."""
         if self.filled < 0:
             self.filled = float(self.burst)
         else:
@@ -62,7 +62,7 @@ class Window:
     taken: deque[float] = field(default_factory=deque)
 
     def take(self, now: float) -> float:
-        """0 when there is one to take; else the seconds until there is."""
+        """Take one and return 0. When none is left, return the seconds until one is."""
         while self.taken and self.taken[0] <= now - self.seconds:
             self.taken.popleft()
         if len(self.taken) < self.limit:
@@ -72,5 +72,5 @@ class Window:
 
 
 def whole_seconds(wait: float) -> int:
-    """A wait as Retry-After says it: whole seconds, at least one."""
+    """Return a wait as Retry-After has it: whole seconds, at least one."""
     return max(1, math.ceil(wait))

@@ -75,7 +75,7 @@ class Inbox(StandIns):
 
     @property
     def url(self) -> str:
-        """The inbox's address, without a slash at the end."""
+        """Return the inbox's address, without a slash at the end."""
         return self._listener.url
 
     def start(self) -> Self:
@@ -106,7 +106,7 @@ class Inbox(StandIns):
         self.stop()
 
     def answer_to(self, method: str, address: str, headers: dict[str, str], body: bytes) -> Reply | None:
-        """The reply of the stand-in behind an address, without a connection; None when it is none's."""
+        """Return the reply of the stand-in behind an address, without a connection. None when no stand-in is there."""
         parts = urlsplit(address)
         path = unquote(parts.path)
         operation = addresses.operation_at(method, path)
@@ -124,7 +124,7 @@ class Inbox(StandIns):
         return app
 
     def _watch_emulator(self) -> None:
-        """Read the mails that the emulator's own SES took; an emulator that is away is asked again."""
+        """Read the mails that the emulator's own SES took. An emulator that is away is asked again."""
         opener = build_opener(ProxyHandler({}))
         while not self.stopping.wait(EMULATOR_SECONDS):
             try:

@@ -67,36 +67,36 @@ class StandIns:
 
     @property
     def requests(self) -> list[Received]:
-        """All requests to stand-ins, oldest first."""
+        """Return all requests to stand-ins, oldest first."""
         with self.memory.lock:
             return list(self.memory.requests)
 
     @property
     def messages(self) -> list[Json]:
-        """Slack's messages, oldest first."""
+        """Return Slack's messages, oldest first."""
         with self.memory.lock:
             return _copied(self.memory.messages)
 
     @property
     def incidents(self) -> list[Json]:
-        """PagerDuty's incidents, oldest first."""
+        """Return PagerDuty's incidents, oldest first."""
         with self.memory.lock:
             return _copied(self.memory.incidents)
 
     @property
     def mails(self) -> list[Json]:
-        """Mails, oldest first."""
+        """Return mails, oldest first."""
         with self.memory.lock:
             return _copied(self.memory.mails)
 
     @property
     def hooks(self) -> list[Json]:
-        """Webhooks received, oldest first."""
+        """Return webhooks received, oldest first."""
         with self.memory.lock:
             return _copied(self.memory.hooks)
 
     def everything(self) -> Json:
-        """What was received, as JSON."""
+        """Return what was received, as JSON."""
         memory = self.memory
         with memory.lock:
             known = {each["id"]: each["name"] for each in memory.channels.values()}
@@ -121,7 +121,7 @@ class StandIns:
         match: Json | None = None,
         stay: bool = False,
     ) -> None:
-        """Play these answers next: see `faults`. FaultError when the service or an answer cannot be read."""
+        """Play these answers next: see `faults`. Raise FaultError when the service or an answer cannot be read."""
         if service not in SERVICES:
             raise FaultError(f"service must be one of {', '.join(SERVICES)}")
         with self.memory.lock:
@@ -180,7 +180,7 @@ class StandIns:
         return stand_ins[service]
 
     def _matchable(self, received: Received) -> Json:
-        """What scripts match: the fields, with a channel by its plain name too."""
+        """Return what scripts match: the fields, with a channel by its plain name."""
         fields = dict(received.fields)
         if received.service == "slack" and "channel" in fields:
             known = self.memory.channels.get(str(fields["channel"]))
@@ -189,7 +189,7 @@ class StandIns:
 
 
 def _error(received: Received, reply: Reply) -> str:
-    """The code of a refusal of Slack's Web API."""
+    """Return the code of a refusal of Slack's Web API."""
     if received.service != "slack" or "json" not in reply.headers.get("Content-Type", ""):
         return ""
     body = reply.json()

@@ -94,14 +94,14 @@ class _Kept:
         return f"{_OPEN}{len(self._pieces) - 1}{_CLOSE}"
 
     def back(self, text: str) -> str:
-        """The text with its pieces, and theirs, in place."""
+        """Put the pieces back into the text, and the pieces of pieces."""
         while _OPEN in text:
             text = re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: self._pieces[int(found[1])], text)
         return text
 
 
 def mrkdwn(text: str, *, names: Mapping[str, str] | None = None, verbatim: bool = False) -> str:
-    """HTML of a mrkdwn text. `names` maps ids of people and channels to what they are called."""
+    """Return a mrkdwn text as HTML. `names` maps ids of people and channels to what they are called."""
     kept = _Kept()
     text = text.replace(_OPEN, "").replace(_CLOSE, "")
     text = re.sub(r"```\n?(.+?)```", lambda found: kept.keep(f"<pre>{_literal(found[1])}</pre>"), text, flags=re.DOTALL)
@@ -113,13 +113,13 @@ def mrkdwn(text: str, *, names: Mapping[str, str] | None = None, verbatim: bool 
 
 
 def plain(text: str, *, emoji: bool = True) -> str:
-    """HTML of a plain_text: nothing but emoji means anything."""
+    """Return a plain_text as HTML: nothing but emoji means anything."""
     shown = _literal(text)
     return (_with_emoji(shown) if emoji else shown).replace("\n", "<br>")
 
 
 def date_text(at: datetime, form: str) -> str:
-    """`{date_num} {time_secs}` filled in; unknown names stay."""
+    """Fill in a form like `{date_num} {time_secs}`. Unknown names stay."""
     return re.sub(
         r"\{(\w+)\}",
         lambda found: at.strftime(_DATE_FORMATS[found[1]]) if found[1] in _DATE_FORMATS else found[0],
@@ -128,12 +128,12 @@ def date_text(at: datetime, form: str) -> str:
 
 
 def is_link(address: str) -> bool:
-    """Whether an address may be followed from the page."""
+    """Return whether an address may be followed from the page."""
     return address.lower().startswith(LINKS)
 
 
 def link(address: str, label: str, *, css: str = "") -> str:
-    """An anchor of finished label HTML that tells the other side nothing; only the label when it may not be followed."""
+    """Return an anchor around finished HTML, without a referrer. Only the HTML when the address may not be followed."""
     if not is_link(address):
         return label
     named = f' class="{css}"' if css else ""
@@ -141,13 +141,13 @@ def link(address: str, label: str, *, css: str = "") -> str:
 
 
 def _literal(text: str) -> str:
-    """Slack's three entities back to characters, then everything escaped for HTML."""
+    """Turn Slack's three entities back to characters, then escape everything for HTML."""
     text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     return escape(text, quote=True)
 
 
 def _token(inside: str, names: Mapping[str, str]) -> str:
-    """What stands between < and >."""
+    """Draw what stands between < and >."""
     target, _, label = inside.partition("|")
     if target.startswith("!date^"):
         return _date(target, label)
@@ -166,7 +166,7 @@ def _token(inside: str, names: Mapping[str, str]) -> str:
 
 
 def _date(target: str, fallback: str) -> str:
-    """`!date^unix^form^link`: in UTC here; the page's script shows it in the reader's zone."""
+    """Draw `!date^unix^form^link` in UTC. The page's script shows it in the reader's zone."""
     parts = target.split("^")
     if len(parts) < 3 or not re.fullmatch(r"-?\d{1,11}", parts[1]):
         return _literal(fallback or target)
@@ -182,7 +182,7 @@ def _date(target: str, fallback: str) -> str:
 
 
 def _bare_link(address: str, kept: _Kept) -> str:
-    """A link that Slack makes of an address in the text."""
+    """Return the link that Slack makes of an address in the text."""
     ended = re.sub(r"(?:[.,;:!?'\")*_~]|&gt;|&lt;|&amp;)+$", "", address)
     if _OPEN in ended:
         return address
@@ -190,7 +190,7 @@ def _bare_link(address: str, kept: _Kept) -> str:
 
 
 def _marked(text: str) -> str:
-    """Bold, italics and strike-through, where they begin and end at words; emoji."""
+    """Mark bold, italics and strike-through where they begin and end at words. Put in emoji."""
     for mark, tag in (("*", "b"), ("_", "i"), ("~", "s")):
         sign = re.escape(mark)
         text = re.sub(
@@ -204,7 +204,7 @@ def _with_emoji(text: str) -> str:
 
 
 def _lines(text: str) -> str:
-    """Line breaks, and quotes of the lines that begin with >."""
+    """Break lines, and quote those that begin with >."""
     parts: list[str] = []
     quoted: list[str] = []
     for line in text.split("\n"):

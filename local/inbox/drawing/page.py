@@ -29,7 +29,7 @@ MAIL_POLICY = "sandbox allow-same-origin allow-popups allow-popups-to-escape-san
 
 
 def whole(memory: Memory, view: str, *, views: list[Json], now: float, connected: bool) -> str:
-    """The page."""
+    """Draw the page."""
     people = "".join(f'<option value="{attribute(each)}">{escape(name)}</option>' for each, name in PEOPLE.items())
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Inbox</title>'
@@ -48,7 +48,7 @@ def whole(memory: Memory, view: str, *, views: list[Json], now: float, connected
 
 
 def sidebar(memory: Memory, view: str) -> str:
-    """The list of everything there is, with counts."""
+    """Draw the list of all entries, with counts."""
     counts: dict[str, int] = {}
     for message in memory.messages:
         counts[message["channel"]] = counts.get(message["channel"], 0) + 1
@@ -73,7 +73,7 @@ def sidebar(memory: Memory, view: str) -> str:
 
 
 def main(memory: Memory, view: str, *, now: float, connected: bool) -> str:
-    """What the chosen entry holds."""
+    """Draw what the chosen entry holds."""
     kind, _, which = view.partition("/")
     if kind == "slack" and which in memory.channels:
         return _channel(memory, memory.channels[which], now, connected)
@@ -88,19 +88,19 @@ def main(memory: Memory, view: str, *, now: float, connected: bool) -> str:
 
 
 def modals(memory: Memory, views: list[Json]) -> str:
-    """The modal on top, if one is open."""
+    """Draw the modal on top, if one is open."""
     return draw_view(views[-1], names(memory)) if views else ""
 
 
 def first_view(memory: Memory) -> str:
-    """What the page opens with: the channel with the newest message, else #incidents."""
+    """Return the entry that the page opens with: the channel with the newest message, else #incidents."""
     if memory.messages:
         return f"slack/{memory.messages[-1]['channel']}"
     return f"slack/{next(iter(memory.channels))}"
 
 
 def names(memory: Memory) -> dict[str, str]:
-    """Ids of people and channels to what they are called."""
+    """Return the names of people and channels by id."""
     return {**PEOPLE, **{each["id"]: each["name"] for each in memory.channels.values()}}
 
 
@@ -150,7 +150,7 @@ def _channel(memory: Memory, channel: Json, now: float, connected: bool) -> str:
 
 
 def _with_days(messages: list[Json], drawn: list[str]) -> Iterable[str]:
-    """A line with the date before the first message of each day (UTC)."""
+    """Yield the messages, with the date before the first of each day (UTC)."""
     day = None
     for message, html in zip(messages, drawn, strict=True):
         at = float(message["ts"])
@@ -236,7 +236,7 @@ def _table(found: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A JSON value as PagerDuty lays it out: objects as tables, lists below each other."""
+    """Draw a JSON value as PagerDuty does: objects as tables, lists below each other."""
     if isinstance(value, dict):
         return _table(value)
     if isinstance(value, list):
@@ -269,7 +269,7 @@ def _changes(memory: Memory) -> str:
 
 
 def thread_of(mail: Json) -> str:
-    """What mail programs thread by: the first of References, else the subject without Re:."""
+    """Return what mail programs thread by: the first of References, else the subject without Re:."""
     for name, value in mail["headers"]:
         if name.lower() in ("references", "in-reply-to") and str(value).split():
             return str(value).split()[0]
@@ -315,7 +315,7 @@ def _mail(mail: Json, *, is_open: bool) -> str:
 
 
 def mail_document(mail: Json) -> str:
-    """A mail's HTML for the sandboxed frame."""
+    """Return a mail's HTML for the sandboxed frame."""
     return str(mail["html"])
 
 

@@ -39,7 +39,7 @@ class Pages:
         return text_reply(html, headers={"Content-Security-Policy": page.POLICY})
 
     def _fragments(self, asked: Json) -> Reply:
-        """The parts of the page that change; 204 when nothing is new since `version`."""
+        """Return the parts of the page that change; 204 when nothing is new since `version`."""
         memory = self._stand_ins.memory
         with memory.lock:
             version = str(memory.version)

@@ -174,24 +174,24 @@ class InboxClients:
         self._http = http_client()
 
     def http(self) -> httpx.Client:
-        """A real client."""
+        """Return a real client."""
         return self._http
 
     def aws(self, service: str) -> Any:
-        """Slack needs none."""
+        """Refuse: Slack needs no AWS client."""
         raise LookupError(service)
 
     def secret(self, name: str) -> str | None:
-        """A bot token, and one that may roll back."""
+        """Return the bot token, or the token that may roll back."""
         return {"SLACK_BOT_TOKEN": "xoxb-1", "VERCEL_TOKEN": "t"}.get(name)
 
     def setting(self, name: str, default: str = "") -> str:
-        """The inbox in Slack's place."""
+        """Return the inbox in Slack's place."""
         return f"{self._inbox.url}/slack/api" if name == "SLACK_API_URL" else default
 
 
 def told(picture: Picture, clock: list[float], inbox: Inbox) -> str:
-    """Send what the picture shows; the page's address."""
+    """Send what the picture shows, and return the page's address."""
     receipt: Mapping[str, str] = {}
     clients = InboxClients(inbox)
     for notification in picture.told:

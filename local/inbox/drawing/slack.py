@@ -19,13 +19,13 @@ Names = Mapping[str, str]
 
 
 def draw_blocks(blocks: Any, names: Names) -> str:
-    """The blocks of a message or modal, one below the other."""
+    """Draw the blocks of a message or modal, one below the other."""
     found = blocks if isinstance(blocks, list) else []
     return "".join(_block(block, names) for block in found if isinstance(block, dict))
 
 
 def draw_message(message: Json, names: Names, *, replies: list[Json] | None = None, now: float | None = None) -> str:
-    """A message with its thread. `message` is as the memory keeps it; `now` marks what just came in."""
+    """Draw a message with its thread. `message` is as the memory keeps it; `now` marks what just came in."""
     ts, channel = attribute(message["ts"]), attribute(message["channel"])
     css = "message ephemeral" if message.get("only_for") else "message"
     if now is not None and now - max(float(message["ts"]), float(message.get("updated_at") or 0)) < 4:
@@ -39,7 +39,7 @@ def draw_message(message: Json, names: Names, *, replies: list[Json] | None = No
 
 
 def draw_view(view: Json, names: Names) -> str:
-    """A modal, as the form that the page submits."""
+    """Draw a modal, as the form that the page submits."""
     title = plain(_words(view.get("title")))
     close = plain(_words(view.get("close")) or "Cancel")
     submit = (
@@ -57,12 +57,12 @@ def draw_view(view: Json, names: Names) -> str:
 
 
 def attribute(text: Any) -> str:
-    """A text for use within double quotes."""
+    """Return a text for use within double quotes."""
     return escape(str(text), quote=True)
 
 
 def clock_time(at: float, form: str = "{time}") -> str:
-    """A time in UTC that the page's script shows in the reader's zone."""
+    """Return a time in UTC that the page's script shows in the reader's zone."""
     moment = datetime.fromtimestamp(at, UTC)
     return (
         f'<time datetime="{moment.isoformat()}" data-unix="{at:.0f}" data-form="{attribute(form)}"'
@@ -127,7 +127,7 @@ def _attachment(attachment: Json, names: Names) -> str:
 
 
 def _legacy(attachment: Json, names: Names) -> str:
-    """An attachment of the old kind: title, text, fields, footer."""
+    """Draw an attachment of the old kind: title, text, fields, footer."""
     parts: list[str] = []
     if author := attachment.get("author_name"):
         parts.append(f'<div class="note">{plain(str(author))}</div>')
@@ -156,7 +156,7 @@ def _block(block: Json, names: Names) -> str:
 
 
 def _text(found: Any, names: Names) -> str:
-    """A text object."""
+    """Draw a text object."""
     if not isinstance(found, dict):
         return ""
     text = str(found.get("text") or "")
@@ -331,7 +331,7 @@ def _option_list(element: Json) -> str:
 
 
 def _confirm(element: Json) -> str:
-    """The question before an action, as data for the page's script."""
+    """Return the question before an action, as data for the page's script."""
     confirm = element.get("confirm")
     if not isinstance(confirm, dict):
         return ""
@@ -344,7 +344,7 @@ def _unescaped(text: str) -> str:
 
 
 def _field(element: Json, names: Names) -> str:
-    """An input of a modal."""
+    """Draw an input of a modal."""
     kind = element.get("type")
     named = f'data-input="{attribute(element.get("action_id", ""))}"'
     shown = attribute(_words(element.get("placeholder")))

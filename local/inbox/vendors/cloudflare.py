@@ -35,7 +35,7 @@ class Traffic:
 
     @classmethod
     def of(cls, given: Json) -> "Traffic":
-        """From JSON; ValueError names what is not known or not a number."""
+        """Read it from JSON. Raise ValueError with what is not known or not a number."""
         known = {each.name for each in fields(cls)}
         unknown = sorted(set(given) - known)
         if unknown:
@@ -55,7 +55,7 @@ class Cloudflare:
     fixed: Reply | None = None
 
     def set(self, given: Json) -> None:
-        """What to answer from now on; {} for healthy answers. ValueError when it cannot be read.
+        """Set the answers from now on; {} for healthy ones. Raise ValueError when the settings cannot be read.
 
         {"status": 429, "body": {…}, "retry_after": 300} or numbers: {"error_rate": 0.03, "p95_ms": 800}, for one zone
         {"zones": {"<tag>": {…}}}; {"hidden": ["<tag>"]} are zones that the token may not see.
@@ -123,7 +123,7 @@ class Selection:
 
 
 def parse(query: str) -> list[Selection]:
-    """The selection of a query; ValueError when braces do not match."""
+    """Return the selection of a query. Raise ValueError when braces do not match."""
     tokens = iter(_TOKEN.findall(re.sub(r"#[^\n]*", "", query)))
     for token in tokens:
         if token == "{":
@@ -171,7 +171,7 @@ def _inside(selected: list[Selection], path: tuple[str, ...]) -> list[Selection]
 
 
 def _groups(asked: Selection, traffic: Traffic, start: datetime, minutes: float) -> list[Json]:
-    """The groups of a dataset: one, or one for each status or minute when that is a dimension."""
+    """Return the groups of a dataset: one, or one for each status or minute when that is a dimension."""
     total = round(traffic.requests_per_min * minutes)
     failed = round(total * traffic.error_rate)
     if "edgeResponseStatus_geq" in asked.arguments:
@@ -227,7 +227,7 @@ def _picked(asked: list[Selection], known: Json) -> Json:
 
 
 def _tags(text: str, variables: Json) -> list[str]:
-    """The zones asked for: in variables, else written in the query."""
+    """Return the zones asked for: in variables, else written in the query."""
     found: list[str] = []
     for name, value in variables.items():
         if "zone" in name.lower() or "tag" in name.lower():
@@ -236,7 +236,7 @@ def _tags(text: str, variables: Json) -> list[str]:
 
 
 def _minutes(text: str, variables: Json) -> tuple[datetime, float]:
-    """Beginning and length of the window: the earliest and latest time that the query holds."""
+    """Return the beginning and the length of the window: from the earliest to the latest time in the query."""
     said = [str(value) for value in variables.values()] + re.findall(r'"([^"]+)"', text)
     times = sorted(time for each in said if (time := _time(each)) is not None)
     if not times:

@@ -26,7 +26,7 @@ class Hooks:
         self._clock = clock
 
     def handle(self, received: Received, *, limited: bool = True) -> Reply:
-        """204 for what is signed right, or when no secret is shared; 401 for what is not."""
+        """Answer 204 to what is signed right, or when no secret is shared, and 401 to the rest."""
         verdict = check(received.headers, received.body, self._connections.webhook_secret, now=self._clock())
         identifier = received.headers.get("webhook-id", "")
         with self._memory.lock:
@@ -53,7 +53,7 @@ class Hooks:
 
 
 def check(headers: Json, body: bytes, secret: str, *, now: float) -> str:
-    """`verified`, or what is wrong, in words. Headers by lower-case name; the secret as `whsec_…`."""
+    """Return `verified`, or what is wrong, in words. Headers are by lower-case name, the secret is `whsec_…`."""
     if not secret:
         return "no secret is shared with the inbox"
     identifier, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")

@@ -96,7 +96,7 @@ class Mail:
         return _refusal(code, _TEXTS.get(code, code), fault.status)
 
     def take_from_emulator(self, found: Any) -> int:
-        """Keep the mails of an emulator's list that are not here yet; how many those were. A reset brings none back."""
+        """Keep the new mails of an emulator's list, and return their number. A reset brings none back."""
         new = 0
         with self._memory.lock:
             known = self._from_emulator | {each["id"] for each in self._memory.mails}
@@ -126,7 +126,7 @@ class Mail:
 
 
 def read_mail(request: Json) -> Json:
-    """The mail of a SendEmail request; SesError when SES would refuse it."""
+    """Return the mail of a SendEmail request. Raise SesError when SES would refuse it."""
     content = request.get("Content") or {}
     kinds = [kind for kind in ("Simple", "Raw", "Template") if content.get(kind)]
     if len(kinds) != 1:
@@ -257,7 +257,7 @@ def _refusal(code: str, text: str, status: int | None = None) -> Reply:
 
 
 def _records(found: Any) -> list[Json]:
-    """The records of the emulator's list, however they are grouped."""
+    """Return the records of the emulator's list, however they are grouped."""
     if isinstance(found, dict) and "MessageId" in found:
         return [found]
     inside = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()

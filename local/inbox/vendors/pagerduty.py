@@ -3,8 +3,8 @@
 https://developer.pagerduty.com/docs/send-alert-event and …/docs/webhooks-overview. An alert is open for one pair of
 routing key and dedup_key; after its resolve the same pair opens a new one, and an acknowledge or resolve without an open
 alert is answered 202 and dropped. Every change of an incident, whoever made it, is sent to Tocsin as a signed webhook:
-so Tocsin hears the echo of its own acts, as it does from PagerDuty. Deliveries are repeated on 429, 5xx and silence,
-under the same X-Webhook-Id, and dropped on other answers.
+as from PagerDuty, Tocsin receives the echo of its own acts. Deliveries are repeated on 429, 5xx and no answer, under
+the same X-Webhook-Id, and dropped on other answers.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ class PagerDuty:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop delivering; what waits is dropped."""
+        """Stop delivering. Webhooks that wait are dropped."""
         self._stop.set()
         self._outgoing.put(None)
         if self._thread is not None:
@@ -175,7 +175,7 @@ class PagerDuty:
     # People and REST -------------------------------------------------------------------------------------------
 
     def act(self, identifier: str, act: str, *, who: str = "PANASOUZA", text: str = "") -> Json:
-        """What a person does to an incident: acknowledge, unacknowledge, resolve, reassign, note."""
+        """Do what a person does to an incident: acknowledge, unacknowledge, resolve, reassign, note."""
         with self._memory.lock:
             incident = next((each for each in self._memory.incidents if each["id"] == identifier), None)
             if incident is None:
@@ -194,7 +194,7 @@ class PagerDuty:
         return {"ok": True}
 
     def rest(self, method: str, path: str, body: Json) -> Reply:
-        """The REST calls that a router needs: who is on call, incidents by key, an incident, its alerts, its status."""
+        """Answer the REST calls that a router needs: who is on call, incidents by key, an incident and its alerts."""
         if method == "GET" and path == "oncalls":
             on_call = {"escalation_level": 1, "user": _reference("user", ON_CALL["id"], ON_CALL["summary"])}
             return json_reply({"oncalls": [on_call], "more": False})
@@ -226,7 +226,7 @@ class PagerDuty:
         return json_reply({"incident": self._data(incident)})
 
     def _set(self, incident: Json, status: str, *, who: str | None, by: str) -> None:
-        """Change the status and tell Tocsin; nothing when it is that already."""
+        """Change the status and notify Tocsin. Do nothing when the incident has it already."""
         if incident["status"] == status:
             return
         withdrawn = status == "triggered"
@@ -288,7 +288,7 @@ class PagerDuty:
         self._outgoing.put((secrets.token_hex(16), body))
 
     def _data(self, incident: Json) -> Json:
-        """The incident as webhooks and REST carry it."""
+        """Return the incident as webhooks and REST carry it."""
         assignee = incident.get("assignee") if incident["status"] != "resolved" else None
         found: Json = {
             **_reference("incident", incident["id"], incident["title"]),
@@ -319,7 +319,7 @@ class PagerDuty:
                 self._deliver(*waiting)
 
     def _deliver(self, delivery: str, body: bytes) -> None:
-        """Try until it is taken, refused for good, or the waits are used up."""
+        """Try until Tocsin takes it, refuses it for good, or the waits are used up."""
         for wait in (*WEBHOOK_WAITS_SECONDS, None):
             url = f"{self._connections.tocsin.rstrip('/')}/webhooks/pagerduty"
             headers = pagerduty_headers(self._connections.pagerduty_webhook_secret, body, delivery)
@@ -341,7 +341,7 @@ class PagerDuty:
 
 
 def event_mistakes(event: Json, *, is_change: bool = False) -> list[str]:
-    """What the Events API refuses, in its words; empty when it takes the event."""
+    """Return what the Events API refuses, in its words; empty when it takes the event."""
     found: list[str] = []
     key = event.get("routing_key")
     if not isinstance(key, str) or not key:
@@ -424,7 +424,7 @@ def _unrecognised() -> Reply:
 
 
 def _masked(key: str) -> str:
-    """A routing key as it may be kept and shown: its last four characters, and a hash to tell keys apart."""
+    """Return a routing key as it may be kept and shown: its last four characters, and a hash that differs by key."""
     return f"…{key[-4:]} ({hashlib.sha256(key.encode()).hexdigest()[:8]})"
 
 

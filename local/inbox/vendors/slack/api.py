@@ -94,16 +94,16 @@ class Slack:
         return replies.fail(fault)
 
     def message(self, channel: str, ts: str) -> Json | None:
-        """The message of a channel's id and a ts."""
+        """Return the message of a channel's id and a ts."""
         return self.messages.find(channel, ts)
 
     @property
     def views(self) -> list[Json]:
-        """The open modals, the one on top last."""
+        """Return the open modals, the one on top last."""
         return self.modals.views
 
     def _wait(self, method: str, fields: Json) -> float:
-        """Seconds until the call may come again; 0 when it is within its limits."""
+        """Return the seconds until the call may come again, 0 when it is within its limits."""
         now = self._clock()
         with self._memory.lock:
             if method == "chat.postMessage":
@@ -120,7 +120,7 @@ class Slack:
 
 
 def _checked(received: Received) -> Json:
-    """The arguments, with what forms carry as JSON text read, and the bot that calls as `_bot`."""
+    """Return the arguments, with what forms carry as JSON text read, and the bot that calls as `_bot`."""
     token = received.bearer or str(received.fields.get("token") or "")
     if received.operation != "api.test":
         if not token:

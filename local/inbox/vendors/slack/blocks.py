@@ -77,7 +77,7 @@ class _Check:
             self.wrong(f"must be less than {most + 1} characters", at)
 
     def words(self, found: Any, most: int, at: str, kinds: tuple[str, ...] = ("plain_text", "mrkdwn")) -> None:
-        """A text object: not empty, not too long, of an allowed kind."""
+        """Check a text object: not empty, not too long, of an allowed kind."""
         if not isinstance(found, dict):
             self.wrong("must be an object", at)
             return
@@ -127,7 +127,7 @@ class _Check:
 
 
 def mistakes(blocks: Any, *, modal: bool = False) -> list[str]:
-    """Every mistake of a list of blocks, as `response_metadata.messages` says them; empty when Slack takes it."""
+    """Return every mistake of a list of blocks, as `response_metadata.messages` has them."""
     check = _Check()
     if not isinstance(blocks, list):
         return ["[ERROR] must be a list [json-pointer:/blocks]"]
@@ -142,7 +142,7 @@ def mistakes(blocks: Any, *, modal: bool = False) -> list[str]:
 
 
 def view_mistakes(view: Any) -> list[str]:
-    """Every mistake of a modal."""
+    """Return every mistake of a modal."""
     if not isinstance(view, dict):
         return ["[ERROR] must be an object [json-pointer:/view]"]
     check = _Check()
@@ -228,7 +228,7 @@ def _markdown(check: _Check, block: Json, at: str) -> None:
 
 
 def _divider(check: _Check, block: Json, at: str) -> None:
-    """Nothing can be wrong with a line."""
+    """Check nothing: a line has no content."""
 
 
 _BLOCKS: dict[Any, Callable[[_Check, Json, str], None]] = {

@@ -35,14 +35,14 @@ class Channels:
                 self.named(name)
 
     def named(self, name: str) -> Json:
-        """The channel of a name, made when there is none."""
+        """Return the channel of a name, made when there is none."""
         found: Json | None = self._memory.channels.get(channel_id(name))
         if found is None:
             found = self._make(channel_id(name), name)
         return found
 
     def find(self, said: str) -> Json | None:
-        """The channel of an id or a name; None when there cannot be one."""
+        """Return the channel of an id or a name, None when there cannot be one."""
         known: Json | None = self._memory.channels.get(said)
         if known is not None:
             return known
@@ -59,7 +59,7 @@ class Channels:
         return self.named(name)
 
     def writable(self, fields: Json, *, by_id: bool = False) -> Json:
-        """The channel of a call that writes to it; SlackError when it may not."""
+        """Return the channel of a call that writes to it. Raise SlackError when it may not."""
         said = str(fields.get("channel") or "")
         if not said or (by_id and not re.fullmatch(r"[CGD][A-Z0-9]{6,}", said)):
             raise SlackError("channel_not_found")
@@ -75,7 +75,7 @@ class Channels:
         return channel
 
     def readable(self, fields: Json) -> str:
-        """The id of a channel whose messages a call reads; SlackError when it may not."""
+        """Return the id of a channel whose messages a call reads. Raise SlackError when it may not."""
         channel = self._memory.channels.get(str(fields.get("channel") or ""))
         if channel is None:
             raise SlackError("channel_not_found")
@@ -84,7 +84,7 @@ class Channels:
         return str(channel["id"])
 
     def listed(self, fields: Json) -> Json:
-        """conversations.list."""
+        """Answer conversations.list."""
         kinds = str(fields.get("types") or "public_channel").split(",")
         found = [each for each in self._memory.channels.values() if not each["id"].startswith("D")]
         found = [each for each in found if ("private_channel" if each["is_private"] else "public_channel") in kinds]
@@ -95,7 +95,7 @@ class Channels:
         return {"channels": [_described(each) for each in page], "response_metadata": {"next_cursor": cursor}}
 
     def info(self, fields: Json) -> Json:
-        """conversations.info."""
+        """Answer conversations.info."""
         channel = self._memory.channels.get(str(fields.get("channel") or ""))
         if channel is None or (channel["is_private"] and not channel["is_member"]):
             raise SlackError("channel_not_found")

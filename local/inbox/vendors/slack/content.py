@@ -15,7 +15,7 @@ MAX_METADATA_CHARACTERS = 8_000
 
 
 def content_of(fields: Json, most_text: int, *, required: bool = True) -> Json:
-    """`text`, `blocks` and `attachments` of a message, checked."""
+    """Return `text`, `blocks` and `attachments` of a message, checked."""
     content: Json = {}
     if fields.get("text") is not None:
         content["text"] = _text(fields["text"], most_text)
@@ -32,7 +32,7 @@ def content_of(fields: Json, most_text: int, *, required: bool = True) -> Json:
 
 
 def view_of(fields: Json) -> Json:
-    """The modal of a call, checked."""
+    """Return the modal of a call, checked."""
     view = fields.get("view")
     found = view_mistakes(view)
     if found or not isinstance(view, dict):
@@ -41,12 +41,12 @@ def view_of(fields: Json) -> Json:
 
 
 def is_true(value: Any) -> bool:
-    """Whether an argument says yes, in JSON or in a form."""
+    """Return whether an argument says yes, in JSON or in a form."""
     return value is True or str(value).lower() in ("true", "1")
 
 
 def is_json(body: bytes) -> bool:
-    """Whether a body is JSON."""
+    """Return whether a body is JSON."""
     try:
         json.loads(body)
     except ValueError:
@@ -55,17 +55,17 @@ def is_json(body: bytes) -> bool:
 
 
 def is_json_object(body: bytes) -> bool:
-    """Whether a body is a JSON object."""
+    """Return whether a body is a JSON object."""
     return is_json(body) and isinstance(json.loads(body), dict)
 
 
 def json_object(text: str) -> Json:
-    """The JSON object of a text; {} when it is none."""
+    """Return the JSON object of a text; {} when it is none."""
     return dict(json.loads(text)) if is_json_object(text.encode()) else {}
 
 
 def argument(text: str, name: str) -> Any:
-    """An argument that a form carries as JSON text."""
+    """Return an argument that a form carries as JSON text."""
     codes = {"blocks": "invalid_blocks_format", "metadata": "invalid_metadata_format"}
     try:
         return json.loads(text)
@@ -74,7 +74,7 @@ def argument(text: str, name: str) -> Any:
 
 
 def page_of(found: list[Json], fields: Json, *, most: int, usual: int = 100) -> tuple[list[Json], str]:
-    """One page by `limit` and `cursor`, and the cursor of the next."""
+    """Return one page by `limit` and `cursor`, and the cursor of the next."""
     try:
         limit = int(fields.get("limit") or usual)
         start = int(str(fields.get("cursor") or "0:").partition(":")[0])

@@ -28,7 +28,7 @@ class IncomingWebhooks:
         self._buckets: dict[str, Bucket] = {}
 
     def handle(self, received: Received, *, limited: bool = True) -> Reply:
-        """An incoming webhook: its path names the channel, as in /slack/hooks/incidents. Errors are plain text."""
+        """Answer an incoming webhook: its path names the channel, as in /slack/hooks/incidents."""
         name = received.operation
         with self._memory.lock:
             if not re.fullmatch(r"[a-z0-9_-]{1,80}", name) or name.startswith("missing"):

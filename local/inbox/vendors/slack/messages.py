@@ -24,14 +24,14 @@ class Messages:
         self._clock = clock
 
     def find(self, channel: str, ts: str) -> Json | None:
-        """The message of a channel's id and a ts."""
+        """Return the message of a channel's id and a ts."""
         found = (each for each in reversed(self._memory.messages) if each["ts"] == ts and each["channel"] == channel)
         return next(found, None)
 
     # Writing ---------------------------------------------------------------------------------------------------
 
     def post(self, fields: Json) -> Json:
-        """chat.postMessage."""
+        """Answer chat.postMessage."""
         with self._memory.lock:
             channel = self._channels.writable(fields)
             content = content_of(fields, MAX_TEXT_CHARACTERS)
@@ -62,7 +62,7 @@ class Messages:
         return message
 
     def update(self, fields: Json) -> Json:
-        """https://docs.slack.dev/reference/methods/chat.update: what is left out stays, but text alone removes blocks."""
+        """Answer chat.update. What is left out stays, but text alone removes blocks."""
         with self._memory.lock:
             message = self._own(fields)
             if all(fields.get(name) is None for name in ("text", "blocks", "attachments", "metadata")):
@@ -88,7 +88,7 @@ class Messages:
         self._memory.changed()
 
     def delete(self, fields: Json) -> Json:
-        """chat.delete."""
+        """Answer chat.delete."""
         with self._memory.lock:
             message = self._own(fields)
             self.remove(message)
@@ -100,7 +100,7 @@ class Messages:
         self._memory.changed()
 
     def post_ephemeral(self, fields: Json) -> Json:
-        """chat.postEphemeral."""
+        """Answer chat.postEphemeral."""
         with self._memory.lock:
             channel = self._channels.writable(fields)
             user = str(fields.get("user") or "")
@@ -123,7 +123,7 @@ class Messages:
         return thread
 
     def _next_ts(self) -> str:
-        """A time in microseconds, unique and rising, over restarts too."""
+        """Return the time in microseconds, unique and rising, over restarts too."""
         micros = max(int(self._clock() * 1_000_000), int(self._memory.counters.get("ts", 0)) + 1)
         self._memory.counters["ts"] = micros
         return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
@@ -140,14 +140,14 @@ class Messages:
     # Reading back ----------------------------------------------------------------------------------------------
 
     def permalink(self, fields: Json) -> Json:
-        """chat.getPermalink."""
+        """Answer chat.getPermalink."""
         channel, ts = str(fields.get("channel") or ""), str(fields.get("message_ts") or "")
         if self.find(channel, ts) is None:
             raise SlackError("message_not_found")
         return {"channel": channel, "permalink": f"https://{TEAM_DOMAIN}.slack.com/archives/{channel}/p{ts}"}
 
     def history(self, fields: Json) -> Json:
-        """Newest first; replies only where they were also shown in the channel."""
+        """Answer conversations.history: newest first, with the replies that were also shown in the channel."""
         channel = self._channels.readable(fields)
         found = [
             each
@@ -159,7 +159,7 @@ class Messages:
         return _read_back(sorted(_between(found, fields), key=_ts, reverse=True), fields)
 
     def replies(self, fields: Json) -> Json:
-        """The parent and its replies, oldest first."""
+        """Answer conversations.replies: the parent and its replies, oldest first."""
         channel, ts = self._channels.readable(fields), str(fields.get("ts") or "")
         if self.find(channel, ts) is None:
             raise SlackError("thread_not_found")
@@ -178,7 +178,7 @@ def _read_back(found: list[Json], fields: Json) -> Json:
 
 
 def _between(found: list[Json], fields: Json) -> list[Json]:
-    """Messages after `oldest` and before `latest`, these two included when asked."""
+    """Return messages after `oldest` and before `latest`, these two included when asked."""
     try:
         oldest, latest = float(fields.get("oldest") or 0), float(fields.get("latest") or "inf")
     except ValueError:
@@ -193,7 +193,7 @@ def _ts(message: Json) -> str:
 
 
 def _shown(message: Json, *, with_metadata: bool = True) -> Json:
-    """A message as the Web API gives it back."""
+    """Return a message as the Web API gives it back."""
     names = ("type", "user", "bot_id", "app_id", "team", "ts", "text", "blocks", "attachments", "thread_ts", "edited")
     shown = {name: message[name] for name in names if name in message}
     if with_metadata and "metadata" in message:

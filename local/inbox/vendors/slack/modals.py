@@ -21,18 +21,18 @@ class Modals:
         self.views: list[Json] = []
 
     def new_trigger(self) -> str:
-        """A trigger_id: it lives three seconds and opens one modal."""
+        """Return a new trigger_id. It lives three seconds and opens one modal."""
         trigger = f"{secrets.randbelow(10**13)}.{secrets.randbelow(10**9)}.{secrets.token_hex(16)}"
         with self._memory.lock:
             self._triggers[trigger] = (self._clock(), False)
         return trigger
 
     def find(self, identifier: str) -> Json | None:
-        """The open modal of an id."""
+        """Return the open modal of an id."""
         return next((each for each in self.views if each["id"] == identifier), None)
 
     def open(self, fields: Json) -> Json:
-        """views.open."""
+        """Answer views.open."""
         with self._memory.lock:
             trigger = str(fields.get("trigger_id") or "")
             if trigger not in self._triggers:
@@ -49,7 +49,7 @@ class Modals:
         return {"view": view}
 
     def update(self, fields: Json) -> Json:
-        """views.update."""
+        """Answer views.update."""
         with self._memory.lock:
             wanted = str(fields.get("view_id") or "")
             found = self.find(wanted)
@@ -63,7 +63,7 @@ class Modals:
         return {"view": view}
 
     def push(self, view: Json, *, over: str) -> None:
-        """A modal that the answer to a submission brings, in place of the one called `over`."""
+        """Replace the modal called `over` by the one that the answer to a submission brings."""
         with self._memory.lock:
             self.views = [self._stored(view, over, bot_id("")) if each["id"] == over else each for each in self.views]
             self._memory.changed()

@@ -1,7 +1,7 @@
 """What a person does in Slack: presses a button, chooses from a menu, submits a modal, types a command.
 
 Each becomes the request that Slack would send (https://docs.slack.dev/interactivity/handling-user-interaction), signed,
-and Slack's three seconds hold: what answers later, or not with 200, is told to the person as Slack tells it.
+and Slack's three seconds hold: to an answer that is late, or not 200, the person sees what Slack shows.
 """
 
 import json
@@ -66,7 +66,7 @@ class People:
         return self._told(self._send("slack/actions", {"payload": _compact(payload)}))
 
     def submit(self, view_id: str, values: Json, *, user: str = DEFAULT_PERSON) -> Json:
-        """Submit a modal; `values` maps block_id to action_id to what was entered (text, or an option's value).
+        """Submit a modal. `values` maps block_id to action_id to what was entered (text, or an option's value).
 
         Mistakes that Tocsin finds come back as {"ok": false, "errors": {block_id: text}}.
         """
@@ -88,7 +88,7 @@ class People:
         return self._submitted(view_id, outcome)
 
     def close(self, view_id: str, *, user: str = DEFAULT_PERSON) -> Json:
-        """Close a modal; Tocsin is told when it wanted to be."""
+        """Close a modal. Tocsin gets `view_closed` when the modal asked for it."""
         with self._memory.lock:
             view = self._slack.modals.find(view_id)
         self._slack.modals.close(view_id)
@@ -98,7 +98,7 @@ class People:
         return self._told(self._send("slack/actions", {"payload": _compact(payload)}))
 
     def command(self, channel: str, text: str, *, user: str = DEFAULT_PERSON) -> Json:
-        """Type `/command words` into a channel; what comes back is shown there."""
+        """Type `/command words` into a channel. The answer is shown there."""
         name, _, rest = text.strip().partition(" ")
         if not name.startswith("/") or len(name) < 2:
             return _problem("Only commands can be typed here: try /tocsin list")
@@ -158,7 +158,7 @@ class People:
         }
 
     def _action(self, element: Json, block_id: str, value: str | None) -> Json | None:
-        """The entry of `actions`; None when a menu has no option of that value."""
+        """Return the entry of `actions`, None when a menu has no option of that value."""
         action: Json = {"action_id": element.get("action_id", ""), "block_id": block_id, "type": element["type"]}
         if element["type"] == "button":
             action |= {name: element[name] for name in ("text", "value", "style", "url") if name in element}
@@ -194,7 +194,7 @@ class People:
         return {"ok": True} if outcome.is_ok else _problem(_explained(outcome))
 
     def _submitted(self, view_id: str, outcome: Outcome) -> Json:
-        """https://docs.slack.dev/surfaces/modals: an empty answer closes; else `response_action` says what to do."""
+        """Do what the answer to a submission asks for; an empty one closes: https://docs.slack.dev/surfaces/modals."""
         if not outcome.is_ok:
             return _problem(_explained(outcome))
         answer = _object(outcome.body)
@@ -254,7 +254,7 @@ def _object(body: bytes) -> Json:
 
 
 def _element(message: Json, action_id: str, block_id: str | None) -> tuple[Json, str] | None:
-    """The element of that action_id, and its block's id."""
+    """Return the element of that action_id, and its block's id."""
     attached = [block for each in message.get("attachments") or () for block in each.get("blocks") or ()]
     for block in [*(message.get("blocks") or ()), *attached]:
         elements = [*(block.get("elements") or ()), block.get("accessory")]
@@ -279,7 +279,7 @@ def _chosen(action: Json) -> Json:
 
 
 def _state(view: Json, values: Json) -> tuple[Json, list[str]]:
-    """`state.values` of a modal, and the ids of blocks that must be filled in and are not."""
+    """Return `state.values` of a modal, and the ids of blocks that must be filled in and are not."""
     state: Json = {}
     missing: list[str] = []
     for block in view["blocks"]:

@@ -1,4 +1,4 @@
-"""Answers of Slack that no call earned: the rate limit, and scripted failures."""
+"""Slack's answers to any call: the rate limit, and scripted failures."""
 
 from local.inbox.exchange import Reply, json_reply, text_reply
 from local.inbox.faults import Fault
@@ -6,7 +6,7 @@ from local.inbox.rate_limit import whole_seconds
 
 
 def rate_limited(wait: float) -> Reply:
-    """Slack's 429."""
+    """Return Slack's 429."""
     return json_reply({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": str(whole_seconds(wait))})
 
 

@@ -23,7 +23,7 @@ class Responses:
         self._urls: dict[str, Json] = {}
 
     def new_url(self, base: str, kind: str, channel: str, ts: str, user: str) -> str:
-        """A response address: five uses in thirty minutes."""
+        """Return a new response address, for five uses in thirty minutes."""
         token = secrets.token_urlsafe(18)
         with self._memory.lock:
             self._urls[token] = {
@@ -36,7 +36,7 @@ class Responses:
         return f"{base}/slack/{kind}/{TEAM}/{secrets.randbelow(10**13)}/{token}"
 
     def respond(self, token: str, fields: Json) -> Reply:
-        """A POST to a response address."""
+        """Answer a POST to a response address."""
         with self._memory.lock:
             found = self._urls.get(token)
             if found is None or self._clock() - found["at"] > RESPONSE_URL_SECONDS:
@@ -51,7 +51,7 @@ class Responses:
         return text_reply("ok")
 
     def write(self, place: Json, fields: Json) -> None:
-        """What a response address or the answer to a command says: a new message, a change, or a deletion."""
+        """Write what a response address or the answer to a command asks for: a new message, a change, or a deletion."""
         original = self._messages.find(place["channel"], place["ts"])
         if is_true(fields.get("delete_original")):
             if original is not None:

@@ -24,22 +24,22 @@ class SlackError(Exception):
 
 
 def channel_id(name: str) -> str:
-    """The id of a channel's name, the same for ever."""
+    """Return the id of a channel's name, the same for ever."""
     return f"C0{hashlib.sha256(name.encode()).hexdigest()[:9].upper()}"
 
 
 def bot_id(token: str) -> str:
-    """The id of the bot that a token is for."""
+    """Return the id of the bot that a token is for."""
     return f"B0{hashlib.sha256(token.encode()).hexdigest()[:8].upper()}"
 
 
 def handle_of(user: str) -> str:
-    """A person's user name."""
+    """Return a person's user name."""
     return PEOPLE.get(user, user).lower().replace(" ", ".")
 
 
 def team_of(fields: Json) -> Json:
-    """auth.test: the team, and the bot that calls."""
+    """Answer auth.test: the team, and the bot that calls."""
     return {
         "url": f"https://{TEAM_DOMAIN}.slack.com/",
         "team": "Inbox",
@@ -52,7 +52,7 @@ def team_of(fields: Json) -> Json:
 
 
 def user_by_id(fields: Json) -> Json:
-    """users.info: a person by id."""
+    """Answer users.info: a person by id."""
     user = str(fields.get("user") or "")
     if user not in PEOPLE:
         raise SlackError("user_not_found")
@@ -60,7 +60,7 @@ def user_by_id(fields: Json) -> Json:
 
 
 def user_by_email(fields: Json) -> Json:
-    """users.lookupByEmail: a person by the address of the profile."""
+    """Answer users.lookupByEmail: a person by the address of the profile."""
     for user in PEOPLE:
         if _person(user)["profile"]["email"] == fields.get("email"):
             return {"user": _person(user)}
