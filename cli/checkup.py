@@ -322,7 +322,7 @@ def slack(stage: Stage) -> Iterator[Finding]:
     """Token, scopes and channels, and whose people may act."""
     channels = [target.address for target in all_targets(stage.rules) if target.kind == "slack_channel"]
     if channels:
-        for state, text in plugins.load("targets", "slack").check(stage.clients, channels):
+        for state, text in plugins.load("targets", "slack_channel").check(stage.clients, channels):
             yield Finding(state, text)
         yield from _slack_people(stage)
 

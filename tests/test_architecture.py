@@ -14,7 +14,7 @@ PLUGIN_FOLDERS = ("sources", "targets", "probes", "histories")
 
 ONLY_IN = {
     "boto3": ("chalicelib/aws/", "chalicelib/clients.py"),
-    "botocore": ("chalicelib/aws/", "chalicelib/clients.py", "chalicelib/targets/ses.py"),
+    "botocore": ("chalicelib/aws/", "chalicelib/clients.py", "chalicelib/targets/email.py"),
     "httpcore": ("chalicelib/deadline.py",),
     "httpx": (
         "chalicelib/clients.py",

@@ -64,7 +64,7 @@ def _served(request: "SlackRequest") -> Reply:
 
 def _refusal(request: "SlackRequest") -> str:
     """Return why the person may not use Tocsin; empty when they may. What Slack does not answer refuses nobody."""
-    asked, slack = request.asked, plugins.load("targets", "slack")
+    asked, slack = request.asked, plugins.load("targets", "slack_channel")
     is_guest, is_stranger = slack.standing(asked.user, request.clients, now=request.now)
     return membership.refusal(
         asked,
@@ -77,7 +77,7 @@ def _refusal(request: "SlackRequest") -> str:
 
 
 def _told(request: "SlackRequest", said: Reply) -> Handled:
-    asked, slack = request.asked, plugins.load("targets", "slack")
+    asked, slack = request.asked, plugins.load("targets", "slack_channel")
     try:
         if isinstance(said, Question):
             form = {"blocks": said.blocks, "replaces": said.replaces}
@@ -110,13 +110,13 @@ class SlackRequest:
     def by(self) -> str:
         """The person's name; what Slack's request called them where Slack does not tell."""
         asked = self.asked
-        found: str = plugins.load("targets", "slack").person(asked.user, self.clients, now=self.now)
+        found: str = plugins.load("targets", "slack_channel").person(asked.user, self.clients, now=self.now)
         return requests.person(found or asked.name or asked.user)
 
     @property
     def zone(self) -> str:
         """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
-        found: str = plugins.load("targets", "slack").zone(self.asked.user, self.clients, now=self.now)
+        found: str = plugins.load("targets", "slack_channel").zone(self.asked.user, self.clients, now=self.now)
         return found if is_zone(found) else self.rules.options.timezone
 
     def incident(self, id: str) -> Incident:
@@ -204,7 +204,7 @@ def _silence_opened(request: SlackRequest) -> str:
 
     Where nothing is left to silence the modal says so in place of its fields: that is the one answer.
     """
-    slack, asked = plugins.load("targets", "slack"), request.asked
+    slack, asked = plugins.load("targets", "slack_channel"), request.asked
     try:
         view = _filled(request, _active_incident(request))
     except (NotFoundError, OverError) as error:
@@ -334,7 +334,7 @@ def _act_on(kind: ActionKind) -> Callable[[SlackRequest, command.Command], str]:
 def _assign(request: SlackRequest, asked: command.Command) -> str:
     """Assign to a name, or to the person that a mention names."""
     user = command.mentioned(asked.said)
-    name = plugins.load("targets", "slack").person(user, request.clients, now=request.now) if user else ""
+    name = plugins.load("targets", "slack_channel").person(user, request.clients, now=request.now) if user else ""
     to = requests.person(name or user or asked.said)
     return answers.answered(*request.accept(ActionKind.REASSIGN, asked.about[0], to))
 

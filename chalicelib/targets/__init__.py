@@ -10,7 +10,12 @@ from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.ports import Clients
 
-FILES: Mapping[str, str] = {"slack_channel": "slack", "email": "ses", "pagerduty": "pagerduty", "webhook": "webhook"}
+FILES: Mapping[str, str] = {
+    "slack_channel": "slack_channel",
+    "email": "email",
+    "pagerduty": "pagerduty",
+    "webhook": "webhook",
+}
 """The file of each kind of target in the rules file."""
 
 

@@ -12,7 +12,9 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.delivery.text import plain_text, utf16_units
-from chalicelib.targets import pagerduty, ses, slack, webhook
+from chalicelib.targets import email as ses
+from chalicelib.targets import pagerduty, webhook
+from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._http import encoded
 from tests.targets.samples import HOSTILE, NOTIFICATION, NOTIFICATIONS, STORM, TOLD, texts_of
 

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import validators
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.targets import slack
+from chalicelib.targets import slack_channel as slack
 from tests.project import ROOT
 from tests.targets.samples import NOTIFICATION, NOW, FakeClients
-from tests.targets.test_slack import POSTED, FakeSlack, refused
+from tests.targets.test_slack_channel import POSTED, FakeSlack, refused
 
 CHANNELS = [
     {"ok": True, "channels": [{"id": "C0AAAAAA1", "name": "alerts"}], "response_metadata": {"next_cursor": "p2"}},

@@ -20,7 +20,7 @@ from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notific
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 from chalicelib.slack import silence_modal
-from chalicelib.targets import slack
+from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_api import Api
 from local.inbox import UNLIMITED, Inbox
 

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError
-from chalicelib.targets import ses
+from chalicelib.targets import email as ses
 from tests.targets.samples import ACKED, HOSTILE, MAILBOX, NOTIFICATION, NOW, RESOLVED, SETTINGS, FakeClients
 
 

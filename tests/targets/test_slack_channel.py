@@ -12,7 +12,7 @@ import pytest
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
-from chalicelib.targets import slack
+from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_blocks import dated
 from tests.targets.samples import (
     ACKED,
