@@ -8,6 +8,7 @@
     │   ├── TooLargeError            413
     │   └── ContentTypeError         415
     ├── RulesError                   alert-rules.yaml is at fault: stops the deploy
+    │   ├── FieldError               one value of it is, whatever its place
     │   └── ColumnError              one text of it is, at a column: a condition, a template
     ├── ConflictError                somebody else saved first: load again
     ├── TooNewError                  stored by a newer version of this code: comes back until that one runs again
@@ -76,6 +77,16 @@ class ContentTypeError(WebhookError):
 
 class RulesError(TocsinError):
     """The rules file has mistakes; the text lists all of them, one a line."""
+
+
+class FieldError(RulesError):
+    """A value of the rules file is wrong. `what` follows the name of its field; `suggestion` is the nearest right value."""
+
+    def __init__(self, what: str, allowed: str = "", suggestion: str = "") -> None:
+        super().__init__(f"{what}; allowed is {allowed}" if allowed else what)
+        self.what = what
+        self.allowed = allowed
+        self.suggestion = suggestion
 
 
 class ColumnError(RulesError):

@@ -21,6 +21,7 @@ from typing import Any
 
 from chalicelib.core.build import rules_from
 from chalicelib.core.errors import RulesError
+from chalicelib.core.field import kind_of
 from chalicelib.core.rule import Rules
 from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules.file.document import Document, Mark, read_yaml
@@ -28,7 +29,6 @@ from chalicelib.rules.file.finding import Path, Sense
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
 from chalicelib.rules.file.sense import sense_of
-from chalicelib.rules.file.values import kind_of
 
 __all__ = [
     "Mistake",

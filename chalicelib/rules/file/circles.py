@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib.core.circles import circles_in, following, shortest_path
+from chalicelib.core.field import masked
 from chalicelib.core.rule import Inhibition
-from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, masked, strings_in
+from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, strings_in
 from chalicelib.rules.file.reach import clauses_of, known_of
 
 MAX_CIRCLES = 50

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 Path = tuple[str | int, ...]
@@ -38,18 +37,6 @@ class Sense:
     any_metric: bool = False
     runbooks: Mapping[str, str] | Collection[str] | None = None
     line_of: Callable[[Path], int] = lambda path: 1
-
-
-def masked(text: str) -> str:
-    """The text without what could be a secret: of an address only its host, nothing longer than a name."""
-    if "://" in text:
-        try:
-            parts = urlsplit(text)
-            host = f"{parts.scheme}://{(parts.hostname or '')[:60]}"
-            return f"{host}/…" if parts.path.strip("/") or parts.query else host
-        except ValueError:
-            return "…"
-    return text[:40]
 
 
 def mapping_in(value: Any) -> Mapping[str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chalicelib.core.build import DAYS
+from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
 from chalicelib.rules.file.document import Document
-from chalicelib.rules.file.finding import Finding, Path, masked
+from chalicelib.rules.file.finding import Finding, Path
 from chalicelib.rules.file.outside import PROMTOOL_FIELDS
 from chalicelib.rules.file.values import (
     DURATION_PATTERN,
@@ -19,8 +20,8 @@ from chalicelib.rules.file.values import (
     duration_value,
     email_value,
     flapping_value,
+    for_pydantic,
     group_by_value,
-    kind_of,
     label_text_value,
     pagerduty_value,
     pattern_value,
@@ -28,7 +29,6 @@ from chalicelib.rules.file.values import (
     runbook_value,
     short_value,
     slack_value,
-    text_value,
     threshold_value,
     time_value,
     webhook_value,
@@ -145,7 +145,9 @@ class RuleForm(_TellingForm):
     labels: Labels = Field(default=LEFT_OUT)
     runbook: Annotated[Any, As(runbook_value, dict(type="string", pattern="^[a-z0-9][a-z0-9._-]*$"))] = LEFT_OUT
     summary: Text = LEFT_OUT
-    flapping: Annotated[FlappingForm | Literal[False], BeforeValidator(flapping_value)] = Field(default=LEFT_OUT)
+    flapping: Annotated[FlappingForm | Literal[False], BeforeValidator(for_pydantic(flapping_value))] = Field(
+        default=LEFT_OUT
+    )
 
 
 class RouteForm(_TellingForm):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from chalicelib.core.field import masked
 from chalicelib.core.language.condition import Condition, ConditionError, mistakes, parse
 from chalicelib.core.language.grammar import CALLABLE
 from chalicelib.core.language.template import template_mistakes
@@ -25,7 +26,6 @@ from chalicelib.rules.file.finding import (
     entries_in,
     items_in,
     mapping_in,
-    masked,
     strings_in,
     target_lists,
     tellers,

@@ -8,36 +8,10 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from chalicelib.core.errors import FieldError
+from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import ConditionError, nearest, threshold_literal
 from chalicelib.core.language.units import DURATION_FORMS, parse_duration
-from chalicelib.rules.file.finding import masked
-
-
-def _wrong(what: str, allowed: str = "", suggestion: str = "") -> PydanticCustomError:
-    return PydanticCustomError("wrong", "{what}", {"what": what, "allowed": allowed, "suggestion": suggestion})
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, for a message."""
-    if isinstance(value, bool):
-        return f"the boolean {str(value).lower()}"
-    if isinstance(value, int | float):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "a mapping" if isinstance(value, Mapping) else "empty"
-
-
-def text_value(value: Any) -> Any:
-    """Text that says something."""
-    if isinstance(value, str):
-        if not value.strip():
-            raise _wrong("is empty", "text")
-        return value
-    quoted = json.dumps(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    raise _wrong(f"is {kind_of(value)}", "text", quoted)
 
 
 def label_text_value(value: Any) -> Any:
@@ -48,29 +22,29 @@ def label_text_value(value: Any) -> Any:
         return str(value)
     if isinstance(value, str):
         return value
-    raise _wrong(f"is {kind_of(value)}", "text")
+    raise FieldError(f"is {kind_of(value)}", "text")
 
 
 def pattern_value(value: Any) -> Any:
     """A clause of `match`."""
     if isinstance(value, list):
         joined = "|".join(str(each) for each in value)
-        raise _wrong("is a list", "text; several values are a regular expression", f'"=~{joined}"')
+        raise FieldError("is a list", "text; several values are a regular expression", f'"=~{joined}"')
     return label_text_value(value)
 
 
 def duration_value(value: Any, *, least: str = "0s", most: str = "3660d") -> Any:
     """A duration with its unit, within limits."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise _wrong(f"is the number {value}, without a unit", DURATION_FORMS, f"{value}s")
+        raise FieldError(f"is the number {value}, without a unit", DURATION_FORMS, f"{value}s")
     if not isinstance(value, str):
-        raise _wrong(f"is {kind_of(value)}", DURATION_FORMS)
+        raise FieldError(f"is {kind_of(value)}", DURATION_FORMS)
     try:
         found = parse_duration(value)
     except ValueError:
-        raise _wrong(f"is not a duration: {value[:40]!r}", DURATION_FORMS, _nearest_duration(value)) from None
+        raise FieldError(f"is not a duration: {value[:40]!r}", DURATION_FORMS, _nearest_duration(value)) from None
     if not parse_duration(least) <= found <= parse_duration(most):
-        raise _wrong(f"is out of range: {value[:40]}", f"{least} to {most}")
+        raise FieldError(f"is out of range: {value[:40]}", f"{least} to {most}")
     return value
 
 
@@ -106,16 +80,16 @@ def short_value(value: Any) -> Any:
 def whole_value(value: Any, least: int, most: int) -> Any:
     """A whole number within limits."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(f"is {kind_of(value)}", f"a whole number from {least} to {most}")
+        raise FieldError(f"is {kind_of(value)}", f"a whole number from {least} to {most}")
     if not least <= value <= most:
-        raise _wrong(f"is out of range: {value}", f"a whole number from {least} to {most}")
+        raise FieldError(f"is out of range: {value}", f"a whole number from {least} to {most}")
     return value
 
 
 def boolean_value(value: Any) -> Any:
     """True or false."""
     if not isinstance(value, bool):
-        raise _wrong(f"is {kind_of(value)}", "true or false")
+        raise FieldError(f"is {kind_of(value)}", "true or false")
     return value
 
 
@@ -127,7 +101,7 @@ def choice_value(choices: tuple[str, ...], meant: Mapping[str, str]) -> Any:
             return value
         shown = repr(value[:40]) if isinstance(value, str) else kind_of(value)
         word = str(value).lower()
-        raise _wrong(f"is {shown}", ", ".join(choices), meant.get(word) or nearest(word, choices))
+        raise FieldError(f"is {shown}", ", ".join(choices), meant.get(word) or nearest(word, choices))
 
     return chosen
 
@@ -135,11 +109,11 @@ def choice_value(choices: tuple[str, ...], meant: Mapping[str, str]) -> Any:
 def threshold_value(value: Any) -> Any:
     """A value that the word `threshold` may stand for."""
     if not isinstance(value, int | float | str):
-        raise _wrong(f"is {kind_of(value)}", "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB")
+        raise FieldError(f"is {kind_of(value)}", "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB")
     try:
         threshold_literal(value)
     except ConditionError as error:
-        raise _wrong(f"is not a value: {str(value)[:40]!r}", error.allowed, error.suggestion) from None
+        raise FieldError(f"is not a value: {str(value)[:40]!r}", error.allowed, error.suggestion) from None
     return value
 
 
@@ -149,7 +123,7 @@ def time_value(value: Any) -> Any:
         return value
     short = re.fullmatch(r"(\d):([0-5]\d)", value) if isinstance(value, str) else None
     shown = repr(value[:40]) if isinstance(value, str) else kind_of(value)
-    raise _wrong(f"is {shown}", 'a time from "00:00" to "24:00"', f'"0{value}"' if short else "")
+    raise FieldError(f"is {shown}", 'a time from "00:00" to "24:00"', f'"0{value}"' if short else "")
 
 
 def group_by_value(value: Any) -> Any:
@@ -157,12 +131,12 @@ def group_by_value(value: Any) -> Any:
     if value == "...":
         return value
     if isinstance(value, str):
-        raise _wrong("is text", 'a list of labels, [] for one group, or "..."', f"[{value}]")
+        raise FieldError("is text", 'a list of labels, [] for one group, or "..."', f"[{value}]")
     if not isinstance(value, list):
-        raise _wrong(f"is {kind_of(value)}", 'a list of labels, [] for one group, or "..."')
+        raise FieldError(f"is {kind_of(value)}", 'a list of labels, [] for one group, or "..."')
     if "..." in value:
         if len(value) > 1:
-            raise _wrong('mixes "..." with labels', 'a list of labels, or "..." alone')
+            raise FieldError('mixes "..." with labels', 'a list of labels, or "..." alone')
         return "..."
     for label in value:
         text_value(label)
@@ -181,14 +155,14 @@ def slack_value(value: Any) -> Any:
         return text
     name = "#" + re.sub(r"\s+", "-", text.lstrip("#@").strip().lower())
     suggestion = json.dumps(name, ensure_ascii=False) if re.fullmatch(r"#[^\s#@,.:;!?<>&\"'/\\]{1,80}", name) else ""
-    raise _wrong(f"is not a Slack channel: {masked(text)!r}", allowed, suggestion)
+    raise FieldError(f"is not a Slack channel: {masked(text)!r}", allowed, suggestion)
 
 
 def email_value(value: Any) -> Any:
     """One e-mail address."""
     text = text_value(value)
     if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}", text):
-        raise _wrong("is not an e-mail address", "one address, such as ops@example.com")
+        raise FieldError("is not an e-mail address", "one address, such as ops@example.com")
     return text
 
 
@@ -198,11 +172,13 @@ def pagerduty_value(value: Any) -> Any:
     if value is True:
         return value
     if not isinstance(value, str):
-        raise _wrong(f"is {kind_of(value)}", allowed, "true" if value is not False else "")
+        raise FieldError(f"is {kind_of(value)}", allowed, "true" if value is not False else "")
     if re.fullmatch(r"[0-9a-fA-F]{32}|R[0-9A-Z]{31}", value):
-        raise _wrong("is a routing key itself", "true, or the name of a routing key: the key is a secret of the stage")
+        raise FieldError(
+            "is a routing key itself", "true, or the name of a routing key: the key is a secret of the stage"
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
-        raise _wrong(f"is not the name of a key: {masked(value)!r}", allowed)
+        raise FieldError(f"is not the name of a key: {masked(value)!r}", allowed)
     return value
 
 
@@ -214,7 +190,9 @@ def webhook_value(value: Any) -> Any:
     if re.fullmatch(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(?:/\S{0,2000})?", text):
         return text
     suggestion = masked("https://" + text.removeprefix("http://")) if text.startswith("http://") else ""
-    raise _wrong(f"is not a webhook: {masked(text)!r}", "a name, or an address that begins with https://", suggestion)
+    raise FieldError(
+        f"is not a webhook: {masked(text)!r}", "a name, or an address that begins with https://", suggestion
+    )
 
 
 def runbook_value(value: Any) -> Any:
@@ -222,7 +200,7 @@ def runbook_value(value: Any) -> Any:
     text = text_value(value)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", text) or text.endswith(".md"):
         page = re.sub(r"[^a-z0-9._-]+", "-", text.rpartition("/")[2].removesuffix(".md").lower()).strip("-")
-        raise _wrong(
+        raise FieldError(
             f"is not the name of a page: {masked(text)!r}", "the name of a page in runbook/, without .md", page
         )
     return text
@@ -232,7 +210,20 @@ def flapping_value(value: Any) -> Any:
     """The terms of flapping, or false."""
     if value is False or isinstance(value, Mapping):
         return value
-    raise _wrong(f"is {kind_of(value)}", "{changes: 6, within: 30m}, or false")
+    raise FieldError(f"is {kind_of(value)}", "{changes: 6, within: 30m}, or false")
+
+
+def for_pydantic(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the function with its FieldError in the form that pydantic collects, with its place."""
+
+    def validated(value: Any) -> Any:
+        try:
+            return validate(value)
+        except FieldError as error:
+            found = {"what": error.what, "allowed": error.allowed, "suggestion": error.suggestion}
+            raise PydanticCustomError("wrong", "{what}", found) from None
+
+    return validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +231,10 @@ class As:
     """A value that a function of ours checks, with its JSON Schema: its mistakes are in the words of the file."""
 
     validate: Callable[[Any], Any]
-    schema: dict[str, Any]
+    schema: Mapping[str, Any]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.validate)
+        return core_schema.no_info_plain_validator_function(for_pydantic(self.validate))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return dict(self.schema)
