@@ -21,12 +21,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
+from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import one_line
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target, shown
 from chalicelib.messages.queue import notification_message
-from chalicelib.targets import FILES
+from chalicelib.targets import kinds
 from cli.stage import Stage, StageError, stage_of
 
 LOOK_SECONDS = 0.5
@@ -76,22 +77,17 @@ def send_test(stage: Stage, arguments: argparse.Namespace, *, pause: Callable[[f
 
 def target_of(text: str) -> Target:
     """The target that a person names; StageError with what is allowed."""
-    text = text.strip()
+    text, known = text.strip(), kinds()
     kind, _, rest = text.partition(":")
-    if kind in FILES and rest:
+    if kind in known and rest and not (rest == "true" and known[kind].takes_true):
         return Target(kind, rest)
-    if text.startswith("#") and len(text) > 1:
-        return Target("slack_channel", text)
-    if text in ("pagerduty", "pagerduty:true"):
-        return Target("pagerduty", "default")
-    if text.startswith("https://"):
-        return Target("slack_channel" if text.startswith("https://hooks.slack.com/") else "webhook", text)
-    if "@" in text and " " not in text:
-        return Target("email", text)
-    raise StageError(
-        f"{text[:60]!r} is no target; allowed are #channel, slack_channel:ID, an e-mail address, pagerduty, "
-        "pagerduty:KEY, webhook:NAME and https://…"
-    )
+    if kind in known and known[kind].takes_true:
+        return Target(kind, DEFAULT_ADDRESS)
+    for name, declared in known.items():
+        if declared.names(text):
+            return Target(name, text)
+    *forms, last = [form for name, each in known.items() for form in each.written or (f"{name}:ADDRESS",)]
+    raise StageError(f"{text[:60]!r} is no target; allowed are {', '.join(forms)} and {last}")
 
 
 def test_of(target: Target, severity: Severity, now: datetime) -> Notification:

@@ -1,28 +1,25 @@
-"""One file for each receiver. The rules file's word for it is the file's `KIND`."""
+"""One file for each kind of target: the name of the file is the kind, its word in the rules file.
+
+A file declares what it is (`DECLARED`), and everything else reads that: the checker, the schema, decisions, the delivery,
+replay. Nothing is listed here.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
-from importlib import import_module
 from typing import Any, Protocol, cast
 
+from chalicelib import plugins
 from chalicelib.core.delivery.notification import Deploy, Notification, Receipt
+from chalicelib.core.delivery.target_kind import Capabilities, TargetKind
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.ports import Clients
-
-FILES: Mapping[str, str] = {
-    "slack_channel": "slack_channel",
-    "email": "email",
-    "pagerduty": "pagerduty",
-    "webhook": "webhook",
-}
-"""The file of each kind of target in the rules file."""
 
 
 class TargetModule(Protocol):
     """What a file of this folder provides."""
 
-    KIND: str
+    DECLARED: TargetKind
     PACE: Pace | None
     """How fast one target of the kind takes messages; None: as fast as they come."""
 
@@ -58,18 +55,31 @@ class ChangeModule(Protocol):
 
 
 CHANGE_KINDS = ("pagerduty",)
-"""The kinds whose file is a ChangeModule."""
 
 
-def change_module_for(kind: str) -> ChangeModule:
-    """The file of a kind that takes changes; TargetRejectedError for another."""
-    if kind not in CHANGE_KINDS:
-        raise TargetRejectedError(f"targets of that kind take no changes; allowed are {', '.join(CHANGE_KINDS)}")
-    return cast(ChangeModule, module_for(kind))
+def kinds() -> dict[str, TargetKind]:
+    """Return what every file of this folder declares, by its kind, in the order of lists. All of them are imported."""
+    found = {name: module_for(name).DECLARED for name in plugins.names("targets")}
+    return dict(sorted(found.items(), key=lambda each: (each[1].place, each[0])))
+
+
+def capabilities() -> dict[str, Capabilities]:
+    """Return what the receivers of every kind can do."""
+    return {name: each.can for name, each in kinds().items()}
 
 
 def module_for(kind: str) -> TargetModule:
-    """The file of a kind of target, imported on first use; TargetRejectedError for a kind that does not exist."""
-    if kind not in FILES:
-        raise TargetRejectedError(f"there is no target of that kind; allowed are {', '.join(FILES)}")
-    return cast(TargetModule, import_module(f"chalicelib.targets.{FILES[kind]}"))
+    """Return the file of a kind, imported on first use. Raise TargetRejectedError for a kind that does not exist."""
+    try:
+        return cast(TargetModule, plugins.load("targets", kind))
+    except RulesError:
+        raise TargetRejectedError(f"there is no target of that kind; allowed are {', '.join(kinds())}") from None
+
+
+def change_module_for(kind: str) -> ChangeModule:
+    """Return the file of a kind that takes changes. Raise TargetRejectedError for another kind."""
+    module = module_for(kind)
+    if not module.DECLARED.can.takes_changes:
+        allowed = ", ".join(name for name, can in capabilities().items() if can.takes_changes)
+        raise TargetRejectedError(f"targets of that kind take no changes; allowed are {allowed}")
+    return cast(ChangeModule, module)

@@ -16,6 +16,7 @@ from typing import Any
 from botocore import exceptions as aws
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
     DisplayState,
@@ -38,12 +39,12 @@ from chalicelib.core.delivery.text import (
     web_address,
     why,
 )
-from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
+from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError, TocsinError
 from chalicelib.core.event import Severity
+from chalicelib.core.field import text_value
 from chalicelib.core.ports import Clients
 from chalicelib.targets._http import retry_after
 
-KIND = "email"
 PACE = Pace(timedelta(seconds=1), burst=30)
 """Of one mailbox; an account in the SES sandbox sends one mail a second: https://docs.aws.amazon.com/ses/latest/dg/quotas.html"""
 MAX_SUBJECT_CHARACTERS = 160
@@ -380,3 +381,35 @@ def _footer(notification: Notification) -> str:
     style = f"margin:0;padding:12px 0 8px;border-top:1px solid #e5e7eb;font-size:12px;color:#6b7280;{_WRAP}"
     said = " &middot; ".join(_escaped(text, 500) for text in found if text)
     return _row(f'<p class="soft line" style="{style}">{said}</p>')
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules file
+
+
+def read(value: Any) -> str:
+    """Return one e-mail address. Raise FieldError for anything else."""
+    text = text_value(value)
+    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}", text):
+        raise FieldError("is not an e-mail address", "one address, such as ops@example.com")
+    return text
+
+
+def _names(text: str) -> bool:
+    return "@" in text and " " not in text and "://" not in text
+
+
+DECLARED = TargetKind(
+    title="e-mail",
+    meaning="One e-mail address.",
+    read=read,
+    schema={"type": "string", "pattern": r"^[^\s@]+@[^\s@]+$"},
+    example="ops@example.com",
+    can=Capabilities(shows_silences=True, threads=True),
+    sample=TargetSample(settings={"SES_FROM": "tocsin@example.com"}),
+    names=_names,
+    written=("an e-mail address",),
+    words=str,
+    needs=(("SES_FROM", "no mail can be sent"),),
+    place=2,
+)

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt
+from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
     alert_line,
@@ -40,8 +41,9 @@ from chalicelib.core.delivery.text import (
     web_address,
     why,
 )
-from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import fingerprint
+from chalicelib.core.field import kind_of, masked
 from chalicelib.core.ports import Clients
 from chalicelib.core.waves import MAX_WAVES, wave_key
 from chalicelib.targets._http import VendorAnswer, call, encoded, raise_for_status
@@ -49,7 +51,8 @@ from chalicelib.targets._pagerduty_rest import alert_keys, on_call
 
 __all__ = ["alert_keys", "on_call", "render", "send", "send_change"]
 
-KIND = "pagerduty"
+NAME = "pagerduty"
+"""A part of the fingerprint of a routing key, which receipts hold."""
 PACE = Pace(timedelta(seconds=60) / 90, burst=30)
 """About 120 events a minute for a key: https://developer.pagerduty.com/docs/rate-limits. Any minute holds 30 + 90."""
 MAX_SUMMARY_CHARACTERS = 1_024
@@ -118,7 +121,7 @@ def send(
     for event in events[1:]:
         _enqueue_after(event, key, clients, timeout, name, now)
     keep = {"dedup_key": dedup_key(notification, receipt), "routing_key_name": name}
-    return Receipt(values={**keep, "routing_key": fingerprint(KIND, key)}, note=note)
+    return Receipt(values={**keep, "routing_key": fingerprint(NAME, key)}, note=note)
 
 
 def _share(timeout: timedelta | None, requests: int) -> timedelta | None:
@@ -183,7 +186,7 @@ def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
     keys = [key.strip() for key in (clients.secret(setting_name(name)) or "").split(",") if key.strip()]
     if not keys:
         raise TargetRejectedError(f"PagerDuty: {setting_name(name)} is not set")
-    found = next((key for key in keys if fingerprint(KIND, key) == opened_by), None)
+    found = next((key for key in keys if fingerprint(NAME, key) == opened_by), None)
     if found is None and opened_by:
         return keys[0], "the alert was opened by a routing key that is gone: see to it in PagerDuty"
     return found or keys[0], ""
@@ -299,3 +302,42 @@ def _fitting(event: dict[str, Any]) -> dict[str, Any]:
     if dropped:
         details["alerts_not_listed"] = details.get("alerts_not_listed", 0) + dropped
     return event
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules file
+
+
+def read(value: Any) -> Any:
+    """Return `True`, or the name of a routing key. Raise FieldError for anything else, a routing key itself too."""
+    allowed = "true, or the name of a routing key"
+    if value is True:
+        return value
+    if not isinstance(value, str):
+        raise FieldError(f"is {kind_of(value)}", allowed, "true" if value is not False else "")
+    if re.fullmatch(r"[0-9a-fA-F]{32}|R[0-9A-Z]{31}", value):
+        raise FieldError("is a routing key itself", f"{allowed}: the key is a secret of the stage")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+        raise FieldError(f"is not the name of a key: {masked(value)!r}", allowed)
+    return value
+
+
+def _words(address: str) -> str:
+    return "PagerDuty" if address == DEFAULT_ADDRESS else f"PagerDuty ({address})"
+
+
+DECLARED = TargetKind(
+    title="PagerDuty",
+    meaning="true, or the name of a routing key.",
+    read=read,
+    schema={"anyOf": [{"const": True}, {"type": "string"}]},
+    example=True,
+    can=Capabilities(pages=True, takes_changes=True, threads=True),
+    sample=TargetSample(
+        secrets={"PAGERDUTY_ROUTING_KEY_DEFAULT": "0123456789abcdef0123456789abcdef"}, answer={"status": "success"}
+    ),
+    written=("pagerduty", "pagerduty:KEY"),
+    words=_words,
+    needs=(("PAGERDUTY_ROUTING_KEY_DEFAULT", "nobody can be paged"),),
+    place=3,
+)

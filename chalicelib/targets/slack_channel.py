@@ -12,6 +12,7 @@ Slack has no idempotency key. A message carries its notification's id as metadat
 the channel (or the thread) is read back for it first. Without the scopes to read it, a double is possible.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,9 +20,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import cut, title
-from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
+from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
 from chalicelib.slack.command import escaped
 from chalicelib.targets._http import call, encoded, post, raise_for_status
@@ -41,7 +44,6 @@ from chalicelib.targets._slack_api import (
 )
 from chalicelib.targets._slack_blocks import render, render_plain_webhook, render_reply, render_webhook
 
-KIND = "slack_channel"
 PACE = Pace(timedelta(seconds=1), together=5, silent=timedelta(seconds=2))
 """About one message a second for a channel and short bursts; what comes faster may be dropped without an error.
 
@@ -435,3 +437,45 @@ def _channel_checked(api: Api, address: str, scopes: frozenset[str]) -> tuple[st
 
 def _plain_error(error: Exception) -> str:
     return explained(error.code) if isinstance(error, SlackRefusalError) else str(error)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules file
+
+
+def read(value: Any) -> str:
+    """Return a channel, as `#name` or by its id, or the address of an incoming webhook. Raise FieldError for another."""
+    allowed = '"#name", a channel id, or an address of hooks.slack.com'
+    text = text_value(value)
+    if re.fullmatch(r"#[^\s#@,.:;!?<>&\"'/\\A-Z]{1,80}|[CGDU][A-Z0-9]{7,20}", text):
+        return text
+    if re.fullmatch(r"https://hooks\.slack(?:-gov)?\.com/\S{1,200}", text):
+        return text
+    if re.fullmatch(r"https?://(?:127\.0\.0\.1|localhost)(?::\d{1,5})?/\S{0,200}", text):
+        return text
+    name = "#" + re.sub(r"\s+", "-", text.lstrip("#@").strip().lower())
+    suggestion = json.dumps(name, ensure_ascii=False) if re.fullmatch(r"#[^\s#@,.:;!?<>&\"'/\\]{1,80}", name) else ""
+    raise FieldError(f"is not a Slack channel: {masked(text)!r}", allowed, suggestion)
+
+
+def _names(text: str) -> bool:
+    return (text.startswith("#") and len(text) > 1) or text.startswith("https://hooks.slack.com/")
+
+
+DECLARED = TargetKind(
+    title="Slack",
+    meaning='"#name" in quotes, the id of a channel, or an incoming-webhook address.',
+    read=read,
+    schema={"type": "string", "pattern": r"^(#|[CGDU][A-Z0-9]|https?://)"},
+    example="#alerts",
+    can=Capabilities(edits=True, shows_silences=True, threads=True),
+    sample=TargetSample(
+        secrets={"SLACK_BOT_TOKEN": "xoxb-sample"},
+        answer={"ok": True, "channel": "C0000000000", "ts": "1700000001.000100", "message": {}, "messages": []},
+    ),
+    names=_names,
+    written=("#channel", "slack_channel:ID"),
+    words=str,
+    needs=(("SLACK_BOT_TOKEN", "nothing can be told in Slack"),),
+    place=1,
+)

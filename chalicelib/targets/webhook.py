@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt
+from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
-from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.errors import FieldError, TargetRejectedError
+from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
 from chalicelib.targets._http import check_address, encoded, post, raise_for_status
 
-KIND = "webhook"
 PACE: Pace | None = None
 SCHEMA_VERSION = 1
 
@@ -192,3 +193,38 @@ def _texts(found: Mapping[str, str]) -> dict[str, str]:
 
 def _time(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat() if at else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules file
+
+
+def read(value: Any) -> str:
+    """Return a name, or an address that begins with https://. Raise FieldError for anything else."""
+    text = text_value(value)
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}|https://[^\s/@]{1,253}(?:[/?]\S{0,2000})?", text):
+        return text
+    if re.fullmatch(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(?:/\S{0,2000})?", text):
+        return text
+    suggestion = masked("https://" + text.removeprefix("http://")) if text.startswith("http://") else ""
+    raise FieldError(
+        f"is not a webhook: {masked(text)!r}", "a name, or an address that begins with https://", suggestion
+    )
+
+
+def _names(text: str) -> bool:
+    return text.startswith("https://")
+
+
+DECLARED = TargetKind(
+    title="webhook",
+    meaning="A name, or an address that begins with https://.",
+    read=read,
+    schema={"type": "string", "minLength": 1},
+    example="https://example.com/hook",
+    can=Capabilities(shows_silences=True),
+    sample=TargetSample(secrets={"WEBHOOK_DEFAULT_SECRET": "whsec_c2FtcGxl"}),
+    names=_names,
+    written=("webhook:NAME", "https://…"),
+    place=4,
+)

@@ -15,7 +15,7 @@ from botocore import exceptions as aws
 from chalicelib.clients import http_client
 from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
-from chalicelib.targets import FILES, module_for
+from chalicelib.targets import kinds, module_for
 from tests.slow_server import Connection, slow_server
 from tests.targets.samples import (
     MAILBOX,
@@ -318,9 +318,10 @@ def test_a_time_of_ses_that_makes_no_sense_counts_as_none(header: str) -> None:
 
 
 def test_every_kind_has_its_file() -> None:
-    """Every kind of the rules file is found, and says the same of itself; another is refused with the choices."""
-    for kind in FILES:
-        assert kind == module_for(kind).KIND
+    """Every kind of the rules file is found by its file; another is refused with the choices."""
+    for kind, declared in kinds().items():
+        module: Any = module_for(kind)
+        assert (module.__name__, module.DECLARED) == (f"chalicelib.targets.{kind}", declared)
     with pytest.raises(TargetRejectedError, match="allowed are slack_channel, email, pagerduty, webhook"):
         module_for("carrier_pigeon")
 

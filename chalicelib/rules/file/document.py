@@ -9,13 +9,15 @@ from typing import Any
 import yaml
 
 from chalicelib.rules.file.finding import Finding, Path
+from chalicelib.targets import kinds
 
 MAX_FILE_CHARACTERS = 2_000_000
 MAX_NODES = 200_000
 MAX_DEPTH = 40
 FREE_SECTIONS = ("tests", "probes", "sources")
 """Sections whose plug-ins and commands know their fields: `null` and booleans may stand there."""
-BOOLEAN_KEYS = ("send_resolved", "continue", "pagerduty", "flapping", "redirects")
+BOOLEAN_KEYS = ("send_resolved", "continue", "flapping", "redirects")
+"""Keys that take a boolean, beside the kinds of targets whose default address is `true`."""
 
 Mark = tuple[int, int]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -138,6 +140,7 @@ class _Reader:
 
     def __init__(self, document: Document, text: str) -> None:
         self.document = document
+        self.boolean_keys = {*BOOLEAN_KEYS, *(name for name, kind in kinds().items() if kind.takes_true)}
         self.lines = text.splitlines()
         self.loader = yaml.SafeLoader("")
         self.nodes = 0
@@ -226,7 +229,7 @@ class _Reader:
             return self.empty(node, path)
         if tag == "bool":
             value = self.constructed(node, path, self.loader.construct_yaml_bool)
-            named = bool(path) and path[-1] in BOOLEAN_KEYS
+            named = bool(path) and path[-1] in self.boolean_keys
             if value is not None and text.lower() not in ("true", "false") and not free and not named:
                 self.document.say(path, f"unquoted {text} is a boolean in YAML", "quotes around it", json.dumps(text))
             return value

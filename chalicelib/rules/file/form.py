@@ -2,11 +2,22 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 
 from chalicelib.core.build import DAYS
+from chalicelib.core.delivery.target_kind import TargetKind
 from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
 from chalicelib.rules.file.document import Document
@@ -18,24 +29,20 @@ from chalicelib.rules.file.values import (
     boolean_value,
     choice_value,
     duration_value,
-    email_value,
     flapping_value,
     for_pydantic,
     group_by_value,
     label_text_value,
-    pagerduty_value,
     pattern_value,
     positive_value,
     runbook_value,
     short_value,
-    slack_value,
     threshold_value,
     time_value,
-    webhook_value,
     whole_value,
 )
+from chalicelib.targets import kinds
 
-KINDS = ("slack_channel", "email", "pagerduty", "webhook", "receiver")
 SEVERITIES = ("critical", "warning", "info")
 _MEANT = {"error": "critical", "fatal": "critical", "page": "critical", "high": "critical", "crit": "critical"}
 _MEANT |= {"warn": "warning", "medium": "warning", "low": "info", "notice": "info", "information": "info"}
@@ -76,19 +83,46 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
 
 
-class TargetForm(_Part):
-    """Where a message goes: exactly one of slack_channel, email, pagerduty, webhook and receiver."""
+_SETTINGS = ("send_resolved", "timeout")
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [{"required": [kind]} for kind in KINDS]})
-    slack_channel: Annotated[Any, As(slack_value, dict(type="string", pattern=r"^(#|[CGDU][A-Z0-9]|https?://)"))] = (
-        LEFT_OUT
-    )
-    email: Annotated[Any, As(email_value, dict(type="string", pattern=r"^[^\s@]+@[^\s@]+$"))] = LEFT_OUT
-    pagerduty: Annotated[Any, As(pagerduty_value, dict(anyOf=[{"const": True}, {"type": "string"}]))] = LEFT_OUT
-    webhook: Annotated[Any, As(webhook_value, dict(type="string", minLength=1))] = LEFT_OUT
-    receiver: Text = LEFT_OUT
-    send_resolved: Boolean = LEFT_OUT
-    timeout: Short = LEFT_OUT
+
+def _one_of(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [name]} for name in schema["properties"] if name not in _SETTINGS]
+
+
+class _TargetPart(_Part):
+    model_config = ConfigDict(json_schema_extra=_one_of)
+
+
+def target_form() -> type[BaseModel]:
+    """Return the form of a target, with a field for each kind that is found."""
+    return _target_form(tuple(kinds().items()))
+
+
+@lru_cache(maxsize=4)
+def _target_form(found: tuple[tuple[str, TargetKind], ...]) -> type[BaseModel]:
+    fields: dict[str, Any] = {name: (Annotated[Any, As(kind.read, kind.schema)], LEFT_OUT) for name, kind in found}
+    fields |= {"receiver": (Text, LEFT_OUT), "send_resolved": (Boolean, LEFT_OUT), "timeout": (Short, LEFT_OUT)}
+    doc = f"Where a message goes: exactly one of {', '.join(name for name, _ in found)} and receiver."
+    return create_model("TargetForm", __base__=_TargetPart, __doc__=doc, **fields)
+
+
+class TargetForm(_Part):
+    """Stands for a target in the forms above it: `target_form` is its model, the context of every check."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def of_its_kind(cls, value: Any, handler: Any, info: ValidationInfo) -> Any:
+        """Return the value as the form with the kinds that are found now reads it."""
+        return cast(type[BaseModel], info.context).model_validate(value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        found: dict[str, Any] = handler(schema)
+        described = handler.resolve_ref_schema(found)
+        described.clear()
+        described.update(target_form().model_json_schema())
+        return found
 
 
 class EscalationForm(_Part):
@@ -226,11 +260,10 @@ class FileForm(_Part):
     tests: list[dict[str, Any]] = Field(default=LEFT_OUT, json_schema_extra={"items": _TEST_SCHEMA})
 
 
+_TARGETS = ("notification", "receivers")
 _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
     "alerts": (RuleForm, "a rule"),
     "routes": (RouteForm, "a route"),
-    "notification": (TargetForm, "a target"),
-    "receivers": (TargetForm, "a target"),
     "escalate": (EscalationForm, "an escalation"),
     "inhibit": (InhibitForm, "an inhibition"),
     "windows": (WindowForm, "a window"),
@@ -245,6 +278,8 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
 def _container(path: Path) -> tuple[type[BaseModel], str]:
     """The model of the mapping at a path, and what it is called."""
     for part in reversed(path):
+        if part in _TARGETS:
+            return target_form(), "a target"
         if isinstance(part, str) and part in _CONTAINERS:
             return _CONTAINERS[part]
     return FileForm, "the rules file"
@@ -261,7 +296,8 @@ def _keys(model: type[BaseModel]) -> list[str]:
 def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Finding]:
     """What is wrong with the form, in the words of the file."""
     try:
-        FileForm.model_validate({key: value for key, value in data.items() if value is not None})
+        given = {key: value for key, value in data.items() if value is not None}
+        FileForm.model_validate(given, context=target_form())
     except ValidationError as failed:
         for error in failed.errors(include_url=False):
             path = tuple(part for part in error["loc"] if part not in ("FlappingForm", "literal[False]"))
@@ -302,10 +338,10 @@ def _form_finding(path: Path, error: Any) -> Finding:
 
 def _example(name: str, wanted: str) -> str:
     examples = {
-        "notification": '[{slack_channel: "#alerts"}]' if wanted == "a list" else '{slack_channel: "#alerts"}',
+        "notification": f"[{_example_target()}]" if wanted == "a list" else _example_target(),
         "alerts": "[{name: …, condition: …}]" if wanted == "a list" else "{name: …, condition: …}",
         "match": "{source: sentry}",
-        "escalate": "[{after: 15m, notification: [{pagerduty: true}]}]",
+        "escalate": f"[{{after: 15m, notification: [{_example_target(pages=True)}]}}]",
         "mute": "[nights]",
         "active": "[office]",
         "days": "[mon, tue]",
@@ -314,12 +350,22 @@ def _example(name: str, wanted: str) -> str:
     return f", such as {examples[name]}" if name in examples else ""
 
 
+def _example_target(*, pages: bool = False) -> str:
+    """Return a target of the first kind, or of the first that pages, as the rules file writes it."""
+    found = [f"{{{name}: {json.dumps(kind.example)}}}" for name, kind in kinds().items() if kind.can.pages or not pages]
+    return found[0] if found else "{receiver: …}"
+
+
 def _meant_target(path: Path, given: Any) -> str:
     if isinstance(given, str) and len(path) > 1 and path[-2] == "notification":
-        kind = "slack_channel" if given.startswith("#") else "email" if "@" in given else "receiver"
-        return f"{kind}: {json.dumps(masked(given), ensure_ascii=False)}"
+        return f"{_meant_kind(given)}: {json.dumps(masked(given), ensure_ascii=False)}"
     if isinstance(given, Mapping) and path[-1] == "notification":
         return "a list with - before it"
     if isinstance(given, str) and path and path[-1] in ("mute", "active", "days", "equal"):
         return f"[{given}]"
     return ""
+
+
+def _meant_kind(given: str) -> str:
+    found = () if "://" in given else [name for name, kind in kinds().items() if kind.names(given)]
+    return next(iter(found), "receiver")

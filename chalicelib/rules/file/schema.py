@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.rules.file.form import FileForm
+from chalicelib.targets import kinds
 
 MEANINGS = {
     "ack_timeout": "How long an acknowledgement holds.",
@@ -21,7 +22,6 @@ MEANINGS = {
     "days": "The days on which it opens; left out, every day.",
     "default": "Who hears what no rule and no route takes.",
     "defaults": "What every rule and route says that says nothing else.",
-    "email": "One e-mail address.",
     "equal": "Labels that must be the same in the cause and in the symptom.",
     "escalate": "Who hears more when nobody acknowledges.",
     "expect": "Notifications in their order, and states of alerts at times.",
@@ -47,7 +47,6 @@ MEANINGS = {
     "name": "Its name, once in the file.",
     "no_data": "What an unknown condition does: keep the state, ok, or alert.",
     "notification": "Who hears.",
-    "pagerduty": "true, or the name of a routing key.",
     "probes": "What Tocsin measures itself.",
     "receiver": "The name of a list under receivers.",
     "receivers": "Named lists of targets.",
@@ -58,7 +57,6 @@ MEANINGS = {
     "runbook": "The page runbook/<name>.md; left out, the name of the rule in kebab-case.",
     "send_resolved": "Whether the end is told too.",
     "severity": "How bad; left out, the event's own, and warning for what is measured.",
-    "slack_channel": '"#name" in quotes, the id of a channel, or an incoming-webhook address.',
     "sources": "Senders without a plug-in of their own.",
     "summary": "A template, such as {{ value }} errors in {{ labels.service }}.",
     "symptom": "Clauses that alerts match which are muted.",
@@ -68,20 +66,20 @@ MEANINGS = {
     "timezone": "The name of a time zone, such as America/Sao_Paulo.",
     "to": "When it closes; before `from`, it is on the next day.",
     "uptime": "Addresses that are asked whether they answer.",
-    "webhook": "A name, or an address that begins with https://.",
     "windows": "Calendars that mute, or outside of which it is quiet.",
     "within": "In which time.",
 }
-"""What a key means, for whoever writes it in an editor; the same word means the same everywhere."""
+"""What a key means, for whoever writes it in an editor; the same word means the same everywhere. A target file says what its own means."""
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
     schema: dict[str, Any] = _without_nulls(FileForm.model_json_schema(by_alias=True))
     schema["properties"] = {name: {"anyOf": [each, {"type": "null"}]} for name, each in schema["properties"].items()}
+    meanings = MEANINGS | {name: kind.meaning for name, kind in kinds().items()}
     for properties in _properties(schema):
         for name, each in properties.items():
-            each.update({"description": MEANINGS[name]} if name in MEANINGS else {})
+            each.update({"description": meanings[name]} if name in meanings else {})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "alert-rules.yaml",

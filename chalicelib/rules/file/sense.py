@@ -34,6 +34,7 @@ from chalicelib.rules.file.finding import (
 from chalicelib.rules.file.outside import outside
 from chalicelib.rules.file.reach import reach
 from chalicelib.rules.file.vocabulary import vocabulary
+from chalicelib.targets import kinds
 
 MAX_COUNTED_EVENTS = 2_000
 """An alert remembers so many of its events: a count above that is never reached."""
@@ -194,7 +195,7 @@ def _names(data: Mapping[str, Any]) -> Iterator[Finding]:
                 continue
             here = (*path, index, "receiver")
             if path[0] == "receivers":
-                yield Finding(here, "a receiver names a receiver", "slack_channel, email, pagerduty, webhook")
+                yield Finding(here, "a receiver names a receiver", ", ".join(kinds()))
             elif name not in receivers:
                 yield Finding(
                     here, f"no receiver is named {masked(name)!r}", _listed(receivers), nearest(name, receivers)
@@ -241,16 +242,16 @@ def _clause(path: Path, label: str, text: Any) -> Iterator[Finding]:
 
 
 def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
-    kinds = ("slack_channel", "email", "pagerduty", "webhook", "receiver")
+    words = (*kinds(), "receiver")
     for path, entries in target_lists(data):
         if entries == []:
             yield Finding(path, f"{path[-1]} names no one", "at least one target")
         for index, entry in items_in(entries):
             if not isinstance(entry, Mapping):
                 continue
-            named = [kind for kind in kinds if kind in entry]
+            named = [word for word in words if word in entry]
             if not named and entry.keys() <= {"send_resolved", "timeout"}:
-                yield Finding((*path, index), "a target names nothing", ", ".join(kinds))
+                yield Finding((*path, index), "a target names nothing", ", ".join(words))
             elif len(named) > 1:
                 what = f"a target names {' and '.join(named)}"
                 yield Finding((*path, index), what, "one of them in each entry of the list, each with - before it")

@@ -1,6 +1,5 @@
 """The values of a rules file, each checked by a function of ours: its mistakes are in the words of the file."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,58 +140,6 @@ def group_by_value(value: Any) -> Any:
     for label in value:
         text_value(label)
     return value
-
-
-def slack_value(value: Any) -> Any:
-    """A Slack channel."""
-    allowed = '"#name", a channel id, or an address of hooks.slack.com'
-    text = text_value(value)
-    if re.fullmatch(r"#[^\s#@,.:;!?<>&\"'/\\A-Z]{1,80}|[CGDU][A-Z0-9]{7,20}", text):
-        return text
-    if re.fullmatch(r"https://hooks\.slack(?:-gov)?\.com/\S{1,200}", text):
-        return text
-    if re.fullmatch(r"https?://(?:127\.0\.0\.1|localhost)(?::\d{1,5})?/\S{0,200}", text):
-        return text
-    name = "#" + re.sub(r"\s+", "-", text.lstrip("#@").strip().lower())
-    suggestion = json.dumps(name, ensure_ascii=False) if re.fullmatch(r"#[^\s#@,.:;!?<>&\"'/\\]{1,80}", name) else ""
-    raise FieldError(f"is not a Slack channel: {masked(text)!r}", allowed, suggestion)
-
-
-def email_value(value: Any) -> Any:
-    """One e-mail address."""
-    text = text_value(value)
-    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}", text):
-        raise FieldError("is not an e-mail address", "one address, such as ops@example.com")
-    return text
-
-
-def pagerduty_value(value: Any) -> Any:
-    """True, or the name of a key."""
-    allowed = "true, or the name of a routing key"
-    if value is True:
-        return value
-    if not isinstance(value, str):
-        raise FieldError(f"is {kind_of(value)}", allowed, "true" if value is not False else "")
-    if re.fullmatch(r"[0-9a-fA-F]{32}|R[0-9A-Z]{31}", value):
-        raise FieldError(
-            "is a routing key itself", "true, or the name of a routing key: the key is a secret of the stage"
-        )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
-        raise FieldError(f"is not the name of a key: {masked(value)!r}", allowed)
-    return value
-
-
-def webhook_value(value: Any) -> Any:
-    """A name or an address."""
-    text = text_value(value)
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}|https://[^\s/@]{1,253}(?:[/?]\S{0,2000})?", text):
-        return text
-    if re.fullmatch(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(?:/\S{0,2000})?", text):
-        return text
-    suggestion = masked("https://" + text.removeprefix("http://")) if text.startswith("http://") else ""
-    raise FieldError(
-        f"is not a webhook: {masked(text)!r}", "a name, or an address that begins with https://", suggestion
-    )
 
 
 def runbook_value(value: Any) -> Any:
