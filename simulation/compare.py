@@ -69,7 +69,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
         ((kind, address),) = line["target"].items()
         by_target[f"{kind}: {address}" if address is not True else kind] += 1
         by_rule.update({alert["name"] for alert in line["alerts"] if not alert["muted_by"]})
-        _tell(incidents, line, times.read(line["at"], "`at`"), pages=kind == "pagerduty")
+        _tell(incidents, line, times.read(line["at"], "`at`"), pages=rules.can(kind).pages)
     told = tuple(sorted(incidents.values(), key=lambda each: (each.at, each.id)))
     pages = sum(each.pages for each in told)
     return RunTotals(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))

@@ -27,7 +27,6 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.core.standing import resolve_at
-from chalicelib.core.waves import PAGING_KINDS
 from chalicelib.process.series import StoredSeries, primary_metric
 
 Shown = dict[str, Any]
@@ -397,7 +396,7 @@ class _Told:
             return "it is pending"
         if alert.state is AlertState.INACTIVE:
             return "nothing fires"
-        if target.kind in PAGING_KINDS and incident.severity is Severity.INFO:
+        if self.rules.can(target.kind).pages and incident.severity is Severity.INFO:
             return "nothing that is info pages"
         if alert.state is AlertState.RESOLVED:
             return "it was over before anybody was told"

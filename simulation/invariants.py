@@ -15,7 +15,7 @@ from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Action, Severity
 from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.routing import route_by_id
-from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
+from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message
 from chalicelib.process.acts import answer_id
 from simulation.faulty_router import FaultyRouter
@@ -168,7 +168,7 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
         return
     for incident in router.memory.incidents():
         for key, announced in incident.announced.items():
-            if announced.target.kind in PAGING_KINDS and announced.open:
+            if router.rules["tick"].can(announced.target.kind).pages and announced.open:
                 yield from _pager_agrees(router, incident, key, announced)
 
 

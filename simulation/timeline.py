@@ -14,6 +14,7 @@ from typing import Any
 
 from chalicelib.api.requests import parse_match
 from chalicelib.core.context import Silence
+from chalicelib.core.delivery.target_kind import address_of
 from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.instants import instant_at, instant_of
@@ -23,9 +24,9 @@ from chalicelib.core.metrics.sample import MAX_VALUE, Sample
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
 from chalicelib.core.silence_limits import check_silence
+from chalicelib.targets import kinds
 from simulation.simulator import Limit, TargetAnswer
 
-TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
 FORMS_OF_TIME = "expected are seconds from 0 or RFC 3339"
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 SOMEBODY = "somebody"
@@ -323,16 +324,17 @@ def _words(given: Any) -> tuple[Matcher, ...]:
 
 def target_key(given: Any) -> str:
     """The key of a target that a line names."""
-    for kind in TARGET_KINDS:
+    known = kinds()
+    for kind in known:
         if isinstance(given, dict) and kind in given:
-            address = "default" if given[kind] is True else str(given[kind])
-            return f"{kind}:{address}"
-    raise TimelineError(f"`target` names none; expected is one of {', '.join(TARGET_KINDS)} with its address")
+            return f"{kind}:{address_of(given[kind])}"
+    raise TimelineError(f"`target` names none; expected is one of {', '.join(known)} with its address")
 
 
 def shown_target(kind: str, address: str) -> dict[str, Any]:
     """The target as the rules file writes it."""
-    return {kind: True if kind == "pagerduty" and address == "default" else address}
+    declared = kinds().get(kind)
+    return {kind: declared.value_of(address) if declared is not None else address}
 
 
 def answers_of(given: Any, times: Times) -> list[TargetAnswer]:

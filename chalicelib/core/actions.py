@@ -9,6 +9,7 @@ from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
+from chalicelib.core.rule import Rules
 from chalicelib.core.waves import acted_there, incident_named
 
 MAX_ALIASES = 20
@@ -16,7 +17,7 @@ MAX_NAMES = 3
 """So many alerts of an act that was not about all of them are named."""
 
 
-def acted(incident: Incident, action: Action, now: datetime) -> Incident:
+def acted(incident: Incident, action: Action, rules: Rules, now: datetime) -> Incident:
     """Return the incident after a person's act; as it was when the act is about another one, or was folded before.
 
     An act that a door accepted and that comes to nothing by now leaves a line that says why.
@@ -27,7 +28,7 @@ def acted(incident: Incident, action: Action, now: datetime) -> Incident:
     if _names_nothing(action) or any(each.act == act_id(action) for each in incident.timeline):
         return incident
     found = outcome([incident], action, now)
-    incident = _taken(incident, action)
+    incident = _taken(incident, action, rules)
     if not found.accepted:
         return _without_effect(incident, action, found) if action.answered else incident
     if found.result is Result.RESOLVED:
@@ -35,11 +36,11 @@ def acted(incident: Incident, action: Action, now: datetime) -> Incident:
     return _APPLIED[action.kind](incident, action, chosen_by(action, incident))
 
 
-def _taken(incident: Incident, action: Action) -> Incident:
+def _taken(incident: Incident, action: Action, rules: Rules) -> Incident:
     """Return the incident that remembers what an acknowledgement, or its withdrawal, says whatever comes of it."""
     overtaken = later_act(action, incident) is not None
     if action.kind is ActionKind.ACK or not overtaken:
-        incident = acted_there(incident, action)
+        incident = acted_there(incident, action, pages=rules.can(action.via).pages)
     return _withdrawn_at(incident, action) if action.kind is ActionKind.UNACK and not overtaken else incident
 
 

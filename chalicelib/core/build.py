@@ -6,11 +6,12 @@ broken template does not stop the router, its rule is told in the plain form (`R
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
+from chalicelib.core.delivery.target_kind import Capabilities, address_of
 from chalicelib.core.event import Severity
 from chalicelib.core.language.condition import Condition, parse
 from chalicelib.core.language.template import TemplateError, compile_template
@@ -21,19 +22,17 @@ from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Route, Rout
 
 Data = Mapping[str, Any]
 
-TARGET_KINDS = ("slack_channel", "email", "pagerduty", "webhook")
-DEFAULT_KEY = "default"
-"""The routing key that `pagerduty: true` means."""
+CAPABILITIES = tuple(each.name for each in fields(Capabilities))
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NO_DAY = frozenset({-1})
 """`days: []` says that the window opens on no day, where leaving it out says every day."""
 DURATIONS_OF_RHYTHM = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
 
 
-def rules_from(data: Data) -> Rules:
-    """The whole file as a value."""
+def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
+    """Return the whole file as a value. `kinds` are all kinds of targets, and what their receivers can do."""
     options = options_from(data.get("defaults") or {}, RouteOptions())
-    builder = _Builder(options, data.get("receivers") or {})
+    builder = _Builder(options, data.get("receivers") or {}, kinds)
     fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", options=options))
     default_data = data.get("default")
     default = builder.route(default_data or {}, "default", Route(id="", targets=fallback.targets, options=options))
@@ -50,7 +49,13 @@ def rules_from(data: Data) -> Rules:
         sources=tuple(data.get("sources") or ()),
         options=options,
         broken_templates=_broken_templates(rules),
+        kinds=kinds,
     )
+
+
+def kinds_from(data: Mapping[str, Mapping[str, bool]]) -> dict[str, Capabilities]:
+    """Return the kinds of targets from plain data. What this code does not know of a receiver is left out."""
+    return {kind: Capabilities(**{name: bool(can.get(name)) for name in CAPABILITIES}) for kind, can in data.items()}
 
 
 def _broken_templates(rules: Sequence[Rule]) -> dict[str, str]:
@@ -97,9 +102,10 @@ def _optional_duration(data: Data, name: str) -> timedelta:
 class _Builder:
     """What every part of one file is built with."""
 
-    def __init__(self, options: RouteOptions, receivers: Mapping[str, Sequence[Data]]) -> None:
+    def __init__(self, options: RouteOptions, receivers: Mapping[str, Sequence[Data]], kinds: Collection[str]) -> None:
         self.options = options
         self.receivers = receivers
+        self.kinds = kinds
 
     def targets(self, entries: Sequence[Data]) -> tuple[Target, ...]:
         """The targets of a list, receivers opened, each destination once."""
@@ -109,9 +115,8 @@ class _Builder:
                 for target in self.targets(self.receivers.get(entry["receiver"]) or ()):
                     found.setdefault(target.key, _with_settings(target, entry))
                 continue
-            kind = next(name for name in TARGET_KINDS if name in entry)
-            address = DEFAULT_KEY if entry[kind] is True else str(entry[kind])
-            target = _with_settings(Target(kind, address), entry)
+            kind = next(name for name in self.kinds if name in entry)
+            target = _with_settings(Target(kind, address_of(entry[kind])), entry)
             found.setdefault(target.key, target)
         return tuple(found.values())
 

@@ -23,10 +23,7 @@ from chalicelib.core.mute import (
 )
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules, Target
-from chalicelib.core.waves import PAGING_KINDS, after_sending, is_acknowledged, next_wave, opens_at
-
-SYNCED_KINDS = ("slack_channel",)
-"""Targets whose told messages can be brought up to date without telling anyone."""
+from chalicelib.core.waves import after_sending, is_acknowledged, next_wave, opens_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +49,13 @@ class VisibleAlerts:
         return not self.visible and not self.muted and not self.truncated
 
 
-def visible_to(target: Target, view: VisibleAlerts, known: Collection[str] = ()) -> VisibleAlerts:
-    """Return the alerts visible to one target. Paging targets see no info alerts but those that they know as firing.
+def visible_to(view: VisibleAlerts, known: Collection[str] = (), *, pages: bool) -> VisibleAlerts:
+    """Return the alerts visible to one target. Targets that page see no info alerts but those that they know as firing.
 
     An alert that has eased has not ended: it resolves there when it does. `known` are fingerprints.
     """
     info = Severity.INFO.rank
-    if target.kind not in PAGING_KINDS or info not in (*view.visible.values(), *view.muted.values()):
+    if not pages or info not in (*view.visible.values(), *view.muted.values()):
         return view
     visible = {name: rank for name, rank in view.visible.items() if rank < info or name in known}
     muted = {name: rank for name, rank in view.muted.items() if rank < info or name in known}
@@ -144,14 +141,14 @@ def due(
     counts from that, and from `now` for one whose newest notification is still on its way.
     """
     incident = _with_deliveries(incident, delivered or {})
-    incident = _unseen_timed_out(incident, route, now)
+    incident = _unseen_timed_out(incident, route, rules, now)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
     incident, expired = (incident, ()) if quiet else _acks_expired(incident, route, mutings, now)
     view = _view(incident, mutings, quiet, now)
     incident = _hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
-    audience = _audience(incident, route, view)
+    audience = _audience(incident, route, rules, view)
     flushes = flushes or any(got_worse(_known(incident, target), seen) for target, seen in audience.values())
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
@@ -159,14 +156,14 @@ def due(
         reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
     steps = _steps_due(incident, route, view, now)
     for target in (target for step in steps for target in route.escalate[step].targets):
-        audience[target.key] = target, _seen(incident, target, view)
+        audience[target.key] = target, _seen(incident, target, rules, view)
         if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
             reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
-    pagers = _pagers(incident, route, view)
+    pagers = _pagers(incident, route, rules, view)
     calls = _calls(incident, pagers, now)
-    reasons = {**_syncs(incident), **_acknowledged_there(incident, audience), **calls, **reasons}
+    reasons = {**_syncs(incident, rules), **_acknowledged_there(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
     telling = snapshot.SnapshotInput(
         rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence
@@ -202,7 +199,7 @@ def current(
     route = route_by_id(rules, incident)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
-    view = _seen(incident, decided.target, _view(incident, mutings, quiet, now))
+    view = _seen(incident, decided.target, rules, _view(incident, mutings, quiet, now))
     missed = _missed_ends(incident, decided, received)
     shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
     if not shows or (quiet and unseen):
@@ -241,12 +238,12 @@ def _missed_ends(incident: Incident, decided: Notification, received: Collection
 Audience = dict[str, tuple[Target, VisibleAlerts]]
 
 
-def _audience(incident: Incident, route: Route, view: VisibleAlerts) -> Audience:
+def _audience(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
     steps = (step.targets for step in route.escalate[: incident.escalated])
     found: Audience = {}
     for target in (target for targets in (route.targets, *steps) for target in targets):
-        found.setdefault(target.key, (target, _seen(incident, target, view)))
+        found.setdefault(target.key, (target, _seen(incident, target, rules, view)))
     for key, each in incident.announced.items():
         if each.open and key not in found:
             found[key] = each.target, pending_resolve(each, view)
@@ -265,37 +262,37 @@ def _known_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
     return key in incident.announced and bool(incident.announced[key].firing.keys() & seen.unacked)
 
 
-def _syncs(incident: Incident) -> dict[str, Reason]:
+def _syncs(incident: Incident, rules: Rules) -> dict[str, Reason]:
     """Which told messages a person's act brings up to date, beside the one where it was done."""
     if not incident.sync:
         return {}
     return {
         key: Reason.SYNC
         for key, each in incident.announced.items()
-        if each.open and each.target.kind in SYNCED_KINDS and each.target.kind != incident.sync
+        if each.open and rules.can(each.target.kind).edits and each.target.kind != incident.sync
     }
 
 
-def _acknowledged_there(incident: Incident, audience: Audience) -> dict[str, Reason]:
+def _acknowledged_there(incident: Incident, rules: Rules, audience: Audience) -> dict[str, Reason]:
     """Return the pagers that ring for what somebody has, whether it is visible there, muted or over by now."""
     return {
         key: Reason.SYNC
         for key, each in incident.announced.items()
         if each.open
-        and each.target.kind in PAGING_KINDS
+        and (can := rules.can(each.target.kind)).pages
         and not is_acknowledged(each, incident.timeline)
-        and snapshot.is_acknowledged(incident, each, audience[key][1].visible)
+        and snapshot.is_acknowledged(incident, each, audience[key][1].visible, can)
     }
 
 
-def _pagers(incident: Incident, route: Route, view: VisibleAlerts) -> Audience:
+def _pagers(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Return the pagers that were notified: of the route, or of its escalation, whose clock may have started again."""
     steps = (step.targets for step in route.escalate)
     own = {target.key for targets in (route.targets, *steps) for target in targets}
     return {
-        key: (each.target, visible_to(each.target, view))
+        key: (each.target, visible_to(view, pages=True))
         for key, each in incident.announced.items()
-        if each.open and each.target.kind in PAGING_KINDS and key in own
+        if each.open and rules.can(each.target.kind).pages and key in own
     }
 
 
@@ -346,10 +343,10 @@ def _with_deliveries(incident: Incident, delivered: Mapping[str, datetime]) -> I
     return replace(incident, announced={**incident.announced, **later}) if later else incident
 
 
-def _unseen(incident: Incident, route: Route) -> list[Alert]:
+def _unseen(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
     """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
     targets = [*route.targets, *(target for step in route.escalate for target in step.targets)]
-    if any(target.kind not in PAGING_KINDS for target in targets):
+    if any(not rules.can(target.kind).pages for target in targets):
         return []
     known = notified_of(incident)
     return [
@@ -359,9 +356,9 @@ def _unseen(incident: Incident, route: Route) -> list[Alert]:
     ]
 
 
-def _unseen_timed_out(incident: Incident, route: Route, now: datetime) -> Incident:
+def _unseen_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    silent = [alert for alert in _unseen(incident, route) if _silent_at(alert, terms, now)]
+    silent = [alert for alert in _unseen(incident, route, rules) if _silent_at(alert, terms, now)]
     if not silent:
         return incident
     return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
@@ -414,8 +411,8 @@ def _reminders_of_silences(mutings: Mapping[str, Muting]) -> list[datetime]:
     return [each.reminds_at for each in silences if each.reminds_at is not None]
 
 
-def _seen(incident: Incident, target: Target, view: VisibleAlerts) -> VisibleAlerts:
-    return visible_to(target, view, _known(incident, target).firing)
+def _seen(incident: Incident, target: Target, rules: Rules, view: VisibleAlerts) -> VisibleAlerts:
+    return visible_to(view, _known(incident, target).firing, pages=rules.can(target.kind).pages)
 
 
 def _known(incident: Incident, target: Target) -> NotifiedState:
@@ -479,13 +476,15 @@ def _announce(
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
             continue
-        wave = _wave(before, reason, seen, incident, telling.now)
+        pages = telling.rules.can(target.kind).pages
+        wave = _wave(before, reason, seen, incident, telling.now) if pages else before.wave
         own = snapshot.notes_of_wave(incident, before) if wave != before.wave else ()
         content = snapshot.notification(
             incident, replace(before, wave=wave), reason, seen.visible, telling, (*notes, *own)
         )
         notifications.append(content)
-        after = _after(_called(before, content, incident), reason, seen, content.seq, telling.now)
+        called = _called(before, content, incident) if pages else before
+        after = _after(called, reason, seen, content.seq, telling.now)
         announced[key] = replace(after, id=content.id, heard_at=snapshot.heard_at(incident))
     if not reasons:
         return incident, ()
@@ -514,13 +513,13 @@ def _announce(
 
 
 def _wave(before: NotifiedState, reason: Reason, seen: VisibleAlerts, incident: Incident, now: datetime) -> int:
-    if before.target.kind not in PAGING_KINDS or reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
+    if reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
         return before.wave
     return next_wave(before, incident.timeline, now)
 
 
 def _called(before: NotifiedState, content: Notification, incident: Incident) -> NotifiedState:
-    if before.target.kind not in PAGING_KINDS or content.reason is Reason.RESOLVED:
+    if content.reason is Reason.RESOLVED:
         return before
     return after_sending(
         before, content.wave, incident.timeline, acknowledged=content.acked_by is not None, now=content.at
@@ -600,12 +599,12 @@ def _scheduled(
     incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
     times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    times += [times_out_at(alert, terms) for alert in _unseen(incident, route)]
+    times += [times_out_at(alert, terms) for alert in _unseen(incident, route, rules)]
     acked = [alert.acked_at + route.options.ack_timeout for alert in incident.firing if alert.acked_at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
     bare = replace(view, quiet=())
-    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _pagers(incident, route, bare))]
+    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _pagers(incident, route, rules, bare))]
     if view.quiet:
         times += [speaks_again(route, rules.windows, now)] if acked or steps or calls else []
     else:
@@ -656,8 +655,8 @@ def _something_from(
 ) -> datetime | None:
     """From when on some target needs telling: `now` when one already does, later when a mute or an interval ends."""
     times: list[datetime] = []
-    bare = _audience(incident, route, replace(view, quiet=()))
-    for key, (target, seen) in _audience(incident, route, view).items():
+    bare = _audience(incident, route, rules, replace(view, quiet=()))
+    for key, (target, seen) in _audience(incident, route, rules, view).items():
         known = _known(incident, target)
         if needs_update(known, seen, now, route.options.repeat_interval) is not None:
             times.append(now)

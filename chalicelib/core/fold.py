@@ -80,7 +80,7 @@ def fold(
     incident = _restarted(before, lifted(incident), now)
     for each in inputs:
         if isinstance(each, Action):
-            incident = acted(incident, each, now)
+            incident = acted(incident, each, rules, now)
         elif isinstance(each, RuleRemoved):
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, TimelineNote):
@@ -101,7 +101,7 @@ def with_late(
         return incident, inputs
     acts = [each for each in inputs if isinstance(each, Action) and each.incident and is_about(each, incident)]
     for each in acts:
-        incident = acted(incident, each, now)
+        incident = acted(incident, each, rules, now)
     inputs = [each for each in inputs if each not in acts]
     late = [each for each in inputs if isinstance(each, EventInput) and each.event.occurred_at <= ended_at]
     if not late or len(late) == len(inputs):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.core.delivery.target_kind import NOTHING, Capabilities
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.condition import Condition
 from chalicelib.core.match import Matcher, matches_all
@@ -19,14 +20,7 @@ ALL_LABELS = "..."
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a message goes. `kind` is a file in targets/ by its word in the rules file.
-
-    kind       address
-    slack_channel  `#name`, a channel id, or an incoming-webhook address
-    email          an e-mail address
-    pagerduty      the name of a routing key; `default` for `pagerduty: true`
-    webhook        a name, or an https address
-    """
+    """Where a message goes. `kind` is the name of a file of targets/, which says what an address is."""
 
     kind: str
     address: str
@@ -35,7 +29,7 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Equal for equal destinations: `slack_channel:#incidents`."""
+        """Return a text that is equal for equal destinations: the kind, a colon, the address."""
         return f"{self.kind}:{self.address}"
 
     @property
@@ -148,7 +142,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields."""
+    """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields.
+
+    `kinds` is what the receivers of every kind of target can do, of the kinds that the file does not name too: an
+    incident may still be open at a target that was taken out of it.
+    """
 
     rules: tuple[Rule, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -160,6 +158,11 @@ class Rules:
     sources: tuple[Mapping[str, Any], ...] = ()
     options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, Capabilities] = field(default_factory=dict)
+
+    def can(self, kind: str) -> Capabilities:
+        """Return what the receivers of a kind can do: nothing where the kind is not known."""
+        return self.kinds.get(kind, NOTHING)
 
     def routes_for(self, rule: Rule | None, labels: Mapping[str, str]) -> tuple[Route, ...]:
         """Who hears of an alert with these labels: the rule's own route, else the tree, else the default. Never empty."""

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core.alert import Alert, AlertState, last_end
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
+from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.language.template import render
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.rule import Route, Rule, Rules
-from chalicelib.core.waves import MAX_WAVES, PAGING_KINDS
+from chalicelib.core.waves import MAX_WAVES
 
 DEPLOY_WINDOW = timedelta(minutes=30)
 """A deploy this shortly before the start of an incident is shown with it."""
@@ -67,7 +68,8 @@ def notification(
     seq = announced.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
-    holder = None if ends else _holder(incident, announced, firing, told_of)
+    can = telling.rules.can(announced.target.kind)
+    holder = None if ends else _holder(incident, announced, firing, told_of, can)
     content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
@@ -104,14 +106,13 @@ def notification(
 
 
 def _holder(
-    incident: Incident, announced: NotifiedState, firing: Sequence[Alert], shown: Sequence[Alert]
+    incident: Incident, announced: NotifiedState, firing: Sequence[Alert], shown: Sequence[Alert], can: Capabilities
 ) -> Alert | None:
     """Return the alert whose acknowledgement is shown; None while an alert needs somebody.
 
-    A pager has no word for what is muted: there it is the acknowledgement of what it was notified of that counts.
+    A target that does not show what is muted shows the acknowledgement of what it was notified of.
     """
-    pages = announced.target.kind in PAGING_KINDS
-    covered = (firing or known_alerts(incident, announced)) if pages else shown
+    covered = shown if can.shows_silences else (firing or known_alerts(incident, announced))
     return covered[0] if covered and all(alert.acked_by for alert in covered) else None
 
 
@@ -121,10 +122,12 @@ def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert
     return [alert for alert in known if alert.state is AlertState.FIRING] or known
 
 
-def is_acknowledged(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> bool:
+def is_acknowledged(
+    incident: Incident, announced: NotifiedState, visible: Mapping[str, int], can: Capabilities
+) -> bool:
     """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
-    return _holder(incident, announced, firing, firing) is not None
+    return _holder(incident, announced, firing, firing, can) is not None
 
 
 def with_ends(

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, NotifiedState
 
-PAGING_KINDS = ("pagerduty",)
-"""Targets that wake people: nothing that is info ever reaches them."""
 LOSSES = ("unack", "ack_lifted", "ack_expired")
 """The lines of a timeline that say that nobody has an alert any more."""
 MAX_WAVES = 10
@@ -79,15 +77,16 @@ def after_sending(
     return replace(before, acknowledged=acknowledged or is_acknowledged(before, timeline))
 
 
-def acted_there(incident: Incident, action: Action) -> Incident:
+def acted_there(incident: Incident, action: Action, *, pages: bool) -> Incident:
     """Return the incident after what a person did at a pager: its newest wave is acknowledged, or one rings again.
 
+    `pages` tells whether the act was done at a pager: other acts change nothing here.
     With two pagers of one kind it is not known at which of them it was: nothing is noted, and both are notified.
     """
-    if action.kind not in (ActionKind.ACK, ActionKind.UNACK):
+    if not pages or action.kind not in (ActionKind.ACK, ActionKind.UNACK):
         return incident
     keys = [key for key, each in incident.announced.items() if each.open and each.target.kind == action.via]
-    if len(keys) != 1 or action.via not in PAGING_KINDS:
+    if len(keys) != 1:
         return incident
     known = incident.announced[keys[0]]
     acknowledged = action.kind is ActionKind.ACK

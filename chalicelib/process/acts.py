@@ -90,7 +90,7 @@ def _after_end(batch: Batch, name: str, action: Action) -> None:
             found = outcome([incident] if incident is not None else [], action, batch.now, newer=newer)
             _send(batch, action, sentence(found, action))
             return
-        after = acted(incident, action, batch.now)
+        after = acted(incident, action, batch.rules, batch.now)
         if after != incident:
             batch.store.amend(replace(after, sync="", version=incident.version + 1))
 

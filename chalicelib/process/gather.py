@@ -41,7 +41,6 @@ from chalicelib.process.batch import Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.parse import Content
 from chalicelib.process.series import evaluation, series_labels
-from chalicelib.targets import CHANGE_KINDS
 
 MAX_MOMENTS = 60
 """After a sample that came very late, a series is judged again at its newest so many samples."""
@@ -101,7 +100,7 @@ def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
 
 def _tell_change(batch: Batch, deploy: Deploy) -> None:
     """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
-    targets = [target for target in all_targets(batch.rules) if target.kind in CHANGE_KINDS]
+    targets = [target for target in all_targets(batch.rules) if batch.rules.can(target.kind).takes_changes]
     if targets:
         batch.queues.notifications.put([change_message(DeployChange(deploy, target)) for target in targets])
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from chalicelib.core.build import rules_from
+from chalicelib.core.build import kinds_from, rules_from
 from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
 
-COMPILED_VERSION = 1
+COMPILED_VERSION = 2
+"""Version 1 had no `kinds`: such a file counts as none, and the rules are read from their text."""
 RULES_NAME = "alert-rules.yaml"
 COMPILED_NAME = "compiled-rules.json"
 
@@ -15,6 +18,11 @@ COMPILED_NAME = "compiled-rules.json"
 def source_hash(text: str) -> str:
     """What tells that a compiled file belongs to a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def built(content: Mapping[str, Any]) -> Rules:
+    """Return the rules of a compiled file that was read as JSON."""
+    return rules_from(content["rules"], kinds_from(content["kinds"]))
 
 
 def from_compiled(json_text: str) -> Rules:
@@ -25,7 +33,7 @@ def from_compiled(json_text: str) -> Rules:
             raise RulesError(
                 f"compiled rules of version {content['v']!r}; allowed is {COMPILED_VERSION}: compile again"
             )
-        return rules_from(content["rules"])
+        return built(content)
     except (ValueError, KeyError, TypeError):
         raise RulesError(
             "compiled rules that cannot be read; allowed is what compile_rules makes: compile again"

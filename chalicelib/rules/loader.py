@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chalicelib.core.build import rules_from
 from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
-from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, source_hash
+from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, built, source_hash
 
 
 def load_rules(folder: Path | str) -> Rules:
@@ -40,7 +39,7 @@ def _compiled(path: Path, text: str) -> Rules | None:
         or content.get("sha256") != source_hash(text)
     ):
         return None
-    return rules_from(content["rules"])
+    return built(content)
 
 
 def _from_yaml(text: str) -> Rules:

@@ -54,9 +54,6 @@ class ChangeModule(Protocol):
         ...
 
 
-CHANGE_KINDS = ("pagerduty",)
-
-
 def kinds() -> dict[str, TargetKind]:
     """Return what every file of this folder declares, by its kind, in the order of lists. All of them are imported."""
     found = {name: module_for(name).DECLARED for name in plugins.names("targets")}

@@ -12,6 +12,7 @@ from chalicelib.core.due import due
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 from tests.core.test_incident import EMPTY, at, by, folded, said
+from tests.rule_files import KINDS
 
 ROUTE = Route(
     "default",
@@ -22,7 +23,9 @@ ROUTE = Route(
 
 def flushed(incident, now):
     """The incident after its targets were notified of what there is."""
-    after = due(replace(incident, next_flush_at=at(now)), route=ROUTE, rules=Rules(), context=Context(), now=at(now))
+    after = due(
+        replace(incident, next_flush_at=at(now)), route=ROUTE, rules=Rules(kinds=KINDS), context=Context(), now=at(now)
+    )
     return after.incident
 
 

@@ -8,12 +8,14 @@ import pytest
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Reason
+from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.due import VisibleAlerts, due, needs_update, news, pending_resolve, visible_to
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Escalation, Inhibition, Route, RouteOptions, Rules, Target
+from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -124,7 +126,8 @@ SEEN = [
 def test_nothing_that_is_info_exists_for_a_pager(target, visible, seen):
     """A pager's view has no info in it; everyone else sees all."""
     there = VisibleAlerts(visible=visible, unacked=frozenset(visible))
-    assert visible_to(target, there).visible.keys() == visible_to(target, there).unacked == seen
+    found = visible_to(there, pages=KINDS[target.kind].pages)
+    assert found.visible.keys() == found.unacked == seen
 
 
 def test_who_is_no_target_any_more_hears_of_ends_alone():
@@ -162,12 +165,13 @@ ROUTE = Route(
     ),
     escalate=(Escalation(15 * MINUTE, (PAGER,)), Escalation(30 * MINUTE, (PAGER,))),
 )
+RULES_OF_ALL_KINDS = Rules(kinds=KINDS)
 OPEN = Incident("default", "i1", route="default", options=ROUTE.options, started_at=NOW - HOUR)
 
 
-def decide(incident, route=ROUTE, now=NOW, context=None, **more):
+def decide(incident, route=ROUTE, now=NOW, context=None, rules=RULES_OF_ALL_KINDS, **more):
     """The decision, and its reasons by target."""
-    decision = due(incident, route=route, rules=Rules(), context=context or Context(), now=now, **more)
+    decision = due(incident, route=route, rules=rules, context=context or Context(), now=now, **more)
     return decision, {each.target.kind: each.reason.value for each in decision.notifications}
 
 
@@ -290,3 +294,40 @@ def test_what_a_silence_hides_is_noted_so_that_its_return_is_news():
     assert muted.incident.next_flush_at == NOW + HOUR
     _, reasons = decide(muted.incident, now=NOW + HOUR)
     assert reasons["email"] == "updated"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a kind of target can do
+
+
+SIREN, BOARD = Target("siren", "hall"), Target("board", "lobby")
+MADE_UP = Rules(
+    kinds={"siren": Capabilities(pages=True), "board": Capabilities(edits=True, shows_silences=True)}
+)  # kinds that no file of targets/ has
+TO_BOTH = Route("default", (SIREN, BOARD))
+
+
+def test_decisions_follow_capabilities_and_no_name():
+    """Given kinds that core has never seen, then a pager gets no info, and an acknowledgement reaches who can show it."""
+    critical, info = alert("a"), alert("b", severity=Severity.INFO)
+    first = replace(OPEN, alerts={"a": critical, "b": info}, next_flush_at=NOW)
+    decision = due(first, route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
+    listed = {each.target.kind: [told.name for told in each.alerts] for each in decision.notifications}
+    assert listed == {"siren": ["a"], "board": ["a", "b"]}
+    known = decision.incident
+    held = {name: replace(each, acked_by="ana", acked_at=NOW) for name, each in known.alerts.items()}
+    decision = due(replace(known, alerts=held, sync="api"), route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
+    assert {each.target.kind: each.reason for each in decision.notifications} == {
+        "siren": Reason.SYNC, "board": Reason.SYNC
+    }  # fmt: skip
+
+
+def test_a_kind_that_is_not_known_can_do_nothing():
+    """Given a kind whose file is gone, then it neither pages nor is brought up to date, and it is still notified."""
+    decision = due(
+        replace(OPEN, alerts={"b": alert("b", severity=Severity.INFO)}, next_flush_at=NOW),
+        route=TO_BOTH, rules=Rules(), context=Context(), now=NOW,
+    )  # fmt: skip
+    assert {each.target.kind for each in decision.notifications} == {"siren", "board"}
+    synced = due(replace(decision.incident, sync="api"), route=TO_BOTH, rules=Rules(), context=Context(), now=NOW)
+    assert synced.notifications == ()

@@ -23,6 +23,7 @@ from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 from chalicelib.messages import codec
 from chalicelib.messages.queue import notification_message
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES
+from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ-_."
@@ -85,7 +86,7 @@ def test_an_incident_and_what_is_told_of_it_fit(count, letters):
     found = bounded(given)
     targets = tuple(Target("slack_channel", f"#channel-{number}") for number in range(10))
     route = Route(id="default", targets=targets, options=given.options)
-    decision = due(found, route=route, rules=Rules(default=route), context=Context(), now=NOW)
+    decision = due(found, route=route, rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW)
     assert len(decision.notifications) == len(targets)
     assert decision.incident.alerts.keys() == given.alerts.keys()
     assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES

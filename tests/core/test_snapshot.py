@@ -14,6 +14,7 @@ from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
 from chalicelib.core.snapshot import SnapshotInput, notification, title_of
+from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -47,7 +48,7 @@ def incident(*alerts, **more):
 
 def telling(context=None, rules=None, **more):
     """What it is made from beside the incident."""
-    return SnapshotInput(rules or Rules(), context or Context(), Route("default"), NOW, **more)
+    return SnapshotInput(rules or Rules(kinds=KINDS), context or Context(), Route("default"), NOW, **more)
 
 
 def told(found, reason=Reason.UPDATED, visible=None, known=(), made=None, hidden=()):

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.actions import is_about
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, NotifiedState
-from chalicelib.core.rule import Target
+from chalicelib.core.rule import Rules, Target
 from chalicelib.core.waves import (
     MAX_WAVES,
     acted_there,
@@ -19,9 +19,11 @@ from chalicelib.core.waves import (
     wave_key,
     wave_named,
 )
+from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ID = "0123456789abcdef"
+RULES = Rules(kinds=KINDS)
 PAGER, OTHER, SLACK = Target("pagerduty", "default"), Target("pagerduty", "db"), Target("slack_channel", "#ops")
 RINGS = NotifiedState(PAGER, seq=1, at=NOW - timedelta(hours=1), open=True, wave_at=NOW - timedelta(hours=1))
 ACKED = replace(RINGS, acknowledged=True)
@@ -80,7 +82,8 @@ def acted(kind, known=RINGS, *, incident=ID, via="pagerduty", also=()):
     """What is known of the pager after an act."""
     announced = {each.target.key: each for each in (known, *also)}
     found = Incident("default", ID, announced=announced)
-    after = acted_there(found, Action(ActionKind(kind), "ben", NOW, incident=incident, via=via))
+    action = Action(ActionKind(kind), "ben", NOW, incident=incident, via=via)
+    after = acted_there(found, action, pages=RULES.can(action.via).pages)
     return after.announced[known.target.key].acknowledged
 
 

@@ -22,7 +22,7 @@ from chalicelib.messages.queue import Queues, events_messages, notification_mess
 from simulation.memory_store import MemoryStore
 from simulation.simulator import FakeTarget, Limit, Sent, Simulator, TargetAnswer, instant
 from tests.fakes import MemoryQueue
-from tests.rule_files import rules_of
+from tests.rule_files import KINDS, rules_of
 from tests.targets import samples
 
 START = instant(0)
@@ -190,7 +190,7 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
 
     outcome = delivery.deliver(
         notification_message(one),
-        rules=Rules(),
+        rules=Rules(kinds=KINDS),
         store=store,
         queues=Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
         clients=samples.FakeClients(),
@@ -285,7 +285,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     store.save_target_state(TargetState(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
     outcome = delivery.deliver(
         notification_message(one),
-        rules=Rules(),
+        rules=Rules(kinds=KINDS),
         store=store,
         queues=Queues(MemoryQueue(), MemoryQueue(), MemoryQueue()),
         clients=samples.FakeClients(),

@@ -20,6 +20,7 @@ from chalicelib.process.silences import done
 from chalicelib.slack.handle import act, asked_back
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
+from tests.rule_files import KINDS
 from tests.targets.samples import NOW, TOKEN, FakeClients
 
 ASKED = Interaction("slack:1", "command", "U1", NOW, name="ana", words="list", reply_to="https://hooks.slack.com/x")
@@ -31,7 +32,7 @@ class SlackHarness:
 
     def __init__(self, *answers, secrets=None, person=None, rules=None):
         left = list(answers)
-        self.rules = rules or Rules()
+        self.rules = rules or Rules(kinds=KINDS)
 
         def handle(request):
             if request.url.path.endswith("users.info"):

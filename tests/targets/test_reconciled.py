@@ -23,6 +23,7 @@ from chalicelib.messages.queue import Events, Handled, Queues, notification_mess
 from local.inbox import UNLIMITED, Inbox, Reply
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
+from tests.rule_files import KINDS
 from tests.targets import samples
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -85,7 +86,7 @@ class World:
         body = notification_message(one)
         for self.tries in range(1, 100):
             outcome = deliver(
-                body, rules=Rules(), store=self.store, queues=self.queues, clients=self.clients, now=self.now
+                body, rules=Rules(kinds=KINDS), store=self.store, queues=self.queues, clients=self.clients, now=self.now
             )
             if outcome.retry_after is None:
                 return outcome

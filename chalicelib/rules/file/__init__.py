@@ -2,7 +2,8 @@
 
     load(text)             the rules; RulesError lists every mistake, one a line
     check(text)            mistakes, warnings and the rules, for `tocsin check`
-    compile_rules(text)    the checked file as JSON: what is shipped, so that no cold start parses YAML
+    compile_rules(text)    the checked file as JSON, with what every kind of target can do: what is shipped, so that no cold
+                           start parses YAML or loads the files of targets/
     from_compiled(text)    the rules from that; needs neither yaml nor pydantic (`core/build.py`)
 
     python -m chalicelib.rules.file compile [FOLDER] | schema
@@ -15,7 +16,7 @@ pydantic model over `values.py`), and the sense (`sense.py`: conditions and name
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -29,6 +30,7 @@ from chalicelib.rules.file.finding import Path, Sense
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
 from chalicelib.rules.file.sense import sense_of
+from chalicelib.targets import capabilities
 
 __all__ = [
     "Mistake",
@@ -112,7 +114,7 @@ def _report(
     mistakes, warnings = _placed(document, filename)
     rules = None
     if not any(each.kind == "mistake" for each in mistakes):
-        rules = rules_from(_clean(data))
+        rules = rules_from(_clean(data), capabilities())
     return CheckReport(mistakes, warnings, rules, data, document.values)
 
 
@@ -168,7 +170,8 @@ def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
     wrong = [each for each in report.mistakes if each.kind not in ("template", "test")]
     if wrong:
         raise RulesError("\n".join(str(each) for each in wrong))
-    content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "rules": _clean(report.data)}
+    kinds = {kind: {name: True for name, has in asdict(can).items() if has} for kind, can in capabilities().items()}
+    content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "kinds": kinds, "rules": _clean(report.data)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

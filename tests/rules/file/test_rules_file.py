@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.language.units import KNOWN_METRICS
@@ -20,6 +21,7 @@ from chalicelib.rules.file import check, compile_rules, from_compiled, json_sche
 from chalicelib.rules.file.__main__ import PACKAGE, main
 from chalicelib.rules.file.outside import PROMTOOL_FIELDS, missing_headings
 from chalicelib.rules.loader import load_rules
+from chalicelib.targets import capabilities
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / RULES_NAME
@@ -302,7 +304,7 @@ def test_a_wrong_test_is_told_and_stops_no_router(test, message):
     """The form of a test is checked before the deploy; at run time tests do not matter."""
     text = f"tests: [{test}]"
     assert [str(each).startswith(f"alert-rules.yaml:{message}") for each in check(text).mistakes] == [True]
-    assert load(text) == from_compiled(compile_rules(text)) == Rules()
+    assert load(text) == from_compiled(compile_rules(text)) == Rules(kinds=capabilities())
 
 
 def test_templates_may_be_tolerated():
@@ -539,6 +541,39 @@ def test_compiled_rules_need_no_yaml():
         "assert not {'yaml', 'pydantic', 'pydantic_core'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], input=compile_rules(FOUR), text=True, check=True, cwd=ROOT)
+
+
+def test_compiled_rules_name_what_every_kind_can_do():
+    """A worker that loads compiled rules knows the kinds of targets, and has imported no file of targets/."""
+    code = (
+        "import sys; from chalicelib.rules.loader import from_compiled\n"
+        "rules = from_compiled(sys.stdin.read())\n"
+        "assert not [name for name in sys.modules if name.startswith('chalicelib.targets')]\n"
+        "print({kind for kind, can in rules.kinds.items() if can.pages})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=compile_rules(FOUR), text=True, check=True, cwd=ROOT, capture_output=True
+    )
+    assert done.stdout == "{'pagerduty'}\n"
+    assert from_compiled(compile_rules(FOUR)).kinds == capabilities()
+
+
+def test_rules_that_the_version_before_compiled_are_read_from_their_text(tmp_path):
+    """A compiled file without kinds counts as none: the rules know what every kind can do, and what the file says now."""
+    (tmp_path / RULES_NAME).write_text(FOUR, encoding="utf-8")
+    content = json.loads(compile_rules(FOUR))
+    (tmp_path / COMPILED_NAME).write_text(
+        json.dumps({"v": 1, "sha256": content["sha256"], "rules": content["rules"]}), encoding="utf-8"
+    )
+    assert load_rules(tmp_path) == load(FOUR)
+    assert load_rules(tmp_path).kinds == capabilities()
+
+
+def test_what_a_later_version_says_of_a_kind_is_left_out():
+    """A capability that this code does not know, and one that is missing, harm nothing."""
+    content = json.loads(compile_rules(FOUR))
+    content["kinds"] = {"siren": {"pages": True, "sings": True}}
+    assert from_compiled(json.dumps({**content, "rules": {}})).kinds == {"siren": Capabilities(pages=True)}
 
 
 def test_the_loader_prefers_what_belongs_to_the_file(tmp_path):
