@@ -22,6 +22,7 @@ from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
+from chalicelib.targets import kinds
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
@@ -226,12 +227,7 @@ def _targets(targets: Sequence[Target]) -> str:
 
 def target_words(target: Target) -> str:
     """A target for people; of an address that may hold a secret only its host."""
-    if "://" in target.address:
-        host = target.address.split("://", 1)[1].split("/", 1)[0]
-        return f"{'Slack' if target.kind == 'slack_channel' else 'webhook'} at {host}"
-    if target.kind == "pagerduty":
-        return "PagerDuty" if target.address == "default" else f"PagerDuty ({target.address})"
-    return target.address if target.kind != "webhook" else f"webhook {target.address}"
+    return kinds()[target.kind].shown(target.address)
 
 
 def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:

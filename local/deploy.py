@@ -29,6 +29,7 @@ from chalicelib import plugins, redact
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
+from chalicelib.targets import kinds
 from local import provision as provisioning
 from local.chalice_cli import is_local
 from local.policies import APP, STAGES, stale
@@ -273,13 +274,9 @@ def needed(rules: str) -> Iterable[tuple[str, str]]:
     for source in plugins.names("sources"):
         for name in getattr(plugins.load("sources", source), "SECRETS", ())[:1]:
             yield name, f"webhooks of {source} are refused"
-    for word, name, why in (
-        ("slack_channel:", "SLACK_BOT_TOKEN", "nothing can be told in Slack"),
-        ("pagerduty:", "PAGERDUTY_ROUTING_KEY_DEFAULT", "nobody can be paged"),
-        ("email:", "SES_FROM", "no mail can be sent"),
-    ):
-        if word in rules:
-            yield name, why
+    for kind, declared in kinds().items():
+        if f"{kind}:" in rules:
+            yield from declared.needs
     yield "RUNBOOK_BASE_URL", "messages show the first steps of a runbook page, but cannot link it"
 
 

@@ -12,6 +12,7 @@ from chalicelib.core.actions import act_id
 from chalicelib.core.alert import AlertState
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.event import Action, Severity
 from chalicelib.core.incident import Incident, NotifiedState
 from chalicelib.core.routing import route_by_id
@@ -168,7 +169,7 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
         return
     for incident in router.memory.incidents():
         for key, announced in incident.announced.items():
-            if router.rules["tick"].can(announced.target.kind).pages and announced.open:
+            if announced.open and _can(router, key).pages:
                 yield from _pager_agrees(router, incident, key, announced)
 
 
@@ -262,7 +263,7 @@ def deliveries(router: FaultyRouter, *, redeployed: bool) -> Iterator[Broken]:
         if notification is not None:
             received[notification.incident, notification.target.key].append((request, notification))
     for (incident, target), heard in received.items():
-        if target.startswith("pagerduty:"):
+        if _can(router, target).pages:
             yield from _pages(router, incident, target, [each for each, _ in heard], redeployed=redeployed)
         else:
             yield from _messages(router, incident, target, heard, redeployed=redeployed)
@@ -277,7 +278,7 @@ def _told(router: FaultyRouter, request: Request) -> Notification | None:
     if not request.taken:
         return None
     if request.what in ("trigger", "resolve"):
-        return next((each for each in router.decided.values() if _paged(each, request)), None)
+        return next((each for each in router.decided.values() if _paged(router, each, request)), None)
     notification = router.decided.get(request.notification)
     if (
         notification is None
@@ -290,8 +291,13 @@ def _told(router: FaultyRouter, request: Request) -> Notification | None:
     return notification
 
 
-def _paged(notification: Notification, request: Request) -> bool:
-    return notification.target.kind == "pagerduty" and notification.incident == request.incident
+def _paged(router: FaultyRouter, notification: Notification, request: Request) -> bool:
+    return _can(router, notification.target.key).pages and notification.incident == request.incident
+
+
+def _can(router: FaultyRouter, target: str) -> Capabilities:
+    """Return what the receiver of a target's key can do."""
+    return router.rules["tick"].can(target.partition(":")[0])
 
 
 def _pages(
@@ -325,7 +331,7 @@ def _messages(
 ) -> Iterator[Broken]:
     decided = [each for _, each in heard]
     ids = [each.id for request, each in heard if request.what != "chat.update"]
-    if target.startswith("slack_channel:"):
+    if _can(router, target).edits:
         doubles = {each for each in ids if ids.count(each) > 1}
         log = router.memory.delivery_log(delivery_log_key(incident, target))
         if len(ids) - len(set(ids)) > log.doubles:

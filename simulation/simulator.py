@@ -5,7 +5,6 @@ decides anything: what is told, and when, comes from the same `process`, `tick` 
 """
 
 import heapq
-import json
 import random
 import re
 import threading
@@ -26,6 +25,7 @@ from chalicelib.deliver import worker as delivery
 from chalicelib.messages.queue import Message, Queues
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
+from chalicelib.targets import kinds
 from simulation.memory_store import MemoryStore
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
@@ -91,13 +91,20 @@ class FakeClients:
 
     def __init__(self) -> None:
         self.answer = TargetAnswer()
+        self.taken: Any = "ok"
         self.served = 0
         self.numbers = iter(range(1, 1_000_000_000))
         self._http = httpx.Client(transport=httpx.MockTransport(self._serve), trust_env=False)
+        self._kinds = kinds()
+        self._settings = {name: text for each in self._kinds.values() for name, text in each.sample.settings.items()}
 
-    def begin(self, answer: TargetAnswer) -> None:
-        """The next try begins: its first request gets this answer; what more it asks is taken, unless this refuses."""
+    def begin(self, answer: TargetAnswer, kind: str) -> None:
+        """Begin the next try, of a target of that kind.
+
+        Its first request gets this answer; what more it asks is taken, unless this refuses.
+        """
         self.answer = answer
+        self.taken = self._kinds[kind].sample.answer if kind in self._kinds else "ok"
         self.served = 0
 
     def http(self) -> httpx.Client:
@@ -113,14 +120,10 @@ class FakeClients:
         return f"https://{NOWHERE}/" if name.endswith("_URL") else "replay"
 
     def setting(self, name: str, default: str = "") -> str:
-        """Settings of a router that never leaves this process."""
-        if name == "SES_FROM":
-            return "tocsin@example.com"
-        if name.startswith("WEBHOOK_") and name.endswith("_URL"):
-            return f"https://{NOWHERE}/"
+        """Return a setting of a router that never leaves this process."""
         if name == "ALLOW_LOOPBACK_TARGETS":
             return "1"
-        return default
+        return self._settings.get(name, default)
 
     def _next(self) -> TargetAnswer:
         first, self.served = self.served == 0, self.served + 1
@@ -133,28 +136,13 @@ class FakeClients:
                 raise httpx.ReadTimeout("timed out", request=request)
             raise httpx.ConnectError(answer.error, request=request)
         headers = {} if answer.retry_after is None else {"Retry-After": _seconds(answer.retry_after)}
-        body = answer.body if answer.body is not None else self._body(request, answer.status)
+        body = answer.body if answer.body is not None else self._body(answer.status)
         if isinstance(body, str):
             return httpx.Response(answer.status, text=body, headers=headers)
         return httpx.Response(answer.status, json=body, headers=headers)
 
-    def _body(self, request: httpx.Request, status: int) -> Any:
-        path = request.url.path
-        if "/v2/enqueue" in path or "/v2/change" in path:
-            key = json.loads(request.content or b"{}").get("dedup_key", "")
-            return {"status": "success" if status < 300 else "error", "message": "", "dedup_key": key}
-        if "slack" in request.url.host or "/api/" in path:
-            if status >= 300:
-                return ""
-            number = next(self.numbers)
-            return {
-                "ok": True,
-                "channel": "C0000000000",
-                "ts": f"{1_700_000_000 + number}.000100",
-                "message": {},
-                "messages": [],
-            }
-        return "ok"
+    def _body(self, status: int) -> Any:
+        return self.taken if status < 300 else ""
 
     def _send_email(self, **request: Any) -> Mapping[str, str]:
         answer = self._next()
@@ -390,7 +378,7 @@ class Simulator:
             limit = notification.target.timeout or DEFAULT_TIMEOUT
             if answer.error is None and answer.latency > limit:
                 answer = replace(answer, error="timeout", latency=limit)
-            self.clients.begin(answer)
+            self.clients.begin(answer, notification.target.kind)
             self._latency = answer.latency
             return real(_unresolved(notification), delivery_log)
 
@@ -414,7 +402,7 @@ class Simulator:
         self, real: delivery.Send, notification: Notification, delivery_log: DeliveryLog
     ) -> Receipt:
         """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
-        self.clients.begin(TargetAnswer())
+        self.clients.begin(TargetAnswer(), notification.target.kind)
         return replace(real(_unresolved(notification), delivery_log), sent=False)
 
     def taken(self) -> list[Sent]:
