@@ -20,6 +20,8 @@ from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS, check_matchers_s
 
 MAX_SILENCE = timedelta(days=366)
 MAX_TEXT_CHARACTERS = 1_000
+PROGRAMS = frozenset({"tocsin", "pagerduty", "slack"})
+"""Names under which nobody acts: Tocsin's own, and those of the vendors where people act by a door of their own."""
 MUTES_NOTHING = "mutes nothing that fires now"
 _SILENCE_ID = re.compile("[A-Za-z0-9_-]{4,64}")
 

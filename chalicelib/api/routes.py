@@ -100,7 +100,7 @@ class Request:
     def by(self, form: Mapping[str, Any]) -> str:
         """Return who acts: the holder of the token, else who the request says. RequestError for a reserved name."""
         by = requests.person(self.holder or form.get("by") or self.one("by"))
-        if not self.holder and is_reserved(by):
+        if not self.holder and is_reserved(by, requests.PROGRAMS):
             raise RequestError(
                 f"`by` is {by[:40]!r}, a reserved name; expected is the name of the person who does this"
             )

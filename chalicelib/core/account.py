@@ -4,19 +4,18 @@ An account is what a door has checked: `slack:T1/U1` (workspace and user), `toke
 `pagerduty:PABC123`. `token:` alone is a shared token: the name beside it is only what the request says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from unicodedata import normalize
 
 SHARED_TOKEN = "token:"
-_PROGRAMS = frozenset({"tocsin", "pagerduty", "slack"})
 _EVERYBODY = frozenset({"@here", "@channel", "@everyone"})
 
 
-def is_reserved(name: str) -> bool:
-    """Return whether a name is that of a program, or a mention of everybody."""
+def is_reserved(name: str, programs: Collection[str]) -> bool:
+    """Return whether a name is that of one of these programs, or a mention of everybody."""
     plain = " ".join(normalize("NFKC", name).casefold().split())
-    return plain in _EVERYBODY or plain.removeprefix("@") in _PROGRAMS
+    return plain in _EVERYBODY or plain.removeprefix("@") in programs
 
 
 def shown_by(line: Mapping[str, Any]) -> str:

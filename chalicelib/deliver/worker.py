@@ -42,7 +42,7 @@ from chalicelib.core.language.durations import duration_of
 from chalicelib.core.optimistic import updated
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
-from chalicelib.deliver import runbooks
+from chalicelib.deliver import runbooks, senders
 from chalicelib.messages.queue import DeployChange, Handled, Queues, events_messages, read_message
 from chalicelib.targets import change_module_for, module_for
 
@@ -178,7 +178,7 @@ def sender(clients: Clients, now: datetime) -> Send:
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
-        plain = _readable(replace(notification, notes=(*notification.notes, note)))
+        plain = _readable(replace(senders.named(notification), notes=(*notification.notes, note)))
         try:
             receipt = told(plain, in_doubt=delivery_log.in_doubt or watched.touched, plain=True)
         except (TargetUnavailableError, TargetRejectedError):
@@ -223,11 +223,11 @@ def _readable(notification: Notification) -> Notification:
 
 
 def completed(notification: Notification, clients: Clients) -> Notification:
-    """With the title, first steps and address of its runbook page, and its plain text."""
+    """Return it with its runbook page's title, first steps and address, the names of its senders, and its plain text."""
     runbook = notification.runbook
     if runbook is not None and runbook.name:
         runbook = runbooks.find(runbook.name, base_url=clients.setting("RUNBOOK_BASE_URL"))
-    notification = replace(notification, runbook=runbook)
+    notification = replace(senders.named(notification), runbook=runbook)
     return replace(notification, text=plain_text(notification))
 
 

@@ -12,6 +12,7 @@ from chalicelib.core.event import Event
 from chalicelib.sources import _alertmanager
 
 NAME = "alertmanager"
+TITLE = "Alertmanager"
 SECRETS = ("ALERTMANAGER_SECRET",)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
 
 NAME = "cloudflare"
+TITLE = "Cloudflare"
 SECRETS = ("CLOUDFLARE_WEBHOOK_SECRET",)
 SECRET_HEADER = "cf-webhook-auth"
 

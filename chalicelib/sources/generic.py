@@ -28,6 +28,8 @@ from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce, signing
 
 NAME = "generic"
+TITLE = ""
+"""An entry of `sources:` is called by its own name."""
 SECRETS: tuple[str, ...] = ()
 """Those of an entry come from `secrets(mapping)`."""
 AUTH_KINDS = ("hmac-sha256", "bearer", "basic", "path", "standard-webhooks")

@@ -14,6 +14,7 @@ from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.payload import coerce, signing
 
 NAME = "pagerduty"
+TITLE = "PagerDuty"
 SECRETS = ("PAGERDUTY_WEBHOOK_SECRET",)
 SIGNATURE_HEADER = "x-pagerduty-signature"
 REOPENED = "incident.reopened"

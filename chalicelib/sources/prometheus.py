@@ -11,6 +11,7 @@ from chalicelib.core.event import Event
 from chalicelib.sources import _alertmanager
 
 NAME = "prometheus"
+TITLE = "Prometheus"
 SECRETS = ("ALERTMANAGER_SECRET",)
 
 

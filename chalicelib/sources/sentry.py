@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
 
 NAME = "sentry"
+TITLE = "Sentry"
 SECRETS = ("SENTRY_CLIENT_SECRET", "SENTRY_PATH_SECRET")
 SIGNATURE_HEADERS = ("sentry-hook-signature", "sentry-app-signature", "x-servicehook-signature")
 

@@ -14,6 +14,7 @@ from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce, signing
 
 NAME = "vercel"
+TITLE = "Vercel"
 SECRETS = ("VERCEL_WEBHOOK_SECRET",)
 SIGNATURE_HEADER = "x-vercel-signature"
 

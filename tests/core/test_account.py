@@ -2,6 +2,7 @@
 
 import pytest
 
+from chalicelib.api.requests import PROGRAMS
 from chalicelib.core.account import is_reserved, with_door
 
 
@@ -42,4 +43,4 @@ def test_a_name_is_shown_with_its_door(by, via, account, shown):
 )
 def test_names_of_programs_and_of_everybody_are_reserved(name, reserved):
     """Given a name in any case or width → those of Tocsin, its vendors and of mentions of everybody are reserved."""
-    assert is_reserved(name) is reserved
+    assert is_reserved(name, PROGRAMS) is reserved

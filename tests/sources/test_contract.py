@@ -243,7 +243,7 @@ def test_what_cannot_be_read_is_parked_and_told(source):
 def test_the_shape_of_a_source(source):
     """A file has what the door and the worker ask for, says where its vendor's page is, and has a test of its own."""
     module = plugins.load("sources", source)
-    assert source == module.NAME and isinstance(module.SECRETS, tuple)
+    assert source == module.NAME and isinstance(module.TITLE, str) and isinstance(module.SECRETS, tuple)
     assert all(callable(getattr(module, name)) for name in ("verify", "delivery_id", "parse"))
     assert "https://" in (module.__doc__ or "")
     assert (Path(__file__).parent / f"test_{source}.py").is_file()

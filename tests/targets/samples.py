@@ -76,6 +76,7 @@ NOTIFICATION = Notification(
     deploys=(DEPLOY,),
     notes=("Back after the silence of ana.",),
     timezone="America/Sao_Paulo",
+    senders={"sentry": "Sentry"},
 )
 RESOLVED = replace(
     NOTIFICATION,

@@ -95,6 +95,7 @@ class Notification:
     `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
     `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it. `said` are people's newest remarks, `acts` what they
     did since this target was told last, each as its kind and a sentence. `wave` counts the calls of a pager (waves.py).
+    `senders` are the names of sources for people; they are set when it is sent, and never stored.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Notification:
     said: tuple[str, ...] = ()
     acts: tuple[tuple[str, str], ...] = ()
     wave: int = 1
+    senders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from outside loses control characters, halves of surrogate pairs and the marks t
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -26,15 +26,6 @@ RUNBOOK_STEPS = 3
 _ZERO_WIDTH_JOINER = "\u200d"
 _DROPPED = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LINE_BREAKS = frozenset("\n\r\u2028\u2029\x0b\x0c\x85")
-_SENDERS = {
-    "alertmanager": "Alertmanager",
-    "cloudflare": "Cloudflare",
-    "grafana": "Grafana",
-    "pagerduty": "PagerDuty",
-    "prometheus": "Prometheus",
-    "sentry": "Sentry",
-    "vercel": "Vercel",
-}
 
 
 class DisplayState(StrEnum):
@@ -448,7 +439,9 @@ def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], 
 
 def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield "Runbook", runbook_address(notification)
-    pages = [(f"Open in {sender(told)}", web_address(told.url)) for told in notification.alerts[:20]]
+    pages = [
+        (f"Open in {sender(told, notification.senders)}", web_address(told.url)) for told in notification.alerts[:20]
+    ]
     yield from pages[:1]
     for told in notification.alerts[:1]:
         yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
@@ -457,10 +450,10 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield from pages[1:]
 
 
-def sender(told: AlertSnapshot) -> str:
-    """The sender's name as it writes itself."""
+def sender(told: AlertSnapshot, senders: Mapping[str, str]) -> str:
+    """Return the sender's name as it writes itself. `senders` are the names by source."""
     name = one_line(told.source)
-    return _SENDERS.get(name.lower(), cut(name, 20) or "source")
+    return senders.get(name.lower()) or cut(name, 20) or "source"
 
 
 def runbook_steps(notification: Notification) -> tuple[str, ...]:

@@ -1,0 +1,27 @@
+"""The names of senders for people: a file of sources/ says how its sender writes itself."""
+
+from dataclasses import replace
+
+from chalicelib import plugins
+from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.delivery.text import one_line
+from chalicelib.core.errors import UnknownSourceError
+
+DECLARED = {"grafana": "Grafana"}
+"""Senders without a file that many rules files declare under this name."""
+
+
+def named(notification: Notification) -> Notification:
+    """Return the notification with the names of its senders, by source. A source without a name keeps its own word."""
+    sources = {one_line(told.source).lower() for told in (*notification.alerts, *notification.evidence)}
+    found = {source: title for source in sources if (title := title_of(source))}
+    return replace(notification, senders=found) if found else notification
+
+
+def title_of(source: str) -> str:
+    """Return the name of a sender for people; empty where no file says it."""
+    try:
+        title: str = plugins.load("sources", source).TITLE
+    except (UnknownSourceError, ImportError):
+        return DECLARED.get(source, "")
+    return title

@@ -1,0 +1,40 @@
+"""How a sender writes itself: its file says so, and a notification that is sent knows it."""
+
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.deliver.senders import named, title_of
+from chalicelib.deliver.worker import completed
+from tests.targets.samples import NOTIFICATION, TOLD, FakeClients
+
+PLAIN = replace(NOTIFICATION, senders={})
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("pagerduty", "PagerDuty"),
+        ("sentry", "Sentry"),
+        ("grafana", "Grafana"),
+        ("generic", ""),
+        ("disks", ""),
+        ("../core", ""),
+        ("", ""),
+    ],
+)
+def test_a_sender_is_called_as_its_file_says(source: str, title: str) -> None:
+    """A file has its sender's name, and a declared or unknown source has none."""
+    assert title_of(source) == title
+
+
+def test_the_senders_of_all_alerts_are_named() -> None:
+    """Alerts and evidence count, in whatever case their source is written; a source without a name adds nothing."""
+    shown = replace(PLAIN, alerts=(TOLD, replace(TOLD, source="disks")), evidence=(replace(TOLD, source="Vercel"),))
+    assert named(shown).senders == {"sentry": "Sentry", "vercel": "Vercel"}
+    assert named(replace(PLAIN, alerts=(), evidence=())).senders == {}
+
+
+def test_what_is_sent_has_the_names_of_its_senders() -> None:
+    """The text that a target sends names the sender as it writes itself."""
+    assert "Open in Sentry: https://sentry.io/" in completed(PLAIN, FakeClients()).text
