@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "Zones whose traffic is measured."
+SAMPLE = {"name": "site", "zone": "023e105f4ecef8ad9ca31a8372d0c353"}
+PLACE = 4
 ENDPOINT = "https://api.cloudflare.com/client/v4/graphql"
 DELAY = timedelta(minutes=5)
 DEFAULT_WINDOW = timedelta(minutes=1)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "PostgreSQL databases that are measured."
+SAMPLE = {"name": "main", "dsn": "DATABASE_URL"}
+PLACE = 2
 DEFAULT_TIMEOUT = timedelta(seconds=5)
 BYTES_PER_GB = 2**30
 """As pg_size_pretty and the rule language count."""

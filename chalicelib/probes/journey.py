@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "Steps of a user that are walked through."
+SAMPLE = {"name": "sign-in", "base": "https://example.com", "steps": [{"name": "open", "get": "/"}]}
+PLACE = 6
 DEFAULT_TIMEOUT = timedelta(seconds=15)
 METHODS = ("get", "post", "put", "patch", "delete")
 STEP_FIELDS = frozenset({"name", "json", "headers", "expect", "save", *METHODS})

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "Redis servers that are measured."
+SAMPLE = {"name": "cache", "url": "REDIS_URL"}
+PLACE = 3
 DEFAULT_TIMEOUT = timedelta(seconds=5)
 DEFAULT_PORT = 6379
 MAX_ANSWER_BYTES = 1_000_000

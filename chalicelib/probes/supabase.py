@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "Supabase projects whose database is measured."
+SAMPLE = {"name": "main", "project": "abcdefghijkl"}
+PLACE = 7
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 DEFAULT_SECRET = "SUPABASE_SECRET_KEY"
 USER = "service_role"

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from chalicelib.core.event import Event
     from chalicelib.core.ports import Clients
 
+MEANING = "Addresses that are asked whether they answer."
+SAMPLE = {"name": "api", "url": "https://api.example.com/health"}
+PLACE = 1
 DEFAULT_TIMEOUT = timedelta(seconds=5)
 MAX_BODY_BYTES = 1_000_000
 MAX_REDIRECTS = 5

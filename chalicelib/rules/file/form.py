@@ -22,7 +22,7 @@ from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
 from chalicelib.rules.file.document import Document
 from chalicelib.rules.file.finding import Finding, Path
-from chalicelib.rules.file.outside import PROMTOOL_FIELDS
+from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meanings
 from chalicelib.rules.file.values import (
     DURATION_PATTERN,
     As,
@@ -213,16 +213,17 @@ class WindowForm(_Part):
     timezone: Text = LEFT_OUT
 
 
+def _with_probes(schema: dict[str, Any]) -> None:
+    entries = {"items": {"additionalProperties": True, "type": "object"}, "type": "array"}
+    schema["additionalProperties"] = True
+    schema["properties"] = {name: dict(entries) for name in probe_meanings()}
+
+
 class ProbesForm(_Part):
     """What Tocsin measures itself: lists of the probes' own parameters."""
 
-    model_config = ConfigDict(extra="allow")
-    uptime: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    database: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    redis: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    cloudflare: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    heartbeat: list[dict[str, Any]] = Field(default=LEFT_OUT)
-    journey: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    model_config = ConfigDict(extra="allow", json_schema_extra=_with_probes)
+    __pydantic_extra__: dict[str, list[dict[str, Any]]]
 
 
 _MAPPINGS: Any = {"type": "array", "items": {"type": "object"}}
@@ -303,7 +304,7 @@ def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Findi
             path = tuple(part for part in error["loc"] if part not in ("FlappingForm", "literal[False]"))
             if document.is_told(path) or (error["type"] == "literal_error" and path and path[-1] == "flapping"):
                 continue
-            if path and path[0] == "probes" and error["type"] == "extra_forbidden":
+            if path[:1] == ("probes",) and len(path) > 1 and not is_probe(str(path[1])):
                 continue
             document.told.add(path)
             yield _form_finding(path, error)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 from chalicelib import plugins
 from chalicelib.core.build import kebab_case
+from chalicelib.core.delivery.target_kind import LAST_PLACE
 from chalicelib.core.errors import RulesError, UnknownSourceError
 from chalicelib.core.language import cron
 from chalicelib.core.language.tokens import nearest
@@ -15,7 +15,10 @@ from chalicelib.core.language.units import parse_duration
 from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, items_in, mapping_in, zone_exists
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
-PROBES = ("uptime", "database", "redis", "cloudflare", "heartbeat", "journey")
+HEARTBEAT = "heartbeat"
+HEARTBEAT_MEANING = "What must be heard of in time: every or cron, and a grace."
+HEARTBEAT_PLACE = 5
+"""A word under `probes:` without a file: a heartbeat waits to be called."""
 HEARTBEAT_FIELDS = ("name", "every", "cron", "timezone", "grace", "service", "environment", "labels", "severity")
 TEST_FIELDS = ("name", "given", "expect", "interval", "input_series", "alert_rule_test")
 PROMTOOL_FIELDS = ("promql_expr_test", "external_labels", "external_url", "start_timestamp")
@@ -34,10 +37,9 @@ def _probes(data: Mapping[str, Any]) -> Iterator[Finding]:
     seen: dict[tuple[str, str], Path] = {}
     for kind, entries in mapping_in(data.get("probes")).items():
         path: Path = ("probes", kind)
-        if kind not in probe_kinds():
-            yield Finding(
-                path, f"no probe is named {kind!r}", ", ".join(probe_kinds()), nearest(kind, probe_kinds()), at_key=True
-            )
+        if not is_probe(kind):
+            known = tuple(probe_meanings())
+            yield Finding(path, f"no probe is named {kind!r}", ", ".join(known), nearest(kind, known), at_key=True)
             continue
         for index, entry in items_in(entries):
             if not isinstance(entry, Mapping):
@@ -47,26 +49,39 @@ def _probes(data: Mapping[str, Any]) -> Iterator[Finding]:
             if isinstance(name, str) and (kind, name) in seen:
                 yield Finding((*here, "name"), f"a second {kind} probe is named {name!r}", "a name for each probe")
             seen.setdefault((kind, str(name)), here)
-            mistakes = _heartbeat(entry) if kind == "heartbeat" else _probe_mistakes(kind, entry)
+            mistakes = _heartbeat(entry) if kind == HEARTBEAT else _probe_mistakes(kind, entry)
             for text in mistakes:
                 what, _, allowed = text.partition("; allowed is ")
                 yield Finding(here, f"{kind}: {what}", allowed.rstrip("."))
 
 
-@lru_cache(maxsize=1)
-def probe_kinds() -> tuple[str, ...]:
-    """The words under `probes:`; a file in probes/ is a word of its own."""
-    return tuple(dict.fromkeys((*PROBES, *plugins.names("probes"))))
+def is_probe(kind: str) -> bool:
+    """Return whether a word may stand under `probes:`."""
+    return kind == HEARTBEAT or kind in plugins.names("probes")
+
+
+def probe_meanings() -> dict[str, str]:
+    """Return the words under `probes:` with what each measures, in the order of lists. The name of a file is a word."""
+    found = [(HEARTBEAT_PLACE, HEARTBEAT, HEARTBEAT_MEANING)]
+    for name in plugins.names("probes"):
+        module = _probe(name)
+        found.append((getattr(module, "PLACE", LAST_PLACE), name, getattr(module, "MEANING", "")))
+    return {name: meaning for _, name, meaning in sorted(found)}
+
+
+def _probe(kind: str) -> Any:
+    """Return a probe's file; None for one whose drivers are not installed here."""
+    try:
+        return plugins.load("probes", kind)
+    except (ImportError, RulesError):
+        return None
 
 
 def _probe_mistakes(kind: str, entry: Mapping[str, Any]) -> list[str]:
     """What the probe itself says of its parameters; without its drivers, nothing."""
-    try:
-        module: Any = plugins.load("probes", kind)
-    except (ImportError, RulesError):
-        return []
-    validate: Callable[[Mapping[str, Any]], list[str]] = module.validate
-    return validate(entry)
+    module = _probe(kind)
+    found: list[str] = module.validate(entry) if module is not None else []
+    return found
 
 
 def _heartbeat(entry: Mapping[str, Any]) -> Iterator[str]:

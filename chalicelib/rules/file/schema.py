@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.rules.file.form import FileForm
+from chalicelib.rules.file.outside import probe_meanings
 from chalicelib.targets import kinds
 
 MEANINGS = {
@@ -15,10 +16,8 @@ MEANINGS = {
     "cause": "Clauses that the alert matches which mutes others.",
     "changes": "How many changes; more are flapping.",
     "clear": "A condition: the alert ends when this holds, not when its condition stops to.",
-    "cloudflare": "Zones whose traffic is measured.",
     "condition": "When it is enough, such as error_rate > 1% or events[1m] > 10; without it every firing event is.",
     "continue": "Whether the routes after this one are tried too.",
-    "database": "PostgreSQL databases that are measured.",
     "days": "The days on which it opens; left out, every day.",
     "default": "Who hears what no rule and no route takes.",
     "defaults": "What every rule and route says that says nothing else.",
@@ -33,11 +32,9 @@ MEANINGS = {
     "group_by": "Labels: alerts with the same values are told together. []: all; ... : each set of labels.",
     "group_interval": "How far apart changes of one incident are told.",
     "group_wait": "How long the first message waits for others of its group.",
-    "heartbeat": "What must be heard of in time: every or cron, and a grace.",
     "inhibit": "Causes that mute their symptoms.",
     "input_series": "Series in promtool's expanding notation.",
     "interval": "How far apart the samples of input_series are.",
-    "journey": "Steps of a user that are walked through.",
     "keep_firing_for": "How long it still fires after its end.",
     "labels": "Labels that the alerts of the rule get.",
     "match": 'Clauses over labels: a value, or one after =, !=, =~ or !~, such as "=~api|web".',
@@ -50,7 +47,6 @@ MEANINGS = {
     "probes": "What Tocsin measures itself.",
     "receiver": "The name of a list under receivers.",
     "receivers": "Named lists of targets.",
-    "redis": "Redis servers that are measured.",
     "repeat_interval": "How often what still fires is told again.",
     "resolve_timeout": "When what its sender never ends is taken as over.",
     "routes": "Who hears of alerts whose rule names no one; the first that matches wins.",
@@ -65,18 +61,17 @@ MEANINGS = {
     "timeout": "How long the target may take to answer: 100ms to 30s.",
     "timezone": "The name of a time zone, such as America/Sao_Paulo.",
     "to": "When it closes; before `from`, it is on the next day.",
-    "uptime": "Addresses that are asked whether they answer.",
     "windows": "Calendars that mute, or outside of which it is quiet.",
     "within": "In which time.",
 }
-"""What a key means, for whoever writes it in an editor; the same word means the same everywhere. A target file says what its own means."""
+"""What a key means, for whoever writes it in an editor; the same word means the same everywhere. A file of targets/ or probes/ says what its own word means."""
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
     schema: dict[str, Any] = _without_nulls(FileForm.model_json_schema(by_alias=True))
     schema["properties"] = {name: {"anyOf": [each, {"type": "null"}]} for name, each in schema["properties"].items()}
-    meanings = MEANINGS | {name: kind.meaning for name, kind in kinds().items()}
+    meanings = MEANINGS | probe_meanings() | {name: kind.meaning for name, kind in kinds().items()}
     for properties in _properties(schema):
         for name, each in properties.items():
             each.update({"description": meanings[name]} if name in meanings else {})
