@@ -6,7 +6,6 @@ rule would have sent.
 """
 
 import argparse
-import importlib
 import json
 import sys
 from collections import Counter
@@ -92,10 +91,12 @@ def counted_on(rules: Rules, arguments: argparse.Namespace, folder: Path) -> dic
         return {}
     try:
         if not asks:
-            timeline: Any = importlib.import_module("simulation.timeline")
-            return messages_a_day(rules, timeline.read_lines(str(file)), file)
-        history: Any = importlib.import_module("cli.history")
-        return messages_a_day(rules, list(enumerate(history.of_stage(arguments), 1)), folder / HISTORY_NAME)
+            from simulation.timeline import read_lines
+
+            return messages_a_day(rules, read_lines(str(file)), file)
+        from cli.history import of_stage
+
+        return messages_a_day(rules, list(enumerate(of_stage(arguments), 1)), folder / HISTORY_NAME)
     except TocsinError as error:
         print(f"history: {error}", file=sys.stderr)
         return {}
@@ -106,10 +107,11 @@ def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], na
 
     A message about two rules counts for both; alerts that are only shown as evidence do not count.
     """
-    replay: Any = importlib.import_module("simulation.engine")
+    from simulation.engine import Replay  # it loads every stage, which a check without history does not need
+
     names = {rule.name for rule in rules.rules}
     counted: Counter[str] = Counter()
-    for line in replay.Replay(rules, lines, name=str(name), folder=name.parent, seed=None).run():
+    for line in Replay(rules, lines, name=str(name), folder=name.parent, seed=None).run():
         told = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
         if line["type"] == "notification":
             counted.update({name if name in names else "" for name in told})
@@ -121,9 +123,9 @@ def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], na
 def _seconds(at: Any) -> float:
     if isinstance(at, int | float):
         return float(at)
-    timeline: Any = importlib.import_module("simulation.timeline")
-    found: float = timeline.Times(text=True).read(at, "`at`").timestamp()
-    return found
+    from simulation.timeline import Times
+
+    return Times(text=True).read(at, "`at`").timestamp()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

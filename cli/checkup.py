@@ -4,7 +4,6 @@ A check never changes anything, and one that cannot be made is a finding of its 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,13 +15,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import plugins, redact
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import duration_words, one_line
-from chalicelib.core.errors import RulesError, TargetRejectedError, TocsinError
+from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
 from chalicelib.process.displaced import rules_digest
 from chalicelib.settings import dead_letters
 from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
+from chalicelib.slack.vendors import slack as slack_target
+from chalicelib.targets import checked_module_for
 from cli.stage import Stage
 from local.policies import FUNCTIONS, lambda_name
 from local.provision import INDEX, MAIL_EVENTS, MAX_RECEIVES
@@ -211,35 +212,11 @@ def people(stage: Stage) -> Iterator[Finding]:
 
 
 def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
-    if target.kind == "pagerduty":
-        yield _routing_key(stage, target)
-    elif target.kind == "webhook":
-        yield from _webhook(stage, target)
-
-
-def _routing_key(stage: Stage, target: Target) -> Finding:
-    name = plugins.load("targets", "pagerduty").setting_name(target.address)
-    keys = [key.strip() for key in (stage.clients.secret(name) or "").split(",") if key.strip()]
-    if not keys:
-        return Finding(WRONG, f"{target.key}: no routing key", f"set {_path(stage, name)}")
-    if not all(re.fullmatch(r"[0-9A-Za-z]{32}", key) for key in keys):
-        return Finding(
-            WRONG, f"{target.key}: the routing key has not 32 letters and digits", f"set {_path(stage, name)}"
-        )
-    return Finding(OK, f"{target.key}: a routing key is set")
-
-
-def _webhook(stage: Stage, target: Target) -> Iterator[Finding]:
-    webhook = plugins.load("targets", "webhook")
-    try:
-        signed = webhook.check(target.address, stage.clients)
-    except TargetRejectedError as error:
-        yield Finding(WRONG, str(error), "set it right; see docs/delivery.md")
-        return
-    if signed:
-        yield Finding(OK, f"{target.shown}: an address and a secret are set")
-    else:
-        yield Finding(WARNING, f"{target.shown}: requests go out unsigned", "set its secret; see docs/delivery.md")
+    module = checked_module_for(target.kind)
+    if module is not None:
+        found = module.check_target(target, stage.clients)
+        advice = f"set {_path(stage, found.parameter)}" if found.parameter else found.advice
+        yield Finding(found.state, found.text, advice)
 
 
 def _path(stage: Stage, name: str) -> str:
@@ -250,7 +227,7 @@ def sources(stage: Stage) -> Iterator[Finding]:
     """Senders whose secret is set: whether they are heard, and whether they are refused."""
     since = datetime.now(UTC) - SILENCE
     for name in plugins.names("sources"):
-        wanted = getattr(plugins.load("sources", name), "SECRETS", ())
+        wanted = plugins.load_source(name).SECRETS
         if not wanted or not any(stage.clients.secret(each) for each in wanted):
             continue
         if not _has_log(stage, since, source=name, status=202):
@@ -322,7 +299,7 @@ def slack(stage: Stage) -> Iterator[Finding]:
     """Token, scopes and channels, and whose people may act."""
     channels = [target.address for target in all_targets(stage.rules) if target.kind == "slack_channel"]
     if channels:
-        for state, text in plugins.load("targets", "slack_channel").check(stage.clients, channels):
+        for state, text in slack_target().check(stage.clients, channels):
             yield Finding(state, text)
         yield from _slack_people(stage)
 

@@ -7,7 +7,6 @@ standard input. Without headers the kind is told from the body. What is printed 
 """
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,6 @@ from chalicelib.core.event import Event
 from chalicelib.redact import redact_event
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-GENERIC = "generic"
-"""Reads any JSON by the usual names of its fields; declared sources say more."""
 RULES = "alert-rules.yaml"
 """Where a source that is no file is looked for, when no other rules file is named."""
 
@@ -89,10 +86,11 @@ def shown(event: Event) -> dict[str, Any]:
 def _parsed(
     source: str, headers: Mapping[str, str], body: bytes, mapping: Mapping[str, Any] | None, now: datetime, where: str
 ) -> list[Event]:
-    plugin: Any = plugins.load("sources", GENERIC if mapping is not None else source)
-    extra = {"mapping": mapping} if mapping is not None else {}
     try:
-        events = plugin.parse(headers, body, received_at=now, **extra)
+        if mapping is not None:
+            events = plugins.load_declared_source().parse(headers, body, received_at=now, mapping=mapping)
+        else:
+            events = plugins.load_source(source).parse(headers, body, received_at=now)
     except ParseError as error:
         raise UsageError(f"{_named(where)}: {error}") from None
     return [redact_event(event) for event in events]
@@ -113,7 +111,10 @@ def mapping_of(source: str, declared: Sequence[Mapping[str, Any]]) -> Mapping[st
     known = plugins.names("sources")
     if source in known:
         return None
-    names = [*(name for name in known if name != GENERIC), *sorted(str(entry.get("name")) for entry in declared)]
+    names = [
+        *(name for name in known if name != plugins.GENERIC),
+        *sorted(str(entry.get("name")) for entry in declared),
+    ]
     raise UsageError(f"there is no source {_quoted(source)}; known are {', '.join(names)}")
 
 
@@ -123,8 +124,9 @@ def _declared(path: str) -> list[Mapping[str, Any]]:
         text = _read(path).decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path}: cannot be read: not UTF-8") from None
-    rules_file: Any = importlib.import_module("chalicelib.rules.file")
-    return list(rules_file.load(text, filename=path, tolerate_templates=True).sources)
+    from chalicelib.rules.file import load
+
+    return list(load(text, filename=path, tolerate_templates=True).sources)
 
 
 def read_body(path: str, stdin: BinaryIO) -> bytes:

@@ -272,7 +272,7 @@ def check_masks(there: Mapping[str, str]) -> None:
 def needed(rules: str) -> Iterable[tuple[str, str]]:
     """Parameters by name, each with who needs it."""
     for source in plugins.names("sources"):
-        for name in getattr(plugins.load("sources", source), "SECRETS", ())[:1]:
+        for name in plugins.load_source(source).SECRETS[:1]:
             yield name, f"webhooks of {source} are refused"
     for kind, declared in kinds().items():
         if f"{kind}:" in rules:

@@ -449,7 +449,7 @@ PERSONAL = (*ACTS, "silence", "unsilence", "maintenance")
 def _check_source(name: str) -> None:
     """TimelineError unless a sender of that name is understood."""
     try:
-        plugins.load("sources", name)
+        plugins.load_source(name)
     except TocsinError as error:
         raise TimelineError(f"`source` of `webhook`: {error}") from None
 

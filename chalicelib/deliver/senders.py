@@ -21,7 +21,6 @@ def named(notification: Notification) -> Notification:
 def title_of(source: str) -> str:
     """Return the name of a sender for people; empty where no file says it."""
     try:
-        title: str = plugins.load("sources", source).TITLE
+        return plugins.load_source(source).TITLE
     except (UnknownSourceError, ImportError):
         return DECLARED.get(source, "")
-    return title

@@ -49,7 +49,10 @@ _HANDSHAKES = frozenset({"sentry-app-signature"})
 class Source(Protocol):
     """What a source plug-in does at the door."""
 
-    SECRETS: tuple[str, ...]
+    @property
+    def SECRETS(self) -> tuple[str, ...]:
+        """Return the names of its secrets."""
+        ...
 
     def verify(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import plugins
 from chalicelib.core.errors import RulesError, UnknownSourceError
 from chalicelib.ingest.receive import Source
 
+if TYPE_CHECKING:
+    from chalicelib.plugin_modules import DeclaredSourceModule
+
 COMPILED = os.path.join(plugins.FOLDER, "compiled-rules.json")
-GENERIC = "generic"
-"""The file that understands declared sources; it is no sender of its own."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -30,7 +31,7 @@ class DeclaredSource:
     `now` lets a signed time be judged (Standard Webhooks); None: it is not looked at.
     """
 
-    plugin: Any
+    plugin: "DeclaredSourceModule"
     mapping: Mapping[str, Any]
     now: datetime | None = None
 
@@ -47,17 +48,17 @@ class DeclaredSource:
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """What is equal on every delivery of one webhook."""
-        return cast("str | None", self.plugin.delivery_id(headers, body, mapping=self.mapping))
+        return self.plugin.delivery_id(headers, body, mapping=self.mapping)
 
 
 def find_source(name: str, *, now: datetime | None = None, compiled: str = COMPILED) -> Source:
     """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
     if _NAME.fullmatch(name):
-        if name != GENERIC and os.path.isfile(os.path.join(plugins.FOLDER, "sources", f"{name}.py")):
-            return cast(Source, plugins.load("sources", name))
+        if name != plugins.GENERIC and plugins.exists("sources", name):
+            return plugins.load_source(name)
         mapping = declared(compiled).get(name)
         if mapping is not None:
-            return cast(Source, DeclaredSource(plugins.load("sources", GENERIC), mapping, now))
+            return DeclaredSource(plugins.load_declared_source(), mapping, now)
     raise UnknownSourceError("there is no source of that name")
 
 

@@ -49,9 +49,9 @@ def parsed(
     mapping = next((each for each in rules.sources if each.get("name") == source), None)
     try:
         if mapping is not None:
-            events = plugins.load("sources", "generic").parse(headers, body, received_at=received_at, mapping=mapping)
+            events = plugins.load_declared_source().parse(headers, body, received_at=received_at, mapping=mapping)
         else:
-            events = plugins.load("sources", source).parse(headers, body, received_at=received_at)
+            events = plugins.load_source(source).parse(headers, body, received_at=received_at)
         return _ready(events, received_at)
     except ParseError as error:
         raise ParseError(str(error), _ready(error.read, received_at)) from None

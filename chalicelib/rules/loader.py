@@ -7,11 +7,19 @@ compiles the file. The hash of the text decides: a compiled file of another text
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, built, source_hash
+
+
+class RulesFile(Protocol):
+    """The package that reads YAML, as far as a worker without a compiled file needs it."""
+
+    def load(self, text: str, *, filename: str, tolerate_templates: bool) -> Rules:
+        """Return the rules of a file. Raise RulesError for its mistakes."""
+        ...
 
 
 def load_rules(folder: Path | str) -> Rules:
@@ -43,6 +51,5 @@ def _compiled(path: Path, text: str) -> Rules | None:
 
 
 def _from_yaml(text: str) -> Rules:
-    rules_file: Any = importlib.import_module("chalicelib.rules.file")
-    found: Rules = rules_file.load(text, filename=RULES_NAME, tolerate_templates=True)
-    return found
+    rules_file = cast("RulesFile", importlib.import_module("chalicelib.rules.file"))
+    return rules_file.load(text, filename=RULES_NAME, tolerate_templates=True)

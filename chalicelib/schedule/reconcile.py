@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from chalicelib import log, plugins
 from chalicelib.core.alert import Alert
@@ -129,7 +129,9 @@ def repair(
 
     `clock` counts the seconds that vendors take. NotStoredError or ConflictError when that cannot be kept; the next run then does the same again.
     """
-    found = readers if readers is not None else {name: _load(name) for name in plugins.names("histories")}
+    found = (
+        readers if readers is not None else {name: plugins.load_history(name) for name in plugins.names("histories")}
+    )
     context = store.context()
     before = dict(context.marks)
     run = _Reconciliation(
@@ -144,10 +146,6 @@ def repair(
         queues.webhooks.put(run.messages)
     _keep(store, before, run.marks)
     return run.report
-
-
-def _load(name: str) -> Reader:
-    return cast(Reader, plugins.load("histories", name))
 
 
 def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as RunTimeoutError
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from chalicelib import log, plugins
 from chalicelib.core.errors import RulesError, TargetUnavailableError
@@ -107,11 +107,13 @@ def watch(
     `pause` waits so many seconds before the second tries. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    runs = _tried([_ProbeRun(kind, params) for kind, params in _due(rules, at)], clients, at, load or _load, limit)
+    runs = _tried(
+        [_ProbeRun(kind, params) for kind, params in _due(rules, at)], clients, at, load or plugins.load_probe, limit
+    )
     if any(run.retry for run in runs):
         pause(SECOND_TRY_AFTER.total_seconds())
         first = [run for run in runs if run.retry]
-        again = _tried(first, clients, at, load or _load, limit)
+        again = _tried(first, clients, at, load or plugins.load_probe, limit)
         runs = [run for run in runs if not run.retry] + list(map(_decisive, first, again))
     streaks = [sample for run in runs for sample in _streaks(run, store, at)]
     measured = [sample for run in runs for sample in _with_derived(run, store, at)]
@@ -121,10 +123,6 @@ def watch(
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
         store.add_samples([*streaks, *marks])
     return _reported(runs, samples, events)
-
-
-def _load(kind: str) -> Probe:
-    return cast(Probe, plugins.load("probes", kind))
 
 
 def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import plugins
 from chalicelib.api import requests, views
 from chalicelib.api.acting import accepted, open_incident
 from chalicelib.api.paging import Paging
@@ -32,7 +31,7 @@ from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, 
 from chalicelib.messages.queue import Handled, Queues, SetSilence, action_message, hold_message, unsilence_message
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
-from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal
+from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal, vendors
 from chalicelib.slack.answers import Question
 
 Reply = str | Question
@@ -64,7 +63,7 @@ def _served(request: "SlackRequest") -> Reply:
 
 def _refusal(request: "SlackRequest") -> str:
     """Return why the person may not use Tocsin; empty when they may. What Slack does not answer refuses nobody."""
-    asked, slack = request.asked, plugins.load("targets", "slack_channel")
+    asked, slack = request.asked, vendors.slack()
     is_guest, is_stranger = slack.standing(asked.user, request.clients, now=request.now)
     return membership.refusal(
         asked,
@@ -77,11 +76,12 @@ def _refusal(request: "SlackRequest") -> str:
 
 
 def _told(request: "SlackRequest", said: Reply) -> Handled:
-    asked, slack = request.asked, plugins.load("targets", "slack_channel")
+    asked, slack = request.asked, vendors.slack()
     try:
         if isinstance(said, Question):
-            form = {"blocks": said.blocks, "replaces": said.replaces}
-            slack.respond(asked.reply_to, said.text, request.clients, now=request.now, **form)
+            slack.respond(
+                asked.reply_to, said.text, request.clients, now=request.now, blocks=said.blocks, replaces=said.replaces
+            )
         elif asked.reply_to or not asked.channel:
             slack.respond(asked.reply_to, said, request.clients, now=request.now)
         else:
@@ -110,13 +110,13 @@ class SlackRequest:
     def by(self) -> str:
         """The person's name; what Slack's request called them where Slack does not tell."""
         asked = self.asked
-        found: str = plugins.load("targets", "slack_channel").person(asked.user, self.clients, now=self.now)
+        found = vendors.slack().person(asked.user, self.clients, now=self.now)
         return requests.person(found or asked.name or asked.user)
 
     @property
     def zone(self) -> str:
         """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
-        found: str = plugins.load("targets", "slack_channel").zone(self.asked.user, self.clients, now=self.now)
+        found = vendors.slack().zone(self.asked.user, self.clients, now=self.now)
         return found if is_zone(found) else self.rules.options.timezone
 
     def incident(self, id: str) -> Incident:
@@ -204,7 +204,7 @@ def _silence_opened(request: SlackRequest) -> str:
 
     Where nothing is left to silence the modal says so in place of its fields: that is the one answer.
     """
-    slack, asked = plugins.load("targets", "slack_channel"), request.asked
+    slack, asked = vendors.slack(), request.asked
     try:
         view = _filled(request, _active_incident(request))
     except (NotFoundError, OverError) as error:
@@ -334,7 +334,7 @@ def _act_on(kind: ActionKind) -> Callable[[SlackRequest, command.Command], str]:
 def _assign(request: SlackRequest, asked: command.Command) -> str:
     """Assign to a name, or to the person that a mention names."""
     user = command.mentioned(asked.said)
-    name = plugins.load("targets", "slack_channel").person(user, request.clients, now=request.now) if user else ""
+    name = vendors.slack().person(user, request.clients, now=request.now) if user else ""
     to = requests.person(name or user or asked.said)
     return answers.answered(*request.accept(ActionKind.REASSIGN, asked.about[0], to))
 
@@ -360,7 +360,7 @@ def _unsilence_words(request: SlackRequest, asked: command.Command) -> str:
 
 
 def _who(request: SlackRequest, asked: command.Command) -> str:
-    on_call = plugins.load("targets", "pagerduty").on_call(request.clients, now=request.now)
+    on_call = vendors.pager().on_call(request.clients, now=request.now)
     if is_matcher(asked.about[0]):
         labels = {each.label: each.value for each in requests.parse_words(asked.about) if each.operator == "="}
         return command.audiences(views.who(request.rules, labels, request.now), on_call)
@@ -407,7 +407,7 @@ def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetim
     Incidents with child alerts have no incident_key; the key of their alert is ours.
     """
     try:
-        keys = plugins.load("targets", "pagerduty").alert_keys(action.alias.partition(":")[2], clients, now=now)
+        keys = vendors.pager().alert_keys(action.alias.partition(":")[2], clients, now=now)
     except TargetUnavailableError as error:
         if now < action.at + timedelta(hours=1):
             return Handled(retry_after=error.retry_after or AGAIN, note=f"PagerDuty's alerts: {error}")

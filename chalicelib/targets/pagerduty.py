@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt
-from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetKind, TargetSample
+from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
     alert_line,
@@ -45,6 +45,7 @@ from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavai
 from chalicelib.core.event import fingerprint
 from chalicelib.core.field import kind_of, masked
 from chalicelib.core.ports import Clients
+from chalicelib.core.rule import Target
 from chalicelib.core.waves import MAX_WAVES, wave_key
 from chalicelib.targets._http import VendorAnswer, call, encoded, raise_for_status
 from chalicelib.targets._pagerduty_rest import alert_keys, on_call
@@ -179,6 +180,18 @@ def dedup_key(notification: Notification, receipt: Mapping[str, str]) -> str:
 def setting_name(name: str) -> str:
     """The setting that holds the routing key called `name` in the rules file."""
     return f"PAGERDUTY_ROUTING_KEY_{re.sub(r'[^A-Z0-9]', '_', (name or 'default').upper())}"
+
+
+def check_target(target: Target, clients: Clients) -> TargetCheck:
+    """Return whether a routing key is set, and has the form of one."""
+    name = setting_name(target.address)
+    keys = [key.strip() for key in (clients.secret(name) or "").split(",") if key.strip()]
+    if not keys:
+        return TargetCheck("wrong", f"{target.key}: no routing key", parameter=name)
+    if not all(re.fullmatch(r"[0-9A-Za-z]{32}", key) for key in keys):
+        text = f"{target.key}: the routing key has not 32 letters and digits"
+        return TargetCheck("wrong", text, parameter=name)
+    return TargetCheck("ok", f"{target.key}: a routing key is set")
 
 
 def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:

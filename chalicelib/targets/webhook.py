@@ -17,12 +17,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt
-from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
+from chalicelib.core.delivery.target_kind import Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
+from chalicelib.core.rule import Target
 from chalicelib.targets._http import check_address, encoded, post, raise_for_status
 
 PACE: Pace | None = None
@@ -84,6 +85,17 @@ def check(address: str, clients: Clients) -> bool:
     name = "default" if _is_address(address) else address
     check_address(address if _is_address(address) else _named_address(name, clients), clients, name="webhook")
     return bool(secrets_of(name, clients))
+
+
+def check_target(target: Target, clients: Clients) -> TargetCheck:
+    """Return whether an address is set, and a secret that signs."""
+    try:
+        signed = check(target.address, clients)
+    except TargetRejectedError as error:
+        return TargetCheck("wrong", str(error), "set it right; see docs/delivery.md")
+    if signed:
+        return TargetCheck("ok", f"{target.shown}: an address and a secret are set")
+    return TargetCheck("warning", f"{target.shown}: requests go out unsigned", "set its secret; see docs/delivery.md")
 
 
 def signature_headers(identifier: str, content: bytes, secrets: tuple[bytes, ...], *, now: datetime) -> dict[str, str]:

@@ -44,6 +44,19 @@ class TargetSample:
     answer: Any = "ok"
 
 
+@dataclass(frozen=True, slots=True)
+class TargetCheck:
+    """What `tocsin doctor` finds of a target's settings: `state` is ok, warning or wrong.
+
+    `parameter` is what to set; without it `advice` says what to do.
+    """
+
+    state: str
+    text: str
+    advice: str = ""
+    parameter: str = ""
+
+
 def _never(text: str) -> bool:
     return False
 

@@ -1,18 +1,21 @@
 """What a rules file says of things that are described elsewhere: probes, sources, tests, pages of the runbook."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import plugins
 from chalicelib.core.build import kebab_case
 from chalicelib.core.delivery.target_kind import LAST_PLACE
-from chalicelib.core.errors import RulesError, UnknownSourceError
+from chalicelib.core.errors import RulesError
 from chalicelib.core.language import cron
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.language.units import parse_duration
 from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, items_in, mapping_in, zone_exists
+
+if TYPE_CHECKING:
+    from chalicelib.plugin_modules import ProbeModule
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 HEARTBEAT = "heartbeat"
@@ -69,10 +72,10 @@ def probe_meanings() -> dict[str, str]:
     return {name: meaning for _, name, meaning in sorted(found)}
 
 
-def _probe(kind: str) -> Any:
+def _probe(kind: str) -> "ProbeModule | None":
     """Return a probe's file; None for one whose drivers are not installed here."""
     try:
-        return plugins.load("probes", kind)
+        return plugins.load_probe(kind)
     except (ImportError, RulesError):
         return None
 
@@ -80,8 +83,7 @@ def _probe(kind: str) -> Any:
 def _probe_mistakes(kind: str, entry: Mapping[str, Any]) -> list[str]:
     """What the probe itself says of its parameters; without its drivers, nothing."""
     module = _probe(kind)
-    found: list[str] = module.validate(entry) if module is not None else []
-    return found
+    return module.validate(entry) if module is not None else []
 
 
 def _heartbeat(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -130,12 +132,7 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _source_mistakes(source: Mapping[str, Any]) -> list[str]:
     """What the generic source says of its mapping."""
-    try:
-        module: Any = plugins.load("sources", "generic")
-    except (ImportError, UnknownSourceError):
-        return []
-    validate: Callable[[Mapping[str, Any]], list[str]] | None = getattr(module, "validate", None)
-    return validate(source) if validate is not None else []
+    return plugins.load_declared_source().validate(source)
 
 
 def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:
