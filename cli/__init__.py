@@ -1,1 +1,1 @@
-"""The `tocsin` command: one file per subcommand, each with add_parser and run."""
+"""The `tocsin` command: every file with `add_arguments` and `run` is a command, called by the name of the file."""

@@ -6,26 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.errors import RequestError
-from cli.remote import RefusedError, Remote, add_arguments, remote, who_acts
+from cli.remote import RefusedError, Remote, add_api_arguments, remote, who_acts
 from cli.show import quoted
 from cli.table import print_json
 
 FAILED = 1
 
 
-def parser_of(
-    subparsers: Any, name: str, help: str, description: str | None, *, several: bool = False
-) -> argparse.ArgumentParser:
-    """Return the parser of an act on an incident, or on several."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=help, description=description)
+def add_incident_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the arguments of an act on an incident, or on several."""
     parser.add_argument(
         "incidents",
         metavar="INCIDENT",
         nargs="+" if several else 1,
         help="its id, or the first characters of it" + (", for one or several" if several else ""),
     )
-    add_arguments(parser, acts=True)
-    return parser
+    add_api_arguments(parser, acts=True)
 
 
 def act(arguments: argparse.Namespace, name: str, form: Mapping[str, Any]) -> int:

@@ -4,17 +4,19 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cli.remote import add_arguments, listed, queries, remote
+from cli.remote import add_api_arguments, listed, queries, remote
 from cli.table import ago, labels, print_json, print_table
 
 HEADS = ("SEVERITY", "STATE", "ALERT", "FOR", "EVENTS", "VALUE", "INCIDENT", "WHERE")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("alerts", help="what is pending or firing now", description=__doc__)
+HELP = "what is pending or firing now"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
-    add_arguments(parser)
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

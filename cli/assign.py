@@ -1,14 +1,15 @@
 """tocsin assign INCIDENT NAME: say who is to take care of an incident."""
 
 import argparse
-from typing import Any
 
-from cli.acts import act, parser_of
+from cli.acts import act, add_incident_arguments
+
+HELP = "say who is to take care of an incident"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = parser_of(subparsers, "assign", "say who is to take care of an incident", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_incident_arguments(parser)
     parser.add_argument("to", metavar="NAME", help="who it is given to")
 
 

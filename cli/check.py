@@ -30,13 +30,12 @@ MIN_DAYS = 1 / 24
 """A recording of less than an hour counts as one, or one message would be hundreds a day."""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "check",
-        help="every mistake of the rules file, what each rule means, and who hears it",
-        description="Check the rules file. Exit 0 when clean, 1 with warnings only, 2 with mistakes.",
-    )
+HELP = "every mistake of the rules file, what each rule means, and who hears it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = "Check the rules file. Exit 0 when clean, 1 with warnings only, 2 with mistakes."
     parser.add_argument("file", metavar="FILE", nargs="?", default=RULES_NAME, help=f"the rules file ({RULES_NAME})")
     parser.add_argument("--strict", action="store_true", help="make warnings mistakes")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
@@ -46,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--stage", help="count messages a day on what this stage recorded in the last 30 days")
     parser.add_argument("--url", help="the same, of the API at this address; the token is TOCSIN_TOKEN")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

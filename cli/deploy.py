@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,10 +16,11 @@ from local import provision
 from local.deploy import ROOT, Deploy, DeployError
 from local.settings_file import read_settings
 
+HELP = "put a stage on AWS"
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("deploy", help="put a stage on AWS", description=__doc__)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--stage", required=True, help="dev or prod")
     parser.add_argument(
         "--parameters", type=Path, metavar="FILE", help="lines NAME=value to write to the Parameter Store first"
@@ -30,7 +30,6 @@ def add_parser(subparsers: Any) -> None:
     )
     email = os.environ.get("TOCSIN_ALARM_EMAIL", "")
     parser.add_argument("--alarm-email", default=email, help="who hears the alarms of AWS itself")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

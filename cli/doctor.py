@@ -5,7 +5,6 @@ Each line is ok, a warning, or wrong, with what to do. Ends with 1 when somethin
 
 import argparse
 import json
-from typing import Any
 
 from cli.checkup import CHECKS, OK, WRONG, Finding, findings
 from cli.stage import Stage, stage_of
@@ -13,14 +12,15 @@ from cli.stage import Stage, stage_of
 MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("doctor", help="look whether a stage is well", description=__doc__)
+HELP = "look whether a stage is well"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
     parser.add_argument("--only", choices=[*CHECKS], action="append", help="only this check; may be given again")
     parser.add_argument("--quiet", action="store_true", help="leave out what is ok")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for tools")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -44,14 +44,12 @@ LOOKED_BACK = timedelta(days=7)
 _ID = re.compile(r"[0-9a-f]{4,16}")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="why an alert was told, or was not",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+HELP = "why an alert was told, or was not"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "what", metavar="WHAT", nargs="*", help="an incident, an alert's name or label=value; with --source the payload"
     )
@@ -62,7 +60,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--at", metavar="TIME", help="when to look at the timeline: seconds or RFC 3339; else its end")
     parser.add_argument("--rules", metavar="FILE", default=RULES_NAME, help=f"the rules file ({RULES_NAME})")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,23 +16,21 @@ from typing import Any
 from chalicelib.core.errors import RequestError
 from chalicelib.core.instants import instant_of
 from chalicelib.core.language.durations import duration_of, is_duration
-from cli.remote import Remote, add_arguments, remote
+from cli.remote import Remote, add_api_arguments, remote
 
 SINCE = "30d"
 Line = dict[str, Any]
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "history",
-        help="what a stage recorded, as a timeline",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+HELP = "what a stage recorded, as a timeline"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--since", default=SINCE, metavar="TIME", help="how far back (30d), or from when (2026-11-01)")
     parser.add_argument("--until", default="", metavar="TIME", help="how far, if not to now")
-    add_arguments(parser)
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

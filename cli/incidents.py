@@ -4,19 +4,21 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cli.remote import add_arguments, listed, queries, remote
+from cli.remote import add_api_arguments, listed, queries, remote
 from cli.table import ago, print_json, print_table
 
 HEADS = ("INCIDENT", "SEVERITY", "STATUS", "FOR", "ALERTS", "EVENTS", "WHO HAS IT", "TITLE")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("incidents", help="open incidents, and what ended lately", description=__doc__)
+HELP = "open incidents, and what ended lately"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
     parser.add_argument("--all", action="store_true", help="also those that ended")
     parser.add_argument("--since", default="1d", metavar="DURATION", help="with --all: that ended since then (1d)")
-    add_arguments(parser)
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`tocsin`: the command line. Every file of cli/ with add_parser and run is a command of its name.
+"""`tocsin`: the command line. Every file of cli/ with `add_arguments` and `run` is a command of its name.
 
 Only the command that was asked for is loaded, so one that is broken or slow to load harms no other.
 """
@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, cast
 
+import cli
+from chalicelib import plugins
 from chalicelib.core.errors import TocsinError
 
-FOLDER = Path(__file__).parent
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
@@ -36,9 +36,29 @@ def main(given: Sequence[str] | None = None) -> int:
         return 0
 
 
+class CommandModule(Protocol):
+    """What a file of a command provides. Its docstring is the description."""
+
+    HELP: str
+    """What the command does, in one line."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its arguments to its parser."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it. Return the exit status."""
+        ...
+
+
 def commands() -> list[str]:
-    """The names of all commands: files of this folder that add a parser."""
-    return [path.stem for path in sorted(FOLDER.glob("*.py")) if "\ndef add_parser(" in path.read_text("utf-8")]
+    """Return the names of all commands: the files of this package that have what a command has. None is imported."""
+    files = (Path(folder) / f"{name}.py" for folder in cli.__path__ for name in plugins.names_in([folder]))
+    return sorted({path.stem for path in files if _is_command(path.read_text("utf-8"))})
+
+
+def _is_command(text: str) -> bool:
+    return "\ndef add_arguments(" in text and "\ndef run(" in text
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -53,22 +73,17 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add(name: str, subparsers: Any, *, needed: bool) -> None:
     """Load a command; one that cannot be loaded is named in the list, and told when it is the one needed."""
+    word = name.replace("_", "-")
     try:
-        module = importlib.import_module(f"cli.{name}")
+        module = cast(CommandModule, importlib.import_module(f"cli.{name}"))
     except ImportError as error:
         if needed:
             raise TocsinError(f"{name} cannot be loaded: {error}; run `make setup`") from None
-        subparsers.add_parser(name, help=f"cannot be loaded: {error}")
+        subparsers.add_parser(word, help=f"cannot be loaded: {error}")
         return
-    before = set(subparsers.choices)
-    module.add_parser(subparsers)
-    for added in set(subparsers.choices) - before:
-        _default(subparsers.choices[added], module)
-
-
-def _default(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    if parser.get_default("run") is None:
-        parser.set_defaults(run=module.run)
+    parser: argparse.ArgumentParser = subparsers.add_parser(word, help=module.HELP, description=module.__doc__)
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
 
 
 class _Parser(argparse.ArgumentParser):

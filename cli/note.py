@@ -1,14 +1,15 @@
 """tocsin note INCIDENT TEXT: keep a note in the timeline of an incident."""
 
 import argparse
-from typing import Any
 
-from cli.acts import act, parser_of
+from cli.acts import act, add_incident_arguments
+
+HELP = "keep a note in the timeline of an incident"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = parser_of(subparsers, "note", "keep a note in the timeline of an incident", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_incident_arguments(parser)
     parser.add_argument("text", metavar="TEXT", nargs="+", help="what to keep")
 
 

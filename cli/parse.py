@@ -29,15 +29,16 @@ class UsageError(Exception):
     """What the caller must change, in one line."""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `parse` to the subcommands."""
-    parser = subparsers.add_parser("parse", help="show what the router makes of a payload", description=__doc__)
+HELP = "show what the router makes of a payload"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("source", metavar="SOURCE", help=", ".join(plugins.names("sources")))
     parser.add_argument("body", metavar="BODY", help="a file with the body as received, or - for standard input")
     parser.add_argument("--headers", metavar="FILE", help="the headers as a JSON object of names and values")
     parser.add_argument("--rules", metavar="FILE", help="a rules file whose `sources:` may declare SOURCE")
-    parser.set_defaults(run=run)
 
 
 def run(

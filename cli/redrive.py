@@ -50,21 +50,18 @@ class Letter:
     names: tuple[str, ...]
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "redrive",
-        help="play dead letters back",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+HELP = "play dead letters back"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("queue", nargs="?", choices=QUEUES, help="only the dead letters of this queue")
     parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--all", action="store_true", help="play all of them back")
     chosen.add_argument("--id", metavar="ID", help="play one back")
     chosen.add_argument("--reason", metavar="TEXT", help="play those back whose reason holds this text")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ class RemoteError(TocsinError):
     """The stage cannot be reached or refused; the text says what to do."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
+def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
     """The options that all these commands have; `acts` for those that do something in a person's name."""
     parser.add_argument("--stage", help="local (make run), dev or prod; without it local, or what TOCSIN_URL names")
     parser.add_argument("--url", help="the address of the API, as TOCSIN_URL; the token is TOCSIN_TOKEN")

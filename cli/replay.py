@@ -17,20 +17,20 @@ from typing import Any
 from chalicelib.core.errors import TocsinError
 from chalicelib.rules.compiled import RULES_NAME
 from cli import history
-from cli.remote import add_arguments as add_remote
+from cli.remote import add_api_arguments as add_remote
 from cli.table import clean, print_json, print_table, span
 from simulation.compare import compared, outcome
 from simulation.engine import Replay, folder_of, read_rules
 from simulation.timeline import TimelineError, Times, read_lines
 
+HELP = "run a timeline of events through a rules file on a virtual clock"
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "replay",
-        help="run a timeline of events through a rules file on a virtual clock",
-        description="Run a timeline of events, samples and people's acts through a rules file, in milliseconds, "
-        "without AWS. Prints one JSON object for each notification.",
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Run a timeline of events, samples and people's acts through a rules file, in milliseconds, "
+        "without AWS. Prints one JSON object for each notification."
     )
     parser.add_argument("rules", metavar="RULES.yaml", nargs="?", help="the rules file")
     parser.add_argument(
@@ -46,7 +46,6 @@ def add_parser(subparsers: Any) -> None:
         help="interleave `copies` at every store and queue call, in an order drawn from this number",
     )
     add_history_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,16 +1,15 @@
 """tocsin resolve INCIDENT …: resolve by hand: whoever was told the fire is told the end."""
 
 import argparse
-from typing import Any
 
-from cli.acts import act, parser_of
+from cli.acts import act, add_incident_arguments
+
+HELP = "resolve by hand: whoever was told the fire is told the end"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = parser_of(
-        subparsers, "resolve", "resolve by hand: whoever was told the fire is told the end", __doc__, several=True
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_incident_arguments(parser, several=True)
     parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
     parser.add_argument(
         "--match", action="append", metavar="MATCHER", help="only those of its alerts: service=api, zone=~eu-.*"

@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,20 +33,17 @@ LOOK_SECONDS = 0.5
 WAIT = timedelta(seconds=30)
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "send-test",
-        help="send a marked test to a target",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+HELP = "send a marked test to a target"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("target", help="#channel, address, pagerduty[:key], webhook:name, https://…")
     parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
     parser.add_argument("--severity", default="warning", choices=[each.value for each in Severity])
     parser.add_argument("--resolve", action="store_true", help="send the end of the test right after it")
     parser.add_argument("--wait", type=float, default=WAIT.total_seconds(), help="seconds to wait for the outcome")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

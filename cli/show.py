@@ -13,15 +13,16 @@ from chalicelib.core.errors import NotFoundError
 from chalicelib.core.outcome import not_one
 from cli.alerts import state
 from cli.incidents import status
-from cli.remote import add_arguments, remote
+from cli.remote import add_api_arguments, remote
 from cli.table import ago, clean, clock, coloured, labels, localized, print_json
 
+HELP = "one incident with its timeline"
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("show", help="one incident with its timeline", description=__doc__)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("incident", metavar="INCIDENT", help="its id, or the first characters of it")
-    add_arguments(parser)
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,27 +18,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.remote import Remote, add_arguments, remote, who_acts
+from cli.remote import Remote, add_api_arguments, remote, who_acts
 from cli.remote import listed as rows_of
 from cli.table import ago, clean, labels, print_json, print_table, zoned
 
 HEADS = ("SILENCE", "STATE", "ENDS", "BY", "MUTES NOW", "MATCHERS", "COMMENT")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "silence",
-        help="mute what matches until a time; list, edit and end silences",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
+HELP = "mute what matches until a time; list, edit and end silences"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_api_arguments(parser)
     parser.add_argument("--all", action="store_true", help="also those that ended in the last week")
     parser.set_defaults(do=listed)
     acts = parser.add_subparsers(metavar="add | edit | end | list")
     found = acts.add_parser("list", help="what is silenced, and what that mutes now")
-    add_arguments(found)
+    add_api_arguments(found)
     found.add_argument("--all", action="store_true", help="also those that ended in the last week")
     found.set_defaults(do=listed)
     found = acts.add_parser("add", aliases=["create"], help="make one")
@@ -53,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
     found.set_defaults(do=edited)
     found = acts.add_parser("end", aliases=["expire"], help="end one now")
     found.add_argument("id", metavar="ID")
-    add_arguments(found, acts=True)
+    add_api_arguments(found, acts=True)
     found.set_defaults(do=ended)
 
 
@@ -64,7 +62,7 @@ def _terms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timezone", metavar="ZONE", help="of these times: Europe/Riga; else this machine's")
     parser.add_argument("--comment", metavar="TEXT", help="why")
     parser.add_argument("--maintenance", action="store_true", default=None, help="hold back new alerts only")
-    add_arguments(parser, acts=True)
+    add_api_arguments(parser, acts=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

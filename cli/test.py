@@ -31,20 +31,17 @@ from simulation.rule_test import Difference, differences_of, story_of
 PASSED, FAILED, WRONG = 0, 1, 2
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser(
-        "test",
-        help="run the tests of the rules file, or promtool's rule tests as far as they apply",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+HELP = "run the tests of the rules file, or promtool's rule tests as far as they apply"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "files", metavar="FILE", nargs="*", help=f"rules files, or promtool's test files ({RULES_NAME})"
     )
     parser.add_argument("--rules", metavar="FILE", help="the rules file, in place of what `rule_files` names")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,16 +1,15 @@
 """tocsin unack INCIDENT …: take an acknowledgement back: reminders and escalation start again."""
 
 import argparse
-from typing import Any
 
-from cli.acts import act, parser_of
+from cli.acts import act, add_incident_arguments
+
+HELP = "take an acknowledgement back: reminders and escalation start again"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = parser_of(
-        subparsers, "unack", "take an acknowledgement back: reminders and escalation start again", __doc__, several=True
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_incident_arguments(parser, several=True)
     parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
     parser.add_argument(
         "--match", action="append", metavar="MATCHER", help="only those of its alerts: service=api, zone=~eu-.*"

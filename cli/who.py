@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.errors import RequestError
-from cli.remote import add_arguments, remote
+from cli.remote import add_api_arguments, remote
 from cli.table import clean, clock, localized, print_json, print_table
 
 HEADS = ("OF", "SEVERITY", "HEARS", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("who", help="who hears of a service or an incident", description=__doc__)
+HELP = "who hears of a service or an incident"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("of", metavar="INCIDENT | LABEL=VALUE", nargs="+", help="an incident's id, or labels")
-    add_arguments(parser)
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

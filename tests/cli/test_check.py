@@ -50,9 +50,9 @@ def checked(tmp_path, capsys):
 def arguments_of(*words):
     """Parse a command line and run it."""
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    arguments = parser.parse_args(["check", *words])
-    return arguments.run(arguments)
+    command.add_arguments(parser)
+    arguments = parser.parse_args([*words])
+    return command.run(arguments)
 
 
 def test_a_clean_file_exits_0_and_is_explained(checked):

@@ -310,9 +310,9 @@ def explained(tmp_path, capsys):
 
     def run(*words):
         parser = argparse.ArgumentParser()
-        command.add_parser(parser.add_subparsers())
-        arguments = parser.parse_args(["explain", "--rules", str(tmp_path / "rules.yaml"), *map(str, words)])
-        status = arguments.run(arguments)
+        command.add_arguments(parser)
+        arguments = parser.parse_args(["--rules", str(tmp_path / "rules.yaml"), *map(str, words)])
+        status = command.run(arguments)
         found = capsys.readouterr()
         return status, found.out, found.err
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cli import main as command
 from cli.main import commands, main
 from tests.project import ROOT
 
@@ -45,8 +44,9 @@ def test_a_broken_command_harms_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is listed with the reason; asking for it tells the reason in one line."""
-    (tmp_path / "broken.py").write_text("import missing_module_of_a_test\n\ndef add_parser(subparsers): ...\n")
-    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    (tmp_path / "broken.py").write_text(
+        "import missing_module_of_a_test\n\ndef add_arguments(parser): ...\n\ndef run(arguments): ...\n"
+    )
     monkeypatch.setattr("cli.__path__", [str(tmp_path), str(ROOT / "cli")])
     assert main(["broken"]) == 1
     assert "missing_module_of_a_test" in capsys.readouterr().err

@@ -25,10 +25,10 @@ NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 def run(*words, stdin=b""):
     """Exit status, printed objects, printed errors."""
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    arguments = parser.parse_args(["parse", *map(str, words)])
+    command.add_arguments(parser)
+    arguments = parser.parse_args([*map(str, words)])
     out, err = io.StringIO(), io.StringIO()
-    status = arguments.run(arguments, stdin=io.BytesIO(stdin), stdout=out, stderr=err, now=NOW)
+    status = command.run(arguments, stdin=io.BytesIO(stdin), stdout=out, stderr=err, now=NOW)
     return status, [json.loads(line) for line in out.getvalue().splitlines()], err.getvalue()
 
 

@@ -50,9 +50,9 @@ def tested(tmp_path, capsys):
             (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
         names = [str(tmp_path / f"{name}.yaml") for name in files if name != "rules" or len(files) == 1]
         parser = argparse.ArgumentParser()
-        command.add_parser(parser.add_subparsers())
-        arguments = parser.parse_args(["test", *names, *options])
-        status = arguments.run(arguments)
+        command.add_arguments(parser)
+        arguments = parser.parse_args([*names, *options])
+        status = command.run(arguments)
         found = capsys.readouterr()
         return status, found.out.replace(f"{tmp_path}/", ""), found.err.replace(f"{tmp_path}/", "")
 
