@@ -1,15 +1,19 @@
-"""Who may import whom, and what the ingest path may load."""
+"""Who may import whom, by a statement or by a call, and which words core does not know."""
 
 import ast
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from chalicelib.targets import kinds
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "chalicelib"
 FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "app.py"])
+ALL_FILES = sorted([*FILES, *(path for name in ("cli", "local", "simulation") for path in (ROOT / name).rglob("*.py"))])
 PLUGIN_FOLDERS = ("sources", "targets", "probes", "histories")
 
 ONLY_IN = {
@@ -35,7 +39,42 @@ ONLY_IN = {
     "jinja2": ("chalicelib/web/",),
     "chalice": ("app.py",),
 }
-LATE_IMPORTS_IN = ("app.py", "chalicelib/plugins.py")
+LATE_IMPORTS_IN = ("app.py",)
+LOADED_BY_CALL: Mapping[str, set[str]] = {
+    "chalicelib/plugins.py": {"*"},
+    "chalicelib/rules/loader.py": {"chalicelib.rules.file"},
+    "chalicelib/targets/__init__.py": {"chalicelib.targets.*"},
+    "chalicelib/ingest/registry.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
+    "chalicelib/process/worker.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
+    "chalicelib/deliver/worker.py": {"chalicelib.targets.*"},
+    "chalicelib/deliver/senders.py": {"chalicelib.sources.*"},
+    "chalicelib/slack/vendors.py": {"chalicelib.targets.slack_channel", "chalicelib.targets.pagerduty"},
+    "chalicelib/schedule/watch.py": {"chalicelib.probes.*"},
+    "chalicelib/schedule/reconcile.py": {"chalicelib.histories.*"},
+    "chalicelib/rules/file/outside.py": {"chalicelib.probes.*", "chalicelib.sources.generic"},
+    "cli/main.py": {"*"},
+    "cli/checkup.py": {"chalicelib.sources.*", "chalicelib.targets.*"},
+    "cli/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
+    "cli/replay.py": {"chalicelib.sources.*"},
+    "local/deploy.py": {"chalicelib.sources.*"},
+}
+"""Every place that loads a module by a call. A `*` is a name that is known at run time only.
+
+plugins.py and cli/main.py load what was asked for; rules/loader.py loads YAML and pydantic, where there is no compiled
+file; the others ask plugins.py for a plug-in, which returns it as a protocol.
+"""
+LOADERS = {
+    "load_source": "chalicelib.sources",
+    "load_target": "chalicelib.targets",
+    "load_probe": "chalicelib.probes",
+    "load_history": "chalicelib.histories",
+    "module_for": "chalicelib.targets",
+    "change_module_for": "chalicelib.targets",
+    "checked_module_for": "chalicelib.targets",
+}
+"""The functions that return a plug-in, with the package that it is in."""
+EVASIONS = ("exec", "eval", "spec_from_file_location", "spec_from_loader", "run_path", "run_module")
+"""Other ways to run a file that no import names."""
 ENGINES = {"chalicelib/core/pattern.py": ["re2"]}
 """The one package that core needs: the standard library has no regular expressions in linear time.
 
@@ -61,7 +100,7 @@ def _typing_only(node: ast.AST) -> bool:
 
 
 def imports(path: Path, *, late: bool | None = None) -> Iterator[str]:
-    """The modules a file imports, with the names taken from a package; not those for types only.
+    """The modules a file imports, by a statement or by a call; of a package also the names. Not those for types only.
 
     `late` True: only those inside functions; False: only those outside.
     """
@@ -73,6 +112,7 @@ def imports(path: Path, *, late: bool | None = None) -> Iterator[str]:
         inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if late is None or late == inside:
             yield from _imported(node)
+            yield from (module for module in _called(node) if not module.endswith("*"))
         waiting += [(child, inside) for child in ast.iter_child_nodes(node)]
 
 
@@ -84,12 +124,113 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _called(node: ast.AST) -> Iterator[str]:
+    """The module that a call loads; with `*` where its name is known at run time only."""
+    if isinstance(node, ast.Call):
+        name = _word(node.func)
+        texts = [each.value if isinstance(each, ast.Constant) else "*" for each in node.args]
+        if name in ("import_module", "__import__"):
+            yield str(texts[0]) if texts else "*"
+        elif name in LOADERS:
+            yield f"{LOADERS[name]}.{texts[0] if texts else '*'}"
+        elif _is_load(node.func):
+            yield f"chalicelib.{'.'.join(map(str, texts[:2]))}" if "*" not in texts else "*"
+        elif name == "load_declared_source":
+            yield "chalicelib.sources.generic"
+
+
+def _referred(node: ast.AST) -> Iterator[str]:
+    """The package of a loader that is handed on, and not called here."""
+    if isinstance(node, ast.Attribute | ast.Name) and _word(node) in LOADERS:
+        yield f"{LOADERS[_word(node)]}.*"
+    elif _is_load(node):
+        yield "*"
+
+
+def _word(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_load(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "load" and _word(node.value) == "plugins"
+
+
+def loaded_by_call(tree: ast.AST) -> set[str]:
+    """All modules that a file loads by calls, or hands a loader of on."""
+    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    handed_on = (node for node in ast.walk(tree) if id(node) not in functions)
+    return {
+        *(module for node in ast.walk(tree) for module in _called(node)),
+        *(module for node in handed_on for module in _referred(node)),
+    }
+
+
 def test_the_imports_are_found():
     """The reader of imports sees what is there: late ones, those of names, and not those for types."""
     found = set(imports(ROOT / "app.py", late=True))
     assert "chalicelib.process.worker.process" in found
     assert "chalice.app.Chalice" in set(imports(ROOT / "app.py", late=False))
     assert len(FILES) > 30
+
+
+CALLS = [
+    ("import importlib\ndef f(): return importlib.import_module('boto3')", {"boto3"}),
+    ("from importlib import import_module\nm = import_module('chalicelib.aws.queue')", {"chalicelib.aws.queue"}),
+    ("def f(n): return import_module(f'cli.{n}')", {"*"}),
+    ("x = __import__('httpx')", {"httpx"}),
+    ("p = plugins.load('targets', 'email').send", {"chalicelib.targets.email"}),
+    ("p = plugins.load(folder, 'email')", {"*"}),
+    ("p = plugins.load_source(name).parse", {"chalicelib.sources.*"}),
+    ("p = module_for('email')", {"chalicelib.targets.email"}),
+    ("watch(load=plugins.load_probe)", {"chalicelib.probes.*"}),
+    ("later = plugins.load", {"*"}),
+    ("plugins.load_declared_source().parse", {"chalicelib.sources.generic"}),
+    ("json.load(file)\nload(text)\nplugins.names('targets')", set()),
+]
+
+
+@pytest.mark.parametrize(("text", "modules"), CALLS)
+def test_calls_that_load_are_found(text, modules):
+    """A module that is loaded by its name is seen as one that is imported."""
+    assert loaded_by_call(ast.parse(text)) == modules
+
+
+def test_a_call_is_an_import(tmp_path):
+    """Given a file that loads boto3 in a function, then it is found with the late imports."""
+    path = tmp_path / "evades.py"
+    path.write_text("import importlib\ndef f():\n    return importlib.import_module('boto3')\n")
+    assert set(imports(path, late=True)) == {"boto3"} and set(imports(path, late=False)) == {"importlib"}
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
+def test_modules_are_loaded_by_call_in_known_places(path):
+    """A list of places, closed: everybody else imports by a statement, which the tests below look at."""
+    found, allowed = loaded_by_call(ast.parse(path.read_text())), LOADED_BY_CALL.get(name_of(path), set())
+    assert found == allowed, (
+        f"{name_of(path)} loads {found or 'nothing'} by call; LOADED_BY_CALL has {allowed or 'nothing'}"
+    )
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
+def test_no_loader_has_another_name(path):
+    """Loaders keep their names where they are imported, and nothing else runs a file: so every call is seen."""
+    names = {*LOADERS, "import_module", "load_declared_source", "plugins"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            renamed = [each.name for each in node.names if each.name.rpartition(".")[2] in names and each.asname]
+            assert not renamed, f"{name_of(path)}:{node.lineno} imports {renamed[0]} under another name"
+        where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+        assert not (isinstance(node, ast.Call) and _word(node.func) in EVASIONS and _is_plain(node.func)), where
+
+
+def _is_plain(node: ast.AST) -> bool:
+    """Whether a function is called by its own name, or as one of importlib's or runpy's: no method of something else."""
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _word(node.value) in ("util", "runpy"))
+
+
+def test_every_place_of_the_list_is_there():
+    """No entry of the list outlives its file."""
+    assert [name for name in LOADED_BY_CALL if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize(
@@ -124,10 +265,10 @@ def test_plugins_never_import_each_other(path):
         parts = module.split(".")
         if parts[0] != "chalicelib" or len(parts) < 3 or parts[1] not in PLUGIN_FOLDERS:
             continue
-        if not (PACKAGE / parts[1] / f"{parts[2]}.py").exists():
+        if not (PACKAGE / parts[1] / f"{parts[2]}.py").exists() or module in LOADED_BY_CALL.get(name_of(path), ()):
             continue
         shared = path.parent == PACKAGE / parts[1] and parts[2].startswith("_")
-        assert shared, f"{name_of(path)} imports the plug-in {module}; plugins.load finds it by name"
+        assert shared, f"{name_of(path)} imports the plug-in {module}; plugins.py finds it by name"
 
 
 @pytest.mark.parametrize(
@@ -140,10 +281,10 @@ def test_stages_know_no_adapter(path):
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if name_of(p) not in LATE_IMPORTS_IN], ids=name_of)
-def test_late_imports_live_in_three_places(path):
-    """Handler bodies of app.py, plugins.load, RE2, and a source's own `_part`, which its door does not need."""
+def test_late_imports_live_in_known_places(path):
+    """Handler bodies of app.py, RE2, a source's own `_part`, which its door does not need, and the list of calls."""
     own = [f"chalicelib.sources._{path.stem}"] if path.parent == PACKAGE / "sources" else []
-    own = [*own, *ENGINES.get(name_of(path), [])]
+    own = [*own, *ENGINES.get(name_of(path), []), *LOADED_BY_CALL.get(name_of(path), ())]
     assert [module for module in imports(path, late=True) if module not in own] == []
 
 
@@ -242,3 +383,40 @@ def test_modules_import_one_another_in_no_circle():
 def test_a_circle_is_found():
     """The test above fails for two modules that import each other, and for those that import them."""
     assert circles({"a": {"b"}, "b": {"a"}, "c": {"a"}, "d": set()}) == ["a", "b", "c"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Core knows no receiver by name
+
+
+VENDORS_IN_CORE: Mapping[str, Mapping[str, str]] = {}
+"""Words of receivers that a file of core must know to read what is stored, each with the reason. There is none."""
+
+
+def words_of_targets() -> set[str]:
+    """Every kind, and what its receiver is called."""
+    found = {name: declared.title for name, declared in kinds().items()}
+    return {word.lower() for pair in found.items() for word in pair} | {name.partition("_")[0] for name in found}
+
+
+def texts_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The texts of a file with their lines; not docstrings, which may give examples."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
+def test_core_names_no_receiver(path):
+    """Decisions follow what a kind of target can do (`Rules.can`), and never its name."""
+    allowed = VENDORS_IN_CORE.get(name_of(path), {})
+    for line, text in texts_of(ast.parse(path.read_text())):
+        named = set(re.findall(r"[a-z_-]+", text.lower())) & words_of_targets() - allowed.keys()
+        assert not named, f"{name_of(path)}:{line} names {', '.join(sorted(named))}"
+
+
+def test_the_words_of_receivers_are_found():
+    """The test above looks for the kinds that there are, and sees a text that names one."""
+    assert {"slack_channel", "slack", "pagerduty", "email", "webhook"} <= words_of_targets()
+    assert list(texts_of(ast.parse('"""Slack."""\nKINDS = ("slack_channel",)\n'))) == [(2, "slack_channel")]
