@@ -14,14 +14,9 @@ from chalicelib.redact import redact_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-FOLDERS = {
-    "sentry": ("sentry",),
-    "cloudflare": ("cloudflare",),
-    "vercel": ("vercel",),
-    "alertmanager": ("alertmanager",),
-    "prometheus": ("alertmanager",),
-    "pagerduty": ("pagerduty", "pagerduty_v3_captured"),
-}
+FURTHER = {"prometheus": ("alertmanager",), "pagerduty": ("pagerduty_v3_captured",), "generic": ("declared",)}
+"""Folders that a source reads beside that of its own name."""
+FOLDERS = {source: (source, *FURTHER.get(source, ())) for source in plugins.names("sources")}
 """The folders of fixtures that a source reads."""
 
 

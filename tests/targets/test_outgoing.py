@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft4Validator, Draft202012Validator
 
+from chalicelib import plugins
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.delivery.text import plain_text, utf16_units
 from chalicelib.targets import email as ses
@@ -176,9 +177,10 @@ def test_the_plain_form_is_bounded(notification: Notification) -> None:
     assert "\x00" not in text
 
 
-@pytest.mark.parametrize("module", [slack, ses, pagerduty, webhook])
-def test_a_storm_and_a_giant_title_are_told(module: Any) -> None:
+@pytest.mark.parametrize("kind", plugins.names("targets"))
+def test_a_storm_and_a_giant_title_are_told(kind: str) -> None:
     """Two hundred alerts and a title of 4,000 characters render, with what is not listed counted."""
+    module = plugins.load_target(kind)
     text = json.dumps(module.render(STORM, {}), ensure_ascii=False)
     assert "Fault 0" in text
     assert "500 alerts" in text or "more" in text
