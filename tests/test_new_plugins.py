@@ -1,0 +1,356 @@
+"""A source, a target, a probe and a command that nobody has heard of: each is one file, and everything knows it.
+
+The files are written into a temporary folder that the packages look into as well. No other file is changed.
+"""
+
+import importlib
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chalicelib import plugins
+from chalicelib.core.errors import SignatureError, TargetRejectedError, UnknownSourceError
+from chalicelib.core.incident import Incident
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.rule import Target
+from chalicelib.deliver.worker import deliver
+from chalicelib.ingest.registry import find_source
+from chalicelib.messages.queue import Queues, Samples, notification_message, read_message
+from chalicelib.plugin_modules import ProbeModule, SourceModule, TargetModule
+from chalicelib.rules.file import check, compile_rules, json_schema
+from chalicelib.rules.loader import COMPILED_NAME, RULES_NAME, load_rules
+from chalicelib.schedule.watch import watch
+from chalicelib.targets import capabilities, module_for
+from cli import send_test
+from cli.main import commands, main
+from simulation.memory_store import MemoryStore
+from tests.fakes import MemoryQueue
+from tests.plugin_contracts import missing, unlike
+from tests.project import ROOT
+from tests.targets.samples import NOTIFICATION, NOW, FakeClients
+
+SOURCE = '''
+"""Kettles that boil over. https://kettle.example/webhooks"""
+
+import json
+
+from chalicelib.core.errors import SignatureError
+from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.payload import coerce, signing
+
+NAME = "kettle"
+TITLE = "Kettle & Co"
+SECRETS = ("KETTLE_SECRET",)
+
+
+def verify(headers, body, secrets, *, path_secret=None):
+    """By a header."""
+    if not signing.one_of(headers.get("x-kettle", ""), signing.live(secrets)):
+        raise SignatureError("x-kettle is wrong")
+
+
+def delivery_id(headers, body):
+    """None."""
+    return None
+
+
+def parse(headers, body, *, received_at):
+    """One event."""
+    payload = coerce.json_object(body)
+    boils = payload.get("boils") is not False
+    return [
+        coerce.made_event(
+            id=f"{coerce.digest(payload)}", source=NAME, kind="boil", severity=Severity.CRITICAL,
+            status=Status.FIRING if boils else Status.RESOLVED, title="The kettle boils over",
+            occurred_at=received_at, identity="kettle", service="kitchen", url="https://kettle.example/1",
+        )
+    ]
+'''
+TARGET = '''
+"""A chat that takes messages by plain HTTP. https://chat.example/api"""
+
+from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.delivery.target_kind import Capabilities, TargetCheck, TargetKind, TargetSample
+from chalicelib.core.errors import FieldError
+from chalicelib.core.field import text_value
+from chalicelib.targets._http import encoded, post, raise_for_status
+
+PACE = None
+
+
+def read(value):
+    """A room."""
+    text = text_value(value)
+    if not text.isalnum():
+        raise FieldError(f"is not a room: {text!r}", "letters and digits", "".join(filter(str.isalnum, text)))
+    return text
+
+
+DECLARED = TargetKind(
+    title="Chat", meaning="The name of a room.", read=read, schema={"type": "string", "pattern": "^[a-z0-9]+$"},
+    example="ops", can=Capabilities(takes_changes=True),
+    sample=TargetSample(
+        secrets={"CHAT_TOKEN": "t"}, settings={"CHAT_URL": "https://192.0.2.1/chat"}, answer={"message": 7}
+    ),
+    needs=(("CHAT_TOKEN", "nobody in the chat is notified"),),
+)
+
+
+def render(notification, receipt, *, plain=False):
+    """The title."""
+    return {"text": f"{notification.title} ({notification.status})"}
+
+
+def send(notification, address, clients, *, receipt, in_doubt, now, plain=False):
+    """One request."""
+    url = f"{clients.setting('CHAT_URL')}/rooms/{address}"
+    headers = {"Authorization": f"Bearer {clients.secret('CHAT_TOKEN')}"}
+    answer = post(clients, url, name="Chat", content=encoded(render(notification, receipt)), headers=headers)
+    raise_for_status(answer, name="Chat", now=now)
+    return Receipt({"message": str(answer.json().get("message"))})
+
+
+def send_change(deploy, address, clients, *, now):
+    """Nothing."""
+    return Receipt()
+
+
+def check_target(target, clients):
+    """A token is set."""
+    return TargetCheck("ok" if clients.secret("CHAT_TOKEN") else "wrong", f"{target.key}: the token", parameter="CHAT_TOKEN")
+'''
+PROBE = '''
+"""How bright a lamp is.
+
+    - name: hall
+      watts: 40
+"""
+
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.probes import common_mistakes, labels_of
+
+MEANING = "Lamps whose light is measured."
+SAMPLE = {"name": "hall", "watts": 40}
+
+
+def check(params, clients, *, now):
+    """Ten lumens a watt."""
+    return [Sample("uptime", 1.0, now, labels_of(params)), Sample("lumens", 10.0 * params["watts"], now, labels_of(params))]
+
+
+def validate(params):
+    """Watts are needed."""
+    return common_mistakes(params, required=("watts",), allowed=())
+'''
+COMMAND = '''
+"""tocsin greet-all: say hello."""
+
+HELP = "say hello"
+
+
+def add_arguments(parser):
+    """Who."""
+    parser.add_argument("who")
+
+
+def run(arguments):
+    """Greet."""
+    print(f"hello {arguments.who}")
+    return 0
+'''
+FILES = {
+    ("chalicelib.sources", "kettle"): SOURCE,
+    ("chalicelib.targets", "chat"): TARGET,
+    ("chalicelib.probes", "lamp"): PROBE,
+    ("cli", "greet_all"): COMMAND,
+}
+RULES = """
+metrics: [lumens]
+probes: {lamp: [{name: hall, watts: 40}]}
+alerts:
+  - name: Boiling over
+    match: {source: kettle}
+    notification: [{chat: ops}]
+  - name: Too bright
+    condition: "lumens > 300"
+    notification: [{chat: ops, send_resolved: false}]
+default: {notification: [{chat: ops}]}
+"""
+
+
+@pytest.fixture
+def newcomers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The files are there, in a folder that their packages look into; afterwards they are gone."""
+    for (package, name), text in FILES.items():
+        folder = tmp_path / package
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(text.lstrip("\n"))
+        found = importlib.import_module(package)
+        monkeypatch.setattr(found, "__path__", [*found.__path__, str(folder)])
+    yield tmp_path
+    for package, name in FILES:
+        if sys.modules.pop(f"{package}.{name}", None) is not None:
+            delattr(sys.modules[package], name)
+
+
+@pytest.fixture
+def rules_file(newcomers: Path) -> Path:
+    """A rules file that names all of them."""
+    path = newcomers / RULES_NAME
+    path.write_text(RULES)
+    return path
+
+
+def test_the_checker_takes_them(newcomers: Path) -> None:
+    """The fields are read by the plug-ins: what is right is no mistake, what is wrong is told in their words."""
+    report = check(RULES)
+    assert (report.mistakes, report.warnings) == ((), ())
+    wrong = RULES.replace("watts: 40", "wats: 40").replace("chat: ops, send", "chat: the lobby, send")
+    told = [str(each) for each in check(wrong).mistakes]
+    assert len(told) == 3
+    assert "chat is not a room: 'the lobby'; allowed is letters and digits; did you mean thelobby" in told[2]
+    assert "lamp: wats is unknown" in told[0] and "lamp: watts is missing" in told[1]
+    (unknown,) = check("default: {notification: [{chta: ops}]}\nalerts: []\n").mistakes
+    assert (unknown.allowed.split(", ")[4], unknown.suggestion) == ("chat", "chat")
+
+
+def test_the_schema_has_them(newcomers: Path) -> None:
+    """Editors know the words, what they mean and what they hold."""
+    forms = json_schema()["$defs"]
+    expected = {"type": "string", "pattern": "^[a-z0-9]+$", "description": "The name of a room."}
+    assert forms["TargetForm"]["properties"]["chat"] == expected
+    assert {"required": ["chat"]} in forms["TargetForm"]["oneOf"]
+    assert forms["ProbesForm"]["properties"]["lamp"]["description"] == "Lamps whose light is measured."
+
+
+def test_tocsin_check_prints_them(rules_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentences name the receiver and the room."""
+    pages = rules_file.parent / "runbook"
+    pages.mkdir()
+    for name in ("boiling-over", "too-bright"):
+        (pages / f"{name}.md").write_text(
+            "".join(f"# {each}\n" for each in ("Meaning", "Impact", "Diagnosis", "Mitigation"))
+        )
+    assert main(["check", str(rules_file)]) == 0
+    printed = capsys.readouterr().out
+    assert "Boiling over: With the severity of its event, for each fault with source=kettle" in printed
+    assert "Tells Chat ops." in printed
+
+
+def test_replay_runs_through_them(rules_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bodies of the source, an outage of the target and a sample of the probe go through the real decisions."""
+    lines: list[dict[str, Any]] = [
+        {"at": 0, "webhook": {"source": "kettle", "body": {"boils": True}}},
+        {"at": 0, "target": {"chat": "ops"}, "answers": [{"status": 503}, {"status": 200}]},
+        {"at": 600, "webhook": {"source": "kettle", "body": {"boils": False}}},
+        {"at": 1200, "sample": {"metric": "lumens", "value": 400, "labels": {"service": "hall"}}},
+        {"at": 1800, "end": True},
+    ]
+    timeline = rules_file.parent / "timeline.jsonl"
+    timeline.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["replay", str(rules_file), str(timeline)]) == 0
+    out = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [(line["reason"], line["target"], line["attempts"]) for line in out if line["type"] == "notification"]
+    assert told == [
+        ("opened", {"chat": "ops"}, 2),
+        ("resolved", {"chat": "ops"}, 1),
+        ("opened", {"chat": "ops"}, 1),
+    ]
+    assert "Open in Kettle & Co: https://kettle.example/1" in out[0]["text"]
+
+
+def test_a_worker_delivers_to_it(rules_file: Path) -> None:
+    """From compiled rules the worker knows what the receiver can do, and its file sends the notification."""
+    (rules_file.parent / COMPILED_NAME).write_text(compile_rules(RULES))
+    rules = load_rules(rules_file.parent)
+    assert rules.can("chat").takes_changes and not rules.can("chat").pages
+    wanted = replace(NOTIFICATION, target=rules.default.targets[0], at=NOW)
+    store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    store.save(Incident(wanted.key, id=wanted.incident, committed=(wanted.id,), version=1))
+    clients = FakeClients(
+        lambda request: httpx.Response(200, json={"message": 7}),
+        secrets={"CHAT_TOKEN": "token"},
+        settings={"CHAT_URL": "https://192.0.2.1/chat"},
+    )
+    body = notification_message(wanted)
+    assert deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=NOW).delivered
+    (request,) = clients.requests
+    assert str(request.url) == "https://192.0.2.1/chat/rooms/ops"
+    assert json.loads(request.content) == {"text": "High Error Rate (prod checkout) (firing)"}
+    assert not deliver(body, rules=rules, store=store, queues=queues, clients=clients, now=NOW).delivered
+
+
+def test_the_watch_runs_the_probe(newcomers: Path) -> None:
+    """What it measures is on the webhooks queue."""
+    rules = check(RULES).rules
+    assert rules is not None
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    watch(rules=rules, store=MemoryStore(), clients=FakeClients(), queues=queues, now=NOW, pause=lambda seconds: None)
+    contents = [read_message(body) for body in queues.webhooks.bodies]
+    found: list[Sample] = [each for content in contents if isinstance(content, Samples) for each in content.samples]
+    assert ("lumens", 400.0) in {(each.metric, each.value) for each in found}
+
+
+def test_the_door_takes_the_source(newcomers: Path) -> None:
+    """Its webhooks are let in when they prove themselves, and `tocsin parse` reads them."""
+    source = find_source("kettle")
+    source.verify({"x-kettle": "s"}, b"{}", ["s"])
+    with pytest.raises(SignatureError):
+        source.verify({"x-kettle": "guess"}, b"{}", ["s"])
+    from cli import parse
+
+    body, out = newcomers / "body.json", io.StringIO()
+    body.write_text('{"boils": true}')
+    arguments = type("Arguments", (), {"source": "kettle", "body": str(body), "headers": None, "rules": None})()
+    assert parse.run(arguments, stdout=out) == 0
+    assert json.loads(out.getvalue())["title"] == "The kettle boils over"
+
+
+def test_people_name_it_on_the_command_line(newcomers: Path) -> None:
+    """`tocsin send-test chat:ops` is understood, and who names nothing known is told how it is written."""
+    assert send_test.target_of("chat:ops") == Target("chat", "ops")
+    with pytest.raises(send_test.StageError, match="https://… and chat:ADDRESS"):
+        send_test.target_of("nonsense")
+
+
+def test_the_command_is_one(newcomers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is listed and run by the name of its file."""
+    assert "greet_all" in commands()
+    assert main(["greet-all", "ana"]) == 0
+    assert capsys.readouterr().out == "hello ana\n"
+
+
+def test_the_contract_tests_find_them(newcomers: Path) -> None:
+    """They are what their folders ask for, and what they lack beside their files is named with its place."""
+    for folder, name, protocol in (
+        ("sources", "kettle", SourceModule),
+        ("targets", "chat", TargetModule),
+        ("probes", "lamp", ProbeModule),
+    ):
+        assert name in plugins.names(folder)
+        assert unlike(plugins.load(folder, name), protocol) == []
+    assert missing("targets", "chat", ROOT) == [
+        "targets/chat.py: no test: write tests/targets/test_chat.py",
+        "targets/chat.py: no row in docs/delivery.md begins with `chat:",
+        "targets/chat.py: no entry in docs/alert-rules.schema.json: run `python -m chalicelib.rules.file schema`",
+    ]
+    assert len(missing("sources", "kettle", ROOT)) == len(missing("probes", "lamp", ROOT)) == 3
+    assert missing("cli", "greet_all", ROOT) == ["cli/greet_all.py: no row in README.md begins with `tocsin greet-all`"]
+
+
+def test_nobody_knows_them_without_their_files() -> None:
+    """The tests above have left nothing behind."""
+    assert "chat" not in capabilities()
+    with pytest.raises(TargetRejectedError):
+        module_for("chat")
+    with pytest.raises(UnknownSourceError):
+        find_source("kettle")
+    assert "lamp" not in json_schema()["$defs"]["ProbesForm"]["properties"]
+    assert "greet_all" not in commands()
