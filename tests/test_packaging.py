@@ -17,7 +17,7 @@ REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 IMPORTS = """
 import app, chalicelib.wiring, chalicelib.process, chalicelib.deliver, chalicelib.schedule.watch, chalicelib.schedule.tick, chalicelib.schedule.reconcile
 from chalicelib import plugins
-for kind in ("sources", "targets", "probes"):
+for kind in plugins.KINDS:
     for name in plugins.names(kind):
         plugins.load(kind, name)
 from chalicelib.rules.loader import load_rules
