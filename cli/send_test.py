@@ -39,7 +39,7 @@ HELP = "send a marked test to a target"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("target", help="#channel, address, pagerduty[:key], webhook:name, https://…")
+    parser.add_argument("target", help=forms())
     parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
     parser.add_argument("--severity", default="warning", choices=[each.value for each in Severity])
     parser.add_argument("--resolve", action="store_true", help="send the end of the test right after it")
@@ -82,8 +82,13 @@ def target_of(text: str) -> Target:
     for name, declared in known.items():
         if declared.names(text):
             return Target(name, text)
-    *forms, last = [form for name, each in known.items() for form in each.written or (f"{name}:ADDRESS",)]
-    raise StageError(f"{text[:60]!r} is no target; allowed are {', '.join(forms)} and {last}")
+    raise StageError(f"{text[:60]!r} is no target; allowed are {forms()}")
+
+
+def forms() -> str:
+    """Return how people name a target of each kind."""
+    *found, last = [form for name, each in kinds().items() for form in each.written or (f"{name}:ADDRESS",)]
+    return f"{', '.join(found)} and {last}"
 
 
 def test_of(target: Target, severity: Severity, now: datetime) -> Notification:

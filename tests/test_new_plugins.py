@@ -318,6 +318,7 @@ def test_people_name_it_on_the_command_line(newcomers: Path) -> None:
     assert send_test.target_of("chat:ops") == Target("chat", "ops")
     with pytest.raises(send_test.StageError, match="https://… and chat:ADDRESS"):
         send_test.target_of("nonsense")
+    assert send_test.forms().endswith("https://… and chat:ADDRESS")
 
 
 def test_the_command_is_one(newcomers: Path, capsys: pytest.CaptureFixture[str]) -> None:
