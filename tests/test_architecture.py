@@ -45,7 +45,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/rules/loader.py": {"chalicelib.rules.file"},
     "chalicelib/targets/__init__.py": {"chalicelib.targets.*"},
     "chalicelib/ingest/registry.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
-    "chalicelib/process/worker.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
+    "chalicelib/process/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "chalicelib/deliver/worker.py": {"chalicelib.targets.*"},
     "chalicelib/deliver/senders.py": {"chalicelib.sources.*"},
     "chalicelib/slack/vendors.py": {"chalicelib.targets.slack_channel", "chalicelib.targets.pagerduty"},
@@ -55,7 +55,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "cli/main.py": {"*"},
     "cli/checkup.py": {"chalicelib.sources.*", "chalicelib.targets.*"},
     "cli/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
-    "cli/replay.py": {"chalicelib.sources.*"},
+    "simulation/engine.py": {"chalicelib.sources.*"},
     "local/deploy.py": {"chalicelib.sources.*"},
 }
 """Every place that loads a module by a call. A `*` is a name that is known at run time only.

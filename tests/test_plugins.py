@@ -28,7 +28,7 @@ from chalicelib.plugin_modules import (
 from chalicelib.rules.file import check, json_schema, load
 from chalicelib.targets import checked_module_for, kinds
 from cli.main import CommandModule, commands
-from simulation.simulator import NOWHERE, Answer, FakeClients
+from simulation.simulator import NOWHERE, FakeClients, TargetAnswer
 from tests.plugin_contracts import capabilities_row, missing, unlike
 from tests.project import ROOT
 from tests.targets.samples import NOTIFICATION, NOW, RESOLVED
@@ -83,7 +83,7 @@ def notification_for(kind: str, base: Notification = NOTIFICATION) -> Notificati
     return replace(base, target=Target(kind, address))
 
 
-def sent(kind: str, answer: Answer, *, base: Notification = NOTIFICATION, **more: Any) -> Any:
+def sent(kind: str, answer: TargetAnswer, *, base: Notification = NOTIFICATION, **more: Any) -> Any:
     """What comes of sending to the kind's example, whose receiver answers so."""
     clients, notification = FakeClients(), notification_for(kind, base)
     clients.begin(answer, kind)
@@ -120,15 +120,15 @@ def test_a_sample_is_sent(kind: str, base: Notification) -> None:
     module, notification = plugins.load_target(kind), notification_for(kind, base)
     for plain in (False, True):
         assert json.dumps(module.render(notification, {}, plain=plain))
-    assert sent(kind, Answer(), base=base).sent
+    assert sent(kind, TargetAnswer(), base=base).sent
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_a_receipt_leads_to_the_first_message_where_a_kind_threads(kind: str) -> None:
     """Given a kind that threads, then the receipt of the first message has something, and the next one is sent with it."""
-    receipt = sent(kind, Answer())
+    receipt = sent(kind, TargetAnswer())
     assert bool(receipt.values) or not kinds()[kind].can.threads
-    assert sent(kind, Answer(), base=replace(RESOLVED, seq=2), receipt=receipt.values).sent
+    assert sent(kind, TargetAnswer(), base=replace(RESOLVED, seq=2), receipt=receipt.values).sent
 
 
 HIDDEN = ("secretpath", "secretquery", "High Error Rate", NOWHERE)
@@ -138,15 +138,15 @@ HIDDEN = ("secretpath", "secretquery", "High Error Rate", NOWHERE)
 @pytest.mark.parametrize(
     ("answer", "fate", "wait", "ambiguous"),
     [
-        (Answer(503), TargetUnavailableError, None, True),
-        (Answer(error="timeout"), TargetUnavailableError, None, True),
-        (Answer(error="refused"), TargetUnavailableError, None, False),
-        (Answer(429, retry_after=7), TargetUnavailableError, timedelta(seconds=7), False),
-        (Answer(403), TargetRejectedError, None, False),
-        (Answer(400), TargetRejectedError, None, False),
+        (TargetAnswer(503), TargetUnavailableError, None, True),
+        (TargetAnswer(error="timeout"), TargetUnavailableError, None, True),
+        (TargetAnswer(error="refused"), TargetUnavailableError, None, False),
+        (TargetAnswer(429, retry_after=7), TargetUnavailableError, timedelta(seconds=7), False),
+        (TargetAnswer(403), TargetRejectedError, None, False),
+        (TargetAnswer(400), TargetRejectedError, None, False),
     ],
 )
-def test_every_failure_has_its_fate(kind: str, answer: Answer, fate: Any, wait: Any, ambiguous: bool) -> None:
+def test_every_failure_has_its_fate(kind: str, answer: TargetAnswer, fate: Any, wait: Any, ambiguous: bool) -> None:
     """An outage and a limit come back, a refusal does not, and no error holds an address or a payload."""
     with pytest.raises((TargetUnavailableError, TargetRejectedError)) as caught:
         sent(kind, answer)

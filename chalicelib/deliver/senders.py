@@ -7,7 +7,7 @@ from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.delivery.text import one_line
 from chalicelib.core.errors import UnknownSourceError
 
-DECLARED = {"grafana": "Grafana"}
+WELL_KNOWN = {"grafana": "Grafana"}
 """Senders without a file that many rules files declare under this name."""
 
 
@@ -23,4 +23,4 @@ def title_of(source: str) -> str:
     try:
         return plugins.load_source(source).TITLE
     except (UnknownSourceError, ImportError):
-        return DECLARED.get(source, "")
+        return WELL_KNOWN.get(source, "")
