@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import plugins
-from chalicelib.core.alert import Alert, AlertState, last_end
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident
+from chalicelib.core.lifecycle import last_end
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.rollup import expand_probe_result, streaks
 from chalicelib.core.mute import Muting, muting_windows, mutings_of

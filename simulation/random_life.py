@@ -17,12 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from random import Random
 
-from chalicelib.core.alert import short_id
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, fingerprint
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
+from chalicelib.core.transitions import short_id
 from chalicelib.messages.queue import (
     action_message,
     events_messages,

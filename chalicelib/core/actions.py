@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.core.alert import Alert, closed_by_hand, covers
+from chalicelib.core.acknowledgement import covers
+from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
+from chalicelib.core.transitions import closed_by_hand
 from chalicelib.core.waves import acted_there, incident_named
 
 MAX_ALIASES = 20

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
-from chalicelib.core.alert import Alert, AlertState, Terms, end_notified, lives_on_word, times_out_at
+from chalicelib.core.acknowledgement import end_notified
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, NotifiedState, flush_after
+from chalicelib.core.lifecycle import Terms, lives_on_word, times_out_at
 from chalicelib.core.mute import (
     Muting,
     muting_windows,

@@ -8,24 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core import heartbeat
+from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.actions import acted, is_about, lifted, silenced
-from chalicelib.core.alert import (
-    Alert,
-    AlertState,
-    Terms,
-    absorbed,
-    counted,
-    end_notified,
-    ended,
-    evaluated,
-    next_change,
-    no_longer_pending,
-    recounted,
-    settled,
-    short_id,
-    terms_of,
-    times_out_at,
-)
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.evaluation import counted, evaluated, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
@@ -39,8 +25,10 @@ from chalicelib.core.inputs import (
     alert_fingerprint,
     counted_labels,
 )
+from chalicelib.core.lifecycle import Terms, ended, next_change, no_longer_pending, settled, terms_of, times_out_at
 from chalicelib.core.limits import has_room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
+from chalicelib.core.transitions import absorbed, short_id
 
 MAX_BEYOND = 1_000
 MEMORY = timedelta(hours=24)

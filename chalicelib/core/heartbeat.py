@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.alert import Alert, AlertState, no_longer_pending
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.language.cron import following
+from chalicelib.core.lifecycle import no_longer_pending
 
 
 class _Beat(Protocol):

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState, last_end
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.lifecycle import last_end
 from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule, Target
 from chalicelib.core.stored import stored_as
 

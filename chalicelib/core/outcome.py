@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from chalicelib.core.alert import Alert, AlertState, covers, is_end_pending, lives_since
+from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.match import parse_matchers

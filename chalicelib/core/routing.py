@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from chalicelib.core.alert import lives_on_word
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import HeartbeatInput
+from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, Rule, Rules, Target
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState, last_end
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
 from chalicelib.core.delivery.target_kind import Capabilities
@@ -12,6 +12,7 @@ from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident, NotifiedState
 from chalicelib.core.language.template import render
+from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.waves import MAX_WAVES

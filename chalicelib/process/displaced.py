@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from chalicelib.core.alert import Alert, lives_on_word
+from chalicelib.core.alert import Alert
 from chalicelib.core.event import fingerprint, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
 from chalicelib.core.inputs import EventInput, HeartbeatInput, alert_fingerprint, counted_by, counted_labels
+from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.process.batch import Batch, Routed

@@ -8,12 +8,12 @@ also settles which of two workers gives it a home.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from chalicelib.core.alert import lives_on_word
 from chalicelib.core.coalesce import only_counts
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.identity import CLAIMED, End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import EventInput, alert_fingerprint
+from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.routing import route_by_id, route_of
 from chalicelib.core.rule import Rule
 from chalicelib.process import displaced

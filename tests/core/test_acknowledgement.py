@@ -6,7 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, covers, end_notified, is_end_pending, lives_since
+from chalicelib.core.acknowledgement import covers, end_notified, is_end_pending, lives_since
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity

@@ -6,10 +6,13 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, Terms, absorbed, closed_by_hand, counted, next_change, settled
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.evaluation import counted
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.language.condition import parse
+from chalicelib.core.lifecycle import Terms, next_change, settled
 from chalicelib.core.rule import Rule
+from chalicelib.core.transitions import absorbed, closed_by_hand
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER = Terms(flap_changes=-1)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, Terms, settled
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.lifecycle import Terms, settled
 from chalicelib.rules.file import load
 from simulation.engine import Replay
 

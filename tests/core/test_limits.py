@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import MAX_RECENT, Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -20,6 +20,7 @@ from chalicelib.core.payload.coerce import (
     MAX_VALUE_CHARACTERS,
 )
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
+from chalicelib.core.transitions import MAX_RECENT
 from chalicelib.messages import codec
 from chalicelib.messages.queue import notification_message
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES

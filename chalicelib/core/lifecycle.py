@@ -1,0 +1,162 @@
+"""The life of an alert: pending, firing, resolved.
+
+All that drives an alert comes down to one question asked at a time: is it active? `settled` answers what that makes of
+the alert: `hold` before it fires, `keep` before it ends, and flapping, which holds it open until it calms.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.rule import RouteOptions, Rule
+
+MAX_CHANGES = 64
+FLAP_CHANGES = 6
+"""More changes than this within `flap_window` (30 minutes) is flapping, where a rule does not say otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a rule and its route say about the life of an alert."""
+
+    hold: timedelta = timedelta(0)
+    keep: timedelta = timedelta(0)
+    resolve_timeout: timedelta = timedelta(hours=24)
+    flap_changes: int = FLAP_CHANGES
+    flap_window: timedelta = timedelta(minutes=30)
+
+
+def terms_of(rule: Rule | None, options: RouteOptions) -> Terms:
+    """The terms of an alert of this rule (None: of an event that no rule matched)."""
+    if rule is None:
+        return Terms(resolve_timeout=options.resolve_timeout)
+    return Terms(
+        hold=rule.hold,
+        keep=rule.keep_firing_for,
+        resolve_timeout=options.resolve_timeout,
+        flap_changes=rule.flap_changes or FLAP_CHANGES,
+        flap_window=rule.flap_window,
+    )
+
+
+def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
+    """The alert at `at`, knowing whether it burns then."""
+    if active:
+        return _burns(alert, at, terms)
+    if alert.state is AlertState.PENDING:
+        return no_longer_pending(alert)
+    if alert.state is AlertState.FIRING:
+        return _cools(alert, at, terms)
+    return alert
+
+
+def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
+    if alert.state is AlertState.FIRING:
+        return replace(alert, cleared_at=None) if alert.cleared_at else alert
+    since = alert.pending_at if alert.state is AlertState.PENDING and alert.pending_at else at
+    if at < since + terms.hold:
+        return replace(alert, state=AlertState.PENDING, pending_at=since)
+    return replace(
+        alert,
+        state=AlertState.FIRING,
+        pending_at=None,
+        starts_at=since + terms.hold,
+        ends_at=None,
+        cleared_at=None,
+        ended_by="",
+        flapping=is_flapping(alert, since + terms.hold, terms),
+        changes=_with_change(alert.changes, since + terms.hold),
+    )
+
+
+def no_longer_pending(alert: Alert) -> Alert:
+    """Return the pending alert as it was before: one that had ended is remembered as ended."""
+    return replace(alert, state=AlertState.RESOLVED if alert.ends_at else AlertState.INACTIVE, pending_at=None)
+
+
+def _cools(alert: Alert, at: datetime, terms: Terms) -> Alert:
+    cleared_at = alert.cleared_at or at
+    alert = replace(alert, cleared_at=cleared_at)
+    if at < cleared_at + terms.keep:
+        return alert
+    ends_at = cleared_at + terms.keep
+    if alert.flapping or is_flapping(alert, ends_at, terms):
+        if at < cleared_at + max(terms.keep, terms.flap_window):
+            return replace(alert, flapping=True)
+        ends_at = cleared_at + max(terms.keep, terms.flap_window)
+    return ended(alert, ends_at)
+
+
+def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
+    """The alert, resolved at `at`; `by` says who or what ended it, where it was not its sender."""
+    return replace(
+        alert,
+        state=AlertState.RESOLVED,
+        ends_at=at,
+        cleared_at=None,
+        pending_at=None,
+        expires_at=None,
+        flapping=False,
+        no_data=False,
+        ended_by=by,
+        changes=() if alert.flapping else _with_change(alert.changes, at),
+    )
+
+
+def last_end(alert: Alert) -> datetime | None:
+    """Return when the alert ended last, also where it is pending again by now; None while it fires."""
+    if alert.ends_at is not None or alert.state in (AlertState.FIRING, AlertState.RESOLVED) or alert.starts_at is None:
+        return alert.ends_at
+    return max((at for at in alert.changes if at > alert.starts_at), default=None)
+
+
+def _with_change(changes: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
+    return (*changes, at)[-MAX_CHANGES:]
+
+
+def is_flapping(alert: Alert, at: datetime, terms: Terms) -> bool:
+    """True when the alert changed more often than its terms allow, counting the change that is about to happen."""
+    if terms.flap_changes < 0:
+        return False
+    recent = sum(1 for change in alert.changes if at - terms.flap_window < change <= at)
+    return recent + 1 > terms.flap_changes
+
+
+def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = True) -> datetime | None:
+    """Return when the alert changes if nothing more is received; None when it stays as it is.
+
+    `notified` says that some target was notified of it: only such an alert times out. A time of a measured alert that
+    has passed was consumed by the answer at `now`, unknown included. A passed time of another alert is due at once.
+    """
+    times = _change_times(alert, terms, notified=notified)
+    if alert.measured:
+        times = [at for at in times if at > now]
+    if alert.recheck_at:
+        times.append(alert.recheck_at)
+    return min(times, default=None)
+
+
+def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetime]:
+    times: list[datetime] = []
+    if alert.state is AlertState.PENDING and alert.pending_at:
+        times.append(alert.pending_at + terms.hold)
+    if alert.state is AlertState.FIRING and alert.cleared_at:
+        held = max(terms.keep, terms.flap_window) if alert.flapping else terms.keep
+        times.append(alert.cleared_at + held)
+    if alert.active and alert.expires_at:
+        times.append(alert.expires_at)
+    elif (notified and alert.state is AlertState.FIRING) or (alert.measured and alert.state is AlertState.PENDING):
+        times += [at for at in [times_out_at(alert, terms)] if at is not None]
+    return times
+
+
+def lives_on_word(alert: Alert) -> bool:
+    """Return whether only its sender's word keeps the alert: no condition, no heartbeat, nothing measured."""
+    return not alert.condition and not alert.beat and not alert.measured
+
+
+def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
+    """Return when the silence of its sender, or of its series, ends the alert; None for one that it never ends."""
+    if alert.refreshed_at is None or not (lives_on_word(alert) or alert.measured):
+        return None
+    return alert.refreshed_at + terms.resolve_timeout

@@ -1,0 +1,258 @@
+"""An alert after the events of its fault, in whatever order they came.
+
+Late and doubled events change nothing: an event counts once (`recent`), a firing event not newer than what resolved
+the alert is history, and so is a resolve older than the newest firing event.
+"""
+
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.event import RAW, Event, Status, fingerprint
+from chalicelib.core.lifecycle import Terms, ended, settled
+
+MAX_RECENT = 200
+"""Ids remembered of an alert whose events are not counted in a window."""
+END_MARK = "~"
+"""Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
+SEVERITY_RAW = f"severity{RAW}"
+REFRESH = timedelta(minutes=5)
+"""A repeat that says nothing new is only noted this often: it costs a write."""
+
+
+def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: datetime) -> Alert:
+    """The alert after the events of one fault, in whatever order and however often they came.
+
+    What an event says becomes transitions in time: firing since, ended at. In order, a transition is one step; one
+    that comes late has the line told again from its start.
+    """
+    recent = list(alert.recent)
+    known = {transition for _, transition in recent}
+    repeats: list[Event] = []
+    alert = _refreshed(alert, now, terms)
+    for event in sorted(events, key=_order):
+        new = [transition for transition in _transitions(event, now) if transition[1] not in known]
+        known.update(transition for _, transition in new)
+        if new and _only_repeats(alert, event):
+            insort(recent, new[0])
+            repeats.append(event)
+            continue
+        alert = _repeated(alert, repeats)
+        repeats.clear()
+        if new:
+            alert = _marked(alert, event, new, recent, terms, now)
+        elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
+            alert = replace(alert, expires_at=event.ends_at)
+    return _repeated(alert, repeats, recent=tuple(recent[-MAX_RECENT:]))
+
+
+def _only_repeats(alert: Alert, event: Event) -> bool:
+    """True when an event says of a fire what is known: most do in a storm, and they are told together."""
+    if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at or alert.starts_at is None:
+        return False
+    return (
+        event.status is Status.FIRING
+        and event.ends_at is None
+        and (event.starts_at or event.occurred_at) >= alert.starts_at
+    )
+
+
+def _repeated(alert: Alert, repeats: Sequence[Event], **changes: Any) -> Alert:
+    """The alert after events that only repeat, oldest first, and these changes: in one step, since a copy costs."""
+    if repeats:
+        newest = repeats[-1]
+        if alert.last_event_at is None or newest.occurred_at >= alert.last_event_at:
+            changes |= _description(alert, newest)
+        changes["events"] = alert.events + len(repeats)
+        changes["refreshed_at"] = max(alert.refreshed_at or newest.occurred_at, newest.occurred_at)
+    return replace(alert, **changes) if changes else alert
+
+
+def _order(event: Event) -> tuple[datetime, bool, str]:
+    return event.occurred_at, event.status is Status.RESOLVED, event.id
+
+
+def short_id(event: Event) -> str:
+    """By which an event is remembered, so that it counts once."""
+    return fingerprint(event.source, event.id)[:10]
+
+
+def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
+    if alert.refreshed_at is not None and now < alert.refreshed_at + min(REFRESH, terms.resolve_timeout / 10):
+        return alert
+    return replace(alert, refreshed_at=now)
+
+
+def _transitions(event: Event, now: datetime) -> list[tuple[float, str]]:
+    """What the event says by `now`: since when its fault fires, and when it ended. An end to come is no transition yet."""
+    short = short_id(event)
+    if event.status is Status.RESOLVED:
+        ended_at = event.ends_at or event.occurred_at
+        return [(ended_at.timestamp(), END_MARK + short)] if ended_at <= now else []
+    found = [(min(event.starts_at or event.occurred_at, now).timestamp(), short)]
+    if event.ends_at is not None and event.ends_at <= now:
+        found.append((event.ends_at.timestamp(), END_MARK + short))
+    return found
+
+
+def _marked(
+    alert: Alert,
+    event: Event,
+    new: Sequence[tuple[float, str]],
+    recent: list[tuple[float, str]],
+    terms: Terms,
+    now: datetime,
+) -> Alert:
+    burned, goes_on = alert.active, not new[-1][1].startswith(END_MARK)
+    is_news = not recent or new[0] > recent[-1]
+    late = not is_news or _is_within(alert, new[0])
+    for transition in new:
+        insort(recent, transition)
+    if late:
+        alert = _replayed(alert, recent, terms, now)
+    else:
+        for transition in new:
+            alert = _applied(alert, transition, terms)
+    said_at = alert.last_event_at or event.occurred_at
+    if event.occurred_at >= said_at:
+        alert = described(alert, event)
+    if event.status is not Status.RESOLVED and (goes_on or is_news):
+        alert = replace(alert, events=alert.events + 1)
+    if goes_on and alert.active:
+        alert = replace(alert, expires_at=_latest_end(alert, event, said_at, terms) if burned else event.ends_at)
+    return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
+
+
+def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
+    """True when the alert has ended by now, but not by then: it was kept firing."""
+    return (
+        alert.state is AlertState.RESOLVED and alert.ends_at is not None and transition[0] <= alert.ends_at.timestamp()
+    )
+
+
+def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert:
+    """Return the alert after its next transition; first it becomes what it was by then."""
+    at, active = instant(transition[0]), not transition[1].startswith(END_MARK)
+    alert = _advanced_to(alert, at, terms)
+    if not active and alert.state is AlertState.RESOLVED and alert.ends_at is not None and not alert.ended_by:
+        return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
+    return settled(alert, at, active=active, terms=terms)
+
+
+def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
+    """The alert at a time, with nothing new said of it."""
+    if alert.state is AlertState.PENDING or alert.cleared_at is not None:
+        return settled(alert, at, active=alert.state is AlertState.PENDING, terms=terms)
+    return alert
+
+
+def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
+    """Return the alert after all its transitions, by now. Those that were forgotten are remembered by its start."""
+    told = replace(
+        alert, state=AlertState.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by=""
+    )
+    for transition in recent:
+        told = _applied(told, transition, terms)
+    told = _advanced_to(told, now, terms)
+    if alert.state is AlertState.FIRING and told.state is not AlertState.RESOLVED:
+        told = _kept_firing(alert, told)
+    if alert.state is told.state is AlertState.RESOLVED and alert.ends_at and told.ends_at:
+        told = replace(told, ends_at=max(alert.ends_at, told.ends_at), ended_by=alert.ended_by)
+    return _with_forgotten_start(alert, told, recent)
+
+
+def _kept_firing(alert: Alert, told: Alert) -> Alert:
+    """An alert that fires has perhaps been told: if it never should have, it ends."""
+    if told.state is AlertState.FIRING:
+        return told
+    return alert if told.state is AlertState.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
+
+
+_EVER = datetime.fromtimestamp(0, UTC)
+
+
+def _with_forgotten_start(alert: Alert, told: Alert, recent: Sequence[tuple[float, str]]) -> Alert:
+    if len(recent) < MAX_RECENT or alert.starts_at is None or told.starts_at is None:
+        return told
+    if not _unbroken(alert.starts_at, told.starts_at, recent):
+        return told
+    return replace(told, starts_at=min(alert.starts_at, told.starts_at))
+
+
+def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, str]]) -> bool:
+    """True when nothing is known to have ended between the two."""
+    first, last = start.timestamp(), later.timestamp()
+    return not any(first <= at < last for at, transition in recent if transition.startswith(END_MARK))
+
+
+def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> datetime | None:
+    """The later of the known end and the event's; whoever says none later takes back an end before its own time-out."""
+    if alert.expires_at is not None and event.ends_at is not None:
+        return max(alert.expires_at, event.ends_at)
+    ends_at = alert.expires_at or event.ends_at
+    ends_newest = (event.ends_at is not None) == (event.occurred_at >= said_at)
+    if ends_at is None or ends_newest or ends_at > max(event.occurred_at, said_at) + terms.resolve_timeout:
+        return ends_at
+    return None
+
+
+def described(alert: Alert, event: Event) -> Alert:
+    """The alert in the words of its newest event; a resolve changes only what it says itself."""
+    return replace(alert, **_description(alert, event))
+
+
+def _description(alert: Alert, event: Event) -> dict[str, Any]:
+    if event.status is Status.RESOLVED:
+        return {"annotations": event.annotations or alert.annotations}
+    found = {
+        "annotations": event.annotations,
+        "title": event.title,
+        "summary": event.summary,
+        "url": event.url or alert.url,
+        "last_event_at": event.occurred_at,
+    }
+    return found if alert.condition else found | _severity(alert, event)
+
+
+def _severity(alert: Alert, event: Event) -> dict[str, Any]:
+    found: dict[str, Any] = {"severity": event.severity}
+    if event.severity is not alert.severity:
+        found["labels"] = _labels_of_severity(alert, event)
+    if alert.state is AlertState.FIRING and event.severity.rank < _worst_known(alert):
+        found["worse_at"] = event.occurred_at
+    return found
+
+
+def _labels_of_severity(alert: Alert, event: Event) -> dict[str, str]:
+    """Return the alert's labels with the event's severity, where they hold one, and with its sender's word for it."""
+    found = {name: text for name, text in alert.labels.items() if name != SEVERITY_RAW}
+    if "severity" in found:
+        found["severity"] = event.severity.value
+    word = event.all_labels().get(SEVERITY_RAW)
+    return found if word is None else {**found, SEVERITY_RAW: word}
+
+
+def _worst_known(alert: Alert) -> int:
+    """Return the rank of its severity now, or when it was acknowledged if that was worse."""
+    acked = alert.acked_severity if alert.acked_at is not None else None
+    return min(alert.severity.rank, acked.rank if acked is not None else alert.severity.rank)
+
+
+def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
+    """The alert, resolved by a person: what its source said until then is history."""
+    newest = alert.recent[-1][0] if alert.recent and not alert.condition else 0.0
+    alert = ended(alert, at, by=by)
+    if alert.beat:
+        return replace(alert, refreshed_at=at)
+    if alert.condition or alert.measured:
+        return alert
+    transition = (max(at.timestamp(), newest), END_MARK + fingerprint("person", by, at.isoformat())[:10])
+    return replace(alert, recent=(*alert.recent, transition)[-MAX_RECENT:])
+
+
+def instant(seconds: float) -> datetime:
+    """Return the time of a transition."""
+    return datetime.fromtimestamp(seconds, UTC)
