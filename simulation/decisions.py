@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.evaluation import EventSeries
@@ -233,11 +233,11 @@ class _Told:
         if rule is None or rule.condition is None:
             return []
         series: Series = EventSeries(tuple(datetime.fromtimestamp(at, UTC) for at, _ in alert.recent))
-        if alert.measured:
+        if alert.origin is Origin.SERIES:
             own = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
             series = StoredSeries(self.store, own)
         steps = self.answers("condition", rule.condition, series)
-        if alert.state is AlertState.INACTIVE and not alert.measured:
+        if alert.state is AlertState.INACTIVE and alert.origin is not Origin.SERIES:
             steps += self.at_last_event(alert, rule.condition, series)
         if evaluate(rule.condition, series, self.now).truth is None:
             steps.append(f"no_data: {rule.no_data} ({_NO_DATA[rule.no_data]})")
@@ -441,7 +441,7 @@ def _counted(number: int, word: str, words: str = "") -> str:
 def _not_about(rule: Rule, alert: Alert, own: Rule | None) -> str:
     """Why a rule is not about an alert that another made; empty when it is, with an alert of its own."""
     metrics = _metrics(rule)
-    if alert.measured:
+    if alert.origin is Origin.SERIES:
         if not metrics:
             return "it looks at events, and this is measured"
         if not metrics & _metrics(own):
@@ -450,7 +450,7 @@ def _not_about(rule: Rule, alert: Alert, own: Rule | None) -> str:
     if metrics:
         return f"it looks at {', '.join(sorted(metrics))}, which is measured"
     labels = alert.match_labels() | {"alertname": alert.event_name or alert.kind}
-    keeps_all = not alert.condition
+    keeps_all = not alert.has_condition
     known = [matcher for matcher in rule.matchers if keeps_all or matcher.label in labels]
     return missed(known, labels)
 

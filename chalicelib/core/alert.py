@@ -4,13 +4,15 @@ An alert is driven by events (a fault that begins and ends), by the count of its
 that stay away: see lifecycle.py, transitions.py, evaluation.py and heartbeat.py.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, ClassVar
 
 from chalicelib.core.event import Severity, with_words
 from chalicelib.core.match import Matcher, matches_all
+from chalicelib.core.stored import missing_from
 
 
 class AlertState(StrEnum):
@@ -20,6 +22,28 @@ class AlertState(StrEnum):
     PENDING = "pending"
     FIRING = "firing"
     RESOLVED = "resolved"
+
+
+class Origin(StrEnum):
+    """What an alert comes from. It is set where the alert is made, and stays."""
+
+    EVENT = "event"
+    """The events of a fault that begins and ends: only its sender's word keeps it."""
+    COUNT = "count"
+    """The events that the condition of a rule counts."""
+    SERIES = "series"
+    """Values that the condition of a rule compares."""
+    HEARTBEAT = "heartbeat"
+    """A heartbeat that stays away."""
+
+
+def _origin_of_stored(stored: Mapping[str, Any]) -> Origin:
+    """Return the origin of an alert that the version before stored: it shows in the keys that are there."""
+    if stored.get("measured"):
+        return Origin.SERIES
+    if stored.get("beat"):
+        return Origin.HEARTBEAT
+    return Origin.COUNT if stored.get("condition") else Origin.EVENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +57,10 @@ class Alert:
     people were notified, `given_back_at` when somebody last gave it back: an acknowledgement from before covers neither.
     """
 
+    ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
+        "measured": lambda alert: alert.origin is Origin.SERIES
+    }
+
     fingerprint: str
     rule: str = ""
     name: str = ""
@@ -45,7 +73,7 @@ class Alert:
     url: str | None = None
     source: str = ""
     kind: str = ""
-    measured: bool = False
+    origin: Origin = missing_from(_origin_of_stored, default=Origin.EVENT)
     state: AlertState = AlertState.INACTIVE
     pending_at: datetime | None = None
     starts_at: datetime | None = None
@@ -92,6 +120,11 @@ class Alert:
     def active(self) -> bool:
         """True while it is pending or firing."""
         return self.state in (AlertState.PENDING, AlertState.FIRING)
+
+    @property
+    def has_condition(self) -> bool:
+        """True when the condition of a rule decides whether it is active: it is of a series or of a count."""
+        return self.origin in (Origin.SERIES, Origin.COUNT)
 
     @property
     def since(self) -> datetime | None:

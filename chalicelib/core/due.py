@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
 from chalicelib.core.acknowledgement import end_notified
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, NotifiedState, flush_after
-from chalicelib.core.lifecycle import Terms, lives_on_word, times_out_at
+from chalicelib.core.lifecycle import Terms, times_out_at
 from chalicelib.core.mute import (
     Muting,
     muting_windows,
@@ -354,7 +354,9 @@ def _unseen(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
     return [
         alert
         for alert in incident.firing
-        if lives_on_word(alert) and alert.fingerprint not in known and (not targets or alert.severity is Severity.INFO)
+        if alert.origin is Origin.EVENT
+        and alert.fingerprint not in known
+        and (not targets or alert.severity is Severity.INFO)
     ]
 
 

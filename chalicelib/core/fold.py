@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.actions import acted, is_about, lifted, silenced
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.evaluation import counted, evaluated, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
@@ -57,7 +57,7 @@ def fold(
     for name, alert in alerts.items():
         old = before.alerts.get(name)
         burned = old is not None and old.active
-        if burned or alert.recheck_at or alert.pending_at or alert.beat:
+        if burned or alert.recheck_at or alert.pending_at or alert.origin is Origin.HEARTBEAT:
             fresh = not burned and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
             rule = by_name.get(alert.rule)
@@ -335,6 +335,7 @@ def _event_alert(given: EventInput, fault: str) -> Alert:
         title=event.title,
         source=event.source,
         kind=event.kind,
+        origin=Origin.COUNT if counts else Origin.EVENT,
         condition=rule.condition.text if rule and rule.condition else "",
     )
 
@@ -354,7 +355,7 @@ def _measured_alert(given: Measured, fault: str) -> Alert:
         severity=given.rule.severity or Severity.WARNING,
         source="probe",
         kind="measured",
-        measured=True,
+        origin=Origin.SERIES,
         condition=given.rule.condition.text if given.rule.condition else "",
     )
 
@@ -368,6 +369,7 @@ def _beat_alert(given: HeartbeatInput, fault: str) -> Alert:
         title=f"No heartbeat of {given.name}",
         source="heartbeat",
         kind="heartbeat",
+        origin=Origin.HEARTBEAT,
         beat=given.spec,
     )
 
@@ -380,17 +382,17 @@ def advanced(
     `notified` says that some target was notified of it. A time-out ends only such an alert: one that was muted the
     whole time is kept, and announced when that ends.
     """
-    if alert.beat:
+    if alert.origin is Origin.HEARTBEAT:
         return heartbeat.advanced(alert, now)
     if alert.active and alert.expires_at is not None and alert.expires_at <= now:
         return ended(alert, alert.expires_at)
-    if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
+    if alert.has_condition and (why := why_gone(alert, rule)):
         return _orphaned(alert, now, why)
-    if alert.measured:
+    if alert.origin is Origin.SERIES:
         return _measured_at(alert, rule, terms, evaluation, now, notified=notified)
     if notified and alert.state is AlertState.FIRING and _is_timed_out(alert, terms, now):
         return timed_out(alert, terms)
-    if alert.condition:
+    if alert.origin is Origin.COUNT:
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
     if alert.state is AlertState.PENDING:
         return settled(alert, now, active=True, terms=terms)
@@ -416,7 +418,7 @@ def why_gone(alert: Alert, rule: Rule | None) -> str:
     """Return why the alert of a measured series or a count has no condition any more; else an empty text."""
     if rule is None:
         return "rule gone"
-    asks_the_same = rule.condition is not None and rule.condition.counts_events != alert.measured
+    asks_the_same = rule.condition is not None and rule.condition.counts_events is (alert.origin is Origin.COUNT)
     return "" if asks_the_same else "rule changed"
 
 
@@ -429,7 +431,7 @@ def timed_out(alert: Alert, terms: Terms) -> Alert:
     """Return the firing alert as ended by the silence of its sender or of its series."""
     at = times_out_at(alert, terms)
     assert at is not None
-    return ended(alert, at, by="no data" if alert.measured else "resolve_timeout")
+    return ended(alert, at, by="no data" if alert.origin is Origin.SERIES else "resolve_timeout")
 
 
 def notified_of(incident: Incident) -> frozenset[str]:
@@ -458,7 +460,7 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     alerts = incident.alerts.values()
     terms = {name: terms_of(by_name.get(name), incident.options) for name in {each.rule for each in alerts}}
     for alert in alerts:
-        if alert.beat:
+        if alert.origin is Origin.HEARTBEAT:
             times.append(heartbeat.next_change(alert))
         elif alert.active or alert.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))

@@ -39,8 +39,8 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
 
 
 def late_at(alert: Alert) -> datetime | None:
-    """When the next beat is due."""
-    if alert.refreshed_at is None:
+    """When the next beat is due; None when none is expected: no beat was ever heard, or its schedule is gone."""
+    if alert.refreshed_at is None or not alert.beat:
         return None
     if cron := alert.beat.get("cron"):
         return following(cron, ZoneInfo(alert.beat.get("timezone") or "UTC"), alert.refreshed_at).astimezone(UTC)

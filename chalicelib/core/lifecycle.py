@@ -7,7 +7,7 @@ the alert: `hold` before it fires, `keep` before it ends, and flapping, which ho
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.rule import RouteOptions, Rule
 
 MAX_CHANGES = 64
@@ -129,7 +129,7 @@ def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = T
     has passed was consumed by the answer at `now`, unknown included. A passed time of another alert is due at once.
     """
     times = _change_times(alert, terms, notified=notified)
-    if alert.measured:
+    if alert.origin is Origin.SERIES:
         times = [at for at in times if at > now]
     if alert.recheck_at:
         times.append(alert.recheck_at)
@@ -145,18 +145,15 @@ def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetim
         times.append(alert.cleared_at + held)
     if alert.active and alert.expires_at:
         times.append(alert.expires_at)
-    elif (notified and alert.state is AlertState.FIRING) or (alert.measured and alert.state is AlertState.PENDING):
+    elif (notified and alert.state is AlertState.FIRING) or (
+        alert.origin is Origin.SERIES and alert.state is AlertState.PENDING
+    ):
         times += [at for at in [times_out_at(alert, terms)] if at is not None]
     return times
 
 
-def lives_on_word(alert: Alert) -> bool:
-    """Return whether only its sender's word keeps the alert: no condition, no heartbeat, nothing measured."""
-    return not alert.condition and not alert.beat and not alert.measured
-
-
 def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
     """Return when the silence of its sender, or of its series, ends the alert; None for one that it never ends."""
-    if alert.refreshed_at is None or not (lives_on_word(alert) or alert.measured):
+    if alert.refreshed_at is None or alert.origin not in (Origin.EVENT, Origin.SERIES):
         return None
     return alert.refreshed_at + terms.resolve_timeout

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.match import parse_matchers
@@ -158,7 +158,7 @@ def _of_resolve(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Out
 
 def _holds(alert: Alert) -> bool:
     """Return whether the alert's condition was true when it was evaluated last."""
-    return bool(alert.measured and alert.condition and alert.value) and alert.cleared_at is None and not alert.no_data
+    return alert.origin is Origin.SERIES and bool(alert.value) and alert.cleared_at is None and not alert.no_data
 
 
 def _of_assign(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from chalicelib.core.alert import Origin
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import HeartbeatInput
-from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, Rule, Rules, Target
 
@@ -115,7 +115,7 @@ def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
     """Who hears, under today's rules, of what no rule matches: what burns untold must not be lost with its route."""
     found: dict[str, Target] = {}
     for alert in incident.alerts.values():
-        if alert.active and lives_on_word(alert):
+        if alert.active and alert.origin is Origin.EVENT:
             for route in rules.routes_for(None, alert.match_labels()):
                 found |= {target.key: target for target in route.targets}
     return tuple(found.values())

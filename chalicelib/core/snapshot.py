@@ -157,7 +157,7 @@ def title_of(incident: Incident, alerts: Sequence[Alert], telling: SnapshotInput
     names = list(dict.fromkeys(alert.name for alert in alerts))
     if len(alerts) == 1:
         alert = alerts[0]
-        title = alert.name if alert.measured or alert.condition or not alert.title else alert.title
+        title = alert.name if alert.has_condition or not alert.title else alert.title
         return f"{title} ({where})" if where and where not in title else title
     if not alerts:
         return where or "incident"

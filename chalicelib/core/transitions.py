@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.event import RAW, Event, Status, fingerprint
 from chalicelib.core.lifecycle import Terms, ended, settled
 
@@ -214,7 +214,7 @@ def _description(alert: Alert, event: Event) -> dict[str, Any]:
         "url": event.url or alert.url,
         "last_event_at": event.occurred_at,
     }
-    return found if alert.condition else found | _severity(alert, event)
+    return found if alert.has_condition else found | _severity(alert, event)
 
 
 def _severity(alert: Alert, event: Event) -> dict[str, Any]:
@@ -243,11 +243,11 @@ def _worst_known(alert: Alert) -> int:
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
     """The alert, resolved by a person: what its source said until then is history."""
-    newest = alert.recent[-1][0] if alert.recent and not alert.condition else 0.0
+    newest = alert.recent[-1][0] if alert.recent and not alert.has_condition else 0.0
     alert = ended(alert, at, by=by)
-    if alert.beat:
+    if alert.origin is Origin.HEARTBEAT:
         return replace(alert, refreshed_at=at)
-    if alert.condition or alert.measured:
+    if alert.has_condition:
         return alert
     transition = (max(at.timestamp(), newest), END_MARK + fingerprint("person", by, at.isoformat())[:10])
     return replace(alert, recent=(*alert.recent, transition)[-MAX_RECENT:])

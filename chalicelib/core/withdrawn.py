@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.fold import why_gone
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import RuleRemoved
@@ -22,12 +22,12 @@ def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[s
 
 
 def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:
-    if alert.beat:
+    if alert.origin is Origin.HEARTBEAT:
         return "" if alert.name in probe_names(rules, "heartbeat") else "heartbeat gone"
     rule = next((rule for rule in rules.rules if rule.name == alert.rule), None)
-    if (alert.measured or alert.condition) and (why := why_gone(alert, rule)):
+    if alert.has_condition and (why := why_gone(alert, rule)):
         return why
-    return "probe gone" if alert.measured and alert.labels.get("probe") in gone_probes else ""
+    return "probe gone" if alert.origin is Origin.SERIES and alert.labels.get("probe") in gone_probes else ""
 
 
 def probe_names(rules: Rules, *kinds: str) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.due import due, reminded
@@ -243,12 +243,12 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
     notified = notified_of(incident)
     kept: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
-        if alert.state is not AlertState.INACTIVE or not (alert.measured or alert.condition) or name in notified:
+        if alert.state is not AlertState.INACTIVE or not alert.has_condition or name in notified:
             kept[name] = alert
-        elif alert.rule in watched and alert.measured:
+        elif alert.rule in watched and alert.origin is Origin.SERIES:
             old = before.alerts.get(name)
             kept[name] = old if old is not None and _same_watch(old, alert) else alert
-        elif not alert.measured:
+        elif alert.origin is Origin.COUNT:
             kept[name] = replace(alert, recheck_at=alert.recheck_at if alert.rule in watched else None)
     return replace(incident, alerts=kept) if kept != incident.alerts else incident
 

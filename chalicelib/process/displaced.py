@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.event import fingerprint, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
 from chalicelib.core.inputs import EventInput, HeartbeatInput, alert_fingerprint, counted_by, counted_labels
-from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.process.batch import Batch, Routed
@@ -161,7 +160,7 @@ def any_displaced(incidents: Iterable[Incident], rules: Rules, marks: Mapping[st
         or _was_grouped_otherwise(alert, by_name.get(alert.rule), groupings)
         for incident in incidents
         for alert in incident.alerts.values()
-        if alert.active and not lives_on_word(alert)
+        if alert.active and alert.origin is not Origin.EVENT
     )
 
 
@@ -179,14 +178,14 @@ def _was_grouped_otherwise(alert: Alert, rule: Rule | None, groupings: Mapping[s
 
 def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     """Return the keys of the incidents to which the rules lead such an alert; none where they would begin another one."""
-    if alert.beat:
+    if alert.origin is Origin.HEARTBEAT:
         route, labels = heartbeat_route(
             rules, HeartbeatInput(alert.name, _ANY_TIME, alert.beat, alert.labels, alert.severity)
         )
         return [incident_key(route, group_labels(route, None, labels))]
     if rule is None:
         return []
-    if alert.measured:
+    if alert.origin is Origin.SERIES:
         labels, routed = measured_labels(rule, alert.labels), routed_labels(rule, alert.labels)
     else:
         labels = routed = alert.match_labels()

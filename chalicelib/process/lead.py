@@ -8,12 +8,12 @@ also settles which of two workers gives it a home.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from chalicelib.core.alert import Origin
 from chalicelib.core.coalesce import only_counts
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.identity import CLAIMED, End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import EventInput, alert_fingerprint
-from chalicelib.core.lifecycle import lives_on_word
 from chalicelib.core.routing import route_by_id, route_of
 from chalicelib.core.rule import Rule
 from chalicelib.process import displaced
@@ -214,7 +214,7 @@ def index(batch: Batch) -> dict[str, str]:
             known = homes.setdefault(name, [])
             batch.store.claim(name, slot_of(holder, known), holder, over=None)
             known.append(holder)
-            if lives_on_word(incident.alerts[name]):
+            if incident.alerts[name].origin is Origin.EVENT:
                 rules.add(holder.rule)
     marks = {INDEXED: batch.now.isoformat()}
     return {**marks, INDEXED_RULES: "\n".join(sorted(rules))} if rules else marks
@@ -223,5 +223,5 @@ def index(batch: Batch) -> dict[str, str]:
 def indexed_alerts(before: Incident | None, incident: Incident) -> Mapping[str, Holder]:
     """Return the holders of measured, counted and awaited alerts that began to fire, by the alert's fingerprint."""
     old = {alert.fingerprint for alert in before.firing} if before is not None else frozenset()
-    begun = {alert.fingerprint for alert in incident.firing if not lives_on_word(alert)} - old
+    begun = {alert.fingerprint for alert in incident.firing if alert.origin is not Origin.EVENT} - old
     return {name: holder for name, holder in holders_in(incident) if name in begun} if begun else {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import TimedEvaluation
 from chalicelib.core.language.condition import evaluate
@@ -78,7 +78,7 @@ def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime
     found: dict[str, TimedEvaluation] = {}
     for alert in incident.alerts.values():
         rule = by_name.get(alert.rule)
-        if not alert.measured or rule is None or rule.condition is None or not alert_is_due(alert, now):
+        if alert.origin is not Origin.SERIES or rule is None or rule.condition is None or not alert_is_due(alert, now):
             continue
         labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
         found[alert.fingerprint] = evaluation(rule, labels, store, now)

@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib import log, plugins
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.context import Context
 from chalicelib.core.errors import EndpointAbsentError, NotSetUpError, ParseError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status, fingerprint
@@ -364,7 +364,7 @@ def _has_heard(alert: Alert | None, event: Event) -> bool:
         return True
     if event.status is Status.RESOLVED:
         return not alert.active or (alert.last_event_at is not None and alert.last_event_at > event.occurred_at)
-    if alert.condition:
+    if alert.has_condition:
         return False
     return alert.active or bool(alert.ended_by) or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
 
@@ -395,7 +395,7 @@ def _times(alert: Alert) -> list[datetime]:
 def _active_identities(store: Store, source: str) -> list[str]:
     """The ids of the vendor's issues that burn here, the oldest first."""
     alerts = [alert for incident in store.incidents() for alert in incident.firing]
-    named = [alert.labels.get("issue", "") for alert in alerts if alert.source == source and not alert.condition]
+    named = [alert.labels.get("issue", "") for alert in alerts if alert.source == source and not alert.has_condition]
     return list(dict.fromkeys(filter(None, named)))
 
 
@@ -448,7 +448,7 @@ def _heard_times(run: _Reconciliation) -> dict[str, set[datetime]]:
             found.setdefault(source, set()).update((bucket.first_at, bucket.last_at))
     for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
         for alert in incident.alerts.values():
-            if alert.source not in NO_SENDERS and alert.refreshed_at is not None and not alert.measured:
+            if alert.source not in NO_SENDERS and alert.refreshed_at is not None and alert.origin is not Origin.SERIES:
                 found.setdefault(alert.source, set()).add(min(alert.refreshed_at, run.now))
     found.pop("", None)
     return found

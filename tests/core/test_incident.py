@@ -8,9 +8,9 @@ import pytest
 
 from chalicelib.core.alert import AlertState
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
-from chalicelib.core.fold import fold
+from chalicelib.core.fold import fold, next_alert_change
 from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
-from chalicelib.core.inputs import EventInput, RuleRemoved
+from chalicelib.core.inputs import EventInput, HeartbeatInput, RuleRemoved
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -185,6 +185,18 @@ def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
     name = next(iter(incident.alerts))
     found = folded(incident, RuleRemoved((name,), "rule gone")).alerts[name]
     assert (found.state, found.ended_by, found.recheck_at) == (AlertState.RESOLVED, "rule gone", None)
+
+
+def test_a_heartbeat_that_is_gone_has_no_timer_and_never_fires_again():
+    """Given a late heartbeat whose entry was removed, when time passes → it stays resolved, and nothing is due for it."""
+    beat = HeartbeatInput("backup", at(0), {"every": "10", "grace": "5"})
+    incident = folded(EMPTY, beat, now=20)
+    (name,) = (alert.fingerprint for alert in incident.firing)
+    gone = folded(incident, RuleRemoved((name,), "heartbeat gone"))
+    later = folded(gone, now=1_000)
+    assert (gone.alerts[name].state, gone.alerts[name].ended_by) == (AlertState.RESOLVED, "heartbeat gone")
+    assert later.alerts == gone.alerts
+    assert next_alert_change(later, Rules(), at(1_000)) is None
 
 
 def test_what_was_said_while_the_router_was_away_has_missed_its_flush():
