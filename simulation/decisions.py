@@ -409,16 +409,16 @@ class _Told:
     def coming(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Return what comes next while it fires: acknowledgement, escalation, the next look; who had it after the end."""
         if alert.state is not AlertState.FIRING:
-            return [f"{alert.acked_by} had acknowledged it"] if alert.acked_by and alert.ends_at else []
+            return [f"{alert.ack.by} had acknowledged it"] if alert.ack.by and alert.ends_at else []
         steps = []
         muted = bool(self.mutes(alert, incident, route))
-        if alert.acked_by and alert.acked_at:
-            until = self.write(alert.acked_at + route.options.ack_timeout)
-            steps.append(f"acknowledged by {alert.acked_by}: no reminders, no escalation until {until}")
+        if alert.ack.by and alert.ack.at:
+            until = self.write(alert.ack.at + route.options.ack_timeout)
+            steps.append(f"acknowledged by {alert.ack.by}: no reminders, no escalation until {until}")
         since = incident.escalate_from or incident.opened_at
         for number, step in enumerate(route.escalate):
             keys = ", ".join(target.shown for target in step.targets)
-            if number >= incident.escalated and since is not None and not alert.acked_by:
+            if number >= incident.escalated and since is not None and not alert.ack.by:
                 at = f" at {self.write(since + step.after)} unless it is acknowledged"
                 steps.append(f"escalation to {keys}" + (": not while it is muted" if muted else at))
         if incident.next_flush_at and incident.next_flush_at > self.now:

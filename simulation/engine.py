@@ -380,7 +380,7 @@ class Replay:
             "severity": alert.severity.value,
             "starts_at": self.times.write(alert.since),
             "ends_at": self.times.write(alert.ends_at),
-            "acked_by": alert.acked_by,
+            "acked_by": alert.ack.by,
             "state": state,
             "silenced_by": [each.id for each in held],
             "inhibited_by": [{"alertname": cause.name, **cause.labels} for cause in causes],
@@ -406,7 +406,7 @@ class Replay:
                             "status": "firing" if alert.state is AlertState.FIRING else "resolved",
                             "starts_at": self.times.write(alert.starts_at),
                             "ends_at": self.times.write(last_end(alert)),
-                            "acked_by": alert.acked_by,
+                            "acked_by": alert.ack.by,
                             "muted_by": list(mutings.get(alert.fingerprint, Muting()).names),
                         }
                         for alert in incident.shown

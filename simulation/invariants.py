@@ -151,7 +151,7 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
     muted = bool(context.causes) or any(now < each.ends_at + LONGEST_INTERVAL for each in held)
     for incident in router.memory.incidents():
         quiet = muted or incident.route.startswith("rule/Muted")
-        unacknowledged = [each for each in incident.firing if each.acked_by is None]
+        unacknowledged = [each for each in incident.firing if each.ack.by is None]
         if unacknowledged and not quiet and incident.opened_at is None:
             yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
         for key, announced in incident.announced.items():
@@ -179,9 +179,9 @@ def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced:
     called, silent = _newest_wave(router, incident.id, key, announced)
     if not firing or not called:
         return
-    held = all(each.acked_by for each in firing)
+    held = all(each.ack.by for each in firing)
     if held and not silent:
-        yield Broken(f"{key} rings for what {firing[0].acked_by} has", incident.id)
+        yield Broken(f"{key} rings for what {firing[0].ack.by} has", incident.id)
     if silent and not held and announced.wave < MAX_WAVES and _may_call(router, incident, key):
         yield Broken(f"{key} is silent for what nobody has", incident.id)
 

@@ -108,7 +108,7 @@ def test_what_was_acknowledged_stays_acknowledged_and_is_found_by_its_id(router)
     """Given an acknowledged alert of the version before, then it is still acknowledged, and its id leads to it."""
     router.tick()
     incident = next(each for each in router.store.incidents() if each.group == {"service": "shop"})
-    assert {alert.acked_by for alert in incident.firing if alert.name == "Cloudflare Alert"} == {"ana"}
+    assert {alert.ack.by for alert in incident.firing if alert.name == "Cloudflare Alert"} == {"ana"}
     assert router.store.located(incident.id) == incident.key
 
 

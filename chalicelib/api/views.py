@@ -350,8 +350,7 @@ class _Judged:
             "overflow": found.truncated_events,
             "told": [_told(each, results[key]) for key, each in found.announced.items() if each.seq],
             "acks": [
-                {"alert": alert.name, "by": alert.acked_by, "at": stamp(alert.acked_at)}
-                for alert in acknowledged(found)
+                {"alert": alert.name, "by": alert.ack.by, "at": stamp(alert.ack.at)} for alert in acknowledged(found)
             ],
             "who": self.audience(),
             "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline))],
@@ -383,8 +382,8 @@ class _Judged:
             "threshold": alert.threshold,
             "condition": alert.condition,
             "url": alert.url,
-            "acked_by": alert.acked_by,
-            "acked_at": stamp(alert.acked_at),
+            "acked_by": alert.ack.by,
+            "acked_at": stamp(alert.ack.at),
             "silenced_by": [each.id for each in held],
             "inhibited_by": [dict(cause.labels) for cause in muting.causes],
             "muted_by": list(quiet),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.core.acknowledgement import covers
+from chalicelib.core.acknowledgement import acknowledged, covers, unacknowledged
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
@@ -84,9 +84,9 @@ def silenced(incident: Incident, entry: Entry) -> Incident:
 def _withdrawn_at(incident: Incident, action: Action) -> Incident:
     """Return the incident that remembers when it was given back: an acknowledgement from before may still be on its way."""
     alerts = {
-        alert.fingerprint: replace(alert, given_back_at=action.at)
+        alert.fingerprint: replace(alert, ack=replace(alert.ack, given_back_at=action.at))
         for alert in chosen_by(action, incident)
-        if alert.given_back_at is None or alert.given_back_at < action.at
+        if alert.ack.given_back_at is None or alert.ack.given_back_at < action.at
     }
     return replace(incident, alerts={**incident.alerts, **alerts}) if alerts else incident
 
@@ -94,9 +94,9 @@ def _withdrawn_at(incident: Incident, action: Action) -> Incident:
 def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
     acks = action.kind is ActionKind.ACK
     changed = {
-        alert.fingerprint: _acked(alert, action) if acks else replace(alert, acked_by=None, acked_at=None)
+        alert.fingerprint: acknowledged(alert, action.by, action.at) if acks else unacknowledged(alert)
         for alert in chosen
-        if (alert.acked_by is None and covers(action.at, alert) if acks else is_given_back(alert, action))
+        if (alert.ack.by is None and covers(action.at, alert) if acks else is_given_back(alert, action))
     }
     if not changed:
         return incident
@@ -114,14 +114,10 @@ def _of_how_many(incident: Incident, changed: Sequence[Alert], *, acks: bool) ->
     """Return what was done in words; with the alerts by name when it was not done for all of the incident."""
     word = "acknowledged" if acks else "unacknowledged"
     firing = incident.firing
-    if all((alert.acked_by is not None) == acks for alert in firing):
+    if all((alert.ack.by is not None) == acks for alert in firing):
         return word
     names = counted_list(sorted({alert.name for alert in changed}), MAX_NAMES)
     return f"{word} {len(changed)} of {max(len(firing), len(changed))}: {names}"
-
-
-def _acked(alert: Alert, action: Action) -> Alert:
-    return replace(alert, acked_by=action.by, acked_at=action.at, acked_severity=alert.severity)
 
 
 def _eased(incident: Incident, alerts: Iterable[Alert]) -> Incident:
@@ -144,10 +140,10 @@ def lifted(incident: Incident) -> Incident:
     An alert that got worse since is written in the timeline, and the clock of the escalation starts again at that time.
     One that begins anew after a notified end was never acknowledged: there is nothing to write.
     """
-    uncovered = [alert for alert in incident.firing if alert.acked_at is not None and not covers(alert.acked_at, alert)]
+    uncovered = [alert for alert in incident.firing if alert.ack.at is not None and not covers(alert.ack.at, alert)]
     if not uncovered:
         return incident
-    alerts = {alert.fingerprint: replace(alert, acked_by=None, acked_at=None) for alert in uncovered}
+    alerts = {alert.fingerprint: unacknowledged(alert) for alert in uncovered}
     incident = replace(incident, alerts={**incident.alerts, **alerts})
     for alert in uncovered:
         incident = _worse_noted(incident, alert)
@@ -155,12 +151,12 @@ def lifted(incident: Incident) -> Incident:
 
 
 def _worse_noted(incident: Incident, alert: Alert) -> Incident:
-    at = alert.worse_at
-    if at is None or alert.acked_at is None or at <= alert.acked_at:
+    at = alert.ack.worse_at
+    if at is None or alert.ack.at is None or at <= alert.ack.at:
         return incident
-    if alert.notified_end is not None and alert.acked_at <= alert.notified_end:
+    if alert.ack.notified_end is not None and alert.ack.at <= alert.ack.notified_end:
         return incident
-    text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.acked_by} was lifted"
+    text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.ack.by} was lifted"
     since = max(at, incident.escalate_from or at)
     return remarked(replace(incident, escalate_from=since, escalated=0), Entry(at, text, kind="ack_lifted"))
 

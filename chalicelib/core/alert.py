@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from chalicelib.core.event import Severity, with_words
 from chalicelib.core.match import Matcher, matches_all
-from chalicelib.core.stored import missing_from
+from chalicelib.core.stored import flat, missing_from
 
 
 class AlertState(StrEnum):
@@ -47,14 +47,28 @@ def _origin_of_stored(stored: Mapping[str, Any]) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who acknowledged an alert, and what an acknowledgement does not outlive.
+
+    `severity` is that of the alert then: it counts only while the alert is acknowledged. `worse_at` is when the sender
+    last raised the severity above it while the alert fired. `notified_end` is the newest end of the alert of which
+    people were notified, `given_back_at` when somebody last gave it back: an acknowledgement from before covers neither.
+    """
+
+    by: str | None = None
+    at: datetime | None = None
+    severity: Severity | None = None
+    worse_at: datetime | None = None
+    given_back_at: datetime | None = None
+    notified_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """`recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after ENDED.
 
     `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
-    burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all;
-    `worse_at` when its sender last raised its severity while it fired, above that at which it was acknowledged
-    (`acked_severity`, which counts only while it is acknowledged). `notified_end` is the newest end of it of which
-    people were notified, `given_back_at` when somebody last gave it back: an acknowledgement from before covers neither.
+    burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all.
     """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
@@ -89,12 +103,7 @@ class Alert:
     threshold: str = ""
     condition: str = ""
     no_data: bool = False
-    acked_by: str | None = None
-    acked_at: datetime | None = None
-    acked_severity: Severity | None = None
-    worse_at: datetime | None = None
-    given_back_at: datetime | None = None
-    notified_end: datetime | None = None
+    ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()
     flapping: bool = False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core import snapshot
-from chalicelib.core.acknowledgement import end_notified
+from chalicelib.core.acknowledgement import end_notified, unacknowledged
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
@@ -402,7 +402,7 @@ def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, .
     return VisibleAlerts(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
         muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
-        unacked=frozenset(alert.fingerprint for alert in visible if alert.acked_by is None),
+        unacked=frozenset(alert.fingerprint for alert in visible if alert.ack.by is None),
         flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
         truncated=bool(incident.truncated),
         quiet=quiet,
@@ -444,14 +444,14 @@ def _acks_expired(
     over = [
         alert
         for alert in incident.firing
-        if alert.acked_at is not None
-        and now >= alert.acked_at + route.options.ack_timeout
+        if alert.ack.at is not None
+        and now >= alert.ack.at + route.options.ack_timeout
         and alert.fingerprint not in mutings
     ]
     if not over:
         return incident, ()
-    names = tuple(sorted({alert.acked_by or "" for alert in over}))
-    alerts = {**incident.alerts, **{a.fingerprint: replace(a, acked_by=None, acked_at=None) for a in over}}
+    names = tuple(sorted({alert.ack.by or "" for alert in over}))
+    alerts = {**incident.alerts, **{a.fingerprint: unacknowledged(a) for a in over}}
     entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out", kind="ack_expired")
     timeline = (*incident.timeline, entry)[-MAX_TIMELINE:]
     return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
@@ -604,7 +604,7 @@ def _scheduled(
     times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
     times += [times_out_at(alert, terms) for alert in _unseen(incident, route, rules)]
-    acked = [alert.acked_at + route.options.ack_timeout for alert in incident.firing if alert.acked_at is not None]
+    acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
     bare = replace(view, quiet=())

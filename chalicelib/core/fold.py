@@ -312,10 +312,10 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
 
 def _severed(alert: Alert, rule: Rule | None) -> Alert:
     """Return the alert with its rule's severity, where the rule names one: its events cannot change that."""
-    if rule is None or rule.severity is None or (alert.severity is rule.severity and alert.worse_at is None):
+    if rule is None or rule.severity is None or (alert.severity is rule.severity and alert.ack.worse_at is None):
         return alert
     labels = {**alert.labels, "severity": rule.severity.value} if "severity" in alert.labels else alert.labels
-    return replace(alert, severity=rule.severity, labels=labels, worse_at=None)
+    return replace(alert, severity=rule.severity, labels=labels, ack=replace(alert.ack, worse_at=None))
 
 
 def _event_alert(given: EventInput, fault: str) -> Alert:

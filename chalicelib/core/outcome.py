@@ -107,7 +107,7 @@ def _fired_at(alert: Alert, act: Action) -> bool:
 
 def is_given_back(alert: Alert, act: Action) -> bool:
     """Return whether an act gives the alert back: somebody has it, since before the act."""
-    return alert.acked_by is not None and (alert.acked_at is None or alert.acked_at <= act.at)
+    return alert.ack.by is not None and (alert.ack.at is None or alert.ack.at <= act.at)
 
 
 def _ended(incident: Incident, newer: Incident | None) -> Outcome:
@@ -133,14 +133,14 @@ def _of_ack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome
     if (later := later_act(act, incident)) is not None:
         result = Result.ALREADY if later.kind == ActionKind.ACK else Result.NOBODYS
         return Outcome(result, incident.id, by=later.by, since=later.at)
-    free = [alert for alert in chosen if alert.acked_by is None and covers(act.at, alert)]
+    free = [alert for alert in chosen if alert.ack.by is None and covers(act.at, alert)]
     if free:
         return _changes(incident, free)
-    held = [alert for alert in chosen if alert.acked_by is not None]
+    held = [alert for alert in chosen if alert.ack.by is not None]
     if not held:
         return Outcome(Result.NONE_CHOSEN, incident.id)
-    since = min((alert.acked_at for alert in held if alert.acked_at is not None), default=None)
-    return Outcome(Result.ALREADY, incident.id, by=_names(alert.acked_by for alert in held), since=since)
+    since = min((alert.ack.at for alert in held if alert.ack.at is not None), default=None)
+    return Outcome(Result.ALREADY, incident.id, by=_names(alert.ack.by for alert in held), since=since)
 
 
 def _of_unack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:

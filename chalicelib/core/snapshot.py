@@ -96,8 +96,8 @@ def notification(
         also=len(incident.truncated),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
-        acked_by=holder.acked_by if holder else None,
-        acked_at=holder.acked_at if holder else None,
+        acked_by=holder.ack.by if holder else None,
+        acked_at=holder.ack.at if holder else None,
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.options.timezone,
         said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
@@ -114,7 +114,7 @@ def _holder(
     A target that does not show what is muted shows the acknowledgement of what it was notified of.
     """
     covered = shown if can.shows_silences else (firing or known_alerts(incident, announced))
-    return covered[0] if covered and all(alert.acked_by for alert in covered) else None
+    return covered[0] if covered and all(alert.ack.by for alert in covered) else None
 
 
 def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert]:
@@ -186,7 +186,7 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
         value=alert.value,
         threshold=alert.threshold,
         condition=alert.condition,
-        acked_by=alert.acked_by,
+        acked_by=alert.ack.by,
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
     )

@@ -94,7 +94,7 @@ def resolve_at(incident: Incident, now: datetime) -> datetime | None:
 
 def acknowledged(incident: Incident) -> tuple[Alert, ...]:
     """Return the alerts that somebody has; of a resolved incident those that somebody had."""
-    return tuple(alert for alert in incident.firing or incident.shown if alert.acked_by)
+    return tuple(alert for alert in incident.firing or incident.shown if alert.ack.by)
 
 
 def holder(incident: Incident) -> str | None:
@@ -102,14 +102,14 @@ def holder(incident: Incident) -> str | None:
     held = acknowledged(incident)
     if not held or (incident.firing and len(held) < len(incident.firing)):
         return None
-    return ", ".join(sorted({alert.acked_by for alert in held if alert.acked_by}))
+    return ", ".join(sorted({alert.ack.by for alert in held if alert.ack.by}))
 
 
 def _held(visible: Sequence[Alert], route: Route) -> tuple[tuple[str, ...], datetime | None]:
-    if not visible or any(alert.acked_at is None for alert in visible):
+    if not visible or any(alert.ack.at is None for alert in visible):
         return (), None
-    until = min(alert.acked_at for alert in visible if alert.acked_at is not None) + route.options.ack_timeout
-    return tuple(sorted({alert.acked_by or "" for alert in visible})), until
+    until = min(alert.ack.at for alert in visible if alert.ack.at is not None) + route.options.ack_timeout
+    return tuple(sorted({alert.ack.by or "" for alert in visible})), until
 
 
 # ---------------------------------------------------------------------------------------------------------------------

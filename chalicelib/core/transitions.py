@@ -222,7 +222,7 @@ def _severity(alert: Alert, event: Event) -> dict[str, Any]:
     if event.severity is not alert.severity:
         found["labels"] = _labels_of_severity(alert, event)
     if alert.state is AlertState.FIRING and event.severity.rank < _worst_known(alert):
-        found["worse_at"] = event.occurred_at
+        found["ack"] = replace(alert.ack, worse_at=event.occurred_at)
     return found
 
 
@@ -237,7 +237,7 @@ def _labels_of_severity(alert: Alert, event: Event) -> dict[str, str]:
 
 def _worst_known(alert: Alert) -> int:
     """Return the rank of its severity now, or when it was acknowledged if that was worse."""
-    acked = alert.acked_severity if alert.acked_at is not None else None
+    acked = alert.ack.severity if alert.ack.at is not None else None
     return min(alert.severity.rank, acked.rank if acked is not None else alert.severity.rank)
 
 

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from chalicelib.core.acknowledgement import covers, end_notified, is_end_pending, lives_since
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
@@ -32,7 +32,7 @@ def flushed(incident, now):
 
 def acked(incident, name="a"):
     """Who has the alert of that name."""
-    return next(alert.acked_by for alert in incident.alerts.values() if alert.name == name)
+    return next(alert.ack.by for alert in incident.alerts.values() if alert.name == name)
 
 
 COVERS = [
@@ -50,7 +50,7 @@ COVERS = [
 @pytest.mark.parametrize(("changes", "when", "covered"), [row[1:] for row in COVERS], ids=[row[0] for row in COVERS])
 def test_what_an_acknowledgement_covers(changes, when, covered):
     """Given what became of an alert since, then the acknowledgement covers it or not."""
-    assert covers(at(when), Alert("a", starts_at=at(0), **changes)) is covered
+    assert covers(at(when), Alert("a", starts_at=at(0), ack=Acknowledgement(**changes))) is covered
 
 
 LIVES = [
@@ -73,17 +73,17 @@ def test_since_when_an_alert_lives(state, changes, notified, since):
         state=state,
         starts_at=at(starts),
         changes=tuple(map(at, changes)),
-        notified_end=at(notified) if notified is not None else None,
+        ack=Acknowledgement(notified_end=at(notified) if notified is not None else None),
     )
     assert lives_since(alert) == at(since)
 
 
 def test_an_end_is_pending_until_it_is_notified():
     """Given an alert that ended, when people are notified, then its end is pending no more, and a firing one is left alone."""
-    over = Alert("a", state=AlertState.RESOLVED, starts_at=at(0), ends_at=at(40), acked_by="ana", acked_at=at(50))
+    over = Alert("a", state=AlertState.RESOLVED, starts_at=at(0), ends_at=at(40), ack=Acknowledgement("ana", at(50)))
     assert is_end_pending(over)
     told = end_notified(over)
-    assert not is_end_pending(told) and not covers(at(50), told) and told.acked_by == "ana"
+    assert not is_end_pending(told) and not covers(at(50), told) and told.ack.by == "ana"
     firing = replace(over, state=AlertState.FIRING, ends_at=None)
     assert end_notified(firing) is firing
 
@@ -114,7 +114,7 @@ def test_an_acknowledgement_survives_a_flap_in_any_order(order, batches):
         for each in order:
             incident = folded(incident, INPUTS[each])
     (alert,) = incident.firing
-    assert (alert.starts_at, alert.acked_by, alert.acked_at) == (at(60), "ana", at(20))
+    assert (alert.starts_at, alert.ack.by, alert.ack.at) == (at(60), "ana", at(20))
     assert [entry.text for entry in incident.timeline if entry.kind in ("ack", "ack_lifted")] == ["acknowledged"]
 
 
@@ -134,7 +134,7 @@ def test_two_people_at_once_in_both_orders(order):
     for each in order:
         incident = folded(incident, INPUTS[each])
     assert acked(incident) is None
-    assert folded(incident, by("ack", 31, "cleo")).firing[0].acked_by == "cleo"
+    assert folded(incident, by("ack", 31, "cleo")).firing[0].ack.by == "cleo"
 
 
 @pytest.mark.parametrize("first", ["ana", "ben"])
@@ -165,7 +165,8 @@ def test_a_new_incident_is_not_acknowledged():
     ended = flushed(folded(open_one, said("a", 40, "resolved"), now=50), 90)
     assert ended.status == "ended"
     assert acked(folded(ended, said("a", 100), now=100)) is None
-    older = replace(ended, alerts={name: replace(each, notified_end=None) for name, each in ended.alerts.items()})
+    forgotten = {name: replace(each, ack=replace(each.ack, notified_end=None)) for name, each in ended.alerts.items()}
+    older = replace(ended, alerts=forgotten)
     assert acked(folded(older, said("a", 100), now=100)) is None
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.delivery.target_kind import Capabilities
@@ -212,7 +212,7 @@ ESCALATIONS = [
     (14 * MINUTE, {}, {}),
     (15 * MINUTE, {}, {"pagerduty": "escalated"}),
     (40 * MINUTE, {}, {"pagerduty": "escalated"}),
-    (40 * MINUTE, {"acked_by": "ana", "acked_at": NOW}, {}),
+    (40 * MINUTE, {"ack": Acknowledgement("ana", NOW)}, {}),
 ]
 
 
@@ -227,11 +227,11 @@ def test_escalation(later, ack, reasons):
 def test_an_acknowledgement_runs_out_once():
     """When it does, whoever was told hears whose it was, and the escalation's clock starts again."""
     incident = opened()
-    held = replace(incident.alerts["a"], acked_by="ana", acked_at=NOW)
+    held = replace(incident.alerts["a"], ack=Acknowledgement("ana", NOW))
     decision, reasons = decide(replace(incident, alerts={"a": held}), now=NOW + 2 * HOUR)
     assert reasons == {"email": "reminder"}
     assert "The acknowledgement of ana ran out." in decision.notifications[0].notes
-    assert decision.incident.alerts["a"].acked_by is None
+    assert decision.incident.alerts["a"].ack.by is None
     assert decision.incident.escalate_from == NOW + 2 * HOUR
     assert decide(decision.incident, now=NOW + 2 * HOUR)[1] == {}
 
@@ -315,7 +315,7 @@ def test_decisions_follow_capabilities_and_no_name():
     listed = {each.target.kind: [told.name for told in each.alerts] for each in decision.notifications}
     assert listed == {"siren": ["a"], "board": ["a", "b"]}
     known = decision.incident
-    held = {name: replace(each, acked_by="ana", acked_at=NOW) for name, each in known.alerts.items()}
+    held = {name: replace(each, ack=Acknowledgement("ana", NOW)) for name, each in known.alerts.items()}
     decision = due(replace(known, alerts=held, sync="api"), route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
     assert {each.target.kind: each.reason for each in decision.notifications} == {
         "siren": Reason.SYNC, "board": Reason.SYNC

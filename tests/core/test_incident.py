@@ -161,7 +161,7 @@ def test_who_holds_what_after_an_acknowledgement(act, acked):
     """It is about the alerts that its matchers choose and that fired by then."""
     incident = folded(EMPTY, said("A"), said("B", 10))
     found = folded(incident, act)
-    assert {alert.name: alert.acked_by for alert in found.alerts.values()} == acked
+    assert {alert.name: alert.ack.by for alert in found.alerts.values()} == acked
 
 
 def test_an_act_on_another_incident_is_nothing():
@@ -214,5 +214,5 @@ def test_a_late_end_between_an_acknowledgement_and_a_repeat_leaves_it():
     repeated = folded(acknowledged, said("a", 60), now=61)
     late = folded(repeated, said("a", 40, "resolved"), now=70)
     (alert,) = late.alerts.values()
-    assert (alert.state, alert.starts_at, alert.acked_by) == (AlertState.FIRING, at(60), "ana")
+    assert (alert.state, alert.starts_at, alert.ack.by) == (AlertState.FIRING, at(60), "ana")
     assert [entry.text for entry in late.timeline if entry.kind == "ack_lifted"] == []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
@@ -103,7 +103,7 @@ def test_what_is_muted_is_evidence_and_says_by_what():
 def test_a_silent_change_of_what_is_muted_says_who_has_it():
     """Given an acknowledged alert that is muted, when a message is brought up to date → it says who has it."""
     made = telling(mutings={"A": Muting(silences=(SILENCE,))})
-    held = replace(alert("A"), acked_by="ben", acked_at=NOW)
+    held = replace(alert("A"), ack=Acknowledgement("ben", NOW))
     found = told(incident(held), Reason.SYNC, visible={}, known=("A",), made=made)
     assert (found.acked_by, found.acked_at) == ("ben", NOW)
     assert told(incident(alert("A")), Reason.SYNC, visible={}, known=("A",), made=made).acked_by is None

@@ -59,7 +59,7 @@ def act_there(router, kind, by="ben", wave=1):
 def holder(router):
     """Who has the one alert that there is."""
     (incident,) = router.store.incidents()
-    return {alert.acked_by for alert in incident.firing}
+    return {alert.ack.by for alert in incident.firing}
 
 
 def mails(router):
@@ -233,7 +233,7 @@ def test_what_got_worse_calls_people_again(router):
     router.fire("Down", severity="warning", **labels).run(minutes=3).act("ack").run(minutes=2)
     (first,) = router.store.incidents()
     (known,) = first.firing
-    assert known.acked_by == "ana"
+    assert known.ack.by == "ana"
     router.events(worse_of(router, "Down")).run(seconds=5)
     assert pages(router) == {"i": "acknowledged", "i:2": "triggered"}
 

@@ -85,7 +85,7 @@ def test_who_is_second_is_answered_who_has_it(store, order, batches):
     answers = {who: words for some in together for who, words in worked(store, *some).items()}
     assert list(answers) == [order[1]]
     assert answers[order[1]].startswith(f"{order[0]} has acknowledged")
-    assert [alert.acked_by for alert in store.load(KEY).firing] == [order[0]]
+    assert [alert.ack.by for alert in store.load(KEY).firing] == [order[0]]
     lines = [(each.kind, each.by, each.result) for each in store.load(KEY).timeline if each.by]
     assert sorted(lines) == sorted([("ack", order[0], ""), ("no_effect", order[1], "already")])
 
@@ -95,7 +95,7 @@ def test_a_conflict_in_the_middle_of_a_save_is_answered(store):
     id = store.load(KEY).id
     store.then = lambda: worked(store, act("ack", "ben", 6, id))
     assert worked(store, act("ack", "ana", 5, id))["ana"].startswith("ben has acknowledged")
-    assert [alert.acked_by for alert in store.load(KEY).firing] == ["ben"]
+    assert [alert.ack.by for alert in store.load(KEY).firing] == ["ben"]
 
 
 def test_an_act_that_comes_twice_is_one(store):

@@ -249,7 +249,7 @@ def test_the_echo_of_our_own_act_changes_nothing(story):
     told, updates = story.told, story.message["updates"]
     story.run(minutes=5)
     assert (story.told, story.message["updates"]) == (told, updates)
-    assert [alert.acked_by for alert in story.incident.firing] == ["Ana Souza"]
+    assert [alert.ack.by for alert in story.incident.firing] == ["Ana Souza"]
 
 
 def test_two_people_and_two_presses_acknowledge_once(story):
@@ -477,7 +477,7 @@ def test_an_act_that_a_later_one_overtook_is_history(story):
     story.run()
     story.router.webhooks.put([action_message(late)])
     story.run()
-    assert [alert.acked_by for alert in story.incident.firing] == [None]
+    assert [alert.ack.by for alert in story.incident.firing] == [None]
     assert "🔴" in story.message["text"]
 
 
@@ -514,7 +514,7 @@ def test_two_incidents_are_taken_by_typing_both(story):
     story.run()
     (answer,) = [each["text"] for each in story.private[known:]]
     assert all(f"You have `{id}`" in answer for id in ids)
-    assert {alert.acked_by for each in story.router.store.incidents() for alert in each.firing} == {"Ana Souza"}
+    assert {alert.ack.by for each in story.router.store.incidents() for alert in each.firing} == {"Ana Souza"}
 
 
 def test_silences_are_made_listed_and_ended_by_typing(story):
@@ -639,7 +639,7 @@ def test_a_recorded_webhook_cannot_be_played_back(story):
     assert answer("/webhooks/pagerduty", headers, body)[0] == 202
     story.run(minutes=2)
     assert "🔴" in story.message["text"]
-    assert [alert.acked_by for alert in story.incident.firing] == [None]
+    assert [alert.ack.by for alert in story.incident.firing] == [None]
 
 
 # Roll back ---------------------------------------------------------------------------------------------------------

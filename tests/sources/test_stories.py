@@ -254,4 +254,4 @@ def test_pagerduty_acknowledges_and_resolves(story):
 
 
 def _acked(story):
-    return [alert.acked_by for incident in story.router.store.incidents() for alert in incident.firing]
+    return [alert.ack.by for incident in story.router.store.incidents() for alert in incident.firing]
