@@ -375,7 +375,7 @@ class Replay:
         return {
             "name": alert.name,
             "labels": dict(alert.labels),
-            "annotations": dict(alert.annotations),
+            "annotations": dict(alert.text.annotations),
             "status": "resolved" if alert.state is AlertState.RESOLVED else "firing",
             "severity": alert.severity.value,
             "starts_at": self.times.write(alert.since),
@@ -402,7 +402,7 @@ class Replay:
                         {
                             "name": alert.name,
                             "labels": dict(alert.labels),
-                            "annotations": dict(alert.annotations),
+                            "annotations": dict(alert.text.annotations),
                             "status": "firing" if alert.state is AlertState.FIRING else "resolved",
                             "starts_at": self.times.write(alert.starts_at),
                             "ends_at": self.times.write(last_end(alert)),

@@ -48,7 +48,12 @@ def test_its_incident_says_what_it_said():
     """The alert, who acknowledged it, what each target knows, and the silence of the context are all there."""
     incident = stored("incident")
     (alert,) = incident.firing
-    assert (alert.name, alert.ack.by, alert.annotations, alert.starts_at) == ("Down", "ana", {"summary": "é"}, START)
+    assert (alert.name, alert.ack.by, alert.text.annotations, alert.starts_at) == (
+        "Down",
+        "ana",
+        {"summary": "é"},
+        START,
+    )
     assert {key: each.open for key, each in incident.announced.items()} == {
         "slack_channel:#incidents": True,
         "webhook:ops": True,

@@ -47,6 +47,16 @@ def _origin_of_stored(stored: Mapping[str, Any]) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderText:
+    """What the sender of an alert wrote of it for people."""
+
+    title: str = ""
+    summary: str = ""
+    url: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Who acknowledged an alert, and what an acknowledgement does not outlive.
 
@@ -80,11 +90,7 @@ class Alert:
     name: str = ""
     event_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
     severity: Severity = Severity.WARNING
-    title: str = ""
-    summary: str = ""
-    url: str | None = None
     source: str = ""
     kind: str = ""
     origin: Origin = missing_from(_origin_of_stored, default=Origin.EVENT)
@@ -103,6 +109,7 @@ class Alert:
     threshold: str = ""
     condition: str = ""
     no_data: bool = False
+    text: SenderText = flat(SenderText)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()

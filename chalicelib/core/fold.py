@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.actions import acted, is_about, lifted, silenced
-from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
 from chalicelib.core.evaluation import counted, evaluated, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
@@ -332,7 +332,7 @@ def _event_alert(given: EventInput, fault: str) -> Alert:
         event_name="" if counts else (event.name or event.kind),
         labels={**own, **(rule.labels if rule else {})},
         severity=(rule.severity if rule else None) or event.severity,
-        title=event.title,
+        text=SenderText(title=event.title),
         source=event.source,
         kind=event.kind,
         origin=Origin.COUNT if counts else Origin.EVENT,
@@ -366,7 +366,7 @@ def _beat_alert(given: HeartbeatInput, fault: str) -> Alert:
         name=given.name,
         labels=given.labels,
         severity=given.severity,
-        title=f"No heartbeat of {given.name}",
+        text=SenderText(title=f"No heartbeat of {given.name}"),
         source="heartbeat",
         kind="heartbeat",
         origin=Origin.HEARTBEAT,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, SenderText
 
 if TYPE_CHECKING:
     from chalicelib.core.incident import Incident
@@ -52,7 +52,8 @@ def bounded(incident: "Incident") -> "Incident":
 
 def text_bytes(alert: Alert) -> int:
     """How much of it is there for people to read."""
-    return _bytes((alert.title, alert.summary, alert.url or "", *alert.annotations.values()))
+    text = alert.text
+    return _bytes((text.title, text.summary, text.url or "", *text.annotations.values()))
 
 
 def _bytes(texts: Iterable[str]) -> int:
@@ -64,17 +65,21 @@ def _within(alert: Alert, marks: int, share: int) -> Alert:
         alert = replace(alert, recent=alert.recent[-marks:])
     if text_bytes(alert) <= share:
         return alert
-    title = _cut(alert.title, share // 3)
-    url = alert.url if alert.url and _bytes([alert.url]) <= share // 3 else None
+    return replace(alert, text=_text_within(alert.text, share))
+
+
+def _text_within(text: SenderText, share: int) -> SenderText:
+    title = _cut(text.title, share // 3)
+    url = text.url if text.url and _bytes([text.url]) <= share // 3 else None
     room = share - _bytes((title, url or ""))
-    summary = _cut(alert.summary, room // 2)
-    return replace(alert, title=title, url=url, summary=summary, annotations=_fitting(alert, room - _bytes([summary])))
+    summary = _cut(text.summary, room // 2)
+    return SenderText(title, summary, url, _fitting(text.annotations, room - _bytes([summary])))
 
 
-def _fitting(alert: Alert, room: int) -> Mapping[str, str]:
+def _fitting(annotations: Mapping[str, str], room: int) -> Mapping[str, str]:
     """The annotations, the shortest first, as long as there is room; the last is cut, unless it is a link."""
     kept: dict[str, str] = {}
-    for name, text in sorted(alert.annotations.items(), key=lambda each: (len(each[1]), each[0])):
+    for name, text in sorted(annotations.items(), key=lambda each: (len(each[1]), each[0])):
         size = _bytes([text])
         if size > room:
             if room >= LEAST_TEXT_BYTES // 4 and not text.startswith(("https://", "http://")):
@@ -82,7 +87,7 @@ def _fitting(alert: Alert, room: int) -> Mapping[str, str]:
             break
         kept[name] = text
         room -= size
-    return {name: kept[name] for name in alert.annotations if name in kept}
+    return {name: kept[name] for name in annotations if name in kept}
 
 
 def _cut(text: str, size: int) -> str:

@@ -157,7 +157,7 @@ def title_of(incident: Incident, alerts: Sequence[Alert], telling: SnapshotInput
     names = list(dict.fromkeys(alert.name for alert in alerts))
     if len(alerts) == 1:
         alert = alerts[0]
-        title = alert.name if alert.has_condition or not alert.title else alert.title
+        title = alert.name if alert.has_condition else alert.text.title or alert.name
         return f"{title} ({where})" if where and where not in title else title
     if not alerts:
         return where or "incident"
@@ -171,14 +171,14 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
     return AlertSnapshot(
         name=alert.name,
         labels=alert.labels,
-        annotations=alert.annotations,
+        annotations=alert.text.annotations,
         status="firing" if alert.state is AlertState.FIRING else "resolved",
         severity=alert.severity,
-        title=alert.title or alert.name,
+        title=alert.text.title or alert.name,
         starts_at=alert.starts_at or telling.now,
         ends_at=last_end(alert),
         summary=summary_of(alert, telling, group),
-        url=alert.url,
+        url=alert.text.url,
         source=alert.source,
         kind=alert.kind,
         events=alert.events,
@@ -203,7 +203,8 @@ def summary_of(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -
     """The rule's own summary; where it has none or it is broken, the plain one."""
     rule = telling.rule(alert.rule)
     if rule is None or not rule.summary or rule.name in telling.rules.broken_templates:
-        return alert.summary or alert.annotations.get("summary") or alert.annotations.get("description") or ""
+        text = alert.text
+        return text.summary or text.annotations.get("summary") or text.annotations.get("description") or ""
     return render(rule.summary, variables_of(alert, group))
 
 
@@ -213,10 +214,10 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
         "value": alert.value,
         "threshold": alert.threshold,
         "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
+        "annotations": dict(alert.text.annotations),
         "group": dict(group),
         "name": alert.name,
-        "title": alert.title,
+        "title": alert.text.title,
         "severity": alert.severity.value,
         "events": alert.events,
         "count": alert.events,
@@ -230,7 +231,7 @@ def _runbook(alert: Alert | None, telling: SnapshotInput) -> Runbook | None:
     rule = telling.rule(alert.rule)
     if rule is not None and rule.runbook:
         return Runbook(rule.runbook)
-    url = alert.annotations.get("runbook_url", "")
+    url = alert.text.annotations.get("runbook_url", "")
     return Runbook(name="", title="Runbook", url=url) if url.startswith(("https://", "http://")) else None
 
 

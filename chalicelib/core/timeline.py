@@ -118,7 +118,7 @@ def _names(alerts: Sequence[Alert]) -> str:
 
 def _name(alert: Alert) -> str:
     """The rule's name where it measures or counts, else what its event says."""
-    return cut(alert.name if alert.has_condition or not alert.title else alert.title, MAX_NAME_CHARACTERS)
+    return cut(alert.name if alert.has_condition else alert.text.title or alert.name, MAX_NAME_CHARACTERS)
 
 
 def _counted(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
 from chalicelib.core.event import RAW, Event, Status, fingerprint
 from chalicelib.core.lifecycle import Terms, ended, settled
 
@@ -206,14 +206,9 @@ def described(alert: Alert, event: Event) -> Alert:
 
 def _description(alert: Alert, event: Event) -> dict[str, Any]:
     if event.status is Status.RESOLVED:
-        return {"annotations": event.annotations or alert.annotations}
-    found = {
-        "annotations": event.annotations,
-        "title": event.title,
-        "summary": event.summary,
-        "url": event.url or alert.url,
-        "last_event_at": event.occurred_at,
-    }
+        return {"text": replace(alert.text, annotations=event.annotations)} if event.annotations else {}
+    text = SenderText(event.title, event.summary, event.url or alert.text.url, event.annotations)
+    found = {"text": text, "last_event_at": event.occurred_at}
     return found if alert.has_condition else found | _severity(alert, event)
 
 

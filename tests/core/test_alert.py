@@ -134,7 +134,11 @@ def test_the_newest_words_are_shown_whatever_comes_when():
         alert = Alert("a")
         for each in order:
             alert = absorbed(alert, [each], terms=NEVER, now=at(100))
-        assert (alert.title, alert.annotations, alert.severity) == ("fire 20", {"say": "new"}, Severity.CRITICAL)
+        assert (alert.text.title, alert.text.annotations, alert.severity) == (
+            "fire 20",
+            {"say": "new"},
+            Severity.CRITICAL,
+        )
         assert alert.starts_at == at(10)
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -44,13 +44,15 @@ def alert(number, letters, *, labels=6, size=MAX_VALUE_CHARACTERS, marks=MAX_REC
         name="Down",
         event_name="Down",
         labels={f"label_{n}": text(chance, letters, min(size, 12)) for n in range(labels)},
-        annotations={
-            **{f"a{n}": text(chance, letters, size) for n in range(20)},
-            "runbook_url": f"https://example.com/{text(chance, PLAIN[:26], 40)}",
-        },
-        title=text(chance, letters, MAX_TITLE_CHARACTERS),
-        summary=text(chance, letters, MAX_SUMMARY_CHARACTERS),
-        url=f"https://example.com/{text(chance, PLAIN[:26], 300)}",
+        text=SenderText(
+            annotations={
+                **{f"a{n}": text(chance, letters, size) for n in range(20)},
+                "runbook_url": f"https://example.com/{text(chance, PLAIN[:26], 40)}",
+            },
+            title=text(chance, letters, MAX_TITLE_CHARACTERS),
+            summary=text(chance, letters, MAX_SUMMARY_CHARACTERS),
+            url=f"https://example.com/{text(chance, PLAIN[:26], 300)}",
+        ),
         state=AlertState.FIRING,
         starts_at=NOW,
         refreshed_at=NOW,
@@ -106,12 +108,12 @@ def test_people_keep_what_helps_most():
     """Each alert keeps its title's beginning, a part of its summary, and whole links only; the newest marks stay."""
     found = bounded(incident(500, PLAIN))
     for each in found.alerts.values():
-        whole = alert(0, PLAIN).annotations
-        assert each.title
-        assert each.summary.endswith("…")
-        assert each.url is None or "…" not in each.url
-        assert "…" not in each.annotations.get("runbook_url", "")
-        assert each.annotations.keys() <= whole.keys()
+        whole = alert(0, PLAIN).text.annotations
+        assert each.text.title
+        assert each.text.summary.endswith("…")
+        assert each.text.url is None or "…" not in each.text.url
+        assert "…" not in each.text.annotations.get("runbook_url", "")
+        assert each.text.annotations.keys() <= whole.keys()
         assert LEAST_MARKS <= len(each.recent) < MAX_RECENT
         assert each.recent[-1][0] == max(at for at, _ in each.recent)
         assert each.events == MAX_RECENT
@@ -139,4 +141,4 @@ def test_labels_that_are_too_heavy_leave_no_room():
 
 def test_text_is_measured_in_bytes():
     """A character outside ASCII counts as the bytes it takes."""
-    assert text_bytes(Alert("f", title="試", summary="é", annotations={"a": "b"})) == 3 + 2 + 1
+    assert text_bytes(Alert("f", text=SenderText("試", "é", annotations={"a": "b"}))) == 3 + 2 + 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Acknowledgement, Alert, AlertState
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
@@ -213,6 +213,10 @@ def test_deploys_of_the_own_service_stand_before_those_of_others():
 def test_a_broken_summary_is_told_in_the_plain_form():
     """The alert goes out with its own words, and says why."""
     rules = Rules(rules=(Rule("A", summary="{{ value | nope }}"),), broken_templates={"A": "nope is no filter"})
-    found = told(incident(alert("A", rule="A", summary="its own words")), Reason.OPENED, made=telling(rules=rules))
+    found = told(
+        incident(alert("A", rule="A", text=SenderText(summary="its own words"))),
+        Reason.OPENED,
+        made=telling(rules=rules),
+    )
     assert found.alerts[0].summary == "its own words"
     assert found.notes == ("The summary of the rule A is broken and the plain form is shown.",)
