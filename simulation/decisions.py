@@ -232,7 +232,7 @@ class _Told:
         """What the rule's condition says now, and its `clear` while the alert fires."""
         if rule is None or rule.condition is None:
             return []
-        series: Series = EventSeries(tuple(datetime.fromtimestamp(at, UTC) for at, _ in alert.recent))
+        series: Series = EventSeries(tuple(datetime.fromtimestamp(at, UTC) for at, _ in alert.received.recent))
         if alert.origin is Origin.SERIES:
             own = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
             series = StoredSeries(self.store, own)
@@ -247,7 +247,7 @@ class _Told:
 
     def at_last_event(self, alert: Alert, condition: Condition, series: Series) -> list[str]:
         """What a condition said when its count was last complete, if that is not now."""
-        at = alert.last_event_at
+        at = alert.received.last_event_at
         if at is None or at >= self.now:
             return []
         sides = "; ".join(
@@ -269,7 +269,7 @@ class _Told:
     def state_steps(self, alert: Alert, rule: Rule | None, incident: Incident) -> list[str]:
         """What the alert is in, since when, and what holds it there."""
         terms = terms_of(rule, incident.options)
-        events = f", {_counted(alert.events, 'event')}" if alert.events else ""
+        events = f", {_counted(alert.received.events, 'event')}" if alert.received.events else ""
         match alert.state:
             case AlertState.PENDING if alert.pending_at:
                 return [

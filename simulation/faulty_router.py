@@ -242,7 +242,7 @@ class FaultyRouter:
         self.known_alerts.update(incident.alerts)
         self.known_alerts.update(each.rule for each in incident.alerts.values() if each.rule)
         for alert in incident.alerts.values():
-            self.known_events.update(short for _, short in alert.recent)
+            self.known_events.update(short for _, short in alert.received.recent)
         self.saved_at[incident.key] = self.clock.now
         states = ", ".join(f"{each.name} {each.state.value}" for each in incident.alerts.values())
         wake = f"{incident.wake_at:%H:%M:%S}" if incident.wake_at else "never"

@@ -57,6 +57,20 @@ class SenderText:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedEvents:
+    """What was received of an alert: events, values or heartbeats.
+
+    `events` counts the distinct ones. `last_event_at` is the sender's time of the newest, `refreshed_at` the last news
+    at all. `recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after END_MARK.
+    """
+
+    events: int = 0
+    last_event_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    recent: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Who acknowledged an alert, and what an acknowledgement does not outlive.
 
@@ -75,10 +89,8 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after ENDED.
-
-    `recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
-    burns while it is kept firing; `expires_at` an end the sender announced; `refreshed_at` the last news at all.
+    """`recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
+    burns while it is kept firing; `expires_at` an end the sender announced.
     """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
@@ -100,16 +112,13 @@ class Alert:
     ends_at: datetime | None = None
     cleared_at: datetime | None = None
     expires_at: datetime | None = None
-    refreshed_at: datetime | None = None
     recheck_at: datetime | None = None
-    last_event_at: datetime | None = None
-    events: int = 0
-    recent: tuple[tuple[float, str], ...] = ()
     value: str = ""
     threshold: str = ""
     condition: str = ""
     no_data: bool = False
     text: SenderText = flat(SenderText)
+    received: ReceivedEvents = flat(ReceivedEvents)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()

@@ -37,13 +37,18 @@ def only_counts(alert: Alert, given: EventInput) -> bool:
     event = given.event
     if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at:
         return False
-    if event.status is not Status.FIRING or event.ends_at or alert.starts_at is None or alert.last_event_at is None:
+    if (
+        event.status is not Status.FIRING
+        or event.ends_at
+        or alert.starts_at is None
+        or alert.received.last_event_at is None
+    ):
         return False
     if (given.rule is None or given.rule.severity is None) and event.severity is not alert.severity:
         return False
     if (event.starts_at or event.occurred_at) < alert.starts_at:
         return False
-    return abs(event.occurred_at - alert.last_event_at) < PERIOD
+    return abs(event.occurred_at - alert.received.last_event_at) < PERIOD
 
 
 def next_moment(now: datetime) -> datetime:

@@ -16,7 +16,7 @@ from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.fold import next_alert_change, notified_of, timed_out
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, NotifiedState, flush_after
-from chalicelib.core.lifecycle import Terms, times_out_at
+from chalicelib.core.lifecycle import Terms, refreshed, times_out_at
 from chalicelib.core.mute import (
     Muting,
     muting_windows,
@@ -383,7 +383,7 @@ def _kept_when_notified(before: Incident, incident: Incident, route: Route, now:
     ]
     if not late:
         return incident
-    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: replace(a, refreshed_at=now) for a in late}})
+    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: refreshed(a, now) for a in late}})
 
 
 def _ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Incident:

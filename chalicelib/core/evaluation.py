@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
 from chalicelib.core.event import Event
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.lifecycle import Terms, settled
@@ -39,8 +39,8 @@ def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) 
     """
     if rule.condition is None:
         return alert
-    known = {short for _, short in alert.recent}
-    recent = list(alert.recent)
+    known = {short for _, short in alert.received.recent}
+    recent = list(alert.received.recent)
     added: list[float] = []
     for event in events:
         short = short_id(event)
@@ -49,23 +49,23 @@ def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) 
         known.add(short)
         insort(recent, (event.occurred_at.timestamp(), short))
         added.append(event.occurred_at.timestamp())
-        if alert.last_event_at is None or event.occurred_at >= alert.last_event_at:
+        if alert.received.last_event_at is None or event.occurred_at >= alert.received.last_event_at:
             alert = described(alert, event)
     if not added:
         return alert
-    alert = replace(
-        alert,
+    received = ReceivedEvents(
+        events=alert.received.events + len(added),
+        last_event_at=alert.received.last_event_at,
+        refreshed_at=alert.received.last_event_at,
         recent=tuple(recent[-MAX_COUNTED:]),
-        events=alert.events + len(added),
-        refreshed_at=alert.last_event_at,
     )
-    return _judged_at_events(alert, added, rule=rule, terms=terms)
+    return _judged_at_events(replace(alert, received=received), added, rule=rule, terms=terms)
 
 
 def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Terms) -> Alert:
     assert rule.condition is not None
     window = rule.condition.event_window.total_seconds()
-    times = [at for at, _ in alert.recent]
+    times = [at for at, _ in alert.received.recent]
     first, last = min(added), max(added)
     moments = sorted({at for at in times if first <= at < last + window})
     series = EventSeries(tuple(instant(at) for at in times))
@@ -101,7 +101,7 @@ def recounted(alert: Alert, now: datetime, *, rule: Rule, terms: Terms) -> Alert
     """The alert of a rule that counts events, judged at `now`; what left every window is forgotten."""
     if rule.condition is None:
         return alert
-    series = EventSeries(tuple(instant(at) for at, _ in alert.recent))
+    series = EventSeries(tuple(instant(at) for at, _ in alert.received.recent))
     clear = evaluate(rule.clear, series, now) if rule.clear is not None else None
     return evaluated(alert, evaluate(rule.condition, series, now), now, rule=rule, terms=terms, clear=clear)
 

@@ -117,7 +117,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
             admitted = forgotten is not None
             if forgotten is not None:
                 alert = alerts.pop(forgotten)
-                truncated_events += alert.events if incident.started_at and in_episode(alert, incident) else 0
+                truncated_events += alert.received.events if incident.started_at and in_episode(alert, incident) else 0
         if admitted:
             alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
             truncated.pop(fault, None)
@@ -209,8 +209,15 @@ def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str
     for name, alert in incident.alerts.items():
         old = before.alerts.get(name)
         if alert.state is not AlertState.RESOLVED or (alert.ends_at or now) > now - MEMORY:
-            found[name] = replace(alert, events=alert.events - old.events) if old and old.events else alert
+            found[name] = _since_before(alert, old) if old else alert
     return found
+
+
+def _since_before(alert: Alert, old: Alert) -> Alert:
+    """Return the alert with the events that it received since it was the old one."""
+    if not old.received.events:
+        return alert
+    return replace(alert, received=replace(alert.received, events=alert.received.events - old.received.events))
 
 
 def _began(before: Alert | None, alert: Alert) -> bool:
@@ -254,7 +261,9 @@ def _idlest(alerts: Mapping[str, Alert], owed: Set[str]) -> str | None:
     """The alert that can be forgotten: it ended longest ago, and nobody is owed its end. None when there is none."""
     idle = [alert for alert in alerts.values() if not alert.active and alert.fingerprint not in owed]
     oldest = min(
-        idle, key=lambda alert: alert.refreshed_at or alert.ends_at or alert.last_event_at or _NEVER, default=None
+        idle,
+        key=lambda alert: alert.received.refreshed_at or alert.ends_at or alert.received.last_event_at or _NEVER,
+        default=None,
     )
     return oldest.fingerprint if oldest is not None else None
 
@@ -297,7 +306,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
         return alert
     if alert.state is AlertState.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
         alert = no_longer_pending(alert)
-    known = {AlertState.FIRING: alert.refreshed_at, AlertState.RESOLVED: alert.ends_at}.get(alert.state)
+    known = {AlertState.FIRING: alert.received.refreshed_at, AlertState.RESOLVED: alert.ends_at}.get(alert.state)
     if alert.state is AlertState.FIRING and alert.cleared_at is not None:
         known = alert.starts_at
         alert = alert if alert.cleared_at < moments[0] else replace(alert, cleared_at=None)
@@ -306,7 +315,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
             continue
         found = by_time[at]
         alert = evaluated(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
-        alert = replace(alert, refreshed_at=at, last_event_at=at)
+        alert = replace(alert, received=replace(alert.received, refreshed_at=at, last_event_at=at))
     return alert
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.language.cron import following
-from chalicelib.core.lifecycle import no_longer_pending
+from chalicelib.core.lifecycle import no_longer_pending, refreshed
 
 
 class _Beat(Protocol):
@@ -26,11 +26,14 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
     """The alert after these beats; an expectation (not heard) only starts the clock of a new one."""
     for beat in sorted(beats, key=lambda each: each.at):
         if not beat.heard:
-            alert = alert if alert.refreshed_at else replace(alert, refreshed_at=beat.at)
+            alert = alert if alert.received.refreshed_at else refreshed(alert, beat.at)
             continue
-        if alert.last_event_at is not None and beat.at <= alert.last_event_at:
+        if alert.received.last_event_at is not None and beat.at <= alert.received.last_event_at:
             continue
-        alert = replace(alert, refreshed_at=beat.at, last_event_at=beat.at, events=alert.events + 1)
+        received = replace(
+            alert.received, refreshed_at=beat.at, last_event_at=beat.at, events=alert.received.events + 1
+        )
+        alert = replace(alert, received=received)
         if alert.state is AlertState.FIRING:
             alert = replace(alert, state=AlertState.RESOLVED, ends_at=beat.at, pending_at=None)
         elif alert.state is AlertState.PENDING:
@@ -40,11 +43,13 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
 
 def late_at(alert: Alert) -> datetime | None:
     """When the next beat is due; None when none is expected: no beat was ever heard, or its schedule is gone."""
-    if alert.refreshed_at is None or not alert.beat:
+    if alert.received.refreshed_at is None or not alert.beat:
         return None
     if cron := alert.beat.get("cron"):
-        return following(cron, ZoneInfo(alert.beat.get("timezone") or "UTC"), alert.refreshed_at).astimezone(UTC)
-    return alert.refreshed_at + timedelta(seconds=float(alert.beat["every"]))
+        return following(cron, ZoneInfo(alert.beat.get("timezone") or "UTC"), alert.received.refreshed_at).astimezone(
+            UTC
+        )
+    return alert.received.refreshed_at + timedelta(seconds=float(alert.beat["every"]))
 
 
 def fires_at(alert: Alert) -> datetime | None:

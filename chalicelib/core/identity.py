@@ -142,7 +142,7 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
 
 def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:
     """Return whether the holder was written after its alert was over: the fire of that claim is about to be saved."""
-    over_at = incident.ended_at if alert.state is AlertState.RESOLVED else alert.refreshed_at
+    over_at = incident.ended_at if alert.state is AlertState.RESOLVED else alert.received.refreshed_at
     return over_at is not None and holder.at > over_at
 
 

@@ -134,7 +134,10 @@ class Incident:
     @property
     def events(self) -> int:
         """The distinct events of this episode's alerts."""
-        return sum(alert.events for alert in self.alerts.values() if in_episode(alert, self)) + self.truncated_events
+        return (
+            sum(alert.received.events for alert in self.alerts.values() if in_episode(alert, self))
+            + self.truncated_events
+        )
 
     @property
     def severity(self) -> Severity:

@@ -152,8 +152,13 @@ def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetim
     return times
 
 
+def refreshed(alert: Alert, at: datetime) -> Alert:
+    """Return the alert with its last news at that time."""
+    return replace(alert, received=replace(alert.received, refreshed_at=at))
+
+
 def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
     """Return when the silence of its sender, or of its series, ends the alert; None for one that it never ends."""
-    if alert.refreshed_at is None or alert.origin not in (Origin.EVENT, Origin.SERIES):
+    if alert.received.refreshed_at is None or alert.origin not in (Origin.EVENT, Origin.SERIES):
         return None
-    return alert.refreshed_at + terms.resolve_timeout
+    return alert.received.refreshed_at + terms.resolve_timeout

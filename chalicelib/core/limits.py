@@ -41,7 +41,7 @@ def label_bytes(alert: Alert) -> int:
 def bounded(incident: "Incident") -> "Incident":
     """The incident within all bounds; the same one when it is, which nearly all are."""
     alerts = incident.alerts
-    marks = sum(len(alert.recent) for alert in alerts.values() if not alert.has_condition)
+    marks = sum(len(alert.received.recent) for alert in alerts.values() if not alert.has_condition)
     text = sum(map(text_bytes, alerts.values()))
     if marks <= MAX_MARKS and text <= MAX_TEXT_BYTES:
         return incident
@@ -61,8 +61,8 @@ def _bytes(texts: Iterable[str]) -> int:
 
 
 def _within(alert: Alert, marks: int, share: int) -> Alert:
-    if len(alert.recent) > marks and not alert.has_condition:
-        alert = replace(alert, recent=alert.recent[-marks:])
+    if len(alert.received.recent) > marks and not alert.has_condition:
+        alert = replace(alert, received=replace(alert.received, recent=alert.received.recent[-marks:]))
     if text_bytes(alert) <= share:
         return alert
     return replace(alert, text=_text_within(alert.text, share))

@@ -181,8 +181,8 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
         url=alert.text.url,
         source=alert.source,
         kind=alert.kind,
-        events=alert.events,
-        last_event_at=alert.last_event_at,
+        events=alert.received.events,
+        last_event_at=alert.received.last_event_at,
         value=alert.value,
         threshold=alert.threshold,
         condition=alert.condition,
@@ -219,8 +219,8 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
         "name": alert.name,
         "title": alert.text.title,
         "severity": alert.severity.value,
-        "events": alert.events,
-        "count": alert.events,
+        "events": alert.received.events,
+        "count": alert.received.events,
         "starts_at": alert.starts_at.isoformat() if alert.starts_at else "",
     }
 
@@ -310,7 +310,7 @@ def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
 
 def _not_heard_since(alert: Alert, announced: NotifiedState, telling: SnapshotInput) -> list[str]:
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
-    newest = alert.last_event_at or alert.starts_at
+    newest = alert.received.last_event_at or alert.starts_at
     timeout = telling.route.options.resolve_timeout
     if alert.fingerprint in announced.firing or newest is None or alert.starts_at is None:
         return []

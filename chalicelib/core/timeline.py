@@ -39,9 +39,9 @@ def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Mut
 
 
 def _new_events(before: Alert | None, alert: Alert) -> int:
-    if before is None or alert.events < before.events:
-        return alert.events
-    return alert.events - before.events
+    if before is None or alert.received.events < before.received.events:
+        return alert.received.events
+    return alert.received.events - before.received.events
 
 
 def paged(before: Incident | None, after: Incident) -> tuple[Incident, tuple[Entry, ...]]:
@@ -125,7 +125,7 @@ def _counted(
     timeline: tuple[Entry, ...], entries: list[Entry], events: int, changed: Iterable[Alert], now: datetime
 ) -> tuple[Entry, ...]:
     """The lines with the new ones; the new events are counted on the first of them, else folded into the last line."""
-    newest = max((alert.last_event_at for alert in changed if alert.last_event_at), default=now)
+    newest = max((alert.received.last_event_at for alert in changed if alert.received.last_event_at), default=now)
     if events > 0 and entries:
         entries[0] = replace(entries[0], count=events, until=newest)
         events = 0

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
+from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
 from chalicelib.core.event import RAW, Event, Status, fingerprint
-from chalicelib.core.lifecycle import Terms, ended, settled
+from chalicelib.core.lifecycle import Terms, ended, refreshed, settled
 
 MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
@@ -29,7 +29,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     What an event says becomes transitions in time: firing since, ended at. In order, a transition is one step; one
     that comes late has the line told again from its start.
     """
-    recent = list(alert.recent)
+    recent = list(alert.received.recent)
     known = {transition for _, transition in recent}
     repeats: list[Event] = []
     alert = _refreshed(alert, now, terms)
@@ -46,7 +46,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
             alert = _marked(alert, event, new, recent, terms, now)
         elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
             alert = replace(alert, expires_at=event.ends_at)
-    return _repeated(alert, repeats, recent=tuple(recent[-MAX_RECENT:]))
+    return _repeated(alert, repeats, tuple(recent[-MAX_RECENT:]))
 
 
 def _only_repeats(alert: Alert, event: Event) -> bool:
@@ -60,15 +60,28 @@ def _only_repeats(alert: Alert, event: Event) -> bool:
     )
 
 
-def _repeated(alert: Alert, repeats: Sequence[Event], **changes: Any) -> Alert:
-    """The alert after events that only repeat, oldest first, and these changes: in one step, since a copy costs."""
+def _repeated(alert: Alert, repeats: Sequence[Event], recent: tuple[tuple[float, str], ...] | None = None) -> Alert:
+    """The alert after events that only repeat, oldest first, and with these ids: in one step, since a copy costs."""
+    received = alert.received if recent is None else replace(alert.received, recent=recent)
     if repeats:
-        newest = repeats[-1]
-        if alert.last_event_at is None or newest.occurred_at >= alert.last_event_at:
-            changes |= _description(alert, newest)
-        changes["events"] = alert.events + len(repeats)
-        changes["refreshed_at"] = max(alert.refreshed_at or newest.occurred_at, newest.occurred_at)
-    return replace(alert, **changes) if changes else alert
+        return _noted(alert, repeats[-1], received, count=len(repeats))
+    return alert if recent is None else replace(alert, received=received)
+
+
+def _noted(alert: Alert, newest: Event, received: ReceivedEvents, *, count: int) -> Alert:
+    """Return the alert after so many more events, in the words of the newest, unless a newer one was there before."""
+    at, last_event_at = newest.occurred_at, received.last_event_at
+    changes: dict[str, Any] = {}
+    if last_event_at is None or at >= last_event_at:
+        changes = _description(alert, newest)
+        last_event_at = last_event_at if newest.status is Status.RESOLVED else at
+    changes["received"] = ReceivedEvents(
+        events=received.events + count,
+        last_event_at=last_event_at,
+        refreshed_at=max(received.refreshed_at or at, at),
+        recent=received.recent,
+    )
+    return replace(alert, **changes)
 
 
 def _order(event: Event) -> tuple[datetime, bool, str]:
@@ -81,9 +94,11 @@ def short_id(event: Event) -> str:
 
 
 def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
-    if alert.refreshed_at is not None and now < alert.refreshed_at + min(REFRESH, terms.resolve_timeout / 10):
+    if alert.received.refreshed_at is not None and now < alert.received.refreshed_at + min(
+        REFRESH, terms.resolve_timeout / 10
+    ):
         return alert
-    return replace(alert, refreshed_at=now)
+    return refreshed(alert, now)
 
 
 def _transitions(event: Event, now: datetime) -> list[tuple[float, str]]:
@@ -116,14 +131,11 @@ def _marked(
     else:
         for transition in new:
             alert = _applied(alert, transition, terms)
-    said_at = alert.last_event_at or event.occurred_at
-    if event.occurred_at >= said_at:
-        alert = described(alert, event)
-    if event.status is not Status.RESOLVED and (goes_on or is_news):
-        alert = replace(alert, events=alert.events + 1)
+    said_at = alert.received.last_event_at or event.occurred_at
     if goes_on and alert.active:
         alert = replace(alert, expires_at=_latest_end(alert, event, said_at, terms) if burned else event.ends_at)
-    return replace(alert, refreshed_at=max(alert.refreshed_at or event.occurred_at, event.occurred_at))
+    counts = event.status is not Status.RESOLVED and (goes_on or is_news)
+    return _noted(alert, event, alert.received, count=int(counts))
 
 
 def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
@@ -201,15 +213,17 @@ def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> 
 
 def described(alert: Alert, event: Event) -> Alert:
     """The alert in the words of its newest event; a resolve changes only what it says itself."""
-    return replace(alert, **_description(alert, event))
+    received = alert.received
+    if event.status is not Status.RESOLVED:
+        received = replace(received, last_event_at=event.occurred_at)
+    return replace(alert, **_description(alert, event), received=received)
 
 
 def _description(alert: Alert, event: Event) -> dict[str, Any]:
     if event.status is Status.RESOLVED:
         return {"text": replace(alert.text, annotations=event.annotations)} if event.annotations else {}
     text = SenderText(event.title, event.summary, event.url or alert.text.url, event.annotations)
-    found = {"text": text, "last_event_at": event.occurred_at}
-    return found if alert.has_condition else found | _severity(alert, event)
+    return {"text": text} if alert.has_condition else {"text": text, **_severity(alert, event)}
 
 
 def _severity(alert: Alert, event: Event) -> dict[str, Any]:
@@ -238,14 +252,15 @@ def _worst_known(alert: Alert) -> int:
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
     """The alert, resolved by a person: what its source said until then is history."""
-    newest = alert.recent[-1][0] if alert.recent and not alert.has_condition else 0.0
+    newest = alert.received.recent[-1][0] if alert.received.recent and not alert.has_condition else 0.0
     alert = ended(alert, at, by=by)
     if alert.origin is Origin.HEARTBEAT:
-        return replace(alert, refreshed_at=at)
+        return refreshed(alert, at)
     if alert.has_condition:
         return alert
     transition = (max(at.timestamp(), newest), END_MARK + fingerprint("person", by, at.isoformat())[:10])
-    return replace(alert, recent=(*alert.recent, transition)[-MAX_RECENT:])
+    recent = (*alert.received.recent, transition)[-MAX_RECENT:]
+    return replace(alert, received=replace(alert.received, recent=recent))
 
 
 def instant(seconds: float) -> datetime:

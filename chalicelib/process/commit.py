@@ -258,5 +258,8 @@ def _same_watch(old: Alert, alert: Alert) -> bool:
     return (
         old.state is AlertState.INACTIVE
         and old.recheck_at is not None
-        and (alert.recheck_at is None or (alert.refreshed_at is not None and old.recheck_at > alert.refreshed_at))
+        and (
+            alert.recheck_at is None
+            or (alert.received.refreshed_at is not None and old.recheck_at > alert.received.refreshed_at)
+        )
     )

@@ -360,10 +360,12 @@ def _has_heard(alert: Alert | None, event: Event) -> bool:
     if alert is None:
         return event.status is Status.RESOLVED
     short = fingerprint(event.source, event.id)[:10]
-    if any(mark.endswith(short) for _, mark in alert.recent):
+    if any(mark.endswith(short) for _, mark in alert.received.recent):
         return True
     if event.status is Status.RESOLVED:
-        return not alert.active or (alert.last_event_at is not None and alert.last_event_at > event.occurred_at)
+        return not alert.active or (
+            alert.received.last_event_at is not None and alert.received.last_event_at > event.occurred_at
+        )
     if alert.has_condition:
         return False
     return alert.active or bool(alert.ended_by) or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
@@ -388,8 +390,8 @@ def _heard_nearly(event: Event, incidents: Sequence[Incident]) -> bool:
 
 
 def _times(alert: Alert) -> list[datetime]:
-    marks = [datetime.fromtimestamp(at, UTC) for at, _ in alert.recent]
-    return [*marks, *filter(None, (alert.last_event_at,))]
+    marks = [datetime.fromtimestamp(at, UTC) for at, _ in alert.received.recent]
+    return [*marks, *filter(None, (alert.received.last_event_at,))]
 
 
 def _active_identities(store: Store, source: str) -> list[str]:
@@ -448,8 +450,12 @@ def _heard_times(run: _Reconciliation) -> dict[str, set[datetime]]:
             found.setdefault(source, set()).update((bucket.first_at, bucket.last_at))
     for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
         for alert in incident.alerts.values():
-            if alert.source not in NO_SENDERS and alert.refreshed_at is not None and alert.origin is not Origin.SERIES:
-                found.setdefault(alert.source, set()).add(min(alert.refreshed_at, run.now))
+            if (
+                alert.source not in NO_SENDERS
+                and alert.received.refreshed_at is not None
+                and alert.origin is not Origin.SERIES
+            ):
+                found.setdefault(alert.source, set()).add(min(alert.received.refreshed_at, run.now))
     found.pop("", None)
     return found
 

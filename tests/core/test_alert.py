@@ -91,7 +91,7 @@ def test_what_is_said_twice_or_at_once_comes_to_the_same(words, expected):
     once = after(*words)
     batch = absorbed(Alert("a"), [event(word) for word in (*words, *words)], terms=NEVER, now=at(1000))
     assert told(after(*words, *words)) == told(batch) == expected
-    assert after(*words, *words).events == batch.events == once.events
+    assert after(*words, *words).received.events == batch.received.events == once.received.events
 
 
 def test_what_was_forgotten_of_a_long_line_its_start_remembers():
@@ -195,4 +195,4 @@ def test_events_are_counted_at_their_own_times_in_any_order(times, expected):
         for second in order:
             alert = counted(alert, [event(f"fire {second}")], rule=rule, terms=NEVER)
         assert told(alert)[:2] == expected, order
-        assert alert.events == len(times)
+        assert alert.received.events == len(times)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
 from chalicelib.core.coalesce import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -42,7 +42,7 @@ def incident(given: EventInput, wake: timedelta | None = timedelta(minutes=5), *
         fingerprint=alert_fingerprint(given),
         state=AlertState.FIRING,
         starts_at=NOW - timedelta(seconds=10),
-        last_event_at=NOW - timedelta(seconds=2),
+        received=ReceivedEvents(last_event_at=NOW - timedelta(seconds=2)),
     )
     alert = replace(alert, **changes)  # type: ignore[arg-type]
     wake_at = NOW + wake if wake is not None else None
@@ -70,7 +70,11 @@ def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict
         ({"cleared_at": NOW}, {}, "it would stay"),
         ({"expires_at": NOW + PERIOD}, {}, "its end would move"),
         ({"severity": Severity.INFO}, {}, "it is worse than known"),
-        ({"last_event_at": NOW - PERIOD}, {}, "nothing was heard for long: people should see it counted"),
+        (
+            {"received": ReceivedEvents(last_event_at=NOW - PERIOD)},
+            {},
+            "nothing was heard for long: people should see it counted",
+        ),
         ({}, {"status": Status.RESOLVED}, "it ends"),
         ({}, {"ends_at": NOW + PERIOD}, "it says when it ends"),
         ({}, {"occurred_at": NOW - timedelta(seconds=11)}, "it began earlier than known"),

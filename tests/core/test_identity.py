@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.identity import (
     CLAIMED,
@@ -95,7 +95,7 @@ class Stored:
             state=self.state,
             starts_at=at,
             ends_at=NOW if self.state is AlertState.RESOLVED else None,
-            refreshed_at=NOW,
+            received=ReceivedEvents(refreshed_at=NOW),
         )
         alerts = {alert.fingerprint: alert}
         return Incident(

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
+from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -55,10 +55,12 @@ def alert(number, letters, *, labels=6, size=MAX_VALUE_CHARACTERS, marks=MAX_REC
         ),
         state=AlertState.FIRING,
         starts_at=NOW,
-        refreshed_at=NOW,
-        last_event_at=NOW,
-        events=marks,
-        recent=tuple((NOW.timestamp() + n / 7, f"{chance.getrandbits(40):010x}") for n in range(marks)),
+        received=ReceivedEvents(
+            refreshed_at=NOW,
+            last_event_at=NOW,
+            events=marks,
+            recent=tuple((NOW.timestamp() + n / 7, f"{chance.getrandbits(40):010x}") for n in range(marks)),
+        ),
     )
 
 
@@ -114,16 +116,16 @@ def test_people_keep_what_helps_most():
         assert each.text.url is None or "…" not in each.text.url
         assert "…" not in each.text.annotations.get("runbook_url", "")
         assert each.text.annotations.keys() <= whole.keys()
-        assert LEAST_MARKS <= len(each.recent) < MAX_RECENT
-        assert each.recent[-1][0] == max(at for at, _ in each.recent)
-        assert each.events == MAX_RECENT
+        assert LEAST_MARKS <= len(each.received.recent) < MAX_RECENT
+        assert each.received.recent[-1][0] == max(at for at, _ in each.received.recent)
+        assert each.received.events == MAX_RECENT
 
 
 def test_a_counting_alert_keeps_its_events():
     """The events that a condition counts are never forgotten for room."""
     counting = replace(alert(1, PLAIN, marks=2_000), origin=Origin.COUNT, condition="events[1h] > 1000")
     given = replace(incident(100, PLAIN), alerts={**incident(100, PLAIN).alerts, counting.fingerprint: counting})
-    assert len(bounded(given).alerts[counting.fingerprint].recent) == 2_000
+    assert len(bounded(given).alerts[counting.fingerprint].received.recent) == 2_000
 
 
 def test_labels_that_are_too_heavy_leave_no_room():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
+from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
@@ -19,7 +19,8 @@ BEGAN = Entry(NOW, "began", kind="began")
 
 def alert(name="a", state=AlertState.FIRING, **fields):
     """An alert of that name that began now."""
-    given = {"starts_at": NOW, "events": 1, "last_event_at": NOW, "severity": Severity.WARNING, **fields}
+    received = ReceivedEvents(events=fields.pop("events", 1), last_event_at=NOW)
+    given = {"starts_at": NOW, "received": received, "severity": Severity.WARNING, **fields}
     return Alert(fingerprint=name, rule=name, name=name, state=state, **given)
 
 

@@ -266,7 +266,7 @@ def test_a_refused_silence_is_announced_by_its_id_with_the_reason_and_once(full)
         assert process(messages, rules=RULES, store=store, queues=queues, now=NOW + number * HOUR) == []
     (incident,) = store.incidents()
     (announced,) = incident.alerts.values()
-    assert (announced.text.title, announced.events) == ("The silence wanted was refused", 1)
+    assert (announced.text.title, announced.received.events) == ("The silence wanted was refused", 1)
     assert "ana asked for it" in announced.text.summary
     assert "allowed are 500 silences and 230,000 bytes" in announced.text.summary
     assert find(store.context(), "wanted") is None

@@ -140,7 +140,7 @@ def test_a_webhook_that_is_only_late_counts_once(story):
     story.router.run(minutes=30)
     assert story.router.told()["slack"] == told["slack"] == ["opened"]
     assert [
-        alert.events
+        alert.received.events
         for incident in story.router.store.incidents()
         for alert in incident.firing
         if alert.source == "sentry"
