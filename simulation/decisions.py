@@ -277,11 +277,9 @@ class _Told:
                     f"until {self.write(alert.pending_at + terms.hold)}"
                 ]
             case AlertState.FIRING if alert.starts_at:
-                value = (
-                    f" at {alert.value}{f' against {alert.threshold}' if alert.threshold else ''}"
-                    if alert.value
-                    else ""
-                )
+                last = alert.evaluation
+                limit = f" against {last.threshold}" if last.threshold else ""
+                value = f" at {last.value}{limit}" if last.value else ""
                 return [
                     f"firing since {self.write(alert.starts_at)}{value}{events}",
                     *self.held(alert, terms.keep, terms.flap_window),

@@ -370,7 +370,7 @@ class Replay:
         state = alert.state.value
         if alert.state is AlertState.FIRING and (held or muting.causes or windows):
             state = "suppressed"
-        elif alert.no_data and alert.state is AlertState.FIRING:
+        elif alert.evaluation.no_data and alert.state is AlertState.FIRING:
             state = "no_data"
         return {
             "name": alert.name,

@@ -364,7 +364,7 @@ class _Judged:
         state = alert.state.value
         if alert.state is AlertState.FIRING and (held or muting.causes or quiet):
             state = "suppressed"
-        elif alert.no_data and alert.state is AlertState.FIRING:
+        elif alert.evaluation.no_data and alert.state is AlertState.FIRING:
             state = "no_data"
         return {
             "name": alert.name,
@@ -378,9 +378,9 @@ class _Judged:
             "ends_at": stamp(alert.ends_at),
             "events": alert.received.events,
             "last_event_at": stamp(alert.received.last_event_at),
-            "value": alert.value,
-            "threshold": alert.threshold,
-            "condition": alert.condition,
+            "value": alert.evaluation.value,
+            "threshold": alert.evaluation.threshold,
+            "condition": alert.evaluation.condition,
             "url": alert.text.url,
             "acked_by": alert.ack.by,
             "acked_at": stamp(alert.ack.at),

@@ -71,6 +71,21 @@ class ReceivedEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class LastEvaluation:
+    """What the condition of an alert's rule came to when it was evaluated last, as people read it.
+
+    `no_data` is true when it was unknown and its rule alerts on that. `recheck_at` is when its answer could change
+    without news.
+    """
+
+    value: str = ""
+    threshold: str = ""
+    condition: str = ""
+    no_data: bool = False
+    recheck_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Who acknowledged an alert, and what an acknowledgement does not outlive.
 
@@ -89,7 +104,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`recheck_at` is when the answer of its condition could change without news; `cleared_at` since when it no longer
+    """`cleared_at` is since when it no longer
     burns while it is kept firing; `expires_at` an end the sender announced.
     """
 
@@ -112,13 +127,9 @@ class Alert:
     ends_at: datetime | None = None
     cleared_at: datetime | None = None
     expires_at: datetime | None = None
-    recheck_at: datetime | None = None
-    value: str = ""
-    threshold: str = ""
-    condition: str = ""
-    no_data: bool = False
     text: SenderText = flat(SenderText)
     received: ReceivedEvents = flat(ReceivedEvents)
+    evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     ended_by: str = ""
     changes: tuple[datetime, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, ReceivedEvents
 from chalicelib.core.event import Event
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.lifecycle import Terms, settled
@@ -79,7 +79,8 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
         alert = evaluated(alert, evaluate(rule.condition, series, at), at, rule=rule, terms=terms, may_end=False)
         if alert.state is AlertState.FIRING:
             final = evaluate(rule.condition, series, instant(moments[-1]))
-            return replace(alert, value=final.shown or alert.value, recheck_at=final.changes_at)
+            shown = replace(alert.evaluation, value=final.shown or alert.evaluation.value, recheck_at=final.changes_at)
+            return replace(alert, evaluation=shown)
     return alert
 
 
@@ -122,15 +123,22 @@ def evaluated(
         active = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared
     alert = replace(
         alert,
-        value=found.shown or alert.value,
-        threshold=found.threshold_shown or alert.threshold,
-        condition=rule.condition.text if rule.condition else "",
-        no_data=found.truth is None and rule.no_data == "alert",
-        recheck_at=_earliest(found.changes_at, clear.changes_at if clear else None),
+        evaluation=LastEvaluation(
+            value=found.shown or alert.evaluation.value,
+            threshold=found.threshold_shown or alert.evaluation.threshold,
+            condition=rule.condition.text if rule.condition else "",
+            no_data=found.truth is None and rule.no_data == "alert",
+            recheck_at=_earliest(found.changes_at, clear.changes_at if clear else None),
+        ),
     )
     if active is None or (not active and not may_end):
         return alert
     return settled(alert, at, active=active, terms=terms)
+
+
+def never_rechecked(alert: Alert) -> Alert:
+    """Return the alert whose condition is evaluated again only on news."""
+    return replace(alert, evaluation=replace(alert.evaluation, recheck_at=None))
 
 
 def _is_active(alert: Alert, found: Evaluation, clear: Evaluation | None, rule: Rule) -> bool | None:

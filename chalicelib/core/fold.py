@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.actions import acted, is_about, lifted, silenced
-from chalicelib.core.alert import Alert, AlertState, Origin, SenderText
-from chalicelib.core.evaluation import counted, evaluated, recounted
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, SenderText
+from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
 from chalicelib.core.inputs import (
@@ -57,7 +57,7 @@ def fold(
     for name, alert in alerts.items():
         old = before.alerts.get(name)
         burned = old is not None and old.active
-        if burned or alert.recheck_at or alert.pending_at or alert.origin is Origin.HEARTBEAT:
+        if burned or alert.evaluation.recheck_at or alert.pending_at or alert.origin is Origin.HEARTBEAT:
             fresh = not burned and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
             rule = by_name.get(alert.rule)
@@ -345,7 +345,7 @@ def _event_alert(given: EventInput, fault: str) -> Alert:
         source=event.source,
         kind=event.kind,
         origin=Origin.COUNT if counts else Origin.EVENT,
-        condition=rule.condition.text if rule and rule.condition else "",
+        evaluation=LastEvaluation(condition=rule.condition.text if rule and rule.condition else ""),
     )
 
 
@@ -365,7 +365,7 @@ def _measured_alert(given: Measured, fault: str) -> Alert:
         source="probe",
         kind="measured",
         origin=Origin.SERIES,
-        condition=given.rule.condition.text if given.rule.condition else "",
+        evaluation=LastEvaluation(condition=given.rule.condition.text if given.rule.condition else ""),
     )
 
 
@@ -450,7 +450,7 @@ def notified_of(incident: Incident) -> frozenset[str]:
 
 def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:
     """Return the alert without its rule, probe or schedule: resolved, with nothing left that could fire it again."""
-    return replace(ended(alert, now, by=why) if alert.active else alert, recheck_at=None, beat={})
+    return replace(never_rechecked(ended(alert, now, by=why) if alert.active else alert), beat={})
 
 
 def _withdrawn(incident: Incident, given: RuleRemoved, now: datetime) -> Incident:
@@ -471,7 +471,7 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     for alert in alerts:
         if alert.origin is Origin.HEARTBEAT:
             times.append(heartbeat.next_change(alert))
-        elif alert.active or alert.recheck_at:
+        elif alert.active or alert.evaluation.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
     if incident.truncated:
         times.append(datetime.fromtimestamp(min(incident.truncated.values()), UTC) + incident.options.resolve_timeout)

@@ -97,7 +97,7 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
         pending_at=None,
         expires_at=None,
         flapping=False,
-        no_data=False,
+        evaluation=replace(alert.evaluation, no_data=False) if alert.evaluation.no_data else alert.evaluation,
         ended_by=by,
         changes=() if alert.flapping else _with_change(alert.changes, at),
     )
@@ -131,8 +131,8 @@ def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = T
     times = _change_times(alert, terms, notified=notified)
     if alert.origin is Origin.SERIES:
         times = [at for at in times if at > now]
-    if alert.recheck_at:
-        times.append(alert.recheck_at)
+    if alert.evaluation.recheck_at:
+        times.append(alert.evaluation.recheck_at)
     return min(times, default=None)
 
 

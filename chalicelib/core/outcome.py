@@ -152,13 +152,16 @@ def _of_unack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outco
 
 
 def _of_resolve(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:
-    still = tuple(f"{alert.name}: {alert.value} ({alert.condition})" for alert in chosen if _holds(alert))
+    holding = ((alert.name, alert.evaluation) for alert in chosen if _holds(alert))
+    still = tuple(f"{name}: {last.value} ({last.condition})" for name, last in holding)
     return _changes(incident, chosen, still=still[:MAX_NAMED])
 
 
 def _holds(alert: Alert) -> bool:
     """Return whether the alert's condition was true when it was evaluated last."""
-    return alert.origin is Origin.SERIES and bool(alert.value) and alert.cleared_at is None and not alert.no_data
+    if alert.origin is not Origin.SERIES or alert.cleared_at is not None:
+        return False
+    return bool(alert.evaluation.value) and not alert.evaluation.no_data
 
 
 def _of_assign(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:

@@ -183,9 +183,9 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
         kind=alert.kind,
         events=alert.received.events,
         last_event_at=alert.received.last_event_at,
-        value=alert.value,
-        threshold=alert.threshold,
-        condition=alert.condition,
+        value=alert.evaluation.value,
+        threshold=alert.evaluation.threshold,
+        condition=alert.evaluation.condition,
         acked_by=alert.ack.by,
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
@@ -211,8 +211,8 @@ def summary_of(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -
 def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
     """What a template may name."""
     return {
-        "value": alert.value,
-        "threshold": alert.threshold,
+        "value": alert.evaluation.value,
+        "threshold": alert.evaluation.threshold,
         "labels": dict(alert.labels),
         "annotations": dict(alert.text.annotations),
         "group": dict(group),

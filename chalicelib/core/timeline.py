@@ -68,8 +68,9 @@ def _fired(changed: Sequence[Changed], mutings: Mapping[str, Muting]) -> list[En
         return []
     at = min(alert.starts_at for alert in fired if alert.starts_at)
     text = f"{_names(fired)} {'fires' if len(fired) == 1 else 'fire'}"
-    if len(fired) == 1 and fired[0].value:
-        text += f": {fired[0].value}" + (f" (limit {fired[0].threshold})" if fired[0].threshold else "")
+    if len(fired) == 1 and fired[0].evaluation.value:
+        last = fired[0].evaluation
+        text += f": {last.value}" + (f" (limit {last.threshold})" if last.threshold else "")
     muted = {name for alert in fired if alert.fingerprint in mutings for name in mutings[alert.fingerprint].names}
     if muted:
         text += f", muted: {'; '.join(sorted(muted)[:MAX_NAMED])}"

@@ -13,6 +13,7 @@ from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.due import due, reminded
 from chalicelib.core.errors import NotStoredError
+from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.fold import fold, notified_of, with_late
 from chalicelib.core.identity import home_slot
 from chalicelib.core.incident import Incident
@@ -249,7 +250,7 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
             old = before.alerts.get(name)
             kept[name] = old if old is not None and _same_watch(old, alert) else alert
         elif alert.origin is Origin.COUNT:
-            kept[name] = replace(alert, recheck_at=alert.recheck_at if alert.rule in watched else None)
+            kept[name] = alert if alert.rule in watched else never_rechecked(alert)
     return replace(incident, alerts=kept) if kept != incident.alerts else incident
 
 
@@ -257,9 +258,9 @@ def _same_watch(old: Alert, alert: Alert) -> bool:
     """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
     return (
         old.state is AlertState.INACTIVE
-        and old.recheck_at is not None
+        and old.evaluation.recheck_at is not None
         and (
-            alert.recheck_at is None
-            or (alert.received.refreshed_at is not None and old.recheck_at > alert.received.refreshed_at)
+            alert.evaluation.recheck_at is None
+            or (alert.received.refreshed_at is not None and old.evaluation.recheck_at > alert.received.refreshed_at)
         )
     )

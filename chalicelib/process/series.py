@@ -87,7 +87,7 @@ def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime
 
 def alert_is_due(alert: Alert, now: datetime) -> bool:
     """True when a measured alert must be asked again at `now`."""
-    return alert.active or (alert.recheck_at is not None and alert.recheck_at <= now)
+    return alert.active or (alert.evaluation.recheck_at is not None and alert.evaluation.recheck_at <= now)
 
 
 def watches_silence(rule: Rule) -> bool:

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin
 from chalicelib.core.evaluation import counted
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.language.condition import parse
@@ -191,7 +191,7 @@ def test_events_are_counted_at_their_own_times_in_any_order(times, expected):
     """`events[1m] > 3` fires at the event that completes the count, whichever of them came last."""
     rule = Rule("Spike", condition=parse("events[1m] > 3"))
     for order in permutations(times):
-        alert = Alert("a", rule="Spike", origin=Origin.COUNT, condition="events[1m] > 3")
+        alert = Alert("a", rule="Spike", origin=Origin.COUNT, evaluation=LastEvaluation(condition="events[1m] > 3"))
         for second in order:
             alert = counted(alert, [event(f"fire {second}")], rule=rule, terms=NEVER)
         assert told(alert)[:2] == expected, order

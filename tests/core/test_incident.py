@@ -184,7 +184,7 @@ def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
     incident = folded(EMPTY, said("A"))
     name = next(iter(incident.alerts))
     found = folded(incident, RuleRemoved((name,), "rule gone")).alerts[name]
-    assert (found.state, found.ended_by, found.recheck_at) == (AlertState.RESOLVED, "rule gone", None)
+    assert (found.state, found.ended_by, found.evaluation.recheck_at) == (AlertState.RESOLVED, "rule gone", None)
 
 
 def test_a_heartbeat_that_is_gone_has_no_timer_and_never_fires_again():

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -123,7 +123,9 @@ def test_people_keep_what_helps_most():
 
 def test_a_counting_alert_keeps_its_events():
     """The events that a condition counts are never forgotten for room."""
-    counting = replace(alert(1, PLAIN, marks=2_000), origin=Origin.COUNT, condition="events[1h] > 1000")
+    counting = replace(
+        alert(1, PLAIN, marks=2_000), origin=Origin.COUNT, evaluation=LastEvaluation(condition="events[1h] > 1000")
+    )
     given = replace(incident(100, PLAIN), alerts={**incident(100, PLAIN).alerts, counting.fingerprint: counting})
     assert len(bounded(given).alerts[counting.fingerprint].received.recent) == 2_000
 

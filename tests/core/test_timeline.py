@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
@@ -42,7 +42,7 @@ ROWS = [
     ("a first fire", None, incident(alert()), {}, [("fired", "a fires", 1)]),
     ("by its title", None, incident(alert(text=SenderText("TypeError: x"))), {}, [("fired", "TypeError: x fires", 1)]),
     ("by its rule when it measures", None, incident(alert(text=SenderText("t"), origin=Origin.SERIES)), {}, [("fired", "a fires", 1)]),
-    ("with its value", None, incident(alert(value="3 %", threshold="1 %")), {}, [("fired", "a fires: 3 % (limit 1 %)", 1)]),
+    ("with its value", None, incident(alert(evaluation=LastEvaluation("3 %", "1 %"))), {}, [("fired", "a fires: 3 % (limit 1 %)", 1)]),
     ("muted", None, incident(alert()), MUTED, [("fired", "a fires, muted: silence s1 of ana", 1)]),
     ("many at once", None, incident(*FOUR), {}, [("fired", "4 alerts (a, b, c, …) fire", 4)]),
     ("nothing new", incident(alert()), incident(alert()), {}, []),
