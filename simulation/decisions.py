@@ -271,10 +271,10 @@ class _Told:
         terms = terms_of(rule, incident.options)
         events = f", {_counted(alert.received.events, 'event')}" if alert.received.events else ""
         match alert.state:
-            case AlertState.PENDING if alert.pending_at:
+            case AlertState.PENDING if alert.timers.pending_at:
                 return [
-                    f"pending since {self.write(alert.pending_at)}: it must hold for {duration_words(terms.hold)}, "
-                    f"until {self.write(alert.pending_at + terms.hold)}"
+                    f"pending since {self.write(alert.timers.pending_at)}: it must hold for {duration_words(terms.hold)}, "
+                    f"until {self.write(alert.timers.pending_at + terms.hold)}"
                 ]
             case AlertState.FIRING if alert.starts_at:
                 last = alert.evaluation
@@ -285,19 +285,21 @@ class _Told:
                     *self.held(alert, terms.keep, terms.flap_window),
                 ]
             case AlertState.RESOLVED if alert.ends_at:
-                by = f" by {alert.ended_by}" if alert.ended_by else ""
+                by = f" by {alert.changes.ended_by}" if alert.changes.ended_by else ""
                 return [f"resolved at {self.write(alert.ends_at)}{by}{events}"]
         return [f"it does not fire{events}"]
 
     def held(self, alert: Alert, keep: timedelta, calm: timedelta) -> list[str]:
         """Why an alert fires although its condition has ended."""
-        if alert.cleared_at is None:
-            return ["flapping: told once, held open until it calms"] if alert.flapping else []
-        if alert.flapping:
-            until = self.write(alert.cleared_at + max(keep, calm))
-            return [f"flapping: its condition ended at {self.write(alert.cleared_at)}, it is held open until {until}"]
-        until = self.write(alert.cleared_at + keep)
-        return [f"its condition ended at {self.write(alert.cleared_at)}: keep_firing_for holds it until {until}"]
+        if alert.timers.cleared_at is None:
+            return ["flapping: told once, held open until it calms"] if alert.changes.flapping else []
+        if alert.changes.flapping:
+            until = self.write(alert.timers.cleared_at + max(keep, calm))
+            return [
+                f"flapping: its condition ended at {self.write(alert.timers.cleared_at)}, it is held open until {until}"
+            ]
+        until = self.write(alert.timers.cleared_at + keep)
+        return [f"its condition ended at {self.write(alert.timers.cleared_at)}: keep_firing_for holds it until {until}"]
 
     # -- routes and targets ------------------------------------------------------------------------------------------
 

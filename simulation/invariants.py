@@ -132,7 +132,7 @@ def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resol
         each for one in router.memory.incidents() for each in one.alerts.values() if each.state is AlertState.FIRING
     ]
     firing = {alert.fingerprint for alert in active}
-    held = {alert.fingerprint for alert in active if alert.flapping}
+    held = {alert.fingerprint for alert in active if alert.changes.flapping}
     for fault in faults:
         if not fault.known_as & router.known_alerts:
             yield Broken(f"{fault.name} is known to no incident")

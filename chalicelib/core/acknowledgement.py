@@ -28,7 +28,8 @@ def covers(acked_at: datetime, alert: Alert) -> bool:
 def lives_since(alert: Alert) -> datetime | None:
     """Return the first start of the alert since the newest end of which people were notified."""
     after = alert.ack.notified_end
-    starts = alert.changes[-1::-2] if alert.state is AlertState.FIRING else alert.changes[-2::-2]
+    times = alert.changes.times
+    starts = times[-1::-2] if alert.state is AlertState.FIRING else times[-2::-2]
     known = [at for at in (alert.starts_at, *starts) if at is not None and (after is None or at > after)]
     return min(known, default=alert.starts_at)
 
@@ -44,6 +45,7 @@ def end_notified(alert: Alert) -> Alert:
     """Return the alert after people were notified of its end: an acknowledgement until now covers no new start."""
     if alert.state is AlertState.FIRING:
         return alert
-    ends = [at for at in (alert.ends_at, alert.ack.at, alert.ack.notified_end, *alert.changes[-1:]) if at is not None]
+    known = (alert.ends_at, alert.ack.at, alert.ack.notified_end, *alert.changes.times[-1:])
+    ends = [at for at in known if at is not None]
     newest = max(ends, default=None)
     return replace(alert, ack=replace(alert.ack, notified_end=newest)) if newest != alert.ack.notified_end else alert

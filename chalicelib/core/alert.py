@@ -47,6 +47,31 @@ def _origin_of_stored(stored: Mapping[str, Any]) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Timers:
+    """The times from which an alert changes without news.
+
+    `pending_at` is since when it is pending, `cleared_at` since when it is no longer active while it is kept firing,
+    `expires_at` an end that its sender announced.
+    """
+
+    pending_at: datetime | None = None
+    cleared_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanges:
+    """When an alert began and ended lately, oldest first, and whether that is flapping.
+
+    `ended_by` says who or what ended it last, where it was not its sender.
+    """
+
+    times: tuple[datetime, ...] = ()
+    flapping: bool = False
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SenderText:
     """What the sender of an alert wrote of it for people."""
 
@@ -104,9 +129,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`cleared_at` is since when it no longer
-    burns while it is kept firing; `expires_at` an end the sender announced.
-    """
+    """One alert: what it is and comes from, what it is in since when, and what is known of it."""
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
         "measured": lambda alert: alert.origin is Origin.SERIES
@@ -122,18 +145,14 @@ class Alert:
     kind: str = ""
     origin: Origin = missing_from(_origin_of_stored, default=Origin.EVENT)
     state: AlertState = AlertState.INACTIVE
-    pending_at: datetime | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    cleared_at: datetime | None = None
-    expires_at: datetime | None = None
+    timers: Timers = flat(Timers)
+    changes: StateChanges = flat(StateChanges, times="changes")
     text: SenderText = flat(SenderText)
     received: ReceivedEvents = flat(ReceivedEvents)
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
-    ended_by: str = ""
-    changes: tuple[datetime, ...] = ()
-    flapping: bool = False
     beat: Mapping[str, str] = field(default_factory=dict)
 
     def match_labels(self) -> dict[str, str]:
@@ -165,4 +184,4 @@ class Alert:
     @property
     def since(self) -> datetime | None:
         """When it began to be what it is: of a pending one not when it fired the last time."""
-        return self.pending_at if self.state is AlertState.PENDING else self.starts_at or self.pending_at
+        return self.timers.pending_at if self.state is AlertState.PENDING else self.starts_at or self.timers.pending_at

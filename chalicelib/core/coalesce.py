@@ -35,7 +35,7 @@ def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> 
 def only_counts(alert: Alert, given: EventInput) -> bool:
     """True when the event says of a firing alert what is known, shortly after it was said before."""
     event = given.event
-    if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at:
+    if alert.state is not AlertState.FIRING or alert.timers.cleared_at or alert.timers.expires_at:
         return False
     if (
         event.status is not Status.FIRING

@@ -403,7 +403,7 @@ def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, .
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
         muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
         unacked=frozenset(alert.fingerprint for alert in visible if alert.ack.by is None),
-        flapping=frozenset(alert.fingerprint for alert in visible if alert.flapping),
+        flapping=frozenset(alert.fingerprint for alert in visible if alert.changes.flapping),
         truncated=bool(incident.truncated),
         quiet=quiet,
         ending=max((at for at in _reminders_of_silences(mutings) if at <= now), default=None),

@@ -87,13 +87,14 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
 def _began_earlier(alert: Alert, moments: Sequence[float], series: EventSeries, *, rule: Rule, terms: Terms) -> Alert:
     """The firing alert, when late events show that its count was reached before it was known to be."""
     assert rule.condition is not None and alert.starts_at is not None
-    before = alert.changes[-2] if len(alert.changes) > 1 else instant(0)
+    times = alert.changes.times
+    before = times[-2] if len(times) > 1 else instant(0)
     for moment in moments:
         at = instant(moment)
         if at + terms.hold >= alert.starts_at:
             break
         if at > before and evaluate(rule.condition, series, at).truth:
-            changes = (*alert.changes[:-1], at + terms.hold)
+            changes = replace(alert.changes, times=(*times[:-1], at + terms.hold))
             return replace(alert, starts_at=at + terms.hold, changes=changes)
     return alert
 
@@ -119,7 +120,7 @@ def evaluated(
 ) -> Alert:
     """The alert after its condition was evaluated at `at`. Unknown is neither true nor false: `no_data` decides."""
     active = _is_active(alert, found, clear, rule)
-    if active is None and alert.cleared_at is not None:
+    if active is None and alert.timers.cleared_at is not None:
         active = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared
     alert = replace(
         alert,
@@ -144,7 +145,7 @@ def never_rechecked(alert: Alert) -> Alert:
 def _is_active(alert: Alert, found: Evaluation, clear: Evaluation | None, rule: Rule) -> bool | None:
     if found.truth is None:
         return {"ok": False, "alert": True}.get(rule.no_data)
-    if not found.truth and alert.state is AlertState.FIRING and rule.clear is not None and not alert.cleared_at:
+    if not found.truth and alert.state is AlertState.FIRING and rule.clear is not None and not alert.timers.cleared_at:
         return not (clear is not None and clear.truth)
     return found.truth
 

@@ -57,7 +57,7 @@ def fold(
     for name, alert in alerts.items():
         old = before.alerts.get(name)
         burned = old is not None and old.active
-        if burned or alert.evaluation.recheck_at or alert.pending_at or alert.origin is Origin.HEARTBEAT:
+        if burned or alert.evaluation.recheck_at or alert.timers.pending_at or alert.origin is Origin.HEARTBEAT:
             fresh = not burned and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
             rule = by_name.get(alert.rule)
@@ -304,12 +304,20 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
     moments = sorted(by_time)
     if not moments:
         return alert
-    if alert.state is AlertState.PENDING and alert.pending_at is not None and moments[0] < alert.pending_at:
+    if (
+        alert.state is AlertState.PENDING
+        and alert.timers.pending_at is not None
+        and moments[0] < alert.timers.pending_at
+    ):
         alert = no_longer_pending(alert)
     known = {AlertState.FIRING: alert.received.refreshed_at, AlertState.RESOLVED: alert.ends_at}.get(alert.state)
-    if alert.state is AlertState.FIRING and alert.cleared_at is not None:
+    if alert.state is AlertState.FIRING and alert.timers.cleared_at is not None:
         known = alert.starts_at
-        alert = alert if alert.cleared_at < moments[0] else replace(alert, cleared_at=None)
+        alert = (
+            alert
+            if alert.timers.cleared_at < moments[0]
+            else replace(alert, timers=replace(alert.timers, cleared_at=None))
+        )
     for at in moments:
         if known is not None and at < known:
             continue
@@ -393,8 +401,8 @@ def advanced(
     """
     if alert.origin is Origin.HEARTBEAT:
         return heartbeat.advanced(alert, now)
-    if alert.active and alert.expires_at is not None and alert.expires_at <= now:
-        return ended(alert, alert.expires_at)
+    if alert.active and alert.timers.expires_at is not None and alert.timers.expires_at <= now:
+        return ended(alert, alert.timers.expires_at)
     if alert.has_condition and (why := why_gone(alert, rule)):
         return _orphaned(alert, now, why)
     if alert.origin is Origin.SERIES:
@@ -405,7 +413,7 @@ def advanced(
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
     if alert.state is AlertState.PENDING:
         return settled(alert, now, active=True, terms=terms)
-    if alert.cleared_at is not None:
+    if alert.timers.cleared_at is not None:
         return settled(alert, now, active=False, terms=terms)
     return alert
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Timers
 from chalicelib.core.language.cron import following
 from chalicelib.core.lifecycle import no_longer_pending, refreshed
 
@@ -35,7 +35,7 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
         )
         alert = replace(alert, received=received)
         if alert.state is AlertState.FIRING:
-            alert = replace(alert, state=AlertState.RESOLVED, ends_at=beat.at, pending_at=None)
+            alert = replace(alert, state=AlertState.RESOLVED, ends_at=beat.at, timers=Timers())
         elif alert.state is AlertState.PENDING:
             alert = no_longer_pending(alert)
     return alert
@@ -71,5 +71,5 @@ def advanced(alert: Alert, now: datetime) -> Alert:
     if late is None or fires is None or alert.state is AlertState.FIRING or now < late:
         return alert
     if now < fires:
-        return replace(alert, state=AlertState.PENDING, pending_at=late)
-    return replace(alert, state=AlertState.FIRING, pending_at=None, starts_at=fires, ends_at=None)
+        return replace(alert, state=AlertState.PENDING, timers=Timers(pending_at=late))
+    return replace(alert, state=AlertState.FIRING, starts_at=fires, ends_at=None, timers=Timers())

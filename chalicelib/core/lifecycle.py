@@ -7,7 +7,7 @@ the alert: `hold` before it fires, `keep` before it ends, and flapping, which ho
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert import Alert, AlertState, Origin, StateChanges, Timers
 from chalicelib.core.rule import RouteOptions, Rule
 
 MAX_CHANGES = 64
@@ -52,37 +52,36 @@ def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
 
 def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
     if alert.state is AlertState.FIRING:
-        return replace(alert, cleared_at=None) if alert.cleared_at else alert
-    since = alert.pending_at if alert.state is AlertState.PENDING and alert.pending_at else at
+        return replace(alert, timers=replace(alert.timers, cleared_at=None)) if alert.timers.cleared_at else alert
+    since = alert.timers.pending_at if alert.state is AlertState.PENDING and alert.timers.pending_at else at
     if at < since + terms.hold:
-        return replace(alert, state=AlertState.PENDING, pending_at=since)
+        return replace(alert, state=AlertState.PENDING, timers=replace(alert.timers, pending_at=since))
+    starts_at = since + terms.hold
     return replace(
         alert,
         state=AlertState.FIRING,
-        pending_at=None,
-        starts_at=since + terms.hold,
+        starts_at=starts_at,
         ends_at=None,
-        cleared_at=None,
-        ended_by="",
-        flapping=is_flapping(alert, since + terms.hold, terms),
-        changes=_with_change(alert.changes, since + terms.hold),
+        timers=Timers(expires_at=alert.timers.expires_at),
+        changes=StateChanges(_with_change(alert.changes.times, starts_at), is_flapping(alert, starts_at, terms)),
     )
 
 
 def no_longer_pending(alert: Alert) -> Alert:
     """Return the pending alert as it was before: one that had ended is remembered as ended."""
-    return replace(alert, state=AlertState.RESOLVED if alert.ends_at else AlertState.INACTIVE, pending_at=None)
+    state = AlertState.RESOLVED if alert.ends_at else AlertState.INACTIVE
+    return replace(alert, state=state, timers=replace(alert.timers, pending_at=None))
 
 
 def _cools(alert: Alert, at: datetime, terms: Terms) -> Alert:
-    cleared_at = alert.cleared_at or at
-    alert = replace(alert, cleared_at=cleared_at)
+    cleared_at = alert.timers.cleared_at or at
+    alert = replace(alert, timers=replace(alert.timers, cleared_at=cleared_at))
     if at < cleared_at + terms.keep:
         return alert
     ends_at = cleared_at + terms.keep
-    if alert.flapping or is_flapping(alert, ends_at, terms):
+    if alert.changes.flapping or is_flapping(alert, ends_at, terms):
         if at < cleared_at + max(terms.keep, terms.flap_window):
-            return replace(alert, flapping=True)
+            return replace(alert, changes=replace(alert.changes, flapping=True))
         ends_at = cleared_at + max(terms.keep, terms.flap_window)
     return ended(alert, ends_at)
 
@@ -93,13 +92,9 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
         alert,
         state=AlertState.RESOLVED,
         ends_at=at,
-        cleared_at=None,
-        pending_at=None,
-        expires_at=None,
-        flapping=False,
+        timers=Timers(),
         evaluation=replace(alert.evaluation, no_data=False) if alert.evaluation.no_data else alert.evaluation,
-        ended_by=by,
-        changes=() if alert.flapping else _with_change(alert.changes, at),
+        changes=StateChanges(() if alert.changes.flapping else _with_change(alert.changes.times, at), ended_by=by),
     )
 
 
@@ -107,7 +102,7 @@ def last_end(alert: Alert) -> datetime | None:
     """Return when the alert ended last, also where it is pending again by now; None while it fires."""
     if alert.ends_at is not None or alert.state in (AlertState.FIRING, AlertState.RESOLVED) or alert.starts_at is None:
         return alert.ends_at
-    return max((at for at in alert.changes if at > alert.starts_at), default=None)
+    return max((at for at in alert.changes.times if at > alert.starts_at), default=None)
 
 
 def _with_change(changes: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
@@ -118,7 +113,7 @@ def is_flapping(alert: Alert, at: datetime, terms: Terms) -> bool:
     """True when the alert changed more often than its terms allow, counting the change that is about to happen."""
     if terms.flap_changes < 0:
         return False
-    recent = sum(1 for change in alert.changes if at - terms.flap_window < change <= at)
+    recent = sum(1 for change in alert.changes.times if at - terms.flap_window < change <= at)
     return recent + 1 > terms.flap_changes
 
 
@@ -138,13 +133,13 @@ def next_change(alert: Alert, terms: Terms, now: datetime, *, notified: bool = T
 
 def _change_times(alert: Alert, terms: Terms, *, notified: bool) -> list[datetime]:
     times: list[datetime] = []
-    if alert.state is AlertState.PENDING and alert.pending_at:
-        times.append(alert.pending_at + terms.hold)
-    if alert.state is AlertState.FIRING and alert.cleared_at:
-        held = max(terms.keep, terms.flap_window) if alert.flapping else terms.keep
-        times.append(alert.cleared_at + held)
-    if alert.active and alert.expires_at:
-        times.append(alert.expires_at)
+    if alert.state is AlertState.PENDING and alert.timers.pending_at:
+        times.append(alert.timers.pending_at + terms.hold)
+    if alert.state is AlertState.FIRING and alert.timers.cleared_at:
+        held = max(terms.keep, terms.flap_window) if alert.changes.flapping else terms.keep
+        times.append(alert.timers.cleared_at + held)
+    if alert.active and alert.timers.expires_at:
+        times.append(alert.timers.expires_at)
     elif (notified and alert.state is AlertState.FIRING) or (
         alert.origin is Origin.SERIES and alert.state is AlertState.PENDING
     ):

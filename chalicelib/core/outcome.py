@@ -159,7 +159,7 @@ def _of_resolve(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Out
 
 def _holds(alert: Alert) -> bool:
     """Return whether the alert's condition was true when it was evaluated last."""
-    if alert.origin is not Origin.SERIES or alert.cleared_at is not None:
+    if alert.origin is not Origin.SERIES or alert.timers.cleared_at is not None:
         return False
     return bool(alert.evaluation.value) and not alert.evaluation.no_data
 

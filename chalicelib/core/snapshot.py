@@ -136,7 +136,7 @@ def with_ends(
 ) -> Notification:
     """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
     alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
-    notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.ended_by))
+    notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.changes.ended_by))
     return replace(decided, alerts=alerts[:MAX_TOLD], notes=tuple(dict.fromkeys(notes)))
 
 
@@ -291,11 +291,11 @@ def notes_for(
     for alert in incident.alerts.values():
         if alert.fingerprint in visible:
             notes += [*_worse(alert, announced), *_not_heard_since(alert, announced, telling)]
-        if alert.fingerprint in visible and alert.flapping:
+        if alert.fingerprint in visible and alert.changes.flapping:
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
         if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
             notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
-        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING and alert.ended_by:
+        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING and alert.changes.ended_by:
             notes.append(_ended_by(alert))
     return tuple(dict.fromkeys(notes))
 
@@ -333,9 +333,9 @@ ENDINGS = {
 
 
 def _ended_by(alert: Alert) -> str:
-    if alert.ended_by in ENDINGS:
-        return f"{alert.name}: {ENDINGS[alert.ended_by]}"
-    return f"{alert.name}: resolved by {alert.ended_by}."
+    if alert.changes.ended_by in ENDINGS:
+        return f"{alert.name}: {ENDINGS[alert.changes.ended_by]}"
+    return f"{alert.name}: resolved by {alert.changes.ended_by}."
 
 
 def _returned(

@@ -88,7 +88,7 @@ def _resolved(changed: Sequence[Changed]) -> list[Entry]:
     if not over:
         return []
     at = max(alert.ends_at for alert in over if alert.ends_at)
-    by = sorted({alert.ended_by for alert in over if alert.ended_by})
+    by = sorted({alert.changes.ended_by for alert in over if alert.changes.ended_by})
     text = f"{_names(over)} {'is' if len(over) == 1 else 'are'} over"
     return [Entry(at, text + (f" ({', '.join(by)})" if by else ""), kind="resolved")]
 
@@ -99,7 +99,7 @@ def _was_firing(before: Alert | None) -> bool:
 
 def _altered(changed: Sequence[Changed], now: datetime) -> list[Entry]:
     both = [(was, alert) for was, alert in changed if was is not None and alert.state is was.state is AlertState.FIRING]
-    flapping = [alert for was, alert in both if alert.flapping and not was.flapping]
+    flapping = [alert for was, alert in both if alert.changes.flapping and not was.changes.flapping]
     worse = [alert for was, alert in both if alert.severity.rank < was.severity.rank]
     found = []
     if flapping:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText
+from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText, StateChanges, Timers
 from chalicelib.core.event import RAW, Event, Status, fingerprint
 from chalicelib.core.lifecycle import Terms, ended, refreshed, settled
 
@@ -45,13 +45,18 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
         if new:
             alert = _marked(alert, event, new, recent, terms, now)
         elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
-            alert = replace(alert, expires_at=event.ends_at)
+            alert = _expiring(alert, event.ends_at)
     return _repeated(alert, repeats, tuple(recent[-MAX_RECENT:]))
 
 
 def _only_repeats(alert: Alert, event: Event) -> bool:
     """True when an event says of a fire what is known: most do in a storm, and they are told together."""
-    if alert.state is not AlertState.FIRING or alert.cleared_at or alert.expires_at or alert.starts_at is None:
+    if (
+        alert.state is not AlertState.FIRING
+        or alert.timers.cleared_at
+        or alert.timers.expires_at
+        or alert.starts_at is None
+    ):
         return False
     return (
         event.status is Status.FIRING
@@ -133,7 +138,7 @@ def _marked(
             alert = _applied(alert, transition, terms)
     said_at = alert.received.last_event_at or event.occurred_at
     if goes_on and alert.active:
-        alert = replace(alert, expires_at=_latest_end(alert, event, said_at, terms) if burned else event.ends_at)
+        alert = _expiring(alert, _latest_end(alert, event, said_at, terms) if burned else event.ends_at)
     counts = event.status is not Status.RESOLVED and (goes_on or is_news)
     return _noted(alert, event, alert.received, count=int(counts))
 
@@ -149,14 +154,14 @@ def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert
     """Return the alert after its next transition; first it becomes what it was by then."""
     at, active = instant(transition[0]), not transition[1].startswith(END_MARK)
     alert = _advanced_to(alert, at, terms)
-    if not active and alert.state is AlertState.RESOLVED and alert.ends_at is not None and not alert.ended_by:
+    if not active and alert.state is AlertState.RESOLVED and alert.ends_at is not None and not alert.changes.ended_by:
         return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
     return settled(alert, at, active=active, terms=terms)
 
 
 def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
     """The alert at a time, with nothing new said of it."""
-    if alert.state is AlertState.PENDING or alert.cleared_at is not None:
+    if alert.state is AlertState.PENDING or alert.timers.cleared_at is not None:
         return settled(alert, at, active=alert.state is AlertState.PENDING, terms=terms)
     return alert
 
@@ -164,7 +169,11 @@ def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
 def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
     """Return the alert after all its transitions, by now. Those that were forgotten are remembered by its start."""
     told = replace(
-        alert, state=AlertState.INACTIVE, pending_at=None, cleared_at=None, ends_at=None, changes=(), ended_by=""
+        alert,
+        state=AlertState.INACTIVE,
+        ends_at=None,
+        timers=Timers(expires_at=alert.timers.expires_at),
+        changes=StateChanges(flapping=alert.changes.flapping),
     )
     for transition in recent:
         told = _applied(told, transition, terms)
@@ -172,7 +181,8 @@ def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, n
     if alert.state is AlertState.FIRING and told.state is not AlertState.RESOLVED:
         told = _kept_firing(alert, told)
     if alert.state is told.state is AlertState.RESOLVED and alert.ends_at and told.ends_at:
-        told = replace(told, ends_at=max(alert.ends_at, told.ends_at), ended_by=alert.ended_by)
+        changes = replace(told.changes, ended_by=alert.changes.ended_by)
+        told = replace(told, ends_at=max(alert.ends_at, told.ends_at), changes=changes)
     return _with_forgotten_start(alert, told, recent)
 
 
@@ -200,11 +210,16 @@ def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, st
     return not any(first <= at < last for at, transition in recent if transition.startswith(END_MARK))
 
 
+def _expiring(alert: Alert, at: datetime | None) -> Alert:
+    """Return the alert with the end that its sender announced."""
+    return replace(alert, timers=replace(alert.timers, expires_at=at)) if at != alert.timers.expires_at else alert
+
+
 def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> datetime | None:
     """The later of the known end and the event's; whoever says none later takes back an end before its own time-out."""
-    if alert.expires_at is not None and event.ends_at is not None:
-        return max(alert.expires_at, event.ends_at)
-    ends_at = alert.expires_at or event.ends_at
+    if alert.timers.expires_at is not None and event.ends_at is not None:
+        return max(alert.timers.expires_at, event.ends_at)
+    ends_at = alert.timers.expires_at or event.ends_at
     ends_newest = (event.ends_at is not None) == (event.occurred_at >= said_at)
     if ends_at is None or ends_newest or ends_at > max(event.occurred_at, said_at) + terms.resolve_timeout:
         return ends_at

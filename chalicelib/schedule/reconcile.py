@@ -368,7 +368,11 @@ def _has_heard(alert: Alert | None, event: Event) -> bool:
         )
     if alert.has_condition:
         return False
-    return alert.active or bool(alert.ended_by) or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
+    return (
+        alert.active
+        or bool(alert.changes.ended_by)
+        or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
+    )
 
 
 def _newest(alert: Alert) -> datetime | None:

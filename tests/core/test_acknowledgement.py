@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from chalicelib.core.acknowledgement import covers, end_notified, is_end_pending, lives_since
-from chalicelib.core.alert import Acknowledgement, Alert, AlertState
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState, StateChanges
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
@@ -72,7 +72,7 @@ def test_since_when_an_alert_lives(state, changes, notified, since):
         "a",
         state=state,
         starts_at=at(starts),
-        changes=tuple(map(at, changes)),
+        changes=StateChanges(tuple(map(at, changes))),
         ack=Acknowledgement(notified_end=at(notified) if notified is not None else None),
     )
     assert lives_since(alert) == at(since)

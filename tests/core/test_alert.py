@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Timers
 from chalicelib.core.evaluation import counted
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.language.condition import parse
@@ -120,10 +120,14 @@ def test_a_rule_may_ask_that_it_holds_first(words, now, expected):
 def test_an_end_to_come_is_only_remembered():
     """An event that says when it ends fires until then; who says it again later moves it, nobody moves it back."""
     alert = after("fire 0-100", now=10)
-    assert (told(alert), alert.expires_at, next_change(alert, NEVER, at(50))) == (("firing", 0, None), at(100), at(100))
+    assert (told(alert), alert.timers.expires_at, next_change(alert, NEVER, at(50))) == (
+        ("firing", 0, None),
+        at(100),
+        at(100),
+    )
     alert = absorbed(alert, [event("fire 0-300", when=at(50))], terms=NEVER, now=at(50))
     alert = absorbed(alert, [event("fire 0-200", when=at(60))], terms=NEVER, now=at(60))
-    assert alert.expires_at == at(300)
+    assert alert.timers.expires_at == at(300)
 
 
 def test_the_newest_words_are_shown_whatever_comes_when():
@@ -145,7 +149,7 @@ def test_the_newest_words_are_shown_whatever_comes_when():
 def test_what_a_person_resolved_stays_so_until_something_new_fires():
     """A late event of before is history; one of after begins a new episode."""
     alert = closed_by_hand(after("fire 0"), at(60), "ana")
-    assert (told(alert), alert.ended_by) == (("resolved", 0, 60), "ana")
+    assert (told(alert), alert.changes.ended_by) == (("resolved", 0, 60), "ana")
     assert told(absorbed(alert, [event("fire 30")], terms=NEVER, now=at(100))) == ("resolved", 0, 60)
     assert told(absorbed(alert, [event("fire 90")], terms=NEVER, now=at(100))) == ("firing", 90, None)
 
@@ -172,7 +176,7 @@ def test_settled(state, since, active, when, hold, keep, expected):
     """What one look at a time makes of an alert."""
     pending = at(since) if state == "pending" else None
     started = at(since) if state in ("firing", "resolved") else None
-    alert = Alert("a", state=AlertState(state), pending_at=pending, starts_at=started)
+    alert = Alert("a", state=AlertState(state), timers=Timers(pending_at=pending), starts_at=started)
     terms = replace(NEVER, hold=timedelta(seconds=hold), keep=timedelta(seconds=keep))
     assert told(settled(alert, at(when), active=active, terms=terms)) == expected
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
+from chalicelib.core.alert import Alert, AlertState, ReceivedEvents, Timers
 from chalicelib.core.coalesce import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -67,8 +67,8 @@ def test_what_is_known_already_waits_for_the_next_moment(alert: dict, said: dict
     [
         ({"state": AlertState.PENDING}, {}, "it does not fire yet"),
         ({"state": AlertState.RESOLVED}, {}, "it would fire again"),
-        ({"cleared_at": NOW}, {}, "it would stay"),
-        ({"expires_at": NOW + PERIOD}, {}, "its end would move"),
+        ({"timers": Timers(cleared_at=NOW)}, {}, "it would stay"),
+        ({"timers": Timers(expires_at=NOW + PERIOD)}, {}, "its end would move"),
         ({"severity": Severity.INFO}, {}, "it is worse than known"),
         (
             {"received": ReceivedEvents(last_event_at=NOW - PERIOD)},

@@ -38,7 +38,7 @@ def states(terms, active):
     alert, found = Alert("a"), ""
     for minute, letter in enumerate(active):
         alert = settled(alert, START + minute * MINUTE, active=letter == "x", terms=terms)
-        found += "f" if alert.flapping else LETTERS[alert.state]
+        found += "f" if alert.changes.flapping else LETTERS[alert.state]
     return found
 
 

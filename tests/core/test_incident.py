@@ -184,7 +184,11 @@ def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
     incident = folded(EMPTY, said("A"))
     name = next(iter(incident.alerts))
     found = folded(incident, RuleRemoved((name,), "rule gone")).alerts[name]
-    assert (found.state, found.ended_by, found.evaluation.recheck_at) == (AlertState.RESOLVED, "rule gone", None)
+    assert (found.state, found.changes.ended_by, found.evaluation.recheck_at) == (
+        AlertState.RESOLVED,
+        "rule gone",
+        None,
+    )
 
 
 def test_a_heartbeat_that_is_gone_has_no_timer_and_never_fires_again():
@@ -194,7 +198,7 @@ def test_a_heartbeat_that_is_gone_has_no_timer_and_never_fires_again():
     (name,) = (alert.fingerprint for alert in incident.firing)
     gone = folded(incident, RuleRemoved((name,), "heartbeat gone"))
     later = folded(gone, now=1_000)
-    assert (gone.alerts[name].state, gone.alerts[name].ended_by) == (AlertState.RESOLVED, "heartbeat gone")
+    assert (gone.alerts[name].state, gone.alerts[name].changes.ended_by) == (AlertState.RESOLVED, "heartbeat gone")
     assert later.alerts == gone.alerts
     assert next_alert_change(later, Rules(), at(1_000)) is None
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
@@ -173,7 +173,11 @@ def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
 
 def test_what_ended_without_its_source_says_by_whom():
     """A time-out and a person are named; an end of its source's own is not."""
-    found = incident(ended("A", ended_by="resolve_timeout"), ended("B", ended_by="ana"), ended("C"))
+    found = incident(
+        ended("A", changes=StateChanges(ended_by="resolve_timeout")),
+        ended("B", changes=StateChanges(ended_by="ana")),
+        ended("C"),
+    )
     notes = told(found, Reason.RESOLVED, known=("A", "B", "C")).notes
     assert notes == (
         "A: its sender has sent nothing for the resolve_timeout, so it is taken as resolved.",

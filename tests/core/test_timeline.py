@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText, StateChanges
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
@@ -50,11 +50,11 @@ ROWS = [
     ("fires again", incident(alert()), incident(alert(starts_at=NOW + MINUTE)), {}, [("fired", "a fires", 0)]),
     ("only pending", incident(alert()), incident(alert(), alert("b", AlertState.PENDING)), {}, [("events", "1 more event", 1)]),
     ("over", incident(alert()), incident(over()), {}, [("resolved", "a is over", 0)]),
-    ("over by hand", incident(alert()), incident(over(ended_by="ana")), {}, [("resolved", "a is over (ana)", 0)]),
+    ("over by hand", incident(alert()), incident(over(changes=StateChanges(ended_by="ana"))), {}, [("resolved", "a is over (ana)", 0)]),
     ("was over before", incident(over()), incident(over()), {}, []),
     ("one over, one new", incident(alert()), incident(over(), alert("b")), {},
      [("fired", "b fires", 1), ("resolved", "a is over", 0)]),
-    ("flapping", incident(alert()), incident(alert(flapping=True)), {},
+    ("flapping", incident(alert()), incident(alert(changes=StateChanges(flapping=True))), {},
      [("flapping", "a: flapping, held open until it calms", 0)]),
     ("worse", incident(alert()), incident(alert(severity=Severity.CRITICAL)), {}, [("worse", "a: critical now", 0)]),
     ("better is no news", incident(alert()), incident(alert(severity=Severity.INFO)), {}, []),

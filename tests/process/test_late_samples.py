@@ -30,7 +30,7 @@ def outcome(batches, rules=PLAIN):
         simulator.post([body for each in batch for body in samples_messages([each])])
         simulator.settle()
     alerts = [alert for each in simulator.store.remembered() for alert in each.alerts.values()]
-    return [(alert.state, alert.starts_at, alert.pending_at, alert.ends_at) for alert in alerts]
+    return [(alert.state, alert.starts_at, alert.timers.pending_at, alert.ends_at) for alert in alerts]
 
 
 VALUES = st.lists(st.sampled_from([0.0, 0.5, None]), min_size=1, max_size=9)
