@@ -220,7 +220,7 @@ class _Told:
                 steps.append(
                     _rule_step(rule, why) if why else f"rule {rule.name}: matched too, with an alert of its own"
                 )
-        if alert.beat:
+        if alert.origin is Origin.HEARTBEAT and alert.schedule:
             return [*steps, f"heartbeat {alert.name}: it watches for what stays away"]
         if not alert.rule:
             steps.append("no rule matched: the routes decide")
@@ -449,7 +449,7 @@ def _not_about(rule: Rule, alert: Alert, own: Rule | None) -> str:
         return missed(rule.matchers, {"source": "probe", **alert.labels})
     if metrics:
         return f"it looks at {', '.join(sorted(metrics))}, which is measured"
-    labels = alert.match_labels() | {"alertname": alert.event_name or alert.kind}
+    labels = alert.match_labels() | {"alertname": alert.sender.event_name or alert.sender.kind}
     keeps_all = not alert.has_condition
     known = [matcher for matcher in rule.matchers if keeps_all or matcher.label in labels]
     return missed(known, labels)

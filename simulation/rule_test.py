@@ -172,7 +172,7 @@ def _firing(question: Question, replay: Replay) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for incident in replay.simulator.store.incidents():
         for alert in incident.alerts.values():
-            if alert.state is AlertState.FIRING and question.alertname in (alert.name, alert.event_name):
+            if alert.state is AlertState.FIRING and question.alertname in (alert.name, alert.sender.event_name):
                 labels = dict(alert.labels) | ({"severity": alert.severity.value} if names_severity else {})
                 annotations = _annotations(alert, incident.group, replay.simulator.rules)
                 found[alert.fingerprint] = {"exp_labels": Exact(labels), "exp_annotations": annotations}

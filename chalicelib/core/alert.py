@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from chalicelib.core.event import Severity, with_words
 from chalicelib.core.match import Matcher, matches_all
-from chalicelib.core.stored import flat, missing_from
+from chalicelib.core.stored import flat, missing_from, stored_as
 
 
 class AlertState(StrEnum):
@@ -44,6 +44,15 @@ def _origin_of_stored(stored: Mapping[str, Any]) -> Origin:
     if stored.get("beat"):
         return Origin.HEARTBEAT
     return Origin.COUNT if stored.get("condition") else Origin.EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose alert it is: the source, and the kind and the name that its events have there."""
+
+    source: str = ""
+    kind: str = ""
+    event_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +147,10 @@ class Alert:
     fingerprint: str
     rule: str = ""
     name: str = ""
-    event_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     severity: Severity = Severity.WARNING
-    source: str = ""
-    kind: str = ""
     origin: Origin = missing_from(_origin_of_stored, default=Origin.EVENT)
+    sender: Sender = flat(Sender)
     state: AlertState = AlertState.INACTIVE
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -153,23 +160,23 @@ class Alert:
     received: ReceivedEvents = flat(ReceivedEvents)
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
-    beat: Mapping[str, str] = field(default_factory=dict)
+    schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)
 
     def match_labels(self) -> dict[str, str]:
         """Return the labels that matchers and `group_by` see, with the words that people see."""
-        words = {"source": self.source, "kind": self.kind, "severity": self.severity.value}
+        words = {"source": self.sender.source, "kind": self.sender.kind, "severity": self.severity.value}
         return {**with_words(self.labels, words), "alertname": self.name}
 
     def matched_by(self, matchers: Iterable[Matcher]) -> bool:
         """True when the matchers hold for it as its rule or as its sender names it, and how bad it is."""
-        clauses = tuple(matchers)
+        clauses, event_name = tuple(matchers), self.sender.event_name
         for each in clauses:  # most that do not match already differ in their name, before there is a dict of labels
-            if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, self.event_name):
+            if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, event_name):
                 return False
         labels = self.match_labels()
         if matches_all(clauses, labels):
             return True
-        return bool(self.event_name) and matches_all(clauses, {**labels, "alertname": self.event_name})
+        return bool(event_name) and matches_all(clauses, {**labels, "alertname": event_name})
 
     @property
     def active(self) -> bool:

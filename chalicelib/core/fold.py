@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.actions import acted, is_about, lifted, silenced
-from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, SenderText
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
@@ -346,12 +346,10 @@ def _event_alert(given: EventInput, fault: str) -> Alert:
         fingerprint=fault,
         rule=rule.name if rule else "",
         name=rule.name if rule else (event.name or event.kind),
-        event_name="" if counts else (event.name or event.kind),
         labels={**own, **(rule.labels if rule else {})},
         severity=(rule.severity if rule else None) or event.severity,
         text=SenderText(title=event.title),
-        source=event.source,
-        kind=event.kind,
+        sender=Sender(event.source, event.kind, "" if counts else (event.name or event.kind)),
         origin=Origin.COUNT if counts else Origin.EVENT,
         evaluation=LastEvaluation(condition=rule.condition.text if rule and rule.condition else ""),
     )
@@ -370,8 +368,7 @@ def _measured_alert(given: Measured, fault: str) -> Alert:
         name=given.rule.name,
         labels={**given.labels, **given.rule.labels},
         severity=given.rule.severity or Severity.WARNING,
-        source="probe",
-        kind="measured",
+        sender=Sender("probe", "measured"),
         origin=Origin.SERIES,
         evaluation=LastEvaluation(condition=given.rule.condition.text if given.rule.condition else ""),
     )
@@ -384,10 +381,9 @@ def _beat_alert(given: HeartbeatInput, fault: str) -> Alert:
         labels=given.labels,
         severity=given.severity,
         text=SenderText(title=f"No heartbeat of {given.name}"),
-        source="heartbeat",
-        kind="heartbeat",
+        sender=Sender("heartbeat", "heartbeat"),
         origin=Origin.HEARTBEAT,
-        beat=given.spec,
+        schedule=given.spec,
     )
 
 
@@ -458,7 +454,7 @@ def notified_of(incident: Incident) -> frozenset[str]:
 
 def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:
     """Return the alert without its rule, probe or schedule: resolved, with nothing left that could fire it again."""
-    return replace(never_rechecked(ended(alert, now, by=why) if alert.active else alert), beat={})
+    return replace(never_rechecked(ended(alert, now, by=why) if alert.active else alert), schedule={})
 
 
 def _withdrawn(incident: Incident, given: RuleRemoved, now: datetime) -> Incident:

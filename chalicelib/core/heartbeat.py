@@ -43,19 +43,18 @@ def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
 
 def late_at(alert: Alert) -> datetime | None:
     """When the next beat is due; None when none is expected: no beat was ever heard, or its schedule is gone."""
-    if alert.received.refreshed_at is None or not alert.beat:
+    schedule, since = alert.schedule, alert.received.refreshed_at
+    if since is None or not schedule:
         return None
-    if cron := alert.beat.get("cron"):
-        return following(cron, ZoneInfo(alert.beat.get("timezone") or "UTC"), alert.received.refreshed_at).astimezone(
-            UTC
-        )
-    return alert.received.refreshed_at + timedelta(seconds=float(alert.beat["every"]))
+    if cron := schedule.get("cron"):
+        return following(cron, ZoneInfo(schedule.get("timezone") or "UTC"), since).astimezone(UTC)
+    return since + timedelta(seconds=float(schedule["every"]))
 
 
 def fires_at(alert: Alert) -> datetime | None:
     """When its absence is an alert."""
     late = late_at(alert)
-    return None if late is None else late + timedelta(seconds=float(alert.beat.get("grace") or 0))
+    return None if late is None else late + timedelta(seconds=float(alert.schedule.get("grace") or 0))
 
 
 def next_change(alert: Alert) -> datetime | None:

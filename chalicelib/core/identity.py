@@ -218,7 +218,7 @@ def _is_covered(
 
 
 def _matched_as_sent(alert: Alert, rule: Rule) -> bool:
-    labels = {**alert.match_labels(), "alertname": alert.event_name or alert.name}
+    labels = {**alert.match_labels(), "alertname": alert.sender.event_name or alert.name}
     return matches_all(rule.matchers, labels)
 
 

@@ -58,7 +58,7 @@ def direct_causes(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[I
 
 def cause_from(alert: Alert, incident: str, now: datetime) -> Cause:
     """Return the firing alert of an incident (by its key) as a cause."""
-    sent_as = alert.event_name if alert.event_name != alert.name else ""
+    sent_as = alert.sender.event_name if alert.sender.event_name != alert.name else ""
     return Cause(f"{incident}/{alert.fingerprint}", alert.match_labels(), alert.starts_at or now, sent_as)
 
 

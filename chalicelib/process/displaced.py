@@ -180,7 +180,7 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     """Return the keys of the incidents to which the rules lead such an alert; none where they would begin another one."""
     if alert.origin is Origin.HEARTBEAT:
         route, labels = heartbeat_route(
-            rules, HeartbeatInput(alert.name, _ANY_TIME, alert.beat, alert.labels, alert.severity)
+            rules, HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, alert.labels, alert.severity)
         )
         return [incident_key(route, group_labels(route, None, labels))]
     if rule is None:

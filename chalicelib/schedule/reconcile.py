@@ -385,7 +385,7 @@ def _heard_nearly(event: Event, incidents: Sequence[Incident]) -> bool:
     if not policy:
         return False
     return any(
-        alert.source == event.source
+        alert.sender.source == event.source
         and alert.labels.get("policy_id") == policy
         and any(abs(at - event.occurred_at) <= NEAR for at in _times(alert))
         for incident in incidents
@@ -401,7 +401,9 @@ def _times(alert: Alert) -> list[datetime]:
 def _active_identities(store: Store, source: str) -> list[str]:
     """The ids of the vendor's issues that burn here, the oldest first."""
     alerts = [alert for incident in store.incidents() for alert in incident.firing]
-    named = [alert.labels.get("issue", "") for alert in alerts if alert.source == source and not alert.has_condition]
+    named = [
+        alert.labels.get("issue", "") for alert in alerts if alert.sender.source == source and not alert.has_condition
+    ]
     return list(dict.fromkeys(filter(None, named)))
 
 
@@ -455,11 +457,11 @@ def _heard_times(run: _Reconciliation) -> dict[str, set[datetime]]:
     for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
         for alert in incident.alerts.values():
             if (
-                alert.source not in NO_SENDERS
+                alert.sender.source not in NO_SENDERS
                 and alert.received.refreshed_at is not None
                 and alert.origin is not Origin.SERIES
             ):
-                found.setdefault(alert.source, set()).add(min(alert.received.refreshed_at, run.now))
+                found.setdefault(alert.sender.source, set()).add(min(alert.received.refreshed_at, run.now))
     found.pop("", None)
     return found
 

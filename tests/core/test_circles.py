@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Sender
 from chalicelib.core.circles import can_meet, circular, followers_of
 from chalicelib.core.event import Severity
 from chalicelib.core.match import parse_matchers
@@ -19,7 +19,7 @@ def fired(name, minute, *, sent_as="", severity="critical", **labels):
     """An alert that fires since a minute."""
     fingerprint = "-".join((name, *labels.values()))
     return Alert(
-        fingerprint, name=name, event_name=sent_as, labels=labels, severity=Severity(severity), state=AlertState.FIRING,
+        fingerprint, name=name, sender=Sender(event_name=sent_as), labels=labels, severity=Severity(severity), state=AlertState.FIRING,
         starts_at=START + timedelta(minutes=minute),
     )  # fmt: skip
 

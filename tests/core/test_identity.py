@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState, ReceivedEvents
+from chalicelib.core.alert import Alert, AlertState, ReceivedEvents, Sender
 from chalicelib.core.event import Event, Severity, Status, fingerprint
 from chalicelib.core.identity import (
     CLAIMED,
@@ -88,9 +88,7 @@ class Stored:
             alert_id(self.rule),
             rule=self.rule,
             name=self.rule or self.kind,
-            event_name=self.kind,
-            source="test",
-            kind=self.kind,
+            sender=Sender("test", self.kind, self.kind),
             severity=Severity(self.severity),
             state=self.state,
             starts_at=at,

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
-from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText
+from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, Sender, SenderText
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
@@ -42,7 +42,7 @@ def alert(number, letters, *, labels=6, size=MAX_VALUE_CHARACTERS, marks=MAX_REC
     return Alert(
         fingerprint=f"{chance.getrandbits(64):016x}",
         name="Down",
-        event_name="Down",
+        sender=Sender(event_name="Down"),
         labels={f"label_{n}": text(chance, letters, min(size, 12)) for n in range(labels)},
         text=SenderText(
             annotations={

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Sender
 from chalicelib.core.context import LONG_SILENCE, Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.match import parse_matchers
@@ -125,7 +125,7 @@ def alert(name="Slow", severity=Severity.WARNING, **labels):
 
 def cause(name="Down", sent_as="", **labels):
     """A cause that is active."""
-    found = replace(alert(name, Severity.CRITICAL, **labels), event_name=sent_as)
+    found = replace(alert(name, Severity.CRITICAL, **labels), sender=Sender(event_name=sent_as))
     return cause_from(found, "other", at("03-02 00:00"))
 
 

@@ -139,8 +139,8 @@ class Story:
         alerts = [alert for incident in self.router.store.incidents() for alert in incident.firing]
         issues = {alert.labels.get("issue") for alert in alerts}
         found = {"issues": "1" in issues, "open_issues": "7" not in issues}
-        found["metric_alerts"] = any(alert.kind.startswith("metric_alert") for alert in alerts)
-        found["notifications"] = any(alert.source == "cloudflare" for alert in alerts)
+        found["metric_alerts"] = any(alert.sender.kind.startswith("metric_alert") for alert in alerts)
+        found["notifications"] = any(alert.sender.source == "cloudflare" for alert in alerts)
         return {name for name, taken in found.items() if taken}
 
     def troubles(self):

@@ -107,7 +107,10 @@ def test_what_was_missed_is_told(story):
     assert [each.alerts[0].title for each in told] == ["Webhooks from Sentry came late"]
     assert "3 of 5 came late" in told[0].alerts[0].summary
     alerts = [
-        alert for incident in story.router.store.incidents() for alert in incident.firing if alert.source == "sentry"
+        alert
+        for incident in story.router.store.incidents()
+        for alert in incident.firing
+        if alert.sender.source == "sentry"
     ]
     assert len(alerts) == 5
     assert story.repair().missed["sentry"] == (0, 0)
@@ -143,7 +146,7 @@ def test_a_webhook_that_is_only_late_counts_once(story):
         alert.received.events
         for incident in story.router.store.incidents()
         for alert in incident.firing
-        if alert.source == "sentry"
+        if alert.sender.source == "sentry"
     ] == [1]
 
 

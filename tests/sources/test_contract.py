@@ -236,7 +236,7 @@ def test_what_cannot_be_read_is_parked_and_told(source):
     (failure,) = process([message(source, b"[1]")], rules=RULES, store=store, queues=queues, now=NOW)
     assert failure.dead_letter and "not an object" in failure.reason
     (incident,) = store.incidents()
-    assert [alert.kind for alert in incident.firing] == ["webhook.unreadable"]
+    assert [alert.sender.kind for alert in incident.firing] == ["webhook.unreadable"]
 
 
 @pytest.mark.parametrize("source", SOURCES)
