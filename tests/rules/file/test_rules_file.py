@@ -546,7 +546,7 @@ def test_compiled_rules_need_no_yaml():
 def test_compiled_rules_name_what_every_kind_can_do():
     """A worker that loads compiled rules knows the kinds of targets, and has imported no file of targets/."""
     code = (
-        "import sys; from chalicelib.rules.loader import from_compiled\n"
+        "import sys; from chalicelib.rules.compiled import from_compiled\n"
         "rules = from_compiled(sys.stdin.read())\n"
         "assert not [name for name in sys.modules if name.startswith('chalicelib.targets')]\n"
         "print({kind for kind, can in rules.kinds.items() if can.pages})\n"
