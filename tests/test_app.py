@@ -212,7 +212,7 @@ COLD_MODULES = [
     "chalice.app",
     "chalicelib",
     "chalicelib.aws",
-    "chalicelib.aws.bodies",
+    "chalicelib.aws.body_store",
     "chalicelib.aws.http1",
     "chalicelib.aws.json_client",
     "chalicelib.aws.queue",
