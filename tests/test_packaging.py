@@ -51,7 +51,9 @@ def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_imports_in_a_clean_interpreter(unpacked: Path) -> None:
     """Everything shipped can be imported with nothing but the package and the AWS SDK of Lambda."""
-    runtime = next((ROOT / ".venv-emulator" / "lib").glob("python*")) / "site-packages"
+    found = [*(ROOT / ".venv-emulator" / "lib").glob("python*")]
+    assert found, "the environment of the embedded AWS is missing: run `make setup-tests`"
+    runtime = found[0] / "site-packages"
     for name in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py"):
         (unpacked / name).symlink_to(runtime / name)
     done = subprocess.run(

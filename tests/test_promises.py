@@ -215,7 +215,7 @@ def facts(batches):
     work(process_counts, queues.counts.bodies)
     work(process, [wake_message(key) for key in KEYS])
     alerts = [alert for key in KEYS if (each := store.load(key)) for alert in each.alerts.values()]
-    return {a.name: (a.state, a.ends_at, a.title, a.starts_at if a.name == "Down" else None) for a in alerts}
+    return {a.name: (a.state, a.ends_at, a.text.title, a.starts_at if a.name == "Down" else None) for a in alerts}
 
 
 KEYS = ("default|alertname=Down", "default|alertname=Spike")

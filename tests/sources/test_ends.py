@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import pytest
 
+from chalicelib import plugins
 from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.event import ActionKind, Status
 from chalicelib.core.rule import Rules
@@ -132,6 +133,16 @@ def repeated(pair: Pair, rules: str, *, may_open: bool) -> list[str]:
         if fault := wrong(played(rules, pair.source, *times), alone, others=worse or may_open):
             found.append(f"{shown(pair.source, again)}: {fault}")
     return found
+
+
+ACTS_ONLY = ("pagerduty",)
+"""Senders whose webhooks are what people do: no fault begins or ends with them."""
+
+
+def test_every_source_has_a_pair():
+    """Given a file in sources/ → a beginning and its end are played through the router; generic's are DECLARED."""
+    missing = set(plugins.names("sources")) - {each.source for each in PAIRS.values()} - {plugins.GENERIC, *ACTS_ONLY}
+    assert not missing, f"add a pair to PAIRS in tests/sources/pairs.py for {', '.join(sorted(missing))}"
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -38,6 +38,14 @@ HTTP_TARGETS = (
     ("pagerduty", "default"),
     ("webhook", OUT_WEBHOOK),
 )
+
+
+def test_every_kind_over_http_meets_every_failure() -> None:
+    """Given a file in targets/ → it is here, unless AWS's client sends for it."""
+    missing = set(kinds()) - {kind for kind, _ in HTTP_TARGETS} - {"email"}
+    assert not missing, f"add a target to HTTP_TARGETS in this file for {', '.join(sorted(missing))}"
+
+
 ECHO = f"{TOKEN} {ROUTING_KEY} {SLACK_WEBHOOK} {OUT_WEBHOOK} {MAILBOX} {WEBHOOK_SECRET} High Error Rate"
 HIDDEN = (TOKEN, ROUTING_KEY, "secretpath", "secretquery", MAILBOX, "receiver.example", "hooks.slack", "High Error")
 
