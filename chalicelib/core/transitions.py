@@ -5,7 +5,7 @@ the alert is history, and so is a resolve older than the newest firing event.
 """
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +19,8 @@ MAX_RECENT = 200
 END_MARK = "~"
 """Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
 SEVERITY_RAW = f"severity{RAW}"
+RETRIED_FOR = timedelta(minutes=5)
+"""A body without a time that comes again so soon after the end of its alert is taken for a late retry of the sender."""
 REFRESH = timedelta(minutes=5)
 """A repeat that says nothing new is only noted this often: it costs a write."""
 
@@ -34,6 +36,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     repeats: list[Event] = []
     alert = _refreshed(alert, now, terms)
     for event in sorted(events, key=_order):
+        event = _told_apart(alert, event, known)
         new = [transition for transition in _transitions(event, now) if transition[1] not in known]
         known.update(transition for _, transition in new)
         if new and _only_repeats(alert, event):
@@ -47,6 +50,18 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
         elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
             alert = _expiring(alert, event.ends_at)
     return _repeated(alert, repeats, tuple(recent[-MAX_RECENT:]))
+
+
+def _told_apart(alert: Alert, event: Event, known: Container[str]) -> Event:
+    """Return a firing event that an ended alert has counted as another one, where it comes too late to be a retry.
+
+    A sender whose bodies have no time and no id sends the same body when its fault begins again.
+    """
+    if event.status is not Status.FIRING or alert.state is not AlertState.RESOLVED or short_id(event) not in known:
+        return event
+    if alert.ends_at is None or (event.starts_at or event.occurred_at) <= alert.ends_at + RETRIED_FOR:
+        return event
+    return replace(event, id=f"{event.id}@{event.occurred_at.isoformat()}")
 
 
 def _only_repeats(alert: Alert, event: Event) -> bool:

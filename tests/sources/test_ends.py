@@ -135,6 +135,25 @@ def repeated(pair: Pair, rules: str, *, may_open: bool) -> list[str]:
     return found
 
 
+AGAIN = 40 * MINUTE
+
+
+def begins_again(pair: Pair) -> bool:
+    """Whether the beginning, sent again after the end, says that it is of then: some bodies keep the time of their fault."""
+    read_again = read(pair.source, pair.fires.at(START + AGAIN), START + AGAIN)
+    return all((each.starts_at or each.occurred_at) > START + 30 * MINUTE for each in read_again)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("name", [name for name, pair in PAIRS.items() if begins_again(pair)])
+def test_a_fault_that_begins_again_after_its_end_is_notified_again(name, rules):
+    """Given a beginning, its end, and ten minutes later the beginning again → each target receives two openings."""
+    pair = PAIRS[name]
+    sent = ((0 * MINUTE, pair.fires), (30 * MINUTE, pair.ends), (AGAIN, pair.fires))
+    opened = counted(played(rules, pair.source, *((at, each.at(START + at)) for at, each in sent)), "opened")
+    assert opened and set(opened.values()) == {2}
+
+
 ACTS_ONLY = ("pagerduty",)
 """Senders whose webhooks are what people do: no fault begins or ends with them."""
 
