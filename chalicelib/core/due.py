@@ -143,42 +143,42 @@ def due(
     counts from that, and from `now` for one whose newest notification is still on its way.
     """
     incident = _with_deliveries(incident, delivered or {})
-    incident = _unseen_timed_out(incident, route, rules, now)
+    incident = never_shown_timed_out(incident, route, rules, now)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
-    incident, expired = (incident, ()) if quiet else _acks_expired(incident, route, mutings, now)
-    view = _view(incident, mutings, quiet, now)
-    incident = _hidden(incident, mutings)
+    incident, expired = (incident, ()) if quiet else acks_expired(incident, route, mutings, now)
+    view = view_of(incident, mutings, quiet, now)
+    incident = with_hidden(incident, mutings)
     flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
-    audience = _audience(incident, route, rules, view)
-    flushes = flushes or any(got_worse(_known(incident, target), seen) for target, seen in audience.values())
+    audience = audience_of(incident, route, rules, view)
+    flushes = flushes or any(got_worse(state_of(incident, target), seen) for target, seen in audience.values())
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
-        told_of_it = [key for key, (_, seen) in audience.items() if _known_unacked(incident, key, seen)]
+        told_of_it = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
         reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
-    steps = _steps_due(incident, route, view, now)
+    steps = steps_due(incident, route, view, now)
     for target in (target for step in steps for target in route.escalate[step].targets):
-        audience[target.key] = target, _seen(incident, target, rules, view)
+        audience[target.key] = target, view_for(incident, target, rules, view)
         if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
             reasons[target.key] = Reason.ESCALATED
     if steps:
         incident = replace(incident, escalated=steps[-1] + 1)
-    pagers = _pagers(incident, route, rules, view)
-    calls = _calls(incident, pagers, now)
-    reasons = {**_syncs(incident, rules), **_acknowledged_there(incident, rules, audience), **calls, **reasons}
+    pagers = pagers_of(incident, route, rules, view)
+    calls = calls_due(incident, pagers, now)
+    reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
     telling = snapshot.SnapshotInput(
         rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence
     )
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
-    incident = _ends_notified(before, incident, flushes=flushes)
-    incident = _kept_when_notified(before, incident, route, now)
-    incident = _reescalated(before, incident, view, now)
+    incident = ends_notified(before, incident, flushes=flushes)
+    incident = kept_when_notified(before, incident, route, now)
+    incident = reescalated(before, incident, view, now)
     if flushes:
         incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
         incident = _closed(incident, view, now)
-    return Decision(_scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+    return Decision(scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
 
 
 def current(
@@ -201,12 +201,12 @@ def current(
     route = route_by_id(rules, incident)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
-    view = _seen(incident, decided.target, rules, _view(incident, mutings, quiet, now))
+    view = view_for(incident, decided.target, rules, view_of(incident, mutings, quiet, now))
     missed = _missed_ends(incident, decided, received)
     shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
     if not shows or (quiet and unseen):
         return None
-    known = replace(_known(incident, decided.target), seq=decided.seq - 1)
+    known = replace(state_of(incident, decided.target), seq=decided.seq - 1)
     known = replace(known, firing=received or known.firing)
     known = replace(known, firing={}, hidden=frozenset()) if unseen else known
     telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
@@ -240,12 +240,12 @@ def _missed_ends(incident: Incident, decided: Notification, received: Collection
 Audience = dict[str, tuple[Target, VisibleAlerts]]
 
 
-def _audience(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
+def audience_of(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
     steps = (step.targets for step in route.escalate[: incident.escalated])
     found: Audience = {}
     for target in (target for targets in (route.targets, *steps) for target in targets):
-        found.setdefault(target.key, (target, _seen(incident, target, rules, view)))
+        found.setdefault(target.key, (target, view_for(incident, target, rules, view)))
     for key, each in incident.announced.items():
         if each.open and key not in found:
             found[key] = each.target, pending_resolve(each, view)
@@ -254,13 +254,14 @@ def _audience(incident: Incident, route: Route, rules: Rules, view: VisibleAlert
 
 def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
     found = {
-        key: needs_update(_known(incident, target), seen, now, route.options.repeat_interval)
+        key: needs_update(state_of(incident, target), seen, now, route.options.repeat_interval)
         for key, (target, seen) in audience.items()
     }
     return {key: reason for key, reason in found.items() if reason is not None}
 
 
-def _known_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
+def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
+    """Return whether that target was notified of a visible alert that nobody has acknowledged."""
     return key in incident.announced and bool(incident.announced[key].firing.keys() & seen.unacked)
 
 
@@ -275,7 +276,7 @@ def _syncs(incident: Incident, rules: Rules) -> dict[str, Reason]:
     }
 
 
-def _acknowledged_there(incident: Incident, rules: Rules, audience: Audience) -> dict[str, Reason]:
+def acknowledged_pagers(incident: Incident, rules: Rules, audience: Audience) -> dict[str, Reason]:
     """Return the pagers that ring for what somebody has, whether it is visible there, muted or over by now."""
     return {
         key: Reason.SYNC
@@ -287,7 +288,7 @@ def _acknowledged_there(incident: Incident, rules: Rules, audience: Audience) ->
     }
 
 
-def _pagers(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
+def pagers_of(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Return the pagers that were notified: of the route, or of its escalation, whose clock may have started again."""
     steps = (step.targets for step in route.escalate)
     own = {target.key for targets in (route.targets, *steps) for target in targets}
@@ -298,13 +299,13 @@ def _pagers(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts)
     }
 
 
-def _calls(incident: Incident, pagers: Audience, now: datetime) -> dict[str, Reason]:
+def calls_due(incident: Incident, pagers: Audience, now: datetime) -> dict[str, Reason]:
     """Return the pagers that are silent for what nobody has any more, and that may call people again now."""
-    waiting = {key: opens_at(incident.announced[key]) for key in _silent(incident, pagers)}
+    waiting = {key: opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers)}
     return {key: Reason.REMINDER for key, at in waiting.items() if at is not None and at <= now}
 
 
-def _silent(incident: Incident, pagers: Audience) -> list[str]:
+def silent_pagers(incident: Incident, pagers: Audience) -> list[str]:
     """Return the pagers whose incident is acknowledged there, though nobody has a visible alert that they know."""
     return [
         key
@@ -315,14 +316,14 @@ def _silent(incident: Incident, pagers: Audience) -> list[str]:
     ]
 
 
-def _told_unacked(incident: Incident, view: VisibleAlerts) -> bool:
+def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
     """True while somebody was told of a visible alert that nobody has acknowledged."""
     return any(view.unacked & each.firing.keys() for each in incident.announced.values())
 
 
-def _reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
+def reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
-    if before.opened_at is None or _told_unacked(before, view) or not _told_unacked(incident, view):
+    if before.opened_at is None or is_unacknowledged(before, view) or not is_unacknowledged(incident, view):
         return incident
     return replace(incident, escalate_from=now, escalated=0)
 
@@ -345,7 +346,7 @@ def _with_deliveries(incident: Incident, delivered: Mapping[str, datetime]) -> I
     return replace(incident, announced={**incident.announced, **later}) if later else incident
 
 
-def _unseen(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
+def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
     """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
     targets = [*route.targets, *(target for step in route.escalate for target in step.targets)]
     if any(not rules.can(target.kind).pages for target in targets):
@@ -360,9 +361,10 @@ def _unseen(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
     ]
 
 
-def _unseen_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
+def never_shown_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
+    """Return the incident whose never shown alerts have ended where their senders were silent for `resolve_timeout`."""
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    silent = [alert for alert in _unseen(incident, route, rules) if _silent_at(alert, terms, now)]
+    silent = [alert for alert in never_shown(incident, route, rules) if _silent_at(alert, terms, now)]
     if not silent:
         return incident
     return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
@@ -373,7 +375,7 @@ def _silent_at(alert: Alert, terms: Terms, now: datetime) -> bool:
     return at is not None and at <= now
 
 
-def _kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
+def kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
     """Return the incident whose alerts that were notified late have their whole `resolve_timeout` from now on."""
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
     late = [
@@ -386,7 +388,7 @@ def _kept_when_notified(before: Incident, incident: Incident, route: Route, now:
     return replace(incident, alerts={**incident.alerts, **{a.fingerprint: refreshed(a, now) for a in late}})
 
 
-def _ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Incident:
+def ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Incident:
     """Return the incident whose acknowledgements end with their alerts: after a flush nobody waits for an end.
 
     Between two flushes one target may be notified of it, when it is reminded or escalated to.
@@ -397,7 +399,8 @@ def _ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> In
     return replace(incident, alerts={**incident.alerts, **settled}) if settled else incident
 
 
-def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> VisibleAlerts:
+def view_of(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> VisibleAlerts:
+    """Return the firing alerts of an incident: those that can be seen now and those that are muted."""
     visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
     return VisibleAlerts(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
@@ -406,25 +409,28 @@ def _view(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, .
         flapping=frozenset(alert.fingerprint for alert in visible if alert.changes.flapping),
         truncated=bool(incident.truncated),
         quiet=quiet,
-        ending=max((at for at in _reminders_of_silences(mutings) if at <= now), default=None),
+        ending=max((at for at in silence_reminders(mutings) if at <= now), default=None),
     )
 
 
-def _reminders_of_silences(mutings: Mapping[str, Muting]) -> list[datetime]:
+def silence_reminders(mutings: Mapping[str, Muting]) -> list[datetime]:
+    """Return when the targets are reminded of the long silences that mute an alert of the incident."""
     silences = {each for muting in mutings.values() for each in muting.silences}
     return [each.reminds_at for each in silences if each.reminds_at is not None]
 
 
-def _seen(incident: Incident, target: Target, rules: Rules, view: VisibleAlerts) -> VisibleAlerts:
-    return visible_to(view, _known(incident, target).firing, pages=rules.can(target.kind).pages)
+def view_for(incident: Incident, target: Target, rules: Rules, view: VisibleAlerts) -> VisibleAlerts:
+    """Return the alerts visible to one target, which was notified of some of them."""
+    return visible_to(view, state_of(incident, target).firing, pages=rules.can(target.kind).pages)
 
 
-def _known(incident: Incident, target: Target) -> NotifiedState:
+def state_of(incident: Incident, target: Target) -> NotifiedState:
+    """Return what the target was notified of, with the target as the rules have it today."""
     found = incident.announced.get(target.key)
     return replace(found, target=target) if found is not None else NotifiedState(target)
 
 
-def _hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
+def with_hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
     """Note which told alerts are muted now, so that their return is news."""
     changed = {
         key: replace(each, hidden=each.hidden | (mutings.keys() & each.firing.keys()))
@@ -434,7 +440,7 @@ def _hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
     return replace(incident, announced={**incident.announced, **changed}) if changed else incident
 
 
-def _acks_expired(
+def acks_expired(
     incident: Incident, route: Route, mutings: Mapping[str, Muting], now: datetime
 ) -> tuple[Incident, tuple[str, ...]]:
     """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again.
@@ -457,10 +463,10 @@ def _acks_expired(
     return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
 
 
-def _steps_due(incident: Incident, route: Route, view: VisibleAlerts, now: datetime) -> list[int]:
+def steps_due(incident: Incident, route: Route, view: VisibleAlerts, now: datetime) -> list[int]:
     """The escalation steps that are due and not done; several missed ones are told as one."""
     since = incident.escalate_from or incident.opened_at
-    if since is None or view.quiet or not _told_unacked(incident, view):
+    if since is None or view.quiet or not is_unacknowledged(incident, view):
         return []
     return [n for n, step in enumerate(route.escalate) if n >= incident.escalated and now >= since + step.after]
 
@@ -591,7 +597,7 @@ def _without_gone(announced: NotifiedState, view: VisibleAlerts) -> NotifiedStat
 # When to look again
 
 
-def _scheduled(
+def scheduled(
     incident: Incident,
     route: Route,
     rules: Rules,
@@ -603,18 +609,20 @@ def _scheduled(
     incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
     times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    times += [times_out_at(alert, terms) for alert in _unseen(incident, route, rules)]
+    times += [times_out_at(alert, terms) for alert in never_shown(incident, route, rules)]
     acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
     steps = [step.after for step in route.escalate[incident.escalated :]]
     since = incident.escalate_from or incident.opened_at
     bare = replace(view, quiet=())
-    calls = [opens_at(incident.announced[key]) for key in _silent(incident, _pagers(incident, route, rules, bare))]
+    calls = [
+        opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers_of(incident, route, rules, bare))
+    ]
     if view.quiet:
         times += [speaks_again(route, rules.windows, now)] if acked or steps or calls else []
     else:
         times += [at for at in calls if at is not None and at > now]
         times += [at for at in acked if at > now]
-        times += [since + steps[0]] if since and steps and _told_unacked(incident, view) else []
+        times += [since + steps[0]] if since and steps and is_unacknowledged(incident, view) else []
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
 
 
@@ -659,9 +667,9 @@ def _something_from(
 ) -> datetime | None:
     """From when on some target needs telling: `now` when one already does, later when a mute or an interval ends."""
     times: list[datetime] = []
-    bare = _audience(incident, route, rules, replace(view, quiet=()))
-    for key, (target, seen) in _audience(incident, route, rules, view).items():
-        known = _known(incident, target)
+    bare = audience_of(incident, route, rules, replace(view, quiet=()))
+    for key, (target, seen) in audience_of(incident, route, rules, view).items():
+        known = state_of(incident, target)
         if needs_update(known, seen, now, route.options.repeat_interval) is not None:
             times.append(now)
             continue
@@ -676,7 +684,7 @@ def _something_from(
         if ends:
             times.append(max(ends))
     if any(each.open for each in incident.announced.values()):
-        times += [at for at in _reminders_of_silences(mutings) if at > now]
+        times += [at for at in silence_reminders(mutings) if at > now]
     if view.over and not any(each.open for each in incident.announced.values()):
         times.append(now)
     return min(times, default=None)
