@@ -17,6 +17,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from chalicelib.core.delayed import current, with_missed_ends
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.delivery import target_state as target_states
 from chalicelib.core.delivery.commitment import Commitment, standing
@@ -34,7 +35,6 @@ from chalicelib.core.delivery.target_state import (
     claimed,
 )
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
-from chalicelib.core.due import current, with_missed_ends
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
 from chalicelib.core.incident import Incident

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import delivery_log_key
-from chalicelib.core.due import due, reminded
+from chalicelib.core.due import due
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.fold import fold, notified_of, with_late
@@ -24,6 +24,7 @@ from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, routed_labels
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.timeline import paged, recorded
+from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts

@@ -1,0 +1,75 @@
+"""Notifications that could not be sent when they were decided, made to fit the incident as it is now."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.core import snapshot
+from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.context import Context
+from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.incident import Incident
+from chalicelib.core.mute import muting_windows, mutings_of
+from chalicelib.core.routing import route_by_id
+from chalicelib.core.rule import Rules
+from chalicelib.core.visible import (
+    state_of,
+    view_for,
+    view_of,
+)
+
+
+def current(
+    incident: Incident,
+    decided: Notification,
+    *,
+    unseen: bool,
+    received: Mapping[str, int],
+    rules: Rules,
+    context: Context,
+    now: datetime,
+) -> Notification | None:
+    """Return a notification that could not be sent when it was decided, made anew from the incident as it is now.
+
+    It keeps its id and number. `unseen`: the target has received nothing of this incident yet. `received` are the alerts
+    that it knows as firing, with the ranks of their severity. None when nothing fires any more that the target may see,
+    and it knows every end: a pending resolve follows as a notification of its own. A silent change shows what is muted
+    too.
+    """
+    route = route_by_id(rules, incident)
+    mutings = mutings_of(incident, rules, context, now)
+    quiet = muting_windows(route, rules.windows, now)
+    view = view_for(incident, decided.target, rules, view_of(incident, mutings, quiet, now))
+    missed = _missed_ends(incident, decided, received)
+    shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
+    if not shows or (quiet and unseen):
+        return None
+    known = replace(state_of(incident, decided.target), seq=decided.seq - 1)
+    known = replace(known, firing=received or known.firing)
+    known = replace(known, firing={}, hidden=frozenset()) if unseen else known
+    telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.notes)
+    own = tuple(dict.fromkeys(made.notes))
+    return replace(made, id=decided.id, notes=own, crowd=decided.crowd, again=decided.again, acts=decided.acts)
+
+
+def with_missed_ends(
+    incident: Incident, decided: Notification, *, received: Collection[str], rules: Rules, now: datetime
+) -> Notification:
+    """Return the notification with the ends of alerts that the target knows as firing, and of which it was not notified.
+
+    The notification of such an end was superseded before the target could take it.
+    """
+    missed = _missed_ends(incident, decided, received)
+    if not missed or decided.reason is Reason.SYNC:
+        return decided
+    telling = snapshot.SnapshotInput(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
+    return snapshot.with_ends(decided, incident, missed, telling)
+
+
+def _missed_ends(incident: Incident, decided: Notification, received: Collection[str]) -> list[Alert]:
+    if not decided.target.send_resolved:
+        return []
+    listed = {each.fingerprint for each in decided.alerts if each.status == "resolved"}
+    alerts = (incident.alerts.get(name) for name in received if name not in listed)
+    return [alert for alert in alerts if alert is not None and alert.state is not AlertState.FIRING]

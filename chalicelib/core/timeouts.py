@@ -1,0 +1,65 @@
+"""Ends that nobody reports: an alert that no target is shown times out, one that was notified late has its time."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.core.acknowledgement import end_notified
+from chalicelib.core.alert import Alert, Origin
+from chalicelib.core.event import Severity
+from chalicelib.core.fold import notified_of, timed_out
+from chalicelib.core.incident import Incident
+from chalicelib.core.lifecycle import Terms, refreshed, times_out_at
+from chalicelib.core.rule import Route, Rules
+
+
+def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
+    """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
+    targets = [*route.targets, *(target for step in route.escalate for target in step.targets)]
+    if any(not rules.can(target.kind).pages for target in targets):
+        return []
+    known = notified_of(incident)
+    return [
+        alert
+        for alert in incident.firing
+        if alert.origin is Origin.EVENT
+        and alert.fingerprint not in known
+        and (not targets or alert.severity is Severity.INFO)
+    ]
+
+
+def never_shown_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
+    """Return the incident whose never shown alerts have ended where their senders were silent for `resolve_timeout`."""
+    terms = Terms(resolve_timeout=route.options.resolve_timeout)
+    silent = [alert for alert in never_shown(incident, route, rules) if _silent_at(alert, terms, now)]
+    if not silent:
+        return incident
+    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
+
+
+def _silent_at(alert: Alert, terms: Terms, now: datetime) -> bool:
+    at = times_out_at(alert, terms)
+    return at is not None and at <= now
+
+
+def kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
+    """Return the incident whose alerts that were notified late have their whole `resolve_timeout` from now on."""
+    terms = Terms(resolve_timeout=route.options.resolve_timeout)
+    late = [
+        incident.alerts[name]
+        for name in notified_of(incident) - notified_of(before)
+        if name in incident.alerts and _silent_at(incident.alerts[name], terms, now)
+    ]
+    if not late:
+        return incident
+    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: refreshed(a, now) for a in late}})
+
+
+def ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Incident:
+    """Return the incident whose acknowledgements end with their alerts: after a flush nobody waits for an end.
+
+    Between two flushes one target may be notified of it, when it is reminded or escalated to.
+    """
+    known = [(each.firing.keys(), incident.announced[key].firing.keys()) for key, each in before.announced.items()]
+    gone = set(incident.alerts) if flushes else {name for old, new in known for name in old - new}
+    settled = {name: end_notified(incident.alerts[name]) for name in gone & incident.alerts.keys()}
+    return replace(incident, alerts={**incident.alerts, **settled}) if settled else incident
