@@ -15,9 +15,20 @@ FLAT, KEY, MISSING_FROM = "flat", "key", "missing_from"
 def flat(kind: Callable[[], Any], **keys: str) -> Any:
     """Return a field of a small value whose own fields are stored beside those of its owner.
 
-    `keys` gives the stored key of each of these fields that is not stored under its own name.
+    `keys` gives the stored key of each of these fields that is not stored under its own name. The default is one value,
+    which all owners share.
     """
-    return field(default_factory=kind, metadata={FLAT: keys})
+    return field(default=kind(), metadata=flat_keys(**keys))
+
+
+def flat_or_none(**keys: str) -> Any:
+    """Return a field like `flat` that is None unless all its fields without a default are stored."""
+    return field(default=None, metadata=flat_keys(**keys))
+
+
+def flat_keys(**keys: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the metadata of a field like `flat` that has no default: `field(metadata=flat_keys(id="incident"))`."""
+    return {FLAT: keys}
 
 
 def stored_as(key: str, **default: Any) -> Any:

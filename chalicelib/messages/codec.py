@@ -11,7 +11,7 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -95,14 +95,25 @@ class _Layout:
 @lru_cache(maxsize=256)
 def _layout(kind: type, keys: frozenset[tuple[str, str]] = frozenset()) -> _Layout:
     renamed, found = dict(keys), []
+    hints = typing.get_type_hints(kind)
     for each in fields(kind):
         default, make = cast(Any, each.default), cast(Any, each.default_factory)
         if default is MISSING and make is not MISSING:
             default = make()
         group = each.metadata.get(FLAT)
-        inner = None if group is None else _layout(cast(Any, type(default)), frozenset(group.items()))
-        found.append((each.name, renamed.get(each.name) or each.metadata.get(KEY, each.name), default, inner))
+        inner = None if group is None else _layout(_group(hints[each.name]), frozenset(group.items()))
+        found.append((each.name, _key(each, renamed), default, inner))
     return _Layout(tuple(found), getattr(kind, "ALSO_STORED", {}))
+
+
+def _key(field: "Field[Any]", renamed: Mapping[str, str]) -> str:
+    """Return the key under which a field is stored; `renamed` are the keys that the owner of a small value gives."""
+    return renamed.get(field.name) or field.metadata.get(KEY, field.name)
+
+
+def _group(hint: Any) -> Any:
+    """Return the class of a small value that is stored flat, of which the field may also hold None."""
+    return next((each for each in typing.get_args(hint) if each is not type(None)), hint)
 
 
 def _written(value: Any, layout: _Layout) -> dict[str, Any]:
@@ -168,11 +179,13 @@ def _collection(origin: Any, arguments: tuple[Any, ...]) -> Convert:
 class _Spots:
     """Where the stored keys of a class belong: the small value (or ""), its field, and how it is read.
 
-    `absent` are the fields that items of the version before do not have.
+    `needed` are the fields of a small value without which it is None. `absent` are the fields that items of the version
+    before do not have.
     """
 
     by_key: Mapping[str, tuple[str, str, Convert]]
     groups: Mapping[str, type]
+    needed: Mapping[str, frozenset[str]]
     absent: Mapping[str, Convert]
 
 
@@ -189,7 +202,8 @@ def _dataclass_reader(kind: type) -> Convert:
                 group, name, convert = spots.by_key[key]
                 (inner.setdefault(group, {}) if group else values)[name] = convert(each)
         for group, given in inner.items():
-            values[group] = spots.groups[group](**given)
+            if spots.needed.get(group, given.keys()) <= given.keys():
+                values[group] = spots.groups[group](**given)
         for name, of_stored in spots.absent.items():
             if name not in values:
                 values[name] = of_stored(data)
@@ -201,16 +215,33 @@ def _dataclass_reader(kind: type) -> Convert:
 def _spots(kind: type) -> _Spots:
     by_key: dict[str, tuple[str, str, Convert]] = {}
     groups: dict[str, type] = {}
+    needed: dict[str, frozenset[str]] = {}
+    absent: dict[str, Convert] = {}
     hints = typing.get_type_hints(kind)
     for each in fields(cast(Any, kind)):
         keys = each.metadata.get(FLAT)
         if keys is None:
-            by_key[each.metadata.get(KEY, each.name)] = "", each.name, _reader(hints[each.name])
-            continue
-        groups[each.name] = hints[each.name]
-        inner = typing.get_type_hints(hints[each.name])
-        by_key |= {keys.get(name, name): (each.name, name, _reader(hint)) for name, hint in inner.items()}
-    absent = {
-        each.name: each.metadata[MISSING_FROM] for each in fields(cast(Any, kind)) if MISSING_FROM in each.metadata
-    }
-    return _Spots(by_key, groups, absent)
+            own = {_key(each, {}): ("", each.name, _reader(hints[each.name]))}
+        else:
+            group = groups[each.name] = _group(hints[each.name])
+            own = _spots_of_group(each.name, group, keys)
+            if each.default is None:
+                needed[each.name] = _required(group)
+        if twice := by_key.keys() & own.keys():
+            raise TypeError(f"two fields of {kind.__name__} are stored under {', '.join(sorted(twice))}")
+        by_key |= own
+        if MISSING_FROM in each.metadata:
+            absent[each.name] = each.metadata[MISSING_FROM]
+    return _Spots(by_key, groups, needed, absent)
+
+
+def _spots_of_group(name: str, group: type, keys: Mapping[str, str]) -> dict[str, tuple[str, str, Convert]]:
+    hints = typing.get_type_hints(group)
+    return {_key(each, keys): (name, each.name, _reader(hints[each.name])) for each in fields(cast(Any, group))}
+
+
+def _required(kind: type) -> frozenset[str]:
+    """Return the fields that have no default."""
+    return frozenset(
+        each.name for each in fields(cast(Any, kind)) if each.default is MISSING and each.default_factory is MISSING
+    )
