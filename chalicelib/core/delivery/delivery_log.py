@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.stored import stored_as
 
 MAX_RESULTS = 100
 MAX_FIRING = 500
@@ -43,7 +44,7 @@ class DeliveryLog:
 
     key: str
     done_seq: int = 0
-    dead_lettered: int | None = None
+    dead_lettered: int | None = stored_as("parked", default=None)
     in_doubt: bool = False
     untold: bool = False
     doubles: int = 0
