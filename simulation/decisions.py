@@ -17,7 +17,7 @@ from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.evaluation import EventSeries
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
-from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
+from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
 from chalicelib.core.language.condition import Condition, Reading, evaluate, readings
 from chalicelib.core.language.units import duration_words
@@ -25,6 +25,7 @@ from chalicelib.core.lifecycle import terms_of
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.metrics.sample import Series
 from chalicelib.core.mute import Muting, muting_windows, mutings_of, speaks_again
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target

@@ -14,7 +14,8 @@ from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.event import Action, Severity
-from chalicelib.core.incident import Incident, NotifiedState
+from chalicelib.core.incident import Incident
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message

@@ -13,12 +13,13 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
-from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, NotifiedState
+from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident
 from chalicelib.core.mute import (
     Muting,
     muting_windows,
     mutings_of,
 )
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.timeouts import ends_notified, kept_when_notified, never_shown_timed_out
 from chalicelib.core.visible import (

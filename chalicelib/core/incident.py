@@ -13,39 +13,14 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.lifecycle import last_end
-from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule, Target
+from chalicelib.core.notified import NotifiedState
+from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule
 from chalicelib.core.stored import stored_as
 
 MAX_COMMITTED = 64
 """Ids of the newest notifications, for the version before, which looks for a notification's id here."""
 MAX_TIMELINE = 200
 SHORTEST_INTERVAL = timedelta(milliseconds=100)
-
-
-@dataclass(frozen=True, slots=True)
-class NotifiedState:
-    """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
-
-    `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
-    the newest act of a person that was told here. `seq` and `id` are those of the newest notification: no other is sent.
-    Of a pager: `wave` is the newest one (waves.py), `wave_at` when it began, `acknowledged` whether it is acknowledged there
-    (None: the version before did not note it).
-    `news_seq` is the number of the newest one that had news.
-    """
-
-    target: Target
-    seq: int = 0
-    id: str = ""
-    at: datetime | None = None
-    open: bool = False
-    firing: Mapping[str, int] = field(default_factory=dict)
-    hidden: frozenset[str] = frozenset()
-    flapping: frozenset[str] = frozenset()
-    heard_at: datetime | None = None
-    wave: int = 1
-    wave_at: datetime | None = None
-    acknowledged: bool | None = None
-    news_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

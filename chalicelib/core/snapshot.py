@@ -10,10 +10,11 @@ from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notific
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
-from chalicelib.core.incident import Entry, Incident, NotifiedState
+from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.language.template import render
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.core.waves import MAX_WAVES
 

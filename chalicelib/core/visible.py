@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Incident, NotifiedState
+from chalicelib.core.incident import Incident
 from chalicelib.core.mute import Muting
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules, Target
 
 

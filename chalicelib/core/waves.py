@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Entry, Incident, NotifiedState
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.notified import NotifiedState
 
 LOSSES = ("unack", "ack_lifted", "ack_expired")
 """The lines of a timeline that say that nobody has an alert any more."""

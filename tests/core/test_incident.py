@@ -9,8 +9,9 @@ import pytest
 from chalicelib.core.alert import AlertState
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold, next_alert_change
-from chalicelib.core.incident import Incident, NotifiedState, group_labels, incident_key
+from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import EventInput, HeartbeatInput, RuleRemoved
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

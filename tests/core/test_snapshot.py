@@ -9,9 +9,10 @@ from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Incident, NotifiedState
+from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
 from chalicelib.core.snapshot import SnapshotInput, notification, title_of
 from tests.rule_files import KINDS

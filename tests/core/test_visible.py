@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import NotifiedState
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.visible import VisibleAlerts, needs_update, news, pending_resolve, visible_to
 from tests.rule_files import KINDS

@@ -7,7 +7,8 @@ import pytest
 
 from chalicelib.core.actions import is_about
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Entry, Incident, NotifiedState
+from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Rules, Target
 from chalicelib.core.waves import (
     MAX_WAVES,

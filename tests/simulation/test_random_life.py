@@ -13,7 +13,8 @@ import pytest
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.incident import Incident, NotifiedState
+from chalicelib.core.incident import Incident
+from chalicelib.core.notified import NotifiedState
 from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
 from simulation.faulty_router import FaultyRouter
