@@ -321,7 +321,7 @@ class _Told:
         targets |= {key: each.target for key, each in incident.announced.items()}
         for key, target in targets.items():
             announced = incident.announced.get(key)
-            if announced is not None and announced.seq:
+            if announced is not None and announced.was_notified:
                 steps += self.was_told(alert, incident, announced, muted=bool(why))
             else:
                 steps.append(f"{target.shown}: not told: {self.because(alert, incident, target, why)}")
@@ -333,9 +333,9 @@ class _Told:
         results = self.store.delivery_log(delivery_log_key(incident.id, key)).results
         key = announced.target.shown
         steps = [f"{key}: {self.result(each)}" for each in results]
-        if not results and announced.at:
-            steps.append(f"{key}: a message of {self.write(announced.at)} is on its way")
-        knows = alert.fingerprint in announced.firing
+        if not results and announced.last.at:
+            steps.append(f"{key}: a message of {self.write(announced.last.at)} is on its way")
+        knows = alert.fingerprint in announced.alerts.firing
         if alert.state is AlertState.FIRING and muted:
             rest = "its end will be told" if knows else "nothing of this alert"
             steps.append(f"{key}: told of {'it before; no reminders while it is muted, ' if knows else ''}{rest}")

@@ -102,9 +102,9 @@ def _undelivered(router: FaultyRouter) -> dict[tuple[str, str], Notification]:
     found: dict[tuple[str, str], Notification] = {}
     for incident in router.memory.incidents():
         for key, announced in incident.announced.items():
-            newest = router.decided.get(announced.id)
+            newest = router.decided.get(announced.last.id)
             log = router.memory.delivery_log(delivery_log_key(incident.id, key))
-            if newest is not None and log.done_seq < announced.seq:
+            if newest is not None and log.done_seq < announced.last.seq:
                 found[incident.id, key] = newest
     return found
 
@@ -157,10 +157,10 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
             yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
         for key, announced in incident.announced.items():
             done_seq = router.memory.delivery_log(delivery_log_key(incident.id, key)).done_seq
-            newest = router.decided.get(announced.id)
+            newest = router.decided.get(announced.last.id)
             on_its_way = newest is not None and now < newest.at + ON_ITS_WAY
-            if announced.id and done_seq < announced.seq and not on_its_way:
-                yield Broken(f"{key} waits for {announced.seq}, though everything works", incident.id)
+            if announced.last.id and done_seq < announced.last.seq and not on_its_way:
+                yield Broken(f"{key} waits for {announced.last.seq}, though everything works", incident.id)
 
 
 def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
@@ -175,7 +175,7 @@ def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
 
 
 def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced: NotifiedState) -> Iterator[Broken]:
-    known = [incident.alerts[name] for name in announced.firing if name in incident.alerts]
+    known = [incident.alerts[name] for name in announced.alerts.firing if name in incident.alerts]
     firing = [each for each in known if each.state is AlertState.FIRING and each.severity is not Severity.INFO]
     called, silent = _newest_wave(router, incident.id, key, announced)
     if not firing or not called:
@@ -183,7 +183,7 @@ def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced:
     held = all(each.ack.by for each in firing)
     if held and not silent:
         yield Broken(f"{key} rings for what {firing[0].ack.by} has", incident.id)
-    if silent and not held and announced.wave < MAX_WAVES and _may_call(router, incident, key):
+    if silent and not held and announced.pager.wave < MAX_WAVES and _may_call(router, incident, key):
         yield Broken(f"{key} is silent for what nobody has", incident.id)
 
 
@@ -196,7 +196,7 @@ def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
 
 def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: NotifiedState) -> tuple[bool, bool]:
     """Return whether the newest wave was opened at the pager, and whether it was acknowledged there after that."""
-    wave = str(announced.wave)
+    wave = str(announced.pager.wave)
     done = [
         each.what
         for each in router.vendors.requests

@@ -52,7 +52,7 @@ class LaggingStore(MemoryStore):
         super().save(incident, archive=archive)
         assert self.router is not None
         self._saved.append((self.router.now + LAG, incident))
-        self.committed |= {each.id for each in incident.announced.values()}
+        self.committed |= {each.last.id for each in incident.announced.values()}
 
     def waking(self, now: datetime, limit: int) -> list[tuple[datetime, str]]:
         """Return the timers as the index has them."""

@@ -111,7 +111,7 @@ def test_a_notification_of_the_first_version_is_of_the_first_wave():
     """Given a notification and an incident without waves, then both are of the first one."""
     notification = read_message(json.dumps(STORED["messages"]["notification"]))
     assert notification.wave == 1
-    assert {each.wave for each in stored("incident").announced.values()} == {1}
+    assert {each.pager.wave for each in stored("incident").announced.values()} == {1}
 
 
 @pytest.mark.parametrize("kind", STORED["messages"])

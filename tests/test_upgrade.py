@@ -132,7 +132,7 @@ def test_a_page_of_the_version_before_is_the_first_wave(router):
     router.settle()
     assert pages(router) == []
     incident = next(each for each in router.store.incidents() if each.group == {"service": "shop"})
-    assert incident.announced[PAGER].wave == 1
+    assert incident.announced[PAGER].pager.wave == 1
     acted(router, "ack", "ben", incident.id)
     acted(router, "unack", "ben", incident.id)
     assert pages(router) == [("reminder", 2)]

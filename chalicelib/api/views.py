@@ -182,7 +182,11 @@ class Fire:
 def fires(store: Store) -> list[Fire]:
     """All alerts that fire."""
     return [
-        Fire(each.id, alert, any(alert.fingerprint in known.firing for known in each.announced.values() if known.open))
+        Fire(
+            each.id,
+            alert,
+            any(alert.fingerprint in known.alerts.firing for known in each.announced.values() if known.open),
+        )
         for each in store.incidents()
         for alert in each.firing
     ]
@@ -336,7 +340,7 @@ class _Judged:
             },
             "acked_by": holder(found),
             "assigned_to": _assigned(found.timeline),
-            "told": [shown(key) for key, each in found.announced.items() if each.seq],
+            "told": [shown(key) for key, each in found.announced.items() if each.was_notified],
         }
 
     def whole(self, store: Store) -> Shown:
@@ -349,7 +353,7 @@ class _Judged:
             **self.row(),
             "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
             "overflow": found.truncated_events,
-            "told": [_told(each, results[key]) for key, each in found.announced.items() if each.seq],
+            "told": [_told(each, results[key]) for key, each in found.announced.items() if each.was_notified],
             "acks": [
                 {"alert": alert.name, "by": alert.ack.by, "at": stamp(alert.ack.at)} for alert in acknowledged(found)
             ],
@@ -396,8 +400,8 @@ def _told(announced: NotifiedState, results: Sequence[Result]) -> Shown:
     return {
         "target": announced.target.shown,
         "open": announced.open,
-        "notifications": announced.seq,
-        "last_at": stamp(announced.at),
+        "notifications": announced.last.seq,
+        "last_at": stamp(announced.last.at),
         "results": [_result(each) for each in results],
     }
 

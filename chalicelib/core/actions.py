@@ -9,6 +9,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, remarked
+from chalicelib.core.notified import NotifiedAlerts
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
 from chalicelib.core.transitions import closed_by_hand
@@ -127,11 +128,13 @@ def _eased(incident: Incident, alerts: Iterable[Alert]) -> Incident:
     acknowledged, so the targets are notified.
     """
     now = {alert.fingerprint: alert.severity.rank for alert in alerts}
-    announced = {
-        key: replace(each, firing={name: max(rank, now.get(name, rank)) for name, rank in each.firing.items()})
-        for key, each in incident.announced.items()
-    }
+    announced = {key: replace(each, alerts=_at_most(each.alerts, now)) for key, each in incident.announced.items()}
     return replace(incident, announced=announced)
+
+
+def _at_most(alerts: NotifiedAlerts, ranks: Mapping[str, int]) -> NotifiedAlerts:
+    firing = {name: max(rank, ranks.get(name, rank)) for name, rank in alerts.firing.items()}
+    return replace(alerts, firing=firing)
 
 
 def lifted(incident: Incident) -> Incident:

@@ -10,6 +10,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.incident import Incident
 from chalicelib.core.mute import muting_windows, mutings_of
+from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
 from chalicelib.core.visible import (
@@ -44,13 +45,17 @@ def current(
     shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
     if not shows or (quiet and unseen):
         return None
-    known = replace(state_of(incident, decided.target), seq=decided.seq - 1)
-    known = replace(known, firing=received or known.firing)
-    known = replace(known, firing={}, hidden=frozenset()) if unseen else known
+    known = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
     telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
     made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.notes)
     own = tuple(dict.fromkeys(made.notes))
     return replace(made, id=decided.id, notes=own, crowd=decided.crowd, again=decided.again, acts=decided.acts)
+
+
+def _known(state: NotifiedState, decided: Notification, received: Mapping[str, int], *, unseen: bool) -> NotifiedState:
+    """Return what the target has: what it received of the incident, in the place of what it was to receive."""
+    alerts = NotifiedAlerts() if unseen else replace(state.alerts, firing=received or state.alerts.firing)
+    return replace(state, last=replace(state.last, seq=decided.seq - 1), alerts=alerts)
 
 
 def with_missed_ends(

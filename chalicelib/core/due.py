@@ -14,12 +14,8 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
 from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident
-from chalicelib.core.mute import (
-    Muting,
-    muting_windows,
-    mutings_of,
-)
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.mute import Muting, muting_windows, mutings_of
+from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.timeouts import ends_notified, kept_when_notified, never_shown_timed_out
 from chalicelib.core.visible import (
@@ -123,9 +119,9 @@ def _syncs(incident: Incident, rules: Rules) -> dict[str, Reason]:
 
 def _with_deliveries(incident: Incident, delivered: Mapping[str, datetime]) -> Incident:
     later = {
-        key: replace(each, at=delivered[key])
+        key: replace(each, last=replace(each.last, at=delivered[key]))
         for key, each in incident.announced.items()
-        if key in delivered and (each.at is None or delivered[key] > each.at)
+        if key in delivered and (each.last.at is None or delivered[key] > each.last.at)
     }
     return replace(incident, announced={**incident.announced, **later}) if later else incident
 
@@ -143,18 +139,22 @@ def _announce(
         target, seen = audience[key]
         before = replace(announced.get(key) or NotifiedState(target), target=target)
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
-            announced[key] = replace(before, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
+            announced[key] = replace(before, open=False, alerts=NotifiedAlerts())
             continue
         pages = telling.rules.can(target.kind).pages
-        wave = _wave(before, reason, seen, incident, telling.now) if pages else before.wave
-        own = snapshot.notes_of_wave(incident, before) if wave != before.wave else ()
+        wave = _wave(before, reason, seen, incident, telling.now) if pages else before.pager.wave
+        own = snapshot.notes_of_wave(incident, before) if wave != before.pager.wave else ()
         content = snapshot.notification(
-            incident, replace(before, wave=wave), reason, seen.visible, telling, (*notes, *own)
+            incident,
+            replace(before, pager=replace(before.pager, wave=wave)),
+            reason,
+            seen.visible,
+            telling,
+            (*notes, *own),
         )
         notifications.append(content)
         called = _called(before, content, incident) if pages else before
-        after = _after(called, reason, seen, content.seq, telling.now)
-        announced[key] = replace(after, id=content.id, heard_at=snapshot.heard_at(incident))
+        announced[key] = _after(called, content, seen, snapshot.heard_at(incident))
     if not reasons:
         return incident, ()
     entries = tuple(
@@ -183,7 +183,7 @@ def _announce(
 
 def _wave(before: NotifiedState, reason: Reason, seen: VisibleAlerts, incident: Incident, now: datetime) -> int:
     if reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
-        return before.wave
+        return before.pager.wave
     return next_wave(before, incident.timeline, now)
 
 
@@ -199,24 +199,31 @@ def _wants_end(announced: NotifiedState, incident: Incident) -> bool:
     """Return whether a target is notified of the end: not where a person closed all that there is of it."""
     kind = announced.target.kind
     alone = sum(each.open and each.target.kind == kind for each in incident.announced.values()) == 1
-    return announced.target.send_resolved and not (incident.closed_via == kind and alone and announced.wave == 1)
+    return announced.target.send_resolved and not (incident.closed_via == kind and alone and announced.pager.wave == 1)
 
 
-def _after(before: NotifiedState, reason: Reason, view: VisibleAlerts, seq: int, now: datetime) -> NotifiedState:
-    if reason is Reason.SYNC:
-        return replace(before, seq=seq)
-    if reason is Reason.RESOLVED:
-        return replace(before, seq=seq, at=now, open=False, firing={}, hidden=frozenset(), flapping=frozenset())
+def _after(
+    before: NotifiedState, content: Notification, view: VisibleAlerts, acts_until: datetime | None
+) -> NotifiedState:
+    """Return what the target has after this notification, with all that people did by then."""
+    last = replace(before.last, seq=content.seq, id=content.id, acts_until=acts_until)
+    if content.reason is Reason.SYNC:
+        return replace(before, last=last)
+    last = replace(last, at=content.at)
+    if content.reason is Reason.RESOLVED:
+        return replace(before, open=False, last=last, alerts=NotifiedAlerts())
+    if content.reason is not Reason.REMINDER:
+        last = replace(last, news_seq=content.seq)
+    return replace(before, open=True, last=last, alerts=_shown(before.alerts, view))
+
+
+def _shown(before: NotifiedAlerts, view: VisibleAlerts) -> NotifiedAlerts:
+    """Return the alerts of which a target was notified once it was shown all that it may see."""
     kept = {name: rank for name, rank in before.firing.items() if name in view.muted}
-    return replace(
-        before,
-        seq=seq,
-        at=now,
-        open=True,
+    return NotifiedAlerts(
         firing={**kept, **view.visible},
         hidden=before.hidden - view.visible.keys(),
         flapping=view.flapping & view.visible.keys(),
-        news_seq=before.news_seq if reason is Reason.REMINDER else seq,
     )
 
 
@@ -248,5 +255,5 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
 
 
 def _without_gone(announced: NotifiedState, view: VisibleAlerts) -> NotifiedState:
-    kept = {n: rank for n, rank in announced.firing.items() if n in view.visible or n in view.muted}
-    return replace(announced, firing=kept)
+    kept = {n: rank for n, rank in announced.alerts.firing.items() if n in view.visible or n in view.muted}
+    return replace(announced, alerts=replace(announced.alerts, firing=kept))

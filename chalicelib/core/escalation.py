@@ -49,7 +49,7 @@ def silent_pagers(incident: Incident, pagers: Audience) -> list[str]:
         key
         for key, (_, seen) in pagers.items()
         if not seen.quiet
-        and seen.unacked & incident.announced[key].firing.keys()
+        and seen.unacked & incident.announced[key].alerts.firing.keys()
         and is_acknowledged(incident.announced[key], incident.timeline)
     ]
 

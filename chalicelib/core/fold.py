@@ -449,7 +449,7 @@ def timed_out(alert: Alert, terms: Terms) -> Alert:
 
 def notified_of(incident: Incident) -> frozenset[str]:
     """Return the fingerprints of the alerts of which some target was notified and not yet of their end."""
-    return frozenset(name for each in incident.announced.values() if each.open for name in each.firing)
+    return frozenset(name for each in incident.announced.values() if each.open for name in each.alerts.firing)
 
 
 def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:

@@ -162,7 +162,7 @@ def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime
     """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
     if not context.silences and not context.maintenance and not context.causes:
         return {}
-    known = {name for each in incident.announced.values() if each.open for name in each.firing}
+    known = {name for each in incident.announced.values() if each.open for name in each.alerts.firing}
     found: dict[str, Muting] = {}
     for alert in incident.firing:
         muting = Muting(

@@ -5,29 +5,65 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chalicelib.core.rule import Target
+from chalicelib.core.stored import flat
+
+
+@dataclass(frozen=True, slots=True)
+class LastNotification:
+    """The newest notification that was decided for a target: no other is sent.
+
+    `at` is when it was decided, or received once that is known. It is not that of a silent change. `news_seq` is the
+    number of the newest one that had news, `acts_until` the time of the newest act of a person that one of them showed.
+    """
+
+    seq: int = 0
+    id: str = ""
+    at: datetime | None = None
+    news_seq: int = 0
+    acts_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotifiedAlerts:
+    """The alerts of which a target was notified and not of their end.
+
+    `firing` maps the fingerprint of each to the rank of its severity then. `hidden` were muted since: when they can be
+    seen again, that is news. `flapping` were shown as flapping.
+    """
+
+    firing: Mapping[str, int] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    flapping: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PagerState:
+    """What a pager has of an incident: its newest `wave` (waves.py), when that began, and whether it is acknowledged there.
+
+    `acknowledged` is None where the version before did not note it.
+    """
+
+    wave: int = 1
+    wave_at: datetime | None = None
+    acknowledged: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotifiedState:
-    """What one target knows: `firing` maps the fingerprint of each told alert to the rank of its severity then.
-
-    `hidden` are told alerts that were muted since: when they can be seen again, that is news. `heard_at` is the time of
-    the newest act of a person that was told here. `seq` and `id` are those of the newest notification: no other is sent.
-    Of a pager: `wave` is the newest one (waves.py), `wave_at` when it began, `acknowledged` whether it is acknowledged there
-    (None: the version before did not note it).
-    `news_seq` is the number of the newest one that had news.
-    """
+    """What one target has of an incident. It is `open` from its first notification to that of the end."""
 
     target: Target
-    seq: int = 0
-    id: str = ""
-    at: datetime | None = None
     open: bool = False
-    firing: Mapping[str, int] = field(default_factory=dict)
-    hidden: frozenset[str] = frozenset()
-    flapping: frozenset[str] = frozenset()
-    heard_at: datetime | None = None
-    wave: int = 1
-    wave_at: datetime | None = None
-    acknowledged: bool | None = None
-    news_seq: int = 0
+    last: LastNotification = flat(LastNotification, acts_until="heard_at")
+    alerts: NotifiedAlerts = flat(NotifiedAlerts)
+    pager: PagerState = flat(PagerState)
+
+    @property
+    def was_notified(self) -> bool:
+        """Return whether a notification was ever decided for this target."""
+        return self.last.seq > 0
+
+    @property
+    def wave_began_at(self) -> datetime | None:
+        """Return when the newest wave began; the version before noted only when it was notified last."""
+        return self.pager.wave_at or self.last.at

@@ -58,7 +58,7 @@ def notification(
     gone = _listed(
         alert
         for alert in incident.alerts.values()
-        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING
+        if alert.fingerprint in announced.alerts.firing and alert.state is not AlertState.FIRING
     )
     muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
     ends = reason is Reason.RESOLVED
@@ -67,7 +67,7 @@ def notification(
         gone = gone or _listed(alert for alert in incident.shown if alert.state is AlertState.RESOLVED)
     told_of = firing or (muted if reason is Reason.SYNC else [])
     shown = [*told_of, *(gone if announced.target.send_resolved else [])]
-    seq = announced.seq + 1
+    seq = announced.last.seq + 1
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
     can = telling.rules.can(announced.target.kind)
@@ -102,8 +102,8 @@ def notification(
         notes=notes_for(announced, visible, telling, incident, reason) + notes,
         timezone=telling.route.options.timezone,
         said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
-        acts=acts_since(incident, announced.heard_at) if reason is Reason.SYNC else (),
-        wave=announced.wave,
+        acts=acts_since(incident, announced.last.acts_until) if reason is Reason.SYNC else (),
+        wave=announced.pager.wave,
     )
 
 
@@ -120,7 +120,7 @@ def _holder(
 
 def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert]:
     """Return the alerts that this target was notified of: those that fire, muted or not, else those that are over."""
-    known = _listed(alert for name, alert in incident.alerts.items() if name in announced.firing)
+    known = _listed(alert for name, alert in incident.alerts.items() if name in announced.alerts.firing)
     return [alert for alert in known if alert.state is AlertState.FIRING] or known
 
 
@@ -264,13 +264,13 @@ def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
 
 def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ...]:
     """Return why a pager calls people again: who gave it back, or what got worse, since it did so the last time."""
-    since = announced.wave_at or announced.at
+    since = announced.wave_began_at
     found = [
         each
         for each in incident.timeline
         if each.kind in ("unack", "ack_lifted") and (since is None or each.at >= since)
     ]
-    last = announced.wave + 1 == MAX_WAVES
+    last = announced.pager.wave + 1 == MAX_WAVES
     return (
         *(f"{sentence(each)}." for each in found[-1:]),
         *(
@@ -296,13 +296,17 @@ def notes_for(
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
         if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
             notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
-        if alert.fingerprint in announced.firing and alert.state is not AlertState.FIRING and alert.changes.ended_by:
+        if (
+            alert.fingerprint in announced.alerts.firing
+            and alert.state is not AlertState.FIRING
+            and alert.changes.ended_by
+        ):
             notes.append(_ended_by(alert))
     return tuple(dict.fromkeys(notes))
 
 
 def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
-    before = announced.firing.get(alert.fingerprint, alert.severity.rank)
+    before = announced.alerts.firing.get(alert.fingerprint, alert.severity.rank)
     if before <= alert.severity.rank:
         return []
     was = next(each for each in Severity if each.rank == before)
@@ -313,7 +317,7 @@ def _not_heard_since(alert: Alert, announced: NotifiedState, telling: SnapshotIn
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
     newest = alert.received.last_event_at or alert.starts_at
     timeout = telling.route.options.resolve_timeout
-    if alert.fingerprint in announced.firing or newest is None or alert.starts_at is None:
+    if alert.fingerprint in announced.alerts.firing or newest is None or alert.starts_at is None:
         return []
     if newest + timeout > telling.now:
         return []
@@ -345,10 +349,10 @@ def _returned(
     """Return what is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
-        if alert.fingerprint in announced.hidden:
+        if alert.fingerprint in announced.alerts.hidden:
             over = _in_words(_over(alert, {"silence": telling.context.silences}, telling.now))
             notes.append(f"{alert.name} is back{f' after {over} ended' if over else ': what muted it is over'}.")
-        elif alert.fingerprint not in announced.firing:
+        elif alert.fingerprint not in announced.alerts.firing:
             notes += _seen_late(alert, telling, incident)
     return notes
 
@@ -364,7 +368,7 @@ def _seen_late(alert: Alert, telling: SnapshotInput, incident: Incident) -> list
         return []
     if over[1].starts_at <= alert.starts_at:
         return [f"{alert.name} began under {_in_words(over)}, which has ended."]
-    if any(alert.fingerprint in each.firing for each in incident.announced.values()):
+    if any(alert.fingerprint in each.alerts.firing for each in incident.announced.values()):
         return []
     return [f"{alert.name} was muted by {_in_words(over)}, which has ended."]
 

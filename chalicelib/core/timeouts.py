@@ -59,7 +59,10 @@ def ends_notified(before: Incident, incident: Incident, *, flushes: bool) -> Inc
 
     Between two flushes one target may be notified of it, when it is reminded or escalated to.
     """
-    known = [(each.firing.keys(), incident.announced[key].firing.keys()) for key, each in before.announced.items()]
+    known = [
+        (each.alerts.firing.keys(), incident.announced[key].alerts.firing.keys())
+        for key, each in before.announced.items()
+    ]
     gone = set(incident.alerts) if flushes else {name for old, new in known for name in old - new}
     settled = {name: end_notified(incident.alerts[name]) for name in gone & incident.alerts.keys()}
     return replace(incident, alerts={**incident.alerts, **settled}) if settled else incident

@@ -55,8 +55,8 @@ def visible_to(view: VisibleAlerts, known: Collection[str] = (), *, pages: bool)
 
 def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAlerts:
     """The view of one that was told and is no target of the route any more: of the ends of what it was told alone."""
-    visible = {name: rank for name, rank in view.visible.items() if name in announced.firing}
-    muted = {name: rank for name, rank in view.muted.items() if name in announced.firing}
+    visible = {name: rank for name, rank in view.visible.items() if name in announced.alerts.firing}
+    muted = {name: rank for name, rank in view.muted.items() if name in announced.alerts.firing}
     return VisibleAlerts(visible, muted, quiet=("no longer a target",))
 
 
@@ -70,7 +70,7 @@ def needs_update(
     """
     if view.over:
         return Reason.RESOLVED if announced.open else None
-    gone = any(name not in view.visible and name not in view.muted for name in announced.firing)
+    gone = any(name not in view.visible and name not in view.muted for name in announced.alerts.firing)
     if announced.open and gone and announced.target.send_resolved:
         return Reason.UPDATED
     if view.quiet:
@@ -83,26 +83,26 @@ def needs_update(
 
 
 def _is_reminder_due(announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta) -> bool:
-    if not announced.open or announced.at is None:
+    if not announced.open or announced.last.at is None:
         return False
-    if view.ending is not None and announced.at < view.ending:
+    if view.ending is not None and announced.last.at < view.ending:
         return True
-    return bool(view.unacked) and now >= announced.at + repeat_interval
+    return bool(view.unacked) and now >= announced.last.at + repeat_interval
 
 
 def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
     """The visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
-    found = {name for name, rank in view.visible.items() if rank < announced.firing.get(name, rank + 1)}
-    found |= announced.hidden & view.visible.keys()
-    return frozenset(found | ((view.flapping & view.visible.keys()) - announced.flapping))
+    found = {name for name, rank in view.visible.items() if rank < announced.alerts.firing.get(name, rank + 1)}
+    found |= announced.alerts.hidden & view.visible.keys()
+    return frozenset(found | ((view.flapping & view.visible.keys()) - announced.alerts.flapping))
 
 
 def got_worse(announced: NotifiedState, view: VisibleAlerts) -> bool:
     """Return whether this target must be notified at once: something is worse than all it was notified of, or rose."""
-    if not announced.open or not announced.firing or view.quiet:
+    if not announced.open or not announced.alerts.firing or view.quiet:
         return False
-    worst = min(announced.firing.values())
-    return any(rank < announced.firing.get(name, worst) for name, rank in view.visible.items())
+    worst = min(announced.alerts.firing.values())
+    return any(rank < announced.alerts.firing.get(name, worst) for name, rank in view.visible.items())
 
 
 Audience = dict[str, tuple[Target, VisibleAlerts]]
@@ -122,12 +122,12 @@ def audience_of(incident: Incident, route: Route, rules: Rules, view: VisibleAle
 
 def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
     """Return whether that target was notified of a visible alert that nobody has acknowledged."""
-    return key in incident.announced and bool(incident.announced[key].firing.keys() & seen.unacked)
+    return key in incident.announced and bool(incident.announced[key].alerts.firing.keys() & seen.unacked)
 
 
 def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
     """True while somebody was told of a visible alert that nobody has acknowledged."""
-    return any(view.unacked & each.firing.keys() for each in incident.announced.values())
+    return any(view.unacked & each.alerts.firing.keys() for each in incident.announced.values())
 
 
 def reminded(incident: Incident, route: Route, now: datetime) -> list[str]:
@@ -135,7 +135,7 @@ def reminded(incident: Incident, route: Route, now: datetime) -> list[str]:
     return [
         key
         for key, each in incident.announced.items()
-        if each.open and each.at is not None and each.at + route.options.repeat_interval <= now
+        if each.open and each.last.at is not None and each.last.at + route.options.repeat_interval <= now
     ]
 
 
@@ -161,7 +161,7 @@ def silence_reminders(mutings: Mapping[str, Muting]) -> list[datetime]:
 
 def view_for(incident: Incident, target: Target, rules: Rules, view: VisibleAlerts) -> VisibleAlerts:
     """Return the alerts visible to one target, which was notified of some of them."""
-    return visible_to(view, state_of(incident, target).firing, pages=rules.can(target.kind).pages)
+    return visible_to(view, state_of(incident, target).alerts.firing, pages=rules.can(target.kind).pages)
 
 
 def state_of(incident: Incident, target: Target) -> NotifiedState:
@@ -173,8 +173,8 @@ def state_of(incident: Incident, target: Target) -> NotifiedState:
 def with_hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
     """Note which told alerts are muted now, so that their return is news."""
     changed = {
-        key: replace(each, hidden=each.hidden | (mutings.keys() & each.firing.keys()))
+        key: replace(each, alerts=replace(each.alerts, hidden=each.alerts.hidden | muted))
         for key, each in incident.announced.items()
-        if each.open and (mutings.keys() & each.firing.keys()) - each.hidden
+        if each.open and (muted := mutings.keys() & each.alerts.firing.keys()) - each.alerts.hidden
     }
     return replace(incident, announced={**incident.announced, **changed}) if changed else incident

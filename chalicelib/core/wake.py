@@ -101,8 +101,8 @@ def _something_from(
         if view.quiet and needs_update(known, bare[key][1], now, route.options.repeat_interval) is not None:
             again = speaks_again(route, rules.windows, now)
             times += [again] if again is not None else []
-        if known.open and known.at is not None and seen.unacked:
-            repeats_at = known.at + route.options.repeat_interval
+        if known.open and known.last.at is not None and seen.unacked:
+            repeats_at = known.last.at + route.options.repeat_interval
             times += [repeats_at] if repeats_at > now else []
     for name in view.muted:
         ends = [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import NotifiedState, PagerState
 
 LOSSES = ("unack", "ack_lifted", "ack_expired")
 """The lines of a timeline that say that nobody has an alert any more."""
@@ -47,35 +47,36 @@ def is_acknowledged(announced: NotifiedState, timeline: Sequence[Entry]) -> bool
     The version before did not note it: what was acknowledged then and is lost since is still acknowledged there. What is
     acknowledged now counts as not: it is acknowledged once more, without a sound.
     """
-    if announced.acknowledged is not None:
-        return announced.acknowledged
+    if announced.pager.acknowledged is not None:
+        return announced.pager.acknowledged
     kinds = [each.kind for each in timeline]
-    return announced.seq > 0 and "ack" in kinds and any(each in LOSSES for each in kinds[kinds.index("ack") :])
+    return announced.was_notified and "ack" in kinds and any(each in LOSSES for each in kinds[kinds.index("ack") :])
 
 
 def opens_at(announced: NotifiedState) -> datetime | None:
     """Return when the next wave may begin; None when there are enough."""
-    if announced.wave >= MAX_WAVES:
+    if announced.pager.wave >= MAX_WAVES:
         return None
-    began_at = announced.wave_at or announced.at
+    began_at = announced.wave_began_at
     return began_at + SHORTEST_PAUSE if began_at is not None else _EVER
 
 
 def next_wave(announced: NotifiedState, timeline: Sequence[Entry], now: datetime) -> int:
     """Return the wave of a notification of what nobody has: a new one while the newest is acknowledged."""
-    if announced.seq == 0 or not is_acknowledged(announced, timeline):
-        return announced.wave
+    if not announced.was_notified or not is_acknowledged(announced, timeline):
+        return announced.pager.wave
     at = opens_at(announced)
-    return announced.wave + 1 if at is not None and at <= now else announced.wave
+    return announced.pager.wave + 1 if at is not None and at <= now else announced.pager.wave
 
 
 def after_sending(
     before: NotifiedState, wave: int, timeline: Sequence[Entry], *, acknowledged: bool, now: datetime
 ) -> NotifiedState:
     """Return what is known of the pager after a notification of that wave, which acknowledges it or does not."""
-    if wave != before.wave or before.seq == 0:
-        return replace(before, wave=wave, wave_at=now, acknowledged=acknowledged)
-    return replace(before, acknowledged=acknowledged or is_acknowledged(before, timeline))
+    if wave != before.pager.wave or not before.was_notified:
+        return replace(before, pager=PagerState(wave, now, acknowledged))
+    acknowledged = acknowledged or is_acknowledged(before, timeline)
+    return replace(before, pager=replace(before.pager, acknowledged=acknowledged))
 
 
 def acted_there(incident: Incident, action: Action, *, pages: bool) -> Incident:
@@ -91,7 +92,7 @@ def acted_there(incident: Incident, action: Action, *, pages: bool) -> Incident:
         return incident
     known = incident.announced[keys[0]]
     acknowledged = action.kind is ActionKind.ACK
-    if acknowledged and wave_named(action.incident or "") != known.wave:
+    if acknowledged and wave_named(action.incident or "") != known.pager.wave:
         return incident
-    changed = replace(known, acknowledged=acknowledged)
+    changed = replace(known, pager=replace(known.pager, acknowledged=acknowledged))
     return replace(incident, announced={**incident.announced, keys[0]: changed})

@@ -278,9 +278,9 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
         wanted = replace(wanted, reason=Reason.OPENED)
     incident, now = delivery.incident, delivery.now
     known = incident.announced.get(delivery.target) if incident is not None else None
-    if incident is None or known is None or not known.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
+    if incident is None or known is None or not known.last.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
-    has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.news_seq
+    has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.last.news_seq
     is_fresh = now < wanted.at + REFRESHED_AFTER
     if (is_fresh or slot.in_doubt) and not has_news:
         return wanted

@@ -206,9 +206,9 @@ def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, date
     found: dict[str, datetime] = {}
     for key in reminded(incident, route, batch.now):
         announced, log = incident.announced[key], batch.store.delivery_log(delivery_log_key(incident.id, key))
-        if log.done_seq < announced.seq:
+        if log.done_seq < announced.last.seq:
             found[key] = batch.now
-        elif received_at := log.received_at(announced.seq):
+        elif received_at := log.received_at(announced.last.seq):
             found[key] = received_at
     return found
 

@@ -172,7 +172,7 @@ def test_what_a_silence_hides_is_noted_so_that_its_return_is_news():
     """A told alert that is silenced is told again when the silence is over, at the next flush."""
     incident = opened()
     muted, reasons = decide(incident, context=Context(silences=(SILENCE,)), now=NOW + MINUTE)
-    assert not reasons and muted.incident.announced[MAIL.key].hidden == {"a"}
+    assert not reasons and muted.incident.announced[MAIL.key].alerts.hidden == {"a"}
     assert muted.incident.next_flush_at == NOW + HOUR
     _, reasons = decide(muted.incident, now=NOW + HOUR)
     assert reasons["email"] == "updated"

@@ -11,7 +11,7 @@ from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold, next_alert_change
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import EventInput, HeartbeatInput, RuleRemoved
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -136,7 +136,9 @@ def test_nothing_that_is_owed_an_end_makes_room():
     """An alert that was told stays until its end is told; one that was not is forgotten for one that burns."""
     incident = folded(SMALL, said("A"), said("B"))
     over = folded(incident, said("A", 10, "resolved"))
-    owed = replace(over, announced={MAIL.key: NotifiedState(MAIL, open=True, firing=dict.fromkeys(over.alerts, 1))})
+    owed = replace(
+        over, announced={MAIL.key: NotifiedState(MAIL, open=True, alerts=NotifiedAlerts(dict.fromkeys(over.alerts, 1)))}
+    )
     assert states(folded(owed, said("C"))) == {"A": "resolved", "B": "firing"}
     assert states(folded(over, said("C"))) == {"B": "firing", "C": "firing"}
 

@@ -12,7 +12,7 @@ from chalicelib.core.event import Severity
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
 from chalicelib.core.snapshot import SnapshotInput, notification, title_of
 from tests.rule_files import KINDS
@@ -55,7 +55,8 @@ def telling(context=None, rules=None, **more):
 def told(found, reason=Reason.UPDATED, visible=None, known=(), made=None, hidden=()):
     """What a target that knew these alerts is told."""
     firing = {each.fingerprint: 1 for each in found.firing}
-    announced = NotifiedState(MAIL, seq=1, open=bool(known), firing=dict.fromkeys(known, 1), hidden=frozenset(hidden))
+    alerts = NotifiedAlerts(dict.fromkeys(known, 1), frozenset(hidden))
+    announced = NotifiedState(MAIL, open=bool(known), last=LastNotification(seq=1), alerts=alerts)
     return notification(found, announced, reason, firing if visible is None else visible, made or telling(), ())
 
 
@@ -76,7 +77,7 @@ def test_the_id_of_a_notification_names_all_that_makes_it_another():
         """The id of the announcement with these changes."""
         made = {**base, **changes}
         found = replace(incident(*map(alert, made["alerts"])), id=made["id"])
-        announced = NotifiedState(made["target"], seq=made["seq"])
+        announced = NotifiedState(made["target"], last=LastNotification(made["seq"]))
         firing = {each.fingerprint: 1 for each in found.firing}
         return notification(found, announced, made["reason"], firing, replace(telling(), now=made["now"]), ()).id
 
@@ -166,7 +167,8 @@ SINCE = [
 def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
     """Given a mute that began after the alert → it is named only where it held the alert back."""
     other = Target("slack_channel", "#a")
-    known = {other.key: NotifiedState(other, seq=1, open=True, firing=dict.fromkeys(elsewhere, 1))}
+    alerts = NotifiedAlerts(dict.fromkeys(elsewhere, 1))
+    known = {other.key: NotifiedState(other, open=True, last=LastNotification(seq=1), alerts=alerts)}
     found = incident(alert("A"), announced=known)
     made = telling(Context(**held))
     assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).notes == ((note,) if note else ())

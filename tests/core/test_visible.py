@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.visible import VisibleAlerts, needs_update, news, pending_resolve, visible_to
 from tests.rule_files import KINDS
@@ -19,12 +19,13 @@ QUIET_MAIL = replace(MAIL, send_resolved=False)
 CRITICAL, WARNING, INFO = (each.rank for each in Severity)
 
 NOTHING = NotifiedState(MAIL)
-OVER = NotifiedState(MAIL, seq=2, at=NOW - HOUR)
+OVER = NotifiedState(MAIL, last=LastNotification(seq=2, at=NOW - HOUR))
 
 
 def told(*names, at=NOW - MINUTE, target=MAIL, rank=WARNING, **more):
     """A target that was told that these alerts fire."""
-    return NotifiedState(target, seq=1, at=at, open=True, firing=dict.fromkeys(names, rank), **more)
+    alerts = NotifiedAlerts(dict.fromkeys(names, rank), **more)
+    return NotifiedState(target, open=True, last=LastNotification(seq=1, at=at), alerts=alerts)
 
 
 def view(visible="", muted="", acked="", rank=WARNING, **more):

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.actions import is_about
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import LastNotification, NotifiedState, PagerState
 from chalicelib.core.rule import Rules, Target
 from chalicelib.core.waves import (
     MAX_WAVES,
@@ -26,10 +26,16 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ID = "0123456789abcdef"
 RULES = Rules(kinds=KINDS)
 PAGER, OTHER, SLACK = Target("pagerduty", "default"), Target("pagerduty", "db"), Target("slack_channel", "#ops")
-RINGS = NotifiedState(PAGER, seq=1, at=NOW - timedelta(hours=1), open=True, wave_at=NOW - timedelta(hours=1))
-ACKED = replace(RINGS, acknowledged=True)
-RINGS = replace(RINGS, acknowledged=False)
-OF_BEFORE = replace(RINGS, wave_at=None, acknowledged=None)
+SENT_AT = NOW - timedelta(hours=1)
+OF_BEFORE = NotifiedState(PAGER, open=True, last=LastNotification(seq=1, at=SENT_AT))
+
+
+def pager(wave=1, *, acknowledged, wave_at=SENT_AT):
+    """What is known of a pager that was notified an hour ago."""
+    return replace(OF_BEFORE, pager=PagerState(wave, wave_at, acknowledged))
+
+
+RINGS, ACKED = pager(acknowledged=False), pager(acknowledged=True)
 ACK_LINE = (Entry(NOW - timedelta(minutes=30), "acknowledged", "ana", kind="ack"),)
 LOST = (*ACK_LINE, Entry(NOW - timedelta(minutes=20), "unacknowledged", "ana", kind="unack"))
 
@@ -37,11 +43,11 @@ NEXT = [
     ("nothing was sent", NotifiedState(PAGER), (), 1),
     ("it rings", RINGS, (), 1),
     ("it is acknowledged", ACKED, (), 2),
-    ("the third is acknowledged", replace(ACKED, wave=3), (), 4),
-    ("the third rings", replace(RINGS, wave=3), (), 3),
-    ("it began less than a minute ago", replace(ACKED, wave_at=NOW - timedelta(seconds=59)), (), 1),
-    ("it began a minute ago", replace(ACKED, wave_at=NOW - timedelta(seconds=60)), (), 2),
-    ("it is the last one", replace(ACKED, wave=MAX_WAVES), (), MAX_WAVES),
+    ("the third is acknowledged", pager(3, acknowledged=True), (), 4),
+    ("the third rings", pager(3, acknowledged=False), (), 3),
+    ("it began less than a minute ago", pager(acknowledged=True, wave_at=NOW - timedelta(seconds=59)), (), 1),
+    ("it began a minute ago", pager(acknowledged=True, wave_at=NOW - timedelta(seconds=60)), (), 2),
+    ("it is the last one", pager(MAX_WAVES, acknowledged=True), (), MAX_WAVES),
     ("the version before knows no acknowledgement", OF_BEFORE, (), 1),
     ("the version before knows an acknowledgement", OF_BEFORE, ACK_LINE, 1),
     ("the version before knows one that was given back", OF_BEFORE, LOST, 2),
@@ -57,12 +63,12 @@ def test_the_wave_of_what_nobody_has(known, timeline, wave):
 def test_a_notification_changes_what_is_known_of_the_pager():
     """Given a notification, then a new wave rings unless it is acknowledged with it, and an acknowledged one stays so."""
     second = after_sending(ACKED, 2, (), acknowledged=False, now=NOW)
-    assert (second.wave, second.wave_at, second.acknowledged) == (2, NOW, False)
-    assert after_sending(RINGS, 1, (), acknowledged=True, now=NOW) == replace(RINGS, acknowledged=True)
+    assert second.pager == PagerState(2, NOW, acknowledged=False)
+    assert after_sending(RINGS, 1, (), acknowledged=True, now=NOW) == ACKED
     assert after_sending(ACKED, 1, (), acknowledged=False, now=NOW) == ACKED
-    assert after_sending(OF_BEFORE, 1, LOST, acknowledged=False, now=NOW).acknowledged is True
+    assert after_sending(OF_BEFORE, 1, LOST, acknowledged=False, now=NOW).pager.acknowledged is True
     opened = after_sending(NotifiedState(PAGER), 1, (), acknowledged=True, now=NOW)
-    assert (opened.wave, opened.wave_at, opened.acknowledged) == (1, NOW, True)
+    assert opened.pager == PagerState(1, NOW, acknowledged=True)
 
 
 @pytest.mark.parametrize("wave", range(1, MAX_WAVES + 1))
@@ -85,10 +91,10 @@ def acted(kind, known=RINGS, *, incident=ID, via="pagerduty", also=()):
     found = Incident("default", ID, announced=announced)
     action = Action(ActionKind(kind), "ben", NOW, incident=incident, via=via)
     after = acted_there(found, action, pages=RULES.can(action.via).pages)
-    return after.announced[known.target.key].acknowledged
+    return after.announced[known.target.key].pager.acknowledged
 
 
-SECOND = replace(RINGS, wave=2)
+SECOND = pager(2, acknowledged=False)
 ACTS = [
     ("an acknowledgement there", acted("ack"), True),
     ("an acknowledgement of the newest wave there", acted("ack", SECOND, incident=f"{ID}:2"), True),
@@ -96,7 +102,7 @@ ACTS = [
     ("an acknowledgement in Slack", acted("ack", via="slack"), False),
     ("taken back there", acted("unack", ACKED), False),
     ("taken back in Slack", acted("unack", ACKED, via="slack"), True),
-    ("an earlier wave taken back there", acted("unack", replace(ACKED, wave=2)), False),
+    ("an earlier wave taken back there", acted("unack", pager(2, acknowledged=True)), False),
     ("an acknowledgement at one of two pagers", acted("ack", also=[replace(RINGS, target=OTHER)]), False),
     ("an acknowledgement beside Slack", acted("ack", also=[replace(RINGS, target=SLACK)]), True),
     ("a note there", acted("note"), False),

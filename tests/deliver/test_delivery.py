@@ -387,7 +387,9 @@ class SavedLate:
         found = self._store.load(key) if self._looks > 2 else None
         if found is None:
             return None
-        announced = {key: replace(each, seq=each.seq + 1) for key, each in found.announced.items()}
+        announced = {
+            key: replace(each, last=replace(each.last, seq=each.last.seq + 1)) for key, each in found.announced.items()
+        }
         return replace(found, announced=announced)
 
 

@@ -14,7 +14,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import Incident
-from chalicelib.core.notified import NotifiedState
+from chalicelib.core.notified import LastNotification, NotifiedState
 from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
 from simulation.faulty_router import FaultyRouter
@@ -158,7 +158,7 @@ def waiting(now, *, turn):
     waits = replace(NOTIFICATION, seq=2, at=START)
     target, incident = waits.target.key, waits.incident
     router.decided[waits.id] = waits
-    announced = {target: NotifiedState(waits.target, 2, waits.id, open=True)}
+    announced = {target: NotifiedState(waits.target, open=True, last=LastNotification(2, waits.id))}
     router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
     router.memory.save_delivery_log(DeliveryLog(delivery_log_key(incident, target), done_seq=1, version=1))
     router.memory.save_target_state(TargetState(target, {incident: turn}, version=1))
