@@ -396,7 +396,7 @@ class Replay:
             shown.append(
                 {
                     "incident": incident.id,
-                    "status": "firing" if incident.firing or incident.truncated else "resolved",
+                    "status": "firing" if incident.firing or incident.truncated.alerts else "resolved",
                     "events": incident.events,
                     "alerts": [
                         {

@@ -16,7 +16,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, Truncated
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
@@ -111,7 +111,7 @@ def test_an_extension_leaves_a_body_and_a_mark_as_they_are(bodies):
 def test_an_incident_comes_back_as_it_was(store):
     """What is loaded is what was saved, to the microsecond and beyond ASCII."""
     saved = incident(
-        group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), truncated_events=3
+        group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), truncated=Truncated(events=3)
     )
     store.save(saved)
     assert store.load(saved.key) == saved
@@ -123,7 +123,7 @@ def test_an_incident_is_saved_only_over_the_version_before(store, version):
     for number in range(1, 5):
         store.save(incident(version=number))
     with pytest.raises(ConflictError):
-        store.save(incident(version=version, truncated_events=99))
+        store.save(incident(version=version, truncated=Truncated(events=99)))
     assert store.load(incident().key) == incident(version=4)
     store.save(incident(version=5))
 
@@ -288,9 +288,9 @@ def _counted(store, _):
     for attempt in range(1, 2_000):
         before = store.load("race")
         version = before.version if before else 0
-        truncated_events = before.truncated_events if before else 0
+        truncated_events = before.truncated.events if before else 0
         try:
-            store.save(incident("race", version + 1, truncated_events=truncated_events + 1))
+            store.save(incident("race", version + 1, truncated=Truncated(events=truncated_events + 1)))
         except ConflictError:
             continue
         return attempt
@@ -301,7 +301,7 @@ def test_of_many_writers_none_is_lost(store):
     """32 writers add one each to the same incident: 32 are counted, in 32 versions."""
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda number: _counted(store, number), range(WRITERS)))
-    assert store.load("race").truncated_events == store.load("race").version == WRITERS
+    assert store.load("race").truncated.events == store.load("race").version == WRITERS
 
 
 def test_of_many_first_writers_one_wins(store):
@@ -310,7 +310,7 @@ def test_of_many_first_writers_one_wins(store):
     def opened(number):
         """True for the one that opened it."""
         try:
-            store.save(incident("first", truncated_events=number))
+            store.save(incident("first", truncated=Truncated(events=number)))
         except ConflictError:
             return False
         return True

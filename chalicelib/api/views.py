@@ -352,7 +352,7 @@ class _Judged:
         return {
             **self.row(),
             "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
-            "overflow": found.truncated_events,
+            "overflow": found.truncated.events,
             "told": [_told(each, results[key]) for key, each in found.announced.items() if each.was_notified],
             "acks": [
                 {"alert": alert.name, "by": alert.ack.by, "at": stamp(alert.ack.at)} for alert in acknowledged(found)

@@ -13,7 +13,7 @@ from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, flush_after, in_episode
+from chalicelib.core.incident import Entry, Incident, Truncated, flush_after, in_episode
 from chalicelib.core.inputs import (
     EventInput,
     HeartbeatInput,
@@ -64,7 +64,7 @@ def fold(
             alerts[name] = (
                 alert if fresh else advanced(alert, rule, terms[alert.rule], evaluation, now, notified=name in notified)
             )
-    incident = replace(incident, alerts=alerts, truncated=_still_beyond(incident, now))
+    incident = replace(incident, alerts=alerts, truncated=_still_truncated(incident, now))
     incident = _restarted(before, lifted(incident), now)
     for each in inputs:
         if isinstance(each, Action):
@@ -102,39 +102,31 @@ def with_late(
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
-    alerts, truncated, truncated_events, truncated_event_ids = (
-        dict(incident.alerts),
-        dict(incident.truncated),
-        incident.truncated_events,
-        incident.truncated_event_ids,
-    )
-    owed = notified_of(incident)
+    alerts, truncated, owed = dict(incident.alerts), incident.truncated, notified_of(incident)
     for fault, group in _by_fault(inputs).items():
-        if fault in alerts or has_room(alerts, incident.options.max_alerts):
-            admitted = True
-        else:
+        if fault not in alerts and not has_room(alerts, incident.options.max_alerts):
             forgotten = _idlest(alerts, owed) if _burns_at_last(group) else None
-            admitted = forgotten is not None
-            if forgotten is not None:
-                alert = alerts.pop(forgotten)
-                truncated_events += alert.received.events if incident.started_at and in_episode(alert, incident) else 0
-        if admitted:
-            alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
-            truncated.pop(fault, None)
-        else:
-            new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated_event_ids]
-            truncated_events += len(set(new))
-            truncated_event_ids = (*truncated_event_ids, *new)[-MAX_BEYOND:]
-            truncated.pop(fault, None)
-            if _burns_at_last(group) and len(truncated) < MAX_BEYOND:
-                truncated[fault] = now.timestamp()
-    return replace(
-        incident,
-        alerts=alerts,
-        truncated=truncated,
-        truncated_events=truncated_events,
-        truncated_event_ids=truncated_event_ids,
-    )
+            if forgotten is None:
+                truncated = _counted_only(truncated, fault, group, now)
+                continue
+            alert = alerts.pop(forgotten)
+            if incident.started_at and in_episode(alert, incident):
+                truncated = replace(truncated, events=truncated.events + alert.received.events)
+        alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
+        truncated = truncated.without(fault)
+    return replace(incident, alerts=alerts, truncated=truncated)
+
+
+def _counted_only(
+    truncated: Truncated, fault: str, group: Sequence[EventInput | Measured | HeartbeatInput], now: datetime
+) -> Truncated:
+    """Return the alerts over the limit after what the inputs say of one of them."""
+    new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated.event_ids]
+    alerts = dict(truncated.alerts)
+    alerts.pop(fault, None)
+    if _burns_at_last(group) and len(alerts) < MAX_BEYOND:
+        alerts[fault] = now.timestamp()
+    return Truncated(alerts, truncated.events + len(set(new)), (*truncated.event_ids, *new)[-MAX_BEYOND:])
 
 
 def _mark_of(given: EventInput | Measured | HeartbeatInput) -> str:
@@ -152,10 +144,13 @@ def _burns_at_last(group: Sequence[EventInput | Measured | HeartbeatInput]) -> b
     return isinstance(newest, Measured) and newest.evaluations[-1].found.truth is True
 
 
-def _still_beyond(incident: Incident, now: datetime) -> Mapping[str, float]:
-    """The alerts over the limit whose sources are not silent for longer than they may."""
+def _still_truncated(incident: Incident, now: datetime) -> Truncated:
+    """Return the alerts over the limit whose sources are not silent for longer than they may."""
+    truncated = incident.truncated
     oldest = (now - incident.options.resolve_timeout).timestamp()
-    return {name: at for name, at in incident.truncated.items() if at > oldest}
+    if all(at > oldest for at in truncated.alerts.values()):
+        return truncated
+    return replace(truncated, alerts={name: at for name, at in truncated.alerts.items() if at > oldest})
 
 
 def _begun(incident: Incident) -> Incident:
@@ -477,6 +472,8 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
             times.append(heartbeat.next_change(alert))
         elif alert.active or alert.evaluation.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
-    if incident.truncated:
-        times.append(datetime.fromtimestamp(min(incident.truncated.values()), UTC) + incident.options.resolve_timeout)
+    if incident.truncated.alerts:
+        times.append(
+            datetime.fromtimestamp(min(incident.truncated.alerts.values()), UTC) + incident.options.resolve_timeout
+        )
     return min((at for at in times if at is not None), default=None)

@@ -15,7 +15,7 @@ from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule
-from chalicelib.core.stored import stored_as
+from chalicelib.core.stored import flat, stored_as
 
 MAX_COMMITTED = 64
 """Ids of the newest notifications, for the version before, which looks for a notification's id here."""
@@ -48,6 +48,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncated:
+    """The alerts over `max_alerts`: only counted. `alerts` are the active ones, with the time of their newest event (seconds).
+
+    `events` counts the events of all of them, `event_ids` are the short ids of the newest.
+    """
+
+    alerts: Mapping[str, float] = field(default_factory=dict)
+    events: int = 0
+    event_ids: tuple[str, ...] = ()
+
+    def without(self, fault: str) -> "Truncated":
+        """Return them without an alert that is kept, or is over."""
+        if fault not in self.alerts:
+            return self
+        return replace(self, alerts={name: at for name, at in self.alerts.items() if name != fault})
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
 
@@ -55,8 +73,6 @@ class Incident:
     out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `aliases` are what vendors call this episode (`pagerduty:Q1A2B3`).
     `timeline` holds its newest lines; older ones are in as many `pages`.
-    `truncated` are the active alerts over `max_alerts`, with the time of their newest event (seconds);
-    `truncated_events` counts the events of all alerts over it, `truncated_event_ids` are the short ids of the newest.
     """
 
     key: str
@@ -79,9 +95,7 @@ class Incident:
     sync: str = ""
     aliases: tuple[str, ...] = ()
     closed_via: str = ""
-    truncated_events: int = stored_as("overflow", default=0)
-    truncated: Mapping[str, float] = stored_as("beyond", default_factory=dict)
-    truncated_event_ids: tuple[str, ...] = stored_as("overflown", default=())
+    truncated: Truncated = flat(Truncated, alerts="beyond", events="overflow", event_ids="overflown")
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
     pages: int = 0
@@ -109,10 +123,8 @@ class Incident:
     @property
     def events(self) -> int:
         """The distinct events of this episode's alerts."""
-        return (
-            sum(alert.received.events for alert in self.alerts.values() if in_episode(alert, self))
-            + self.truncated_events
-        )
+        own = sum(alert.received.events for alert in self.alerts.values() if in_episode(alert, self))
+        return own + self.truncated.events
 
     @property
     def severity(self) -> Severity:

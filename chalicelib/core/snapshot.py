@@ -94,7 +94,7 @@ def notification(
             *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
             *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
         )[:MAX_TOLD],
-        also=len(incident.truncated),
+        also=len(incident.truncated.alerts),
         runbook=_runbook(lead, telling),
         deploys=deploys_before(incident, telling.context) if not ends else (),
         acked_by=holder.ack.by if holder else None,
@@ -254,11 +254,10 @@ def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
-    if incident.truncated_events:
-        truncated = f"{len(incident.truncated)} more alerts burn, and " if incident.truncated else ""
-        notes.append(
-            f"max_alerts is reached: {truncated}{incident.truncated_events} more events are counted but not shown."
-        )
+    truncated = incident.truncated
+    if truncated.events:
+        active = f"{len(truncated.alerts)} more alerts burn, and " if truncated.alerts else ""
+        notes.append(f"max_alerts is reached: {active}{truncated.events} more events are counted but not shown.")
     return tuple(notes)
 
 

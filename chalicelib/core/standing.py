@@ -60,7 +60,7 @@ def standing(
     """Return how it is with an incident on its route of today; `mutings` are those of its firing alerts."""
     if incident.status == "ended":
         return Standing("ended", since=incident.ended_at)
-    if not incident.firing and not incident.truncated:
+    if not incident.firing and not incident.truncated.alerts:
         ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
         return Standing("resolved", since=max(ends, default=None), resolve_at=resolve_at(incident, now))
     quiet = window_mutes(route, windows, now)

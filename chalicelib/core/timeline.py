@@ -33,7 +33,7 @@ def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Mut
     changed = [(known.get(name), alert) for name, alert in after.alerts.items() if known.get(name) is not alert]
     entries = [*_fired(changed, mutings), *_resolved(changed), *_altered(changed, now)]
     events = sum(_new_events(was, alert) for was, alert in changed)
-    events += max(0, after.truncated_events - (before.truncated_events if before is not None else 0))
+    events += max(0, after.truncated.events - (before.truncated.events if before is not None else 0))
     timeline = _counted(after.timeline, entries, events, [alert for _, alert in changed], now)
     return after if timeline is after.timeline else replace(after, timeline=timeline[-MAX_TIMELINE:])
 

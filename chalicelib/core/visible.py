@@ -147,7 +147,7 @@ def view_of(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str,
         muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
         unacked=frozenset(alert.fingerprint for alert in visible if alert.ack.by is None),
         flapping=frozenset(alert.fingerprint for alert in visible if alert.changes.flapping),
-        truncated=bool(incident.truncated),
+        truncated=bool(incident.truncated.alerts),
         quiet=quiet,
         ending=max((at for at in silence_reminders(mutings) if at <= now), default=None),
     )

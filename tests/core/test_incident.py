@@ -126,10 +126,15 @@ SMALL = replace(EMPTY, options=RouteOptions(max_alerts=2))
 def test_what_is_over_the_limit_is_counted_once_and_known_to_burn():
     """The third alert of two is a number, however often it is said; its end is known too."""
     incident = folded(SMALL, said("A"), said("B"), said("C"), said("C", 5))
-    assert (len(incident.alerts), incident.truncated_events, len(incident.truncated), incident.events) == (2, 2, 1, 4)
+    assert (len(incident.alerts), incident.truncated.events, len(incident.truncated.alerts), incident.events) == (
+        2,
+        2,
+        1,
+        4,
+    )
     incident = folded(incident, said("C"), said("C", 5))
-    assert incident.truncated_events == 2
-    assert not folded(incident, said("C", 9, "resolved")).truncated
+    assert incident.truncated.events == 2
+    assert not folded(incident, said("C", 9, "resolved")).truncated.alerts
 
 
 def test_nothing_that_is_owed_an_end_makes_room():

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText, StateChanges
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident, Truncated
 from chalicelib.core.mute import Muting
 from chalicelib.core.timeline import PAGE, PAGED_FROM, in_order, paged, recorded
 
@@ -59,7 +59,7 @@ ROWS = [
     ("worse", incident(alert()), incident(alert(severity=Severity.CRITICAL)), {}, [("worse", "a: critical now", 0)]),
     ("better is no news", incident(alert()), incident(alert(severity=Severity.INFO)), {}, []),
     ("more events", incident(alert()), incident(alert(events=4)), {}, [("events", "3 more events", 3)]),
-    ("events over max_alerts", incident(alert()), incident(alert(), truncated_events=7), {}, [("events", "7 more events", 7)]),
+    ("events over max_alerts", incident(alert()), incident(alert(), truncated=Truncated(events=7)), {}, [("events", "7 more events", 7)]),
     ("another episode", incident(over(events=9), id="old", ended_at=NOW), incident(alert(events=1, starts_at=NOW + MINUTE)),
      {}, [("fired", "a fires", 1)]),
     ("after its end", incident(over(), ended_at=NOW), incident(over(events=5), ended_at=NOW), {}, []),
