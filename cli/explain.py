@@ -179,7 +179,7 @@ def simulated(events: Sequence[Event], rules: Rules, context: Context, now: date
     simulator.post(events_messages(events))
     simulator.settle()
     store = simulator.store
-    waiting = [each.next_flush_at for each in store.remembered() if each.opened_at is None and each.next_flush_at]
+    waiting = [each.flush.next_at for each in store.remembered() if each.opened_at is None and each.flush.next_at]
     for at in sorted(waiting):
         simulator.run_until(at, inclusive=True)
     found = explained([], incidents=store.remembered(), rules=rules, store=store, now=simulator.now)

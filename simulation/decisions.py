@@ -403,8 +403,8 @@ class _Told:
             return "nothing that is info pages"
         if alert.state is AlertState.RESOLVED:
             return "it was over before anybody was told"
-        if incident.next_flush_at and incident.next_flush_at > self.now:
-            return f"it waits for others until {self.write(incident.next_flush_at)}"
+        if incident.flush.next_at and incident.flush.next_at > self.now:
+            return f"it waits for others until {self.write(incident.flush.next_at)}"
         return "its time has not come"
 
     def coming(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
@@ -422,8 +422,8 @@ class _Told:
             if number >= incident.escalated and since is not None and not alert.ack.by:
                 at = f" at {self.write(since + step.after)} unless it is acknowledged"
                 steps.append(f"escalation to {keys}" + (": not while it is muted" if muted else at))
-        if incident.next_flush_at and incident.next_flush_at > self.now:
-            steps.append(f"the next look is at {self.write(incident.next_flush_at)}")
+        if incident.flush.next_at and incident.flush.next_at > self.now:
+            steps.append(f"the next look is at {self.write(incident.flush.next_at)}")
         return steps
 
 

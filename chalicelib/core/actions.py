@@ -35,7 +35,9 @@ def acted(incident: Incident, action: Action, rules: Rules, now: datetime) -> In
     if not found.accepted:
         return _without_effect(incident, action, found) if action.answered else incident
     if found.result is Result.RESOLVED:
-        return _noted(replace(incident, next_flush_at=action.at), action, _with_note("resolved", action))
+        return _noted(
+            replace(incident, flush=replace(incident.flush, next_at=action.at)), action, _with_note("resolved", action)
+        )
     return _APPLIED[action.kind](incident, action, chosen_by(action, incident))
 
 
@@ -176,7 +178,7 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
     alerts = dict(incident.alerts)
     for alert in chosen:
         alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
-    incident = replace(incident, alerts=alerts, closed_via=action.via, next_flush_at=action.at)
+    incident = replace(incident, alerts=alerts, closed_via=action.via, flush=replace(incident.flush, next_at=action.at))
     return _noted(incident, action, _with_note("resolved", action))
 
 

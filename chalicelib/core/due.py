@@ -66,7 +66,7 @@ def due(
     incident, expired = (incident, ()) if quiet else acks_expired(incident, route, mutings, now)
     view = view_of(incident, mutings, quiet, now)
     incident = with_hidden(incident, mutings)
-    flushes = incident.next_flush_at is not None and now >= incident.next_flush_at
+    flushes = incident.flush.is_due(now)
     audience = audience_of(incident, route, rules, view)
     flushes = flushes or any(got_worse(state_of(incident, target), seen) for target, seen in audience.values())
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
@@ -93,7 +93,7 @@ def due(
     incident = kept_when_notified(before, incident, route, now)
     incident = reescalated(before, incident, view, now)
     if flushes:
-        incident = replace(incident, flushed_at=now, next_flush_at=None, anchor_at=incident.anchor_at or now)
+        incident = replace(incident, flush=incident.flush.flushed(now))
         incident = _closed(incident, view, now)
     return Decision(scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
 
@@ -249,7 +249,6 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     return replace(
         incident,
         ended_at=max(ends, default=now),
-        next_flush_at=None,
         timeline=(*incident.timeline, entry)[-MAX_TIMELINE:],
     )
 

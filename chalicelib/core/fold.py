@@ -13,7 +13,7 @@ from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, Truncated, flush_after, in_episode
+from chalicelib.core.incident import Entry, Incident, Truncated, in_episode
 from chalicelib.core.inputs import (
     EventInput,
     HeartbeatInput,
@@ -226,16 +226,16 @@ def _began(before: Alert | None, alert: Alert) -> bool:
 
 def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """What was said while the router was away has missed its flush: it is told now, not at the next one."""
-    if incident.anchor_at is None or incident.ended_at is not None:
+    if not incident.flush.has_begun or incident.ended_at is not None:
         return incident
     times = [_said_at(each) for each in inputs if not isinstance(each, RuleRemoved | TimelineNote)]
     changed = any(
         name not in before.alerts or before.alerts[name].state is not alert.state
         for name, alert in incident.alerts.items()
     )
-    if not times or not changed or flush_after(incident, incident.options.group_interval, min(times)) >= now:
+    if not times or not changed or incident.flush.point_after(incident.options.group_interval, min(times)) >= now:
         return incident
-    return replace(incident, next_flush_at=now)
+    return replace(incident, flush=replace(incident.flush, next_at=now))
 
 
 def _said_at(given: EventInput | Measured | HeartbeatInput | Action) -> datetime:

@@ -148,7 +148,7 @@ def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:
 
 def _ended_lately(incident: Incident | None, now: datetime) -> bool:
     """Return whether another worker may have read the incident while it was open, and fire there again after this end."""
-    times = (incident.ended_at, incident.flushed_at) if incident is not None and incident.status == "ended" else ()
+    times = (incident.ended_at, incident.flush.last_at) if incident is not None and incident.status == "ended" else ()
     return any(at is not None and now < at + CLAIMED for at in times)
 
 

@@ -48,6 +48,41 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class FlushClock:
+    """When targets are notified of news: at points of a grid of `group_interval` that begins at the first flush, `anchor_at`.
+
+    `last_at` is the newest flush. `next_at` is when there is one to come, which may be between two points.
+    """
+
+    anchor_at: datetime | None = None
+    last_at: datetime | None = None
+    next_at: datetime | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Return whether there was a flush."""
+        return self.anchor_at is not None
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether the next flush is due."""
+        return self.next_at is not None and now >= self.next_at
+
+    def flushed(self, now: datetime) -> "FlushClock":
+        """Return the clock after a flush."""
+        return FlushClock(self.anchor_at or now, now)
+
+    def point_after(self, interval: timedelta, at: datetime) -> datetime:
+        """Return the first point of the grid at or after `at`, and after the last flush."""
+        anchor = self.anchor_at or at
+        interval = max(interval, SHORTEST_INTERVAL)
+        steps = max(0, -((anchor - at) // interval))
+        found = anchor + steps * interval
+        while self.last_at is not None and found <= self.last_at:
+            found += interval
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Truncated:
     """The alerts over `max_alerts`: only counted. `alerts` are the active ones, with the time of their newest event (seconds).
 
@@ -86,9 +121,7 @@ class Incident:
     started_at: datetime | None = None
     opened_at: datetime | None = None
     ended_at: datetime | None = None
-    anchor_at: datetime | None = None
-    flushed_at: datetime | None = None
-    next_flush_at: datetime | None = None
+    flush: FlushClock = flat(FlushClock, last_at="flushed_at", next_at="next_flush_at")
     wake_at: datetime | None = None
     escalate_from: datetime | None = None
     escalated: int = 0
@@ -164,17 +197,6 @@ def incident_key(route: Route, group: Mapping[str, str]) -> str:
     if len(text) <= 160 and text.isprintable():
         return text
     return f"{text[:120].encode('ascii', 'replace').decode()}|{fingerprint(text)}"
-
-
-def flush_after(incident: Incident, interval: timedelta, at: datetime) -> datetime:
-    """The first point of the flush grid at or after `at`, and after the last flush."""
-    anchor = incident.anchor_at or at
-    interval = max(interval, SHORTEST_INTERVAL)
-    steps = max(0, -((anchor - at) // interval))
-    found = anchor + steps * interval
-    while incident.flushed_at is not None and found <= incident.flushed_at:
-        found += interval
-    return found
 
 
 def remarked(incident: Incident, entry: Entry) -> Incident:

@@ -119,7 +119,7 @@ def _resolved(incident: Incident, act: Action, now: datetime) -> Outcome:
     """Return the outcome where nothing fires; resolving by hand has its targets notified at once."""
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
     at_once = act.kind is ActionKind.RESOLVE
-    due_at = incident.next_flush_at
+    due_at = incident.flush.next_at
     return Outcome(
         Result.RESOLVED,
         incident.id,

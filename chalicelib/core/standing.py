@@ -88,7 +88,7 @@ def window_mutes(route: Route, windows: Mapping[str, Window], now: datetime) -> 
 def resolve_at(incident: Incident, now: datetime) -> datetime | None:
     """Return when targets are notified of an end unless it fires again; None where no target waits for it."""
     waits = any(each.open and each.target.send_resolved for each in incident.announced.values())
-    due_at = incident.next_flush_at
+    due_at = incident.flush.next_at
     return max(due_at, now) if waits and due_at is not None else None
 
 

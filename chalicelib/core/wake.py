@@ -6,7 +6,7 @@ from datetime import datetime
 
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
-from chalicelib.core.incident import Incident, flush_after
+from chalicelib.core.incident import Incident
 from chalicelib.core.lifecycle import Terms, times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import Route, Rules
@@ -31,8 +31,9 @@ def scheduled(
     now: datetime,
 ) -> Incident:
     """The incident with its next flush and the earliest of its timers."""
-    incident = replace(incident, next_flush_at=_next_flush(incident, route, rules, view, mutings, now))
-    times: list[datetime | None] = [incident.next_flush_at, next_alert_change(incident, rules, now)]
+    next_at = _next_flush(incident, route, rules, view, mutings, now)
+    incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
+    times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
     times += [times_out_at(alert, terms) for alert in never_shown(incident, route, rules)]
     acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
@@ -62,22 +63,22 @@ def _next_flush(
     """When the next flush has something to tell, as far as is known now; None when nothing waits."""
     if incident.started_at is None or incident.ended_at is not None:
         return None
-    if incident.anchor_at is None:
+    if not incident.flush.has_begun:
         return _first_flush(incident, route, now)
     wanted = _something_from(incident, route, rules, view, mutings, now)
     if wanted is None:
         return None
-    found = flush_after(incident, route.options.group_interval, max(wanted, now))
-    if incident.next_flush_at is not None:
-        return min(found, incident.next_flush_at)
+    found = incident.flush.point_after(route.options.group_interval, max(wanted, now))
+    if incident.flush.next_at is not None:
+        return min(found, incident.flush.next_at)
     return found
 
 
 def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
     """`group_wait` after the first alert; an alert that is older than that has waited enough."""
-    if incident.next_flush_at is not None:
+    if incident.flush.next_at is not None:
         started = [max(now, (alert.starts_at or now) + route.options.group_wait) for alert in incident.firing]
-        return min([incident.next_flush_at, *started])
+        return min([incident.flush.next_at, *started])
     started = [alert.starts_at or now for alert in incident.firing]
     return max(now, min(started, default=incident.started_at or now) + route.options.group_wait)
 

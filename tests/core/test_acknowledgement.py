@@ -24,9 +24,8 @@ ROUTE = Route(
 
 def flushed(incident, now):
     """The incident after its targets were notified of what there is."""
-    after = due(
-        replace(incident, next_flush_at=at(now)), route=ROUTE, rules=Rules(kinds=KINDS), context=Context(), now=at(now)
-    )
+    incident = replace(incident, flush=replace(incident.flush, next_at=at(now)))
+    after = due(incident, route=ROUTE, rules=Rules(kinds=KINDS), context=Context(), now=at(now))
     return after.incident
 
 

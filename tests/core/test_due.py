@@ -11,7 +11,7 @@ from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import FlushClock, Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Escalation, Inhibition, Route, RouteOptions, Rules, Target
@@ -60,7 +60,7 @@ def decide(incident, route=ROUTE, now=NOW, context=None, rules=RULES_OF_ALL_KIND
 def opened(now=NOW, route=ROUTE, **alerts):
     """An incident whose alerts were told at `now`."""
     found = alerts or {"a": alert("a", now - MINUTE)}
-    decision, reasons = decide(replace(OPEN, alerts=found, next_flush_at=now), route, now)
+    decision, reasons = decide(replace(OPEN, alerts=found, flush=FlushClock(next_at=now)), route, now)
     assert reasons == {"email": "opened"}
     return decision.incident
 
@@ -70,7 +70,7 @@ def test_nothing_is_told_before_the_flush():
     incident = replace(OPEN, alerts={"a": alert("a", NOW)})
     decision, reasons = decide(incident)
     assert not reasons
-    assert decision.incident.next_flush_at == decision.incident.wake_at == NOW + timedelta(seconds=30)
+    assert decision.incident.flush.next_at == decision.incident.wake_at == NOW + timedelta(seconds=30)
 
 
 def test_what_is_told_is_remembered_and_not_told_again():
@@ -78,13 +78,13 @@ def test_what_is_told_is_remembered_and_not_told_again():
     incident = opened()
     decision, reasons = decide(incident)
     assert not reasons and decision.incident == incident
-    assert incident.opened_at == incident.anchor_at == NOW
+    assert incident.opened_at == incident.flush.anchor_at == NOW
     assert incident.wake_at == NOW + 15 * MINUTE
 
 
 def test_a_repeated_decision_has_the_same_id():
     """A worker that dies after it put a notification on the queue decides the same again, under the same id."""
-    incident = replace(OPEN, alerts={"a": alert("a")}, next_flush_at=NOW)
+    incident = replace(OPEN, alerts={"a": alert("a")}, flush=FlushClock(next_at=NOW))
     one, again = decide(incident)[0], decide(incident)[0]
     assert [each.id for each in one.notifications] == [each.id for each in again.notifications]
     assert one.incident.committed == (one.notifications[0].id,)
@@ -123,9 +123,8 @@ def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
     route = replace(ROUTE, targets=(QUIET_MAIL,))
     incident = opened(route=route)
     over = replace(incident.alerts["a"], state=AlertState.RESOLVED, ends_at=NOW + MINUTE)
-    decision, reasons = decide(
-        replace(incident, alerts={"a": over}, next_flush_at=NOW + 5 * MINUTE), route, NOW + 5 * MINUTE
-    )
+    flush = replace(incident.flush, next_at=NOW + 5 * MINUTE)
+    decision, reasons = decide(replace(incident, alerts={"a": over}, flush=flush), route, NOW + 5 * MINUTE)
     assert not reasons
     assert decision.incident.ended_at == NOW + MINUTE and decision.incident.wake_at is None
 
@@ -133,7 +132,7 @@ def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
 def test_what_ended_before_it_was_told_ends_in_silence():
     """An incident whose alerts ended before its first flush tells nobody."""
     over = replace(alert("a"), state=AlertState.RESOLVED, ends_at=NOW)
-    decision, reasons = decide(replace(OPEN, alerts={"a": over}, next_flush_at=NOW))
+    decision, reasons = decide(replace(OPEN, alerts={"a": over}, flush=FlushClock(next_at=NOW)))
     assert not reasons and decision.incident.status == "ended" and decision.incident.opened_at is None
 
 
@@ -173,7 +172,7 @@ def test_what_a_silence_hides_is_noted_so_that_its_return_is_news():
     incident = opened()
     muted, reasons = decide(incident, context=Context(silences=(SILENCE,)), now=NOW + MINUTE)
     assert not reasons and muted.incident.announced[MAIL.key].alerts.hidden == {"a"}
-    assert muted.incident.next_flush_at == NOW + HOUR
+    assert muted.incident.flush.next_at == NOW + HOUR
     _, reasons = decide(muted.incident, now=NOW + HOUR)
     assert reasons["email"] == "updated"
 
@@ -192,7 +191,7 @@ TO_BOTH = Route("default", (SIREN, BOARD))
 def test_decisions_follow_capabilities_and_no_name():
     """Given kinds that core has never seen, then a pager gets no info, and an acknowledgement reaches who can show it."""
     critical, info = alert("a"), alert("b", severity=Severity.INFO)
-    first = replace(OPEN, alerts={"a": critical, "b": info}, next_flush_at=NOW)
+    first = replace(OPEN, alerts={"a": critical, "b": info}, flush=FlushClock(next_at=NOW))
     decision = due(first, route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
     listed = {each.target.kind: [told.name for told in each.alerts] for each in decision.notifications}
     assert listed == {"siren": ["a"], "board": ["a", "b"]}
@@ -207,7 +206,7 @@ def test_decisions_follow_capabilities_and_no_name():
 def test_a_kind_that_is_not_known_can_do_nothing():
     """Given a kind whose file is gone, then it neither pages nor is brought up to date, and it is still notified."""
     decision = due(
-        replace(OPEN, alerts={"b": alert("b", severity=Severity.INFO)}, next_flush_at=NOW),
+        replace(OPEN, alerts={"b": alert("b", severity=Severity.INFO)}, flush=FlushClock(next_at=NOW)),
         route=TO_BOTH, rules=Rules(), context=Context(), now=NOW,
     )  # fmt: skip
     assert {each.target.kind for each in decision.notifications} == {"siren", "board"}

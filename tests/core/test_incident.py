@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.alert import AlertState
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.fold import fold, next_alert_change
-from chalicelib.core.incident import Incident, group_labels, incident_key
+from chalicelib.core.incident import FlushClock, Incident, group_labels, incident_key
 from chalicelib.core.inputs import EventInput, HeartbeatInput, RuleRemoved
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
@@ -183,7 +183,7 @@ def test_a_resolve_by_hand_is_told_now_and_says_whose_it_was():
     """It is due at its own time, not at the next flush, and stays on the timeline."""
     incident = folded(EMPTY, said("A"))
     found = folded(incident, by("resolve", 50, alertname="A"))
-    assert found.next_flush_at == at(50)
+    assert found.flush.next_at == at(50)
     assert [(each.text, each.by) for each in found.timeline][-1] == ("resolved", "ana")
 
 
@@ -214,10 +214,12 @@ def test_a_heartbeat_that_is_gone_has_no_timer_and_never_fires_again():
 def test_what_was_said_while_the_router_was_away_has_missed_its_flush():
     """Its flush is now; what is said in time waits for the grid."""
     options = RouteOptions(group_interval=timedelta(minutes=5))
-    known = replace(folded(EMPTY, said("A"), now=30), options=options, anchor_at=at(30), flushed_at=at(30))
-    assert folded(known, said("B", 100), now=1000).next_flush_at == at(1000)
-    assert folded(known, said("B", 100), now=100).next_flush_at is None
-    assert folded(known, said("A", 100), now=1000).next_flush_at is None
+    known = replace(
+        folded(EMPTY, said("A"), now=30), options=options, flush=FlushClock(anchor_at=at(30), last_at=at(30))
+    )
+    assert folded(known, said("B", 100), now=1000).flush.next_at == at(1000)
+    assert folded(known, said("B", 100), now=100).flush.next_at is None
+    assert folded(known, said("A", 100), now=1000).flush.next_at is None
 
 
 def test_a_late_end_between_an_acknowledgement_and_a_repeat_leaves_it():
