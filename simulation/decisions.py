@@ -416,10 +416,10 @@ class _Told:
         if alert.ack.by and alert.ack.at:
             until = self.write(alert.ack.at + route.options.ack_timeout)
             steps.append(f"acknowledged by {alert.ack.by}: no reminders, no escalation until {until}")
-        since = incident.escalate_from or incident.opened_at
+        since = incident.escalates_from
         for number, step in enumerate(route.escalate):
             keys = ", ".join(target.shown for target in step.targets)
-            if number >= incident.escalated and since is not None and not alert.ack.by:
+            if number >= incident.escalation.done and since is not None and not alert.ack.by:
                 at = f" at {self.write(since + step.after)} unless it is acknowledged"
                 steps.append(f"escalation to {keys}" + (": not while it is muted" if muted else at))
         if incident.flush.next_at and incident.flush.next_at > self.now:

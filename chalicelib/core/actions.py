@@ -8,7 +8,7 @@ from chalicelib.core.acknowledgement import acknowledged, covers, unacknowledged
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
-from chalicelib.core.incident import Entry, Incident, remarked
+from chalicelib.core.incident import Entry, EscalationClock, Incident, remarked
 from chalicelib.core.notified import NotifiedAlerts
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
@@ -107,8 +107,7 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
         _eased(incident, changed.values()) if acks else incident,
         alerts={**incident.alerts, **changed},
         sync=_sync_origin(action),
-        escalate_from=incident.escalate_from if acks else action.at,
-        escalated=incident.escalated if acks else 0,
+        escalation=incident.escalation if acks else EscalationClock(action.at),
     )
     return _noted(incident, action, _with_note(_of_how_many(incident, list(changed.values()), acks=acks), action))
 
@@ -162,8 +161,8 @@ def _worse_noted(incident: Incident, alert: Alert) -> Incident:
     if alert.ack.notified_end is not None and alert.ack.at <= alert.ack.notified_end:
         return incident
     text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.ack.by} was lifted"
-    since = max(at, incident.escalate_from or at)
-    return remarked(replace(incident, escalate_from=since, escalated=0), Entry(at, text, kind="ack_lifted"))
+    since = max(at, incident.escalation.restarted_at or at)
+    return remarked(replace(incident, escalation=EscalationClock(since)), Entry(at, text, kind="ack_lifted"))
 
 
 def _with_note(text: str, action: Action) -> str:

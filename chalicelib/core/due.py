@@ -79,7 +79,7 @@ def due(
         if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
             reasons[target.key] = Reason.ESCALATED
     if steps:
-        incident = replace(incident, escalated=steps[-1] + 1)
+        incident = replace(incident, escalation=replace(incident.escalation, done=steps[-1] + 1))
     pagers = pagers_of(incident, route, rules, view)
     calls = calls_due(incident, pagers, now)
     reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}

@@ -7,7 +7,7 @@ from datetime import datetime
 from chalicelib.core import snapshot
 from chalicelib.core.acknowledgement import unacknowledged
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.incident import MAX_TIMELINE, Entry, EscalationClock, Incident
 from chalicelib.core.mute import Muting
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.visible import Audience, VisibleAlerts, is_unacknowledged, visible_to
@@ -58,7 +58,7 @@ def reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: 
     """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
     if before.opened_at is None or is_unacknowledged(before, view) or not is_unacknowledged(incident, view):
         return incident
-    return replace(incident, escalate_from=now, escalated=0)
+    return replace(incident, escalation=EscalationClock(now))
 
 
 def acks_expired(
@@ -81,12 +81,12 @@ def acks_expired(
     alerts = {**incident.alerts, **{a.fingerprint: unacknowledged(a) for a in over}}
     entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out", kind="ack_expired")
     timeline = (*incident.timeline, entry)[-MAX_TIMELINE:]
-    return replace(incident, alerts=alerts, escalate_from=now, escalated=0, timeline=timeline), names
+    return replace(incident, alerts=alerts, escalation=EscalationClock(now), timeline=timeline), names
 
 
 def steps_due(incident: Incident, route: Route, view: VisibleAlerts, now: datetime) -> list[int]:
     """The escalation steps that are due and not done; several missed ones are told as one."""
-    since = incident.escalate_from or incident.opened_at
+    since = incident.escalates_from
     if since is None or view.quiet or not is_unacknowledged(incident, view):
         return []
-    return [n for n, step in enumerate(route.escalate) if n >= incident.escalated and now >= since + step.after]
+    return [n for n, step in enumerate(route.escalate) if n >= incident.escalation.done and now >= since + step.after]

@@ -83,6 +83,17 @@ class FlushClock:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationClock:
+    """How far the escalation is: `done` counts its steps. `restarted_at` is when it began anew, if it did.
+
+    It does so when nobody has the alerts any more (an acknowledgement that ran out or was taken back).
+    """
+
+    restarted_at: datetime | None = None
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Truncated:
     """The alerts over `max_alerts`: only counted. `alerts` are the active ones, with the time of their newest event (seconds).
 
@@ -104,8 +115,7 @@ class Truncated:
 class Incident:
     """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
 
-    `opened_at` is when it was first told. `escalate_from` restarts the escalation's clock (an acknowledgement that ran
-    out). `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
+    `opened_at` is when it was first told. `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `aliases` are what vendors call this episode (`pagerduty:Q1A2B3`).
     `timeline` holds its newest lines; older ones are in as many `pages`.
     """
@@ -123,8 +133,7 @@ class Incident:
     ended_at: datetime | None = None
     flush: FlushClock = flat(FlushClock, last_at="flushed_at", next_at="next_flush_at")
     wake_at: datetime | None = None
-    escalate_from: datetime | None = None
-    escalated: int = 0
+    escalation: EscalationClock = flat(EscalationClock, restarted_at="escalate_from", done="escalated")
     sync: str = ""
     aliases: tuple[str, ...] = ()
     closed_via: str = ""
@@ -132,6 +141,11 @@ class Incident:
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
     pages: int = 0
+
+    @property
+    def escalates_from(self) -> datetime | None:
+        """Return when the clock of the escalation began or was started again; None before anybody was notified."""
+        return self.escalation.restarted_at or self.opened_at
 
     @property
     def status(self) -> str:

@@ -110,7 +110,7 @@ Audience = dict[str, tuple[Target, VisibleAlerts]]
 
 def audience_of(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
-    steps = (step.targets for step in route.escalate[: incident.escalated])
+    steps = (step.targets for step in route.escalate[: incident.escalation.done])
     found: Audience = {}
     for target in (target for targets in (route.targets, *steps) for target in targets):
         found.setdefault(target.key, (target, view_for(incident, target, rules, view)))

@@ -37,8 +37,8 @@ def scheduled(
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
     times += [times_out_at(alert, terms) for alert in never_shown(incident, route, rules)]
     acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
-    steps = [step.after for step in route.escalate[incident.escalated :]]
-    since = incident.escalate_from or incident.opened_at
+    steps = [step.after for step in route.escalate[incident.escalation.done :]]
+    since = incident.escalates_from
     bare = replace(view, quiet=())
     calls = [
         opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers_of(incident, route, rules, bare))

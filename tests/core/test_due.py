@@ -114,7 +114,7 @@ def test_an_acknowledgement_runs_out_once():
     assert reasons == {"email": "reminder"}
     assert "The acknowledgement of ana ran out." in decision.notifications[0].notes
     assert decision.incident.alerts["a"].ack.by is None
-    assert decision.incident.escalate_from == NOW + 2 * HOUR
+    assert decision.incident.escalation.restarted_at == NOW + 2 * HOUR
     assert decide(decision.incident, now=NOW + 2 * HOUR)[1] == {}
 
 
