@@ -179,7 +179,9 @@ def simulated(events: Sequence[Event], rules: Rules, context: Context, now: date
     simulator.post(events_messages(events))
     simulator.settle()
     store = simulator.store
-    waiting = [each.flush.next_at for each in store.remembered() if each.opened_at is None and each.flush.next_at]
+    waiting = [
+        each.flush.next_at for each in store.remembered() if each.episode.opened_at is None and each.flush.next_at
+    ]
     for at in sorted(waiting):
         simulator.run_until(at, inclusive=True)
     found = explained([], incidents=store.remembered(), rules=rules, store=store, now=simulator.now)

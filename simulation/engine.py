@@ -15,7 +15,7 @@ from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.rollup import expand_probe_result, streaks
@@ -390,8 +390,8 @@ class Replay:
     def _incidents(self, at: datetime) -> list[dict[str, Any]]:
         context, rules = self.simulator.store.context(), self.simulator.rules
         shown = []
-        begun = [each for each in self._all_incidents() if each.status != "quiet"]
-        for incident in sorted(begun, key=lambda each: (each.started_at or at, each.id)):
+        begun = [each for each in self._all_incidents() if each.status is not IncidentStatus.QUIET]
+        for incident in sorted(begun, key=lambda each: (each.episode.started_at or at, each.id)):
             mutings = mutings_of(incident, rules, context, at)
             shown.append(
                 {

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.messages.queue import Message
 from simulation.memory_store import MemoryStore
 from simulation.workers import Clock, Death
@@ -153,9 +153,13 @@ class FaultyStore:
         """Return those that the index lists, as they are stored by now."""
 
         def make() -> Iterable[Incident]:
-            known = {key for key, each in self._index().items() if each.status == "open" or each.wake_at is not None}
+            known = {
+                key
+                for key, each in self._index().items()
+                if each.status is IncidentStatus.OPEN or each.wake_at is not None
+            }
             everyone = self.inner.incidents(ended_since=ended_since, quiet=quiet)
-            return [each for each in everyone if each.key in known or each.status == "ended"]
+            return [each for each in everyone if each.key in known or each.status is IncidentStatus.ENDED]
 
         return self._calls.call("store.incidents", make, writes=False)
 

@@ -153,7 +153,7 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
     for incident in router.memory.incidents():
         quiet = muted or incident.route.startswith("rule/Muted")
         unacknowledged = [each for each in incident.firing if each.ack.by is None]
-        if unacknowledged and not quiet and incident.opened_at is None:
+        if unacknowledged and not quiet and not incident.episode.was_opened:
             yield Broken(f"{incident.key} fires unmuted, and nobody was told", incident.id)
         for key, announced in incident.announced.items():
             done_seq = router.memory.delivery_log(delivery_log_key(incident.id, key)).done_seq

@@ -15,7 +15,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder, with_end
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.messages.webhook import uncompressed
@@ -273,11 +273,11 @@ class MemoryStore:
 
 def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
     """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
-    if incident.status == "open":
+    if incident.status is IncidentStatus.OPEN:
         return True
     if quiet and incident.wake_at is not None:
         return True
-    return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
+    return ended_since is not None and incident.episode.ended_at is not None and incident.episode.ended_at > ended_since
 
 
 def _check(stored: Versioned | None, new: Versioned, what: str) -> None:

@@ -23,7 +23,7 @@ from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.core.event import ActionKind, Severity
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.ingest import wiring as ingest
 from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
@@ -545,7 +545,7 @@ def an_open_incident():
     """One that fires since a minute."""
     now = datetime.now(UTC)
     alert = Alert("f", name="Boom", state=AlertState.FIRING, starts_at=now)
-    return Incident(key="k", id="abcdef01", version=1, started_at=now, alerts={"f": alert})
+    return Incident(key="k", id="abcdef01", version=1, episode=Episode(started_at=now), alerts={"f": alert})
 
 
 READS = [

@@ -16,7 +16,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
-from chalicelib.core.incident import Entry, Incident, Truncated
+from chalicelib.core.incident import Entry, Episode, Incident, Truncated
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
@@ -41,9 +41,10 @@ def woken(store, now, limit):
     return [key for _, key in store.waking(now, limit)]
 
 
-def incident(key="route|service=api", version=1, **fields):
-    """An open incident that began five minutes ago."""
-    return Incident(**{"key": key, "id": f"id-{key}", "version": version, "started_at": NOW - 5 * MINUTE, **fields})
+def incident(key="route|service=api", version=1, ended_at=None, **fields):
+    """An incident that began five minutes ago, open unless it has an end."""
+    episode = Episode(NOW - 5 * MINUTE, ended_at=ended_at)
+    return Incident(**{"key": key, "id": f"id-{key}", "version": version, "episode": episode, **fields})
 
 
 def test_nothing_is_stored_at_first(store):
@@ -167,7 +168,7 @@ def test_open_and_lately_ended_incidents_are_listed(store):
     """Open ones are always listed, ended ones only if they ended after the time asked; what never began is not."""
     store.save(incident("open", wake_at=NOW + MINUTE))
     store.save(incident("sleeping"))
-    store.save(incident("quiet", id="", started_at=None, wake_at=NOW))
+    store.save(incident("quiet", id="", episode=Episode(), wake_at=NOW))
     store.save(incident("late", ended_at=NOW - MINUTE))
     store.save(incident("owed", ended_at=NOW - MINUTE, wake_at=NOW))
     store.save(incident("week", ended_at=NOW - timedelta(days=7)))
@@ -215,13 +216,13 @@ def test_an_archived_incident_takes_a_note(store):
     ended = incident(id="first", ended_at=NOW - MINUTE)
     store.save(ended)
     store.save(incident(version=2, id="second"), archive=ended)
-    noted = replace(ended, version=ended.version + 1, aliases=("noted",))
+    noted = replace(ended, version=ended.version + 1, episode=replace(ended.episode, aliases=("noted",)))
     store.amend(noted)
     with pytest.raises(ConflictError):
         store.amend(noted)
     with pytest.raises(ConflictError):
         store.save(incident(version=9, id="third"), archive=ended)
-    assert store.archived("first").aliases == ("noted",)
+    assert store.archived("first").episode.aliases == ("noted",)
 
 
 def test_an_archived_incident_never_wakes(store):
@@ -386,5 +387,5 @@ def test_an_archived_incident_is_found_by_its_id(store):
     """Given an ended incident that another one replaced, then its id finds it."""
     store.save(incident(id="i1", ended_at=NOW))
     store.save(incident(id="i2", version=2), archive=incident(id="i1", ended_at=NOW))
-    assert store.archived("i1").ended_at == NOW
+    assert store.archived("i1").episode.ended_at == NOW
     assert store.archived("i2") is None

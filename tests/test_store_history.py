@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog, Result
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Episode, Incident
 from simulation.memory_store import MemoryStore
 from tests.aws.tables import client, new_table
 
@@ -48,10 +48,12 @@ def test_a_page_kept_twice_is_one(store):
 
 def test_what_waits_to_begin_is_listed_when_asked_for(store):
     """Alerts that are only pending belong to incidents that have not begun, or not again; without a timer none is."""
-    store.save(Incident(key="open", id="o", version=1, started_at=NOW))
+    store.save(Incident(key="open", id="o", version=1, episode=Episode(started_at=NOW)))
     store.save(Incident(key="waits", version=1, wake_at=NOW + MINUTE))
     store.save(Incident(key="waits too", version=1, wake_at=NOW + MINUTE))
-    store.save(Incident(key="again", id="e", version=1, started_at=NOW, ended_at=NOW, wake_at=NOW + MINUTE))
+    store.save(
+        Incident(key="again", id="e", version=1, episode=Episode(started_at=NOW, ended_at=NOW), wake_at=NOW + MINUTE)
+    )
     store.save(Incident(key="idle", version=1))
     assert {each.key for each in store.incidents()} == {"open"}
     assert {each.key for each in store.incidents(quiet=True)} == {"open", "waits", "waits too", "again"}

@@ -76,7 +76,7 @@ def test_its_incident_goes_on_and_ends():
     router.events(event_of_first("end", Status.RESOLVED, router.now)).run(minutes=6)
     router.close()
     (ended,) = store.incidents(ended_since=START)
-    assert (ended.id, ended.ended_at) == (incident.id, START + timedelta(minutes=4))
+    assert (ended.id, ended.episode.ended_at) == (incident.id, START + timedelta(minutes=4))
     slack = [each for each in router.inbox.requests if each.service == "slack"]
     assert slack[0].operation == "chat.update"
     assert slack[0].fields["ts"] == delivery_log.receipt["ts"]

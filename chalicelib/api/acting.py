@@ -9,7 +9,7 @@ from datetime import datetime
 from chalicelib.api import views
 from chalicelib.core.errors import KeyUsedError, OverError
 from chalicelib.core.event import Action
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.outcome import Outcome, Result, ended_sentence, outcome
 from chalicelib.core.ports import Queue, Store
 from chalicelib.messages.queue import action_message
@@ -21,7 +21,7 @@ def open_incident(id: str, *, store: Store, now: datetime) -> Incident:
     Raise NotFoundError, NotUniqueError, or OverError with since when it is resolved and under which id it fires again.
     """
     found = views.find(store, id, now)
-    if found.status == "open":
+    if found.status is IncidentStatus.OPEN:
         return found
     raise OverError(ended_sentence(found, store.load(found.key)))
 
@@ -42,7 +42,7 @@ def accepted(action: Action, *, store: Store, webhooks: Queue, now: datetime, ke
         return Outcome(Result.DONE, incident.id, accepted=True), action
     if key and any(each.act.startswith(key) for each in incident.timeline):
         raise KeyUsedError("the Idempotency-Key came with another request before: expected is a new key")
-    newer = store.load(incident.key) if incident.status == "ended" else None
+    newer = store.load(incident.key) if incident.status is IncidentStatus.ENDED else None
     result = outcome(found, action, now, newer=newer)
     if result.accepted:
         action = replace(action, answered=result.result.value)

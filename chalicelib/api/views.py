@@ -13,7 +13,7 @@ from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
@@ -85,7 +85,7 @@ def incidents(
     found = [
         each
         for each in store.incidents(ended_since=ended_since)
-        if (not only_ended or each.status == "ended")
+        if (not only_ended or each.status is IncidentStatus.ENDED)
         and (any(alert.matched_by(matchers) for alert in each.shown) or (not matchers and not each.shown))
     ]
     listed = page("incidents", found, _incident_place, asked)
@@ -95,8 +95,8 @@ def incidents(
 
 def _incident_place(each: Incident) -> str:
     """Return where an incident is in a list: its key, as text."""
-    rank = each.severity.rank if each.status == "open" else 9
-    return f"{each.status != 'open':d}{rank}{descending(each.ended_at or each.started_at)}{each.id or each.key}"
+    rank = each.severity.rank if each.status is IncidentStatus.OPEN else 9
+    return f"{each.status != 'open':d}{rank}{descending(each.episode.ended_at or each.episode.started_at)}{each.id or each.key}"
 
 
 def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
@@ -324,14 +324,14 @@ class _Judged:
         return {
             "id": found.id,
             "status": "firing" if firing else "resolved",
-            "ended": found.status == "ended",
+            "ended": found.status is IncidentStatus.ENDED,
             "severity": found.severity.value,
             "title": title_of(found, firing or found.shown, self.telling),
             "group": dict(found.group),
             "route": found.route,
-            "started_at": stamp(found.started_at),
-            "opened_at": stamp(found.opened_at),
-            "ended_at": stamp(found.ended_at),
+            "started_at": stamp(found.episode.started_at),
+            "opened_at": stamp(found.episode.opened_at),
+            "ended_at": stamp(found.episode.ended_at),
             "events": found.events,
             "counts": {
                 "firing": len(firing),

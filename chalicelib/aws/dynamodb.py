@@ -46,7 +46,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
@@ -306,17 +306,17 @@ class DynamoStore:
                     raise
 
     def _incident_item(self, incident: Incident) -> dict[str, Any]:
-        if incident.wake_at is None and incident.status == "ended":
+        if incident.wake_at is None and incident.status is IncidentStatus.ENDED:
             return self._ended_item(incident)
         item = _value(incident)
-        if incident.wake_at is not None or incident.status == "open":
+        if incident.wake_at is not None or incident.status is IncidentStatus.OPEN:
             at = NEVER if incident.wake_at is None else incident.wake_at.timestamp()
             shard = crc32(incident.key.encode("utf-8", "surrogatepass")) % SHARDS
             item |= _index(f"open#{shard}", at)
-        return item if incident.status == "open" else {**item, **self._expiry(ENDED_KEPT)}
+        return item if incident.status is IncidentStatus.OPEN else {**item, **self._expiry(ENDED_KEPT)}
 
     def _ended_item(self, incident: Incident) -> dict[str, Any]:
-        ended_at = incident.ended_at or datetime.fromtimestamp(self._clock(), UTC)
+        ended_at = incident.episode.ended_at or datetime.fromtimestamp(self._clock(), UTC)
         index = _index(f"ended#{ended_at.astimezone(UTC):%Y-%m-%d}", ended_at.timestamp())
         return {**_value(incident), **index, **self._expiry(ENDED_KEPT)}
 
@@ -421,11 +421,11 @@ class _Page:
 
 def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
     """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
-    if incident.status == "open":
+    if incident.status is IncidentStatus.OPEN:
         return True
     if quiet and incident.wake_at is not None:
         return True
-    return ended_since is not None and incident.ended_at is not None and incident.ended_at > ended_since
+    return ended_since is not None and incident.episode.ended_at is not None and incident.episode.ended_at > ended_since
 
 
 def _keys(pk: str, sk: str) -> dict[str, Any]:

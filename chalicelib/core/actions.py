@@ -8,7 +8,7 @@ from chalicelib.core.acknowledgement import acknowledged, covers, unacknowledged
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
-from chalicelib.core.incident import Entry, EscalationClock, Incident, remarked
+from chalicelib.core.incident import Entry, EscalationClock, Incident, IncidentStatus, remarked
 from chalicelib.core.notified import NotifiedAlerts
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
@@ -61,15 +61,16 @@ def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incid
 
 def is_about(action: Action, incident: Incident) -> bool:
     """Whether the act is about this incident; one that names none is about all of them."""
-    if action.incident is None or action.incident in incident.aliases:
+    if action.incident is None or action.incident in incident.episode.aliases:
         return True
     return incident_named(action.incident) == incident.id
 
 
 def _linked(incident: Incident, action: Action) -> Incident:
-    if not action.alias or action.alias in incident.aliases or incident.status != "open":
+    if not action.alias or action.alias in incident.episode.aliases or incident.status is not IncidentStatus.OPEN:
         return incident
-    return replace(incident, aliases=(*incident.aliases, action.alias)[-MAX_ALIASES:])
+    aliases = (*incident.episode.aliases, action.alias)[-MAX_ALIASES:]
+    return replace(incident, episode=replace(incident.episode, aliases=aliases))
 
 
 def _written(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
@@ -177,7 +178,12 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
     alerts = dict(incident.alerts)
     for alert in chosen:
         alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
-    incident = replace(incident, alerts=alerts, closed_via=action.via, flush=replace(incident.flush, next_at=action.at))
+    incident = replace(
+        incident,
+        alerts=alerts,
+        episode=replace(incident.episode, closed_via=action.via),
+        flush=replace(incident.flush, next_at=action.at),
+    )
     return _noted(incident, action, _with_note("resolved", action))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Status
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, alert_fingerprint
 
 PERIOD = timedelta(seconds=10)
@@ -21,7 +21,7 @@ LEAST = timedelta(seconds=1)
 
 def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> datetime | None:
     """Until when an event can wait, or None when the incident must hear of it now."""
-    if incident is None or incident.status != "open":
+    if incident is None or incident.status is not IncidentStatus.OPEN:
         return None
     alert = incident.alerts.get(alert_fingerprint(given))
     if alert is None or not only_counts(alert, given):

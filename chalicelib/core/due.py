@@ -13,7 +13,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
-from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident
+from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, Rules
@@ -168,12 +168,12 @@ def _announce(
         for each in notifications
         if each.reason is not Reason.SYNC
     )
-    opened = incident.opened_at or (telling.now if notifications else None)
+    opened_at = incident.episode.opened_at or (telling.now if notifications else None)
     return (
         replace(
             incident,
             announced=announced,
-            opened_at=opened,
+            episode=replace(incident.episode, opened_at=opened_at),
             committed=(*incident.committed, *(each.id for each in notifications))[-MAX_COMMITTED:],
             timeline=(*incident.timeline, *entries)[-MAX_TIMELINE:],
         ),
@@ -199,7 +199,9 @@ def _wants_end(announced: NotifiedState, incident: Incident) -> bool:
     """Return whether a target is notified of the end: not where a person closed all that there is of it."""
     kind = announced.target.kind
     alone = sum(each.open and each.target.kind == kind for each in incident.announced.values()) == 1
-    return announced.target.send_resolved and not (incident.closed_via == kind and alone and announced.pager.wave == 1)
+    return announced.target.send_resolved and not (
+        incident.episode.closed_via == kind and alone and announced.pager.wave == 1
+    )
 
 
 def _after(
@@ -241,14 +243,14 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
         incident.firing
         or view.truncated
         or any(each.open for each in announced.values())
-        or incident.started_at is None
+        or incident.status is IncidentStatus.QUIET
     ):
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
     entry = Entry(now, "ended", kind="ended")
     return replace(
         incident,
-        ended_at=max(ends, default=now),
+        episode=replace(incident.episode, ended_at=max(ends, default=now)),
         timeline=(*incident.timeline, entry)[-MAX_TIMELINE:],
     )
 

@@ -56,7 +56,7 @@ def silent_pagers(incident: Incident, pagers: Audience) -> list[str]:
 
 def reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
-    if before.opened_at is None or is_unacknowledged(before, view) or not is_unacknowledged(incident, view):
+    if not before.episode.was_opened or is_unacknowledged(before, view) or not is_unacknowledged(incident, view):
         return incident
     return replace(incident, escalation=EscalationClock(now))
 

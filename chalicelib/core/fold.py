@@ -13,7 +13,7 @@ from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, Truncated, in_episode
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, Truncated, in_episode
 from chalicelib.core.inputs import (
     EventInput,
     HeartbeatInput,
@@ -72,7 +72,7 @@ def fold(
         elif isinstance(each, RuleRemoved):
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, TimelineNote):
-            incident = silenced(incident, each.entry) if incident.status == "open" else incident
+            incident = silenced(incident, each.entry) if incident.status is IncidentStatus.OPEN else incident
     return _caught_up(before, incident, inputs, now)
 
 
@@ -84,7 +84,7 @@ def with_late(
     In one batch with a new beginning they would be in neither incident. Late events that would begin a new incident
     themselves are left with the others.
     """
-    ended_at = incident.ended_at
+    ended_at = incident.episode.ended_at
     if ended_at is None:
         return incident, inputs
     acts = [each for each in inputs if isinstance(each, Action) and each.incident and is_about(each, incident)]
@@ -95,7 +95,7 @@ def with_late(
     if not late or len(late) == len(inputs):
         return incident, inputs
     after = fold(incident, late, rules=rules, now=now)
-    if after.id != incident.id or after.ended_at is None:
+    if after.id != incident.id or after.status is not IncidentStatus.ENDED:
         return incident, inputs
     return after, [each for each in inputs if each not in late]
 
@@ -110,7 +110,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
                 truncated = _counted_only(truncated, fault, group, now)
                 continue
             alert = alerts.pop(forgotten)
-            if incident.started_at and in_episode(alert, incident):
+            if incident.status is not IncidentStatus.QUIET and in_episode(alert, incident):
                 truncated = replace(truncated, events=truncated.events + alert.received.events)
         alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
         truncated = truncated.without(fault)
@@ -154,7 +154,7 @@ def _still_truncated(incident: Incident, now: datetime) -> Truncated:
 
 
 def _begun(incident: Incident) -> Incident:
-    if incident.ended_at is None:
+    if incident.status is not IncidentStatus.ENDED:
         return incident
     return Incident(
         key=incident.key,
@@ -169,10 +169,10 @@ def _begun(incident: Incident) -> Incident:
 
 def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     """Give a beginning its id; put an incident that stays ended back as it was, with what its alerts remember."""
-    if incident.started_at is not None:
-        return _begun_earlier(before, incident, incident.started_at)
+    if incident.episode.started_at is not None:
+        return _begun_earlier(before, incident, incident.episode.started_at)
     begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
-    if before.ended_at is not None:
+    if before.status is IncidentStatus.ENDED:
         if not begun and not any(alert.active for alert in incident.alerts.values()):
             return replace(before, alerts=incident.alerts)
         incident = replace(incident, alerts=_remembered(incident, before, now))
@@ -181,7 +181,7 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     started_at = min(alert.starts_at or now for alert in begun)
     name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
     entry = Entry(started_at, "began", kind="began")
-    return replace(incident, id=name, started_at=started_at, timeline=(entry,))
+    return replace(incident, id=name, episode=replace(incident.episode, started_at=started_at), timeline=(entry,))
 
 
 def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -> Incident:
@@ -195,7 +195,7 @@ def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -
     over = [alert.ends_at for alert in before.alerts.values() if alert.ends_at and not in_episode(alert, before)]
     if earliest >= started_at or any(ended_at >= earliest for ended_at in over):
         return incident
-    return replace(incident, started_at=earliest)
+    return replace(incident, episode=replace(incident.episode, started_at=earliest))
 
 
 def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str, Alert]:
@@ -226,7 +226,7 @@ def _began(before: Alert | None, alert: Alert) -> bool:
 
 def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """What was said while the router was away has missed its flush: it is told now, not at the next one."""
-    if not incident.flush.has_begun or incident.ended_at is not None:
+    if not incident.flush.has_begun or incident.status is IncidentStatus.ENDED:
         return incident
     times = [_said_at(each) for each in inputs if not isinstance(each, RuleRemoved | TimelineNote)]
     changed = any(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Incident, incident_key
+from chalicelib.core.incident import Incident, IncidentStatus, incident_key
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, Rule
 
@@ -135,20 +135,24 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     alert = incident.alerts.get(holder.alert) if incident is not None else None
     if incident is None or alert is None:
         return now < holder.at + CLAIMED
-    if alert.active or (alert.state is AlertState.RESOLVED and incident.status == "open"):
+    if alert.active or (alert.state is AlertState.RESOLVED and incident.status is IncidentStatus.OPEN):
         return True
     return now < holder.at + CLAIMED and _is_claimed_again(holder, incident, alert)
 
 
 def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:
     """Return whether the holder was written after its alert was over: the fire of that claim is about to be saved."""
-    over_at = incident.ended_at if alert.state is AlertState.RESOLVED else alert.received.refreshed_at
+    over_at = incident.episode.ended_at if alert.state is AlertState.RESOLVED else alert.received.refreshed_at
     return over_at is not None and holder.at > over_at
 
 
 def _ended_lately(incident: Incident | None, now: datetime) -> bool:
     """Return whether another worker may have read the incident while it was open, and fire there again after this end."""
-    times = (incident.ended_at, incident.flush.last_at) if incident is not None and incident.status == "ended" else ()
+    times = (
+        (incident.episode.ended_at, incident.flush.last_at)
+        if incident is not None and incident.status is IncidentStatus.ENDED
+        else ()
+    )
     return any(at is not None and now < at + CLAIMED for at in times)
 
 

@@ -9,6 +9,7 @@ first alert, later ones on a grid of `group_interval`; nothing wakes the inciden
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
@@ -45,6 +46,40 @@ class Entry:
     via: str = ""
     account: str = ""
     result: str = ""
+
+
+class IncidentStatus(StrEnum):
+    """OPEN while something burns or a resolve is owed, ENDED after, QUIET if it never began."""
+
+    QUIET = "quiet"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One life of an incident, from the first alert that fires to the end. `opened_at` is when a target was first notified.
+
+    `aliases` are what vendors call it (`pagerduty:Q1A2B3`). `closed_via` is the door through which a person resolved it.
+    """
+
+    started_at: datetime | None = None
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+    aliases: tuple[str, ...] = ()
+    closed_via: str = ""
+
+    @property
+    def status(self) -> IncidentStatus:
+        """Return whether it goes on, has ended, or never began."""
+        if self.started_at is None:
+            return IncidentStatus.QUIET
+        return IncidentStatus.OPEN if self.ended_at is None else IncidentStatus.ENDED
+
+    @property
+    def was_opened(self) -> bool:
+        """Return whether some target was notified of it."""
+        return self.opened_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +150,7 @@ class Truncated:
 class Incident:
     """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
 
-    `opened_at` is when it was first told. `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
-    `aliases` are what vendors call this episode (`pagerduty:Q1A2B3`).
+    `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
     `timeline` holds its newest lines; older ones are in as many `pages`.
     """
 
@@ -128,15 +162,11 @@ class Incident:
     options: RouteOptions = stored_as("rhythm", default_factory=RouteOptions)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     announced: Mapping[str, NotifiedState] = field(default_factory=dict)
-    started_at: datetime | None = None
-    opened_at: datetime | None = None
-    ended_at: datetime | None = None
+    episode: Episode = flat(Episode)
     flush: FlushClock = flat(FlushClock, last_at="flushed_at", next_at="next_flush_at")
     wake_at: datetime | None = None
     escalation: EscalationClock = flat(EscalationClock, restarted_at="escalate_from", done="escalated")
     sync: str = ""
-    aliases: tuple[str, ...] = ()
-    closed_via: str = ""
     truncated: Truncated = flat(Truncated, alerts="beyond", events="overflow", event_ids="overflown")
     committed: tuple[str, ...] = ()
     timeline: tuple[Entry, ...] = ()
@@ -145,14 +175,12 @@ class Incident:
     @property
     def escalates_from(self) -> datetime | None:
         """Return when the clock of the escalation began or was started again; None before anybody was notified."""
-        return self.escalation.restarted_at or self.opened_at
+        return self.escalation.restarted_at or self.episode.opened_at
 
     @property
-    def status(self) -> str:
-        """`open` while something burns or a resolve is owed, `ended` after, `quiet` if it never began."""
-        if self.started_at is None:
-            return "quiet"
-        return "open" if self.ended_at is None else "ended"
+    def status(self) -> IncidentStatus:
+        """Return whether its episode goes on, has ended, or never began."""
+        return self.episode.status
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -190,7 +218,8 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
     if alert.starts_at is None:
         return False
     ended_at = alert.ends_at if alert.state is AlertState.RESOLVED else last_end(alert) or alert.starts_at
-    return incident.started_at is None or ended_at is None or ended_at >= incident.started_at
+    began_at = incident.episode.started_at
+    return began_at is None or ended_at is None or ended_at >= began_at
 
 
 def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:

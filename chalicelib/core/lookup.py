@@ -10,6 +10,6 @@ def incident_of(store: Store, name: str) -> Incident | None:
     name = incident_named(name)
     key = store.located(name)
     newest = store.load(key) if key is not None else None
-    if newest is not None and (newest.id == name or name in newest.aliases):
+    if newest is not None and (newest.id == name or name in newest.episode.aliases):
         return newest
     return store.archived(name) if key is not None else None

@@ -13,7 +13,7 @@ from enum import StrEnum
 from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.match import parse_matchers
 
 MAX_NAMED = 5
@@ -78,8 +78,8 @@ def outcome(
     if act.kind is ActionKind.NOTE:
         return Outcome(Result.DONE, incident.id, accepted=True)
     chosen = chosen_by(act, incident)
-    if not incident.firing and not (chosen and incident.status == "open"):
-        return _resolved(incident, act, now) if incident.status == "open" else _ended(incident, newer)
+    if not incident.firing and not (chosen and incident.status is IncidentStatus.OPEN):
+        return _resolved(incident, act, now) if incident.status is IncidentStatus.OPEN else _ended(incident, newer)
     if not chosen:
         return Outcome(Result.NONE_CHOSEN, incident.id)
     return _ON_FIRING[act.kind](incident, act, chosen)
@@ -111,8 +111,8 @@ def is_given_back(alert: Alert, act: Action) -> bool:
 
 
 def _ended(incident: Incident, newer: Incident | None) -> Outcome:
-    again = newer.id if newer is not None and newer.id != incident.id and newer.status == "open" else ""
-    return Outcome(Result.ENDED, incident.id, since=incident.ended_at, again=again)
+    again = newer.id if newer is not None and newer.id != incident.id and newer.status is IncidentStatus.OPEN else ""
+    return Outcome(Result.ENDED, incident.id, since=incident.episode.ended_at, again=again)
 
 
 def _resolved(incident: Incident, act: Action, now: datetime) -> Outcome:

@@ -84,7 +84,7 @@ def notification(
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
         title=title_of(incident, firing or gone or muted, telling),
         at=telling.now,
-        started_at=incident.started_at or telling.now,
+        started_at=incident.episode.started_at or telling.now,
         ended_at=max((at for alert in gone if (at := last_end(alert))), default=None) if ends else None,
         alerts=alerts,
         events=incident.events,
@@ -241,9 +241,9 @@ def deploys_before(incident: Incident, context: Context) -> tuple[Deploy, ...]:
 
     What another service deployed may well have broken this one: it is shown where nothing is nearer, with its name.
     """
-    if incident.started_at is None:
+    if incident.episode.started_at is None:
         return ()
-    started_at, service = incident.started_at, incident.group.get("service")
+    started_at, service = incident.episode.started_at, incident.group.get("service")
     found = [deploy for deploy in context.deploys if started_at - DEPLOY_WINDOW <= deploy.at <= started_at]
     found.sort(key=lambda deploy: deploy.at, reverse=True)
     return tuple(sorted(found, key=lambda deploy: not deploy.concerns(service))[:3])

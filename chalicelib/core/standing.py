@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.core.alert import Alert
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, speaks_again
 from chalicelib.core.rule import Route, Window
 
@@ -58,8 +58,8 @@ def standing(
     incident: Incident, route: Route, windows: Mapping[str, Window], mutings: Mapping[str, Muting], now: datetime
 ) -> Standing:
     """Return how it is with an incident on its route of today; `mutings` are those of its firing alerts."""
-    if incident.status == "ended":
-        return Standing("ended", since=incident.ended_at)
+    if incident.status is IncidentStatus.ENDED:
+        return Standing("ended", since=incident.episode.ended_at)
     if not incident.firing and not incident.truncated.alerts:
         ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
         return Standing("resolved", since=max(ends, default=None), resolve_at=resolve_at(incident, now))

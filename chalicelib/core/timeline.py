@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, AlertState
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident, IncidentStatus
 from chalicelib.core.mute import Muting
 from chalicelib.core.payload.coerce import cut
 
@@ -27,7 +27,7 @@ Changed = tuple[Alert | None, Alert]
 
 def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Muting], now: datetime) -> Incident:
     """The incident with lines for what its alerts did since `before`, which is what was stored."""
-    if not after.id or (before is not None and before.id == after.id and before.status == "ended"):
+    if not after.id or (before is not None and before.id == after.id and before.status is IncidentStatus.ENDED):
         return after
     known = before.alerts if before is not None else {}
     changed = [(known.get(name), alert) for name, alert in after.alerts.items() if known.get(name) is not alert]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.lifecycle import Terms, times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import Route, Rules
@@ -61,7 +61,7 @@ def _next_flush(
     now: datetime,
 ) -> datetime | None:
     """When the next flush has something to tell, as far as is known now; None when nothing waits."""
-    if incident.started_at is None or incident.ended_at is not None:
+    if incident.status is not IncidentStatus.OPEN:
         return None
     if not incident.flush.has_begun:
         return _first_flush(incident, route, now)
@@ -80,7 +80,7 @@ def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
         started = [max(now, (alert.starts_at or now) + route.options.group_wait) for alert in incident.firing]
         return min([incident.flush.next_at, *started])
     started = [alert.starts_at or now for alert in incident.firing]
-    return max(now, min(started, default=incident.started_at or now) + route.options.group_wait)
+    return max(now, min(started, default=incident.episode.started_at or now) + route.options.group_wait)
 
 
 def _something_from(

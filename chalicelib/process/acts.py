@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from chalicelib.core.actions import act_id, acted, is_about
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.inputs import Input
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.optimistic import updated
@@ -30,7 +30,7 @@ def lead(batch: Batch, action: Action, message: str) -> None:
     for incident in _meant(batch, action):
         if is_about(action, incident):
             found = True
-            if incident.status != "ended" or _is_newest(batch, incident):
+            if incident.status is not IncidentStatus.ENDED or _is_newest(batch, incident):
                 batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
             else:
                 _after_end(batch, incident.id, action)

@@ -16,7 +16,7 @@ from chalicelib.core.errors import NotStoredError
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.fold import fold, notified_of, with_late
 from chalicelib.core.identity import home_slot
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, Input, Measured
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
@@ -147,8 +147,10 @@ def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
     if stored is before:
         return False
     if stored is None or before is None:
-        return stored is not None and stored.status == "ended"
-    return stored.id != before.id or (stored.status == "ended" and stored.ended_at != before.ended_at)
+        return stored is not None and stored.status is IncidentStatus.ENDED
+    return stored.id != before.id or (
+        stored.status is IncidentStatus.ENDED and stored.episode.ended_at != before.episode.ended_at
+    )
 
 
 def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | None) -> Incident:
@@ -194,7 +196,7 @@ def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | No
 def is_kept(incident: Incident) -> bool:
     """Return whether an ended incident is kept for people: somebody was notified of it, or acted on it."""
     acted_on = any(each.act for each in incident.timeline)
-    return incident.ended_at is not None and (incident.opened_at is not None or acted_on)
+    return incident.status is IncidentStatus.ENDED and (incident.episode.was_opened or acted_on)
 
 
 def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
@@ -215,8 +217,8 @@ def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, date
 
 def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
     """Make a new incident, alias or measured alert known before it is saved. A worker that dies here leaves no harm."""
-    known = {stored.id, *stored.aliases} if stored is not None else set()
-    names = {incident.id, *incident.aliases} - known - {""}
+    known = {stored.id, *stored.episode.aliases} if stored is not None else set()
+    names = {incident.id, *incident.episode.aliases} - known - {""}
     if names:
         batch.store.locate(names, incident.key)
     for name, holder in indexed_alerts(stored, incident).items():

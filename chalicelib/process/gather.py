@@ -10,7 +10,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import Action, Event, Severity, Status
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
 from chalicelib.core.language.durations import seconds_of
 from chalicelib.core.match import matches_all
@@ -182,7 +182,9 @@ def take_affected(batch: Batch, affected: Affected, message: str) -> None:
     done = silences.done_before(affected.decision, batch.context)
     batch.read(affected.keys)
     found = [incident for key in affected.keys if (incident := batch.stored[key]) is not None]
-    _look_again(batch, done, [each for each in found if each.status == "open" and done.affects(each)], message)
+    _look_again(
+        batch, done, [each for each in found if each.status is IncidentStatus.OPEN and done.affects(each)], message
+    )
 
 
 def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident], message: str) -> None:

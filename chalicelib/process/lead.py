@@ -114,7 +114,7 @@ def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
 def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
     """Yield each active alert of an incident, by its fingerprint, as the holder that stands for it."""
     for alert in incident.alerts.values():
-        if alert.active and incident.started_at is not None:
+        if alert.active and incident.episode.started_at is not None:
             yield (
                 alert.fingerprint,
                 Holder(
@@ -124,7 +124,7 @@ def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
                     incident.route,
                     incident.group,
                     alert.severity.rank,
-                    incident.started_at,
+                    incident.episode.started_at,
                 ),
             )
 
@@ -209,7 +209,7 @@ def index(batch: Batch) -> dict[str, str]:
     homes: dict[str, list[Holder]] = {}
     for incident in batch.store.incidents():
         if incident.id:
-            batch.store.locate([incident.id, *incident.aliases], incident.key)
+            batch.store.locate([incident.id, *incident.episode.aliases], incident.key)
         for name, holder in holders_in(incident):
             known = homes.setdefault(name, [])
             batch.store.claim(name, slot_of(holder, known), holder, over=None)

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.api import paging
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import RequestError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import Matcher
 from cli.remote import Remote, listed
 from tests.api_harness import START, ApiHarness, fire, open_desk
@@ -18,7 +18,9 @@ TOKEN = "0123456789abcdef"
 def opened(desk, number, minute=0):
     """An open incident, as one of many."""
     began = START + timedelta(minutes=minute)
-    desk.router.store.save(Incident(key=f"k{number}", id=f"{number:016x}", version=1, started_at=began))
+    desk.router.store.save(
+        Incident(key=f"k{number}", id=f"{number:016x}", version=1, episode=Episode(started_at=began))
+    )
 
 
 def pages(desk, what, name, between=lambda: None, **query):
@@ -55,7 +57,9 @@ def test_what_begins_between_two_pages_moves_no_row():
         opened(desk, 6, minute=60)
         gone = desk.router.store.load("k5")
         ended = START + timedelta(minutes=61)
-        desk.router.store.save(Incident(key="k5", id=gone.id, version=2, started_at=START, ended_at=ended))
+        desk.router.store.save(
+            Incident(key="k5", id=gone.id, version=2, episode=Episode(started_at=START, ended_at=ended))
+        )
 
     found = pages(desk, "list_incidents", "incidents", between, limit="2")
     assert found == [[f"{5:016x}", f"{4:016x}"], [f"{3:016x}", f"{2:016x}"], [f"{1:016x}", f"{0:016x}"]]

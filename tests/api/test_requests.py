@@ -16,7 +16,7 @@ from chalicelib.api.requests import (
 )
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.errors import RequestError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.rule import RouteOptions
 
@@ -116,7 +116,9 @@ def incident(group, *labels, group_by=("service", "environment")):
         str(number): Alert(str(number), name="Down", labels=each, state=AlertState.FIRING)
         for number, each in enumerate(labels)
     }
-    return Incident("k", group=group, options=RouteOptions(group_by=group_by), alerts=alerts, started_at=NOW)
+    return Incident(
+        "k", group=group, options=RouteOptions(group_by=group_by), alerts=alerts, episode=Episode(started_at=NOW)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.api import routes
 from chalicelib.core.errors import FullError, KeyUsedError, NotFoundError, NotUniqueError, OverError, RequestError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.process.context_size import MAX_SILENCES
 from tests import extremes
 from tests.api_harness import START, ApiHarness, fire
@@ -77,7 +77,7 @@ def test_an_unknown_incident_is_not_found(desk, id):
 def test_two_that_begin_alike_are_both_named(desk):
     """The person is told the ids to choose from."""
     for id in ("abcd1", "abcd2"):
-        desk.router.store.save(Incident(key=id, id=id, version=1, started_at=START))
+        desk.router.store.save(Incident(key=id, id=id, version=1, episode=Episode(started_at=START)))
     with pytest.raises(NotUniqueError, match="abcd1, abcd2"):
         desk.ask("show_incident", id="abcd")
 

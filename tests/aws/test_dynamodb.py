@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.dynamodb import ENDED_KEPT, DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.errors import ConflictError, NotStoredError
-from chalicelib.core.incident import Entry, Incident
+from chalicelib.core.incident import Entry, Episode, Incident
 from tests.aws.tables import client, new_table
 
 NOW = datetime.now(UTC)
@@ -35,9 +35,9 @@ class Client:
             raise ClientError(answer, "PutItem")
 
 
-def incident(**fields):
-    """An open incident."""
-    return Incident(**{"key": "k", "id": "i", "version": 2, "started_at": NOW, **fields})
+def incident(ended_at=None, **fields):
+    """An incident, open unless it has an end."""
+    return Incident(**{"key": "k", "id": "i", "version": 2, "episode": Episode(NOW, ended_at=ended_at), **fields})
 
 
 OTHERS = {"version": {"N": "2"}, "body": {"B": b"other"}}
@@ -101,7 +101,7 @@ def test_hundreds_of_incidents_are_listed(emulator):
     dynamodb = client("dynamodb", emulator)
     store = DynamoStore(dynamodb, new_table(dynamodb))
     for number in range(230):
-        store.save(Incident(key=f"k{number}", id=f"i{number}", version=1, started_at=NOW, wake_at=NOW))
+        store.save(Incident(key=f"k{number}", id=f"i{number}", version=1, episode=Episode(started_at=NOW), wake_at=NOW))
     assert len(list(store.incidents())) == 230
     assert len(store.waking(NOW, 100)) == 100
     assert len({key for _, key in store.waking(NOW, 1_000)}) == 230

@@ -9,7 +9,7 @@ from chalicelib.aws.dynamodb import FIRST_PAUSE_SECONDS, MAX_BATCH_KEYS, MAX_REA
 from chalicelib.core.context import Context
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.identity import End, Holder
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages import codec
 
@@ -48,7 +48,7 @@ class Table:
 def incident(name):
     """The open incident of a key."""
     key = name.partition("#")[2]
-    return Incident(key, id=key, version=1, started_at=NOW)
+    return Incident(key, id=key, version=1, episode=Episode(started_at=NOW))
 
 
 def read(table):

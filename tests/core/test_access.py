@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.core.access import Access, Act, act_of, may
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.outcome import Result, outcome, sentence
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -85,6 +85,6 @@ def test_every_act_of_a_person_is_one_of_the_block():
 def test_what_is_not_allowed_is_refused_in_words(kind):
     """Given an act that its person may not do → the result says so, and nothing is accepted."""
     act = Action(kind, "ben", AT, incident="i1", note="x", account="slack:T1/U9")
-    found = outcome([Incident("k", "i1", started_at=AT)], act, AT, allowed=False)
+    found = outcome([Incident("k", "i1", episode=Episode(started_at=AT))], act, AT, allowed=False)
     assert (found.result, found.accepted) == (Result.NOT_ALLOWED, False)
     assert sentence(found, act).startswith("ben may not ")

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.alert import Alert, AlertState, ReceivedEvents, Timers
 from chalicelib.core.coalesce import MARGIN, PERIOD, next_moment, waits_until
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.inputs import EventInput, alert_fingerprint
 from chalicelib.core.rule import Rule
 from chalicelib.messages.queue import events_messages
@@ -46,7 +46,9 @@ def incident(given: EventInput, wake: timedelta | None = timedelta(minutes=5), *
     )
     alert = replace(alert, **changes)  # type: ignore[arg-type]
     wake_at = NOW + wake if wake is not None else None
-    return Incident(key="k", id="i", started_at=alert.starts_at, wake_at=wake_at, alerts={alert.fingerprint: alert})
+    return Incident(
+        key="k", id="i", episode=Episode(started_at=alert.starts_at), wake_at=wake_at, alerts={alert.fingerprint: alert}
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,9 @@ def test_nothing_waits_for_an_incident_that_is_not_there_or_over() -> None:
     """A first event opens, and one after the end begins anew."""
     given = EventInput(event(), None)
     assert waits_until(None, given, NOW) is None
-    assert waits_until(replace(incident(given), ended_at=NOW), given, NOW) is None
+    open_one = incident(given)
+    ended = replace(open_one, episode=replace(open_one.episode, ended_at=NOW))
+    assert waits_until(ended, given, NOW) is None
 
 
 def test_a_rule_with_a_severity_of_its_own_has_no_worse_events() -> None:

@@ -11,7 +11,7 @@ from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import FlushClock, Incident
+from chalicelib.core.incident import Episode, FlushClock, Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
 from chalicelib.core.rule import Escalation, Inhibition, Route, RouteOptions, Rules, Target
@@ -48,7 +48,7 @@ ROUTE = Route(
     escalate=(Escalation(15 * MINUTE, (PAGER,)), Escalation(30 * MINUTE, (PAGER,))),
 )
 RULES_OF_ALL_KINDS = Rules(kinds=KINDS)
-OPEN = Incident("default", "i1", route="default", options=ROUTE.options, started_at=NOW - HOUR)
+OPEN = Incident("default", "i1", route="default", options=ROUTE.options, episode=Episode(started_at=NOW - HOUR))
 
 
 def decide(incident, route=ROUTE, now=NOW, context=None, rules=RULES_OF_ALL_KINDS, **more):
@@ -78,7 +78,7 @@ def test_what_is_told_is_remembered_and_not_told_again():
     incident = opened()
     decision, reasons = decide(incident)
     assert not reasons and decision.incident == incident
-    assert incident.opened_at == incident.flush.anchor_at == NOW
+    assert incident.episode.opened_at == incident.flush.anchor_at == NOW
     assert incident.wake_at == NOW + 15 * MINUTE
 
 
@@ -126,14 +126,14 @@ def test_an_end_that_is_not_wanted_closes_the_incident_all_the_same():
     flush = replace(incident.flush, next_at=NOW + 5 * MINUTE)
     decision, reasons = decide(replace(incident, alerts={"a": over}, flush=flush), route, NOW + 5 * MINUTE)
     assert not reasons
-    assert decision.incident.ended_at == NOW + MINUTE and decision.incident.wake_at is None
+    assert decision.incident.episode.ended_at == NOW + MINUTE and decision.incident.wake_at is None
 
 
 def test_what_ended_before_it_was_told_ends_in_silence():
     """An incident whose alerts ended before its first flush tells nobody."""
     over = replace(alert("a"), state=AlertState.RESOLVED, ends_at=NOW)
     decision, reasons = decide(replace(OPEN, alerts={"a": over}, flush=FlushClock(next_at=NOW)))
-    assert not reasons and decision.incident.status == "ended" and decision.incident.opened_at is None
+    assert not reasons and decision.incident.status == "ended" and decision.incident.episode.opened_at is None
 
 
 SILENCE = Silence("s1", parse_matchers({"alertname": "a"}), NOW - HOUR, NOW + HOUR, "ana")

@@ -23,7 +23,7 @@ from chalicelib.core.identity import (
     slot_of,
     with_end,
 )
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.rule import Route, Rule
 
@@ -97,7 +97,11 @@ class Stored:
         )
         alerts = {alert.fingerprint: alert}
         return Incident(
-            self.route.id, "i", route=self.route.id, alerts=alerts, started_at=at, ended_at=NOW if self.ended else None
+            self.route.id,
+            "i",
+            route=self.route.id,
+            alerts=alerts,
+            episode=Episode(started_at=at, ended_at=NOW if self.ended else None),
         )
 
 

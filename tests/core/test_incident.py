@@ -103,21 +103,26 @@ def test_events_in_any_order_make_the_same_alerts():
         assert starts == {"A": at(40), "B": at(10)}
 
 
+def ended_at(incident, end):
+    """The incident with its end."""
+    return replace(incident, episode=replace(incident.episode, ended_at=end))
+
+
 def test_a_new_episode_has_an_id_and_a_count_of_its_own():
     """What burns again after its incident ended is another incident under the same key."""
     first = folded(EMPTY, said("A"), said("A", 10))
-    ended = replace(folded(first, said("A", 20, "resolved")), ended_at=at(20))
+    ended = ended_at(folded(first, said("A", 20, "resolved")), at(20))
     second = folded(ended, said("A", 60))
     assert (first.events, second.events) == (2, 1)
-    assert second.id != first.id and second.key == first.key and second.started_at == at(60)
+    assert second.id != first.id and second.key == first.key and second.episode.started_at == at(60)
 
 
 def test_a_late_event_of_an_ended_incident_leaves_it_ended():
     """History is counted where it belongs, and begins nothing."""
     first = folded(EMPTY, said("A"), said("A", 50, "resolved"))
-    ended = replace(first, ended_at=at(50))
+    ended = ended_at(first, at(50))
     again = folded(ended, said("A", 20))
-    assert (again.id, again.ended_at, states(again)) == (ended.id, at(50), {"A": "resolved"})
+    assert (again.id, again.episode.ended_at, states(again)) == (ended.id, at(50), {"A": "resolved"})
 
 
 SMALL = replace(EMPTY, options=RouteOptions(max_alerts=2))

@@ -11,7 +11,7 @@ from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Rec
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
-from chalicelib.core.incident import MAX_TIMELINE, Entry, FlushClock, Incident, Truncated
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Truncated
 from chalicelib.core.limits import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
 from chalicelib.core.payload.coerce import (
     MAX_LABELS,
@@ -74,7 +74,7 @@ def incident(count, letters, **size):
         route="default",
         options=RouteOptions(group_wait=timedelta(0)),
         alerts=alerts,
-        started_at=NOW,
+        episode=Episode(started_at=NOW),
         flush=FlushClock(next_at=NOW),
         truncated=Truncated(
             event_ids=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),

@@ -9,7 +9,7 @@ from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import Deploy, Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
@@ -44,7 +44,9 @@ def ended(name, **more):
 def incident(*alerts, **more):
     """An incident of these alerts, which began five minutes ago."""
     known = {each.fingerprint: each for each in alerts}
-    return Incident("k", "i", group={"service": "web"}, alerts=known, started_at=NOW - 5 * MINUTE, **more)
+    return Incident(
+        "k", "i", group={"service": "web"}, alerts=known, episode=Episode(started_at=NOW - 5 * MINUTE), **more
+    )
 
 
 def telling(context=None, rules=None, **more):

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText, StateChanges
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident, Truncated
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, Incident, Truncated
 from chalicelib.core.mute import Muting
 from chalicelib.core.timeline import PAGE, PAGED_FROM, in_order, paged, recorded
 
@@ -24,9 +24,9 @@ def alert(name="a", state=AlertState.FIRING, **fields):
     return Alert(fingerprint=name, rule=name, name=name, state=state, **given)
 
 
-def incident(*alerts, id="i", timeline=(BEGAN,), **fields):
-    """An open incident of these alerts."""
-    given = {"started_at": NOW, **fields}
+def incident(*alerts, id="i", timeline=(BEGAN,), ended_at=None, **fields):
+    """An incident of these alerts, open unless it has an end."""
+    given = {"episode": Episode(NOW, ended_at=ended_at), **fields}
     return Incident(key="k", id=id, alerts={each.fingerprint: each for each in alerts}, timeline=timeline, **given)
 
 

@@ -395,7 +395,11 @@ def test_what_is_reopened_there_is_a_line_of_the_ended_incident(router):
         router.events(made).run(minutes=5)
     (after,) = router.store.incidents(ended_since=START)
     lines = [(each.text, each.by) for each in after.timeline if each.kind == "note"]
-    assert (after.id, after.ended_at, lines) == (ended.id, ended.ended_at, [("reopened at PagerDuty", "Oncall One")])
+    assert (after.id, after.episode.ended_at, lines) == (
+        ended.id,
+        ended.episode.ended_at,
+        [("reopened at PagerDuty", "Oncall One")],
+    )
     assert list(router.store.incidents()) == [] and asked(router) == [("trigger", ""), ("resolve", "")]
     router.fire("Down").run(minutes=2)
     (anew,) = router.store.incidents()

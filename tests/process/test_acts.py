@@ -156,7 +156,7 @@ def test_what_people_did_before_anybody_was_notified_is_kept():
     worked(store, DOWN, seconds=0)
     id = store.load(KEY).id
     assert worked(store, act("resolve", "ana", 5, id), act("note", "ben", 6, id, note="a test"), seconds=10) == {}
-    assert (store.load(KEY).status, store.load(KEY).opened_at) == ("ended", None)
+    assert (store.load(KEY).status, store.load(KEY).episode.opened_at) == ("ended", None)
     worked(store, AGAIN, seconds=121)
     assert [each.by for each in store.archived(id).timeline if each.by] == ["ana", "ben"]
 

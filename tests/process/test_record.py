@@ -10,7 +10,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError
 from chalicelib.core.event import Action, ActionKind
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import Events, ExpireSilence, Samples, SetSilence, Wake, read_message
@@ -184,7 +184,7 @@ def test_an_event_of_every_sender_comes_back_as_it_was(path):
 def test_an_act_on_an_incident_is_kept_by_its_group():
     """Under other rules no incident has that id; its labels are what people meant."""
     store = MemoryStore()
-    store.save(Incident(key="k", id="i1", version=1, started_at=NOW, group={"service": "api"}))
+    store.save(Incident(key="k", id="i1", version=1, episode=Episode(started_at=NOW), group={"service": "api"}))
     store.locate(["i1"], "k")
     found = recorded(
         Action(ActionKind.ACK, "ana", NOW, incident="i1"),

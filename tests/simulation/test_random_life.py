@@ -13,7 +13,7 @@ import pytest
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.notified import LastNotification, NotifiedState
 from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
@@ -95,7 +95,7 @@ def test_the_index_lags_and_the_store_does_not():
     """Given an index that lags by two seconds → a saved incident loads at once, and is listed after two seconds."""
     made = calls(lag=timedelta(seconds=2))
     store = FaultyStore(MemoryStore(), made, lambda incident: None)
-    store.save(Incident("key", id="i", version=1, started_at=START, wake_at=START))
+    store.save(Incident("key", id="i", version=1, episode=Episode(started_at=START), wake_at=START))
     assert store.load("key") is not None
     assert (list(store.incidents()), list(store.waking(START, 10))) == ([], [])
     made.clock.now = START + timedelta(seconds=2)
@@ -159,7 +159,7 @@ def waiting(now, *, turn):
     target, incident = waits.target.key, waits.incident
     router.decided[waits.id] = waits
     announced = {target: NotifiedState(waits.target, open=True, last=LastNotification(2, waits.id))}
-    router.memory.save(Incident("key", id=incident, version=1, started_at=START, announced=announced))
+    router.memory.save(Incident("key", id=incident, version=1, episode=Episode(started_at=START), announced=announced))
     router.memory.save_delivery_log(DeliveryLog(delivery_log_key(incident, target), done_seq=1, version=1))
     router.memory.save_target_state(TargetState(target, {incident: turn}, version=1))
     router.clock.now = now

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chalicelib.api.requests import matchers_of, parse_text
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.errors import NotStoredError, SignatureError
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Episode, Incident
 from chalicelib.messages import interaction
 from chalicelib.messages.queue import read_message
 from chalicelib.slack import silence_modal
@@ -318,7 +318,7 @@ def test_a_form_that_is_sent_as_it_was_filled_is_what_the_menu_does(labels, grou
     alerts = {
         str(n): Alert(str(n), name=f"a{n}, b=c", labels=each, state=AlertState.FIRING) for n, each in enumerate(labels)
     }
-    matchers = matchers_of(Incident("k", group=group, alerts=alerts, started_at=NOW))
+    matchers = matchers_of(Incident("k", group=group, alerts=alerts, episode=Episode(started_at=NOW)))
     view = silence_modal.view("i", matchers=[each.written() for each in matchers], filled=True)
     sent = view["blocks"][1]["element"]["initial_value"]
     assert parse_text(sent) == matchers

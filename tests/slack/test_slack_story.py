@@ -592,7 +592,7 @@ def test_a_resolve_at_pagerduty_ends_it_everywhere(story):
 
 def test_incidents_without_a_key_are_known_by_their_own_id(story):
     """The first webhook named both; later ones come without our key."""
-    assert story.incident.aliases == (f"pagerduty:{story.paged['id']}",)
+    assert story.incident.episode.aliases == (f"pagerduty:{story.paged['id']}",)
     story.router.inbox.pagerduty.names_key = False
     story.page("acknowledge")
     assert "*Acknowledged* by Ben Okoro" in story.text
@@ -610,12 +610,12 @@ def test_pagerduty_is_asked_what_an_unknown_incident_is_about():
             found.append(story)
             router.fire("Down", service="checkout")
             story.run()
-            assert story.incident.aliases == ()
+            assert story.incident.episode.aliases == ()
             story.page("acknowledge")
             assert "🔴" in story.message["text"]
             story.clients.more["PAGERDUTY_API_TOKEN"] = "token"
             story.page("unacknowledge")
-            assert story.incident.aliases == (f"pagerduty:{story.paged['id']}",)
+            assert story.incident.episode.aliases == (f"pagerduty:{story.paged['id']}",)
             story.page("acknowledge")
             assert "*Acknowledged* by Ben Okoro" in story.text
     finally:
