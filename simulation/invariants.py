@@ -231,7 +231,10 @@ def acts_are_answered(router: FaultyRouter) -> Iterator[Broken]:
     dead_lettered = {each.id for each in contents if isinstance(each, Action)}
     for act in router.accepted_acts.values():
         known = [each for each in router.memory.remembered() if each.id == act.incident]
-        lines = (*router.memory.timeline(act.incident or ""), *(line for each in known for line in each.timeline))
+        lines = (
+            *router.memory.timeline(act.incident or ""),
+            *(line for each in known for line in each.timeline.entries),
+        )
         if act.id in dead_lettered or answer_id(act) in router.answers:
             continue
         if not any(line.act == act_id(act) for line in lines):

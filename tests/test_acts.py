@@ -283,7 +283,7 @@ def test_what_pagerduty_reports_changes_what_it_can(state: str, act: str) -> Non
     world.wait(0.2)
     before, result = world.meant, expected(state, act)
     world.post(routes.ACTS[kind], by="ben", note=note, via="pagerduty")
-    changed = [each for each in world.meant.timeline if each.by == "ben"]
+    changed = [each for each in world.meant.timeline.entries if each.by == "ben"]
     assert bool(changed) == _accepts(result, act)
     assert before.id == world.meant.id
 

@@ -16,7 +16,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
-from chalicelib.core.incident import Entry, Episode, Incident, Truncated
+from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncated
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
@@ -112,7 +112,10 @@ def test_an_extension_leaves_a_body_and_a_mark_as_they_are(bodies):
 def test_an_incident_comes_back_as_it_was(store):
     """What is loaded is what was saved, to the microsecond and beyond ASCII."""
     saved = incident(
-        group={"service": "café ☕"}, wake_at=NOW, timeline=(Entry(NOW, "began", "ana"),), truncated=Truncated(events=3)
+        group={"service": "café ☕"},
+        wake_at=NOW,
+        timeline=Timeline((Entry(NOW, "began", "ana"),)),
+        truncated=Truncated(events=3),
     )
     store.save(saved)
     assert store.load(saved.key) == saved

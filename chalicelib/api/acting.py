@@ -38,9 +38,9 @@ def accepted(action: Action, *, store: Store, webhooks: Queue, now: datetime, ke
         return outcome(found, action, now), action
     (incident,) = found
     action = replace(action, incident=incident.id)
-    if any(each.act == action.id for each in incident.timeline):
+    if any(each.act == action.id for each in incident.timeline.entries):
         return Outcome(Result.DONE, incident.id, accepted=True), action
-    if key and any(each.act.startswith(key) for each in incident.timeline):
+    if key and any(each.act.startswith(key) for each in incident.timeline.entries):
         raise KeyUsedError("the Idempotency-Key came with another request before: expected is a new key")
     newer = store.load(incident.key) if incident.status is IncidentStatus.ENDED else None
     result = outcome(found, action, now, newer=newer)

@@ -339,7 +339,7 @@ class _Judged:
                 "muted": self.standing.muted,
             },
             "acked_by": holder(found),
-            "assigned_to": _assigned(found.timeline),
+            "assigned_to": _assigned(found.timeline.entries),
             "told": [shown(key) for key, each in found.announced.items() if each.was_notified],
         }
 
@@ -347,7 +347,7 @@ class _Judged:
         """What its own page shows."""
         found = self.incident
         results = {key: store.delivery_log(delivery_log_key(found.id, key)).results for key in found.announced}
-        older = store.timeline(found.id) if found.pages else ()
+        older = store.timeline(found.id) if found.timeline.pages else ()
         delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
         return {
             **self.row(),
@@ -358,7 +358,7 @@ class _Judged:
                 {"alert": alert.name, "by": alert.ack.by, "at": stamp(alert.ack.at)} for alert in acknowledged(found)
             ],
             "who": self.audience(),
-            "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline))],
+            "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline.entries))],
         }
 
     def alert(self, alert: Alert) -> Shown:

@@ -28,7 +28,7 @@ def acted(incident: Incident, action: Action, rules: Rules, now: datetime) -> In
     if not is_about(action, incident):
         return incident
     incident = _linked(incident, action)
-    if _names_nothing(action) or any(each.act == act_id(action) for each in incident.timeline):
+    if _names_nothing(action) or any(each.act == act_id(action) for each in incident.timeline.entries):
         return incident
     found = outcome([incident], action, now)
     incident = _taken(incident, action, rules)

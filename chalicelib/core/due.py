@@ -13,7 +13,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
-from chalicelib.core.incident import MAX_COMMITTED, MAX_TIMELINE, Entry, Incident, IncidentStatus
+from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, Rules
@@ -175,7 +175,7 @@ def _announce(
             announced=announced,
             episode=replace(incident.episode, opened_at=opened_at),
             committed=(*incident.committed, *(each.id for each in notifications))[-MAX_COMMITTED:],
-            timeline=(*incident.timeline, *entries)[-MAX_TIMELINE:],
+            timeline=incident.timeline.added(*entries),
         ),
         tuple(notifications),
     )
@@ -184,14 +184,14 @@ def _announce(
 def _wave(before: NotifiedState, reason: Reason, seen: VisibleAlerts, incident: Incident, now: datetime) -> int:
     if reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
         return before.pager.wave
-    return next_wave(before, incident.timeline, now)
+    return next_wave(before, incident.timeline.entries, now)
 
 
 def _called(before: NotifiedState, content: Notification, incident: Incident) -> NotifiedState:
     if content.reason is Reason.RESOLVED:
         return before
     return after_sending(
-        before, content.wave, incident.timeline, acknowledged=content.acked_by is not None, now=content.at
+        before, content.wave, incident.timeline.entries, acknowledged=content.acked_by is not None, now=content.at
     )
 
 
@@ -247,11 +247,10 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     ):
         return incident
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
-    entry = Entry(now, "ended", kind="ended")
     return replace(
         incident,
         episode=replace(incident.episode, ended_at=max(ends, default=now)),
-        timeline=(*incident.timeline, entry)[-MAX_TIMELINE:],
+        timeline=incident.timeline.added(Entry(now, "ended", kind="ended")),
     )
 
 

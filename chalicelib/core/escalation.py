@@ -7,7 +7,7 @@ from datetime import datetime
 from chalicelib.core import snapshot
 from chalicelib.core.acknowledgement import unacknowledged
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.incident import MAX_TIMELINE, Entry, EscalationClock, Incident
+from chalicelib.core.incident import Entry, EscalationClock, Incident
 from chalicelib.core.mute import Muting
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.visible import Audience, VisibleAlerts, is_unacknowledged, visible_to
@@ -21,7 +21,7 @@ def acknowledged_pagers(incident: Incident, rules: Rules, audience: Audience) ->
         for key, each in incident.announced.items()
         if each.open
         and (can := rules.can(each.target.kind)).pages
-        and not is_acknowledged(each, incident.timeline)
+        and not is_acknowledged(each, incident.timeline.entries)
         and snapshot.is_acknowledged(incident, each, audience[key][1].visible, can)
     }
 
@@ -50,7 +50,7 @@ def silent_pagers(incident: Incident, pagers: Audience) -> list[str]:
         for key, (_, seen) in pagers.items()
         if not seen.quiet
         and seen.unacked & incident.announced[key].alerts.firing.keys()
-        and is_acknowledged(incident.announced[key], incident.timeline)
+        and is_acknowledged(incident.announced[key], incident.timeline.entries)
     ]
 
 
@@ -80,7 +80,7 @@ def acks_expired(
     names = tuple(sorted({alert.ack.by or "" for alert in over}))
     alerts = {**incident.alerts, **{a.fingerprint: unacknowledged(a) for a in over}}
     entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out", kind="ack_expired")
-    timeline = (*incident.timeline, entry)[-MAX_TIMELINE:]
+    timeline = incident.timeline.added(entry)
     return replace(incident, alerts=alerts, escalation=EscalationClock(now), timeline=timeline), names
 
 

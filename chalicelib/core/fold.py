@@ -181,7 +181,12 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
     started_at = min(alert.starts_at or now for alert in begun)
     name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
     entry = Entry(started_at, "began", kind="began")
-    return replace(incident, id=name, episode=replace(incident.episode, started_at=started_at), timeline=(entry,))
+    return replace(
+        incident,
+        id=name,
+        episode=replace(incident.episode, started_at=started_at),
+        timeline=replace(incident.timeline, entries=(entry,)),
+    )
 
 
 def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -> Incident:

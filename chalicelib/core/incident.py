@@ -48,6 +48,18 @@ class Entry:
     result: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The newest lines of an incident. Older ones are in as many `pages`, which are kept beside it."""
+
+    entries: tuple[Entry, ...] = ()
+    pages: int = 0
+
+    def added(self, *entries: Entry) -> "Timeline":
+        """Return it with more lines; the oldest are dropped where there are too many."""
+        return replace(self, entries=(*self.entries, *entries)[-MAX_TIMELINE:])
+
+
 class IncidentStatus(StrEnum):
     """OPEN while something burns or a resolve is owed, ENDED after, QUIET if it never began."""
 
@@ -151,7 +163,6 @@ class Incident:
     """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
 
     `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
-    `timeline` holds its newest lines; older ones are in as many `pages`.
     """
 
     key: str
@@ -169,8 +180,7 @@ class Incident:
     sync: str = ""
     truncated: Truncated = flat(Truncated, alerts="beyond", events="overflow", event_ids="overflown")
     committed: tuple[str, ...] = ()
-    timeline: tuple[Entry, ...] = ()
-    pages: int = 0
+    timeline: Timeline = flat(Timeline, entries="timeline")
 
     @property
     def escalates_from(self) -> datetime | None:
@@ -244,6 +254,6 @@ def incident_key(route: Route, group: Mapping[str, str]) -> str:
 
 def remarked(incident: Incident, entry: Entry) -> Incident:
     """The incident with one more line in its timeline; the same line twice is one."""
-    if entry in incident.timeline:
+    if entry in incident.timeline.entries:
         return incident
-    return replace(incident, timeline=(*incident.timeline, entry)[-MAX_TIMELINE:])
+    return replace(incident, timeline=incident.timeline.added(entry))

@@ -165,7 +165,7 @@ def _holds(alert: Alert) -> bool:
 
 
 def _of_assign(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:
-    lately = [each for each in incident.timeline if each.kind == ActionKind.REASSIGN]
+    lately = [each for each in incident.timeline.entries if each.kind == ActionKind.REASSIGN]
     newest = lately[-1] if lately else None
     if newest is not None and newest.text == assigned(act):
         return Outcome(Result.ALREADY, incident.id, by=act.note, since=newest.at)
@@ -201,7 +201,9 @@ def later_act(act: Action, incident: Incident) -> Entry | None:
     """Return the acknowledgement of the whole incident, or its withdrawal, that is later than this one: queues shuffle."""
     if act.incident is None or act.matchers:
         return None
-    later = [each for each in incident.timeline if each.kind in _TAKES and each.at > act.at and each.act != act.id]
+    later = [
+        each for each in incident.timeline.entries if each.kind in _TAKES and each.at > act.at and each.act != act.id
+    ]
     return later[-1] if later else None
 
 

@@ -266,7 +266,7 @@ def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ..
     since = announced.wave_began_at
     found = [
         each
-        for each in incident.timeline
+        for each in incident.timeline.entries
         if each.kind in ("unack", "ack_lifted") and (since is None or each.at >= since)
     ]
     last = announced.pager.wave + 1 == MAX_WAVES
@@ -422,7 +422,9 @@ def heard_at(incident: Incident) -> datetime | None:
 
 
 def _acts(incident: Incident) -> list[Entry]:
-    return sorted((each for each in incident.timeline if each.kind in ACTS and each.by), key=lambda each: each.at)
+    return sorted(
+        (each for each in incident.timeline.entries if each.kind in ACTS and each.by), key=lambda each: each.at
+    )
 
 
 def sentence(entry: Entry) -> str:

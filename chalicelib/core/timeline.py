@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, AlertState
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident, IncidentStatus
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Incident, IncidentStatus, Timeline
 from chalicelib.core.mute import Muting
 from chalicelib.core.payload.coerce import cut
 
@@ -34,8 +34,11 @@ def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Mut
     entries = [*_fired(changed, mutings), *_resolved(changed), *_altered(changed, now)]
     events = sum(_new_events(was, alert) for was, alert in changed)
     events += max(0, after.truncated.events - (before.truncated.events if before is not None else 0))
-    timeline = _counted(after.timeline, entries, events, [alert for _, alert in changed], now)
-    return after if timeline is after.timeline else replace(after, timeline=timeline[-MAX_TIMELINE:])
+    noted = after.timeline.entries
+    lines = _counted(noted, entries, events, [alert for _, alert in changed], now)
+    if lines is noted:
+        return after
+    return replace(after, timeline=replace(after.timeline, entries=lines[-MAX_TIMELINE:]))
 
 
 def _new_events(before: Alert | None, alert: Alert) -> int:
@@ -49,12 +52,12 @@ def paged(before: Incident | None, after: Incident) -> tuple[Incident, tuple[Ent
 
     A page follows from what was stored alone, so two workers at once keep the same one.
     """
-    if before is None or before.id != after.id or len(before.timeline) < PAGED_FROM:
+    if before is None or before.id != after.id or len(before.timeline.entries) < PAGED_FROM:
         return after, ()
-    page = before.timeline[:PAGE]
-    if after.timeline[:PAGE] != page:
+    page, lines = before.timeline.entries[:PAGE], after.timeline.entries
+    if lines[:PAGE] != page:
         return after, ()
-    return replace(after, timeline=after.timeline[PAGE:], pages=after.pages + 1), page
+    return replace(after, timeline=Timeline(lines[PAGE:], after.timeline.pages + 1)), page
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:

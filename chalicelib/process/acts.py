@@ -73,7 +73,7 @@ def answer(batch: Batch, incident: Incident, inputs: Sequence[Input]) -> None:
 
 
 def _answer_folded(batch: Batch, incident: Incident, action: Action) -> None:
-    lines = [each for each in incident.timeline if each.act == act_id(action)]
+    lines = [each for each in incident.timeline.entries if each.act == act_id(action)]
     if lines and lines[-1].result not in ("", action.answered):
         _send(batch, action, lines[-1].text)
 

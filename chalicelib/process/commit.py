@@ -186,7 +186,7 @@ def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | No
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     _index(batch, stored, incident)
     if page:
-        batch.store.keep_timeline(incident.id, incident.pages, page)
+        batch.store.keep_timeline(incident.id, incident.timeline.pages, page)
     batch.store.save(incident, archive=base if base.id != incident.id and is_kept(base) else None)
     drop_causes(batch, incident)
     schedule_wake(batch, incident, stored)
@@ -195,7 +195,7 @@ def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | No
 
 def is_kept(incident: Incident) -> bool:
     """Return whether an ended incident is kept for people: somebody was notified of it, or acted on it."""
-    acted_on = any(each.act for each in incident.timeline)
+    acted_on = any(each.act for each in incident.timeline.entries)
     return incident.status is IncidentStatus.ENDED and (incident.episode.was_opened or acted_on)
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.dynamodb import ENDED_KEPT, DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.errors import ConflictError, NotStoredError
-from chalicelib.core.incident import Entry, Episode, Incident
+from chalicelib.core.incident import Entry, Episode, Incident, Timeline
 from tests.aws.tables import client, new_table
 
 NOW = datetime.now(UTC)
@@ -71,7 +71,7 @@ def test_an_item_over_the_limit_is_refused_before_the_call():
     table = Client()
     noise = tuple(Entry(NOW, os.urandom(2_000).hex()) for _ in range(250))
     with pytest.raises(NotStoredError, match="bytes"):
-        DynamoStore(table, "t").save(incident(timeline=noise))
+        DynamoStore(table, "t").save(incident(timeline=Timeline(noise)))
     assert table.put == []
 
 

@@ -114,7 +114,9 @@ def test_an_acknowledgement_survives_a_flap_in_any_order(order, batches):
             incident = folded(incident, INPUTS[each])
     (alert,) = incident.firing
     assert (alert.starts_at, alert.ack.by, alert.ack.at) == (at(60), "ana", at(20))
-    assert [entry.text for entry in incident.timeline if entry.kind in ("ack", "ack_lifted")] == ["acknowledged"]
+    assert [entry.text for entry in incident.timeline.entries if entry.kind in ("ack", "ack_lifted")] == [
+        "acknowledged"
+    ]
 
 
 @pytest.mark.parametrize("order", orders("ack", "end", "worse"), ids="-".join)
@@ -142,7 +144,7 @@ def test_two_people_who_acknowledge_at_once_are_one_line(first):
     acts = {"ana": by("ack", 20, "ana"), "ben": by("ack", 21, "ben")}
     second = "ben" if first == "ana" else "ana"
     incident = folded(folded(folded(EMPTY, said("a", 0)), acts[first]), acts[second])
-    lines = [entry.by for entry in incident.timeline if entry.kind == "ack"]
+    lines = [entry.by for entry in incident.timeline.entries if entry.kind == "ack"]
     assert lines == [first] and acked(incident) == first
 
 
@@ -153,7 +155,7 @@ def test_what_begins_anew_after_a_notified_end_is_not_acknowledged():
     assert acked(over) == "ana"
     anew = folded(over, said("a", 100), now=100)
     assert (acked(anew), acked(anew, "b")) == (None, "ana")
-    assert not [entry for entry in anew.timeline if entry.kind == "ack_lifted"]
+    assert not [entry for entry in anew.timeline.entries if entry.kind == "ack_lifted"]
     assert acked(folded(anew, by("ack", 45, "ben"), now=101)) is None
     assert acked(folded(anew, by("ack", 101, "ben"), now=101)) == "ben"
 
@@ -192,12 +194,12 @@ def test_an_acknowledgement_is_of_what_fired_when_it_was_made():
 def test_an_acknowledgement_of_one_of_two_names_it(act, text):
     """Given two alerts, when matchers choose one, then the timeline says which one of how many is acknowledged."""
     incident = folded(EMPTY, said("a", 0), said("b", 0), act)
-    assert [entry.text for entry in incident.timeline if entry.kind == "ack"] == [text]
+    assert [entry.text for entry in incident.timeline.entries if entry.kind == "ack"] == [text]
 
 
 def test_giving_back_one_of_two_names_it():
     """Given two acknowledged alerts, when one is given back, then the timeline says which; the rest is then all of them."""
     incident = folded(EMPTY, said("a", 0), said("b", 0), by("ack", 20))
     one = folded(incident, by("unack", 30, alertname="b"))
-    assert one.timeline[-1].text == "unacknowledged 1 of 2: b"
-    assert folded(one, by("unack", 40)).timeline[-1].text == "unacknowledged"
+    assert one.timeline.entries[-1].text == "unacknowledged 1 of 2: b"
+    assert folded(one, by("unack", 40)).timeline.entries[-1].text == "unacknowledged"

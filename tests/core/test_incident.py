@@ -189,7 +189,7 @@ def test_a_resolve_by_hand_is_told_now_and_says_whose_it_was():
     incident = folded(EMPTY, said("A"))
     found = folded(incident, by("resolve", 50, alertname="A"))
     assert found.flush.next_at == at(50)
-    assert [(each.text, each.by) for each in found.timeline][-1] == ("resolved", "ana")
+    assert [(each.text, each.by) for each in found.timeline.entries][-1] == ("resolved", "ana")
 
 
 def test_an_alert_whose_rule_is_gone_ends_and_is_not_asked_again():
@@ -234,4 +234,4 @@ def test_a_late_end_between_an_acknowledgement_and_a_repeat_leaves_it():
     late = folded(repeated, said("a", 40, "resolved"), now=70)
     (alert,) = late.alerts.values()
     assert (alert.state, alert.starts_at, alert.ack.by) == (AlertState.FIRING, at(60), "ana")
-    assert [entry.text for entry in late.timeline if entry.kind == "ack_lifted"] == []
+    assert [entry.text for entry in late.timeline.entries if entry.kind == "ack_lifted"] == []

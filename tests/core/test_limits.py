@@ -11,7 +11,7 @@ from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Rec
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_BEYOND
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Truncated
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Timeline, Truncated
 from chalicelib.core.limits import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
 from chalicelib.core.payload.coerce import (
     MAX_LABELS,
@@ -80,7 +80,9 @@ def incident(count, letters, **size):
             event_ids=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),
             alerts={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_BEYOND)},
         ),
-        timeline=tuple(Entry(NOW + timedelta(seconds=n), text(chance, letters, 80)) for n in range(MAX_TIMELINE)),
+        timeline=Timeline(
+            tuple(Entry(NOW + timedelta(seconds=n), text(chance, letters, 80)) for n in range(MAX_TIMELINE))
+        ),
     )
 
 

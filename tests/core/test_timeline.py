@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, SenderText, StateChanges
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, Incident, Truncated
+from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, Incident, Timeline, Truncated
 from chalicelib.core.mute import Muting
 from chalicelib.core.timeline import PAGE, PAGED_FROM, in_order, paged, recorded
 
@@ -27,7 +27,9 @@ def alert(name="a", state=AlertState.FIRING, **fields):
 def incident(*alerts, id="i", timeline=(BEGAN,), ended_at=None, **fields):
     """An incident of these alerts, open unless it has an end."""
     given = {"episode": Episode(NOW, ended_at=ended_at), **fields}
-    return Incident(key="k", id=id, alerts={each.fingerprint: each for each in alerts}, timeline=timeline, **given)
+    return Incident(
+        key="k", id=id, alerts={each.fingerprint: each for each in alerts}, timeline=Timeline(timeline), **given
+    )
 
 
 def over(name="a", **fields):
@@ -70,14 +72,14 @@ ROWS = [
 @pytest.mark.parametrize(("before", "after", "mutings", "lines"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS])
 def test_lines_say_what_the_alerts_did(before, after, mutings, lines):
     """The lines that a change adds, with the events counted on them."""
-    found = recorded(before, after, mutings, NOW).timeline
+    found = recorded(before, after, mutings, NOW).timeline.entries
     assert [(entry.kind, entry.text, entry.count) for entry in found[1:]] == lines
 
 
 def test_lines_carry_the_times_of_what_happened():
     """A fire is noted when it began and an end when it ended, not when they were heard of."""
-    fired = recorded(None, incident(alert()), {}, NOW + 5 * MINUTE).timeline[-1]
-    ended = recorded(incident(alert()), incident(over()), {}, NOW + 5 * MINUTE).timeline[-1]
+    fired = recorded(None, incident(alert()), {}, NOW + 5 * MINUTE).timeline.entries[-1]
+    ended = recorded(incident(alert()), incident(over()), {}, NOW + 5 * MINUTE).timeline.entries[-1]
     assert (fired.at, ended.at) == (NOW, NOW + MINUTE)
 
 
@@ -86,10 +88,10 @@ def test_events_fold_into_one_line_until_something_else_happens():
     found = incident(alert())
     for number in range(2, 50):
         found = recorded(found, replace(found, alerts={"a": alert(events=number)}), {}, NOW)
-    assert [(entry.kind, entry.count) for entry in found.timeline] == [("began", 0), ("events", 48)]
-    acked = replace(found, timeline=(*found.timeline, Entry(NOW, "acknowledged", "ana", kind="ack")))
+    assert [(entry.kind, entry.count) for entry in found.timeline.entries] == [("began", 0), ("events", 48)]
+    acked = replace(found, timeline=found.timeline.added(Entry(NOW, "acknowledged", "ana", kind="ack")))
     found = recorded(acked, replace(acked, alerts={"a": alert(events=60)}), {}, NOW)
-    assert [(entry.kind, entry.count) for entry in found.timeline[-2:]] == [("ack", 0), ("events", 11)]
+    assert [(entry.kind, entry.count) for entry in found.timeline.entries[-2:]] == [("ack", 0), ("events", 11)]
 
 
 def test_recording_twice_adds_nothing():
@@ -106,11 +108,11 @@ def lines(count):
 def test_old_lines_move_to_a_page():
     """The oldest hundred leave when a hundred and fifty are stored; what comes after stays."""
     before = incident(alert(), timeline=lines(PAGED_FROM))
-    after = replace(before, timeline=lines(PAGED_FROM + 2))
+    after = replace(before, timeline=Timeline(lines(PAGED_FROM + 2)))
     found, page = paged(before, after)
     assert page == lines(PAGE)
-    assert found.timeline == lines(PAGED_FROM + 2)[PAGE:]
-    assert found.pages == 1
+    assert found.timeline.entries == lines(PAGED_FROM + 2)[PAGE:]
+    assert found.timeline.pages == 1
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_no_page_without_need(before, after):
 def test_two_workers_make_the_same_page():
     """Whatever each of them adds, what they move away is the same."""
     before = incident(alert(), timeline=lines(PAGED_FROM))
-    pages = [paged(before, replace(before, timeline=(*before.timeline, *lines(extra))))[1] for extra in (1, 7)]
+    pages = [paged(before, replace(before, timeline=before.timeline.added(*lines(extra))))[1] for extra in (1, 7)]
     assert pages[0] == pages[1] != ()
 
 

@@ -324,7 +324,7 @@ def test_the_fallback_hears_of_an_address_by_its_host_alone() -> None:
     heard = [each.notification for each in story.told if each.notification.target.key == FALLBACK]
     assert {told.name for each in heard for told in each.alerts} == {"Target broken", "Delivery failed"}
     assert "secretpath" not in repr(heard)
-    shown = [entry.text for each in story.router.store.incidents() for entry in each.timeline]
+    shown = [entry.text for each in story.router.store.incidents() for entry in each.timeline.entries]
     assert any("told to webhook:https://receiver.example.com/…" in text for text in shown)
     assert "secretpath" not in repr(shown)
 

@@ -394,7 +394,7 @@ def test_what_is_reopened_there_is_a_line_of_the_ended_incident(router):
         made = replace(parsed("pagerduty", webhook), occurred_at=router.now)
         router.events(made).run(minutes=5)
     (after,) = router.store.incidents(ended_since=START)
-    lines = [(each.text, each.by) for each in after.timeline if each.kind == "note"]
+    lines = [(each.text, each.by) for each in after.timeline.entries if each.kind == "note"]
     assert (after.id, after.episode.ended_at, lines) == (
         ended.id,
         ended.episode.ended_at,
@@ -403,7 +403,7 @@ def test_what_is_reopened_there_is_a_line_of_the_ended_incident(router):
     assert list(router.store.incidents()) == [] and asked(router) == [("trigger", ""), ("resolve", "")]
     router.fire("Down").run(minutes=2)
     (anew,) = router.store.incidents()
-    assert not [each for each in anew.timeline if each.kind == "note"]
+    assert not [each for each in anew.timeline.entries if each.kind == "note"]
 
 
 def test_a_note_beside_a_new_beginning_stays_with_the_ended_incident(router):
@@ -414,4 +414,4 @@ def test_a_note_beside_a_new_beginning_stays_with_the_ended_incident(router):
     router.webhooks.put([action_message(note)])
     router.fire("Down").run(minutes=2)
     archived = router.store.archived(ended.id)
-    assert [each.text for each in archived.timeline if each.kind == "note"] == ["the disk"]
+    assert [each.text for each in archived.timeline.entries if each.kind == "note"] == ["the disk"]

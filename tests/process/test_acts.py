@@ -86,7 +86,7 @@ def test_who_is_second_is_answered_who_has_it(store, order, batches):
     assert list(answers) == [order[1]]
     assert answers[order[1]].startswith(f"{order[0]} has acknowledged")
     assert [alert.ack.by for alert in store.load(KEY).firing] == [order[0]]
-    lines = [(each.kind, each.by, each.result) for each in store.load(KEY).timeline if each.by]
+    lines = [(each.kind, each.by, each.result) for each in store.load(KEY).timeline.entries if each.by]
     assert sorted(lines) == sorted([("ack", order[0], ""), ("no_effect", order[1], "already")])
 
 
@@ -102,7 +102,7 @@ def test_an_act_that_comes_twice_is_one(store):
     """Given an act whose message is delivered twice → one line, and no answer that it was somebody else's."""
     mine = act("ack", "ana", 5, store.load(KEY).id)
     assert worked(store, mine) | worked(store, mine) == {}
-    assert [each.kind for each in store.load(KEY).timeline if each.by] == ["ack"]
+    assert [each.kind for each in store.load(KEY).timeline.entries if each.by] == ["ack"]
 
 
 def test_a_fire_and_an_act_of_one_batch_are_both_kept():
@@ -112,7 +112,7 @@ def test_a_fire_and_an_act_of_one_batch_are_both_kept():
     id, fresh = store.load(KEY).id, Conflicting()
     mine = act("ack", "ana", 5, id)
     assert worked(fresh, DOWN, replace(mine, incident=None, matchers={"service": "api"})) == {}
-    assert [each.kind for each in fresh.load(KEY).timeline if each.by] == ["ack"]
+    assert [each.kind for each in fresh.load(KEY).timeline.entries if each.by] == ["ack"]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -140,14 +140,14 @@ def test_a_note_after_the_end_is_kept(store, again):
     note = act("note", "ana", 15, id, note="the disk was full")
     assert worked(store, note, note, seconds=130) | worked(store, note, seconds=140) == {}
     kept = store.archived(id) if again else store.load(KEY)
-    assert [each.text for each in kept.timeline if each.by] == ["the disk was full"]
+    assert [each.text for each in kept.timeline.entries if each.by] == ["the disk was full"]
     assert kept.status == "ended"
 
 
 def test_an_assignment_to_nobody_writes_no_line(store):
     """Given a reassignment of an earlier version that names nobody → no line says that who did it has the incident."""
     worked(store, act("reassign", "ben", 15, store.load(KEY).id))
-    assert [each for each in store.load(KEY).timeline if each.by] == []
+    assert [each for each in store.load(KEY).timeline.entries if each.by] == []
 
 
 def test_what_people_did_before_anybody_was_notified_is_kept():
@@ -158,7 +158,7 @@ def test_what_people_did_before_anybody_was_notified_is_kept():
     assert worked(store, act("resolve", "ana", 5, id), act("note", "ben", 6, id, note="a test"), seconds=10) == {}
     assert (store.load(KEY).status, store.load(KEY).episode.opened_at) == ("ended", None)
     worked(store, AGAIN, seconds=121)
-    assert [each.by for each in store.archived(id).timeline if each.by] == ["ana", "ben"]
+    assert [each.by for each in store.archived(id).timeline.entries if each.by] == ["ana", "ben"]
 
 
 def test_a_note_is_kept_that_comes_with_the_next_beginning(store):
@@ -168,7 +168,7 @@ def test_a_note_is_kept_that_comes_with_the_next_beginning(store):
     worked(store, KEY, seconds=90)
     assert worked(store, AGAIN, act("note", "ana", 15, id, note="the disk was full"), seconds=125) == {}
     assert store.load(KEY).id != id
-    assert [each.text for each in store.archived(id).timeline if each.by] == ["the disk was full"]
+    assert [each.text for each in store.archived(id).timeline.entries if each.by] == ["the disk was full"]
 
 
 def test_an_act_on_an_incident_that_is_not_kept_is_answered():

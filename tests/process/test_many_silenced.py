@@ -121,7 +121,7 @@ def release(at: datetime) -> str:
 
 def remembered(outage: Outage, text: str) -> list[int]:
     """How often the text is in the timeline of each incident."""
-    return [sum(text in entry.text for entry in each.timeline) for each in outage.open()]
+    return [sum(text in entry.text for entry in each.timeline.entries) for each in outage.open()]
 
 
 @pytest.mark.parametrize(

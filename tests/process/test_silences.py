@@ -216,7 +216,7 @@ HUSH = {"at": 60, "silence": {"id": "s1", "matchers": {"service": "api"}, "until
 
 def acts(incident: Incident):
     """What people did, as (seconds, who, kind)."""
-    return [(entry.at.timestamp(), entry.by, entry.kind) for entry in incident.timeline if entry.by]
+    return [(entry.at.timestamp(), entry.by, entry.kind) for entry in incident.timeline.entries if entry.by]
 
 
 def test_the_incidents_that_a_silence_is_about_remember_it():

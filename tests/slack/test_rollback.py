@@ -330,7 +330,7 @@ class World:
     def lines(self):
         """What people and Vercel did, in the timeline of the incident that is pressed on."""
         found = next(each for each in self.router.store.remembered() if each.id == self.id)
-        return [(each.by, each.text) for each in found.timeline if each.by]
+        return [(each.by, each.text) for each in found.timeline.entries if each.by]
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ def test_two_people_and_two_presses_acknowledge_once(story):
         story.router.inbox.people.press(message["channel"], message["ts"], "tocsin_ack", user=user)
     story.run()
     assert story.thread == ["👀 Acknowledged by Ana Souza"]
-    assert sum(each.text == "acknowledged" for each in story.incident.timeline) == 1
+    assert sum(each.text == "acknowledged" for each in story.incident.timeline.entries) == 1
 
 
 def test_giving_back_starts_the_reminders_again(story):
@@ -346,7 +346,9 @@ def test_two_silences_of_two_people_are_ended_in_two_lines(story):
     story.type("silence alertname=Down 4h failover", user=BEN)
     story.type(f"silence {story.incident.id} 4h")
     story.press("tocsin_unsilence", user=BEN)
-    ends = [each.text.split(" of ")[1] for each in story.incident.timeline if "ended before its time" in each.text]
+    ends = [
+        each.text.split(" of ")[1] for each in story.incident.timeline.entries if "ended before its time" in each.text
+    ]
     assert sorted(ends) == ["Ana Souza ended before its time", "Ben Okoro ended before its time"]
 
 
