@@ -136,7 +136,7 @@ def _described(body: str) -> tuple[str, tuple[str, ...]]:
         return f"a message that cannot be read ({error})", ()
     if isinstance(content, Notification):
         told = f"{content.reason.value} to {content.target.shown}: {cut(one_line(content.title), 80)}"
-        return told, (content.id, content.incident)
+        return told, (content.id, content.incident.id)
     if isinstance(content, Webhook):
         return f"a webhook of {content.source}, received {content.received_at:%Y-%m-%d %H:%M} UTC", ()
     return type(content).__name__.lower(), ()
@@ -149,7 +149,8 @@ def played_back(body: str) -> str:
     except ParseError:
         return body
     if isinstance(content, Notification):
-        return notification_message(replace(content, again=content.again + 1))
+        hints = replace(content.hints, played_back=content.hints.played_back + 1)
+        return notification_message(replace(content, hints=hints))
     return feedback_message(content.message) if isinstance(content, Feedback) else body
 
 

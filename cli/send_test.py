@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
-from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
+from chalicelib.core.delivery.notification import AlertSnapshot, IncidentSnapshot, Notification, Reason
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import one_line
@@ -61,13 +61,13 @@ def send_test(stage: Stage, arguments: argparse.Namespace, *, pause: Callable[[f
     sqs, url = stage.aws("sqs"), stage.queue_url(stage.settings.notifications_queue)
     for each in (first, end_of(first)) if arguments.resolve else (first,):
         sqs.send_message(QueueUrl=url, MessageBody=notification_message(each))
-    key = delivery_log_key(first.incident, target.key)
+    key = delivery_log_key(first.incident.id, target.key)
     for _ in range(max(1, round(arguments.wait / LOOK_SECONDS))):
         delivery_log = stage.store.delivery_log(key)
         if delivery_log.results:
             return _told(target, delivery_log)
         pause(LOOK_SECONDS)
-    print(pending(stage.store.target_state(target.key), first.incident, arguments.wait), file=sys.stderr)
+    print(pending(stage.store.target_state(target.key), first.incident.id, arguments.wait), file=sys.stderr)
     return 1
 
 
@@ -111,8 +111,7 @@ def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
     incident = f"test-{uuid.uuid4().hex[:12]}"
     return Notification(
         id=f"{incident}-1",
-        incident=incident,
-        key="test",
+        incident=IncidentSnapshot(incident, key="test", started_at=now, events=1, route="tocsin send-test"),
         seq=1,
         target=target,
         reason=Reason.TEST,
@@ -120,10 +119,7 @@ def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
         severity=severity,
         title=told.title,
         at=now,
-        started_at=now,
         alerts=(told,),
-        events=1,
-        route="tocsin send-test",
     )
 
 
@@ -131,7 +127,8 @@ def end_of(test: Notification) -> Notification:
     """The end of a test, which closes what it opened."""
     (told,) = test.alerts
     over = replace(told, status="resolved", ends_at=test.at)
-    return replace(test, id=f"{test.incident}-2", seq=2, status="resolved", ended_at=test.at, alerts=(over,))
+    incident = replace(test.incident, ended_at=test.at)
+    return replace(test, id=f"{incident.id}-2", incident=incident, seq=2, status="resolved", alerts=(over,))
 
 
 def _told(target: Target, delivery_log: DeliveryLog) -> int:

@@ -173,9 +173,9 @@ class FaultyRouter:
             )
         except BaseException:
             if isinstance(content, Notification):
-                self.died_sending.add((content.target.key, content.incident))
+                self.died_sending.add((content.target.key, content.incident.id))
             raise
-        about = content.incident if isinstance(content, Notification) else ""
+        about = content.incident.id if isinstance(content, Notification) else ""
         if outcome.dead_lettered or len(self.vendors.requests) > before or outcome.note:
             fate = outcome.dead_lettered or outcome.note or ("delivered" if outcome.delivered else "")
             self.note(about, f"deliver {content.id if isinstance(content, Notification) else ''}: {fate}")
@@ -227,7 +227,7 @@ class FaultyRouter:
         if isinstance(content, Notification):
             self.decided[content.id] = content
             self.note(
-                content.incident, f"decided {content.id} {content.reason.value} {content.seq} {content.target.key}"
+                content.incident.id, f"decided {content.id} {content.reason.value} {content.seq} {content.target.key}"
             )
 
     def _announce(self, body: str) -> None:
@@ -251,7 +251,7 @@ class FaultyRouter:
 
     def _requested(self, request: Request) -> None:
         notification = self.decided.get(request.notification)
-        self.note(request.incident or (notification.incident if notification else ""), f"request {request}")
+        self.note(request.incident or (notification.incident.id if notification else ""), f"request {request}")
 
 
 class _Door:

@@ -254,7 +254,7 @@ def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:
                 if content.reason is Reason.SYNC or _is_about_router(content):
                     continue
                 if ("delivery.failed", content.target.shown) not in places:
-                    yield Broken(f"{content.target.key} was given up without a word: {reason}", content.incident)
+                    yield Broken(f"{content.target.key} was given up without a word: {reason}", content.incident.id)
             elif not kinds & {"message.failed", "webhook.unreadable"}:
                 yield Broken(f"a message of {name} was parked without a word: {reason}")
 
@@ -265,7 +265,7 @@ def deliveries(router: FaultyRouter, *, redeployed: bool) -> Iterator[Broken]:
     for request in router.vendors.requests:
         notification = _told(router, request)
         if notification is not None:
-            received[notification.incident, notification.target.key].append((request, notification))
+            received[notification.incident.id, notification.target.key].append((request, notification))
     for (incident, target), heard in received.items():
         if _can(router, target).pages:
             yield from _pages(router, incident, target, [each for each, _ in heard], redeployed=redeployed)
@@ -296,7 +296,7 @@ def _told(router: FaultyRouter, request: Request) -> Notification | None:
 
 
 def _paged(router: FaultyRouter, notification: Notification, request: Request) -> bool:
-    return _can(router, notification.target.key).pages and notification.incident == request.incident
+    return _can(router, notification.target.key).pages and notification.incident.id == request.incident
 
 
 def _can(router: FaultyRouter, target: str) -> Capabilities:
@@ -362,7 +362,7 @@ def _is_doubtful(router: FaultyRouter, incident: str, target: str) -> bool:
         return True
     for request in router.vendors.requests:
         notification = router.decided.get(request.notification)
-        about = request.incident or (notification.incident if notification else "")
+        about = request.incident or (notification.incident.id if notification else "")
         if about == incident and request.in_doubt and _is_at(request, target):
             return True
     return False
@@ -379,7 +379,7 @@ def _is_given_up(router: FaultyRouter, incident: str, target: str) -> bool:
     dead_lettered = (read_message(body) for body, _ in router.queues["notifications"].dead_lettered)
     return any(
         isinstance(each, Notification)
-        and (each.incident, each.target.key) == (incident, target)
+        and (each.incident.id, each.target.key) == (incident, target)
         and (each.reason is Reason.RESOLVED or each.status == "resolved")
         for each in dead_lettered
     )

@@ -306,7 +306,7 @@ class Router:
             return self.decided.get(request.headers["webhook-id"])
         if request.service == "pagerduty" and "change" not in request.operation:
             key = incident_named(request.json()["dedup_key"])
-            return next((each for each in self.decided.values() if each.incident == key), None)
+            return next((each for each in self.decided.values() if each.incident.id == key), None)
         return None
 
     def _heard(self, request: Any) -> tuple[str, str, str] | None:
@@ -319,7 +319,7 @@ class Router:
 
 
 def _group(notification: Notification) -> str:
-    return " ".join(notification.group[name] for name in sorted(notification.group))
+    return " ".join(notification.incident.group[name] for name in sorted(notification.incident.group))
 
 
 class Noting:

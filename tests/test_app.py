@@ -20,7 +20,7 @@ import app
 from chalicelib import plugins, settings, wiring
 from chalicelib.api import access
 from chalicelib.core.alert import Alert, AlertState
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import IncidentSnapshot, Notification, Reason
 from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Episode, Incident
@@ -316,8 +316,8 @@ def notification():
     """One that no saved incident has committed to, decided just now."""
     now = datetime.now(UTC)
     return Notification(
-        id="n1", incident="i1", key="k", seq=1, target=Target("email", "ops@example.com"), reason=Reason.OPENED,
-        status="firing", severity=Severity.WARNING, title="t", at=now, started_at=now, alerts=(), events=1,
+        id="n1", incident=IncidentSnapshot("i1", "k", now, 1), seq=1, target=Target("email", "ops@example.com"),
+        reason=Reason.OPENED, status="firing", severity=Severity.WARNING, title="t", at=now, alerts=(),
     )  # fmt: skip
 
 

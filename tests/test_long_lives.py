@@ -90,7 +90,7 @@ def heard(router: Router, since: int) -> dict[tuple[str, str], list[tuple[str, s
     for request in router.inbox.requests[since:]:
         notification = router.notification_of(request)
         if notification is not None and notification.reason is not Reason.SYNC:
-            said = found.setdefault((notification.target.key, notification.incident), [])
+            said = found.setdefault((notification.target.key, notification.incident.id), [])
             said.append((notification.id, notification.reason.value))
     return found
 

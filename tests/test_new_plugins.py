@@ -273,7 +273,7 @@ def test_a_worker_delivers_to_it(rules_file: Path) -> None:
     assert rules.can("chat").takes_changes and not rules.can("chat").pages
     wanted = replace(NOTIFICATION, target=rules.default.targets[0], at=NOW)
     store, queues = MemoryStore(), Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
-    store.save(Incident(wanted.key, id=wanted.incident, committed=(wanted.id,), version=1))
+    store.save(Incident(wanted.incident.key, id=wanted.incident.id, committed=(wanted.id,), version=1))
     clients = FakeClients(
         lambda request: httpx.Response(200, json={"message": 7}),
         secrets={"CHAT_TOKEN": "token"},

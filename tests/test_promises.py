@@ -168,7 +168,7 @@ class Life(RuleBasedStateMachine):
             if request.operation == "chat.update":
                 continue
             ids.add(key)
-            found.setdefault((notification.target.key, notification.incident), []).append(notification)
+            found.setdefault((notification.target.key, notification.incident.id), []).append(notification)
         return found
 
     def opens(self, request):

@@ -47,9 +47,14 @@ def current(
         return None
     known = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
     telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
-    made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.notes)
-    own = tuple(dict.fromkeys(made.notes))
-    return replace(made, id=decided.id, notes=own, crowd=decided.crowd, again=decided.again, acts=decided.acts)
+    made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.background.notes)
+    return replace(
+        made,
+        id=decided.id,
+        background=replace(made.background, notes=tuple(dict.fromkeys(made.background.notes))),
+        activity=replace(made.activity, acts=decided.activity.acts),
+        hints=decided.hints,
+    )
 
 
 def _known(state: NotifiedState, decided: Notification, received: Mapping[str, int], *, unseen: bool) -> NotifiedState:

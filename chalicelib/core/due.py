@@ -191,7 +191,7 @@ def _called(before: NotifiedState, content: Notification, incident: Incident) ->
     if content.reason is Reason.RESOLVED:
         return before
     return after_sending(
-        before, content.wave, incident.timeline.entries, acknowledged=content.acked_by is not None, now=content.at
+        before, content.wave, incident.timeline.entries, acknowledged=content.ack is not None, now=content.at
     )
 
 

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
+from chalicelib.core.delivery.notification import (
+    AckSnapshot,
+    Activity,
+    AlertSnapshot,
+    Background,
+    Deploy,
+    IncidentSnapshot,
+    Notification,
+    Reason,
+    Runbook,
+)
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.delivery.text import local_time
 from chalicelib.core.event import Severity, fingerprint
@@ -71,12 +81,10 @@ def notification(
     alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
     lead = next(iter([*firing, *gone, *muted]), None)
     can = telling.rules.can(announced.target.kind)
-    holder = None if ends else _holder(incident, announced, firing, told_of, can)
     content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
-        incident=incident.id,
-        key=incident.key,
+        incident=_of_incident(incident, telling, ended_at=_ended_at(gone) if ends else None),
         seq=seq,
         target=announced.target,
         reason=reason,
@@ -84,38 +92,53 @@ def notification(
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
         title=title_of(incident, firing or gone or muted, telling),
         at=telling.now,
-        started_at=incident.episode.started_at or telling.now,
-        ended_at=max((at for alert in gone if (at := last_end(alert))), default=None) if ends else None,
         alerts=alerts,
-        events=incident.events,
-        route=telling.route.id,
-        group=incident.group,
         evidence=(
             *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
             *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
         )[:MAX_TOLD],
         also=len(incident.truncated.alerts),
-        runbook=_runbook(lead, telling),
-        deploys=deploys_before(incident, telling.context) if not ends else (),
-        acked_by=holder.ack.by if holder else None,
-        acked_at=holder.ack.at if holder else None,
-        notes=notes_for(announced, visible, telling, incident, reason) + notes,
-        timezone=telling.route.options.timezone,
-        said=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
-        acts=acts_since(incident, announced.last.acts_until) if reason is Reason.SYNC else (),
+        ack=None if ends else _ack(incident, announced, firing, told_of, can),
+        activity=Activity(
+            remarks=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
+            acts=acts_since(incident, announced.last.acts_until) if reason is Reason.SYNC else (),
+        ),
+        background=Background(
+            runbook=_runbook(lead, telling),
+            deploys=deploys_before(incident, telling.context) if not ends else (),
+            notes=notes_for(announced, visible, telling, incident, reason) + notes,
+            timezone=telling.route.options.timezone,
+        ),
         wave=announced.pager.wave,
     )
 
 
-def _holder(
+def _of_incident(incident: Incident, telling: SnapshotInput, *, ended_at: datetime | None) -> IncidentSnapshot:
+    return IncidentSnapshot(
+        id=incident.id,
+        key=incident.key,
+        started_at=incident.episode.started_at or telling.now,
+        events=incident.events,
+        route=telling.route.id,
+        ended_at=ended_at,
+        group=incident.group,
+    )
+
+
+def _ended_at(gone: Sequence[Alert]) -> datetime | None:
+    return max((at for alert in gone if (at := last_end(alert))), default=None)
+
+
+def _ack(
     incident: Incident, announced: NotifiedState, firing: Sequence[Alert], shown: Sequence[Alert], can: Capabilities
-) -> Alert | None:
-    """Return the alert whose acknowledgement is shown; None while an alert needs somebody.
+) -> AckSnapshot | None:
+    """Return the acknowledgement that is shown: that of the first alert. None while an alert needs somebody.
 
     A target that does not show what is muted shows the acknowledgement of what it was notified of.
     """
     covered = shown if can.shows_silences else (firing or known_alerts(incident, announced))
-    return covered[0] if covered and all(alert.ack.by for alert in covered) else None
+    names = [alert.ack.by for alert in covered if alert.ack.by]
+    return AckSnapshot(names[0], covered[0].ack.at) if names and len(names) == len(covered) else None
 
 
 def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert]:
@@ -129,7 +152,7 @@ def is_acknowledged(
 ) -> bool:
     """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
-    return _holder(incident, announced, firing, firing, can) is not None
+    return _ack(incident, announced, firing, firing, can) is not None
 
 
 def with_ends(
@@ -137,8 +160,9 @@ def with_ends(
 ) -> Notification:
     """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
     alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
-    notes = (*decided.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.changes.ended_by))
-    return replace(decided, alerts=alerts[:MAX_TOLD], notes=tuple(dict.fromkeys(notes)))
+    notes = (*decided.background.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.changes.ended_by))
+    background = replace(decided.background, notes=tuple(dict.fromkeys(notes)))
+    return replace(decided, alerts=alerts[:MAX_TOLD], background=background)
 
 
 def _listed(alerts: Iterable[Alert]) -> list[Alert]:

@@ -15,7 +15,7 @@ def named(notification: Notification) -> Notification:
     """Return the notification with the names of its senders, by source. A source without a name keeps its own word."""
     sources = {one_line(told.source).lower() for told in (*notification.alerts, *notification.evidence)}
     found = {source: title for source in sources if (title := title_of(source))}
-    return replace(notification, senders=found) if found else notification
+    return replace(notification, background=replace(notification.background, senders=found)) if found else notification
 
 
 def title_of(source: str) -> str:

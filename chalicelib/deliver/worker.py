@@ -143,9 +143,9 @@ def _stored(notification: Notification, store: Store) -> tuple[Incident | None, 
     """Return the stored incident of the notification and how it stands there, after some looks while it is not saved."""
     incident, found = None, Commitment.UNSAVED
     for _ in range(COMMIT_LOOKS):
-        incident = store.load(notification.key)
-        if incident is not None and incident.id != notification.incident:
-            incident = store.archived(notification.incident)
+        incident = store.load(notification.incident.key)
+        if incident is not None and incident.id != notification.incident.id:
+            incident = store.archived(notification.incident.id)
         found = standing(notification, incident)
         if found is not Commitment.UNSAVED:
             break
@@ -178,7 +178,9 @@ def sender(clients: Clients, now: datetime) -> Send:
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
-        plain = _readable(replace(senders.named(notification), notes=(*notification.notes, note)))
+        named = senders.named(notification)
+        notes = (*named.background.notes, note)
+        plain = _readable(replace(named, background=replace(named.background, notes=notes)))
         try:
             receipt = told(plain, in_doubt=delivery_log.in_doubt or watched.touched, plain=True)
         except (TargetUnavailableError, TargetRejectedError):
@@ -218,17 +220,25 @@ def _readable(notification: Notification) -> Notification:
     try:
         plain_text(notification)
     except Exception:  # the plain form is the last word: it must not fail for a field
-        return replace(notification, alerts=(), evidence=(), deploys=(), runbook=None, group={})
+        return replace(
+            notification,
+            alerts=(),
+            evidence=(),
+            background=replace(notification.background, deploys=(), runbook=None),
+            incident=replace(notification.incident, group={}),
+        )
     return notification
 
 
 def completed(notification: Notification, clients: Clients) -> Notification:
     """Return it with its runbook page's title, first steps and address, the names of its senders, and its plain text."""
-    runbook = notification.runbook
+    notification = senders.named(notification)
+    runbook = notification.background.runbook
     if runbook is not None and runbook.name:
         runbook = runbooks.find(runbook.name, base_url=clients.setting("RUNBOOK_BASE_URL"))
-    notification = replace(senders.named(notification), runbook=runbook)
-    return replace(notification, text=plain_text(notification))
+    background = replace(notification.background, runbook=runbook)
+    text = plain_text(replace(notification, background=background))
+    return replace(notification, background=replace(background, text=text))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -308,7 +318,7 @@ def _done_before(notification: Notification, delivery_log: DeliveryLog) -> Handl
     """Nothing to do; but one that was given up by a worker that died before it was dead-lettered is dead-lettered now."""
     if notification.seq == delivery_log.done_seq and delivery_log.dead_lettered is not None:
         return Handled(dead_lettered=delivery_log.results[-1].error or "given up before", notification=notification)
-    note = "a later one of its thread was dealt with" if notification.again else "done before"
+    note = "a later one of its thread was dealt with" if notification.hints.played_back else "done before"
     return Handled(note=note, notification=notification)
 
 
@@ -316,7 +326,7 @@ def _left_out(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot) -> Hand
     """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
     wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
-        trouble = internal_alerts.failure_of(wanted.incident)
+        trouble = internal_alerts.failure_of(wanted.incident.id)
         delivery.announce(
             internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
         )
@@ -330,11 +340,11 @@ def _claim(delivery: Delivery) -> tuple[DeliveryLog, ClaimResult]:
     The target's state is read first: what was done by then shows in the delivery log.
     """
     wanted, store, now = delivery.notification, delivery.store, delivery.now
-    key = delivery_log_key(wanted.incident, delivery.target)
+    key = delivery_log_key(wanted.incident.id, delivery.target)
     pace = _pace(wanted)
 
     def save(target_state: TargetState) -> tuple[DeliveryLog, ClaimResult]:
-        target_state = _without_done(target_state, wanted.incident, store)
+        target_state = _without_done(target_state, wanted.incident.id, store)
         delivery_log = store.delivery_log(key)
         claim = claimed(target_state, delivery_log, wanted, pace=pace, now=now)
         if claim.target_state is not target_state:
@@ -408,7 +418,7 @@ def _recovered(delivery: Delivery, target_state: TargetState) -> None:
     wanted = delivery.notification
     tested = wanted.reason is Reason.TEST
     delivery.change_target_state(
-        lambda found: target_states.recovered(found, wanted.incident, wanted.seq, tested=tested)
+        lambda found: target_states.recovered(found, wanted.incident.id, wanted.seq, tested=tested)
     )
 
 
@@ -440,7 +450,7 @@ def _failed(
     """Return the target's state after a failure, which is reported first when the target is now broken, under a stable id."""
     target_state = target_states.failed(
         target_state,
-        delivery.notification.incident,
+        delivery.notification.incident.id,
         now=delivery.now,
         delay=delay,
         asked=_asked(delivery, error),
@@ -506,7 +516,7 @@ def _given_up(
     result = delivery.result(slot, error=reason)
     delivery.store.save_delivery_log(given_up(delivery_log, notification, result, in_doubt=slot.in_doubt))
     delivery.change_target_state(
-        lambda target_state: target_states.finished(target_state, notification.incident, notification.seq)
+        lambda target_state: target_states.finished(target_state, notification.incident.id, notification.seq)
     )
     return Handled(dead_lettered=reason, notification=notification)
 
@@ -515,10 +525,10 @@ def give_up(
     notification: Notification, why: str, *, rules: Rules, store: Store, queues: Queues, now: datetime
 ) -> Handled:
     """Give up a notification whose tries raised: it may have arrived all the same. What was delivered meanwhile is done."""
-    delivery_log = store.delivery_log(delivery_log_key(notification.incident, notification.target.key))
+    delivery_log = store.delivery_log(delivery_log_key(notification.incident.id, notification.target.key))
     if delivery_log.has_done(notification):
         return _done_before(notification, delivery_log)
-    found = store.target_state(notification.target.key).slots.get(notification.incident)
+    found = store.target_state(notification.target.key).slots.get(notification.incident.id)
     slot = found or Slot(notification.seq, now, since=now, rank=notification.severity.rank)
     delivery = Delivery(notification, store, queues, now, MAX_AGE, GRACE, rules)
     return _given_up(delivery, delivery_log, replace(slot, in_doubt=slot.tries > 0), why)
@@ -526,7 +536,7 @@ def give_up(
 
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
-    wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident)
+    wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
     if wanted.reason is Reason.RESOLVED and trouble in delivery.store.target_state(delivery.target).told:
         return internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
     return internal_alerts.undelivered(_readable(wanted), reason, delivery.now)
@@ -541,7 +551,7 @@ def _after_giving_up(
     else:
         target_state = replace(target_state, version=target_state.version + 1)
     return (
-        target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident))
+        target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident.id))
         if announced
         else target_state
     )

@@ -180,7 +180,7 @@ def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | No
         drop_causes(batch, incident)
         return incident
     if decision.notifications:
-        told = [replace(each, crowd=len(batch.work)) for each in decision.notifications]
+        told = [replace(each, hints=replace(each.hints, crowd=len(batch.work))) for each in decision.notifications]
         batch.queues.notifications.put([notification_message(each) for each in told])
     incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)

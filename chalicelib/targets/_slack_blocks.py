@@ -115,8 +115,8 @@ def render(
 def render_reply(notification: Notification) -> dict[str, Any]:
     """What is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
     said = [f"{_emoji(notification)} {change(notification)}", *news(notification)]
-    if notification.reason is Reason.SYNC and notification.acts:
-        said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.acts]
+    if notification.reason is Reason.SYNC and notification.activity.acts:
+        said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.activity.acts]
     if notification.reason in (Reason.UPDATED, Reason.ESCALATED, Reason.REMINDER) and len(notification.alerts) > 1:
         said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
@@ -138,7 +138,7 @@ def render_plain_webhook(notification: Notification, receipt: Mapping[str, str])
 
 
 def _metadata(notification: Notification) -> dict[str, Any]:
-    return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id, "incident": notification.incident}}
+    return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id, "incident": notification.incident.id}}
 
 
 def _emoji(notification: Notification) -> str:
@@ -211,8 +211,8 @@ def _state_line(notification: Notification) -> str:
         case DisplayState.TEST:
             return "*Test*: nothing is wrong"
         case DisplayState.RESOLVED:
-            ended_at = notification.ended_at or notification.at
-            return f"*Resolved* after {duration_words(ended_at - notification.started_at)} · was {severity}"
+            ended_at = notification.incident.ended_at or notification.at
+            return f"*Resolved* after {duration_words(ended_at - notification.incident.started_at)} · was {severity}"
         case DisplayState.ACKNOWLEDGED:
             silenced = f"\n{_silenced(notification)}" if is_silenced(notification) else ""
             return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}{silenced}"
@@ -267,23 +267,23 @@ def _evidence(notification: Notification) -> list[str]:
 
 
 def _deploy(notification: Notification) -> str:
-    if not notification.deploys:
+    if not notification.background.deploys:
         return ""
-    return f"🚀 *Last deploy*\n{_cut(deploy_line(notification.deploys[0], notification), 600)}"
+    return f"🚀 *Last deploy*\n{_cut(deploy_line(notification.background.deploys[0], notification), 600)}"
 
 
 def _steps(notification: Notification) -> str:
-    steps = runbook_steps(notification)
-    if not steps or notification.runbook is None or state(notification) is DisplayState.RESOLVED:
+    steps, runbook = runbook_steps(notification), notification.background.runbook
+    if not steps or runbook is None or state(notification) is DisplayState.RESOLVED:
         return ""
-    named = f" · {_cut(one_line(notification.runbook.title), 150)}" if one_line(notification.runbook.title) else ""
+    named = f" · {_cut(one_line(runbook.title), 150)}" if one_line(runbook.title) else ""
     numbered = [f"{number}. {_cut(step, 500)}" for number, step in enumerate(steps, 1)]
     return "\n".join([f"*First steps*{named}", *numbered])
 
 
 def _why(notification: Notification) -> str:
     found = why(notification)
-    incident = _cut(f"incident {one_line(notification.incident)}", 100)
+    incident = _cut(f"incident {one_line(notification.incident.id)}", 100)
     return f"Why you: {_cut(found, 500)} · {incident}" if found else incident
 
 
@@ -299,16 +299,16 @@ def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool
 
 def _controls(notification: Notification) -> list[dict[str, Any]]:
     """What can be done in this state, the likeliest first."""
-    incident, ends = notification.incident, _can_unsilence(notification)
+    incident, ends = notification.incident.id, _can_unsilence(notification)
     buttons: list[dict[str, Any]] = []
     if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
-    elif not notification.acked_by:
+    elif notification.ack is None:
         buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
     if not ends:
         buttons.append(_silence_menu(incident))
     buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))
-    if notification.acked_by:
+    if notification.ack is not None:
         buttons.append(_button(ACTION_UNACK, "Give back", incident))
     return buttons
 
@@ -324,10 +324,10 @@ def _silence_menu(incident: str) -> dict[str, Any]:
 
 def _roll_backs(notification: Notification) -> list[dict[str, Any]]:
     """A rollback of the last deploy, when it is one of the service that can be rolled back; asks first."""
-    deploy = next(iter(notification.deploys), None)
+    deploy = next(iter(notification.background.deploys), None)
     if deploy is None or not deploy.project_id or len(deploy.id) > MAX_ID_CHARACTERS:
         return []
-    if not deploy.concerns(notification.group.get("service")):
+    if not deploy.concerns(notification.incident.group.get("service")):
         return []
     named = one_line(deploy.project) or one_line(deploy.service or "") or deploy.project_id
     confirm = {
@@ -341,7 +341,7 @@ def _roll_backs(notification: Notification) -> list[dict[str, Any]]:
         "deny": _plain("Cancel", MAX_CONFIRM_BUTTON_CHARACTERS),
         "style": "danger",
     }
-    button = _button(ACTION_ROLL_BACK, "Roll back", f"{notification.incident}:{deploy.id}", style="danger")
+    button = _button(ACTION_ROLL_BACK, "Roll back", f"{notification.incident.id}:{deploy.id}", style="danger")
     return [{**button, "confirm": confirm}]
 
 

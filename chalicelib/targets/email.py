@@ -165,7 +165,7 @@ def _request(
 
 def _headers(notification: Notification, sender: str, clients: Clients) -> list[dict[str, str]]:
     mailbox = parseaddr(sender)[1]
-    thread = f"<{_token(notification.incident)}@{_ascii_domain(mailbox.rpartition('@')[2])}>"
+    thread = f"<{_token(notification.incident.id)}@{_ascii_domain(mailbox.rpartition('@')[2])}>"
     page = web_address(clients.setting("SES_UNSUBSCRIBE_URL", ""))
     found = {
         "References": thread,
@@ -173,7 +173,7 @@ def _headers(notification: Notification, sender: str, clients: Clients) -> list[
         "List-Unsubscribe": f"<{page}>" if page else f"<mailto:{mailbox}?subject=unsubscribe>",
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
-        "X-Tocsin-Incident": _token(notification.incident),
+        "X-Tocsin-Incident": _token(notification.incident.id),
     }
     if notification.severity is Severity.CRITICAL and state(notification) is DisplayState.FIRING:
         found["Importance"] = "high"
@@ -245,7 +245,7 @@ def _text(notification: Notification) -> str:
     if len(steps) > 1:
         lines += ["", "First steps", *(f"{number}. {cut(step, 500)}" for number, step in enumerate(steps, 1))]
     lines += ["", *(f"{label}: {address}" for label, address in links(notification))]
-    return "\n".join([*lines, "", f"Incident {one_line(notification.incident)}"])
+    return "\n".join([*lines, "", f"Incident {one_line(notification.incident.id)}"])
 
 
 def _steps(notification: Notification) -> list[str]:
@@ -317,7 +317,11 @@ def _parts(notification: Notification) -> list[str]:
         _facts(notification),
         _list("Alerts", _alert_lines(notification) if len(notification.alerts) > 1 else []),
         _list("First steps", _steps(notification), tag="ol"),
-        _list("Last deploy", [deploy_line(deploy, notification) for deploy in notification.deploys[:1]], tag="p"),
+        _list(
+            "Last deploy",
+            [deploy_line(deploy, notification) for deploy in notification.background.deploys[:1]],
+            tag="p",
+        ),
         _list("Muted beside it", _evidence_lines(notification)),
         _buttons(notification),
         _footer(notification),
@@ -377,7 +381,7 @@ def _buttons(notification: Notification) -> str:
 
 
 def _footer(notification: Notification) -> str:
-    found = [f"Why you: {why(notification)}" if why(notification) else "", f"Incident {notification.incident}"]
+    found = [f"Why you: {why(notification)}" if why(notification) else "", f"Incident {notification.incident.id}"]
     style = f"margin:0;padding:12px 0 8px;border-top:1px solid #e5e7eb;font-size:12px;color:#6b7280;{_WRAP}"
     said = " &middot; ".join(_escaped(text, 500) for text in found if text)
     return _row(f'<p class="soft line" style="{style}">{said}</p>')

@@ -92,7 +92,7 @@ def requests(
         event: dict[str, Any] = {"event_action": "trigger", "dedup_key": keys[-1], "client": "Tocsin"}
         event |= {"payload": _payload(notification, plain=plain), "links": _links(notification)}
         events.append(_fitting(event))
-    if notification.acked_by:
+    if notification.ack is not None:
         events += [{"event_action": "acknowledge", "dedup_key": key} for key in keys]
     return tuple(events)
 
@@ -173,7 +173,7 @@ def render_change(deploy: Deploy) -> dict[str, Any]:
 
 def dedup_key(notification: Notification, receipt: Mapping[str, str]) -> str:
     """The key of the first wave's alert: the incident's id, or a hash of one that is too long."""
-    key = receipt.get("dedup_key") or notification.incident
+    key = receipt.get("dedup_key") or notification.incident.id
     return key if len(wave_key(key, MAX_WAVES)) <= MAX_DEDUP_KEY_CHARACTERS else fingerprint(key)
 
 
@@ -237,7 +237,7 @@ def _payload(notification: Notification, *, plain: bool) -> dict[str, Any]:
         "summary": cut(_summary(notification), MAX_SUMMARY_CHARACTERS),
         "source": cut(service or sender, MAX_FIELD_CHARACTERS) or "Tocsin",
         "severity": notification.severity.value,
-        "timestamp": notification.started_at.isoformat(),
+        "timestamp": notification.incident.started_at.isoformat(),
         "custom_details": {"text": plain_text(notification)} if plain else _details(notification),
     }
     known = {
@@ -268,10 +268,12 @@ def _details(notification: Notification) -> dict[str, Any]:
         "alerts": [_alert(told) for told in listed],
         "alerts_not_listed": more,
         "muted_beside_it": [_detail(alert_line(told)) for told in notification.evidence[:20]],
-        "last_deploy": _detail(deploy_line(notification.deploys[0], notification)) if notification.deploys else "",
+        "last_deploy": _detail(deploy_line(notification.background.deploys[0], notification))
+        if notification.background.deploys
+        else "",
         "first_steps": [_detail(step) for step in runbook_steps(notification)],
         "why_you": _detail(why(notification)),
-        "incident": _detail(notification.incident),
+        "incident": _detail(notification.incident.id),
         "wave": _wave(notification),
     }
     return details | {name: value for name, value in optional.items() if value}
@@ -281,7 +283,7 @@ def _wave(notification: Notification) -> str:
     """Return which call of its incident this is, and how to find the first one in PagerDuty."""
     if notification.wave <= 1:
         return ""
-    first = _detail(notification.incident)
+    first = _detail(notification.incident.id)
     return f"{notification.wave}: people were called before, and nobody has it now. The first alert has the key {first}"
 
 

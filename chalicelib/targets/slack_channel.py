@@ -119,7 +119,7 @@ class _Channel:
                 return Receipt(note=f"the message cannot be updated any more ({refused.code})")
             self._notes.append(f"posted anew, since the message cannot be updated any more ({refused.code})")
             return self._post()
-        if self._notification.reason in _NOTICED or self._notification.acts:
+        if self._notification.reason in _NOTICED or self._notification.activity.acts:
             self._reply()
         return self._done(self._receipt)
 
@@ -222,7 +222,7 @@ class _Channel:
 
         None when there is none, or when the channel cannot be read.
         """
-        began_at = min(self._notification.at, self._notification.started_at)
+        began_at = min(self._notification.at, self._notification.incident.started_at)
         oldest = (began_at - HISTORY_SLACK).timestamp()
         try:
             channel = self._api.channel_id(self._address)
@@ -260,7 +260,7 @@ class _Channel:
         if method == "conversations.replies":
             return payload.get("id") == self._notification.id and message.get("ts") != params["ts"]
         in_thread = message.get("thread_ts") not in (None, message.get("ts"))
-        same = payload.get("incident") == self._notification.incident and not in_thread
+        same = payload.get("incident") == self._notification.incident.id and not in_thread
         return same or payload.get("id") == self._notification.id
 
     def _done(self, values: Mapping[str, str]) -> Receipt:

@@ -43,8 +43,8 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data: dict[str, Any] = {
         "version": SCHEMA_VERSION,
         "notification": clean(notification.id),
-        "incident": clean(notification.incident),
-        "key": clean(notification.key),
+        "incident": clean(notification.incident.id),
+        "key": clean(notification.incident.key),
         "sequence": notification.seq,
         "reason": notification.reason.value,
         "status": notification.status,
@@ -144,27 +144,27 @@ def _setting(name: str, what: str) -> str:
 
 
 def _described(notification: Notification) -> dict[str, Any]:
-    runbook = notification.runbook
+    runbook, ack = notification.background.runbook, notification.ack
     return {
         "state": state(notification).value,
         "title": one_line(notification.title),
-        "group": _texts(notification.group),
-        "started_at": _time(notification.started_at),
-        "ended_at": _time(notification.ended_at),
-        "events": notification.events,
+        "group": _texts(notification.incident.group),
+        "started_at": _time(notification.incident.started_at),
+        "ended_at": _time(notification.incident.ended_at),
+        "events": notification.incident.events,
         "alerts": [_alert(told) for told in notification.alerts],
         "evidence": [_alert(told) for told in notification.evidence],
         "also": notification.also,
-        "acked_by": clean(notification.acked_by) if notification.acked_by else None,
-        "acked_at": _time(notification.acked_at),
-        "notes": [clean(note) for note in notification.notes],
-        "route": clean(notification.route),
+        "acked_by": clean(ack.by) if ack else None,
+        "acked_at": _time(ack.at) if ack else None,
+        "notes": [clean(note) for note in notification.background.notes],
+        "route": clean(notification.incident.route),
         "runbook": (
             {"name": runbook.name, "title": runbook.title, "steps": list(runbook.steps), "url": runbook.url}
             if runbook
             else None
         ),
-        "deploys": [_deploy(deploy) for deploy in notification.deploys],
+        "deploys": [_deploy(deploy) for deploy in notification.background.deploys],
     }
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog
-from chalicelib.core.delivery.notification import Notification, Receipt
+from chalicelib.core.delivery.notification import DeliveryHints, Notification, Receipt
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.deliver.worker import deliver
@@ -34,8 +34,8 @@ class Crowd:
 
     def notification(self, incident: str, crowd: int = 1) -> Notification:
         """One that a saved incident has committed to, decided with so many others."""
-        named = replace(samples.NOTIFICATION, id=incident, incident=incident, key=incident, crowd=crowd)
-        one = replace(named, target=self.target, at=NOW)
+        named = samples.of_incident(samples.NOTIFICATION, id=incident, key=incident)
+        one = replace(named, id=incident, hints=DeliveryHints(crowd=crowd), target=self.target, at=NOW)
         self.store.save(Incident(incident, id=incident, committed=(one.id,), version=1))
         return one
 
@@ -57,7 +57,7 @@ class Crowd:
 
     def _send(self, one: Notification, delivery_log: DeliveryLog) -> Receipt:
         with self._lock:
-            self.got.append(one.incident)
+            self.got.append(one.incident.id)
         return Receipt()
 
 

@@ -62,15 +62,8 @@ def asked(**choice: Any) -> argparse.Namespace:
 
 def fires(stage: Stage, incident: str, seq: int = 1, **changes: Any) -> Notification:
     """A notification that a saved incident has committed to, on its queue."""
-    one = replace(
-        samples.NOTIFICATION,
-        id=f"{incident}-{seq}",
-        incident=incident,
-        key=incident,
-        seq=seq,
-        at=datetime.now(UTC),
-        **changes,
-    )
+    named = samples.of_incident(samples.NOTIFICATION, id=incident, key=incident)
+    one = replace(named, id=f"{incident}-{seq}", seq=seq, at=datetime.now(UTC), **changes)
     stored = stage.store.load(incident)
     ids = (*(stored.committed if stored else ()), one.id)
     stage.store.save(Incident(incident, id=incident, committed=ids, version=(stored.version if stored else 0) + 1))
@@ -107,7 +100,7 @@ def test_playing_back_tells_it_once(stage: Stage, capsys: pytest.CaptureFixture[
     assert [outcome.delivered for outcome in worker(stage, TAKEN).work()] == [True]
     assert command.redrive(stage, asked(all=True)) == 0
     assert "0 of 0" in capsys.readouterr().out
-    assert stage.store.delivery_log(f"{one.incident}/{one.target.key}").receipt["ts"] == "1.1"
+    assert stage.store.delivery_log(f"{one.incident.id}/{one.target.key}").receipt["ts"] == "1.1"
 
 
 def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
@@ -170,7 +163,7 @@ def test_what_cannot_be_read_goes_back_as_it_was() -> None:
     """A form of another version may be readable by the code that is deployed by now."""
     assert command.played_back("garbage") == "garbage"
     again = read_message(command.played_back(command.played_back(notification_message(samples.NOTIFICATION))))
-    assert isinstance(again, Notification) and again.again == 2
+    assert isinstance(again, Notification) and again.hints.played_back == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------

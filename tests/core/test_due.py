@@ -112,7 +112,7 @@ def test_an_acknowledgement_runs_out_once():
     held = replace(incident.alerts["a"], ack=Acknowledgement("ana", NOW))
     decision, reasons = decide(replace(incident, alerts={"a": held}), now=NOW + 2 * HOUR)
     assert reasons == {"email": "reminder"}
-    assert "The acknowledgement of ana ran out." in decision.notifications[0].notes
+    assert "The acknowledgement of ana ran out." in decision.notifications[0].background.notes
     assert decision.incident.alerts["a"].ack.by is None
     assert decision.incident.escalation.restarted_at == NOW + 2 * HOUR
     assert decide(decision.incident, now=NOW + 2 * HOUR)[1] == {}

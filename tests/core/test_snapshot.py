@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.delivery.notification import Deploy, Reason
+from chalicelib.core.delivery.notification import AckSnapshot, Deploy, Reason
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import parse_matchers
@@ -109,8 +109,8 @@ def test_a_silent_change_of_what_is_muted_says_who_has_it():
     made = telling(mutings={"A": Muting(silences=(SILENCE,))})
     held = replace(alert("A"), ack=Acknowledgement("ben", NOW))
     found = told(incident(held), Reason.SYNC, visible={}, known=("A",), made=made)
-    assert (found.acked_by, found.acked_at) == ("ben", NOW)
-    assert told(incident(alert("A")), Reason.SYNC, visible={}, known=("A",), made=made).acked_by is None
+    assert found.ack == AckSnapshot("ben", NOW)
+    assert told(incident(alert("A")), Reason.SYNC, visible={}, known=("A",), made=made).ack is None
 
 
 def test_symptoms_of_other_incidents_are_evidence_too():
@@ -150,7 +150,7 @@ def test_what_returns_says_whose_silence_it_was(known, hidden, note):
     """Only an alert that this target did not see because of it."""
     made = telling(Context(silences=(SILENCE,)))
     found = told(incident(alert("A")), known=known, hidden=hidden, made=made)
-    assert found.notes == ((note,) if note else ())
+    assert found.background.notes == ((note,) if note else ())
 
 
 BEFORE = replace(SILENCE, starts_at=NOW - 3 * MINUTE, ends_at=NOW - MINUTE)
@@ -173,7 +173,9 @@ def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
     known = {other.key: NotifiedState(other, open=True, last=LastNotification(seq=1), alerts=alerts)}
     found = incident(alert("A"), announced=known)
     made = telling(Context(**held))
-    assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).notes == ((note,) if note else ())
+    assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).background.notes == (
+        (note,) if note else ()
+    )
 
 
 def test_what_ended_without_its_source_says_by_whom():
@@ -183,7 +185,7 @@ def test_what_ended_without_its_source_says_by_whom():
         ended("B", changes=StateChanges(ended_by="ana")),
         ended("C"),
     )
-    notes = told(found, Reason.RESOLVED, known=("A", "B", "C")).notes
+    notes = told(found, Reason.RESOLVED, known=("A", "B", "C")).background.notes
     assert notes == (
         "A: its sender has sent nothing for the resolve_timeout, so it is taken as resolved.",
         "B: resolved by ana.",
@@ -206,7 +208,7 @@ def test_deploys_shortly_before_the_start_are_attached(before, service, shown):
     """Half an hour before it began at most, of whichever service."""
     deploy = Deploy("d", NOW - (5 + before) * MINUTE, "deploy", service)
     found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=(deploy,))))
-    assert bool(found.deploys) is shown
+    assert bool(found.background.deploys) is shown
 
 
 def test_deploys_of_the_own_service_stand_before_those_of_others():
@@ -216,7 +218,7 @@ def test_deploys_of_the_own_service_stand_before_those_of_others():
         for name, at, service in (("other", 6, "db"), ("old", 20, "web"), ("new", 10, None))
     ]
     found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=tuple(deploys))))
-    assert [each.id for each in found.deploys] == ["new", "old", "other"]
+    assert [each.id for each in found.background.deploys] == ["new", "old", "other"]
 
 
 def test_a_broken_summary_is_told_in_the_plain_form():
@@ -228,4 +230,4 @@ def test_a_broken_summary_is_told_in_the_plain_form():
         made=telling(rules=rules),
     )
     assert found.alerts[0].summary == "its own words"
-    assert found.notes == ("The summary of the rule A is broken and the plain form is shown.",)
+    assert found.background.notes == ("The summary of the rule A is broken and the plain form is shown.",)

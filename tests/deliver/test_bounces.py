@@ -161,7 +161,7 @@ def test_nothing_is_sent_to_a_marked_address_until_a_test_is() -> None:
     target = Target("email", "Ops@Example.com")
     first = replace(samples.NOTIFICATION, id="n1", target=target, at=NOW)
     second = replace(first, id="n2", seq=2)
-    router.store.save(Incident(first.key, id=first.incident, committed=("n1", "n2"), version=1))
+    router.store.save(Incident(first.incident.key, id=first.incident.id, committed=("n1", "n2"), version=1))
     outcome = router.deliver(first, ses)
     assert "a mail bounced" in (outcome.dead_lettered or "")
     assert [event.kind for event in router.events()] == ["address.refused", "delivery.failed"]

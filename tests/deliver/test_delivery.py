@@ -113,7 +113,7 @@ def test_a_storm_in_one_channel_delays_no_other() -> None:
     story = Story().fires("Slow", *(f"s{n}" for n in range(300)), severity="warning")
     story.fires("Other", "x").until(1_000)
     times = [at for at, _, _ in story.at(SLOW)]
-    assert len({each.notification.incident for each in story.told}) == len(story.told) == 301
+    assert len({each.notification.incident.id for each in story.told}) == len(story.told) == 301
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 1
     assert times[-1] == 299
     assert [at for at, _, _ in story.at(OTHER)] == [0]
@@ -131,7 +131,7 @@ def test_a_critical_does_not_stand_behind_the_warnings_of_its_own_channel() -> N
     """It is out with the next message of its channel."""
     story = Story().fires("Slow", *(f"s{n}" for n in range(100)), severity="warning").until(30)
     story.fires("Slow", "urgent").until(200)
-    (urgent,) = [each for each in story.told if each.notification.group == {"service": "urgent"}]
+    (urgent,) = [each for each in story.told if each.notification.incident.group == {"service": "urgent"}]
     assert seconds(urgent.at) <= 32
     assert len(story.at(SLOW)) == 101
 
@@ -183,7 +183,7 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
     """Whatever a target asks for, the delivery comes back or is given up, and its lane is closed for minutes at most."""
     store = MemoryStore()
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
-    store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
+    store.save(Incident(one.incident.key, id=one.incident.id, committed=(one.id,), version=1))
 
     def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         raise TargetUnavailableError("busy", retry_after=asked)
@@ -281,7 +281,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     """An acknowledgement withdrawn, for which PagerDuty has no word, does not mend a broken routing key."""
     store = MemoryStore()
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
-    store.save(Incident(one.key, id=one.incident, committed=(one.id,), version=1))
+    store.save(Incident(one.incident.key, id=one.incident.id, committed=(one.id,), version=1))
     store.save_target_state(TargetState(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
     outcome = delivery.deliver(
         notification_message(one),
@@ -346,7 +346,8 @@ def test_what_is_resolved_before_the_target_could_take_it_pages_nobody() -> None
 
 def played_back(sent: Sent, again: int = 1) -> str:
     """The message as `tocsin redrive` puts it back."""
-    return notification_message(replace(sent.notification, again=again))
+    hints = replace(sent.notification.hints, played_back=again)
+    return notification_message(replace(sent.notification, hints=hints))
 
 
 def deliver_again(story: Story, bodies: Sequence[str]) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 
 from chalicelib.deliver.senders import named, title_of
 from chalicelib.deliver.worker import completed
-from tests.targets.samples import NOTIFICATION, TOLD, FakeClients
+from tests.targets.samples import NOTIFICATION, TOLD, FakeClients, with_background
 
-PLAIN = replace(NOTIFICATION, senders={})
+PLAIN = with_background(NOTIFICATION, senders={})
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def test_a_sender_is_called_as_its_file_says(source: str, title: str) -> None:
 def test_the_senders_of_all_alerts_are_named() -> None:
     """Alerts and evidence count, in whatever case their source is written; a source without a name adds nothing."""
     shown = replace(PLAIN, alerts=(TOLD, replace(TOLD, source="disks")), evidence=(replace(TOLD, source="Vercel"),))
-    assert named(shown).senders == {"sentry": "Sentry", "vercel": "Vercel"}
-    assert named(replace(PLAIN, alerts=(), evidence=())).senders == {}
+    assert named(shown).background.senders == {"sentry": "Sentry", "vercel": "Vercel"}
+    assert named(replace(PLAIN, alerts=(), evidence=())).background.senders == {}
 
 
 def test_what_is_sent_has_the_names_of_its_senders() -> None:
     """The text that a target sends names the sender as it writes itself."""
-    assert "Open in Sentry: https://sentry.io/" in completed(PLAIN, FakeClients()).text
+    assert "Open in Sentry: https://sentry.io/" in completed(PLAIN, FakeClients()).background.text

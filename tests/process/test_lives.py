@@ -36,7 +36,7 @@ def test_an_alert_that_is_pending_while_the_resolve_is_sent_fires_as_a_new_incid
     router.run_until(START + timedelta(minutes=30), inclusive=True)
     lives: dict[str, list[str]] = {}
     for sent in router.sent:
-        lives.setdefault(sent.notification.incident, []).append(sent.notification.reason.value)
+        lives.setdefault(sent.notification.incident.id, []).append(sent.notification.reason.value)
     assert list(lives.values()) == [["opened", "resolved"], ["opened", "resolved"]]
 
 
@@ -114,4 +114,4 @@ def test_events_of_an_alert_that_is_pending_while_its_resolve_is_sent_are_counte
     router.run_until(START + 2000 * SECOND, inclusive=True)
     ends = [sent.notification for sent in router.sent if sent.notification.reason.value == "resolved"]
     assert [len(each.alerts) for each in ends] == [1, 1]
-    assert sum(each.events for each in ends) == 3
+    assert sum(each.incident.events for each in ends) == 3

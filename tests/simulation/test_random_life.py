@@ -156,7 +156,7 @@ def waiting(now, *, turn):
     """A router in which the second notification of an incident, decided at START, is not delivered at that time."""
     router = FaultyRouter(all_rules()[0], START, Random(1), Rates())
     waits = replace(NOTIFICATION, seq=2, at=START)
-    target, incident = waits.target.key, waits.incident
+    target, incident = waits.target.key, waits.incident.id
     router.decided[waits.id] = waits
     announced = {target: NotifiedState(waits.target, open=True, last=LastNotification(2, waits.id))}
     router.memory.save(Incident("key", id=incident, version=1, episode=Episode(started_at=START), announced=announced))

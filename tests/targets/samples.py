@@ -8,7 +8,17 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
+from chalicelib.core.delivery.notification import (
+    AckSnapshot,
+    Activity,
+    AlertSnapshot,
+    Background,
+    Deploy,
+    IncidentSnapshot,
+    Notification,
+    Reason,
+    Runbook,
+)
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 
@@ -58,8 +68,14 @@ DEPLOY = Deploy(
 )  # fmt: skip
 NOTIFICATION = Notification(
     id="n1",
-    incident="inc-7f3c9a52",
-    key="rule/high-error-rate|service=checkout",
+    incident=IncidentSnapshot(
+        "inc-7f3c9a52",
+        key="rule/high-error-rate|service=checkout",
+        started_at=START,
+        events=412,
+        route="rule/high-error-rate",
+        group={"service": "checkout", "environment": "prod"},
+    ),
     seq=1,
     target=Target("slack_channel", "#incidents"),
     reason=Reason.OPENED,
@@ -67,32 +83,40 @@ NOTIFICATION = Notification(
     severity=Severity.CRITICAL,
     title="High Error Rate (prod checkout)",
     at=NOW,
-    started_at=START,
     alerts=(TOLD,),
-    events=412,
-    route="rule/high-error-rate",
-    group={"service": "checkout", "environment": "prod"},
-    runbook=RUNBOOK,
-    deploys=(DEPLOY,),
-    notes=("Back after the silence of ana.",),
-    timezone="America/Sao_Paulo",
-    senders={"sentry": "Sentry"},
+    background=Background(
+        RUNBOOK,
+        (DEPLOY,),
+        ("Back after the silence of ana.",),
+        timezone="America/Sao_Paulo",
+        senders={"sentry": "Sentry"},
+    ),
 )
+
+
+def of_incident(notification: Notification, **changes: Any) -> Notification:
+    """The notification of an incident that differs."""
+    return replace(notification, incident=replace(notification.incident, **changes))
+
+
+def with_background(notification: Notification, **changes: Any) -> Notification:
+    """The notification with another runbook, other deploys or notes."""
+    return replace(notification, background=replace(notification.background, **changes))
+
+
 RESOLVED = replace(
-    NOTIFICATION,
+    of_incident(NOTIFICATION, ended_at=NOW),
     id="n9",
     seq=4,
     reason=Reason.RESOLVED,
     status="resolved",
-    ended_at=NOW,
     alerts=(replace(TOLD, status="resolved", ends_at=NOW),),
 )
-ACKED = replace(NOTIFICATION, id="n3", seq=2, reason=Reason.SYNC, acked_by="ana", acked_at=NOW)
+ACKED = replace(NOTIFICATION, id="n3", seq=2, reason=Reason.SYNC, ack=AckSnapshot("ana", NOW))
 STORM = replace(
-    NOTIFICATION,
+    of_incident(NOTIFICATION, events=10_000),
     alerts=tuple(replace(TOLD, title=f"Fault {number}", fingerprint=str(number)) for number in range(200)),
     also=300,
-    events=10_000,
 )
 HOSTILE = "<!channel> <@U1> <https://evil.example|click> & `<!here>` \u202eabc\x00\r\nBcc: all@example.com"
 
@@ -224,8 +248,16 @@ _MANY = st.builds(lambda told, count: (told,) * count, TOLDS, st.integers(0, 500
 NOTIFICATIONS = st.builds(
     Notification,
     id=_IDS,
-    incident=_IDS,
-    key=TEXT,
+    incident=st.builds(
+        IncidentSnapshot,
+        id=_IDS,
+        key=TEXT,
+        started_at=_TIMES,
+        events=st.integers(0, 10**7),
+        route=TEXT,
+        ended_at=st.none() | _TIMES,
+        group=_LABELS,
+    ),
     seq=st.integers(1, 50),
     target=st.just(NOTIFICATION.target),
     reason=st.sampled_from(list(Reason)),
@@ -233,36 +265,36 @@ NOTIFICATIONS = st.builds(
     severity=_SEVERITIES,
     title=TEXT,
     at=_TIMES,
-    started_at=_TIMES,
     alerts=_FEW | _MANY,
-    events=st.integers(0, 10**7),
-    route=TEXT,
-    ended_at=st.none() | _TIMES,
-    group=_LABELS,
     evidence=_FEW | _MANY,
     also=st.integers(0, 10**6),
-    runbook=st.none()
-    | st.builds(Runbook, name=_IDS, title=TEXT, steps=st.lists(TEXT, max_size=5).map(tuple), url=_ADDRESSES),
-    deploys=st.lists(
-        st.builds(
-            Deploy,
-            id=_IDS | st.text("a", min_size=400, max_size=600),
-            at=_TIMES,
-            kind=TEXT,
-            service=st.none() | TEXT,
-            title=TEXT,
-            by=TEXT,
-            url=_ADDRESSES,
-            project=TEXT,
-            project_id=st.just("") | _IDS,
-        ),
-        max_size=2,
-    ).map(tuple),
-    acked_by=st.none() | TEXT,
-    acked_at=st.none() | _TIMES,
-    notes=st.lists(TEXT, max_size=12).map(tuple),
-    timezone=st.sampled_from(["UTC", "Europe/Riga", "America/Sao_Paulo", "Nowhere/Land", "", "../etc"]),
-    text=TEXT,
-    said=st.lists(TEXT, max_size=5).map(tuple),
-    acts=st.lists(st.tuples(st.sampled_from(["ack", "note", "silence", "later"]), TEXT), max_size=5).map(tuple),
+    ack=st.none() | st.builds(AckSnapshot, by=TEXT, at=st.none() | _TIMES),
+    background=st.builds(
+        Background,
+        runbook=st.none()
+        | st.builds(Runbook, name=_IDS, title=TEXT, steps=st.lists(TEXT, max_size=5).map(tuple), url=_ADDRESSES),
+        deploys=st.lists(
+            st.builds(
+                Deploy,
+                id=_IDS | st.text("a", min_size=400, max_size=600),
+                at=_TIMES,
+                kind=TEXT,
+                service=st.none() | TEXT,
+                title=TEXT,
+                by=TEXT,
+                url=_ADDRESSES,
+                project=TEXT,
+                project_id=st.just("") | _IDS,
+            ),
+            max_size=2,
+        ).map(tuple),
+        notes=st.lists(TEXT, max_size=12).map(tuple),
+        timezone=st.sampled_from(["UTC", "Europe/Riga", "America/Sao_Paulo", "Nowhere/Land", "", "../etc"]),
+        text=TEXT,
+    ),
+    activity=st.builds(
+        Activity,
+        remarks=st.lists(TEXT, max_size=5).map(tuple),
+        acts=st.lists(st.tuples(st.sampled_from(["ack", "note", "silence", "later"]), TEXT), max_size=5).map(tuple),
+    ),
 )

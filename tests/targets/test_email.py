@@ -11,7 +11,17 @@ from botocore.stub import Stubber
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.targets import email as ses
-from tests.targets.samples import ACKED, HOSTILE, MAILBOX, NOTIFICATION, NOW, RESOLVED, SETTINGS, FakeClients
+from tests.targets.samples import (
+    ACKED,
+    HOSTILE,
+    MAILBOX,
+    NOTIFICATION,
+    NOW,
+    RESOLVED,
+    SETTINGS,
+    FakeClients,
+    of_incident,
+)
 
 
 class FakeSes:
@@ -84,7 +94,7 @@ def test_the_request_is_one_that_ses_takes() -> None:
 def test_outside_text_cannot_make_a_header() -> None:
     """Line breaks and control characters never reach subject or headers; ids are reduced to safe characters."""
     server = FakeSes()
-    tell(replace(NOTIFICATION, title=HOSTILE, incident="x>\r\nBcc: all@example.com", id="ä\nn"), server)
+    tell(replace(of_incident(NOTIFICATION, id="x>\r\nBcc: all@example.com"), title=HOSTILE, id="ä\nn"), server)
     request = server.requests[0]
     for value in (subject_of(request), *headers_of(request).values(), request["EmailTags"][0]["Value"]):
         assert not set(value) & set("\r\n\x00\u202e")

@@ -138,7 +138,7 @@ def test_every_change_event_is_valid(notification: Notification) -> None:
     (path,) = [each for each in api["paths"] if "change" in each]
     body = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     schema = Draft4Validator({**body, "components": api["components"]})
-    for deploy in notification.deploys:
+    for deploy in notification.background.deploys:
         event = {"routing_key": "0" * 32, **pagerduty.render_change(deploy)}
         schema.validate(json.loads(encoded(event)))
         assert 1 <= utf16_units(event["payload"]["summary"]) <= 1_024

@@ -8,11 +8,22 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import AckSnapshot, Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.rule import Target
 from chalicelib.targets import pagerduty
-from tests.targets.samples import ACKED, DEPLOY, NOTIFICATION, NOW, RESOLVED, ROUTING_KEY, STORM, FakeClients, answering
+from tests.targets.samples import (
+    ACKED,
+    DEPLOY,
+    NOTIFICATION,
+    NOW,
+    RESOLVED,
+    ROUTING_KEY,
+    STORM,
+    FakeClients,
+    answering,
+    of_incident,
+)
 
 ACCEPTED = httpx.Response(202, json={"status": "success", "message": "Event processed", "dedup_key": "x"})
 PAGER = replace(NOTIFICATION, target=Target("pagerduty", "default"))
@@ -45,22 +56,26 @@ def changed(**changes: Any) -> Notification:
 def test_each_reason_has_its_action(notification: Notification, action: str) -> None:
     """Opening and changing triggers, an acknowledgement acknowledges, the end resolves; all by the incident's id."""
     event = pagerduty.render(notification, {})
-    assert (event["event_action"], event["dedup_key"]) == (action, NOTIFICATION.incident)
+    assert (event["event_action"], event["dedup_key"]) == (action, NOTIFICATION.incident.id)
     assert ("payload" in event) is (action == "trigger")
 
 
 EVENTS = [
     ("an opening", PAGER, ["trigger"]),
-    ("an opening of what somebody has", replace(PAGER, acked_by="ana"), ["trigger", "acknowledge"]),
-    ("a change of what somebody has", changed(reason=Reason.UPDATED, acked_by="ana"), ["trigger", "acknowledge"]),
+    ("an opening of what somebody has", replace(PAGER, ack=AckSnapshot("ana")), ["trigger", "acknowledge"]),
+    (
+        "a change of what somebody has",
+        changed(reason=Reason.UPDATED, ack=AckSnapshot("ana")),
+        ["trigger", "acknowledge"],
+    ),
     ("an acknowledgement", ACKED, ["acknowledge"]),
-    ("an end of what somebody had", replace(RESOLVED, acked_by="ana"), ["resolve"]),
+    ("an end of what somebody had", replace(RESOLVED, ack=AckSnapshot("ana")), ["resolve"]),
     ("a third wave", changed(reason=Reason.REMINDER, wave=3), ["trigger:3"]),
     ("an acknowledgement of three waves", replace(ACKED, wave=3), ["acknowledge", "acknowledge:2", "acknowledge:3"]),
     ("an end of three waves", replace(RESOLVED, wave=3), ["resolve", "resolve:2", "resolve:3"]),
     (
         "a second wave of what somebody has",
-        changed(reason=Reason.UPDATED, acked_by="ana", wave=2),
+        changed(reason=Reason.UPDATED, ack=AckSnapshot("ana"), wave=2),
         ["trigger:2", "acknowledge", "acknowledge:2"],
     ),
 ]
@@ -72,16 +87,18 @@ def test_the_events_of_a_notification(notification: Notification, asked: list[st
     clients = FakeClients(answering(ACCEPTED))
     tell(notification, clients)
     sent = [json.loads(each.content) for each in clients.requests]
-    assert [f"{each['event_action']}{each['dedup_key'].removeprefix(NOTIFICATION.incident)}" for each in sent] == asked
+    assert [
+        f"{each['event_action']}{each['dedup_key'].removeprefix(NOTIFICATION.incident.id)}" for each in sent
+    ] == asked
 
 
 def test_a_later_wave_says_that_it_is_one() -> None:
     """Given a second wave, then its summary and details name the incident and the key of its first alert."""
     payload = pagerduty.render(changed(reason=Reason.REMINDER, wave=2), {})["payload"]
     assert payload["summary"] == "also: High Error Rate (prod checkout)"
-    assert payload["custom_details"]["incident"] == NOTIFICATION.incident
+    assert payload["custom_details"]["incident"] == NOTIFICATION.incident.id
     assert payload["custom_details"]["wave"].startswith("2: ")
-    assert payload["custom_details"]["wave"].endswith(f"the key {NOTIFICATION.incident}")
+    assert payload["custom_details"]["wave"].endswith(f"the key {NOTIFICATION.incident.id}")
     assert "wave" not in pagerduty.render(PAGER, {})["payload"]["custom_details"]
 
 
@@ -123,7 +140,7 @@ def test_the_event_says_what_people_need() -> None:
     assert payload["summary"] == "High Error Rate (prod checkout)"
     assert (payload["severity"], payload["source"], payload["component"]) == ("critical", "checkout", "checkout")
     assert (payload["group"], payload["class"]) == ("prod", "sentry.issue.created")
-    assert payload["timestamp"] == NOTIFICATION.started_at.isoformat()
+    assert payload["timestamp"] == NOTIFICATION.incident.started_at.isoformat()
     details = payload["custom_details"]
     assert details["Value"] == "3.2 % (threshold 1 %)"
     assert details["first_steps"][0] == "Look at the newest deploy."
@@ -155,7 +172,7 @@ def test_the_key_of_the_first_event_is_kept() -> None:
     secrets = {"PAGERDUTY_ROUTING_KEY_PAYMENTS_EU": "1" * 32}
     clients = FakeClients(answering(ACCEPTED), secrets=secrets)
     told = tell(PAGER, clients, "payments-eu")
-    assert (told.values["dedup_key"], told.values["routing_key_name"]) == (NOTIFICATION.incident, "payments-eu")
+    assert (told.values["dedup_key"], told.values["routing_key_name"]) == (NOTIFICATION.incident.id, "payments-eu")
     assert "1" * 32 not in str(told)
     tell(RESOLVED, clients, "renamed", receipt={**told.values, "dedup_key": "older"})
     body = json.loads(clients.requests[1].content)
@@ -206,7 +223,7 @@ def test_a_wrong_key_names_its_setting() -> None:
 
 def test_a_long_incident_id_is_hashed() -> None:
     """A dedup_key has at most 255 characters; the same id gives the same key."""
-    long = replace(PAGER, incident="i" * 300)
+    long = of_incident(PAGER, id="i" * 300)
     assert len(pagerduty.dedup_key(long, {})) <= 255
     assert pagerduty.dedup_key(long, {}) == pagerduty.dedup_key(long, {})
 

@@ -78,10 +78,10 @@ class World:
     def tell(self, **changes: Any) -> Handled:
         """Deliver one notification, coming back whenever it says so."""
         one = replace(samples.NOTIFICATION, target=self.target, at=self.now, **changes)
-        stored = self.store.load(one.key)
+        stored = self.store.load(one.incident.key)
         ids = (*(stored.committed if stored else ()), one.id)
         self.store.save(
-            Incident(one.key, id=one.incident, committed=ids, version=(stored.version if stored else 0) + 1)
+            Incident(one.incident.key, id=one.incident.id, committed=ids, version=(stored.version if stored else 0) + 1)
         )
         body = notification_message(one)
         for self.tries in range(1, 100):
@@ -108,7 +108,7 @@ class World:
     @property
     def doubles(self) -> int:
         """How many deliveries are known to be perhaps double."""
-        return self.store.delivery_log(f"{samples.NOTIFICATION.incident}/{self.target.key}").doubles
+        return self.store.delivery_log(f"{samples.NOTIFICATION.incident.id}/{self.target.key}").doubles
 
 
 def _raise(reply: Reply, silence: Exception, hung_up: Exception) -> None:
@@ -148,7 +148,7 @@ def test_what_was_taken_in_silence_is_found_or_counted(target: Target, answer: M
     else:
         assert world.doubles == 1
         assert "may be told twice" in outcome.note
-        (result,) = world.store.delivery_log(f"{samples.NOTIFICATION.incident}/{target.key}").results
+        (result,) = world.store.delivery_log(f"{samples.NOTIFICATION.incident.id}/{target.key}").results
         assert "may be told twice" in result.note
 
 

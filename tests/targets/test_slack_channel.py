@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
 from chalicelib.targets import slack_channel as slack
@@ -26,14 +26,17 @@ from tests.targets.samples import (
     TOLD,
     FakeClients,
     answering,
+    with_background,
 )
 
 POSTED = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000000.000100"}
 RECEIPT = {"channel": "C0ALERTS1", "ts": "1790000000.000100"}
 SILENCED = replace(
-    NOTIFICATION, reason=Reason.SYNC, alerts=(replace(TOLD, muted_by=("silence 9c1d of ana",)),), notes=()
+    with_background(NOTIFICATION, notes=()),
+    reason=Reason.SYNC,
+    alerts=(replace(TOLD, muted_by=("silence 9c1d of ana",)),),
 )
-BOTH = replace(SILENCED, acked_by="ana", acked_at=NOW)
+BOTH = replace(SILENCED, ack=AckSnapshot("ana", NOW))
 REMINDER = replace(NOTIFICATION, id="n2", seq=2, reason=Reason.REMINDER)
 
 
@@ -113,10 +116,10 @@ def test_the_buttons_name_the_incident() -> None:
     assert (
         elements[interaction.ACTION_ACK]["value"]
         == elements[interaction.ACTION_RESOLVE]["value"]
-        == NOTIFICATION.incident
+        == NOTIFICATION.incident.id
     )
     choices = [option["value"] for option in elements[interaction.ACTION_SILENCE]["options"]]
-    assert choices == [f"{choice}:{NOTIFICATION.incident}" for choice in ("1h", "4h", "tomorrow", "custom")]
+    assert choices == [f"{choice}:{NOTIFICATION.incident.id}" for choice in ("1h", "4h", "tomorrow", "custom")]
 
 
 def test_the_buttons_follow_the_state() -> None:
@@ -184,13 +187,13 @@ def test_what_people_did_is_said_in_the_thread_and_shown_in_the_message() -> Non
     """An act makes a quiet reply with its sign; remarks stay in the message and are not said again by later replies."""
     server = FakeSlack()
     acts = (("ack", "Acknowledged by ana"), ("note", "ana: <!here> looking"))
-    told = replace(ACKED, acts=acts, said=("ana: <!here> looking",), notes=())
+    told = replace(with_background(ACKED, notes=()), activity=Activity(("ana: <!here> looking",), acts))
     server.tell(told, receipt=RECEIPT)
     (_, update), (_, reply) = server.calls
     assert reply["text"] == "👀 Acknowledged by ana\n💬 ana: &lt;!here&gt; looking"
     assert (reply["thread_ts"], reply["reply_broadcast"]) == (RECEIPT["ts"], False)
     assert "📝 ana: &lt;!here&gt; looking" in json.dumps(update, ensure_ascii=False)
-    assert "looking" not in slack.render_reply(replace(RESOLVED, said=told.said))["text"]
+    assert "looking" not in slack.render_reply(replace(RESOLVED, activity=Activity(told.activity.remarks)))["text"]
 
 
 VERCEL_DEPLOY = replace(DEPLOY, project_id="prj_1", project="checkout")
@@ -199,11 +202,11 @@ VERCEL_DEPLOY = replace(DEPLOY, project_id="prj_1", project="checkout")
 @pytest.mark.parametrize(
     ("notification", "can", "offered"),
     [
-        (replace(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), True, True),
-        (replace(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), False, False),
+        (with_background(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), True, True),
+        (with_background(NOTIFICATION, deploys=(VERCEL_DEPLOY,)), False, False),
         (NOTIFICATION, True, False),
-        (replace(NOTIFICATION, deploys=()), True, False),
-        (replace(RESOLVED, deploys=(VERCEL_DEPLOY,)), True, False),
+        (with_background(NOTIFICATION, deploys=()), True, False),
+        (with_background(RESOLVED, deploys=(VERCEL_DEPLOY,)), True, False),
     ],
 )
 def test_a_rollback_is_offered_only_where_it_can_be_done(notification: Notification, can: bool, offered: bool) -> None:
@@ -213,7 +216,7 @@ def test_a_rollback_is_offered_only_where_it_can_be_done(notification: Notificat
     buttons = [element for element in found if element["action_id"] == interaction.ACTION_ROLL_BACK]
     assert bool(buttons) == offered
     for button in buttons:
-        assert button["value"] == f"{notification.incident}:{VERCEL_DEPLOY.id}"
+        assert button["value"] == f"{notification.incident.id}:{VERCEL_DEPLOY.id}"
         assert "checkout" in button["confirm"]["text"]["text"]
 
 
@@ -417,14 +420,14 @@ def test_a_post_in_doubt_that_did_not_arrive_is_posted() -> None:
 def test_the_end_in_doubt_finds_the_message_of_a_long_incident() -> None:
     """Given an opening in doubt two hours before the end → the channel is read since the incident began."""
     server = FakeSlack(conversations_history=messages("other"))
-    late = replace(RESOLVED, at=RESOLVED.started_at + timedelta(hours=2))
+    late = replace(RESOLVED, at=RESOLVED.incident.started_at + timedelta(hours=2))
     server.tell(late, "C0ALERTS1", in_doubt=True)
-    assert float(server.calls[0][1]["oldest"]) <= RESOLVED.started_at.timestamp()
+    assert float(server.calls[0][1]["oldest"]) <= RESOLVED.incident.started_at.timestamp()
 
 
 def test_a_silent_change_in_doubt_brings_up_to_date_the_message_that_did_arrive() -> None:
     """Given an opening in doubt that had arrived, when the next notification is silent → the message is updated."""
-    opening = {"id": "n1", "incident": NOTIFICATION.incident}
+    opening = {"id": "n1", "incident": NOTIFICATION.incident.id}
     posted = [{"ts": "1790000001.000100", "metadata": {"event_payload": opening}}]
     server = FakeSlack(conversations_history={"ok": True, "messages": posted})
     silent = replace(NOTIFICATION, id="n2", reason=Reason.SYNC)
@@ -528,8 +531,8 @@ def test_an_incoming_webhook_that_refuses_content_gets_plain_text() -> None:
 
 def test_a_deploy_after_the_start_is_said_so() -> None:
     """A deploy that came during the incident is not called its cause."""
-    later = replace(DEPLOY, at=NOTIFICATION.started_at + timedelta(minutes=3))
-    assert "3 min after it began" in shown(replace(NOTIFICATION, deploys=(later,)))
+    later = replace(DEPLOY, at=NOTIFICATION.incident.started_at + timedelta(minutes=3))
+    assert "3 min after it began" in shown(with_background(NOTIFICATION, deploys=(later,)))
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_the_body_describes_the_incident() -> None:
     assert body["type"] == "incident.opened"
     assert body["timestamp"] == "2026-11-24T09:14:30+00:00"
     data = body["data"]
-    assert (data["incident"], data["sequence"], data["state"]) == (NOTIFICATION.incident, 1, "firing")
+    assert (data["incident"], data["sequence"], data["state"]) == (NOTIFICATION.incident.id, 1, "firing")
     assert data["alerts"][0]["value"] == "3.2 %"
     assert data["deploys"][0]["url"] == "https://v.example.com/d/1"
     assert data["runbook"]["steps"][0] == "Look at the newest deploy."

@@ -70,7 +70,11 @@ class DeliveryLog:
         return next(told, None)
 
     def is_played_back(self, wanted: Notification) -> bool:
-        return wanted.seq == self.done_seq and self.dead_lettered is not None and wanted.again > self.dead_lettered
+        return (
+            wanted.seq == self.done_seq
+            and self.dead_lettered is not None
+            and wanted.hints.played_back > self.dead_lettered
+        )
 
 
 def delivery_log_key(incident: str, target: str) -> str:
@@ -111,7 +115,9 @@ def _received(delivery_log: DeliveryLog, done: Notification) -> dict[str, int]:
 def given_up(delivery_log: DeliveryLog, done: Notification, result: Result, *, in_doubt: bool) -> DeliveryLog:
     """After giving up, from which it may be played back."""
     untold = delivery_log.silent and not in_doubt
-    return replace(_done(delivery_log, done, result), dead_lettered=done.again, in_doubt=in_doubt, untold=untold)
+    return replace(
+        _done(delivery_log, done, result), dead_lettered=done.hints.played_back, in_doubt=in_doubt, untold=untold
+    )
 
 
 def left_out(delivery_log: DeliveryLog, done: Notification, result: Result) -> DeliveryLog:

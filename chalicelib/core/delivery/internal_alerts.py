@@ -39,12 +39,12 @@ def undelivered(notification: Notification, reason: str, now: datetime) -> Event
     """What could not be told, where, and why."""
     where = notification.target.shown
     return _event(
-        failure_of(notification.incident),
+        failure_of(notification.incident.id),
         where,
-        f"undelivered:{notification.id}:{notification.again}",
+        f"undelivered:{notification.id}:{notification.hints.played_back}",
         now,
         title=f"Could not tell {where}: {one_line(notification.title)}",
-        summary=f"{reason}\nWhat was to be told:\n{notification.text or plain_text(notification)}",
+        summary=f"{reason}\nWhat was to be told:\n{notification.background.text or plain_text(notification)}",
         severity=notification.severity if notification.severity is not Severity.INFO else Severity.WARNING,
         reason=notification.reason.value,
     )

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
+from chalicelib.core.stored import flat, flat_keys, flat_or_none
 
 
 class Reason(StrEnum):
@@ -88,19 +89,75 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentSnapshot:
+    """The incident of a notification. `key` names its group, `events` counts those of all its alerts."""
+
+    id: str
+    key: str
+    started_at: datetime
+    events: int
+    route: str = ""
+    ended_at: datetime | None = None
+    group: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AckSnapshot:
+    """Who has the alerts of a notification, and since when. The first version did not note the time."""
+
+    by: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What people wrote and did. `remarks` are their newest sentences, which a message goes on showing.
+
+    `acts` are what they did since the target was notified last, each as its kind and a sentence.
+    """
+
+    remarks: tuple[str, ...] = ()
+    acts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What readers need beside the alerts. `notes` are whole sentences ("Back after the silence of ana.").
+
+    `timezone` is that of the times which they read. `senders` are the names of sources for people, `text` is all of it as
+    plain text: both are set when it is sent, and never stored.
+    """
+
+    runbook: Runbook | None = None
+    deploys: tuple[Deploy, ...] = ()
+    notes: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    text: str = ""
+    senders: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryHints:
+    """What the delivery of a notification goes by. `played_back` is how often it came back from the dead letters.
+
+    `crowd` is how many incidents were decided with it.
+    """
+
+    played_back: int = 0
+    crowd: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """What one target is told. `alerts` are those announced, `evidence` the muted and inhibited ones beside them.
 
     `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
-    `notes` are whole sentences for people ("Back after the silence of ana."). `also` counts alerts over the limit.
-    `again` is how often it was played back from the dead letters, `crowd` how many incidents were decided with it. `said` are people's newest remarks, `acts` what they
-    did since this target was told last, each as its kind and a sentence. `wave` counts the calls of a pager (waves.py).
-    `senders` are the names of sources for people; they are set when it is sent, and never stored.
+    `also` counts alerts over the limit. `ack` is None while an alert needs somebody. `wave` counts the calls of a pager
+    (waves.py).
     """
 
     id: str
-    incident: str
-    key: str
+    incident: IncidentSnapshot = field(metadata=flat_keys(id="incident"))
     seq: int
     target: Target
     reason: Reason
@@ -108,27 +165,14 @@ class Notification:
     severity: Severity
     title: str
     at: datetime
-    started_at: datetime
     alerts: tuple[AlertSnapshot, ...]
-    events: int
-    route: str = ""
-    ended_at: datetime | None = None
-    group: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[AlertSnapshot, ...] = ()
     also: int = 0
-    runbook: Runbook | None = None
-    deploys: tuple[Deploy, ...] = ()
-    acked_by: str | None = None
-    acked_at: datetime | None = None
-    notes: tuple[str, ...] = ()
-    timezone: str = "UTC"
-    text: str = ""
-    again: int = 0
-    crowd: int = 1
-    said: tuple[str, ...] = ()
-    acts: tuple[tuple[str, str], ...] = ()
+    ack: AckSnapshot | None = flat_or_none(by="acked_by", at="acked_at")
+    activity: Activity = flat(Activity, remarks="said")
+    background: Background = flat(Background)
+    hints: DeliveryHints = flat(DeliveryHints, played_back="again")
     wave: int = 1
-    senders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def claimed(
     """
     if delivery_log.has_done(wanted):
         return ClaimResult(Claim.DONE, target_state)
-    slot = target_state.slots.get(wanted.incident)
+    slot = target_state.slots.get(wanted.incident.id)
     if slot is not None and slot.seq <= delivery_log.done_seq and not delivery_log.is_played_back(wanted):
         slot = None
     if slot is not None and wanted.seq < slot.seq:
@@ -207,7 +207,7 @@ def _opens_at(
     """When it may go: its own time, room in the pace, and its equals before it."""
     times = [now, slot.at if slot else None]
     if pace is not None:
-        joins = wanted.at == target_state.decided_at and wanted.crowd <= pace.together
+        joins = wanted.at == target_state.decided_at and wanted.hints.crowd <= pace.together
         headroom = timedelta(0) if rank == SILENT_RANK else pace.headroom(joins=joins)
         times.append(target_state.next_at - headroom if target_state.next_at else None)
         times.append(_after_others(target_state, slot, rank, pace, now))
@@ -244,7 +244,7 @@ def _queued(
     if not _has_place(target_state, rank):
         return ClaimResult(Claim.BUSY, target_state, slot, wait)
     slot = Slot(wanted.seq, opens_at, since=now, rank=rank)
-    return ClaimResult(Claim.BUSY, _with(target_state, wanted.incident, slot, now), slot, wait)
+    return ClaimResult(Claim.BUSY, _with(target_state, wanted.incident.id, slot, now), slot, wait)
 
 
 def _has_place(target_state: TargetState, rank: int) -> bool:
@@ -281,7 +281,7 @@ def _granted(
         in_doubt=known.in_doubt or died,
         deaths=known.deaths + died,
     )
-    target_state = _with(target_state, wanted.incident, known, now)
+    target_state = _with(target_state, wanted.incident.id, known, now)
     if pace is not None:
         target_state = _spent(target_state, rank, wanted, pace, now)
     if target_state.broken_at is not None:

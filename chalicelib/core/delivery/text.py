@@ -44,7 +44,7 @@ def state(notification: Notification) -> DisplayState:
         return DisplayState.TEST
     if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
         return DisplayState.RESOLVED
-    if notification.acked_by:
+    if notification.ack is not None:
         return DisplayState.ACKNOWLEDGED
     return DisplayState.SILENCED if is_silenced(notification) else DisplayState.FIRING
 
@@ -215,8 +215,8 @@ def _reading(value: str, threshold: str, condition: str) -> str:
 
 def label_values(notification: Notification, label: str) -> str:
     """The value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
-    if notification.group.get(label):
-        return one_line(notification.group[label])
+    if notification.incident.group.get(label):
+        return one_line(notification.incident.group[label])
     return _different(told.labels.get(label, "") for told in notification.alerts)
 
 
@@ -234,7 +234,7 @@ def counted_list(values: list[str], limit: int) -> str:
 
 def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
     """What people want to know at a glance, as label and value, the important first. No value is empty."""
-    zone = notification.timezone
+    zone = notification.background.timezone
     found = [
         ("Severity", notification.severity.value),
         ("Service", label_values(notification, "service")),
@@ -246,7 +246,7 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
         ("Acknowledged", acknowledged(notification)),
         ("Silenced", silenced_by(notification)),
         ("Group", _other_group_labels(notification)),
-        ("Ended", local_time(notification.ended_at, zone) if notification.ended_at else ""),
+        ("Ended", local_time(notification.incident.ended_at, zone) if notification.incident.ended_at else ""),
     ]
     return tuple((label, value) for label, value in found if value)
 
@@ -257,19 +257,19 @@ def _readings(notification: Notification) -> str:
 
 
 def _since(notification: Notification) -> str:
-    until = notification.ended_at or notification.at
-    lasted = duration_words(until - notification.started_at)
-    word = "lasted " if notification.ended_at else "for "
-    return f"{local_time(notification.started_at, notification.timezone)} ({word}{lasted})"
+    until = notification.incident.ended_at or notification.at
+    lasted = duration_words(until - notification.incident.started_at)
+    word = "lasted " if notification.incident.ended_at else "for "
+    return f"{local_time(notification.incident.started_at, notification.background.timezone)} ({word}{lasted})"
 
 
 def _events(notification: Notification) -> str:
     seen = [told.last_event_at for told in notification.alerts if told.last_event_at is not None]
-    if notification.events < 1:
+    if notification.incident.events < 1:
         return ""
-    if not seen or notification.events == 1:
-        return f"{notification.events:,}"
-    return f"{notification.events:,}, last seen {local_time(max(seen), notification.timezone)}"
+    if not seen or notification.incident.events == 1:
+        return f"{notification.incident.events:,}"
+    return f"{notification.incident.events:,}, last seen {local_time(max(seen), notification.background.timezone)}"
 
 
 def _alert_counts(notification: Notification) -> str:
@@ -283,15 +283,20 @@ def _alert_counts(notification: Notification) -> str:
 
 def acknowledged(notification: Notification) -> str:
     """`by ana, 24 Nov 2026, 09:20 CET`; empty when nobody did."""
-    if not notification.acked_by:
+    ack = notification.ack
+    if ack is None:
         return ""
-    at = f", {local_time(notification.acked_at, notification.timezone)}" if notification.acked_at else ""
-    return f"by {one_line(notification.acked_by)}{at}"
+    at = f", {local_time(ack.at, notification.background.timezone)}" if ack.at else ""
+    return f"by {one_line(ack.by)}{at}"
 
 
 def _other_group_labels(notification: Notification) -> str:
     shown = {"service", "environment", "severity"}
-    pairs = [f"{one_line(name)}={one_line(value)}" for name, value in notification.group.items() if name not in shown]
+    pairs = [
+        f"{one_line(name)}={one_line(value)}"
+        for name, value in notification.incident.group.items()
+        if name not in shown
+    ]
     return counted_list(pairs, 5)
 
 
@@ -302,14 +307,14 @@ def why(notification: Notification) -> str:
     found = []
     if rules:
         found.append(f"{'rule' if len(names) == 1 else 'rules'} {rules}")
-    if notification.route:
-        found.append(f"route {one_line(notification.route)}")
+    if notification.incident.route:
+        found.append(f"route {one_line(notification.incident.route)}")
     return " · ".join(found)
 
 
 def change(notification: Notification) -> str:
     """One sentence on what is new: the text of a thread's reply, and what a follow-up opens with."""
-    lasted = duration_words((notification.ended_at or notification.at) - notification.started_at)
+    lasted = duration_words((notification.incident.ended_at or notification.at) - notification.incident.started_at)
     unheard = _unacknowledged(notification)
     match notification.reason:
         case Reason.RESOLVED:
@@ -332,33 +337,33 @@ def _unacknowledged(notification: Notification) -> str:
     """Return of how many of the alerts that fire, muted ones where there is no other, nobody has acknowledged."""
     firing = [told for told in notification.alerts if told.status != "resolved"] or list(notification.evidence)
     without = sum(told.acked_by is None for told in firing)
-    if notification.acked_by or (firing and not without):
+    if notification.ack is not None or (firing and not without):
         return ""
     return f", {without} of {len(firing)} not acknowledged" if without < len(firing) else ", not acknowledged"
 
 
 def _events_so_far(notification: Notification) -> str:
-    if notification.events < 1:
+    if notification.incident.events < 1:
         return "still firing"
-    return f"{notification.events:,} event{'' if notification.events == 1 else 's'} so far"
+    return f"{notification.incident.events:,} event{'' if notification.incident.events == 1 else 's'} so far"
 
 
 def _sync(notification: Notification) -> str:
-    if said := [one_line(sentence) for _, sentence in notification.acts if one_line(sentence)]:
+    if said := [one_line(sentence) for _, sentence in notification.activity.acts if one_line(sentence)]:
         return "; ".join(said) + "."
-    if notification.acked_by:
+    if notification.ack is not None:
         return f"Acknowledged {acknowledged(notification)}."
     return f"Now {state(notification).value}."
 
 
 def notes(notification: Notification) -> tuple[str, ...]:
     """The notes, and what people said, cleaned, none empty."""
-    return news(notification) + tuple(found for found in map(one_line, notification.said) if found)
+    return news(notification) + tuple(found for found in map(one_line, notification.activity.remarks) if found)
 
 
 def news(notification: Notification) -> tuple[str, ...]:
     """The notes alone: what is to be known of this very announcement."""
-    return tuple(found for found in map(one_line, notification.notes) if found)
+    return tuple(found for found in map(one_line, notification.background.notes) if found)
 
 
 def alert_line(told: AlertSnapshot) -> str:
@@ -390,7 +395,7 @@ def _muted(told: AlertSnapshot) -> str:
 
 def deploy_line(deploy: Deploy, notification: Notification) -> str:
     """The last deploy in words, with how long before the incident it came."""
-    before = notification.started_at - deploy.at
+    before = notification.incident.started_at - deploy.at
     when = f"{duration_words(before)} before" if before >= timedelta(0) else f"{duration_words(-before)} after it began"
     title, commit = one_line(deploy.title), one_line(deploy.commit)[:12]
     named = title or commit or one_line(deploy.project) or one_line(deploy.id)
@@ -421,7 +426,7 @@ def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str
 
 def runbook_address(notification: Notification) -> str | None:
     """The runbook page: ours, else the one a sender's annotation names."""
-    own = web_address(notification.runbook.url) if notification.runbook else None
+    own = web_address(notification.background.runbook.url) if notification.background.runbook else None
     named = (web_address(told.annotations.get("runbook_url")) for told in notification.alerts)
     return own or next((found for found in named if found), None)
 
@@ -440,12 +445,13 @@ def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], 
 def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield "Runbook", runbook_address(notification)
     pages = [
-        (f"Open in {sender(told, notification.senders)}", web_address(told.url)) for told in notification.alerts[:20]
+        (f"Open in {sender(told, notification.background.senders)}", web_address(told.url))
+        for told in notification.alerts[:20]
     ]
     yield from pages[:1]
     for told in notification.alerts[:1]:
         yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
-    for deploy in notification.deploys[:1]:
+    for deploy in notification.background.deploys[:1]:
         yield "Last deploy", web_address(deploy.url)
     yield from pages[1:]
 
@@ -458,9 +464,9 @@ def sender(told: AlertSnapshot, senders: Mapping[str, str]) -> str:
 
 def runbook_steps(notification: Notification) -> tuple[str, ...]:
     """The first steps of the runbook, cleaned."""
-    if notification.runbook is None:
+    if notification.background.runbook is None:
         return ()
-    return tuple(found for found in map(one_line, notification.runbook.steps) if found)[:RUNBOOK_STEPS]
+    return tuple(found for found in map(one_line, notification.background.runbook.steps) if found)[:RUNBOOK_STEPS]
 
 
 def plain_text(notification: Notification) -> str:
@@ -475,7 +481,9 @@ def plain_text(notification: Notification) -> str:
         more = max(0, len(notification.alerts) - 5) + notification.also
         lines += [f"- and {more:,} more"] if more > 0 else []
     lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
-    deploys = [deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.deploys[:1]]
+    deploys = [
+        deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.background.deploys[:1]
+    ]
     lines += [f"Last deploy: {cut(found, 300)}" for found in deploys]
     lines += [f"First step: {cut(step, 300)}" for step in runbook_steps(notification)[:1]]
     lines += [f"{label}: {address}" for label, address in links(notification, 2) if len(address) <= 500]

@@ -16,7 +16,17 @@ from typing import Any
 import httpx
 
 from chalicelib.clients import http_client
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Runbook
+from chalicelib.core.delivery.notification import (
+    AckSnapshot,
+    Activity,
+    AlertSnapshot,
+    Background,
+    Deploy,
+    IncidentSnapshot,
+    Notification,
+    Reason,
+    Runbook,
+)
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 from chalicelib.slack import silence_modal
@@ -82,8 +92,9 @@ SYMPTOM = replace(
 )
 OPENED = Notification(
     id="n1",
-    incident="7f3c9a52d01be644",
-    key="k",
+    incident=IncidentSnapshot(
+        "7f3c9a52d01be644", key="k", started_at=START, events=412, route="High Error Rate", group=LABELS
+    ),
     seq=1,
     target=Target("slack_channel", "#incidents"),
     reason=Reason.OPENED,
@@ -91,35 +102,41 @@ OPENED = Notification(
     severity=Severity.CRITICAL,
     title="High Error Rate (checkout production)",
     at=NOW,
-    started_at=START,
     alerts=(ALERT,),
-    events=412,
-    route="High Error Rate",
-    group=LABELS,
     evidence=(SYMPTOM,),
-    runbook=RUNBOOK,
-    deploys=(DEPLOY,),
-    timezone="Europe/Riga",
+    background=Background(RUNBOOK, (DEPLOY,), timezone="Europe/Riga"),
 )
+BARE = replace(OPENED.background, runbook=None, deploys=())
 ACK = ("ack", "Acknowledged by Ana Souza")
 ACKED = replace(
-    OPENED, id="n2", seq=2, reason=Reason.SYNC, at=NOW + timedelta(minutes=2), acked_by="Ana Souza", acts=(ACK,),
-    acked_at=NOW + timedelta(minutes=2), said=("Ana Souza: it began with the deploy, rolling back",),
+    OPENED, id="n2", seq=2, reason=Reason.SYNC, at=NOW + timedelta(minutes=2),
+    ack=AckSnapshot("Ana Souza", NOW + timedelta(minutes=2)),
+    activity=Activity(("Ana Souza: it began with the deploy, rolling back",), (ACK,)),
 )  # fmt: skip
 SILENCED = replace(
     OPENED, id="n3", seq=3, reason=Reason.SYNC, at=NOW + timedelta(minutes=5),
     alerts=(replace(ALERT, muted_by=("silence 9c1d of Ana Souza",)),),
-    acts=(("silence", "Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it"),),
-    said=("Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it",),
+    activity=Activity(
+        ("Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it",),
+        (("silence", "Ana Souza: silenced until 2026-11-24 04:30 UTC: vendor is on it"),),
+    ),
 )  # fmt: skip
-REMINDER = replace(OPENED, id="n4", seq=2, reason=Reason.REMINDER, at=NOW + timedelta(hours=4), events=9_120)
+REMINDER = replace(
+    OPENED,
+    id="n4",
+    seq=2,
+    reason=Reason.REMINDER,
+    at=NOW + timedelta(hours=4),
+    incident=replace(OPENED.incident, events=9_120),
+)
 RESOLVED = replace(
-    ACKED, id="n5", seq=4, reason=Reason.RESOLVED, status="resolved", at=NOW + timedelta(minutes=25), acts=(),
-    alerts=(replace(ALERT, status="resolved", ends_at=NOW + timedelta(minutes=21), value="0.2 %"),), deploys=(),
-    ended_at=NOW + timedelta(minutes=21), events=1_380, evidence=(), acked_by=None, acked_at=None,
+    ACKED, id="n5", seq=4, reason=Reason.RESOLVED, status="resolved", at=NOW + timedelta(minutes=25),
+    alerts=(replace(ALERT, status="resolved", ends_at=NOW + timedelta(minutes=21), value="0.2 %"),),
+    incident=replace(OPENED.incident, ended_at=NOW + timedelta(minutes=21), events=1_380), evidence=(), ack=None,
+    activity=replace(ACKED.activity, acts=()), background=replace(OPENED.background, deploys=()),
 )  # fmt: skip
 STORM = replace(
-    OPENED, id="n6", severity=Severity.CRITICAL, title="200 alerts: InstanceDown, DiskFull, HighLoad …", deploys=(),
+    OPENED, id="n6", severity=Severity.CRITICAL, title="200 alerts: InstanceDown, DiskFull, HighLoad …",
     alerts=tuple(
         replace(
             ALERT,
@@ -130,13 +147,14 @@ STORM = replace(
         )
         for n in range(200)
     ),
-    also=300, events=10_000, group={"environment": "production"}, evidence=(), runbook=None,
+    also=300, evidence=(), background=BARE,
+    incident=replace(OPENED.incident, events=10_000, group={"environment": "production"}),
 )  # fmt: skip
 TEST = replace(
-    OPENED, id="n7", reason=Reason.TEST, started_at=NOW, severity=Severity.INFO, title="Tocsin can reach this channel", evidence=(),
+    OPENED, id="n7", reason=Reason.TEST, severity=Severity.INFO, title="Tocsin can reach this channel", evidence=(),
     alerts=(replace(ALERT, name="Test", labels={}, starts_at=NOW, title="Test", severity=Severity.INFO, value="", threshold="", condition="", url=None,
                     summary="Sent by `tocsin send-test` on its real way. Nothing is wrong.", events=1),),
-    events=1, runbook=None, deploys=(), group={}, route="send-test",
+    incident=replace(OPENED.incident, started_at=NOW, events=1, group={}, route="send-test"), background=BARE,
 )  # fmt: skip
 HOSTILE = replace(
     OPENED, id="n8", title="فشل الدفع 👩‍👩‍👧‍👦 <!channel> *bold* `code` " + "Zahlungsabwicklung fehlgeschlagen " * 120,
@@ -201,7 +219,7 @@ def told(picture: Picture, clock: list[float], inbox: Inbox) -> str:
     clock[0] += 60
     if picture.form:
         view = silence_modal.view(
-            OPENED.incident,
+            OPENED.incident.id,
             about=f"*{OPENED.title}*",
             matchers=["alertname=High Error Rate", "environment=production", "service=checkout"],
             filled=True,

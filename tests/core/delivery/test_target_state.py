@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.delivery import target_state as target_states
 from chalicelib.core.delivery.delivery_log import DeliveryLog, Result, delivered, given_up
-from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import DeliveryHints, IncidentSnapshot, Notification, Reason, Receipt
 from chalicelib.core.delivery.target_state import LEASE, Claim, ClaimResult, Pace, Slot, TargetState, claimed
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -22,9 +22,9 @@ RESULT = Result(1, NOW, "opened", True)
 def wanted(incident: str = "i1", seq: int = 1, **changes: object) -> Notification:
     """A notification of an incident."""
     fields: dict[str, object] = {
-        "id": f"{incident}/{seq}", "incident": incident, "key": "k", "seq": seq, "target": Target("slack_channel", "#x"),
-        "reason": Reason.OPENED, "status": "firing", "severity": Severity.WARNING, "title": "t", "at": NOW,
-        "started_at": NOW, "alerts": (), "events": 1,
+        "id": f"{incident}/{seq}", "incident": IncidentSnapshot(incident, "k", NOW, 1), "seq": seq,
+        "target": Target("slack_channel", "#x"), "reason": Reason.OPENED, "status": "firing",
+        "severity": Severity.WARNING, "title": "t", "at": NOW, "alerts": (),
     }  # fmt: skip
     return Notification(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -167,7 +167,9 @@ def test_a_few_that_were_decided_together_go_together(crowd: int, decided: list[
     target_state, mine = TargetState("x"), 0
     for number, after in enumerate(decided):
         at = NOW + after * SECOND
-        claim_result = ask(target_state, wanted(f"i{number}", at=at, crowd=crowd), at, pace=TOGETHER)
+        claim_result = ask(
+            target_state, wanted(f"i{number}", at=at, hints=DeliveryHints(crowd=crowd)), at, pace=TOGETHER
+        )
         target_state, mine = claim_result.target_state, mine + (claim_result.claim is Claim.MINE)
     assert mine == served, why
 
@@ -176,7 +178,7 @@ def test_the_rate_holds_after_a_few_went_together() -> None:
     """What goes together is paid for: the next one waits until a second for each of them has passed."""
     target_state = TargetState("x")
     for number in range(3):
-        target_state = ask(target_state, wanted(f"i{number}", crowd=3), pace=TOGETHER).target_state
+        target_state = ask(target_state, wanted(f"i{number}", hints=DeliveryHints(crowd=3)), pace=TOGETHER).target_state
     assert ask(target_state, wanted("i9", at=NOW + SECOND), NOW + SECOND, pace=TOGETHER).wait == 2 * SECOND
 
 
@@ -248,11 +250,13 @@ def test_silent_changes_hold_up_what_is_new_by_one_interval_at_most(after: float
 
 def test_a_silent_change_does_not_part_what_goes_together() -> None:
     """Given one of three that were decided together, when a silent change goes between → the others still join it."""
-    target_state = ask(TargetState("x"), wanted("i1", crowd=3), pace=TOGETHER).target_state
+    target_state = ask(TargetState("x"), wanted("i1", hints=DeliveryHints(crowd=3)), pace=TOGETHER).target_state
     target_state = ask(
         target_state, silent("i9", at=NOW - HOUR), NOW + SECOND, delivery_log=TOLD, pace=TOGETHER
     ).target_state
-    assert ask(target_state, wanted("i2", crowd=3), NOW + SECOND, pace=TOGETHER).claim is Claim.MINE
+    assert (
+        ask(target_state, wanted("i2", hints=DeliveryHints(crowd=3)), NOW + SECOND, pace=TOGETHER).claim is Claim.MINE
+    )
 
 
 def test_a_silent_change_waits_behind_all_that_is_new() -> None:
@@ -452,12 +456,25 @@ def test_an_outcome_ends_no_turn_of_a_later_notification(done: int, later: Claim
 def test_only_the_newest_that_was_given_up_is_played_back(again: int, seq: int, claim: Claim) -> None:
     """Once for each time it is played back; an older one is history; what follows is not held up."""
     delivery_log = given_up(DeliveryLog("t", done_seq=1), wanted(seq=2), RESULT, in_doubt=True)
-    assert ask(TargetState("x"), wanted(seq=seq, again=again), delivery_log=delivery_log).claim is claim
-    after = delivered(delivery_log, wanted(seq=2, again=1), Receipt(), RESULT, in_doubt=False)
-    assert ask(TargetState("x"), wanted(seq=2, again=1), delivery_log=after).claim is Claim.DONE
-    again_given_up = given_up(delivery_log, wanted(seq=2, again=1), RESULT, in_doubt=False)
-    assert ask(TargetState("x"), wanted(seq=2, again=1), delivery_log=again_given_up).claim is Claim.DONE
-    assert ask(TargetState("x"), wanted(seq=2, again=2), delivery_log=again_given_up).claim is Claim.MINE
+    assert (
+        ask(TargetState("x"), wanted(seq=seq, hints=DeliveryHints(played_back=again)), delivery_log=delivery_log).claim
+        is claim
+    )
+    after = delivered(
+        delivery_log, wanted(seq=2, hints=DeliveryHints(played_back=1)), Receipt(), RESULT, in_doubt=False
+    )
+    assert (
+        ask(TargetState("x"), wanted(seq=2, hints=DeliveryHints(played_back=1)), delivery_log=after).claim is Claim.DONE
+    )
+    again_given_up = given_up(delivery_log, wanted(seq=2, hints=DeliveryHints(played_back=1)), RESULT, in_doubt=False)
+    assert (
+        ask(TargetState("x"), wanted(seq=2, hints=DeliveryHints(played_back=1)), delivery_log=again_given_up).claim
+        is Claim.DONE
+    )
+    assert (
+        ask(TargetState("x"), wanted(seq=2, hints=DeliveryHints(played_back=2)), delivery_log=again_given_up).claim
+        is Claim.MINE
+    )
 
 
 def test_doubt_outlives_a_silent_change_that_was_not_sent() -> None:
@@ -481,7 +498,7 @@ def test_a_silent_change_shows_what_arrived(in_doubt: bool, silent: bool) -> Non
 def test_doubt_outlives_giving_up() -> None:
     """One that may have arrived is looked for when it is played back, and counts as told until then."""
     delivery_log = given_up(DeliveryLog("t"), wanted(), RESULT, in_doubt=True)
-    claim_result = ask(TargetState("x"), wanted(again=1), delivery_log=delivery_log)
+    claim_result = ask(TargetState("x"), wanted(hints=DeliveryHints(played_back=1)), delivery_log=delivery_log)
     assert claim_result.slot is not None and claim_result.slot.in_doubt
     assert not delivery_log.untold
     assert given_up(DeliveryLog("t"), wanted(), RESULT, in_doubt=False).untold

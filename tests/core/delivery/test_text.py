@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.core.delivery import text as texts
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import DisplayState
-from tests.targets.samples import ACKED, NOTIFICATION, RESOLVED, STORM, TOLD
+from tests.targets.samples import ACKED, NOTIFICATION, RESOLVED, STORM, TOLD, with_background
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_people_are_sent_only_to_web_pages(address: str | None) -> None:
 def test_links_come_once_each() -> None:
     """Hundreds of alerts with one page give one link; a sender's runbook counts where there is no own."""
     told = replace(TOLD, annotations={"runbook_url": "https://r.example/1", "dashboard_url": "https://d.example/1"})
-    found = texts.links(replace(NOTIFICATION, runbook=None, deploys=(), alerts=(told,) * 200))
+    found = texts.links(replace(with_background(NOTIFICATION, runbook=None, deploys=()), alerts=(told,) * 200))
     assert found == (
         ("Runbook", "https://r.example/1"),
         ("Open in Sentry", "https://sentry.io/organizations/acme/issues/1/"),
