@@ -281,17 +281,14 @@ def targets(stage: Stage) -> Iterator[Finding]:
 
 def _lane_finding(shown: str, target_state: TargetState) -> Finding:
     again = f"mend it, then `tocsin send-test {shown}`"
-    if target_state.refusal:
-        return Finding(WRONG, f"{shown}: nothing is sent there: {target_state.refusal}", again)
-    if target_state.broken_at and target_state.failing_since:
-        return Finding(
-            WRONG, f"{shown}: broken since {target_state.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again
-        )
+    health = target_state.health
+    if health.refusal:
+        return Finding(WRONG, f"{shown}: nothing is sent there: {health.refusal}", again)
+    if health.is_broken and health.failing_since:
+        return Finding(WRONG, f"{shown}: broken since {health.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again)
     waiting = f", {len(target_state.slots)} in its lane" if target_state.slots else ""
-    if target_state.failing_since:
-        return Finding(
-            WARNING, f"{shown}: failing since {target_state.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again
-        )
+    if health.failing_since:
+        return Finding(WARNING, f"{shown}: failing since {health.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again)
     return Finding(OK, f"{shown}: nothing is known against it")
 
 

@@ -147,5 +147,6 @@ def pending(target_state: TargetState, incident: str, waited: float) -> str:
     turn = target_state.slots.get(incident)
     if turn is None:
         return f"{shown(target_state.key)}: no worker took it within {waited:.0f} s: look at the function deliver_notification"
-    state = f"; the target is broken since {target_state.broken_at:%H:%M} UTC" if target_state.broken_at else ""
+    broken_at = target_state.health.broken_at
+    state = f"; the target is broken since {broken_at:%H:%M} UTC" if broken_at else ""
     return f"{shown(target_state.key)}: not delivered within {waited:.0f} s; tried {turn.tries} times, next at {turn.at:%H:%M:%S} UTC{state}"

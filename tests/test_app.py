@@ -395,7 +395,7 @@ def test_a_bounce_is_queued_and_marks_the_address(ports, queued):
     assert app.mail_feedback(published(BOUNCE), CONTEXT) is None
     ports.store = MemoryStore()
     assert app.deliver_notification(batch(*queued.bodies), CONTEXT) is None
-    assert "bounced" in ports.store.target_state("email:ops@example.com").refusal
+    assert "bounced" in ports.store.target_state("email:ops@example.com").health.refusal
     assert ports.notifications_dead.dead_lettered == []
 
 
@@ -417,7 +417,7 @@ def test_a_bounce_that_cannot_be_stored_stays_on_the_queue(ports, queued):
     assert ports.notifications.deleted == []
     ports.store = MemoryStore()
     app.deliver_notification(batch(*queued.bodies), CONTEXT)
-    assert ports.store.target_state("email:ops@example.com").refusal
+    assert ports.store.target_state("email:ops@example.com").health.refusal
 
 
 def test_a_bounce_that_cannot_be_queued_fails_for_lambda_to_try_again(ports, queued):

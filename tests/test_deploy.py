@@ -106,7 +106,7 @@ def test_a_bounce_marks_the_address(stage: Stage) -> None:
         TopicArn=arn, Subject="Amazon SES Email Event", Message=json.dumps(told), MessageAttributes=attributes
     )
     store = DynamoStore(stage.clients("dynamodb"), "tocsin-local")
-    stage.eventually(lambda: store.target_state("email:ops@example.com").refusal, "the address was not marked")
+    stage.eventually(lambda: store.target_state("email:ops@example.com").health.refusal, "the address was not marked")
     assert "AccessDenied" not in stage.said()
 
 

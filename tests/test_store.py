@@ -13,7 +13,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.core.context import Cause, Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
-from chalicelib.core.delivery.target_state import Slot, TargetState
+from chalicelib.core.delivery.target_state import Gate, Health, Slot, TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncated
@@ -250,7 +250,9 @@ def test_the_context_is_saved_only_over_the_version_before(store):
 def test_a_lane_is_claimed_once(store):
     """Of two workers that claim in one lane the second is told so by the version."""
     turn = Slot(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
-    mine = TargetState("email:x", slots={"incident": turn}, next_at=NOW, told=("target.broken",), version=1)
+    mine = TargetState(
+        "email:x", slots={"incident": turn}, gate=Gate(NOW), health=Health(told=("target.broken",)), version=1
+    )
     assert store.target_state("email:x") == TargetState("email:x")
     store.save_target_state(mine)
     with pytest.raises(ConflictError):

@@ -130,7 +130,7 @@ def _sent(address: str) -> str:
 def _mark(key: str, refusal: Refusal, store: Store, queues: Queues, now: datetime) -> None:
 
     def save(target_state: TargetState) -> None:
-        if refusal.lasting and target_state.refusal:
+        if refusal.lasting and target_state.health.refusal:
             return
         event = internal_alerts.address_refused(key, refusal.why, refusal.id, now, lasting=refusal.lasting)
         queues.webhooks.put(events_messages([event]))
@@ -141,8 +141,6 @@ def _mark(key: str, refusal: Refusal, store: Store, queues: Queues, now: datetim
 
 def _marked(target_state: TargetState, refusal: Refusal) -> TargetState:
     trouble = internal_alerts.REFUSED if refusal.lasting else internal_alerts.LOST
-    return replace(
-        target_states.telling(target_state, trouble),
-        refusal=refusal.why if refusal.lasting else target_state.refusal,
-        version=target_state.version + 1,
-    )
+    marked = target_states.telling(target_state, trouble)
+    health = replace(marked.health, refusal=refusal.why) if refusal.lasting else marked.health
+    return replace(marked, health=health, version=target_state.version + 1)

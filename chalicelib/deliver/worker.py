@@ -255,8 +255,8 @@ def _taken(delivery: Delivery, send: Send) -> Handled:
     assert claim.slot is not None
     wanted, slot = delivery.notification, claim.slot
     unseen = delivery_log.silent and not slot.in_doubt and wanted.reason is not Reason.TEST
-    if claim.target_state.refusal and wanted.reason is not Reason.TEST:
-        return _given_up(delivery, delivery_log, slot, claim.target_state.refusal)
+    if claim.target_state.health.refusal and wanted.reason is not Reason.TEST:
+        return _given_up(delivery, delivery_log, slot, claim.target_state.health.refusal)
     if unseen and (wanted.reason is Reason.RESOLVED or (delivery_log.untold and wanted.reason is Reason.SYNC)):
         return _left_out(delivery, delivery_log, slot)
     if why := _hopeless(delivery, slot):
@@ -383,7 +383,7 @@ def _waiting(delivery: Delivery, delivery_log: DeliveryLog, claim: ClaimResult) 
     slot, target_state = claim.slot, claim.target_state
     if slot is None or slot.leased_until is not None or delivery.now < slot.since + delivery.max_age:
         return delivery.later(claim.wait, "waits for its turn")
-    state = "the target is broken" if target_state.broken_at else "its turn did not come"
+    state = "the target is broken" if target_state.health.is_broken else "its turn did not come"
     return _given_up(delivery, delivery_log, slot, f"{state} (waited for {duration_words(delivery.now - slot.since)})")
 
 
@@ -412,7 +412,7 @@ def _attempt(
 
 def _recovered(delivery: Delivery, target_state: TargetState) -> None:
     """One success ends all that was told against the target."""
-    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.told]
+    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.health.told]
     if ended:
         delivery.announce(*ended)
     wanted = delivery.notification
@@ -427,7 +427,7 @@ def _pause(delivery: Delivery, slot: Slot, target_state: TargetState, error: Tar
     if error.retry_after is not None and (error.retry_after >= SHORTEST_AGAIN or slot.tries == 1):
         return max(error.retry_after, timedelta(0))
     delay = backoff(delivery.notification.id, slot.tries)
-    broken = target_state.broken_at is not None or target_states.breaks(target_state, delivery.now, delivery.grace)
+    broken = target_state.health.is_broken or target_states.breaks(target_state, delivery.now, delivery.grace)
     return min(delay, PROBE_INTERVAL) if broken else delay
 
 
@@ -460,10 +460,10 @@ def _failed(
     if not target_states.breaks(target_state, delivery.now, delivery.grace):
         return target_state
     target_state = target_states.broken(target_state, delivery.now)
-    if internal_alerts.about_router(delivery.notification) or target_state.failing_since is None:
+    if internal_alerts.about_router(delivery.notification) or target_state.health.failing_since is None:
         return target_state
     delivery.announce(
-        internal_alerts.target_broken(delivery.target, target_state.failing_since, str(error), delivery.now)
+        internal_alerts.target_broken(delivery.target, target_state.health.failing_since, str(error), delivery.now)
     )
     return target_states.telling(target_state, internal_alerts.BROKEN)
 
@@ -537,7 +537,7 @@ def give_up(
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
     wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
-    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.target_state(delivery.target).told:
+    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.target_state(delivery.target).health.told:
         return internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
     return internal_alerts.undelivered(_readable(wanted), reason, delivery.now)
 

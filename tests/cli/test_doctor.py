@@ -12,7 +12,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.core.delivery.target_state import TargetState
+from chalicelib.core.delivery.target_state import Health, TargetState
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.rule import Rules
 from chalicelib.schedule.tick import tick
@@ -168,10 +168,12 @@ def test_the_health_of_targets_is_told() -> None:
     """Broken, failing, marked, and those of which nothing is known."""
     stage = FakeStage()
     stage.store.save_target_state(
-        TargetState("slack_channel:#a", failing_since=NOW, broken_at=NOW + timedelta(minutes=15), version=1)
+        TargetState("slack_channel:#a", health=Health(NOW, NOW + timedelta(minutes=15)), version=1)
     )
-    stage.store.save_target_state(TargetState("pagerduty:default", failing_since=NOW, version=1))
-    stage.store.save_target_state(TargetState("email:ana@example.com", refusal="a mail bounced", version=1))
+    stage.store.save_target_state(TargetState("pagerduty:default", health=Health(NOW), version=1))
+    stage.store.save_target_state(
+        TargetState("email:ana@example.com", health=Health(refusal="a mail bounced"), version=1)
+    )
     wrong = states(checkup.targets, stage, WRONG)
     assert "slack_channel:#a: broken since 2026-11-24 09:00 UTC" in wrong
     assert "email:ana@example.com: nothing is sent there: a mail bounced" in wrong

@@ -139,7 +139,7 @@ def test_a_bounce_marks_the_address_and_tells_the_fallback_once() -> None:
     router = Router()
     for message in (bounce(subtype="NoEmail"), bounce(subtype="NoEmail"), complaint()):
         router.take(message)
-    assert "there is no such mailbox" in router.store.target_state(KEY).refusal
+    assert "there is no such mailbox" in router.store.target_state(KEY).health.refusal
     (event,) = router.events()
     assert (event.source, event.kind, event.labels["target"]) == ("router", "address.refused", KEY)
     assert "tocsin send-test" in event.summary
@@ -149,7 +149,7 @@ def test_a_mail_that_did_not_arrive_is_told_and_marks_nothing() -> None:
     """The next mail is sent."""
     router = Router()
     router.take(bounce("Transient", "MailboxFull"))
-    assert router.store.target_state(KEY).refusal == ""
+    assert router.store.target_state(KEY).health.refusal == ""
     assert [event.kind for event in router.events()] == ["mail.lost"]
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_sent_to_a_marked_address_until_a_test_is() -> None:
     assert [event.kind for event in router.events()] == ["address.refused", "delivery.failed"]
     assert sent == []
     assert router.deliver(marked_test(target, Severity.INFO, NOW), ses).delivered
-    assert router.store.target_state(KEY).refusal == ""
+    assert router.store.target_state(KEY).health.refusal == ""
     assert [event.status.value for event in router.events()] == ["firing", "firing", "resolved", "resolved"]
     assert router.deliver(second, ses).delivered
     assert len(sent) == 2

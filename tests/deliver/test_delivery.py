@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Receipt
-from chalicelib.core.delivery.target_state import TargetState
+from chalicelib.core.delivery.target_state import Health, TargetState
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
@@ -199,7 +199,7 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
     )
     assert (outcome.dead_lettered is not None) is (asked > timedelta(0))
     assert outcome.retry_after in (None, timedelta(0))
-    assert START <= (store.target_state(PAGE).closed_until or START) <= START + 10 * MINUTE
+    assert START <= (store.target_state(PAGE).gate.closed_until or START) <= START + 10 * MINUTE
 
 
 def test_a_limit_over_minutes_is_waited_out() -> None:
@@ -282,7 +282,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     store = MemoryStore()
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
     store.save(Incident(one.incident.key, id=one.incident.id, committed=(one.id,), version=1))
-    store.save_target_state(TargetState(PAGE, failing_since=START, broken_at=START, told=("target.broken",), version=1))
+    store.save_target_state(TargetState(PAGE, health=Health(START, START, ("target.broken",)), version=1))
     outcome = delivery.deliver(
         notification_message(one),
         rules=Rules(kinds=KINDS),
@@ -293,14 +293,14 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
         send=lambda notification, delivery_log: Receipt(sent=sent),
     )
     assert outcome.delivered
-    assert (store.target_state(PAGE).broken_at is None) is sent
+    assert (store.target_state(PAGE).health.broken_at is None) is sent
 
 
 def test_being_asked_to_slow_down_is_no_fault() -> None:
     """A target that only says 429 for an hour works: it is not marked."""
     story = Story().answers(SLOW, TargetAnswer(429, retry_after=60)).fires("Slow", "a").until(3_600)
     assert story.at(FALLBACK) == []
-    assert not story.router.store.target_state(SLOW).broken_at
+    assert not story.router.store.target_state(SLOW).health.broken_at
 
 
 SECRET_ADDRESSES = """

@@ -23,7 +23,7 @@ from enum import StrEnum
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.stored import stored_as
+from chalicelib.core.stored import flat, stored_as
 
 LEASE = timedelta(seconds=90)
 """Longer than any send (the worker's time limit is 60 s): a lease that ran out belongs to a dead worker."""
@@ -104,26 +104,48 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetState:
-    """`slots` are by incident. `decided_at` is when the last one sent was decided. `closed_until` is the target's own
-    Retry-After, `changes_until` the one that holds for changes of sent messages alone. `silent_at` is when the next
-    silent change may go. `failing_since` is the first failure
-    without a success after it; `broken_at` is set once that lasted for the grace time. `told` names the troubles that
-    the fallback was told of and that a success must end. `refusal` is why nothing is sent there at all (an address
-    that bounced).
+class Gate:
+    """How soon a target takes the next one. `next_at` is when the bucket of its pace is full again.
+
+    `decided_at` is when the last one sent was decided. `silent_at` is when the next silent change may go. `closed_until`
+    is the target's own Retry-After, `changes_until` the one that holds for changes of sent messages alone.
     """
 
-    key: str
-    slots: Mapping[str, Slot] = stored_as("turns", default_factory=dict)
     next_at: datetime | None = None
     decided_at: datetime | None = None
+    silent_at: datetime | None = None
     closed_until: datetime | None = None
+    changes_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known against a target; at its defaults it works.
+
+    `failing_since` is the first failure without a success after it. `broken_at` is set once that lasted for the grace
+    time. `told` names the troubles that the fallback was told of and that a success must end. `refusal` is why nothing
+    is sent there at all (an address that bounced).
+    """
+
     failing_since: datetime | None = None
     broken_at: datetime | None = None
     told: tuple[str, ...] = ()
     refusal: str = ""
-    silent_at: datetime | None = None
-    changes_until: datetime | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Return whether the target is marked as broken: then one delivery at a time is a probe."""
+        return self.broken_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """The stored state of one target. `slots` are by incident."""
+
+    key: str
+    slots: Mapping[str, Slot] = stored_as("turns", default_factory=dict)
+    gate: Gate = flat(Gate)
+    health: Health = flat(Health)
     version: int = 0
 
 
@@ -193,11 +215,11 @@ def _taken_over(slot: Slot, wanted: Notification, now: datetime) -> Slot | None:
 
 def _closed_until(target_state: TargetState, delivery_log: DeliveryLog, rank: int) -> datetime | None:
     """Return until when the target takes nothing of this kind, as it said itself."""
-    times = [target_state.closed_until]
+    times = [target_state.gate.closed_until]
     if not delivery_log.silent:
-        times.append(target_state.changes_until)
+        times.append(target_state.gate.changes_until)
     if rank == SILENT_RANK:
-        times.append(target_state.silent_at)
+        times.append(target_state.gate.silent_at)
     return max((at for at in times if at is not None), default=None)
 
 
@@ -207,9 +229,9 @@ def _opens_at(
     """When it may go: its own time, room in the pace, and its equals before it."""
     times = [now, slot.at if slot else None]
     if pace is not None:
-        joins = wanted.at == target_state.decided_at and wanted.hints.crowd <= pace.together
+        joins = wanted.at == target_state.gate.decided_at and wanted.hints.crowd <= pace.together
         headroom = timedelta(0) if rank == SILENT_RANK else pace.headroom(joins=joins)
-        times.append(target_state.next_at - headroom if target_state.next_at else None)
+        times.append(target_state.gate.next_at - headroom if target_state.gate.next_at else None)
         times.append(_after_others(target_state, slot, rank, pace, now))
     return max(at for at in times if at is not None)
 
@@ -284,17 +306,19 @@ def _granted(
     target_state = _with(target_state, wanted.incident.id, known, now)
     if pace is not None:
         target_state = _spent(target_state, rank, wanted, pace, now)
-    if target_state.broken_at is not None:
-        target_state = replace(target_state, closed_until=now + PROBE_INTERVAL)
+    if target_state.health.is_broken:
+        target_state = replace(target_state, gate=replace(target_state.gate, closed_until=now + PROBE_INTERVAL))
     return ClaimResult(Claim.MINE, target_state, known)
 
 
 def _spent(target_state: TargetState, rank: int, wanted: Notification, pace: Pace, now: datetime) -> TargetState:
     """Return the target's state with one less in its bucket."""
-    target_state = replace(target_state, next_at=max(now, target_state.next_at or now) + pace.interval)
+    gate = replace(target_state.gate, next_at=max(now, target_state.gate.next_at or now) + pace.interval)
     if rank == SILENT_RANK:
-        return replace(target_state, silent_at=now + pace.between(rank))
-    return replace(target_state, decided_at=wanted.at)
+        gate = replace(gate, silent_at=now + pace.between(rank))
+    else:
+        gate = replace(gate, decided_at=wanted.at)
+    return replace(target_state, gate=gate)
 
 
 def _with(target_state: TargetState, incident: str, slot: Slot, now: datetime) -> TargetState:
@@ -334,70 +358,63 @@ def failed(
     What it asked of a silent change holds for those alone, and what it asked `of_change` for changes alone: a target may
     limit them more than messages.
     """
-    slots = dict(target_state.slots)
+    slots, gate, health = dict(target_state.slots), target_state.gate, target_state.health
     slot = slots.get(incident)
     if asked is not None:
-        target_state = _asked_to_wait(
-            target_state, now + asked, silent=slot is not None and slot.rank == SILENT_RANK, change=of_change
-        )
+        silent = slot is not None and slot.rank == SILENT_RANK
+        gate = _asked_to_wait(gate, now + asked, silent=silent, change=of_change)
     if slot is not None:
         in_doubt = slot.in_doubt or ambiguous
         slots[incident] = replace(slot, leased_until=None, at=now + delay, in_doubt=in_doubt, deaths=0)
     throttled = asked is not None and not ambiguous
-    return replace(
-        target_state,
-        slots=slots,
-        failing_since=target_state.failing_since if throttled else target_state.failing_since or now,
-        version=target_state.version + 1,
-    )
+    if not throttled:
+        health = replace(health, failing_since=health.failing_since or now)
+    return replace(target_state, slots=slots, gate=gate, health=health, version=target_state.version + 1)
 
 
-def _asked_to_wait(target_state: TargetState, until: datetime, *, silent: bool, change: bool) -> TargetState:
-    """Return the state of a target that wants nothing of that kind until then."""
+def _asked_to_wait(gate: Gate, until: datetime, *, silent: bool, change: bool) -> Gate:
+    """Return the gate of a target that wants nothing of that kind until then."""
     if change:
-        return replace(target_state, changes_until=max(until, target_state.changes_until or until))
+        return replace(gate, changes_until=max(until, gate.changes_until or until))
     if silent:
-        return replace(target_state, silent_at=max(until, target_state.silent_at or until))
-    return replace(target_state, closed_until=max(until, target_state.closed_until or until))
+        return replace(gate, silent_at=max(until, gate.silent_at or until))
+    return replace(gate, closed_until=max(until, gate.closed_until or until))
 
 
 def breaks(target_state: TargetState, now: datetime, grace: timedelta) -> bool:
     """True when the target has failed for its grace time without one success and is not marked as broken yet."""
-    return (
-        target_state.broken_at is None
-        and target_state.failing_since is not None
-        and now >= target_state.failing_since + grace
-    )
+    health = target_state.health
+    return not health.is_broken and health.failing_since is not None and now >= health.failing_since + grace
 
 
 def broken(target_state: TargetState, now: datetime) -> TargetState:
     """Marked: from now on one delivery at a time is a probe."""
+    closed_until = max(now + PROBE_INTERVAL, target_state.gate.closed_until or now)
     return replace(
-        target_state, broken_at=now, closed_until=max(now + PROBE_INTERVAL, target_state.closed_until or now)
+        target_state,
+        gate=replace(target_state.gate, closed_until=closed_until),
+        health=replace(target_state.health, broken_at=now),
     )
 
 
 def telling(target_state: TargetState, trouble: str) -> TargetState:
     """The fallback was told of this trouble."""
-    return (
-        target_state
-        if trouble in target_state.told
-        else replace(target_state, told=(*target_state.told, trouble)[-MAX_TOLD:])
-    )
+    health = target_state.health
+    if trouble in health.told:
+        return target_state
+    return replace(target_state, health=replace(health, told=(*health.told, trouble)[-MAX_TOLD:]))
 
 
 def needs_recovery(target_state: TargetState) -> bool:
     """True when a success changes what is known of the target."""
-    return bool(target_state.failing_since or target_state.broken_at or target_state.told or target_state.refusal)
+    return target_state.health != Health()
 
 
 def recovered(target_state: TargetState, incident: str, seq: int, *, tested: bool) -> TargetState:
     """After a success: nothing is known against the target any more. Only a test takes a refusal away."""
+    gate, health = target_state.gate, target_state.health
     return replace(
         finished(target_state, incident, seq),
-        failing_since=None,
-        broken_at=None,
-        closed_until=None if target_state.broken_at else target_state.closed_until,
-        told=(),
-        refusal="" if tested else target_state.refusal,
+        gate=replace(gate, closed_until=None) if health.is_broken else gate,
+        health=Health(refusal="" if tested else health.refusal),
     )

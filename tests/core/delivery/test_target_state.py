@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.delivery import target_state as target_states
 from chalicelib.core.delivery.delivery_log import DeliveryLog, Result, delivered, given_up
 from chalicelib.core.delivery.notification import DeliveryHints, IncidentSnapshot, Notification, Reason, Receipt
-from chalicelib.core.delivery.target_state import LEASE, Claim, ClaimResult, Pace, Slot, TargetState, claimed
+from chalicelib.core.delivery.target_state import LEASE, Claim, ClaimResult, Gate, Pace, Slot, TargetState, claimed
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 
@@ -82,7 +82,7 @@ def test_a_dead_worker_leaves_doubt() -> None:
 def test_a_lone_notification_costs_one_write_and_no_wait() -> None:
     """The claim carries the pace: nothing is written for pacing alone."""
     claim_result = ask(TargetState("x"), wanted())
-    assert (claim_result.claim, claim_result.target_state.version, claim_result.target_state.next_at) == (
+    assert (claim_result.claim, claim_result.target_state.version, claim_result.target_state.gate.next_at) == (
         Claim.MINE,
         1,
         NOW + SECOND,
@@ -108,7 +108,7 @@ def test_a_burst_gets_places_one_interval_apart() -> None:
 def test_a_late_one_keeps_its_seniority() -> None:
     """Whoever comes after its time waits for the next gap, not for the end of the queue, and writes nothing."""
     target_state = TargetState(
-        "x", slots={f"i{n}": Slot(1, NOW + n * SECOND, NOW, rank=1) for n in range(1, 100)}, next_at=NOW + 5 * SECOND
+        "x", slots={f"i{n}": Slot(1, NOW + n * SECOND, NOW, rank=1) for n in range(1, 100)}, gate=Gate(NOW + 5 * SECOND)
     )
     claim_result = ask(target_state, wanted("i2"), NOW + 4.25 * SECOND)
     assert (claim_result.claim, claim_result.wait, claim_result.target_state is target_state) == (
@@ -121,7 +121,7 @@ def test_a_late_one_keeps_its_seniority() -> None:
 def test_a_critical_passes_the_warnings_that_wait() -> None:
     """It gets the next gap; the warning whose time that is yields once, the others do not move."""
     queue = {f"i{n}": Slot(1, NOW + n * SECOND, NOW, rank=1) for n in range(1, 100)}
-    target_state = TargetState("x", slots=queue, next_at=NOW + SECOND)
+    target_state = TargetState("x", slots=queue, gate=Gate(NOW + SECOND))
     urgent = wanted("c", severity=Severity.CRITICAL)
     claim_result = ask(target_state, urgent, NOW + SECOND / 2)
     assert claim_result.wait == SECOND / 2
@@ -266,14 +266,17 @@ def test_a_silent_change_waits_behind_all_that_is_new() -> None:
         target_state = ask(target_state, wanted(f"i{number}")).target_state
     assert ask(target_state, silent("i9"), delivery_log=TOLD).wait == 4 * SECOND
     known = replace(
-        target_state, slots={**target_state.slots, "i9": Slot(2, NOW, NOW, rank=target_states.SILENT_RANK)}, next_at=NOW
+        target_state,
+        slots={**target_state.slots, "i9": Slot(2, NOW, NOW, rank=target_states.SILENT_RANK)},
+        gate=replace(target_state.gate, next_at=NOW),
     )
     assert ask(known, silent("i9"), NOW, delivery_log=TOLD).wait == 4 * SECOND
 
 
 def test_silent_changes_that_were_passed_by_come_back_one_after_the_other() -> None:
     """Given ten whose time went by while the target was closed, then each waits for those before it, without a write."""
-    target_state = replace(waiting(10), closed_until=NOW + 60 * SECOND)
+    target_state = waiting(10)
+    target_state = replace(target_state, gate=replace(target_state.gate, closed_until=NOW + 60 * SECOND))
     grants = [
         ask(target_state, silent(f"i{n}"), NOW + 30 * SECOND, delivery_log=TOLD, pace=CHANGES) for n in range(1, 11)
     ]
@@ -301,7 +304,7 @@ def test_what_is_new_takes_neither_place_nor_age_of_a_silent_change() -> None:
 
 def test_a_silent_change_keeps_the_place_of_what_it_supersedes() -> None:
     """Given an opening that waits, when its incident is acknowledged → what goes then has the place of the opening."""
-    target_state = ask(TargetState("x", next_at=NOW + SECOND), wanted("i1")).target_state
+    target_state = ask(TargetState("x", gate=Gate(NOW + SECOND)), wanted("i1")).target_state
     claim_result = ask(target_state, silent("i1"), NOW + SECOND)
     assert claim_result.claim is Claim.MINE and claim_result.slot is not None
     assert claim_result.slot.rank == Severity.WARNING.rank
@@ -351,7 +354,7 @@ def test_a_limit_holds_for_what_it_was_said_of(
     target_state = target_states.failed(
         target_state, "i0", now=NOW, delay=asked, asked=asked, ambiguous=False, of_change=of_change
     )
-    assert target_state.failing_since is None
+    assert target_state.health.failing_since is None
     updated = wanted("i2", 2, reason=Reason.UPDATED)
     waits = [
         ask(target_state, wanted("i1")),
@@ -367,7 +370,7 @@ def test_the_targets_own_delay_holds_for_everyone() -> None:
     target_state = target_states.failed(
         target_state, "i1", now=NOW, delay=30 * SECOND, asked=30 * SECOND, ambiguous=False
     )
-    assert target_state.failing_since is None
+    assert target_state.health.failing_since is None
     assert ask(target_state, wanted("i2"), NOW + SECOND).wait == 29 * SECOND
     assert ask(target_state, wanted("i1"), NOW + 29.9 * SECOND).claim is Claim.BUSY
     assert ask(target_state, wanted("i1"), NOW + 30 * SECOND).claim is Claim.MINE
@@ -411,7 +414,7 @@ def test_tries_without_an_outcome_are_counted() -> None:
 def test_the_queue_is_bounded_and_forgets() -> None:
     """Over a thousand nobody gets a place by name; one that never came back is dropped after a day."""
     slots = {f"i{n}": Slot(1, NOW + n * SECOND, NOW) for n in range(target_states.MAX_TURNS)}
-    claim_result = ask(TargetState("x", slots=slots, next_at=NOW + SECOND), wanted("new"))
+    claim_result = ask(TargetState("x", slots=slots, gate=Gate(NOW + SECOND)), wanted("new"))
     assert (claim_result.claim, claim_result.wait, len(claim_result.target_state.slots)) == (
         Claim.BUSY,
         1_000 * SECOND,
