@@ -150,15 +150,18 @@ def _reader(kind: Any) -> Convert:
             return lambda data: timedelta(seconds=data)
         if kind is float:
             return float
-    return lambda data: data
+    return _unchanged
+
+
+def _unchanged(data: Any) -> Any:
+    """Return what JSON says as it is: of a text, a number, or a type that is not known."""
+    return data
 
 
 def _optional(kind: Any) -> Convert:
     inner = [each for each in typing.get_args(kind) if each is not type(None)]
-    if len(inner) != 1:
-        return lambda data: data
-    read = _reader(inner[0])
-    return lambda data: None if data is None else read(data)
+    read = _reader(inner[0]) if len(inner) == 1 else _unchanged
+    return read if read is _unchanged else lambda data: None if data is None else read(data)
 
 
 def _collection(origin: Any, arguments: tuple[Any, ...]) -> Convert:
@@ -167,12 +170,14 @@ def _collection(origin: Any, arguments: tuple[Any, ...]) -> Convert:
         return lambda data: (first(data[0]), second(data[1]))
     if origin in (tuple, list, frozenset, set):
         read = _reader(arguments[0])
-        return lambda data: origin(read(found) for found in data)
+        return origin if read is _unchanged else lambda data: origin([read(found) for found in data])
     if isinstance(origin, type) and issubclass(origin, Mapping):
         key, value = _reader(arguments[0]), _reader(arguments[1])
         convert: Convert = int if arguments[0] is int else key
+        if convert is value is _unchanged:
+            return dict
         return lambda data: {convert(name): value(found) for name, found in data.items()}
-    return lambda data: data
+    return _unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +205,10 @@ def _dataclass_reader(kind: type) -> Convert:
         for key, each in data.items():
             if key in spots.by_key:
                 group, name, convert = spots.by_key[key]
-                (inner.setdefault(group, {}) if group else values)[name] = convert(each)
+                into = inner.setdefault(group, {}) if group else values
+                into[name] = each if convert is _unchanged else convert(each)
         for group, given in inner.items():
-            if spots.needed.get(group, given.keys()) <= given.keys():
+            if group not in spots.needed or spots.needed[group] <= given.keys():
                 values[group] = spots.groups[group](**given)
         for name, of_stored in spots.absent.items():
             if name not in values:
