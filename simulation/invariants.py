@@ -159,7 +159,7 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
             done_seq = router.memory.delivery_log(delivery_log_key(incident.id, key)).done_seq
             newest = router.decided.get(announced.last.id)
             on_its_way = newest is not None and now < newest.at + ON_ITS_WAY
-            if announced.last.id and done_seq < announced.last.seq and not on_its_way:
+            if announced.last.is_named and done_seq < announced.last.seq and not on_its_way:
                 yield Broken(f"{key} waits for {announced.last.seq}, though everything works", incident.id)
 
 

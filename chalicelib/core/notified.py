@@ -22,6 +22,11 @@ class LastNotification:
     news_seq: int = 0
     acts_until: datetime | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Return whether it is known by its id; the first version kept a list of ids in the incident."""
+        return bool(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class NotifiedAlerts:

@@ -288,7 +288,7 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
         wanted = replace(wanted, reason=Reason.OPENED)
     incident, now = delivery.incident, delivery.now
     known = incident.announced.get(delivery.target) if incident is not None else None
-    if incident is None or known is None or not known.last.id or wanted.reason in (Reason.TEST, Reason.RESOLVED):
+    if incident is None or known is None or not known.last.is_named or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
     has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.last.news_seq
     is_fresh = now < wanted.at + REFRESHED_AFTER

@@ -27,7 +27,7 @@ def standing(notification: Notification, incident: Incident | None) -> Commitmen
     if incident is None:
         return Commitment.UNSAVED
     announced = incident.announced.get(notification.target.key)
-    if announced is None or not announced.last.id:  # stored by a version that kept a list of ids
+    if announced is None or not announced.last.is_named:
         return Commitment.LIVE if notification.id in incident.committed else Commitment.UNSAVED
     if announced.last.seq < notification.seq:
         return Commitment.UNSAVED
