@@ -61,7 +61,7 @@ class Timeline:
 
 
 class IncidentStatus(StrEnum):
-    """OPEN while something burns or a resolve is owed, ENDED after, QUIET if it never began."""
+    """OPEN while an alert fires or a resolve is pending, ENDED after that, QUIET if it never began."""
 
     QUIET = "quiet"
     OPEN = "open"
@@ -70,7 +70,7 @@ class IncidentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One life of an incident, from the first alert that fires to the end. `opened_at` is when a target was first notified.
+    """One life of an incident, from its first firing alert to its end. `opened_at` is when a target was first notified.
 
     `aliases` are what vendors call it (`pagerduty:Q1A2B3`). `closed_via` is the door through which a person resolved it.
     """
@@ -96,9 +96,9 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class FlushClock:
-    """When targets are notified of news: at points of a grid of `group_interval` that begins at the first flush, `anchor_at`.
+    """When targets are notified of news: on a grid of `group_interval` from the first flush on, which was at `anchor_at`.
 
-    `last_at` is the newest flush. `next_at` is when there is one to come, which may be between two points.
+    `last_at` is the newest flush. `next_at` is the next one, which may lie between two points of the grid.
     """
 
     anchor_at: datetime | None = None
@@ -131,9 +131,9 @@ class FlushClock:
 
 @dataclass(frozen=True, slots=True)
 class EscalationClock:
-    """How far the escalation is: `done` counts its steps. `restarted_at` is when it began anew, if it did.
+    """How many steps of the escalation are `done`, and when its clock was restarted, if it was.
 
-    It does so when nobody has the alerts any more (an acknowledgement that ran out or was taken back).
+    It restarts when nobody has the alerts any more: an acknowledgement ran out or was taken back.
     """
 
     restarted_at: datetime | None = None
@@ -142,9 +142,10 @@ class EscalationClock:
 
 @dataclass(frozen=True, slots=True)
 class Truncated:
-    """The alerts over `max_alerts`: only counted. `alerts` are the active ones, with the time of their newest event (seconds).
+    """The alerts over `max_alerts`, which are only counted.
 
-    `events` counts the events of all of them, `event_ids` are the short ids of the newest.
+    `alerts` are the active ones, with the time of their newest event (seconds). `events` counts the events of all of
+    them, `event_ids` are the short ids of the newest.
     """
 
     alerts: Mapping[str, float] = field(default_factory=dict)
@@ -160,9 +161,10 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """`key` names the group for ever, `id` this episode of it. `wake_at` is when it must be looked at again.
+    """The alerts of one group. `key` names the group in all its episodes, `id` this one.
 
-    `sync` asks to bring told messages up to date without telling anyone; its text is where the change came from.
+    `announced` is what each target was notified of, by its key. `wake_at` is when it must be looked at again. `sync` asks
+    to bring sent messages up to date without notifying anybody: it is the door through which the change came.
     """
 
     key: str

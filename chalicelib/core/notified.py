@@ -43,9 +43,9 @@ class NotifiedAlerts:
 
 @dataclass(frozen=True, slots=True)
 class PagerState:
-    """What a pager has of an incident: its newest `wave` (waves.py), when that began, and whether it is acknowledged there.
+    """What a pager has of an incident: the number of its newest wave (waves.py) and when that began.
 
-    `acknowledged` is None where the version before did not note it.
+    `acknowledged` says whether it is acknowledged there. It is None where the version before did not note it.
     """
 
     wave: int = 1
