@@ -55,7 +55,7 @@ def silent_pagers(incident: Incident, pagers: Audience) -> list[str]:
 
 
 def reescalated(before: Incident, incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
-    """The escalation's clock starts again when something new is told while all that was told is acknowledged."""
+    """Start the escalation's clock again when a target is notified of news while all it knows is acknowledged."""
     if not before.episode.was_opened or is_unacknowledged(before, view) or not is_unacknowledged(incident, view):
         return incident
     return replace(incident, escalation=EscalationClock(now))
@@ -66,7 +66,7 @@ def acks_expired(
 ) -> tuple[Incident, tuple[str, ...]]:
     """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again.
 
-    That of a muted alert runs out when it can be seen again, so that it is told.
+    That of a muted alert runs out when it can be seen again, so that its targets are notified.
     """
     over = [
         alert
@@ -85,7 +85,7 @@ def acks_expired(
 
 
 def steps_due(incident: Incident, route: Route, view: VisibleAlerts, now: datetime) -> list[int]:
-    """The escalation steps that are due and not done; several missed ones are told as one."""
+    """Return the escalation steps that are due and not done. Several missed steps make one notification."""
     since = incident.escalates_from
     if since is None or view.quiet or not is_unacknowledged(incident, view):
         return []

@@ -102,10 +102,10 @@ def with_late(
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
-    alerts, truncated, owed = dict(incident.alerts), incident.truncated, notified_of(incident)
+    alerts, truncated, awaited = dict(incident.alerts), incident.truncated, notified_of(incident)
     for fault, group in _by_fault(inputs).items():
         if fault not in alerts and not has_room(alerts, incident.options.max_alerts):
-            forgotten = _idlest(alerts, owed) if _burns_at_last(group) else None
+            forgotten = _idlest(alerts, awaited) if _burns_at_last(group) else None
             if forgotten is None:
                 truncated = _counted_only(truncated, fault, group, now)
                 continue
@@ -257,9 +257,9 @@ def _by_fault(inputs: Iterable[Input]) -> dict[str, list[EventInput | Measured |
     return found
 
 
-def _idlest(alerts: Mapping[str, Alert], owed: Set[str]) -> str | None:
-    """The alert that can be forgotten: it ended longest ago, and nobody is owed its end. None when there is none."""
-    idle = [alert for alert in alerts.values() if not alert.active and alert.fingerprint not in owed]
+def _idlest(alerts: Mapping[str, Alert], awaited: Set[str]) -> str | None:
+    """Return the alert that can be forgotten: it ended longest ago, and no target waits for its end. None when there is none."""
+    idle = [alert for alert in alerts.values() if not alert.active and alert.fingerprint not in awaited]
     oldest = min(
         idle,
         key=lambda alert: alert.received.refreshed_at or alert.ends_at or alert.received.last_event_at or _NEVER,

@@ -40,7 +40,7 @@ def terms_of(rule: Rule | None, options: RouteOptions) -> Terms:
 
 
 def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
-    """The alert at `at`, knowing whether it burns then."""
+    """Return the alert at `at`, given whether it is active then."""
     if active:
         return _burns(alert, at, terms)
     if alert.state is AlertState.PENDING:

@@ -149,7 +149,7 @@ class DeliveryHints:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What one target is told. `alerts` are those announced, `evidence` the muted and inhibited ones beside them.
+    """The content that one target receives. `alerts` are those it is notified of, `evidence` the muted and inhibited ones beside them.
 
     `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
     `also` counts alerts over the limit. `ack` is None while an alert needs somebody. `wave` counts the calls of a pager
