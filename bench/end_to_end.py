@@ -20,11 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import boto3
 
+from deploy.clients import Clients
+from deploy.deployment import ROOT, Deploy
+from deploy.parameters import put_parameters
+from deploy.smoke import request
 from local.cloud import Cloud
-from local.deploy import ROOT, Deploy, request
 from local.inbox import UNLIMITED, Inbox
-from local.provision import Clients, put_parameters
-from local.run import parameters
+from local.run import wanted_parameters
 
 BUDGET_MS = 500
 WAIT_SECONDS = 30.0
@@ -61,7 +63,7 @@ def deployed(cloud: Cloud, inbox: Inbox) -> tuple[str, str]:
     arguments: dict[str, Any] = cloud.client_arguments()
     arguments.pop("endpoint_url")
     clients = Clients(boto3.Session(**arguments), cloud.url)
-    values = parameters({}, {}, inbox=inbox.url)
+    values = wanted_parameters({}, {}, inbox=inbox.url)
     put_parameters(clients("ssm"), "local", values, there={})
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     job = Deploy("local", clients, {**bare, **cloud.environment()}, ROOT, say=lambda text: print(text, file=sys.stderr))

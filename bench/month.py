@@ -27,8 +27,8 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import Message, events_messages, samples_messages
-from local.policies import FUNCTIONS
-from local.provision import table
+from deploy.policies import FUNCTIONS
+from deploy.table import table
 from tests.fakes import WaitingQueue
 from tests.project import ROOT
 from tests.scenario import Router, rules_of

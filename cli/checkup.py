@@ -25,8 +25,11 @@ from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
-from local.policies import FUNCTIONS, lambda_name
-from local.provision import INDEX, MAIL_EVENTS, MAX_RECEIVES
+from deploy.mail import MAIL_EVENTS
+from deploy.names import lambda_name
+from deploy.policies import FUNCTIONS
+from deploy.queues import MAX_RECEIVES
+from deploy.table import INDEX
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 SILENCE = timedelta(days=7)

@@ -12,9 +12,11 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import provision
-from local.deploy import ROOT, Deploy, DeployError
-from local.settings_file import read_settings
+from deploy.clients import Clients
+from deploy.deployment import ROOT, Deploy
+from deploy.errors import DeployError
+from deploy.parameters import parameters, put_parameters
+from deploy.settings_file import read_settings
 
 HELP = "put a stage on AWS"
 
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         if session.region_name is None or session.get_credentials() is None:
             raise DeployError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
         region = {"AWS_DEFAULT_REGION": session.region_name}
-        clients = provision.Clients(session, os.environ.get("AWS_ENDPOINT_URL"))
+        clients = Clients(session, os.environ.get("AWS_ENDPOINT_URL"))
         environment = {**os.environ, **region}
         job = Deploy(
             arguments.stage, clients, environment, arguments.project_dir, say=lambda text: print(text, flush=True)
@@ -47,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         job.check()
         if arguments.parameters:
             values = read_settings(arguments.parameters)
-            there = provision.parameters(clients("ssm"), arguments.stage)
-            provision.put_parameters(clients("ssm"), arguments.stage, values, there=there)
+            there = parameters(clients("ssm"), arguments.stage)
+            put_parameters(clients("ssm"), arguments.stage, values, there=there)
         found = job.run(alarm_email=arguments.alarm_email)
-    except (DeployError, provision.ProvisionError, ClientError, BotoCoreError) as error:
+    except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     for note in found.notes:

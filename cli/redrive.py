@@ -25,7 +25,7 @@ from chalicelib.messages.queue import Feedback, feedback_message, notification_m
 from chalicelib.messages.webhook import Webhook
 from chalicelib.settings import dead_letters
 from cli.stage import Stage, StageError, stage_of
-from local.provision import MAX_RECEIVES
+from deploy.queues import MAX_RECEIVES
 
 QUEUES = tuple(MAX_RECEIVES)
 LOOKED_AT = timedelta(minutes=2)

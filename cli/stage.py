@@ -23,7 +23,7 @@ from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings
-from local.provision import Clients
+from deploy.clients import Clients
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING = ROOT / ".tocsin" / "running.json"

@@ -22,16 +22,18 @@ from typing import Any
 import boto3
 
 from chalicelib.core.errors import TocsinError
-from local import provision
+from deploy.clients import Clients
+from deploy.deployment import Deploy, Deployed, check_rules
+from deploy.mail import verify_sender
+from deploy.names import APP
+from deploy.parameters import delete_parameters, parameters, put_parameters
+from deploy.settings_file import read_settings
+from deploy.smoke import request
 from local.cloud import DEFAULT_PORT, LOST_SECONDS, ROOT, Cloud, is_free
-from local.deploy import Deploy, Deployed, check_rules, request
 from local.inbox import Inbox
 from local.inbox.server import DEFAULT_PORT as INBOX_PORT
-from local.policies import APP
 from local.private import private_folder, write_private
-from local.provision import Clients
 from local.sample import INCIDENT, Step, webhooks
-from local.settings_file import read_settings
 
 STAGE = "local"
 FOLDER = ROOT / ".tocsin"
@@ -103,12 +105,12 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         if stop.is_set():
             return
         clients = Clients(_session(cloud), cloud.url)
-        there = provision.parameters(clients("ssm"), STAGE)
-        values = parameters(settings, there, inbox=f"http://127.0.0.1:{wanted.inbox_port}")
+        there = parameters(clients("ssm"), STAGE)
+        values = wanted_parameters(settings, there, inbox=f"http://127.0.0.1:{wanted.inbox_port}")
         inbox = running.enter_context(_inbox(wanted.inbox_port, cloud, values))
-        provision.put_parameters(clients("ssm"), STAGE, values, there=there)
-        provision.delete_parameters(clients("ssm"), STAGE, there.keys() - values.keys())
-        provision.verify_sender(clients("sesv2"), values["SES_FROM"])
+        put_parameters(clients("ssm"), STAGE, values, there=there)
+        delete_parameters(clients("ssm"), STAGE, there.keys() - values.keys())
+        verify_sender(clients("sesv2"), values["SES_FROM"])
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
         running.enter_context(_known(deployed, cloud))
@@ -131,7 +133,7 @@ def check_machine(wanted: Asked) -> None:
         raise RunError(f"{FOLDER} cannot be written ({error.strerror}): run as its owner, or remove it") from None
 
 
-def parameters(settings: Mapping[str, str], there: Mapping[str, str], *, inbox: str) -> dict[str, str]:
+def wanted_parameters(settings: Mapping[str, str], there: Mapping[str, str], *, inbox: str) -> dict[str, str]:
     """What the Parameter Store is to hold: `.env`, secrets of our own, and the inbox where no vendor is set."""
     found = {name: there.get(name) or secrets.token_hex(32) for name in GENERATED}
     found["WEBHOOK_DEFAULT_SECRET"] = there.get("WEBHOOK_DEFAULT_SECRET") or _standard_secret()

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy.clients import Clients
+from deploy.deployment import Deploy, Deployed
+from deploy.parameters import put_parameters
+from deploy.queues import MAX_RECEIVES
+from deploy.smoke import request
 from local.cloud import Cloud
-from local.deploy import Deploy, Deployed, request
 from local.inbox import UNLIMITED, Inbox
-from local.provision import MAX_RECEIVES, Clients, put_parameters
-from local.run import parameters
+from local.run import wanted_parameters
 from tests.project import clients, copied, environment
 
 WAIT_SECONDS = 120.0
@@ -85,7 +88,7 @@ def deployed_stage(folder: Path, cloud_folder: Path, rules: str = "") -> Iterato
         Inbox(emulator=cloud.url, emulator_key=cloud.key.id, limits=UNLIMITED) as inbox,
     ):
         made = clients(cloud)
-        values = parameters({}, {}, inbox=inbox.url)
+        values = wanted_parameters({}, {}, inbox=inbox.url)
         put_parameters(made("ssm"), "local", values, there={})
         job = Deploy("local", made, environment(cloud), project, say=lambda text: None)
         yield Stage(cloud, inbox, made, job, job.run(), values)

@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 
+from deploy.clients import Clients
 from local.cloud import Cloud
-from local.provision import Clients
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("app.py", "requirements.txt", "alert-rules.yaml", "chalicelib", "vendor", "runbook", ".chalice")

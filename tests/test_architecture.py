@@ -13,7 +13,9 @@ from chalicelib.targets import kinds
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "chalicelib"
 FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "app.py"])
-ALL_FILES = sorted([*FILES, *(path for name in ("cli", "local", "simulation") for path in (ROOT / name).rglob("*.py"))])
+ALL_FILES = sorted(
+    [*FILES, *(path for name in ("cli", "deploy", "local", "simulation") for path in (ROOT / name).rglob("*.py"))]
+)
 PLUGIN_FOLDERS = ("sources", "targets", "probes", "histories")
 
 ONLY_IN = {
@@ -56,7 +58,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "cli/checkup.py": {"chalicelib.sources.*", "chalicelib.targets.*"},
     "cli/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "simulation/engine.py": {"chalicelib.sources.*"},
-    "local/deploy.py": {"chalicelib.sources.*"},
+    "deploy/deployment.py": {"chalicelib.sources.*"},
 }
 """Every place that loads a module by a call. A `*` is a name that is known at run time only.
 
@@ -349,7 +351,7 @@ def test_httpx_follows_no_redirect(path):
             assert not follows, f"{name_of(path)}:{node.value.lineno} follows redirects"
 
 
-PACKAGES = ("chalicelib", "cli", "local", "simulation")
+PACKAGES = ("chalicelib", "cli", "deploy", "local", "simulation")
 
 
 def _graph() -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from chalicelib.rules.file import load
-from local.deploy import request
+from deploy.smoke import request
 from simulation.engine import Replay
 from tests.deployed import Stage, compact, deployed_stage
 from tests.project import ROOT

@@ -16,9 +16,13 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.settings import Settings
 from cli import checkup, send_test
 from cli.remote import Remote, RemoteError
-from local.deploy import Deploy, DeployError, request
-from local.policies import FUNCTIONS, lambda_name
-from local.provision import mappings, parameters
+from deploy.deployment import Deploy
+from deploy.errors import DeployError
+from deploy.functions import mappings
+from deploy.names import lambda_name
+from deploy.parameters import parameters
+from deploy.policies import FUNCTIONS
+from deploy.smoke import request
 from local.sample import INCIDENT, webhooks
 from tests.deployed import Stage, deployed_stage
 from tests.project import ROOT, environment

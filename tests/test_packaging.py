@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local.deploy import MAX_ZIP_BYTES, Deploy, DeployError, check_masks, inspect
-from local.provision import Clients
+from deploy.clients import Clients
+from deploy.deployment import Deploy, check_masks
+from deploy.errors import DeployError
+from deploy.package import MAX_ZIP_BYTES, inspect
 from tests.project import ROOT, copied
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()

@@ -15,7 +15,7 @@ from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError, ProcessedError
 from chalicelib.messages.webhook import compressed
-from local.provision import RETENTION_SECONDS
+from deploy.queues import RETENTION_SECONDS
 from tests.aws.tables import KEY, client, new_table
 
 

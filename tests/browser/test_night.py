@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from local.deploy import request
+from deploy.smoke import request
 from local.inbox.vendors.slack.workspace import channel_id
 from tests.deployed import Stage, compact, deployed_stage
 

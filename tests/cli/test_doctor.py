@@ -20,7 +20,7 @@ from chalicelib.settings import Settings
 from cli import checkup, doctor
 from cli.checkup import OK, WARNING, WRONG, Finding
 from cli.stage import Stage
-from local import provision
+from deploy.provision import provision
 from local.cloud import Cloud
 from simulation.memory_store import MemoryStore
 from tests.cli.staging import STAGE, stage_in
@@ -87,7 +87,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose table and queues were made and whose functions were not."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
         made = stage_in(cloud)
-        provision.provision(made.aws, STAGE)
+        provision(made.aws, STAGE)
         yield made
 
 

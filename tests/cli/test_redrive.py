@@ -27,7 +27,7 @@ from chalicelib.targets import module_for
 from cli import redrive as command
 from cli import send_test
 from cli.stage import Stage, StageError, stage_of
-from local import provision
+from deploy.provision import provision
 from local.cloud import Cloud
 from tests.cli.staging import STAGE, Worker, stage_in
 from tests.fakes import MemoryQueue
@@ -41,7 +41,7 @@ TAKEN = httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"})
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """An embedded AWS with the stage dev."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as found:
-        provision.provision(stage_in(found).aws, STAGE)
+        provision(stage_in(found).aws, STAGE)
         yield found
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from chalicelib.sources import cloudflare, sentry
+from deploy.settings_file import SettingsFileError, read_settings
 from local.cloud import free_port
 from local.inbox import Inbox
-from local.run import AlertSnapshot, Asked, RunError, asked, check_machine, parameters
+from local.run import AlertSnapshot, Asked, RunError, asked, check_machine, wanted_parameters
 from local.sample import INCIDENT, Step, webhooks
-from local.settings_file import SettingsFileError, read_settings
 from tests.project import ROOT, copied, readable_by_others
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -53,19 +53,19 @@ def test_a_taken_port_is_told_before_anything_starts() -> None:
 
 def test_without_settings_everything_goes_to_the_inbox() -> None:
     """Vendors are the inbox, our own secrets are random, and a second start has the same ones."""
-    first = parameters({}, {}, inbox="http://inbox")
+    first = wanted_parameters({}, {}, inbox="http://inbox")
     assert first["SLACK_API_URL"] == "http://inbox/slack/api"
     assert first["PAGERDUTY_EVENTS_URL"] == "http://inbox/pagerduty"
     assert first["CLOUDFLARE_API_URL"].startswith("http://inbox/")
     assert first["RUNBOOK_BASE_URL"] == "http://inbox/runbook"
     assert len({first["SENTRY_CLIENT_SECRET"], first["CLOUDFLARE_WEBHOOK_SECRET"], first["SLACK_SIGNING_SECRET"]}) == 3
-    assert parameters({}, first, inbox="http://inbox") == first
+    assert wanted_parameters({}, first, inbox="http://inbox") == first
 
 
 def test_real_tokens_go_to_the_real_vendors() -> None:
     """A vendor with a token in `.env` keeps its own address; the others stay at the inbox."""
-    before = parameters({}, {}, inbox="http://inbox")
-    found = parameters({"SLACK_BOT_TOKEN": "xoxb-real", "OTHER": "x"}, before, inbox="http://inbox")
+    before = wanted_parameters({}, {}, inbox="http://inbox")
+    found = wanted_parameters({"SLACK_BOT_TOKEN": "xoxb-real", "OTHER": "x"}, before, inbox="http://inbox")
     assert found["SLACK_BOT_TOKEN"] == "xoxb-real"
     assert "SLACK_API_URL" not in found
     assert found["PAGERDUTY_EVENTS_URL"] == "http://inbox/pagerduty"

@@ -23,7 +23,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.worker import LAST_RECEIVE, process, process_counts
-from local.provision import MAX_RECEIVES
+from deploy.queues import MAX_RECEIVES
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.scenario import event, rules_of

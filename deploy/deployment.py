@@ -11,13 +11,9 @@ import hmac
 import json
 import os
 import py_compile
-import re
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,29 +22,26 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
-from chalicelib.core.errors import RulesError, TocsinError
+from chalicelib.core.errors import RulesError
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.targets import kinds
-from local import provision as provisioning
-from local.chalice_cli import is_local
-from local.policies import APP, STAGES, stale
-from local.provision import Clients
+from deploy.alarms import alarm_topic, alarms
+from deploy.clients import Clients, is_local
+from deploy.errors import DeployError
+from deploy.functions import feedback_failures, mappings
+from deploy.names import APP, STAGES
+from deploy.package import fingerprint, inspect
+from deploy.parameters import parameters
+from deploy.policies import stale
+from deploy.provision import provision
+from deploy.smoke import SMOKE_EVENT, request
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_ON_AWS = (3, 12)
-MAX_ZIP_BYTES = 30_000_000
 KEPT_ZIPS = 2
-SMOKE_SECONDS = 20.0
-SHIPPED = ("app.py", "requirements.txt", "chalicelib", "vendor", ".chalice/config.json")
-SMOKE_EVENT = {"action": "created", "data": {"installation": {"uuid": "tocsin-smoke-test", "status": "installed"}}}
-"""A Sentry webhook that is about no fault: it is recorded as information and told to nobody."""
 
 Say = Callable[[str], None]
-
-
-class DeployError(TocsinError):
-    """The deploy cannot go on; the text is what is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +79,10 @@ class Deploy:
     def _run(self, alarm_email: str, skip_unchanged: bool) -> Deployed:
         self.check()
         self.prepare()
-        made = provisioning.provision(self.clients, self.stage)
+        made = provision(self.clients, self.stage)
         for name in made:
             self.say(f"made {name}")
-        check_masks(provisioning.parameters(self.clients("ssm"), self.stage))
+        check_masks(parameters(self.clients("ssm"), self.stage))
         kept = self._kept()
         mark = fingerprint(self.root)
         if not (skip_unchanged and kept.get("fingerprint") == mark and self._api_is_there(kept)):
@@ -97,11 +90,11 @@ class Deploy:
             self._chalice()
             kept = {"fingerprint": mark, "chalice": self._chalice_file()}
             self._keep(kept)
-        provisioning.mappings(self.clients("lambda"), self.stage)
-        provisioning.feedback_failures(self.clients, self.stage)
+        mappings(self.clients("lambda"), self.stage)
+        feedback_failures(self.clients, self.stage)
         if not is_local(self.endpoint):
-            topic = provisioning.alarm_topic(self.clients("sns"), self.stage, alarm_email) if alarm_email else ""
-            provisioning.alarms(self.clients("cloudwatch"), self.stage, [topic] if topic else [])
+            topic = alarm_topic(self.clients("sns"), self.stage, alarm_email) if alarm_email else ""
+            alarms(self.clients("cloudwatch"), self.stage, [topic] if topic else [])
         api_id = _api_id(kept["chalice"])
         found = Deployed(api_id, self.url(api_id), tuple(self.missing()))
         self.smoke(found.url)
@@ -120,7 +113,7 @@ class Deploy:
                 f"run `make deploy STAGE={self.stage} PYTHON=python3.12`"
             )
         if out_of_date := stale(self.root / ".chalice"):
-            raise DeployError(f".chalice/{out_of_date[0]} is out of date: run `.venv/bin/python -m local.policies`")
+            raise DeployError(f".chalice/{out_of_date[0]} is out of date: run `.venv/bin/python -m deploy.policies`")
         for link in [*self.root.glob("chalicelib/*"), *self.root.glob("vendor/*/*")]:
             if link.is_symlink() and not link.exists():
                 raise DeployError(f"{link.relative_to(self.root)} points to nothing: {os.readlink(link)} is missing")
@@ -161,7 +154,7 @@ class Deploy:
             old.unlink()
 
     def _run_chalice(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "local.chalice_cli", "--project-dir", str(self.root), *arguments]
+        command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(self.root), *arguments]
         environment = {**self.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, start_new_session=True
@@ -227,7 +220,7 @@ class Deploy:
 
     def missing(self) -> list[str]:
         """What has no value in the Parameter Store though senders or targets need it, as lines for people."""
-        there = provisioning.parameters(self.clients("ssm"), self.stage)
+        there = parameters(self.clients("ssm"), self.stage)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
         return [f"/{APP}/{self.stage}/{name} is not set: {why}" for name, why in needed(text) if not there.get(name)]
 
@@ -236,7 +229,7 @@ class Deploy:
         status, body = request(f"{url}health")
         if status != 200 or f'"{self.stage}"' not in body:
             raise DeployError(f"smoke test: {url}health answered {status}: {body[:200]}")
-        secret = provisioning.parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0]
+        secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0]
         if not secret:
             return
         content = json.dumps(SMOKE_EVENT).encode()
@@ -278,69 +271,6 @@ def needed(rules: str) -> Iterable[tuple[str, str]]:
         if f"{kind}:" in rules:
             yield from declared.needs
     yield "RUNBOOK_BASE_URL", "messages show the first steps of a runbook page, but cannot link it"
-
-
-def fingerprint(root: Path) -> str:
-    """What changes whenever something that is shipped or configured does."""
-    digest = hashlib.sha256(sys.version.encode())
-    paths = [each for name in SHIPPED for each in _files(root / name)] + sorted(root.glob(".chalice/policy-*.json"))
-    for path in paths:
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _files(path: Path) -> list[Path]:
-    """The file itself, or all files below a folder, links followed."""
-    if path.is_file():
-        return [path]
-    found = [Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names]
-    return sorted(each for each in found if "__pycache__" not in each.parts)
-
-
-def inspect(package: Path, requirements: str) -> None:
-    """Raise DeployError for a package that Lambda would not run: too large, lacking a part, or of another Python."""
-    size = package.stat().st_size
-    if size > MAX_ZIP_BYTES:
-        raise DeployError(f"the package has {size:,} bytes; allowed are {MAX_ZIP_BYTES:,}")
-    with zipfile.ZipFile(package) as content:
-        names = content.namelist()
-    there = {normal(name.split("-")[0]) for name in names if ".dist-info/" in name}
-    missing = [name for name in requirement_names(requirements) if normal(name) not in there]
-    if missing:
-        raise DeployError(f"the package lacks {', '.join(missing)}: no wheel fits Lambda")
-    ours = f"{sys.version_info[0]}{sys.version_info[1]}"
-    for name in names:
-        found = re.search(r"\.cpython-(\d+)[-.]", name)
-        if found and found[1] != ours:
-            raise DeployError(f"the package holds {name}, which is of another Python than cpython-{ours}")
-    for name in ("app.py", f"chalicelib/{RULES_NAME}", f"chalicelib/{COMPILED_NAME}"):
-        if name not in names:
-            raise DeployError(f"the package lacks {name}")
-
-
-def requirement_names(text: str) -> list[str]:
-    """The names in a requirements file."""
-    lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    return [re.split(r"[\[=<>!~; ]", line)[0] for line in lines if line and not line.startswith("-")]
-
-
-def normal(name: str) -> str:
-    """A package's name as names are compared."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def request(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Status and body of an answer; 0 and why when there is none."""
-    asked = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", **(headers or {})})
-    handlers = [urllib.request.ProxyHandler({})] if is_local(url) else []
-    try:
-        with urllib.request.build_opener(*handlers).open(asked, timeout=SMOKE_SECONDS) as answer:
-            return answer.status, answer.read().decode(errors="replace")
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode(errors="replace")
-    except OSError as error:
-        return 0, str(getattr(error, "reason", error))
 
 
 def _api_id(chalice: Mapping[str, Any]) -> str:

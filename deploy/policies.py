@@ -1,7 +1,7 @@
 """What each function may do on AWS: .chalice/policy-<function>-<stage>.json and .chalice/config.json.
 
-    python -m local.policies          write them
-    python -m local.policies --check  1 when they are not what this file says
+    python -m deploy.policies          write them
+    python -m deploy.policies --check  1 when they are not what this file says
 
 One role for each function, with the calls it makes and the names it makes them on. The account and the Region are `*`,
 because Chalice's files are committed before anyone knows them; the names are whole. SecureStrings of the key
@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploy.names import APP, STAGES, lambda_name
+
 FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
-APP = "tocsin"
-STAGES = ("local", "dev", "prod")
 
 READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
 WRITE_STORE = ("dynamodb:PutItem",)
@@ -101,11 +101,6 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. What Lambda gives
 up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
-
-
-def lambda_name(function: str, stage: str) -> str:
-    """The name Chalice gives a function on AWS; that of the REST API has none of its own."""
-    return f"{APP}-{stage}" if function == "api_handler" else f"{APP}-{stage}-{function}"
 
 
 def policy(function: str, stage: str) -> dict[str, Any]:
@@ -210,11 +205,11 @@ def _is(path: Path, text: str) -> bool:
 
 def main() -> int:
     """Write the files, or compare them."""
-    parser = argparse.ArgumentParser(prog="python -m local.policies", description="Write what functions may do.")
+    parser = argparse.ArgumentParser(prog="python -m deploy.policies", description="Write what functions may do.")
     parser.add_argument("--check", action="store_true", help="only say which files are out of date")
     if parser.parse_args().check:
         for name in stale():
-            print(f".chalice/{name} is out of date: run python -m local.policies", file=sys.stderr)
+            print(f".chalice/{name} is out of date: run python -m deploy.policies", file=sys.stderr)
         return 1 if stale() else 0
     FOLDER.mkdir(exist_ok=True)
     for name, text in files().items():

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from local import policies, provision
+from deploy import functions, policies
+from deploy.alarms import alarm_topic, alarms
+from deploy.clients import Clients
+from deploy.errors import DeployError
+from deploy.mail import feedback, verify_sender
+from deploy.names import STAGES
+from deploy.parameters import delete_parameters, parameters, put_parameters
+from deploy.provision import provision
+from deploy.queues import VISIBILITY_SECONDS
 from local.cloud import Cloud
-from local.provision import Clients, ProvisionError
 from tests.aws.tables import new_table
 from tests.project import ROOT, clients
 
@@ -20,15 +27,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """Clients of an embedded AWS in which the stages dev and local were made."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
         found = clients(cloud)
-        provision.provision(found, "local")
-        provision.provision(found, "dev")
+        provision(found, "local")
+        provision(found, "dev")
         yield found
 
 
 def test_making_it_again_changes_nothing(made: Clients) -> None:
     """A second run makes nothing and keeps what is in the table and the queues."""
     made("dynamodb").put_item(TableName="tocsin-local", Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
-    assert provision.provision(made, "local") == []
+    assert provision(made, "local") == []
     assert made("dynamodb").get_item(TableName="tocsin-local", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})["Item"]
 
 
@@ -72,22 +79,22 @@ def test_another_table_of_that_name_is_refused(made: Clients) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    with pytest.raises(ProvisionError, match="tocsin-prod is another one"):
-        provision.provision(made, "prod")
+    with pytest.raises(DeployError, match="tocsin-prod is another one"):
+        provision(made, "prod")
 
 
 def test_parameters_are_written_and_taken_away(made: Clients) -> None:
     """They are SecureStrings of their stage; writing the same again makes no new version."""
     ssm = made("ssm")
     for _ in range(2):
-        there = provision.parameters(ssm, "other")
-        provision.put_parameters(ssm, "other", {"A": "1", "B": "2"}, there=there)
-    assert provision.parameters(ssm, "other") == {"A": "1", "B": "2"}
-    assert provision.parameters(ssm, "prod") == {}
+        there = parameters(ssm, "other")
+        put_parameters(ssm, "other", {"A": "1", "B": "2"}, there=there)
+    assert parameters(ssm, "other") == {"A": "1", "B": "2"}
+    assert parameters(ssm, "prod") == {}
     found = ssm.get_parameter(Name="/tocsin/other/A")["Parameter"]
     assert (found["Type"], found["Version"]) == ("SecureString", 1)
-    provision.delete_parameters(ssm, "other", ["A", "NONE"])
-    assert provision.parameters(ssm, "other") == {"B": "2"}
+    delete_parameters(ssm, "other", ["A", "NONE"])
+    assert parameters(ssm, "other") == {"B": "2"}
 
 
 def test_bounces_come_back_by_a_topic(made: Clients) -> None:
@@ -101,10 +108,10 @@ def test_bounces_come_back_by_a_topic(made: Clients) -> None:
     )
     (statement,) = json.loads(sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"])["Statement"]
     assert (arn.rpartition(":")[2], statement["Principal"]) == ("tocsin-dev-feedback", {"Service": "ses.amazonaws.com"})
-    assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "tocsin-dev"
-    provision.put_parameters(made("ssm"), "dev", {"SES_CONFIGURATION_SET": "own"}, there={})
-    assert provision.feedback(made, "dev") == []
-    assert provision.parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
+    assert parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "tocsin-dev"
+    put_parameters(made("ssm"), "dev", {"SES_CONFIGURATION_SET": "own"}, there={})
+    assert feedback(made, "dev") == []
+    assert parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
 
 
 class NoRightYetError(Exception):
@@ -130,19 +137,19 @@ class Functions:
 
 def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> None:
     """Given a right of the role that is seen late, when a deploy ends → both ways to the dead letters are set."""
-    functions, sns, paused = Functions(3), made("sns"), list[float]()
+    lambdas, sns, paused = Functions(3), made("sns"), list[float]()
     topic = sns.create_topic(Name="tocsin-dev-feedback")["TopicArn"]
     function = "arn:aws:lambda:us-east-1:000000000000:function:tocsin-dev-mail_feedback"
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)
-    services = {"lambda": functions}
-    provision.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=paused.append)
-    (found,) = functions.configured
+    services = {"lambda": lambdas}
+    functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=paused.append)
+    (found,) = lambdas.configured
     dead = found["DestinationConfig"]["OnFailure"]["Destination"]
     assert (found["FunctionName"], dead.rpartition(":")[2]) == (
         "tocsin-dev-mail_feedback",
         "tocsin-dev-notifications-dead",
     )
-    assert paused == [provision.ROLE_SECONDS] * 3
+    assert paused == [functions.ROLE_SECONDS] * 3
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     attributes = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
     assert json.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": dead}
@@ -154,15 +161,15 @@ def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> N
 
 def test_a_right_that_never_comes_ends_the_deploy(made: Clients) -> None:
     """Given a role without the right, when a deploy ends → it fails after half a minute and says what AWS refused."""
-    services = {"lambda": Functions(provision.MAX_TRIES)}
+    services = {"lambda": Functions(functions.MAX_TRIES)}
     with pytest.raises(NoRightYetError):
-        provision.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=lambda seconds: None)
+        functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=lambda seconds: None)
 
 
 def test_a_sender_with_a_name_may_send(made: Clients) -> None:
     """The address is what SES knows, whatever name people see before it; mail in that name is taken."""
     sender = "Tocsin <night@example.com>"
-    assert provision.verify_sender(made("sesv2"), sender)
+    assert verify_sender(made("sesv2"), sender)
     assert made("sesv2").get_email_identity(EmailIdentity="night@example.com")["VerifiedForSendingStatus"]
     body = {"Simple": {"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "t"}}}}
     to = {"ToAddresses": ["ops@example.com"]}
@@ -171,9 +178,9 @@ def test_a_sender_with_a_name_may_send(made: Clients) -> None:
 
 def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
     """Dead letters, old messages, errors and a tick that stopped each have an alarm, of things with the right names."""
-    topic = provision.alarm_topic(made("sns"), "dev", "ops@example.com")
-    assert provision.alarm_topic(made("sns"), "dev", "ops@example.com") == topic
-    names = provision.alarms(made("cloudwatch"), "dev", [topic])
+    topic = alarm_topic(made("sns"), "dev", "ops@example.com")
+    assert alarm_topic(made("sns"), "dev", "ops@example.com") == topic
+    names = alarms(made("cloudwatch"), "dev", [topic])
     found = {each["AlarmName"]: each for each in made("cloudwatch").describe_alarms()["MetricAlarms"]}
     assert set(names) == set(found)
     assert {"tocsin-dev-webhooks-dead", "tocsin-dev-notifications-old", "tocsin-dev-tick-stopped"} <= set(names)
@@ -183,18 +190,18 @@ def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
 
 def test_a_worker_without_a_queue_is_told(made: Clients) -> None:
     """Without a mapping nothing would ever be processed."""
-    with pytest.raises(ProvisionError, match="process_webhooks reads no queue"):
-        provision.mappings(made("lambda"), "dev")
+    with pytest.raises(DeployError, match="process_webhooks reads no queue"):
+        functions.mappings(made("lambda"), "dev")
 
 
 def test_policies_and_configuration_are_up_to_date() -> None:
-    """The files in .chalice are what local/policies.py says."""
+    """The files in .chalice are what deploy/policies.py says."""
     assert policies.stale(ROOT / ".chalice") == []
     there = {path.name for path in (ROOT / ".chalice").glob("*.json")}
     assert there == set(policies.files())
 
 
-@pytest.mark.parametrize("stage", policies.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("function", policies.FUNCTIONS)
 def test_policies_name_what_they_allow(stage: str, function: str) -> None:
     """No action is a wildcard, and every resource is of this stage; only mail may be sent from any verified identity."""
@@ -228,7 +235,7 @@ def test_what_lambda_refuses_is_not_configured() -> None:
         assert len(json.dumps(variables)) < 4_096
         assert not [name for name in variables if name.startswith(reserved)]
         for function in stage["lambda_functions"].values():
-            assert function["lambda_timeout"] <= provision.VISIBILITY_SECONDS
+            assert function["lambda_timeout"] <= VISIBILITY_SECONDS
             assert 128 <= function["lambda_memory_size"] <= 10_240
 
 

@@ -1,4 +1,4 @@
-"""`python -m local.chalice_cli …`: Chalice's own command line, quick against the embedded AWS.
+"""`python -m deploy.chalice_cli …`: Chalice's own command line, quick against the embedded AWS.
 
 Chalice waits for new functions with botocore's waiters, which sleep five seconds before they look again. Against an
 AWS_ENDPOINT_URL on loopback, where everything is there at once, those sleeps are cut short; elsewhere nothing differs.
@@ -8,17 +8,13 @@ import os
 import sys
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import botocore.waiter
 from chalice.cli import main as chalice_main
 
+from deploy.clients import is_local
+
 SLEEP_SECONDS = 0.2
-
-
-def is_local(endpoint: str | None) -> bool:
-    """Whether an endpoint is this machine."""
-    return urlsplit(endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
 
 
 class _Time:
