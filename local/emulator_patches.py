@@ -1,0 +1,176 @@
+"""What differs from plain ministack 1.5.33, each with its reason. None of it makes Tocsin quicker.
+
+What a real `chalice deploy` needs:
+
+- ImportRestApi and PutRestApi read their Swagger body; without that a REST API of Chalice comes up empty.
+- A patch that sets minimumCompressionSize to nothing is left out: it would make every later GetRestApis unreadable.
+- What SNS hands to a function has the key MessageAttributes also when there are none, as on AWS: Chalice reads it.
+
+What AWS does and ministack does not:
+
+- With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
+- With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
+
+What this machine needs:
+
+- Functions get the key of this run, or with IAM enforced a key of their role that nobody can guess.
+- A package is unpacked once, and all processes that run it share the files: each for itself would take seconds and disk.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, lambda_runtime
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import apigateway_v1, lambda_svc, sns, sts
+
+COMPRESSION = "/minimumCompressionSize"
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def patch(keys: set[str]) -> None:
+    """Change ministack in this process. `keys` are the access keys that are known; those of functions are added."""
+    lambda_runtime.execution_credentials = with_keys(lambda_runtime.execution_credentials, keys)
+    lambda_svc.execution_credentials = lambda_runtime.execution_credentials
+    apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
+    iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
+    iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
+    lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
+    sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
+
+
+def with_keys(plain: Any, keys: set[str]) -> Any:
+    """Return the source of functions' credentials, with keys that cannot be guessed; new ones are added to `keys`."""
+    issued: dict[str, str] = {}
+    issuing = threading.Lock()
+
+    def credentials(config: Any) -> dict[str, str]:
+        with issuing:
+            found: dict[str, str] = plain(config)
+            if not app.AUTH:
+                return {**found, "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"]}
+            known = found["AWS_ACCESS_KEY_ID"]
+            own = issued.setdefault(known, f"ASIA{secrets.token_hex(20).upper()}")
+            sts.register_session(own, sts._sessions.pop(known))
+            keys.add(own)
+            return {**found, "AWS_ACCESS_KEY_ID": own}
+
+    return credentials
+
+
+def with_bodies(plain: Any) -> Any:
+    """API Gateway's control plane, with the requests it does not understand by itself."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Answer:
+        parts = [part for part in path.split("/") if part]
+        content = _json(body)
+        if parts == ["restapis"] and method == "POST" and "paths" in content:
+            api_id = apigateway_v1._import_rest_api(content, {"endpointConfiguration": _endpoint(query)})
+            found: Answer = apigateway_v1._get_rest_api(api_id)
+            return 201, found[1], found[2]
+        if parts[:1] == ["restapis"] and len(parts) == 2 and "paths" in content and method == "PUT":
+            return _put(parts[1], content)
+        if parts[:1] == ["restapis"] and len(parts) == 2 and method == "PATCH":
+            body = _without_empty_compression(content)
+        answer: Answer = await plain(method, path, headers, body, query)
+        return answer
+
+    return handle
+
+
+def _put(api_id: str, spec: dict[str, Any]) -> Answer:
+    if api_id in apigateway_v1._rest_apis:
+        resources = apigateway_v1._resources[api_id]
+        for resource_id in [key for key, each in resources.items() if each.get("path") != "/"]:
+            resources.pop(resource_id)
+        for root in resources.values():
+            root["resourceMethods"] = {}
+        schemes = apigateway_v1._import_security_schemes(api_id, spec)
+        for path, item in spec["paths"].items():
+            apigateway_v1._import_path_item(api_id, path, item, schemes, spec.get("security"))
+    answer: Answer = apigateway_v1._get_rest_api(api_id)
+    return answer
+
+
+def _endpoint(query: Any) -> dict[str, list[str]]:
+    """The kind of endpoint, given as `parameters` in the query: endpointConfigurationTypes=REGIONAL."""
+    found = query.get("endpointConfigurationTypes", "REGIONAL")
+    return {"types": [found if isinstance(found, str) else found[0]]}
+
+
+def _without_empty_compression(content: dict[str, Any]) -> bytes:
+    operations = content.get("patchOperations") or []
+    kept = [each for each in operations if each.get("path") != COMPRESSION or each.get("value")]
+    return json.dumps({**content, "patchOperations": kept}).encode()
+
+
+def with_parameters(plain: Any) -> Any:
+    """The resource that a request is checked against, also for several parameters at once."""
+
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any, **more: Any) -> str:
+        found: str = plain(service, method, path, headers, body, *rest, **more)
+        names = _json(body).get("Names") if service == "ssm" and found == "*" else None
+        if not names:
+            return found
+        return f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/{str(names[0]).lstrip('/')}"
+
+    return resource
+
+
+def with_batches(plain: Any) -> Any:
+    """The right that a request needs, also for several messages at once."""
+
+    def action(*arguments: Any, **more: Any) -> str | None:
+        found: str | None = plain(*arguments, **more)
+        return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
+
+    return action
+
+
+def with_attributes(plain: Any) -> Any:
+    """The hand-over of a topic's message to a function."""
+
+    def deliver(endpoint: str, envelope: str, *rest: Any) -> None:
+        plain(endpoint, json.dumps({"MessageAttributes": {}, **json.loads(envelope)}), *rest)
+
+    return deliver
+
+
+class SharedZip(zipfile.ZipFile):
+    """A package; what is unpacked to a folder `code` is a link to files that stay as long as the emulator runs."""
+
+    unpacking = threading.Lock()
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Unpack it, unless this very package has been unpacked before."""
+        folder = Path(path)
+        if folder.name != "code":
+            return super().extractall(path, members, pwd)
+        digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        shared = folder.parent.parent / f"code-{digest[:16]}"
+        with self.unpacking:
+            if not shared.exists():
+                partial = shared.with_suffix(".unpacking")
+                super().extractall(partial, members, pwd)
+                partial.rename(shared)
+        folder.rmdir()
+        folder.symlink_to(shared)
+        return None
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body) if body else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
