@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-tests run test sim check deploy bench clean
+.PHONY: help python setup setup-tests run test acceptance sim check deploy bench clean
 
 help: ## this list
 	@echo "Tocsin: an alert router. What you can do:"
@@ -42,6 +42,9 @@ test: setup-tests ## format, lint, types and all tests
 		echo "== $$step"; $(BIN)/$$step || { status=1; failed="$$failed, $${step%% *}"; }; \
 	done; \
 	[ $$status = 0 ] || echo "make test: failed:$${failed#,}" >&2; exit $$status
+
+acceptance: setup-tests ## the tests that take minutes: a deploy broken at each of its calls
+	@$(BIN)/pytest -n 2 -m acceptance
 
 sim: setup-tests ## random lives of the whole router, everything failing: make sim SEEDS=5000 FROM=200
 	@$(BIN)/python -m simulation.random_life --seeds "$(SEEDS)" --from "$(FROM)"

@@ -1,20 +1,18 @@
 """A deploy from end to end: checks, what Chalice does not create, `chalice deploy`, what it cannot set, a smoke test.
 
-The same steps against AWS and against the embedded AWS. Safe to repeat; a step that fails ends the deploy with one
-line, and the next deploy goes on from there. What Chalice must remember between deploys (the id of the REST API) is kept in
-the Parameter Store beside the stage, so that any machine can deploy.
+The same steps against AWS and against the embedded AWS. Safe to repeat: a step that fails ends the deploy with one line,
+and the next deploy goes on from there, since every step looks first at what the account has. What the Parameter Store keeps
+beside the stage (`/tocsin-deployed/<stage>`) is the REST API whose address senders use, and what was deployed last.
 """
 
 import compileall
-import hashlib
-import hmac
 import json
 import os
 import py_compile
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +25,19 @@ from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.targets import kinds
 from deploy.alarms import alarm_topic, alarms
+from deploy.chalice_record import answers, named_only_here, record, rest_apis
 from deploy.clients import Clients, is_local
+from deploy.concurrency import account_concurrency
 from deploy.errors import DeployError
-from deploy.functions import feedback_failures, mappings
+from deploy.functions import feedback_failures, loops, mappings
+from deploy.lock import Lock, this_process
 from deploy.names import APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import parameters
 from deploy.policies import stale
-from deploy.provision import provision
-from deploy.smoke import SMOKE_EVENT, request
+from deploy.provision import queues_and_mail, stage_table
+from deploy.smoke import smoke_test
+from deploy.waiting import PATIENT, Wait
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_ON_AWS = (3, 12)
@@ -63,6 +65,7 @@ class Deploy:
     root: Path = ROOT
     say: Say = print
     python: tuple[int, ...] = tuple(sys.version_info[:2])
+    wait: Wait = PATIENT
 
     @property
     def endpoint(self) -> str | None:
@@ -72,33 +75,40 @@ class Deploy:
     def run(self, *, alarm_email: str = "", skip_unchanged: bool = False) -> Deployed:
         """Do all of it. With `skip_unchanged` a stage that has this code already is only looked at."""
         try:
-            return self._run(alarm_email, skip_unchanged)
+            self.check()
+            self.prepare()
+            self._say_all(stage_table(self.clients, self.stage, wait=self.wait))
+            with Lock(self.clients("dynamodb"), f"{APP}-{self.stage}", this_process()).held():
+                return self._run(alarm_email, skip_unchanged)
         except (ClientError, BotoCoreError) as error:
             raise DeployError(f"AWS refused: {' '.join(str(error).split())}") from None
 
     def _run(self, alarm_email: str, skip_unchanged: bool) -> Deployed:
-        self.check()
-        self.prepare()
-        made = provision(self.clients, self.stage)
-        for name in made:
-            self.say(f"made {name}")
+        share = account_concurrency(self.clients("lambda"))
+        if not is_local(self.endpoint):
+            self.say(f"the account runs {share.limit} functions at once; workers: {share.words}")
+        self._say_all(queues_and_mail(self.clients, self.stage, wait=self.wait))
         check_masks(parameters(self.clients("ssm"), self.stage))
-        kept = self._kept()
-        mark = fingerprint(self.root)
-        if not (skip_unchanged and kept.get("fingerprint") == mark and self._api_is_there(kept)):
-            self._remember(kept)
-            self._chalice()
-            kept = {"fingerprint": mark, "chalice": self._chalice_file()}
-            self._keep(kept)
-        mappings(self.clients("lambda"), self.stage)
-        feedback_failures(self.clients, self.stage)
+        apis = self._chalice(skip_unchanged)
+        self._say_all(mappings(self.clients("lambda"), self.stage, share.workers, wait=self.wait))
+        loops(self.clients("lambda"), self.stage)
+        feedback_failures(self.clients, self.stage, wait=self.wait)
         if not is_local(self.endpoint):
             topic = alarm_topic(self.clients("sns"), self.stage, alarm_email) if alarm_email else ""
             alarms(self.clients("cloudwatch"), self.stage, [topic] if topic else [])
-        api_id = _api_id(kept["chalice"])
-        found = Deployed(api_id, self.url(api_id), tuple(self.missing()))
-        self.smoke(found.url)
-        return found
+        url = self.url(apis[0])
+        secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
+        smoke_test(url, self.stage, secret, wait=self.wait)
+        return Deployed(apis[0], url, (*self.missing(), *self._spare(apis[1:]), *share.notes))
+
+    def _say_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.say(line)
+
+    def _spare(self, apis: Iterable[str]) -> Iterator[str]:
+        """Yield a line for each REST API that an earlier version left when its deploy ended half-way."""
+        for api in apis:
+            yield f"REST API {api} calls this stage as well, at {self.url(api)}: delete it when no sender posts there"
 
     # Before ----------------------------------------------------------------------------------------------------------
 
@@ -144,11 +154,28 @@ class Deploy:
         inspect(found, (self.root / "requirements.txt").read_text(encoding="utf-8"))
         return found
 
-    def _chalice(self) -> None:
+    def _chalice(self, skip_unchanged: bool) -> list[str]:
+        """Let Chalice deploy, unless this very code is there. Return the ids of the REST APIs, the one that is used first."""
+        kept, mark = self._kept(), fingerprint(self.root)
+        apis = self._apis(kept)
+        if skip_unchanged and apis and kept.get("fingerprint") == mark:
+            return apis
         self.say(f"building the package and deploying it to stage {self.stage}")
+        self._build()
+        record_before = record(self.clients, self.stage, api=apis[0] if apis else None)
+        _write(self._file, json.dumps(record_before, indent=2) + "\n")
+        try:
+            self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy")
+        except DeployError as error:
+            raise DeployError(f"{error}; what was made stays, and the next deploy goes on from there") from None
+        apis = self._apis(kept)
+        self._keep(mark, apis)
+        return apis
+
+    def _build(self) -> None:
+        """Build the package and look through it; Chalice takes the same one for its deploy."""
         package = self.package(self.root / ".chalice" / "deployments" / "package")
         shutil.rmtree(package.parent)
-        self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy")
         zips = sorted(self.root.glob(".chalice/deployments/*.zip"), key=lambda path: path.stat().st_mtime)
         for old in zips[:-KEPT_ZIPS]:
             old.unlink()
@@ -166,7 +193,7 @@ class Deploy:
             lines = [line for line in said.splitlines() if line.strip()]
             raise DeployError(f"chalice {arguments[0]} failed: {lines[-1].strip() if lines else 'it said nothing'}")
 
-    # What Chalice must remember --------------------------------------------------------------------------------------
+    # What a deploy finds of the ones before --------------------------------------------------------------------------
 
     @property
     def _memory(self) -> str:
@@ -184,30 +211,23 @@ class Deploy:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _keep(self, kept: Mapping[str, Any]) -> None:
-        text = json.dumps(kept, separators=(",", ":"))
+    def _keep(self, mark: str, apis: Sequence[str]) -> None:
+        """Keep what was deployed, and Chalice's record: the version before reads it when it is deployed again.
+
+        Only what Chalice cannot find by name: a parameter of the free tier holds 4 KB.
+        """
+        found = named_only_here(record(self.clients, self.stage, api=apis[0]))
+        text = json.dumps({"fingerprint": mark, "chalice": found}, separators=(",", ":"))
         self.clients("ssm").put_parameter(
             Name=self._memory, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
         )
 
-    def _remember(self, kept: Mapping[str, Any]) -> None:
-        """Give Chalice its file. A local one without a copy is of an embedded AWS that is gone."""
-        if "chalice" in kept:
-            _write(self._file, json.dumps(kept["chalice"], indent=2) + "\n")
-        elif is_local(self.endpoint):
-            self._file.unlink(missing_ok=True)
-
-    def _chalice_file(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-        return found
-
-    def _api_is_there(self, kept: Mapping[str, Any]) -> bool:
+    def _apis(self, kept: Mapping[str, Any]) -> list[str]:
+        """Return the stage's REST APIs: first the one whose address senders use, which a deploy has kept, or the oldest."""
         gateway = self.clients("apigateway")
-        try:
-            gateway.get_rest_api(restApiId=_api_id(kept["chalice"]))
-        except (gateway.exceptions.NotFoundException, KeyError, DeployError):
-            return False
-        return True
+        found = rest_apis(gateway, self.stage)
+        used = _kept_api(kept)
+        return sorted(found, key=lambda api: (api != used, not answers(gateway, api)))
 
     # After -----------------------------------------------------------------------------------------------------------
 
@@ -223,21 +243,6 @@ class Deploy:
         there = parameters(self.clients("ssm"), self.stage)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
         return [f"/{APP}/{self.stage}/{name} is not set: {why}" for name, why in needed(text) if not there.get(name)]
-
-    def smoke(self, url: str) -> None:
-        """Raise DeployError unless the API runs this stage and stores a webhook, signed where Sentry's secret is set."""
-        status, body = request(f"{url}health")
-        if status != 200 or f'"{self.stage}"' not in body:
-            raise DeployError(f"smoke test: {url}health answered {status}: {body[:200]}")
-        secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0]
-        if not secret:
-            return
-        content = json.dumps(SMOKE_EVENT).encode()
-        signature = hmac.new(secret.strip().encode(), content, hashlib.sha256).hexdigest()
-        headers = {"Sentry-Hook-Resource": "installation", "Sentry-Hook-Signature": signature}
-        status, body = request(f"{url}webhooks/sentry", content, headers)
-        if status != 202:
-            raise DeployError(f"smoke test: a signed webhook was answered {status}: {body[:200]}")
 
 
 def check_rules(root: Path, *, strict: bool) -> None:
@@ -273,11 +278,12 @@ def needed(rules: str) -> Iterable[tuple[str, str]]:
     yield "RUNBOOK_BASE_URL", "messages show the first steps of a runbook page, but cannot link it"
 
 
-def _api_id(chalice: Mapping[str, Any]) -> str:
-    for each in chalice.get("resources", []):
+def _kept_api(kept: Mapping[str, Any]) -> str | None:
+    """Return the REST API of the deploy that was kept last."""
+    for each in kept.get("chalice", {}).get("resources", []):
         if each.get("resource_type") == "rest_api":
             return str(each["rest_api_id"])
-    raise DeployError("Chalice deployed no REST API")
+    return None
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,8 +1,7 @@
-"""What Chalice cannot set on a function: partial batch answers, and where calls go that fail for good."""
+"""What Chalice cannot set on a function: partial batch answers, its share of the account, loops, and where calls go that fail for good."""
 
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.clients import Clients
@@ -10,35 +9,68 @@ from deploy.errors import DeployError
 from deploy.names import APP, lambda_name, tags
 from deploy.policies import FUNCTIONS
 from deploy.queues import feedback_dead_letters
+from deploy.waiting import PATIENT, Wait
 
 MAX_EVENT_SECONDS = 21_600
 """How long Lambda tries to call `mail_feedback` while it is throttled: the most that it takes."""
-MAX_TRIES = 6
-ROLE_SECONDS = 5.0
-"""Half a minute in all: what a role may do is seen everywhere some seconds after it was changed."""
+ROLE_SECONDS = 30.0
+"""What a role may do is seen everywhere some seconds after it was changed."""
+MAPPING_SECONDS = 120.0
+UNSETTLED = ("Creating", "Enabling", "Updating")
+PARTIAL = "ReportBatchItemFailures"
 
 
-def mappings(functions: Any, stage: str) -> list[str]:
-    """Switch ReportBatchItemFailures on, which Chalice cannot; the functions whose mapping was changed.
+def mappings(functions: Any, stage: str, maximum: Mapping[str, int], *, wait: Wait = PATIENT) -> list[str]:
+    """Set on each worker's mapping what Chalice cannot (partial batch answers) and what only the account knows.
 
-    DeployError when a worker has no mapping or it is disabled: then nothing would be processed.
+    `maximum` is how many invocations of each worker may run at once. Return what was changed, a line each. DeployError when
+    a worker has no mapping or it is disabled: then nothing would be processed.
     """
     changed = []
     for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
-        found = functions.list_event_source_mappings(FunctionName=lambda_name(name, stage))["EventSourceMappings"]
-        enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
-        if not enabled:
-            raise DeployError(f"{lambda_name(name, stage)} reads no queue: enable its mapping, or deploy again")
-        for each in enabled:
-            if "ReportBatchItemFailures" not in (each.get("FunctionResponseTypes") or []):
-                functions.update_event_source_mapping(
-                    UUID=each["UUID"], FunctionResponseTypes=["ReportBatchItemFailures"]
-                )
-                changed.append(name)
+        for mapping in _settled(functions, lambda_name(name, stage), wait):
+            changed += _set(functions, mapping, name, maximum[name], wait)
     return changed
 
 
-def feedback_failures(clients: Clients, stage: str, *, pause: Callable[[float], object] = time.sleep) -> None:
+def _settled(functions: Any, function: str, wait: Wait) -> list[dict[str, Any]]:
+    """Return the mappings of a function, once AWS has made and enabled them."""
+    found: list[dict[str, Any]] = wait.until(
+        lambda: functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"],
+        lambda found: bool(found) and all(each.get("State") not in UNSETTLED for each in found),
+        seconds=MAPPING_SECONDS,
+    )
+    enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling", "Deleting")]
+    if not enabled:
+        raise DeployError(f"{function} reads no queue: enable its event source mapping, or deploy again")
+    return enabled
+
+
+def _set(functions: Any, mapping: Mapping[str, Any], name: str, maximum: int, wait: Wait) -> list[str]:
+    was = (mapping.get("ScalingConfig") or {}).get("MaximumConcurrency")
+    if was == maximum and PARTIAL in (mapping.get("FunctionResponseTypes") or []):
+        return []
+    wanted = {"FunctionResponseTypes": [PARTIAL], "ScalingConfig": {"MaximumConcurrency": maximum}}
+    wait.while_refused(
+        lambda: functions.update_event_source_mapping(UUID=mapping["UUID"], **wanted),
+        ("ResourceInUseException",),
+        seconds=MAPPING_SECONDS,
+    )
+    return [f"mapping of {name}: at most {maximum} at once (was {was or 'without a maximum'})"]
+
+
+def loops(functions: Any, stage: str) -> None:
+    """Let messages go through a function as often as they must.
+
+    Lambda ends a chain of about 16 invocations of one function by way of SQS, which it tells by a trace header. A delivery
+    that is tried for hours is such a chain, and so are the timers of a long incident: what is dropped there is an alert.
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
+        functions.put_function_recursion_config(FunctionName=lambda_name(name, stage), RecursiveLoop="Allow")
+
+
+def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> None:
     """Put what SES publishes and no worker receives into the dead letters of the notifications queue.
 
     Lambda puts a message there when `mail_feedback` failed three times, or could not run for six hours; SNS puts it there
@@ -52,14 +84,11 @@ def feedback_failures(clients: Clients, stage: str, *, pause: Callable[[float], 
         "DestinationConfig": {"OnFailure": {"Destination": dead}},
     }
     functions, sns = clients("lambda"), clients("sns")
-    for tries in range(1, MAX_TRIES + 1):
-        try:
-            functions.put_function_event_invoke_config(**wanted)
-            break
-        except functions.exceptions.InvalidParameterValueException:
-            if tries == MAX_TRIES:
-                raise
-            pause(ROLE_SECONDS)  # a right that the role got a moment ago may not be seen yet
+    wait.while_refused(
+        lambda: functions.put_function_event_invoke_config(**wanted),
+        ("InvalidParameterValueException",),  # a right that the role got a moment ago may not be seen yet
+        seconds=ROLE_SECONDS,
+    )
     topic = str(sns.create_topic(Name=f"{APP}-{stage}-feedback", Tags=tags(stage))["TopicArn"])
     redrive = json.dumps({"deadLetterTargetArn": dead})
     for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):

@@ -31,7 +31,7 @@ def feedback(clients: Clients, stage: str) -> list[str]:
     try:
         options = {"MaxDeliverySeconds": MAX_MAIL_SECONDS}
         ses.create_configuration_set(ConfigurationSetName=name, DeliveryOptions=options, Tags=tags(stage))
-        made.append(f"configuration set {name}")
+        made.append(f"made configuration set {name}")
     except ses.exceptions.AlreadyExistsException:
         pass
     destination = {"Enabled": True, "MatchingEventTypes": list(MAIL_EVENTS), "SnsDestination": {"TopicArn": arn}}

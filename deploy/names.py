@@ -2,11 +2,26 @@
 
 APP = "tocsin"
 STAGES = ("local", "dev", "prod")
+API = "api_handler"
+"""Chalice's name of the function behind the REST API."""
 
 
 def lambda_name(function: str, stage: str) -> str:
     """The name Chalice gives a function on AWS; that of the REST API has none of its own."""
-    return f"{APP}-{stage}" if function == "api_handler" else f"{APP}-{stage}-{function}"
+    return f"{APP}-{stage}" if function == API else f"{APP}-{stage}-{function}"
+
+
+def function_of(name: str, stage: str) -> str:
+    """Return the function's name in app.py from its name on AWS; empty when it is not of this stage."""
+    if name == lambda_name(API, stage):
+        return API
+    prefix = lambda_name("", stage)
+    return name.removeprefix(prefix) if name.startswith(prefix) else ""
+
+
+def chalice_tag(stage: str) -> str:
+    """Return what the tag `aws-chalice` of every function holds that Chalice made for the stage."""
+    return f":stage={stage}:app={APP}"
 
 
 def tags(stage: str) -> list[dict[str, str]]:

@@ -1,46 +1,83 @@
 """The queues of a stage, each with its dead letters."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from chalicelib.settings import dead_letters
 from deploy.names import APP, tags
 from deploy.policies import FUNCTIONS
+from deploy.waiting import PATIENT, Wait
 
 VISIBILITY_SECONDS = 90
 """Lambda refuses a queue that hides messages for less than the function may run; ours ends after WORKER_SECONDS."""
 RETENTION_SECONDS = 14 * 86_400
 MAX_RECEIVES = {"webhooks": 28, "notifications": 1000, "counts": 28, "history": 12}
 """Whether a notification is given up is decided by its age, in `deliver`: SQS only catches what crashes for ever."""
+NOT_KNOWN_YET = ("NonExistentQueue", "QueueDoesNotExist", "InvalidParameterValue")
+"""How SQS refuses what names a queue that was made a moment ago."""
+KNOWN_SECONDS = 15.0
+DELETED_SECONDS = 70.0
+"""SQS refuses the name of a queue for 60 seconds after it was deleted."""
 
 
-def queue(sqs: Any, name: str, max_receives: int, stage: str) -> list[str]:
-    """A queue and its dead-letter queue, both encrypted and kept for 14 days."""
+def queue(sqs: Any, name: str, max_receives: int, stage: str, *, wait: Wait = PATIENT) -> list[str]:
+    """Make a queue and its dead-letter queue, or bring their attributes up to date. Return what changed, a line each."""
     kept = {"MessageRetentionPeriod": str(RETENTION_SECONDS), "SqsManagedSseEnabled": "true"}
-    dead, made_dead = _queue(sqs, dead_letters(name), kept, stage)
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    dead, changed = _queue(sqs, dead_letters(name), kept, stage, wait)
     attributes = {
         **kept,
         "VisibilityTimeout": str(VISIBILITY_SECONDS),
         "ReceiveMessageWaitTimeSeconds": "20",
-        "RedrivePolicy": f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{max_receives}}}',
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": _arn(sqs, dead, wait), "maxReceiveCount": max_receives}),
     }
-    _, made = _queue(sqs, name, attributes, stage)
-    return made_dead + made
+    return changed + _queue(sqs, name, attributes, stage, wait)[1]
 
 
-def _queue(sqs: Any, name: str, attributes: dict[str, str], stage: str) -> tuple[str, list[str]]:
+def _queue(sqs: Any, name: str, wanted: dict[str, str], stage: str, wait: Wait) -> tuple[str, list[str]]:
     try:
         url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
     except sqs.exceptions.QueueDoesNotExist:
         named = {each["Key"]: each["Value"] for each in tags(stage)}
-        return str(sqs.create_queue(QueueName=name, Attributes=attributes, tags=named)["QueueUrl"]), [f"queue {name}"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
-    return url, []
+        made = wait.while_refused(
+            lambda: _known(wait, lambda: sqs.create_queue(QueueName=name, Attributes=wanted, tags=named)),
+            ("QueueDeletedRecently",),
+            seconds=DELETED_SECONDS,
+        )
+        return str(made["QueueUrl"]), [f"made queue {name}"]
+    there = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(wanted))["Attributes"]
+    other = {each: value for each, value in wanted.items() if not _same(value, there.get(each, ""))}
+    if other:
+        _known(wait, lambda: sqs.set_queue_attributes(QueueUrl=url, Attributes=other))
+    return url, [f"changed queue {name}: {each} is {value}, was {there.get(each, '')}" for each, value in other.items()]
 
 
-def feedback_dead_letters(sqs: Any, stage: str) -> tuple[str, str]:
+def _same(wanted: str, there: str) -> bool:
+    """Return whether two values of an attribute are one; a policy is JSON, whose order and spaces say nothing."""
+    try:
+        return bool(_plain(json.loads(wanted)) == _plain(json.loads(there)))
+    except ValueError:
+        return wanted == there
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it is compared: SQS gives numbers inside of policies as text or as numbers."""
+    return {key: str(each) for key, each in value.items()} if isinstance(value, dict) else str(value)
+
+
+def _known(wait: Wait, call: Callable[[], Any]) -> Any:
+    """Return what a call returns once the queue that it names is known everywhere."""
+    return wait.while_refused(call, NOT_KNOWN_YET, seconds=KNOWN_SECONDS)
+
+
+def _arn(sqs: Any, url: str, wait: Wait) -> str:
+    """Return the ARN of a queue; one that was made a moment ago may not be known yet."""
+    found = _known(wait, lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))
+    return str(found["Attributes"]["QueueArn"])
+
+
+def feedback_dead_letters(sqs: Any, stage: str, *, wait: Wait = PATIENT) -> tuple[str, str]:
     """Return the address and the ARN of the queue for bounces that reach no worker."""
-    url = str(
-        sqs.get_queue_url(QueueName=dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}"))["QueueUrl"]
-    )
-    return url, str(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+    name = dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}")
+    url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    return url, _arn(sqs, url, wait)

@@ -11,6 +11,9 @@ What AWS does and ministack does not:
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
 
+- A second event source mapping of the same queue and function is refused, and a new one is `Creating` at first, when it
+  cannot be changed: a deploy must find what is there, and must wait.
+
 What this machine needs:
 
 - Functions get the key of this run, or with IAM enforced a key of their role that nobody can guess.
@@ -32,6 +35,7 @@ from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1, lambda_svc, sns, sts
 
+CREATING_SECONDS = 0.5
 COMPRESSION = "/minimumCompressionSize"
 
 
@@ -47,6 +51,8 @@ def patch(keys: set[str]) -> None:
     iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
+    lambda_svc._create_esm = with_one_mapping(lambda_svc._create_esm)
+    lambda_svc._update_esm = with_settled_mapping(lambda_svc._update_esm)
 
 
 def with_keys(plain: Any, keys: set[str]) -> Any:
@@ -144,6 +150,40 @@ def with_attributes(plain: Any) -> Any:
         plain(endpoint, json.dumps({"MessageAttributes": {}, **json.loads(envelope)}), *rest)
 
     return deliver
+
+
+def with_one_mapping(plain: Any) -> Any:
+    """Return what makes an event source mapping: once for each queue and function, and it is ready a moment later.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html (ResourceConflictException)
+    """
+
+    def create(data: dict[str, Any]) -> Any:
+        function = str(data.get("FunctionName", "")).rpartition(":")[2]
+        for each in lambda_svc._esms.values():
+            if each["EventSourceArn"] == data.get("EventSourceArn") and each["FunctionName"] == function:
+                text = f"The event source arn and function already have a mapping with UUID {each['UUID']}"
+                return lambda_svc.error_response_json("ResourceConflictException", text, 409)
+        answer = plain(data)
+        for each in lambda_svc._esms.values():
+            if each["EventSourceArn"] == data.get("EventSourceArn") and each["FunctionName"] == function:
+                ready, each["State"] = each["State"], "Creating"
+                threading.Timer(CREATING_SECONDS, each.update, [{"State": ready}]).start()
+        return answer
+
+    return create
+
+
+def with_settled_mapping(plain: Any) -> Any:
+    """Return what changes an event source mapping: not while it is being made."""
+
+    def update(id: str, data: dict[str, Any]) -> Any:
+        if lambda_svc._esms.get(id, {}).get("State") == "Creating":
+            text = "Cannot update the event source mapping because it is in use."
+            return lambda_svc.error_response_json("ResourceInUseException", text, 400)
+        return plain(id, data)
+
+    return update
 
 
 class SharedZip(zipfile.ZipFile):

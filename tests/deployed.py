@@ -78,13 +78,16 @@ class Stage:
 
 
 @contextmanager
-def deployed_stage(folder: Path, cloud_folder: Path, rules: str = "") -> Iterator[Stage]:
-    """Deploy a copy of the project in `folder`, with other rules if they are given."""
+def deployed_stage(
+    folder: Path, cloud_folder: Path, rules: str = "", *, account_concurrency: int | None = None
+) -> Iterator[Stage]:
+    """Deploy a copy of the project in `folder`, with other rules or in a smaller account if they are given."""
+    limit = {} if account_concurrency is None else {"LAMBDA_ACCOUNT_CONCURRENCY": str(account_concurrency)}
     project = copied(folder)
     if rules:
         (project / "alert-rules.yaml").write_text(rules)
     with (
-        Cloud(cloud_folder, auth=True) as cloud,
+        Cloud(cloud_folder, auth=True, environment=limit) as cloud,
         Inbox(emulator=cloud.url, emulator_key=cloud.key.id, limits=UNLIMITED) as inbox,
     ):
         made = clients(cloud)

@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.settings import Settings
 from cli import checkup, send_test
 from cli.remote import Remote, RemoteError
+from deploy.concurrency import account_concurrency
 from deploy.deployment import Deploy
 from deploy.errors import DeployError
 from deploy.functions import mappings
@@ -163,8 +166,40 @@ def test_processes_of_functions_share_their_files(stage: Stage) -> None:
 
 
 def test_workers_report_partial_failures(stage: Stage) -> None:
-    """Both mappings have ReportBatchItemFailures on after a deploy, so there is nothing left to change."""
-    assert mappings(stage.clients("lambda"), "local") == []
+    """All mappings have ReportBatchItemFailures and their maximum after a deploy, so there is nothing left to change."""
+    functions = stage.clients("lambda")
+    assert mappings(functions, "local", account_concurrency(functions).workers) == []
+
+
+def test_messages_go_through_a_worker_as_often_as_they_must(stage: Stage) -> None:
+    """Lambda's loop detection would end the retries of a delivery at the 16th: it is off for what takes from a queue."""
+    for name in ("process_webhooks", "process_counts", "deliver_notification"):
+        found = stage.clients("lambda").get_function_recursion_config(FunctionName=lambda_name(name, "local"))
+        assert found["RecursiveLoop"] == "Allow"
+
+
+@pytest.mark.parametrize(("function", "drops"), [("deliver_notification", False), ("tick", True)])
+def test_the_fortieth_retry_is_delivered_though_its_chain_is_known(stage: Stage, function: str, drops: bool) -> None:
+    """Given a request whose header says that it went through 40 functions → a worker runs, what was not set up is dropped.
+
+    The embedded AWS has a header of its own in place of X-Amzn-Trace-Id, and the same limit of 16.
+    """
+    client = stage.clients("lambda")
+    event = "before-call.lambda.Invoke"
+
+    def add_header(params: dict[str, Any], **rest: object) -> None:
+        params["headers"]["X-Ministack-Invoke-Depth"] = "40"
+
+    client.meta.events.register(event, add_header)
+    try:
+        answer = client.invoke(FunctionName=lambda_name(function, "local"), Payload=b'{"Records": []}')
+        dropped = False
+        assert answer["StatusCode"] == 200
+    except ClientError as error:
+        dropped = error.response["Error"]["Code"] == "RecursiveInvocationException"
+    finally:
+        client.meta.events.unregister(event, add_header)
+    assert dropped == drops
 
 
 def test_deploying_again_keeps_the_address(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 stored/second_release.json is a stage under the shipped rules as that version stored it, twenty minutes after a Sentry
 metric alert, a Cloudflare tunnel, a Sentry issue alert and a measured error rate. It is never changed.
 stored/third_release.json is a later one: the same vendors, one alert acknowledged, one silenced, one that is resolved and
-whose targets are not notified of that yet.
+whose targets are not notified of that yet. stored/fourth_release.json is the next: the same, but the targets are notified.
 stored/second_release_bodies.json are the vendors' bodies: those that fired, and their ends.
 """
 
@@ -28,6 +28,7 @@ from chalicelib.rules.file import load
 from simulation.simulator import Simulator
 
 HERE = Path(__file__).parent
+FOURTH = json.loads((HERE / "stored" / "fourth_release.json").read_text("utf-8"))
 THIRD = json.loads((HERE / "stored" / "third_release.json").read_text("utf-8"))
 STAGE = json.loads((HERE / "stored" / "second_release.json").read_text("utf-8"))
 BODIES = json.loads((HERE / "stored" / "second_release_bodies.json").read_text("utf-8"))
@@ -165,14 +166,15 @@ def test_people_are_answered_about_what_the_version_before_stored():
     assert asked(router, "unack", {"service": "shop"}, **cloudflare) == "accepted"
 
 
-def test_what_the_third_release_left_open_resolves_where_it_was_opened():
-    """Given the stage with a silence and a pending resolve, when all ends → each target gets one resolve, and no more."""
-    router = staged(THIRD, SHIPPED)
+@pytest.mark.parametrize(("stored", "more"), [(THIRD, [ALERTS]), (FOURTH, [])], ids=["third", "fourth"])
+def test_what_a_release_left_open_resolves_where_it_was_opened(stored, more):
+    """Given the stage with an acknowledgement and a silence, when all ends → each target gets one resolve, and no more."""
+    router = staged(stored, SHIPPED)
     posted(router, "ends", 200)
     measured(router, 0.0)
     router.run_until(router.now + timedelta(minutes=15), inclusive=True)
     sent = router.taken()
     assert [each for each in sent if each.notification.reason.value == "opened"] == []
     resolved = sorted(each.notification.target.key for each in sent if each.notification.status == "resolved")
-    assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL, ALERTS])
+    assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL, *more])
     assert list(router.store.incidents()) == []

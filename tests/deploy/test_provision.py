@@ -3,14 +3,15 @@
 import ast
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from deploy import functions, policies
 from deploy.alarms import alarm_topic, alarms
 from deploy.clients import Clients
+from deploy.concurrency import concurrency
 from deploy.errors import DeployError
 from deploy.mail import feedback, verify_sender
 from deploy.names import STAGES
@@ -19,6 +20,7 @@ from deploy.provision import provision
 from deploy.queues import VISIBILITY_SECONDS
 from local.cloud import Cloud
 from tests.aws.tables import new_table
+from tests.deploy.virtual import Time, refused
 from tests.project import ROOT, clients
 
 
@@ -114,14 +116,8 @@ def test_bounces_come_back_by_a_topic(made: Clients) -> None:
     assert parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
 
 
-class NoRightYetError(Exception):
-    """The role's new right is not seen yet."""
-
-
 class Functions:
     """Lambda, which refuses a destination so often before it sees the role's right."""
-
-    exceptions = SimpleNamespace(InvalidParameterValueException=NoRightYetError)
 
     def __init__(self, refuses: int) -> None:
         self.refuses = refuses
@@ -131,25 +127,25 @@ class Functions:
         """Take it, or refuse."""
         self.refuses -= 1
         if self.refuses >= 0:
-            raise NoRightYetError
+            raise refused("InvalidParameterValueException", "PutFunctionEventInvokeConfig")
         self.configured.append(wanted)
 
 
 def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> None:
     """Given a right of the role that is seen late, when a deploy ends → both ways to the dead letters are set."""
-    lambdas, sns, paused = Functions(3), made("sns"), list[float]()
+    lambdas, sns, time = Functions(3), made("sns"), Time()
     topic = sns.create_topic(Name="tocsin-dev-feedback")["TopicArn"]
     function = "arn:aws:lambda:us-east-1:000000000000:function:tocsin-dev-mail_feedback"
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)
     services = {"lambda": lambdas}
-    functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=paused.append)
+    functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", wait=time.wait)
     (found,) = lambdas.configured
     dead = found["DestinationConfig"]["OnFailure"]["Destination"]
     assert (found["FunctionName"], dead.rpartition(":")[2]) == (
         "tocsin-dev-mail_feedback",
         "tocsin-dev-notifications-dead",
     )
-    assert paused == [functions.ROLE_SECONDS] * 3
+    assert time.now == 6
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     attributes = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
     assert json.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": dead}
@@ -161,9 +157,10 @@ def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> N
 
 def test_a_right_that_never_comes_ends_the_deploy(made: Clients) -> None:
     """Given a role without the right, when a deploy ends → it fails after half a minute and says what AWS refused."""
-    services = {"lambda": Functions(functions.MAX_TRIES)}
-    with pytest.raises(NoRightYetError):
-        functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", pause=lambda seconds: None)
+    services, time = {"lambda": Functions(999)}, Time()
+    with pytest.raises(ClientError, match="InvalidParameterValueException"):
+        functions.feedback_failures(lambda name: services.get(name) or made(name), "dev", wait=time.wait)
+    assert 28 <= time.now <= 30
 
 
 def test_a_sender_with_a_name_may_send(made: Clients) -> None:
@@ -191,7 +188,7 @@ def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
 def test_a_worker_without_a_queue_is_told(made: Clients) -> None:
     """Without a mapping nothing would ever be processed."""
     with pytest.raises(DeployError, match="process_webhooks reads no queue"):
-        functions.mappings(made("lambda"), "dev")
+        functions.mappings(made("lambda"), "dev", concurrency(1_000).workers, wait=Time().wait)
 
 
 def test_policies_and_configuration_are_up_to_date() -> None:

@@ -1,0 +1,144 @@
+"""Deploys that end half-way, at any call: the next one ends well, with one REST API and nothing left over."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from deploy.chalice_record import rest_apis
+from deploy.clients import Clients
+from deploy.deployment import Deploy, Deployed
+from deploy.errors import DeployError
+from deploy.names import function_of
+from deploy.policies import FUNCTIONS
+from local.cloud import Cloud
+from tests.deploy.flaky_aws import FlakyAws
+from tests.project import copied, environment
+
+STAGE = "dev"
+CHANGES = (
+    "CreateTable",
+    "UpdateTimeToLive",
+    "UpdateContinuousBackups",
+    "PutItem",
+    "CreateQueue",
+    "CreateTopic",
+    "SetTopicAttributes",
+    "SetQueueAttributes",
+    "POST /v2/email/configuration-sets",
+    "POST /v2/email/configuration-sets/*/event-destinations",
+    "PutParameter",
+    "CreateLogGroup",
+    "PutRetentionPolicy",
+    "CreateRole",
+    "PutRolePolicy",
+    "POST /2015-03-31/functions",
+    "DELETE /2017-10-31/functions/*/concurrency",
+    "POST /2015-03-31/event-source-mappings",
+    "POST /2015-03-31/functions/*/policy",
+    "Subscribe",
+    "PutRule",
+    "PutTargets",
+    "POST /restapis",
+    "PATCH /restapis/*",
+    "POST /restapis/*/deployments",
+    "PUT /2015-03-31/event-source-mappings/*",
+    "PUT /2024-08-31/functions/*/recursion-config",
+    "PUT /2019-09-25/functions/*/event-invoke-config",
+)
+"""What a deploy to the embedded AWS changes, in the order of the first call of each kind, but for the last."""
+LAST = "SetSubscriptionAttributes"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project without requirements: the functions here only receive, and the package is built in no time."""
+    folder = copied(tmp_path_factory.mktemp("project"))
+    (folder / "requirements.txt").write_text("")
+    return folder
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """An embedded AWS in which nothing was deployed."""
+    with Cloud(tmp_path / "cloud", persist=False) as found:
+        yield found
+
+
+@dataclasses.dataclass
+class Deployer:
+    """Deploys of one project to one embedded AWS, each with nothing but the checkout and the account."""
+
+    cloud: Cloud
+    project: Path
+    door: FlakyAws
+
+    def deploy(self) -> Deployed:
+        """Deploy as on a machine that has never deployed."""
+        (self.project / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
+        arguments = self.cloud.client_arguments() | {"endpoint_url": None}
+        aws = Clients(boto3.Session(**{name: each for name, each in arguments.items() if each}), self.door.url)
+        job = Deploy(STAGE, aws, environment(self.cloud) | {"AWS_ENDPOINT_URL": self.door.url}, self.project)
+        return dataclasses.replace(job, say=lambda text: None).run()
+
+    def break_after(self, change: str) -> None:
+        """Deploy, and break after the first such change of the account."""
+        self.door.last = change
+        with pytest.raises(DeployError):
+            self.deploy()
+        self.door.mend()
+
+    def check(self, deployed: Deployed) -> None:
+        """Assert that there is exactly what a deploy that never broke makes."""
+        aws = Clients(boto3.Session(**self._keys()), self.cloud.url)
+        assert rest_apis(aws("apigateway"), STAGE) == [deployed.api_id]
+        assert len(aws("apigateway").get_rest_apis()["items"]) == 1
+        found = [each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]]
+        assert sorted(function_of(each, STAGE) for each in found) == sorted(FUNCTIONS)
+        mappings = aws("lambda").list_event_source_mappings()["EventSourceMappings"]
+        assert sorted(each["EventSourceArn"].rpartition("-")[2] for each in mappings) == [
+            "counts",
+            "notifications",
+            "webhooks",
+        ]
+        assert all(each["ScalingConfig"] and each["FunctionResponseTypes"] for each in mappings)
+        assert len(aws("sns").list_subscriptions()["Subscriptions"]) == 1
+        assert len(aws("events").list_rules()["Rules"]) == 4
+        assert not deployed.notes or not [note for note in deployed.notes if "REST API" in note]
+
+    def _keys(self) -> dict[str, str]:
+        found = self.cloud.client_arguments()
+        return {name: found[name] for name in ("region_name", "aws_access_key_id", "aws_secret_access_key")}
+
+
+@pytest.fixture
+def deployer(cloud: Cloud, project: Path) -> Iterator[Deployer]:
+    """Deploys through a door that can be shut."""
+    with FlakyAws(cloud.url).open() as door:
+        yield Deployer(cloud, project, door)
+
+
+def test_a_first_deploy_that_broke_is_finished_by_the_next(deployer: Deployer) -> None:
+    """Given a first deploy that broke once the REST API was there, when it runs again → one API, and each mapping once."""
+    deployer.break_after("POST /restapis")
+    assert deployer.door.changes.count("POST /2015-03-31/event-source-mappings") == 3
+    deployer.check(deployer.deploy())
+    assert deployer.door.changes.count("POST /2015-03-31/event-source-mappings") == 3
+    assert deployer.door.changes.count("POST /restapis") == 1
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_deploy_broken_at_any_call_is_finished_by_the_next(deployer: Deployer, change: str) -> None:
+    """Given a deploy that broke after this call, when it runs again → all is as if it had not broken."""
+    deployer.break_after(change)
+    deployer.check(deployer.deploy())
+
+
+@pytest.mark.acceptance
+def test_every_call_of_a_deploy_was_broken(deployer: Deployer) -> None:
+    """The calls by which a deploy changes the account are those of the test above, and the last one."""
+    deployer.check(deployer.deploy())
+    assert list(dict.fromkeys(deployer.door.changes)) == [*CHANGES, LAST]
