@@ -9,6 +9,7 @@ import pytest
 from deploy.chalice_record import named_only_here, record, rest_apis
 from deploy.clients import Clients
 from local.cloud import Cloud
+from tests.deploy.old_stage import make_api
 from tests.project import clients
 
 ROLE = "arn:aws:iam::000000000000:role/tocsin-dev-"
@@ -28,19 +29,6 @@ def make_function(aws: Clients, name: str, chalice: str = "") -> str:
     arguments: dict[str, Any] = {"Runtime": "python3.12", "Handler": "app.app", "Code": CODE, "Tags": tags}
     role = ROLE + name.removeprefix("tocsin-dev-")
     return str(aws("lambda").create_function(FunctionName=name, Role=role, **arguments)["FunctionArn"])
-
-
-def make_api(aws: Clients, function: str, *, deployed: bool = True) -> str:
-    """Make a REST API named `tocsin` that calls a function; its id."""
-    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:0:function:{function}/invocations"
-    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
-    method = {"responses": {}, "x-amazon-apigateway-integration": integration}
-    body = {"swagger": "2.0", "info": {"title": "tocsin", "version": "1"}, "paths": {"/health": {"get": method}}}
-    gateway = aws("apigateway")
-    id = str(gateway.import_rest_api(body=json.dumps(body))["id"])
-    if deployed:
-        gateway.create_deployment(restApiId=id, stageName="api")
-    return id
 
 
 def names(found: dict[str, Any]) -> set[str]:

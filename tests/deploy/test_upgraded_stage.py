@@ -1,0 +1,115 @@
+"""A stage of the version before is upgraded and rolled back with incidents open: one address, nothing twice, all listed."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.incident import Incident
+from chalicelib.messages import codec
+from deploy.chalice_record import rest_apis
+from deploy.clients import Clients
+from deploy.deployment import Deploy, Deployed
+from deploy.policies import FUNCTIONS
+from local.cloud import Cloud
+from tests.deploy import old_stage
+from tests.project import ROOT, clients, copied, environment
+
+STAGE = "dev"
+STORED = json.loads((ROOT / "tests" / "stored" / "fourth_release.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project without requirements: the functions here only receive, and the package is built in no time."""
+    folder = copied(tmp_path_factory.mktemp("project"))
+    (folder / "requirements.txt").write_text("")
+    return folder
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """An embedded AWS in which nothing was deployed."""
+    with Cloud(tmp_path / "cloud", persist=False) as found:
+        yield found
+
+
+def deploy(cloud: Cloud, project: Path, said: list[str]) -> Deployed:
+    """Deploy the stage from a machine that has never deployed."""
+    (project / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
+    return Deploy(STAGE, clients(cloud), environment(cloud), project, say=said.append).run()
+
+
+def open_incidents(aws: Clients) -> list[str]:
+    """Store the open incidents of the version before; their ids."""
+    store = DynamoStore(aws("dynamodb"), f"tocsin-{STAGE}")
+    for data in STORED["incidents"]:
+        store.save(dataclasses.replace(codec.decode(Incident, data), version=1))
+    return sorted(each.id for each in store.incidents())
+
+
+@pytest.mark.acceptance
+def test_an_upgrade_keeps_the_address_and_a_rollback_too(cloud: Cloud, project: Path) -> None:
+    """Given a stage of the version before, when it is upgraded, then the version before is deployed again → one address."""
+    aws = clients(cloud)
+    api = old_stage.make(aws, STAGE)
+    before = open_incidents(aws)
+    uuids = mappings(aws)
+    said: list[str] = []
+    assert deploy(cloud, project, said).api_id == api
+    assert (rest_apis(aws("apigateway"), STAGE), mappings(aws)) == ([api], uuids)
+    assert {line.partition(":")[0] for line in said if line.startswith("mapping")} == {
+        f"mapping of {name}" for name in old_stage.TAKES
+    }
+    found = DynamoStore(aws("dynamodb"), f"tocsin-{STAGE}")
+    assert sorted(each.id for each in found.incidents()) == before
+    roll_back(cloud, project)
+    assert (rest_apis(aws("apigateway"), STAGE), mappings(aws)) == ([api], uuids)
+    assert len(aws("lambda").list_functions()["Functions"]) == len(FUNCTIONS)
+    assert sorted(each.id for each in found.incidents()) == before
+
+
+def mappings(aws: Clients) -> dict[str, str]:
+    """Each function with the id of its mapping."""
+    found = aws("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return {each["FunctionArn"].rpartition(":")[2]: each["UUID"] for each in found}
+
+
+def roll_back(cloud: Cloud, project: Path) -> None:
+    """Do what the version before does with Chalice: give it the record that the Parameter Store keeps, and nothing else."""
+    ssm = clients(cloud)("ssm")
+    kept = json.loads(ssm.get_parameter(Name=f"/tocsin-deployed/{STAGE}")["Parameter"]["Value"])
+    file = project / ".chalice" / "deployed" / f"{STAGE}.json"
+    file.write_text(json.dumps(kept["chalice"]))
+    job = Deploy(STAGE, clients(cloud), environment(cloud), project, say=lambda text: None)
+    job.prepare()
+    job._run_chalice("deploy", "--stage", STAGE, "--no-autogen-policy")
+    (entry,) = (each for each in json.loads(file.read_text())["resources"] if each["resource_type"] == "rest_api")
+    assert entry["rest_api_id"] == next(
+        each["rest_api_id"] for each in kept["chalice"]["resources"] if each["resource_type"] == "rest_api"
+    )
+
+
+@pytest.mark.acceptance
+def test_an_api_that_a_broken_deploy_of_an_earlier_version_left_is_told(cloud: Cloud, project: Path) -> None:
+    """Given two REST APIs of a stage, when it is deployed → the one that senders use is kept, the other is told."""
+    aws = clients(cloud)
+    spare = old_stage.make_api(aws, f"tocsin-{STAGE}")
+    used = old_stage.make(aws, STAGE)
+    found = deploy(cloud, project, [])
+    assert found.api_id == used
+    (note,) = (each for each in found.notes if spare in each)
+    assert "delete it when no sender posts there" in note
+
+
+@pytest.mark.acceptance
+def test_a_function_of_a_newer_version_is_taken_away_by_a_rollback(cloud: Cloud, project: Path) -> None:
+    """Given a stage with a function that this version does not have, when it is deployed → the function is gone."""
+    aws = clients(cloud)
+    old_stage.make(aws, STAGE)
+    old_stage.make_function(aws, "summary", STAGE)
+    deploy(cloud, project, [])
+    assert "tocsin-dev-summary" not in {each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]}
