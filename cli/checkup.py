@@ -25,6 +25,7 @@ from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
+from deploy.concurrency import Concurrency, account_concurrency
 from deploy.mail import MAIL_EVENTS
 from deploy.names import lambda_name
 from deploy.policies import FUNCTIONS
@@ -124,6 +125,8 @@ def _attributes(sqs: Any, url: str) -> dict[str, str]:
 def functions(stage: Stage) -> Iterator[Finding]:
     """Every function is there, and every worker takes from its queue, one failed message at a time."""
     aws, deploy = stage.aws("lambda"), DEPLOY.format(stage=stage.settings.stage)
+    share = account_concurrency(aws)
+    yield _limit_finding(share)
     missing = []
     for name, needs in FUNCTIONS.items():
         function = lambda_name(name, stage.settings.stage)
@@ -133,20 +136,33 @@ def functions(stage: Stage) -> Iterator[Finding]:
             missing.append(function)
             continue
         if "takes" in needs:
-            yield from _mapping_findings(function, aws, deploy)
+            yield from _mapping_findings(function, aws, share.workers[name], deploy)
     if missing:
         yield Finding(WRONG, f"not deployed: {', '.join(missing)}", deploy)
     else:
         yield Finding(OK, f"all {len(FUNCTIONS)} functions are deployed")
 
 
-def _mapping_findings(function: str, aws: Any, deploy: str) -> Iterator[Finding]:
+def _limit_finding(share: Concurrency) -> Finding:
+    """What the account's limit of concurrent executions leaves for webhooks in a storm."""
+    text = (
+        f"the account runs {share.limit} functions at once, the workers {sum(share.workers.values())} of them at most"
+    )
+    return Finding(OK, text) if share.is_enough else Finding(WARNING, text, share.advice)
+
+
+def _mapping_findings(function: str, aws: Any, maximum: int, deploy: str) -> Iterator[Finding]:
     found = aws.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
     if not enabled:
         yield Finding(WRONG, f"{function} reads no queue", f"enable its event source mapping, or {deploy}")
     elif any("ReportBatchItemFailures" not in (each.get("FunctionResponseTypes") or []) for each in enabled):
         yield Finding(WARNING, f"{function} does not report partial batches: a bad message repeats the others", deploy)
+    for each in enabled:
+        there = (each.get("ScalingConfig") or {}).get("MaximumConcurrency")
+        if there != maximum:
+            text = f"{function} runs {there or 'without a maximum'} at once, right for this account is {maximum}"
+            yield Finding(WARNING, text, deploy)
 
 
 def schedules(stage: Stage) -> Iterator[Finding]:

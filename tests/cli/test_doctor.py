@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ from deploy.provision import provision
 from local.cloud import Cloud
 from simulation.memory_store import MemoryStore
 from tests.cli.staging import STAGE, stage_in
+from tests.deploy.virtual import AccountSettings
 from tests.fakes import MemoryQueue
 from tests.rule_files import rules_of
 from tests.targets.samples import FakeClients
@@ -122,6 +123,50 @@ def test_what_is_not_there_is_named(stage: Stage) -> None:
     assert "tocsin-prod-webhooks or its dead letters are missing" in states(checkup.queues, other, WRONG)
 
 
+@pytest.mark.parametrize(
+    ("limit", "there", "warnings"),
+    [
+        (1_000, {"process_webhooks": 20, "process_counts": 5, "deliver_notification": 10}, []),
+        (10, {"process_webhooks": 2, "process_counts": 2, "deliver_notification": 3}, ["runs 10 functions at once"]),
+        (
+            1_000,
+            {"process_webhooks": 20, "process_counts": 5},
+            ["tocsin-dev-deliver_notification runs without a maximum at once, right for this account is 10"],
+        ),
+    ],
+)
+def test_workers_that_may_take_all_of_an_account_are_found(
+    limit: int, there: Mapping[str, int], warnings: list[str]
+) -> None:
+    """Given an account's limit and the mappings' maxima → a low limit and a missing maximum are told, with what to do."""
+    aws = Workers(limit, there)
+    stage = Stage(Settings.from_env({"TOCSIN_STAGE": STAGE, "AWS_REGION": "us-east-1"}), {}, lambda service: aws)
+    told = [each for each in checkup.functions(stage) if each.state == WARNING]
+    assert len(told) == len(warnings)
+    assert all(text in each.what and each.do for each, text in zip(told, warnings, strict=True))
+
+
+class Workers(AccountSettings):
+    """Lambda with all functions, and mappings with these maxima."""
+
+    exceptions = SimpleNamespace(ResourceNotFoundException=KeyError)
+
+    def __init__(self, limit: int, maxima: Mapping[str, int]) -> None:
+        super().__init__(limit)
+        self._maxima = maxima
+
+    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:
+        """Every function is there."""
+        return {"FunctionName": FunctionName}
+
+    def list_event_source_mappings(self, FunctionName: str) -> dict[str, Any]:
+        """The mapping of a worker."""
+        maximum = self._maxima.get(FunctionName.removeprefix(f"tocsin-{STAGE}-"))
+        scaling = {"ScalingConfig": {"MaximumConcurrency": maximum}} if maximum else {}
+        mapping = {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"], **scaling}
+        return {"EventSourceMappings": [mapping]}
+
+
 def test_mail_is_looked_at_in_ses(stage: Stage) -> None:
     """The account's limits, an unverified sender, and the way back that a deploy makes."""
     stage.aws("ssm").put_parameter(Name="/tocsin/dev/SES_FROM", Value="T <t@example.com>", Type="SecureString")
@@ -138,7 +183,7 @@ def test_the_command_prints_every_finding_and_ends_with_one(stage: Stage, capsys
     told = capsys.readouterr().out
     assert "WRONG    functions  not deployed: " in told
     assert "→ run `tocsin deploy --stage dev`" in told
-    assert told.endswith("1 ok, 0 warnings, 1 wrong\n")
+    assert told.endswith("2 ok, 0 warnings, 1 wrong\n")
     assert doctor.examine(stage, argparse.Namespace(only=["table"], quiet=False, json=True)) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "ok"
 
