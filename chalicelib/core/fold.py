@@ -48,11 +48,12 @@ def fold(
     `evaluations` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
     anew, under a new id, when an alert fires again. People act on the incident as it is after all that happened.
     """
-    by_name = {rule.name: rule for rule in rules.rules}
     before = incident
     incident = _filled(_begun(incident), inputs, now)
     alerts = dict(incident.alerts)
-    terms = {name: terms_of(by_name.get(name), incident.options) for name in {each.rule for each in alerts.values()}}
+    terms = {
+        name: terms_of(rules.by_name.get(name), incident.options) for name in {each.rule for each in alerts.values()}
+    }
     notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
@@ -60,7 +61,7 @@ def fold(
         if burned or alert.evaluation.recheck_at or alert.timers.pending_at or alert.origin is Origin.HEARTBEAT:
             fresh = not burned and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
-            rule = by_name.get(alert.rule)
+            rule = rules.by_name.get(alert.rule)
             alerts[name] = (
                 alert if fresh else advanced(alert, rule, terms[alert.rule], evaluation, now, notified=name in notified)
             )
@@ -468,10 +469,9 @@ def _withdrawn(incident: Incident, given: RuleRemoved, now: datetime) -> Inciden
 def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> datetime | None:
     """Return the earliest time at which one of its alerts changes without news."""
     notified = notified_of(incident)
-    by_name = {rule.name: rule for rule in rules.rules}
     times: list[datetime | None] = []
     alerts = incident.alerts.values()
-    terms = {name: terms_of(by_name.get(name), incident.options) for name in {each.rule for each in alerts}}
+    terms = {name: terms_of(rules.by_name.get(name), incident.options) for name in {each.rule for each in alerts}}
     for alert in alerts:
         if alert.origin is Origin.HEARTBEAT:
             times.append(heartbeat.next_change(alert))

@@ -62,7 +62,7 @@ def heartbeat_route(rules: Rules, beat: HeartbeatInput) -> tuple[Route, Mapping[
 
 def route_of(rules: Rules, id: str) -> Route:
     """Return the route of that id under today's rules; where it is gone, the default, so that somebody is notified."""
-    return next((route for route in _all_routes(rules) if route.id == id), rules.default)
+    return rules.routes_by_id.get(id, rules.default)
 
 
 def route_by_id(rules: Rules, incident: Incident) -> Route:
@@ -71,9 +71,9 @@ def route_by_id(rules: Rules, incident: Incident) -> Route:
     Where it is gone, one that notifies nobody new: the targets that know of the incident go on under today's route of
     its worst alert, with its rhythm and escalation. An incident that nobody knows of goes to whoever that route names.
     """
-    for route in _all_routes(rules):
-        if route.id == incident.route:
-            return _prompt(route) if route.id == rules.fallback.id else route
+    route = rules.routes_by_id.get(incident.route)
+    if route is not None:
+        return _prompt(route) if route.id == rules.fallback.id else route
     named = _at_position(rules, incident.route)
     if named is not None and (not incident.announced or _known(named, incident)):
         return replace(named, id=incident.route)
@@ -100,8 +100,7 @@ def _goes_on(rules: Rules, incident: Incident) -> Route:
     alert = min(incident.firing, key=lambda each: each.severity.rank, default=None)
     if alert is None:
         return gone
-    rule = next((each for each in rules.rules if each.name == alert.rule), None)
-    for route in rules.routes_for(rule, alert.match_labels()):
+    for route in rules.routes_for(rules.by_name.get(alert.rule), alert.match_labels()):
         if known := _known(route, incident):
             return replace(route, id=incident.route, targets=known)
     return gone
@@ -128,20 +127,10 @@ def _prompt(fallback: Route) -> Route:
     return replace(fallback, options=options)
 
 
-def _all_routes(rules: Rules) -> list[Route]:
-    found = [rule.route for rule in rules.rules if rule.route is not None]
-    stack = [*rules.routes, rules.default, rules.fallback]
-    while stack:
-        route = stack.pop()
-        found.append(route)
-        stack.extend(route.routes)
-    return found
-
-
 def all_targets(rules: Rules) -> tuple[Target, ...]:
     """Every target that the rules name, once each."""
     found: dict[str, Target] = {}
-    for route in _all_routes(rules):
+    for route in rules.all_routes:
         for target in (*route.targets, *(target for step in route.escalate for target in step.targets)):
             found.setdefault(target.key, target)
     return tuple(found.values())

@@ -3,9 +3,10 @@
 `rules_file` makes these from the file; `Rules.routes_for` answers who hears of an alert.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from chalicelib.core.delivery.target_kind import NOTHING, Capabilities
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.condition import Condition
 from chalicelib.core.match import Matcher, matches_all
+from chalicelib.core.rule_index import RuleIndex, indexed
 
 ALL_LABELS = "..."
 """`group_by: [...]`: every set of labels is a group of its own."""
@@ -140,7 +142,7 @@ class Window:
     timezone: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields.
 
@@ -159,6 +161,42 @@ class Rules:
     options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, Capabilities] = field(default_factory=dict)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Rule]:
+        """Return the rules by their names."""
+        return {rule.name: rule for rule in reversed(self.rules)}
+
+    @cached_property
+    def by_metric(self) -> Mapping[str, Sequence[Rule]]:
+        """Return the rules that judge what is measured, by each metric that they look at."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            for metric in rule.condition.metrics if rule.condition is not None else ():
+                found.setdefault(metric, []).append(rule)
+        return found
+
+    @cached_property
+    def of_events(self) -> RuleIndex[Rule]:
+        """Return the index of the rules that look at events."""
+        looking = (rule for rule in self.rules if rule.condition is None or rule.condition.counts_events)
+        return indexed((rule.matchers, rule) for rule in looking)
+
+    @cached_property
+    def all_routes(self) -> Sequence[Route]:
+        """Return every route: those of rules, of the tree, the default and the fallback."""
+        found = [rule.route for rule in self.rules if rule.route is not None]
+        stack = [*self.routes, self.default, self.fallback]
+        while stack:
+            route = stack.pop()
+            found.append(route)
+            stack.extend(route.routes)
+        return found
+
+    @cached_property
+    def routes_by_id(self) -> Mapping[str, Route]:
+        """Return every route by its id."""
+        return {route.id: route for route in reversed(self.all_routes)}
 
     def can(self, kind: str) -> Capabilities:
         """Return what the receivers of a kind can do: nothing where the kind is not known."""

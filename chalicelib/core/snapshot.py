@@ -52,7 +52,7 @@ class SnapshotInput:
 
     def rule(self, name: str) -> Rule | None:
         """The rule of that name under today's rules."""
-        return next((rule for rule in self.rules.rules if rule.name == name), None)
+        return self.rules.by_name.get(name)
 
 
 def notification(

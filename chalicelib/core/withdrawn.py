@@ -24,7 +24,7 @@ def withdrawn_alerts(incident: Incident, rules: Rules, gone_probes: Collection[s
 def _gone(alert: Alert, rules: Rules, gone_probes: Collection[str]) -> str:
     if alert.origin is Origin.HEARTBEAT:
         return "" if alert.name in probe_names(rules, "heartbeat") else "heartbeat gone"
-    rule = next((rule for rule in rules.rules if rule.name == alert.rule), None)
+    rule = rules.by_name.get(alert.rule)
     if alert.has_condition and (why := why_gone(alert, rule)):
         return why
     return "probe gone" if alert.origin is Origin.SERIES and alert.labels.get("probe") in gone_probes else ""

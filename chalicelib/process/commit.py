@@ -243,18 +243,22 @@ def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
 
     They are kept where their silence could be an alert, and while the notification of their end is still to come.
     """
-    watched = {rule.name for rule in rules.rules if watches_silence(rule)}
     notified = notified_of(incident)
     kept: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
         if alert.state is not AlertState.INACTIVE or not alert.has_condition or name in notified:
             kept[name] = alert
-        elif alert.rule in watched and alert.origin is Origin.SERIES:
+        elif alert.origin is Origin.SERIES and _watches_silence(rules, alert.rule):
             old = before.alerts.get(name)
             kept[name] = old if old is not None and _same_watch(old, alert) else alert
         elif alert.origin is Origin.COUNT:
-            kept[name] = alert if alert.rule in watched else never_rechecked(alert)
+            kept[name] = alert if _watches_silence(rules, alert.rule) else never_rechecked(alert)
     return replace(incident, alerts=kept) if kept != incident.alerts else incident
+
+
+def _watches_silence(rules: Rules, name: str) -> bool:
+    rule = rules.by_name.get(name)
+    return rule is not None and watches_silence(rule)
 
 
 def _same_watch(old: Alert, alert: Alert) -> bool:

@@ -154,10 +154,10 @@ def any_displaced(incidents: Iterable[Incident], rules: Rules, marks: Mapping[st
 
     `marks` are those of the context, with today's `group_by`s.
     """
-    by_name, groupings = {rule.name: rule for rule in rules.rules}, _groupings(marks)
+    groupings = _groupings(marks)
     return any(
-        incident.key not in _homes(alert, by_name.get(alert.rule), rules)
-        or _was_grouped_otherwise(alert, by_name.get(alert.rule), groupings)
+        incident.key not in _homes(alert, rules.by_name.get(alert.rule), rules)
+        or _was_grouped_otherwise(alert, rules.by_name.get(alert.rule), groupings)
         for incident in incidents
         for alert in incident.alerts.values()
         if alert.active and alert.origin is not Origin.EVENT

@@ -107,14 +107,10 @@ def _tell_change(batch: Batch, deploy: Deploy) -> None:
 
 def matching_rules(rules: Rules, event: Event) -> list[Rule]:
     """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
-    labels = event.all_labels()
-    return [
-        rule
-        for rule in rules.rules
-        if (rule.condition is None or rule.condition.counts_events)
-        and matches_all(rule.matchers, labels)
-        and (event.source != "router" or any(m.label == "source" for m in rule.matchers))
-    ]
+    found = rules.of_events.matching(event.all_labels())
+    if event.source == "router":
+        return [rule for rule in found if any(matcher.label == "source" for matcher in rule.matchers)]
+    return found
 
 
 Destination = tuple[Rule | None, Route, Mapping[str, str]]
@@ -221,9 +217,7 @@ def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
     batch.store.add_samples(samples)
     evaluated: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
     for sample in samples:
-        for rule in batch.rules.rules:
-            if rule.condition is None or sample.metric not in rule.condition.metrics:
-                continue
+        for rule in batch.rules.by_metric.get(sample.metric, ()):
             for labels in series_labels(rule, sample, batch.store):
                 if not matches_all(rule.matchers, {**labels, "source": "probe", "metric": sample.metric}):
                     continue

@@ -182,7 +182,7 @@ def _rule(batch: Batch, holder: Holder) -> Rule | None:
     """Return the rule of the alert; a bare one where the rule is gone, or counts events by now."""
     if not holder.rule:
         return None
-    known = next((rule for rule in batch.rules.rules if rule.name == holder.rule), None)
+    known = batch.rules.by_name.get(holder.rule)
     return known if known is not None and known.condition is None else Rule(holder.rule)
 
 

@@ -74,10 +74,9 @@ def evaluation(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime
 
 def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, TimedEvaluation]:
     """The conditions of the incident's measured alerts that are due to be asked again."""
-    by_name = {rule.name: rule for rule in rules.rules}
     found: dict[str, TimedEvaluation] = {}
     for alert in incident.alerts.values():
-        rule = by_name.get(alert.rule)
+        rule = rules.by_name.get(alert.rule)
         if alert.origin is not Origin.SERIES or rule is None or rule.condition is None or not alert_is_due(alert, now):
             continue
         labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
