@@ -10,7 +10,8 @@ What AWS does and ministack does not:
 
 - With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
-
+- An alarm sees the values of its own dimensions only.
+- PutRestApi names the REST API as its Swagger body does, as on AWS.
 - A second event source mapping of the same queue and function is refused, and a new one is `Creating` at first, when it
   cannot be changed: a deploy must find what is there, and must wait.
 
@@ -27,13 +28,13 @@ import secrets
 import threading
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1, lambda_svc, sns, sts
+from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sts
 
 CREATING_SECONDS = 0.5
 COMPRESSION = "/minimumCompressionSize"
@@ -53,6 +54,7 @@ def patch(keys: set[str]) -> None:
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
     lambda_svc._create_esm = with_one_mapping(lambda_svc._create_esm)
     lambda_svc._update_esm = with_settled_mapping(lambda_svc._update_esm)
+    cloudwatch._evaluate_alarm = with_dimensions(cloudwatch._evaluate_alarm)
 
 
 def with_keys(plain: Any, keys: set[str]) -> Any:
@@ -96,6 +98,7 @@ def with_bodies(plain: Any) -> Any:
 
 def _put(api_id: str, spec: dict[str, Any]) -> Answer:
     if api_id in apigateway_v1._rest_apis:
+        apigateway_v1._rest_apis[api_id]["name"] = spec.get("info", {}).get("title", "")
         resources = apigateway_v1._resources[api_id]
         for resource_id in [key for key, each in resources.items() if each.get("path") != "/"]:
             resources.pop(resource_id)
@@ -184,6 +187,17 @@ def with_settled_mapping(plain: Any) -> Any:
         return plain(id, data)
 
     return update
+
+
+def with_dimensions(plain: Any) -> Any:
+    """Return the evaluation of an alarm, which sees the metrics with exactly its dimensions."""
+
+    def evaluate(alarm: Any) -> None:
+        wanted = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm.get("Dimensions") or []))
+        seen = {key: points for key, points in cloudwatch._metrics.items() if key[2] == wanted}
+        FunctionType(plain.__code__, {**plain.__globals__, "_metrics": seen})(alarm)
+
+    return evaluate
 
 
 class SharedZip(zipfile.ZipFile):
