@@ -202,11 +202,15 @@ def tick(event: CloudWatchEvent) -> None:
     """Timers that are due."""
     with _reported("tick"):
         from chalicelib import wiring
+        from chalicelib.schedule.lateness import NAMESPACE, Lateness
         from chalicelib.schedule.tick import tick as run
 
-        ports = wiring.ports(_account(event.context))
-        for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()):
+        ports, now = wiring.ports(_account(event.context)), _now()
+        late = Lateness()
+        for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=late.overdue):
             log.line("tick", again=True, reason=failure.reason)
+        seconds = late.seconds(rules=wiring.rules(), store=ports.store, now=now)
+        log.metrics("tick", seconds, namespace=NAMESPACE, deployed=os.environ.get("TOCSIN_STAGE", ""), now=now)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))

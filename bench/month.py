@@ -27,6 +27,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import Message, events_messages, samples_messages
+from chalicelib.schedule.lateness import oldest_undelivered
 from deploy.policies import FUNCTIONS
 from deploy.table import table
 from tests.fakes import WaitingQueue
@@ -100,6 +101,7 @@ class Counted(Router):
         """An invocation of `tick`."""
         self.bill["tick"] += 1
         super().tick()
+        oldest_undelivered(rules=self.rules, store=self.store, now=self.now)
 
 
 class _CountedQueue(WaitingQueue):

@@ -3,6 +3,8 @@
 import json
 import sys
 import traceback
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from chalicelib.core.errors import TocsinError
@@ -11,6 +13,17 @@ from chalicelib.core.errors import TocsinError
 def line(stage: str, **fields: Any) -> None:
     """One JSON object on one line."""
     sys.stdout.write(json.dumps({"stage": stage, **fields}, default=str) + "\n")
+
+
+def metrics(stage: str, seconds: Mapping[str, float], *, namespace: str, deployed: str, now: datetime) -> None:
+    """One line that CloudWatch reads as metrics in seconds, with the dimension `Stage` (`deployed`: dev, prod).
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    named = [{"Name": name, "Unit": "Seconds"} for name in seconds]
+    directive = {"Namespace": namespace, "Dimensions": [["Stage"]], "Metrics": named}
+    metadata = {"Timestamp": int(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]}
+    line(stage, **{"Stage": deployed, **seconds, "_aws": metadata})
 
 
 def failure(error: BaseException) -> dict[str, str]:

@@ -191,6 +191,10 @@ class MemoryStore:
         """The delivery log of that key; a fresh one when nothing is stored."""
         return self._delivery_logs.get(key) or DeliveryLog(key)
 
+    def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
+        """Return the delivery logs of these keys, by key, those that are stored."""
+        return {key: self._delivery_logs[key] for key in keys if key in self._delivery_logs}
+
     def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it under a version condition."""
         with self._lock:
@@ -201,6 +205,10 @@ class MemoryStore:
     def target_state(self, key: str) -> TargetState:
         """The state of a target, by its key; a fresh one when nothing is stored."""
         return self._target_states.get(key) or TargetState(key)
+
+    def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
+        """Return the states of these targets, by key, those that are stored."""
+        return {key: self._target_states[key] for key in keys if key in self._target_states}
 
     def save_target_state(self, target_state: TargetState) -> None:
         """Store it under a version condition."""

@@ -479,6 +479,21 @@ def test_the_minute_runs(ports):
     assert app.watch(schedule(), CONTEXT) is None
 
 
+def test_the_tick_logs_how_late_the_stage_is(ports, capsys, monkeypatch):
+    """Given nothing late → one line with both metrics at zero, of the stage, in the form that CloudWatch reads."""
+    monkeypatch.setenv("TOCSIN_STAGE", "dev")
+    app.tick(schedule(), CONTEXT)
+    line = json.loads(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    names = [each["Name"] for each in directive["Metrics"]]
+    assert (directive["Namespace"], directive["Dimensions"], line["Stage"]) == ("Tocsin", [["Stage"]], "dev")
+    assert names == ["OldestUndeliveredSeconds", "OldestOverdueTimerSeconds"]
+    assert [line[name] for name in names] == [0.0, 0.0]
+    assert {each["Unit"] for each in directive["Metrics"]} == {"Seconds"}
+    assert abs(line["_aws"]["Timestamp"] / 1_000 - datetime.now(UTC).timestamp()) < 600
+    assert line["stage"] == "tick"
+
+
 def test_histories_are_looked_up(ports, capsys):
     """Every five minutes; without tokens nobody is asked, and one line says so."""
     ports.clients = SimpleNamespace(secret=lambda name: None, setting=lambda name, default="": default)

@@ -132,6 +132,20 @@ def test_an_incident_is_saved_only_over_the_version_before(store, version):
     store.save(incident(version=5))
 
 
+def test_states_and_logs_are_read_together(store):
+    """Given states and delivery logs, more than one batch of them → those that are stored, by key, as they were saved."""
+    states = [TargetState(f"webhook:{n}", slots={"i": Slot(n, NOW, since=NOW)}, version=1) for n in range(120)]
+    logs = [DeliveryLog(f"i{n}/webhook:ops", done_seq=n, version=1) for n in range(3)]
+    for state in states:
+        store.save_target_state(state)
+    for log in logs:
+        store.save_delivery_log(log)
+    keys = [*(each.key for each in states), "webhook:0", "webhook:none"]
+    assert store.target_states(keys) == {each.key: each for each in states}
+    assert store.delivery_logs([*(each.key for each in logs), "none"]) == {each.key: each for each in logs}
+    assert (store.target_states([]), store.delivery_logs([])) == ({}, {})
+
+
 def test_a_first_version_needs_an_empty_place(store):
     """Version 2 of what was never stored is a conflict: somebody deleted it, or the key is another."""
     with pytest.raises(ConflictError):

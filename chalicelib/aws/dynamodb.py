@@ -190,6 +190,12 @@ class DynamoStore:
         item = self._get(f"thread#{key}", "thread")
         return DeliveryLog(key) if item is None else codec.unpack(DeliveryLog, item["body"]["B"])
 
+    def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
+        """Return the delivery logs of these keys, by key, those that are stored."""
+        items = self._read_items([f"thread#{key}" for key in keys], "thread")
+        logs = (codec.unpack(DeliveryLog, item["body"]["B"]) for item in items)
+        return {each.key: each for each in logs}
+
     def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it under a version condition."""
         item = {**_keys(f"thread#{delivery_log.key}", "thread"), **_value(delivery_log), **self._expiry(THREAD_KEPT)}
@@ -199,6 +205,12 @@ class DynamoStore:
         """The state of a target, by its key; a fresh one when nothing is stored."""
         item = self._get(f"lane#{key}", "lane")
         return TargetState(key) if item is None else codec.unpack(TargetState, item["body"]["B"])
+
+    def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
+        """Return the states of these targets, by key, those that are stored."""
+        items = self._read_items([f"lane#{key}" for key in keys], "lane")
+        states = (codec.unpack(TargetState, item["body"]["B"]) for item in items)
+        return {each.key: each for each in states}
 
     def save_target_state(self, target_state: TargetState) -> None:
         """Store it under a version condition."""

@@ -95,12 +95,20 @@ class Store(Protocol):
         """The delivery log of that key; a fresh one when nothing is stored."""
         ...
 
+    def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
+        """Return the delivery logs of these keys, by key, those that are stored."""
+        ...
+
     def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
         """Store it if the stored version is `thread.version - 1`; else ConflictError."""
         ...
 
     def target_state(self, key: str) -> TargetState:
         """The state of a target, by its key; a fresh one when nothing is stored."""
+        ...
+
+    def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
+        """Return the states of these targets, by key, those that are stored."""
         ...
 
     def save_target_state(self, target_state: TargetState) -> None:

@@ -3,6 +3,7 @@
 The tick is the safety net under the delayed messages: after an outage it finds every incident whose time has come.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,8 +39,19 @@ PROBES = "probes"
 """The mark of the context that lists the probes of the rules it was last worked with, one a line."""
 
 
-def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[Failure]:
-    """Do what is due at `now`. Twice changes nothing."""
+def _unnoticed(late: timedelta) -> None:
+    """Take no notice of it."""
+
+
+def tick(
+    *,
+    rules: Rules,
+    store: Store,
+    queues: Queues,
+    now: datetime,
+    hear: Callable[[timedelta], object] = _unnoticed,
+) -> list[Failure]:
+    """Do what is due at `now`. Twice changes nothing. `hear` is called with the age of the oldest timer that is due."""
     context = store.context()
     batch = Batch(rules, store, queues, now, context)
     if INDEXED not in context.marks:
@@ -50,7 +62,7 @@ def tick(*, rules: Rules, store: Store, queues: Queues, now: datetime) -> list[F
     if context.changed_at is not None:
         _look_at_what_fires(batch)
     _look_at_causes(batch)
-    _wake(batch)
+    hear(_wake(batch))
     _expect_beats(batch)
     _watch_silence(batch, context)
     failures = settle(batch)
@@ -93,8 +105,11 @@ def _look_at_causes(batch: Batch) -> None:
             batch.wake(key, route_by_id(batch.rules, incident), incident.group)
 
 
-def _wake(batch: Batch) -> None:
-    """Wake what is due now, and by a delayed message, to the second, what is due before the next tick."""
+def _wake(batch: Batch) -> timedelta:
+    """Wake what is due now, and by a delayed message, to the second, what is due before the next tick.
+
+    Return how long the oldest of what is due has been so; zero when nothing is.
+    """
     woken = batch.store.waking(batch.now + PERIOD, MAX_WOKEN)
     due = [key for at, key in woken if at <= batch.now]
     for key in due[:MAX_INLINE]:
@@ -107,6 +122,7 @@ def _wake(batch: Batch) -> None:
     for seconds, keys in later.items():
         if keys:
             batch.queues.webhooks.put([wake_message(key) for key in keys], delay=timedelta(seconds=seconds))
+    return batch.now - woken[0][0] if due else timedelta(0)
 
 
 def _expect_beats(batch: Batch) -> None:

@@ -322,8 +322,18 @@ def _spent(target_state: TargetState, rank: int, wanted: Notification, pace: Pac
 
 
 def _with(target_state: TargetState, incident: str, slot: Slot, now: datetime) -> TargetState:
-    kept = {name: each for name, each in target_state.slots.items() if now < max(each.at, each.since) + FORGOTTEN}
+    kept = {name: each for name, each in target_state.slots.items() if not _is_forgotten(each, now)}
     return replace(target_state, slots={**kept, incident: slot}, version=target_state.version + 1)
+
+
+def _is_forgotten(slot: Slot, now: datetime) -> bool:
+    return now >= max(slot.at, slot.since) + FORGOTTEN
+
+
+def undelivered(target_state: TargetState, now: datetime) -> Mapping[str, Slot]:
+    """Return the slots, by incident, of what the target should have by now, unless its delivery log has it done."""
+    slots = target_state.slots.items()
+    return {name: each for name, each in slots if each.rank != SILENT_RANK and not _is_forgotten(each, now)}
 
 
 def without(target_state: TargetState, incidents: Collection[str]) -> TargetState:
