@@ -18,8 +18,9 @@ from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
 from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
 
-app = Chalice(app_name="tocsin")
 QUEUES = queue_prefix()
+app = Chalice(app_name=QUEUES)
+"""Chalice names the REST API so. CloudWatch tells the APIs of two stages in one account apart by their names only."""
 ANY_TYPE = ["*/*"]
 """Chalice lets every content type through; `receive` answers 415 itself, to dialects of JSON as well."""
 

@@ -25,7 +25,9 @@ from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
+from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, topic_name, wanted_alarms
 from deploy.concurrency import Concurrency, account_concurrency
+from deploy.logs import kept_days, log_groups
 from deploy.mail import MAIL_EVENTS
 from deploy.names import lambda_name
 from deploy.policies import FUNCTIONS
@@ -175,6 +177,59 @@ def schedules(stage: Stage) -> Iterator[Finding]:
             yield Finding(WRONG, f"{prefix} is not run each minute", "enable its rule in EventBridge, or deploy again")
         else:
             yield Finding(OK, f"{prefix} is run each minute")
+
+
+def alarms(stage: Stage) -> Iterator[Finding]:
+    """CloudWatch's alarms are there, notify somebody, and are quiet. The embedded AWS has none."""
+    name = stage.settings.stage
+    if name == "local":
+        return
+    there = existing_alarms(stage.aws("cloudwatch"), name)
+    found = {each: there[each] for each in wanted_alarms(name) if each in there}
+    yield from _alarm_findings(found, [each for each in wanted_alarms(name) if each not in there], name)
+    yield from _topic_findings(stage, has_actions=any(each["AlarmActions"] for each in found.values()))
+    if fired := [each for each, alarm in found.items() if alarm.get("StateValue") == "ALARM"]:
+        yield Finding(WARNING, f"in alarm now: {', '.join(fired)}", "see runbook/tocsin-itself.md")
+
+
+def _alarm_findings(found: Mapping[str, Any], missing: list[str], stage: str) -> Iterator[Finding]:
+    armed = [name for name, each in found.items() if each["ActionsEnabled"] and each["AlarmActions"]]
+    if missing:
+        yield Finding(WRONG, f"alarms are missing: {', '.join(missing)}", DEPLOY.format(stage=stage))
+    if unarmed := len(found) - len(armed):
+        again = f"{DEPLOY.format(stage=stage)}; where they have no topic, {SET_ADDRESS}"
+        yield Finding(WRONG, f"{unarmed} of {len(found)} alarms notify nobody", again)
+    elif not missing:
+        yield Finding(OK, f"all {len(found)} alarms are there, with their actions")
+
+
+def _topic_findings(stage: Stage, *, has_actions: bool) -> Iterator[Finding]:
+    """The topic of a deploy, and who confirmed. Without one, actions of another kind may notify somebody."""
+    name = topic_name(stage.settings.stage)
+    topic = found_topic(stage.aws, stage.settings.stage)
+    if not topic:
+        state = WARNING if has_actions else WRONG
+        yield Finding(state, f"there is no topic {name}: alarms reach only what you made yourself", SET_ADDRESS)
+        return
+    known = subscriptions(stage.aws("sns"), topic)
+    pending = [each["Endpoint"] for each in known if each["SubscriptionArn"] == PENDING]
+    if len(pending) == len(known):
+        waits = f": {', '.join(pending)} did not confirm" if pending else ""
+        ask = "follow the link that AWS has mailed; a deploy has it mailed again" if pending else SET_ADDRESS
+        yield Finding(WRONG, f"nobody is subscribed to {name}{waits}", ask)
+    else:
+        yield Finding(OK, f"{len(known) - len(pending)} confirmed subscriptions of {name}")
+
+
+def logs(stage: Stage) -> Iterator[Finding]:
+    """What functions log expires."""
+    there = kept_days(stage.aws("logs"), stage.settings.stage)
+    for_ever = [group for group in log_groups(stage.settings.stage) if group in there and there[group] is None]
+    if for_ever:
+        what = f"log groups keep everything for ever: {', '.join(for_ever)}"
+        yield Finding(WARNING, what, DEPLOY.format(stage=stage.settings.stage))
+    else:
+        yield Finding(OK, "what functions log expires")
 
 
 def deployed_rules(stage: Stage) -> Iterator[Finding]:
@@ -419,6 +474,8 @@ CHECKS: Mapping[str, Check] = {
     "queues": queues,
     "functions": functions,
     "schedules": schedules,
+    "alarms": alarms,
+    "logs": logs,
     "rules": deployed_rules,
     "secrets": secrets,
     "people": people,

@@ -31,7 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--project-dir", type=Path, default=ROOT, metavar="FOLDER", help="another checkout than this one"
     )
     email = os.environ.get("TOCSIN_ALARM_EMAIL", "")
-    parser.add_argument("--alarm-email", default=email, help="who hears the alarms of AWS itself")
+    parser.add_argument(
+        "--alarm-email",
+        default=email,
+        help="who is notified of the alarms of AWS itself; without it those who are stay so",
+    )
+    parser.add_argument(
+        "--without-alarm-actions", action="store_true", help="let the alarms notify nobody until the next deploy"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             values = read_settings(arguments.parameters)
             there = parameters(clients("ssm"), arguments.stage)
             put_parameters(clients("ssm"), arguments.stage, values, there=there)
-        found = job.run(alarm_email=arguments.alarm_email)
+        found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
     except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1

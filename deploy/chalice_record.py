@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from deploy.clients import Clients
-from deploy.names import API, APP, chalice_tag, function_of, lambda_name
+from deploy.names import API, APP, api_name, chalice_tag, function_of, lambda_name
 from deploy.policies import FUNCTIONS
 
 Entry = dict[str, str]
@@ -41,11 +41,11 @@ def record(clients: Clients, stage: str, *, api: str | None) -> dict[str, Any]:
 def rest_apis(gateway: Any, stage: str) -> list[str]:
     """Return the ids of the REST APIs that call this stage's function, the oldest first.
 
-    More than one is what runs of earlier versions left that ended half-way. All stages have APIs of one name, and
-    Chalice tags none, so the function that an API calls tells whose it is.
+    More than one is what runs of earlier versions left that ended half-way. Those called the API of every stage by one
+    name, and Chalice tags none, so the function that an API calls tells whose it is.
     """
     pages = gateway.get_paginator("get_rest_apis").paginate()
-    named = [each for page in pages for each in page["items"] if each["name"] == APP]
+    named = [each for page in pages for each in page["items"] if each["name"] in (APP, api_name(stage))]
     found = [each for each in named if _calls(gateway, each["id"], lambda_name(API, stage))]
     return [str(each["id"]) for each in sorted(found, key=lambda each: each["createdDate"])]
 

@@ -24,13 +24,14 @@ from chalicelib.core.errors import RulesError
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.targets import kinds
-from deploy.alarms import alarm_topic, alarms
+from deploy.alarms import watched
 from deploy.chalice_record import answers, named_only_here, record, rest_apis
 from deploy.clients import Clients, is_local
 from deploy.concurrency import account_concurrency
 from deploy.errors import DeployError
-from deploy.functions import feedback_failures, loops, mappings
+from deploy.functions import feedback_failures, loops, mappings, scheduled
 from deploy.lock import Lock, this_process
+from deploy.logs import retain
 from deploy.names import APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import parameters
@@ -72,18 +73,18 @@ class Deploy:
         """The embedded AWS, or None for AWS."""
         return self.environment.get("AWS_ENDPOINT_URL")
 
-    def run(self, *, alarm_email: str = "", skip_unchanged: bool = False) -> Deployed:
+    def run(self, *, alarm_email: str = "", alarm_actions: bool = True, skip_unchanged: bool = False) -> Deployed:
         """Do all of it. With `skip_unchanged` a stage that has this code already is only looked at."""
         try:
             self.check()
             self.prepare()
             self._say_all(stage_table(self.clients, self.stage, wait=self.wait))
             with Lock(self.clients("dynamodb"), f"{APP}-{self.stage}", this_process()).held():
-                return self._run(alarm_email, skip_unchanged)
+                return self._run(alarm_email, alarm_actions, skip_unchanged)
         except (ClientError, BotoCoreError) as error:
             raise DeployError(f"AWS refused: {' '.join(str(error).split())}") from None
 
-    def _run(self, alarm_email: str, skip_unchanged: bool) -> Deployed:
+    def _run(self, alarm_email: str, alarm_actions: bool, skip_unchanged: bool) -> Deployed:
         share = account_concurrency(self.clients("lambda"))
         if not is_local(self.endpoint):
             self.say(f"the account runs {share.limit} functions at once; workers: {share.words}")
@@ -93,13 +94,15 @@ class Deploy:
         self._say_all(mappings(self.clients("lambda"), self.stage, share.workers, wait=self.wait))
         loops(self.clients("lambda"), self.stage)
         feedback_failures(self.clients, self.stage, wait=self.wait)
+        scheduled(self.clients("lambda"), self.stage)
+        retain(self.clients("logs"), self.stage)
+        notes = [*self.missing(), *self._spare(apis[1:]), *share.notes]
         if not is_local(self.endpoint):
-            topic = alarm_topic(self.clients("sns"), self.stage, alarm_email) if alarm_email else ""
-            alarms(self.clients("cloudwatch"), self.stage, [topic] if topic else [])
+            notes += watched(self.clients, self.stage, alarm_email, with_actions=alarm_actions)
         url = self.url(apis[0])
         secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
         smoke_test(url, self.stage, secret, wait=self.wait)
-        return Deployed(apis[0], url, (*self.missing(), *self._spare(apis[1:]), *share.notes))
+        return Deployed(apis[0], url, tuple(notes))
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:

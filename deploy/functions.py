@@ -1,4 +1,7 @@
-"""What Chalice cannot set on a function: partial batch answers, its share of the account, loops, and where calls go that fail for good."""
+"""What Chalice cannot set on a function: partial batch answers, its share of the account, loops, how long a call is tried.
+
+And where calls go that fail for good.
+"""
 
 import json
 from collections.abc import Mapping
@@ -16,6 +19,12 @@ MAX_EVENT_SECONDS = 21_600
 ROLE_SECONDS = 30.0
 """What a role may do is seen everywhere some seconds after it was changed."""
 MAPPING_SECONDS = 120.0
+SCHEDULED = {"tick": (60, 0), "watch": (60, 0), "record": (300, 1), "repair": (300, 1)}
+"""How many seconds Lambda keeps a call that has no room, and how often it repeats one that failed.
+
+A call that is late is of no use: the next one does the same. Without this, hours without room leave hundreds of calls
+that all run at once when there is room again.
+"""
 UNSETTLED = ("Creating", "Enabling", "Updating")
 PARTIAL = "ReportBatchItemFailures"
 
@@ -68,6 +77,14 @@ def loops(functions: Any, stage: str) -> None:
     """
     for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
         functions.put_function_recursion_config(FunctionName=lambda_name(name, stage), RecursiveLoop="Allow")
+
+
+def scheduled(functions: Any, stage: str) -> None:
+    """Let Lambda give up calls of scheduled functions that are late. A deploy by Chalice alone leaves that as it is."""
+    for name, (seconds, again) in SCHEDULED.items():
+        functions.put_function_event_invoke_config(
+            FunctionName=lambda_name(name, stage), MaximumEventAgeInSeconds=seconds, MaximumRetryAttempts=again
+        )
 
 
 def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> None:

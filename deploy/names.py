@@ -2,6 +2,8 @@
 
 APP = "tocsin"
 STAGES = ("local", "dev", "prod")
+API_STAGE = "api"
+"""The stage that API Gateway knows: the first part of every address, and the same in all of our stages."""
 API = "api_handler"
 """Chalice's name of the function behind the REST API."""
 
@@ -22,6 +24,11 @@ def function_of(name: str, stage: str) -> str:
 def chalice_tag(stage: str) -> str:
     """Return what the tag `aws-chalice` of every function holds that Chalice made for the stage."""
     return f":stage={stage}:app={APP}"
+
+
+def api_name(stage: str) -> str:
+    """Return the name of the REST API, which `app.py` gives it. Versions before called it `tocsin` in every stage."""
+    return f"{APP}-{stage}"
 
 
 def tags(stage: str) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deploy.names import APP, STAGES, lambda_name
+from deploy.names import API_STAGE, APP, STAGES, lambda_name
 
 FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
 
@@ -147,7 +147,7 @@ def config() -> dict[str, Any]:
         "version": "2.0",
         "app_name": APP,
         "api_gateway_endpoint_type": "REGIONAL",
-        "api_gateway_stage": "api",
+        "api_gateway_stage": API_STAGE,
         "autogen_policy": False,
         "automatic_layer": False,
         "manage_iam_role": True,

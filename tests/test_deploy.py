@@ -22,7 +22,8 @@ from deploy.concurrency import account_concurrency
 from deploy.deployment import Deploy
 from deploy.errors import DeployError
 from deploy.functions import mappings
-from deploy.names import lambda_name
+from deploy.logs import kept_days, log_groups
+from deploy.names import api_name, lambda_name
 from deploy.parameters import parameters
 from deploy.policies import FUNCTIONS
 from deploy.smoke import request
@@ -140,7 +141,10 @@ def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
     wanted = argparse.Namespace(target="#incidents", severity="info", resolve=False, wait=60)
     assert send_test.send_test(there, wanted, pause=threading.Event().wait) == 0
     assert "This is a test of Tocsin" in json.dumps(stage.inbox.messages[-1])
-    checks = {name: checkup.CHECKS[name] for name in ("table", "queues", "functions", "schedules", "secrets")}
+    checks = {
+        name: checkup.CHECKS[name]
+        for name in ("table", "queues", "functions", "schedules", "alarms", "logs", "secrets")
+    }
     wrong = [each.what for _, each in checkup.findings(there, checks) if each.state == checkup.WRONG]
     assert wrong == []
     assert capsys.readouterr().out.startswith("slack_channel:#incidents: delivered")
@@ -202,8 +206,27 @@ def test_the_fortieth_retry_is_delivered_though_its_chain_is_known(stage: Stage,
     assert dropped == drops
 
 
+def test_what_functions_log_expires(stage: Stage) -> None:
+    """The group of the REST API expires like the others, and the empty one that Chalice makes for it is gone."""
+    there = kept_days(stage.clients("logs"), "local")
+    assert there == dict.fromkeys(log_groups("local"), 1)
+    assert "/aws/lambda/tocsin-local" in there
+
+
+def test_late_calls_are_given_up(stage: Stage) -> None:
+    """Lambda gives up a call of the tick that has no room for a minute, and does not repeat one that failed."""
+    config = stage.clients("lambda").get_function_event_invoke_config(FunctionName=lambda_name("tick", "local"))
+    assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (60, 0)
+
+
 def test_deploying_again_keeps_the_address(stage: Stage) -> None:
-    """A second deploy updates what is there; one without changes does not even ask Chalice."""
+    """A second deploy updates what is there; one without changes does not even ask Chalice.
+
+    The API has the name of its stage, which the alarm on its answers goes by. One of a version before is renamed.
+    """
+    gateway, api = stage.clients("apigateway"), stage.deployed.api_id
+    assert gateway.get_rest_api(restApiId=api)["name"] == api_name("local")
+    gateway.update_rest_api(restApiId=api, patchOperations=[{"op": "replace", "path": "/name", "value": "tocsin"}])
     began = time.monotonic()
     assert stage.job.run(skip_unchanged=True).url == stage.deployed.url
     skipped = time.monotonic() - began
@@ -211,6 +234,7 @@ def test_deploying_again_keeps_the_address(stage: Stage) -> None:
     began = time.monotonic()
     assert stage.job.run().url == stage.deployed.url
     assert skipped < time.monotonic() - began
+    assert gateway.get_rest_api(restApiId=api)["name"] == api_name("local")
 
 
 def test_a_mistake_in_the_rules_stops_the_deploy(stage: Stage) -> None:

@@ -20,6 +20,8 @@ from chalicelib.settings import Settings
 from cli import checkup, doctor
 from cli.checkup import OK, WARNING, WRONG, Finding
 from cli.stage import Stage
+from deploy import alarms
+from deploy.logs import log_groups, retain
 from deploy.provision import provision
 from local.cloud import Cloud
 from simulation.memory_store import MemoryStore
@@ -165,6 +167,82 @@ class Workers(AccountSettings):
         scaling = {"ScalingConfig": {"MaximumConcurrency": maximum}} if maximum else {}
         mapping = {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"], **scaling}
         return {"EventSourceMappings": [mapping]}
+
+
+def test_alarms_that_notify_nobody_are_found(stage: Stage) -> None:
+    """Given no alarms, alarms without actions, armed ones, one of them in alarm → each finding says what to do."""
+    count = len(alarms.wanted_alarms(STAGE))
+    assert "alarms are missing: tocsin-dev-webhooks-dead, " in states(checkup.alarms, stage, WRONG)
+    assert "there is no topic tocsin-dev-alarms" in states(checkup.alarms, stage, WRONG)
+    alarms.watched(stage.aws, STAGE, "")
+    (unarmed,) = [each for each in checkup.alarms(stage) if "notify nobody" in each.what]
+    assert unarmed.what == f"{count} of {count} alarms notify nobody"
+    assert "tocsin deploy --stage dev" in unarmed.do
+    assert "TOCSIN_ALARM_EMAIL" in unarmed.do
+    alarms.watched(stage.aws, STAGE, "ops@example.com")
+    assert found(checkup.alarms, stage) == [
+        (OK, f"all {count} alarms are there, with their actions"),
+        (OK, "1 confirmed subscriptions of tocsin-dev-alarms"),
+    ]
+    cloudwatch = stage.aws("cloudwatch")
+    cloudwatch.set_alarm_state(AlarmName="tocsin-dev-tick-stopped", StateValue="ALARM", StateReason="test")
+    assert states(checkup.alarms, stage, WARNING) == "in alarm now: tocsin-dev-tick-stopped"
+    cloudwatch.disable_alarm_actions(AlarmNames=["tocsin-dev-tick-errors"])
+    cloudwatch.delete_alarms(AlarmNames=["tocsin-dev-tick-stopped"])
+    wrong = states(checkup.alarms, stage, WRONG)
+    assert f"1 of {count - 1} alarms notify nobody" in wrong
+    assert "alarms are missing: tocsin-dev-tick-stopped" in wrong
+
+
+@pytest.mark.parametrize(
+    ("listed", "armed", "state", "text", "do"),
+    [
+        ([("ops@example.com", alarms.PENDING)], True, WRONG, "ops@example.com did not confirm", "follow the link"),
+        ([("ops@example.com", alarms.GONE)], True, WRONG, "nobody is subscribed", "TOCSIN_ALARM_EMAIL"),
+        ([], True, WRONG, "nobody is subscribed", "TOCSIN_ALARM_EMAIL"),
+        ([("a", alarms.PENDING), ("b", "arn:1")], True, OK, "1 confirmed subscriptions", ""),
+        (None, True, WARNING, "there is no topic", "TOCSIN_ALARM_EMAIL"),
+        (None, False, WRONG, "there is no topic", "TOCSIN_ALARM_EMAIL"),
+    ],
+)
+def test_who_is_notified_of_alarms(
+    listed: list[tuple[str, str]] | None, armed: bool, state: str, text: str, do: str
+) -> None:
+    """Given the subscriptions of the topic of the alarms → whether one is confirmed, and what to do about it."""
+
+    def attributes(TopicArn: str) -> None:
+        if listed is None:
+            raise KeyError(TopicArn)
+
+    pages = [{"Subscriptions": [{"Endpoint": name, "SubscriptionArn": arn} for name, arn in listed or []]}]
+    alarm = {"AlarmName": "tocsin-dev-tick-stopped", "ActionsEnabled": armed, "AlarmActions": ["arn:x"] * armed}
+    services = {
+        "sts": SimpleNamespace(get_caller_identity=lambda: {"Arn": "arn:aws:iam::123456789012:user/ana"}),
+        "sns": SimpleNamespace(
+            get_topic_attributes=attributes,
+            get_paginator=lambda name: SimpleNamespace(paginate=lambda TopicArn: pages),
+            meta=SimpleNamespace(region_name="eu-west-1"),
+            exceptions=SimpleNamespace(NotFoundException=KeyError),
+        ),
+        "cloudwatch": SimpleNamespace(
+            get_paginator=lambda name: SimpleNamespace(paginate=lambda AlarmNamePrefix: [{"MetricAlarms": [alarm]}])
+        ),
+    }
+    told = list(checkup.alarms(FakeStage(aws=Aws(services))))[-1]  # type: ignore[arg-type]
+    assert (told.state, text in told.what, do in told.do) == (state, True, True)
+
+
+def test_a_log_group_that_never_expires_is_found(stage: Stage) -> None:
+    """Given the group of the REST API without a retention, as Chalice leaves it → a warning, until a deploy sets it."""
+    logs = stage.aws("logs")
+    group = log_groups(STAGE)[0]
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_group(logGroupName="/aws/lambda/tocsin-dev-of-somebody-else")
+    (finding,) = checkup.logs(stage)
+    assert (finding.state, finding.what) == (WARNING, f"log groups keep everything for ever: {group}")
+    assert "tocsin deploy --stage dev" in finding.do
+    retain(logs, STAGE)
+    assert found(checkup.logs, stage) == [(OK, "what functions log expires")]
 
 
 def test_mail_is_looked_at_in_ses(stage: Stage) -> None:

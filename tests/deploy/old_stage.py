@@ -38,13 +38,13 @@ def make(aws: Clients, stage: str) -> str:
     return api
 
 
-def make_api(aws: Clients, function: str, *, deployed: bool = True) -> str:
-    """Make a REST API named `tocsin` that calls a function; its id."""
+def make_api(aws: Clients, function: str, *, title: str = APP, deployed: bool = True) -> str:
+    """Make a REST API that calls a function, with the name that versions before gave it; its id."""
     path = f"2015-03-31/functions/{arn('lambda', f'function:{function}')}/invocations"
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/{path}"
     integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
     method = {"responses": {}, "x-amazon-apigateway-integration": integration}
-    body = {"swagger": "2.0", "info": {"title": APP, "version": "1"}, "paths": {"/health": {"get": method}}}
+    body = {"swagger": "2.0", "info": {"title": title, "version": "1"}, "paths": {"/health": {"get": method}}}
     gateway = aws("apigateway")
     id = str(gateway.import_rest_api(body=json.dumps(body))["id"])
     if deployed:

@@ -79,12 +79,16 @@ def test_only_what_chalice_made_of_this_stage_is_taken_away(aws: Clients, name: 
 
 
 def test_the_rest_api_of_a_stage_is_known_by_the_function_it_calls(aws: Clients) -> None:
-    """Given APIs of two stages and of another product by one name, when the stage's are asked for → its own, oldest first."""
+    """Given APIs of two stages and of another product by one name, when the stage's are asked for → its own, oldest first.
+
+    The name of this version is known beside that of the versions before.
+    """
     first = make_api(aws, "tocsin-dev")
     make_api(aws, "tocsin-prod")
     make_api(aws, "tocsin-dev-tick")
     aws("apigateway").create_rest_api(name="tocsin")
-    second = make_api(aws, "tocsin-dev", deployed=False)
+    second = make_api(aws, "tocsin-dev", title="tocsin-dev", deployed=False)
+    make_api(aws, "tocsin-dev", title="mine")
     assert rest_apis(aws("apigateway"), "dev") == [first, second]
     assert len(rest_apis(aws("apigateway"), "prod")) == 1
 

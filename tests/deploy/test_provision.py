@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deploy import functions, policies
-from deploy.alarms import alarm_topic, alarms
 from deploy.clients import Clients
 from deploy.concurrency import concurrency
 from deploy.errors import DeployError
@@ -155,6 +154,22 @@ def test_what_the_function_of_bounces_loses_is_dead_lettered(made: Clients) -> N
     assert (statement["Resource"], statement["Condition"]) == (dead, {"ArnEquals": {"aws:SourceArn": topic}})
 
 
+def test_late_calls_of_scheduled_functions_are_given_up() -> None:
+    """Given a deploy → a call of tick or watch is kept for a minute and not repeated, one of record or repair a little."""
+    lambdas = Functions(0)
+    functions.scheduled(lambdas, "dev")
+    set_to = {
+        each["FunctionName"]: (each["MaximumEventAgeInSeconds"], each["MaximumRetryAttempts"])
+        for each in lambdas.configured
+    }
+    assert set_to == {
+        "tocsin-dev-tick": (60, 0),
+        "tocsin-dev-watch": (60, 0),
+        "tocsin-dev-record": (300, 1),
+        "tocsin-dev-repair": (300, 1),
+    }
+
+
 def test_a_right_that_never_comes_ends_the_deploy(made: Clients) -> None:
     """Given a role without the right, when a deploy ends → it fails after half a minute and says what AWS refused."""
     services, time = {"lambda": Functions(999)}, Time()
@@ -171,18 +186,6 @@ def test_a_sender_with_a_name_may_send(made: Clients) -> None:
     body = {"Simple": {"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "t"}}}}
     to = {"ToAddresses": ["ops@example.com"]}
     assert made("sesv2").send_email(FromEmailAddress=sender, Destination=to, Content=body)["MessageId"]
-
-
-def test_alarms_watch_what_nobody_sees(made: Clients) -> None:
-    """Dead letters, old messages, errors and a tick that stopped each have an alarm, of things with the right names."""
-    topic = alarm_topic(made("sns"), "dev", "ops@example.com")
-    assert alarm_topic(made("sns"), "dev", "ops@example.com") == topic
-    names = alarms(made("cloudwatch"), "dev", [topic])
-    found = {each["AlarmName"]: each for each in made("cloudwatch").describe_alarms()["MetricAlarms"]}
-    assert set(names) == set(found)
-    assert {"tocsin-dev-webhooks-dead", "tocsin-dev-notifications-old", "tocsin-dev-tick-stopped"} <= set(names)
-    assert all(each["AlarmActions"] == [topic] for each in found.values())
-    assert found["tocsin-dev-api_handler-errors"]["Dimensions"] == [{"Name": "FunctionName", "Value": "tocsin-dev"}]
 
 
 def test_a_worker_without_a_queue_is_told(made: Clients) -> None:
