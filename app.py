@@ -362,7 +362,7 @@ def _to_sentry(error: BaseException) -> None:
 
 
 def _account(context: Any) -> str | None:
-    """The AWS account of `arn:aws:lambda:<region>:<account>:function:<name>`."""
+    """The AWS account of `arn:<partition>:lambda:<region>:<account>:function:<name>`."""
     parts = str(getattr(context, "invoked_function_arn", "")).split(":")
     return parts[4] if len(parts) > 4 and parts[4].isdigit() else None
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.api.access import TOKENS
+from chalicelib.aws import dns_suffix
 from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
 
@@ -149,7 +150,7 @@ def _address(kept: Mapping[str, Any], region: str) -> str:
     """The address of the REST API that Chalice's file names."""
     for resource in kept.get("chalice", {}).get("resources", []):
         if resource.get("resource_type") == "rest_api":
-            return f"https://{resource['rest_api_id']}.execute-api.{region}.amazonaws.com/api/"
+            return f"https://{resource['rest_api_id']}.execute-api.{region}.{dns_suffix(region)}/api/"
     raise RemoteError("the stage was deployed without a REST API: deploy it again")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.aws import dns_suffix
 from chalicelib.aws.http1 import Connection, DeadConnectionError
 from chalicelib.aws.signer import Credentials, host, signed
 from chalicelib.core.errors import NotStoredError
@@ -36,8 +37,7 @@ def endpoint(service: str, region: str, environment: Mapping[str, str] = os.envi
     own = environment.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environment.get("AWS_ENDPOINT_URL")
     if own:
         return own.rstrip("/")
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://{service}.{region}.{suffix}"
+    return f"https://{service}.{region}.{dns_suffix(region)}"
 
 
 def credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
