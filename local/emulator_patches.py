@@ -8,15 +8,21 @@ What a real `chalice deploy` needs:
 
 What AWS does and ministack does not:
 
-- With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), not against `*`.
+- With IAM enforced, ssm:GetParameters is checked against the parameter it names (the first one), ssm:GetParametersByPath
+  against its path, lambda:CreateFunction against the function, TagResource against what is tagged, not against `*`; and what is about a rule of EventBridge
+  against that rule without the name of the default bus.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
 - An alarm sees the values of its own dimensions only.
 - PutRestApi names the REST API as its Swagger body does, as on AWS.
+- With IAM enforced, each call of Lambda needs the right that AWS names for it, `lambda:FunctionArn` is known for mappings, and
+  `dynamodb:LeadingKeys` for items.
 - A second event source mapping of the same queue and function is refused, and a new one is `Creating` at first, when it
   cannot be changed: a deploy must find what is there, and must wait.
 
 What this machine needs:
 
+- A key that is made for a user of IAM is known to the guard.
+- With IAM_LOG every right that is asked for is written to that file, so that tests compare policies with what is called.
 - Functions get the key of this run, or with IAM enforced a key of their role that nobody can guess.
 - A package is unpacked once, and all processes that run it share the files: each for itself would take seconds and disk.
 """
@@ -27,14 +33,17 @@ import os
 import secrets
 import threading
 import zipfile
+from contextvars import ContextVar
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, lambda_runtime
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sts
+from ministack.services import apigateway_v1, cloudwatch, iam, lambda_svc, sns, sts
+
+from chalicelib.aws import arn
 
 CREATING_SECONDS = 0.5
 COMPRESSION = "/minimumCompressionSize"
@@ -48,8 +57,13 @@ def patch(keys: set[str]) -> None:
     lambda_runtime.execution_credentials = with_keys(lambda_runtime.execution_credentials, keys)
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials
     apigateway_v1.handle_request = with_bodies(apigateway_v1.handle_request)
-    iam_actions.extract_resource_arn = with_parameters(iam_actions.extract_resource_arn)
-    iam_actions.extract_iam_action = with_batches(iam_actions.extract_iam_action)
+    iam_actions.extract_resource_arn = with_names(iam_actions.extract_resource_arn)
+    iam_actions.extract_iam_action = with_batches(with_lambda(iam_actions.extract_iam_action))
+    iam_actions.dynamodb_service_context = with_leading_keys(iam_actions.dynamodb_service_context)
+    iam_evaluator.enforce = with_mappings(iam_evaluator.enforce)
+    if log := os.environ.get("IAM_LOG"):
+        iam_evaluator.enforce = with_log(iam_evaluator.enforce, Path(log))
+    iam._gen_access_key_id = with_known(iam._gen_access_key_id, keys)
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZip})
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
     lambda_svc._create_esm = with_one_mapping(lambda_svc._create_esm)
@@ -123,17 +137,37 @@ def _without_empty_compression(content: dict[str, Any]) -> bytes:
     return json.dumps({**content, "patchOperations": kept}).encode()
 
 
-def with_parameters(plain: Any) -> Any:
-    """The resource that a request is checked against, also for several parameters at once."""
+def with_names(plain: Any) -> Any:
+    """The resource that a request is checked against, as AWS names it."""
 
-    def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any, **more: Any) -> str:
-        found: str = plain(service, method, path, headers, body, *rest, **more)
-        names = _json(body).get("Names") if service == "ssm" and found == "*" else None
-        if not names:
-            return found
-        return f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/{str(names[0]).lstrip('/')}"
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *rest: Any) -> str:
+        found: str = plain(service, method, path, headers, body, query, *rest)
+        if found == "*" and (tagged := _tagged({**query, **_json(body)})):
+            return tagged
+        name = _name(service, found, _json(body))
+        return arn(service, name, region=get_region(), account=get_account_id()) if name else found
 
     return resource
+
+
+def _tagged(asked: dict[str, Any]) -> str:
+    """The resource that tags are put on."""
+    found = asked.get("ResourceArn") or asked.get("ResourceARN") or ""
+    return str(found[0] if isinstance(found, list) else found)
+
+
+def _name(service: str, found: str, asked: dict[str, Any]) -> str:
+    """The end of the ARN where AWS names another one than ministack, or nothing."""
+    if service == "events":
+        rule = asked.get("Name") or asked.get("Rule")
+        return f"rule/{rule}" if rule else ""
+    if found != "*":
+        return ""
+    if service == "lambda":
+        function = asked.get("FunctionName") if "Runtime" in asked else ""
+        return f"function:{function}" if function else ""
+    named = (asked.get("Names") or [asked.get("Path")])[0] if service == "ssm" else ""
+    return f"parameter/{str(named).lstrip('/')}" if named else ""
 
 
 def with_batches(plain: Any) -> Any:
@@ -144,6 +178,79 @@ def with_batches(plain: Any) -> Any:
         return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
 
     return action
+
+
+_mapped: ContextVar[str] = ContextVar("mapped", default="")
+"""The function of the event source mapping that a request is about, as an ARN."""
+
+
+def with_lambda(plain: Any) -> Any:
+    """The right that a request needs, also of every request to Lambda."""
+    iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
+
+    def action(service: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> str | None:
+        if service != "lambda":
+            found: str | None = plain(service, method, path, headers, body, query)
+            return found
+        _mapped.set(_mapped_function(path, body))
+        name = iam_actions._match_rest_action(service, method, path, query)
+        return f"lambda:{'InvokeFunction' if name == 'Invoke' else name}" if name else None
+
+    return action
+
+
+def _mapped_function(path: str, body: bytes) -> str:
+    parts = [part for part in path.split("/") if part]
+    if parts[1:2] != ["event-source-mappings"]:
+        return ""
+    name = str(lambda_svc._esms.get(parts[2], {}).get("FunctionArn") if parts[2:] else _json(body).get("FunctionName"))
+    place = {"region": get_region(), "account": get_account_id()}
+    return name if name.startswith("arn:") else arn("lambda", f"function:{name}", **place)
+
+
+def with_mappings(plain: Any) -> Any:
+    """The check of a right, with the function of a mapping as the condition key that AWS has for it."""
+
+    def enforce(key: str, action: str, *rest: Any, service_context: Any = None, **more: Any) -> Any:
+        known = {"lambda:FunctionArn": _mapped.get()} if "EventSourceMapping" in action and _mapped.get() else {}
+        return plain(key, action, *rest, service_context={**(service_context or {}), **known}, **more)
+
+    return enforce
+
+
+def with_leading_keys(plain: Any) -> Any:
+    """The condition keys of a request to DynamoDB, with the partition key of the item that it is about."""
+
+    def context(body: bytes) -> dict[str, Any]:
+        asked = _json(body)
+        key = (asked.get("Item") or asked.get("Key") or {}).get("pk", {}).get("S")
+        return {**plain(body), **({"dynamodb:LeadingKeys": [key]} if key else {})}
+
+    return context
+
+
+def with_log(plain: Any, log: Path) -> Any:
+    """The check of a right, written down with what came of it."""
+
+    def enforce(key: str, action: str, *rest: Any, resource_arn: str = "*", **more: Any) -> Any:
+        refused = plain(key, action, *rest, resource_arn=resource_arn, **more)
+        line = {"key": key, "action": action, "resource": resource_arn, "allowed": refused is None}
+        with log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+        return refused
+
+    return enforce
+
+
+def with_known(plain: Any, keys: set[str]) -> Any:
+    """The source of access keys of users; each is added to `keys`."""
+
+    def make() -> str:
+        found: str = plain()
+        keys.add(found)
+        return found
+
+    return make
 
 
 def with_attributes(plain: Any) -> Any:
