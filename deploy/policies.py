@@ -1,10 +1,11 @@
 """What each function may do on AWS: .chalice/policy-<function>-<stage>.json and .chalice/config.json.
 
-    python -m deploy.policies          write them
+    python -m deploy.policies          write them, and those of people (deploy/people.py)
     python -m deploy.policies --check  1 when they are not what this file says
 
 One role for each function, with the calls it makes and the names it makes them on. The account and the Region are `*`,
-because Chalice's files are committed before anyone knows them; the names are whole. SecureStrings of the key
+because Chalice's files are committed before anyone knows them; the names are whole. The partition is `aws`; a deploy to
+another one writes its own (`configure`). SecureStrings of the key
 `alias/aws/ssm` need no permission of their own.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
@@ -12,12 +13,18 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chalicelib.aws import PARTITION, arn
+from deploy import people
 from deploy.names import API_STAGE, APP, STAGES, lambda_name
 
 FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
+CONFIGURATION = "TOCSIN_CHALICE_CONFIG"
+"""Names the file that Chalice reads in place of .chalice/config.json."""
+PEOPLE = Path(__file__).resolve().parent
 
 READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
 WRITE_STORE = ("dynamodb:PutItem",)
@@ -106,7 +113,7 @@ up calling it with goes to the dead letters of the queue that it `loses` to, by 
 def policy(function: str, stage: str) -> dict[str, Any]:
     """The policy of one function of one stage."""
     needs = FUNCTIONS[function]
-    table = f"arn:aws:dynamodb:*:*:table/{APP}-{stage}"
+    table = arn("dynamodb", f"table/{APP}-{stage}")
     store = [_allow("Store", needs["store"], [table])] if needs["store"] else []
     if "dynamodb:Query" in needs["store"]:
         store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
@@ -118,9 +125,9 @@ def policy(function: str, stage: str) -> dict[str, Any]:
         ]
     if lost := needs.get("loses"):
         queues.append(_allow("Park", ("sqs:SendMessage",), [_queue(stage, f"{lost}-dead")]))
-    parameters = [f"arn:aws:ssm:*:*:parameter/{APP}/{stage}/{name}" for name in needs.get("secrets", ANY_SECRET)]
+    parameters = [arn("ssm", f"parameter/{APP}/{stage}/{name}") for name in needs.get("secrets", ANY_SECRET)]
     secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)] if parameters else []
-    mails = [_allow("Mail", ("ses:SendEmail",), ["arn:aws:ses:*:*:identity/*", "arn:aws:ses:*:*:configuration-set/*"])]
+    mails = [_allow("Mail", ("ses:SendEmail",), [arn("ses", "identity/*"), arn("ses", "configuration-set/*")])]
     return {
         "Version": "2012-10-17",
         "Statement": [*store, *queues, *secrets, *(mails if needs.get("mails") else []), _logs(function, stage)],
@@ -132,11 +139,11 @@ def _allow(name: str, actions: tuple[str, ...], resources: list[str]) -> dict[st
 
 
 def _queue(stage: str, name: str) -> str:
-    return f"arn:aws:sqs:*:*:{APP}-{stage}-{name}"
+    return arn("sqs", f"{APP}-{stage}-{name}")
 
 
 def _logs(function: str, stage: str) -> dict[str, Any]:
-    group = f"arn:aws:logs:*:*:log-group:/aws/lambda/{lambda_name(function, stage)}"
+    group = arn("logs", f"log-group:/aws/lambda/{lambda_name(function, stage)}")
     actions = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
     return _allow("Logs", actions, [group, f"{group}:*"])
 
@@ -194,9 +201,38 @@ def _text(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
+def configure(folder: Path, partition: str, tags: Mapping[str, str]) -> Path:
+    """Write the configuration of one run of Chalice, with its policies; return its path."""
+    found, policies = config(), files()
+    for stage in found["stages"].values():
+        stage["tags"].update(tags)
+        for function in stage["lambda_functions"].values():
+            name = function["iam_policy_file"]
+            function["iam_policy_file"] = str(folder / name)
+            (folder / name).write_text(in_partition(policies[name], partition), encoding="utf-8")
+    path = folder / "config.json"
+    path.write_text(_text(found), encoding="utf-8")
+    return path
+
+
+def in_partition(text: str, partition: str) -> str:
+    """Return a policy for another partition: ARNs begin with it, and nothing else differs."""
+    return text.replace(f'"arn:{PARTITION}:', f'"arn:{partition}:')
+
+
+def for_people() -> dict[str, str]:
+    """The policies of people by name, as they should be."""
+    return {name: _text(made()) for name, made in people.FILES.items()}
+
+
 def stale(folder: Path = FOLDER) -> list[str]:
     """The files that are missing or not as they should be."""
     return [name for name, text in files().items() if not _is(folder / name, text)]
+
+
+def stale_for_people() -> list[str]:
+    """The policies of people that are missing or not as they should be."""
+    return [name for name, text in for_people().items() if not _is(PEOPLE / name, text)]
 
 
 def _is(path: Path, text: str) -> bool:
@@ -205,15 +241,20 @@ def _is(path: Path, text: str) -> bool:
 
 def main() -> int:
     """Write the files, or compare them."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.policies", description="Write what functions may do.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.policies", description="Write what functions and people may do."
+    )
     parser.add_argument("--check", action="store_true", help="only say which files are out of date")
     if parser.parse_args().check:
-        for name in stale():
-            print(f".chalice/{name} is out of date: run python -m deploy.policies", file=sys.stderr)
-        return 1 if stale() else 0
+        found = [*(f".chalice/{name}" for name in stale()), *(f"deploy/{name}" for name in stale_for_people())]
+        for name in found:
+            print(f"{name} is out of date: run python -m deploy.policies", file=sys.stderr)
+        return 1 if found else 0
     FOLDER.mkdir(exist_ok=True)
     for name, text in files().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    for name, text in for_people().items():
+        (PEOPLE / name).write_text(text, encoding="utf-8")
     return 0
 
 
