@@ -23,6 +23,7 @@ from chalicelib import plugins, redact
 from chalicelib.core.errors import RulesError
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
+from chalicelib.rules.loader import load_rules
 from chalicelib.targets import kinds
 from deploy.alarms import watched
 from deploy.chalice_record import answers, named_only_here, record, rest_apis
@@ -32,6 +33,7 @@ from deploy.errors import DeployError
 from deploy.functions import feedback_failures, loops, mappings, scheduled
 from deploy.lock import Lock, this_process
 from deploy.logs import retain
+from deploy.mail import is_mailed
 from deploy.names import APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import parameters
@@ -88,7 +90,8 @@ class Deploy:
         share = account_concurrency(self.clients("lambda"))
         if not is_local(self.endpoint):
             self.say(f"the account runs {share.limit} functions at once; workers: {share.words}")
-        self._say_all(queues_and_mail(self.clients, self.stage, wait=self.wait))
+        mails = is_mailed(load_rules(self.root))
+        self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
         check_masks(parameters(self.clients("ssm"), self.stage))
         apis = self._chalice(skip_unchanged)
         self._say_all(mappings(self.clients("lambda"), self.stage, share.workers, wait=self.wait))

@@ -4,30 +4,56 @@ import json
 from email.utils import parseaddr
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
+from chalicelib.aws import service_principal
+from chalicelib.core.routing import all_targets
+from chalicelib.core.rule import Rules
 from deploy.clients import Clients
+from deploy.errors import DeployError
 from deploy.names import APP, tags
 from deploy.parameters import parameters, put_parameters
 from deploy.queues import feedback_dead_letters
+from deploy.topics import topic
 
 MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
 MAX_MAIL_SECONDS = 3_600
 CONFIGURATION_SET = "SES_CONFIGURATION_SET"
 
 
-def feedback(clients: Clients, stage: str) -> list[str]:
+def is_mailed(rules: Rules) -> bool:
+    """Whether a rule, a route or the fallback notifies anybody by mail."""
+    return any(target.kind == "email" for target in all_targets(rules))
+
+
+def feedback(clients: Clients, stage: str, *, mails: bool) -> list[str]:
     """The way back from SES: bounces and complaints of mails with our configuration set go to a topic.
 
-    The set ends SES's own tries after an hour: an alert that arrives later is noise. A stage that names another set in
-    SES_CONFIGURATION_SET keeps it.
+    The topic is always there, since a function subscribes to it. The set is made when somebody is notified by mail, as not
+    every Region has SES; a stage that has one keeps it. A stage that names another set in SES_CONFIGURATION_SET keeps that.
     """
-    name, made = f"{APP}-{stage}", []
-    arn = str(clients("sns").create_topic(Name=f"{name}-feedback", Tags=tags(stage))["TopicArn"])
+    arn = topic(clients("sns"), f"{APP}-{stage}-feedback", stage)
     clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=_publishable(arn))
     url, dead = feedback_dead_letters(clients("sqs"), stage)
     clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": _sendable(dead, arn)})
-    ses = clients("sesv2")
+    there = parameters(clients("ssm"), stage)
+    if not mails and not there.get(CONFIGURATION_SET):
+        return []
+    try:
+        made = _configuration_set(clients("sesv2"), stage, arn)
+    except EndpointConnectionError:
+        region = clients("sesv2").meta.region_name
+        raise DeployError(
+            f"SES does not answer in {region}, and the rules notify by mail: take mail out of them"
+        ) from None
+    if not there.get(CONFIGURATION_SET):
+        put_parameters(clients("ssm"), stage, {CONFIGURATION_SET: f"{APP}-{stage}"}, there=there)
+    return made
+
+
+def _configuration_set(ses: Any, stage: str, arn: str) -> list[str]:
+    """Make the set or bring it up to date. It ends SES's own tries after an hour: a later alert is noise."""
+    name, made = f"{APP}-{stage}", []
     try:
         options = {"MaxDeliverySeconds": MAX_MAIL_SECONDS}
         ses.create_configuration_set(ConfigurationSetName=name, DeliveryOptions=options, Tags=tags(stage))
@@ -43,9 +69,6 @@ def feedback(clients: Clients, stage: str) -> list[str]:
         ses.update_configuration_set_event_destination(
             ConfigurationSetName=name, EventDestinationName="feedback", EventDestination=destination
         )
-    there = parameters(clients("ssm"), stage)
-    if not there.get(CONFIGURATION_SET):
-        put_parameters(clients("ssm"), stage, {CONFIGURATION_SET: name}, there=there)
     return made
 
 
@@ -53,7 +76,7 @@ def _sendable(queue: str, topic: str) -> str:
     """Who may send to the dead letters beside our functions: SNS, what that topic could not deliver."""
     statement = {
         "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
+        "Principal": {"Service": service_principal("sns")},
         "Action": "sqs:SendMessage",
         "Resource": queue,
         "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
@@ -66,7 +89,7 @@ def _publishable(arn: str) -> str:
     account = arn.split(":")[4]
     statement = {
         "Effect": "Allow",
-        "Principal": {"Service": "ses.amazonaws.com"},
+        "Principal": {"Service": service_principal("ses")},
         "Action": "SNS:Publish",
         "Resource": arn,
         "Condition": {"StringEquals": {"AWS:SourceAccount": account}},

@@ -16,9 +16,9 @@ from deploy.waiting import PATIENT, Wait
 assert VISIBILITY_SECONDS >= WORKER_SECONDS
 
 
-def provision(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> list[str]:
+def provision(clients: Clients, stage: str, *, mails: bool, wait: Wait = PATIENT) -> list[str]:
     """Make all that Chalice does not create, or bring it up to date. Return what changed, a line each."""
-    return stage_table(clients, stage, wait=wait) + queues_and_mail(clients, stage, wait=wait)
+    return stage_table(clients, stage, wait=wait) + queues_and_mail(clients, stage, mails=mails, wait=wait)
 
 
 def stage_table(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> list[str]:
@@ -26,12 +26,12 @@ def stage_table(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> list[s
     return table(clients("dynamodb"), f"{APP}-{stage}", stage, wait=wait)
 
 
-def queues_and_mail(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> list[str]:
-    """Make the rest."""
+def queues_and_mail(clients: Clients, stage: str, *, mails: bool, wait: Wait = PATIENT) -> list[str]:
+    """Make the rest; `mails` says whether anybody is notified by mail."""
     sqs = clients("sqs")
     made = [
         each
         for name in MAX_RECEIVES
         for each in queue(sqs, f"{APP}-{stage}-{name}", MAX_RECEIVES[name], stage, wait=wait)
     ]
-    return made + feedback(clients, stage)
+    return made + feedback(clients, stage, mails=mails)

@@ -90,7 +90,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose table and queues were made and whose functions were not."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
         made = stage_in(cloud)
-        provision(made.aws, STAGE)
+        provision(made.aws, STAGE, mails=True)
         yield made
 
 

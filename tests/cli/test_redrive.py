@@ -41,7 +41,7 @@ TAKEN = httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"})
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """An embedded AWS with the stage dev."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as found:
-        provision(stage_in(found).aws, STAGE)
+        provision(stage_in(found).aws, STAGE, mails=True)
         yield found
 
 

@@ -3,16 +3,18 @@
 import ast
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from deploy import functions, policies
 from deploy.clients import Clients
 from deploy.concurrency import concurrency
 from deploy.errors import DeployError
-from deploy.mail import feedback, verify_sender
+from deploy.mail import feedback, is_mailed, verify_sender
 from deploy.names import STAGES
 from deploy.parameters import delete_parameters, parameters, put_parameters
 from deploy.provision import provision
@@ -21,6 +23,7 @@ from local.cloud import Cloud
 from tests.aws.tables import new_table
 from tests.deploy.virtual import Time, refused
 from tests.project import ROOT, clients
+from tests.rule_files import rules_of
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +31,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """Clients of an embedded AWS in which the stages dev and local were made."""
     with Cloud(tmp_path_factory.mktemp("cloud"), persist=False) as cloud:
         found = clients(cloud)
-        provision(found, "local")
-        provision(found, "dev")
+        provision(found, "local", mails=True)
+        provision(found, "dev", mails=True)
         yield found
 
 
 def test_making_it_again_changes_nothing(made: Clients) -> None:
     """A second run makes nothing and keeps what is in the table and the queues."""
     made("dynamodb").put_item(TableName="tocsin-local", Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
-    assert provision(made, "local") == []
+    assert provision(made, "local", mails=True) == []
     assert made("dynamodb").get_item(TableName="tocsin-local", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})["Item"]
 
 
@@ -81,7 +84,7 @@ def test_another_table_of_that_name_is_refused(made: Clients) -> None:
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
     with pytest.raises(DeployError, match="tocsin-prod is another one"):
-        provision(made, "prod")
+        provision(made, "prod", mails=True)
 
 
 def test_parameters_are_written_and_taken_away(made: Clients) -> None:
@@ -111,8 +114,67 @@ def test_bounces_come_back_by_a_topic(made: Clients) -> None:
     assert (arn.rpartition(":")[2], statement["Principal"]) == ("tocsin-dev-feedback", {"Service": "ses.amazonaws.com"})
     assert parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "tocsin-dev"
     put_parameters(made("ssm"), "dev", {"SES_CONFIGURATION_SET": "own"}, there={})
-    assert feedback(made, "dev") == []
+    assert feedback(made, "dev", mails=True) == []
     assert parameters(made("ssm"), "dev")["SES_CONFIGURATION_SET"] == "own"
+
+
+def test_a_stage_that_mails_nobody_asks_nothing_of_ses(tmp_path: Path) -> None:
+    """Given a Region without SES → only rules that mail, or a stage that has a configuration set, ask for one."""
+    with Cloud(tmp_path, persist=False) as cloud:
+        aws = clients(cloud)
+        provision(aws, "dev", mails=True)
+        made = provision(aws, "prod", mails=False)
+        assert "configuration set" not in " ".join(made)
+        names = aws("sns").list_topics()["Topics"]
+        assert any(each["TopicArn"].endswith(":tocsin-prod-feedback") for each in names)
+        assert "SES_CONFIGURATION_SET" not in parameters(aws("ssm"), "prod")
+        assert aws("sesv2").list_configuration_sets()["ConfigurationSets"] == ["tocsin-dev"]
+        aws("sesv2").delete_configuration_set(ConfigurationSetName="tocsin-dev")
+        assert provision(aws, "dev", mails=False) == ["made configuration set tocsin-dev"]
+
+        def without_ses(service: str) -> Any:
+            return NoSes() if service == "sesv2" else aws(service)
+
+        assert feedback(without_ses, "prod", mails=False) == []
+        with pytest.raises(DeployError, match=r"^SES does not answer in me-central-1, and the rules notify by mail"):
+            feedback(without_ses, "prod", mails=True)
+
+
+class NoSes:
+    """SES in a Region that has none."""
+
+    meta = SimpleNamespace(region_name="me-central-1")
+    exceptions = SimpleNamespace(AlreadyExistsException=LookupError)
+
+    def create_configuration_set(self, **wanted: Any) -> None:
+        """Find no host of that name."""
+        raise EndpointConnectionError(endpoint_url="https://email.me-central-1.example")
+
+
+RULE = "alerts: [{{name: A, match: {{a: b}}, notification: [{target}]}}]\n"
+SLACK = '{slack_channel: "#a"}'
+MAIL = "{email: a@b.c}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "mailed"),
+    [
+        (RULE.format(target=SLACK), False),
+        (RULE.format(target=MAIL), True),
+        (RULE.format(target=SLACK) + f"fallback: {{notification: [{MAIL}]}}", True),
+        (RULE.format(target=SLACK) + f"default: {{notification: [{MAIL}]}}", True),
+        (RULE.format(target="{receiver: people}") + f"receivers: {{people: [{MAIL}]}}", True),
+    ],
+)
+def test_rules_that_mail_are_known(rules: str, mailed: bool) -> None:
+    """Given a rule, a receiver, the default or the fallback that mails → SES is needed."""
+    assert is_mailed(rules_of(rules)) is mailed
+
+
+def test_the_table_needs_no_key_of_the_account(made: Clients) -> None:
+    """Given a new table → it is encrypted with DynamoDB's own key, which costs nothing and nobody needs a right on."""
+    table = made("dynamodb").describe_table(TableName="tocsin-dev")["Table"]
+    assert table.get("SSEDescription", {}).get("Status") not in ("ENABLED", "ENABLING")
 
 
 class Functions:
