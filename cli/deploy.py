@@ -1,7 +1,7 @@
 """tocsin deploy: checks, table and queues, `chalice deploy`, flags and alarms, a smoke test.
 
 AWS is found as every AWS tool finds it: AWS_PROFILE or keys, and AWS_REGION. With AWS_ENDPOINT_URL it is the embedded
-one.
+one. TOCSIN_TAGS="team=ops,cost-center=42" puts tags on all that is made.
 """
 
 import argparse

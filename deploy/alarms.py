@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.aws import arn
 from chalicelib.schedule.lateness import NAMESPACE, OVERDUE, UNDELIVERED
 from chalicelib.settings import dead_letters
+from deploy import topics
 from deploy.clients import Clients
 from deploy.names import API_STAGE, APP, api_name, lambda_name, tags
 from deploy.policies import FUNCTIONS
@@ -198,19 +200,19 @@ def topic_name(stage: str) -> str:
 
 def alarm_topic(sns: Any, stage: str) -> str:
     """Return the ARN of the topic of a stage's alarms, which is made if it is not there."""
-    return str(sns.create_topic(Name=topic_name(stage), Tags=tags(stage))["TopicArn"])
+    return topics.topic(sns, topic_name(stage), stage)
 
 
 def found_topic(clients: Clients, stage: str) -> str:
     """Return the ARN of the topic of a stage's alarms; empty when there is none. Makes nothing."""
     _, partition, _, _, account, _ = clients("sts").get_caller_identity()["Arn"].split(":", 5)
     sns = clients("sns")
-    arn = f"arn:{partition}:sns:{sns.meta.region_name}:{account}:{topic_name(stage)}"
+    found = arn("sns", topic_name(stage), region=sns.meta.region_name, account=account, partition=partition)
     try:
-        sns.get_topic_attributes(TopicArn=arn)
+        sns.get_topic_attributes(TopicArn=found)
     except sns.exceptions.NotFoundException:
         return ""
-    return arn
+    return found
 
 
 def subscriptions(sns: Any, topic: str) -> list[Mapping[str, str]]:

@@ -1,18 +1,26 @@
-"""`python -m deploy.chalice_cli …`: Chalice's own command line, quick against the embedded AWS.
+"""`python -m deploy.chalice_cli …`: Chalice's own command line, with the configuration of one deploy.
+
+TOCSIN_CHALICE_CONFIG names a file in place of .chalice/config.json, which is committed: tags and partition are known at a
+deploy only. Tags of functions that Chalice does not know stay; it would take those away that a company puts there.
 
 Chalice waits for new functions with botocore's waiters, which sleep five seconds before they look again. Against an
 AWS_ENDPOINT_URL on loopback, where everything is there at once, those sleeps are cut short; elsewhere nothing differs.
 """
 
+import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import botocore.waiter
+from chalice.awsclient import TypedAWSClient
 from chalice.cli import main as chalice_main
+from chalice.cli.factory import CLIFactory
 
 from deploy.clients import is_local
+from deploy.policies import CONFIGURATION
 
 SLEEP_SECONDS = 0.2
 
@@ -28,8 +36,23 @@ class _Time:
         time.sleep(min(seconds, SLEEP_SECONDS))
 
 
+def configured(path: Path) -> None:
+    """Have Chalice read its configuration from that file."""
+    factory: Any = CLIFactory
+    factory.load_project_config = lambda self: json.loads(path.read_text(encoding="utf-8"))
+
+
+def keeping_tags() -> None:
+    """Have Chalice leave tags of functions that its configuration does not name."""
+    client: Any = TypedAWSClient
+    client._remove_unrequested_remote_tags = lambda self, arn, wanted, there: None
+
+
 def main() -> int:
     """Run Chalice with this process's arguments."""
+    keeping_tags()
+    if os.environ.get(CONFIGURATION):
+        configured(Path(os.environ[CONFIGURATION]))
     if is_local(os.environ.get("AWS_ENDPOINT_URL")):
         waiters: Any = botocore.waiter
         waiters.time = _Time()

@@ -12,6 +12,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
+from chalicelib.aws import PARTITIONS, dns_suffix
 from chalicelib.core.errors import RulesError
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
@@ -28,6 +30,7 @@ from chalicelib.targets import kinds
 from deploy.alarms import watched
 from deploy.chalice_record import answers, named_only_here, record, rest_apis
 from deploy.clients import Clients, is_local
+from deploy.company_tags import company_tags
 from deploy.concurrency import account_concurrency
 from deploy.errors import DeployError
 from deploy.functions import feedback_failures, loops, mappings, scheduled
@@ -37,9 +40,10 @@ from deploy.mail import is_mailed
 from deploy.names import APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import parameters
-from deploy.policies import stale
+from deploy.policies import CONFIGURATION, configure, stale
 from deploy.provision import queues_and_mail, stage_table
 from deploy.smoke import smoke_test
+from deploy.tagging import tag_what_is_there, tag_what_others_made
 from deploy.waiting import PATIENT, Wait
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +73,11 @@ class Deploy:
     say: Say = print
     python: tuple[int, ...] = tuple(sys.version_info[:2])
     wait: Wait = PATIENT
+
+    @property
+    def partition(self) -> str:
+        """The partition of AWS that the Region of the deploy is in."""
+        return str(self.clients("sts").meta.partition)
 
     @property
     def endpoint(self) -> str | None:
@@ -105,7 +114,7 @@ class Deploy:
         url = self.url(apis[0])
         secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
         smoke_test(url, self.stage, secret, wait=self.wait)
-        return Deployed(apis[0], url, tuple(notes))
+        return Deployed(apis[0], url, (*notes, *self.tag(apis[0])))
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -122,6 +131,9 @@ class Deploy:
         """Raise DeployError unless this can be deployed: stage, Python, policies, links, rules."""
         if self.stage not in STAGES:
             raise DeployError(f"there is no stage {self.stage!r}; allowed is {', '.join(STAGES)}")
+        if self.partition not in PARTITIONS:
+            raise DeployError(f"Tocsin is deployed to {', '.join(PARTITIONS)}, not to the partition {self.partition}")
+        company_tags(self.environment)
         local = is_local(self.endpoint)
         if not local and self.python < OLDEST_ON_AWS:
             raise DeployError(
@@ -162,7 +174,8 @@ class Deploy:
 
     def _chalice(self, skip_unchanged: bool) -> list[str]:
         """Let Chalice deploy, unless this very code is there. Return the ids of the REST APIs, the one that is used first."""
-        kept, mark = self._kept(), fingerprint(self.root)
+        kept, own = self._kept(), {"partition": self.partition, **company_tags(self.environment)}
+        mark = fingerprint(self.root, own)
         apis = self._apis(kept)
         if skip_unchanged and apis and kept.get("fingerprint") == mark:
             return apis
@@ -171,7 +184,9 @@ class Deploy:
         record_before = record(self.clients, self.stage, api=apis[0] if apis else None)
         _write(self._file, json.dumps(record_before, indent=2) + "\n")
         try:
-            self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy")
+            with tempfile.TemporaryDirectory() as folder:
+                own_config = configure(Path(folder), self.partition, company_tags(self.environment))
+                self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy", configuration=own_config)
         except DeployError as error:
             raise DeployError(f"{error}; what was made stays, and the next deploy goes on from there") from None
         apis = self._apis(kept)
@@ -186,9 +201,11 @@ class Deploy:
         for old in zips[:-KEPT_ZIPS]:
             old.unlink()
 
-    def _run_chalice(self, *arguments: str) -> None:
+    def _run_chalice(self, *arguments: str, configuration: Path | None = None) -> None:
         command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(self.root), *arguments]
         environment = {**self.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+        if configuration is not None:
+            environment[CONFIGURATION] = str(configuration)
         done = subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, start_new_session=True
         )
@@ -242,7 +259,14 @@ class Deploy:
         if self.endpoint and is_local(self.endpoint):
             return f"{self.endpoint.rstrip('/')}/restapis/{api_id}/api/_user_request_/"
         region = self.clients("apigateway").meta.region_name
-        return f"https://{api_id}.execute-api.{region}.amazonaws.com/api/"
+        return f"https://{api_id}.execute-api.{region}.{dns_suffix(region)}/api/"
+
+    def tag(self, api_id: str) -> list[str]:
+        """Put the tags of the stage on what has none yet; what could not be tagged, as lines for people."""
+        failed = tag_what_others_made(self.clients, self.stage, api_id, self.environment)
+        if company_tags(self.environment):
+            failed += tag_what_is_there(self.clients, self.stage, self.environment)
+        return failed
 
     def missing(self) -> list[str]:
         """What has no value in the Parameter Store though senders or targets need it, as lines for people."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from deploy.clients import Clients
 from deploy.errors import DeployError
-from deploy.names import APP, lambda_name, tags
+from deploy.names import APP, lambda_name
 from deploy.policies import FUNCTIONS
 from deploy.queues import feedback_dead_letters
+from deploy.topics import topic
 from deploy.waiting import PATIENT, Wait
 
 MAX_EVENT_SECONDS = 21_600
@@ -106,9 +107,9 @@ def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> 
         ("InvalidParameterValueException",),  # a right that the role got a moment ago may not be seen yet
         seconds=ROLE_SECONDS,
     )
-    topic = str(sns.create_topic(Name=f"{APP}-{stage}-feedback", Tags=tags(stage))["TopicArn"])
+    arn = topic(sns, f"{APP}-{stage}-feedback", stage)
     redrive = json.dumps({"deadLetterTargetArn": dead})
-    for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+    for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn):
         for each in page["Subscriptions"]:
             if each["Protocol"] == "lambda":
                 sns.set_subscription_attributes(

@@ -1,5 +1,10 @@
 """The names of what a stage owns on AWS."""
 
+import os
+from collections.abc import Mapping
+
+from deploy.company_tags import company_tags
+
 APP = "tocsin"
 STAGES = ("local", "dev", "prod")
 API_STAGE = "api"
@@ -31,6 +36,7 @@ def api_name(stage: str) -> str:
     return f"{APP}-{stage}"
 
 
-def tags(stage: str) -> list[dict[str, str]]:
-    """Return the tags of everything that a stage owns, in the form of most services."""
-    return [{"Key": "app", "Value": APP}, {"Key": "stage", "Value": stage}]
+def tags(stage: str, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
+    """Return the tags of everything that a stage owns, those of the company included, in the form of most services."""
+    named = {"app": APP, "stage": stage, **company_tags(environment)}
+    return [{"Key": name, "Value": value} for name, value in named.items()]

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
@@ -14,9 +15,9 @@ MAX_ZIP_BYTES = 30_000_000
 SHIPPED = ("app.py", "requirements.txt", "chalicelib", "vendor", ".chalice/config.json")
 
 
-def fingerprint(root: Path) -> str:
-    """What changes whenever something that is shipped or configured does."""
-    digest = hashlib.sha256(sys.version.encode())
+def fingerprint(root: Path, settings: Mapping[str, str]) -> str:
+    """What changes whenever something that is shipped or configured does; `settings` are those of this deploy."""
+    digest = hashlib.sha256(sys.version.encode() + repr(sorted(settings.items())).encode())
     paths = [each for name in SHIPPED for each in _files(root / name)] + sorted(root.glob(".chalice/policy-*.json"))
     for path in paths:
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
