@@ -4,9 +4,9 @@ A check never changes anything, and one that cannot be made is a finding of its 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
@@ -37,7 +37,14 @@ from deploy.table import INDEX
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 SILENCE = timedelta(days=7)
 """A sender that is set up and has said nothing for so long has perhaps been switched off."""
+FALLBACK_IS_MAIL = "the fallback is mail too: when SES refuses mails, nobody is notified of it"
 DURATIONS = ("DELIVERY_MAX_AGE", "TARGET_GRACE")
+RUNTIME_ENDS = {"python3.12": date(2028, 10, 31), "python3.13": date(2029, 6, 30)}
+"""When support of a runtime ends by Lambda's policy, as AWS forecasts it; only the end of a few is known.
+
+https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-code-deploy-supported-runtimes.html
+"""
+RUNTIME_NOTICE = timedelta(days=180)
 DEPLOY = "run `tocsin deploy --stage {stage}`"
 
 
@@ -129,11 +136,11 @@ def functions(stage: Stage) -> Iterator[Finding]:
     aws, deploy = stage.aws("lambda"), DEPLOY.format(stage=stage.settings.stage)
     share = account_concurrency(aws)
     yield _limit_finding(share)
-    missing = []
+    missing, runtimes = [], set()
     for name, needs in FUNCTIONS.items():
         function = lambda_name(name, stage.settings.stage)
         try:
-            aws.get_function_configuration(FunctionName=function)
+            runtimes.add(str(aws.get_function_configuration(FunctionName=function).get("Runtime")))
         except aws.exceptions.ResourceNotFoundException:
             missing.append(function)
             continue
@@ -143,6 +150,17 @@ def functions(stage: Stage) -> Iterator[Finding]:
         yield Finding(WRONG, f"not deployed: {', '.join(missing)}", deploy)
     else:
         yield Finding(OK, f"all {len(FUNCTIONS)} functions are deployed")
+    yield from runtime_findings(runtimes, datetime.now(UTC).date())
+
+
+def runtime_findings(runtimes: Iterable[str], today: date) -> Iterator[Finding]:
+    """Runtimes that Lambda supports for half a year more at most."""
+    for runtime in sorted(runtimes):
+        end = RUNTIME_ENDS.get(runtime)
+        if end is not None and today > end - RUNTIME_NOTICE:
+            ended = "ended" if today > end else "ends"
+            newer = "deploy with a newer Python: `make deploy PYTHON=…`"
+            yield Finding(WARNING, f"Lambda's support of {runtime} {ended} on {end:%Y-%m-%d}", newer)
 
 
 def _limit_finding(share: Concurrency) -> Finding:
@@ -399,6 +417,8 @@ def mail(stage: Stage) -> Iterator[Finding]:
     ses = stage.aws("sesv2")
     account = ses.get_account()
     yield from _account_findings(account)
+    if {target.kind for target in stage.rules.fallback.targets} == {"email"}:
+        yield Finding(WARNING, FALLBACK_IS_MAIL, "name a fallback of another kind in alert-rules.yaml")
     yield _sender_finding(ses, stage)
     yield _feedback_finding(ses, stage)
     for address in addresses:
@@ -414,13 +434,15 @@ def _account_findings(account: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             WARNING, f"SES: the account is under {account['EnforcementStatus'].lower()}", "see the SES console"
         )
+    rate = f"{most:.0f} mails a day, {quota.get('MaxSendRate', 0):.0f} a second"
     if not account.get("ProductionAccessEnabled"):
-        yield Finding(
-            WARNING, "SES: the account is in the sandbox: only verified addresses hear", "ask for production access"
-        )
+        what = f"SES: the account is in the sandbox: only verified addresses hear, {rate}"
+        yield Finding(WARNING, what, "ask for production access")
     if most > 0 and sent > 0.8 * most:
-        yield Finding(WARNING, f"SES: {sent:.0f} of {most:.0f} mails of a day are used", "ask for a higher quota")
-    yield Finding(OK, f"SES: {most:.0f} mails a day, {quota.get('MaxSendRate', 0):.0f} a second")
+        what = f"SES: {sent:.0f} of {most:.0f} mails of a day are used, {max(0, most - sent):.0f} are left"
+        yield Finding(WARNING, what, "ask for a higher quota")
+    left = f"; {max(0, most - sent):.0f} are left today" if sent > 0 and most > 0 else ""
+    yield Finding(OK, f"SES: {rate}{left}")
 
 
 def _sender_finding(ses: Any, stage: Stage) -> Finding:

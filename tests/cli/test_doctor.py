@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -376,6 +376,27 @@ def test_a_mail_account_in_trouble_is_told_in_full() -> None:
     assert "email:ana@example.com" not in wrong
     for text in ("sandbox", "under probation", "190 of 200 mails"):
         assert text in warned
+    assert "only verified addresses hear, 200 mails a day, 1 a second" in warned
+    assert "190 of 200 mails of a day are used, 10 are left" in warned
+    assert "SES: 200 mails a day, 1 a second; 10 are left today" in states(checkup.mail, stage, OK)
+
+
+@pytest.mark.parametrize(("fallback", "warned"), [("{email: a@b.c}", True), ('{slack_channel: "#a"}', False)])
+def test_a_fallback_by_mail_is_warned_of(fallback: str, warned: bool) -> None:
+    """Given rules that mail, when the fallback is mail too → another kind is asked for, as SES may refuse both."""
+    rules = f"alerts: [{{name: B, match: {{a: b}}, notification: [{{email: a@b.c}}]}}]\nfallback: {{notification: [{fallback}]}}"
+    stage = FakeStage(rules=rules_of(rules), aws=Aws({"sesv2": FakeSes()}))
+    assert (checkup.FALLBACK_IS_MAIL in states(checkup.mail, stage, WARNING)) is warned
+
+
+def test_a_runtime_near_its_end_is_warned_of() -> None:
+    """Given a runtime that Lambda supports for less than half a year → a warning with the date; a later one is fine."""
+    both = ["python3.13", "python3.12", "python3.99"]
+    assert list(checkup.runtime_findings(both, date(2028, 5, 1))) == []
+    (found,) = checkup.runtime_findings(both, date(2028, 5, 6))
+    assert (found.state, found.what) == (WARNING, "Lambda's support of python3.12 ends on 2028-10-31")
+    first, second = checkup.runtime_findings(both, date(2029, 7, 1))
+    assert (first.what[-19:], second.what[-19:]) == ("ended on 2028-10-31", "ended on 2029-06-30")
 
 
 class FakeLogs:
