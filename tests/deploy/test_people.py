@@ -14,7 +14,7 @@ import pytest
 from cli import doctor, redrive, remote, send_test
 from cli.stage import Stage, stage_of
 from deploy import people, policies
-from deploy.alarms import alarm_topic, alarms
+from deploy.alarms import watched
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed
 from deploy.parameters import parameters, put_parameters
@@ -202,7 +202,7 @@ def test_who_deploys_needs_no_other_right_and_has_none(world: World, monkeypatch
     What is allowed beyond that is listed above with a reason.
     """
     aws = world.deployer.clients()
-    alarms(aws("cloudwatch"), STAGE, [alarm_topic(aws("sns"), STAGE, "ops@example.com")])
+    watched(aws, STAGE, "ops@example.com")
     put_parameters(aws("ssm"), STAGE, {"RUNBOOK_BASE_URL": "https://example.com"}, there=parameters(aws("ssm"), STAGE))
     by_hand = clients(world.cloud)
     function = aws("lambda").get_function(FunctionName="tocsin-dev")["Configuration"]["FunctionArn"]
