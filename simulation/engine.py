@@ -96,7 +96,7 @@ class Replay:
         self._rules = rules
         self._lines = lines
         self._name = name
-        self.folder_of = folder
+        self._folder = folder
         self._seed = seed
         self._waiting: list[str] = []
         self._number = 0
@@ -269,7 +269,7 @@ class Replay:
         """The rules change, and all memory is lost."""
         name = self._fields("redeploy", given).text("rules", "")
         self.simulator.now = max(self.simulator.now, at)
-        self.simulator.redeploy(read_rules(self.folder_of / name) if name else self.simulator.rules)
+        self.simulator.redeploy(read_rules(self._folder / name) if name else self.simulator.rules)
         yield from self._post(at)
 
     def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:

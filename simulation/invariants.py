@@ -200,7 +200,7 @@ def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: No
     done = [
         each.what
         for each in router.vendors.requests
-        if each.taken and (each.incident, each.delivery_log) == (incident, wave) and _is_at(each, target)
+        if each.taken and (each.incident, each.thread) == (incident, wave) and _is_at(each, target)
     ]
     return "trigger" in done, "acknowledge" in done[done.index("trigger") :] if "trigger" in done else False
 
@@ -284,11 +284,7 @@ def _told(router: FaultyRouter, request: Request) -> Notification | None:
     if request.what in ("trigger", "resolve"):
         return next((each for each in router.decided.values() if _paged(router, each, request)), None)
     notification = router.decided.get(request.notification)
-    if (
-        notification is None
-        or (request.reason == "sync")
-        or (request.delivery_log and notification.reason is Reason.SYNC)
-    ):
+    if notification is None or (request.reason == "sync") or (request.thread and notification.reason is Reason.SYNC):
         return None
     if request.what == "chat.update" and notification.reason is not Reason.RESOLVED:
         return None
@@ -313,8 +309,8 @@ def _pages(
     """
     if all(each.what == "resolve" for each in requests) and not _is_doubtful(router, incident, target):
         yield Broken(f"{target} got a resolve of what it never got", incident)
-    for wave in sorted({each.delivery_log for each in requests}):
-        actions = [each.what for each in requests if each.delivery_log == wave]
+    for wave in sorted({each.thread for each in requests}):
+        actions = [each.what for each in requests if each.thread == wave]
         yield from _pages_of_wave(router, incident, target, actions, redeployed=redeployed)
 
 

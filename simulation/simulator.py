@@ -430,12 +430,12 @@ class _Turns:
     def run(self, workers: Sequence[Callable[[], None]]) -> None:
         """Until all are done; the first error of a worker is raised."""
         self._alive = list(range(len(workers)))
-        delivery_logs = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
+        threads = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
         self._current = self._chance.choice(self._alive)
-        for delivery_log in delivery_logs:
-            delivery_log.start()
-        for delivery_log in delivery_logs:
-            delivery_log.join()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         if self._errors:
             raise self._errors[0]
 

@@ -42,7 +42,7 @@ class Request:
     """One request to a vendor. `what` is the vendor's word (chat.postMessage, trigger, mail, hook).
 
     `notification` is the id that the request carries, `incident` the id of its incident, as far as it names them.
-    `delivery_log` is that of a reply in Slack, at PagerDuty the number of the wave.
+    `thread` is that of a reply in Slack, at PagerDuty the number of the wave.
     """
 
     at: datetime
@@ -52,7 +52,7 @@ class Request:
     notification: str
     taken: bool
     in_doubt: bool
-    delivery_log: str = ""
+    thread: str = ""
     reason: str = ""
     """What a webhook's body says that it is."""
 
@@ -198,7 +198,7 @@ class Vendors:
         request: httpx.Request,
         named: tuple[str, str, str, str],
         take: Callable[[], httpx.Response],
-        delivery_log: str = "",
+        thread: str = "",
         reason: str = "",
     ) -> httpx.Response:
         mode = self.outages.get(named[0], "")
@@ -208,9 +208,7 @@ class Vendors:
         answer = take() if not mode or (in_doubt and self.calls.chance.random() < 0.5) else None
         taken = answer is not None and b'"ok": false' not in answer.content and b'"ok":false' not in answer.content
         target, what, incident, notification = named
-        written = Request(
-            self.calls.clock.now, target, what, incident, notification, taken, in_doubt, delivery_log, reason
-        )
+        written = Request(self.calls.clock.now, target, what, incident, notification, taken, in_doubt, thread, reason)
         self.requests.append(written)
         self.seen(written)
         if answer is not None and not mode:

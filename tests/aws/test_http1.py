@@ -25,14 +25,14 @@ def answering(*answers):
                 requests.append((head, reader.read(size)))
                 conversation.sendall(answer)
 
-    delivery_log = threading.Thread(target=serve, daemon=True)
-    delivery_log.start()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     connection = Connection(f"http://127.0.0.1:{listener.getsockname()[1]}", 2.0)
     try:
         yield connection, requests
     finally:
         connection.close()
-        delivery_log.join(2)
+        thread.join(2)
         listener.close()
 
 
