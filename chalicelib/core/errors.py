@@ -16,9 +16,12 @@
     ├── ProcessedError               a stored body was dropped after its webhook was processed: nothing is left to do
     ├── RequestError                 400 what a person asks for cannot be done; `status` for the API
     │   ├── NotAllowedError          401 no token, or a wrong one
+    │   ├── TooManyGuessesError      429 too many wrong tokens came from the address
+    │   ├── ReadOnlyError            403 the token may change nothing
     │   ├── NotFoundError            404 no such incident or silence
     │   ├── NotUniqueError           409 several incidents begin so
     │   ├── OverError                409 it is over
+    │   ├── KeyUsedError             422 the Idempotency-Key came with another request before
     │   └── FullError                409 a silence has no room beside the others
     ├── ParseError                   a stored body that no source could read: dead-lettered with the reason
     ├── NotSetUpError                what would be done needs a token that nobody set: it is off

@@ -100,7 +100,7 @@ class Store(Protocol):
         ...
 
     def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
-        """Store it if the stored version is `thread.version - 1`; else ConflictError."""
+        """Store it if the stored version is `delivery_log.version - 1`; else ConflictError."""
         ...
 
     def target_state(self, key: str) -> TargetState:
@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
     def save_target_state(self, target_state: TargetState) -> None:
-        """Store it if the stored version is `lane.version - 1`; else ConflictError."""
+        """Store it if the stored version is `target_state.version - 1`; else ConflictError."""
         ...
 
     def add_samples(self, samples: Sequence[Sample]) -> None:

@@ -357,7 +357,7 @@ ENDINGS = {
     "probe gone": "its probe is no longer in the rules file, so it is taken as resolved.",
     "heartbeat gone": "the heartbeat is no longer in the rules file, so it is taken as resolved.",
 }
-"""Why an alert ended without its sender's word: what `Alert.ended_by` holds where it is no person's name."""
+"""Why an alert ended without its sender's word: what `StateChanges.ended_by` holds where it is no person's name."""
 
 
 def _ended_by(alert: Alert) -> str:

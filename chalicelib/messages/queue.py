@@ -115,7 +115,7 @@ class SetSilence:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `history.py` knows the kinds."""
+    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `process/record.py` knows the kinds."""
 
     lines: tuple[tuple[float, str, Any], ...]
 

@@ -26,7 +26,7 @@ def built(content: Mapping[str, Any]) -> Rules:
 
 
 def from_compiled(json_text: str) -> Rules:
-    """The rules from what `rules_file.compile_rules` made; RulesError when it is not that."""
+    """The rules from what `compile_rules` of `rules/file/` made; RulesError when it is not that."""
     try:
         content = json.loads(json_text)
         if content["v"] != COMPILED_VERSION:

@@ -1,5 +1,5 @@
 """What `deliver` owes to the incident that decided: nothing a saved incident has committed to is dropped, nothing else
-is sent. How targets fail and recover is in tests/test_delivery.py."""
+is sent. How targets fail and recover is in tests/deliver/test_delivery.py."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
