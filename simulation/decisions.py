@@ -472,6 +472,6 @@ def counted_incidents(matchers: Sequence[Matcher], rules: Rules, store: Store) -
             continue
         labels = {**pinned, **rule.labels, "alertname": rule.name}
         for route in rules.routes_for(rule, labels):
-            found = store.load(incident_key(route, group_labels(route, rule, grouped_labels(rule, labels))))
+            found = store.load(incident_key(route, group_labels(route, grouped_labels(rule, labels))))
             if found is not None:
                 yield found

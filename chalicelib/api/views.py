@@ -326,7 +326,7 @@ class _Judged:
             "status": "firing" if firing else "resolved",
             "ended": found.status is IncidentStatus.ENDED,
             "severity": found.severity.value,
-            "title": title_of(found, firing or found.shown, self.telling),
+            "title": title_of(found, firing or found.shown),
             "group": dict(found.group),
             "route": found.route,
             "started_at": stamp(found.episode.started_at),

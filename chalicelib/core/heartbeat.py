@@ -7,22 +7,15 @@ or a cron expression in its own time zone.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert, AlertState, Timers
+from chalicelib.core.inputs import HeartbeatInput
 from chalicelib.core.language.cron import following
 from chalicelib.core.lifecycle import no_longer_pending, refreshed
 
 
-class _Beat(Protocol):
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def heard(self) -> bool: ...
-
-
-def beaten(alert: Alert, beats: Sequence[_Beat]) -> Alert:
+def beaten(alert: Alert, beats: Sequence[HeartbeatInput]) -> Alert:
     """The alert after these beats; an expectation (not heard) only starts the clock of a new one."""
     for beat in sorted(beats, key=lambda each: each.at):
         if not beat.heard:

@@ -15,7 +15,7 @@ from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.notified import NotifiedState
-from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions, Rule
+from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions
 from chalicelib.core.stored import flat, stored_as
 
 MAX_COMMITTED = 64
@@ -234,7 +234,7 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
     return began_at is None or ended_at is None or ended_at >= began_at
 
 
-def group_labels(route: Route, rule: Rule | None, labels: Mapping[str, str]) -> dict[str, str]:
+def group_labels(route: Route, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
     return labels_of_group(route.options.group_by, labels)
 

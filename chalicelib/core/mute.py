@@ -133,11 +133,6 @@ def speaks_again(route: Route, windows: Mapping[str, Window], at: datetime) -> d
     return None
 
 
-def held_by_maintenance(alert: Alert, context: Context, now: datetime) -> tuple[Silence, ...]:
-    """The maintenance that holds the alert back, if it has not been told yet."""
-    return silences_of(alert, context.maintenance, now)
-
-
 @dataclass(frozen=True, slots=True)
 class Muting:
     """Why one alert is not told now."""
@@ -167,7 +162,7 @@ def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime
     for alert in incident.firing:
         muting = Muting(
             silences=silences_of(alert, context.silences, now),
-            maintenance=() if alert.fingerprint in known else held_by_maintenance(alert, context, now),
+            maintenance=() if alert.fingerprint in known else silences_of(alert, context.maintenance, now),
             causes=causes_of(alert, context.causes, rules.inhibitions),
         )
         if muting:

@@ -90,7 +90,7 @@ def notification(
         reason=reason,
         status="resolved" if ends else "firing",
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
-        title=title_of(incident, firing or gone or muted, telling),
+        title=title_of(incident, firing or gone or muted),
         at=telling.now,
         alerts=alerts,
         evidence=(
@@ -175,7 +175,7 @@ def _listed(alerts: Iterable[Alert]) -> list[Alert]:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def title_of(incident: Incident, alerts: Sequence[Alert], telling: SnapshotInput) -> str:
+def title_of(incident: Incident, alerts: Sequence[Alert]) -> str:
     """What broke, in one line: the alert's own title, or how many there are of which."""
     where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
     alerts = _listed(alerts)

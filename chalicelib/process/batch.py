@@ -51,7 +51,7 @@ class Routed:
     @property
     def key(self) -> str:
         """The key of the incident to which the rules lead it."""
-        return incident_key(self.route, group_labels(self.route, None, self.labels))
+        return incident_key(self.route, group_labels(self.route, self.labels))
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Batch:
         self, event: Event, routes: Iterable[tuple[Rule | None, Route, Mapping[str, str]]], message: str
     ) -> None:
         """Take in an event with the rules that match it, and for each a route and the labels it is grouped by."""
-        proposals = [Proposal(rule, route, group_labels(route, None, labels)) for rule, route, labels in routes]
+        proposals = [Proposal(rule, route, group_labels(route, labels)) for rule, route, labels in routes]
         self.arrivals.append(Arrival(event, tuple(proposals), message))
 
     def add(
@@ -97,7 +97,7 @@ class Batch:
 
     def add_routed(self, routed: Routed) -> None:
         """Add it to the work on the incident to which the rules lead it."""
-        group = group_labels(routed.route, None, routed.labels)
+        group = group_labels(routed.route, routed.labels)
         self.wake(routed.key, routed.route, group, routed.message, routed.given)
 
     def wake(

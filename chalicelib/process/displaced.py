@@ -182,7 +182,7 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
         route, labels = heartbeat_route(
             rules, HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, alert.labels, alert.severity)
         )
-        return [incident_key(route, group_labels(route, None, labels))]
+        return [incident_key(route, group_labels(route, labels))]
     if rule is None:
         return []
     if alert.origin is Origin.SERIES:
@@ -191,7 +191,7 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
         labels = routed = alert.match_labels()
         if labels_fingerprint(rule.name, counted_labels(rule, labels)) != alert.fingerprint:
             return []
-    return [incident_key(route, group_labels(route, None, labels)) for route in rules.routes_for(rule, routed)]
+    return [incident_key(route, group_labels(route, labels)) for route in rules.routes_for(rule, routed)]
 
 
 _ANY_TIME = datetime.fromtimestamp(0, UTC)

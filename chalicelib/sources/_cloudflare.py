@@ -92,7 +92,7 @@ def parse(body: bytes, *, received_at: datetime) -> list[Event]:
             environment=_environment(data),
             occurred_at=_occurred_at(envelope, data, status) or received_at,
             identity=_identity(envelope, data, kind),
-            labels=_labels(envelope, data, kind, service),
+            labels=_labels(envelope, data, kind),
         )
     ]
 
@@ -505,7 +505,7 @@ def _address(data: Mapping[str, Any]) -> str | None:
     )
 
 
-def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str, service: str) -> dict[str, str]:
+def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> dict[str, str]:
     own = [
         ("alert_type", kind),
         ("zone", _zone(data)),

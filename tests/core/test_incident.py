@@ -71,7 +71,7 @@ GROUPS = [
 def test_the_group_of_an_alert(group_by, labels, group):
     """The labels of group_by that it has; all of them for three dots."""
     route = Route("r", options=RouteOptions(group_by=group_by))
-    assert group_labels(route, None, labels) == group
+    assert group_labels(route, labels) == group
 
 
 def test_the_key_of_a_group_is_its_own_and_short():

@@ -135,7 +135,7 @@ TITLES = [
 def test_the_title(names, title):
     """The alert's own title, or how many there are of which, and where."""
     found = incident(*map(alert, names))
-    assert title_of(found, found.firing, telling()) == title
+    assert title_of(found, found.firing) == title
 
 
 NOTES = [

@@ -327,7 +327,7 @@ class Parser:
             if len(found) == len(wanted):
                 raise ConditionError(f"{name} takes {_counted(1 + len(wanted))}", column, _usage(name))
             given = self.sum()
-            found.append(argument(name, wanted[len(found)], given, Call(name, metric, window).unit, metric))
+            found.append(_argument(name, wanted[len(found)], given, metric))
         if len(found) < len(wanted):
             raise ConditionError(f"{name} needs {_counted(1 + len(wanted))}", self.word.column, _usage(name))
         self.expect(")", f"the arguments of {name}")
@@ -347,7 +347,7 @@ def _usage(name: str) -> str:
     return usages.get(name, f"{name}(metric[5m])")
 
 
-def argument(name: str, wanted: str, given: Part, unit: Unit, metric: str) -> Any:
+def _argument(name: str, wanted: str, given: Part, metric: str) -> Any:
     """A further argument in the unit that its function wants; it must be a constant."""
     node = given.node
     if not isinstance(node, Literal):
