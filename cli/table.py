@@ -2,13 +2,14 @@
 
 import json
 import os
-import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from chalicelib.core.instants import RFC3339
 
 GAP = "  "
 MIN_LAST_COLUMN = 12
@@ -91,12 +92,9 @@ def zoned(at: str) -> str:
     return f"{instant(at).astimezone():%d %b %H:%M:%S %Z}"
 
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
 def localized(text: str) -> str:
     """Return the text with each RFC 3339 instant by this machine's clock."""
-    return _INSTANT.sub(lambda found: clock(found[0]), text)
+    return RFC3339.sub(lambda found: clock(found[0]), text)
 
 
 def instant(at: str) -> datetime:

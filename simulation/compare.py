@@ -8,10 +8,11 @@ labels alone (a rule may have a new name). A page is a message to PagerDuty that
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.worker import Send
 from simulation.engine import HANDLERS, Replay
@@ -195,7 +196,7 @@ def _alone(each: ComparedIncident) -> dict[str, Any]:
     names = sorted({name for name, _ in each.alerts})
     found = next(iter(sorted(each.alerts)), ("", ()))
     return {
-        "at": _stamp(each.at),
+        "at": rfc3339(each.at),
         "title": each.title,
         "alerts": names,
         "labels": dict(found[1]),
@@ -207,12 +208,8 @@ def _alone(each: ComparedIncident) -> dict[str, Any]:
 def _moved(one: ComparedIncident, other: ComparedIncident) -> dict[str, Any]:
     return {
         **_alone(one),
-        "now_at": _stamp(other.at),
+        "now_at": rfc3339(other.at),
         "seconds": round((other.at - one.at).total_seconds(), 3),
         "messages": [one.messages, other.messages],
         "pages": [one.pages, other.pages],
     }
-
-
-def _stamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

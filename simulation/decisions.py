@@ -19,6 +19,7 @@ from chalicelib.core.evaluation import EventSeries
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.language.condition import Condition, Reading, evaluate, readings
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.lifecycle import terms_of
@@ -233,7 +234,7 @@ class _Told:
         """What the rule's condition says now, and its `clear` while the alert fires."""
         if rule is None or rule.condition is None:
             return []
-        series: Series = EventSeries(tuple(datetime.fromtimestamp(at, UTC) for at, _ in alert.received.recent))
+        series: Series = EventSeries(tuple(from_seconds(at) for at, _ in alert.received.recent))
         if alert.origin is Origin.SERIES:
             own = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
             series = StoredSeries(self.store, own)

@@ -16,6 +16,7 @@ from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.rollup import expand_probe_result, streaks
@@ -32,7 +33,7 @@ from chalicelib.messages.queue import (
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.parse import parsed
 from simulation.decisions import explained
-from simulation.simulator import FakeTarget, Sender, Sent, Simulator, instant
+from simulation.simulator import FakeTarget, Sender, Sent, Simulator
 from simulation.timeline import (
     FORMS_OF_TIME,
     SOMEBODY,
@@ -106,7 +107,7 @@ class Replay:
 
     def run(self) -> Iterator[Line]:
         """Every output line, in order."""
-        first = self._at(*self._lines[0]) if self._lines else instant(0)
+        first = self._at(*self._lines[0]) if self._lines else from_seconds(0)
         self.simulator = Simulator(self._rules, first)
         if self._sender is not None:
             self.simulator.sender = self._sender

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,6 @@ import httpx
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.errors import TargetUnavailableError, TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import worker as delivery
 from chalicelib.messages.queue import Message, Queues
@@ -485,20 +484,3 @@ def _yielding(queues: Queues, turns: _Turns) -> Queues:
     """Return the queues behind ports that hand over before every call."""
     each = (_Yielding(port, turns) for port in (queues.webhooks, queues.notifications, queues.counts))
     return Queues(*each)
-
-
-def instant(seconds: float) -> datetime:
-    """A time of a timeline that counts seconds from 0."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-__all__ = [
-    "FakeTarget",
-    "Limit",
-    "Sent",
-    "Simulator",
-    "TargetAnswer",
-    "TargetUnavailableError",
-    "TocsinError",
-    "instant",
-]

@@ -11,10 +11,11 @@ import httpx
 
 from chalicelib.core.context import Silence
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.match import Matcher
 from chalicelib.messages.queue import action_message, events_messages, silence_message, unsilence_message
 from local.inbox.rate_limit import Bucket, Limits, Window, whole_seconds
-from simulation.simulator import FakeClients, HeapQueue, Simulator, instant
+from simulation.simulator import FakeClients, HeapQueue, Simulator
 from tests.rule_files import rules_of
 
 RULES = """
@@ -83,7 +84,7 @@ class Outage:
     """A router with so many open incidents in one channel, each with its message."""
 
     def __init__(self, incidents: int) -> None:
-        self.router = Simulator(rules_of(RULES), instant(0))
+        self.router = Simulator(rules_of(RULES), from_seconds(0))
         queues = (WholeSeconds(self.router) for _ in range(3))
         self.router.webhooks, self.router.notifications, self.router.counts = queues
         self.router.clients = self.slack = Slack(lambda: self.router.now)
@@ -130,7 +131,7 @@ class Outage:
 
     def until(self, seconds: float) -> "Outage":
         """Let time pass until then."""
-        self.router.run_until(instant(seconds), inclusive=True)
+        self.router.run_until(from_seconds(seconds), inclusive=True)
         return self
 
     def shown(self, word: str) -> int:
@@ -141,4 +142,4 @@ class Outage:
         """When the incident of the service was posted, in seconds."""
         (incident,) = (each.id for each in self.open() if each.group["service"] == service)
         ((at, _),) = [each for each in self.slack.posted if each[1] == incident]
-        return (at - instant(0)).total_seconds()
+        return (at - from_seconds(0)).total_seconds()

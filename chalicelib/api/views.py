@@ -14,12 +14,13 @@ from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.language.units import duration_words
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.notified import NotifiedState
-from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one, rfc3339
+from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules, shown

@@ -5,12 +5,13 @@ would cost a write an event, and its writers would be in each other's way. Such 
 moments that all share (every `PERIOD`), but never past the incident's own next timer: what is told then has counted it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Status
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, alert_fingerprint
+from chalicelib.core.instants import from_seconds
 
 PERIOD = timedelta(seconds=10)
 MARGIN = timedelta(seconds=2)
@@ -54,4 +55,4 @@ def only_counts(alert: Alert, given: EventInput) -> bool:
 def next_moment(now: datetime) -> datetime:
     """The first moment after `now` at which waiting events are folded: the same for every incident."""
     periods = int(now.timestamp() // PERIOD.total_seconds()) + 1
-    return datetime.fromtimestamp(periods * PERIOD.total_seconds(), UTC)
+    return from_seconds(periods * PERIOD.total_seconds())

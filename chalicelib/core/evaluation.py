@@ -7,11 +7,12 @@ from datetime import datetime
 
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, ReceivedEvents
 from chalicelib.core.event import Event
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.lifecycle import Terms, settled
 from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.rule import Rule
-from chalicelib.core.transitions import described, instant, short_id
+from chalicelib.core.transitions import described, short_id
 
 MAX_COUNTED = 2_000
 """Ids remembered of an alert whose events are counted."""
@@ -68,17 +69,17 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
     times = [at for at, _ in alert.received.recent]
     first, last = min(added), max(added)
     moments = sorted({at for at in times if first <= at < last + window})
-    series = EventSeries(tuple(instant(at) for at in times))
+    series = EventSeries(tuple(from_seconds(at) for at in times))
     if alert.state is AlertState.FIRING:
         alert = _began_earlier(alert, moments, series, rule=rule, terms=terms)
         moments = moments[-1:]
     for moment in moments:
-        at = instant(moment)
+        at = from_seconds(moment)
         if alert.ends_at is not None and at <= alert.ends_at:
             continue
         alert = evaluated(alert, evaluate(rule.condition, series, at), at, rule=rule, terms=terms, may_end=False)
         if alert.state is AlertState.FIRING:
-            final = evaluate(rule.condition, series, instant(moments[-1]))
+            final = evaluate(rule.condition, series, from_seconds(moments[-1]))
             shown = replace(alert.evaluation, value=final.shown or alert.evaluation.value, recheck_at=final.changes_at)
             return replace(alert, evaluation=shown)
     return alert
@@ -88,9 +89,9 @@ def _began_earlier(alert: Alert, moments: Sequence[float], series: EventSeries, 
     """The firing alert, when late events show that its count was reached before it was known to be."""
     assert rule.condition is not None and alert.starts_at is not None
     times = alert.changes.times
-    before = times[-2] if len(times) > 1 else instant(0)
+    before = times[-2] if len(times) > 1 else from_seconds(0)
     for moment in moments:
-        at = instant(moment)
+        at = from_seconds(moment)
         if at + terms.hold >= alert.starts_at:
             break
         if at > before and evaluate(rule.condition, series, at).truth:
@@ -103,7 +104,7 @@ def recounted(alert: Alert, now: datetime, *, rule: Rule, terms: Terms) -> Alert
     """The alert of a rule that counts events, judged at `now`; what left every window is forgotten."""
     if rule.condition is None:
         return alert
-    series = EventSeries(tuple(instant(at) for at, _ in alert.received.recent))
+    series = EventSeries(tuple(from_seconds(at) for at, _ in alert.received.recent))
     clear = evaluate(rule.clear, series, now) if rule.clear is not None else None
     return evaluated(alert, evaluate(rule.condition, series, now), now, rule=rule, terms=terms, clear=clear)
 

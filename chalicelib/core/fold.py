@@ -5,7 +5,7 @@ Pure, and folding an input twice changes nothing. What is said of one fault is a
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
@@ -25,6 +25,7 @@ from chalicelib.core.inputs import (
     alert_fingerprint,
     counted_labels,
 )
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.lifecycle import Terms, ended, next_change, no_longer_pending, settled, terms_of, times_out_at
 from chalicelib.core.limits import has_room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
@@ -478,7 +479,5 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
         elif alert.active or alert.evaluation.recheck_at:
             times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
     if incident.truncated.alerts:
-        times.append(
-            datetime.fromtimestamp(min(incident.truncated.alerts.values()), UTC) + incident.options.resolve_timeout
-        )
+        times.append(from_seconds(min(incident.truncated.alerts.values())) + incident.options.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

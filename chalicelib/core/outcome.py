@@ -7,13 +7,14 @@ the doors have in common.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.match import parse_matchers
 
 MAX_NAMED = 5
@@ -216,11 +217,6 @@ def _names(found: Iterable[str | None]) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # In words
-
-
-def rfc3339(at: datetime) -> str:
-    """Return an instant as text, to the second, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def sentence(found: Outcome, act: Action, *, at: Callable[[datetime], str] = rfc3339) -> str:

@@ -7,11 +7,12 @@ the alert is history, and so is a resolve older than the newest firing event.
 from bisect import insort
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText, StateChanges, Timers
 from chalicelib.core.event import RAW, Event, Status, fingerprint
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.lifecycle import Terms, ended, refreshed, settled
 
 MAX_RECENT = 200
@@ -167,7 +168,7 @@ def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
 
 def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert:
     """Return the alert after its next transition; first it becomes what it was by then."""
-    at, active = instant(transition[0]), not transition[1].startswith(END_MARK)
+    at, active = from_seconds(transition[0]), not transition[1].startswith(END_MARK)
     alert = _advanced_to(alert, at, terms)
     if not active and alert.state is AlertState.RESOLVED and alert.ends_at is not None and not alert.changes.ended_by:
         return replace(alert, ends_at=max(alert.ends_at, at + terms.keep))
@@ -208,7 +209,7 @@ def _kept_firing(alert: Alert, told: Alert) -> Alert:
     return alert if told.state is AlertState.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
 
 
-_EVER = datetime.fromtimestamp(0, UTC)
+_EVER = from_seconds(0)
 
 
 def _with_forgotten_start(alert: Alert, told: Alert, recent: Sequence[tuple[float, str]]) -> Alert:
@@ -291,8 +292,3 @@ def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
     transition = (max(at.timestamp(), newest), END_MARK + fingerprint("person", by, at.isoformat())[:10])
     recent = (*alert.received.recent, transition)[-MAX_RECENT:]
     return replace(alert, received=replace(alert.received, recent=recent))
-
-
-def instant(seconds: float) -> datetime:
-    """Return the time of a transition."""
-    return datetime.fromtimestamp(seconds, UTC)

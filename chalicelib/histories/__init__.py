@@ -138,8 +138,3 @@ def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[s
     if not isinstance(items, list):
         raise TargetUnavailableError(f"{vendor} answered without a list")
     return [each for each in items if isinstance(each, dict)]
-
-
-def stamp(at: datetime) -> str:
-    """A time as APIs take it."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

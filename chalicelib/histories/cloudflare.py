@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.payload import coerce
-from chalicelib.histories import Endpoint, Found, History, asked, listed, stamp, token
+from chalicelib.histories import Endpoint, Found, History, asked, listed, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -27,7 +28,7 @@ def _notifications(clients: "Clients", *, since: datetime, until: datetime, acti
     """Return what was sent by webhook after `since` up to `until`, oldest first."""
     bearer, account = token(clients, "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID")
     address = f"{clients.setting('CLOUDFLARE_REST_URL', BASE).rstrip('/')}/accounts/{account}/alerting/v3/history"
-    window = [("since", stamp(since)), ("before", stamp(until)), ("per_page", str(PER_PAGE))]
+    window = [("since", rfc3339(since)), ("before", rfc3339(until)), ("per_page", str(PER_PAGE))]
     found: list[Found] = []
     for page in range(1, MAX_PAGES + 1):
         answer = asked(clients, VENDOR, address, bearer, [*window, ("page", str(page))], now=until)

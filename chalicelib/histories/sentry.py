@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.payload import coerce
-from chalicelib.histories import MAX_PAGES, Endpoint, Found, History, asked, exhausted, listed, stamp, token
+from chalicelib.histories import MAX_PAGES, Endpoint, Found, History, asked, exhausted, listed, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -89,7 +90,7 @@ def _organization(clients: "Clients") -> tuple[str, str]:
 
 
 def _window(since: datetime, until: datetime) -> list[tuple[str, str]]:
-    return [("start", stamp(since)), ("end", stamp(until)), ("project", "-1")]
+    return [("start", rfc3339(since)), ("end", rfc3339(until)), ("project", "-1")]
 
 
 def _pages(

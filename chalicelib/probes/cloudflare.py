@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
 from chalicelib.probes import MAX_TIMEOUT, common_mistakes, duration, labels_of, probe_failed, secret, time_limit
@@ -118,7 +119,7 @@ class _CloudflareRun:
             "query Window($zones: [String!], $from: Time!, $to: Time!) {\n  viewer {\n"
             f"    zones(filter: {{zoneTag_in: $zones}}) {{\n      zoneTag{parts}\n    }}\n  }}\n}}"
         )
-        variables = {"zones": list(tags), "from": _time(until - self.window), "to": _time(until)}
+        variables = {"zones": list(tags), "from": rfc3339(until - self.window), "to": rfc3339(until)}
         try:
             response = self.client.post(
                 self.endpoint,
@@ -382,7 +383,3 @@ def _count(groups: object) -> float | None:
     if not groups:
         return 0.0
     return coerce.number(coerce.table(groups[0]).get("count"))
-
-
-def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

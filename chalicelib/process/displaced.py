@@ -9,13 +9,13 @@ alert, or while the tick has not looked at the changed rules yet: without that n
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.event import fingerprint, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
 from chalicelib.core.inputs import EventInput, HeartbeatInput, alert_fingerprint, counted_by, counted_labels
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.process.batch import Batch, Routed
@@ -194,4 +194,4 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     return [incident_key(route, group_labels(route, labels)) for route in rules.routes_for(rule, routed)]
 
 
-_ANY_TIME = datetime.fromtimestamp(0, UTC)
+_ANY_TIME = from_seconds(0)

@@ -26,6 +26,7 @@ from chalicelib import log
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
@@ -179,12 +180,12 @@ def chunks(lines: Iterable[Line]) -> Iterator[tuple[str, str, bytes]]:
     """The lines by day and in order, packed: (day, name, data) of each item. The same lines make the same items."""
     by_day: dict[str, list[Line]] = {}
     for line in once(sorted(lines, key=lambda each: each[0])):
-        by_day.setdefault(f"{_instant(line[0]):%Y-%m-%d}", []).append(line)
+        by_day.setdefault(f"{from_seconds(line[0]):%Y-%m-%d}", []).append(line)
     for day, some in by_day.items():
         for part in _parts(some):
             data = _packed(part)
             digest = blake2b(data, digest_size=6).hexdigest()
-            yield day, f"{_instant(part[0][0]):%H:%M:%S.%f}#{digest}", data
+            yield day, f"{from_seconds(part[0][0]):%H:%M:%S.%f}#{digest}", data
 
 
 def once(lines: Iterable[Line]) -> Iterator[Line]:
@@ -217,10 +218,6 @@ def _packed(lines: Sequence[Line]) -> bytes:
     return zlib.compress(_raw(lines), 9)
 
 
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
 
@@ -250,7 +247,7 @@ def unpacked(data: bytes) -> list[Line]:
 def timeline_line(line: Line) -> dict[str, Any]:
     """The line in the form that `tocsin replay` reads (docs/replay.md)."""
     at, kind, body = line
-    found: dict[str, Any] = {"at": _stamp(_instant(at))}
+    found: dict[str, Any] = {"at": _stamp(from_seconds(at))}
     value: Any = codec.decode(KINDS[kind], body)
     if isinstance(value, Event):
         return found | _event(value, found["at"])

@@ -6,7 +6,9 @@ week is known, five times, and six hours at least.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from chalicelib.core.instants import from_seconds
 
 TIMES = 20
 KNOWN = timedelta(days=1)
@@ -39,7 +41,7 @@ def heard_from(text: str) -> SourceActivity | None:
     """What `str` made; None for anything else."""
     try:
         first, last, turned, times, gap, before = (int(each) for each in text.split())
-        moments = [datetime.fromtimestamp(at, UTC) for at in (first, last, turned)]
+        moments = [from_seconds(at) for at in (first, last, turned)]
     except (ValueError, OverflowError, OSError):
         return None
     return SourceActivity(moments[0], moments[1], times, timedelta(seconds=gap), timedelta(seconds=before), moments[2])

@@ -14,6 +14,7 @@ from chalicelib.api.requests import MUTES_NOTHING
 from chalicelib.api.times import LEADS, time_and_reason
 from chalicelib.core.account import shown_by
 from chalicelib.core.errors import RequestError
+from chalicelib.core.instants import RFC3339
 from chalicelib.core.matcher_words import is_matcher, leading_matchers
 
 MAX_ROWS = 15
@@ -236,12 +237,9 @@ def said(text: Any, most: int = MAX_TITLE_CHARACTERS) -> str:
     return escaped(plain if len(plain) <= most else plain[: most - 1] + "…")
 
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
 def dated(text: str) -> str:
     """Return the text with each RFC 3339 instant in each reader's own zone."""
-    return _INSTANT.sub(lambda found: at(found[0]), text)
+    return RFC3339.sub(lambda found: at(found[0]), text)
 
 
 def _capital(text: str) -> str:

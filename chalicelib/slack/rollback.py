@@ -18,7 +18,7 @@ from chalicelib.core.context import Context, Rollback
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.delivery.text import cut, one_line
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
-from chalicelib.core.outcome import rfc3339
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.ports import Clients, Store
 from chalicelib.process.context_update import saved_context
 

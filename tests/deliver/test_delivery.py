@@ -15,17 +15,18 @@ from chalicelib.core.delivery.target_state import Health, TargetState
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.incident import Incident
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules, Target
 from chalicelib.deliver import worker as delivery
 from chalicelib.messages.queue import Queues, events_messages, notification_message
 from simulation.memory_store import MemoryStore
-from simulation.simulator import FakeTarget, Limit, Sent, Simulator, TargetAnswer, instant
+from simulation.simulator import FakeTarget, Limit, Sent, Simulator, TargetAnswer
 from tests.fakes import MemoryQueue
 from tests.rule_files import KINDS, rules_of
 from tests.targets import samples
 
-START = instant(0)
+START = from_seconds(0)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 RULES = """
@@ -81,7 +82,7 @@ class Story:
 
     def until(self, seconds: float) -> "Story":
         """Let time pass until then, at least to the end of what is due now."""
-        self.router.run_until(max(self.router.now, instant(seconds)), inclusive=True)
+        self.router.run_until(max(self.router.now, from_seconds(seconds)), inclusive=True)
         self.told += self.router.taken()
         return self
 

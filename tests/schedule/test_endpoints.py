@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from chalicelib.core.errors import EndpointAbsentError, TargetRejectedError
-from chalicelib.histories import Endpoint, Found, History, stamp
+from chalicelib.core.instants import rfc3339
+from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.schedule.reconcile import ON_ITS_WAY, repair
 from tests.histories.vendors import Vendors
@@ -94,8 +95,8 @@ class Story:
         self.asked[name] = asked.get("start") or asked.get("since")
         if name in self.broken:
             return self.broken[name](request)
-        until = asked.get("end") or asked.get("before") or stamp(self.router.now)
-        within = (self.asked[name] or "") < stamp(self.happens_at) <= until
+        until = asked.get("end") or asked.get("before") or rfc3339(self.router.now)
+        within = (self.asked[name] or "") < rfc3339(self.happens_at) <= until
         return httpx.Response(200, json=self._found(name) if within else self._nothing(name))
 
     def _endpoint(self, request):
@@ -178,7 +179,7 @@ def test_one_endpoint_costs_nothing_of_the_others(story, name, answer):
     story.broken = {}
     report = story.repair()
     if name in failed and name != "open_issues":
-        assert story.asked[name] == stamp(before[name])
+        assert story.asked[name] == rfc3339(before[name])
     assert story.taken() == set(ENDPOINTS)
     assert set(story.cursors().values()) == {story.until}
     assert not [key for key in report.troubles if key[0].startswith("history.")]
@@ -231,14 +232,14 @@ def test_the_cursor_of_the_version_before_is_that_of_each_endpoint(story):
     story.router.store.save_context(replace(context, marks=marks, version=context.version + 1))
     story.asked.clear()
     story.repair()
-    assert story.asked == {"issues": stamp(cursor), "metric_alerts": stamp(cursor), "open_issues": None}
+    assert story.asked == {"issues": rfc3339(cursor), "metric_alerts": rfc3339(cursor), "open_issues": None}
     assert story.cursors()["notifications"] == cursor
     kept = story.router.store.context().marks
     assert not {"repair:sentry", "repair:cloudflare", "repair_wait:cloudflare", "trouble:history.failed:sentry"} & set(
         kept
     )
     story.repair(minutes=35)
-    assert story.asked["notifications"] == stamp(cursor)
+    assert story.asked["notifications"] == rfc3339(cursor)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
