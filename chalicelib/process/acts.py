@@ -34,10 +34,10 @@ def lead(batch: Batch, action: Action, message: str) -> None:
                 batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, action)
             else:
                 _after_end(batch, incident.id, action)
-    for work in batch.work.values():
-        if action.incident is None and action not in work.inputs:
-            work.inputs.append(action)
-            work.messages.add(message)
+    for update in batch.updates.values():
+        if action.incident is None and action not in update.inputs:
+            update.inputs.append(action)
+            update.messages.add(message)
     if not found and action.alias and action.incident == action.alias:
         batch.queues.notifications.put([action_message(action)])
     elif not found and action.incident is not None and action.answered:

@@ -56,10 +56,11 @@ class Routed:
 
 @dataclass(slots=True)
 class Batch:
-    """What one call works with: the ports, the rules, the context as of its start, and the work by group key.
+    """What one call works with: the ports, the rules, the context as of its start, and an update for each incident.
 
-    `arrivals` are events that have no incident yet, `actions` what people did; `stored` are incidents as they were read, None where none is stored.
-    `waiting` are events that only count, by the time until which they wait; None where all must be folded now.
+    `updates` are by group key. `arrivals` are events that have no incident yet, `routed` what goes by rules and routes,
+    `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
+    `waiting` are events that only count, by the time until which they wait. None: all must be folded now.
     """
 
     rules: Rules
@@ -67,7 +68,7 @@ class Batch:
     queues: Queues
     now: datetime
     context: Context
-    work: dict[str, IncidentUpdate] = field(default_factory=dict)
+    updates: dict[str, IncidentUpdate] = field(default_factory=dict)
     events: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     routed: list[Routed] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Batch:
         self.routed.append(Routed(route, labels, given, message))
 
     def add_routed(self, routed: Routed) -> None:
-        """Add it to the work on the incident to which the rules lead it."""
+        """Add it to the update of the incident to which the rules lead it."""
         group = group_labels(routed.route, routed.labels)
         self.wake(routed.key, routed.route, group, routed.message, routed.given)
 
@@ -104,22 +105,22 @@ class Batch:
         self, key: str, route: Route, group: Mapping[str, str], message: str = "", given: Input | None = None
     ) -> None:
         """Look at an incident that exists."""
-        work = self.work.setdefault(key, IncidentUpdate(route, group))
-        work.messages.add(message)
-        work.done = False
+        update = self.updates.setdefault(key, IncidentUpdate(route, group))
+        update.messages.add(message)
+        update.done = False
         if given is not None:
-            work.inputs.append(given)
+            update.inputs.append(given)
 
     def lead(self, key: str, route: Route, group: Mapping[str, str], given: EventInput, arrival: Arrival) -> None:
         """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
         self.wake(key, route, group, arrival.message, given)
-        self.work[key].led.append((given, arrival))
+        self.updates[key].led.append((given, arrival))
 
     def take_back(self, key: str) -> None:
         """Take from an incident what was led to it, so that it is led again by what is stored now."""
-        work = self.work[key]
-        taken = {id(given) for given, _ in work.led}
-        work.inputs = [each for each in work.inputs if id(each) not in taken]
-        self.arrivals += {id(arrival): arrival for _, arrival in work.led}.values()
-        work.led = []
+        update = self.updates[key]
+        taken = {id(given) for given, _ in update.led}
+        update.inputs = [each for each in update.inputs if id(each) not in taken]
+        self.arrivals += {id(arrival): arrival for _, arrival in update.led}.values()
+        update.led = []
         self.stored.clear()

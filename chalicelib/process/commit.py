@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.delivery.delivery_log import delivery_log_key
-from chalicelib.core.due import due
+from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.due import Decision, due
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.fold import fold, notified_of, with_late
@@ -54,9 +55,9 @@ def settle(batch: Batch) -> list[Failure]:
             break
     failures |= {each.message: "its incident ended again and again before it was saved" for each in batch.arrivals}
     try:
-        put_waiting(batch)
+        _put_waiting(batch)
     except NotStoredError as error:
-        failures |= {message: str(error) for work in batch.work.values() for message in work.messages}
+        failures |= {message: str(error) for update in batch.updates.values() for message in update.messages}
     return [Failure(message, reason) for message, reason in failures.items()]
 
 
@@ -80,31 +81,31 @@ def _lead(batch: Batch) -> dict[str, str]:
 def _update_all(batch: Batch) -> dict[str, str]:
     """Update the incidents that were not yet. Return the messages that failed, with the reason."""
     failures: dict[str, str] = {}
-    undone = [(key, work) for key, work in batch.work.items() if not work.done]
-    for key, work in sorted(undone, key=lambda item: not _may_cause(item[1], batch.rules)):
+    undone = [(key, update) for key, update in batch.updates.items() if not update.done]
+    for key, update in sorted(undone, key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
-            acts.answer(batch, update(batch, key, work), work.inputs)
-            work.inputs, work.led, work.done = [], [], True
+            acts.answer(batch, _saved(batch, key, update), update.inputs)
+            update.inputs, update.led, update.done = [], [], True
         except EndedMeanwhileError:
             batch.take_back(key)
         except Exception as error:  # whatever is wrong with one incident is not the others' trouble
-            failures |= {message: reason_of(error) for message in work.messages}
-            work.done = True
+            failures |= {message: reason_of(error) for message in update.messages}
+            update.done = True
     return failures
 
 
-def put_waiting(batch: Batch) -> None:
+def _put_waiting(batch: Batch) -> None:
     """Put the events that only count on their queue. A worker that dies before has their webhook back."""
     for until, events in sorted((batch.waiting or {}).items()):
         batch.queues.counts.put(events_messages(tuple(events.values())), delay=until - batch.now)
 
 
-def _urgent(batch: Batch, work: IncidentUpdate, stored: Incident | None) -> list[Input]:
+def _urgent(batch: Batch, update: IncidentUpdate, stored: Incident | None) -> list[Input]:
     """The inputs without the events that can wait, which are set aside."""
     if batch.waiting is None:
-        return work.inputs
+        return update.inputs
     urgent: list[Input] = []
-    for given in work.inputs:
+    for given in update.inputs:
         until = waits_until(stored, given, batch.now) if isinstance(given, EventInput) else None
         if until is None or not isinstance(given, EventInput):
             urgent.append(given)
@@ -113,8 +114,8 @@ def _urgent(batch: Batch, work: IncidentUpdate, stored: Incident | None) -> list
     return urgent
 
 
-def _may_cause(work: IncidentUpdate, rules: Rules) -> bool:
-    for given in work.inputs:
+def _may_cause(update: IncidentUpdate, rules: Rules) -> bool:
+    for given in update.inputs:
         if isinstance(given, EventInput | Measured):
             labels = (
                 alert_labels(given.event, given.rule)
@@ -126,7 +127,7 @@ def _may_cause(work: IncidentUpdate, rules: Rules) -> bool:
     return False
 
 
-def update(batch: Batch, key: str, work: IncidentUpdate) -> Incident:
+def _saved(batch: Batch, key: str, update: IncidentUpdate) -> Incident:
     """Load, fold, notify, save; again when somebody else saved first.
 
     Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
@@ -135,9 +136,9 @@ def update(batch: Batch, key: str, work: IncidentUpdate) -> Incident:
     before = batch.stored[key] if key in batch.stored else batch.store.load(key)
 
     def save(stored: Incident | None) -> Incident:
-        if work.led and _has_ended(before, stored):
+        if update.led and _has_ended(before, stored):
             raise EndedMeanwhileError
-        return _updated(batch, key, work, stored)
+        return _folded_and_saved(batch, key, update, stored)
 
     return updated("an incident", known_first(before, lambda: batch.store.load(key)), save)
 
@@ -153,53 +154,68 @@ def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
     )
 
 
-def _updated(batch: Batch, key: str, work: IncidentUpdate, stored: Incident | None) -> Incident:
-    inputs: Sequence[Input] = _urgent(batch, work, stored)
-    if stored is not None and work.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
+def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: Incident | None) -> Incident:
+    inputs: Sequence[Input] = _urgent(batch, update, stored)
+    if stored is not None and update.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
         return stored
-    base = stored or Incident(key=key, route=work.route.id, group=work.group)
-    base = replace(base, options=work.route.options)
+    base = stored or Incident(key=key, route=update.route.id, group=update.group)
+    base = replace(base, options=update.route.options)
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
+    decision = _decided(batch, update.route, base, inputs)
+    if decision.incident == (stored or base):
+        drop_causes(batch, decision.incident)
+        return decision.incident
+    _notify(batch, decision.notifications)
+    incident = _stored(batch, stored, base, decision)
+    drop_causes(batch, incident)
+    _schedule_wake(batch, incident, stored)
+    return incident
+
+
+def _decided(batch: Batch, route: Route, base: Incident, inputs: Sequence[Input]) -> Decision:
+    """Return the incident after its inputs, and who is notified of it. Its causes are made known first."""
     evaluations = evaluations_of(base, batch.rules, batch.store, batch.now)
     folded = fold(base, inputs, rules=batch.rules, now=batch.now, evaluations=evaluations)
-    folded = bounded(pruned(folded, base, batch.rules))
+    folded = bounded(_pruned(folded, base, batch.rules))
     add_causes(batch, folded)
     context = without_ended(batch.context, folded)
-    evidence = symptoms_of(folded, batch, context) if batch.rules.inhibitions else ()
-    decision = due(
+    return due(
         folded,
-        route=work.route,
+        route=route,
         rules=batch.rules,
         context=context,
         now=batch.now,
-        evidence=evidence,
-        delivered=deliveries(batch, folded, work.route),
+        evidence=symptoms_of(folded, batch, context) if batch.rules.inhibitions else (),
+        delivered=_deliveries(batch, folded, route),
     )
-    incident = decision.incident
-    if incident == (stored or base):
-        drop_causes(batch, incident)
-        return incident
-    if decision.notifications:
-        told = [replace(each, hints=replace(each.hints, crowd=len(batch.work))) for each in decision.notifications]
-        batch.queues.notifications.put([notification_message(each) for each in told])
-    incident, page = paged(stored, recorded(stored, incident, decision.mutings, batch.now))
+
+
+def _notify(batch: Batch, notifications: Sequence[Notification]) -> None:
+    """Put notifications on their queue, each with how many incidents were decided with it."""
+    if notifications:
+        crowd = len(batch.updates)
+        whole = [replace(each, hints=replace(each.hints, crowd=crowd)) for each in notifications]
+        batch.queues.notifications.put([notification_message(each) for each in whole])
+
+
+def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Decision) -> Incident:
+    """Save the incident of a decision with its timeline. An ended incident that it replaces is archived."""
+    incident, page = paged(stored, recorded(stored, decision.incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     _index(batch, stored, incident)
     if page:
         batch.store.keep_timeline(incident.id, incident.timeline.pages, page)
-    batch.store.save(incident, archive=base if base.id != incident.id and is_kept(base) else None)
-    drop_causes(batch, incident)
-    schedule_wake(batch, incident, stored)
+    batch.store.save(incident, archive=base if base.id != incident.id and _is_kept(base) else None)
     return incident
 
 
-def is_kept(incident: Incident) -> bool:
+def _is_kept(incident: Incident) -> bool:
     """Return whether an ended incident is kept for people: somebody was notified of it, or acted on it."""
     acted_on = any(each.act for each in incident.timeline.entries)
     return incident.status is IncidentStatus.ENDED and (incident.episode.was_opened or acted_on)
 
 
-def deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
+def _deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
     """Return when the targets that may need a reminder received their newest notification.
 
     One whose newest is still on its way counts from now on, so that nobody is reminded of what they have not received.
@@ -228,7 +244,7 @@ def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
             batch.store.claim(name, slot, holder, over=fault.holders.get(slot))
 
 
-def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:
+def _schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> None:
     """Have the incident looked at to the second, when its next timer is near; the tick sees to the others."""
     if incident.wake_at is None or incident.wake_at > batch.now + MAX_DELAY:
         return
@@ -238,7 +254,7 @@ def schedule_wake(batch: Batch, incident: Incident, stored: Incident | None) -> 
     batch.queues.webhooks.put([wake_message(incident.key)], delay=delay)
 
 
-def pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
+def _pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
     """Return the incident without measured alerts that are quiet.
 
     They are kept where their silence could be an alert, and while the notification of their end is still to come.

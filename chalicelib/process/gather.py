@@ -49,7 +49,7 @@ MAX_AFFECTED = 25
 
 
 def take(batch: Batch, content: Content, message: str) -> None:
-    """Add what the content means to the batch's work."""
+    """Add what the content means to the batch."""
     if isinstance(content, Events):
         for event in content.events:
             take_event(batch, event, message)

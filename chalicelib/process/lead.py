@@ -130,7 +130,7 @@ def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
 
 
 def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
-    """Add an event to the work on its incidents; the fault with the holders that it began."""
+    """Add an event to the updates of its incidents; the fault with the holders that it began."""
     event = arrival.event
     found = led(event, arrival.proposals, fault, batch.stored, batch.now)
     ends = [
