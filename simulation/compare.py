@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.rule import Rules
-from chalicelib.deliver.worker import Send
+from chalicelib.deliver.send import Send
 from simulation.engine import HANDLERS, Replay
 from simulation.timeline import Times
 

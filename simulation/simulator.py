@@ -20,7 +20,8 @@ import httpx
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.rule import Rules
-from chalicelib.deliver import worker as delivery
+from chalicelib.deliver.send import Send, completed, sender
+from chalicelib.deliver.worker import deliver
 from chalicelib.messages.queue import Message, Queues
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
@@ -180,7 +181,7 @@ def _ses_error(answer: TargetAnswer) -> Exception:
     )
 
 
-Sender = Callable[[Any, datetime], delivery.Send]
+Sender = Callable[[Any, datetime], Send]
 """Makes the way to a target; the real one renders what the vendor would get."""
 
 
@@ -232,7 +233,7 @@ class Simulator:
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
         self.hear: Callable[[object], None] = lambda content: None
-        self.sender: Sender = delivery.sender
+        self.sender: Sender = sender
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []
@@ -381,7 +382,7 @@ class Simulator:
             self._latency = answer.latency
             return real(_unresolved(notification), delivery_log)
 
-        outcome = delivery.deliver(
+        outcome = deliver(
             body, rules=self.rules, store=self.store, queues=self.queues, clients=self.clients, now=self.now, send=send
         )
         if outcome.retry_after is not None:
@@ -389,7 +390,7 @@ class Simulator:
             return
         if outcome.notification is None or not (outcome.delivered or outcome.dead_lettered):
             return
-        notification = delivery.completed(outcome.notification, self.clients)
+        notification = completed(outcome.notification, self.clients)
         if notification.reason is Reason.SYNC:
             return
         tried = tuple(self._tries.pop(notification.id, [self.now]))
@@ -397,9 +398,7 @@ class Simulator:
             Sent(self.now + self._latency, notification, outcome.delivered, len(tried), tried, outcome.dead_lettered)
         )
 
-    def _brought_up_to_date(
-        self, real: delivery.Send, notification: Notification, delivery_log: DeliveryLog
-    ) -> Receipt:
+    def _brought_up_to_date(self, real: Send, notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
         self.clients.begin(TargetAnswer(), notification.target.kind)
         return replace(real(_unresolved(notification), delivery_log), sent=False)

@@ -49,6 +49,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/ingest/registry.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "chalicelib/process/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "chalicelib/deliver/worker.py": {"chalicelib.targets.*"},
+    "chalicelib/deliver/send.py": {"chalicelib.targets.*"},
     "chalicelib/deliver/senders.py": {"chalicelib.sources.*"},
     "chalicelib/slack/vendors.py": {"chalicelib.targets.slack_channel", "chalicelib.targets.pagerduty"},
     "chalicelib/schedule/watch.py": {"chalicelib.probes.*"},

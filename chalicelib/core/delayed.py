@@ -13,11 +13,7 @@ from chalicelib.core.mute import muting_windows, mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Rules
-from chalicelib.core.visible import (
-    state_of,
-    view_for,
-    view_of,
-)
+from chalicelib.core.visible import state_of, view_for, view_of
 
 
 def current(

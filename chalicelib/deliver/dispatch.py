@@ -14,7 +14,8 @@ from chalicelib.core.event import Action
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.deliver import bounces
-from chalicelib.deliver.worker import deliver, give_up
+from chalicelib.deliver.attempt import give_up_notification
+from chalicelib.deliver.worker import deliver
 from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.queue import Feedback, Handled, Message, Queues, events_messages, read_message
 from chalicelib.slack.handle import act, asked_back
@@ -73,7 +74,7 @@ def _given_up(message: Message, reason: str, rules: Rules, store: Store, queues:
     if not isinstance(content, Notification):
         return Handled(dead_lettered=reason)
     try:
-        return give_up(content, reason, rules=rules, store=store, queues=queues, now=now)
+        return give_up_notification(content, reason, rules=rules, store=store, queues=queues, now=now)
     except Exception as error:  # the fallback is notified below
         log.line("deliver", failed=True, action="give up", **log.failure(error))
     if internal_alerts.announces(content):

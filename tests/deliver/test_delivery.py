@@ -18,7 +18,8 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules, Target
-from chalicelib.deliver import worker as delivery
+from chalicelib.deliver import send, worker
+from chalicelib.deliver.delivery import MAX_AGE
 from chalicelib.messages.queue import Queues, events_messages, notification_message
 from simulation.memory_store import MemoryStore
 from simulation.simulator import FakeTarget, Limit, Sent, Simulator, TargetAnswer
@@ -189,7 +190,7 @@ def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
     def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         raise TargetUnavailableError("busy", retry_after=asked)
 
-    outcome = delivery.deliver(
+    outcome = worker.deliver(
         notification_message(one),
         rules=Rules(kinds=KINDS),
         store=store,
@@ -284,7 +285,7 @@ def test_nothing_to_send_is_no_sign_of_life(sent: bool) -> None:
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
     store.save(Incident(one.incident.key, id=one.incident.id, committed=(one.id,), version=1))
     store.save_target_state(TargetState(PAGE, health=Health(START, START, ("target.broken",)), version=1))
-    outcome = delivery.deliver(
+    outcome = worker.deliver(
         notification_message(one),
         rules=Rules(kinds=KINDS),
         store=store,
@@ -399,7 +400,7 @@ def test_a_notification_that_is_ahead_of_its_save_does_not_come_back_seconds_lat
     """The worker looks again at once, since the save is milliseconds away."""
     story = Story().fires("Page", "api").until(1)
     (sent,) = story.told
-    outcome = delivery.deliver(
+    outcome = worker.deliver(
         notification_message(replace(sent.notification, seq=2)),
         rules=story.router.rules,
         store=SavedLate(story.router.store),  # type: ignore[arg-type]
@@ -433,14 +434,14 @@ def test_a_message_that_cannot_be_made_at_all_is_given_up() -> None:
     """A fault of ours does not come back for ever: with nothing sent it is a refusal, after something it is in doubt."""
     clients = samples.FakeClients(samples.answering(TypeError("ours")))
     with pytest.raises(TargetUnavailableError) as caught:
-        delivery.sender(clients, samples.NOW)(samples.NOTIFICATION, DeliveryLog("t"))
+        send.sender(clients, samples.NOW)(samples.NOTIFICATION, DeliveryLog("t"))
     assert (caught.value.ambiguous, str(caught.value)) == (
         True,
         "slack_channel: the message cannot be made (TypeError)",
     )
     unmade = replace(samples.NOTIFICATION, target=replace(samples.NOTIFICATION.target, address=None))
     with pytest.raises(TargetRejectedError, match="cannot be made"):
-        delivery.sender(clients, samples.NOW)(unmade, DeliveryLog("t"))
+        send.sender(clients, samples.NOW)(unmade, DeliveryLog("t"))
 
 
 @pytest.mark.parametrize(
@@ -453,7 +454,7 @@ def test_a_message_that_does_not_render_goes_out_plain(changes: dict[str, object
         samples.answering(httpx.Response(200, json={"ok": True, "channel": "C1", "ts": "1.1"}))
     )
     broken = replace(samples.NOTIFICATION, alerts=(told, told))
-    receipt = delivery.sender(clients, samples.NOW)(broken, DeliveryLog("t"))
+    receipt = send.sender(clients, samples.NOW)(broken, DeliveryLog("t"))
     (request,) = clients.requests
     assert b"This is the plain form: the message did not render" in request.content
     assert said in request.content
@@ -465,7 +466,7 @@ def test_settings_change_how_long_a_target_may_fail() -> None:
     """DELIVERY_MAX_AGE is a duration of the rules file's kind; one that cannot be read changes nothing."""
     for text, hours in (("1h", 1), ("soon", 6), ("", 6), ("99999999999999d", 6), ("9" * 400 + "s", 6)):
         clients = samples.FakeClients(settings={"DELIVERY_MAX_AGE": text})
-        assert delivery._duration(clients, "DELIVERY_MAX_AGE", delivery.MAX_AGE) == timedelta(hours=hours)
+        assert worker._duration(clients, "DELIVERY_MAX_AGE", MAX_AGE) == timedelta(hours=hours)
 
 
 def test_a_deploy_is_told_to_pagerduty_once() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.deliver.send import completed
 from chalicelib.deliver.senders import named, title_of
-from chalicelib.deliver.worker import completed
 from tests.targets.samples import NOTIFICATION, TOLD, FakeClients, with_background
 
 PLAIN = with_background(NOTIFICATION, senders={})

@@ -9,7 +9,8 @@ import pytest
 
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import MAX_COMMITTED
-from chalicelib.deliver.worker import COMMIT_WAIT, MAX_AGE, deliver
+from chalicelib.deliver.delivery import MAX_AGE
+from chalicelib.deliver.worker import COMMIT_WAIT, deliver
 from chalicelib.messages.queue import Queues, notification_message, read_message
 from tests.fakes import MemoryQueue
 from tests.scenario import Router, rules_of

@@ -15,7 +15,7 @@ from chalicelib import plugins
 from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.event import ActionKind, Status
 from chalicelib.core.rule import Rules
-from chalicelib.deliver.worker import Send
+from chalicelib.deliver.send import Send
 from chalicelib.messages.webhook import Webhook, compressed, written
 from simulation.simulator import Simulator
 from tests.project import ROOT
