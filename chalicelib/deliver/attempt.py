@@ -72,10 +72,7 @@ def leave_out(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot) -> Hand
     """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
     wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
-        trouble = internal_alerts.failure_of(wanted.incident.id)
-        delivery.announce(
-            internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
-        )
+        delivery.announce(_failure_over(delivery))
     delivery.store.save_delivery_log(left_out(delivery_log, wanted, delivery.result(slot, note=note)))
     return Handled(note=note, notification=wanted)
 
@@ -194,10 +191,17 @@ def give_up_notification(
 
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
-    wanted, trouble = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
-    if wanted.reason is Reason.RESOLVED and trouble in delivery.store.target_state(delivery.target).health.told:
-        return internal_alerts.over(trouble, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
+    wanted, failure = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
+    if wanted.reason is Reason.RESOLVED and failure in delivery.store.target_state(delivery.target).health.told:
+        return _failure_over(delivery)
     return internal_alerts.undelivered(readable(wanted), reason, delivery.now)
+
+
+def _failure_over(delivery: Delivery) -> Event:
+    """Return the end of the internal alert about an incident that could not be delivered: the incident itself is over."""
+    wanted = delivery.notification
+    failure = internal_alerts.failure_of(wanted.incident.id)
+    return internal_alerts.over(failure, delivery.target, delivery.now, f"Over: {one_line(wanted.title)}")
 
 
 def _after_giving_up(
@@ -208,8 +212,6 @@ def _after_giving_up(
         target_state = replace(_failed(delivery, target_state, timedelta(0), failure), slots=target_state.slots)
     else:
         target_state = replace(target_state, version=target_state.version + 1)
-    return (
-        target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident.id))
-        if announced
-        else target_state
-    )
+    if not announced:
+        return target_state
+    return target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident.id))
