@@ -90,7 +90,7 @@ def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
     for (incident, target), notification in waiting.items():
         target_state = router.memory.target_state(target)
         since = _waits_since(router, incident, notification)
-        if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or target_state.health.told:
+        if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or target_state.health.reported:
             continue
         shown = notification.target.shown
         if not any(where == shown and at >= since for at, _, where, _ in router.router_events):

@@ -265,7 +265,7 @@ def test_a_lane_is_claimed_once(store):
     """Of two workers that claim in one lane the second is told so by the version."""
     turn = Slot(1, NOW, NOW, tries=1, leased_until=NOW + MINUTE)
     mine = TargetState(
-        "email:x", slots={"incident": turn}, gate=Gate(NOW), health=Health(told=("target.broken",)), version=1
+        "email:x", slots={"incident": turn}, gate=Gate(NOW), health=Health(reported=("target.broken",)), version=1
     )
     assert store.target_state("email:x") == TargetState("email:x")
     store.save_target_state(mine)

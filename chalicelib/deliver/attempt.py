@@ -50,7 +50,7 @@ def attempt(
 
 def _recovered(delivery: Delivery, target_state: TargetState) -> None:
     """One success ends all that was told against the target."""
-    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.health.told]
+    ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.health.reported]
     if ended:
         delivery.announce(*ended)
     wanted = delivery.notification
@@ -120,7 +120,7 @@ def _failed(
     delivery.announce(
         internal_alerts.target_broken(delivery.target, target_state.health.failing_since, str(error), delivery.now)
     )
-    return target_states.telling(target_state, internal_alerts.BROKEN)
+    return target_states.with_reported(target_state, internal_alerts.BROKEN)
 
 
 def _asked(delivery: Delivery, error: TargetUnavailableError) -> timedelta | None:
@@ -192,7 +192,7 @@ def give_up_notification(
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
     """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
     wanted, failure = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
-    if wanted.reason is Reason.RESOLVED and failure in delivery.store.target_state(delivery.target).health.told:
+    if wanted.reason is Reason.RESOLVED and failure in delivery.store.target_state(delivery.target).health.reported:
         return _failure_over(delivery)
     return internal_alerts.undelivered(readable(wanted), reason, delivery.now)
 
@@ -214,4 +214,4 @@ def _after_giving_up(
         target_state = replace(target_state, version=target_state.version + 1)
     if not announced:
         return target_state
-    return target_states.telling(target_state, internal_alerts.failure_of(delivery.notification.incident.id))
+    return target_states.with_reported(target_state, internal_alerts.failure_of(delivery.notification.incident.id))

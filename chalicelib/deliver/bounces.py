@@ -141,6 +141,6 @@ def _mark(key: str, refusal: Refusal, store: Store, queues: Queues, now: datetim
 
 def _marked(target_state: TargetState, refusal: Refusal) -> TargetState:
     trouble = internal_alerts.REFUSED if refusal.lasting else internal_alerts.LOST
-    marked = target_states.telling(target_state, trouble)
+    marked = target_states.with_reported(target_state, trouble)
     health = replace(marked.health, refusal=refusal.why) if refusal.lasting else marked.health
     return replace(marked, health=health, version=target_state.version + 1)

@@ -34,13 +34,13 @@ PROBE_INTERVAL = timedelta(minutes=1)
 """How often a broken target is tried, whatever waits for it."""
 YIELDS = timedelta(minutes=1)
 """How long the others wait for a worse one whose time has come, and whose message may be late."""
-MAX_TURNS = 1_000
+MAX_SLOTS = 1_000
 """So many are in the queue of one target by name (some 20 KB stored); the others come back without a place."""
 MAX_SILENT_SLOTS = 200
 """So many of them may be silent changes: a storm of those keeps the item small (some 4 KB stored)."""
 SILENT_RANK = 100
 """The rank of a silent change: behind that of every severity."""
-MAX_TOLD = 200
+MAX_REPORTED = 200
 """So many troubles of one target are ended by a success; older ones end by themselves."""
 FORGOTTEN = timedelta(days=1)
 """A slot nobody came back for: its message is in the dead-letter queue."""
@@ -123,13 +123,13 @@ class Health:
     """What is known against a target; at its defaults it works.
 
     `failing_since` is the first failure without a success after it. `broken_at` is set once that lasted for the grace
-    time. `told` names the troubles that the fallback was told of and that a success must end. `refusal` is why nothing
+    time. `reported` names the troubles that were reported to the fallback and that a success must end. `refusal` is why nothing
     is sent there at all (an address that bounced).
     """
 
     failing_since: datetime | None = None
     broken_at: datetime | None = None
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
     refusal: str = ""
 
     @property
@@ -145,7 +145,7 @@ class TargetState:
     key: str
     slots: Mapping[str, Slot] = stored_as("turns", default_factory=dict)
     gate: Gate = flat(Gate)
-    health: Health = flat(Health)
+    health: Health = flat(Health, reported="told")
     version: int = 0
 
 
@@ -272,7 +272,7 @@ def _queued(
 def _has_place(target_state: TargetState, rank: int) -> bool:
     """Return whether one more of this rank gets a place by name."""
     if rank != SILENT_RANK:
-        return len(target_state.slots) < MAX_TURNS
+        return len(target_state.slots) < MAX_SLOTS
     return sum(each.queued and each.rank == SILENT_RANK for each in target_state.slots.values()) < MAX_SILENT_SLOTS
 
 
@@ -407,12 +407,12 @@ def broken(target_state: TargetState, now: datetime) -> TargetState:
     )
 
 
-def telling(target_state: TargetState, trouble: str) -> TargetState:
-    """The fallback was told of this trouble."""
+def with_reported(target_state: TargetState, trouble: str) -> TargetState:
+    """Return the state once this trouble was reported to the fallback."""
     health = target_state.health
-    if trouble in health.told:
+    if trouble in health.reported:
         return target_state
-    return replace(target_state, health=replace(health, told=(*health.told, trouble)[-MAX_TOLD:]))
+    return replace(target_state, health=replace(health, reported=(*health.reported, trouble)[-MAX_REPORTED:]))
 
 
 def needs_recovery(target_state: TargetState) -> bool:

@@ -413,12 +413,12 @@ def test_tries_without_an_outcome_are_counted() -> None:
 
 def test_the_queue_is_bounded_and_forgets() -> None:
     """Over a thousand nobody gets a place by name; one that never came back is dropped after a day."""
-    slots = {f"i{n}": Slot(1, NOW + n * SECOND, NOW) for n in range(target_states.MAX_TURNS)}
+    slots = {f"i{n}": Slot(1, NOW + n * SECOND, NOW) for n in range(target_states.MAX_SLOTS)}
     claim_result = ask(TargetState("x", slots=slots, gate=Gate(NOW + SECOND)), wanted("new"))
     assert (claim_result.claim, claim_result.wait, len(claim_result.target_state.slots)) == (
         Claim.BUSY,
         1_000 * SECOND,
-        target_states.MAX_TURNS,
+        target_states.MAX_SLOTS,
     )
     later = ask(TargetState("x", slots=slots), wanted("new"), NOW + timedelta(days=2))
     assert list(later.target_state.slots) == ["new"]
@@ -430,7 +430,7 @@ def test_a_target_is_broken_after_its_grace_and_then_probed() -> None:
     target_state = target_states.failed(target_state, "i1", now=NOW, delay=5 * SECOND, asked=None, ambiguous=True)
     assert not target_states.breaks(target_state, NOW + grace - SECOND, grace)
     assert target_states.breaks(target_state, NOW + grace, grace)
-    target_state = target_states.telling(target_states.broken(target_state, NOW + grace), "target.broken")
+    target_state = target_states.with_reported(target_states.broken(target_state, NOW + grace), "target.broken")
     assert not target_states.breaks(target_state, NOW + 2 * grace, grace)
     at = NOW + grace + target_states.PROBE_INTERVAL
     probe = ask(target_state, wanted("i2"), at)
