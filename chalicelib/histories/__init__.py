@@ -2,7 +2,7 @@
 
 A reader is a module here named after its source with `ENDPOINTS`: the lists of the vendor's API that it reads. Each is
 read for itself, from a cursor of its own, so that the failure of one costs nothing of the others. What an endpoint says
-happened in a time comes back as the webhooks that the vendor should have sent. `chalicelib/schedule/reconcile.py` finds
+happened in a time comes back as the webhooks that the vendor should have sent. `chalicelib/schedule/missed.py` finds
 out which of them never arrived and takes them in. Without its token an endpoint raises NotSetUpError, and nothing is read.
 """
 

@@ -12,7 +12,8 @@ from chalicelib.core.errors import EndpointAbsentError, TargetRejectedError
 from chalicelib.core.instants import rfc3339
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.schedule.reconcile import ON_ITS_WAY, repair
+from chalicelib.schedule.missed import ON_ITS_WAY
+from chalicelib.schedule.reconcile import repair
 from tests.histories.vendors import Vendors
 from tests.scenario import Router, rules_of
 from tests.sources.bodies import body

@@ -1,0 +1,93 @@
+"""Sources that have gone quiet, and sources that are refused more often than they were."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from chalicelib.core.alert import Origin
+from chalicelib.core.ports import Store
+from chalicelib.ingest.counters import HEARD, REFUSED
+from chalicelib.schedule.last_seen import SourceActivity, heard_again, heard_from, is_quiet
+from chalicelib.schedule.reconciliation import FARTHEST, Reconciliation
+
+REFUSED_SPAN = timedelta(hours=1)
+REFUSED_BEFORE = timedelta(days=1)
+MIN_REFUSED = 3
+MANY_REFUSED = 10
+"""Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
+NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
+
+
+def look_at_sources(run: Reconciliation) -> None:
+    """Bring the records of all sources up to date, and find who is silent or refused."""
+    for source, times in _heard_times(run).items():
+        heard = heard_from(run.marks.get(f"heard:{source}", ""))
+        for at in sorted(times):
+            heard = heard_again(heard, at)
+        if heard is not None:
+            run.marks[f"heard:{source}"] = str(heard)
+    for source, heard in _records(run.marks).items():
+        if is_quiet(heard, run.now):
+            run.report.troubles["source.quiet", source] = (
+                f"Nothing was heard of it since {heard.last_at:%Y-%m-%d %H:%M} UTC, which is unusual. "
+                "Look at its own list of webhook deliveries."
+            )
+    for source in _refused_sources(run.store):
+        if reason := _refused(run, source):
+            run.report.troubles["source.refused", source] = reason
+
+
+def _records(marks: Mapping[str, str]) -> dict[str, SourceActivity]:
+    names = [key.partition(":")[2] for key in marks if key.startswith("heard:")]
+    found = {name: heard_from(marks[f"heard:{name}"]) for name in names}
+    return {name: heard for name, heard in found.items() if heard is not None}
+
+
+def _heard_times(run: Reconciliation) -> dict[str, set[datetime]]:
+    """When each source was heard: at the door, and by what its alerts last heard."""
+    found: dict[str, set[datetime]] = {}
+    for labels in run.store.label_sets(HEARD):
+        source = labels.get("source", "")
+        known = heard_from(run.marks.get(f"heard:{source}", ""))
+        since = max(known.last_at if known else run.now - FARTHEST, run.now - FARTHEST)
+        for bucket in run.store.buckets(HEARD, labels, since, run.now):
+            found.setdefault(source, set()).update((bucket.first_at, bucket.last_at))
+    for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
+        for alert in incident.alerts.values():
+            if (
+                alert.sender.source not in NO_SENDERS
+                and alert.received.refreshed_at is not None
+                and alert.origin is not Origin.SERIES
+            ):
+                found.setdefault(alert.sender.source, set()).add(min(alert.received.refreshed_at, run.now))
+    found.pop("", None)
+    return found
+
+
+def _refused_sources(store: Store) -> list[str]:
+    return sorted({labels.get("source", "") for labels in store.label_sets(REFUSED)} - {""})
+
+
+def _refused(run: Reconciliation, source: str) -> str:
+    """Why the source's refusals are trouble; empty when they are not: a few among many accepted, or no more than ever."""
+    series = [labels for labels in run.store.label_sets(REFUSED) if labels.get("source") == source]
+    recent = {
+        labels.get("status", ""): _total(run.store, REFUSED, labels, run.now - REFUSED_SPAN, run.now)
+        for labels in series
+    }
+    count = sum(recent.values())
+    heard = heard_from(run.marks.get(f"heard:{source}", ""))
+    if count < (MIN_REFUSED if heard is not None else MANY_REFUSED):
+        return ""
+    start = run.now - REFUSED_SPAN
+    earlier = sum(_total(run.store, REFUSED, labels, start - REFUSED_BEFORE, start) for labels in series)
+    usual = earlier / (REFUSED_BEFORE / REFUSED_SPAN)
+    accepted = heard is not None and heard.last_at > start
+    if accepted and (count < MANY_REFUSED or count < 3 * usual):
+        return ""
+    told = ", ".join(f"{number:.0f} with {status}" for status, number in sorted(recent.items()) if number)
+    hint = " Check its secret." if recent.get("401") else ""
+    return f"{count:.0f} were refused in the last hour: {told}.{hint}"
+
+
+def _total(store: Store, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> float:
+    return sum(bucket.total for bucket in store.buckets(metric, labels, since, until))
