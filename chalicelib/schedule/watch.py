@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as RunTimeoutError
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import log, plugins
 from chalicelib.core.errors import RulesError, TargetUnavailableError
@@ -31,6 +31,9 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
 from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
+
+if TYPE_CHECKING:
+    from chalicelib.plugin_modules import ProbeModule
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
@@ -46,14 +49,6 @@ BROKEN = "probe_broken"
 BROKEN_KEPT = timedelta(days=2)
 
 Found = Sequence["Sample | Event"]
-
-
-class Probe(Protocol):
-    """A module of probes/. It may also have RATES and GROWTHS."""
-
-    def check(self, params: Mapping[str, Any], clients: Clients, *, now: datetime) -> "list[Sample | Event]":
-        """One try."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ def watch(
     queues: Queues,
     now: datetime,
     pause: Callable[[float], None],
-    load: Callable[[str], Probe] | None = None,
+    load: Callable[[str], "ProbeModule"] | None = None,
     limit: timedelta = TRY_LIMIT,
 ) -> ProbeReport:
     """Run the probes that are due and put what they found on the webhooks queue. Twice in a minute counts once.
@@ -138,7 +133,7 @@ def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _tried(
-    runs: Sequence[_ProbeRun], clients: Clients, at: datetime, load: Callable[[str], Probe], limit: timedelta
+    runs: Sequence[_ProbeRun], clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"], limit: timedelta
 ) -> list[_ProbeRun]:
     """Every probe once, all at the same time. One that is not back in time has broken; its thread is left behind."""
     if not runs:
@@ -163,7 +158,7 @@ def _awaited(run: _ProbeRun, future: Future[_ProbeRun], ends_at: float, at: date
         return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
 
 
-def _checked(run: _ProbeRun, clients: Clients, at: datetime, load: Callable[[str], Probe]) -> _ProbeRun:
+def _checked(run: _ProbeRun, clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"]) -> _ProbeRun:
     """The probe's answer. A broken probe is a failed probe and says so, whatever it raised."""
     try:
         probe = load(run.kind)
