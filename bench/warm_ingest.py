@@ -100,7 +100,7 @@ def main() -> None:
     os.environ[plugins.load("sources", "cloudflare").SECRETS[0]] = SECRET
     door = wiring.door("000000000000")
     wiring.door = lambda account: SimpleNamespace(
-        queue=NoQueue(), bodies=door.bodies, secrets=door.secrets, attendance=door.attendance
+        queue=NoQueue(), bodies=door.bodies, secrets=door.secrets, counters=door.counters
     )
     event = event_of(body_of(options.kilobytes * 1000))
     with contextlib.redirect_stdout(io.StringIO()):

@@ -13,7 +13,7 @@ from chalicelib.aws.json_client import AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError
-from chalicelib.ingest.counters import Attendance
+from chalicelib.ingest.counters import RequestCounters
 from chalicelib.ingest.receive import HttpResponse, receive
 from chalicelib.ingest.registry import find_source
 from chalicelib.settings import Settings
@@ -26,19 +26,19 @@ class IngestPorts:
     queue: SqsQueue
     bodies: BodyWriter
     secrets: Secrets
-    attendance: Attendance
+    counters: RequestCounters
 
 
 @lru_cache(maxsize=1)
 def door(account: str | None) -> IngestPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
-    lean = AwsJsonClient(settings.region)
+    client = AwsJsonClient(settings.region)
     return IngestPorts(
-        queue=SqsQueue(lean, settings.webhooks_queue, account=account),
-        bodies=BodyWriter(lean, settings.table, clock=time.time),
-        secrets=Secrets(lean, settings.parameters),
-        attendance=Attendance(),
+        queue=SqsQueue(client, settings.webhooks_queue, account=account),
+        bodies=BodyWriter(client, settings.table, clock=time.time),
+        secrets=Secrets(client, settings.parameters),
+        counters=RequestCounters(),
     )
 
 
@@ -64,13 +64,13 @@ def answer(
         keep=ports.bodies.keep,
         now=now,
     )
-    _note(ports, source, found.status, now)
+    _count(ports, source, found.status, now)
     return found
 
 
-def _note(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
-    """Tell now and then what came and what was refused; a count that cannot be stored is no reason to refuse anyone."""
-    message = ports.attendance.note(source, status, now)
+def _count(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
+    """Count what came and what was refused. A count that cannot be stored is no reason to refuse anyone."""
+    message = ports.counters.count(source, status, now)
     if message is not None:
         with suppress(NotStoredError):
             ports.queue.put([message])

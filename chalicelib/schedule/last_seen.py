@@ -1,4 +1,4 @@
-"""When a source was heard of, in a few numbers, and whether its silence is unusual.
+"""When a source last sent something, in a few numbers, and whether its silence is unusual.
 
 A source is usual when it spoke at least `TIMES` times over at least a day. Its silence is unusual when it is twice as
 long as the longest one of this week and the last, nights and weekends included, and an hour at least. Before a whole
@@ -14,7 +14,7 @@ TIMES = 20
 KNOWN = timedelta(days=1)
 WEEK = timedelta(days=7)
 APART = timedelta(minutes=1)
-"""What is heard within a minute is heard once."""
+"""What is sent within a minute counts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SourceActivity:
         )
 
 
-def heard_from(text: str) -> SourceActivity | None:
+def activity_from(text: str) -> SourceActivity | None:
     """What `str` made; None for anything else."""
     try:
         first, last, turned, times, gap, before = (int(each) for each in text.split())
@@ -47,8 +47,8 @@ def heard_from(text: str) -> SourceActivity | None:
     return SourceActivity(moments[0], moments[1], times, timedelta(seconds=gap), timedelta(seconds=before), moments[2])
 
 
-def heard_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
-    """The record after the source was heard of at `at`; what is old or came in the same minute changes nothing."""
+def seen_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
+    """The record after the source sent something at `at`; what is old or came in the same minute changes nothing."""
     if before is None:
         return SourceActivity(at, at, turned_at=at)
     if at < before.last_at + APART:
@@ -60,16 +60,16 @@ def heard_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
     return replace(found, turned_at=at, gap_before=gap, gap=timedelta(0))
 
 
-def silence_allowed(heard: SourceActivity) -> timedelta | None:
+def silence_allowed(activity: SourceActivity) -> timedelta | None:
     """How long the source may be silent; None while it is not known well enough."""
-    age = heard.last_at - heard.first_at
-    if heard.times < TIMES or age < KNOWN:
+    age = activity.last_at - activity.first_at
+    if activity.times < TIMES or age < KNOWN:
         return None
-    longest = max(heard.gap, heard.gap_before)
+    longest = max(activity.gap, activity.gap_before)
     return max(timedelta(hours=1), 2 * longest) if age >= WEEK else max(timedelta(hours=6), 5 * longest)
 
 
-def is_quiet(heard: SourceActivity, now: datetime) -> bool:
+def is_quiet(activity: SourceActivity, now: datetime) -> bool:
     """True when the source has been silent for longer than it ever is."""
-    allowed = silence_allowed(heard)
-    return allowed is not None and now - heard.last_at > allowed
+    allowed = silence_allowed(activity)
+    return allowed is not None and now - activity.last_at > allowed

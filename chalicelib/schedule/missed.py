@@ -223,14 +223,14 @@ def _known(run: Reconciliation, event: Event, incidents: Sequence[Incident]) -> 
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
     places = reached(batch)
-    if not places or _heard_nearly(event, incidents):
+    if not places or _received_nearly(event, incidents):
         return True
     batch.read({key for key, _ in places})
     known = {key: incident.alerts for key, incident in batch.stored.items() if incident is not None}
-    return any(_has_heard(known.get(key, {}).get(alert), event) for key, alert in places)
+    return any(_has_received(known.get(key, {}).get(alert), event) for key, alert in places)
 
 
-def _has_heard(alert: Alert | None, event: Event) -> bool:
+def _has_received(alert: Alert | None, event: Event) -> bool:
     if alert is None:
         return event.status is Status.RESOLVED
     short = fingerprint(event.source, event.id)[:10]
@@ -253,7 +253,7 @@ def _newest(alert: Alert) -> datetime | None:
     return max((*_times(alert), *filter(None, (alert.ends_at,))), default=None)
 
 
-def _heard_nearly(event: Event, incidents: Sequence[Incident]) -> bool:
+def _received_nearly(event: Event, incidents: Sequence[Incident]) -> bool:
     """A notification of which only the sentence is left has lost what it is about: its policy and time know it."""
     policy = event.labels.get("policy_id")
     if not policy:

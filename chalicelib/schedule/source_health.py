@@ -5,30 +5,30 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Origin
 from chalicelib.core.ports import Store
-from chalicelib.ingest.counters import HEARD, REFUSED
-from chalicelib.schedule.last_seen import SourceActivity, heard_again, heard_from, is_quiet
+from chalicelib.ingest.counters import ACCEPTED, REFUSED
+from chalicelib.schedule.last_seen import SourceActivity, activity_from, is_quiet, seen_again
 from chalicelib.schedule.reconciliation import FARTHEST, Reconciliation
 
 REFUSED_SPAN = timedelta(hours=1)
 REFUSED_BEFORE = timedelta(days=1)
 MIN_REFUSED = 3
 MANY_REFUSED = 10
-"""Of a source that was never heard of, or is heard of all the same: anyone can post three wrong things."""
+"""Of a source of which nothing was ever accepted, or something still is: anyone can post three wrong things."""
 NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
 
 
 def look_at_sources(run: Reconciliation) -> None:
     """Bring the records of all sources up to date, and find who is silent or refused."""
-    for source, times in _heard_times(run).items():
-        heard = heard_from(run.marks.get(f"heard:{source}", ""))
+    for source, times in _seen_times(run).items():
+        activity = _activity(run, source)
         for at in sorted(times):
-            heard = heard_again(heard, at)
-        if heard is not None:
-            run.marks[f"heard:{source}"] = str(heard)
-    for source, heard in _records(run.marks).items():
-        if is_quiet(heard, run.now):
+            activity = seen_again(activity, at)
+        if activity is not None:
+            run.marks[f"heard:{source}"] = str(activity)
+    for source, activity in _records(run.marks).items():
+        if is_quiet(activity, run.now):
             run.report.troubles["source.quiet", source] = (
-                f"Nothing was heard of it since {heard.last_at:%Y-%m-%d %H:%M} UTC, which is unusual. "
+                f"Nothing was heard of it since {activity.last_at:%Y-%m-%d %H:%M} UTC, which is unusual. "
                 "Look at its own list of webhook deliveries."
             )
     for source in _refused_sources(run.store):
@@ -36,20 +36,24 @@ def look_at_sources(run: Reconciliation) -> None:
             run.report.troubles["source.refused", source] = reason
 
 
+def _activity(run: Reconciliation, source: str) -> SourceActivity | None:
+    return activity_from(run.marks.get(f"heard:{source}", ""))
+
+
 def _records(marks: Mapping[str, str]) -> dict[str, SourceActivity]:
     names = [key.partition(":")[2] for key in marks if key.startswith("heard:")]
-    found = {name: heard_from(marks[f"heard:{name}"]) for name in names}
-    return {name: heard for name, heard in found.items() if heard is not None}
+    found = {name: activity_from(marks[f"heard:{name}"]) for name in names}
+    return {name: activity for name, activity in found.items() if activity is not None}
 
 
-def _heard_times(run: Reconciliation) -> dict[str, set[datetime]]:
-    """When each source was heard: at the door, and by what its alerts last heard."""
+def _seen_times(run: Reconciliation) -> dict[str, set[datetime]]:
+    """Return when each source sent something: by what was accepted of it, and by what its alerts received last."""
     found: dict[str, set[datetime]] = {}
-    for labels in run.store.label_sets(HEARD):
+    for labels in run.store.label_sets(ACCEPTED):
         source = labels.get("source", "")
-        known = heard_from(run.marks.get(f"heard:{source}", ""))
+        known = _activity(run, source)
         since = max(known.last_at if known else run.now - FARTHEST, run.now - FARTHEST)
-        for bucket in run.store.buckets(HEARD, labels, since, run.now):
+        for bucket in run.store.buckets(ACCEPTED, labels, since, run.now):
             found.setdefault(source, set()).update((bucket.first_at, bucket.last_at))
     for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
         for alert in incident.alerts.values():
@@ -75,13 +79,13 @@ def _refused(run: Reconciliation, source: str) -> str:
         for labels in series
     }
     count = sum(recent.values())
-    heard = heard_from(run.marks.get(f"heard:{source}", ""))
-    if count < (MIN_REFUSED if heard is not None else MANY_REFUSED):
+    activity = _activity(run, source)
+    if count < (MIN_REFUSED if activity is not None else MANY_REFUSED):
         return ""
     start = run.now - REFUSED_SPAN
     earlier = sum(_total(run.store, REFUSED, labels, start - REFUSED_BEFORE, start) for labels in series)
     usual = earlier / (REFUSED_BEFORE / REFUSED_SPAN)
-    accepted = heard is not None and heard.last_at > start
+    accepted = activity is not None and activity.last_at > start
     if accepted and (count < MANY_REFUSED or count < 3 * usual):
         return ""
     told = ", ".join(f"{number:.0f} with {status}" for status, number in sorted(recent.items()) if number)

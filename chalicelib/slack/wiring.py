@@ -66,9 +66,10 @@ def _posted(url: str, token: str, body: Mapping[str, Any]) -> dict[str, Any]:
 def door(account: str | None) -> SlackPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
-    lean = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
+    client = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
     return SlackPorts(
-        queue=SqsQueue(lean, settings.notifications_queue, account=account), secrets=Secrets(lean, settings.parameters)
+        queue=SqsQueue(client, settings.notifications_queue, account=account),
+        secrets=Secrets(client, settings.parameters),
     )
 
 

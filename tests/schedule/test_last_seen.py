@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.schedule.last_seen import SourceActivity, heard_again, heard_from, is_quiet, silence_allowed
+from chalicelib.schedule.last_seen import SourceActivity, activity_from, is_quiet, seen_again, silence_allowed
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -14,7 +14,7 @@ def heard(times):
     """The record after a source was heard at these hours."""
     found = None
     for hour in times:
-        found = heard_again(found, START + hour * HOUR)
+        found = seen_again(found, START + hour * HOUR)
     return found
 
 
@@ -45,8 +45,8 @@ def test_quiet(times, later, quiet):
 def test_old_times_and_echoes_change_nothing():
     """What was heard is heard once, in whatever order it is told."""
     found = heard([0, 1, 2])
-    assert heard_again(found, START) == found
-    assert heard_again(found, found.last_at + timedelta(seconds=59)) == found
+    assert seen_again(found, START) == found
+    assert seen_again(found, found.last_at + timedelta(seconds=59)) == found
 
 
 def test_a_longest_silence_is_forgotten_after_two_weeks():
@@ -58,8 +58,8 @@ def test_a_longest_silence_is_forgotten_after_two_weeks():
 def test_the_record_is_a_short_text():
     """What is stored comes back; garbage is nothing."""
     found = heard(EVERY_HOUR)
-    assert heard_from(str(found)) == found
+    assert activity_from(str(found)) == found
     assert len(str(found)) < 80
     for text in ("", "x", "1 2 3", "1 2 3 4 5 x", "99999999999999999 1 1 1 1 1"):
-        assert heard_from(text) is None
-    assert heard_from(str(SourceActivity(START, START))) == SourceActivity(START, START, turned_at=START)
+        assert activity_from(text) is None
+    assert activity_from(str(SourceActivity(START, START))) == SourceActivity(START, START, turned_at=START)
