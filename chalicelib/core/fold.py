@@ -13,7 +13,7 @@ from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, IncidentStatus, Truncated, in_episode
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, Truncated, in_episode, notified_of
 from chalicelib.core.inputs import (
     EventInput,
     HeartbeatInput,
@@ -26,7 +26,16 @@ from chalicelib.core.inputs import (
     counted_labels,
 )
 from chalicelib.core.instants import from_seconds
-from chalicelib.core.lifecycle import Terms, ended, next_change, no_longer_pending, settled, terms_of, times_out_at
+from chalicelib.core.lifecycle import (
+    Terms,
+    ended,
+    is_timed_out,
+    next_change,
+    no_longer_pending,
+    settled,
+    terms_of,
+    times_out_at,
+)
 from chalicelib.core.limits import has_room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
 from chalicelib.core.transitions import absorbed, short_id
@@ -405,7 +414,7 @@ def advanced(
         return _orphaned(alert, now, why)
     if alert.origin is Origin.SERIES:
         return _measured_at(alert, rule, terms, evaluation, now, notified=notified)
-    if notified and alert.state is AlertState.FIRING and _is_timed_out(alert, terms, now):
+    if notified and alert.state is AlertState.FIRING and is_timed_out(alert, terms, now):
         return timed_out(alert, terms)
     if alert.origin is Origin.COUNT:
         return recounted(alert, now, rule=rule, terms=terms) if rule is not None else alert
@@ -423,7 +432,7 @@ def _measured_at(
     if rule is None or evaluation is None:
         return alert
     after = evaluated(alert, evaluation.found, now, rule=rule, terms=terms, clear=evaluation.clear)
-    is_silent = evaluation.found.truth is None and rule.no_data == "keep" and _is_timed_out(after, terms, now)
+    is_silent = evaluation.found.truth is None and rule.no_data == "keep" and is_timed_out(after, terms, now)
     if is_silent and after.state is AlertState.PENDING:
         return no_longer_pending(after)
     return timed_out(after, terms) if is_silent and notified and after.state is AlertState.FIRING else after
@@ -437,21 +446,11 @@ def why_gone(alert: Alert, rule: Rule | None) -> str:
     return "" if asks_the_same else "rule changed"
 
 
-def _is_timed_out(alert: Alert, terms: Terms, now: datetime) -> bool:
-    at = times_out_at(alert, terms)
-    return at is not None and now >= at
-
-
 def timed_out(alert: Alert, terms: Terms) -> Alert:
     """Return the firing alert as ended by the silence of its sender or of its series."""
     at = times_out_at(alert, terms)
     assert at is not None
     return ended(alert, at, by="no data" if alert.origin is Origin.SERIES else "resolve_timeout")
-
-
-def notified_of(incident: Incident) -> frozenset[str]:
-    """Return the fingerprints of the alerts of which some target was notified and not yet of their end."""
-    return frozenset(name for each in incident.announced.values() if each.open for name in each.alerts.firing)
 
 
 def _orphaned(alert: Alert, now: datetime, why: str) -> Alert:

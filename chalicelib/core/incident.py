@@ -234,6 +234,11 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
     return began_at is None or ended_at is None or ended_at >= began_at
 
 
+def notified_of(incident: Incident) -> frozenset[str]:
+    """Return the fingerprints of the alerts of which some target was notified and not yet of their end."""
+    return frozenset(name for each in incident.announced.values() if each.open for name in each.alerts.firing)
+
+
 def group_labels(route: Route, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
     return labels_of_group(route.options.group_by, labels)

@@ -157,3 +157,9 @@ def times_out_at(alert: Alert, terms: Terms) -> datetime | None:
     if alert.received.refreshed_at is None or alert.origin not in (Origin.EVENT, Origin.SERIES):
         return None
     return alert.received.refreshed_at + terms.resolve_timeout
+
+
+def is_timed_out(alert: Alert, terms: Terms, now: datetime) -> bool:
+    """Return whether the silence of its sender, or of its series, has lasted long enough to end the alert."""
+    at = times_out_at(alert, terms)
+    return at is not None and now >= at

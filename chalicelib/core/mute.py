@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import Incident, notified_of
 from chalicelib.core.rule import Inhibition, Route, Rules, Window
 
 DAY_MINUTES = 24 * 60
@@ -157,7 +157,7 @@ def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime
     """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
     if not context.silences and not context.maintenance and not context.causes:
         return {}
-    known = {name for each in incident.announced.values() if each.open for name in each.alerts.firing}
+    known = notified_of(incident)
     found: dict[str, Muting] = {}
     for alert in incident.firing:
         muting = Muting(

@@ -6,9 +6,9 @@ from datetime import datetime
 from chalicelib.core.acknowledgement import end_notified
 from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.event import Severity
-from chalicelib.core.fold import notified_of, timed_out
-from chalicelib.core.incident import Incident
-from chalicelib.core.lifecycle import Terms, refreshed, times_out_at
+from chalicelib.core.fold import timed_out
+from chalicelib.core.incident import Incident, notified_of
+from chalicelib.core.lifecycle import Terms, is_timed_out, refreshed
 from chalicelib.core.rule import Route, Rules
 
 
@@ -30,15 +30,10 @@ def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
 def never_shown_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
     """Return the incident whose never shown alerts have ended where their senders were silent for `resolve_timeout`."""
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    silent = [alert for alert in never_shown(incident, route, rules) if _silent_at(alert, terms, now)]
+    silent = [alert for alert in never_shown(incident, route, rules) if is_timed_out(alert, terms, now)]
     if not silent:
         return incident
     return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
-
-
-def _silent_at(alert: Alert, terms: Terms, now: datetime) -> bool:
-    at = times_out_at(alert, terms)
-    return at is not None and at <= now
 
 
 def kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
@@ -47,7 +42,7 @@ def kept_when_notified(before: Incident, incident: Incident, route: Route, now: 
     late = [
         incident.alerts[name]
         for name in notified_of(incident) - notified_of(before)
-        if name in incident.alerts and _silent_at(incident.alerts[name], terms, now)
+        if name in incident.alerts and is_timed_out(incident.alerts[name], terms, now)
     ]
     if not late:
         return incident

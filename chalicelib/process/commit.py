@@ -15,9 +15,9 @@ from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.due import Decision, due
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.evaluation import never_rechecked
-from chalicelib.core.fold import fold, notified_of, with_late
+from chalicelib.core.fold import fold, with_late
 from chalicelib.core.identity import home_slot
-from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.incident import Incident, IncidentStatus, notified_of
 from chalicelib.core.inputs import EventInput, Input, Measured
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
