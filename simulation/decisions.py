@@ -171,7 +171,7 @@ class _Told:
 
     def alert(self, alert: Alert, incident: Incident) -> Shown:
         """One alert that is remembered."""
-        rule = next((each for each in self.rules.rules if each.name == alert.rule), None)
+        rule = self.rules.by_name.get(alert.rule)
         route = route_by_id(self.rules, incident)
         decisions = [
             *self.rule_steps(alert),
@@ -213,7 +213,7 @@ class _Told:
     def rule_steps(self, alert: Alert) -> list[str]:
         """Every rule of the file: the alert's own, and why the others are not about it."""
         steps = []
-        own = next((rule for rule in self.rules.rules if rule.name == alert.rule), None)
+        own = self.rules.by_name.get(alert.rule)
         for rule in self.rules.rules:
             if rule is own:
                 steps.append(f"rule {rule.name}: matched ({_clauses(rule.matchers)})")

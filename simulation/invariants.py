@@ -148,7 +148,7 @@ def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resol
 def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
     """What was decided for a target was sent, given up or left out; and what fires was decided, unless it is muted or acknowledged."""
     context, now = router.memory.context(), router.clock.now
-    held = (*context.silences, *context.maintenance)
+    held = context.all_silences
     muted = bool(context.causes) or any(now < each.ends_at + LONGEST_INTERVAL for each in held)
     for incident in router.memory.incidents():
         quiet = muted or incident.route.startswith("rule/Muted")
@@ -190,8 +190,7 @@ def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced:
 def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
     """Return whether the pager is still one of the route, and no window mutes that."""
     route = route_by_id(router.rules["tick"], incident)
-    steps = [target for step in route.escalate for target in step.targets]
-    return "Muted" not in incident.route and key in {target.key for target in (*route.targets, *steps)}
+    return "Muted" not in incident.route and key in {target.key for target in route.all_targets}
 
 
 def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: NotifiedState) -> tuple[bool, bool]:

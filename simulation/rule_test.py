@@ -180,7 +180,7 @@ def _firing(question: Question, replay: Replay) -> list[dict[str, Any]]:
 
 
 def _annotations(alert: Alert, group: Mapping[str, str], rules: Rules) -> dict[str, str]:
-    rule = next((rule for rule in rules.rules if rule.name == alert.rule), None)
+    rule = rules.by_name.get(alert.rule)
     if rule is None or not rule.summary or rule.name in rules.broken_templates:
         return dict(alert.text.annotations)
     return {**alert.text.annotations, "summary": render(rule.summary, snapshot.variables_of(alert, group))}

@@ -315,7 +315,7 @@ def _put(office: ApiContext, request: Request, form: Mapping[str, Any], before: 
 def _first_of(context: Context, act: str) -> Silence | None:
     """Return the silence that a request with this key made or changed. Raise KeyUsedError if it asked for more."""
     key = act.partition(":")[0]
-    for each in (*context.silences, *context.maintenance):
+    for each in context.all_silences:
         if act in each.acts:
             return each
         if any(known.partition(":")[0] == key for known in each.acts):

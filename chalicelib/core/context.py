@@ -128,3 +128,8 @@ class Context:
     marks: Mapping[str, str] = field(default_factory=dict)
     changed_at: datetime | None = None
     version: int = 0
+
+    @property
+    def all_silences(self) -> tuple[Silence, ...]:
+        """Return the silences and the maintenance."""
+        return (*self.silences, *self.maintenance)

@@ -28,8 +28,7 @@ def acknowledged_pagers(incident: Incident, rules: Rules, audience: Audience) ->
 
 def pagers_of(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
     """Return the pagers that were notified: of the route, or of its escalation, whose clock may have started again."""
-    steps = (step.targets for step in route.escalate)
-    own = {target.key for targets in (route.targets, *steps) for target in targets}
+    own = {target.key for target in route.all_targets}
     return {
         key: (each.target, visible_to(view, pages=True))
         for key, each in incident.announced.items()

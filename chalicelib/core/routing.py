@@ -131,6 +131,6 @@ def all_targets(rules: Rules) -> tuple[Target, ...]:
     """Every target that the rules name, once each."""
     found: dict[str, Target] = {}
     for route in rules.all_routes:
-        for target in (*route.targets, *(target for step in route.escalate for target in step.targets)):
+        for target in route.all_targets:
             found.setdefault(target.key, target)
     return tuple(found.values())

@@ -91,6 +91,11 @@ class Route:
     continues: bool = False
     routes: tuple["Route", ...] = ()
 
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        """Return its targets and those of its escalation; one that is in both is twice here."""
+        return (*self.targets, *(target for step in self.escalate for target in step.targets))
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -25,7 +25,7 @@ from chalicelib.core.language.template import render
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.notified import NotifiedState
-from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.rule import Route, Rules
 from chalicelib.core.waves import MAX_WAVES
 
 DEPLOY_WINDOW = timedelta(minutes=30)
@@ -49,10 +49,6 @@ class SnapshotInput:
     now: datetime
     mutings: Mapping[str, Muting] = field(default_factory=dict)
     evidence: Sequence[Alert] = ()
-
-    def rule(self, name: str) -> Rule | None:
-        """The rule of that name under today's rules."""
-        return self.rules.by_name.get(name)
 
 
 def notification(
@@ -226,7 +222,7 @@ def _as_evidence(alert: Alert, telling: SnapshotInput, group: Mapping[str, str])
 
 def summary_of(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> str:
     """The rule's own summary; where it has none or it is broken, the plain one."""
-    rule = telling.rule(alert.rule)
+    rule = telling.rules.by_name.get(alert.rule)
     if rule is None or not rule.summary or rule.name in telling.rules.broken_templates:
         text = alert.text
         return text.summary or text.annotations.get("summary") or text.annotations.get("description") or ""
@@ -253,7 +249,7 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
 def _runbook(alert: Alert | None, telling: SnapshotInput) -> Runbook | None:
     if alert is None:
         return None
-    rule = telling.rule(alert.rule)
+    rule = telling.rules.by_name.get(alert.rule)
     if rule is not None and rule.runbook:
         return Runbook(rule.runbook)
     url = alert.text.annotations.get("runbook_url", "")

@@ -14,7 +14,7 @@ from chalicelib.core.rule import Route, Rules
 
 def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
     """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
-    targets = [*route.targets, *(target for step in route.escalate for target in step.targets)]
+    targets = route.all_targets
     if any(not rules.can(target.kind).pages for target in targets):
         return []
     known = notified_of(incident)

@@ -30,7 +30,7 @@ def with_room(context: Context, id: str, now: datetime) -> Context:
     """
     if _fits(context):
         return context
-    ended = sorted((each for each in _all(context) if each.ends_at <= now and each.id != id), key=_end)
+    ended = sorted((each for each in context.all_silences if each.ends_at <= now and each.id != id), key=_end)
     gone = {each.id for each in ended}
     context = _each(context, lambda each: _without_record(each) if each.id in gone else each)
     fewest = bisect_left(range(len(ended)), True, key=lambda count: _fits(_without(context, ended[:count])))
@@ -42,16 +42,12 @@ def with_room(context: Context, id: str, now: datetime) -> Context:
     return context
 
 
-def _all(context: Context) -> tuple[Silence, ...]:
-    return (*context.silences, *context.maintenance)
-
-
 def _end(silence: Silence) -> datetime:
     return silence.ends_at
 
 
 def _fits(context: Context) -> bool:
-    everyone = _all(context)
+    everyone = context.all_silences
     return len(everyone) <= MAX_SILENCES and _packed(everyone) <= MAX_SILENCE_BYTES
 
 
@@ -82,7 +78,7 @@ def _without_record(silence: Silence) -> Silence:
 
 
 def _full(context: Context, id: str) -> FullError:
-    others = [each for each in _all(context) if each.id != id]
+    others = [each for each in context.all_silences if each.id != id]
     used = _packed(others)
     return FullError(
         f"the silence has no room beside {len(others)} others of {used:,} bytes together; allowed are "

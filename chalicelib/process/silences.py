@@ -93,7 +93,7 @@ def _concerned(found: Silence | None, at: datetime) -> tuple[tuple[Matcher, ...]
 
 def find(context: Context, id: str) -> Silence | None:
     """The silence or maintenance of that id."""
-    return next((each for each in (*context.silences, *context.maintenance) if each.id == id), None)
+    return next((each for each in context.all_silences if each.id == id), None)
 
 
 def check_room(context: Context, given: SetSilence, now: datetime) -> None:

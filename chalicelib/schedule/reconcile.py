@@ -103,7 +103,7 @@ def _keep(store: Store, before: Mapping[str, str], after: Mapping[str, str]) -> 
 
 def _look_at_silences(run: Reconciliation, context: Context) -> None:
     """Report each silence that is still to end and holds a pattern that RE2 refuses."""
-    for silence in (*context.silences, *context.maintenance):
+    for silence in context.all_silences:
         if silence.ends_at > run.now and (why := refusal(silence.matchers)):
             run.report.troubles[REFUSED_SILENCE, silence.id] = (
                 f"{silence.by} made it with a pattern that RE2 refuses. {why}. Make it anew: edit it, or end it."
