@@ -297,7 +297,7 @@ class _Judged:
     route: Route
     mutings: Mapping[str, Muting]
     windows: tuple[str, ...]
-    telling: SnapshotInput
+    basis: SnapshotInput
     standing: Standing
 
     @classmethod
@@ -305,14 +305,14 @@ class _Judged:
         route = route_by_id(rules, incident)
         mutings = mutings_of(incident, rules, context, now)
         windows = muting_windows(route, rules.windows, now)
-        telling = SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
+        basis = SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
         found = standing(incident, route, rules.windows, mutings, now)
-        return cls(incident, route, mutings, windows, telling, found)
+        return cls(incident, route, mutings, windows, basis, found)
 
     def audience(self) -> Shown:
         """Return who is notified of it, and why nobody is now."""
         return {
-            **audience(self.route, self.telling.rules, self.telling.now),
+            **audience(self.route, self.basis.rules, self.basis.now),
             "notified": self.standing.notified,
             "reminds": self.standing.reminds,
             "message": sentence(self.standing, rfc3339),
@@ -377,7 +377,7 @@ class _Judged:
             "state": state,
             "severity": alert.severity.value,
             "title": alert.text.title or alert.name,
-            "summary": summary_of(alert, self.telling, self.incident.group),
+            "summary": summary_of(alert, self.basis, self.incident.group),
             "labels": dict(alert.labels),
             "annotations": dict(alert.text.annotations),
             "starts_at": stamp(alert.since),

@@ -26,7 +26,7 @@ CAPABILITIES = tuple(each.name for each in fields(Capabilities))
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NO_DAY = frozenset({-1})
 """`days: []` says that the window opens on no day, where leaving it out says every day."""
-DURATIONS_OF_RHYTHM = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
+DURATION_OPTIONS = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
 
 
 def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
@@ -76,9 +76,7 @@ def kebab_case(name: str) -> str:
 
 def options_from(data: Data, above: RouteOptions) -> RouteOptions:
     """Return the options that `data` gives, and for the rest those above."""
-    own: dict[str, Any] = {
-        name: parse_duration(data[name]) for name in DURATIONS_OF_RHYTHM if data.get(name) is not None
-    }
+    own: dict[str, Any] = {name: parse_duration(data[name]) for name in DURATION_OPTIONS if data.get(name) is not None}
     if data.get("group_by") is not None:
         own["group_by"] = group_by_from(data["group_by"])
     if data.get("max_alerts") is not None:

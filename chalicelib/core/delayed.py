@@ -42,8 +42,8 @@ def current(
     if not shows or (quiet and unseen):
         return None
     known = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
-    telling = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
-    made = snapshot.notification(incident, known, decided.reason, view.visible, telling, decided.background.notes)
+    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    made = snapshot.notification(incident, known, decided.reason, view.visible, basis, decided.background.notes)
     return replace(
         made,
         id=decided.id,
@@ -69,8 +69,8 @@ def with_missed_ends(
     missed = _missed_ends(incident, decided, received)
     if not missed or decided.reason is Reason.SYNC:
         return decided
-    telling = snapshot.SnapshotInput(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
-    return snapshot.with_ends(decided, incident, missed, telling)
+    basis = snapshot.SnapshotInput(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
+    return snapshot.with_ends(decided, incident, missed, basis)
 
 
 def _missed_ends(incident: Incident, decided: Notification, received: Collection[str]) -> list[Alert]:

@@ -36,7 +36,7 @@ from chalicelib.core.waves import after_sending, next_wave
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The incident after telling, and what to tell. `mutings` are by fingerprint of the alerts that burn."""
+    """The incident after its notifications were decided, and these. `mutings` are by fingerprint of the firing alerts."""
 
     incident: Incident
     notifications: tuple[Notification, ...] = ()
@@ -71,8 +71,8 @@ def due(
     flushes = flushes or any(got_worse(state_of(incident, target), seen) for target, seen in audience.values())
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
-        told_of_it = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
-        reasons = {**dict.fromkeys(told_of_it, Reason.REMINDER), **reasons}
+        knowing = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
+        reasons = {**dict.fromkeys(knowing, Reason.REMINDER), **reasons}
     steps = steps_due(incident, route, view, now)
     for target in (target for step in steps for target in route.escalate[step].targets):
         audience[target.key] = target, view_for(incident, target, rules, view)
@@ -84,11 +84,11 @@ def due(
     calls = calls_due(incident, pagers, now)
     reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    telling = snapshot.SnapshotInput(
+    basis = snapshot.SnapshotInput(
         rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence
     )
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, audience, telling, snapshot.notes_of(incident, expired))
+    incident, notifications = _announce(before, reasons, audience, basis, snapshot.notes_of(incident, expired))
     incident = ends_notified(before, incident, flushes=flushes)
     incident = kept_when_notified(before, incident, route, now)
     incident = reescalated(before, incident, view, now)
@@ -130,7 +130,7 @@ def _announce(
     incident: Incident,
     reasons: Mapping[str, Reason],
     audience: Audience,
-    telling: "snapshot.SnapshotInput",
+    basis: snapshot.SnapshotInput,
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
@@ -141,25 +141,25 @@ def _announce(
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, alerts=NotifiedAlerts())
             continue
-        pages = telling.rules.can(target.kind).pages
-        wave = _wave(before, reason, seen, incident, telling.now) if pages else before.pager.wave
+        pages = basis.rules.can(target.kind).pages
+        wave = _wave(before, reason, seen, incident, basis.now) if pages else before.pager.wave
         own = snapshot.notes_of_wave(incident, before) if wave != before.pager.wave else ()
         content = snapshot.notification(
             incident,
             replace(before, pager=replace(before.pager, wave=wave)),
             reason,
             seen.visible,
-            telling,
+            basis,
             (*notes, *own),
         )
         notifications.append(content)
         called = _called(before, content, incident) if pages else before
-        announced[key] = _after(called, content, seen, snapshot.heard_at(incident))
+        announced[key] = _after(called, content, seen, snapshot.last_act_at(incident))
     if not reasons:
         return incident, ()
     entries = tuple(
         Entry(
-            telling.now,
+            basis.now,
             f"{each.reason.value} told to {each.target.shown}",
             kind="told",
             target=each.target.key,
@@ -168,7 +168,7 @@ def _announce(
         for each in notifications
         if each.reason is not Reason.SYNC
     )
-    opened_at = incident.episode.opened_at or (telling.now if notifications else None)
+    opened_at = incident.episode.opened_at or (basis.now if notifications else None)
     return (
         replace(
             incident,

@@ -22,7 +22,7 @@ def acknowledged_pagers(incident: Incident, rules: Rules, audience: Audience) ->
         if each.open
         and (can := rules.can(each.target.kind)).pages
         and not is_acknowledged(each, incident.timeline.entries)
-        and snapshot.is_acknowledged(incident, each, audience[key][1].visible, can)
+        and snapshot.is_all_acknowledged(incident, each, audience[key][1].visible, can)
     }
 
 

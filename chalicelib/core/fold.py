@@ -40,7 +40,7 @@ from chalicelib.core.limits import has_room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
 from chalicelib.core.transitions import absorbed, short_id
 
-MAX_BEYOND = 1_000
+MAX_TRUNCATED = 1_000
 MEMORY = timedelta(hours=24)
 """How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
 
@@ -67,9 +67,9 @@ def fold(
     notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
-        burned = old is not None and old.active
-        if burned or alert.evaluation.recheck_at or alert.timers.pending_at or alert.origin is Origin.HEARTBEAT:
-            fresh = not burned and alert.state is AlertState.FIRING
+        was_active = old is not None and old.active
+        if was_active or alert.evaluation.recheck_at or alert.timers.pending_at or alert.origin is Origin.HEARTBEAT:
+            fresh = not was_active and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
             rule = rules.by_name.get(alert.rule)
             alerts[name] = (
@@ -116,7 +116,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
     alerts, truncated, awaited = dict(incident.alerts), incident.truncated, notified_of(incident)
     for fault, group in _by_fault(inputs).items():
         if fault not in alerts and not has_room(alerts, incident.options.max_alerts):
-            forgotten = _idlest(alerts, awaited) if _burns_at_last(group) else None
+            forgotten = _idlest(alerts, awaited) if _active_at_last(group) else None
             if forgotten is None:
                 truncated = _counted_only(truncated, fault, group, now)
                 continue
@@ -135,20 +135,20 @@ def _counted_only(
     new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated.event_ids]
     alerts = dict(truncated.alerts)
     alerts.pop(fault, None)
-    if _burns_at_last(group) and len(alerts) < MAX_BEYOND:
+    if _active_at_last(group) and len(alerts) < MAX_TRUNCATED:
         alerts[fault] = now.timestamp()
-    return Truncated(alerts, truncated.events + len(set(new)), (*truncated.event_ids, *new)[-MAX_BEYOND:])
+    return Truncated(alerts, truncated.events + len(set(new)), (*truncated.event_ids, *new)[-MAX_TRUNCATED:])
 
 
 def _mark_of(given: EventInput | Measured | HeartbeatInput) -> str:
-    """The short id of an event that says that something burns; empty for anything else."""
+    """The short id of an event that says that a fault fires; empty for anything else."""
     if isinstance(given, EventInput) and given.event.status is not Status.RESOLVED:
         return short_id(given.event)
     return ""
 
 
-def _burns_at_last(group: Sequence[EventInput | Measured | HeartbeatInput]) -> bool:
-    """True when the newest of what is said of a fault is that it burns."""
+def _active_at_last(group: Sequence[EventInput | Measured | HeartbeatInput]) -> bool:
+    """Return whether the newest input of a fault says that it is active."""
     newest = group[-1]
     if isinstance(newest, EventInput):
         return newest.event.status is not Status.RESOLVED

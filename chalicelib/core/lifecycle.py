@@ -42,15 +42,15 @@ def terms_of(rule: Rule | None, options: RouteOptions) -> Terms:
 def settled(alert: Alert, at: datetime, *, active: bool, terms: Terms) -> Alert:
     """Return the alert at `at`, given whether it is active then."""
     if active:
-        return _burns(alert, at, terms)
+        return _activated(alert, at, terms)
     if alert.state is AlertState.PENDING:
         return no_longer_pending(alert)
     if alert.state is AlertState.FIRING:
-        return _cools(alert, at, terms)
+        return _cleared(alert, at, terms)
     return alert
 
 
-def _burns(alert: Alert, at: datetime, terms: Terms) -> Alert:
+def _activated(alert: Alert, at: datetime, terms: Terms) -> Alert:
     if alert.state is AlertState.FIRING:
         return replace(alert, timers=replace(alert.timers, cleared_at=None)) if alert.timers.cleared_at else alert
     since = alert.timers.pending_at if alert.state is AlertState.PENDING and alert.timers.pending_at else at
@@ -73,7 +73,7 @@ def no_longer_pending(alert: Alert) -> Alert:
     return replace(alert, state=state, timers=replace(alert.timers, pending_at=None))
 
 
-def _cools(alert: Alert, at: datetime, terms: Terms) -> Alert:
+def _cleared(alert: Alert, at: datetime, terms: Terms) -> Alert:
     cleared_at = alert.timers.cleared_at or at
     alert = replace(alert, timers=replace(alert.timers, cleared_at=cleared_at))
     if at < cleared_at + terms.keep:

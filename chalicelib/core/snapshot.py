@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import (
+    MAX_ALERTS,
     AckSnapshot,
     Activity,
     AlertSnapshot,
@@ -30,7 +31,6 @@ from chalicelib.core.waves import MAX_WAVES
 
 DEPLOY_WINDOW = timedelta(minutes=30)
 """A deploy this shortly before the start of an incident is shown with it."""
-MAX_TOLD = 500
 ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
 """The entries of the timeline that are something a person did."""
 REMARKS = ("reassign", "note", "silence")
@@ -56,7 +56,7 @@ def notification(
     announced: NotifiedState,
     reason: Reason,
     visible: Mapping[str, int],
-    telling: SnapshotInput,
+    basis: SnapshotInput,
     notes: tuple[str, ...],
 ) -> Notification:
     """One announcement to one target, as decided now."""
@@ -66,56 +66,56 @@ def notification(
         for alert in incident.alerts.values()
         if alert.fingerprint in announced.alerts.firing and alert.state is not AlertState.FIRING
     )
-    muted = _listed(alert for alert in incident.firing if alert.fingerprint in telling.mutings)
+    muted = _listed(alert for alert in incident.firing if alert.fingerprint in basis.mutings)
     ends = reason is Reason.RESOLVED
     if ends:
         firing, muted = [], []
         gone = gone or _listed(alert for alert in incident.shown if alert.state is AlertState.RESOLVED)
-    told_of = firing or (muted if reason is Reason.SYNC else [])
-    shown = [*told_of, *(gone if announced.target.send_resolved else [])]
+    sent = firing or (muted if reason is Reason.SYNC else [])
+    shown = [*sent, *(gone if announced.target.send_resolved else [])]
     seq = announced.last.seq + 1
-    alerts = tuple(as_told(alert, telling, incident.group) for alert in shown[:MAX_TOLD])
+    alerts = tuple(_alert_snapshot(alert, basis, incident.group) for alert in shown[:MAX_ALERTS])
     lead = next(iter([*firing, *gone, *muted]), None)
-    can = telling.rules.can(announced.target.kind)
-    content = "|".join((reason.value, telling.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
+    can = basis.rules.can(announced.target.kind)
+    content = "|".join((reason.value, basis.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
-        incident=_of_incident(incident, telling, ended_at=_ended_at(gone) if ends else None),
+        incident=_of_incident(incident, basis, ended_at=_ended_at(gone) if ends else None),
         seq=seq,
         target=announced.target,
         reason=reason,
         status="resolved" if ends else "firing",
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
         title=title_of(incident, firing or gone or muted),
-        at=telling.now,
+        at=basis.now,
         alerts=alerts,
         evidence=(
-            *(as_told(alert, telling, incident.group) for alert in muted if alert not in told_of),
-            *(_as_evidence(alert, telling, incident.group) for alert in _listed(telling.evidence)),
-        )[:MAX_TOLD],
+            *(_alert_snapshot(alert, basis, incident.group) for alert in muted if alert not in sent),
+            *(_as_evidence(alert, basis, incident.group) for alert in _listed(basis.evidence)),
+        )[:MAX_ALERTS],
         also=len(incident.truncated.alerts),
-        ack=None if ends else _ack(incident, announced, firing, told_of, can),
+        ack=None if ends else _ack(incident, announced, firing, sent, can),
         activity=Activity(
             remarks=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
-            acts=acts_since(incident, announced.last.acts_until) if reason is Reason.SYNC else (),
+            acts=_acts_since(incident, announced.last.acts_until) if reason is Reason.SYNC else (),
         ),
         background=Background(
-            runbook=_runbook(lead, telling),
-            deploys=deploys_before(incident, telling.context) if not ends else (),
-            notes=notes_for(announced, visible, telling, incident, reason) + notes,
-            timezone=telling.route.options.timezone,
+            runbook=_runbook(lead, basis),
+            deploys=deploys_before(incident, basis.context) if not ends else (),
+            notes=_notes_for(announced, visible, basis, incident, reason) + notes,
+            timezone=basis.route.options.timezone,
         ),
         wave=announced.pager.wave,
     )
 
 
-def _of_incident(incident: Incident, telling: SnapshotInput, *, ended_at: datetime | None) -> IncidentSnapshot:
+def _of_incident(incident: Incident, basis: SnapshotInput, *, ended_at: datetime | None) -> IncidentSnapshot:
     return IncidentSnapshot(
         id=incident.id,
         key=incident.key,
-        started_at=incident.episode.started_at or telling.now,
+        started_at=incident.episode.started_at or basis.now,
         events=incident.events,
-        route=telling.route.id,
+        route=basis.route.id,
         ended_at=ended_at,
         group=incident.group,
     )
@@ -143,7 +143,7 @@ def known_alerts(incident: Incident, announced: NotifiedState) -> Sequence[Alert
     return [alert for alert in known if alert.state is AlertState.FIRING] or known
 
 
-def is_acknowledged(
+def is_all_acknowledged(
     incident: Incident, announced: NotifiedState, visible: Mapping[str, int], can: Capabilities
 ) -> bool:
     """Return whether somebody has all that this target shows, so that a notification to it is one of the acknowledged."""
@@ -151,14 +151,12 @@ def is_acknowledged(
     return _ack(incident, announced, firing, firing, can) is not None
 
 
-def with_ends(
-    decided: Notification, incident: Incident, ended: Sequence[Alert], telling: SnapshotInput
-) -> Notification:
+def with_ends(decided: Notification, incident: Incident, ended: Sequence[Alert], basis: SnapshotInput) -> Notification:
     """Return a notification with further alerts that have ended, and why where that was not their sender's word."""
-    alerts = (*decided.alerts, *(as_told(alert, telling, incident.group) for alert in _listed(ended)))
+    alerts = (*decided.alerts, *(_alert_snapshot(alert, basis, incident.group) for alert in _listed(ended)))
     notes = (*decided.background.notes, *(_ended_by(alert) for alert in _listed(ended) if alert.changes.ended_by))
     background = replace(decided.background, notes=tuple(dict.fromkeys(notes)))
-    return replace(decided, alerts=alerts[:MAX_TOLD], background=background)
+    return replace(decided, alerts=alerts[:MAX_ALERTS], background=background)
 
 
 def _listed(alerts: Iterable[Alert]) -> list[Alert]:
@@ -186,9 +184,9 @@ def title_of(incident: Incident, alerts: Sequence[Alert]) -> str:
     return f"{counted} ({where})" if where else counted
 
 
-def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
+def _alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
     """The alert as a message shows it."""
-    muting = telling.mutings.get(alert.fingerprint)
+    muting = basis.mutings.get(alert.fingerprint)
     return AlertSnapshot(
         name=alert.name,
         labels=alert.labels,
@@ -196,9 +194,9 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
         status="firing" if alert.state is AlertState.FIRING else "resolved",
         severity=alert.severity,
         title=alert.text.title or alert.name,
-        starts_at=alert.starts_at or telling.now,
+        starts_at=alert.starts_at or basis.now,
         ends_at=last_end(alert),
-        summary=summary_of(alert, telling, group),
+        summary=summary_of(alert, basis, group),
         url=alert.text.url,
         source=alert.sender.source,
         kind=alert.sender.kind,
@@ -213,17 +211,17 @@ def as_told(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> A
     )
 
 
-def _as_evidence(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
+def _as_evidence(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
     """An alert of another incident, which this one mutes."""
-    causes = causes_of(alert, telling.context.causes, telling.rules.inhibitions)
+    causes = causes_of(alert, basis.context.causes, basis.rules.inhibitions)
     names = dict.fromkeys(f"inhibited by {cause.labels.get('alertname', 'another alert')}" for cause in causes)
-    return replace(as_told(alert, telling, group), muted_by=tuple(names))
+    return replace(_alert_snapshot(alert, basis, group), muted_by=tuple(names))
 
 
-def summary_of(alert: Alert, telling: SnapshotInput, group: Mapping[str, str]) -> str:
+def summary_of(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> str:
     """The rule's own summary; where it has none or it is broken, the plain one."""
-    rule = telling.rules.by_name.get(alert.rule)
-    if rule is None or not rule.summary or rule.name in telling.rules.broken_templates:
+    rule = basis.rules.by_name.get(alert.rule)
+    if rule is None or not rule.summary or rule.name in basis.rules.broken_templates:
         text = alert.text
         return text.summary or text.annotations.get("summary") or text.annotations.get("description") or ""
     return render(rule.summary, variables_of(alert, group))
@@ -246,10 +244,10 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _runbook(alert: Alert | None, telling: SnapshotInput) -> Runbook | None:
+def _runbook(alert: Alert | None, basis: SnapshotInput) -> Runbook | None:
     if alert is None:
         return None
-    rule = telling.rules.by_name.get(alert.rule)
+    rule = basis.rules.by_name.get(alert.rule)
     if rule is not None and rule.runbook:
         return Runbook(rule.runbook)
     url = alert.text.annotations.get("runbook_url", "")
@@ -300,20 +298,20 @@ def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ..
     )
 
 
-def notes_for(
-    announced: NotifiedState, visible: Mapping[str, int], telling: SnapshotInput, incident: Incident, reason: Reason
+def _notes_for(
+    announced: NotifiedState, visible: Mapping[str, int], basis: SnapshotInput, incident: Incident, reason: Reason
 ) -> tuple[str, ...]:
     """What this target should know: what came back, what flaps, what ended without its sender's word."""
     notes: list[str] = []
     if reason is not Reason.RESOLVED:
-        notes += _returned(announced, visible, telling, incident)
-        notes += _ending(incident, telling)
+        notes += _returned(announced, visible, basis, incident)
+        notes += _ending(incident, basis)
     for alert in incident.alerts.values():
         if alert.fingerprint in visible:
-            notes += [*_worse(alert, announced), *_not_heard_since(alert, announced, telling)]
+            notes += [*_worse(alert, announced), *_not_heard_since(alert, announced, basis)]
         if alert.fingerprint in visible and alert.changes.flapping:
             notes.append(f"{alert.name} is flapping: it is held open until it calms.")
-        if alert.fingerprint in visible and alert.rule in telling.rules.broken_templates:
+        if alert.fingerprint in visible and alert.rule in basis.rules.broken_templates:
             notes.append(f"The summary of the rule {alert.rule} is broken and the plain form is shown.")
         if (
             alert.fingerprint in announced.alerts.firing
@@ -332,15 +330,15 @@ def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
     return [f"{alert.name} got worse: {was.value} → {alert.severity.value}."]
 
 
-def _not_heard_since(alert: Alert, announced: NotifiedState, telling: SnapshotInput) -> list[str]:
+def _not_heard_since(alert: Alert, announced: NotifiedState, basis: SnapshotInput) -> list[str]:
     """Return since when an alert fires of which this target is notified long after its sender's last event."""
     newest = alert.received.last_event_at or alert.starts_at
-    timeout = telling.route.options.resolve_timeout
+    timeout = basis.route.options.resolve_timeout
     if alert.fingerprint in announced.alerts.firing or newest is None or alert.starts_at is None:
         return []
-    if newest + timeout > telling.now:
+    if newest + timeout > basis.now:
         return []
-    zone = telling.route.options.timezone
+    zone = basis.route.options.timezone
     since, last = local_time(alert.starts_at, zone), local_time(newest, zone)
     return [f"{alert.name} fires since {since} and was last received {'then' if last == since else 'at ' + last}."]
 
@@ -363,26 +361,26 @@ def _ended_by(alert: Alert) -> str:
 
 
 def _returned(
-    announced: NotifiedState, visible: Mapping[str, int], telling: SnapshotInput, incident: Incident
+    announced: NotifiedState, visible: Mapping[str, int], basis: SnapshotInput, incident: Incident
 ) -> list[str]:
     """Return what is seen again, or seen late, and whose silence it was."""
     notes = []
     for alert in _listed(incident.alerts[name] for name in visible if name in incident.alerts):
         if alert.fingerprint in announced.alerts.hidden:
-            over = _in_words(_over(alert, {"silence": telling.context.silences}, telling.now))
+            over = _in_words(_over(alert, {"silence": basis.context.silences}, basis.now))
             notes.append(f"{alert.name} is back{f' after {over} ended' if over else ': what muted it is over'}.")
         elif alert.fingerprint not in announced.alerts.firing:
-            notes += _seen_late(alert, telling, incident)
+            notes += _seen_late(alert, basis, incident)
     return notes
 
 
-def _seen_late(alert: Alert, telling: SnapshotInput, incident: Incident) -> list[str]:
+def _seen_late(alert: Alert, basis: SnapshotInput, incident: Incident) -> list[str]:
     """Return the silence or maintenance because of which this target was not notified before, if it was one.
 
     One that began after some target was notified of the alert held nothing back from this target.
     """
-    held = {"silence": telling.context.silences, "maintenance": telling.context.maintenance}
-    over = _over(alert, held, telling.now)
+    held = {"silence": basis.context.silences, "maintenance": basis.context.maintenance}
+    over = _over(alert, held, basis.now)
     if over is None or alert.starts_at is None:
         return []
     if over[1].starts_at <= alert.starts_at:
@@ -410,16 +408,16 @@ def _in_words(over: tuple[str, Silence] | None) -> str:
     return f"the {kind} of {last.by}{f' ({last.comment})' if last.comment else ''}"
 
 
-def _ending(incident: Incident, telling: SnapshotInput) -> list[str]:
+def _ending(incident: Incident, basis: SnapshotInput) -> list[str]:
     """The long silences that are about to end while something still burns under them."""
     ending = {
         each: each.ends_at
         for alert in incident.firing
-        if (muting := telling.mutings.get(alert.fingerprint)) is not None
+        if (muting := basis.mutings.get(alert.fingerprint)) is not None
         for each in muting.silences
-        if (reminds_at := each.reminds_at) is not None and reminds_at <= telling.now
+        if (reminds_at := each.reminds_at) is not None and reminds_at <= basis.now
     }
-    zone = telling.route.options.timezone
+    zone = basis.route.options.timezone
     return [
         f"The silence of {each.by}{f' ({each.comment})' if each.comment else ''} ends at {local_time(at, zone)}."
         for each, at in ending.items()
@@ -430,13 +428,13 @@ def _ending(incident: Incident, telling: SnapshotInput) -> list[str]:
 # What people did
 
 
-def acts_since(incident: Incident, heard_at: datetime | None) -> tuple[tuple[str, str], ...]:
+def _acts_since(incident: Incident, after: datetime | None) -> tuple[tuple[str, str], ...]:
     """What people did after that, oldest first, each as its kind and a sentence."""
-    found = [each for each in _acts(incident) if heard_at is None or each.at > heard_at]
+    found = [each for each in _acts(incident) if after is None or each.at > after]
     return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
 
 
-def heard_at(incident: Incident) -> datetime | None:
+def last_act_at(incident: Incident) -> datetime | None:
     """When a person did something last."""
     return max((each.at for each in _acts(incident)), default=None)
 

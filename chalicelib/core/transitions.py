@@ -142,7 +142,7 @@ def _marked(
     terms: Terms,
     now: datetime,
 ) -> Alert:
-    burned, goes_on = alert.active, not new[-1][1].startswith(END_MARK)
+    was_active, goes_on = alert.active, not new[-1][1].startswith(END_MARK)
     is_news = not recent or new[0] > recent[-1]
     late = not is_news or _is_within(alert, new[0])
     for transition in new:
@@ -154,7 +154,7 @@ def _marked(
             alert = _applied(alert, transition, terms)
     said_at = alert.received.last_event_at or event.occurred_at
     if goes_on and alert.active:
-        alert = _expiring(alert, _latest_end(alert, event, said_at, terms) if burned else event.ends_at)
+        alert = _expiring(alert, _latest_end(alert, event, said_at, terms) if was_active else event.ends_at)
     counts = event.status is not Status.RESOLVED and (goes_on or is_news)
     return _noted(alert, event, alert.received, count=int(counts))
 

@@ -10,7 +10,7 @@ from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, Sender, SenderText
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
-from chalicelib.core.fold import MAX_BEYOND
+from chalicelib.core.fold import MAX_TRUNCATED
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Timeline, Truncated
 from chalicelib.core.limits import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
 from chalicelib.core.payload.coerce import (
@@ -77,8 +77,8 @@ def incident(count, letters, **size):
         episode=Episode(started_at=NOW),
         flush=FlushClock(next_at=NOW),
         truncated=Truncated(
-            event_ids=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_BEYOND)),
-            alerts={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_BEYOND)},
+            event_ids=tuple(f"{chance.getrandbits(40):010x}" for _ in range(MAX_TRUNCATED)),
+            alerts={f"{chance.getrandbits(64):016x}": NOW.timestamp() + n for n in range(MAX_TRUNCATED)},
         ),
         timeline=Timeline(
             tuple(Entry(NOW + timedelta(seconds=n), text(chance, letters, 80)) for n in range(MAX_TIMELINE))

@@ -49,7 +49,7 @@ def incident(*alerts, **more):
     )
 
 
-def telling(context=None, rules=None, **more):
+def basis(context=None, rules=None, **more):
     """What it is made from beside the incident."""
     return SnapshotInput(rules or Rules(kinds=KINDS), context or Context(), Route("default"), NOW, **more)
 
@@ -59,7 +59,7 @@ def told(found, reason=Reason.UPDATED, visible=None, known=(), made=None, hidden
     firing = {each.fingerprint: 1 for each in found.firing}
     alerts = NotifiedAlerts(dict.fromkeys(known, 1), frozenset(hidden))
     announced = NotifiedState(MAIL, open=bool(known), last=LastNotification(seq=1), alerts=alerts)
-    return notification(found, announced, reason, firing if visible is None else visible, made or telling(), ())
+    return notification(found, announced, reason, firing if visible is None else visible, made or basis(), ())
 
 
 def test_alerts_come_worst_first_then_oldest_then_by_name_and_ends_after_them():
@@ -81,7 +81,7 @@ def test_the_id_of_a_notification_names_all_that_makes_it_another():
         found = replace(incident(*map(alert, made["alerts"])), id=made["id"])
         announced = NotifiedState(made["target"], last=LastNotification(made["seq"]))
         firing = {each.fingerprint: 1 for each in found.firing}
-        return notification(found, announced, made["reason"], firing, replace(telling(), now=made["now"]), ()).id
+        return notification(found, announced, made["reason"], firing, replace(basis(), now=made["now"]), ()).id
 
     others = [
         {"target": Target("email", "dev@example.com")},
@@ -98,7 +98,7 @@ def test_the_id_of_a_notification_names_all_that_makes_it_another():
 
 def test_what_is_muted_is_evidence_and_says_by_what():
     """A muted alert is beside those announced, never among them."""
-    made = telling(mutings={"A": Muting(silences=(SILENCE,))})
+    made = basis(mutings={"A": Muting(silences=(SILENCE,))})
     found = told(incident(alert("A"), alert("B")), visible={"B": 1}, made=made)
     assert [each.name for each in found.alerts] == ["B"]
     assert [(each.name, each.muted_by) for each in found.evidence] == [("A", ("silence s of ana",))]
@@ -106,7 +106,7 @@ def test_what_is_muted_is_evidence_and_says_by_what():
 
 def test_a_silent_change_of_what_is_muted_says_who_has_it():
     """Given an acknowledged alert that is muted, when a message is brought up to date → it says who has it."""
-    made = telling(mutings={"A": Muting(silences=(SILENCE,))})
+    made = basis(mutings={"A": Muting(silences=(SILENCE,))})
     held = replace(alert("A"), ack=Acknowledgement("ben", NOW))
     found = told(incident(held), Reason.SYNC, visible={}, known=("A",), made=made)
     assert found.ack == AckSnapshot("ben", NOW)
@@ -119,7 +119,7 @@ def test_symptoms_of_other_incidents_are_evidence_too():
     rules = Rules(
         inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({"alertname": "Slow"})),)
     )
-    found = told(incident(alert("Down")), made=telling(context, rules, evidence=(alert("Slow"),)))
+    found = told(incident(alert("Down")), made=basis(context, rules, evidence=(alert("Slow"),)))
     assert [(each.name, each.muted_by) for each in found.evidence] == [("Slow", ("inhibited by Down",))]
 
 
@@ -148,7 +148,7 @@ NOTES = [
 @pytest.mark.parametrize(("known", "hidden", "note"), [row[1:] for row in NOTES], ids=[row[0] for row in NOTES])
 def test_what_returns_says_whose_silence_it_was(known, hidden, note):
     """Only an alert that this target did not see because of it."""
-    made = telling(Context(silences=(SILENCE,)))
+    made = basis(Context(silences=(SILENCE,)))
     found = told(incident(alert("A")), known=known, hidden=hidden, made=made)
     assert found.background.notes == ((note,) if note else ())
 
@@ -172,7 +172,7 @@ def test_what_did_not_mute_an_alert_is_not_named(held, hidden, elsewhere, note):
     alerts = NotifiedAlerts(dict.fromkeys(elsewhere, 1))
     known = {other.key: NotifiedState(other, open=True, last=LastNotification(seq=1), alerts=alerts)}
     found = incident(alert("A"), announced=known)
-    made = telling(Context(**held))
+    made = basis(Context(**held))
     assert told(found, Reason.ESCALATED, known=hidden, hidden=hidden, made=made).background.notes == (
         (note,) if note else ()
     )
@@ -207,7 +207,7 @@ DEPLOYS = [
 def test_deploys_shortly_before_the_start_are_attached(before, service, shown):
     """Half an hour before it began at most, of whichever service."""
     deploy = Deploy("d", NOW - (5 + before) * MINUTE, "deploy", service)
-    found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=(deploy,))))
+    found = told(incident(alert("A")), Reason.OPENED, made=basis(Context(deploys=(deploy,))))
     assert bool(found.background.deploys) is shown
 
 
@@ -217,7 +217,7 @@ def test_deploys_of_the_own_service_stand_before_those_of_others():
         Deploy(name, NOW - at * MINUTE, "deploy", service)
         for name, at, service in (("other", 6, "db"), ("old", 20, "web"), ("new", 10, None))
     ]
-    found = told(incident(alert("A")), Reason.OPENED, made=telling(Context(deploys=tuple(deploys))))
+    found = told(incident(alert("A")), Reason.OPENED, made=basis(Context(deploys=tuple(deploys))))
     assert [each.id for each in found.background.deploys] == ["new", "old", "other"]
 
 
@@ -227,7 +227,7 @@ def test_a_broken_summary_is_told_in_the_plain_form():
     found = told(
         incident(alert("A", rule="A", text=SenderText(summary="its own words"))),
         Reason.OPENED,
-        made=telling(rules=rules),
+        made=basis(rules=rules),
     )
     assert found.alerts[0].summary == "its own words"
     assert found.background.notes == ("The summary of the rule A is broken and the plain form is shown.",)

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import MAX_ALERTS, Notification, Reason, Receipt
 from chalicelib.core.stored import stored_as
 
 MAX_RESULTS = 100
-MAX_FIRING = 500
-"""Alerts that a notification lists at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def _received(delivery_log: DeliveryLog, done: Notification) -> dict[str, int]:
     firing = {each.fingerprint: each.severity.rank for each in seen}
     before = delivery_log.firing if done.target.send_resolved else {}
     known = {name: rank for name, rank in {**before, **firing}.items() if name not in ended}
-    return dict([*known.items()][-MAX_FIRING:])
+    return dict([*known.items()][-MAX_ALERTS:])
 
 
 def given_up(delivery_log: DeliveryLog, done: Notification, result: Result, *, in_doubt: bool) -> DeliveryLog:

@@ -13,6 +13,9 @@ from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
 from chalicelib.core.stored import flat, flat_keys, flat_or_none
 
+MAX_ALERTS = 500
+"""The alerts that a notification lists at most."""
+
 
 class Reason(StrEnum):
     """Why it is told. SYNC tells no one: it brings a message that was told up to date (acknowledged by …)."""
