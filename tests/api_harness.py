@@ -46,7 +46,7 @@ class ApiHarness:
         self.status = 0
 
     @property
-    def office(self):
+    def api(self):
         """What the API is given at this moment."""
         return routes.ApiContext(self.router.store, self.router.queues.webhooks, self.router.rules, self.router.now)
 
@@ -58,7 +58,7 @@ class ApiHarness:
         """One request; what was put is worked through at once. The reply's body."""
         given = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
         request = routes.Request(query=query or {}, body=given, holder=holder, key=key)
-        reply = getattr(routes, what)(self.office, request, **names)
+        reply = getattr(routes, what)(self.api, request, **names)
         self.router.settle()
         json.dumps(reply.body)
         self.status = reply.status

@@ -129,15 +129,15 @@ class ApiContext:
 # What people see
 
 
-def list_incidents(office: ApiContext, request: Request) -> Reply:
+def list_incidents(api: ApiContext, request: Request) -> Reply:
     """GET /api/incidents?status=open|ended|all&since=7d&match=service=api&limit=200&after=CURSOR"""
     request.only("status", "since", "match", "limit", "after")
     status = _choice(request.one("status", "open"), "status", ("open", "ended", "all"))
-    since = _since(request.one("since"), office.now)
+    since = _since(request.one("since"), api.now)
     found = views.incidents(
-        office.store,
-        office.rules,
-        office.now,
+        api.store,
+        api.rules,
+        api.now,
         ended_since=None if status == "open" else since,
         only_ended=status == "ended",
         matchers=request.matchers(),
@@ -146,37 +146,35 @@ def list_incidents(office: ApiContext, request: Request) -> Reply:
     return _paged("incidents", found)
 
 
-def show_incident(office: ApiContext, request: Request, *, id: str) -> Reply:
+def show_incident(api: ApiContext, request: Request, *, id: str) -> Reply:
     """GET /api/incidents/{id}"""
     request.only()
-    found = views.find(office.store, id, office.now)
-    return Reply({"incident": views.incident(found, office.store, office.rules, office.now)})
+    found = views.find(api.store, id, api.now)
+    return Reply({"incident": views.incident(found, api.store, api.rules, api.now)})
 
 
-def list_alerts(office: ApiContext, request: Request) -> Reply:
+def list_alerts(api: ApiContext, request: Request) -> Reply:
     """GET /api/alerts?match=service=api&limit=200&after=CURSOR"""
     request.only("match", "limit", "after")
     asked = _paging(request, ROWS)
-    return _paged(
-        "alerts", views.alerts(office.store, office.rules, office.now, matchers=request.matchers(), asked=asked)
-    )
+    return _paged("alerts", views.alerts(api.store, api.rules, api.now, matchers=request.matchers(), asked=asked))
 
 
-def list_silences(office: ApiContext, request: Request) -> Reply:
+def list_silences(api: ApiContext, request: Request) -> Reply:
     """GET /api/silences?ended=true&limit=1000&after=CURSOR"""
     request.only("ended", "limit", "after")
     ended = _choice(request.one("ended", "false"), "ended", ("true", "false")) == "true"
     asked = _paging(request, MAX_ROWS)
-    return _paged("silences", views.silences(office.store, office.now, ended=ended, asked=asked))
+    return _paged("silences", views.silences(api.store, api.now, ended=ended, asked=asked))
 
 
-def show_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
+def show_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
     """GET /api/silences/{id}: the first characters of an id will do"""
     request.only()
-    return Reply({"silence": views.silence_named(office.store, id, office.now)})
+    return Reply({"silence": views.silence_named(api.store, id, api.now)})
 
 
-def list_history(office: ApiContext, request: Request) -> Reply:
+def list_history(api: ApiContext, request: Request) -> Reply:
     """GET /api/history?day=2026-11-26&after=NAME: lines of a replay timeline; `next` is the `after` of the next call"""
     request.only("day", "after")
     day = request.one("day")
@@ -184,33 +182,33 @@ def list_history(office: ApiContext, request: Request) -> Reply:
         date.fromisoformat(day)
     except ValueError:
         raise RequestError(f"`day` is {day[:40]!r}; expected is a day such as 2026-11-26") from None
-    found = record.page(office.store, day, request.one("after"))
+    found = record.page(api.store, day, request.one("after"))
     if found is None:
         return Reply({"lines": [], "next": None})
     return Reply({"lines": list(found.lines), "next": found.name})
 
 
-def who(office: ApiContext, request: Request) -> Reply:
+def who(api: ApiContext, request: Request) -> Reply:
     """GET /api/who?service=api&environment=production, or ?incident=ID: who is notified"""
     if request.one("incident"):
         if len(request.query) > 1:
             raise RequestError("`incident` stands alone: expected are labels, as in ?service=api, or ?incident=ID")
-        found = views.find(office.store, request.one("incident"), office.now)
-        return Reply({"who": [{"incident": found.id, **views.who_of(found, office.store, office.rules, office.now)}]})
+        found = views.find(api.store, request.one("incident"), api.now)
+        return Reply({"who": [{"incident": found.id, **views.who_of(found, api.store, api.rules, api.now)}]})
     wrong = [name for name in request.query if not re.fullmatch(LABEL_PATTERN, name)]
     if wrong:
         raise RequestError(f"{wrong[0][:40]!r} is no name of a label; expected are labels, as in ?service=api")
     labels = {name: values[-1] for name, values in request.query.items() if values and values[-1]}
     if not labels:
         raise RequestError("nothing is asked: expected are labels, as in ?service=api, or ?incident=ID")
-    return Reply({"who": views.who(office.rules, labels, office.now)})
+    return Reply({"who": views.who(api.rules, labels, api.now)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What people do
 
 
-def act(office: ApiContext, request: Request, *, id: str, act: str) -> Reply:
+def act(api: ApiContext, request: Request, *, id: str, act: str) -> Reply:
     """POST /api/incidents/{id}/{ack|unack|resolve|note|assign}"""
     request.only("by")
     if act not in ACTS:
@@ -221,7 +219,7 @@ def act(office: ApiContext, request: Request, *, id: str, act: str) -> Reply:
     action = Action(
         kind=ACTS[act],
         by=request.by(form),
-        at=office.now,
+        at=api.now,
         incident=id,
         matchers=requests.clauses_of(requests.parse_match(form.get("matchers") or {})),
         via="api",
@@ -229,7 +227,7 @@ def act(office: ApiContext, request: Request, *, id: str, act: str) -> Reply:
         account=f"{SHARED_TOKEN}{request.holder}",
         id=key + fingerprint(act, request.asked(form)) if key else requests.new_id(),
     )
-    found, action = accepted(action, store=office.store, webhooks=office.webhooks, now=office.now, key=key)
+    found, action = accepted(action, store=api.store, webhooks=api.webhooks, now=api.now, key=key)
     return _reply(found, action, request.key[:MAX_NAME_CHARACTERS] or action.id)
 
 
@@ -251,65 +249,65 @@ def _reply(found: Outcome, action: Action, id: str) -> Reply:
     return Reply(refused, _STATUSES.get(found.result, 409))
 
 
-def make_silence(office: ApiContext, request: Request) -> Reply:
+def make_silence(api: ApiContext, request: Request) -> Reply:
     """POST /api/silences: make one; with the id of one that exists in the body, edit it and become its author"""
     request.only("by")
     form = request.form()
     given = requests.silence_id(_text(form, "id")) if form.get("id") is not None else ""
-    before = find_silence(office.store.context(), given) if given else None
+    before = find_silence(api.store.context(), given) if given else None
     if before is None and "matchers" not in form and not form.get("incident"):
         raise RequestError('`matchers` is missing: expected is {"service": "api"} or ["service=api"], or `incident`')
-    return _put(office, request, form, before, given)
+    return _put(api, request, form, before, given)
 
 
-def edit_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
+def edit_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
     """PUT /api/silences/{id}: what is left out stays"""
     request.only("by")
-    before = find_silence(office.store.context(), id)
+    before = find_silence(api.store.context(), id)
     if before is None:
         raise _no_silence(id)
-    return _put(office, request, request.form(), before, "")
+    return _put(api, request, request.form(), before, "")
 
 
-def end_silence(office: ApiContext, request: Request, *, id: str) -> Reply:
+def end_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
     """DELETE /api/silences/{id}: end it now"""
     request.only("by")
     form = request.form()
     by = request.by(form)
-    found = find_silence(office.store.context(), id)
+    found = find_silence(api.store.context(), id)
     if found is None:
         raise _no_silence(id)
-    if found.ends_at <= office.now:
+    if found.ends_at <= api.now:
         raise OverError(f"the silence {id} is over since {views.stamp(found.ends_at)}")
-    office.webhooks.put([unsilence_message(id, by, office.now)])
+    api.webhooks.put([unsilence_message(id, by, api.now)])
     return Reply({"status": "accepted", "id": id}, 202)
 
 
-def _put(office: ApiContext, request: Request, form: Mapping[str, Any], before: Silence | None, given: str) -> Reply:
+def _put(api: ApiContext, request: Request, form: Mapping[str, Any], before: Silence | None, given: str) -> Reply:
     """Make a silence, or edit the one from before; `given` is the id in the body, which makes the person its author.
 
     A request whose key is known changes nothing, and is answered with what it made.
     """
     _known(form, SILENCE_FIELDS)
-    zone_of(_timezone(office, form))
-    act, context = request.act(form), office.store.context()
+    zone_of(_timezone(api, form))
+    act, context = request.act(form), api.store.context()
     if act and (first := _first_of(context, act)) is not None:
-        return _accepted(office, SetSilence(first, first in context.maintenance))
+        return _accepted(api, SetSilence(first, first in context.maintenance))
     silence = requests.new_silence(
-        _matchers(office, form) or (before.matchers if before else ()),
-        ends_at=_ends_at(office, form, before),
-        starts_at=_starts_at(office, form, before),
+        _matchers(api, form) or (before.matchers if before else ()),
+        ends_at=_ends_at(api, form, before),
+        starts_at=_starts_at(api, form, before),
         by=request.by(form),
-        at=office.now,
+        at=api.now,
         comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
         id=before.id if before else given or request.key_id(),
         act=act,
     )
     keyed = before is None and not given and bool(act)
     hold = SetSilence(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
-    check_room(context, hold, office.now)
-    office.webhooks.put([hold_message(hold)])
-    return _accepted(office, hold)
+    check_room(context, hold, api.now)
+    api.webhooks.put([hold_message(hold)])
+    return _accepted(api, hold)
 
 
 def _first_of(context: Context, act: str) -> Silence | None:
@@ -323,10 +321,10 @@ def _first_of(context: Context, act: str) -> Silence | None:
     return None
 
 
-def _accepted(office: ApiContext, hold: SetSilence) -> Reply:
-    firing = views.fires(office.store)
-    shown = views.silence(hold.silence, office.now, firing, maintenance=hold.maintenance)
-    said = warnings(hold.silence, shown, firing, office.rules)
+def _accepted(api: ApiContext, hold: SetSilence) -> Reply:
+    firing = views.fires(api.store)
+    shown = views.silence(hold.silence, api.now, firing, maintenance=hold.maintenance)
+    said = warnings(hold.silence, shown, firing, api.rules)
     return Reply({"status": "accepted", "id": hold.silence.id, "silence": shown, "warnings": said}, 202)
 
 
@@ -339,37 +337,37 @@ def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Conte
     return found
 
 
-def _matchers(office: ApiContext, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
+def _matchers(api: ApiContext, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
     if form.get("incident"):
         if form.get("matchers") is not None:
             raise RequestError("both `incident` and `matchers` are given; expected is one of them")
-        return requests.matchers_of(open_incident(_text(form, "incident"), store=office.store, now=office.now))
+        return requests.matchers_of(open_incident(_text(form, "incident"), store=api.store, now=api.now))
     return requests.parse_match(form["matchers"]) if "matchers" in form else ()
 
 
-def _ends_at(office: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime:
+def _ends_at(api: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime:
     until, length = _text(form, "until"), _text(form, "for")
     if until and length:
         raise RequestError("both `until` and `for` are given; expected is one of them")
     if until:
-        return parse_until(until, office.now, _timezone(office, form))
+        return parse_until(until, api.now, _timezone(api, form))
     if length:
-        return parse_for(length, office.now)
+        return parse_for(length, api.now)
     if before is None:
         raise RequestError("the end is missing: expected is `for` (2h) or `until` (2026-11-27T09:00Z, tomorrow, 18:30)")
     return before.ends_at
 
 
-def _starts_at(office: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
+def _starts_at(api: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
     word = _text(form, "from")
     if word:
-        return parse_when(word, office.now, _timezone(office, form))
+        return parse_when(word, api.now, _timezone(api, form))
     return before.starts_at if before else None
 
 
-def _timezone(office: ApiContext, form: Mapping[str, Any]) -> str:
+def _timezone(api: ApiContext, form: Mapping[str, Any]) -> str:
     """Return the zone that the request names, else that of the rules file."""
-    return _text(form, "timezone") or office.rules.options.timezone
+    return _text(form, "timezone") or api.rules.options.timezone
 
 
 def _note(act: str, form: Mapping[str, Any]) -> str:

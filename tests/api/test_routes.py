@@ -257,9 +257,9 @@ def test_a_silence_of_an_incident_takes_its_labels_and_names(desk):
 )
 def test_a_time_is_in_the_zone_that_is_named(desk, timezone, until, ends_at):
     """Given `timezone` → times are in it; without it in the zone of the rules file."""
-    rules = replace(desk.office.rules, options=replace(desk.office.rules.options, timezone="Europe/Riga"))
+    rules = replace(desk.api.rules, options=replace(desk.api.rules.options, timezone="Europe/Riga"))
     form = {"by": "ana", "matchers": ["service=api"], "until": until, "timezone": timezone}
-    reply = routes.make_silence(replace(desk.office, rules=rules), routes.Request(body=json.dumps(form).encode()))
+    reply = routes.make_silence(replace(desk.api, rules=rules), routes.Request(body=json.dumps(form).encode()))
     assert reply.body["silence"]["ends_at"] == ends_at
 
 
@@ -307,9 +307,9 @@ def test_two_requests_with_one_key_before_the_worker_make_one_silence(desk):
     answer = [
         routes.make_silence(office, routes.Request(body=json.dumps(body).encode(), key="k1")).body["silence"]["ends_at"]
         for office, body in (
-            (desk.office, KEYED),
-            (replace(desk.office, now=START + timedelta(seconds=2)), KEYED),
-            (replace(desk.office, now=START + timedelta(seconds=3)), {**KEYED, "matchers": ["service=db"]}),
+            (desk.api, KEYED),
+            (replace(desk.api, now=START + timedelta(seconds=2)), KEYED),
+            (replace(desk.api, now=START + timedelta(seconds=3)), {**KEYED, "matchers": ["service=db"]}),
         )
     ]
     desk.router.settle()
