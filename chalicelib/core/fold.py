@@ -15,6 +15,7 @@ from chalicelib.core.evaluation import counted, evaluated, never_rechecked, reco
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, Truncated, in_episode, notified_of
 from chalicelib.core.inputs import (
+    AlertInput,
     EventInput,
     HeartbeatInput,
     Input,
@@ -128,9 +129,7 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
     return replace(incident, alerts=alerts, truncated=truncated)
 
 
-def _counted_only(
-    truncated: Truncated, fault: str, group: Sequence[EventInput | Measured | HeartbeatInput], now: datetime
-) -> Truncated:
+def _counted_only(truncated: Truncated, fault: str, group: Sequence[AlertInput], now: datetime) -> Truncated:
     """Return the alerts over the limit after what the inputs say of one of them."""
     new = [mark for mark in map(_mark_of, group) if mark and mark not in truncated.event_ids]
     alerts = dict(truncated.alerts)
@@ -140,14 +139,14 @@ def _counted_only(
     return Truncated(alerts, truncated.events + len(set(new)), (*truncated.event_ids, *new)[-MAX_TRUNCATED:])
 
 
-def _mark_of(given: EventInput | Measured | HeartbeatInput) -> str:
+def _mark_of(given: AlertInput) -> str:
     """The short id of an event that says that a fault fires; empty for anything else."""
     if isinstance(given, EventInput) and given.event.status is not Status.RESOLVED:
         return short_id(given.event)
     return ""
 
 
-def _active_at_last(group: Sequence[EventInput | Measured | HeartbeatInput]) -> bool:
+def _active_at_last(group: Sequence[AlertInput]) -> bool:
     """Return whether the newest input of a fault says that it is active."""
     newest = group[-1]
     if isinstance(newest, EventInput):
@@ -254,16 +253,16 @@ def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], no
     return replace(incident, flush=replace(incident.flush, next_at=now))
 
 
-def _said_at(given: EventInput | Measured | HeartbeatInput | Action) -> datetime:
+def _said_at(given: AlertInput | Action) -> datetime:
     if isinstance(given, EventInput):
         return given.event.occurred_at
     return given.evaluations[0].at if isinstance(given, Measured) else given.at
 
 
-def _by_fault(inputs: Iterable[Input]) -> dict[str, list[EventInput | Measured | HeartbeatInput]]:
-    found: dict[str, list[EventInput | Measured | HeartbeatInput]] = {}
+def _by_fault(inputs: Iterable[Input]) -> dict[str, list[AlertInput]]:
+    found: dict[str, list[AlertInput]] = {}
     for each in inputs:
-        if isinstance(each, EventInput | Measured | HeartbeatInput):
+        if isinstance(each, AlertInput):
             found.setdefault(alert_fingerprint(each), []).append(each)
     return found
 
@@ -285,7 +284,7 @@ _NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 def _applied(
     alert: Alert | None,
     fault: str,
-    group: Sequence[EventInput | Measured | HeartbeatInput],
+    group: Sequence[AlertInput],
     options: RouteOptions,
     now: datetime,
 ) -> Alert:

@@ -65,10 +65,12 @@ class TimelineNote:
     entry: Entry
 
 
-Input = EventInput | Measured | HeartbeatInput | Action | RuleRemoved | TimelineNote
+AlertInput = EventInput | Measured | HeartbeatInput
+"""What is said of one alert."""
+Input = AlertInput | Action | RuleRemoved | TimelineNote
 
 
-def alert_fingerprint(given: EventInput | Measured | HeartbeatInput) -> str:
+def alert_fingerprint(given: AlertInput) -> str:
     """The fingerprint of the alert that an input is about.
 
     A counting rule has one alert for each group (its events are different faults of one service); any other rule has

@@ -8,7 +8,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.event import Action, Event
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
-from chalicelib.core.inputs import EventInput, HeartbeatInput, Input, Measured
+from chalicelib.core.inputs import AlertInput, EventInput, Input
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rule, Rules
 from chalicelib.messages.queue import Queues
@@ -45,7 +45,7 @@ class Routed:
 
     route: Route
     labels: Mapping[str, str]
-    given: EventInput | Measured | HeartbeatInput
+    given: AlertInput
     message: str
 
     @property
@@ -90,9 +90,7 @@ class Batch:
         proposals = [Proposal(rule, route, group_labels(route, labels)) for rule, route, labels in routes]
         self.arrivals.append(Arrival(event, tuple(proposals), message))
 
-    def add(
-        self, route: Route, labels: Mapping[str, str], given: EventInput | Measured | HeartbeatInput, message: str
-    ) -> None:
+    def add(self, route: Route, labels: Mapping[str, str], given: AlertInput, message: str) -> None:
         """Take in what was measured, counted or heard, for the incident of this route and these labels."""
         self.routed.append(Routed(route, labels, given, message))
 
