@@ -97,7 +97,7 @@ DECLARED = TargetKind(
     title="Chat", meaning="The name of a room.", read=read, schema={"type": "string", "pattern": "^[a-z0-9]+$"},
     example="ops", can=Capabilities(takes_changes=True),
     sample=TargetSample(
-        secrets={"CHAT_TOKEN": "t"}, settings={"CHAT_URL": "https://192.0.2.1/chat"}, answer={"message": 7}
+        settings={"CHAT_URL": "https://192.0.2.1/chat"}, answer={"message": 7}
     ),
     needs=(("CHAT_TOKEN", "nobody in the chat is notified"),),
 )

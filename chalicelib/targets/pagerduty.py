@@ -185,7 +185,7 @@ def setting_name(name: str) -> str:
 def check_target(target: Target, clients: Clients) -> TargetCheck:
     """Return whether a routing key is set, and has the form of one."""
     name = setting_name(target.address)
-    keys = [key.strip() for key in (clients.secret(name) or "").split(",") if key.strip()]
+    keys = _keys(name, clients)
     if not keys:
         return TargetCheck("wrong", f"{target.key}: no routing key", parameter=name)
     if not all(re.fullmatch(r"[0-9A-Za-z]{32}", key) for key in keys):
@@ -194,9 +194,14 @@ def check_target(target: Target, clients: Clients) -> TargetCheck:
     return TargetCheck("ok", f"{target.key}: a routing key is set")
 
 
+def _keys(setting: str, clients: Clients) -> list[str]:
+    """Return the routing keys of a setting: two while one is changed."""
+    return [key.strip() for key in (clients.secret(setting) or "").split(",") if key.strip()]
+
+
 def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
     """The routing key of that name, and a note: the one that opened the alert while it is live, else the first."""
-    keys = [key.strip() for key in (clients.secret(setting_name(name)) or "").split(",") if key.strip()]
+    keys = _keys(setting_name(name), clients)
     if not keys:
         raise TargetRejectedError(f"PagerDuty: {setting_name(name)} is not set")
     found = next((key for key in keys if fingerprint(NAME, key) == opened_by), None)
@@ -348,9 +353,7 @@ DECLARED = TargetKind(
     schema={"anyOf": [{"const": True}, {"type": "string"}]},
     example=True,
     can=Capabilities(pages=True, takes_changes=True, threads=True),
-    sample=TargetSample(
-        secrets={"PAGERDUTY_ROUTING_KEY_DEFAULT": "0123456789abcdef0123456789abcdef"}, answer={"status": "success"}
-    ),
+    sample=TargetSample(answer={"status": "success"}),
     written=("pagerduty", "pagerduty:KEY"),
     words=_words,
     needs=(("PAGERDUTY_ROUTING_KEY_DEFAULT", "nobody can be paged"),),

@@ -470,7 +470,6 @@ DECLARED = TargetKind(
     example="#alerts",
     can=Capabilities(edits=True, shows_silences=True, threads=True),
     sample=TargetSample(
-        secrets={"SLACK_BOT_TOKEN": "xoxb-sample"},
         answer={"ok": True, "channel": "C0000000000", "ts": "1700000001.000100", "message": {}, "messages": []},
     ),
     names=_names,

@@ -235,7 +235,7 @@ DECLARED = TargetKind(
     schema={"type": "string", "minLength": 1},
     example="https://example.com/hook",
     can=Capabilities(shows_silences=True),
-    sample=TargetSample(secrets={"WEBHOOK_DEFAULT_SECRET": "whsec_c2FtcGxl"}),
+    sample=TargetSample(),
     names=_names,
     written=("webhook:NAME", "https://…"),
     place=4,

@@ -37,9 +37,11 @@ NOTHING = Capabilities()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSample:
-    """What tests and `tocsin replay` need to send: secrets and settings, and the body of an answer that takes the message."""
+    """What tests and `tocsin replay` need to send: settings, and the body of an answer that takes the message.
 
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    Secrets are none of it: replay sets every one, to something that is none.
+    """
+
     settings: Mapping[str, str] = field(default_factory=dict)
     answer: Any = "ok"
 
