@@ -16,7 +16,7 @@ from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.evaluation import EventSeries
-from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
+from chalicelib.core.event import ROUTER, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
 from chalicelib.core.instants import from_seconds
@@ -100,7 +100,7 @@ def _missed_by_event(rule: Rule, event: Event, labels: Mapping[str, str]) -> str
     """Why the rule does not hear of the event; empty when it does."""
     if rule.condition is not None and not rule.condition.counts_events:
         return f"it looks at {', '.join(sorted(rule.condition.metrics))}, which is measured; this is an event"
-    if event.source == "router" and not any(matcher.label == "source" for matcher in rule.matchers):
+    if event.source == ROUTER and not any(matcher.label == "source" for matcher in rule.matchers):
         return "the router's own events only reach rules that ask for source=router"
     if rule.condition is not None and event.status is Status.RESOLVED:
         return "it counts events, and an end is not counted"

@@ -14,7 +14,7 @@ from chalicelib.api.acting import accepted
 from chalicelib.aws.batches import BatchError, settle_messages
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.errors import TocsinError
-from chalicelib.core.event import Action
+from chalicelib.core.event import ROUTER, Action
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.dispatch import dispatch
@@ -233,7 +233,7 @@ class FaultyRouter:
     def _announce(self, body: str) -> None:
         content = read_message(body)
         for event in content.events if isinstance(content, Events) else ():
-            if event.source == "router":
+            if event.source == ROUTER:
                 where = event.labels.get("target", "")
                 self.router_events.append((self.clock.now, event.kind, where, event.status.value))
                 self.note(_incident_of(event.identity), f"announced {event.status.value} {event.identity}")

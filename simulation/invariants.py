@@ -13,7 +13,7 @@ from chalicelib.core.alert import AlertState
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.target_kind import Capabilities
-from chalicelib.core.event import Action, Severity
+from chalicelib.core.event import ROUTER, Action, Severity
 from chalicelib.core.incident import Incident
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.routing import route_by_id
@@ -117,7 +117,7 @@ def _waits_since(router: FaultyRouter, incident: str, notification: Notification
 
 
 def _is_about_router(notification: Notification) -> bool:
-    return any(told.source == "router" for told in notification.alerts)
+    return any(told.source == ROUTER for told in notification.alerts)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,11 @@ from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 
+ROUTER = "router"
+"""The source of events about Tocsin itself: internal alerts."""
+OWN_SOURCES = ("probe", "heartbeat", ROUTER)
+"""Sources of events that no sender posts."""
+
 
 class Status(StrEnum):
     """What an event says of its fault: it burns, it ended, or neither."""

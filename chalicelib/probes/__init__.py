@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.errors import RulesError
-from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.payload import addresses as ip
 
@@ -88,7 +88,7 @@ def probe_failed(
     identity = identity_of(kind, name, part)
     return Event(
         id=fingerprint("probe", identity, now.isoformat(), Status.FIRING.value),
-        source="router",
+        source=ROUTER,
         kind=LIMITED if limited else FAILED,
         status=Status.INFO if limited else Status.FIRING,
         severity=Severity.INFO if limited else Severity.WARNING,
@@ -107,7 +107,7 @@ def probe_recovered(kind: str, identity: str, labels: Mapping[str, str], reason:
     name = labels.get("probe", identity)
     return Event(
         id=fingerprint("probe", identity, now.isoformat(), Status.RESOLVED.value),
-        source="router",
+        source=ROUTER,
         kind=FAILED,
         status=Status.RESOLVED,
         severity=Severity.WARNING,

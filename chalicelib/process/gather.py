@@ -9,7 +9,7 @@ from datetime import datetime
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import FullError, KeyUsedError
-from chalicelib.core.event import Action, Event, Severity, Status
+from chalicelib.core.event import ROUTER, Action, Event, Severity, Status
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
 from chalicelib.core.language.durations import seconds_of
@@ -108,7 +108,7 @@ def _tell_change(batch: Batch, deploy: Deploy) -> None:
 def matching_rules(rules: Rules, event: Event) -> list[Rule]:
     """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
     found = rules.of_events.matching(event.all_labels())
-    if event.source == "router":
+    if event.source == ROUTER:
         return [rule for rule in found if any(matcher.label == "source" for matcher in rule.matchers)]
     return found
 
@@ -139,10 +139,10 @@ def _by_rules(batch: Batch, event: Event, rules: Sequence[Rule]) -> list[Destina
 
 def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Destination]:
     """Return where the route tree would lead an event that no rule matches."""
-    if event.status is Status.INFO or (matched and event.source != "router"):
+    if event.status is Status.INFO or (matched and event.source != ROUTER):
         return []
     labels = alert_labels(event, None)
-    of_router = event.source == "router"
+    of_router = event.source == ROUTER
     routes = router_routes(batch.rules, event, matched) if of_router else batch.rules.routes_for(None, labels)
     return [(None, route, labels) for route in routes]
 

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from chalicelib import log
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError
-from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.event import ROUTER, Action, ActionKind, Event, Severity, Status
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
@@ -89,7 +89,7 @@ class Recorder:
             for event in content.events:
                 if event.action is not None:
                     self._act(event.action)
-                elif event.source != "router":
+                elif event.source != ROUTER:
                     self._lines.append((at, "e", codec.encode(event)))
         elif isinstance(content, Samples):
             self._lines += [(at, "s", codec.encode(sample)) for sample in content.samples]
@@ -127,7 +127,7 @@ class Recorder:
 def _announce(webhooks: Queue, now: datetime) -> None:
     gap = Event(
         id=f"history.gap:{now:%Y-%m-%dT%H}",
-        source="router",
+        source=ROUTER,
         kind="history.gap",
         status=Status.FIRING,
         severity=Severity.WARNING,

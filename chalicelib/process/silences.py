@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.context import Context, Silence, SilenceChange
 from chalicelib.core.errors import FullError, KeyUsedError
-from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.event import ROUTER, Event, Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
@@ -153,7 +153,7 @@ def refused(given: SetSilence | ExpireSilence, reason: str, now: datetime) -> Ev
     id, by, at = _decision(given)
     return Event(
         id=f"silence.refused:{id}:{at.isoformat()}",
-        source="router",
+        source=ROUTER,
         kind="silence.refused",
         status=Status.FIRING,
         severity=Severity.WARNING,

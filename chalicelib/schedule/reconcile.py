@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib import plugins
 from chalicelib.core.context import Context
-from chalicelib.core.event import Event, Severity, Status, fingerprint
+from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
 from chalicelib.core.match import refusal
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
@@ -152,7 +152,7 @@ def _made(
 ) -> Event:
     return Event(
         id=fingerprint("repair", kind, subject, run.now.isoformat(), status.value),
-        source="router",
+        source=ROUTER,
         kind=kind,
         status=status,
         severity=Severity.INFO if status is Status.INFO else Severity.WARNING,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Origin
+from chalicelib.core.event import OWN_SOURCES
 from chalicelib.core.ports import Store
 from chalicelib.ingest.counters import ACCEPTED, REFUSED
 from chalicelib.schedule.last_seen import SourceActivity, activity_from, is_quiet, seen_again
@@ -14,7 +15,6 @@ REFUSED_BEFORE = timedelta(days=1)
 MIN_REFUSED = 3
 MANY_REFUSED = 10
 """Of a source of which nothing was ever accepted, or something still is: anyone can post three wrong things."""
-NO_SENDERS = frozenset({"router", "probe", "heartbeat"})
 
 
 def look_at_sources(run: Reconciliation) -> None:
@@ -58,7 +58,7 @@ def _seen_times(run: Reconciliation) -> dict[str, set[datetime]]:
     for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
         for alert in incident.alerts.values():
             if (
-                alert.sender.source not in NO_SENDERS
+                alert.sender.source not in OWN_SOURCES
                 and alert.received.refreshed_at is not None
                 and alert.origin is not Origin.SERIES
             ):

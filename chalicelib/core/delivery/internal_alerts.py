@@ -9,7 +9,7 @@ from datetime import datetime
 
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import duration_words, one_line, plain_text
-from chalicelib.core.event import Event, Severity, Status
+from chalicelib.core.event import ROUTER, Event, Severity, Status
 from chalicelib.core.rule import shown
 
 FAILED = "delivery.failed"
@@ -22,7 +22,7 @@ _NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address 
 
 def about_router(notification: Notification) -> bool:
     """True for notifications about Tocsin itself: their failure announces nothing."""
-    return bool(notification.alerts) and all(told.source == "router" for told in notification.alerts)
+    return bool(notification.alerts) and all(told.source == ROUTER for told in notification.alerts)
 
 
 def announces(notification: Notification) -> bool:
@@ -111,7 +111,7 @@ def _event(
     kind = trouble.partition(":")[0]
     return Event(
         id=identifier,
-        source="router",
+        source=ROUTER,
         kind=kind,
         status=status,
         severity=severity,

@@ -8,14 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib import plugins
-from chalicelib.core.event import Severity
+from chalicelib.core.event import OWN_SOURCES, Severity
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.payload.coerce import SEVERITIES
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, tellers
-
-OWN_SOURCES = ("probe", "heartbeat", "router")
-"""Sources of events that no sender posts."""
 
 
 def vocabulary(data: Mapping[str, Any]) -> Iterator[Finding]:
