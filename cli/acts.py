@@ -24,6 +24,15 @@ def add_incident_arguments(parser: argparse.ArgumentParser, *, several: bool = F
     add_api_arguments(parser, acts=True)
 
 
+def add_alert_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of an act on the alerts of incidents, or on some of these alerts."""
+    add_incident_arguments(parser, several=True)
+    parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
+    parser.add_argument(
+        "--match", action="append", metavar="MATCHER", help="only those of its alerts: service=api, zone=~eu-.*"
+    )
+
+
 def act(arguments: argparse.Namespace, name: str, form: Mapping[str, Any]) -> int:
     """Act on each incident and print what came of it. Of several, one that is refused stops no other."""
     api, form = remote(arguments), {"by": who_acts(arguments), **form}

@@ -2,18 +2,14 @@
 
 import argparse
 
-from cli.acts import act, add_incident_arguments
+from cli.acts import act, add_alert_arguments
 
 HELP = "resolve by hand: whoever was told the fire is told the end"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_incident_arguments(parser, several=True)
-    parser.add_argument("--note", default="", metavar="TEXT", help="why; it is kept in the timeline")
-    parser.add_argument(
-        "--match", action="append", metavar="MATCHER", help="only those of its alerts: service=api, zone=~eu-.*"
-    )
+    add_alert_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
