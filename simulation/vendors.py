@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 
 from chalicelib.core.waves import incident_named, wave_named
 from simulation.faulty import Calls
+from simulation.simulator import NOWHERE
 
-NOWHERE = "192.0.2.1"
 SECRETS = {
     "SLACK_BOT_TOKEN": "xoxb-1",
     "PAGERDUTY_ROUTING_KEY_DEFAULT": "0123456789abcdef0123456789abcdef",
