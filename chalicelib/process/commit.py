@@ -38,7 +38,7 @@ MAX_DELAY = timedelta(minutes=15)
 """What SQS can delay a message; a later timer is found by the minute tick."""
 
 
-class EndedMeanwhileError(Exception):
+class _EndedMeanwhileError(Exception):
     """An incident ended between the reading of it and its saving: what was led to it must be led again."""
 
 
@@ -86,7 +86,7 @@ def _update_all(batch: Batch) -> dict[str, str]:
         try:
             acts.answer(batch, _saved(batch, key, update), update.inputs)
             update.inputs, update.led, update.done = [], [], True
-        except EndedMeanwhileError:
+        except _EndedMeanwhileError:
             batch.take_back(key)
         except Exception as error:  # whatever is wrong with one incident is not the others' trouble
             failures |= {message: reason_of(error) for message in update.messages}
@@ -130,14 +130,14 @@ def _may_cause(update: IncidentUpdate, rules: Rules) -> bool:
 def _saved(batch: Batch, key: str, update: IncidentUpdate) -> Incident:
     """Load, fold, notify, save; again when somebody else saved first.
 
-    Raise EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
+    Raise _EndedMeanwhileError where the incident ended since events were led to it: others may have given their faults
     another home since, so a fault fires there again only by a new claim.
     """
     before = batch.stored[key] if key in batch.stored else batch.store.load(key)
 
     def save(stored: Incident | None) -> Incident:
         if update.led and _has_ended(before, stored):
-            raise EndedMeanwhileError
+            raise _EndedMeanwhileError
         return _folded_and_saved(batch, key, update, stored)
 
     return updated("an incident", known_first(before, lambda: batch.store.load(key)), save)

@@ -54,27 +54,27 @@ def take(batch: Batch, content: Content, message: str) -> None:
         for event in content.events:
             take_event(batch, event, message)
     elif isinstance(content, Samples):
-        take_samples(batch, content.samples, message)
+        _take_samples(batch, content.samples, message)
     elif isinstance(content, Wake):
         stored = batch.store.load(content.key)
         if stored is not None:
             batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
     elif isinstance(content, SetSilence | ExpireSilence):
-        take_silence(batch, content, message)
+        _take_silence(batch, content, message)
     elif isinstance(content, Affected):
-        take_affected(batch, content, message)
+        _take_affected(batch, content, message)
     else:
-        take_action(batch, content, message)
+        _take_action(batch, content, message)
 
 
 def take_event(batch: Batch, event: Event, message: str) -> None:
     """Every rule that matches hears of the event; the route tree when none does; a person's act goes where it belongs."""
     batch.events += 1
     if event.action is not None:
-        take_action(batch, event.action, message)
+        _take_action(batch, event.action, message)
         return
     if event.source == "heartbeat" and event.kind == "beat":
-        take_beat(batch, event, message)
+        _take_beat(batch, event, message)
         return
     if deploy := deploy_of(event):
         before = batch.context
@@ -82,8 +82,8 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
         if _is_news(deploy, before, batch.context):
             _tell_change(batch, deploy)
         for action in rolled_back(event, batch.context):
-            take_action(batch, action, message)
-    rules = matching_rules(batch.rules, event)
+            _take_action(batch, action, message)
+    rules = _matching_rules(batch.rules, event)
     for rule in rules:
         if rule.condition is not None and event.status is not Status.RESOLVED:
             _count(batch, event, rule, message)
@@ -105,7 +105,7 @@ def _tell_change(batch: Batch, deploy: Deploy) -> None:
         batch.queues.notifications.put([change_message(DeployChange(deploy, target)) for target in targets])
 
 
-def matching_rules(rules: Rules, event: Event) -> list[Rule]:
+def _matching_rules(rules: Rules, event: Event) -> list[Rule]:
     """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
     found = rules.of_events.matching(event.all_labels())
     if event.source == ROUTER:
@@ -147,12 +147,12 @@ def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Destination
     return [(None, route, labels) for route in routes]
 
 
-def take_action(batch: Batch, action: Action, message: str) -> None:
+def _take_action(batch: Batch, action: Action, message: str) -> None:
     """A person's act reaches the incidents that it is about; it never opens one."""
     batch.actions.append((action, message))
 
 
-def take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) -> None:
+def _take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) -> None:
     """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
 
     MAX_AFFECTED of them do so here, the others by further messages, which are put before anything is done: a worker that
@@ -173,7 +173,7 @@ def take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) 
     _look_again(batch, done, affected[:MAX_AFFECTED], message)
 
 
-def take_affected(batch: Batch, affected: Affected, message: str) -> None:
+def _take_affected(batch: Batch, affected: Affected, message: str) -> None:
     """Have some of the incidents that a silence is about look again and remember it."""
     done = silences.done_before(affected.decision, batch.context)
     batch.read(affected.keys)
@@ -190,7 +190,7 @@ def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident]
         batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)
 
 
-def take_beat(batch: Batch, event: Event, message: str) -> None:
+def _take_beat(batch: Batch, event: Event, message: str) -> None:
     """A heartbeat that was heard."""
     for spec in batch.rules.probes.get("heartbeat", ()):
         if spec.get("name") == event.name:
@@ -212,7 +212,7 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Heartbe
     return HeartbeatInput(str(spec["name"]), at, schedule, labels, severity, heard)
 
 
-def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
+def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
     """Remember what was measured and judge every rule that looks at it, at the times of the samples and of later ones."""
     batch.store.add_samples(samples)
     evaluated: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
@@ -224,12 +224,12 @@ def take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
                 entry = evaluated.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
                 entry[2].add(sample.at)
     for rule, labels, times in evaluated.values():
-        moments = moments_since(times, rule, labels, batch)
+        moments = _moments_since(times, rule, labels, batch)
         evaluations = tuple(evaluation(rule, labels, batch.store, at) for at in moments)
         take_measured(batch, Measured(rule, labels, evaluations), message)
 
 
-def moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:
+def _moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:
     """When to judge a series: at these times, and after a late sample at those of all samples after it, again."""
     assert rule.condition is not None
     moments = set(times)

@@ -42,7 +42,7 @@ def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context],
     changed = updated("the context", known_first(batch.context, batch.store.context), save)
     if changed is not batch.context:
         batch.context = changed
-        wake_symptoms(batch, incident.key)
+        _wake_symptoms(batch, incident.key)
 
 
 def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:
@@ -76,7 +76,7 @@ def without_ended(context: Context, incident: Incident) -> Context:
     return context if len(kept) == len(context.causes) else replace(context, causes=kept)
 
 
-def wake_symptoms(batch: Batch, but: str) -> None:
+def _wake_symptoms(batch: Batch, but: str) -> None:
     """Have the open incidents looked at whose alerts some inhibition could mute."""
     keys = [
         incident.key

@@ -99,7 +99,7 @@ def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
     rules = {""}
     for incident in batch.store.incidents():
         batch.stored.setdefault(incident.key, incident)
-        for alert, holder in holders_in(incident):
+        for alert, holder in _holders_in(incident):
             known = homes.setdefault(alert, {})
             known[slot_of(holder, [*known.values()])] = holder
             rules.add(holder.rule)
@@ -111,7 +111,7 @@ def _scanned(batch: Batch, names: Collection[str]) -> dict[str, Fault]:
     return found
 
 
-def holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
+def _holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
     """Yield each active alert of an incident, by its fingerprint, as the holder that stands for it."""
     for alert in incident.alerts.values():
         if alert.active and incident.episode.started_at is not None:
@@ -210,7 +210,7 @@ def index(batch: Batch) -> dict[str, str]:
     for incident in batch.store.incidents():
         if incident.id:
             batch.store.locate([incident.id, *incident.episode.aliases], incident.key)
-        for name, holder in holders_in(incident):
+        for name, holder in _holders_in(incident):
             known = homes.setdefault(name, [])
             batch.store.claim(name, slot_of(holder, known), holder, over=None)
             known.append(holder)
@@ -224,4 +224,4 @@ def indexed_alerts(before: Incident | None, incident: Incident) -> Mapping[str, 
     """Return the holders of measured, counted and awaited alerts that began to fire, by the alert's fingerprint."""
     old = {alert.fingerprint for alert in before.firing} if before is not None else frozenset()
     begun = {alert.fingerprint for alert in incident.firing if alert.origin is not Origin.EVENT} - old
-    return {name: holder for name, holder in holders_in(incident) if name in begun} if begun else {}
+    return {name: holder for name, holder in _holders_in(incident) if name in begun} if begun else {}

@@ -60,10 +60,10 @@ def parsed(
 
 
 def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
-    return tuple(not_ahead(told_apart(redact_event(event), received_at), received_at) for event in events)
+    return tuple(_not_ahead(_told_apart(redact_event(event), received_at), received_at) for event in events)
 
 
-def told_apart(event: Event, received_at: datetime) -> Event:
+def _told_apart(event: Event, received_at: datetime) -> Event:
     """An end whose body has no time of its own is the end of what burns now, though the same was said once before.
 
     A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.
@@ -73,7 +73,7 @@ def told_apart(event: Event, received_at: datetime) -> Event:
     return replace(event, id=f"{event.id}@{received_at.isoformat()}")
 
 
-def not_ahead(event: Event, received_at: datetime) -> Event:
+def _not_ahead(event: Event, received_at: datetime) -> Event:
     """Nothing occurred after it was received: a sender's clock that runs ahead is corrected."""
     if event.occurred_at <= received_at:
         return event

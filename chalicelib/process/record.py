@@ -236,7 +236,7 @@ def page(store: Store, day: str, after: str) -> HistoryPage | None:
     if found is None:
         return None
     name, data = found
-    return HistoryPage(tuple(map(timeline_line, unpacked(data))), name)
+    return HistoryPage(tuple(map(_timeline_line, unpacked(data))), name)
 
 
 def unpacked(data: bytes) -> list[Line]:
@@ -244,7 +244,7 @@ def unpacked(data: bytes) -> list[Line]:
     return [(float(at), str(kind), body) for at, kind, body in json.loads(zlib.decompress(bytes(data)))["lines"]]
 
 
-def timeline_line(line: Line) -> dict[str, Any]:
+def _timeline_line(line: Line) -> dict[str, Any]:
     """The line in the form that `tocsin replay` reads (docs/replay.md)."""
     at, kind, body = line
     found: dict[str, Any] = {"at": _stamp(from_seconds(at))}

@@ -77,14 +77,14 @@ def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime
     found: dict[str, TimedEvaluation] = {}
     for alert in incident.alerts.values():
         rule = rules.by_name.get(alert.rule)
-        if alert.origin is not Origin.SERIES or rule is None or rule.condition is None or not alert_is_due(alert, now):
+        if alert.origin is not Origin.SERIES or rule is None or rule.condition is None or not _alert_is_due(alert, now):
             continue
         labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
         found[alert.fingerprint] = evaluation(rule, labels, store, now)
     return found
 
 
-def alert_is_due(alert: Alert, now: datetime) -> bool:
+def _alert_is_due(alert: Alert, now: datetime) -> bool:
     """True when a measured alert must be asked again at `now`."""
     return alert.active or (alert.evaluation.recheck_at is not None and alert.evaluation.recheck_at <= now)
 
