@@ -26,7 +26,7 @@ from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
-from chalicelib.messages.queue import SetSilence, hold_message, unsilence_message
+from chalicelib.messages.queue import SetSilence, set_silence_message, unsilence_message
 from chalicelib.process import record
 from chalicelib.process.silences import REUSED, check_room
 from chalicelib.process.silences import find as find_silence
@@ -304,10 +304,10 @@ def _put(api: ApiContext, request: Request, form: Mapping[str, Any], before: Sil
         act=act,
     )
     keyed = before is None and not given and bool(act)
-    hold = SetSilence(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
-    check_room(context, hold, api.now)
-    api.webhooks.put([hold_message(hold)])
-    return _accepted(api, hold)
+    wanted = SetSilence(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
+    check_room(context, wanted, api.now)
+    api.webhooks.put([set_silence_message(wanted)])
+    return _accepted(api, wanted)
 
 
 def _first_of(context: Context, act: str) -> Silence | None:
@@ -321,11 +321,11 @@ def _first_of(context: Context, act: str) -> Silence | None:
     return None
 
 
-def _accepted(api: ApiContext, hold: SetSilence) -> Reply:
+def _accepted(api: ApiContext, wanted: SetSilence) -> Reply:
     firing = views.fires(api.store)
-    shown = views.silence(hold.silence, api.now, firing, maintenance=hold.maintenance)
-    said = warnings(hold.silence, shown, firing, api.rules)
-    return Reply({"status": "accepted", "id": hold.silence.id, "silence": shown, "warnings": said}, 202)
+    shown = views.silence(wanted.silence, api.now, firing, maintenance=wanted.maintenance)
+    said = warnings(wanted.silence, shown, firing, api.rules)
+    return Reply({"status": "accepted", "id": wanted.silence.id, "silence": shown, "warnings": said}, 202)
 
 
 def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Context) -> bool:

@@ -37,7 +37,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     repeats: list[Event] = []
     alert = _refreshed(alert, now, terms)
     for event in sorted(events, key=_order):
-        event = _told_apart(alert, event, known)
+        event = _distinct_start(alert, event, known)
         new = [transition for transition in _transitions(event, now) if transition[1] not in known]
         known.update(transition for _, transition in new)
         if new and _only_repeats(alert, event):
@@ -53,7 +53,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     return _repeated(alert, repeats, tuple(recent[-MAX_RECENT:]))
 
 
-def _told_apart(alert: Alert, event: Event, known: Container[str]) -> Event:
+def _distinct_start(alert: Alert, event: Event, known: Container[str]) -> Event:
     """Return a firing event that an ended alert has counted as another one, where it comes too late to be a retry.
 
     A sender whose bodies have no time and no id sends the same body when its fault begins again.

@@ -65,7 +65,7 @@ def deliver(
     """Deal with one message of the notifications queue. Twice sends once."""
     content = read_message(body)
     if isinstance(content, DeployChange):
-        return _tell_change(content, store, clients, now)
+        return _deliver_change(content, store, clients, now)
     if not isinstance(content, Notification):
         return Handled(dead_lettered="the message on the notifications queue is not a notification")
     incident, found = _stored(content, store)
@@ -231,7 +231,7 @@ def _waiting(delivery: Delivery, delivery_log: DeliveryLog, claim: ClaimResult) 
     return give_up(delivery, delivery_log, slot, f"{state} (waited for {duration_words(delivery.now - slot.since)})")
 
 
-def _tell_change(change: DeployChange, store: Store, clients: Clients, now: datetime) -> Handled:
+def _deliver_change(change: DeployChange, store: Store, clients: Clients, now: datetime) -> Handled:
     """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
     delivery_log = store.delivery_log(delivery_log_key(f"deploy:{change.deploy.id}", change.target.key))
     if delivery_log.done_seq:

@@ -194,20 +194,21 @@ def action_message(action: Action) -> str:
 
 def silence_message(silence: Silence, maintenance: bool = False) -> str:
     """Return the message that makes a silence (or maintenance), or edits the one with its id."""
-    return hold_message(SetSilence(silence, maintenance))
+    return set_silence_message(SetSilence(silence, maintenance))
 
 
-def hold_message(hold: SetSilence) -> str:
+def set_silence_message(given: SetSilence) -> str:
     """Return the message that makes or edits a silence as `SetSilence` says.
 
-    `at` says when it was decided: of two messages about one id the later decision stays, in whatever order they come.
+    The silence's `at` is the decision time. If two messages have the same id, the one with the later `at` wins,
+    regardless of arrival order.
     """
-    return _written("silence", _hold_form(hold))
+    return _written("silence", _silence_form(given))
 
 
-def _hold_form(hold: SetSilence) -> dict[str, Any]:
-    marks = {name: True for name in ("only_new", "renews") if getattr(hold, name)}
-    return {"silence": codec.encode(hold.silence), "maintenance": hold.maintenance, **marks}
+def _silence_form(given: SetSilence) -> dict[str, Any]:
+    marks = {name: True for name in ("only_new", "renews") if getattr(given, name)}
+    return {"silence": codec.encode(given.silence), "maintenance": given.maintenance, **marks}
 
 
 def unsilence_message(id: str, by: str, at: datetime) -> str:
@@ -219,7 +220,7 @@ def affected_message(affected: Affected) -> str:
     """Return the message that has the incidents of some keys look again."""
     decision = affected.decision
     if isinstance(decision, SetSilence):
-        return _written("silence", {**_hold_form(decision), "keys": list(affected.keys)})
+        return _written("silence", {**_silence_form(decision), "keys": list(affected.keys)})
     form = {"id": decision.id, "by": decision.by, "at": codec.encode(decision.at)}
     return _written("unsilence", {**form, "keys": list(affected.keys)})
 

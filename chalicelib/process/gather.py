@@ -39,7 +39,7 @@ from chalicelib.messages.queue import (
 from chalicelib.process import silences
 from chalicelib.process.batch import Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
-from chalicelib.process.parse import Content
+from chalicelib.process.parse import WebhooksContent
 from chalicelib.process.series import evaluation, series_labels
 
 MAX_MOMENTS = 60
@@ -48,7 +48,7 @@ MAX_AFFECTED = 25
 """So many incidents one message about a silence works through: a batch of ten makes 250, which is about 1,000 calls."""
 
 
-def take(batch: Batch, content: Content, message: str) -> None:
+def take(batch: Batch, content: WebhooksContent, message: str) -> None:
     """Add what the content means to the batch."""
     if isinstance(content, Events):
         for event in content.events:
@@ -80,7 +80,7 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
         before = batch.context
         batch.context = with_deploys(batch.store, before, deploy, batch.now)
         if _is_news(deploy, before, batch.context):
-            _tell_change(batch, deploy)
+            _put_change(batch, deploy)
         for action in rolled_back(event, batch.context):
             _take_action(batch, action, message)
     rules = _matching_rules(batch.rules, event)
@@ -98,7 +98,7 @@ def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
     return known[0] != known[1]
 
 
-def _tell_change(batch: Batch, deploy: Deploy) -> None:
+def _put_change(batch: Batch, deploy: Deploy) -> None:
     """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
     targets = [target for target in all_targets(batch.rules) if batch.rules.can(target.kind).takes_changes]
     if targets:
@@ -160,31 +160,31 @@ def _take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str)
     asked was answered before the worker could know.
     """
     try:
-        done = silences.done(given, store=batch.store, now=batch.now)
+        effect = silences.applied(given, store=batch.store, now=batch.now)
     except (FullError, KeyUsedError) as error:
         take_event(batch, silences.refused(given, str(error), batch.now), message)
         return
     batch.context = batch.store.context()
-    affected = [incident for incident in batch.store.incidents() if done.affects(incident)]
+    affected = [incident for incident in batch.store.incidents() if effect.affects(incident)]
     keys = [incident.key for incident in affected]
     parts = [tuple(keys[at : at + MAX_AFFECTED]) for at in range(MAX_AFFECTED, len(keys), MAX_AFFECTED)]
     if parts:
         batch.queues.webhooks.put([affected_message(Affected(given, part)) for part in parts])
-    _look_again(batch, done, affected[:MAX_AFFECTED], message)
+    _look_again(batch, effect, affected[:MAX_AFFECTED], message)
 
 
 def _take_affected(batch: Batch, affected: Affected, message: str) -> None:
     """Have some of the incidents that a silence is about look again and remember it."""
-    done = silences.done_before(affected.decision, batch.context)
+    effect = silences.applied_before(affected.decision, batch.context)
     batch.read(affected.keys)
     found = [incident for key in affected.keys if (incident := batch.stored[key]) is not None]
     _look_again(
-        batch, done, [each for each in found if each.status is IncidentStatus.OPEN and done.affects(each)], message
+        batch, effect, [each for each in found if each.status is IncidentStatus.OPEN and effect.affects(each)], message
     )
 
 
-def _look_again(batch: Batch, done: silences.Done, incidents: Sequence[Incident], message: str) -> None:
-    entry = TimelineNote(Entry(done.at, done.text, done.by, kind="silence"))
+def _look_again(batch: Batch, effect: silences.SilenceEffect, incidents: Sequence[Incident], message: str) -> None:
+    entry = TimelineNote(Entry(effect.at, effect.text, effect.by, kind="silence"))
     for incident in incidents:
         batch.stored.setdefault(incident.key, incident)
         batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, message, entry)

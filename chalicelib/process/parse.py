@@ -17,17 +17,17 @@ from chalicelib.messages.queue import Affected, Events, ExpireSilence, Samples, 
 from chalicelib.messages.webhook import Webhook
 from chalicelib.redact import redact_event
 
-Content = Events | Samples | Wake | Action | SetSilence | ExpireSilence | Affected
+WebhooksContent = Events | Samples | Wake | Action | SetSilence | ExpireSilence | Affected
 
 
-def read_content(body: str, store: Store, rules: Rules) -> Content:
+def read_content(body: str, store: Store, rules: Rules) -> WebhooksContent:
     """What a message says, a webhook's body parsed and masked; raises ParseError with the reason.
 
     Raises ProcessedError when a stored body was dropped because the webhook was processed.
     """
     content = read_message(body)
     if not isinstance(content, Webhook):
-        if not isinstance(content, Content):
+        if not isinstance(content, WebhooksContent):
             raise ParseError("a notification is on the webhooks queue")
         return content
     data = content.body
@@ -60,10 +60,10 @@ def parsed(
 
 
 def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
-    return tuple(_not_ahead(_told_apart(redact_event(event), received_at), received_at) for event in events)
+    return tuple(_not_ahead(_distinct_end(redact_event(event), received_at), received_at) for event in events)
 
 
-def _told_apart(event: Event, received_at: datetime) -> Event:
+def _distinct_end(event: Event, received_at: datetime) -> Event:
     """An end whose body has no time of its own is the end of what burns now, though the same was said once before.
 
     A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.

@@ -25,7 +25,7 @@ KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class SilenceEffect:
     """What a person did to a silence, for the timelines of the incidents that any of `matchers` is about."""
 
     at: datetime
@@ -38,43 +38,43 @@ class Done:
         return any(alert.matched_by(matchers) for alert in incident.firing for matchers in self.matchers)
 
 
-def done(given: SetSilence | ExpireSilence, *, store: Store, now: datetime) -> Done:
+def applied(given: SetSilence | ExpireSilence, *, store: Store, now: datetime) -> SilenceEffect:
     """Make, edit or end a silence as the message says. Twice changes nothing, and answers the same.
 
     FullError when the stored silences leave no room for it: nothing is changed then.
     """
     id, _, _ = _decision(given)
     if isinstance(given, SetSilence):
-        found = _changed(lambda context: held(context, given, now), id, store, now)
+        found = _changed(lambda context: _with_silence(context, given, now), id, store, now)
     else:
-        found = _changed(lambda context: released(context, given, now), id, store, now)
-    return _done(given, found)
+        found = _changed(lambda context: _with_expired(context, given, now), id, store, now)
+    return _effect(given, found)
 
 
-def done_before(given: SetSilence | ExpireSilence, context: Context) -> Done:
-    """Return what `done` answered when it stored this decision."""
-    return _done(given, find(context, _decision(given)[0]))
+def applied_before(given: SetSilence | ExpireSilence, context: Context) -> SilenceEffect:
+    """Return what `applied` answered when it stored this decision."""
+    return _effect(given, find(context, _decision(given)[0]))
 
 
-def _done(given: SetSilence | ExpireSilence, found: Silence | None) -> Done:
+def _effect(given: SetSilence | ExpireSilence, found: Silence | None) -> SilenceEffect:
     if isinstance(given, SetSilence):
-        return _held_done(found, given)
+        return _effect_of_setting(found, given)
     whose = f"silence {given.id} of {found.by}" if found else "silence"
-    return Done(given.at, given.by, f"{whose} ended before its time", _concerned(found, given.at))
+    return SilenceEffect(given.at, given.by, f"{whose} ended before its time", _concerned(found, given.at))
 
 
-def _held_done(found: Silence | None, given: SetSilence) -> Done:
+def _effect_of_setting(found: Silence | None, given: SetSilence) -> SilenceEffect:
     """Return what a person did. A request that comes again, with a later time, is what it was the first time."""
     silence = given.silence
     at, by = silence.decided_at, silence.by
     again = found is not None and (given.only_new or silence.act in found.acts)
     if found is None or not again or _is_same_delivery(found, silence):
-        return Done(at, by, told(given), _concerned(found, at))
+        return SilenceEffect(at, by, _timeline_text(given), _concerned(found, at))
     newest = found.changes[-1].act if found.changes else found.act
     if silence.act != newest or (found.changes and not newest):
-        return Done(at, by, told(given), ())
+        return SilenceEffect(at, by, _timeline_text(given), ())
     at = found.decided_at
-    return Done(at, by, told(replace(given, silence=found)), _concerned(found, at))
+    return SilenceEffect(at, by, _timeline_text(replace(given, silence=found)), _concerned(found, at))
 
 
 def _is_same_delivery(found: Silence, silence: Silence) -> bool:
@@ -98,10 +98,10 @@ def find(context: Context, id: str) -> Silence | None:
 
 def check_room(context: Context, given: SetSilence, now: datetime) -> None:
     """Raise FullError when the context has no room for the silence, KeyUsedError when its key made another one."""
-    held(context, given, now)
+    _with_silence(context, given, now)
 
 
-def held(context: Context, given: SetSilence, now: datetime) -> Context | None:
+def _with_silence(context: Context, given: SetSilence, now: datetime) -> Context | None:
     """The context with the silence as it was decided; None when it knows that, or better.
 
     FullError without room; KeyUsedError when the key of the request made another silence.
@@ -127,7 +127,7 @@ def held(context: Context, given: SetSilence, now: datetime) -> Context | None:
     return with_room(replace(context, silences=silences, maintenance=maintenance), after.id, now)
 
 
-def released(context: Context, given: ExpireSilence, now: datetime) -> Context | None:
+def _with_expired(context: Context, given: ExpireSilence, now: datetime) -> Context | None:
     """The context in which it is over; None when it is so already, or was decided anew since.
 
     It is never refused: the few bytes more are gone when something else is changed, since ended silences go first.
@@ -171,7 +171,7 @@ def _decision(given: SetSilence | ExpireSilence) -> tuple[str, str, datetime]:
     return given.id, given.by, given.at
 
 
-def told(given: SetSilence) -> str:
+def _timeline_text(given: SetSilence) -> str:
     """What was done, for the timeline of an incident: `silenced until 2026-11-26 14:00 UTC: deploying`."""
     silence, word = given.silence, "maintenance" if given.maintenance else "silenced"
     return f"{word} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)

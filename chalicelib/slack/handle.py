@@ -28,7 +28,14 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
-from chalicelib.messages.queue import Handled, Queues, SetSilence, action_message, hold_message, unsilence_message
+from chalicelib.messages.queue import (
+    Handled,
+    Queues,
+    SetSilence,
+    action_message,
+    set_silence_message,
+    unsilence_message,
+)
 from chalicelib.process.silences import check_room
 from chalicelib.process.silences import find as find_silence
 from chalicelib.slack import answers, command, membership, rollback, silence_answers, silence_modal, vendors
@@ -157,9 +164,9 @@ class SlackRequest:
             comment=comment,
             id=id,
         )
-        hold = SetSilence(made, only_new=True)
-        check_room(context, hold, self.now)
-        self.queues.webhooks.put([hold_message(hold)])
+        wanted = SetSilence(made, only_new=True)
+        check_room(context, wanted, self.now)
+        self.queues.webhooks.put([set_silence_message(wanted)])
         return made
 
     def silenced(self, made: Silence, *, shown_by: str = "") -> str:

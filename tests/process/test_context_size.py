@@ -34,7 +34,7 @@ from chalicelib.process.context_size import (
 )
 from chalicelib.process.deploys import deploy_of, with_deploys
 from chalicelib.process.inhibition import with_new
-from chalicelib.process.silences import check_room, done, find
+from chalicelib.process.silences import applied, check_room, find
 from chalicelib.process.worker import process
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -78,7 +78,7 @@ def filled(made):
     store = MemoryStore()
     for number in FULL_OF:
         try:
-            done(SetSilence(made(f"s{number}")), store=store, now=NOW)
+            applied(SetSilence(made(f"s{number}")), store=store, now=NOW)
         except FullError:
             return store, number
     raise AssertionError("the context is never full")
@@ -123,7 +123,7 @@ def test_a_silence_without_room_is_refused_and_changes_nothing(full):
     with pytest.raises(
         FullError, match=rf"beside {len(full.silences)} others of .* allowed are 500 silences and 230,000"
     ):
-        done(SetSilence(largest("more")), store=store, now=NOW)
+        applied(SetSilence(largest("more")), store=store, now=NOW)
     with pytest.raises(FullError):
         check_room(before, SetSilence(largest("more"), maintenance=True), NOW)
     assert store.context() == before
@@ -209,10 +209,10 @@ def test_a_silence_can_be_extended_where_no_other_fits(full):
     (one, *_) = full.silences
     store = stored(replace(full, silences=(*full.silences[:-1], replace(full.silences[-1], comment=""))))
     longer = replace(one, ends_at=one.ends_at + HOUR, at=NOW + HOUR)
-    done(SetSilence(longer), store=store, now=NOW + HOUR)
+    applied(SetSilence(longer), store=store, now=NOW + HOUR)
     assert find(store.context(), one.id).ends_at == longer.ends_at
     with pytest.raises(FullError):
-        done(SetSilence(largest("more", at=NOW + HOUR)), store=store, now=NOW + HOUR)
+        applied(SetSilence(largest("more", at=NOW + HOUR)), store=store, now=NOW + HOUR)
 
 
 @pytest.mark.parametrize("maintenance", [False, True])
@@ -221,10 +221,10 @@ def test_a_silence_can_always_be_ended_and_makes_room_by_that(full, maintenance)
     if maintenance:
         full = replace(full, silences=full.silences[1:], maintenance=full.silences[:1])
     store = stored(full)
-    ended = done(ExpireSilence("s0", "bo", NOW + HOUR), store=store, now=NOW + HOUR)
+    ended = applied(ExpireSilence("s0", "bo", NOW + HOUR), store=store, now=NOW + HOUR)
     over = find(store.context(), "s0")
     assert (over.ends_at, ended.matchers) == (NOW + HOUR, (over.matchers,))
-    done(SetSilence(largest("more", at=NOW + HOUR)), store=store, now=NOW + HOUR)
+    applied(SetSilence(largest("more", at=NOW + HOUR)), store=store, now=NOW + HOUR)
     assert find(store.context(), "s0") is None
     assert find(store.context(), "more") is not None
 
@@ -246,11 +246,11 @@ def test_an_active_silence_is_never_dropped_for_another():
     one = Silence("n", (Matcher("service", "=", "api"),), NOW, NOW + HOUR, "ana", at=NOW)
     many = tuple(replace(one, id=f"n{number}", ends_at=NOW + (number + 1) * HOUR) for number in range(MAX_SILENCES - 1))
     store = stored(Context(silences=many[::2], maintenance=many[1::2]))
-    done(SetSilence(replace(one, id="last", ends_at=NOW + 900 * HOUR)), store=store, now=NOW)
+    applied(SetSilence(replace(one, id="last", ends_at=NOW + 900 * HOUR)), store=store, now=NOW)
     one_more = SetSilence(largest("more"))
     with pytest.raises(FullError):
-        done(one_more, store=store, now=NOW)
-    done(one_more, store=store, now=NOW + 2 * HOUR)
+        applied(one_more, store=store, now=NOW)
+    applied(one_more, store=store, now=NOW + 2 * HOUR)
     context = store.context()
     names = {each.id for each in (*context.silences, *context.maintenance)}
     assert "n0" not in names and {"n1", "n2", "more"} < names

@@ -9,8 +9,8 @@ from chalicelib.core.context import Silence
 from chalicelib.core.errors import ConflictError, KeyUsedError
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
-from chalicelib.messages.queue import ExpireSilence, SetSilence, hold_message, read_message, unsilence_message
-from chalicelib.process.silences import KEPT, done, find
+from chalicelib.messages.queue import ExpireSilence, SetSilence, read_message, set_silence_message, unsilence_message
+from chalicelib.process.silences import KEPT, applied, find
 from simulation.engine import Replay
 from simulation.memory_store import MemoryStore
 from tests.rule_files import rules_of
@@ -29,7 +29,7 @@ def stored(*given, store=None):
     """The context after these were done."""
     store = store or MemoryStore()
     for each in given:
-        done(each, store=store, now=NOW)
+        applied(each, store=store, now=NOW)
     return store.context()
 
 
@@ -76,9 +76,9 @@ def test_doubled_and_late_messages_change_nothing(order):
 def test_what_is_known_is_not_written_again():
     """A doubled message costs no write and answers as the first did."""
     store = MemoryStore()
-    first = done(MADE, store=store, now=NOW)
+    first = applied(MADE, store=store, now=NOW)
     writes = store.writes
-    assert done(MADE, store=store, now=NOW) == first
+    assert applied(MADE, store=store, now=NOW) == first
     assert store.writes == writes
 
 
@@ -87,13 +87,13 @@ def test_a_request_that_comes_twice_is_the_first_one():
     store = MemoryStore()
     first = SetSilence(silence(), only_new=True)
     again = SetSilence(silence(at=NOW + timedelta(seconds=2), until=HOUR + timedelta(seconds=2)), only_new=True)
-    line = done(first, store=store, now=NOW)
-    assert done(again, store=store, now=NOW) == line
+    line = applied(first, store=store, now=NOW)
+    assert applied(again, store=store, now=NOW) == line
     assert store.context().silences == (first.silence,)
-    done(EDITED, store=store, now=NOW)
+    applied(EDITED, store=store, now=NOW)
     edited = store.context().silences
-    assert done(again, store=store, now=NOW).matchers == ()
-    assert done(first, store=store, now=NOW) == line
+    assert applied(again, store=store, now=NOW).matchers == ()
+    assert applied(first, store=store, now=NOW) == line
     assert store.context().silences == edited
 
 
@@ -104,22 +104,22 @@ def test_an_edit_whose_request_comes_twice_is_the_first_one():
     edit, again = (
         SetSilence(replace(silence(at=NOW + n * MINUTE, until=HOUR + n * MINUTE, by="bo"), **key)) for n in (1, 2)
     )
-    done(MADE, store=store, now=NOW)
-    line = done(edit, store=store, now=NOW)
-    assert done(again, store=store, now=NOW) == line
+    applied(MADE, store=store, now=NOW)
+    line = applied(edit, store=store, now=NOW)
+    assert applied(again, store=store, now=NOW) == line
     (found,) = store.context().silences
     assert (found.ends_at, len(found.changes), found.act) == (edit.silence.ends_at, 1, "")
-    done(SetSilence(silence(at=NOW + 3 * MINUTE, until=5 * HOUR)), store=store, now=NOW)
-    assert done(again, store=store, now=NOW).matchers == ()
+    applied(SetSilence(silence(at=NOW + 3 * MINUTE, until=5 * HOUR)), store=store, now=NOW)
+    assert applied(again, store=store, now=NOW).matchers == ()
     assert store.context().silences[0].ends_at == NOW + 5 * HOUR
 
 
 def test_an_id_that_another_request_made_is_not_made_again():
     """Given two requests with one key and other bodies → the second one is refused."""
     store = MemoryStore()
-    done(SetSilence(replace(silence(), act="key:one"), only_new=True), store=store, now=NOW)
+    applied(SetSilence(replace(silence(), act="key:one"), only_new=True), store=store, now=NOW)
     with pytest.raises(KeyUsedError):
-        done(SetSilence(replace(silence(value="web"), act="key:two"), only_new=True), store=store, now=NOW)
+        applied(SetSilence(replace(silence(value="web"), act="key:two"), only_new=True), store=store, now=NOW)
     assert [each.value for each in store.context().silences[0].matchers] == ["api"]
 
 
@@ -127,18 +127,18 @@ def test_ends_of_two_peoples_silences_are_two_lines():
     """Given two silences that one person ends at once → a line for each, with its id and its author."""
     store = MemoryStore()
     for name, by in (("s1", "ana"), ("s2", "ben")):
-        done(SetSilence(silence(name, by=by)), store=store, now=NOW)
-    texts = [done(ExpireSilence(name, "cy", NOW + MINUTE), store=store, now=NOW).text for name in ("s1", "s2")]
+        applied(SetSilence(silence(name, by=by)), store=store, now=NOW)
+    texts = [applied(ExpireSilence(name, "cy", NOW + MINUTE), store=store, now=NOW).text for name in ("s1", "s2")]
     assert texts == ["silence s1 of ana ended before its time", "silence s2 of ben ended before its time"]
 
 
 def test_what_an_edit_leaves_is_looked_at_too():
     """The incidents of the old matchers must hear again: both old and new are answered, also the second time."""
     store = MemoryStore()
-    done(MADE, store=store, now=NOW)
+    applied(MADE, store=store, now=NOW)
     moved = SetSilence(silence(at=NOW + MINUTE, value="web"))
     for _ in range(2):
-        values = {each.value for matchers in done(moved, store=store, now=NOW).matchers for each in matchers}
+        values = {each.value for matchers in applied(moved, store=store, now=NOW).matchers for each in matchers}
         assert values == {"api", "web"}
 
 
@@ -172,7 +172,7 @@ class Rival(MemoryStore):
 def test_a_context_that_others_always_save_first_brings_the_message_back():
     """The worker gives up after a few tries; the queue tries again."""
     with pytest.raises(ConflictError):
-        done(MADE, store=Rival(), now=NOW)
+        applied(MADE, store=Rival(), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,9 @@ def test_a_context_that_others_always_save_first_brings_the_message_back():
 )
 def test_messages_come_back_as_they_were(given):
     """What is read is what was put."""
-    body = hold_message(given) if isinstance(given, SetSilence) else unsilence_message(given.id, given.by, given.at)
+    body = (
+        set_silence_message(given) if isinstance(given, SetSilence) else unsilence_message(given.id, given.by, given.at)
+    )
     assert read_message(body) == given
 
 

@@ -16,7 +16,7 @@ from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
 from chalicelib.process.context_size import MAX_SILENCES
-from chalicelib.process.silences import done
+from chalicelib.process.silences import applied
 from chalicelib.slack.handle import act, asked_back
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -151,7 +151,7 @@ def test_a_silence_that_is_known_is_not_asked_for_again():
     desk.act(asked)
     (body,) = desk.webhooks.bodies
     first = desk.clients.requests[-1].content
-    done(read_message(body), store=desk.store, now=NOW)
+    applied(read_message(body), store=desk.store, now=NOW)
     desk.act(replace(asked, at=NOW + timedelta(seconds=3)), now=NOW + timedelta(seconds=3))
     assert (len(desk.webhooks.bodies), desk.clients.requests[-1].content) == (1, first)
 
