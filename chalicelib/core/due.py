@@ -59,27 +59,23 @@ def due(
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
     counts from that, and from `now` for one whose newest notification is still on its way.
     """
-    incident = _with_deliveries(incident, delivered or {})
-    incident = never_shown_timed_out(incident, route, rules, now)
+    incident = never_shown_timed_out(_with_deliveries(incident, delivered or {}), route, rules, now)
     mutings = mutings_of(incident, rules, context, now)
     quiet = muting_windows(route, rules.windows, now)
     incident, expired = (incident, ()) if quiet else acks_expired(incident, route, mutings, now)
     view = view_of(incident, mutings, quiet, now)
     incident = with_hidden(incident, mutings)
-    flushes = incident.flush.is_due(now)
     audience = audience_of(incident, route, rules, view)
-    flushes = flushes or any(got_worse(state_of(incident, target), seen) for target, seen in audience.values())
+    flushes = incident.flush.is_due(now) or any(
+        got_worse(state_of(incident, target), seen) for target, seen in audience.values()
+    )
     reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
     if expired:
         knowing = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
         reasons = {**dict.fromkeys(knowing, Reason.REMINDER), **reasons}
-    steps = steps_due(incident, route, view, now)
-    for target in (target for step in steps for target in route.escalate[step].targets):
-        audience[target.key] = target, view_for(incident, target, rules, view)
-        if reasons.get(target.key) is not Reason.RESOLVED and audience[target.key][1].visible:
-            reasons[target.key] = Reason.ESCALATED
-    if steps:
-        incident = replace(incident, escalation=replace(incident.escalation, done=steps[-1] + 1))
+    incident, escalated = _escalated(incident, route, rules, view, now)
+    audience |= escalated
+    reasons |= _escalation_reasons(escalated, reasons)
     pagers = pagers_of(incident, route, rules, view)
     calls = calls_due(incident, pagers, now)
     reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
@@ -93,9 +89,29 @@ def due(
     incident = kept_when_notified(before, incident, route, now)
     incident = reescalated(before, incident, view, now)
     if flushes:
-        incident = replace(incident, flush=incident.flush.flushed(now))
-        incident = _closed(incident, view, now)
+        incident = _closed(replace(incident, flush=incident.flush.flushed(now)), view, now)
     return Decision(scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+
+
+def _escalated(
+    incident: Incident, route: Route, rules: Rules, view: VisibleAlerts, now: datetime
+) -> tuple[Incident, Audience]:
+    """Return the incident with the steps done that are due, and the targets of these steps."""
+    steps = steps_due(incident, route, view, now)
+    if not steps:
+        return incident, {}
+    targets = [target for step in steps for target in route.escalate[step].targets]
+    found = {target.key: (target, view_for(incident, target, rules, view)) for target in targets}
+    return replace(incident, escalation=replace(incident.escalation, done=steps[-1] + 1)), found
+
+
+def _escalation_reasons(escalated: Audience, reasons: Mapping[str, Reason]) -> dict[str, Reason]:
+    """Return the targets that are escalated to: those that see something, and are not notified of the end."""
+    return {
+        key: Reason.ESCALATED
+        for key, (_, seen) in escalated.items()
+        if seen.visible and reasons.get(key) is not Reason.RESOLVED
+    }
 
 
 def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
