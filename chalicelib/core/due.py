@@ -173,27 +173,24 @@ def _announce(
         announced[key] = _after(called, content, seen, snapshot.last_act_at(incident))
     if not reasons:
         return incident, ()
-    entries = tuple(
+    return _remembering(replace(incident, announced=announced), notifications, basis.now), tuple(notifications)
+
+
+def _remembering(incident: Incident, notifications: Sequence[Notification], now: datetime) -> Incident:
+    """Return the incident that commits to these notifications, with a line in its timeline for each that is news."""
+    entries = [
         Entry(
-            basis.now,
-            f"{each.reason.value} told to {each.target.shown}",
-            kind="told",
-            target=each.target.key,
-            seq=each.seq,
+            now, f"{each.reason.value} told to {each.target.shown}", kind="told", target=each.target.key, seq=each.seq
         )
         for each in notifications
         if each.reason is not Reason.SYNC
-    )
-    opened_at = incident.episode.opened_at or (basis.now if notifications else None)
-    return (
-        replace(
-            incident,
-            announced=announced,
-            episode=replace(incident.episode, opened_at=opened_at),
-            committed=(*incident.committed, *(each.id for each in notifications))[-MAX_COMMITTED:],
-            timeline=incident.timeline.added(*entries),
-        ),
-        tuple(notifications),
+    ]
+    opened_at = incident.episode.opened_at or (now if notifications else None)
+    return replace(
+        incident,
+        episode=replace(incident.episode, opened_at=opened_at),
+        committed=(*incident.committed, *(each.id for each in notifications))[-MAX_COMMITTED:],
+        timeline=incident.timeline.added(*entries),
     )
 
 
