@@ -19,9 +19,9 @@ from chalicelib import plugins
 from chalicelib.core.errors import ParseError, RulesError, WebhookError
 from chalicelib.core.event import Event
 from chalicelib.redact import redact_event
+from chalicelib.rules.compiled import RULES_NAME
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-RULES = "alert-rules.yaml"
 """Where a source that is no file is looked for, when no other rules file is named."""
 
 
@@ -99,8 +99,8 @@ def _parsed(
 
 def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
     """As below, with the rules file that is named, or for an unknown source the one in this folder."""
-    if rules is None and source not in plugins.names("sources") and Path(RULES).is_file():
-        rules = RULES
+    if rules is None and source not in plugins.names("sources") and Path(RULES_NAME).is_file():
+        rules = RULES_NAME
     return mapping_of(source, _declared(rules) if rules is not None else [])
 
 

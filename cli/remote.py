@@ -15,16 +15,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from chalicelib.api.access import TOKENS
 from chalicelib.aws import dns_suffix
 from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
+from cli.running import running
 
-ROOT = Path(__file__).resolve().parent.parent
-RUNNING = ROOT / ".tocsin" / "running.json"
 """What `make run` says of itself while it is up."""
 LOCAL = "local"
 _OF_ONE_REQUEST = (400, 403, 404, 409, 422)
@@ -110,19 +108,17 @@ def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
 
 
 def _local() -> Remote:
-    try:
-        running = json.loads(RUNNING.read_text(encoding="utf-8"))
-        url, aws = str(running["url"]), {str(name): str(value) for name, value in running["aws"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    found = running()
+    if found is None or "AWS_REGION" not in found.aws:
         raise RemoteError(
             "nothing runs on this machine: start it by `make run`, or name another by --stage or TOCSIN_URL"
-        ) from None
-    lean = AwsJsonClient(aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=aws)
+        )
+    lean = AwsJsonClient(found.aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=found.aws)
     try:
         answer = lean.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
     except AwsError as error:
         raise RemoteError(f"what `make run` started does not answer ({error}): start it again") from None
-    return Remote(url, _token(LOCAL, answer.get("Parameters", [])))
+    return Remote(found.url, _token(LOCAL, answer.get("Parameters", [])))
 
 
 def _on_aws(stage: str, environment: Mapping[str, str]) -> Remote:

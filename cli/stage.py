@@ -4,12 +4,10 @@
 itself, so that no variable has to be set.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -23,10 +21,8 @@ from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings
+from cli.running import ROOT, running
 from deploy.clients import Clients
-
-ROOT = Path(__file__).resolve().parent.parent
-RUNNING = ROOT / ".tocsin" / "running.json"
 
 
 class StageError(TocsinError):
@@ -90,11 +86,8 @@ def stage_of(name: str, environment: Mapping[str, str] = os.environ) -> Stage:
     return Stage(Settings.from_env(found), found, Clients(session, found.get("AWS_ENDPOINT_URL")))
 
 
-def _running() -> dict[str, str]:
-    try:
-        told = json.loads(RUNNING.read_text(encoding="utf-8"))["aws"]
-        return {str(name): str(value) for name, value in told.items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        raise StageError(
-            "nothing runs on this machine: start it by `make run`, or name another stage by --stage"
-        ) from None
+def _running() -> Mapping[str, str]:
+    found = running()
+    if found is None:
+        raise StageError("nothing runs on this machine: start it by `make run`, or name another stage by --stage")
+    return found.aws

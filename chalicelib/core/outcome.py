@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
 from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.instants import rfc3339
@@ -239,9 +240,9 @@ _DONE = {
 def _done(found: Outcome, act: Action, at: Clock) -> str:
     text = f"{found.id} is {_DONE[act.kind].format(note=act.note)} by {act.by}"
     if found.alerts and act.matchers:
-        text += f" ({len(found.alerts)} of {found.firing}: {_listed(found.alerts)})"
+        text += f" ({len(found.alerts)} of {found.firing}: {counted_list(found.alerts, MAX_NAMED)})"
     if found.still:
-        text += f", but its condition still holds ({_listed(found.still)}): it will fire again; silence it to stop that"
+        text += f", but its condition still holds ({counted_list(found.still, MAX_NAMED)}): it will fire again; silence it to stop that"
     return text
 
 
@@ -285,7 +286,7 @@ def _none_chosen(found: Outcome, act: Action, at: Clock) -> str:
 def not_one(id: str, among: Sequence[str] = ()) -> str:
     """Return why an id means no incident, or more than one."""
     if among:
-        return f"{len(among)} incidents have an id that begins with {id[:40]}: {_listed(among)}"
+        return f"{len(among)} incidents have an id that begins with {id[:40]}: {counted_list(among, MAX_NAMED)}"
     return (
         f"no incident of the last 90 days has an id that begins with {id[:40]!r}; "
         f"expected are at least {MIN_ID_CHARACTERS} characters of one"
@@ -308,11 +309,6 @@ _ACTS = {
     ActionKind.NOTE: "write a note on",
     ActionKind.ROLL_BACK: "roll back the deployment before",
 }
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
-    return ", ".join(texts[:MAX_NAMED]) + more
 
 
 _WORDS: Mapping[Result, Callable[[Outcome, Action, Clock], str]] = {

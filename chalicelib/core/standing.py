@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.core.alert import Alert
+from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, speaks_again
 from chalicelib.core.rule import Route, Window
@@ -141,8 +142,7 @@ def mute_words(mute: Mute, at: Clock) -> str:
 def _muted(found: Standing, at: Clock) -> str:
     if not found.muted:
         return ""
-    named = [mute_words(each, at) for each in found.mutes[:MAX_NAMED]]
-    by = ", ".join(named) + (f" and {len(found.mutes) - MAX_NAMED} more" if len(found.mutes) > MAX_NAMED else "")
+    by = counted_list([mute_words(each, at) for each in found.mutes], MAX_NAMED)
     if not found.notified:
         return f"nobody is notified now: muted by {by}"
     return f"{found.muted} of {found.firing} alerts {'is' if found.muted == 1 else 'are'} muted by {by}"

@@ -7,7 +7,7 @@ from outside loses control characters, halves of surrogate pairs and the marks t
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -226,7 +226,7 @@ def _different(values: Iterable[str]) -> str:
     return counted_list([value for value in found if value], MAX_VALUES)
 
 
-def counted_list(values: list[str], limit: int) -> str:
+def counted_list(values: Sequence[str], limit: int) -> str:
     """`a, b, c and 4 more`."""
     more = len(values) - limit
     return ", ".join(values[:limit]) + (f" and {more} more" if more > 0 else "")

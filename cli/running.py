@@ -1,0 +1,26 @@
+"""What `make run` says of itself on this machine: its address, and how its embedded AWS is found."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / ".tocsin" / "running.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The stage `local`: where it answers, and the variables by which AWS's tools find its AWS."""
+
+    url: str
+    aws: Mapping[str, str]
+
+
+def running() -> Running | None:
+    """Return what runs on this machine; None when nothing does."""
+    try:
+        found = json.loads(FILE.read_text(encoding="utf-8"))
+        return Running(str(found["url"]), {str(name): str(value) for name, value in found["aws"].items()})
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
