@@ -157,12 +157,12 @@ def process_counts(event: SQSEvent) -> None:
 def deliver_notification(event: SQSEvent) -> None:
     """One notification for one target, what one person asked for in Slack, or what SES says of one mail."""
     with _reported("deliver"):
-        from chalicelib import wiring
+        from chalicelib import parameters, wiring
         from chalicelib.aws.batches import messages_of, settle_messages
         from chalicelib.deliver.dispatch import dispatch
         from chalicelib.messages.queue import Failure
 
-        ports = wiring.ports(_account(event.context))
+        ports = wiring.ports(_account(event.context), parameters.of_deliveries)
         (message,) = messages_of(event.to_dict()["Records"])
         outcome = dispatch(
             message,
@@ -231,10 +231,10 @@ def watch(event: CloudWatchEvent) -> None:
     with _reported("watch"):
         from time import sleep
 
-        from chalicelib import wiring
+        from chalicelib import parameters, wiring
         from chalicelib.schedule.watch import watch as run
 
-        ports = wiring.ports(_account(event.context))
+        ports = wiring.ports(_account(event.context), parameters.of_probes)
         report = run(
             rules=wiring.rules(),
             store=ports.store,
@@ -250,10 +250,10 @@ def watch(event: CloudWatchEvent) -> None:
 def repair(event: CloudWatchEvent) -> None:
     """What webhooks missed, and sources that have gone quiet or are refused."""
     with _reported("repair"):
-        from chalicelib import wiring
+        from chalicelib import parameters, wiring
         from chalicelib.schedule.reconcile import repair as run
 
-        ports = wiring.ports(_account(event.context))
+        ports = wiring.ports(_account(event.context), parameters.of_histories)
         report = run(rules=wiring.rules(), store=ports.store, queues=ports.queues, clients=ports.clients, now=_now())
         log.line("repair", missed=report.missed, troubles=sorted(" ".join(each) for each in report.troubles))
 

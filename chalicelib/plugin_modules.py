@@ -2,8 +2,8 @@
 
 sources/    SourceModule, and of generic.py DeclaredSourceModule
 targets/    TargetModule; ChangeModule where DECLARED says `takes_changes`; CheckedModule where `tocsin doctor` can look
-probes/     ProbeModule; it may also have RATES, GROWTHS and PLACE
-histories/  HistoryModule
+probes/     ProbeModule; it may also have RATES, GROWTHS, PLACE and `parameters` (parameters.py)
+histories/  HistoryModule; it may also have PARAMETERS (parameters.py)
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Builds the real ports of a worker, once per container. What the ingest path needs is built in entrance.py."""
+"""Builds the real ports of a worker, once per container. What the ingest path needs is built in ingest/wiring.py."""
 
 import os
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from chalicelib.aws.secrets import Secrets
 from chalicelib.clients import RealClients
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues
+from chalicelib.parameters import Needs, of_workers
 from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings, dead_letters
 
@@ -57,8 +58,10 @@ def notifications(account: str | None) -> SqsQueue:
 
 
 @lru_cache(maxsize=1)
-def ports(account: str | None) -> Ports:
+def ports(account: str | None, needs: Needs = of_workers) -> Ports:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it.
+
+    `needs` gives the parameters that the function may read. Its policy must allow all of them.
 
     Before anything is read, the operator's own patterns of what must be masked are known: NotStoredError when they
     cannot be looked up, so that nothing is stored that they would have masked.
@@ -66,7 +69,8 @@ def ports(account: str | None) -> Ports:
     settings = Settings.from_env(os.environ)
     lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     own = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
-    clients = RealClients(Secrets(own, settings.parameters), settings.region)
+    secrets = Secrets(own, settings.parameters, others=lambda: needs(rules()), pause=sleep)
+    clients = RealClients(secrets, settings.region)
     redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(

@@ -292,7 +292,7 @@ class FakePorts:
 def ports(monkeypatch):
     """Workers with everything in memory and empty rules."""
     found = FakePorts()
-    monkeypatch.setattr(wiring, "ports", lambda account: found)
+    monkeypatch.setattr(wiring, "ports", lambda account, needs=None: found)
     monkeypatch.setattr(wiring, "rules", Rules)
     return found
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 VENDOR = "Cloudflare"
+PARAMETERS = ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_REST_URL")
 BASE = "https://api.cloudflare.com/client/v4"
 PER_PAGE = 50
 MAX_PAGES = 20

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 VENDOR = "Sentry"
+PARAMETERS = ("SENTRY_API_TOKEN", "SENTRY_ORG", "SENTRY_API_URL", "SENTRY_REPAIR")
 HOST = "https://sentry.io"
 ENDS_ONLY = "ends"
 MAX_GROUPS = 100

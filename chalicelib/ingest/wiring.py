@@ -1,12 +1,12 @@
 """Builds what `receive` needs, once per container, from parts that load only the standard library."""
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
+from time import sleep, time
 
 from chalicelib.aws.body_store import BodyWriter
 from chalicelib.aws.json_client import AwsJsonClient
@@ -36,8 +36,8 @@ def door(account: str | None) -> IngestPorts:
     client = AwsJsonClient(settings.region)
     return IngestPorts(
         queue=SqsQueue(client, settings.webhooks_queue, account=account),
-        bodies=BodyWriter(client, settings.table, clock=time.time),
-        secrets=Secrets(client, settings.parameters),
+        bodies=BodyWriter(client, settings.table, clock=time),
+        secrets=Secrets(client, settings.parameters, pause=sleep),
         counters=RequestCounters(),
     )
 

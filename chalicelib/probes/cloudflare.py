@@ -173,6 +173,11 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     return run.found
 
 
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    return ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_URL")
+
+
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {cloudflare: […]}`, in words."""
     found = common_mistakes(params, required=(), allowed=FIELDS)

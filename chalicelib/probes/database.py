@@ -130,6 +130,11 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     return found
 
 
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    return (str(params["dsn"]),)
+
+
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {database: […]}`, in words."""
     found = common_mistakes(params, required=("dsn",), allowed=("scope",))

@@ -108,6 +108,11 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     return found
 
 
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    return tuple(dict.fromkeys(name for _, name in _VALUE.findall(str(params)) if name))
+
+
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {journey: […]}`, in words."""
     found = common_mistakes(params, required=("steps",), allowed=("base",))

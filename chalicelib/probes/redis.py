@@ -63,6 +63,11 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     return [Sample(metric, value, now, labels) for metric, value in measured.items()]
 
 
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    return (str(params["url"]),)
+
+
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {redis: […]}`, in words."""
     found = common_mistakes(params, required=("url",), allowed=())

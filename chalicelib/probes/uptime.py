@@ -100,6 +100,12 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     return found
 
 
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    values = (params.get("headers") or {}).values()
+    return tuple(name for value in values for name in _SECRET.findall(str(value)))
+
+
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {uptime: […]}`, in words."""
     found = common_mistakes(params, required=("url",), allowed=FIELDS)

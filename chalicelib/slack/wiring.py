@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from time import sleep
 from typing import Any
 
 from chalicelib.aws.http1 import Connection
@@ -69,7 +70,7 @@ def door(account: str | None) -> SlackPorts:
     client = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
     return SlackPorts(
         queue=SqsQueue(client, settings.notifications_queue, account=account),
-        secrets=Secrets(client, settings.parameters),
+        secrets=Secrets(client, settings.parameters, pause=sleep),
     )
 
 

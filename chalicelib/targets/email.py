@@ -415,5 +415,6 @@ DECLARED = TargetKind(
     written=("an e-mail address",),
     words=str,
     needs=(("SES_FROM", "no mail can be sent"),),
+    parameters=lambda address: ("SES_FROM", "SES_CONFIGURATION_SET", "SES_UNSUBSCRIBE_URL"),
     place=2,
 )

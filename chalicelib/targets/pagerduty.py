@@ -342,6 +342,11 @@ def read(value: Any) -> Any:
     return value
 
 
+def _parameters(address: str) -> tuple[str, ...]:
+    """Return what an event reads, then what a question to the REST API does."""
+    return (setting_name(address), "PAGERDUTY_EVENTS_URL", "PAGERDUTY_API_TOKEN", "PAGERDUTY_API_URL")
+
+
 def _words(address: str) -> str:
     return "PagerDuty" if address == DEFAULT_ADDRESS else f"PagerDuty ({address})"
 
@@ -357,5 +362,6 @@ DECLARED = TargetKind(
     written=("pagerduty", "pagerduty:KEY"),
     words=_words,
     needs=(("PAGERDUTY_ROUTING_KEY_DEFAULT", "nobody can be paged"),),
+    parameters=_parameters,
     place=3,
 )

@@ -458,6 +458,14 @@ def read(value: Any) -> str:
     raise FieldError(f"is not a Slack channel: {masked(text)!r}", allowed, suggestion)
 
 
+def _parameters(address: str) -> tuple[str, ...]:
+    """Return what a message reads, then what a press of its buttons does."""
+    return (
+        *("SLACK_BOT_TOKEN", "SLACK_API_URL", "VERCEL_TOKEN"),
+        *("SLACK_TEAMS", "SLACK_GUESTS", "VERCEL_TEAM_ID", "VERCEL_API_URL"),
+    )
+
+
 def _names(text: str) -> bool:
     return (text.startswith("#") and len(text) > 1) or text.startswith("https://hooks.slack.com/")
 
@@ -476,5 +484,6 @@ DECLARED = TargetKind(
     written=("#channel", "slack_channel:ID"),
     words=str,
     needs=(("SLACK_BOT_TOKEN", "nothing can be told in Slack"),),
+    parameters=_parameters,
     place=1,
 )

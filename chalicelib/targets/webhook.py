@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt
-from chalicelib.core.delivery.target_kind import Capabilities, TargetCheck, TargetKind, TargetSample
+from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
-from chalicelib.targets._http import check_address, encoded, post, raise_for_status
+from chalicelib.targets._http import LOOPBACK_SETTING, check_address, encoded, post, raise_for_status
 
 PACE: Pace | None = None
 SCHEMA_VERSION = 1
@@ -228,6 +228,12 @@ def _names(text: str) -> bool:
     return text.startswith("https://")
 
 
+def _parameters(address: str) -> tuple[str, ...]:
+    if _is_address(address):
+        return (_setting(DEFAULT_ADDRESS, "SECRET"), LOOPBACK_SETTING)
+    return (_setting(address, "URL"), _setting(address, "SECRET"), LOOPBACK_SETTING)
+
+
 DECLARED = TargetKind(
     title="webhook",
     meaning="A name, or an address that begins with https://.",
@@ -238,5 +244,6 @@ DECLARED = TargetKind(
     sample=TargetSample(),
     names=_names,
     written=("webhook:NAME", "https://…"),
+    parameters=_parameters,
     place=4,
 )

@@ -254,7 +254,7 @@ def test_secrets_in_hand_outlive_ssm(aws, lean):
     aws.replies["GetParameters"] = (500, {})
     clock.seconds += 1_000
     assert [secrets.values(["A"]) for _ in range(20)] == [["old"]] * 20
-    assert len(aws.calls) == 2
+    assert len(aws.calls) == 3
     with pytest.raises(NotStoredError):
         secrets.values(["A", "B"])
 

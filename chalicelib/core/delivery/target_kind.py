@@ -63,6 +63,10 @@ def _never(text: str) -> bool:
     return False
 
 
+def _nothing(address: str) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TargetKind:
     """A kind of target. The name of its file is its word in the rules file and in everything stored.
@@ -78,6 +82,7 @@ class TargetKind:
     written  how a person writes such a target on the command line; without it `kind:ADDRESS`
     words    an address for people; without it the title before it
     needs    the parameters without which nothing is sent to the example, each with what that means
+    parameters   the names of the secrets and settings that may be read for an address, those of a plain send first
     place    where it stands in a list of kinds; kinds of one place by name
     """
 
@@ -92,6 +97,7 @@ class TargetKind:
     written: tuple[str, ...] = ()
     words: Callable[[str], str] | None = None
     needs: tuple[tuple[str, str], ...] = ()
+    parameters: Callable[[str], tuple[str, ...]] = _nothing
     place: int = LAST_PLACE
 
     @property
