@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSEvent
 
@@ -18,11 +18,16 @@ from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
 from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
 
+if TYPE_CHECKING:
+    from chalicelib.messages.queue import Message
+
 QUEUES = queue_prefix()
 app = Chalice(app_name=QUEUES)
 """Chalice names the REST API so. CloudWatch tells the APIs of two stages in one account apart by their names only."""
 ANY_TYPE = ["*/*"]
 """Chalice lets every content type through; `receive` answers 415 itself, to dialects of JSON as well."""
+AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
+"""Of botocore: refusals, and connections that fail. Its other errors are mistakes in the code."""
 
 
 class HandlerError(TocsinError):
@@ -111,17 +116,16 @@ def silence(id: str) -> Response:
 @app.on_sqs_message(queue=f"{QUEUES}-webhooks", batch_size=10)
 def process_webhooks(event: SQSEvent) -> None:
     """A batch of webhooks, samples, events and wake-ups."""
-    with _reported("process"):
+    with _worked("process", event, "webhooks") as messages:
         from functools import partial
 
         from chalicelib import wiring
-        from chalicelib.aws.batches import messages_of, settle_messages
+        from chalicelib.aws.batches import settle_messages
         from chalicelib.process.bodies import release_bodies
         from chalicelib.process.record import Recorder
         from chalicelib.process.worker import process
 
         ports = wiring.ports(_account(event.context))
-        messages = messages_of(event.to_dict()["Records"])
         now = _now()
         recorder = Recorder(ports.store, now)
         failures = process(
@@ -140,13 +144,12 @@ def process_webhooks(event: SQSEvent) -> None:
 @app.on_sqs_message(queue=f"{QUEUES}-counts", batch_size=1000, maximum_batching_window_in_seconds=3)
 def process_counts(event: SQSEvent) -> None:
     """A batch of events that only count, put aside by the function above."""
-    with _reported("count"):
+    with _worked("count", event, "counts") as messages:
         from chalicelib import wiring
-        from chalicelib.aws.batches import messages_of, settle_messages
+        from chalicelib.aws.batches import settle_messages
         from chalicelib.process import worker
 
         ports = wiring.ports(_account(event.context))
-        messages = messages_of(event.to_dict()["Records"])
         failures = worker.process_counts(
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()
         )
@@ -156,14 +159,13 @@ def process_counts(event: SQSEvent) -> None:
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
 def deliver_notification(event: SQSEvent) -> None:
     """One notification for one target, what one person asked for in Slack, or what SES says of one mail."""
-    with _reported("deliver"):
+    with _worked("deliver", event, "notifications") as (message,):
         from chalicelib import parameters, wiring
-        from chalicelib.aws.batches import messages_of, settle_messages
+        from chalicelib.aws.batches import settle_messages
         from chalicelib.deliver.dispatch import dispatch
         from chalicelib.messages.queue import Failure
 
         ports = wiring.ports(_account(event.context), parameters.of_deliveries)
-        (message,) = messages_of(event.to_dict()["Records"])
         outcome = dispatch(
             message,
             rules=wiring.rules(),
@@ -337,13 +339,25 @@ def _api(what: str, names: dict[str, str], request: Any, by: str, account: str |
 
 
 @contextmanager
+def _worked(stage: str, event: SQSEvent, queue: str) -> Iterator[list["Message"]]:
+    """The messages of a queue that an event holds. When the worker fails, they come back soon."""
+    with _reported(stage):
+        from chalicelib import wiring
+        from chalicelib.aws.batches import back_soon, messages_of
+
+        messages = messages_of(event.to_dict()["Records"])
+        with back_soon(messages, lambda: wiring.queue(_account(event.context), queue)):
+            yield messages
+
+
+@contextmanager
 def _reported(stage: str) -> Iterator[None]:
     """Turn whatever a worker raises into one log line and an error whose text is safe for Lambda to print."""
     try:
         yield
     except Exception as error:
         log.line(stage, failed=True, **log.failure(error))
-        if not isinstance(error, TocsinError):
+        if not isinstance(error, TocsinError) and not _is_of_aws(error):
             _to_sentry(error)
         told = log.failure(error)
         text = f"{stage}: {told['error']} at {told['at']}" + (f": {told['reason']}" if "reason" in told else "")
@@ -359,6 +373,12 @@ def _to_sentry(error: BaseException) -> None:
         from chalicelib import telemetry
 
         telemetry.capture(error, dsn, os.environ.get("TOCSIN_STAGE", ""))
+
+
+def _is_of_aws(error: BaseException) -> bool:
+    """Whether AWS refused or did not answer a call of boto3, by the names of its errors: the door never loads them."""
+    names = {(each.__module__, each.__name__) for each in type(error).__mro__}
+    return not names.isdisjoint(("botocore.exceptions", name) for name in AWS_ERRORS)
 
 
 def _account(context: Any) -> str | None:

@@ -51,10 +51,15 @@ def rules() -> Rules:
 
 @lru_cache(maxsize=1)
 def notifications(account: str | None) -> SqsQueue:
-    """The notifications queue alone: it needs neither the table nor a secret."""
+    """The notifications queue, kept."""
+    return queue(account, "notifications")
+
+
+def queue(account: str | None, name: str) -> SqsQueue:
+    """A queue of the stage alone, by the last word of its name: it needs neither the table nor a secret."""
     settings = Settings.from_env(os.environ)
     lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
-    return SqsQueue(lean, settings.notifications_queue, account=account)
+    return SqsQueue(lean, f"{settings.queue_prefix}-{name}", account=account)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,8 @@ So a worker returns only when every message is dealt with, and Lambda deletes th
 and then BatchError is raised, which brings the rest back. A message that can never work is dead-lettered, and only then done.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -97,6 +98,24 @@ def settle_messages(
     except NotStoredError as error:
         raise BatchError(f"{text}; some of what is done comes back too, or later: {error}") from None
     raise BatchError(text)
+
+
+@contextmanager
+def back_soon(messages: Sequence[Message], queue: Callable[[], Received]) -> Iterator[None]:
+    """Let the messages come back after their delay when the worker fails before it settles them.
+
+    Otherwise they come back after the queue's visibility time. What the worker raised is raised on.
+    """
+    try:
+        yield
+    except BatchError:  # some are deleted, and the others were given their delay
+        raise
+    except Exception:
+        with suppress(TocsinError):
+            received = queue()
+            for message in messages:
+                received.hide(message.receipt, delay_of(message))
+        raise
 
 
 def delay_of(message: Message) -> timedelta:

@@ -59,9 +59,10 @@ ENDED_KEPT = timedelta(days=90)
 HISTORY_KEPT = timedelta(days=35)
 THREAD_KEPT = timedelta(days=400)
 MAX_BATCH_KEYS = 100
-MAX_READS_IN_VAIN = 5
-FIRST_PAUSE_SECONDS = 0.05
-"""Doubled after each read in vain, and half as long at least: 0.75 to 1.5 seconds before a read is given up."""
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0
+"""Before keys that the table left are asked for again: doubled after each read in vain, and half as long at least."""
+MAX_PAUSED_SECONDS = 10.0
+"""After so many seconds of pauses a read is given up: its message comes back, and the worker is free for another."""
 
 
 def _half_to_whole() -> float:
@@ -407,9 +408,9 @@ class DynamoStore:
     def _read_batch(self, keys: Sequence[Mapping[str, Any]], what: str) -> Iterator[dict[str, Any]]:
         """Read the keys and, after a pause each time, those that the table left: it is throttled, or they are large.
 
-        NotStoredError when it left all of them several times in a row.
+        NotStoredError after MAX_PAUSED_SECONDS of pauses.
         """
-        in_vain = 0
+        in_vain, paused = 0, 0.0
         while True:
             with table_errors(what):
                 answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
@@ -419,9 +420,11 @@ class DynamoStore:
             if not keys:
                 return
             in_vain = 0 if found else in_vain + 1
-            if in_vain == MAX_READS_IN_VAIN:
-                raise NotStoredError(f"{what}: the table left {len(keys)} unread {in_vain} times in a row")
-            self._pause(self._jitter() * FIRST_PAUSE_SECONDS * 2**in_vain)
+            pause = self._jitter() * min(FIRST_PAUSE_SECONDS * 2**in_vain, MAX_PAUSE_SECONDS)
+            paused += pause
+            if paused > MAX_PAUSED_SECONDS:
+                raise NotStoredError(f"{what}: the table left {len(keys)} unread for {MAX_PAUSED_SECONDS:.0f} s")
+            self._pause(pause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from chalicelib.aws.dynamodb import FIRST_PAUSE_SECONDS, MAX_BATCH_KEYS, MAX_READS_IN_VAIN, DynamoStore
+from chalicelib.aws.dynamodb import (
+    FIRST_PAUSE_SECONDS,
+    MAX_BATCH_KEYS,
+    MAX_PAUSE_SECONDS,
+    MAX_PAUSED_SECONDS,
+    DynamoStore,
+)
 from chalicelib.core.context import Context
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.identity import End, Holder
@@ -68,14 +74,16 @@ def test_what_the_table_leaves_is_asked_for_again_after_a_pause():
 
 
 def test_a_throttled_table_is_asked_less_and_less_often_then_given_up():
-    """Reads in vain are a few, with pauses that double; then NotStoredError brings the message back later."""
+    """Reads in vain are a few, with pauses that double up to a second; after ten seconds NotStoredError ends them."""
     table = Table(served=[0])
     pauses = []
     store = DynamoStore(table, "t", pause=pauses.append, jitter=lambda: 1.0)
-    with pytest.raises(NotStoredError, match="left 10 unread 5 times in a row"):
+    with pytest.raises(NotStoredError, match="left 10 unread for 10 s"):
         store.incidents()
-    assert len(table.asked) == MAX_READS_IN_VAIN
-    assert pauses == [FIRST_PAUSE_SECONDS * 2**number for number in range(1, MAX_READS_IN_VAIN)]
+    assert pauses[:5] == [FIRST_PAUSE_SECONDS * 2**number for number in range(1, 5)] + [MAX_PAUSE_SECONDS]
+    assert set(pauses[4:]) == {MAX_PAUSE_SECONDS}
+    assert MAX_PAUSED_SECONDS - MAX_PAUSE_SECONDS < sum(pauses) <= MAX_PAUSED_SECONDS
+    assert len(table.asked) == len(pauses) + 1
 
 
 def test_a_read_that_gets_on_is_not_given_up():
