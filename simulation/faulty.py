@@ -52,6 +52,8 @@ class Rates:
     slow: float = 0.0
     """A call that takes seconds in place of milliseconds."""
     lag: timedelta = timedelta(0)
+    unrun: float = 0.0
+    """Lambda takes messages and is throttled: they are hidden, counted, and no worker sees them."""
 
 
 class Calls:
@@ -185,6 +187,7 @@ class Waiting:
     body: str
     visible_at: datetime
     received_count: int = 0
+    first_received_at: datetime | None = None
 
 
 class FaultyQueue:
@@ -222,8 +225,12 @@ class FaultyQueue:
                 self._put_at(self._calls.clock.now + after)
 
     def receive(self, most: int) -> list[Message]:
-        """Return some of those that can be seen, in any order. SQS parks what came too often."""
+        """Return some of those that can be seen, in any order. SQS parks what came too often.
+
+        None is returned where Lambda took some and was not allowed to run: SQS counts that as a receive.
+        """
         now = self._calls.clock.now
+        unrun = self._calls.happens(self._calls.rates.unrun)
         visible = [each for each in self.waiting.values() if each.visible_at <= now]
         self._calls.chance.shuffle(visible)
         taken = []
@@ -232,12 +239,15 @@ class FaultyQueue:
             if each.received_count > self._max_receives:
                 self.dead_lettered.append((self.waiting.pop(each.id).body, "received too often"))
                 continue
+            each.first_received_at = each.first_received_at or now
             each.visible_at = now + VISIBILITY
             self._put_at(each.visible_at)
+            if unrun:
+                continue
             if self._doubles(each.body, of=1):
                 each.visible_at = now
                 self._put_at(now)
-            taken.append(Message(each.id, each.body, each.id, each.received_count))
+            taken.append(Message(each.id, each.body, each.id, each.received_count, each.first_received_at))
         return taken
 
     def _doubles(self, body: str, of: int = 0) -> bool:
@@ -275,5 +285,5 @@ class FaultyQueue:
 
 def calm(rates: Rates) -> None:
     """Let nothing go wrong any more. The index still lags."""
-    for name in ("death", "throttled", "unheard", "partial", "doubled", "delayed", "slow"):
+    for name in ("death", "throttled", "unheard", "partial", "doubled", "delayed", "slow", "unrun"):
         setattr(rates, name, 0.0)

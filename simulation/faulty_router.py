@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from chalicelib.api.acting import accepted
-from chalicelib.aws.batches import BatchError, settle_messages
+from chalicelib.aws.batches import BatchError, back_soon, settle_messages
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.event import ROUTER, Action
@@ -29,7 +29,7 @@ from simulation.workers import Clock, Death
 
 WORKERS = 3
 LIFETIME = timedelta(seconds=60)
-MAX_RECEIVES = {"webhooks": 28, "counts": 28, "notifications": 1000}
+MAX_RECEIVES = {"webhooks": 1000, "counts": 1000, "notifications": 1000}
 BATCHES = {"webhooks": 10, "counts": 100, "notifications": 1}
 STAGES = ("webhooks", "counts", "notifications", "tick")
 
@@ -156,9 +156,10 @@ class FaultyRouter:
     def _process(self, stage: str, messages: Sequence[Message]) -> None:
         store, queues = self._ports()
         queue, work = self.queues[stage], process if stage == "webhooks" else process_counts
-        failures = work(messages, rules=self.rules[stage], store=store, queues=queues, now=self.clock.now)
-        self._judge(stage, failures)
-        settle_messages(messages, failures, queue=queue, dead=queue)
+        with back_soon(messages, lambda: queue):
+            failures = work(messages, rules=self.rules[stage], store=store, queues=queues, now=self.clock.now)
+            self._judge(stage, failures)
+            settle_messages(messages, failures, queue=queue, dead=queue)
         self.calls.call("lambda.delete", lambda: queue.drop([each.receipt for each in messages]))
 
     def _deliver(self, stage: str, messages: Sequence[Message]) -> None:
@@ -168,9 +169,10 @@ class FaultyRouter:
         queue, now = self.queues[stage], self.clock.now
         before = len(self.vendors.requests)
         try:
-            outcome = dispatch(
-                message, rules=self.rules[stage], store=store, queues=queues, clients=self.vendors, now=now
-            )
+            with back_soon([message], lambda: queue):
+                outcome = dispatch(
+                    message, rules=self.rules[stage], store=store, queues=queues, clients=self.vendors, now=now
+                )
         except BaseException:
             if isinstance(content, Notification):
                 self.died_sending.add((content.target.key, content.incident.id))

@@ -194,6 +194,7 @@ class Life:
             delayed=chance.choice([0, 0.05, 0.2]),
             slow=chance.choice([0, 0.005, 0.02]),
             lag=timedelta(seconds=chance.choice([0.0, 1.0, 2.0])),
+            unrun=Random(self.seed + 2).choice([0, 0, 0.05, 0.3, 0.8]),
         )
 
     def _fault(self, number: int) -> Fault:

@@ -84,7 +84,7 @@ class MemoryQueue:
 
 
 VISIBILITY = timedelta(seconds=90)
-MAX_RECEIVES = 28
+MAX_RECEIVES = 1000
 
 
 @dataclass
@@ -95,6 +95,7 @@ class Waiting:
     body: str
     visible_at: datetime
     received_count: int = 0
+    first_received_at: datetime | None = None
 
 
 class WaitingQueue:
@@ -127,7 +128,8 @@ class WaitingQueue:
                 self.dead_lettered.append((self.waiting.pop(each.id).body, "received too often"))
                 continue
             each.visible_at = self._clock() + VISIBILITY
-            taken.append(Message(each.id, each.body, each.id, each.received_count))
+            each.first_received_at = each.first_received_at or self._clock()
+            taken.append(Message(each.id, each.body, each.id, each.received_count, each.first_received_at))
         return taken
 
     def delete(self, receipts: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.aws.batches import BatchError, settle_messages
+from chalicelib.aws.batches import BatchError, back_soon, settle_messages
 from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Notification, Reason
@@ -233,7 +233,7 @@ class Router:
 
     def _work(self, messages: Sequence[Message], stage: Callable[..., list[Failure]], queue: WaitingQueue) -> None:
         ours = Through(queue, self.sites, queue.name)
-        with self.surviving("process"):
+        with self.surviving("process"), back_soon(messages, lambda: ours):
             failures = stage(messages, rules=self.rules, now=self.now, **self.ports)
             finish = partial(release_bodies, self.ports["store"])
             settle_messages(messages, failures, queue=ours, dead=ours, finish=finish)
@@ -242,7 +242,7 @@ class Router:
     def deliver(self, message: Message) -> None:
         """What Lambda and `app.deliver_notification` do."""
         queue = Through(self.notifications, self.sites, "notifications")
-        with self.surviving("deliver"):
+        with self.surviving("deliver"), back_soon([message], lambda: queue):
             outcome = dispatch(message, rules=self.rules, clients=self.clients, now=self.now, **self.ports)
             if outcome.retry_after is not None:
                 queue.put([message.body], delay=outcome.retry_after)

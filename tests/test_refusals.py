@@ -228,7 +228,7 @@ def test_whatever_the_table_does_the_messages_are_back_within_seconds(stage, nam
 
 def test_the_workers_make_every_kind_of_call(stage):
     """What is met above is every kind of call that the store makes."""
-    for name in ("process_webhooks", "deliver_notification"):
+    for name in ("deliver_notification", "process_webhooks"):
         run(name, WORKERS[name](stage))
     assert set(stage.table.names) == {"get_item", "query", "batch_get_item", "put_item", "update_item"}
 

@@ -7,7 +7,7 @@ and then BatchError is raised, which brings the rest back. A message that can ne
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 from zlib import crc32
@@ -18,7 +18,7 @@ from chalicelib.messages.queue import Failure, Message
 
 FIRST_DELAY = timedelta(seconds=2)
 MAX_DELAY = timedelta(minutes=10)
-"""Together longer than an hour before a message was received for the last time (`process.LAST_RECEIVE`)."""
+"""A message waits no longer than this, and half as much for some, however often SQS has counted a receive."""
 
 
 class BatchError(TocsinError):
@@ -45,9 +45,16 @@ def messages_of(records: Iterable[Mapping[str, Any]]) -> list[Message]:
             body=str(record["body"]),
             receipt=str(record["receiptHandle"]),
             received_count=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+            first_received_at=_first_received_at(record.get("attributes", {})),
         )
         for record in records
     ]
+
+
+def _first_received_at(attributes: Mapping[str, str]) -> datetime | None:
+    """Return when SQS first handed the message out, else when it was sent; both are in milliseconds since 1970."""
+    found = attributes.get("ApproximateFirstReceiveTimestamp") or attributes.get("SentTimestamp")
+    return datetime.fromtimestamp(int(found) / 1000, UTC) if found else None
 
 
 class Finish(Protocol):

@@ -4,7 +4,7 @@ How often SQS has handed a message out is judged before it is tried: one whose t
 memory, time) must not come back for days. It is dead-lettered with its reason, and the fallback is notified.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib import log
 from chalicelib.core.delivery import internal_alerts
@@ -20,13 +20,13 @@ from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.queue import Feedback, Handled, Message, Queues, events_messages, read_message
 from chalicelib.slack.handle import act, asked_back
 
-MAX_FAILURES = 8
-"""A message whose try raises is tried so often: a message whose try is answered is put anew and counts from one."""
-MAX_RECEIVES = 50
-"""So many receives without an answer are no accident: 75 minutes at the queue's visibility time-out of 90 s.
+MAX_FAILURES, FAILING_FOR = 8, timedelta(minutes=10)
+"""A message whose try raises is tried so often and for so long: one whose try is answered is put anew and counts from one.
 
-It is more than a throttled function costs, since SQS counts those too, and more than an outage of the table should last.
+Both are asked, since SQS also counts the receives of a throttled function.
 """
+MAX_RECEIVES, UNANSWERED_FOR = 50, timedelta(minutes=75)
+"""So many receives in so long a time without an answer are no accident: each takes the queue's visibility time of 90 s."""
 
 
 def dispatch(
@@ -37,7 +37,8 @@ def dispatch(
     NotStoredError and ConflictError are raised for longer than a fault in the code: every message meets them while the
     table is away.
     """
-    if message.received_count > MAX_RECEIVES:
+    age = message.age(now)
+    if message.received_count > MAX_RECEIVES and age >= UNANSWERED_FOR:
         return _given_up(message, f"no try of it ended in {MAX_RECEIVES} receives", rules, store, queues, now)
     try:
         return served(message.body, rules=rules, store=store, queues=queues, clients=clients, now=now)
@@ -46,7 +47,7 @@ def dispatch(
     except (NotStoredError, ConflictError):
         raise
     except Exception as error:
-        if message.received_count < MAX_FAILURES:
+        if message.received_count < MAX_FAILURES or age < FAILING_FOR:
             raise
         told = log.failure(error)
         reason = told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"

@@ -47,12 +47,21 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as a worker gets it. `received_count` is 1 the first time."""
+    """One message as a worker gets it. `received_count` is 1 the first time.
+
+    Receives are not tries: SQS also counts those whose invocation was throttled. So the time since `first_received_at`
+    says for how long a message has failed. It leaves out a delay, and the time in a backlog.
+    """
 
     id: str
     body: str
     receipt: str
     received_count: int = 1
+    first_received_at: datetime | None = None
+
+    def age(self, now: datetime) -> timedelta:
+        """Return for how long workers have been given it; nothing where that is not known."""
+        return timedelta(0) if self.first_received_at is None else max(now - self.first_received_at, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)

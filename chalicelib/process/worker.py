@@ -7,7 +7,7 @@ that dies after a save has lost nothing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib import log
 from chalicelib.core.errors import NotStoredError, ParseError, ProcessedError
@@ -21,10 +21,12 @@ from chalicelib.process.commit import settle
 from chalicelib.process.gather import take
 from chalicelib.process.parse import read_content
 
-TOLD_RECEIVE = 8
-"""What failed so often (some minutes long) is told, and tried on: the table may be away for hours."""
-LAST_RECEIVE = 24
-"""What failed so often (some hours long) is dead-lettered here, with its reason, before SQS dead-letters it without one."""
+REPORTED_AT = (timedelta(minutes=5), timedelta(hours=2))
+"""What still fails at this age is reported, and tried on: the table may be away for hours. One of the ages may be missed."""
+REPORTED_FOR = timedelta(minutes=15)
+"""No try comes later than this after the one before, unless there was no worker. All reports of a message are one event."""
+DEAD_LETTERED_AT = timedelta(hours=4)
+"""What still fails at this age is dead-lettered here, with its reason. SQS, which knows none, would do so far later."""
 DEAD_LETTERED = "It is parked in the dead-letter queue."
 
 
@@ -75,15 +77,16 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
 
 def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
     """Tell what keeps failing; dead-letter it at last, while its reason is known: SQS would give none."""
-    if failure.dead_letter or (message.received_count != TOLD_RECEIVE and message.received_count < LAST_RECEIVE):
+    age = message.age(batch.now)
+    parks = age >= DEAD_LETTERED_AT
+    if failure.dead_letter or not (parks or any(at <= age < at + REPORTED_FOR for at in REPORTED_AT)):
         return failure
-    parks = message.received_count >= LAST_RECEIVE
     if not _is_about_router(message):
         title = f"A message could not be dealt with{'' if parks else ' so far'}"
         what_next = (
             DEAD_LETTERED if parks else "It is tried again for some hours, then parked in the dead-letter queue."
         )
-        trouble = _trouble("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now)
+        trouble = _trouble("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now, last=parks)
         try:
             batch.queues.webhooks.put(events_messages([trouble]))
         except NotStoredError:
@@ -96,9 +99,9 @@ def _is_about_router(message: Message) -> bool:
     return isinstance(content, Events) and all(event.source == "router" for event in content.events)
 
 
-def _trouble(kind: str, title: str, message: Message, summary: str, now: datetime) -> Event:
+def _trouble(kind: str, title: str, message: Message, summary: str, now: datetime, *, last: bool = False) -> Event:
     return Event(
-        id=f"{kind}:{message.id}:{message.received_count}",
+        id=f"{kind}:{message.id}{':last' if last else ''}",
         source="router",
         kind=kind,
         status=Status.FIRING,

@@ -1,6 +1,7 @@
 """A batch is right whatever fails: nothing done comes back for nothing, nothing undone is lost."""
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -138,9 +139,25 @@ def test_only_what_does_not_come_back_is_finished(failures, fail_at, expected):
 
 
 def test_messages_are_read_from_a_lambda_event():
-    """Id, receipt and how often it was received come from the record."""
-    record = {"messageId": "a", "body": "b", "receiptHandle": "c", "attributes": {"ApproximateReceiveCount": "3"}}
-    assert messages_of([record, {"messageId": "d", "body": "e", "receiptHandle": "f"}]) == [
-        Message("a", "b", "c", 3),
+    """Id, receipt, how often and since when it was received come from the record."""
+    times = {"SentTimestamp": "1545082649183", "ApproximateFirstReceiveTimestamp": "1545082650000"}
+    record = {
+        "messageId": "a",
+        "body": "b",
+        "receiptHandle": "c",
+        "attributes": {"ApproximateReceiveCount": "3", **times},
+    }
+    sent = {"messageId": "d", "body": "e", "receiptHandle": "f", "attributes": {"SentTimestamp": "1545082649183"}}
+    assert messages_of([record, sent, {"messageId": "d", "body": "e", "receiptHandle": "f"}]) == [
+        Message("a", "b", "c", 3, datetime(2018, 12, 17, 21, 37, 30, tzinfo=UTC)),
+        Message("d", "e", "f", 1, datetime(2018, 12, 17, 21, 37, 29, 183_000, tzinfo=UTC)),
         Message("d", "e", "f", 1),
     ]
+
+
+def test_a_message_has_an_age_since_it_was_first_received():
+    """A clock that is behind makes no negative age, and an unknown time none at all."""
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert Message("a", "b", "c", 3, now - timedelta(minutes=4)).age(now) == timedelta(minutes=4)
+    assert Message("a", "b", "c", 3, now + timedelta(minutes=4)).age(now) == timedelta(0)
+    assert Message("a", "b", "c", 3).age(now) == timedelta(0)

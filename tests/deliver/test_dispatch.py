@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.core.errors import NotStoredError, TocsinError
-from chalicelib.deliver.dispatch import MAX_FAILURES, MAX_RECEIVES, dispatch
+from chalicelib.deliver.dispatch import FAILING_FOR, MAX_FAILURES, MAX_RECEIVES, UNANSWERED_FOR, dispatch
 from chalicelib.messages.queue import Message, Queues, notification_message, read_message
 from tests.fakes import Death, MemoryQueue, Sites
 from tests.scenario import START, Router, rules_of
@@ -53,7 +53,8 @@ class Away:
 class Faulty(Sites):
     """The first delivery meets a fault of ours, as often as it is tried."""
 
-    left: int = MAX_FAILURES
+    left: int = MAX_FAILURES + 1
+    """With their delays so many tries take FAILING_FOR."""
 
     def call(self, name, make, error=None):
         """Raise, or make the call."""
@@ -70,11 +71,17 @@ class Broken:
         raise OverflowError("a fault of ours")
 
 
-@pytest.mark.parametrize(("received", "gives_up"), [(1, False), (MAX_FAILURES - 1, False), (MAX_FAILURES, True)])
-def test_a_fault_of_ours_comes_back_and_is_given_up_at_last(received, gives_up):
+LATE, EARLY = FAILING_FOR, FAILING_FOR - timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("received", "age", "gives_up"),
+    [(1, LATE, False), (MAX_FAILURES - 1, LATE, False), (MAX_FAILURES, LATE, True), (40, EARLY, False)],
+)
+def test_a_fault_of_ours_comes_back_and_is_given_up_at_last(received, age, gives_up):
     """Given a try that raises, then the message comes back, and is reported and dead-lettered after enough tries."""
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
-    message = Message("m1", notification_message(NOTIFICATION), "r1", received)
+    message = Message("m1", notification_message(NOTIFICATION), "r1", received, START - age)
     ask = {"rules": RULES, "store": Broken(), "queues": queues, "clients": Broken(), "now": START}
     if not gives_up:
         with pytest.raises(OverflowError):
@@ -90,7 +97,7 @@ def test_a_fault_of_ours_comes_back_and_is_given_up_at_last(received, gives_up):
 def test_a_table_that_is_away_gives_nothing_up(received):
     """Given a table that does not answer, then the message comes back, for longer than after a fault in the code."""
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
-    message = Message("m1", notification_message(NOTIFICATION), "r1", received)
+    message = Message("m1", notification_message(NOTIFICATION), "r1", received, START - timedelta(hours=2))
     with pytest.raises(NotStoredError):
         dispatch(message, rules=RULES, store=Away(), queues=queues, clients=Broken(), now=START)
     assert queues.webhooks.bodies == []
@@ -109,9 +116,10 @@ def test_what_the_router_gave_up_is_recorded_and_ends_with_the_next_success():
 def test_what_was_received_too_often_is_not_tried():
     """Given more receives than any throttling explains, then nothing is tried: the try may be what ends the worker."""
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
-    message = Message("m1", notification_message(replace(NOTIFICATION, at=START)), "r1", MAX_RECEIVES + 1)
-    outcome = dispatch(
-        message, rules=RULES, store=Broken(), queues=queues, clients=Broken(), now=START + timedelta(hours=1)
-    )
+    message = Message("m1", notification_message(replace(NOTIFICATION, at=START)), "r1", MAX_RECEIVES + 1, START)
+    ask = {"rules": RULES, "store": Broken(), "queues": queues, "clients": Broken()}
+    with pytest.raises(OverflowError):  # so many receives in a short time are those of a throttled function
+        dispatch(message, now=START + FAILING_FOR / 2, **ask)
+    outcome = dispatch(message, now=START + UNANSWERED_FOR, **ask)
     assert "no try of it ended" in outcome.dead_lettered
     assert len(queues.webhooks.bodies) == 1

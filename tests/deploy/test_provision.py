@@ -59,7 +59,9 @@ def test_the_table_is_the_one_the_store_is_tested_with(made: Clients) -> None:
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
-@pytest.mark.parametrize(("name", "receives"), [("webhooks", 28), ("notifications", 1000)])
+@pytest.mark.parametrize(
+    ("name", "receives"), [("webhooks", 1000), ("counts", 1000), ("notifications", 1000), ("history", 300)]
+)
 def test_queues_suit_the_workers(made: Clients, name: str, receives: int) -> None:
     """Messages stay hidden longer than a worker runs, which Lambda asks for, and end in a queue kept for 14 days."""
     sqs = made("sqs")
@@ -73,6 +75,22 @@ def test_queues_suit_the_workers(made: Clients, name: str, receives: int) -> Non
     attributes = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attributes"]
     assert attributes["MessageRetentionPeriod"] == str(14 * 86_400)
     assert attributes["SqsManagedSseEnabled"] == found["SqsManagedSseEnabled"] == "true"
+    assert attributes["MaximumMessageSize"] == found["MaximumMessageSize"] == "1048576"
+
+
+def test_queues_of_the_version_before_get_their_new_attributes(made: Clients) -> None:
+    """Given a queue of an older deploy, when the stage is deployed again → its limits are those of this version."""
+    sqs = made("sqs")
+    url = sqs.get_queue_url(QueueName="tocsin-dev-webhooks")["QueueUrl"]
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    redrive = {**json.loads(before["RedrivePolicy"]), "maxReceiveCount": 28}
+    old = {"RedrivePolicy": json.dumps(redrive), "MaximumMessageSize": "262144"}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=old)
+    changed = provision(made, "dev", mails=True)
+    assert [line.partition(":")[0] for line in changed] == ["changed queue tocsin-dev-webhooks"] * 2
+    after = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert after["MaximumMessageSize"] == "1048576"
+    assert int(json.loads(after["RedrivePolicy"])["maxReceiveCount"]) == 1000
 
 
 def test_another_table_of_that_name_is_refused(made: Clients) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.aws.batches import delay_of
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.event import Status
 from chalicelib.core.metrics.sample import Sample
@@ -22,8 +23,8 @@ from chalicelib.messages.queue import (
     wake_message,
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
-from chalicelib.process.worker import LAST_RECEIVE, process, process_counts
-from deploy.queues import MAX_RECEIVES
+from chalicelib.process.worker import DEAD_LETTERED_AT, REPORTED_AT, REPORTED_FOR, process, process_counts
+from deploy.queues import MAX_RECEIVES, VISIBILITY_SECONDS
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.scenario import event, rules_of
@@ -91,9 +92,9 @@ class Bench:
     counts: MemoryQueue = field(default_factory=MemoryQueue)
     rules: Rules = RULES
 
-    def process(self, *bodies, received=1, now=NOW):
+    def process(self, *bodies, received=1, age=timedelta(0), now=NOW):
         """The failures of a batch of these bodies, by message."""
-        messages = [Message(f"m{n}", body, f"r{n}", received) for n, body in enumerate(bodies)]
+        messages = [Message(f"m{n}", body, f"r{n}", received, now - age) for n, body in enumerate(bodies)]
         queues = Queues(self.webhooks, self.notifications, self.counts)
         failures = process(messages, rules=self.rules, store=self.store, queues=queues, now=now)
         return {each.id: each for each in failures}
@@ -242,7 +243,7 @@ def test_conflicts_are_folded_again():
 def test_what_fails_for_the_last_time_is_parked_with_its_reason_and_told():
     """SQS would park it without a reason; so it is parked here, and somebody hears of it."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
-    failures = bench.process(fires("Middle"), fires("Other"), received=LAST_RECEIVE)
+    failures = bench.process(fires("Middle"), fires("Other"), age=DEAD_LETTERED_AT)
     assert failures["m0"].dead_letter
     assert "ZeroDivisionError" in failures["m0"].reason
     said = [each for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
@@ -253,13 +254,62 @@ def test_what_fails_for_the_last_time_is_parked_with_its_reason_and_told():
     assert "A message could not be dealt with" in bench.told
 
 
+def reports(bench):
+    """The events about messages that the worker put."""
+    return [each for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
+
+
 def test_what_keeps_failing_is_told_long_before_it_is_parked():
-    """After some minutes somebody hears of it, once, while it is still tried; the next failures are quiet."""
+    """Given tries with the delays of a real queue, then it is reported from 5 minutes on, as one event, and once at the end."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
-    for received in range(1, LAST_RECEIVE):
-        assert not bench.process(fires("Middle"), received=received)["m0"].dead_letter
-    said = [each.title for body in bench.webhooks.bodies for each in getattr(read_message(body), "events", ())]
-    assert said == ["A message could not be dealt with so far"]
+    age, received = timedelta(0), 1
+    while not bench.process(fires("Middle"), received=received, age=age)["m0"].dead_letter:
+        assert bool(reports(bench)) == (age >= REPORTED_AT[0])
+        age += delay_of(Message("m0", "", "", received))
+        received += 1
+    assert DEAD_LETTERED_AT <= age < DEAD_LETTERED_AT + REPORTED_FOR
+    assert len(reports(bench)) < 10
+    told = {each.id: each.title for each in reports(bench)}
+    assert list(told.values()) == ["A message could not be dealt with so far", "A message could not be dealt with"]
+
+
+def test_the_reports_of_a_message_make_one_alert():
+    """Given all reports of a message that failed for hours, then one alert fires, with two events."""
+    failing, well = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99))), Bench()
+    for minutes in (5, 7, 12, 19, 120, 240):
+        failing.process(
+            fires("Middle"), received=minutes, age=timedelta(minutes=minutes), now=NOW + timedelta(minutes=minutes)
+        )
+    assert len(reports(failing)) == 6
+    for number, report in enumerate(reports(failing)):
+        later = NOW + timedelta(minutes=number)
+        assert well.process(*events_messages([replace(report, occurred_at=later)]), now=later) == {}
+        for _ in range(2):
+            bodies, well.counts.bodies = well.counts.bodies, []
+            queues = Queues(well.webhooks, well.notifications, well.counts)
+            messages = [Message(f"c{n}", body, "r") for n, body in enumerate(bodies)]
+            assert process_counts(messages, rules=RULES, store=well.store, queues=queues, now=later) == []
+    (incident,) = well.store.incidents()
+    (alert,) = incident.firing
+    assert (alert.name, alert.received.events) == ("message.failed", 2)
+
+
+@pytest.mark.parametrize(("received", "age"), [(24, 1), (160, 4), (999, 4)])
+def test_receives_are_not_tries(received, age):
+    """Given a message that a throttled function was given 24 times and more within minutes, then its failure is no news."""
+    bench = Bench(Failing(save=(ConflictError("another was first"), "Middle", 99)))
+    failure = bench.process(fires("Middle"), received=received, age=timedelta(minutes=age))["m0"]
+    assert not failure.dead_letter
+    assert reports(bench) == []
+
+
+def test_a_message_of_unknown_age_is_tried_again():
+    """Given a record without times, then SQS alone ends its tries."""
+    bench = Bench(Failing(save=(ZeroDivisionError("x"), "Middle", 99)))
+    queues = Queues(bench.webhooks, bench.notifications, bench.counts)
+    messages = [Message("m0", fires("Middle"), "r0", 900)]
+    (failure,) = process(messages, rules=bench.rules, store=bench.store, queues=queues, now=NOW)
+    assert not failure.dead_letter
 
 
 def test_what_is_about_the_router_itself_is_parked_silently():
@@ -267,7 +317,7 @@ def test_what_is_about_the_router_itself_is_parked_silently():
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
     own = event("Broken", Status.FIRING, NOW, {"source": "router"})
     body = events_messages([replace(own, source="router")])[0]
-    assert bench.process(body, received=LAST_RECEIVE)["m0"].dead_letter
+    assert bench.process(body, age=DEAD_LETTERED_AT)["m0"].dead_letter
     assert bench.webhooks.bodies == []
 
 
@@ -275,7 +325,7 @@ def test_what_cannot_be_told_of_a_last_failure_comes_back():
     """Where the queue does not take the news of it either, the message is not parked but comes back."""
     bench = Bench(Failing(save=(ZeroDivisionError("x"), "", 99)))
     bench.webhooks.fail_at = {1}
-    assert not bench.process(fires("A"), received=LAST_RECEIVE)["m0"].dead_letter
+    assert not bench.process(fires("A"), age=DEAD_LETTERED_AT)["m0"].dead_letter
 
 
 def test_the_same_batch_again_changes_nothing():
@@ -318,5 +368,8 @@ def test_events_that_only_count_come_back_when_their_queue_refuses():
 
 
 def test_it_is_parked_here_before_sqs_does_it():
-    """The last receive that is dealt with comes before the one at which SQS moves a message away."""
-    assert min(MAX_RECEIVES["webhooks"], MAX_RECEIVES["counts"]) > LAST_RECEIVE
+    """Given a message that only throttled pollers took, each for 90 s, then SQS moves it away long after we would."""
+    assert (
+        min(MAX_RECEIVES["webhooks"], MAX_RECEIVES["counts"]) * VISIBILITY_SECONDS
+        > 6 * DEAD_LETTERED_AT.total_seconds()
+    )
