@@ -4,6 +4,11 @@ One connection for each service is kept open between invocations. A call is trie
 kept open turns out to be dead before anything was answered, since Lambda freezes processes and the other side hangs up
 meanwhile; SQS may then have the message twice, which every reader expects. Anything else is the caller's to decide.
 Redirects are not followed.
+
+No trace header is sent (X-Amzn-Trace-Id), which AWS's own SDKs add inside Lambda. By it Lambda stops a message that has gone
+through one function about 16 times, and our retries and timers do so by design. So that this does not rest on the missing
+header alone, the deploy sets RecursiveLoop=Allow for the workers.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 """
 
 import json
