@@ -116,7 +116,7 @@ class Context:
     """`maintenance` are silences that hold back new alerts only and never cut off one already told.
 
     `marks` are small facts about the router itself: the digest of the rules it last worked with (`rules`), that of the
-    ones before (`rules_before`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).
+    ones before (`rules_before`) and when they changed (`rules_changed_at`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).
     `changed_at` is when silences or causes last changed, until a tick has had everything looked at that fires.
     """
 

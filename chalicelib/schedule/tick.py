@@ -37,6 +37,14 @@ SETTLED = timedelta(seconds=10)
 
 PROBES = "probes"
 """The mark of the context that lists the probes of the rules it was last worked with, one a line."""
+GONE_PROBES = "gone_probes"
+"""The mark that lists the probes which changed rules no longer name, one a line."""
+CHANGED_AT = "rules_changed_at"
+ROLLED_OUT = timedelta(minutes=5)
+"""After so long no worker of the version before runs, and the index holds what the last of them saved.
+
+Functions are updated one by one, within some 100 seconds: until then an old worker may save an alert of a removed rule.
+"""
 
 
 def _unnoticed(late: timedelta) -> None:
@@ -56,8 +64,9 @@ def tick(
     batch = Batch(rules, store, queues, now, context)
     if INDEXED not in context.marks:
         batch.context = context = _marked(store, context, index(batch))
-    redeployed = context.marks.get("rules") != rules_digest(rules)
-    if redeployed:
+    changed = context.marks.get(RULES) != rules_digest(rules)
+    rolls_out = not changed and _rolls_out(context, now)
+    if changed or rolls_out:
         _look_at_everything(batch)
     if context.changed_at is not None:
         _look_at_what_fires(batch)
@@ -66,8 +75,10 @@ def tick(
     _expect_beats(batch)
     _watch_silence(batch, context)
     failures = settle(batch)
-    if redeployed and not failures:
+    if changed and not failures:
         _mark_rules(store, rules, now)
+    elif rolls_out:
+        _mark_late_displaced(store, rules, now)
     elif DISPLACED in context.marks and now.minute % LOOKED_AT_MINUTES == 0 and not failures:
         _mark_displaced(store, rules, now)
     if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
@@ -75,14 +86,25 @@ def tick(
     return failures
 
 
+def _rolls_out(context: Context, now: datetime) -> bool:
+    """Return whether the rules changed so lately that workers of the version before may still save."""
+    changed_at = context.marks.get(CHANGED_AT)
+    return changed_at is not None and now < datetime.fromisoformat(changed_at) + ROLLED_OUT
+
+
 def _look_at_everything(batch: Batch) -> None:
-    named = set(filter(None, batch.context.marks.get(PROBES, "").split("\n")))
-    gone = named - probe_names(batch.rules)
+    gone = _gone_probes(batch.context, batch.rules)
     for incident in batch.store.incidents():
         route = route_by_id(batch.rules, incident)
         batch.wake(incident.key, route, incident.group)
         for withdrawn in withdrawn_alerts(incident, batch.rules, gone):
             batch.wake(incident.key, route, incident.group, given=withdrawn)
+
+
+def _gone_probes(context: Context, rules: Rules) -> set[str]:
+    """Return the probes that earlier rules named and these do not."""
+    named = "\n".join(context.marks.get(mark, "") for mark in (PROBES, GONE_PROBES))
+    return set(filter(None, named.split("\n"))) - probe_names(rules)
 
 
 def _look_at_what_fires(batch: Batch) -> None:
@@ -176,9 +198,17 @@ def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
     marks = {RULES: rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))} | marks_of(rules, context.marks)
     if any_displaced(store.incidents(), rules, marks):
         marks[DISPLACED] = now.isoformat()
-    if context.marks.get("rules"):
-        marks |= {"rules_before": context.marks["rules"], "rules_changed_at": now.isoformat()}
+    if context.marks.get(RULES):
+        marks |= {"rules_before": context.marks[RULES], CHANGED_AT: now.isoformat()}
+        marks[GONE_PROBES] = "\n".join(sorted(_gone_probes(context, rules)))
     _marked(store, context, marks)
+
+
+def _mark_late_displaced(store: Store, rules: Rules, now: datetime) -> None:
+    """Set the mark where an old worker saved an active alert elsewhere after the first look."""
+    context = store.context()
+    if DISPLACED not in context.marks and any_displaced(store.incidents(), rules, context.marks):
+        _marked(store, context, {DISPLACED: now.isoformat()})
 
 
 def _mark_displaced(store: Store, rules: Rules, now: datetime) -> None:

@@ -133,6 +133,102 @@ class Lagging(MemoryStore):
         return [] if self.unseen else super().incidents(**asked)
 
 
+class Counting(MemoryStore):
+    """A store that counts how often all open incidents were read."""
+
+    def __init__(self):
+        super().__init__()
+        self.looked = 0
+
+    def incidents(self, **asked):
+        """Count it."""
+        self.looked += 1
+        return super().incidents(**asked)
+
+
+QUIET = """
+defaults: {group_by: [probe], group_wait: 0s, group_interval: 1m, repeat_interval: 100h}
+default: {notification: [{webhook: ops}]}
+"""
+PROBED = (
+    QUIET
+    + """
+alerts: [{name: Unreachable, condition: "failures >= 2", severity: critical}]
+probes:
+  uptime: [{name: api, url: "https://api.example.com/"}]
+"""
+)
+ROLLED_OUT = {
+    "a rule that is gone": (PROBED, PROBED.replace("Unreachable", "Renamed")),
+    "a probe that is gone": (PROBED, PROBED.replace("name: api,", "name: web,")),
+    "a probe that a second change did not bring back": (
+        PROBED,
+        PROBED.replace("name: api,", "name: web,"),
+        PROBED.replace("name: api,", "name: shop,"),
+    ),
+}
+
+
+@pytest.mark.parametrize("versions", ROLLED_OUT.values(), ids=ROLLED_OUT)
+@pytest.mark.parametrize("seconds", [1, 59, 100, 200])
+def test_what_an_old_worker_saves_after_the_first_look_ends_too(routers, versions, seconds):
+    """Given a tick that has seen changed rules, when a worker of the version before saves an alert → it ends in minutes."""
+    before, *changes = map(rules_of, versions)
+    router = routers(before).run(minutes=2)
+    for after in changes:
+        router.rules = after
+        router.run(minutes=1, seconds=1)
+    router.run(seconds=seconds)
+    router.rules = before
+    router.measure("failures", 3, service="api", probe="api")
+    router.process(router.webhooks.receive())
+    router.rules = after
+    assert len(list(router.store.incidents())) == 1
+    router.run(minutes=6)
+    assert router.told() in ({}, {"webhook": ["api opened", "api resolved"]})
+    assert list(router.store.incidents()) == []
+
+
+def test_what_the_index_shows_late_ends_too(routers):
+    """Given an incident of a removed rule that the index shows minutes after the rules changed → it ends."""
+    router = routers(rules_of(PROBED), store=Lagging())
+    router.run(minutes=2).measure("failures", 3, service="api", probe="api").run(seconds=30)
+    router.store.unseen = True
+    router.rules = rules_of(PROBED.replace("Unreachable", "Renamed"))
+    router.run(minutes=2)
+    assert len(list(MemoryStore.incidents(router.store))) == 1
+    router.store.unseen = False
+    router.run(minutes=3)
+    assert router.told() == {"webhook": ["api opened", "api resolved"]}
+
+
+def test_everything_is_looked_at_for_some_minutes_only(routers):
+    """Given rules that changed five minutes ago, then a tick no longer reads every incident."""
+    router = routers(RULES, store=Counting()).run(minutes=2)
+    router.rules, before = BEATS, router.store.looked
+    router.run(minutes=7)
+    looked = router.store.looked
+    assert looked - before >= 5
+    router.run(minutes=5)
+    assert router.store.looked == looked
+
+
+def test_what_an_old_worker_leaves_in_another_group_is_known_to_be_elsewhere(routers):
+    """Given another group_by and an old worker that saves after the first look → the alert goes on where it is, and ends."""
+    before = rules_of(PROBED)
+    router = routers(before).run(minutes=2)
+    after = router.rules = rules_of(PROBED.replace("group_by: [probe]", "group_by: [service]"))
+    router.run(minutes=1, seconds=1)
+    router.rules = before
+    router.measure("failures", 3, service="api", probe="api")
+    router.process(router.webhooks.receive())
+    router.rules = after
+    router.run(minutes=3)
+    router.measure("failures", 4, service="api", probe="api").run(minutes=3)
+    router.measure("failures", 0, service="api", probe="api").run(minutes=10)
+    assert router.told() == {"webhook": ["api opened", "api resolved"]}
+
+
 def test_a_change_of_silences_is_looked_at_until_the_index_has_settled(routers):
     """A silence that ends before the index shows what began under it leaves that to the tick after the next."""
     store = Lagging()
