@@ -32,6 +32,7 @@ WRITES = frozenset(
         "keep_timeline",
         "add_samples",
         "keep_history",
+        "claim_minute",
         "keep_body",
     ]
 )

@@ -65,6 +65,7 @@ class MemoryStore:
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes | None] = {}
+        self._minutes: dict[str, datetime] = {}
         self._history: dict[str, dict[str, bytes]] = {}
         self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
@@ -243,6 +244,16 @@ class MemoryStore:
         if line is None:
             return ()
         return line.buckets[bisect_right(line.times, since) : bisect_right(line.times, until)]
+
+    def claim_minute(self, name: str, at: datetime) -> bool:
+        """Claim a minute of a schedule for one run. Return False when another run has it, or a later minute."""
+        with self._lock:
+            before = self._minutes.get(name)
+            if before is not None and before >= at:
+                return False
+            self.writes += 1
+            self._minutes[name] = at
+            return True
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history."""

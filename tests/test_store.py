@@ -402,6 +402,16 @@ def test_many_incidents_are_read_at_once(store):
     assert found["k7"] == store.load("k7")
 
 
+def test_of_many_that_claim_a_minute_one_has_it(store):
+    """Given 32 runs of one schedule in one minute → one of them runs; each minute is claimed anew, and none that is gone."""
+    minute = NOW.replace(second=0, microsecond=0)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(lambda _: store.claim_minute("watch", minute), range(WRITERS))) == 1
+    assert store.claim_minute("other", minute)
+    assert store.claim_minute("watch", minute + MINUTE)
+    assert not store.claim_minute("watch", minute)
+
+
 def test_an_archived_incident_is_found_by_its_id(store):
     """Given an ended incident that another one replaced, then its id finds it."""
     store.save(incident(id="i1", ended_at=NOW))

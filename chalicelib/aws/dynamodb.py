@@ -8,6 +8,7 @@
     lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
+    minute#<name>      minute      the minute that a schedule ran last         at
     fault#, id#                    where faults and incidents are              identity.py
     body#<name>        <number>    a webhook body too large for a message      chunks, processed
 
@@ -232,6 +233,29 @@ class DynamoStore:
         found: Sequence[Bucket] = self._samples.buckets(metric, labels, since, until)
         return found
 
+    def claim_minute(self, name: str, at: datetime) -> bool:
+        """Claim a minute of a schedule for one run. Return False when another run has it, or a later minute.
+
+        The client may have tried twice after a lost answer: then the minute that is found is taken as this run's own.
+        """
+        minute = {"N": str(int(at.timestamp()))}
+        with table_errors("the minute of a schedule"):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item={**_keys(f"minute#{name}", "minute"), "at": minute},
+                    ConditionExpression="attribute_not_exists(pk) OR #at < :at",
+                    ExpressionAttributeNames={"#at": "at"},
+                    ExpressionAttributeValues={":at": minute},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if code_of(error) != CONFLICT:
+                    raise
+                found: Mapping[str, Any] = error.response.get("Item") or {}  # type: ignore[assignment]
+                return _was_retried(error) and found.get("at") == minute
+        return True
+
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for 35 days; the same item twice is one."""
         item = {**_keys(f"history#{day}", name), "body": {"B": data}, **self._expiry(HISTORY_KEPT)}
@@ -361,8 +385,7 @@ class DynamoStore:
             except ClientError as error:
                 if code_of(error) != CONFLICT:
                     raise
-                retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
-                if retried and _same(error.response.get("Item"), item):
+                if _was_retried(error) and _same(error.response.get("Item"), item):
                     return
                 raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
 
@@ -465,6 +488,11 @@ def _number(seconds: float) -> str:
 
 def _incident(item: Mapping[str, Any] | None) -> Incident | None:
     return None if item is None else codec.unpack(Incident, item["body"]["B"])
+
+
+def _was_retried(error: ClientError) -> bool:
+    """Return whether the client made the call more than once: the first may have been done without an answer."""
+    return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
 
 
 def _same(stored: Any, item: Mapping[str, Any]) -> bool:

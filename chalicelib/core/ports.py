@@ -127,6 +127,13 @@ class Store(Protocol):
         """The series' buckets with since < last_at <= until, oldest first."""
         ...
 
+    def claim_minute(self, name: str, at: datetime) -> bool:
+        """Claim a minute of a schedule for one run. Return False when another run has it, or a later minute.
+
+        Nothing of it expires: the next minute replaces it.
+        """
+        ...
+
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for some weeks; the same item twice is one."""
         ...

@@ -2,8 +2,8 @@
 
 All probes run at once, each within its time limit; one that hangs, breaks or is refused harms no other. What failed is
 tried a second time after one common pause, and only the second answer counts, unless it measures nothing where the first
-measured a part. Samples are stamped with the start of
-the minute, so that two runs of one minute (a schedule may fire twice) measure once.
+measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled time it fires
+all that it missed at once. Samples are stamped with the start of the minute, so that what was measured twice counts once.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row), rates of the counters that the probe
 declares (RATES) and growth a day (GROWTHS). They need what was measured before, from the store; failures in a row are
@@ -45,6 +45,8 @@ MAX_PARALLEL = 32
 STREAK_KEPT = timedelta(days=1)
 RATE_SPAN = timedelta(minutes=15)
 GROWTH_SPAN = (timedelta(hours=25), timedelta(hours=23))
+MINUTE = "watch"
+"""The name under which a run claims its minute."""
 BROKEN = "probe_broken"
 BROKEN_KEPT = timedelta(days=2)
 
@@ -97,14 +99,15 @@ def watch(
     load: Callable[[str], "ProbeModule"] | None = None,
     limit: timedelta = TRY_LIMIT,
 ) -> ProbeReport:
-    """Run the probes that are due and put what they found on the webhooks queue. Twice in a minute counts once.
+    """Run the probes that are due and put what they found on the webhooks queue. A second run of a minute does nothing.
 
     `pause` waits so many seconds before the second tries. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    runs = _tried(
-        [_ProbeRun(kind, params) for kind, params in _due(rules, at)], clients, at, load or plugins.load_probe, limit
-    )
+    due = [_ProbeRun(kind, params) for kind, params in _due(rules, at)]
+    if due and not store.claim_minute(MINUTE, at):
+        return ProbeReport()
+    runs = _tried(due, clients, at, load or plugins.load_probe, limit)
     if any(run.retry for run in runs):
         pause(SECOND_TRY_AFTER.total_seconds())
         first = [run for run in runs if run.retry]

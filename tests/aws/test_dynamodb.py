@@ -56,6 +56,18 @@ def test_any_other_refused_write_is_a_conflict(attempts, stored):
         DynamoStore(Client(FAILED, attempts=attempts, stored=stored), "t").save(incident())
 
 
+MINUTE = NOW.replace(second=0, microsecond=0)
+AT = {"N": str(int(MINUTE.timestamp()))}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "stored", "claims"), [(1, {"at": AT}, True), (0, {"at": AT}, False), (1, {"at": {"N": "9"}}, False)]
+)
+def test_a_minute_is_claimed_where_only_the_answer_was_lost(attempts, stored, claims):
+    """Given a refused claim, then it is this run's own only after a second try that finds this minute."""
+    assert DynamoStore(Client(FAILED, attempts=attempts, stored=stored), "t").claim_minute("watch", MINUTE) is claims
+
+
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"])
 def test_a_table_that_refuses_says_why(code):
     """Not stored, with AWS's word for it, for the incident and for an archive alike."""

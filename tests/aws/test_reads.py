@@ -144,6 +144,7 @@ WRITES = {
     "add_samples": lambda store: store.add_samples([Sample("m", 1.0, NOW, {})]),
     "claim": lambda store: store.claim("f", "s", HOLDER, over=None),
     "locate": lambda store: store.locate(["i"], "k"),
+    "claim_minute": lambda store: store.claim_minute("watch", NOW),
 }
 
 
@@ -199,7 +200,7 @@ DECIDING = {
 
 ONLY_WRITE = {
     "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
-    "claim", "locate",
+    "claim", "locate", "claim_minute",
 }  # fmt: skip
 
 

@@ -197,13 +197,32 @@ def test_streaks_do_not_wait_for_the_worker() -> None:
     assert values(report, "failures") == [3.0]
 
 
-def test_two_runs_of_one_minute_count_once() -> None:
-    """A schedule that fires twice makes the same samples again."""
+def test_a_second_run_of_a_minute_probes_nothing() -> None:
+    """Given a schedule that fires twice, then the probes ran once, and nothing is put again."""
     watcher = Watcher(a=up(lambda: False))
     watcher.run(0)
-    first, second = watcher.run(1), watcher.run(1.4)
-    assert first.samples == second.samples
-    assert values(second, "failures") == [2.0]
+    first, put = watcher.run(1), len(watcher.queue.bodies)
+    calls = watcher.probes["a"].calls
+    assert watcher.run(1.4) == ProbeReport()
+    assert values(first, "failures") == [2.0]
+    assert (watcher.probes["a"].calls, len(watcher.queue.bodies)) == (calls, put)
+
+
+def test_a_burst_of_the_schedule_probes_once_a_minute() -> None:
+    """Given 120 runs that were held back for two hours and come at once, then one of them probes, and the next minute's."""
+    watcher = Watcher(a=up(lambda: True))
+    reports = [watcher.run(120 + number / 130) for number in range(120)]
+    assert [each.ran for each in reports] == [1] + [0] * 119
+    assert watcher.run(121).ran == 1
+    assert watcher.probes["a"].calls == 2
+
+
+def test_a_minute_without_a_probe_that_is_due_is_not_claimed() -> None:
+    """A run with nothing to do writes nothing."""
+    watcher = Watcher(a=up(lambda: True))
+    watcher.params["a"] = ({"name": "a", "every": "5m"},)
+    assert watcher.run(1).ran == 0
+    assert watcher.store.writes == 0
 
 
 def test_a_broken_probe_harms_no_other() -> None:
@@ -383,4 +402,5 @@ def test_the_queue_must_take_it() -> None:
     watcher.queue.fail_at = {1}
     with pytest.raises(NotStoredError):
         watcher.run()
-    assert watcher.store.writes == 0
+    assert watcher.store.writes == 1  # the minute
+    assert watcher.store.label_sets("failures") == ()
