@@ -53,6 +53,8 @@ class Rates:
     slow: float = 0.0
     """A call that takes seconds in place of milliseconds."""
     lag: timedelta = timedelta(0)
+    held: float = 0.0
+    """The schedule is throttled for some minutes; then its runs come all at once."""
     unrun: float = 0.0
     """Lambda takes messages and is throttled: they are hidden, counted, and no worker sees them."""
 
@@ -286,5 +288,5 @@ class FaultyQueue:
 
 def calm(rates: Rates) -> None:
     """Let nothing go wrong any more. The index still lags."""
-    for name in ("death", "throttled", "unheard", "partial", "doubled", "delayed", "slow", "unrun"):
+    for name in ("death", "throttled", "unheard", "partial", "doubled", "delayed", "slow", "unrun", "held"):
         setattr(rates, name, 0.0)

@@ -31,6 +31,8 @@ WORKERS = 3
 LIFETIME = timedelta(seconds=60)
 MAX_RECEIVES = {"webhooks": 1000, "counts": 1000, "notifications": 1000}
 BATCHES = {"webhooks": 10, "counts": 100, "notifications": 1}
+MAX_HELD = 20
+"""Minutes for which the schedule is throttled, at most."""
 STAGES = ("webhooks", "counts", "notifications", "tick")
 
 
@@ -48,7 +50,9 @@ class FaultyRouter:
             name: FaultyQueue(name, self.calls, MAX_RECEIVES[name], self._waker(name)) for name in MAX_RECEIVES
         }
         self.rules = dict.fromkeys(STAGES, rules)
-        self.down_until = start
+        self.down_until = self._held_until = start
+        self._held = 0
+        """Ticks that are held back."""
         self.decided: dict[str, Notification] = {}
         self.router_events: list[tuple[datetime, str, str, str]] = []
         """Time, kind, target and status of each event about the router itself that was accepted."""
@@ -190,12 +194,24 @@ class FaultyRouter:
         self.calls.call("lambda.delete", lambda: queue.drop([message.receipt]))
 
     def _tick(self) -> None:
-        """What EventBridge does: once a minute, now and then twice."""
+        """What EventBridge does: once a minute, now and then twice; or none for a while, and then all of them at once."""
         self.clock.at(self.clock.now + self._until_next_tick(), self._tick)
         if self.clock.now < self.down_until:
             return
-        for _ in range(2 if self.calls.happens(self.calls.rates.doubled) else 1):
+        if self._held_back():
+            return
+        for _ in range(self._held + (2 if self.calls.happens(self.calls.rates.doubled) else 1)):
             self._start("tick", self._ticked)
+        self._held = 0
+
+    def _held_back(self) -> bool:
+        """Return whether the function is throttled just now, so that its runs come later."""
+        if self._held == 0 and not self.skip_idle_ticks and self.calls.happens(self.calls.rates.held):
+            self._held_until = self.clock.now + PERIOD * self.chance.randint(1, MAX_HELD)
+        if self.clock.now >= self._held_until:
+            return False
+        self._held += 1
+        return True
 
     def _until_next_tick(self) -> timedelta:
         """Return a minute; with `skip_idle_ticks` so many that a timer is due by then, an hour at most."""

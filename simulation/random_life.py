@@ -195,6 +195,7 @@ class Life:
             slow=chance.choice([0, 0.005, 0.02]),
             lag=timedelta(seconds=chance.choice([0.0, 1.0, 2.0])),
             unrun=Random(self.seed + 2).choice([0, 0, 0.05, 0.3, 0.8]),
+            held=Random(self.seed + 3).choice([0, 0, 0.02, 0.1]),
         )
 
     def _fault(self, number: int) -> Fault:
@@ -324,7 +325,7 @@ class Life:
 
     def _redeploy(self) -> None:
         self.redeployed = True
-        self.router.redeploy(self.chance.choice(all_rules()), timedelta(seconds=self.chance.choice([0, 10, 40])))
+        self.router.redeploy(self.chance.choice(all_rules()), timedelta(seconds=self.chance.choice([0, 10, 100])))
 
     def _outage(self) -> None:
         where, mode = self.chance.choice(OUTAGES), self.chance.choice(MODES)
