@@ -93,7 +93,7 @@ def _rolls_out(context: Context, now: datetime) -> bool:
 
 
 def _look_at_everything(batch: Batch) -> None:
-    gone = _gone_probes(batch.context, batch.rules)
+    gone = _gone_probes(batch.context, batch.rules, batch.now)
     for incident in batch.store.incidents():
         route = route_by_id(batch.rules, incident)
         batch.wake(incident.key, route, incident.group)
@@ -101,9 +101,10 @@ def _look_at_everything(batch: Batch) -> None:
             batch.wake(incident.key, route, incident.group, given=withdrawn)
 
 
-def _gone_probes(context: Context, rules: Rules) -> set[str]:
-    """Return the probes that earlier rules named and these do not."""
-    named = "\n".join(context.marks.get(mark, "") for mark in (PROBES, GONE_PROBES))
+def _gone_probes(context: Context, rules: Rules, now: datetime) -> set[str]:
+    """Return the probes that the rules named before and no longer name; also those of a change that still rolls out."""
+    marks = (PROBES, GONE_PROBES) if _rolls_out(context, now) else (PROBES,)
+    named = "\n".join(context.marks.get(mark, "") for mark in marks)
     return set(filter(None, named.split("\n"))) - probe_names(rules)
 
 
@@ -200,7 +201,7 @@ def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
         marks[DISPLACED] = now.isoformat()
     if context.marks.get(RULES):
         marks |= {"rules_before": context.marks[RULES], CHANGED_AT: now.isoformat()}
-        marks[GONE_PROBES] = "\n".join(sorted(_gone_probes(context, rules)))
+        marks[GONE_PROBES] = "\n".join(sorted(_gone_probes(context, rules, now)))
     _marked(store, context, marks)
 
 

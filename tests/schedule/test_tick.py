@@ -189,6 +189,15 @@ def test_what_an_old_worker_saves_after_the_first_look_ends_too(routers, version
     assert list(router.store.incidents()) == []
 
 
+def test_probes_that_went_long_ago_are_forgotten(routers):
+    """Given probes that are renamed at each deploy, then the context names those of the last change only."""
+    router = routers(rules_of(PROBED)).run(minutes=2)
+    for name in ("web", "shop", "blog"):
+        router.rules = rules_of(PROBED.replace("name: api,", f"name: {name},"))
+        router.run(minutes=10)
+    assert router.store.context().marks["gone_probes"] == "shop"
+
+
 def test_what_the_index_shows_late_ends_too(routers):
     """Given an incident of a removed rule that the index shows minutes after the rules changed → it ends."""
     router = routers(rules_of(PROBED), store=Lagging())
