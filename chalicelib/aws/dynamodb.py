@@ -64,6 +64,8 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0
 """Before keys that the table left are asked for again: doubled after each read in vain, and half as long at least."""
 MAX_PAUSED_SECONDS = 10.0
 """After so many seconds of pauses a read is given up: its message comes back, and the worker is free for another."""
+GIVEN_UP_SECONDS, SHORT_PAUSED_SECONDS = 30.0, 0.5
+"""So long after a read that was given up, others are after this: a worker that makes several of them lives for a minute."""
 
 
 def _half_to_whole() -> float:
@@ -94,6 +96,7 @@ class DynamoStore:
         self._clock = clock
         self._pause = pause
         self._jitter = jitter
+        self._given_up_until = float("-inf")
         self._samples = DynamoSamples(table=table, client=client)
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
@@ -431,9 +434,10 @@ class DynamoStore:
     def _read_batch(self, keys: Sequence[Mapping[str, Any]], what: str) -> Iterator[dict[str, Any]]:
         """Read the keys and, after a pause each time, those that the table left: it is throttled, or they are large.
 
-        NotStoredError after MAX_PAUSED_SECONDS of pauses.
+        NotStoredError after MAX_PAUSED_SECONDS of pauses, and sooner right after another read was given up.
         """
         in_vain, paused = 0, 0.0
+        longest = SHORT_PAUSED_SECONDS if self._clock() < self._given_up_until else MAX_PAUSED_SECONDS
         while True:
             with table_errors(what):
                 answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
@@ -445,8 +449,9 @@ class DynamoStore:
             in_vain = 0 if found else in_vain + 1
             pause = self._jitter() * min(FIRST_PAUSE_SECONDS * 2**in_vain, MAX_PAUSE_SECONDS)
             paused += pause
-            if paused > MAX_PAUSED_SECONDS:
-                raise NotStoredError(f"{what}: the table left {len(keys)} unread for {MAX_PAUSED_SECONDS:.0f} s")
+            if paused > longest:
+                self._given_up_until = self._clock() + GIVEN_UP_SECONDS
+                raise NotStoredError(f"{what}: the table left {len(keys)} unread for {longest:g} s")
             self._pause(pause)
 
 

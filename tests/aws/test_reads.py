@@ -7,9 +7,11 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib.aws.dynamodb import (
     FIRST_PAUSE_SECONDS,
+    GIVEN_UP_SECONDS,
     MAX_BATCH_KEYS,
     MAX_PAUSE_SECONDS,
     MAX_PAUSED_SECONDS,
+    SHORT_PAUSED_SECONDS,
     DynamoStore,
 )
 from chalicelib.core.context import Context
@@ -84,6 +86,20 @@ def test_a_throttled_table_is_asked_less_and_less_often_then_given_up():
     assert set(pauses[4:]) == {MAX_PAUSE_SECONDS}
     assert MAX_PAUSED_SECONDS - MAX_PAUSE_SECONDS < sum(pauses) <= MAX_PAUSED_SECONDS
     assert len(table.asked) == len(pauses) + 1
+
+
+def test_a_worker_that_gave_one_read_up_is_not_kept_by_the_next():
+    """Given a table that leaves everything unread, then a second read ends within a second; half a minute later it waits again."""
+    table, pauses, now = Table(served=[0]), [], [1_000.0]
+    store = DynamoStore(table, "t", clock=lambda: now[0], pause=pauses.append, jitter=lambda: 1.0)
+    for most in (MAX_PAUSED_SECONDS, SHORT_PAUSED_SECONDS, SHORT_PAUSED_SECONDS):
+        with pytest.raises(NotStoredError, match=f"unread for {most:g} s"):
+            store.incidents()
+        assert 0 < sum(pauses) <= most
+        pauses.clear()
+    now[0] += GIVEN_UP_SECONDS
+    with pytest.raises(NotStoredError, match="unread for 10 s"):
+        store.incidents()
 
 
 def test_a_read_that_gets_on_is_not_given_up():
