@@ -47,9 +47,12 @@ CHANGES = (
     "PUT /2015-03-31/event-source-mappings/*",
     "PUT /2024-08-31/functions/*/recursion-config",
     "PUT /2019-09-25/functions/*/event-invoke-config",
+    "SetSubscriptionAttributes",
+    "DeleteLogGroup",
+    "PUT /tags/*",
 )
 """What a deploy to the embedded AWS changes, in the order of the first call of each kind, but for the last."""
-LAST = "SetSubscriptionAttributes"
+LAST = "TagResource"
 
 
 @pytest.fixture(scope="module")
