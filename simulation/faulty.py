@@ -29,6 +29,7 @@ WRITES = frozenset(
         "claim",
         "end_fault",
         "locate",
+        "relate",
         "keep_timeline",
         "add_samples",
         "keep_history",
@@ -142,6 +143,15 @@ class FaultyStore:
             "store.locate",
             lambda: self.inner.locate(listed, key),
             part=lambda: self.inner.locate(listed[: len(listed) // 2], key),
+        )
+
+    def relate(self, names: Iterable[str], key: str) -> None:
+        """Remember the incident's relations. Each name is a write of its own."""
+        listed = sorted(names)
+        self._calls.call(
+            "store.relate",
+            lambda: self.inner.relate(listed, key),
+            part=lambda: self.inner.relate(listed[: len(listed) // 2], key),
         )
 
     def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:

@@ -60,6 +60,7 @@ class MemoryStore:
         self._ended: dict[str, Incident] = {}
         self._faults: dict[str, Fault] = {}
         self._places: dict[str, str] = {}
+        self._relations: dict[str, set[str]] = {}
         self._delivery_logs: dict[str, DeliveryLog] = {}
         self._target_states: dict[str, TargetState] = {}
         self._context = Context()
@@ -122,6 +123,17 @@ class MemoryStore:
         with self._lock:
             self.writes += len(names)
             self._places |= dict.fromkeys(names, key)
+
+    def related(self, names: Collection[str]) -> Collection[str]:
+        """Return the keys of the incidents that were related to one of these names."""
+        return {key for name in names for key in self._relations.get(name, ())}
+
+    def relate(self, names: Collection[str], key: str) -> None:
+        """Remember that an incident has to do with these names."""
+        with self._lock:
+            self.writes += len(names)
+            for name in names:
+                self._relations.setdefault(name, set()).add(key)
 
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""

@@ -393,6 +393,16 @@ def test_an_incident_is_found_by_its_id_and_aliases(store):
     assert store.located("i1") == "moved"
 
 
+def test_incidents_are_found_by_what_they_are_related_to(store):
+    """Given incidents that were related to names, then each name leads to its own, once; an unknown one to none."""
+    store.relate(["r1", "r2"], "route|service=api")
+    store.relate(["r1"], "route|service=web")
+    store.relate(["r1"], "route|service=web")
+    assert sorted(store.related(["r1"])) == ["route|service=api", "route|service=web"]
+    assert sorted(store.related(["r2", "r3"])) == ["route|service=api"]
+    assert sorted(store.related([])) == sorted(store.related(["r3"])) == []
+
+
 def test_many_incidents_are_read_at_once(store):
     """Given more keys than one request reads, then those that are stored come back by key."""
     for number in range(105):

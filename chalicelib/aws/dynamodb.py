@@ -9,6 +9,7 @@
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
     minute#<name>      minute      the minute that a schedule ran last         at
+    related#<name>     <key>       an incident that a cause may mute           nothing
     fault#, id#                    where faults and incidents are              identity.py
     body#<name>        <number>    a webhook body too large for a message      chunks, processed
 
@@ -138,6 +139,27 @@ class DynamoStore:
     def locate(self, names: Collection[str], key: str) -> None:
         """Remember the group key of an incident's id and aliases, for 90 days."""
         self._identity.locate(names, key)
+
+    def related(self, names: Collection[str]) -> Collection[str]:
+        """Return the keys of the incidents that were related to one of these names."""
+        found: set[str] = set()
+        for name in names:
+            pages = self._pages(
+                "relations",
+                ConsistentRead=True,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": f"related#{name}"}},
+                ProjectionExpression="sk",
+            )
+            found.update(item["sk"]["S"] for page in pages for item in page["Items"])
+        return found
+
+    def relate(self, names: Collection[str], key: str) -> None:
+        """Remember for 90 days that an incident has to do with these names."""
+        for name in names:
+            with table_errors("a relation"):
+                item = {**_keys(f"related#{name}", key), **self._expiry(ENDED_KEPT)}
+                self._client.put_item(TableName=self._table, Item=item)
 
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""

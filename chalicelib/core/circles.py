@@ -8,13 +8,14 @@ each set of rules; where none can, nothing else is computed.
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
 from chalicelib.core.context import Cause
 from chalicelib.core.match import Matcher, matches_all, refusal
+from chalicelib.core.relations import ActiveCauses
 from chalicelib.core.rule import Inhibition
 
 Node = TypeVar("Node", bound=Hashable)
@@ -34,27 +35,11 @@ def followers_of(causes: tuple[Cause, ...], inhibitions: tuple[Inhibition, ...])
     """
     if len(inhibitions) < 2 or len(causes) < 2:
         return {}
-    return _followers(_Active(causes, inhibitions))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Active:
-    """The causes under the inhibitions, equal only to the very same ones: to compare a thousand causes takes long."""
-
-    causes: tuple[Cause, ...]
-    inhibitions: tuple[Inhibition, ...]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Active):
-            return False
-        return self.causes is other.causes and self.inhibitions is other.inhibitions
-
-    def __hash__(self) -> int:
-        return hash((id(self.causes), id(self.inhibitions)))
+    return _followers(ActiveCauses(causes, inhibitions))
 
 
 @lru_cache(maxsize=2)
-def _followers(active: _Active) -> Mapping[str, Cause]:
+def _followers(active: ActiveCauses) -> Mapping[str, Cause]:
     inhibitions = circular(active.inhibitions)
     links = [cause for cause in active.causes if _is_link(cause, inhibitions)] if inhibitions else []
     if len(links) < 2:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chalicelib.core import snapshot
-from chalicelib.core.alert import Alert
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
@@ -50,12 +49,11 @@ def due(
     rules: Rules,
     context: Context,
     now: datetime,
-    evidence: Sequence[Alert] = (),
     delivered: Mapping[str, datetime] | None = None,
 ) -> Decision:
     """What to tell now, and the incident that remembers it as told, with the time to look again.
 
-    `route` is the incident's route under today's rules; `evidence` are alerts of other incidents that this one mutes.
+    `route` is the incident's route under today's rules.
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
     counts from that, and from `now` for one whose newest notification is still on its way.
     """
@@ -80,9 +78,7 @@ def due(
     calls = calls_due(incident, pagers, now)
     reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    basis = snapshot.SnapshotInput(
-        rules=rules, context=context, route=route, now=now, mutings=mutings, evidence=evidence
-    )
+    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, basis, snapshot.notes_of(incident, expired))
     incident = ends_notified(before, incident, flushes=flushes)

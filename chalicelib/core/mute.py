@@ -12,6 +12,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.incident import Incident, notified_of
+from chalicelib.core.relations import ActiveCauses, by_relation, relations_of_symptom
 from chalicelib.core.rule import Inhibition, Route, Rules, Window
 
 DAY_MINUTES = 24 * 60
@@ -22,13 +23,12 @@ def silences_of(alert: Alert, silences: Iterable[Silence], now: datetime) -> tup
     return tuple(each for each in silences if each.active(now) and alert.matched_by(each.matchers))
 
 
-def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhibition]) -> tuple[Cause, ...]:
+def causes_of(alert: Alert, causes: tuple[Cause, ...], inhibitions: tuple[Inhibition, ...]) -> tuple[Cause, ...]:
     """Return the active causes that mute the alert.
 
     Of alerts that mute each other in a circle the one that fired first mutes the others, and these mute nothing. They
     are found among `causes`, which must hold the alert too when it is one.
     """
-    causes, inhibitions = tuple(causes), tuple(inhibitions)
     found = direct_causes(alert, causes, inhibitions)
     followers = followers_of(causes, inhibitions) if found else {}
     if not followers:
@@ -38,20 +38,18 @@ def causes_of(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhib
     return kept if first is None or first in kept else (*kept, first)
 
 
-def direct_causes(alert: Alert, causes: Iterable[Cause], inhibitions: Iterable[Inhibition]) -> tuple[Cause, ...]:
+def direct_causes(alert: Alert, causes: tuple[Cause, ...], inhibitions: tuple[Inhibition, ...]) -> tuple[Cause, ...]:
     """Return the causes of which the alert is a symptom. No alert mutes itself, nor one that has the same two sides."""
-    labels = alert.match_labels()
+    if not causes:
+        return ()
+    known = by_relation(ActiveCauses(causes, inhibitions))
     found: dict[str, Cause] = {}
-    for inhibition in inhibitions:
-        if not alert.matched_by(inhibition.symptom):
-            continue
-        both_sides = alert.matched_by(inhibition.cause)
-        for cause in causes:
-            if not cause.matched_by(inhibition.cause) or cause.alert == alert.fingerprint:
-                continue
-            if both_sides and cause.matched_by(inhibition.symptom):
-                continue
-            if all(labels.get(label, "") == cause.labels.get(label, "") for label in inhibition.equal):
+    for relation in relations_of_symptom(alert, inhibitions):
+        related = known.get(relation, ())
+        inhibition = inhibitions[relation[0]]
+        both_sides = bool(related) and alert.matched_by(inhibition.cause)
+        for cause in related:
+            if cause.alert != alert.fingerprint and not (both_sides and cause.matched_by(inhibition.symptom)):
                 found[cause.fingerprint] = cause
     return tuple(found.values())
 

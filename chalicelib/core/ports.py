@@ -53,6 +53,14 @@ class Store(Protocol):
         """Remember the group key of an incident's id and aliases, for 90 days."""
         ...
 
+    def related(self, names: Collection[str]) -> Collection[str]:
+        """Return the keys of the incidents that were related to one of these names (`core/relations.py`)."""
+        ...
+
+    def relate(self, names: Collection[str], key: str) -> None:
+        """Remember for 90 days that an incident has to do with these names; twice is once."""
+        ...
+
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""
         ...

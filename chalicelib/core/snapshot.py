@@ -48,7 +48,6 @@ class SnapshotInput:
     route: Route
     now: datetime
     mutings: Mapping[str, Muting] = field(default_factory=dict)
-    evidence: Sequence[Alert] = ()
 
 
 def notification(
@@ -89,10 +88,9 @@ def notification(
         title=title_of(incident, firing or gone or muted),
         at=basis.now,
         alerts=alerts,
-        evidence=(
-            *(_alert_snapshot(alert, basis, incident.group) for alert in muted if alert not in sent),
-            *(_as_evidence(alert, basis, incident.group) for alert in _listed(basis.evidence)),
-        )[:MAX_ALERTS],
+        evidence=tuple(_alert_snapshot(alert, basis, incident.group) for alert in muted if alert not in sent)[
+            :MAX_ALERTS
+        ],
         also=len(incident.truncated.alerts),
         ack=None if ends else _ack(incident, announced, firing, sent, can),
         activity=Activity(
@@ -107,6 +105,16 @@ def notification(
         ),
         wave=announced.pager.wave,
     )
+
+
+def with_symptoms(
+    notification: Notification, symptoms: Sequence[Alert], group: Mapping[str, str], basis: SnapshotInput
+) -> Notification:
+    """Return it with the alerts of other incidents that this one mutes, behind its own muted alerts."""
+    if not symptoms:
+        return notification
+    found = (_as_evidence(alert, basis, group) for alert in _listed(symptoms))
+    return replace(notification, evidence=(*notification.evidence, *found)[:MAX_ALERTS])
 
 
 def _of_incident(incident: Incident, basis: SnapshotInput, *, ended_at: datetime | None) -> IncidentSnapshot:

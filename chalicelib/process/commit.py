@@ -24,13 +24,14 @@ from chalicelib.core.match import matches_all
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, routed_labels
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.snapshot import SnapshotInput, with_symptoms
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts
 from chalicelib.process.batch import Batch, IncidentUpdate
-from chalicelib.process.inhibition import add_causes, drop_causes, symptoms_of, without_ended
+from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import evaluations_of, watches_silence
 
@@ -161,7 +162,7 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     base = stored or Incident(key=key, route=update.route.id, group=update.group)
     base = replace(base, options=update.route.options)
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
-    decision = _decided(batch, update.route, base, inputs)
+    decision = _with_evidence(batch, update.route, _decided(batch, update.route, base, inputs))
     if decision.incident == (stored or base):
         drop_causes(batch, decision.incident)
         return decision.incident
@@ -185,9 +186,19 @@ def _decided(batch: Batch, route: Route, base: Incident, inputs: Sequence[Input]
         rules=batch.rules,
         context=context,
         now=batch.now,
-        evidence=symptoms_of(folded, batch, context) if batch.rules.inhibitions else (),
         delivered=_deliveries(batch, folded, route),
     )
+
+
+def _with_evidence(batch: Batch, route: Route, decision: Decision) -> Decision:
+    """Return the decision with what the incident mutes elsewhere in its notifications: read only when somebody is notified."""
+    if not decision.notifications or not batch.rules.inhibitions:
+        return decision
+    context = without_ended(batch.context, decision.incident)
+    symptoms = symptoms_of(decision.incident, batch, context)
+    basis = SnapshotInput(rules=batch.rules, context=context, route=route, now=batch.now)
+    whole = [with_symptoms(each, symptoms, decision.incident.group, basis) for each in decision.notifications]
+    return replace(decision, notifications=tuple(whole))
 
 
 def _notify(batch: Batch, notifications: Sequence[Notification]) -> None:
@@ -203,6 +214,7 @@ def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Dec
     incident, page = paged(stored, recorded(stored, decision.incident, decision.mutings, batch.now))
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     _index(batch, stored, incident)
+    relate(batch, stored, incident)
     if page:
         batch.store.keep_timeline(incident.id, incident.timeline.pages, page)
     batch.store.save(incident, archive=base if base.id != incident.id and _is_kept(base) else None)

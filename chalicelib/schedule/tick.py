@@ -22,6 +22,7 @@ from chalicelib.process.commit import settle
 from chalicelib.process.context_update import saved_context
 from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
 from chalicelib.process.gather import beat_of, take_measured
+from chalicelib.process.inhibition import RELATED, is_related, relate_all
 from chalicelib.process.lead import INDEXED, index
 from chalicelib.process.series import evaluation, primary_metric, watches_silence
 
@@ -62,10 +63,10 @@ def tick(
     """Do what is due at `now`. Twice changes nothing. `hear` is called with the age of the oldest timer that is due."""
     context = store.context()
     batch = Batch(rules, store, queues, now, context)
-    if INDEXED not in context.marks:
-        batch.context = context = _marked(store, context, index(batch))
     changed = context.marks.get(RULES) != rules_digest(rules)
     rolls_out = not changed and _rolls_out(context, now)
+    if marks := _new_marks(batch, anew=changed or rolls_out):
+        batch.context = context = _marked(store, context, marks)
     if changed or rolls_out:
         _look_at_everything(batch)
     if context.changed_at is not None:
@@ -84,6 +85,19 @@ def tick(
     if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
         _mark_looked_at(store, context.changed_at)
     return failures
+
+
+def _new_marks(batch: Batch, *, anew: bool) -> dict[str, str]:
+    """Make what is open known by its faults and its relations where it is not yet. Return the marks that say so.
+
+    `anew` does the relations once more: workers of the version before save without them.
+    """
+    marks = index(batch) if INDEXED not in batch.context.marks else {}
+    related = is_related(batch.context, batch.rules)
+    if anew or not related:
+        digest = relate_all(batch)
+        marks |= {} if related else {RELATED: digest}
+    return marks
 
 
 def _rolls_out(context: Context, now: datetime) -> bool:
@@ -122,10 +136,9 @@ def _look_at_what_fires(batch: Batch) -> None:
 
 def _look_at_causes(batch: Batch) -> None:
     """A cause whose end was saved by a worker that then died is a cause no longer."""
-    for key in dict.fromkeys(each.fingerprint.rpartition("/")[0] for each in batch.context.causes):
-        incident = batch.store.load(key)
-        if incident is not None:
-            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
+    keys = dict.fromkeys(each.fingerprint.rpartition("/")[0] for each in batch.context.causes)
+    for key, incident in batch.store.load_all(keys).items():
+        batch.wake(key, route_by_id(batch.rules, incident), incident.group)
 
 
 def _wake(batch: Batch) -> timedelta:

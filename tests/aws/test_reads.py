@@ -148,6 +148,7 @@ READS = {
     "get_body": lambda store: store.get_body("n"),
     "faults": lambda store: store.faults(["f"]),
     "located": lambda store: store.located("i"),
+    "related": lambda store: store.related(["r"]),
     "end_fault": lambda store: store.end_fault("f", End("e", NOW)),
 }
 HOLDER = Holder("k", "a", "", "default", {}, 1, NOW)
@@ -160,6 +161,7 @@ WRITES = {
     "add_samples": lambda store: store.add_samples([Sample("m", 1.0, NOW, {})]),
     "claim": lambda store: store.claim("f", "s", HOLDER, over=None),
     "locate": lambda store: store.locate(["i"], "k"),
+    "relate": lambda store: store.relate(["r"], "k"),
     "claim_minute": lambda store: store.claim_minute("watch", NOW),
 }
 
@@ -216,7 +218,7 @@ DECIDING = {
 
 ONLY_WRITE = {
     "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
-    "claim", "locate", "claim_minute",
+    "claim", "locate", "relate", "claim_minute",
 }  # fmt: skip
 
 

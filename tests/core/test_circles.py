@@ -33,7 +33,7 @@ def mutes(cause, symptom, *equal):
 def muted(alerts, inhibitions):
     """The fingerprints of the causes of each alert that is muted, by its own."""
     causes = [cause_from(alert, f"incident-of-{alert.fingerprint}", START) for alert in alerts]
-    found = {alert.fingerprint: causes_of(alert, causes, inhibitions) for alert in alerts}
+    found = {alert.fingerprint: causes_of(alert, tuple(causes), tuple(inhibitions)) for alert in alerts}
     return {name: sorted(each.alert for each in by) for name, by in found.items() if by}
 
 
@@ -120,9 +120,9 @@ def test_what_each_alert_is_muted_by(alerts, inhibitions, expected):
 
 def test_an_alert_of_two_routes_is_one():
     """Given the same alert in two incidents, its circle has one first alert."""
-    causes = [cause_from(each, incident, START) for incident in ("k", "l") for each in (A, B)]
-    assert causes_of(A, causes, BOTH_WAYS) == ()
-    assert {each.alert for each in causes_of(B, causes, BOTH_WAYS)} == {"A"}
+    causes = tuple(cause_from(each, incident, START) for incident in ("k", "l") for each in (A, B))
+    assert causes_of(A, causes, tuple(BOTH_WAYS)) == ()
+    assert {each.alert for each in causes_of(B, causes, tuple(BOTH_WAYS))} == {"A"}
 
 
 def test_of_a_large_circle_one_is_audible():

@@ -156,7 +156,7 @@ CAUSES = [
 )
 def test_what_a_cause_mutes(symptom, active, rule, mutes):
     """A cause mutes its symptoms where the labels of `equal` are the same, and never one of its own kind."""
-    assert bool(causes_of(symptom, [active], [rule])) is mutes
+    assert bool(causes_of(symptom, (active,), (rule,))) is mutes
 
 
 def silence(hours=1.0, **clauses):

@@ -14,7 +14,7 @@ from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
-from chalicelib.core.snapshot import SnapshotInput, notification, title_of
+from chalicelib.core.snapshot import SnapshotInput, notification, title_of, with_symptoms
 from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -119,7 +119,8 @@ def test_symptoms_of_other_incidents_are_evidence_too():
     rules = Rules(
         inhibitions=(Inhibition(parse_matchers({"alertname": "Down"}), parse_matchers({"alertname": "Slow"})),)
     )
-    found = told(incident(alert("Down")), made=basis(context, rules, evidence=(alert("Slow"),)))
+    made = basis(context, rules)
+    found = with_symptoms(told(incident(alert("Down")), made=made), (alert("Slow"),), {}, made)
     assert [(each.name, each.muted_by) for each in found.evidence] == [("Slow", ("inhibited by Down",))]
 
 
