@@ -342,13 +342,22 @@ def _messages(
     if len(set(seqs)) != len(seqs):
         yield Broken(f"{target} got one announcement under two ids: {seqs}", incident)
     reasons = [each.reason.value for each in once]
-    ends = [each for each in reasons if each == "resolved"]
     if reasons[0] == "resolved" and not _is_doubtful(router, incident, target):
         yield Broken(f"{target} got a resolve of what it never got: {reasons}", incident)
     if reasons[-1] != "resolved" and not _is_given_up(router, incident, target):
         yield Broken(f"{target} never got the end: {reasons}", incident)
-    if len(ends) > 1 and not redeployed:
+    if has_two_ends(reasons) and not redeployed:
         yield Broken(f"{target} got two ends: {reasons}", incident)
+
+
+def has_two_ends(reasons: list[str]) -> bool:
+    """Return whether an end follows an end. A later step of the escalation begins the incident at a target once more."""
+    ended = False
+    for reason in reasons:
+        if reason == "resolved" and ended:
+            return True
+        ended = reason == "resolved" or (ended and reason != "escalated")
+    return False
 
 
 def _is_doubtful(router: FaultyRouter, incident: str, target: str) -> bool:
