@@ -1,19 +1,24 @@
-"""Outside clients for targets and probes: HTTP, AWS services, secrets and settings; built on first use."""
+"""Outside clients for targets and probes: HTTP, AWS services, secrets and settings; loaded and built on first use.
+
+A worker that only decides loads neither httpx nor boto3, and one that delivers only what its target needs: both together take
+more time than all else of a cold start.
+"""
 
 import os
-import ssl
 from collections.abc import Callable, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from chalicelib.aws import sdk
 from chalicelib.aws.secrets import Secrets
-from chalicelib.deadline import TOTAL_SECONDS, Deadline, NetworkTransport
 
-CONNECT_SECONDS = 5.0
+if TYPE_CHECKING:
+    import httpx
+
+
+def _aws_client(service: str, region: str) -> Any:
+    from chalicelib.aws import sdk
+
+    return sdk.client(service, region)
 
 
 class RealClients:
@@ -28,7 +33,7 @@ class RealClients:
         region: str,
         *,
         environment: Mapping[str, str] = os.environ,
-        client: Callable[[str, str], Any] = sdk.client,
+        client: Callable[[str, str], Any] = _aws_client,
     ) -> None:
         self._secrets = secrets
         self._region = region
@@ -38,8 +43,10 @@ class RealClients:
         self._http: httpx.Client | None = None
         self._aws: dict[str, Any] = {}
 
-    def http(self) -> httpx.Client:
+    def http(self) -> "httpx.Client":
         """Five seconds to connect, ten for a whole call; no redirects, retries, cookies, proxy or netrc of the environment."""
+        from chalicelib.http_client import http_client
+
         with self._lock:
             if self._http is None:
                 self._http = http_client()
@@ -60,18 +67,3 @@ class RealClients:
     def setting(self, name: str, default: str = "") -> str:
         """A setting that is not secret, from the environment or kept beside the secrets; `default` when in neither."""
         return self._environment.get(name) or self.secret(name) or default
-
-
-def http_client(transport: httpx.BaseTransport | None = None, *, context: ssl.SSLContext | None = None) -> httpx.Client:
-    """Return the HTTP client of targets, probes and histories: the only one that chalicelib builds.
-
-    A request may ask for another time by its own `timeout`, which then holds for the whole call. The client keeps no
-    cookies: whoever needs them within one check keeps them there. `context` says which certificates are trusted.
-    """
-    return httpx.Client(
-        transport=Deadline(transport or NetworkTransport(context)),
-        timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-    )

@@ -7,11 +7,11 @@ from pathlib import Path
 from time import sleep
 
 from chalicelib import redact
-from chalicelib.aws import sdk
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
+from chalicelib.aws.table_client import TableClient
 from chalicelib.clients import RealClients
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues
@@ -79,7 +79,7 @@ def ports(account: str | None, needs: Needs = of_workers) -> Ports:
     redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(
-        store=DynamoStore(sdk.client("dynamodb", settings.region), settings.table, pause=sleep),
+        store=DynamoStore(TableClient(lean, pause=sleep), settings.table, pause=sleep),
         webhooks=SqsQueue(lean, webhooks, account=account),
         notifications=SqsQueue(lean, notifications, account=account),
         counts=SqsQueue(lean, counts, account=account),

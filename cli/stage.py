@@ -16,6 +16,7 @@ import boto3
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.secrets import Secrets
+from chalicelib.aws.table_client import TableClient
 from chalicelib.clients import RealClients
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
@@ -40,14 +41,16 @@ class Stage:
     @cached_property
     def store(self) -> DynamoStore:
         """What the stage remembers."""
-        return DynamoStore(self.aws("dynamodb"), self.settings.table, pause=sleep)
+        return DynamoStore(TableClient(self._small_client(), pause=sleep), self.settings.table, pause=sleep)
 
     @cached_property
     def clients(self) -> RealClients:
         """Clients with the stage's secrets and settings."""
-        lean = AwsJsonClient(self.settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=self.environment)
-        secrets = Secrets(lean, self.settings.parameters, environment={})
+        secrets = Secrets(self._small_client(), self.settings.parameters, environment={})
         return RealClients(secrets, self.settings.region, environment={}, client=lambda service, _: self.aws(service))
+
+    def _small_client(self) -> AwsJsonClient:
+        return AwsJsonClient(self.settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=self.environment)
 
     @cached_property
     def rules(self) -> Rules:

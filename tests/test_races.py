@@ -13,7 +13,7 @@ from chalicelib.deliver.worker import deliver
 from chalicelib.messages.queue import Message, Queues, events_messages, read_message, wake_message
 from chalicelib.process.worker import process
 from simulation.simulator import Simulator
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, new_table, table_client
 from tests.fakes import Death, MemoryQueue, Sites
 from tests.scenario import START, Router, event, rules_of
 from tests.test_crashes import EVERYBODY, HEAD, STORIES, numbers, once, without_one_double
@@ -28,7 +28,7 @@ WORKERS = 3
 def store(emulator):
     """An empty table on the emulator."""
     dynamodb = client("dynamodb", emulator)
-    return DynamoStore(dynamodb, new_table(dynamodb))
+    return DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb))
 
 
 def fires(number=0, **labels):
@@ -118,7 +118,11 @@ def test_a_worker_that_dies_on_the_emulator_leaves_nobody_untold(emulator):
 
     def lived(sites):
         dynamodb = client("dynamodb", emulator)
-        router = Router(rules_of(story.rules), store=DynamoStore(dynamodb, new_table(dynamodb)), sites=sites)
+        router = Router(
+            rules_of(story.rules),
+            store=DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb)),
+            sites=sites,
+        )
         story.life(router)
         router.close()
         return router

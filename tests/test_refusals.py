@@ -21,10 +21,12 @@ from moto import mock_aws
 import app
 from chalicelib import wiring
 from chalicelib.aws.dynamodb import MAX_PAUSED_SECONDS, DynamoStore
+from chalicelib.aws.json_client import UNREACHABLE
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import events_messages, samples_messages
+from tests.aws.tables import OverBoto, refused
 from tests.rule_files import rules_of
 from tests.test_app import CONTEXT, FakePorts, batch, schedule
 
@@ -65,37 +67,31 @@ class Table:
 
 def throttled(table, name, arguments):
     """Refuse it."""
-    raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, name)
+    raise refused("ProvisionedThroughputExceededException")
 
 
 def unprocessed(table, name, arguments):
     """Leave every key unread; refuse what reads no batch."""
     if name != "batch_get_item":
-        raise ClientError({"Error": {"Code": "ThrottlingException"}}, name)
+        raise refused("ThrottlingException")
     return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
 
 
 def silent(table, name, arguments):
     """Answer nothing."""
-    raise ReadTimeoutError(endpoint_url="the table")
-
-
-def unreachable(table, name, arguments):
-    """Take no connection."""
-    raise EndpointConnectionError(endpoint_url="the table")
+    raise refused(UNREACHABLE)
 
 
 def late(table, name, arguments):
     """Do it, and answer nothing."""
     table.made(name, arguments)
-    raise ReadTimeoutError(endpoint_url="the table")
+    raise refused(UNREACHABLE)
 
 
 FAILURES = {
     "throttled": throttled,
     "unprocessed": unprocessed,
     "silent": silent,
-    "unreachable": unreachable,
     "late": late,
 }
 
@@ -127,7 +123,7 @@ def dynamodb():
     """DynamoDB in memory."""
     with mock_aws():
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
-        yield boto3.client("dynamodb", **keys)
+        yield OverBoto(boto3.client("dynamodb", **keys))
 
 
 @pytest.fixture

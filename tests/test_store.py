@@ -20,7 +20,7 @@ from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncat
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
-from tests.aws.tables import KEY, client, new_table
+from tests.aws.tables import KEY, client, new_table, table_client
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 MINUTE = timedelta(minutes=1)
@@ -33,7 +33,7 @@ def store(request):
     if request.param == "memory":
         return MemoryStore()
     dynamodb = client("dynamodb", request.getfixturevalue("emulator"))
-    return DynamoStore(dynamodb, new_table(dynamodb))
+    return DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb))
 
 
 def woken(store, now, limit):
@@ -73,7 +73,9 @@ def bodies(request):
     lean = AwsJsonClient(
         "us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": endpoint}, timeout_seconds=10
     )
-    return DynamoStore(dynamodb, table), BodyWriter(lean, table, clock=NOW.timestamp).keep
+    return DynamoStore(table_client(dynamodb.meta.endpoint_url), table), BodyWriter(
+        lean, table, clock=NOW.timestamp
+    ).keep
 
 
 def test_a_body_is_there_until_it_is_dropped(bodies):

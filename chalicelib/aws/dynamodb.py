@@ -37,12 +37,13 @@ from random import uniform
 from typing import Any
 from zlib import crc32
 
-from botocore.exceptions import ClientError
-
 from chalicelib.aws import body_store
 from chalicelib.aws.identity import DynamoIdentity
+from chalicelib.aws.json_client import AwsError
+from chalicelib.aws.remembered import Remembered
 from chalicelib.aws.samples import DynamoSamples
-from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
+from chalicelib.aws.table_client import TableClient, stored_item
+from chalicelib.aws.table_errors import CONFLICT, table_errors
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
@@ -78,14 +79,14 @@ def _at_once(seconds: float) -> None:
 
 
 class DynamoStore:
-    """`client` is a boto3 DynamoDB client. `clock` gives seconds since the epoch, for clean-up dates only.
+    """`client` makes the calls. `clock` gives seconds since the epoch, for clean-up dates only.
 
     `pause` waits so many seconds before what the table left unread is asked for again; wiring gives the real one.
     """
 
     def __init__(
         self,
-        client: Any,
+        client: TableClient,
         table: str,
         *,
         clock: Callable[[], float] = time.time,
@@ -98,12 +99,13 @@ class DynamoStore:
         self._pause = pause
         self._jitter = jitter
         self._given_up_until = float("-inf")
+        self._values = Remembered()
         self._samples = DynamoSamples(table=table, client=client)
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
     def load(self, key: str) -> Incident | None:
         """The newest incident of a group key, ended or not."""
-        return _incident(self._get(f"incident#{key}", "incident"))
+        return self._incident(self._get(f"incident#{key}", "incident"))
 
     def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
         """Store the incident under a version condition, the archived one first under its own id.
@@ -118,7 +120,7 @@ class DynamoStore:
     def load_all(self, keys: Collection[str]) -> Mapping[str, Incident]:
         """Return the newest incidents of these group keys, those that are stored."""
         items = self._read_items([f"incident#{key}" for key in keys], "incident")
-        return {found.key: found for item in items if (found := _incident(item)) is not None}
+        return {found.key: found for item in items if (found := self._incident(item)) is not None}
 
     def faults(self, names: Collection[str]) -> Mapping[str, Fault]:
         """Return what is stored of these faults; nothing for one that is not stored."""
@@ -163,7 +165,7 @@ class DynamoStore:
 
     def archived(self, id: str) -> Incident | None:
         """Return the ended incident of that id, once another one has replaced it under its key."""
-        return _incident(self._get(f"ended#{id}", "incident"))
+        return self._incident(self._get(f"ended#{id}", "incident"))
 
     def amend(self, incident: Incident) -> None:
         """Store an archived incident anew, under a version condition."""
@@ -206,7 +208,7 @@ class DynamoStore:
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
         item = self._get("context", "context")
-        return Context() if item is None else codec.unpack(Context, item["body"]["B"])
+        return Context() if item is None else self._values.unpack(Context, item["body"]["B"])
 
     def save_context(self, context: Context) -> None:
         """Store it under a version condition."""
@@ -215,12 +217,12 @@ class DynamoStore:
     def delivery_log(self, key: str) -> DeliveryLog:
         """The delivery log of that key; a fresh one when nothing is stored."""
         item = self._get(f"thread#{key}", "thread")
-        return DeliveryLog(key) if item is None else codec.unpack(DeliveryLog, item["body"]["B"])
+        return DeliveryLog(key) if item is None else self._values.unpack(DeliveryLog, item["body"]["B"])
 
     def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
         """Return the delivery logs of these keys, by key, those that are stored."""
         items = self._read_items([f"thread#{key}" for key in keys], "thread")
-        logs = (codec.unpack(DeliveryLog, item["body"]["B"]) for item in items)
+        logs = (self._values.unpack(DeliveryLog, item["body"]["B"]) for item in items)
         return {each.key: each for each in logs}
 
     def save_delivery_log(self, delivery_log: DeliveryLog) -> None:
@@ -231,12 +233,12 @@ class DynamoStore:
     def target_state(self, key: str) -> TargetState:
         """The state of a target, by its key; a fresh one when nothing is stored."""
         item = self._get(f"lane#{key}", "lane")
-        return TargetState(key) if item is None else codec.unpack(TargetState, item["body"]["B"])
+        return TargetState(key) if item is None else self._values.unpack(TargetState, item["body"]["B"])
 
     def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
         """Return the states of these targets, by key, those that are stored."""
         items = self._read_items([f"lane#{key}" for key in keys], "lane")
-        states = (codec.unpack(TargetState, item["body"]["B"]) for item in items)
+        states = (self._values.unpack(TargetState, item["body"]["B"]) for item in items)
         return {each.key: each for each in states}
 
     def save_target_state(self, target_state: TargetState) -> None:
@@ -274,11 +276,10 @@ class DynamoStore:
                     ExpressionAttributeValues={":at": minute},
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except ClientError as error:
-                if code_of(error) != CONFLICT:
+            except AwsError as error:
+                if error.code != CONFLICT:
                     raise
-                found: Mapping[str, Any] = error.response.get("Item") or {}  # type: ignore[assignment]
-                return _was_retried(error) and found.get("at") == minute
+                return error.tries > 1 and stored_item(error).get("at") == minute
         return True
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
@@ -363,9 +364,12 @@ class DynamoStore:
                     ConditionExpression="attribute_not_exists(pk) OR version < :version",
                     ExpressionAttributeValues={":version": {"N": str(incident.version)}},
                 )
-            except ClientError as error:
-                if code_of(error) != CONFLICT:
+            except AwsError as error:
+                if error.code != CONFLICT:
                     raise
+
+    def _incident(self, item: Mapping[str, Any] | None) -> Incident | None:
+        return None if item is None else self._values.unpack(Incident, item["body"]["B"])
 
     def _incident_item(self, incident: Incident) -> dict[str, Any]:
         if incident.wake_at is None and incident.status is IncidentStatus.ENDED:
@@ -407,10 +411,10 @@ class DynamoStore:
                 self._client.put_item(
                     TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
                 )
-            except ClientError as error:
-                if code_of(error) != CONFLICT:
+            except AwsError as error:
+                if error.code != CONFLICT:
                     raise
-                if _was_retried(error) and _same(error.response.get("Item"), item):
+                if error.tries > 1 and _same(stored_item(error), item):
                     return
                 raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
 
@@ -443,7 +447,7 @@ class DynamoStore:
 
     def _read_all(self, names: Sequence[str]) -> Iterator[Incident]:
         for item in self._read_items(names, "incident"):
-            incident = _incident(item)
+            incident = self._incident(item)
             if incident is not None:
                 yield incident
 
@@ -511,15 +515,6 @@ def _index(shard: str, at: float) -> dict[str, Any]:
 def _number(seconds: float) -> str:
     """Six decimals: an instant keeps its microseconds, and DynamoDB its 38 digits."""
     return f"{seconds:.6f}"
-
-
-def _incident(item: Mapping[str, Any] | None) -> Incident | None:
-    return None if item is None else codec.unpack(Incident, item["body"]["B"])
-
-
-def _was_retried(error: ClientError) -> bool:
-    """Return whether the client made the call more than once: the first may have been done without an answer."""
-    return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
 
 
 def _same(stored: Any, item: Mapping[str, Any]) -> bool:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
+from chalicelib.aws.json_client import AwsError
+from chalicelib.aws.table_client import stored_item
+from chalicelib.aws.table_errors import CONFLICT, table_errors
 from chalicelib.core.event import fingerprint
 from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.messages import codec
@@ -63,11 +63,10 @@ class DynamoIdentity:
                     ConditionExpression=condition,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except ClientError as error:
-                if code_of(error) != CONFLICT:
+            except AwsError as error:
+                if error.code != CONFLICT:
                     raise
-                found: Item = error.response.get("Item") or {}  # type: ignore[assignment]
-                return _fault(found)
+                return _fault(stored_item(error))
         return _fault(answer["Attributes"])
 
     def end_fault(self, name: str, end: End) -> Fault:

@@ -29,12 +29,20 @@ WORKER_TIMEOUT_SECONDS = 5.0
 _PROTOCOLS = {"sqs": ("1.0", "AmazonSQS"), "ssm": ("1.1", "AmazonSSM"), "dynamodb": ("1.0", "DynamoDB_20120810")}
 
 
-class AwsError(NotStoredError):
-    """AWS did not do it. `code` is AWS's word for why (`QueueDoesNotExist`), or `Unreachable`."""
+UNREACHABLE = "Unreachable"
 
-    def __init__(self, text: str, code: str) -> None:
+
+class AwsError(NotStoredError):
+    """AWS did not do it. `code` is AWS's word for why (`QueueDoesNotExist`), or UNREACHABLE.
+
+    `answer` is all that AWS said, such as the item that a condition refused; `tries` how often the call was made.
+    """
+
+    def __init__(self, text: str, code: str, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.code = code
+        self.answer = answer or {}
+        self.tries = 1
 
 
 def endpoint(service: str, region: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -58,7 +66,7 @@ def _utc_now() -> datetime:
 
 
 class AwsJsonClient:
-    """A caller of AWS. Not for use by several threads at once: a Lambda process serves one request at a time."""
+    """A caller of AWS. Each thread that calls at the same time as others has a connection of its own."""
 
     def __init__(
         self,
@@ -72,7 +80,7 @@ class AwsJsonClient:
         self.timeout_seconds = timeout_seconds
         self._environment = environment
         self._clock = clock
-        self._open: dict[str, Connection] = {}
+        self._idle: dict[str, list[Connection]] = {}
 
     def endpoint(self, service: str) -> str:
         """Where that service listens."""
@@ -100,41 +108,46 @@ class AwsJsonClient:
         try:
             status, answer = self._sent(url, body, headers)
         except OSError as error:
-            self._hang_up(url)
-            raise AwsError(f"{service} {action}: no answer ({type(error).__name__})", "Unreachable") from None
+            raise AwsError(f"{service} {action}: no answer ({type(error).__name__})", UNREACHABLE) from None
         return _read(f"{service} {action}", status, answer)
 
     def _sent(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        kept = url in self._open
+        idle = self._idle.setdefault(url, [])
         try:
-            return self._exchange(url, body, headers)
+            kept = idle.pop()
+        except IndexError:
+            return self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers)
+        try:
+            return self._exchange(idle, kept, body, headers)
         except DeadConnectionError:
-            self._hang_up(url)
-            if not kept:
-                raise
-        return self._exchange(url, body, headers)
+            return self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers)
 
-    def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = self._open.get(url) or self._open.setdefault(url, Connection(url + "/", self.timeout_seconds))
-        answer = connection.post(headers, body)
-        if not connection.reusable:
-            self._hang_up(url)
-        return answer
-
-    def _hang_up(self, url: str) -> None:
-        connection = self._open.pop(url, None)
-        if connection is not None:
+    @staticmethod
+    def _exchange(
+        idle: list[Connection], connection: Connection, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Post, and keep the connection for the next call. A connection that failed is closed."""
+        try:
+            answer = connection.post(headers, body)
+        except OSError:
             connection.close()
+            raise
+        if connection.reusable:
+            idle.append(connection)
+        else:
+            connection.close()
+        return answer
 
 
 def _read(what: str, status: int, answer: bytes) -> dict[str, Any]:
     try:
         data = json.loads(answer) if answer else {}
     except ValueError:
-        raise AwsError(f"{what}: answered {status} with something that is not JSON", "NotJson") from None
+        code = "NotJson" if status < 500 else str(status)
+        raise AwsError(f"{what}: answered {status} with something that is not JSON", code) from None
     if not isinstance(data, dict):
         raise AwsError(f"{what}: answered {status} with something that is not an object", "NotJson")
     if status != 200:
         code = str(data.get("__type", "")).rpartition("#")[2] or str(status)
-        raise AwsError(f"{what}: refused with {status} {code}", code)
+        raise AwsError(f"{what}: refused with {status} {code}", code, data)
     return data

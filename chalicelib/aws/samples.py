@@ -24,9 +24,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from chalicelib.aws.table_errors import CONFLICT, code_of, table_errors
+from chalicelib.aws.json_client import AwsError
+from chalicelib.aws.table_errors import CONFLICT, table_errors
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.event import labels_fingerprint
 from chalicelib.core.metrics.rollup import (
@@ -294,8 +293,8 @@ class DynamoSamples:
         with table_errors("samples"):
             try:
                 self._client.put_item(TableName=self._table, Item=item, ConditionExpression=condition, **more)
-            except ClientError as error:
-                if code_of(error) != CONFLICT:
+            except AwsError as error:
+                if error.code != CONFLICT:
                     raise
                 return False
         return True

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
-
 from chalicelib.core.context import Context, Rollback
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.delivery.text import cut, one_line
@@ -280,6 +278,8 @@ def _asked(clients: Clients, method: str, path: str, **params: str) -> dict[str,
     if team := clients.setting("VERCEL_TEAM_ID"):
         params["teamId"] = team
     base = clients.setting("VERCEL_API_URL", BASE).rstrip("/")
+    import httpx
+
     client: httpx.Client = clients.http()
     try:
         answer = client.request(

@@ -2,11 +2,15 @@
 
 import itertools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsError, AwsJsonClient
+from chalicelib.aws.table_client import TableClient, _written
 from local.cloud import Key
 
 KEY = Key.random()
@@ -24,6 +28,35 @@ def client(service: str, endpoint: str) -> Any:
         aws_secret_access_key=KEY.secret,
         config=Config(max_pool_connections=40, retries={"mode": "standard", "total_max_attempts": 3}),
     )
+
+
+def table_client(endpoint: str) -> TableClient:
+    """The store's own client of the emulator."""
+    keys = {"AWS_ACCESS_KEY_ID": KEY.id, "AWS_SECRET_ACCESS_KEY": KEY.secret, "AWS_ENDPOINT_URL": endpoint}
+    return TableClient(AwsJsonClient("us-east-1", timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=keys))
+
+
+class OverBoto:
+    """A boto3 client in place of the store's own, for a table in this process: it refuses as that one does."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            try:
+                return getattr(self._client, name)(**arguments)
+            except ClientError as error:
+                raise refused(str(error.response["Error"]["Code"]), error.response.get("Item")) from None
+
+        return call
+
+
+def refused(code: str, item: Mapping[str, Any] | None = None, *, tries: int = 1) -> AwsError:
+    """The error of a table that refuses a call with this code, and gives the item that was in the way."""
+    found = AwsError(f"dynamodb: refused with 400 {code}", code, {"Item": _written(item)} if item else {})
+    found.tries = tries
+    return found
 
 
 def new_table(dynamodb: Any) -> str:

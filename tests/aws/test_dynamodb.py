@@ -4,13 +4,12 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import ENDED_KEPT, DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.incident import Entry, Episode, Incident, Timeline
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, new_table, refused
 
 NOW = datetime.now(UTC)
 
@@ -27,12 +26,7 @@ class Client:
         self.put.append(call["Item"])
         if self.code:
             stored = call["Item"] if self.stored == "ours" else self.stored
-            answer = {
-                "Error": {"Code": self.code},
-                "ResponseMetadata": {"RetryAttempts": self.attempts},
-                "Item": stored,
-            }
-            raise ClientError(answer, "PutItem")
+            raise refused(self.code, stored, tries=self.attempts + 1)
 
 
 def incident(ended_at=None, **fields):

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib.aws.dynamodb import (
     FIRST_PAUSE_SECONDS,
@@ -14,16 +13,18 @@ from chalicelib.aws.dynamodb import (
     SHORT_PAUSED_SECONDS,
     DynamoStore,
 )
+from chalicelib.aws.json_client import UNREACHABLE
 from chalicelib.core.context import Context
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.identity import End, Holder
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages import codec
+from tests.aws.tables import refused
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-REFUSED = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "read")
-SILENT = ReadTimeoutError(endpoint_url="the table")
+REFUSED = refused("ProvisionedThroughputExceededException")
+SILENT = refused(UNREACHABLE)
 
 
 class Table:

@@ -17,6 +17,7 @@ from chalicelib.core.errors import ConflictError
 from chalicelib.core.metrics.rollup import merged_all
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.metrics.sketch import sketch_quantile
+from tests.aws.tables import OverBoto
 
 TABLE = "samples"
 START = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)
@@ -39,7 +40,7 @@ def client() -> Iterator[Any]:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield found
+        yield OverBoto(found)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.deliver.worker import deliver
 from chalicelib.messages.queue import Handled, Queues, notification_message
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, new_table, table_client
 from tests.fakes import MemoryQueue
 from tests.targets import samples
 
@@ -26,7 +26,7 @@ class Crowd:
 
     def __init__(self, endpoint: str, target: Target) -> None:
         dynamodb = client("dynamodb", endpoint)
-        self.store = DynamoStore(dynamodb, new_table(dynamodb))
+        self.store = DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb))
         self.queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
         self.target = target
         self.got: list[str] = []

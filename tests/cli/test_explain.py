@@ -15,7 +15,7 @@ from cli import explain as command
 from simulation.engine import Replay
 from simulation.rule_test import fits
 from tests import extremes
-from tests.aws.tables import KEY, client, new_table
+from tests.aws.tables import KEY, client, new_table, table_client
 
 RULES = """\
 alerts:
@@ -497,7 +497,7 @@ def test_a_stage_on_aws_is_asked(emulator, explained, monkeypatch):
     dynamodb = client("dynamodb", emulator)
     table = new_table(dynamodb)
     _, memory, _ = remembered([sample(0, "error_rate", 0.03), *(error(n) for n in range(2)), {"at": 60, "end": True}])
-    store = DynamoStore(dynamodb, table)
+    store = DynamoStore(table_client(dynamodb.meta.endpoint_url), table)
     for incident in memory.remembered():
         store.save(replace(incident, version=1))
         for key in incident.announced:

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.clients import http_client
+from chalicelib.http_client import http_client
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ import yaml
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.rule import Rules
 from chalicelib.schedule.watch import watch
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, new_table, table_client
 from tests.project import ROOT
 from tests.scenario import Router, rules_of
 
@@ -66,7 +66,7 @@ class WatchedRouter(Router):
 def watched(emulator: str, rules: Rules, **secrets: str) -> Iterator[WatchedRouter]:
     """A router with an empty table on the emulator."""
     dynamodb = client("dynamodb", emulator)
-    router = WatchedRouter(rules, store=DynamoStore(dynamodb, new_table(dynamodb)))
+    router = WatchedRouter(rules, store=DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb)))
     with router.inbox:
         analytics = f"{router.inbox.url}/cloudflare/client/v4/graphql"
         router.probe_clients = FixedClients(secrets, {"CLOUDFLARE_API_URL": analytics})

@@ -19,7 +19,7 @@ from chalicelib.process.record import MAX_RAW_BYTES, Recorder, chunks, page, rec
 from simulation.engine import Replay
 from simulation.memory_store import MemoryStore
 from simulation.timeline import Fields, Times, event_of
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, new_table, table_client
 from tests.fakes import MemoryQueue
 from tests.rule_files import rules_of
 
@@ -323,7 +323,7 @@ def test_items_of_a_day_are_read_one_after_the_other(kind, request):
     store = MemoryStore()
     if kind == "dynamodb":
         dynamodb = client("dynamodb", request.getfixturevalue("emulator"))
-        store = DynamoStore(dynamodb, new_table(dynamodb))
+        store = DynamoStore(table_client(dynamodb.meta.endpoint_url), new_table(dynamodb))
     for name in ("b", "a", "b", "c"):
         store.keep_history("2026-11-26", name, name.encode())
     store.keep_history("2026-11-27", "d", b"d")

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 
-from chalicelib.clients import http_client
 from chalicelib.core.delivery.notification import (
     AckSnapshot,
     Activity,
@@ -29,6 +28,7 @@ from chalicelib.core.delivery.notification import (
 )
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
+from chalicelib.http_client import http_client
 from chalicelib.slack import silence_modal
 from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_api import Api
