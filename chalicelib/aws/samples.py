@@ -82,7 +82,7 @@ class _Hour:
 
 
 class DynamoSamples:
-    """The samples' part of a store; `client` is a boto3 DynamoDB client. Safe for several threads and workers."""
+    """The samples' part of a store; `client` makes the calls. Safe for several threads and workers."""
 
     def __init__(self, table: str, client: Any) -> None:
         self._client = client
