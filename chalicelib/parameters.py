@@ -26,7 +26,13 @@ def of_workers(rules: Rules) -> Sequence[str]:
 
 def of_deliveries(rules: Rules) -> Sequence[str]:
     """Return what the worker of notifications may read."""
-    return _together(of_workers(rules), DELIVERY_SETTINGS, *map(_of_target, all_targets(rules)))
+    names = of_targets(rules) if rules.parameters is None else rules.parameters
+    return _together(of_workers(rules), DELIVERY_SETTINGS, names)
+
+
+def of_targets(rules: Rules) -> Sequence[str]:
+    """Return what the targets of the rules may read. Their files are loaded: compiled rules hold the names for a worker."""
+    return _together(*map(_of_target, all_targets(rules)))
 
 
 def of_probes(rules: Rules) -> Sequence[str]:

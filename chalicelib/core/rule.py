@@ -151,6 +151,8 @@ class Window:
 class Rules:
     """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields.
 
+    `parameters` are the secrets and settings that its targets may read; None where only their files know them.
+
     `kinds` is what the receivers of every kind of target can do, of the kinds that the file does not name too: an
     incident may still be open at a target that was taken out of it.
     """
@@ -166,6 +168,7 @@ class Rules:
     options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, Capabilities] = field(default_factory=dict)
+    parameters: tuple[str, ...] | None = field(default=None, compare=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Rule]:

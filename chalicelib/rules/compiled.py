@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.core.build import kinds_from, rules_from
@@ -22,7 +23,8 @@ def source_hash(text: str) -> str:
 
 def built(content: Mapping[str, Any]) -> Rules:
     """Return the rules of a compiled file that was read as JSON."""
-    return rules_from(content["rules"], kinds_from(content["kinds"]))
+    rules = rules_from(content["rules"], kinds_from(content["kinds"]))
+    return replace(rules, parameters=tuple(content["parameters"])) if "parameters" in content else rules
 
 
 def from_compiled(json_text: str) -> Rules:

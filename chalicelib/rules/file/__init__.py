@@ -24,6 +24,7 @@ from chalicelib.core.build import rules_from
 from chalicelib.core.errors import RulesError
 from chalicelib.core.field import kind_of
 from chalicelib.core.rule import Rules
+from chalicelib.parameters import of_targets
 from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules.file.document import Document, Mark, read_yaml
 from chalicelib.rules.file.finding import Path, Sense
@@ -172,6 +173,8 @@ def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
         raise RulesError("\n".join(str(each) for each in wrong))
     kinds = {kind: {name: True for name, has in asdict(can).items() if has} for kind, can in capabilities().items()}
     content = {"v": COMPILED_VERSION, "sha256": source_hash(text), "kinds": kinds, "rules": _clean(report.data)}
+    if report.rules is not None:
+        content["parameters"] = of_targets(report.rules)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -16,6 +16,7 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
 from chalicelib.core.language.units import KNOWN_METRICS
 from chalicelib.core.rule import ALL_LABELS, Matcher, Rules, Target
+from chalicelib.parameters import of_deliveries
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules, from_compiled, json_schema, load
 from chalicelib.rules.file.__main__ import PACKAGE, main
@@ -541,6 +542,23 @@ def test_compiled_rules_need_no_yaml():
         "assert not {'yaml', 'pydantic', 'pydantic_core'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], input=compile_rules(FOUR), text=True, check=True, cwd=ROOT)
+
+
+def test_a_worker_reads_from_compiled_rules_what_its_targets_need():
+    """Given compiled rules, when a delivery asks for its parameters → those of the files, of which none is imported."""
+    code = (
+        "import app, sys; from chalicelib import parameters; from chalicelib.rules.compiled import from_compiled\n"
+        "from chalicelib.deliver.dispatch import dispatch; from chalicelib.process.worker import process\n"
+        "from chalicelib.schedule.tick import tick; from chalicelib import wiring\n"
+        "print(*parameters.of_deliveries(from_compiled(sys.stdin.read())))\n"
+        "heavy = {'boto3', 'botocore', 'httpx', 'httpcore', 'yaml', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert not [name for name in sys.modules if name.startswith('chalicelib.targets.')]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=compile_rules(FOUR), text=True, check=True, cwd=ROOT, capture_output=True
+    )
+    assert done.stdout.split() == [*of_deliveries(load(FOUR))]
 
 
 def test_compiled_rules_name_what_every_kind_can_do():
