@@ -85,7 +85,7 @@ def _functions(functions: Any, stage: str) -> Iterator[tuple[str, tuple[str, str
 
 
 def _is_chalices(functions: Any, arn: str, stage: str) -> bool:
-    return chalice_tag(stage) in functions.list_tags(Resource=arn)["Tags"].get("aws-chalice", "")
+    return str(functions.list_tags(Resource=arn)["Tags"].get("aws-chalice", "")).endswith(chalice_tag(stage))
 
 
 def _roles(functions: Mapping[str, tuple[str, str]], stage: str) -> Iterator[Entry]:

@@ -27,7 +27,7 @@ def function_of(name: str, stage: str) -> str:
 
 
 def chalice_tag(stage: str) -> str:
-    """Return what the tag `aws-chalice` of every function holds that Chalice made for the stage."""
+    """Return how the tag `aws-chalice` of every function ends that Chalice made for the stage."""
     return f":stage={stage}:app={APP}"
 
 

@@ -67,6 +67,7 @@ def test_what_chalice_made_is_found(aws: Clients) -> None:
     [
         ("tocsin-dev-summary", "version=1.34.0:stage=dev:app=tocsin", True),
         ("tocsin-dev-summary", "version=1.34.0:stage=dev:app=other", False),
+        ("tocsin-dev-summary", "version=1.34.0:stage=dev:app=tocsin-dev", False),
         ("tocsin-dev-summary", "", False),
         ("tocsin-prod-tick", "version=1.34.0:stage=prod:app=tocsin", False),
         ("other", "version=1.34.0:stage=dev:app=tocsin", False),
