@@ -30,8 +30,8 @@ def record(clients: Clients, stage: str, *, api: str | None) -> dict[str, Any]:
             {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
             for name, (arn, _) in functions.items()
         ),
-        *_mappings(clients("lambda"), functions),
-        *_subscriptions(clients("sns"), functions),
+        *_mappings(clients("lambda"), functions, stage),
+        *_subscriptions(clients("sns"), functions, stage),
         *_rules(clients("events"), functions, stage),
         *_rest_api(clients("apigateway"), stage, api),
     ]
@@ -94,33 +94,53 @@ def _roles(functions: Mapping[str, tuple[str, str]], stage: str) -> Iterator[Ent
             yield {"name": f"{name}_role", "resource_type": "iam_role", "role_arn": role, "role_name": role_name}
 
 
-def _mappings(functions: Any, known: Mapping[str, tuple[str, str]]) -> Iterator[Entry]:
+def _mappings(functions: Any, known: Mapping[str, tuple[str, str]], stage: str) -> Iterator[Entry]:
+    """Yield the mappings of the stage's queues. Those of other queues are an operator's: Chalice would delete them.
+
+    Chalice knows one mapping of a function by name. One of a queue that the function no longer takes from has another
+    name here, and Chalice deletes it.
+    """
     for name, (arn, _) in known.items():
         for page in functions.get_paginator("list_event_source_mappings").paginate(FunctionName=arn):
             for each in page["EventSourceMappings"]:
-                yield {
-                    "name": f"{name}-sqs-event-source",
-                    "resource_type": "sqs_event",
-                    "queue_arn": each["EventSourceArn"],
-                    "event_uuid": each["UUID"],
-                    "queue": each["EventSourceArn"].rpartition(":")[2],
-                    "lambda_arn": arn,
-                }
+                queue_arn = each.get("EventSourceArn", "")
+                queue = _own(queue_arn, "sqs", stage)
+                if queue:
+                    takes = f"{APP}-{stage}-{FUNCTIONS.get(name, {}).get('takes')}"
+                    yield {
+                        "name": f"{name}-sqs-event-source{'' if queue == takes else f'-{queue}'}",
+                        "resource_type": "sqs_event",
+                        "queue_arn": queue_arn,
+                        "event_uuid": each["UUID"],
+                        "queue": queue,
+                        "lambda_arn": arn,
+                    }
 
 
-def _subscriptions(sns: Any, known: Mapping[str, tuple[str, str]]) -> Iterator[Entry]:
+def _subscriptions(sns: Any, known: Mapping[str, tuple[str, str]], stage: str) -> Iterator[Entry]:
+    """Yield the subscriptions of functions to the stage's topics. Those to other topics are an operator's.
+
+    SNS lists a subscription without an ARN when it was not confirmed or is gone.
+    """
     arns = {arn: name for name, (arn, _) in known.items()}
     for page in sns.get_paginator("list_subscriptions").paginate():
         for each in page["Subscriptions"]:
-            if each["Endpoint"] in arns:
+            topic = _own(each["TopicArn"], "sns", stage)
+            if topic and each["Endpoint"] in arns and each["SubscriptionArn"].startswith("arn:"):
                 yield {
                     "name": f"{arns[each['Endpoint']]}-sns-subscription",
                     "resource_type": "sns_event",
-                    "topic": each["TopicArn"].rpartition(":")[2],
+                    "topic": topic,
                     "topic_arn": each["TopicArn"],
                     "subscription_arn": each["SubscriptionArn"],
                     "lambda_arn": each["Endpoint"],
                 }
+
+
+def _own(arn: str, service: str, stage: str) -> str:
+    """Return the name of a queue or a topic of the stage; empty for another ARN."""
+    place, _, name = arn.rpartition(":")
+    return name if name.startswith(f"{APP}-{stage}-") and f":{service}:" in place else ""
 
 
 def _rules(events: Any, known: Mapping[str, tuple[str, str]], stage: str) -> Iterator[Entry]:

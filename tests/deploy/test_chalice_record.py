@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +61,59 @@ def test_what_chalice_made_is_found(aws: Clients) -> None:
     }
     (mapping,) = (each for each in found["resources"] if each["resource_type"] == "sqs_event")
     assert (mapping["event_uuid"], mapping["queue"], mapping["lambda_arn"]) == (uuid, "tocsin-dev-webhooks", worker)
+
+
+def test_what_an_operator_gave_a_function_is_left_alone(aws: Clients) -> None:
+    """Given a worker with a second queue and a second topic of an operator, when the record is read → only its own are there."""
+    worker = make_function(aws, "tocsin-dev-process_webhooks")
+    feedback = make_function(aws, "tocsin-dev-mail_feedback")
+    for queue in ("tocsin-dev-webhooks", "mails", "tocsin-devices"):
+        aws("sqs").create_queue(QueueName=queue)
+        source = f"arn:aws:sqs:us-east-1:000000000000:{queue}"
+        aws("lambda").create_event_source_mapping(FunctionName=worker, EventSourceArn=source)
+    for topic in ("tocsin-dev-feedback", "zz-bounces"):
+        made = aws("sns").create_topic(Name=topic)["TopicArn"]
+        aws("sns").subscribe(TopicArn=made, Protocol="lambda", Endpoint=feedback)
+    found = record(aws, "dev", api=None)["resources"]
+    assert [each["queue"] for each in found if each["resource_type"] == "sqs_event"] == ["tocsin-dev-webhooks"]
+    assert [each["topic"] for each in found if each["resource_type"] == "sns_event"] == ["tocsin-dev-feedback"]
+
+
+def test_a_queue_that_a_worker_no_longer_takes_from_does_not_hide_its_own(aws: Clients) -> None:
+    """Given a worker with two queues of the stage, when the record is read → its own is under the name that Chalice looks for."""
+    worker = make_function(aws, "tocsin-dev-process_webhooks")
+    for queue in ("tocsin-dev-webhooks", "tocsin-dev-old"):
+        aws("sqs").create_queue(QueueName=queue)
+        source = f"arn:aws:sqs:us-east-1:000000000000:{queue}"
+        aws("lambda").create_event_source_mapping(FunctionName=worker, EventSourceArn=source)
+    found = record(aws, "dev", api=None)["resources"]
+    assert {each["name"]: each["queue"] for each in found if each["resource_type"] == "sqs_event"} == {
+        "process_webhooks-sqs-event-source": "tocsin-dev-webhooks",
+        "process_webhooks-sqs-event-source-tocsin-dev-old": "tocsin-dev-old",
+    }
+
+
+class Subscriptions:
+    """SNS that lists what was subscribed once."""
+
+    def get_paginator(self, name: str) -> Any:
+        """One page, as SNS gives it."""
+        feedback = "arn:aws:lambda:us-east-1:000000000000:function:tocsin-dev-mail_feedback"
+        topic = "arn:aws:sns:us-east-1:000000000000:tocsin-dev-feedback"
+        listed = [
+            {"Endpoint": feedback, "TopicArn": topic, "SubscriptionArn": arn}
+            for arn in ("Deleted", "PendingConfirmation", f"{topic}:1")
+        ]
+        return SimpleNamespace(paginate=lambda: [{"Subscriptions": listed}])
+
+
+def test_a_subscription_without_an_arn_is_none(aws: Clients) -> None:
+    """Given subscriptions that SNS lists as deleted and as pending, when the record is read → only the one with an ARN."""
+    make_function(aws, "tocsin-dev-mail_feedback")
+    seen: Any = lambda service: Subscriptions() if service == "sns" else aws(service)  # noqa: E731
+    found = record(seen, "dev", api=None)["resources"]
+    (entry,) = (each for each in found if each["resource_type"] == "sns_event")
+    assert entry["subscription_arn"].endswith(":1")
 
 
 @pytest.mark.parametrize(
