@@ -27,6 +27,7 @@ from chalicelib.targets import checked_module_for
 from cli.stage import Stage
 from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, topic_name, wanted_alarms
 from deploy.concurrency import Concurrency, account_concurrency
+from deploy.functions import queue_mappings
 from deploy.logs import kept_days, log_groups
 from deploy.mail import MAIL_EVENTS
 from deploy.names import lambda_name
@@ -145,7 +146,8 @@ def functions(stage: Stage) -> Iterator[Finding]:
             missing.append(function)
             continue
         if "takes" in needs:
-            yield from _mapping_findings(function, aws, share.workers[name], deploy)
+            found = queue_mappings(aws, name, stage.settings.stage)
+            yield from _mapping_findings(function, found, share.workers[name], deploy)
     if missing:
         yield Finding(WRONG, f"not deployed: {', '.join(missing)}", deploy)
     else:
@@ -171,8 +173,9 @@ def _limit_finding(share: Concurrency) -> Finding:
     return Finding(OK, text) if share.is_enough else Finding(WARNING, text, share.advice)
 
 
-def _mapping_findings(function: str, aws: Any, maximum: int, deploy: str) -> Iterator[Finding]:
-    found = aws.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+def _mapping_findings(
+    function: str, found: Iterable[Mapping[str, Any]], maximum: int, deploy: str
+) -> Iterator[Finding]:
     enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
     if not enabled:
         yield Finding(WRONG, f"{function} reads no queue", f"enable its event source mapping, or {deploy}")

@@ -38,21 +38,28 @@ def mappings(functions: Any, stage: str, maximum: Mapping[str, int], *, wait: Wa
     """
     changed = []
     for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
-        for mapping in _settled(functions, lambda_name(name, stage), wait):
+        for mapping in _settled(functions, name, stage, wait):
             changed += _set(functions, mapping, name, maximum[name], wait)
     return changed
 
 
-def _settled(functions: Any, function: str, wait: Wait) -> list[dict[str, Any]]:
-    """Return the mappings of a function, once AWS has made and enabled them."""
+def queue_mappings(functions: Any, name: str, stage: str) -> list[dict[str, Any]]:
+    """Return the mappings of a worker and its own queue. An operator may give it others, which stay as they are."""
+    queue = f":{APP}-{stage}-{FUNCTIONS[name]['takes']}"
+    found = functions.list_event_source_mappings(FunctionName=lambda_name(name, stage))["EventSourceMappings"]
+    return [each for each in found if each.get("EventSourceArn", "").endswith(queue)]
+
+
+def _settled(functions: Any, name: str, stage: str, wait: Wait) -> list[dict[str, Any]]:
+    """Return the mappings of a worker's queue, once AWS has made and enabled them."""
     found: list[dict[str, Any]] = wait.until(
-        lambda: functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"],
+        lambda: queue_mappings(functions, name, stage),
         lambda found: bool(found) and all(each.get("State") not in UNSETTLED for each in found),
         seconds=MAPPING_SECONDS,
     )
     enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling", "Deleting")]
     if not enabled:
-        raise DeployError(f"{function} reads no queue: enable its event source mapping, or deploy again")
+        raise DeployError(f"{lambda_name(name, stage)} reads no queue: enable its event source mapping, or deploy again")
     return enabled
 
 

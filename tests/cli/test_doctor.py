@@ -22,6 +22,7 @@ from cli.checkup import OK, WARNING, WRONG, Finding
 from cli.stage import Stage
 from deploy import alarms
 from deploy.logs import log_groups, retain
+from deploy.policies import FUNCTIONS
 from deploy.provision import provision
 from local.cloud import Cloud
 from simulation.memory_store import MemoryStore
@@ -163,10 +164,13 @@ class Workers(AccountSettings):
 
     def list_event_source_mappings(self, FunctionName: str) -> dict[str, Any]:
         """The mapping of a worker."""
-        maximum = self._maxima.get(FunctionName.removeprefix(f"tocsin-{STAGE}-"))
+        name = FunctionName.removeprefix(f"tocsin-{STAGE}-")
+        maximum = self._maxima.get(name)
         scaling = {"ScalingConfig": {"MaximumConcurrency": maximum}} if maximum else {}
         mapping = {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"], **scaling}
-        return {"EventSourceMappings": [mapping]}
+        own = {**mapping, "EventSourceArn": f"arn:aws:sqs:us-east-1:1:tocsin-{STAGE}-{FUNCTIONS[name]['takes']}"}
+        operators = {"State": "Enabled", "EventSourceArn": "arn:aws:kafka:us-east-1:1:cluster/mine"}
+        return {"EventSourceMappings": [own, operators, {"State": "Enabled"}]}
 
 
 def test_alarms_that_notify_nobody_are_found(stage: Stage) -> None:

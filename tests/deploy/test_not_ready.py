@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from deploy.clients import Clients
 from deploy.errors import DeployError
 from deploy.functions import mappings
+from deploy.policies import FUNCTIONS
 from deploy.queues import queue
 from deploy.table import INDEXES, table
 from local.cloud import Cloud
@@ -148,7 +149,10 @@ class Mappings:
         """The mapping as it is now; a function of another worker has one that is ready."""
         ready = not FunctionName.endswith("process_webhooks")
         state = "Enabled" if ready else self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {"EventSourceMappings": [{"UUID": FunctionName, "State": state}]}
+        queue = FUNCTIONS[FunctionName.removeprefix("tocsin-dev-")]["takes"]
+        own = {"UUID": FunctionName, "State": state, "EventSourceArn": f"arn:aws:sqs:us-east-1:1:tocsin-dev-{queue}"}
+        operators = {"UUID": "x", "State": "Enabled", "EventSourceArn": "arn:aws:sqs:us-east-1:1:devices-webhooks"}
+        return {"EventSourceMappings": [own, operators]}
 
     def update_event_source_mapping(self, **change: Any) -> None:
         """Change it, or refuse."""
