@@ -9,6 +9,7 @@ The names of the entries are those of chalice/deploy/appgraph.py, their fields t
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from deploy.clients import Clients
@@ -38,14 +39,16 @@ def record(clients: Clients, stage: str, *, api: str | None) -> dict[str, Any]:
     return {"resources": entries, "schema_version": "2.0", "backend": "api"}
 
 
-def rest_apis(gateway: Any, stage: str) -> list[str]:
+def rest_apis(gateway: Any, stage: str, *, used: str | None = None) -> list[str]:
     """Return the ids of the REST APIs that call this stage's function, the oldest first.
 
     More than one is what runs of earlier versions left that ended half-way. Those called the API of every stage by one
-    name, and Chalice tags none, so the function that an API calls tells whose it is.
+    name, and Chalice tags none, so the function that an API calls tells whose it is. `used` may have any name: somebody
+    renamed it, and its address is the one that senders use.
     """
     pages = gateway.get_paginator("get_rest_apis").paginate()
-    named = [each for page in pages for each in page["items"] if each["name"] in (APP, api_name(stage))]
+    names = (APP, api_name(stage))
+    named = [each for page in pages for each in page["items"] if each["id"] == used or each["name"] in names]
     found = [each for each in named if _calls(gateway, each["id"], lambda_name(API, stage))]
     return [str(each["id"]) for each in sorted(found, key=lambda each: each["createdDate"])]
 
@@ -62,14 +65,19 @@ def named_only_here(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _calls(gateway: Any, api: str, function: str) -> bool:
+    """Return whether the first function that a REST API calls is this one."""
+    called = next((uri for uri in _targets(gateway, api) if ":function:" in uri), "")
+    return f":function:{function}/" in called
+
+
+def _targets(gateway: Any, api: str) -> Iterator[str]:
+    """Yield what the methods of a REST API call. One that is somebody else's may have methods that call nothing yet."""
     pages = gateway.get_paginator("get_resources").paginate(restApiId=api)
     for each in (each for page in pages for each in page["items"]):
         for method in each.get("resourceMethods") or {}:
-            asked = {"restApiId": api, "resourceId": each["id"], "httpMethod": method}
-            uri = str(gateway.get_integration(**asked).get("uri", ""))
-            if ":function:" in uri:
-                return f":function:{function}/" in uri
-    return False
+            with suppress(gateway.exceptions.NotFoundException):
+                found = gateway.get_integration(restApiId=api, resourceId=each["id"], httpMethod=method)
+                yield str(found.get("uri", ""))
 
 
 def _functions(functions: Any, stage: str) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -247,9 +247,8 @@ class Deploy:
 
     def _apis(self, kept: Mapping[str, Any]) -> list[str]:
         """Return the stage's REST APIs: first the one whose address senders use, which a deploy has kept, or the oldest."""
-        gateway = self.clients("apigateway")
-        found = rest_apis(gateway, self.stage)
-        used = _kept_api(kept)
+        gateway, used = self.clients("apigateway"), _kept_api(kept)
+        found = rest_apis(gateway, self.stage, used=used)
         return sorted(found, key=lambda api: (api != used, not answers(gateway, api)))
 
     # After -----------------------------------------------------------------------------------------------------------

@@ -148,6 +148,28 @@ def test_the_rest_api_of_a_stage_is_known_by_the_function_it_calls(aws: Clients)
     assert len(rest_apis(aws("apigateway"), "prod")) == 1
 
 
+def test_a_renamed_rest_api_is_known_by_its_id(aws: Clients) -> None:
+    """Given the API that senders use under a name of the company, when the stage's are asked for → it is there by its id."""
+    renamed = make_api(aws, "tocsin-dev", title="Alerts of the company")
+    others = make_api(aws, "devices", title="devices")
+    assert rest_apis(aws("apigateway"), "dev") == []
+    assert rest_apis(aws("apigateway"), "dev", used=renamed) == [renamed]
+    assert rest_apis(aws("apigateway"), "dev", used=others) == []
+    assert rest_apis(aws("apigateway"), "dev", used="gone") == []
+
+
+def test_a_method_that_calls_nothing_yet_is_no_obstacle(aws: Clients) -> None:
+    """Given another product's API called tocsin, half-made in the console, when a stage's are asked for → it is left out."""
+    gateway = aws("apigateway")
+    api = gateway.create_rest_api(name="tocsin")["id"]
+    (root,) = gateway.get_resources(restApiId=api)["items"]
+    gateway.put_method(restApiId=api, resourceId=root["id"], httpMethod="GET", authorizationType="NONE")
+    with pytest.raises(gateway.exceptions.NotFoundException):
+        gateway.get_integration(restApiId=api, resourceId=root["id"], httpMethod="GET")
+    own = make_api(aws, "tocsin-dev")
+    assert rest_apis(gateway, "dev") == [own]
+
+
 def test_what_is_kept_of_many_functions_fits_a_parameter_of_the_free_tier() -> None:
     """Given a stage of 30 functions, eight of which take from queues, when a deploy is kept → it is under 4 KB."""
     arn = "arn:aws:lambda:ap-southeast-2:123456789012:function:tocsin-prod-"
