@@ -49,6 +49,9 @@ from deploy.waiting import PATIENT, Wait
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_ON_AWS = (3, 12)
 KEPT_ZIPS = 2
+KNOWN_SECONDS = 30.0
+"""After so long API Gateway lists a REST API that was made a moment ago."""
+GOES_ON = "what was made stays, and the next deploy goes on from there"
 
 Say = Callable[[str], None]
 
@@ -188,8 +191,8 @@ class Deploy:
                 own_config = configure(Path(folder), self.partition, company_tags(self.environment))
                 self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy", configuration=own_config)
         except DeployError as error:
-            raise DeployError(f"{error}; what was made stays, and the next deploy goes on from there") from None
-        apis = self._apis(kept)
+            raise DeployError(f"{error}; {GOES_ON}") from None
+        apis = self._made_apis(kept)
         self._keep(mark, apis)
         return apis
 
@@ -230,7 +233,7 @@ class Deploy:
         ssm = self.clients("ssm")
         try:
             found = json.loads(ssm.get_parameter(Name=self._memory)["Parameter"]["Value"])
-        except ssm.exceptions.ParameterNotFound:
+        except (ssm.exceptions.ParameterNotFound, ValueError):  # the account knows what a changed one does not
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -250,6 +253,13 @@ class Deploy:
         gateway, used = self.clients("apigateway"), _kept_api(kept)
         found = rest_apis(gateway, self.stage, used=used)
         return sorted(found, key=lambda api: (api != used, not answers(gateway, api)))
+
+    def _made_apis(self, kept: Mapping[str, Any]) -> list[str]:
+        """As `_apis`, after Chalice has run: there is one, though API Gateway may list it a moment later."""
+        found = self.wait.until(lambda: self._apis(kept), bool, seconds=KNOWN_SECONDS)
+        if not found:
+            raise DeployError(f"API Gateway does not list the REST API that Chalice has made; {GOES_ON}")
+        return found
 
     # After -----------------------------------------------------------------------------------------------------------
 
