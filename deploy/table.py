@@ -1,15 +1,19 @@
 """The one table of a stage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from deploy.errors import DeployError
 from deploy.names import tags
-from deploy.waiting import PATIENT, Wait
+from deploy.waiting import PATIENT, Wait, code_of
 
 INDEX = "wake"
 INDEXES: Mapping[str, tuple[str, str]] = {INDEX: ("wake_shard", "wake_at")}
 """The indexes by name, each with its two keys: text and number. A later version adds one here, and each deploy builds it."""
+NOT_KNOWN_YET = ("ResourceNotFoundException", "TableNotFoundException")
+"""How DynamoDB refuses what names a table that was made a moment ago; the second word is that of backups."""
 KNOWN_SECONDS = 30.0
 READY_SECONDS = 1_800.0
 """How long to wait for a table or an index: AWS fills a new index of a table that holds something before it can be used."""
@@ -29,26 +33,60 @@ def table(
 
     DynamoDB encrypts every table. Without a key of the account it costs nothing and nobody needs a right on a key.
     """
-    changed = []
-    try:
-        dynamodb.describe_table(TableName=name)
-    except dynamodb.exceptions.ResourceNotFoundException:
-        dynamodb.create_table(TableName=name, Tags=tags(stage), **_table(indexes))
-        changed.append(f"made table {name}")
+    changed = [] if _is_there(dynamodb, name) else _made(dynamodb, name, stage, indexes)
     found = _ready(dynamodb, name, wait)
     _check_keys(name, found)
     changed += _add_indexes(dynamodb, name, found, indexes, wait)
-    if _expiry(dynamodb, name) not in ("ENABLED", "ENABLING"):
+    _expire(dynamodb, name, wait)
+    if stage != "local":
+        _back_up(dynamodb, name, wait)
+    return changed
+
+
+def _is_there(dynamodb: Any, name: str) -> bool:
+    try:
+        dynamodb.describe_table(TableName=name)
+    except ClientError as error:
+        if code_of(error) not in NOT_KNOWN_YET:
+            raise
+        return False
+    return True
+
+
+def _made(dynamodb: Any, name: str, stage: str, indexes: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Make the table; nothing where it is there after all, because a deploy that broke a moment ago has made it."""
+    try:
+        dynamodb.create_table(TableName=name, Tags=tags(stage), **_table(indexes))
+    except ClientError as error:
+        if code_of(error) != "ResourceInUseException":
+            raise
+        return []
+    return [f"made table {name}"]
+
+
+def _expire(dynamodb: Any, name: str, wait: Wait) -> None:
+    """Let items expire."""
+    found = _known(wait, lambda: dynamodb.describe_time_to_live(TableName=name))["TimeToLiveDescription"]
+    if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
         expiry = {"Enabled": True, "AttributeName": "expires_at"}
         dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
-    if stage != "local" and not _has_backups(dynamodb, name):
+
+
+def _back_up(dynamodb: Any, name: str, wait: Wait) -> None:
+    """Switch backups of 35 days on."""
+    found = _known(wait, lambda: dynamodb.describe_continuous_backups(TableName=name))["ContinuousBackupsDescription"]
+    if found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") != "ENABLED":
         backups = {"PointInTimeRecoveryEnabled": True}
         wait.while_refused(
             lambda: dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=backups),
             ("ContinuousBackupsUnavailableException",),
             seconds=BACKUP_SECONDS,
         )
-    return changed
+
+
+def _known(wait: Wait, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a call returns once the table that it names is known everywhere."""
+    return wait.while_refused(call, NOT_KNOWN_YET, seconds=KNOWN_SECONDS)
 
 
 def _add_indexes(
@@ -70,11 +108,7 @@ def _add_indexes(
 def _ready(dynamodb: Any, name: str, wait: Wait) -> dict[str, Any]:
     """Return the table once it and all its indexes are active; DeployError when that takes longer."""
     found: dict[str, Any] = wait.until(
-        lambda: wait.while_refused(
-            lambda: dynamodb.describe_table(TableName=name)["Table"],
-            ("ResourceNotFoundException",),  # a table that was made a moment ago
-            seconds=KNOWN_SECONDS,
-        ),
+        lambda: _known(wait, lambda: dynamodb.describe_table(TableName=name))["Table"],
         lambda found: not _unready(found),
         seconds=READY_SECONDS,
     )
@@ -121,14 +155,3 @@ def _check_keys(name: str, found: Mapping[str, Any]) -> None:
     indexes = [each["IndexName"] for each in found.get("GlobalSecondaryIndexes", [])]
     if sorted(keys) != ["pk", "sk"] or INDEX not in indexes:
         raise DeployError(f"the table {name} is another one: it has no keys pk and sk, or no index {INDEX}; move it")
-
-
-def _expiry(dynamodb: Any, name: str) -> str:
-    found: str = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"].get("TimeToLiveStatus", "")
-    return found
-
-
-def _has_backups(dynamodb: Any, name: str) -> bool:
-    found = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-    status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
-    return bool(status == "ENABLED")

@@ -12,7 +12,7 @@ from deploy.errors import DeployError
 from deploy.functions import mappings
 from deploy.policies import FUNCTIONS
 from deploy.queues import queue
-from deploy.table import INDEXES, table
+from deploy.table import INDEXES, _table, table
 from local.cloud import Cloud
 from tests.deploy.virtual import Refusing, Time, refused
 from tests.project import clients
@@ -72,6 +72,20 @@ def test_a_table_that_is_not_known_yet_is_waited_for(aws: Clients) -> None:
     time, late = Time(), Late(aws("dynamodb"), 2)
     assert table(late, "tocsin-late", "local", wait=time.wait) == ["made table tocsin-late"]
     assert (late.looks, time.now) == ([], 4)
+
+
+def test_a_table_that_a_broken_deploy_made_a_moment_ago_is_found(aws: Clients) -> None:
+    """Given a new table that is not known everywhere, when it is deployed again → it is the one, and is set up."""
+    aws("dynamodb").create_table(TableName="tocsin-broken", **_table(INDEXES))
+    codes = {
+        "describe_table": ["ResourceNotFoundException"] * 2,
+        "describe_time_to_live": ["ResourceNotFoundException"],
+        "describe_continuous_backups": ["TableNotFoundException"],
+    }
+    time = Time()
+    assert table(Refusing(aws("dynamodb"), codes), "tocsin-broken", "dev", wait=time.wait) == []
+    assert time.now == 2 * 3
+    assert table(aws("dynamodb"), "tocsin-broken", "dev", wait=time.wait) == []
 
 
 def test_an_index_of_a_later_version_is_added_to_a_table_in_use(aws: Clients) -> None:
