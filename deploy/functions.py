@@ -101,7 +101,7 @@ def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> 
     Lambda puts a message there when `mail_feedback` failed three times, or could not run for six hours; SNS puts it there
     when it cannot hand it to Lambda. A deploy by Chalice alone leaves both settings as they are.
     """
-    _, dead = feedback_dead_letters(clients("sqs"), stage)
+    _, dead = feedback_dead_letters(clients("sqs"), stage, wait=wait)
     wanted = {
         "FunctionName": lambda_name("mail_feedback", stage),
         "MaximumRetryAttempts": 2,

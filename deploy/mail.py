@@ -13,8 +13,9 @@ from deploy.clients import Clients
 from deploy.errors import DeployError
 from deploy.names import APP, tags
 from deploy.parameters import parameters, put_parameters
-from deploy.queues import feedback_dead_letters
+from deploy.queues import allow, feedback_dead_letters
 from deploy.topics import topic
+from deploy.waiting import PATIENT, Wait
 
 MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
 MAX_MAIL_SECONDS = 3_600
@@ -26,7 +27,7 @@ def is_mailed(rules: Rules) -> bool:
     return any(target.kind == "email" for target in all_targets(rules))
 
 
-def feedback(clients: Clients, stage: str, *, mails: bool) -> list[str]:
+def feedback(clients: Clients, stage: str, *, mails: bool, wait: Wait = PATIENT) -> list[str]:
     """The way back from SES: bounces and complaints of mails with our configuration set go to a topic.
 
     The topic is always there, since a function subscribes to it. The set is made when somebody is notified by mail, as not
@@ -34,8 +35,8 @@ def feedback(clients: Clients, stage: str, *, mails: bool) -> list[str]:
     """
     arn = topic(clients("sns"), f"{APP}-{stage}-feedback", stage)
     clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=_publishable(arn))
-    url, dead = feedback_dead_letters(clients("sqs"), stage)
-    clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": _sendable(dead, arn)})
+    url, dead = feedback_dead_letters(clients("sqs"), stage, wait=wait)
+    allow(clients("sqs"), url, _sendable(dead, arn), wait=wait)
     there = parameters(clients("ssm"), stage)
     if not mails and not there.get(CONFIGURATION_SET):
         return []

@@ -34,4 +34,4 @@ def queues_and_mail(clients: Clients, stage: str, *, mails: bool, wait: Wait = P
         for name in MAX_RECEIVES
         for each in queue(sqs, f"{APP}-{stage}-{name}", MAX_RECEIVES[name], stage, wait=wait)
     ]
-    return made + feedback(clients, stage, mails=mails)
+    return made + feedback(clients, stage, mails=mails, wait=wait)

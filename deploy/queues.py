@@ -24,8 +24,8 @@ MAX_RECEIVES = {"webhooks": 1000, "notifications": 1000, "counts": 1000, "histor
 
 SQS counts a receive also where the function was throttled: 28 of them passed in 42 minutes without a single run.
 """
-NOT_KNOWN_YET = ("NonExistentQueue", "QueueDoesNotExist", "InvalidParameterValue")
-"""How SQS refuses what names a queue that was made a moment ago."""
+NOT_KNOWN_YET = ("NonExistentQueue", "QueueDoesNotExist", "InvalidParameterValue", "InvalidAttributeValue")
+"""How SQS refuses what names a queue that was made a moment ago, by the words of its older protocol and of its model."""
 KNOWN_SECONDS = 15.0
 DELETED_SECONDS = 70.0
 """SQS refuses the name of a queue for 60 seconds after it was deleted."""
@@ -59,7 +59,8 @@ def _queue(sqs: Any, name: str, wanted: dict[str, str], stage: str, wait: Wait) 
             seconds=DELETED_SECONDS,
         )
         return str(made["QueueUrl"]), [f"made queue {name}"]
-    there = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(wanted))["Attributes"]
+    found = _known(wait, lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(wanted)))
+    there = found.get("Attributes", {})
     other = {each: value for each, value in wanted.items() if not _same(value, there.get(each, ""))}
     if other:
         _known(wait, lambda: sqs.set_queue_attributes(QueueUrl=url, Attributes=other))
@@ -93,5 +94,10 @@ def _arn(sqs: Any, url: str, wait: Wait) -> str:
 def feedback_dead_letters(sqs: Any, stage: str, *, wait: Wait = PATIENT) -> tuple[str, str]:
     """Return the address and the ARN of the queue for bounces that reach no worker."""
     name = dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}")
-    url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    url = str(_known(wait, lambda: sqs.get_queue_url(QueueName=name))["QueueUrl"])
     return url, _arn(sqs, url, wait)
+
+
+def allow(sqs: Any, url: str, policy: str, *, wait: Wait = PATIENT) -> None:
+    """Set who may send to a queue beside our functions."""
+    _known(wait, lambda: sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy}))

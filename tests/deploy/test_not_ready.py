@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from deploy.clients import Clients
 from deploy.errors import DeployError
 from deploy.functions import mappings
+from deploy.mail import feedback
 from deploy.policies import FUNCTIONS
 from deploy.queues import queue
 from deploy.table import INDEXES, _table, table
@@ -127,6 +128,7 @@ def test_an_index_that_is_being_filled_is_waited_for(aws: Clients) -> None:
         {"create_queue": ["AWS.SimpleQueueService.QueueDeletedRecently"] * 30},
         {"get_queue_attributes": ["AWS.SimpleQueueService.NonExistentQueue"] * 5},
         {"create_queue": ["InvalidParameterValue"] * 3},
+        {"create_queue": ["InvalidAttributeValue"] * 2},
     ],
 )
 def test_queues_right_after_their_creation(aws: Clients, codes: dict[str, list[str]]) -> None:
@@ -135,6 +137,26 @@ def test_queues_right_after_their_creation(aws: Clients, codes: dict[str, list[s
     made = queue(Refusing(aws("sqs"), codes), name, 28, "dev", wait=time.wait)
     assert made == [f"made queue {name}-dead", f"made queue {name}"]
     assert time.now == 2 * len(next(iter(codes.values())))
+
+
+@pytest.mark.parametrize("call", ["get_queue_url", "get_queue_attributes", "set_queue_attributes"])
+def test_the_dead_letters_of_bounces_are_waited_for(aws: Clients, call: str) -> None:
+    """Given a queue for dead letters that is not known everywhere, when the way back of mails is made → a bit later it is."""
+    queue(aws("sqs"), "tocsin-dev-notifications", 28, "dev")
+    refusing, time = Refusing(aws("sqs"), {call: ["AWS.SimpleQueueService.NonExistentQueue"] * 2}), Time()
+    seen: Any = lambda service: refusing if service == "sqs" else aws(service)  # noqa: E731
+    assert feedback(seen, "dev", mails=False, wait=time.wait) == []
+    assert (refusing.codes[call], time.now) == ([], 4)
+
+
+@pytest.mark.parametrize("call", ["get_queue_attributes", "set_queue_attributes"])
+def test_a_queue_that_is_found_but_not_known_everywhere_is_waited_for(aws: Clients, call: str) -> None:
+    """Given a queue that another call does not know yet, when it is brought up to date → it is, a bit later."""
+    name, time = f"tocsin-{call}", Time()
+    queue(aws("sqs"), name, 28, "dev")
+    refusing = Refusing(aws("sqs"), {call: ["AWS.SimpleQueueService.NonExistentQueue"] * 2})
+    assert len(queue(refusing, name, 1_000, "dev", wait=time.wait)) == 1
+    assert time.now == 4
 
 
 def test_a_queue_of_the_version_before_is_changed_and_listed(aws: Clients) -> None:
