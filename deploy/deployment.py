@@ -107,9 +107,9 @@ class Deploy:
         check_masks(parameters(self.clients("ssm"), self.stage))
         apis = self._chalice(skip_unchanged)
         self._say_all(mappings(self.clients("lambda"), self.stage, share.workers, wait=self.wait))
-        loops(self.clients("lambda"), self.stage)
+        loops(self.clients("lambda"), self.stage, wait=self.wait)
         feedback_failures(self.clients, self.stage, wait=self.wait)
-        scheduled(self.clients("lambda"), self.stage)
+        scheduled(self.clients("lambda"), self.stage, wait=self.wait)
         retain(self.clients("logs"), self.stage)
         notes = [*self.missing(), *self._spare(apis[1:]), *share.notes]
         if not is_local(self.endpoint):

@@ -4,7 +4,8 @@ And where calls go that fail for good.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from deploy.clients import Clients
@@ -20,6 +21,9 @@ MAX_EVENT_SECONDS = 21_600
 ROLE_SECONDS = 30.0
 """What a role may do is seen everywhere some seconds after it was changed."""
 MAPPING_SECONDS = 120.0
+BUSY = "ResourceConflictException"
+"""How Lambda refuses a change of a function while it still makes another one."""
+BUSY_SECONDS = 60.0
 SCHEDULED = {"tick": (60, 0), "watch": (60, 0), "record": (300, 1), "repair": (300, 1)}
 """How many seconds Lambda keeps a call that has no room, and how often it repeats one that failed.
 
@@ -59,7 +63,9 @@ def _settled(functions: Any, name: str, stage: str, wait: Wait) -> list[dict[str
     )
     enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling", "Deleting")]
     if not enabled:
-        raise DeployError(f"{lambda_name(name, stage)} reads no queue: enable its event source mapping, or deploy again")
+        raise DeployError(
+            f"{lambda_name(name, stage)} reads no queue: enable its event source mapping, or deploy again"
+        )
     return enabled
 
 
@@ -76,7 +82,7 @@ def _set(functions: Any, mapping: Mapping[str, Any], name: str, maximum: int, wa
     return [f"mapping of {name}: at most {maximum} at once (was {was or 'without a maximum'})"]
 
 
-def loops(functions: Any, stage: str) -> None:
+def loops(functions: Any, stage: str, *, wait: Wait = PATIENT) -> None:
     """Let messages go through a function as often as they must.
 
     Lambda ends a chain of about 16 invocations of one function by way of SQS, which it tells by a trace header. A delivery
@@ -84,15 +90,24 @@ def loops(functions: Any, stage: str) -> None:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
     for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
-        functions.put_function_recursion_config(FunctionName=lambda_name(name, stage), RecursiveLoop="Allow")
+        asked = {"FunctionName": lambda_name(name, stage), "RecursiveLoop": "Allow"}
+        _free(wait, partial(functions.put_function_recursion_config, **asked))
 
 
-def scheduled(functions: Any, stage: str) -> None:
+def scheduled(functions: Any, stage: str, *, wait: Wait = PATIENT) -> None:
     """Let Lambda give up calls of scheduled functions that are late. A deploy by Chalice alone leaves that as it is."""
     for name, (seconds, again) in SCHEDULED.items():
-        functions.put_function_event_invoke_config(
-            FunctionName=lambda_name(name, stage), MaximumEventAgeInSeconds=seconds, MaximumRetryAttempts=again
-        )
+        asked = {
+            "FunctionName": lambda_name(name, stage),
+            "MaximumEventAgeInSeconds": seconds,
+            "MaximumRetryAttempts": again,
+        }
+        _free(wait, partial(functions.put_function_event_invoke_config, **asked))
+
+
+def _free(wait: Wait, call: Callable[[], Any]) -> None:
+    """Make a call about a function, again while another change of it is under way."""
+    wait.while_refused(call, (BUSY,), seconds=BUSY_SECONDS)
 
 
 def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> None:
@@ -111,7 +126,7 @@ def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> 
     functions, sns = clients("lambda"), clients("sns")
     wait.while_refused(
         lambda: functions.put_function_event_invoke_config(**wanted),
-        ("InvalidParameterValueException",),  # a right that the role got a moment ago may not be seen yet
+        ("InvalidParameterValueException", BUSY),  # a right that the role got a moment ago may not be seen yet
         seconds=ROLE_SECONDS,
     )
     arn = topic(sns, f"{APP}-{stage}-feedback", stage)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from deploy.clients import Clients
 from deploy.errors import DeployError
-from deploy.functions import mappings
+from deploy.functions import loops, mappings, scheduled
 from deploy.mail import feedback
 from deploy.policies import FUNCTIONS
 from deploy.queues import queue
@@ -210,3 +210,33 @@ def test_a_mapping_that_is_switched_off_ends_the_deploy() -> None:
     """Given a mapping that somebody disabled, when a deploy ends → it says which worker reads no queue."""
     with pytest.raises(DeployError, match="tocsin-dev-process_webhooks reads no queue"):
         mappings(Mappings(["Disabled"]), "dev", MAXIMUM, wait=Time().wait)
+
+
+class BusyFunctions:
+    """Lambda that still makes another change when the first call about each function comes."""
+
+    def __init__(self) -> None:
+        self.changed: list[str] = []
+        self._busy: set[str] = set()
+
+    def put_function_recursion_config(self, FunctionName: str, RecursiveLoop: str) -> None:
+        """Refuse once, then take it."""
+        self._change(FunctionName)
+
+    def put_function_event_invoke_config(self, FunctionName: str, **wanted: int) -> None:
+        """Refuse once, then take it."""
+        self._change(FunctionName)
+
+    def _change(self, function: str) -> None:
+        if function not in self._busy:
+            self._busy.add(function)
+            raise refused("ResourceConflictException")
+        self.changed.append(function)
+
+
+@pytest.mark.parametrize(("change", "count"), [(loops, 3), (scheduled, 4)])
+def test_a_function_that_is_being_changed_is_waited_for(change: Any, count: int) -> None:
+    """Given functions whose last change is still made, when a deploy sets more → each is set, a bit later."""
+    time, functions = Time(), BusyFunctions()
+    change(functions, "dev", wait=time.wait)
+    assert (len(functions.changed), time.now) == (count, 2 * count)
