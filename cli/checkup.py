@@ -147,7 +147,7 @@ def functions(stage: Stage) -> Iterator[Finding]:
             continue
         if "takes" in needs:
             found = queue_mappings(aws, name, stage.settings.stage)
-            yield from _mapping_findings(function, found, share.workers[name], deploy)
+            yield from _mapping_findings(name, function, found, share, deploy)
     if missing:
         yield Finding(WRONG, f"not deployed: {', '.join(missing)}", deploy)
     else:
@@ -167,14 +167,14 @@ def runtime_findings(runtimes: Iterable[str], today: date) -> Iterator[Finding]:
 
 def _limit_finding(share: Concurrency) -> Finding:
     """What the account's limit of concurrent executions leaves for webhooks in a storm."""
-    text = (
-        f"the account runs {share.limit} functions at once, the workers {sum(share.workers.values())} of them at most"
-    )
+    if share.limit is None:
+        return Finding(WARNING, share.text, share.advice)
+    text = f"{share.text}, the workers {sum(share.workers.values())} of them at most"
     return Finding(OK, text) if share.is_enough else Finding(WARNING, text, share.advice)
 
 
 def _mapping_findings(
-    function: str, found: Iterable[Mapping[str, Any]], maximum: int, deploy: str
+    name: str, function: str, found: Iterable[Mapping[str, Any]], share: Concurrency, deploy: str
 ) -> Iterator[Finding]:
     enabled = [each for each in found if each.get("State") not in ("Disabled", "Disabling")]
     if not enabled:
@@ -183,7 +183,7 @@ def _mapping_findings(
         yield Finding(WARNING, f"{function} does not report partial batches: a bad message repeats the others", deploy)
     for each in enabled:
         there = (each.get("ScalingConfig") or {}).get("MaximumConcurrency")
-        if there != maximum:
+        if there != (maximum := share.maximum(name, there)):
             text = f"{function} runs {there or 'without a maximum'} at once, right for this account is {maximum}"
             yield Finding(WARNING, text, deploy)
 

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from deploy.waiting import code_of
+
 ENOUGH = 100
 """Below it the deploy asks the operator to request more: a storm then needs all of it."""
 QUOTA = "https://console.aws.amazon.com/servicequotas/home/services/lambda/quotas/L-B99A9384"
@@ -27,17 +31,30 @@ A target that hangs holds a delivery for ten seconds. Never fewer than three del
 """
 
 
+UNREADABLE = "your keys may not read how many functions the account runs at once"
+READ_RIGHT = "give them lambda:GetAccountSettings (deploy/deployer-policy.json, deploy/operator-policy.json)"
+
+
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """The account's limit of concurrent executions, and each worker's maximum by the name of its function."""
+    """The account's limit of concurrent executions, None where the keys may not read it, and the maximum of each worker."""
 
-    limit: int
+    limit: int | None
     workers: Mapping[str, int]
+
+    def maximum(self, name: str, there: int | None) -> int:
+        """Return the maximum of a worker whose mapping has `there`. With an unknown limit that stays as it is."""
+        return there if there and self.limit is None else self.workers[name]
 
     @property
     def is_enough(self) -> bool:
         """Whether a storm leaves executions for the receiving function and for the team's own functions."""
-        return self.limit >= ENOUGH
+        return self.limit is not None and self.limit >= ENOUGH
+
+    @property
+    def text(self) -> str:
+        """Return what the account allows, for people."""
+        return UNREADABLE if self.limit is None else f"the account runs {self.limit} functions at once"
 
     @property
     def words(self) -> str:
@@ -49,21 +66,29 @@ class Concurrency:
         """Return what an operator must know, a line each: nothing where the limit is enough."""
         if self.is_enough:
             return ()
+        if self.limit is None:
+            return (f"{self.text}: workers without a maximum have the lowest; {self.advice}",)
         refused = f"the account runs only {self.limit} functions at once: webhooks of a storm are answered 500"
         return (f"{refused}; {self.advice}",)
 
     @property
     def advice(self) -> str:
-        """Return what to do about a limit that is not enough."""
-        return f"request {WANTED}: {QUOTA}"
+        """Return what to do about a limit that is not enough, or not known."""
+        return READ_RIGHT if self.limit is None else f"request {WANTED}: {QUOTA}"
 
 
-def concurrency(limit: int) -> Concurrency:
-    """Return the maximum of each worker in an account with this limit."""
-    workers = next(workers for least, workers in SHARES if limit >= least)
+def concurrency(limit: int | None) -> Concurrency:
+    """Return the maximum of each worker in an account with this limit; an unknown one may be the lowest."""
+    workers = next(workers for least, workers in SHARES if (limit or 0) >= least)
     return Concurrency(limit, MappingProxyType(workers))
 
 
 def account_concurrency(functions: Any) -> Concurrency:
     """Return the maximum of each worker in the account of this client."""
-    return concurrency(int(functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]))
+    try:
+        settings = functions.get_account_settings()
+    except ClientError as error:
+        if not code_of(error).startswith("AccessDenied"):
+            raise
+        return concurrency(None)
+    return concurrency(int(settings["AccountLimit"]["ConcurrentExecutions"]))

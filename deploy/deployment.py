@@ -101,12 +101,12 @@ class Deploy:
     def _run(self, alarm_email: str, alarm_actions: bool, skip_unchanged: bool) -> Deployed:
         share = account_concurrency(self.clients("lambda"))
         if not is_local(self.endpoint):
-            self.say(f"the account runs {share.limit} functions at once; workers: {share.words}")
+            self.say(f"{share.text}; workers: {share.words}")
         mails = is_mailed(load_rules(self.root))
         self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
         check_masks(parameters(self.clients("ssm"), self.stage))
         apis = self._chalice(skip_unchanged)
-        self._say_all(mappings(self.clients("lambda"), self.stage, share.workers, wait=self.wait))
+        self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
         loops(self.clients("lambda"), self.stage, wait=self.wait)
         feedback_failures(self.clients, self.stage, wait=self.wait)
         scheduled(self.clients("lambda"), self.stage, wait=self.wait)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from deploy.clients import Clients
+from deploy.concurrency import Concurrency
 from deploy.errors import DeployError
 from deploy.names import APP, lambda_name
 from deploy.policies import FUNCTIONS
@@ -34,16 +35,16 @@ UNSETTLED = ("Creating", "Enabling", "Updating")
 PARTIAL = "ReportBatchItemFailures"
 
 
-def mappings(functions: Any, stage: str, maximum: Mapping[str, int], *, wait: Wait = PATIENT) -> list[str]:
+def mappings(functions: Any, stage: str, share: Concurrency, *, wait: Wait = PATIENT) -> list[str]:
     """Set on each worker's mapping what Chalice cannot (partial batch answers) and what only the account knows.
 
-    `maximum` is how many invocations of each worker may run at once. Return what was changed, a line each. DeployError when
+    `share` says how many invocations of each worker may run at once. Return what was changed, a line each. DeployError when
     a worker has no mapping or it is disabled: then nothing would be processed.
     """
     changed = []
     for name in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
         for mapping in _settled(functions, name, stage, wait):
-            changed += _set(functions, mapping, name, maximum[name], wait)
+            changed += _set(functions, mapping, name, share, wait)
     return changed
 
 
@@ -69,8 +70,9 @@ def _settled(functions: Any, name: str, stage: str, wait: Wait) -> list[dict[str
     return enabled
 
 
-def _set(functions: Any, mapping: Mapping[str, Any], name: str, maximum: int, wait: Wait) -> list[str]:
+def _set(functions: Any, mapping: Mapping[str, Any], name: str, share: Concurrency, wait: Wait) -> list[str]:
     was = (mapping.get("ScalingConfig") or {}).get("MaximumConcurrency")
+    maximum = share.maximum(name, was)
     if was == maximum and PARTIAL in (mapping.get("FunctionResponseTypes") or []):
         return []
     wanted = {"FunctionResponseTypes": [PARTIAL], "ScalingConfig": {"MaximumConcurrency": maximum}}

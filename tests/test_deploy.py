@@ -172,7 +172,7 @@ def test_processes_of_functions_share_their_files(stage: Stage) -> None:
 def test_workers_report_partial_failures(stage: Stage) -> None:
     """All mappings have ReportBatchItemFailures and their maximum after a deploy, so there is nothing left to change."""
     functions = stage.clients("lambda")
-    assert mappings(functions, "local", account_concurrency(functions).workers) == []
+    assert mappings(functions, "local", account_concurrency(functions)) == []
 
 
 def test_messages_go_through_a_worker_as_often_as_they_must(stage: Stage) -> None:

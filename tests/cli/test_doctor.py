@@ -132,6 +132,11 @@ def test_what_is_not_there_is_named(stage: Stage) -> None:
         (1_000, {"process_webhooks": 20, "process_counts": 5, "deliver_notification": 10}, []),
         (10, {"process_webhooks": 2, "process_counts": 2, "deliver_notification": 3}, ["runs 10 functions at once"]),
         (
+            None,
+            {"process_webhooks": 20, "process_counts": 5, "deliver_notification": 10},
+            ["keys may not read how many"],
+        ),
+        (
             1_000,
             {"process_webhooks": 20, "process_counts": 5},
             ["tocsin-dev-deliver_notification runs without a maximum at once, right for this account is 10"],
@@ -139,7 +144,7 @@ def test_what_is_not_there_is_named(stage: Stage) -> None:
     ],
 )
 def test_workers_that_may_take_all_of_an_account_are_found(
-    limit: int, there: Mapping[str, int], warnings: list[str]
+    limit: int | None, there: Mapping[str, int], warnings: list[str]
 ) -> None:
     """Given an account's limit and the mappings' maxima → a low limit and a missing maximum are told, with what to do."""
     aws = Workers(limit, there)
@@ -154,7 +159,7 @@ class Workers(AccountSettings):
 
     exceptions = SimpleNamespace(ResourceNotFoundException=KeyError)
 
-    def __init__(self, limit: int, maxima: Mapping[str, int]) -> None:
+    def __init__(self, limit: int | None, maxima: Mapping[str, int]) -> None:
         super().__init__(limit)
         self._maxima = maxima
 

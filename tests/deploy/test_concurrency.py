@@ -1,10 +1,11 @@
 """How many invocations of each worker may run at once, by what the account allows."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from deploy.concurrency import account_concurrency, concurrency
 from deploy.policies import FUNCTIONS
-from tests.deploy.virtual import AccountSettings
+from tests.deploy.virtual import AccountSettings, Refusing
 
 WORKERS = ("process_webhooks", "process_counts", "deliver_notification")
 
@@ -33,6 +34,23 @@ def test_advice_names_the_limit_and_where_to_raise_it() -> None:
     (note,) = concurrency(10).notes
     assert "only 10 functions at once" in note
     assert "https://console.aws.amazon.com/servicequotas/" in note
+
+
+@pytest.mark.parametrize(("there", "maximum"), [(None, 2), (20, 20)])
+def test_a_limit_that_may_not_be_read_changes_no_maximum(there: int | None, maximum: int) -> None:
+    """Given keys that may not read the limit → a maximum stays, a missing one is the lowest, and a note names the right."""
+    found = account_concurrency(AccountSettings(None))
+    assert found.maximum("process_webhooks", there) == maximum
+    assert found.workers == concurrency(10).workers
+    (note,) = found.notes
+    assert "lambda:GetAccountSettings" in note
+
+
+def test_another_trouble_with_the_limit_is_not_hidden() -> None:
+    """Given a Lambda that does not answer → the deploy ends with what it said, before it changes anything."""
+    away = Refusing(AccountSettings(10), {"get_account_settings": ["ServiceException"]})
+    with pytest.raises(ClientError, match="ServiceException"):
+        account_concurrency(away)
 
 
 def test_every_worker_with_a_queue_has_a_maximum() -> None:

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deploy.clients import Clients
+from deploy.concurrency import concurrency
 from deploy.errors import DeployError
 from deploy.functions import loops, mappings, scheduled
 from deploy.mail import feedback
@@ -18,7 +19,7 @@ from local.cloud import Cloud
 from tests.deploy.virtual import Refusing, Time, refused
 from tests.project import clients
 
-MAXIMUM = {"process_webhooks": 20, "process_counts": 5, "deliver_notification": 10}
+MAXIMUM = concurrency(1_000)
 
 
 @pytest.fixture(scope="module")

@@ -271,7 +271,7 @@ def test_a_sender_with_a_name_may_send(made: Clients) -> None:
 def test_a_worker_without_a_queue_is_told(made: Clients) -> None:
     """Without a mapping nothing would ever be processed."""
     with pytest.raises(DeployError, match="process_webhooks reads no queue"):
-        functions.mappings(made("lambda"), "dev", concurrency(1_000).workers, wait=Time().wait)
+        functions.mappings(made("lambda"), "dev", concurrency(1_000), wait=Time().wait)
 
 
 def test_policies_and_configuration_are_up_to_date() -> None:

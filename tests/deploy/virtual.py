@@ -51,11 +51,13 @@ class Refusing:
 
 
 class AccountSettings:
-    """Lambda as an account with this limit of concurrent executions sees it."""
+    """Lambda as an account with this limit of concurrent executions sees it; with None the keys may not read it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None) -> None:
         self._limit = limit
 
     def get_account_settings(self) -> dict[str, Any]:
         """What GetAccountSettings answers, as far as it is read."""
+        if self._limit is None:
+            raise refused("AccessDeniedException", "GetAccountSettings")
         return {"AccountLimit": {"ConcurrentExecutions": self._limit, "UnreservedConcurrentExecutions": self._limit}}
