@@ -81,7 +81,7 @@ class Lock:
                 self._give_back()
 
     def _take(self) -> None:
-        found = self._put("attribute_not_exists(pk) OR #until < :now")
+        found = self._put("attribute_not_exists(pk) OR #until < :now OR holder = :ours")
         if found is not None and self._is_dead(found):
             found = self._put("holder = :dead", {":dead": found["holder"]})
         if found is not None:
@@ -93,10 +93,13 @@ class Lock:
         return bool(who == self.holder.who and process.isdigit() and not self.alive(int(process)))
 
     def _put(self, condition: str, more: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Store the lock under a condition. Return None when it is ours, else the item that is in the way."""
+        """Store the lock under a condition. Return None when it is ours, else the item that is in the way.
+
+        The SDK stores it a second time when the first answer is lost: then the item in the way is our own.
+        """
         now = self.clock()
         numbers = {"until": now + KEPT, "expires_at": now + 2 * KEPT}
-        values = more or {":now": {"N": str(int(now.timestamp()))}}
+        values = more or {":now": {"N": str(int(now.timestamp()))}, ":ours": {"S": self.holder.text}}
         names = {"ExpressionAttributeNames": {"#until": "until"}} if "#until" in condition else {}
         try:
             self.dynamodb.put_item(

@@ -77,3 +77,27 @@ def test_a_lock_that_ran_out_is_not_taken_from_its_new_holder(dynamodb: Any) -> 
         later.__enter__()
     with pytest.raises(DeployError, match="ben@desk"), lock(dynamodb, table, ANA, now=NOW + 2 * KEPT).held():
         pass
+
+
+class LostAnswer:
+    """DynamoDB whose answer to the first put is lost: the SDK puts it once more."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_item(self, **item: Any) -> Any:
+        """Store it twice."""
+        self._client.put_item(**item)
+        return self._client.put_item(**item)
+
+
+def test_a_lock_whose_answer_was_lost_is_held(dynamodb: Any) -> None:
+    """Given a put that the SDK repeats, when a deploy begins → it is not in its own way, and gives the lock back."""
+    table = new_table(dynamodb)
+    with lock(LostAnswer(dynamodb), table, ANA).held():
+        pass
+    with lock(dynamodb, table, BEN).held():
+        pass
