@@ -6,14 +6,17 @@ one. TOCSIN_TAGS="team=ops,cost-center=42" puts tags on all that is made.
 
 import argparse
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.clients import Clients
-from deploy.deployment import ROOT, Deploy
+from deploy.deployment import GOES_ON, ROOT, Deploy
 from deploy.errors import DeployError
 from deploy.parameters import parameters, put_parameters
 from deploy.settings_file import read_settings
@@ -41,8 +44,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@contextmanager
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """End the body on these signals as on Ctrl-C, so that Chalice ends with it and the lock is given back.
+
+    One that is ignored, as by nohup, stays so.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    taken = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
+    before = [(each, signal.signal(each, interrupt)) for each in taken]
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Deploy; 1 with what is wrong when it cannot be done."""
+    try:
+        with interrupted_by(signal.SIGTERM, signal.SIGHUP):
+            return _run(arguments)
+    except KeyboardInterrupt:
+        print(f"deploy: interrupted; {GOES_ON}", file=sys.stderr)
+        raise
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
         if session.region_name is None or session.get_credentials() is None:
