@@ -58,8 +58,8 @@ def notifications(account: str | None) -> SqsQueue:
 def queue(account: str | None, name: str) -> SqsQueue:
     """A queue of the stage alone, by the last word of its name: it needs neither the table nor a secret."""
     settings = Settings.from_env(os.environ)
-    lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
-    return SqsQueue(lean, f"{settings.queue_prefix}-{name}", account=account)
+    client = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    return SqsQueue(client, f"{settings.queue_prefix}-{name}", account=account)
 
 
 @lru_cache(maxsize=1)
@@ -72,21 +72,21 @@ def ports(account: str | None, needs: Needs = of_workers) -> Ports:
     cannot be looked up, so that nothing is stored that they would have masked.
     """
     settings = Settings.from_env(os.environ)
-    lean = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+    client = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     own = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     secrets = Secrets(own, settings.parameters, others=lambda: needs(rules()), pause=sleep)
     clients = RealClients(secrets, settings.region)
     redact.configure(clients.setting(redact.ENVIRONMENT))
     webhooks, notifications, counts = settings.webhooks_queue, settings.notifications_queue, settings.counts_queue
     return Ports(
-        store=DynamoStore(TableClient(lean, pause=sleep), settings.table, pause=sleep),
-        webhooks=SqsQueue(lean, webhooks, account=account),
-        notifications=SqsQueue(lean, notifications, account=account),
-        counts=SqsQueue(lean, counts, account=account),
-        webhooks_dead=SqsQueue(lean, dead_letters(webhooks), account=account),
-        notifications_dead=SqsQueue(lean, dead_letters(notifications), account=account),
-        counts_dead=SqsQueue(lean, dead_letters(counts), account=account),
-        history=SqsQueue(lean, settings.history_queue, account=account),
-        history_dead=SqsQueue(lean, dead_letters(settings.history_queue), account=account),
+        store=DynamoStore(TableClient(client, pause=sleep), settings.table, pause=sleep),
+        webhooks=SqsQueue(client, webhooks, account=account),
+        notifications=SqsQueue(client, notifications, account=account),
+        counts=SqsQueue(client, counts, account=account),
+        webhooks_dead=SqsQueue(client, dead_letters(webhooks), account=account),
+        notifications_dead=SqsQueue(client, dead_letters(notifications), account=account),
+        counts_dead=SqsQueue(client, dead_letters(counts), account=account),
+        history=SqsQueue(client, settings.history_queue, account=account),
+        history_dead=SqsQueue(client, dead_letters(settings.history_queue), account=account),
         clients=clients,
     )

@@ -113,9 +113,9 @@ def _local() -> Remote:
         raise RemoteError(
             "nothing runs on this machine: start it by `make run`, or name another by --stage or TOCSIN_URL"
         )
-    lean = AwsJsonClient(found.aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=found.aws)
+    client = AwsJsonClient(found.aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=found.aws)
     try:
-        answer = lean.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
+        answer = client.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
     except AwsError as error:
         raise RemoteError(f"what `make run` started does not answer ({error}): start it again") from None
     return Remote(found.url, _token(LOCAL, answer.get("Parameters", [])))

@@ -70,11 +70,11 @@ def bodies(request):
     endpoint = request.getfixturevalue("emulator")
     dynamodb = client("dynamodb", endpoint)
     table = new_table(dynamodb)
-    lean = AwsJsonClient(
+    json_client = AwsJsonClient(
         "us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": endpoint}, timeout_seconds=10
     )
     return DynamoStore(table_client(dynamodb.meta.endpoint_url), table), BodyWriter(
-        lean, table, clock=NOW.timestamp
+        json_client, table, clock=NOW.timestamp
     ).keep
 
 

@@ -1,4 +1,4 @@
-"""Adapters for AWS. Those of the ingest path (lean, wire, signer, queue, secrets, bodies) load no packages.
+"""Adapters for AWS. Those of the ingest path (json_client, http1, signer, queue, secrets, body_store) load no packages.
 
 Here is what differs between the partitions of AWS: the beginning of every ARN and the end of every address.
 """

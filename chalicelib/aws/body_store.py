@@ -36,10 +36,10 @@ def expiry(now: float) -> dict[str, str]:
 
 
 class BodyWriter:
-    """Puts bodies into the table by the lean caller: used on the ingest path, seldom."""
+    """Puts bodies into the table by the small client of the ingest path, which seldom needs it."""
 
-    def __init__(self, lean: AwsJsonClient, table: str, *, clock: Callable[[], float]) -> None:
-        self._lean = lean
+    def __init__(self, client: AwsJsonClient, table: str, *, clock: Callable[[], float]) -> None:
+        self._client = client
         self._table = table
         self._clock = clock
 
@@ -53,4 +53,4 @@ class BodyWriter:
                 "body": {"B": base64.b64encode(chunk).decode("ascii")},
                 "expires_at": expiry(self._clock()),
             }
-            self._lean.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})
+            self._client.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})

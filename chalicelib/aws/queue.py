@@ -21,19 +21,19 @@ MAX_DELAY = timedelta(minutes=15)
 MAX_REASON_CHARACTERS = 1_000
 
 
-def queue_url(lean: AwsJsonClient, name: str, account: str | None) -> str:
+def queue_url(client: AwsJsonClient, name: str, account: str | None) -> str:
     """The address of a queue: composed when the account is known, else asked for (GetQueueUrl)."""
     if account:
-        return f"{lean.endpoint('sqs')}/{account}/{name}"
-    return str(lean.call("sqs", "GetQueueUrl", {"QueueName": name})["QueueUrl"])
+        return f"{client.endpoint('sqs')}/{account}/{name}"
+    return str(client.call("sqs", "GetQueueUrl", {"QueueName": name})["QueueUrl"])
 
 
 class SqsQueue:
     """One queue by name. Its address is found on first use and kept; nothing is tried twice here."""
 
-    def __init__(self, lean: AwsJsonClient, name: str, *, account: str | None = None) -> None:
+    def __init__(self, client: AwsJsonClient, name: str, *, account: str | None = None) -> None:
         self.name = name
-        self._lean = lean
+        self._client = client
         self._account = account
         self._url: str | None = None
 
@@ -102,9 +102,9 @@ class SqsQueue:
 
     def _call(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if self._url is None:
-            self._url = queue_url(self._lean, self.name, self._account)
+            self._url = queue_url(self._client, self.name, self._account)
         try:
-            return self._lean.call("sqs", action, {"QueueUrl": self._url, **arguments})
+            return self._client.call("sqs", action, {"QueueUrl": self._url, **arguments})
         except AwsError as error:
             raise AwsError(f"{self.name}: {error}", error.code) from None
 

@@ -47,7 +47,7 @@ class Secrets:
 
     def __init__(
         self,
-        lean: AwsJsonClient,
+        client: AwsJsonClient,
         prefix: str,
         *,
         others: Callable[[], Sequence[str]] = _no_others,
@@ -55,7 +55,7 @@ class Secrets:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = _at_once,
     ) -> None:
-        self._lean = lean
+        self._client = client
         self._prefix = prefix if prefix.endswith("/") else prefix + "/"
         self._others = others
         self._environment = environment
@@ -143,7 +143,7 @@ class Secrets:
 
     def _parameters(self, names: Sequence[str]) -> dict[str, str]:
         paths = [self._prefix + name for name in names]
-        answer = self._lean.call("ssm", "GetParameters", {"Names": paths, "WithDecryption": True})
+        answer = self._client.call("ssm", "GetParameters", {"Names": paths, "WithDecryption": True})
         return {str(each["Name"]): str(each["Value"]) for each in answer.get("Parameters", [])}
 
 

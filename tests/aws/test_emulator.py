@@ -19,7 +19,7 @@ from tests.aws.tables import KEY, client, new_table, refused, table_client
 
 
 @pytest.fixture
-def lean(emulator):
+def json_client(emulator):
     """A caller of the emulator, patient, since tests share the machine."""
     return AwsJsonClient(
         "us-east-1", environment={**KEY.environment(), "AWS_ENDPOINT_URL": emulator}, timeout_seconds=10
@@ -33,11 +33,11 @@ def sqs(emulator):
 
 
 @pytest.fixture
-def queue(lean, sqs, request):
+def queue(json_client, sqs, request):
     """A new queue, with its address as the SDK knows it."""
     name = f"q-{os.getpid()}-{abs(hash(request.node.name)) % 10**8}"
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    return SqsQueue(lean, name), url
+    return SqsQueue(json_client, name), url
 
 
 def received(sqs, url, count=10):
@@ -89,20 +89,20 @@ def test_a_parked_message_says_why(queue, sqs):
     assert message["MessageAttributes"]["reason"]["StringValue"] == "unreadable: é"
 
 
-def test_a_missing_queue_is_named(lean):
+def test_a_missing_queue_is_named(json_client):
     """The error says which queue and AWS's word for it."""
     with pytest.raises(AwsError, match="nowhere") as raised:
-        SqsQueue(lean, "nowhere", account="000000000000").put(["x"])
+        SqsQueue(json_client, "nowhere", account="000000000000").put(["x"])
     assert "NonExistent" in raised.value.code or "DoesNotExist" in raised.value.code
 
 
-def test_a_large_body_comes_back_from_the_table(emulator, lean):
+def test_a_large_body_comes_back_from_the_table(emulator, json_client):
     """Chunks written by the ingest path are read by the worker's store; a missing chunk is no body."""
     dynamodb = client("dynamodb", emulator)
     table = new_table(dynamodb)
     store = DynamoStore(table_client(dynamodb.meta.endpoint_url), table)
     body = json.dumps({"noise": random.Random(2).randbytes(900_000).hex()}).encode()
-    writer = BodyWriter(lean, table, clock=lambda: 4_000_000_000.0)
+    writer = BodyWriter(json_client, table, clock=lambda: 4_000_000_000.0)
     for _ in range(2):
         writer.keep("sentry-abc", compressed(body))
     assert store.get_body("sentry-abc") == body
@@ -111,12 +111,12 @@ def test_a_large_body_comes_back_from_the_table(emulator, lean):
 
 
 @pytest.fixture
-def kept(emulator, lean):
+def kept(emulator, json_client):
     """A store with a body of four chunks that was kept at second 1,000,000; the store's own clock is at 2,000,000."""
     dynamodb = client("dynamodb", emulator)
     table = new_table(dynamodb)
     body = json.dumps({"noise": random.Random(2).randbytes(900_000).hex()}).encode()
-    BodyWriter(lean, table, clock=lambda: 1_000_000.0).keep("sentry-abc", compressed(body))
+    BodyWriter(json_client, table, clock=lambda: 1_000_000.0).keep("sentry-abc", compressed(body))
 
     def items():
         """Everything that is in the table."""
@@ -175,11 +175,11 @@ def test_a_body_of_a_dead_letter_expires_later(kept):
     assert store.get_body("sentry-abc") is not None
 
 
-def test_secrets_come_from_the_parameter_store(emulator, lean):
+def test_secrets_come_from_the_parameter_store(emulator, json_client):
     """A SecureString is decrypted; one that does not exist is None."""
     ssm = client("ssm", emulator)
     prefix = f"/tocsin/test-{os.getpid()}/"
     ssm.put_parameter(Name=f"{prefix}SENTRY", Value="new,old", Type="SecureString", Overwrite=True)
-    secrets = Secrets(lean, prefix, environment={})
+    secrets = Secrets(json_client, prefix, environment={})
     assert secrets.values(["SENTRY", "NONE"]) == ["new", "old"]
     assert secrets.get("NONE") is None

@@ -27,10 +27,10 @@ class Worker:
     """Does with the notifications queue what `app.deliver_notification` does; its clock jumps over what must wait."""
 
     def __init__(self, stage: Stage, outside: Any) -> None:
-        lean = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+        client = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
         names = [stage.settings.webhooks_queue, stage.settings.notifications_queue, stage.settings.counts_queue]
-        webhooks, self._queue, counts = (SqsQueue(lean, name) for name in names)
-        self._dead = SqsQueue(lean, f"{names[1]}-dead")
+        webhooks, self._queue, counts = (SqsQueue(client, name) for name in names)
+        self._dead = SqsQueue(client, f"{names[1]}-dead")
         self._queues = Queues(webhooks, self._queue, counts)
         self._stage, self._outside = stage, outside
         self._ahead = timedelta(0)

@@ -119,12 +119,12 @@ def test_a_command_that_broke_off_doubles_nothing(stage: Stage) -> None:
 
 def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> None:
     """The body waits in the table as long as the dead letter; a second copy that is played back finds it processed."""
-    lean = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+    json_client = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
     body = b'{"text": "x", "data": {}}'
-    BodyWriter(lean, stage.settings.table, clock=time.time).keep("cloudflare-1", compressed(body))
+    BodyWriter(json_client, stage.settings.table, clock=time.time).keep("cloudflare-1", compressed(body))
     dead_lettered = written(Webhook("d1", "cloudflare", b"", datetime.now(UTC), body_ref="cloudflare-1"), b"")
-    queue = SqsQueue(lean, stage.settings.webhooks_queue)
-    dead = SqsQueue(lean, f"{stage.settings.webhooks_queue}-dead")
+    queue = SqsQueue(json_client, stage.settings.webhooks_queue)
+    dead = SqsQueue(json_client, f"{stage.settings.webhooks_queue}-dead")
     for _ in range(2):
         dead.dead_letter(dead_lettered, "a source that was gone")
         assert command.redrive(stage, asked(queue="webhooks", all=True)) == 0
