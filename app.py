@@ -296,7 +296,7 @@ def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
     from chalicelib.api.access import WRONG_KEPT, admitted
     from chalicelib.core.errors import RequestError
-    from chalicelib.ingest.wiring import door
+    from chalicelib.ingest.wiring import ports
 
     request: Any = app.current_request
     account = _account(app.lambda_context)
@@ -304,7 +304,7 @@ def _asked(what: str, **names: str) -> Response:
     try:
         address = str((request.context.get("identity") or {}).get("sourceIp", ""))
         by = admitted(
-            dict(request.headers), door(account).secrets, address=address, now=_now(), writes=request.method != "GET"
+            dict(request.headers), ports(account).secrets, address=address, now=_now(), writes=request.method != "GET"
         )
         status, body = _api(what, names, request, by, account)
     except RequestError as error:
@@ -376,7 +376,7 @@ def _to_sentry(error: BaseException) -> None:
 
 
 def _is_of_aws(error: BaseException) -> bool:
-    """Whether AWS refused or did not answer a call of boto3, by the names of its errors: the door never loads them."""
+    """Whether AWS refused or did not answer a call of boto3, by the names of its errors: the ingest path never loads them."""
     names = {(each.__module__, each.__name__) for each in type(error).__mro__}
     return not names.isdisjoint(("botocore.exceptions", name) for name in AWS_ERRORS)
 

@@ -98,9 +98,9 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=int, default=300)
     options = parser.parse_args()
     os.environ[plugins.load("sources", "cloudflare").SECRETS[0]] = SECRET
-    door = wiring.door("000000000000")
-    wiring.door = lambda account: SimpleNamespace(
-        queue=NoQueue(), bodies=door.bodies, secrets=door.secrets, counters=door.counters
+    ports = wiring.ports("000000000000")
+    wiring.ports = lambda account: SimpleNamespace(
+        queue=NoQueue(), bodies=ports.bodies, secrets=ports.secrets, counters=ports.counters
     )
     event = event_of(body_of(options.kilobytes * 1000))
     with contextlib.redirect_stdout(io.StringIO()):

@@ -53,9 +53,9 @@ def aws(monkeypatch):
         server.replies["GetQueueUrl"] = (200, {"QueueUrl": f"{server.url}/123456789012/tocsin-dev-webhooks"})
         for name, value in environment(server.url).items():
             monkeypatch.setenv(name, value)
-        ingest.door.cache_clear()
+        ingest.ports.cache_clear()
         yield server
-        ingest.door.cache_clear()
+        ingest.ports.cache_clear()
 
 
 def posted(path, body, headers=JSON):

@@ -122,10 +122,10 @@ def aws(monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(wiring, "rules", lambda: RULED)
         wiring.ports.cache_clear()
-        ingest.door.cache_clear()
+        ingest.ports.cache_clear()
         yield server
         wiring.ports.cache_clear()
-        ingest.door.cache_clear()
+        ingest.ports.cache_clear()
 
 
 RULED = rules_of(RULES)
@@ -234,7 +234,7 @@ def test_a_webhook_is_stored_by_a_known_value_while_ssm_is_throttled(aws, monkey
     throttle(aws, 0)
     assert posted()["statusCode"] == 202
     throttle(aws, 1_000)
-    monkeypatch.setattr(ingest.door("123456789012").secrets, "_clock", lambda: monotonic() + 3_600)
+    monkeypatch.setattr(ingest.ports("123456789012").secrets, "_clock", lambda: monotonic() + 3_600)
     assert posted()["statusCode"] == 202
     wrong = gateway_event("{}", headers={"Content-Type": "application/json", "cf-webhook-auth": "guess"})
     assert app.app(wrong, CONTEXT)["statusCode"] == 401

@@ -47,7 +47,7 @@ _HANDSHAKES = frozenset({"sentry-app-signature"})
 
 
 class Source(Protocol):
-    """What a source plug-in does at the door."""
+    """What a source plug-in does before a webhook is stored."""
 
     @property
     def SECRETS(self) -> tuple[str, ...]:

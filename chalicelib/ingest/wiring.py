@@ -30,7 +30,7 @@ class IngestPorts:
 
 
 @lru_cache(maxsize=1)
-def door(account: str | None) -> IngestPorts:
+def ports(account: str | None) -> IngestPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region)
@@ -52,19 +52,19 @@ def answer(
     now: datetime,
 ) -> HttpResponse:
     """What the sender of this webhook is told, after it was stored."""
-    ports = door(account)
+    stage_ports = ports(account)
     found = receive(
         source,
         headers,
         body,
         path_secret=path_secret,
         find=partial(find_source, now=now),
-        secrets=ports.secrets,
-        put=lambda message: ports.queue.put([message]),
-        keep=ports.bodies.keep,
+        secrets=stage_ports.secrets,
+        put=lambda message: stage_ports.queue.put([message]),
+        keep=stage_ports.bodies.keep,
         now=now,
     )
-    _count(ports, source, found.status, now)
+    _count(stage_ports, source, found.status, now)
     return found
 
 

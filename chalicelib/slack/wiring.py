@@ -1,4 +1,4 @@
-"""Builds what the door for Slack needs, from parts that load only the standard library."""
+"""Builds what receives from Slack, from parts that load only the standard library."""
 
 import json
 import os
@@ -27,7 +27,7 @@ NEEDED = (*SECRETS, "SLACK_BOT_TOKEN", "SLACK_API_URL")
 
 @dataclass(frozen=True, slots=True)
 class SlackPorts:
-    """The ports of the door for Slack."""
+    """The ports of what receives from Slack."""
 
     queue: SqsQueue
     secrets: Secrets
@@ -64,7 +64,7 @@ def _posted(url: str, token: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def door(account: str | None) -> SlackPorts:
+def ports(account: str | None) -> SlackPorts:
     """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
@@ -76,13 +76,13 @@ def door(account: str | None) -> SlackPorts:
 
 def answer(headers: Mapping[str, str], body: bytes, *, account: str | None, now: datetime) -> HttpResponse:
     """What Slack is told, after what it asks for was stored."""
-    ports = door(account)
-    ports.secrets.values(NEEDED)
+    stage_ports = ports(account)
+    stage_ports.secrets.values(NEEDED)
     return answered(
         headers,
         body,
-        secrets=ports.secrets,
-        put=lambda message: ports.queue.put([message]),
-        open_view=ports.open_view,
+        secrets=stage_ports.secrets,
+        put=lambda message: stage_ports.queue.put([message]),
+        open_view=stage_ports.open_view,
         now=now,
     )

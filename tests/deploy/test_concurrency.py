@@ -21,7 +21,9 @@ WORKERS = ("process_webhooks", "process_counts", "deliver_notification")
         (10, (2, 2, 3), 1),
     ],
 )
-def test_the_workers_leave_something_for_the_door(limit: int, maxima: tuple[int, ...], notes: int) -> None:
+def test_the_workers_leave_something_for_the_receiving_function(
+    limit: int, maxima: tuple[int, ...], notes: int
+) -> None:
     """Given an account's limit → the maximum of each worker, less than the limit altogether; and advice where it is low."""
     found = account_concurrency(AccountSettings(limit))
     assert (tuple(found.workers[name] for name in WORKERS), len(found.notes)) == (maxima, notes)

@@ -33,9 +33,9 @@ def aws(monkeypatch):
         server.replies["GetQueueUrl"] = (200, {"QueueUrl": f"{server.url}/1/tocsin-dev-notifications"})
         for name, value in environment(server.url).items():
             monkeypatch.setenv(name, value)
-        wiring.door.cache_clear()
+        wiring.ports.cache_clear()
         yield server
-        wiring.door.cache_clear()
+        wiring.ports.cache_clear()
 
 
 def environment(url):
