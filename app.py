@@ -129,7 +129,7 @@ def process_webhooks(event: SQSEvent) -> None:
         now = _now()
         recorder = Recorder(ports.store, now)
         failures = process(
-            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=recorder.hear
+            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, on_read=recorder.add
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
         settle_messages(
@@ -210,7 +210,9 @@ def tick(event: CloudWatchEvent) -> None:
 
         ports, now = wiring.ports(_account(event.context)), _now()
         late = Lateness()
-        for failure in run(rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, hear=late.overdue):
+        for failure in run(
+            rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, on_overdue=late.overdue
+        ):
             log.line("tick", again=True, reason=failure.reason)
         seconds = late.seconds(rules=wiring.rules(), store=ports.store, now=now)
         log.metrics("tick", seconds, namespace=NAMESPACE, deployed=os.environ.get("TOCSIN_STAGE", ""), now=now)

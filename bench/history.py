@@ -84,7 +84,7 @@ def put(contents: list[Events | Samples], per_batch: int, step: timedelta) -> tu
         began = time.process_time()
         recorder = Recorder(MemoryStore(), at)
         for content in contents[start : start + per_batch]:
-            recorder.hear(content)
+            recorder.add(content)
         recorder.put(history=queue, webhooks=queue)
         took += time.process_time() - began
         at += step

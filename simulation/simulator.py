@@ -232,7 +232,7 @@ class Simulator:
         self.webhooks, self.notifications, self.counts = HeapQueue(self), HeapQueue(self), HeapQueue(self)
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
-        self.hear: Callable[[object], None] = lambda content: None
+        self.on_read: Callable[[object], None] = lambda content: None
         self.sender: Sender = sender
         self.events = 0
         self.down_until: datetime | None = None
@@ -343,7 +343,7 @@ class Simulator:
             self._next_tick = max(self._next_tick, tick_at + PERIOD)
 
     def _process(self, messages: Sequence[Message], store: Any, queues: Any) -> None:
-        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, hear=self.hear)
+        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, on_read=self.on_read)
         for failure in failures:
             message = next(each for each in messages if each.id == failure.id)
             if failure.dead_letter:

@@ -75,15 +75,15 @@ class Inbox(Protocol):
 
 
 class Recorder:
-    """Hears what a batch of `process` brought, and puts it on the history queue."""
+    """Collects what a batch of `process` brought, and puts it on the history queue."""
 
     def __init__(self, store: Store, now: datetime) -> None:
         self._store = store
         self._now = now
         self._lines: list[Line] = []
 
-    def hear(self, content: object) -> None:
-        """Note what it brought; wake-ups bring nothing, and what the router says of itself is no cause."""
+    def add(self, content: object) -> None:
+        """Add what a message brought; wake-ups bring nothing, and what the router says of itself is no cause."""
         at = self._now.timestamp()
         if isinstance(content, Events):
             for event in content.events:

@@ -37,14 +37,14 @@ def process(
     store: Store,
     queues: Queues,
     now: datetime,
-    hear: Callable[[object], None] = lambda content: None,
+    on_read: Callable[[object], None] = lambda content: None,
 ) -> list[Failure]:
     """Work through a batch; the failures are those that must come back or be dead-lettered. Twice changes nothing.
 
     Events that only count are put on the queue `counts`: `process_counts` folds them some seconds later, together.
-    `hear` is told of all that could be read.
+    `on_read` is called with each content that could be read.
     """
-    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}), hear)
+    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}), on_read)
 
 
 def process_counts(
@@ -54,21 +54,21 @@ def process_counts(
     return _processed(messages, Batch(rules, store, queues, now, store.context()), lambda content: None)
 
 
-def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object], None]) -> list[Failure]:
+def _processed(messages: Sequence[Message], batch: Batch, on_read: Callable[[object], None]) -> list[Failure]:
     store, rules, now = batch.store, batch.rules, batch.now
     failures: dict[str, Failure] = {}
     for message in messages:
         try:
             content = read_content(message.body, store, rules)
-            hear(content)
+            on_read(content)
             take(batch, content, message.id)
         except ProcessedError:  # SQS delivered it once more: the delivery before did all that there is to do
             log.line("process", again=True, message=message.id)
         except ParseError as error:
             failures[message.id] = Failure(message.id, str(error), dead_letter=True)
             reason = f"{error}. {DEAD_LETTERED}"
-            trouble = _trouble("webhook.unreadable", "A webhook could not be read", message, reason, now)
-            take(batch, Events((*error.read, trouble)), message.id)
+            own = _own_event("webhook.unreadable", "A webhook could not be read", message, reason, now)
+            take(batch, Events((*error.read, own)), message.id)
         except Exception as error:  # whatever is wrong with one message is not the others' trouble
             failures[message.id] = Failure(message.id, reason_of(error))
     failures |= {each.id: each for each in settle(batch)}
@@ -76,7 +76,7 @@ def _processed(messages: Sequence[Message], batch: Batch, hear: Callable[[object
 
 
 def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
-    """Tell what keeps failing; dead-letter it at last, while its reason is known: SQS would give none."""
+    """Report what keeps failing. Dead-letter it at last, while its reason is known: SQS would give none."""
     age = message.age(batch.now)
     parks = age >= DEAD_LETTERED_AT
     if failure.dead_letter or not (parks or any(at <= age < at + REPORTED_FOR for at in REPORTED_AT)):
@@ -86,9 +86,9 @@ def _at_last(batch: Batch, message: Message, failure: Failure) -> Failure:
         what_next = (
             DEAD_LETTERED if parks else "It is tried again for some hours, then parked in the dead-letter queue."
         )
-        trouble = _trouble("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now, last=parks)
+        own = _own_event("message.failed", title, message, f"{failure.reason}. {what_next}", batch.now, last=parks)
         try:
-            batch.queues.webhooks.put(events_messages([trouble]))
+            batch.queues.webhooks.put(events_messages([own]))
         except NotStoredError:
             return failure
     return replace(failure, dead_letter=parks)
@@ -99,7 +99,7 @@ def _is_about_router(message: Message) -> bool:
     return isinstance(content, Events) and all(event.source == "router" for event in content.events)
 
 
-def _trouble(kind: str, title: str, message: Message, summary: str, now: datetime, *, last: bool = False) -> Event:
+def _own_event(kind: str, title: str, message: Message, summary: str, now: datetime, *, last: bool = False) -> Event:
     return Event(
         id=f"{kind}:{message.id}{':last' if last else ''}",
         source="router",

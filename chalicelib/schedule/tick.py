@@ -58,9 +58,9 @@ def tick(
     store: Store,
     queues: Queues,
     now: datetime,
-    hear: Callable[[timedelta], object] = _unnoticed,
+    on_overdue: Callable[[timedelta], object] = _unnoticed,
 ) -> list[Failure]:
-    """Do what is due at `now`. Twice changes nothing. `hear` is called with the age of the oldest timer that is due."""
+    """Do what is due at `now`. Twice changes nothing. `on_overdue` is called with the age of the oldest timer that is due."""
     context = store.context()
     batch = Batch(rules, store, queues, now, context)
     changed = context.marks.get(RULES) != rules_digest(rules)
@@ -72,7 +72,7 @@ def tick(
     if context.changed_at is not None:
         _look_at_what_fires(batch)
     _look_at_causes(batch)
-    hear(_wake(batch))
+    on_overdue(_wake(batch))
     _expect_beats(batch)
     _watch_silence(batch, context)
     failures = settle(batch)

@@ -51,7 +51,7 @@ def recorded(*contents, store=None, now=NOW):
     store, queue = store or MemoryStore(), MemoryQueue()
     recorder = Recorder(store, now)
     for content in contents:
-        recorder.hear(content)
+        recorder.add(content)
     recorder.put(history=queue, webhooks=MemoryQueue())
     record(Inbox(*queue.bodies), store=store, dead=MemoryQueue())
     return lines_of(store, f"{now:%Y-%m-%d}")
@@ -123,14 +123,14 @@ def _run(replay, store):
     runs = replay.run()
     first = next(runs)
     if store is not None:
-        replay.simulator.hear = lambda content: _keep(content, store, replay.simulator)
+        replay.simulator.on_read = lambda content: _keep(content, store, replay.simulator)
     return [first, *runs]
 
 
 def _keep(content, store, simulator):
     queue = MemoryQueue()
     recorder = Recorder(simulator.store, simulator.now)
-    recorder.hear(content)
+    recorder.add(content)
     recorder.put(history=queue, webhooks=MemoryQueue())
     record(Inbox(*queue.bodies), store=store, dead=MemoryQueue())
 
@@ -230,7 +230,7 @@ def test_a_message_that_comes_twice_is_kept_once():
     """A worker that died before deleting leaves its messages to the next, and the same lines make the same item."""
     store, queue = MemoryStore(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(ExpireSilence("s1", "ana", NOW))
+    recorder.add(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     for _ in range(2):
         record(Inbox(*queue.bodies), store=store, dead=MemoryQueue())
@@ -249,7 +249,7 @@ def test_a_storm_is_many_lines_in_few_items():
     store, queue = MemoryStore(), MemoryQueue()
     for start in range(0, 4_000, 50):
         recorder = Recorder(store, NOW)
-        recorder.hear(Events(events(4_000)[start : start + 50]))
+        recorder.add(Events(events(4_000)[start : start + 50]))
         recorder.put(history=queue, webhooks=MemoryQueue())
     writes = store.writes
     assert record(Inbox(*queue.bodies), store=store, dead=MemoryQueue()) == 4_000
@@ -276,7 +276,7 @@ def test_what_cannot_be_read_is_parked_and_harms_no_other():
     """Garbage goes to the dead letters with its reason; the rest is kept."""
     store, queue, dead = MemoryStore(), MemoryQueue(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(ExpireSilence("s1", "ana", NOW))
+    recorder.add(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     inbox = Inbox("garbage", *queue.bodies, '{"v":1,"type":"wake","key":"k"}')
     assert record(inbox, store=store, dead=dead) == 1
@@ -289,7 +289,7 @@ def test_a_queue_that_refuses_is_announced_and_harms_no_alert(capsys):
     history, webhooks = MemoryQueue(), MemoryQueue()
     history.fail_at = {1}
     recorder = Recorder(MemoryStore(), NOW)
-    recorder.hear(ExpireSilence("s1", "ana", NOW))
+    recorder.add(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=history, webhooks=webhooks)
     (event,) = read_message(webhooks.bodies[0]).events
     assert (event.source, event.kind) == ("router", "history.gap")
@@ -301,7 +301,7 @@ def test_a_store_that_refuses_leaves_the_messages_in_the_queue():
     """Nothing is deleted before it is kept."""
     store, queue = MemoryStore(), MemoryQueue()
     recorder = Recorder(store, NOW)
-    recorder.hear(ExpireSilence("s1", "ana", NOW))
+    recorder.add(ExpireSilence("s1", "ana", NOW))
     recorder.put(history=queue, webhooks=MemoryQueue())
     inbox = Inbox(*queue.bodies)
 

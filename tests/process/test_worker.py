@@ -192,11 +192,11 @@ def test_a_webhook_that_comes_again_after_its_body_was_dropped_is_done():
     bench = Bench()
     bench.store.keep_body("cloudflare-1", compressed(b"{}"))
     bench.store.drop_body("cloudflare-1")
-    heard = []
+    read = []
     messages = [Message("m0", webhook("cloudflare", b"", body_ref="cloudflare-1"), "r0", 2)]
     queues = Queues(bench.webhooks, bench.notifications, MemoryQueue())
-    assert process(messages, rules=RULES, store=bench.store, queues=queues, now=NOW, hear=heard.append) == []
-    assert (bench.open, heard, bench.webhooks.bodies) == ([], [], [])
+    assert process(messages, rules=RULES, store=bench.store, queues=queues, now=NOW, on_read=read.append) == []
+    assert (bench.open, read, bench.webhooks.bodies) == ([], [], [])
 
 
 def test_a_large_body_is_read_by_its_reference():

@@ -117,7 +117,7 @@ class Refusing(VendorClients):
 def late(router: Router) -> dict[str, float]:
     """What a tick finds out now."""
     found = Lateness()
-    tick(rules=router.rules, now=router.now, hear=found.overdue, **router.ports)
+    tick(rules=router.rules, now=router.now, on_overdue=found.overdue, **router.ports)
     return found.seconds(rules=router.rules, store=router.store, now=router.now)
 
 

@@ -209,7 +209,7 @@ def stage(monkeypatch):
     recorder = Recorder(desk.router.store, LATELY)
     for number, service in enumerate(("api", "web", "web")):
         line = {"name": "boom", "labels": {"kind": "boom", "service": service}, "id": f"{number}"}
-        recorder.hear(Events((event_of(Fields("event", line, Times(text=True)), LATELY, number),)))
+        recorder.add(Events((event_of(Fields("event", line, Times(text=True)), LATELY, number),)))
     recorder.put(history=queue, webhooks=MemoryQueue())
     record(queue, store=desk.router.store, dead=MemoryQueue())
     with open_desk(desk, TOKEN) as url:
