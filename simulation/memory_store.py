@@ -15,7 +15,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder, with_end
-from chalicelib.core.incident import Entry, Incident, IncidentStatus
+from chalicelib.core.incident import Entry, Incident, is_listed
 from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.messages.webhook import uncompressed
@@ -182,7 +182,7 @@ class MemoryStore:
         """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
         with self._lock:
             everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
-        return [each for each in everyone.values() if _listed(each, ended_since, quiet=quiet)]
+        return [each for each in everyone.values() if is_listed(each, ended_since, quiet=quiet)]
 
     def remembered(self) -> list[Incident]:
         """Every incident, those that ended and those that never began included: for an explanation."""
@@ -300,15 +300,6 @@ class MemoryStore:
 
     def extend_body(self, name: str) -> None:
         """Keep the body: nothing expires in memory."""
-
-
-def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
-    """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
-    if incident.status is IncidentStatus.OPEN:
-        return True
-    if quiet and incident.wake_at is not None:
-        return True
-    return ended_since is not None and incident.episode.ended_at is not None and incident.episode.ended_at > ended_since
 
 
 def _check(stored: Versioned | None, new: Versioned, what: str) -> None:

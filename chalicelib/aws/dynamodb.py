@@ -49,7 +49,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
-from chalicelib.core.incident import Entry, Incident, IncidentStatus
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
@@ -203,7 +203,7 @@ class DynamoStore:
             shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
         names = dict.fromkeys(pk for shard in shards for _, pk in self._indexed(shard))
         found = {each.id or each.key: each for each in self._read_all(list(names))}
-        return [each for each in found.values() if _listed(each, ended_since, quiet=quiet)]
+        return [each for each in found.values() if is_listed(each, ended_since, quiet=quiet)]
 
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
@@ -486,15 +486,6 @@ class _Page:
     """Older lines of a timeline, as they are stored."""
 
     entries: tuple[Entry, ...]
-
-
-def _listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
-    """Whether it is open, or ended after that time, or, if those are asked for, waits to begin."""
-    if incident.status is IncidentStatus.OPEN:
-        return True
-    if quiet and incident.wake_at is not None:
-        return True
-    return ended_since is not None and incident.episode.ended_at is not None and incident.episode.ended_at > ended_since
 
 
 def _keys(pk: str, sk: str) -> dict[str, Any]:

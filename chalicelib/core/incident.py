@@ -234,6 +234,15 @@ def in_episode(alert: Alert, incident: Incident) -> bool:
     return began_at is None or ended_at is None or ended_at >= began_at
 
 
+def is_listed(incident: Incident, ended_since: datetime | None, *, quiet: bool) -> bool:
+    """Return whether an incident is open, or ended after that time, or, if those are asked for, waits to begin."""
+    if incident.status is IncidentStatus.OPEN:
+        return True
+    if quiet and incident.wake_at is not None:
+        return True
+    return ended_since is not None and incident.episode.ended_at is not None and incident.episode.ended_at > ended_since
+
+
 def notified_of(incident: Incident) -> frozenset[str]:
     """Return the fingerprints of the alerts of which some target was notified and not yet of their end."""
     return frozenset(name for each in incident.announced.values() if each.open for name in each.alerts.firing)
