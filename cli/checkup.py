@@ -371,17 +371,17 @@ def _is_line(text: str, wanted: Mapping[str, Any]) -> bool:
 def targets(stage: Stage) -> Iterator[Finding]:
     """What is known against a target: broken, failing, marked."""
     for target in all_targets(stage.rules):
-        yield _lane_finding(target.shown, stage.store.target_state(target.key))
+        yield _target_finding(target.shown, stage.store.target_state(target.key))
 
 
-def _lane_finding(shown: str, target_state: TargetState) -> Finding:
+def _target_finding(shown: str, target_state: TargetState) -> Finding:
     again = f"mend it, then `tocsin send-test {shown}`"
     health = target_state.health
     if health.refusal:
         return Finding(WRONG, f"{shown}: nothing is sent there: {health.refusal}", again)
     if health.is_broken and health.failing_since:
         return Finding(WRONG, f"{shown}: broken since {health.failing_since:%Y-%m-%d %H:%M} UTC; it is probed", again)
-    waiting = f", {len(target_state.slots)} in its lane" if target_state.slots else ""
+    waiting = f", {len(target_state.slots)} deliveries pending" if target_state.slots else ""
     if health.failing_since:
         return Finding(WARNING, f"{shown}: failing since {health.failing_since:%Y-%m-%d %H:%M} UTC{waiting}", again)
     return Finding(OK, f"{shown}: nothing is known against it")

@@ -182,7 +182,7 @@ def test_a_wait_that_outlasts_the_delivery_is_no_wait() -> None:
 
 @pytest.mark.parametrize("asked", [timedelta.max, timedelta(days=365_000), timedelta(days=-1)])
 def test_no_wait_of_a_target_raises(asked: timedelta) -> None:
-    """Whatever a target asks for, the delivery comes back or is given up, and its lane is closed for minutes at most."""
+    """Whatever a target asks for, the delivery comes back or is given up, and the target is left alone for minutes at most."""
     store = MemoryStore()
     one = replace(samples.NOTIFICATION, target=Target("pagerduty", "default"), at=START)
     store.save(Incident(one.incident.key, id=one.incident.id, committed=(one.id,), version=1))
