@@ -1,6 +1,7 @@
 """Deploys that end half-way, at any call: the next one ends well, with one REST API and nothing left over."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,9 +78,13 @@ class Deployer:
     project: Path
     door: FlakyAws
 
-    def deploy(self) -> Deployed:
-        """Deploy as on a machine that has never deployed."""
-        (self.project / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
+    def deploy(self, *, file: str | None = None) -> Deployed:
+        """Deploy as on a machine that has never deployed, or one where Chalice's file has this text."""
+        left = self.project / ".chalice" / "deployed" / f"{STAGE}.json"
+        left.unlink(missing_ok=True)
+        if file is not None:
+            left.parent.mkdir(exist_ok=True)
+            left.write_text(file)
         arguments = self.cloud.client_arguments() | {"endpoint_url": None}
         aws = Clients(boto3.Session(**{name: each for name, each in arguments.items() if each}), self.door.url)
         job = Deploy(STAGE, aws, environment(self.cloud) | {"AWS_ENDPOINT_URL": self.door.url}, self.project)
@@ -144,3 +149,28 @@ def test_every_call_of_a_deploy_was_broken(deployer: Deployer) -> None:
     """The calls by which a deploy changes the account are those of the test above, and the last ones."""
     deployer.check(deployer.deploy())
     assert list(dict.fromkeys(deployer.door.changes)) == [*CHANGES, *LAST]
+
+
+@pytest.mark.acceptance
+def test_the_file_of_another_account_is_not_used(deployer: Deployer) -> None:
+    """Given Chalice's file from a deploy to another account and Region, when a stage is deployed → none of it is looked up."""
+    place = "eu-west-1:999999999999:"
+    left = [
+        {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": "other", "rest_api_url": "https://other"},
+        {
+            "name": "mail_feedback-sns-subscription",
+            "resource_type": "sns_event",
+            "topic": "tocsin-dev-feedback",
+            "topic_arn": f"arn:aws:sns:{place}tocsin-dev-feedback",
+            "subscription_arn": f"arn:aws:sns:{place}tocsin-dev-feedback:1",
+            "lambda_arn": f"arn:aws:lambda:{place}function:tocsin-dev-mail_feedback",
+        },
+        {
+            "name": "summary",
+            "resource_type": "lambda_function",
+            "lambda_arn": f"arn:aws:lambda:{place}function:summary",
+        },
+    ]
+    file = json.dumps({"resources": left, "schema_version": "2.0", "backend": "api"})
+    deployer.check(deployer.deploy(file=file))
+    assert not [each for each in deployer.door.changes if each in ("Unsubscribe", "DELETE /2015-03-31/functions/*")]
