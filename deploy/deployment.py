@@ -240,10 +240,12 @@ class Deploy:
     def _keep(self, mark: str, apis: Sequence[str]) -> None:
         """Keep what was deployed, and Chalice's record: the version before reads it when it is deployed again.
 
-        Only what Chalice cannot find by name: a parameter of the free tier holds 4 KB.
+        Only what Chalice cannot find by name: a parameter of the free tier holds 4 KB. `chalice delete` reads the file.
+        Chalice's own one names a log group that `retain` deletes, at which it would end half-way.
         """
-        found = named_only_here(record(self.clients, self.stage, api=apis[0]))
-        text = json.dumps({"fingerprint": mark, "chalice": found}, separators=(",", ":"))
+        found = record(self.clients, self.stage, api=apis[0])
+        _write(self._file, json.dumps(found, indent=2) + "\n")
+        text = json.dumps({"fingerprint": mark, "chalice": named_only_here(found)}, separators=(",", ":"))
         self.clients("ssm").put_parameter(
             Name=self._memory, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
         )

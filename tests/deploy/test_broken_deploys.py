@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from deploy.names import function_of
 from deploy.policies import FUNCTIONS
 from local.cloud import Cloud
 from tests.deploy.flaky_aws import FlakyAws
-from tests.project import copied, environment
+from tests.project import ROOT, clients, copied, environment
 
 STAGE = "dev"
 CHANGES = (
@@ -99,7 +101,7 @@ class Deployer:
 
     def check(self, deployed: Deployed) -> None:
         """Assert that there is exactly what a deploy that never broke makes."""
-        aws = Clients(boto3.Session(**self._keys()), self.cloud.url)
+        aws = self.account()
         assert rest_apis(aws("apigateway"), STAGE) == [deployed.api_id]
         assert len(aws("apigateway").get_rest_apis()["items"]) == 1
         found = [each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]]
@@ -115,9 +117,9 @@ class Deployer:
         assert len(aws("events").list_rules()["Rules"]) == 4
         assert not deployed.notes or not [note for note in deployed.notes if "REST API" in note]
 
-    def _keys(self) -> dict[str, str]:
-        found = self.cloud.client_arguments()
-        return {name: found[name] for name in ("region_name", "aws_access_key_id", "aws_secret_access_key")}
+    def account(self) -> Clients:
+        """Clients of the embedded AWS that pass by the door."""
+        return clients(self.cloud)
 
 
 @pytest.fixture
@@ -174,3 +176,20 @@ def test_the_file_of_another_account_is_not_used(deployer: Deployer) -> None:
     file = json.dumps({"resources": left, "schema_version": "2.0", "backend": "api"})
     deployer.check(deployer.deploy(file=file))
     assert not [each for each in deployer.door.changes if each in ("Unsubscribe", "DELETE /2015-03-31/functions/*")]
+
+
+@pytest.mark.acceptance
+def test_a_teardown_by_chalice_leaves_nothing_of_its_own(deployer: Deployer) -> None:
+    """Given a stage, when `chalice delete` runs as docs/first-day.md says → nothing is left of what Chalice made."""
+    deployer.deploy()
+    command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(deployer.project)]
+    made = {**environment(deployer.cloud), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, "delete", "--stage", STAGE], env=made, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    aws = deployer.account()
+    assert aws("apigateway").get_rest_apis()["items"] == []
+    assert aws("lambda").list_functions()["Functions"] == []
+    assert aws("lambda").list_event_source_mappings()["EventSourceMappings"] == []
+    assert aws("sns").list_subscriptions()["Subscriptions"] == []
+    assert aws("events").list_rules()["Rules"] == []
+    assert [each for each in aws("iam").list_roles()["Roles"] if each["RoleName"].startswith("tocsin-")] == []
