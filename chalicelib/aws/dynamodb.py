@@ -55,6 +55,8 @@ from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
 
 INDEX = "wake"
+READABLE = {"thread": "delivery log", "lane": "target state"}
+"""What errors call items whose stored names are those of earlier versions."""
 SHARDS = 4
 NEVER = 99_999_999_999
 MAX_ITEM_BYTES = 390_000
@@ -390,7 +392,7 @@ class DynamoStore:
         return {"expires_at": {"N": str(int(self._clock() + kept.total_seconds()))}}
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        with table_errors(f"the {sk}"):
+        with table_errors(f"the {READABLE.get(sk, sk)}"):
             answer = self._client.get_item(TableName=self._table, Key=_keys(pk, sk), ConsistentRead=True)
         item: dict[str, Any] | None = answer.get("Item")
         return item
@@ -455,7 +457,9 @@ class DynamoStore:
         """Yield the items of these partition keys that are there, read consistently, in no order."""
         listed = list(dict.fromkeys(names))
         for start in range(0, len(listed), MAX_BATCH_KEYS):
-            yield from self._read_batch([_keys(pk, sk) for pk in listed[start : start + MAX_BATCH_KEYS]], f"{sk}s")
+            yield from self._read_batch(
+                [_keys(pk, sk) for pk in listed[start : start + MAX_BATCH_KEYS]], f"{READABLE.get(sk, sk)}s"
+            )
 
     def _read_batch(self, keys: Sequence[Mapping[str, Any]], what: str) -> Iterator[dict[str, Any]]:
         """Read the keys and, after a pause each time, those that the table left: it is throttled, or they are large.

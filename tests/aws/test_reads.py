@@ -175,6 +175,22 @@ def test_a_table_that_refuses_or_is_silent_is_no_fault_of_the_code(call, error, 
         call(DynamoStore(Refusing(error), "t"))
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("delivery_log", "the delivery log: "),
+        ("delivery_logs", "delivery logs: "),
+        ("target_state", "the target state: "),
+        ("target_states", "target states: "),
+        ("context", "the context: "),
+    ],
+)
+def test_an_error_names_what_was_read(call, says):
+    """Given a table that refuses → the error says what could not be read, in words of today."""
+    with pytest.raises(NotStoredError, match=f"^{says}"):
+        READS[call](DynamoStore(Refusing(REFUSED), "t"))
+
+
 class Asked:
     """An empty table that notes how it is read. The index shows one open incident."""
 
