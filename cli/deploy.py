@@ -1,7 +1,9 @@
-"""tocsin deploy: checks, table and queues, `chalice deploy`, flags and alarms, a smoke test.
+"""tocsin deploy: put a stage on AWS, or bring it up to date. A deploy that ended half-way is finished by the next one.
 
-AWS is found as every AWS tool finds it: AWS_PROFILE or keys, and AWS_REGION. With AWS_ENDPOINT_URL it is the embedded
-one. TOCSIN_TAGS="team=ops,cost-center=42" puts tags on all that is made.
+It checks the rules, makes the table and the queues, runs `chalice deploy`, sets what Chalice cannot, makes the alarms,
+and ends with a smoke test. AWS is found as every AWS tool finds it: AWS_PROFILE or keys, and AWS_REGION. With
+AWS_ENDPOINT_URL it is the embedded one, which gets no alarms. TOCSIN_TAGS="team=ops,cost-center=42" puts tags on
+everything that is made.
 """
 
 import argparse
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alarm-email",
         default=email,
-        help="who is notified of the alarms of AWS itself; without it those who are stay so",
+        metavar="ADDRESS",
+        help="mail address for the alarms of AWS itself (default: TOCSIN_ALARM_EMAIL); whoever gets them already goes on to",
     )
     parser.add_argument(
         "--without-alarm-actions", action="store_true", help="let the alarms notify nobody until the next deploy"
