@@ -37,7 +37,7 @@ from deploy.table import INDEX
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 SILENCE = timedelta(days=7)
-"""A sender that is set up and has said nothing for so long has perhaps been switched off."""
+"""A sender that is set up and has sent nothing for so long has perhaps been switched off."""
 FALLBACK_IS_MAIL = "the fallback is mail too: when SES refuses mails, nobody is notified of it"
 DURATIONS = ("DELIVERY_MAX_AGE", "TARGET_GRACE")
 RUNTIME_ENDS = {"python3.12": date(2028, 10, 31), "python3.13": date(2029, 6, 30)}
@@ -69,7 +69,11 @@ def findings(stage: Stage, checks: Mapping[str, Check] | None = None) -> Iterato
         except (ClientError, BotoCoreError, TocsinError) as error:
             yield (
                 name,
-                Finding(WRONG, f"could not be checked: {one_line(str(error))}", "see whether your keys may look"),
+                Finding(
+                    WRONG,
+                    f"could not be checked: {one_line(str(error))}",
+                    "your keys may lack the right (deploy/operator-policy.json), or nothing is deployed yet",
+                ),
             )
 
 
@@ -89,7 +93,7 @@ def table(stage: Stage) -> Iterator[Finding]:
         yield Finding(WRONG, f"{name} has no index {INDEX}: timers are not found", "it is another table: move it")
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"].get("TimeToLiveStatus")
     if expiry not in ("ENABLED", "ENABLING"):
-        yield Finding(WARNING, f"{name} never forgets", DEPLOY.format(stage=stage.settings.stage))
+        yield Finding(WARNING, f"items of {name} never expire", DEPLOY.format(stage=stage.settings.stage))
     yield Finding(OK, f"{name} is {found['TableStatus'].lower()}")
 
 
@@ -266,7 +270,9 @@ def deployed_rules(stage: Stage) -> Iterator[Finding]:
         yield Finding(OK, f"the rules of this checkout are at work: {len(stage.rules.rules)} of them")
     fallback = {target.key for target in stage.rules.fallback.targets}
     if not fallback:
-        yield Finding(WARNING, "nobody hears what could not be delivered", "name a `fallback:` in alert-rules.yaml")
+        yield Finding(
+            WARNING, "nobody is notified of what could not be delivered", "name a `fallback:` in alert-rules.yaml"
+        )
     elif fallback >= {target.key for target in all_targets(stage.rules)}:
         yield Finding(WARNING, "the fallback is the only target", "name another kind of target as the fallback")
 
@@ -319,7 +325,7 @@ def _path(stage: Stage, name: str) -> str:
 
 
 def sources(stage: Stage) -> Iterator[Finding]:
-    """Senders whose secret is set: whether they are heard, and whether they are refused."""
+    """Senders whose secret is set: whether they send, and whether they are refused."""
     since = datetime.now(UTC) - SILENCE
     for name in plugins.names("sources"):
         wanted = plugins.load_source(name).SECRETS
@@ -328,7 +334,7 @@ def sources(stage: Stage) -> Iterator[Finding]:
         if not _has_log(stage, since, source=name, status=202):
             yield Finding(
                 WARNING,
-                f"{name} has said nothing for {duration_words(SILENCE)}",
+                f"{name} has sent nothing for {duration_words(SILENCE)}",
                 "send a test from there, or see whether it is on",
             )
         elif _has_log(stage, datetime.now(UTC) - timedelta(days=1), source=name, status=401):
@@ -336,19 +342,19 @@ def sources(stage: Stage) -> Iterator[Finding]:
                 WARNING, f"{name} was refused in the last day", "its secret is another one now: set both, with a comma"
             )
         else:
-            yield Finding(OK, f"{name} is heard")
+            yield Finding(OK, f"{name} sends webhooks")
 
 
 def _has_log(stage: Stage, since: datetime, **wanted: Any) -> bool:
     """Whether the receiving function logged such a line."""
     logs = stage.aws("logs")
     group = f"/aws/lambda/{lambda_name('api_handler', stage.settings.stage)}"
-    told = [f"$.{name} = {json.dumps(value)}" for name, value in {"stage": "receive", **wanted}.items()]
+    fields = [f"$.{name} = {json.dumps(value)}" for name, value in {"stage": "receive", **wanted}.items()]
     try:
         pages = logs.get_paginator("filter_log_events").paginate(
             logGroupName=group,
             startTime=int(since.timestamp() * 1_000),
-            filterPattern=f"{{ {' && '.join(told)} }}",
+            filterPattern=f"{{ {' && '.join(fields)} }}",
             PaginationConfig={"MaxItems": 1_000},
         )
         return any(_is_line(event["message"], wanted) for page in pages for event in page["events"])
@@ -375,7 +381,7 @@ def targets(stage: Stage) -> Iterator[Finding]:
 
 
 def _target_finding(shown: str, target_state: TargetState) -> Finding:
-    again = f"mend it, then `tocsin send-test {shown}`"
+    again = f"repair the target, then `tocsin send-test {shown}`"
     health = target_state.health
     if health.refusal:
         return Finding(WRONG, f"{shown}: nothing is sent there: {health.refusal}", again)
@@ -439,7 +445,7 @@ def _account_findings(account: Mapping[str, Any]) -> Iterator[Finding]:
         )
     rate = f"{most:.0f} mails a day, {quota.get('MaxSendRate', 0):.0f} a second"
     if not account.get("ProductionAccessEnabled"):
-        what = f"SES: the account is in the sandbox: only verified addresses hear, {rate}"
+        what = f"SES: the account is in the sandbox: only verified addresses get mail, {rate}"
         yield Finding(WARNING, what, "ask for production access")
     if most > 0 and sent > 0.8 * most:
         what = f"SES: {sent:.0f} of {most:.0f} mails of a day are used, {max(0, most - sent):.0f} are left"
@@ -467,19 +473,19 @@ def _is_verified(ses: Any, identity: str) -> bool:
 def _feedback_finding(ses: Any, stage: Stage) -> Finding:
     name, deploy = stage.clients.setting("SES_CONFIGURATION_SET"), DEPLOY.format(stage=stage.settings.stage)
     if not name:
-        return Finding(WARNING, "SES: bounces are not heard of: SES_CONFIGURATION_SET is not set", deploy)
+        return Finding(WARNING, "SES: bounces are not reported: SES_CONFIGURATION_SET is not set", deploy)
     try:
         found = ses.get_configuration_set_event_destinations(ConfigurationSetName=name)["EventDestinations"]
     except ses.exceptions.NotFoundException:
         return Finding(WRONG, f"SES: there is no configuration set {name}: mails are refused", deploy)
-    told = {
+    reported = {
         kind
         for each in found
         if each.get("Enabled") and "SnsDestination" in each
         for kind in each["MatchingEventTypes"]
     }
-    if not told.issuperset(MAIL_EVENTS):
-        return Finding(WARNING, f"SES: {name} does not tell of bounces and complaints", deploy)
+    if not reported.issuperset(MAIL_EVENTS):
+        return Finding(WARNING, f"SES: {name} does not report bounces and complaints", deploy)
     return Finding(OK, "SES: bounces and complaints come back")
 
 

@@ -323,7 +323,7 @@ def test_other_rules_at_work_are_told() -> None:
     stage.rules = rules_of("alerts: [{name: B, match: {a: b}, notification: [{email: ana@example.com}]}]")
     texts = states(checkup.deployed_rules, stage, WARNING)
     assert "other rules are at work" in texts
-    assert "nobody hears what could not be delivered" in texts
+    assert "nobody is notified of what could not be delivered" in texts
 
 
 def test_slack_is_asked_for_token_and_channels() -> None:
@@ -385,7 +385,7 @@ def test_a_mail_account_in_trouble_is_told_in_full() -> None:
     assert "email:ana@example.com" not in wrong
     for text in ("sandbox", "under probation", "190 of 200 mails"):
         assert text in warned
-    assert "only verified addresses hear, 200 mails a day, 1 a second" in warned
+    assert "only verified addresses get mail, 200 mails a day, 1 a second" in warned
     assert "190 of 200 mails of a day are used, 10 are left" in warned
     assert "SES: 200 mails a day, 1 a second; 10 are left today" in states(checkup.mail, stage, OK)
 
@@ -428,7 +428,7 @@ class FakeLogs:
 
 
 def test_senders_that_are_silent_or_refused_are_told() -> None:
-    """A sender with a secret is heard, silent, or refused since its secret changed; without a secret it is not asked."""
+    """A sender with a secret sends, is silent, or refused since its secret changed; without a secret it is not asked."""
     secrets = {"SENTRY_CLIENT_SECRET": "x", "VERCEL_WEBHOOK_SECRET": "y", "CLOUDFLARE_WEBHOOK_SECRET": "z"}
     lines = [
         {"stage": "receive", "source": "sentry", "status": 202},
@@ -437,7 +437,7 @@ def test_senders_that_are_silent_or_refused_are_told() -> None:
     ]
     stage = FakeStage(clients=FakeClients(secrets=secrets), aws=Aws({"logs": FakeLogs(lines)}))
     told = found(checkup.sources, stage)
-    assert (OK, "sentry is heard") in told
+    assert (OK, "sentry sends webhooks") in told
     assert (WARNING, "vercel was refused in the last day") in told
     assert not [text for _, text in told if text.startswith("pagerduty")]
 
