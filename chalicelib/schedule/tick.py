@@ -76,15 +76,21 @@ def tick(
     _expect_beats(batch)
     _watch_silence(batch, context)
     failures = settle(batch)
-    if changed and not failures:
-        _mark_rules(store, rules, now)
-    elif rolls_out:
+    if rolls_out:
         _mark_late_displaced(store, rules, now)
-    elif DISPLACED in context.marks and now.minute % LOOKED_AT_MINUTES == 0 and not failures:
-        _mark_displaced(store, rules, now)
+    elif not failures:
+        _mark_what_was_done(batch, context, changed=changed)
     if context.changed_at is not None and not failures and now >= context.changed_at + SETTLED:
         _mark_looked_at(store, context.changed_at)
     return failures
+
+
+def _mark_what_was_done(batch: Batch, context: Context, *, changed: bool) -> None:
+    """Mark the rules as seen when they have changed; else look now and then whether an alert is still elsewhere."""
+    if changed:
+        _mark_rules(batch.store, batch.rules, batch.now)
+    elif DISPLACED in context.marks and batch.now.minute % LOOKED_AT_MINUTES == 0:
+        _mark_displaced(batch.store, batch.rules, batch.now)
 
 
 def _new_marks(batch: Batch, *, anew: bool) -> dict[str, str]:
