@@ -98,17 +98,13 @@ class Lock:
         The SDK stores it a second time when the first answer is lost: then the item in the way is our own.
         """
         now = self.clock()
-        numbers = {"until": now + KEPT, "expires_at": now + 2 * KEPT}
-        values = more or {":now": {"N": str(int(now.timestamp()))}, ":ours": {"S": self.holder.text}}
+        values = more or {":now": _seconds(now), ":ours": {"S": self.holder.text}}
         names = {"ExpressionAttributeNames": {"#until": "until"}} if "#until" in condition else {}
+        times = {"until": _seconds(now + KEPT), "expires_at": _seconds(now + 2 * KEPT)}
         try:
             self.dynamodb.put_item(
                 TableName=self.table,
-                Item={
-                    **KEY,
-                    "holder": {"S": self.holder.text},
-                    **{name: {"N": str(int(at.timestamp()))} for name, at in numbers.items()},
-                },
+                Item={**KEY, "holder": {"S": self.holder.text}, **times},
                 ConditionExpression=condition,
                 ExpressionAttributeValues=values,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -129,6 +125,10 @@ class Lock:
             ConditionExpression="holder = :ours",
             ExpressionAttributeValues={":ours": {"S": self.holder.text}},
         )
+
+
+def _seconds(at: datetime) -> dict[str, str]:
+    return {"N": str(int(at.timestamp()))}
 
 
 def _held(item: dict[str, Any]) -> str:
