@@ -25,7 +25,7 @@ from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
-from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, topic_name, wanted_alarms
+from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, wanted_alarms
 from deploy.concurrency import Concurrency, account_concurrency
 from deploy.functions import queue_mappings
 from deploy.logs import kept_days, log_groups
@@ -34,6 +34,7 @@ from deploy.names import lambda_name
 from deploy.policies import FUNCTIONS
 from deploy.queues import MAX_RECEIVES
 from deploy.table import INDEX
+from deploy.topics import ALARMS, topic_name
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 SILENCE = timedelta(days=7)
@@ -230,7 +231,7 @@ def _alarm_findings(found: Mapping[str, Any], missing: list[str], stage: str) ->
 
 def _topic_findings(stage: Stage, *, has_actions: bool) -> Iterator[Finding]:
     """The topic of a deploy, and who confirmed. Without one, actions of another kind may notify somebody."""
-    name = topic_name(stage.settings.stage)
+    name = topic_name(ALARMS, stage.settings.stage)
     topic = found_topic(stage.aws, stage.settings.stage)
     if not topic:
         state = WARNING if has_actions else WRONG

@@ -193,21 +193,22 @@ def drop_retired(cloudwatch: Any, stage: str, there: Mapping[str, object]) -> li
 # The topic
 
 
-def topic_name(stage: str) -> str:
-    """Return the name of the topic that notifies people of a stage's alarms."""
-    return f"{APP}-{stage}-alarms"
-
-
 def alarm_topic(sns: Any, stage: str) -> str:
     """Return the ARN of the topic of a stage's alarms, which is made if it is not there."""
-    return topics.topic(sns, topic_name(stage), stage)
+    return topics.topic(sns, topics.ALARMS, stage)
 
 
 def found_topic(clients: Clients, stage: str) -> str:
     """Return the ARN of the topic of a stage's alarms; empty when there is none. Makes nothing."""
     _, partition, _, _, account, _ = clients("sts").get_caller_identity()["Arn"].split(":", 5)
     sns = clients("sns")
-    found = arn("sns", topic_name(stage), region=sns.meta.region_name, account=account, partition=partition)
+    found = arn(
+        "sns",
+        topics.topic_name(topics.ALARMS, stage),
+        region=sns.meta.region_name,
+        account=account,
+        partition=partition,
+    )
     try:
         sns.get_topic_attributes(TopicArn=found)
     except sns.exceptions.NotFoundException:

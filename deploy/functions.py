@@ -14,7 +14,7 @@ from deploy.errors import DeployError
 from deploy.names import APP, lambda_name
 from deploy.policies import FUNCTIONS
 from deploy.queues import feedback_dead_letters
-from deploy.topics import topic
+from deploy.topics import FEEDBACK, topic
 from deploy.waiting import PATIENT, Wait
 
 MAX_EVENT_SECONDS = 21_600
@@ -125,13 +125,17 @@ def feedback_failures(clients: Clients, stage: str, *, wait: Wait = PATIENT) -> 
         "MaximumEventAgeInSeconds": MAX_EVENT_SECONDS,
         "DestinationConfig": {"OnFailure": {"Destination": dead}},
     }
-    functions, sns = clients("lambda"), clients("sns")
     wait.while_refused(
-        lambda: functions.put_function_event_invoke_config(**wanted),
+        lambda: clients("lambda").put_function_event_invoke_config(**wanted),
         ("InvalidParameterValueException", BUSY),  # a right that the role got a moment ago may not be seen yet
         seconds=ROLE_SECONDS,
     )
-    arn = topic(sns, f"{APP}-{stage}-feedback", stage)
+    _dead_letter_undelivered(clients("sns"), stage, dead)
+
+
+def _dead_letter_undelivered(sns: Any, stage: str, dead: str) -> None:
+    """Have SNS put what it cannot hand to `mail_feedback` into the dead letters."""
+    arn = topic(sns, FEEDBACK, stage)
     redrive = json.dumps({"deadLetterTargetArn": dead})
     for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn):
         for each in page["Subscriptions"]:

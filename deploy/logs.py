@@ -7,7 +7,7 @@ group of that name, which would keep everything for ever.
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.names import APP, lambda_name
+from deploy.names import APP, lambda_name, tags_by_name
 from deploy.policies import FUNCTIONS, RETENTION_DAYS
 
 PREFIX = "/aws/lambda/"
@@ -37,7 +37,7 @@ def retain(logs: Any, stage: str) -> None:
 
 def _make(logs: Any, group: str, stage: str) -> None:
     try:
-        logs.create_log_group(logGroupName=group, tags={"app": APP, "stage": stage})
+        logs.create_log_group(logGroupName=group, tags=tags_by_name(stage))
     except logs.exceptions.ResourceAlreadyExistsException:
         return  # Lambda made it at its first call, a moment ago
 

@@ -14,8 +14,8 @@ from deploy.errors import DeployError
 from deploy.names import APP, tags
 from deploy.parameters import parameters, put_parameters
 from deploy.queues import allow, feedback_dead_letters
-from deploy.topics import topic
-from deploy.waiting import PATIENT, Wait
+from deploy.topics import FEEDBACK, topic
+from deploy.waiting import PATIENT, Wait, code_of
 
 MAIL_EVENTS = ("BOUNCE", "COMPLAINT", "REJECT")
 MAX_MAIL_SECONDS = 3_600
@@ -33,7 +33,7 @@ def feedback(clients: Clients, stage: str, *, mails: bool, wait: Wait = PATIENT)
     The topic is always there, since a function subscribes to it. The set is made when somebody is notified by mail, as not
     every Region has SES; a stage that has one keeps it. A stage that names another set in SES_CONFIGURATION_SET keeps that.
     """
-    arn = topic(clients("sns"), f"{APP}-{stage}-feedback", stage)
+    arn = topic(clients("sns"), FEEDBACK, stage)
     clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=_publishable(arn))
     url, dead = feedback_dead_letters(clients("sqs"), stage, wait=wait)
     allow(clients("sqs"), url, _sendable(dead, arn), wait=wait)
@@ -104,7 +104,7 @@ def verify_sender(sesv2: Any, sender: str) -> bool:
     try:
         return bool(sesv2.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus"))
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NotFoundException":
+        if code_of(error) != "NotFoundException":
             raise
     sesv2.create_email_identity(EmailIdentity=address)
     return bool(sesv2.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus"))

@@ -36,7 +36,11 @@ def api_name(stage: str) -> str:
     return f"{APP}-{stage}"
 
 
+def tags_by_name(stage: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the tags of everything that a stage owns, those of the company included."""
+    return {"app": APP, "stage": stage, **company_tags(environment)}
+
+
 def tags(stage: str, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
-    """Return the tags of everything that a stage owns, those of the company included, in the form of most services."""
-    named = {"app": APP, "stage": stage, **company_tags(environment)}
-    return [{"Key": name, "Value": value} for name, value in named.items()]
+    """Return the same tags in the form of most services."""
+    return [{"Key": name, "Value": value} for name, value in tags_by_name(stage, environment).items()]

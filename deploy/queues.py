@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.settings import dead_letters
-from deploy.names import APP, tags
+from deploy.names import APP, tags_by_name
 from deploy.policies import FUNCTIONS
 from deploy.waiting import PATIENT, Wait
 
@@ -52,9 +52,9 @@ def _queue(sqs: Any, name: str, wanted: dict[str, str], stage: str, wait: Wait) 
     try:
         url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
     except sqs.exceptions.QueueDoesNotExist:
-        named = {each["Key"]: each["Value"] for each in tags(stage)}
+        asked = {"QueueName": name, "Attributes": wanted, "tags": tags_by_name(stage)}
         made = wait.while_refused(
-            lambda: _known(wait, lambda: sqs.create_queue(QueueName=name, Attributes=wanted, tags=named)),
+            lambda: _known(wait, lambda: sqs.create_queue(**asked)),
             ("QueueDeletedRecently",),
             seconds=DELETED_SECONDS,
         )

@@ -13,11 +13,12 @@ from chalicelib.aws import arn
 from chalicelib.settings import dead_letters
 from deploy.clients import Clients
 from deploy.mail import CONFIGURATION_SET
-from deploy.names import APP, tags
+from deploy.names import APP, tags, tags_by_name
 from deploy.parameters import parameters
 from deploy.queues import MAX_RECEIVES
+from deploy.topics import ALARMS, FEEDBACK, topic_name
+from deploy.waiting import code_of
 
-TOPICS = ("feedback", "alarms")
 GONE = ("NotFoundException", "NotFound", "ResourceNotFoundException")
 """Words of services for what is not there: not every stage has alarms."""
 Tag = tuple[str, Callable[[], Any]]
@@ -26,12 +27,12 @@ Tag = tuple[str, Callable[[], Any]]
 
 def tag_what_others_made(clients: Clients, stage: str, api_id: str, environment: Mapping[str, str]) -> list[str]:
     """Tag the REST API, schedules and log groups; return what could not be tagged, a line each."""
-    return _done(_made_by_others(clients, stage, api_id, tags(stage, environment)))
+    return _done(_made_by_others(clients, stage, api_id, environment))
 
 
 def tag_what_is_there(clients: Clients, stage: str, environment: Mapping[str, str]) -> list[str]:
     """Tag what got tags when it was made, which may be before a tag was chosen; return what could not be tagged."""
-    return _done(_ours(clients, stage, tags(stage, environment)))
+    return _done(_ours(clients, stage, environment))
 
 
 def _done(calls: Iterator[Tag]) -> list[str]:
@@ -41,7 +42,7 @@ def _done(calls: Iterator[Tag]) -> list[str]:
         for what, call in calls:
             failed += _refused(what, call)
     except ClientError as error:
-        failed.append(f"tags are not set: AWS refused {error.operation_name}: {error.response['Error']['Code']}")
+        failed.append(f"tags are not set: AWS refused {error.operation_name}: {code_of(error)}")
     return failed
 
 
@@ -49,14 +50,14 @@ def _refused(what: str, call: Callable[[], Any]) -> list[str]:
     try:
         call()
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code = code_of(error)
         return [] if code in GONE else [f"tags of {what} are not set: {code}"]
     return []
 
 
-def _made_by_others(clients: Clients, stage: str, api_id: str, wanted: list[dict[str, str]]) -> Iterator[Tag]:
+def _made_by_others(clients: Clients, stage: str, api_id: str, environment: Mapping[str, str]) -> Iterator[Tag]:
     gateway, events, logs = clients("apigateway"), clients("events"), clients("logs")
-    named, place = _by_name(wanted), _place(clients)
+    wanted, named, place = tags(stage, environment), tags_by_name(stage, environment), _place(clients)
     api = arn("apigateway", f"/restapis/{api_id}", **{**place, "account": ""})
     yield "the REST API", partial(gateway.tag_resource, resourceArn=api, tags=named)
     for rule in events.list_rules(NamePrefix=f"{APP}-{stage}-")["Rules"]:
@@ -69,14 +70,15 @@ def _made_by_others(clients: Clients, stage: str, api_id: str, wanted: list[dict
                 yield group, partial(logs.tag_resource, resourceArn=whole, tags=named)
 
 
-def _ours(clients: Clients, stage: str, wanted: list[dict[str, str]]) -> Iterator[Tag]:
-    named, place, name = _by_name(wanted), _place(clients), f"{APP}-{stage}"
+def _ours(clients: Clients, stage: str, environment: Mapping[str, str]) -> Iterator[Tag]:
+    wanted, named = tags(stage, environment), tags_by_name(stage, environment)
+    place, name = _place(clients), f"{APP}-{stage}"
     table = arn("dynamodb", f"table/{name}", **place)
     yield f"the table {name}", partial(clients("dynamodb").tag_resource, ResourceArn=table, Tags=wanted)
     for queue in (f"{name}-{each}" for each in MAX_RECEIVES):
         for each in (queue, dead_letters(queue)):
             yield f"the queue {each}", partial(_tag_queue, clients("sqs"), each, named)
-    for topic in (arn("sns", f"{name}-{each}", **place) for each in TOPICS):
+    for topic in (arn("sns", topic_name(each, stage), **place) for each in (FEEDBACK, ALARMS)):
         yield topic, partial(clients("sns").tag_resource, ResourceArn=topic, Tags=wanted)
     if parameters(clients("ssm"), stage).get(CONFIGURATION_SET) == name:
         own = arn("ses", f"configuration-set/{name}", **place)
@@ -89,10 +91,6 @@ def _ours(clients: Clients, stage: str, wanted: list[dict[str, str]]) -> Iterato
 
 def _tag_queue(sqs: Any, name: str, named: Mapping[str, str]) -> None:
     sqs.tag_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], Tags=named)
-
-
-def _by_name(wanted: list[dict[str, str]]) -> dict[str, str]:
-    return {each["Key"]: each["Value"] for each in wanted}
 
 
 def _place(clients: Clients) -> dict[str, str]:

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from deploy.names import tags
+from deploy.names import APP, tags
+
+FEEDBACK = "feedback"
+"""What SES publishes about mails."""
+ALARMS = "alarms"
+"""The alarms of CloudWatch, for people."""
+
+
+def topic_name(name: str, stage: str) -> str:
+    """Return the name by which SNS knows a topic of a stage."""
+    return f"{APP}-{stage}-{name}"
 
 
 def topic(sns: Any, name: str, stage: str) -> str:
@@ -11,8 +21,8 @@ def topic(sns: Any, name: str, stage: str) -> str:
     SNS refuses to make a topic again with other tags than it has; then it is asked for without tags.
     """
     try:
-        return str(sns.create_topic(Name=name, Tags=tags(stage))["TopicArn"])
+        return str(sns.create_topic(Name=topic_name(name, stage), Tags=tags(stage))["TopicArn"])
     except sns.exceptions.InvalidParameterException as error:
         if "different tags" not in str(error):
             raise
-    return str(sns.create_topic(Name=name)["TopicArn"])
+    return str(sns.create_topic(Name=topic_name(name, stage))["TopicArn"])

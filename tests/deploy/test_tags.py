@@ -91,7 +91,10 @@ class Sns:
 
 def test_a_topic_with_other_tags_is_found() -> None:
     """Given a topic that somebody tagged, when a stage is deployed again → SNS is asked for it without tags."""
-    assert topic(Sns("Invalid parameter: Tags Reason: Topic already exists with different tags"), "t", "dev") == "arn:t"
+    assert (
+        topic(Sns("Invalid parameter: Tags Reason: Topic already exists with different tags"), "t", "dev")
+        == "arn:tocsin-dev-t"
+    )
     with pytest.raises(DifferentTagsError, match="Name"):
         topic(Sns("Invalid parameter: Name"), "t", "dev")
 
