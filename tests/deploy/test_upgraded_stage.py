@@ -113,3 +113,15 @@ def test_a_function_of_a_newer_version_is_taken_away_by_a_rollback(cloud: Cloud,
     old_stage.make_function(aws, "summary", STAGE)
     deploy(cloud, project, [])
     assert "tocsin-dev-summary" not in {each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]}
+
+
+@pytest.mark.acceptance
+def test_tags_that_somebody_put_on_functions_stay(cloud: Cloud, project: Path) -> None:
+    """Given a function with a tag of the company, when the stage is deployed → Chalice takes it away no more."""
+    aws = clients(cloud)
+    old_stage.make(aws, STAGE)
+    function = old_stage.arn("lambda", "function:tocsin-dev-tick")
+    aws("lambda").tag_resource(Resource=function, Tags={"cost-center": "42"})
+    deploy(cloud, project, [])
+    found = aws("lambda").list_tags(Resource=function)["Tags"]
+    assert (found["cost-center"], found["stage"]) == ("42", "dev")
