@@ -1,8 +1,9 @@
 """How late a stage is: the ages of the oldest undelivered notification and of the oldest overdue timer, for CloudWatch.
 
-The tick meets the timers. Of notifications the queues do not show it: one that waits or fails is a new message at each try, and SQS leaves out of its
-age what was received three times. The states of the targets show it, one read for all of them. A slot of a state may be done
-though it is still there (`target_state.py`), so the delivery logs of the oldest ones are read as well.
+The tick meets the timers. A queue does not show the age of a notification: one that waits or fails is a new message at
+each try, and SQS leaves what was received three times out of its age. The states of the targets show it, in one read for
+all of them. A slot of a state may be done though it is still there (`target_state.py`), so the delivery logs of the
+oldest ones are read as well.
 
 A notification that no worker has taken from its queue yet has no slot. The alarm `notifications-waiting` is about those.
 """
