@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ signal.pause()
 """In the place of Chalice: it ends the deploy, and would run for twenty seconds."""
 
 
+@pytest.fixture
+def plain_signals() -> Iterator[None]:
+    """Signals as a terminal has them: whoever runs the tests under nohup has SIGHUP ignored."""
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in ENDED}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("plain_signals")
 @pytest.mark.parametrize("ended", ENDED)
 def test_chalice_ends_with_the_deploy(tmp_path: Path, ended: signal.Signals) -> None:
     """Given a terminal that closes while Chalice runs → Chalice is gone, and changes nothing beside the next deploy."""
