@@ -6,13 +6,18 @@ more time than all else of a cold start.
 
 import os
 from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws.secrets import Secrets
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
+
+CONNECT_SECONDS = 5.0
 
 
 def _aws_client(service: str, region: str) -> Any:
@@ -45,8 +50,6 @@ class RealClients:
 
     def http(self) -> "httpx.Client":
         """Five seconds to connect, ten for a whole call; no redirects, retries, cookies, proxy or netrc of the environment."""
-        from chalicelib.http_client import http_client
-
         with self._lock:
             if self._http is None:
                 self._http = http_client()
@@ -67,3 +70,24 @@ class RealClients:
     def setting(self, name: str, default: str = "") -> str:
         """A setting that is not secret, from the environment or kept beside the secrets; `default` when in neither."""
         return self._environment.get(name) or self.secret(name) or default
+
+
+def http_client(
+    transport: "httpx.BaseTransport | None" = None, *, context: "ssl.SSLContext | None" = None
+) -> "httpx.Client":
+    """Return the HTTP client of targets, probes and histories: the only one that chalicelib builds.
+
+    A request may ask for another time by its own `timeout`, which then holds for the whole call. The client keeps no
+    cookies: whoever needs them within one check keeps them there. `context` says which certificates are trusted.
+    """
+    import httpx
+
+    from chalicelib.deadline import TOTAL_SECONDS, Deadline, NetworkTransport
+
+    return httpx.Client(
+        transport=Deadline(transport or NetworkTransport(context)),
+        timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        follow_redirects=False,
+        trust_env=False,
+    )

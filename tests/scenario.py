@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from chalicelib.aws.batches import BatchError, back_soon, settle_messages
+from chalicelib.clients import http_client
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import NotStoredError, TocsinError
@@ -26,7 +27,6 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
 from chalicelib.core.waves import incident_named
 from chalicelib.deliver.dispatch import dispatch
-from chalicelib.http_client import http_client
 from chalicelib.messages.queue import (
     Failure,
     Message,

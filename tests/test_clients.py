@@ -7,9 +7,8 @@ import pytest
 
 from chalicelib import telemetry
 from chalicelib.aws import sdk
-from chalicelib.clients import RealClients
+from chalicelib.clients import RealClients, http_client
 from chalicelib.deadline import Deadline
-from chalicelib.http_client import http_client
 from deploy.policies import WORKER_SECONDS
 from tests.fakes import FixedSecrets
 

@@ -9,8 +9,8 @@ import httpcore
 import httpx
 import pytest
 
+from chalicelib.clients import http_client
 from chalicelib.deadline import STARTED_AT, Deadline, Limit, Network, NetworkTransport
-from chalicelib.http_client import http_client
 from tests.slow_server import Connection, slow_server
 
 TINY = 0.3

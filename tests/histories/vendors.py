@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.http_client import http_client
+from chalicelib.clients import http_client
 
 Answer = Callable[[httpx.Request], httpx.Response]
 SECRETS = {"SENTRY_API_TOKEN": "sentry-token", "CLOUDFLARE_API_TOKEN": "cloudflare-token"}

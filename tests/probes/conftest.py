@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.http_client import http_client
+from chalicelib.clients import http_client
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
@@ -42,8 +42,8 @@ class FixedClients:
         return self.client
 
     def aws(self, service: str) -> Any:
-        """Probes use no AWS services."""
-        raise NotImplementedError(service)
+        """Fail: no probe uses a service of AWS."""
+        raise AssertionError(f"a probe asked for {service}")
 
     def secret(self, name: str) -> str | None:
         """A secret by its name."""

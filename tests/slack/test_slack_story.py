@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from chalicelib.clients import http_client
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
-from chalicelib.http_client import http_client
 from chalicelib.ingest.receive import receive
 from chalicelib.ingest.registry import find_source
 from chalicelib.messages.queue import action_message

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from botocore import exceptions as aws
 
+from chalicelib.clients import http_client
 from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, TocsinError
-from chalicelib.http_client import http_client
 from chalicelib.targets import kinds, module_for
 from tests.slow_server import Connection, slow_server
 from tests.targets.samples import (

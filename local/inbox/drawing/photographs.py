@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from chalicelib.clients import http_client
 from chalicelib.core.delivery.notification import (
     AckSnapshot,
     Activity,
@@ -28,7 +29,6 @@ from chalicelib.core.delivery.notification import (
 )
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
-from chalicelib.http_client import http_client
 from chalicelib.slack import silence_modal
 from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_api import Api
