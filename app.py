@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 QUEUES = queue_prefix()
 app = Chalice(app_name=QUEUES)
-"""Chalice names the REST API so. CloudWatch tells the APIs of two stages in one account apart by their names only."""
+"""Chalice names the REST API so. CloudWatch distinguishes the APIs of two stages in one account by their names only."""
 ANY_TYPE = ["*/*"]
 """Chalice lets every content type through; `receive` answers 415 itself, to dialects of JSON as well."""
 AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")

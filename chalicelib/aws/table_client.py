@@ -1,7 +1,7 @@
-"""DynamoDB over the small client: the calls of the store, by boto3's names and with its values, for a quarter of the CPU time.
+"""DynamoDB by the small client: the calls of the store, with boto3's names and values, for a quarter of the CPU time.
 
 A call is tried three times when the table is busy or does not answer, with a pause in between that grows and varies. A write
-whose answer was lost may have been done: `AwsError.tries` tells who judges it that there was more than one.
+whose answer was lost may have been done: `AwsError.tries` is the number of calls, by which the store recognises that.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html
 """
 

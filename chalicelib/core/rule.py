@@ -1,6 +1,6 @@
 """What counts, when it is enough, how bad it is and who hears: alert-rules.yaml as values.
 
-`build.py` makes these from the file, once `rules/file/` has checked it; `Rules.routes_for` answers who hears of an alert.
+`build.py` makes these from the file, once `rules/file/` has checked it; `Rules.routes_for` returns who is notified of an alert.
 """
 
 from collections.abc import Mapping, Sequence

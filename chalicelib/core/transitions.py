@@ -18,7 +18,7 @@ from chalicelib.core.lifecycle import Terms, ended, refreshed, settled
 MAX_RECENT = 200
 """Ids remembered of an alert whose events are not counted in a window."""
 END_MARK = "~"
-"""Before the short id of an event that says that its fault ended; it sorts after all that burns at the same instant."""
+"""Before the short id of an event that says that its fault ended; it sorts after everything that fires at the same instant."""
 SEVERITY_RAW = f"severity{RAW}"
 RETRIED_FOR = timedelta(minutes=5)
 """A body without a time that comes again so soon after the end of its alert is taken for a late retry of the sender."""
@@ -30,7 +30,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     """The alert after the events of one fault, in whatever order and however often they came.
 
     What an event says becomes transitions in time: firing since, ended at. In order, a transition is one step; one
-    that comes late has the line told again from its start.
+    that comes late has the alert rebuilt from its start.
     """
     recent = list(alert.received.recent)
     known = {transition for _, transition in recent}
@@ -66,7 +66,7 @@ def _distinct_start(alert: Alert, event: Event, known: Container[str]) -> Event:
 
 
 def _only_repeats(alert: Alert, event: Event) -> bool:
-    """True when an event says of a fire what is known: most do in a storm, and they are told together."""
+    """True when a firing event adds nothing but a count: most do in a storm, and they are folded together."""
     if (
         alert.state is not AlertState.FIRING
         or alert.timers.cleared_at
@@ -184,7 +184,7 @@ def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
 
 def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, now: datetime) -> Alert:
     """Return the alert after all its transitions, by now. Those that were forgotten are remembered by its start."""
-    told = replace(
+    rebuilt = replace(
         alert,
         state=AlertState.INACTIVE,
         ends_at=None,
@@ -192,32 +192,32 @@ def _replayed(alert: Alert, recent: Sequence[tuple[float, str]], terms: Terms, n
         changes=StateChanges(flapping=alert.changes.flapping),
     )
     for transition in recent:
-        told = _applied(told, transition, terms)
-    told = _advanced_to(told, now, terms)
-    if alert.state is AlertState.FIRING and told.state is not AlertState.RESOLVED:
-        told = _kept_firing(alert, told)
-    if alert.state is told.state is AlertState.RESOLVED and alert.ends_at and told.ends_at:
-        changes = replace(told.changes, ended_by=alert.changes.ended_by)
-        told = replace(told, ends_at=max(alert.ends_at, told.ends_at), changes=changes)
-    return _with_forgotten_start(alert, told, recent)
+        rebuilt = _applied(rebuilt, transition, terms)
+    rebuilt = _advanced_to(rebuilt, now, terms)
+    if alert.state is AlertState.FIRING and rebuilt.state is not AlertState.RESOLVED:
+        rebuilt = _kept_firing(alert, rebuilt)
+    if alert.state is rebuilt.state is AlertState.RESOLVED and alert.ends_at and rebuilt.ends_at:
+        changes = replace(rebuilt.changes, ended_by=alert.changes.ended_by)
+        rebuilt = replace(rebuilt, ends_at=max(alert.ends_at, rebuilt.ends_at), changes=changes)
+    return _with_forgotten_start(alert, rebuilt, recent)
 
 
-def _kept_firing(alert: Alert, told: Alert) -> Alert:
-    """An alert that fires has perhaps been told: if it never should have, it ends."""
-    if told.state is AlertState.FIRING:
-        return told
-    return alert if told.state is AlertState.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
+def _kept_firing(alert: Alert, rebuilt: Alert) -> Alert:
+    """Return an alert that fires, perhaps with targets notified: if it never should have fired, it ends."""
+    if rebuilt.state is AlertState.FIRING:
+        return rebuilt
+    return alert if rebuilt.state is AlertState.PENDING else ended(alert, alert.starts_at or alert.ends_at or _EVER)
 
 
 _EVER = from_seconds(0)
 
 
-def _with_forgotten_start(alert: Alert, told: Alert, recent: Sequence[tuple[float, str]]) -> Alert:
-    if len(recent) < MAX_RECENT or alert.starts_at is None or told.starts_at is None:
-        return told
-    if not _unbroken(alert.starts_at, told.starts_at, recent):
-        return told
-    return replace(told, starts_at=min(alert.starts_at, told.starts_at))
+def _with_forgotten_start(alert: Alert, rebuilt: Alert, recent: Sequence[tuple[float, str]]) -> Alert:
+    if len(recent) < MAX_RECENT or alert.starts_at is None or rebuilt.starts_at is None:
+        return rebuilt
+    if not _unbroken(alert.starts_at, rebuilt.starts_at, recent):
+        return rebuilt
+    return replace(rebuilt, starts_at=min(alert.starts_at, rebuilt.starts_at))
 
 
 def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, str]]) -> bool:

@@ -18,11 +18,11 @@ from chalicelib.core.rule import Route, Rules, Target
 
 @dataclass(frozen=True, slots=True)
 class VisibleAlerts:
-    """What there is to tell: the firing alerts that can be seen and those that cannot, with the ranks of their severity.
+    """What targets are notified of: the firing alerts that can be seen and those that cannot, with the ranks of their severity.
 
     `unacked` are visible alerts that nobody has acknowledged, `flapping` those that flap; `truncated` says that alerts
-    over the limit burn too. `quiet` names the windows that mute the route; `ending` is since when a long silence should
-    be spoken of, before it ends.
+    above the limit fire too. `quiet` names the windows that mute the route; `ending` is since when targets should be reminded
+    of a long silence before it ends.
     """
 
     visible: Mapping[str, int] = field(default_factory=dict)
