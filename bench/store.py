@@ -18,37 +18,20 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import boto3
-from botocore.exceptions import ClientError
 from storm import ROOT, START, Router, webhooks
 
 from chalicelib.aws.dynamodb import DynamoStore
-from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsError, AwsJsonClient
+from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.table_client import TableClient
 from chalicelib.rules.loader import load_rules
 from chalicelib.schedule.tick import tick
 from deploy.table import table
 from local.cloud import Cloud
+from tests.aws.tables import OverBoto
 
 BUDGET_MILLISECONDS = 1.1
 SERVICES = 20
 CALLS = 300
-
-
-class OverBoto:
-    """boto3 in place of the own client."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            try:
-                return getattr(self._client, name)(**arguments)
-            except ClientError as error:
-                code = str(error.response["Error"]["Code"])
-                raise AwsError(code, code) from None
-
-        return call
 
 
 def main() -> int:

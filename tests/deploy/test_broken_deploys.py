@@ -18,7 +18,7 @@ from deploy.names import function_of
 from deploy.policies import FUNCTIONS
 from local.cloud import Cloud
 from tests.deploy.flaky_aws import FlakyAws
-from tests.project import ROOT, clients, copied, environment
+from tests.project import ROOT, clients, environment
 
 STAGE = "dev"
 CHANGES = (
@@ -55,21 +55,6 @@ CHANGES = (
 """What a deploy to the embedded AWS changes, in the order of the first call of each kind, but for the last ones."""
 LAST = ("DeleteLogGroup", "PUT /tags/*", "TagResource")
 """After these nothing can break a deploy: a tag that is refused is a note."""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project without requirements: the functions here only receive, and the package is built in no time."""
-    folder = copied(tmp_path_factory.mktemp("project"))
-    (folder / "requirements.txt").write_text("")
-    return folder
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    """An embedded AWS in which nothing was deployed."""
-    with Cloud(tmp_path / "cloud", persist=False) as found:
-        yield found
 
 
 @dataclasses.dataclass

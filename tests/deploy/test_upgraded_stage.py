@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,25 +15,10 @@ from deploy.deployment import Deploy, Deployed
 from deploy.policies import FUNCTIONS
 from local.cloud import Cloud
 from tests.deploy import old_stage
-from tests.project import ROOT, clients, copied, environment
+from tests.project import ROOT, clients, environment
 
 STAGE = "dev"
 STORED = json.loads((ROOT / "tests" / "stored" / "fourth_release.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project without requirements: the functions here only receive, and the package is built in no time."""
-    folder = copied(tmp_path_factory.mktemp("project"))
-    (folder / "requirements.txt").write_text("")
-    return folder
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    """An embedded AWS in which nothing was deployed."""
-    with Cloud(tmp_path / "cloud", persist=False) as found:
-        yield found
 
 
 def deploy(cloud: Cloud, project: Path, said: list[str]) -> Deployed:
