@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Silence
-from chalicelib.core.delivery.notification import AlertSnapshot
+from chalicelib.core.delivery.notification import AlertSnapshot, Notification
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident, IncidentStatus
@@ -319,6 +319,7 @@ class Replay:
             "target": shown_target(notification.target.kind, notification.target.address),
             "incident": notification.incident.id,
             "reason": notification.reason.value,
+            **self._sound(notification),
             "status": notification.status,
             "alerts": [self._told_alert(told) for told in (*notification.alerts, *notification.evidence)],
             "events": notification.incident.events,
@@ -328,6 +329,14 @@ class Replay:
             "tried_at": [self.times.write(at) for at in sent.tried_at],
             "error": sent.error,
         }
+
+    def _sound(self, notification: Notification) -> dict[str, Any]:
+        """Return what is shown of an update that must be noticed at once."""
+        if notification.why is None:
+            return {}
+        pages = self.simulator.rules.can(notification.target.kind).pages
+        found = {"sound": notification.sounds, "why": notification.why.value}
+        return {**found, "wave": notification.wave} if pages else found
 
     def _told_alert(self, told: AlertSnapshot) -> dict[str, Any]:
         return {

@@ -43,7 +43,9 @@ def current(
         return None
     known = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
     basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
-    made = snapshot.notification(incident, known, decided.reason, view.visible, basis, decided.background.notes)
+    made = snapshot.notification(
+        incident, known, decided.reason, view.visible, basis, decided.background.notes, decided.why
+    )
     return replace(
         made,
         id=decided.id,
@@ -51,6 +53,15 @@ def current(
         activity=replace(made.activity, acts=decided.activity.acts),
         hints=decided.hints,
     )
+
+
+def with_missed_sound(decided: Notification, known: NotifiedState, *, done_seq: int) -> Notification:
+    """Return an update that makes the sound of one that it superseded, and that the target did not receive.
+
+    `done_seq` is the number of the newest notification that the target received.
+    """
+    missed = decided.reason is Reason.UPDATED and known.sound.seq > done_seq
+    return replace(decided, why=known.sound.why) if missed and decided.why is None else decided
 
 
 def _known(state: NotifiedState, decided: Notification, received: Mapping[str, int], *, unseen: bool) -> NotifiedState:

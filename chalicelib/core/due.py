@@ -10,18 +10,18 @@ from datetime import datetime
 
 from chalicelib.core import snapshot
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import Notification, Reason, Why
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
 from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
-from chalicelib.core.notified import NotifiedAlerts, NotifiedState
+from chalicelib.core.notified import LastSound, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.sounds import Sounds, sounds_of
 from chalicelib.core.timeouts import ends_notified, kept_when_notified, never_shown_timed_out
 from chalicelib.core.visible import (
     Audience,
     VisibleAlerts,
     audience_of,
-    got_worse,
     knows_unacked,
     needs_update,
     state_of,
@@ -64,10 +64,10 @@ def due(
     view = view_of(incident, mutings, quiet, now)
     incident = with_hidden(incident, mutings)
     audience = audience_of(incident, route, rules, view)
-    flushes = incident.flush.is_due(now) or any(
-        got_worse(state_of(incident, target), seen) for target, seen in audience.values()
-    )
-    reasons = _flush_reasons(incident, audience, route, now) if flushes else {}
+    sounds = sounds_of(incident, audience, rules, now)
+    flushes = incident.flush.is_due(now)
+    reasons = _flush_reasons(incident, audience, sounds, route, now) if flushes else {}
+    reasons = {**{key: _reason(why) for key, why in sounds.due.items()}, **reasons}
     if expired:
         knowing = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
         reasons = {**dict.fromkeys(knowing, Reason.REMINDER), **reasons}
@@ -80,7 +80,7 @@ def due(
     audience |= {key: pagers[key] for key in calls}
     basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, audience, basis, snapshot.notes_of(incident, expired))
+    incident, notifications = _announce(before, reasons, audience, sounds, basis, snapshot.notes_of(incident, expired))
     incident = ends_notified(before, incident, flushes=flushes)
     incident = kept_when_notified(before, incident, route, now)
     incident = reescalated(before, incident, view, now)
@@ -110,10 +110,18 @@ def _escalation_reasons(escalated: Audience, reasons: Mapping[str, Reason]) -> d
     }
 
 
-def _flush_reasons(incident: Incident, audience: Audience, route: Route, now: datetime) -> dict[str, Reason]:
+def _reason(why: Why) -> Reason:
+    return Reason.OPENED if why is Why.OPENING else Reason.UPDATED
+
+
+def _flush_reasons(
+    incident: Incident, audience: Audience, sounds: Sounds, route: Route, now: datetime
+) -> dict[str, Reason]:
+    """Return why each target is notified at a flush. One that must notice something soon waits for that."""
     found = {
         key: needs_update(state_of(incident, target), seen, now, route.options.repeat_interval)
         for key, (target, seen) in audience.items()
+        if key not in sounds.waiting
     }
     return {key: reason for key, reason in found.items() if reason is not None}
 
@@ -142,6 +150,7 @@ def _announce(
     incident: Incident,
     reasons: Mapping[str, Reason],
     audience: Audience,
+    sounds: Sounds,
     basis: snapshot.SnapshotInput,
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
@@ -154,7 +163,8 @@ def _announce(
             announced[key] = replace(before, open=False, alerts=NotifiedAlerts())
             continue
         pages = basis.rules.can(target.kind).pages
-        wave = _wave(before, reason, seen, incident, basis.now) if pages else before.pager.wave
+        why = sounds.due.get(key) if reason is Reason.UPDATED else None
+        wave = _wave(before, reason, why, seen, incident, basis.now) if pages else before.pager.wave
         own = snapshot.notes_of_wave(incident, before) if wave != before.pager.wave else ()
         content = snapshot.notification(
             incident,
@@ -163,7 +173,10 @@ def _announce(
             seen.visible,
             basis,
             (*notes, *own),
+            why,
         )
+        if why is not None and wave != before.pager.wave:
+            content = replace(content, title=snapshot.title_of_news(incident, before, seen.visible))
         notifications.append(content)
         called = _called(before, content, incident) if pages else before
         announced[key] = _after(called, content, seen, snapshot.last_act_at(incident))
@@ -190,10 +203,12 @@ def _remembering(incident: Incident, notifications: Sequence[Notification], now:
     )
 
 
-def _wave(before: NotifiedState, reason: Reason, seen: VisibleAlerts, incident: Incident, now: datetime) -> int:
+def _wave(
+    before: NotifiedState, reason: Reason, why: Why | None, seen: VisibleAlerts, incident: Incident, now: datetime
+) -> int:
     if reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
         return before.pager.wave
-    return next_wave(before, incident.timeline.entries, now)
+    return next_wave(before, incident.timeline.entries, now, is_worse=why is Why.WORSE)
 
 
 def _called(before: NotifiedState, content: Notification, incident: Incident) -> NotifiedState:
@@ -225,7 +240,8 @@ def _after(
         return replace(before, open=False, last=last, alerts=NotifiedAlerts())
     if content.reason is not Reason.REMINDER:
         last = replace(last, news_seq=content.seq)
-    return replace(before, open=True, last=last, alerts=_shown(before.alerts, view))
+    sound = LastSound(content.seq, content.at, content.why) if content.why is not None else before.sound
+    return replace(before, open=True, last=last, sound=sound, alerts=_shown(before.alerts, view))
 
 
 def _shown(before: NotifiedAlerts, view: VisibleAlerts) -> NotifiedAlerts:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chalicelib.core.delivery.notification import Why
 from chalicelib.core.rule import Target
 from chalicelib.core.stored import flat
 
@@ -26,6 +27,15 @@ class LastNotification:
     def is_named(self) -> bool:
         """Return whether it is known by its id; the first version kept a list of ids in the incident."""
         return bool(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class LastSound:
+    """The newest update that the target had to notice at once, and why (sounds.py). `at` is when it was decided."""
+
+    seq: int = 0
+    at: datetime | None = None
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class NotifiedState:
     target: Target
     open: bool = False
     last: LastNotification = flat(LastNotification, acts_until="heard_at")
+    sound: LastSound = flat(LastSound, seq="sounded_seq", at="sounded_at", why="sounded_for")
     alerts: NotifiedAlerts = flat(NotifiedAlerts)
     pager: PagerState = flat(PagerState)
 

@@ -17,6 +17,7 @@ from chalicelib.core.delivery.notification import (
     Notification,
     Reason,
     Runbook,
+    Why,
 )
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.delivery.text import local_time
@@ -27,6 +28,7 @@ from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.sounds import acknowledged_at, follows_ack
 from chalicelib.core.waves import MAX_WAVES
 
 DEPLOY_WINDOW = timedelta(minutes=30)
@@ -57,6 +59,7 @@ def notification(
     visible: Mapping[str, int],
     basis: SnapshotInput,
     notes: tuple[str, ...],
+    why: Why | None = None,
 ) -> Notification:
     """One announcement to one target, as decided now."""
     firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
@@ -100,10 +103,13 @@ def notification(
         background=Background(
             runbook=_runbook(lead, basis),
             deploys=deploys_before(incident, basis.context) if not ends else (),
-            notes=_notes_for(announced, visible, basis, incident, reason) + notes,
+            notes=_notes_for(announced, visible, basis, incident, reason)
+            + (_begun_after_ack(incident, announced, visible) if why is Why.AFTER_ACK else ())
+            + notes,
             timezone=basis.route.options.timezone,
         ),
         wave=announced.pager.wave,
+        why=why,
     )
 
 
@@ -190,6 +196,12 @@ def title_of(incident: Incident, alerts: Sequence[Alert]) -> str:
         return where or "incident"
     counted = f"{len(alerts)} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
     return f"{counted} ({where})" if where else counted
+
+
+def title_of_news(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> str:
+    """Return the title of what a target does not know as it is: new alerts, and those that rose."""
+    new = [name for name, rank in visible.items() if rank < announced.alerts.firing.get(name, rank + 1)]
+    return title_of(incident, [incident.alerts[name] for name in new])
 
 
 def _alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
@@ -328,6 +340,19 @@ def _notes_for(
         ):
             notes.append(_ended_by(alert))
     return tuple(dict.fromkeys(notes))
+
+
+def _begun_after_ack(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> tuple[str, ...]:
+    """Return which critical alerts began after others were acknowledged, and by whom."""
+    acked_at = acknowledged_at(incident)
+    by = {alert.ack.by for alert in incident.alerts.values() if alert.ack.by and alert.ack.at == acked_at}
+    new = [incident.alerts[name] for name in visible if name not in announced.alerts.firing]
+    who = ", ".join(sorted(by)) or "somebody"
+    return tuple(
+        f"{alert.name} began after {who} acknowledged the others."
+        for alert in _listed(new)
+        if follows_ack(alert, acked_at)
+    )
 
 
 def _worse(alert: Alert, announced: NotifiedState) -> list[str]:

@@ -97,14 +97,6 @@ def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
     return frozenset(found | ((view.flapping & view.visible.keys()) - announced.alerts.flapping))
 
 
-def got_worse(announced: NotifiedState, view: VisibleAlerts) -> bool:
-    """Return whether this target must be notified at once: something is worse than all it was notified of, or rose."""
-    if not announced.open or not announced.alerts.firing or view.quiet:
-        return False
-    worst = min(announced.alerts.firing.values())
-    return any(rank < announced.alerts.firing.get(name, worst) for name, rank in view.visible.items())
-
-
 Audience = dict[str, tuple[Target, VisibleAlerts]]
 
 

@@ -10,6 +10,7 @@ from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.lifecycle import Terms, times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.sounds import sounds_of
 from chalicelib.core.timeouts import never_shown
 from chalicelib.core.visible import (
     VisibleAlerts,
@@ -35,6 +36,7 @@ def scheduled(
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
+    times += sounds_of(incident, audience_of(incident, route, rules, view), rules, now).waiting.values()
     times += [times_out_at(alert, terms) for alert in never_shown(incident, route, rules)]
     acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
     steps = [step.after for step in route.escalate[incident.escalation.done :]]

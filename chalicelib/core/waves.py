@@ -61,9 +61,13 @@ def opens_at(announced: NotifiedState) -> datetime | None:
     return began_at + SHORTEST_PAUSE if began_at is not None else _EVER
 
 
-def next_wave(announced: NotifiedState, timeline: Sequence[Entry], now: datetime) -> int:
-    """Return the wave of a notification of what nobody has: a new one while the newest is acknowledged."""
-    if not announced.was_notified or not is_acknowledged(announced, timeline):
+def next_wave(announced: NotifiedState, timeline: Sequence[Entry], now: datetime, *, is_worse: bool) -> int:
+    """Return the wave of a notification of what nobody has: a new one while the newest is acknowledged, or less severe.
+
+    A severity that rises calls people again only where the pager's service is set up so, and that cannot be seen:
+    https://support.pagerduty.com/main/docs/dynamic-notifications.
+    """
+    if not announced.was_notified or not (is_worse or is_acknowledged(announced, timeline)):
         return announced.pager.wave
     at = opens_at(announced)
     return announced.pager.wave + 1 if at is not None and at <= now else announced.pager.wave

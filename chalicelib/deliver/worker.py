@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from chalicelib.core.delayed import current, with_missed_ends
+from chalicelib.core.delayed import current, with_missed_ends, with_missed_sound
 from chalicelib.core.delivery import target_state as target_states
 from chalicelib.core.delivery.commitment import Commitment, standing
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
@@ -144,7 +144,8 @@ def _hopeless(delivery: Delivery, slot: Slot) -> str:
 def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unseen: bool) -> Notification | None:
     """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
 
-    A silent change that superseded news is sent as that news: the target has not received it. None when there is nothing
+    A silent change that superseded news is sent as that news, and an update makes the sound of one that it superseded:
+    the target has not received them. None when there is nothing
     left to send: nothing that this target may see fires any more.
     """
     wanted = delivery.notification
@@ -154,6 +155,7 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
     known = incident.announced.get(delivery.target) if incident is not None else None
     if incident is None or known is None or not known.last.is_named or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
+    wanted = with_missed_sound(wanted, known, done_seq=delivery_log.done_seq)
     has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.last.news_seq
     is_fresh = now < wanted.at + REFRESHED_AFTER
     if (is_fresh or slot.in_doubt) and not has_news:
@@ -167,7 +169,8 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
         context=delivery.store.context(),
         now=now,
     )
-    made = (anew(replace(wanted, reason=Reason.UPDATED)) if has_news else None) or anew(wanted)
+    news = with_missed_sound(replace(wanted, reason=Reason.UPDATED), known, done_seq=delivery_log.done_seq)
+    made = (anew(news) if has_news else None) or anew(wanted)
     return wanted if made is None and (is_fresh or slot.in_doubt) else made
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt, Why
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
@@ -289,7 +289,8 @@ def _wave(notification: Notification) -> str:
     if notification.wave <= 1:
         return ""
     first = _detail(notification.incident.id)
-    return f"{notification.wave}: people were called before, and nobody has it now. The first alert has the key {first}"
+    why = "it is worse now" if notification.why is Why.WORSE else "nobody has it now"
+    return f"{notification.wave}: people were called before, and {why}. The first alert has the key {first}"
 
 
 def _alert(told: AlertSnapshot) -> dict[str, Any]:

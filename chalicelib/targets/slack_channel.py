@@ -2,7 +2,8 @@
 
 By bot token (SLACK_BOT_TOKEN; SLACK_API_URL for another base) chat.postMessage opens the message, chat.update changes
 it, and a reply in its thread says what is new: https://docs.slack.dev/reference/methods/chat.postMessage and
-…/chat.update. Reminders and escalations are also shown in the channel, since an update makes no sound. By an
+…/chat.update. What must be noticed (reminders, escalations, what is worse, what is critical after an acknowledgement) is
+also shown in the channel, since an update makes no sound. By an
 incoming-webhook address nothing can be updated: later notifications are short messages of their own.
 
 A channel is named by its id or by `#name`. Slack takes the name of a public channel and answers with its id, which is
@@ -60,7 +61,6 @@ WANTED_SCOPES = (
 )
 _NAME_TIMEOUT = timedelta(seconds=3)
 _NOTICED = frozenset({Reason.OPENED, Reason.UPDATED, Reason.REMINDER, Reason.ESCALATED, Reason.RESOLVED, Reason.TEST})
-_BROADCAST = frozenset({Reason.OPENED, Reason.REMINDER, Reason.ESCALATED})
 _NO_PREVIEWS: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False}
 
 
@@ -187,7 +187,7 @@ class _Channel:
             return
         place = {"channel": self._posted_in(), **_NO_PREVIEWS}
         body = {**render_reply(self._notification), **place, "thread_ts": self._receipt["ts"]}
-        body["reply_broadcast"] = self._notification.reason in _BROADCAST
+        body["reply_broadcast"] = self._notification.sounds
         try:
             self._api.call("chat.postMessage", body)
         except SlackRefusalError as refused:

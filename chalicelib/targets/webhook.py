@@ -36,6 +36,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.incident, data.key    the incident's id, and the group it stands for
     data.sequence              1 opens the thread; a receiver keeps the highest it has seen
     data.reason                opened, updated, reminder, escalated, resolved, sync (brought up to date), test
+    data.sound, data.why       whether people must notice it; why an update must: worse, after_ack
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
     data.text                  everything as plain text; with `plain` the only description
@@ -47,6 +48,8 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
         "key": clean(notification.incident.key),
         "sequence": notification.seq,
         "reason": notification.reason.value,
+        "sound": notification.sounds,
+        "why": notification.why.value if notification.why else None,
         "status": notification.status,
         "severity": notification.severity.value,
         "text": plain_text(notification),

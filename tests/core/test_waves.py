@@ -57,7 +57,16 @@ NEXT = [
 @pytest.mark.parametrize(("known", "timeline", "wave"), [row[1:] for row in NEXT], ids=[row[0] for row in NEXT])
 def test_the_wave_of_what_nobody_has(known, timeline, wave):
     """Given what is known of a pager, then a sound is the newest wave or a new one."""
-    assert next_wave(known, timeline, NOW) == wave
+    assert next_wave(known, timeline, NOW, is_worse=False) == wave
+
+
+@pytest.mark.parametrize(
+    ("known", "wave"),
+    [(RINGS, 2), (ACKED, 2), (NotifiedState(PAGER), 1), (pager(acknowledged=False, wave_at=NOW), 1)],
+)
+def test_the_wave_of_what_got_worse(known, wave):
+    """Given a page that rings or does not, then what is worse opens one more: it may have been sent as less urgent."""
+    assert next_wave(known, (), NOW, is_worse=True) == wave
 
 
 def test_a_notification_changes_what_is_known_of_the_pager():

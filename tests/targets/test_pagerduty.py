@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.notification import AckSnapshot, Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import AckSnapshot, Notification, Reason, Receipt, Why
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.rule import Target
 from chalicelib.targets import pagerduty
@@ -99,6 +99,8 @@ def test_a_later_wave_says_that_it_is_one() -> None:
     assert payload["custom_details"]["incident"] == NOTIFICATION.incident.id
     assert payload["custom_details"]["wave"].startswith("2: ")
     assert payload["custom_details"]["wave"].endswith(f"the key {NOTIFICATION.incident.id}")
+    worse = pagerduty.render(changed(reason=Reason.UPDATED, why=Why.WORSE, wave=2), {})["payload"]
+    assert worse["custom_details"]["wave"].startswith("2: people were called before, and it is worse now.")
     assert "wave" not in pagerduty.render(PAGER, {})["payload"]["custom_details"]
 
 

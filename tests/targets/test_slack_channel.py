@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt
+from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt, Why
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
 from chalicelib.targets import slack_channel as slack
@@ -257,12 +257,19 @@ def test_the_first_posts_and_keeps_where() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "broadcast"), [(Reason.UPDATED, False), (Reason.REMINDER, True), (Reason.ESCALATED, True)]
+    ("reason", "why", "broadcast"),
+    [
+        (Reason.UPDATED, None, False),
+        (Reason.UPDATED, Why.WORSE, True),
+        (Reason.UPDATED, Why.AFTER_ACK, True),
+        (Reason.REMINDER, None, True),
+        (Reason.ESCALATED, None, True),
+    ],
 )
-def test_later_ones_update_and_reply(reason: Reason, broadcast: bool) -> None:
+def test_later_ones_update_and_reply(reason: Reason, why: Why | None, broadcast: bool) -> None:
     """The same message changes, and its thread says what is new; what nobody may miss is shown in the channel too."""
     server = FakeSlack()
-    told = server.tell(replace(REMINDER, reason=reason), receipt=RECEIPT)
+    told = server.tell(replace(REMINDER, reason=reason, why=why), receipt=RECEIPT)
     assert server.methods == ["chat.update", "chat.postMessage"]
     update, reply = (body for _, body in server.calls)
     assert (update["channel"], update["ts"]) == (RECEIPT["channel"], RECEIPT["ts"])

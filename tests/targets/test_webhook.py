@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.core.delivery.notification import Receipt
+from chalicelib.core.delivery.notification import Reason, Receipt, Why
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.targets import webhook
 from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, WEBHOOK_SECRET, FakeClients, answering
@@ -94,6 +94,11 @@ def test_the_body_describes_the_incident() -> None:
     assert body["timestamp"] == "2026-11-24T09:14:30+00:00"
     data = body["data"]
     assert (data["incident"], data["sequence"], data["state"]) == (NOTIFICATION.incident.id, 1, "firing")
+    assert (data["sound"], data["why"]) == (True, None)
+    silent = webhook.render(replace(NOTIFICATION, reason=Reason.UPDATED), {})["data"]
+    assert (silent["sound"], silent["why"]) == (False, None)
+    worse = webhook.render(replace(NOTIFICATION, reason=Reason.UPDATED, why=Why.WORSE), {})["data"]
+    assert (worse["sound"], worse["why"]) == (True, "worse")
     assert data["alerts"][0]["value"] == "3.2 %"
     assert data["deploys"][0]["url"] == "https://v.example.com/d/1"
     assert data["runbook"]["steps"][0] == "Look at the newest deploy."

@@ -29,6 +29,21 @@ class Reason(StrEnum):
     TEST = "test"
 
 
+SOUNDING = frozenset({Reason.OPENED, Reason.REMINDER, Reason.ESCALATED, Reason.TEST})
+"""Whoever is notified so must notice it. The end is not meant to wake anybody."""
+
+
+class Why(StrEnum):
+    """Why a target must notice something at once, and not at the next flush of the incident (core/sounds.py)."""
+
+    OPENING = "opening"
+    """Something is critical, and this target knows nothing of the incident of which others were notified."""
+    WORSE = "worse"
+    """An alert is worse than all that the target knew, or rose."""
+    AFTER_ACK = "after_ack"
+    """A critical alert began after somebody had acknowledged the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlertSnapshot:
     """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %")."""
@@ -156,7 +171,7 @@ class Notification:
 
     `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
     `also` counts alerts over the limit. `ack` is None while an alert needs somebody. `wave` counts the calls of a pager
-    (waves.py).
+    (waves.py). `why` is set on an update that must be noticed at once.
     """
 
     id: str
@@ -176,6 +191,12 @@ class Notification:
     background: Background = flat(Background)
     hints: DeliveryHints = flat(DeliveryHints, played_back="again")
     wave: int = 1
+    why: Why | None = None
+
+    @property
+    def sounds(self) -> bool:
+        """Return whether people must notice it: a message of its own, not only one that is brought up to date."""
+        return self.reason in SOUNDING or self.why is not None
 
 
 @dataclass(frozen=True, slots=True)

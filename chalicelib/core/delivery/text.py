@@ -13,7 +13,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Why
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -324,13 +324,16 @@ def change(notification: Notification) -> str:
         case Reason.ESCALATED:
             return f"Escalated after {lasted}{unheard}."
         case Reason.UPDATED:
-            return f"Changed: {_alert_counts(notification) or _events_so_far(notification)}."
+            return f"{_CHANGES.get(notification.why, 'Changed')}: {_alert_counts(notification) or _events_so_far(notification)}."
         case Reason.SYNC:
             return _sync(notification)
         case Reason.TEST:
             return "This is a test. Nothing is wrong."
         case _:
             return "Firing."
+
+
+_CHANGES: Mapping[Why | None, str] = {Why.WORSE: "It got worse", Why.AFTER_ACK: "New after an acknowledgement"}
 
 
 def _unacknowledged(notification: Notification) -> str:

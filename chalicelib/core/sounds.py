@@ -1,0 +1,96 @@
+"""Sounds between two flushes: what a target must notice at once, although it was notified of the incident before.
+
+A target that is brought up to date makes no sound in most products: a Slack message is edited, a PagerDuty incident
+that somebody acknowledged stays silent whatever joins it. So some news does not wait for the next flush, and makes a
+sound: an alert that is worse than all that the target knows, a critical alert that begins after somebody acknowledged
+the others, and a critical alert at a target that was not notified of the incident yet, while others were.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.delivery.notification import Why
+from chalicelib.core.event import Severity
+from chalicelib.core.incident import Incident
+from chalicelib.core.notified import NotifiedState
+from chalicelib.core.rule import Rules
+from chalicelib.core.visible import Audience, VisibleAlerts, state_of
+from chalicelib.core.waves import opens_at
+
+AFTER_ACK = timedelta(minutes=2)
+"""The symptoms of one fault go on arriving for so long while somebody acknowledges it: they make no sound of their own."""
+SHORTEST_PAUSE = timedelta(seconds=60)
+"""Between two such sounds of one target: what comes within it is in the next one."""
+_CRITICAL = Severity.CRITICAL.rank
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """The targets that must notice something: those that are `due`, each with why, and the others, each with from when."""
+
+    due: Mapping[str, Why] = field(default_factory=dict)
+    waiting: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def sounds_of(incident: Incident, audience: Audience, rules: Rules, now: datetime) -> Sounds:
+    """Return which targets of an incident must notice something now, and which of them later."""
+    due, waiting = {}, {}
+    for key, (target, seen) in audience.items():
+        known = state_of(incident, target)
+        why = _why(incident, known, seen)
+        if why is None:
+            continue
+        at = _possible_at(known, pages=rules.can(target.kind).pages)
+        if at <= now:
+            due[key] = why
+        else:
+            waiting[key] = at
+    return Sounds(due, waiting)
+
+
+def acknowledged_at(incident: Incident) -> datetime | None:
+    """Return when somebody last acknowledged an alert of this episode. What was given back since does not count."""
+    began_at = incident.episode.started_at
+    known = [alert.ack.at for alert in incident.alerts.values() if alert.ack.at is not None]
+    return max((at for at in known if began_at is None or at >= began_at), default=None)
+
+
+def follows_ack(alert: Alert, acked_at: datetime | None) -> bool:
+    """Return whether an alert is critical and began so long after an acknowledgement that people must hear of it."""
+    if alert.severity is not Severity.CRITICAL or acked_at is None or alert.starts_at is None:
+        return False
+    return alert.starts_at > acked_at + AFTER_ACK
+
+
+def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts) -> Why | None:
+    if seen.quiet:
+        return None
+    if not known.open:
+        return Why.OPENING if _is_opened_elsewhere(incident) and _CRITICAL in seen.visible.values() else None
+    if not known.alerts.firing:
+        return None
+    if _is_worse(known, seen):
+        return Why.WORSE
+    unknown = seen.unacked - known.alerts.firing.keys()
+    acked_at = acknowledged_at(incident) if unknown else None
+    found = (incident.alerts[name] for name in unknown if name in incident.alerts)
+    return Why.AFTER_ACK if any(follows_ack(alert, acked_at) for alert in found) else None
+
+
+def _is_opened_elsewhere(incident: Incident) -> bool:
+    return any(each.open for each in incident.announced.values())
+
+
+def _is_worse(known: NotifiedState, seen: VisibleAlerts) -> bool:
+    """Return whether something is worse than all that the target was notified of, or rose since."""
+    worst = min(known.alerts.firing.values())
+    return any(rank < known.alerts.firing.get(name, worst) for name, rank in seen.visible.items())
+
+
+def _possible_at(known: NotifiedState, *, pages: bool) -> datetime:
+    """Return from when on the target may make such a sound; at a pager that is a wave of its own, while there are any."""
+    found = known.sound.at + SHORTEST_PAUSE if known.sound.at is not None else _EVER
+    return max(found, (opens_at(known) or _EVER) if pages else _EVER)
