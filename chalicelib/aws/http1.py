@@ -16,6 +16,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 MAX_HEADER_LINES = 100
 _PORTS = {"http": 80, "https": 443}
+_ENDED = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What a connection raises that the other side has ended; with TLS the last two stand for the first three."""
 
 
 class WireError(OSError):
@@ -36,13 +38,14 @@ def _context() -> ssl.SSLContext:
 class Connection:
     """Opened at once; `timeout_seconds` limits each wait. `reusable` turns false when the other side hangs up."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, *, context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         name = parts.hostname or ""
         plain = socket.create_connection((name, parts.port or _PORTS[parts.scheme]), timeout=timeout_seconds)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = _context().wrap_socket(plain, server_hostname=name) if parts.scheme == "https" else plain
+            secure = parts.scheme == "https"
+            self._socket = (context or _context()).wrap_socket(plain, server_hostname=name) if secure else plain
         except OSError:
             plain.close()
             raise
@@ -63,7 +66,7 @@ class Connection:
         try:
             self._socket.sendall("\r\n".join(lines).encode("latin-1") + body)
             status_line = self._line()
-        except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError) as error:
+        except _ENDED as error:
             raise DeadConnectionError(str(error)) from None
         if not status_line:
             raise DeadConnectionError("closed without an answer")

@@ -1,12 +1,16 @@
 """Answers as servers really write them, and as they should not."""
 
 import socket
+import ssl
+import struct
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chalicelib.aws.http1 import Connection, DeadConnectionError, WireError
+from tests.certificates import certified
 
 
 @contextmanager
@@ -99,3 +103,57 @@ def test_several_requests_use_one_connection():
     with answering(OK, ANSWERS[3][1], OK) as (connection, requests):
         assert [connection.post({}, b"x" * n)[1] for n in range(3)] == [b"{}", b"abc0123456789", b"{}"]
     assert [body for _, body in requests] == [b"", b"x", b"xx"]
+
+
+def dropped(conversation):
+    """End the connection and nothing else."""
+    conversation.close()
+
+
+def reset(conversation):
+    """Reset the connection, as a load balancer does with one that idled too long."""
+    conversation.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conversation.close()
+
+
+@contextmanager
+def ending(folder, version, end):
+    """A connection with TLS whose server answers one request and then ends it; `ended` waits until it has."""
+    context, trust = certified(folder, datetime.now(UTC) + timedelta(days=1))
+    context.maximum_version = version
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve():
+        conversation = context.wrap_socket(listener.accept()[0], server_side=True)
+        read = b""
+        while not read.endswith(b"question"):
+            read += conversation.recv(65_536)
+        conversation.sendall(OK)
+        over.wait(10)
+        end(conversation)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    connection = Connection(f"https://localhost:{listener.getsockname()[1]}", 10.0, context=trust)
+
+    def ended():
+        over.set()
+        thread.join(10)
+
+    try:
+        yield connection, ended
+    finally:
+        ended()
+        connection.close()
+        listener.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("end", [dropped, reset])
+def test_a_kept_connection_with_tls_that_ended_is_dead(tmp_path, version, end):
+    """Given a kept connection that the other side dropped or reset, when the next request is sent → it may be sent again."""
+    with ending(tmp_path, version, end) as (connection, ended):
+        assert connection.post({}, b"question") == (200, b"{}")
+        ended()
+        with pytest.raises(DeadConnectionError):
+            connection.post({}, b"question")

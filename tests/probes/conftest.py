@@ -20,11 +20,9 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.clients import http_client
+from tests.certificates import certified
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
@@ -146,28 +144,9 @@ class Tls:
 @pytest.fixture
 def tls(tmp_path: Path) -> Iterator[Tls]:
     """An HTTPS server on loopback whose certificate for `localhost` ends ten days after NOW."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(max(NOW, datetime.now(UTC)) + timedelta(days=10))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate_file, key_file)
-    trusting = http_client(context=ssl.create_default_context(cafile=str(certificate_file)))
+    ends_at = max(NOW, datetime.now(UTC)) + timedelta(days=10)
+    context, trust = certified(tmp_path, ends_at)
+    trusting = http_client(context=trust)
     for web in serve(Web(), context):
         yield Tls(web, trusting)
     trusting.close()
