@@ -8,19 +8,28 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog, Result
 from chalicelib.core.incident import Entry, Episode, Incident
 from simulation.memory_store import MemoryStore
-from tests.aws.tables import client, new_table
+from tests.aws.tables import client, failing_table, new_table, table_client
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+KINDS = ["memory", "dynamodb", "failing dynamodb"]
+
+
+@pytest.fixture(params=KINDS)
 def store(request):
-    """An empty store of each kind."""
+    """An empty store of each kind; the last one is reached through a wire on which the first tries of every call fail."""
     if request.param == "memory":
-        return MemoryStore()
-    dynamodb = client("dynamodb", request.getfixturevalue("emulator"))
-    return DynamoStore(dynamodb, new_table(dynamodb))
+        yield MemoryStore()
+        return
+    endpoint = request.getfixturevalue("emulator")
+    table = new_table(client("dynamodb", endpoint))
+    if request.param == "dynamodb":
+        yield DynamoStore(table_client(endpoint), table)
+        return
+    with failing_table(endpoint, request.node.name) as failing:
+        yield DynamoStore(failing, table)
 
 
 def lines(first, count):

@@ -8,7 +8,7 @@
     lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
-    minute#<name>      minute      the minute that a schedule ran last         at
+    minute#<name>      minute      the minute that a schedule ran last         at, by
     related#<name>     <key>       an incident that a cause may mute           nothing
     fault#, id#                    where faults and incidents are              identity.py
     body#<name>        <number>    a webhook body too large for a message      chunks, processed
@@ -29,6 +29,7 @@ cleans up and never decides, which is why the worker's clock is good enough for 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 """
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -265,14 +266,14 @@ class DynamoStore:
     def claim_minute(self, name: str, at: datetime) -> bool:
         """Claim a minute of a schedule for one run. Return False when another run has it, or a later minute.
 
-        The client may have tried twice after a lost answer: then the minute that is found is taken as this run's own.
+        The client may have tried twice after a lost answer: by the mark `by` a run knows the minute that it has claimed itself.
         """
-        minute = {"N": str(int(at.timestamp()))}
+        minute, mark = {"N": str(int(at.timestamp()))}, {"S": os.urandom(12).hex()}
         with table_errors("the minute of a schedule"):
             try:
                 self._client.put_item(
                     TableName=self._table,
-                    Item={**_keys(f"minute#{name}", "minute"), "at": minute},
+                    Item={**_keys(f"minute#{name}", "minute"), "at": minute, "by": mark},
                     ConditionExpression="attribute_not_exists(pk) OR #at < :at",
                     ExpressionAttributeNames={"#at": "at"},
                     ExpressionAttributeValues={":at": minute},
@@ -281,7 +282,7 @@ class DynamoStore:
             except AwsError as error:
                 if error.code != CONFLICT:
                     raise
-                return error.tries > 1 and stored_item(error).get("at") == minute
+                return error.in_doubt and stored_item(error).get("by") == mark
         return True
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
@@ -416,7 +417,7 @@ class DynamoStore:
             except AwsError as error:
                 if error.code != CONFLICT:
                     raise
-                if error.tries > 1 and _same(stored_item(error), item):
+                if error.in_doubt and _same(stored_item(error), item):
                     return
                 raise ConflictError(f"{what}: version {version - 1} is not what is stored") from None
 

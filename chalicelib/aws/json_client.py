@@ -35,14 +35,18 @@ UNREACHABLE = "Unreachable"
 class AwsError(NotStoredError):
     """AWS did not do it. `code` is AWS's word for why (`QueueDoesNotExist`), or UNREACHABLE.
 
-    `answer` is all that AWS said, such as the item that a condition refused; `tries` how often the call was made.
+    `answer` is all that AWS answered, such as the item that a condition refused. `status` is that of the answer, 0 without one.
+    `in_doubt` is true where AWS may have done the call all the same: one that was sent was not answered, or with 500 and more.
     """
 
-    def __init__(self, text: str, code: str, answer: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, text: str, code: str, answer: Mapping[str, Any] | None = None, *, status: int = 0, in_doubt: bool = False
+    ) -> None:
         super().__init__(text)
         self.code = code
         self.answer = answer or {}
-        self.tries = 1
+        self.status = status
+        self.in_doubt = in_doubt or status >= 500
 
 
 def endpoint(service: str, region: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -106,21 +110,27 @@ class AwsJsonClient:
             at=self._clock(),
         )
         try:
-            status, answer = self._sent(url, body, headers)
+            status, answer, again = self._sent(url, body, headers)
         except OSError as error:
-            raise AwsError(f"{service} {action}: no answer ({type(error).__name__})", UNREACHABLE) from None
-        return _read(f"{service} {action}", status, answer)
+            text = f"{service} {action}: no answer ({type(error).__name__})"
+            raise AwsError(text, UNREACHABLE, in_doubt=True) from None
+        try:
+            return _read(f"{service} {action}", status, answer)
+        except AwsError as error:
+            error.in_doubt |= again
+            raise
 
-    def _sent(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _sent(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, bool]:
+        """Return status and body of the answer, and whether it answers the second sending."""
         idle = self._idle.setdefault(url, [])
         try:
             kept = idle.pop()
         except IndexError:
-            return self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers)
+            return *self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers), False
         try:
-            return self._exchange(idle, kept, body, headers)
+            return *self._exchange(idle, kept, body, headers), False
         except DeadConnectionError:
-            return self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers)
+            return *self._exchange(idle, Connection(url + "/", self.timeout_seconds), body, headers), True
 
     @staticmethod
     def _exchange(
@@ -144,10 +154,10 @@ def _read(what: str, status: int, answer: bytes) -> dict[str, Any]:
         data = json.loads(answer) if answer else {}
     except ValueError:
         code = "NotJson" if status < 500 else str(status)
-        raise AwsError(f"{what}: answered {status} with something that is not JSON", code) from None
+        raise AwsError(f"{what}: answered {status} with something that is not JSON", code, status=status) from None
     if not isinstance(data, dict):
-        raise AwsError(f"{what}: answered {status} with something that is not an object", "NotJson")
+        raise AwsError(f"{what}: answered {status} with something that is not an object", "NotJson", status=status)
     if status != 200:
         code = str(data.get("__type", "")).rpartition("#")[2] or str(status)
-        raise AwsError(f"{what}: refused with {status} {code}", code, data)
+        raise AwsError(f"{what}: refused with {status} {code}", code, data, status=status)
     return data

@@ -1,7 +1,7 @@
 """DynamoDB by the small client: the calls of the store, with boto3's names and values, for a quarter of the CPU time.
 
 A call is tried three times when the table is busy or does not answer, with a pause in between that grows and varies. A write
-whose answer was lost may have been done: `AwsError.tries` is the number of calls, by which the store recognises that.
+whose answer was lost may have been done, one that was throttled was not: `AwsError.in_doubt` is true for the first, whatever came between.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html
 """
 
@@ -23,10 +23,11 @@ BUSY = frozenset(
         "RequestLimitExceeded",
         "ServiceUnavailable",
         "ThrottlingException",
+        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
-"""The table may take the same call a moment later; and every answer with a status of 500 and more."""
+"""The table may take the same call a moment later; and after every answer with a status of 500 and more, whatever it is called."""
 
 Item = Mapping[str, Mapping[str, Any]]
 
@@ -81,12 +82,13 @@ class TableClient:
     def _call(self, action: str, call: Mapping[str, Any]) -> dict[str, Any]:
         if "ExpressionAttributeValues" in call:
             call = {**call, "ExpressionAttributeValues": _written(call["ExpressionAttributeValues"])}
+        in_doubt = False
         for tries in range(1, TRIES + 1):
             try:
                 return self._client.call("dynamodb", action, call)
             except AwsError as error:
+                error.in_doubt = in_doubt = in_doubt or error.in_doubt
                 if tries == TRIES or not _is_busy(error):
-                    error.tries = tries
                     raise
             self._pause(self._jitter() * FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
         raise AssertionError("the last try returns or raises")
@@ -98,7 +100,7 @@ def stored_item(error: AwsError) -> dict[str, Any]:
 
 
 def _is_busy(error: AwsError) -> bool:
-    return error.code in BUSY or (error.code.isdecimal() and int(error.code) >= 500)
+    return error.code in BUSY or error.status >= 500
 
 
 def _written(item: Item) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 import boto3
 from botocore.config import Config
@@ -12,6 +14,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsError, AwsJsonClient
 from chalicelib.aws.table_client import TableClient, _written
 from local.cloud import Key
+from tests.faulty_aws import FAULTS, Plan, faulty_aws
 
 KEY = Key.random()
 """The access key of the embedded AWS that tests of a session share."""
@@ -36,6 +39,15 @@ def table_client(endpoint: str) -> TableClient:
     return TableClient(AwsJsonClient("us-east-1", timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=keys))
 
 
+@contextmanager
+def failing_table(endpoint: str, seed: str) -> Iterator[TableClient]:
+    """Give the store's own client of an emulator that fails the first two sendings of each call, by every fault in turn."""
+    plan = Plan(FAULTS, 2, start=crc32(seed.encode()))
+    with faulty_aws(endpoint, plan) as url:
+        yield table_client(url)
+    assert plan.failed
+
+
 class OverBoto:
     """A boto3 client in place of the store's own, for a table in this process: it refuses as that one does."""
 
@@ -52,11 +64,13 @@ class OverBoto:
         return call
 
 
-def refused(code: str, item: Mapping[str, Any] | None = None, *, tries: int = 1) -> AwsError:
-    """The error of a table that refuses a call with this code, and gives the item that was in the way."""
-    found = AwsError(f"dynamodb: refused with 400 {code}", code, {"Item": _written(item)} if item else {})
-    found.tries = tries
-    return found
+def refused(code: str, item: Mapping[str, Any] | None = None, *, in_doubt: bool = False) -> AwsError:
+    """The error of a table that refuses a call with this code, and gives the item that was in the way.
+
+    `in_doubt` where the call was made before and not answered.
+    """
+    answer = {"Item": _written(item)} if item else {}
+    return AwsError(f"dynamodb: refused with 400 {code}", code, answer, status=400, in_doubt=in_doubt)
 
 
 def new_table(dynamodb: Any) -> str:

@@ -17,8 +17,8 @@ NOW = datetime.now(UTC)
 class Client:
     """A DynamoDB client whose writes end as told; `put` are the items written."""
 
-    def __init__(self, code=None, *, attempts=0, stored=None):
-        self.code, self.attempts, self.stored = code, attempts, stored
+    def __init__(self, code=None, *, in_doubt=False, stored=None):
+        self.code, self.in_doubt, self.stored = code, in_doubt, stored
         self.put = []
 
     def put_item(self, **call):
@@ -26,7 +26,7 @@ class Client:
         self.put.append(call["Item"])
         if self.code:
             stored = call["Item"] if self.stored == "ours" else self.stored
-            raise refused(self.code, stored, tries=self.attempts + 1)
+            raise refused(self.code, stored, in_doubt=self.in_doubt)
 
 
 def incident(ended_at=None, **fields):
@@ -40,14 +40,14 @@ FAILED = "ConditionalCheckFailedException"
 
 def test_a_write_whose_answer_was_lost_has_succeeded():
     """The client tried again and was refused because the first try had arrived."""
-    DynamoStore(Client(FAILED, attempts=1, stored="ours"), "t").save(incident())
+    DynamoStore(Client(FAILED, in_doubt=True, stored="ours"), "t").save(incident())
 
 
-@pytest.mark.parametrize(("attempts", "stored"), [(0, "ours"), (1, OTHERS), (1, None), (0, None)])
-def test_any_other_refused_write_is_a_conflict(attempts, stored):
-    """Without a second try, or with another's value in place, somebody else was faster."""
+@pytest.mark.parametrize(("in_doubt", "stored"), [(False, "ours"), (True, OTHERS), (True, None), (False, None)])
+def test_any_other_refused_write_is_a_conflict(in_doubt, stored):
+    """Where no answer was lost, or with another's value in place, somebody else was faster."""
     with pytest.raises(ConflictError):
-        DynamoStore(Client(FAILED, attempts=attempts, stored=stored), "t").save(incident())
+        DynamoStore(Client(FAILED, in_doubt=in_doubt, stored=stored), "t").save(incident())
 
 
 MINUTE = NOW.replace(second=0, microsecond=0)
@@ -55,11 +55,17 @@ AT = {"N": str(int(MINUTE.timestamp()))}
 
 
 @pytest.mark.parametrize(
-    ("attempts", "stored", "claims"), [(1, {"at": AT}, True), (0, {"at": AT}, False), (1, {"at": {"N": "9"}}, False)]
+    ("in_doubt", "stored", "claims"),
+    [
+        (True, "ours", True),
+        (False, "ours", False),
+        (True, {"at": AT}, False),
+        (True, {"at": AT, "by": {"S": "x"}}, False),
+    ],
 )
-def test_a_minute_is_claimed_where_only_the_answer_was_lost(attempts, stored, claims):
-    """Given a refused claim, then it is this run's own only after a second try that finds this minute."""
-    assert DynamoStore(Client(FAILED, attempts=attempts, stored=stored), "t").claim_minute("watch", MINUTE) is claims
+def test_a_minute_is_claimed_where_only_the_answer_was_lost(in_doubt, stored, claims):
+    """Given a refused claim, then it is this run's own only after a lost answer and with its mark in the item."""
+    assert DynamoStore(Client(FAILED, in_doubt=in_doubt, stored=stored), "t").claim_minute("watch", MINUTE) is claims
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"])

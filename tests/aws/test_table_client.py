@@ -63,6 +63,8 @@ def test_nothing_is_nothing(aws: Aws) -> None:
         ((400, {"__type": "x#ThrottlingException"}), TRIES, "ThrottlingException"),
         ((500, {"__type": "x#InternalServerError"}), TRIES, "InternalServerError"),
         ((503, {}), TRIES, "503"),
+        ((500, {"__type": "com.amazon.coral.service#InternalFailure"}), TRIES, "InternalFailure"),
+        ((400, {"__type": "x#TransactionConflictException"}), TRIES, "TransactionConflictException"),
         (None, TRIES, UNREACHABLE),
         ((400, FAILED), 1, "ConditionalCheckFailedException"),
         ((400, {"__type": "x#ValidationException"}), 1, "ValidationException"),
@@ -75,13 +77,14 @@ def test_what_is_busy_is_tried_three_times(aws: Aws, reply: Any, calls: int, cod
     pauses: list[float] = []
     with pytest.raises(AwsError) as found:
         client(aws, pauses).put_item(TableName="t", Item=ITEM)
-    assert (found.value.code, found.value.tries, len(aws.calls)) == (code, calls, calls)
+    assert (found.value.code, len(aws.calls)) == (code, calls)
     assert pauses == [FIRST_PAUSE_SECONDS * 2**number for number in range(calls - 1)]
 
 
-def test_a_table_that_is_well_again_takes_the_call(aws: Aws) -> None:
-    """Given a table that is busy once, when a write is tried again → it is done, and a refusal then says that there were two."""
-    replies = [(400, BUSY), (400, FAILED)]
+@pytest.mark.parametrize(("status", "in_doubt"), [(400, False), (500, True)])
+def test_a_table_that_is_well_again_takes_the_call(aws: Aws, status: int, in_doubt: bool) -> None:
+    """Given a table that fails once, when a write is tried again → a refusal then says whether the first try may be done."""
+    replies = [(status, BUSY), (400, FAILED)]
 
     def next_reply(action: str) -> None:
         aws.replies[action] = replies.pop(0)
@@ -89,7 +92,8 @@ def test_a_table_that_is_well_again_takes_the_call(aws: Aws) -> None:
     aws.before = next_reply
     with pytest.raises(AwsError) as found:
         client(aws).put_item(TableName="t", Item=ITEM)
-    assert (found.value.tries, stored_item(found.value)) == (2, ITEM)
+    assert (found.value.in_doubt, stored_item(found.value)) == (in_doubt, ITEM)
+    assert len(aws.calls) == 2
 
 
 def test_threads_that_call_at_once_have_connections_of_their_own(aws: Aws) -> None:
