@@ -1,7 +1,8 @@
 """`python -m deploy.chalice_cli …`: Chalice's own command line, with the configuration of one deploy.
 
 TOCSIN_CHALICE_CONFIG names a file in place of .chalice/config.json, which is committed: tags and partition are known at a
-deploy only. Tags of functions that Chalice does not know stay; it would take those away that a company puts there.
+deploy only. Tags of functions that Chalice does not know stay; it would take those away that a company puts there. The
+package is compiled once it is built.
 
 Chalice waits for new functions with botocore's waiters, which sleep five seconds before they look again. Against an
 AWS_ENDPOINT_URL on loopback, where everything is there at once, those sleeps are cut short; elsewhere nothing differs.
@@ -18,8 +19,10 @@ import botocore.waiter
 from chalice.awsclient import TypedAWSClient
 from chalice.cli import main as chalice_main
 from chalice.cli.factory import CLIFactory
+from chalice.deploy.packager import LambdaDeploymentPackager
 
 from deploy.clients import is_local
+from deploy.package import compile_package
 from deploy.policies import CONFIGURATION
 
 SLEEP_SECONDS = 0.2
@@ -48,9 +51,23 @@ def keeping_tags() -> None:
     client._remove_unrequested_remote_tags = lambda self, arn, wanted, there: None
 
 
+def compiling() -> None:
+    """Have Chalice compile each package that it builds."""
+    packager: Any = LambdaDeploymentPackager
+    built = packager.create_deployment_package
+
+    def create(self: Any, project_dir: str, python_version: str) -> str:
+        found = str(built(self, project_dir, python_version))
+        compile_package(Path(found))
+        return found
+
+    packager.create_deployment_package = create
+
+
 def main() -> int:
     """Run Chalice with this process's arguments."""
     keeping_tags()
+    compiling()
     if os.environ.get(CONFIGURATION):
         configured(Path(os.environ[CONFIGURATION]))
     if is_local(os.environ.get("AWS_ENDPOINT_URL")):

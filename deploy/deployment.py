@@ -5,10 +5,8 @@ and the next deploy goes on from there, since every step looks first at what the
 beside the stage (`/tocsin-deployed/<stage>`) is the REST API whose address senders use, and what was deployed last.
 """
 
-import compileall
 import json
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
@@ -151,10 +149,7 @@ class Deploy:
         check_rules(self.root, strict=not local)
 
     def prepare(self) -> None:
-        """Leave nothing in chalicelib/ that must not be shipped; write the compiled rules there, and compile the code.
-
-        A compiled file is used while it is of the source beside it, which its hash tells: times do not survive a zip.
-        """
+        """Leave nothing in chalicelib/ that must not be shipped; write the compiled rules there."""
         for cache in list((self.root / "chalicelib").rglob("__pycache__")):
             shutil.rmtree(cache, ignore_errors=True)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
@@ -163,8 +158,6 @@ class Deploy:
         except RulesError as error:
             raise DeployError(str(error)) from None
         _write(self.root / "chalicelib" / COMPILED_NAME, compiled)
-        hashed = py_compile.PycInvalidationMode.CHECKED_HASH
-        compileall.compile_dir(self.root / "chalicelib", ddir="chalicelib", quiet=2, invalidation_mode=hashed)
 
     # Chalice ---------------------------------------------------------------------------------------------------------
 

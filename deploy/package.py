@@ -1,9 +1,13 @@
-"""What is shipped: a look through the package that Chalice built, and a mark of its content."""
+"""What is shipped: the package that Chalice built is compiled and looked through; and a mark of its content."""
 
 import hashlib
+import importlib.util
 import os
+import py_compile
 import re
+import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +34,46 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = [Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names]
     return sorted(each for each in found if "__pycache__" not in each.parts)
+
+
+def compile_package(package: Path) -> None:
+    """Add the compiled form of each module that has none: Lambda cannot write it, and would compile at each cold start.
+
+    It is used without a look at the source, which nobody edits there: the console shows no code of packages of this size.
+    """
+    with zipfile.ZipFile(package) as content:
+        names = content.namelist()
+        missing = {each: importlib.util.cache_from_source(each) for each in names if each.endswith(".py")}
+        wanted = {name: cache for name, cache in missing.items() if cache not in names}
+        if not wanted:
+            return
+        with tempfile.TemporaryDirectory(dir=package.parent) as folder:
+            found = [(wanted[name], _compiled(content, name, Path(folder))) for name in wanted]
+            whole = Path(shutil.copy(package, folder))
+            with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as more:
+                for name, data in found:
+                    if data is not None:
+                        more.writestr(_readable(name), data)
+            whole.replace(package)
+
+
+def _compiled(content: zipfile.ZipFile, name: str, folder: Path) -> bytes | None:
+    """Return a module compiled; None where it does not compile, as what is for other versions of Python."""
+    source, cache = folder / "module.py", str(folder / "module.pyc")
+    source.write_bytes(content.read(name))
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    try:
+        py_compile.compile(str(source), cache, dfile=name, doraise=True, invalidation_mode=mode)
+    except py_compile.PyCompileError:
+        return None
+    return Path(cache).read_bytes()
+
+
+def _readable(name: str) -> zipfile.ZipInfo:
+    """Return the entry of a file that everybody may read: Lambda runs as another user."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
+    return info
 
 
 def inspect(package: Path, requirements: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from deploy.clients import Clients
 from deploy.deployment import Deploy, check_masks
 from deploy.errors import DeployError
-from deploy.package import MAX_ZIP_BYTES, inspect
+from deploy.package import MAX_ZIP_BYTES, compile_package, inspect
 from tests.project import ROOT, copied
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
@@ -80,18 +80,40 @@ def test_it_holds_the_rules_and_the_runbook(package: Path) -> None:
 
 
 def test_its_code_is_compiled(package: Path, unpacked: Path) -> None:
-    """Every module of ours is there compiled for the Python that runs it, and is not compiled again."""
+    """Every module, of ours and of packages, is there compiled for the Python that runs it, and is not compiled again."""
     with zipfile.ZipFile(package) as content:
-        names = set(content.namelist())
-    ours = {name for name in names if name.startswith("chalicelib/") and name.endswith(".py")}
-    assert {importlib.util.cache_from_source(name) for name in ours} == {
-        name for name in names if "lib/" in name and name.endswith(".pyc")
-    }
-    script = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import chalicelib.process.worker"
-    done = subprocess.run([sys.executable, "-BSv", "-c", script], capture_output=True, text=True, cwd=unpacked)
-    loaded = [line for line in done.stderr.splitlines() if "code object from" in line and "chalicelib" in line]
-    assert len(loaded) > 10
+        names = content.namelist()
+        modes = {info.external_attr >> 16 for info in content.infolist() if info.filename.endswith(".pyc")}
+    modules = {name for name in names if name.endswith(".py")}
+    assert {"app.py", "chalice/app.py", "httpx/_client.py", "chalicelib/process/worker.py"} <= modules
+    assert sorted(map(importlib.util.cache_from_source, modules)) == sorted(
+        each for each in names if each.endswith("c")
+    )
+    assert modes == {0o644}
+    script = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r}); import app, chalicelib.process.worker, httpx, pydantic"
+    )
+    done = subprocess.run([sys.executable, "-BISv", "-c", script], capture_output=True, text=True, cwd=unpacked)
+    loaded = [line for line in done.stderr.splitlines() if "code object from" in line and str(unpacked) in line]
+    assert len(loaded) > 100
     assert [line for line in loaded if not line.endswith(".pyc'")] == []
+
+
+def test_a_package_is_compiled_once_and_whole(tmp_path: Path) -> None:
+    """Given a package with a module that does not compile, when it is compiled twice → the others are, once, and it runs."""
+    path = made(tmp_path, {"a.py": "print('hello')", "b/__init__.py": "", "broken.py": "def", "data.json": "{}"})
+    for _ in range(2):
+        compile_package(path)
+    with zipfile.ZipFile(path) as content:
+        names = content.namelist()
+        content.extractall(tmp_path / "there")
+    compiled = [importlib.util.cache_from_source(name) for name in ("a.py", "b/__init__.py")]
+    assert sorted(names) == sorted(["a.py", "b/__init__.py", "broken.py", "data.json", *compiled])
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", "import a"], cwd=tmp_path / "there", capture_output=True, text=True
+    )
+    assert done.stdout == "hello\n"
+    assert list(tmp_path.glob("*.zip*")) == [path]
 
 
 def test_it_is_small_and_without_the_sdk(package: Path) -> None:
