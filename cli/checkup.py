@@ -4,15 +4,18 @@ A check never changes anything, and one that cannot be made is a finding of its 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
+from chalicelib.aws.sdk import NEEDED
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.text import duration_words, one_line
 from chalicelib.core.errors import RulesError, TocsinError
@@ -258,6 +261,26 @@ def logs(stage: Stage) -> Iterator[Finding]:
         yield Finding(OK, "what functions log expires")
 
 
+def sdk(stage: Stage) -> Iterator[Finding]:
+    """The boto3 of Lambda's runtime, which sends the mails, is new enough."""
+    since = datetime.now(UTC) - timedelta(days=1)
+    found = [str(line["boto3"]) for line in _lines(stage, "deliver_notification", since, {"stage": "start"})]
+    if not found:
+        yield Finding(OK, "no worker has loaded boto3 in the last day")
+        return
+    there = f"boto3 {found[-1]} runs on Lambda, {boto3.__version__} is tested"
+    if _numbers(found[-1]) < _numbers(NEEDED):
+        what = f"{there}: mails need {NEEDED}"
+        yield Finding(WRONG, what, f"add boto3=={boto3.__version__} to requirements.txt, and deploy")
+    else:
+        yield Finding(OK, there)
+
+
+def _numbers(version: str) -> list[int]:
+    """Return a version as numbers: 1.10 is newer than 1.9."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
 def deployed_rules(stage: Stage) -> Iterator[Finding]:
     """The rules at work are those of this checkout, and nobody is left out of them."""
     digest = stage.store.context().marks.get("rules")
@@ -332,13 +355,13 @@ def sources(stage: Stage) -> Iterator[Finding]:
         wanted = plugins.load_source(name).SECRETS
         if not wanted or not any(stage.clients.secret(each) for each in wanted):
             continue
-        if not _has_log(stage, since, source=name, status=202):
+        if not any(_receive_lines(stage, since, source=name, status=202)):
             yield Finding(
                 WARNING,
                 f"{name} has sent nothing for {duration_words(SILENCE)}",
                 "send a test from there, or see whether it is on",
             )
-        elif _has_log(stage, datetime.now(UTC) - timedelta(days=1), source=name, status=401):
+        elif any(_receive_lines(stage, datetime.now(UTC) - timedelta(days=1), source=name, status=401)):
             yield Finding(
                 WARNING, f"{name} was refused in the last day", "its secret is another one now: set both, with a comma"
             )
@@ -346,29 +369,35 @@ def sources(stage: Stage) -> Iterator[Finding]:
             yield Finding(OK, f"{name} sends webhooks")
 
 
-def _has_log(stage: Stage, since: datetime, **wanted: Any) -> bool:
-    """Whether the receiving function logged such a line."""
+def _receive_lines(stage: Stage, since: datetime, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield such lines of the receiving function."""
+    return _lines(stage, "api_handler", since, {"stage": "receive", **wanted})
+
+
+def _lines(stage: Stage, function: str, since: datetime, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines that a function logged with these fields, the oldest first; none where it has no log yet."""
     logs = stage.aws("logs")
-    group = f"/aws/lambda/{lambda_name('api_handler', stage.settings.stage)}"
-    fields = [f"$.{name} = {json.dumps(value)}" for name, value in {"stage": "receive", **wanted}.items()]
+    fields = [f"$.{name} = {json.dumps(value)}" for name, value in wanted.items()]
     try:
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group,
+            logGroupName=f"/aws/lambda/{lambda_name(function, stage.settings.stage)}",
             startTime=int(since.timestamp() * 1_000),
             filterPattern=f"{{ {' && '.join(fields)} }}",
             PaginationConfig={"MaxItems": 1_000},
         )
-        return any(_is_line(event["message"], wanted) for page in pages for event in page["events"])
+        for page in pages:
+            yield from (line for event in page["events"] if (line := _line(event["message"], wanted)))
     except logs.exceptions.ResourceNotFoundException:
-        return False
+        return
 
 
-def _is_line(text: str, wanted: Mapping[str, Any]) -> bool:
+def _line(text: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a line of the log with these fields; an empty one for any other."""
     try:
         line = json.loads(text)
     except ValueError:
-        return False
-    return isinstance(line, dict) and all(line.get(name) == value for name, value in wanted.items())
+        return {}
+    return line if isinstance(line, dict) and all(line.get(name) == value for name, value in wanted.items()) else {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -508,6 +537,7 @@ CHECKS: Mapping[str, Check] = {
     "schedules": schedules,
     "alarms": alarms,
     "logs": logs,
+    "sdk": sdk,
     "rules": deployed_rules,
     "secrets": secrets,
     "people": people,

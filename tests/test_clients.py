@@ -1,7 +1,9 @@
 """Outside clients: built once, within limits, and secrets that do not print."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import httpx
 import pytest
 
@@ -54,6 +56,15 @@ def test_mail_is_never_tried_twice_by_the_client(monkeypatch):
     dynamodb = sdk.client("dynamodb", "eu-west-1").meta.config
     assert dynamodb.retries["total_max_attempts"] == 3
     assert 3 * (dynamodb.connect_timeout + dynamodb.read_timeout) < WORKER_SECONDS / 2
+
+
+def test_the_version_of_boto3_is_logged(monkeypatch, capsys):
+    """Given a worker that needs boto3 → it logs the version that runs, which is at least the one that mails need."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    sdk.client("sesv2", "eu-west-1")
+    assert json.loads(capsys.readouterr().out) == {"stage": "start", "boto3": boto3.__version__, "service": "sesv2"}
+    assert boto3.Session().client("sesv2", "eu-west-1").meta.service_model.shape_for("Message").members["Headers"]
 
 
 def test_redirects_are_not_followed():

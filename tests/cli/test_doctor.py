@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
@@ -440,6 +441,25 @@ def test_senders_that_are_silent_or_refused_are_told() -> None:
     assert (OK, "sentry sends webhooks") in told
     assert (WARNING, "vercel was refused in the last day") in told
     assert not [text for _, text in told if text.startswith("pagerduty")]
+
+
+@pytest.mark.parametrize(
+    ("versions", "state", "text"),
+    [
+        ([], OK, "no worker has loaded boto3 in the last day"),
+        (["1.34.9", "1.40.2"], OK, f"boto3 1.40.2 runs on Lambda, {boto3.__version__} is tested"),
+        (["1.34.56"], OK, f"boto3 1.34.56 runs on Lambda, {boto3.__version__} is tested"),
+        (
+            ["1.40.2", "1.34.9"],
+            WRONG,
+            f"boto3 1.34.9 runs on Lambda, {boto3.__version__} is tested: mails need 1.34.56",
+        ),
+    ],
+)
+def test_the_boto3_that_runs_is_compared(versions: list[str], state: str, text: str) -> None:
+    """Given the versions that workers logged, the newest line last → it is shown beside the tested one, and wrong when too old."""
+    lines = [{"stage": "start", "boto3": each} for each in versions]
+    assert found(checkup.sdk, FakeStage(aws=Aws({"logs": FakeLogs(lines)}))) == [(state, text)]
 
 
 @pytest.mark.parametrize("error", [ClientError({"Error": {"Code": "AccessDenied"}}, "Look"), NotStoredError("away")])
