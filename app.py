@@ -14,6 +14,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSE
 
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
+from chalicelib.ingest import http_api
 from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
 from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
@@ -22,12 +23,25 @@ if TYPE_CHECKING:
     from chalicelib.messages.queue import Message
 
 QUEUES = queue_prefix()
-app = Chalice(app_name=QUEUES)
-"""Chalice names the REST API so. CloudWatch distinguishes the APIs of two stages in one account by their names only."""
 ANY_TYPE = ["*/*"]
 """Chalice lets every content type through; `receive` answers 415 itself, to dialects of JSON as well."""
 AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 """Of botocore: refusals, and connections that fail. Its other errors are mistakes in the code."""
+
+
+class Api(Chalice):
+    """Chalice's application, for requests of an HTTP API as well as of a REST API."""
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        """Answer one request."""
+        if not http_api.is_of_http_api(event):
+            return dict(super().__call__(event, context))
+        request = http_api.as_rest(event, self.routes)
+        return http_api.not_found() if request is None else http_api.as_answer(super().__call__(request, context))
+
+
+app = Api(app_name=QUEUES)
+"""Chalice names a REST API so. CloudWatch distinguishes the REST APIs of two stages in one account by their names only."""
 
 
 class HandlerError(TocsinError):

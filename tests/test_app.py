@@ -1,6 +1,7 @@
 """Routes, status codes, wiring, and what a worker does with a batch. Only the functions of `wiring` are swapped."""
 
 import base64
+import gzip
 import hmac
 import json
 import os
@@ -158,6 +159,89 @@ def test_signatures_hold_over_what_the_gateway_encoded(aws, monkeypatch, source)
     assert answered(base64.b64encode(body + b" ").decode(), encoded=True) == 401
 
 
+def http_event(method, path, body=None, *, headers=JSON, encoded=False, query=""):
+    """What an HTTP API hands to the function, in payload format 2.0."""
+    about = {"http": {"method": method, "path": path, "sourceIp": "203.0.113.9"}, "stage": "$default"}
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "requestContext": about,
+    }
+    event |= {"headers": {name.lower(): value for name, value in headers.items()}, "isBase64Encoded": encoded}
+    return event if body is None else {**event, "body": body}
+
+
+@pytest.mark.parametrize("source", PROOFS)
+def test_signatures_hold_over_what_an_http_api_encoded(aws, monkeypatch, source):
+    """Given a signed webhook through an HTTP API, as text, in base64 or packed → 202, and of other bytes 401."""
+    name, header, algorithm, prefix = PROOFS[source]
+    monkeypatch.setenv(name, "s1")
+    body = '{"a":"é → 🔥","b":"\\u00e9"}'.encode()
+    headers = {"Content-Type": "application/json", header: prefix + hmac.new(b"s1", body, algorithm).hexdigest()}
+
+    def answered(data, *, encoded=True, **more):
+        text = base64.b64encode(data).decode() if encoded else data.decode()
+        event = http_event("POST", f"/webhooks/{source}", text, headers={**headers, **more}, encoded=encoded)
+        return app.app(event, CONTEXT)["statusCode"]
+
+    assert answered(body) == 202
+    assert answered(body, encoded=False) == 202
+    assert answered(gzip.compress(body), **{"Content-Encoding": "gzip"}) == 202
+    assert answered(body + b" ") == 401
+    assert answered(gzip.compress(body + b" "), **{"Content-Encoding": "gzip"}) == 401
+    stored = [read_message(each[1]["MessageBody"]) for each in aws.calls if each[0] == "SendMessage"]
+    assert [each.body for each in stored if isinstance(each, Webhook)] == [body] * 3
+
+
+@pytest.mark.parametrize(("path", "body", "headers", "status"), [row[1:] for row in ANSWERS[:-2]])
+def test_an_http_api_answers_as_a_rest_api(aws, path, body, headers, status):
+    """Given a request through an HTTP API → the status that it has through a REST API, in a form that HTTP APIs know."""
+    answer = app.app(http_event("POST", path, body.decode(), headers=headers), CONTEXT)
+    assert answer["statusCode"] == status
+    assert "multiValueHeaders" not in answer
+    assert answer["headers"]["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/health/", 200),
+        ("POST", "/health", 405),
+        ("GET", "/webhooks/sentry", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/", 404),
+        ("GET", "/api/incidents/1/ack/more", 404),
+    ],
+)
+def test_an_http_api_knows_its_paths(monkeypatch, method, path, status):
+    """Given a path and a method → 404 for a path that is none, 405 for another method of one."""
+    monkeypatch.setenv("TOCSIN_STAGE", "dev")
+    answer = app.app(http_event(method, path), CONTEXT)
+    assert answer["statusCode"] == status
+    assert json.loads(answer["body"])
+
+
+def test_the_api_sees_query_and_sender_through_an_http_api(aws, monkeypatch):
+    """Given a request of a person through an HTTP API → its repeated query, the token and the address are as they were."""
+    seen = []
+    monkeypatch.setattr(
+        app, "_api", lambda what, names, request, by, account: (200, seen.append((names, request)) or {})
+    )
+    monkeypatch.setattr(access, "admitted", lambda headers, secrets, *, address, now, writes: address)
+    event = http_event(
+        "GET", "/api/incidents/a%2Fb", headers={"Authorization": "Bearer x"}, query="match=a%3Db&match=c"
+    )
+    assert app.app({**event, "cookies": ["a=1", "b=2"]}, CONTEXT)["statusCode"] == 200
+    ((names, request),) = seen
+    assert names == {"id": "a/b"}
+    assert request.query_params.getlist("match") == ["a=b", "c"]
+    assert (request.headers["authorization"], request.headers["cookie"]) == ("Bearer x", "a=1; b=2")
+    assert request.context["identity"] == {"sourceIp": "203.0.113.9"}
+
+
 def test_no_body_at_all_is_a_bad_request(aws):
     """The gateway says null for an empty body."""
     assert app.app(gateway_event(None), CONTEXT)["statusCode"] == 400
@@ -224,6 +308,7 @@ COLD_MODULES = [
     "chalicelib.core.payload.signing",
     "chalicelib.ingest",
     "chalicelib.ingest.counters",
+    "chalicelib.ingest.http_api",
     "chalicelib.ingest.receive",
     "chalicelib.ingest.registry",
     "chalicelib.ingest.wiring",
