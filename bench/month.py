@@ -50,7 +50,7 @@ Bill = Counter[str]
 
 MINUTES = 30 * 24 * 60
 MILLION = 1_000_000
-GATEWAY = "REST API requests"
+GATEWAY = "HTTP API requests"
 POLLS = 5 * 3 * MINUTES
 """Of an idle queue: Lambda asks it with five pollers, each waiting up to 20 s."""
 CORE_MB = 1769

@@ -143,11 +143,13 @@ def _on_aws(stage: str, environment: Mapping[str, str]) -> Remote:
 
 
 def _address(kept: Mapping[str, Any], region: str) -> str:
-    """The address of the REST API that Chalice's file names."""
+    """Return the address of the API that a deploy has kept: an HTTP API, or the REST API that Chalice's record names."""
+    if http := kept.get("http_api"):
+        return f"https://{http}.execute-api.{region}.{dns_suffix(region)}/"
     for resource in kept.get("chalice", {}).get("resources", []):
         if resource.get("resource_type") == "rest_api":
             return f"https://{resource['rest_api_id']}.execute-api.{region}.{dns_suffix(region)}/api/"
-    raise RemoteError("the stage was deployed without a REST API: deploy it again")
+    raise RemoteError("the stage was deployed without an API: deploy it again")
 
 
 def _names(stage: str) -> list[str]:

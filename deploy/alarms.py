@@ -66,10 +66,10 @@ class Alarm:
         }
 
 
-def wanted_alarms(stage: str) -> dict[str, Alarm]:
-    """Return the alarms of a stage by their whole names."""
+def wanted_alarms(stage: str, http_api: str = "") -> dict[str, Alarm]:
+    """Return the alarms of a stage by their whole names. `http_api` is the id of its HTTP API, empty where it has a REST API."""
     found = [*_of_queues(stage), *_of_functions(stage), *_of_schedules(stage), *_of_lateness(stage)]
-    return {f"{APP}-{stage}-{name}": alarm for name, alarm in [*found, ("gateway-errors", _gateway(stage))]}
+    return {f"{APP}-{stage}-{name}": alarm for name, alarm in [*found, ("gateway-errors", _gateway(stage, http_api))]}
 
 
 def _of_queues(stage: str) -> Iterator[tuple[str, Alarm]]:
@@ -124,9 +124,14 @@ def _of_lateness(stage: str) -> Iterator[tuple[str, Alarm]]:
     yield "timers-late", Alarm(NAMESPACE, OVERDUE, dimensions, "Maximum", MAX_LATE_SECONDS, late)
 
 
-def _gateway(stage: str) -> Alarm:
-    """Answers of 5xx, our own 503 and the gateway's. The name of the API tells stages apart, `Stage` does not."""
+def _gateway(stage: str, http_api: str) -> Alarm:
+    """Answers of 5xx, our own 503 and the gateway's. The name of a REST API tells stages apart, `Stage` does not.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    """
     means = "A sender was answered 5xx: its webhook may be lost, if it does not send again."
+    if http_api:
+        return Alarm("AWS/ApiGateway", "5xx", {"ApiId": http_api}, "Sum", 1, means)
     return Alarm("AWS/ApiGateway", "5XXError", {"ApiName": api_name(stage), "Stage": API_STAGE}, "Sum", 1, means)
 
 
@@ -134,7 +139,7 @@ def _gateway(stage: str) -> Alarm:
 # The deploy
 
 
-def watched(clients: Clients, stage: str, email: str, *, with_actions: bool = True) -> list[str]:
+def watched(clients: Clients, stage: str, email: str, *, http_api: str = "", with_actions: bool = True) -> list[str]:
     """Make the alarms of a stage and the topic that notifies `email` of them. Return what people should know.
 
     Without an address the topic that is there is kept, and so are the actions that the alarms have. `with_actions` False
@@ -144,7 +149,7 @@ def watched(clients: Clients, stage: str, email: str, *, with_actions: bool = Tr
     there = existing_alarms(cloudwatch, stage)
     topic = alarm_topic(sns, stage) if email else found_topic(clients, stage)
     notes = asked(sns, topic, email) if topic else []
-    put_alarms(cloudwatch, stage, there, topic, with_actions=with_actions)
+    put_alarms(cloudwatch, wanted_alarms(stage, http_api), there, topic, tags(stage), with_actions=with_actions)
     drop_retired(cloudwatch, stage, there)
     if not with_actions:
         return [f"the alarms of {stage} notify nobody, as you asked: the next deploy gives them their actions back"]
@@ -160,10 +165,16 @@ def existing_alarms(cloudwatch: Any, stage: str) -> dict[str, Mapping[str, Any]]
 
 
 def put_alarms(
-    cloudwatch: Any, stage: str, there: Mapping[str, Mapping[str, Any]], topic: str, *, with_actions: bool = True
+    cloudwatch: Any,
+    wanted: Mapping[str, Alarm],
+    there: Mapping[str, Mapping[str, Any]],
+    topic: str,
+    named: Sequence[Mapping[str, str]],
+    *,
+    with_actions: bool = True,
 ) -> None:
     """Make every alarm, or bring it up to date. Its own actions stay beside the topic, unless all are taken away."""
-    for name, alarm in wanted_alarms(stage).items():
+    for name, alarm in wanted.items():
         known = there.get(name, {})
         kept = {state: _actions(known.get(state, []), topic) for state in ("AlarmActions", "OKActions")}
         kept["InsufficientDataActions"] = list(known.get("InsufficientDataActions", []))
@@ -173,7 +184,7 @@ def put_alarms(
             ActionsEnabled=any(actions.values()),
             **actions,
             **alarm.request(),
-            Tags=tags(stage),
+            Tags=named,
         )
 
 

@@ -4,6 +4,9 @@ TOCSIN_CHALICE_CONFIG names a file in place of .chalice/config.json, which is co
 deploy only. Tags of functions that Chalice does not know stay; it would take those away that a company puts there. The
 package is compiled once it is built.
 
+TOCSIN_HTTP_API takes the REST API out of what Chalice makes, and leaves the function behind it: the stage has an HTTP API,
+which Chalice cannot make. So nothing has to be taken away again, and no second address answers.
+
 Chalice waits for new functions with botocore's waiters, which sleep five seconds before they look again. Against an
 AWS_ENDPOINT_URL on loopback, where everything is there at once, those sleeps are cut short; elsewhere nothing differs.
 """
@@ -19,11 +22,12 @@ import botocore.waiter
 from chalice.awsclient import TypedAWSClient
 from chalice.cli import main as chalice_main
 from chalice.cli.factory import CLIFactory
+from chalice.deploy.appgraph import ApplicationGraphBuilder
 from chalice.deploy.packager import LambdaDeploymentPackager
 
 from deploy.clients import is_local
 from deploy.package import compile_package
-from deploy.policies import CONFIGURATION
+from deploy.policies import CONFIGURATION, WITHOUT_REST_API
 
 SLEEP_SECONDS = 0.2
 
@@ -64,10 +68,19 @@ def compiling() -> None:
     packager.create_deployment_package = create
 
 
+def without_rest_api() -> None:
+    """Have Chalice make the function of the REST API without the API."""
+    builder: Any = ApplicationGraphBuilder
+    plain = builder._create_rest_api_model
+    builder._create_rest_api_model = lambda self, *given: plain(self, *given).lambda_function
+
+
 def main() -> int:
     """Run Chalice with this process's arguments."""
     keeping_tags()
     compiling()
+    if os.environ.get(WITHOUT_REST_API):
+        without_rest_api()
     if os.environ.get(CONFIGURATION):
         configured(Path(os.environ[CONFIGURATION]))
     if is_local(os.environ.get("AWS_ENDPOINT_URL")):

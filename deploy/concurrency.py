@@ -1,7 +1,7 @@
 """How many invocations of a worker may run at once, chosen from what the account allows altogether.
 
 Without a maximum on its mapping a worker grows by hundreds of invocations a minute, up to the account's limit. Then the
-receiving function is throttled, the REST API answers 500, and a sender that does not repeat has lost its alert. A new
+receiving function is throttled, API Gateway answers 5xx, and a sender that does not repeat has lost its alert. A new
 account may have a limit of 10 or 50. Concurrency is not reserved: below 100 Lambda refuses it, and above it would take
 from the team's other functions what Tocsin seldom uses.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html (a maximum is 2 at least)

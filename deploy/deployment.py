@@ -2,18 +2,22 @@
 
 The same steps against AWS and against the embedded AWS. Safe to repeat: a step that fails ends the deploy with one line,
 and the next deploy goes on from there, since every step looks first at what the account has. What the Parameter Store keeps
-beside the stage (`/tocsin-deployed/<stage>`) is the REST API whose address senders use, and what was deployed last.
+beside the stage (`/tocsin-deployed/<stage>`) is the API whose address senders use, and what was deployed last.
+
+A new stage gets an HTTP API. One that has a REST API, which Chalice made for it before there were HTTP APIs, keeps that.
 """
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -32,13 +36,14 @@ from deploy.company_tags import company_tags
 from deploy.concurrency import account_concurrency
 from deploy.errors import DeployError
 from deploy.functions import feedback_failures, loops, mappings, scheduled
+from deploy.http_api import http_apis, made_http_api
 from deploy.lock import Lock, this_process
 from deploy.logs import retain
 from deploy.mail import is_mailed
-from deploy.names import APP, STAGES
+from deploy.names import API_STAGE, APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import parameters
-from deploy.policies import CONFIGURATION, configure, stale
+from deploy.policies import CONFIGURATION, WITHOUT_REST_API, configure, stale
 from deploy.provision import queues_and_mail, stage_table
 from deploy.smoke import smoke_test
 from deploy.tagging import tag_what_is_there, tag_what_others_made
@@ -47,8 +52,8 @@ from deploy.waiting import PATIENT, Wait
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_ON_AWS = (3, 12)
 KEPT_ZIPS = 2
-KNOWN_SECONDS = 30.0
-"""After so long API Gateway lists a REST API that was made a moment ago."""
+HTTP_API = "http_api"
+"""The name under which a deploy keeps the id of the HTTP API. cli/remote.py reads it."""
 GOES_ON = "what was made stays, and the next deploy goes on from there"
 
 Say = Callable[[str], None]
@@ -56,11 +61,34 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What runs now: the REST API's id and address (with a slash at the end), and what was new or is missing."""
+    """What runs now: the API's id and address (with a slash at the end), and what was new or is missing."""
 
     api_id: str
     url: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """The APIs that call a stage: its HTTP API, if it has one, and its REST APIs, the one that is used first."""
+
+    http: str = ""
+    rest: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> str:
+        """The id of the API whose address senders use; empty before there is one."""
+        return self.http or next(iter(self.rest), "")
+
+    @property
+    def used_rest(self) -> str:
+        """The id of the REST API whose address senders use; empty where that is an HTTP API."""
+        return "" if self.http else self.used
+
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """The REST APIs whose address nobody was given."""
+        return self.rest if self.http else self.rest[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +131,19 @@ class Deploy:
         mails = is_mailed(load_rules(self.root))
         self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
         check_masks(parameters(self.clients("ssm"), self.stage))
-        apis = self._chalice(skip_unchanged)
+        found = self._chalice(skip_unchanged)
         self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
         loops(self.clients("lambda"), self.stage, wait=self.wait)
         feedback_failures(self.clients, self.stage, wait=self.wait)
         scheduled(self.clients("lambda"), self.stage, wait=self.wait)
         retain(self.clients("logs"), self.stage)
-        notes = [*self.missing(), *self._spare(apis[1:]), *share.notes]
+        notes = [*self.missing(), *self._spare(found.spare), *share.notes]
         if not is_local(self.endpoint):
-            notes += watched(self.clients, self.stage, alarm_email, with_actions=alarm_actions)
-        url = self.url(apis[0])
+            notes += watched(self.clients, self.stage, alarm_email, http_api=found.http, with_actions=alarm_actions)
+        url = self.url(found)
         secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
         smoke_test(url, self.stage, secret, wait=self.wait)
-        return Deployed(apis[0], url, (*notes, *self.tag(apis[0])))
+        return Deployed(found.used, url, (*notes, *self.tag(found)))
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -124,7 +152,8 @@ class Deploy:
     def _spare(self, apis: Iterable[str]) -> Iterator[str]:
         """Yield a line for each REST API that an earlier version left when its deploy ended half-way."""
         for api in apis:
-            yield f"REST API {api} calls this stage as well, at {self.url(api)}: delete it when no sender posts there"
+            url = self.url(Gateways(rest=(api,)))
+            yield f"REST API {api} calls this stage as well, at {url}: delete it when no sender posts there"
 
     # Before ----------------------------------------------------------------------------------------------------------
 
@@ -168,26 +197,29 @@ class Deploy:
         inspect(found, (self.root / "requirements.txt").read_text(encoding="utf-8"))
         return found
 
-    def _chalice(self, skip_unchanged: bool) -> list[str]:
-        """Let Chalice deploy, unless this very code is there. Return the ids of the REST APIs, the one that is used first."""
+    def _chalice(self, skip_unchanged: bool) -> Gateways:
+        """Let Chalice deploy, unless this very code is there. Return the APIs of the stage."""
         kept, own = self._kept(), {"partition": self.partition, **company_tags(self.environment)}
         mark = fingerprint(self.root, own)
-        apis = self._apis(kept)
-        if skip_unchanged and apis and kept.get("fingerprint") == mark:
-            return apis
+        found = self._gateways(kept)
+        if skip_unchanged and found.used and kept.get("fingerprint") == mark:
+            return found
         self.say(f"building the package and deploying it to stage {self.stage}")
         self._build()
-        record_before = record(self.clients, self.stage, api=apis[0] if apis else None)
+        record_before = record(self.clients, self.stage, api=found.used_rest or None)
         _write(self._file, json.dumps(record_before, indent=2) + "\n")
         try:
             with tempfile.TemporaryDirectory() as folder:
                 own_config = configure(Path(folder), self.partition, company_tags(self.environment))
-                self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy", configuration=own_config)
+                more = {CONFIGURATION: str(own_config), WITHOUT_REST_API: "" if found.used_rest else "1"}
+                self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy", more=more)
         except DeployError as error:
             raise DeployError(f"{error}; {GOES_ON}") from None
-        apis = self._made_apis(kept)
-        self._keep(mark, apis)
-        return apis
+        if not found.used_rest:
+            http = made_http_api(self.clients, self.stage, found.http or None, self.environment)
+            found = dataclasses.replace(found, http=http)
+        self._keep(mark, found)
+        return found
 
     def _build(self) -> None:
         """Build the package and look through it; Chalice takes the same one for its deploy."""
@@ -197,11 +229,9 @@ class Deploy:
         for old in zips[:-KEPT_ZIPS]:
             old.unlink()
 
-    def _run_chalice(self, *arguments: str, configuration: Path | None = None) -> None:
+    def _run_chalice(self, *arguments: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
         command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(self.root), *arguments]
-        environment = {**self.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
-        if configuration is not None:
-            environment[CONFIGURATION] = str(configuration)
+        environment = {**self.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), **more}
         done = subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, start_new_session=True
         )
@@ -230,46 +260,55 @@ class Deploy:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _keep(self, mark: str, apis: Sequence[str]) -> None:
-        """Keep what was deployed, and Chalice's record: the version before reads it when it is deployed again.
+    def _keep(self, mark: str, gateways: Gateways) -> None:
+        """Keep what was deployed, which API senders use, and Chalice's record: the version before reads it when it is deployed again.
 
         Only what Chalice cannot find by name: a parameter of the free tier holds 4 KB. `chalice delete` reads the file.
         Chalice's own one names a log group that `retain` deletes, at which it would end half-way.
         """
-        found = record(self.clients, self.stage, api=apis[0])
+        found = record(self.clients, self.stage, api=gateways.used_rest or None)
         _write(self._file, json.dumps(found, indent=2) + "\n")
-        text = json.dumps({"fingerprint": mark, "chalice": named_only_here(found)}, separators=(",", ":"))
+        kept = {"fingerprint": mark, "chalice": named_only_here(found)}
+        text = json.dumps({**kept, **({HTTP_API: gateways.http} if gateways.http else {})}, separators=(",", ":"))
         self.clients("ssm").put_parameter(
             Name=self._memory, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
         )
 
-    def _apis(self, kept: Mapping[str, Any]) -> list[str]:
-        """Return the stage's REST APIs: first the one whose address senders use, which a deploy has kept, or the oldest."""
-        gateway, used = self.clients("apigateway"), _kept_api(kept)
-        found = rest_apis(gateway, self.stage, used=used)
-        return sorted(found, key=lambda api: (api != used, not answers(gateway, api)))
+    def _gateways(self, kept: Mapping[str, Any]) -> Gateways:
+        """Return the stage's APIs: an HTTP API where it has one, and REST APIs. First is the one that a deploy has kept.
 
-    def _made_apis(self, kept: Mapping[str, Any]) -> list[str]:
-        """As `_apis`, after Chalice has run: there is one, though API Gateway may list it a moment later."""
-        found = self.wait.until(lambda: self._apis(kept), bool, seconds=KNOWN_SECONDS)
-        if not found:
-            raise DeployError(f"API Gateway does not list the REST API that Chalice has made; {GOES_ON}")
-        return found
+        A REST API that was never deployed has no address: a stage with nothing else gets an HTTP API.
+        """
+        rest, used = self._rest_apis(kept), kept.get(HTTP_API)
+        http = next(iter(http_apis(self.clients("apigatewayv2"), self.stage, used=used)), "")
+        return Gateways(http, tuple(rest))
+
+    def _rest_apis(self, kept: Mapping[str, Any]) -> list[str]:
+        """Return the REST APIs that can be used: first the one whose address senders use, which a deploy has kept."""
+        gateway, used = self.clients("apigateway"), _kept_api(kept)
+        found = [api for api in rest_apis(gateway, self.stage, used=used) if api == used or answers(gateway, api)]
+        return sorted(found, key=lambda api: api != used)
 
     # After -----------------------------------------------------------------------------------------------------------
 
-    def url(self, api_id: str) -> str:
-        """Where the REST API answers, with a slash at the end."""
+    def url(self, gateways: Gateways) -> str:
+        """Where the API answers that senders use, with a slash at the end. An HTTP API has no name of a stage in it."""
         if self.endpoint and is_local(self.endpoint):
-            return f"{self.endpoint.rstrip('/')}/restapis/{api_id}/api/_user_request_/"
+            path = (
+                f"_aws/execute-api/{gateways.http}/$default"
+                if gateways.http
+                else f"restapis/{gateways.used}/api/_user_request_"
+            )
+            return f"{self.endpoint.rstrip('/')}/{path}/"
         region = self.clients("apigateway").meta.region_name
-        return f"https://{api_id}.execute-api.{region}.{dns_suffix(region)}/api/"
+        stage = "" if gateways.http else f"{API_STAGE}/"
+        return f"https://{gateways.used}.execute-api.{region}.{dns_suffix(region)}/{stage}"
 
-    def tag(self, api_id: str) -> list[str]:
+    def tag(self, gateways: Gateways) -> list[str]:
         """Put the tags of the stage on what has none yet; what could not be tagged, as lines for people."""
-        failed = tag_what_others_made(self.clients, self.stage, api_id, self.environment)
+        failed = tag_what_others_made(self.clients, self.stage, gateways.used_rest, self.environment)
         if company_tags(self.environment):
-            failed += tag_what_is_there(self.clients, self.stage, self.environment)
+            failed += tag_what_is_there(self.clients, self.stage, gateways.http, self.environment)
         return failed
 
     def missing(self) -> list[str]:

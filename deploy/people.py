@@ -19,7 +19,7 @@ OWN = f"{APP}-*"
 SETTINGS = [arn("ssm", f"parameter/{APP}/*"), arn("ssm", f"parameter/{OWN}")]
 """Secrets and settings of the stages, and what a deploy must remember."""
 LOG_GROUPS = [arn("logs", f"log-group:/aws/lambda/{OWN}"), arn("logs", f"log-group:/aws/lambda/{OWN}:*")]
-REST_APIS = [arn("apigateway", path, account="") for path in ("/restapis", "/restapis/*")]
+GATEWAYS = [arn("apigateway", path, account="") for path in ("/apis", "/apis/*", "/restapis", "/restapis/*")]
 
 
 def deployer() -> dict[str, Any]:
@@ -46,8 +46,8 @@ def deployer() -> dict[str, Any]:
             _allow("Pass", "iam", "PassRole", roles), "StringEquals", "iam:PassedToService", service_principal("lambda")
         ),
         _allow("Schedules", "events", SCHEDULES, [arn("events", f"rule/{OWN}")]),
-        _allow("Api", "apigateway", "GET POST PUT PATCH", REST_APIS),
-        _allow("ApiTags", "apigateway", "PUT", [arn("apigateway", "/tags/*", account="")]),
+        _allow("Api", "apigateway", "GET POST PUT PATCH", GATEWAYS),
+        _allow("ApiTags", "apigateway", "POST PUT", [arn("apigateway", "/tags/*", account="")]),
         _allow("Logs", "logs", LOGS, LOG_GROUPS),
         _allow("Alarms", "cloudwatch", "PutMetricAlarm DeleteAlarms TagResource", [arn("cloudwatch", f"alarm:{OWN}")]),
         _everywhere(

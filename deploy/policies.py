@@ -24,6 +24,8 @@ from deploy.names import API_STAGE, APP, STAGES, lambda_name
 FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
 CONFIGURATION = "TOCSIN_CHALICE_CONFIG"
 """Names the file that Chalice reads in place of .chalice/config.json."""
+WITHOUT_REST_API = "TOCSIN_HTTP_API"
+"""Set where the stage has an HTTP API: Chalice makes the function, and no REST API before it."""
 PEOPLE = Path(__file__).resolve().parent
 
 READ_STORE = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")

@@ -25,14 +25,14 @@ Tag = tuple[str, Callable[[], Any]]
 """What is tagged, for people, and the call that does it."""
 
 
-def tag_what_others_made(clients: Clients, stage: str, api_id: str, environment: Mapping[str, str]) -> list[str]:
-    """Tag the REST API, schedules and log groups; return what could not be tagged, a line each."""
-    return _done(_made_by_others(clients, stage, api_id, environment))
+def tag_what_others_made(clients: Clients, stage: str, rest_api: str, environment: Mapping[str, str]) -> list[str]:
+    """Tag the REST API if there is one, schedules and log groups; return what could not be tagged, a line each."""
+    return _done(_made_by_others(clients, stage, rest_api, environment))
 
 
-def tag_what_is_there(clients: Clients, stage: str, environment: Mapping[str, str]) -> list[str]:
+def tag_what_is_there(clients: Clients, stage: str, http_api: str, environment: Mapping[str, str]) -> list[str]:
     """Tag what got tags when it was made, which may be before a tag was chosen; return what could not be tagged."""
-    return _done(_ours(clients, stage, environment))
+    return _done(_ours(clients, stage, http_api, environment))
 
 
 def _done(calls: Iterator[Tag]) -> list[str]:
@@ -55,11 +55,12 @@ def _refused(what: str, call: Callable[[], Any]) -> list[str]:
     return []
 
 
-def _made_by_others(clients: Clients, stage: str, api_id: str, environment: Mapping[str, str]) -> Iterator[Tag]:
+def _made_by_others(clients: Clients, stage: str, rest_api: str, environment: Mapping[str, str]) -> Iterator[Tag]:
     gateway, events, logs = clients("apigateway"), clients("events"), clients("logs")
     wanted, named, place = tags(stage, environment), tags_by_name(stage, environment), _place(clients)
-    api = arn("apigateway", f"/restapis/{api_id}", **{**place, "account": ""})
-    yield "the REST API", partial(gateway.tag_resource, resourceArn=api, tags=named)
+    if rest_api:
+        api = arn("apigateway", f"/restapis/{rest_api}", **{**place, "account": ""})
+        yield "the REST API", partial(gateway.tag_resource, resourceArn=api, tags=named)
     for rule in events.list_rules(NamePrefix=f"{APP}-{stage}-")["Rules"]:
         yield rule["Name"], partial(events.tag_resource, ResourceARN=rule["Arn"], Tags=wanted)
     first = f"/aws/lambda/{APP}-{stage}"
@@ -70,9 +71,12 @@ def _made_by_others(clients: Clients, stage: str, api_id: str, environment: Mapp
                 yield group, partial(logs.tag_resource, resourceArn=whole, tags=named)
 
 
-def _ours(clients: Clients, stage: str, environment: Mapping[str, str]) -> Iterator[Tag]:
+def _ours(clients: Clients, stage: str, http_api: str, environment: Mapping[str, str]) -> Iterator[Tag]:
     wanted, named = tags(stage, environment), tags_by_name(stage, environment)
     place, name = _place(clients), f"{APP}-{stage}"
+    if http_api:
+        api = arn("apigateway", f"/apis/{http_api}", **{**place, "account": ""})
+        yield "the HTTP API", partial(clients("apigatewayv2").tag_resource, ResourceArn=api, Tags=named)
     table = arn("dynamodb", f"table/{name}", **place)
     yield f"the table {name}", partial(clients("dynamodb").tag_resource, ResourceArn=table, Tags=wanted)
     for queue in (f"{name}-{each}" for each in MAX_RECEIVES):

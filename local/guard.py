@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 CREDENTIAL = re.compile(r"AWS4-[A-Z0-9-]+ Credential=([^/,\s]+)/")
-INVOKE = re.compile(r"/restapis/[^/]+/[^/]+/_user_request_(?:/(?!@connections/).*)?", re.DOTALL)
-"""A path of a deployed REST API. Senders sign their webhooks in ways of their own, so these take unsigned requests."""
+INVOKE = re.compile(
+    r"(?:/restapis/[^/]+/[^/]+/_user_request_|/_aws/execute-api/[^/]+/\$default)(?:/(?!@connections/).*)?", re.DOTALL
+)
+"""A path of a deployed REST API or HTTP API. Senders sign their webhooks in ways of their own, so these take unsigned requests."""
 
 Headers = Iterable[tuple[str, str]]
 Message = MutableMapping[str, Any]

@@ -222,11 +222,12 @@ def test_late_calls_are_given_up(stage: Stage) -> None:
 def test_deploying_again_keeps_the_address(stage: Stage) -> None:
     """A second deploy updates what is there; one without changes does not even ask Chalice.
 
-    The API has the name of its stage, which the alarm on its answers goes by. One of a version before is renamed.
+    The HTTP API is known by its tags: a name that somebody gives it stays.
     """
-    gateway, api = stage.clients("apigateway"), stage.deployed.api_id
-    assert gateway.get_rest_api(restApiId=api)["name"] == api_name("local")
-    gateway.update_rest_api(restApiId=api, patchOperations=[{"op": "replace", "path": "/name", "value": "tocsin"}])
+    gateway, api = stage.clients("apigatewayv2"), stage.deployed.api_id
+    assert stage.deployed.url.endswith(f"/{api}/$default/")
+    assert gateway.get_api(ApiId=api)["Name"] == api_name("local")
+    gateway.update_api(ApiId=api, Name="alerts of the company")
     began = time.monotonic()
     assert stage.job.run(skip_unchanged=True).url == stage.deployed.url
     skipped = time.monotonic() - began
@@ -234,7 +235,29 @@ def test_deploying_again_keeps_the_address(stage: Stage) -> None:
     began = time.monotonic()
     assert stage.job.run().url == stage.deployed.url
     assert skipped < time.monotonic() - began
-    assert gateway.get_rest_api(restApiId=api)["name"] == api_name("local")
+    assert [each["Name"] for each in gateway.get_apis()["Items"]] == ["alerts of the company"]
+    assert stage.clients("apigateway").get_rest_apis()["items"] == []
+
+
+def test_whoever_knows_the_address_has_a_limit(stage: Stage) -> None:
+    """The HTTP API takes no more than a tenth of the requests that AWS allows the account, for one function alone."""
+    gateway, api = stage.clients("apigatewayv2"), stage.deployed.api_id
+    (found,) = gateway.get_stages(ApiId=api)["Items"]
+    limits = {"ThrottlingRateLimit": 1_000.0, "ThrottlingBurstLimit": 1_000}
+    assert (found["StageName"], found["AutoDeploy"]) == ("$default", True)
+    assert found["DefaultRouteSettings"].items() >= limits.items()
+    (statement,) = [
+        each
+        for each in json.loads(stage.clients("lambda").get_policy(FunctionName="tocsin-local")["Policy"])["Statement"]
+        if "apigateway" in json.dumps(each["Principal"])
+    ]
+    assert f":{api}/*" in json.dumps(statement["Condition"])
+
+
+def test_unknown_paths_and_methods_are_refused_as_such(stage: Stage) -> None:
+    """Given the address → 404 for a path that is none, 405 for another method, as docs/first-day.md says."""
+    answers = {path: request(f"{stage.deployed.url}{path}")[0] for path in ("health", "nothing", "webhooks/sentry")}
+    assert answers == {"health": 200, "nothing": 404, "webhooks/sentry": 405}
 
 
 def test_a_mistake_in_the_rules_stops_the_deploy(stage: Stage) -> None:

@@ -14,7 +14,7 @@ def dns_suffix(region: str) -> str:
 
 
 def service_principal(service: str) -> str:
-    """Return the name by which policies know a service; Lambda, SES and SNS have one name in all of PARTITIONS."""
+    """Return the name by which policies know a service; Lambda, API Gateway, SES and SNS have one name in all of PARTITIONS."""
     return f"{service}.amazonaws.com"
 
 

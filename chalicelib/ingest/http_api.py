@@ -21,6 +21,8 @@ from chalicelib.messages.webhook import MAX_BODY_BYTES
 
 PAYLOAD = "2.0"
 DEFAULT_STAGE = "$default"
+REST_STAGE = "api"
+"""The first part of every address of a REST API: whoever moves to an HTTP API may keep it."""
 PACKED = ("gzip", "x-gzip", "deflate")
 ANY_WRAPPING = 32 + zlib.MAX_WBITS
 JSON = "application/json"
@@ -38,7 +40,8 @@ def is_of_http_api(event: Mapping[str, Any]) -> bool:
 def as_rest(event: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any] | None:
     """Return the event as a REST API would make it for one of these paths; None when the request is for no such path."""
     context = event["requestContext"]
-    found = matched(_parts(_path(event)), paths)
+    asked = _parts(_path(event))
+    found = matched(asked, paths) or (matched(asked[1:], paths) if asked[0] == REST_STAGE else None)
     if found is None:
         return None
     path, values = found

@@ -316,12 +316,15 @@ def test_a_stage_without_a_token_says_what_to_set():
         remotes._token("dev", [])
 
 
-def test_the_address_of_a_stage_is_that_of_its_rest_api():
-    """As Chalice's file has it."""
+def test_the_address_of_a_stage_is_that_of_its_api():
+    """Given what a deploy has kept → the address of the HTTP API, else of the REST API in Chalice's record."""
     kept = {
         "chalice": {"resources": [{"resource_type": "iam_role"}, {"resource_type": "rest_api", "rest_api_id": "x1"}]}
     }
     assert remotes._address(kept, "eu-west-1") == "https://x1.execute-api.eu-west-1.amazonaws.com/api/"
+    assert (
+        remotes._address({**kept, "http_api": "h1"}, "eu-west-1") == "https://h1.execute-api.eu-west-1.amazonaws.com/"
+    )
     with pytest.raises(TocsinError):
         remotes._address({}, "eu-west-1")
 

@@ -125,6 +125,13 @@ def test_the_gateway_of_a_stage_has_a_name_of_its_own(stage: str) -> None:
     assert api_name(stage) == queue_prefix(configured)
 
 
+def test_an_http_api_is_watched_by_its_id() -> None:
+    """Given a stage with an HTTP API → the alarm reads the metric that HTTP APIs have, by the id of this one."""
+    alarm = wanted_alarms("dev", "h1")["tocsin-dev-gateway-errors"]
+    assert (alarm.metric, alarm.dimensions) == ("5xx", {"ApiId": "h1"})
+    assert wanted_alarms("dev", "h1").keys() == wanted_alarms("dev").keys()
+
+
 def test_what_an_alarm_says_is_for_people() -> None:
     """Given any alarm → its mail says what it means and where to read on, within what CloudWatch allows."""
     for name, alarm in wanted_alarms("prod").items():

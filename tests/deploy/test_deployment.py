@@ -5,39 +5,8 @@ from typing import Any
 
 import pytest
 
-from deploy.deployment import Deploy
-from deploy.errors import DeployError
+from deploy.deployment import Deploy, Gateways
 from tests.deploy.virtual import Time
-
-
-class Gateway:
-    """API Gateway that lists the REST API of the stage after some looks."""
-
-    exceptions = SimpleNamespace(NotFoundException=KeyError)
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    def get_paginator(self, name: str) -> Any:
-        """The REST APIs, or the resources of one."""
-        return SimpleNamespace(paginate=getattr(self, name))
-
-    def get_rest_apis(self) -> list[dict[str, Any]]:
-        """None at first."""
-        self.looks -= 1
-        return [{"items": [] if self.looks >= 0 else [{"id": "a1", "name": "tocsin-dev", "createdDate": 1}]}]
-
-    def get_resources(self, restApiId: str) -> list[dict[str, Any]]:
-        """One method."""
-        return [{"items": [{"id": "r1", "resourceMethods": {"GET": {}}}]}]
-
-    def get_integration(self, **asked: str) -> dict[str, str]:
-        """It calls the function of the stage."""
-        return {"uri": "arn:aws:lambda:us-east-1:1:function:tocsin-dev/invocations"}
-
-    def get_stages(self, restApiId: str) -> dict[str, list[str]]:
-        """It was deployed."""
-        return {"item": ["api"]}
 
 
 class Ssm:
@@ -59,13 +28,26 @@ def deploy(service: Any, time: Time) -> Deploy:
     return Deploy("dev", clients, {}, wait=time.wait)
 
 
-def test_a_rest_api_that_is_listed_late_is_waited_for() -> None:
-    """Given an API that two looks do not show → it is found at the third; one that is never shown ends the deploy."""
-    time = Time()
-    assert deploy(Gateway(2), time)._made_apis({}) == ["a1"]
-    assert time.now == 4
-    with pytest.raises(DeployError, match=r"does not list the REST API .* the next deploy goes on from there"):
-        deploy(Gateway(99), Time())._made_apis({})
+@pytest.mark.parametrize(
+    ("gateways", "used", "spare", "path"),
+    [
+        (Gateways(http="h1"), "h1", (), "h1.execute-api.eu-west-1.amazonaws.com/"),
+        (Gateways(http="h1", rest=("r1",)), "h1", ("r1",), "h1.execute-api.eu-west-1.amazonaws.com/"),
+        (Gateways(rest=("r1", "r2")), "r1", ("r2",), "r1.execute-api.eu-west-1.amazonaws.com/api/"),
+    ],
+)
+def test_the_address_is_that_of_the_api_in_use(
+    gateways: Gateways, used: str, spare: tuple[str, ...], path: str
+) -> None:
+    """Given the APIs that call a stage → its HTTP API is used, else its first REST API; the others are spare."""
+    service = SimpleNamespace(meta=SimpleNamespace(region_name="eu-west-1"))
+    assert (gateways.used, gateways.spare) == (used, spare)
+    assert deploy(service, Time()).url(gateways) == f"https://{path}"
+
+
+def test_a_stage_without_any_api_has_none() -> None:
+    """Given a new stage → no API is used yet, and none is spare."""
+    assert (Gateways().used, Gateways().used_rest, Gateways().spare) == ("", "", ())
 
 
 @pytest.mark.parametrize("value", ["", "{", "[]", "null"])

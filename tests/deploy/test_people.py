@@ -48,6 +48,7 @@ MAPPINGS = {f"lambda:{verb}EventSourceMapping" for verb in ("Get", "Update", "De
 
 TO_DELETE = "Chalice deletes what app.py has no more: an upgrade, or the way back to the version before"
 IMPLIED = "AWS asks for it beside the call that makes the thing, the embedded AWS does not"
+OF_REST_APIS = "a stage of a version before has a REST API, and keeps it"
 ON_AWS = "what a deploy does on AWS alone, or where something is left to mend"
 DEPLOYER_BESIDE = {
     "events:DeleteRule": TO_DELETE,
@@ -60,6 +61,8 @@ DEPLOYER_BESIDE = {
     "lambda:RemovePermission": TO_DELETE,
     "logs:DeleteRetentionPolicy": TO_DELETE,
     "sns:Unsubscribe": TO_DELETE,
+    "apigateway:PATCH": OF_REST_APIS + "; and an HTTP API whose limit somebody has changed",
+    "apigateway:PUT": OF_REST_APIS,
     "iam:PassRole": IMPLIED,
     "lambda:TagResource": IMPLIED,
     "dynamodb:UpdateTable": "an upgrade to a version whose table has one more index",
@@ -247,7 +250,7 @@ def tagged(aws: Clients, api_id: str, function: str) -> dict[str, dict[str, str]
         "topic": listed(aws("sns").list_tags_for_resource(ResourceArn=topic)["Tags"]),
         "log group": aws("logs").list_tags_for_resource(resourceArn=group)["tags"],
         "configuration set": listed(aws("sesv2").list_tags_for_resource(ResourceArn=own)["Tags"]),
-        "REST API": aws("apigateway").get_tags(resourceArn=f"arn:aws:apigateway:us-east-1::/restapis/{api_id}")["tags"],
+        "HTTP API": aws("apigatewayv2").get_tags(ResourceArn=f"arn:aws:apigateway:us-east-1::/apis/{api_id}")["Tags"],
     }
 
 

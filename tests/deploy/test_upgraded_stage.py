@@ -12,6 +12,7 @@ from chalicelib.messages import codec
 from deploy.chalice_record import rest_apis
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed
+from deploy.http_api import http_apis
 from deploy.policies import FUNCTIONS
 from local.cloud import Cloud
 from tests.deploy import old_stage
@@ -53,6 +54,7 @@ def test_an_upgrade_keeps_the_address_and_a_rollback_too(cloud: Cloud, project: 
     roll_back(cloud, project)
     assert (rest_apis(aws("apigateway"), STAGE), mappings(aws)) == ([api], uuids)
     assert len(aws("lambda").list_functions()["Functions"]) == len(FUNCTIONS)
+    assert http_apis(aws("apigatewayv2"), STAGE) == []
     assert sorted(each.id for each in found.incidents()) == before
 
 
@@ -75,6 +77,28 @@ def roll_back(cloud: Cloud, project: Path) -> None:
     assert entry["rest_api_id"] == next(
         each["rest_api_id"] for each in kept["chalice"]["resources"] if each["resource_type"] == "rest_api"
     )
+
+
+@pytest.mark.acceptance
+def test_a_stage_with_an_http_api_keeps_it_after_a_version_without(cloud: Cloud, project: Path) -> None:
+    """Given an HTTP API, when the version before is deployed and then this one → its address, and a note about the REST API.
+
+    The version before knows REST APIs only and makes one.
+    """
+    aws = clients(cloud)
+    url = deploy(cloud, project, []).url
+    job = Deploy(STAGE, aws, environment(cloud), project, say=lambda text: None)
+    job.prepare()
+    job._run_chalice("deploy", "--stage", STAGE, "--no-autogen-policy")
+    (made,) = rest_apis(aws("apigateway"), STAGE)
+    aws("ssm").put_parameter(
+        Name=f"/tocsin-deployed/{STAGE}",
+        Value=json.dumps({"chalice": {"resources": [{"resource_type": "rest_api", "rest_api_id": made}]}}),
+        Overwrite=True,
+    )
+    found = deploy(cloud, project, [])
+    assert found.url == url
+    assert [note for note in found.notes if f"REST API {made} calls this stage as well" in note]
 
 
 @pytest.mark.acceptance

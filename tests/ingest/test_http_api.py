@@ -40,13 +40,28 @@ def test_an_unknown_path_has_no_route(asked):
 
 
 @pytest.mark.parametrize(
-    ("path", "stage"), [("/health", "$default"), ("/health/", "$default"), ("/api/health", "api"), ("/health", "api")]
+    ("path", "stage"),
+    [
+        ("/health", "$default"),
+        ("/health/", "$default"),
+        ("/dev/health", "dev"),
+        ("/health", "dev"),
+        ("/api/health", "$default"),
+    ],
 )
 def test_the_name_of_the_stage_is_no_part_of_the_path(path, stage):
-    """Given a path behind a stage of its own, or behind a domain that maps to it → the same route."""
+    """Given a path behind a stage of its own, a domain that maps to it, or the `api` of REST APIs → the same route."""
     found = as_rest(event(path, stage), PATHS)
     assert found is not None
     assert found["resource"] == "/health"
+
+
+def test_a_route_that_begins_with_api_is_found_with_and_without_the_prefix():
+    """Given a route `/api/incidents/{id}` → it is found at its path, and behind the `api` of REST APIs."""
+    for path in ("/api/incidents/1", "/api/api/incidents/1"):
+        found = as_rest(event(path), PATHS)
+        assert found is not None
+        assert (found["resource"], found["pathParameters"]) == ("/api/incidents/{id}", {"id": "1"})
 
 
 def test_a_packed_body_is_unpacked_as_a_rest_api_does_it():

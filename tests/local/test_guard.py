@@ -16,6 +16,7 @@ SIGNED = {
     "authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20261130/us-east-1/ssm/aws4_request, SignedHeaders=host",
 }
 INVOKE = "/restapis/c2fe9535/api/_user_request_/webhooks/sentry"
+INVOKE_HTTP = "/_aws/execute-api/c2fe9535/$default/webhooks/sentry"
 OWN = f"http://127.0.0.1:{PORT}"
 LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
@@ -46,14 +47,14 @@ def test_a_loopback_name_with_the_right_port_passes(host: str) -> None:
         f"127.0.0.1:{PORT}, evil.example",
     ],
 )
-@pytest.mark.parametrize("path", ["/", INVOKE])
+@pytest.mark.parametrize("path", ["/", INVOKE, INVOKE_HTTP])
 def test_any_other_host_is_refused(host: str, path: str) -> None:
     """A Host that is no loopback name with the right port, signed or not → refused."""
     assert refused(path, {**SIGNED, "host": host})
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:8025", ""])
-@pytest.mark.parametrize("path", ["/", "/_ministack/health", INVOKE])
+@pytest.mark.parametrize("path", ["/", "/_ministack/health", INVOKE, INVOKE_HTTP])
 def test_a_foreign_origin_is_refused(origin: str, path: str) -> None:
     """Any Origin but the server's own → refused, even with the right key."""
     assert refused(path, {**SIGNED, "origin": origin})
@@ -116,20 +117,24 @@ def test_with_the_key_of_the_run_aws_is_reached() -> None:
         "/x/restapis/c2fe9535/api/_user_request_/x",
         "/restapis/c2fe9535/api/_user_request_/@connections/x",
         "/_aws/execute-api/c2fe9535/api/x",
+        "/_aws/execute-api/c2fe9535/$defaults/x",
+        "/_aws/execute-api//$default/x",
+        "/_aws/execute-api/c2fe9535/$default/@connections/x",
         "/_aws/lambda-url/c2fe9535/x",
         "/2015-03-31/functions/tocsin-local/invocations",
     ],
 )
 def test_only_paths_of_a_deployed_api_take_unsigned_requests(path: str) -> None:
-    """A path that is not exactly one of a deployed REST API → refused without a key."""
+    """A path that is not exactly one of a deployed REST API or HTTP API → refused without a key."""
     assert refused(path, HOST)
 
 
-def test_webhooks_pass_as_their_senders_sign_them() -> None:
+@pytest.mark.parametrize("path", [INVOKE, INVOKE_HTTP])
+def test_webhooks_pass_as_their_senders_sign_them(path: str) -> None:
     """Unsigned, bearer and basic webhooks → pass; one signed for AWS with another key → refused."""
     for sent in ({}, {"authorization": "Bearer secret"}, {"authorization": "Basic eDp5"}):
-        assert not refused(INVOKE, {**HOST, **sent})
-    assert refused(INVOKE, {**HOST, "authorization": "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/x/y"})
+        assert not refused(path, {**HOST, **sent})
+    assert refused(path, {**HOST, "authorization": "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/x/y"})
 
 
 class Behind:
