@@ -153,6 +153,7 @@ def process_webhooks(event: SQSEvent) -> None:
             dead=ports.webhooks_dead,
             finish=partial(release_bodies, ports.store),
         )
+        _ended_well(ports.store, "process_webhooks")
 
 
 @app.on_sqs_message(queue=f"{QUEUES}-counts", batch_size=1000, maximum_batching_window_in_seconds=3)
@@ -168,6 +169,7 @@ def process_counts(event: SQSEvent) -> None:
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=_now()
         )
         settle_messages(messages, failures, queue=ports.counts, dead=ports.counts_dead)
+        _ended_well(ports.store, "process_counts")
 
 
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
@@ -201,6 +203,7 @@ def deliver_notification(event: SQSEvent) -> None:
             ports.notifications.put([message.body], delay=outcome.retry_after)
         dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
         settle_messages([message], dead_lettered, queue=ports.notifications, dead=ports.notifications_dead)
+        _ended_well(ports.store, "deliver_notification")
 
 
 @app.on_sns_message(topic=f"{QUEUES}-feedback")
@@ -219,6 +222,7 @@ def tick(event: CloudWatchEvent) -> None:
     """Timers that are due."""
     with _reported("tick"):
         from chalicelib import wiring
+        from chalicelib.schedule.health import look
         from chalicelib.schedule.lateness import NAMESPACE, Lateness
         from chalicelib.schedule.tick import tick as run
 
@@ -229,7 +233,10 @@ def tick(event: CloudWatchEvent) -> None:
         ):
             log.line("tick", again=True, reason=failure.reason)
         seconds = late.seconds(rules=wiring.rules(), store=ports.store, now=now)
-        log.metrics("tick", seconds, namespace=NAMESPACE, deployed=os.environ.get("TOCSIN_STAGE", ""), now=now)
+        health = look(store=ports.store, queues=ports.emptied, dead=ports.dead, now=now)
+        stage = os.environ.get("TOCSIN_STAGE", "")
+        metrics = {**seconds, **health.seconds}
+        log.metrics("tick", metrics, health.counts, namespace=NAMESPACE, deployed=stage, now=now, **health.named)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
@@ -241,6 +248,7 @@ def record(event: CloudWatchEvent) -> None:
 
         ports = wiring.ports(_account(event.context))
         log.line("record", lines=run(ports.history, store=ports.store, dead=ports.history_dead))
+        _ended_well(ports.store, "record")
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
@@ -262,6 +270,7 @@ def watch(event: CloudWatchEvent) -> None:
             pause=sleep,
         )
         log.line("watch", ran=report.ran, down=len(report.down), broken=len(report.broken))
+        _ended_well(ports.store, "watch")
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
@@ -274,6 +283,7 @@ def repair(event: CloudWatchEvent) -> None:
         ports = wiring.ports(_account(event.context), parameters.of_histories)
         report = run(rules=wiring.rules(), store=ports.store, queues=ports.queues, clients=ports.clients, now=_now())
         log.line("repair", missed=report.missed, troubles=sorted(" ".join(each) for each in report.troubles))
+        _ended_well(ports.store, "repair")
 
 
 def _received(source: str, secret: str | None) -> Response:
@@ -380,6 +390,13 @@ def _reported(stage: str) -> Iterator[None]:
     else:
         return
     raise HandlerError(text) from None
+
+
+def _ended_well(store: Any, function: str) -> None:
+    """Mark that a run ended well: the tick reports a function that has not had one for too long."""
+    from chalicelib.schedule.runs import run_marks
+
+    run_marks().mark(store, function, _now())
 
 
 def _to_sentry(error: BaseException) -> None:

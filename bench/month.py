@@ -36,8 +36,10 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import Message, events_messages, samples_messages
+from chalicelib.schedule.health import DEAD_LETTERS, LATE_RUNS, WAITING, look
 from chalicelib.schedule.lateness import OVERDUE, UNDELIVERED, oldest_undelivered
 from chalicelib.schedule.reconcile import repair
+from chalicelib.schedule.runs import RunMarks
 from chalicelib.schedule.watch import watch
 from deploy.alarms import wanted_alarms
 from deploy.policies import FUNCTIONS, RETENTION_DAYS
@@ -91,7 +93,7 @@ ANSWER_BYTES = 600
 """Of the answer to a webhook, its headers and what TLS adds; and of what is sent to a vendor ten times as much."""
 DEPLOYED_PARAMETERS = 0
 """Advanced ones: what a deploy keeps fits into one of the free tier (`tests/deploy/test_chalice_record.py`)."""
-METRICS = (UNDELIVERED, OVERDUE)
+METRICS = (UNDELIVERED, OVERDUE, LATE_RUNS, WAITING, DEAD_LETTERS)
 """Metrics of our own in CloudWatch."""
 PRICES = {
     "REST API requests": 3.50e-6,
@@ -152,6 +154,11 @@ class Counted(Router):
         """As usual, with queues that count."""
         super().__post_init__()
         self.bill: Bill = Counter()
+        self.marks = RunMarks()
+        self.dead = {
+            name: _CountedQueue(lambda: self.now, self.bill, name=name)
+            for name in ("webhooks", "counts", "notifications", "history")
+        }
         for name in ("webhooks", "counts", "notifications"):
             queue = getattr(self, name)
             setattr(self, name, _CountedQueue(lambda: self.now, self.bill, name=name, max_receives=queue._max_receives))
@@ -178,6 +185,8 @@ class Counted(Router):
         with self._invoked("tick"):
             super().tick()
             oldest_undelivered(rules=self.rules, store=self.store, now=self.now)
+            emptied = {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}
+            look(store=self.store, queues=emptied, dead=self.dead, now=self.now)  # type: ignore[arg-type]
         with self._invoked("watch"):
             watch(rules=self.rules, clients=self.clients, now=self.now, pause=_no_pause, **self.ports)
         if self.now.minute % 5 == 0:
@@ -194,6 +203,8 @@ class Counted(Router):
         began, inside, calls = thread_time(), meter.seconds, meter.units["calls"]
         queued = self.bill["SQS calls"]
         yield
+        if name != "tick":
+            self.marks.mark(self.store, name, self.now)
         seconds = thread_time() - began - (meter.seconds - inside)
         calls, queued = meter.units["calls"] - calls, self.bill["SQS calls"] - queued
         own = (seconds * 1_000 if cpu else 0) + CALL_CPU_MS * (calls + queued)
@@ -225,6 +236,13 @@ class _CountedQueue(WaitingQueue):
             self._bill["SQS calls"] += 1
             self._bill["SQS requests"] += ceil(sum(map(len, bodies[start : start + 10])) / 65_536)
         super().put(bodies, delay=delay)
+
+    def held(self) -> tuple[int, int]:
+        """How much is in it is a request."""
+        self._bill["SQS calls"] += 1
+        self._bill["SQS requests"] += 1
+        seen = sum(each.visible_at <= self._clock() for each in self.waiting.values())
+        return seen, 0
 
     def receive(self, most: int = 10, **more: Any) -> list[Any]:
         """Lambda takes ten messages with a request, and deletes ten with another."""
@@ -290,7 +308,8 @@ def counted(act: Callable[[Counted], object], quiet: Mapping[str, float] | None 
         client = boto3.client("dynamodb", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
         table(client, "bench", "local")
         meter = _Meter(client)
-        router = Counted(rules_of((ROOT / "alert-rules.yaml").read_text()), store=DynamoStore(meter, "bench"))
+        rules = rules_of((ROOT / "alert-rules.yaml").read_text())
+        router = Counted(rules, store=DynamoStore(meter, "bench", clock=lambda: router.now.timestamp()))
         router.run(minutes=10)
         router.bill.clear()
         meter.units.clear()

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from chalicelib.core.errors import TocsinError
@@ -15,15 +16,27 @@ def line(stage: str, **fields: Any) -> None:
     sys.stdout.write(json.dumps({"stage": stage, **fields}, default=str) + "\n")
 
 
-def metrics(stage: str, seconds: Mapping[str, float], *, namespace: str, deployed: str, now: datetime) -> None:
-    """One line that CloudWatch reads as metrics in seconds, with the dimension `Stage` (`deployed`: dev, prod).
+def metrics(
+    stage: str,
+    seconds: Mapping[str, float],
+    counts: Mapping[str, float] = MappingProxyType({}),
+    *,
+    namespace: str,
+    deployed: str,
+    now: datetime,
+    **fields: Any,
+) -> None:
+    """One line that CloudWatch reads as metrics, in seconds and as counts, with the dimension `Stage` (`deployed`: dev, prod).
+
+    It takes no notice of `fields`: they are for people.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    named = [{"Name": name, "Unit": "Seconds"} for name in seconds]
+    units = {**dict.fromkeys(seconds, "Seconds"), **dict.fromkeys(counts, "Count")}
+    named = [{"Name": name, "Unit": unit} for name, unit in units.items()]
     directive = {"Namespace": namespace, "Dimensions": [["Stage"]], "Metrics": named}
     metadata = {"Timestamp": int(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]}
-    line(stage, **{"Stage": deployed, **seconds, "_aws": metadata})
+    line(stage, **{"Stage": deployed, **seconds, **counts, **fields, "_aws": metadata})
 
 
 def failure(error: BaseException) -> dict[str, str]:

@@ -42,6 +42,21 @@ class Ports:
         """The queues as the stages know them."""
         return Queues(webhooks=self.webhooks, notifications=self.notifications, counts=self.counts)
 
+    @property
+    def emptied(self) -> dict[str, SqsQueue]:
+        """The queues that Lambda empties, by the last word of their names."""
+        return {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}
+
+    @property
+    def dead(self) -> dict[str, SqsQueue]:
+        """The dead-letter queues, by the last word of the names of their queues."""
+        return {
+            "webhooks": self.webhooks_dead,
+            "counts": self.counts_dead,
+            "notifications": self.notifications_dead,
+            "history": self.history_dead,
+        }
+
 
 @lru_cache(maxsize=1)
 def rules() -> Rules:

@@ -1,5 +1,9 @@
 """CloudWatch alarms on what nobody would see otherwise, and the topic that mails them.
 
+They are ten: AWS gives an account so many for nothing. What one alarm for each queue and function would say is measured by
+the tick (`chalicelib/schedule/health.py`), whose log line says of which queue or function; and a tick that fails is an alarm by
+itself. What fails at the door is an answer of 5xx. A bounce that `mail_feedback` fails at becomes a dead letter.
+
 Each alarm fires on the smallest real trouble that its text names: `tests/deploy/test_alarms.py` computes that from the
 schedules and the tries, and shows that a healthy period does not fire it.
 """
@@ -9,25 +13,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.aws import arn
+from chalicelib.schedule.health import DEAD_LETTERS, LATE_RUNS, WAITING
 from chalicelib.schedule.lateness import NAMESPACE, OVERDUE, UNDELIVERED
-from chalicelib.settings import dead_letters
 from deploy import topics
 from deploy.clients import Clients
 from deploy.names import API_STAGE, APP, api_name, lambda_name, tags
-from deploy.policies import FUNCTIONS
+from deploy.policies import EMPTIED, FUNCTIONS
 from deploy.queues import MAX_RECEIVES
 
+PERIOD_SECONDS = 300
 MAX_LATE_SECONDS = 300
 SCHEDULED_MINUTES = {"tick": 1, "watch": 1, "record": 5, "repair": 5}
 """How often EventBridge runs a function, as app.py says."""
 AGAIN_AND_AGAIN = 3
 """Failures in five minutes of what runs each minute, or of one message, which SQS hides for 90 seconds after each."""
-DRAINED = ("history",)
-"""Queues that are emptied every five minutes only: messages wait there in health too."""
+LATE_RUN_SECONDS = 120
+"""So much later than its next run should be a function is that failed three minutes in a row, or once of each five minutes.
+
+In health the tick may see the run before the last one, which may have taken a minute.
+"""
 MAX_ACTIONS = 5
 """CloudWatch allows no more for one state of an alarm."""
-RETIRED = ("webhooks-old", "notifications-old", "counts-old", "history-old")
-"""Alarms of earlier versions, without the prefix of their stage. A deploy deletes these and no others."""
+RETIRED = (
+    *(f"{queue}-old" for queue in MAX_RECEIVES),
+    *(f"{queue}-dead" for queue in MAX_RECEIVES),
+    *(f"{queue}-waiting" for queue in EMPTIED),
+    *(f"{function}-throttles" for function in FUNCTIONS),
+    *(f"{function}-errors" for function, needs in FUNCTIONS.items() if "takes" not in needs),
+    *(f"{function}-stopped" for function in SCHEDULED_MINUTES if function != "tick"),
+)
+"""Alarms of earlier versions, without the prefix of their stage. A deploy deletes these and no others.
+
+Each said what another one says as well, which the tick measures now: dead letters of each queue, messages that wait,
+functions that fail, do not run or find no room. AWS gives an account ten alarms.
+"""
 PENDING, GONE = "PendingConfirmation", "Deleted"
 """What SNS lists in place of the ARN of a subscription that was not confirmed yet, or was ended."""
 SET_ADDRESS = "deploy with TOCSIN_ALARM_EMAIL=<address>"
@@ -35,7 +54,7 @@ SET_ADDRESS = "deploy with TOCSIN_ALARM_EMAIL=<address>"
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm: `statistic` of a metric over `minutes` is at least `threshold`; with `below`, is less or missing.
+    """An alarm: `statistic` of a metric over five minutes is at least `threshold`; with `below`, is less or missing.
 
     `means` is for the reader of its mail.
     """
@@ -46,7 +65,6 @@ class Alarm:
     statistic: str
     threshold: float
     means: str
-    minutes: int = 5
     below: bool = False
 
     def request(self) -> dict[str, Any]:
@@ -61,67 +79,50 @@ class Alarm:
             "Threshold": self.threshold,
             "ComparisonOperator": comparison,
             "TreatMissingData": "breaching" if self.below else "notBreaching",
-            "Period": self.minutes * 60,
+            "Period": PERIOD_SECONDS,
             "EvaluationPeriods": 1,
         }
 
 
 def wanted_alarms(stage: str, http_api: str = "") -> dict[str, Alarm]:
     """Return the alarms of a stage by their whole names. `http_api` is the id of its HTTP API, empty where it has a REST API."""
-    found = [*_of_queues(stage), *_of_functions(stage), *_of_schedules(stage), *_of_lateness(stage)]
-    return {f"{APP}-{stage}-{name}": alarm for name, alarm in [*found, ("gateway-errors", _gateway(stage, http_api))]}
+    found = [("gateway-errors", _gateway(stage, http_api)), *_of_workers(stage), *_of_the_tick(stage)]
+    return {f"{APP}-{stage}-{name}": alarm for name, alarm in found}
 
 
-def _of_queues(stage: str) -> Iterator[tuple[str, Alarm]]:
-    """Dead letters; and messages that nobody takes: SQS counts those that are visible each minute."""
-    visible = "ApproximateNumberOfMessagesVisible"
-    for name in MAX_RECEIVES:
-        queue = f"{APP}-{stage}-{name}"
-        dead = {"QueueName": dead_letters(queue)}
-        means = f"Messages of the queue {name} were given up and wait as dead letters."
-        yield f"{name}-dead", Alarm("AWS/SQS", visible, dead, "Maximum", 1, means)
-        if name not in DRAINED:
-            means = f"For five minutes messages of the queue {name} wait and none or too few of them are taken."
-            yield f"{name}-waiting", Alarm("AWS/SQS", visible, {"QueueName": queue}, "Minimum", 1, means)
-
-
-def _of_functions(stage: str) -> Iterator[tuple[str, Alarm]]:
-    for function in FUNCTIONS:
-        dimensions, least = {"FunctionName": lambda_name(function, stage)}, _least_failures(function)
-        often = "Once" if least == 1 else f"{least} times"
-        errors = f"{often} in five minutes {function} failed or ran out of time or memory."
-        yield f"{function}-errors", Alarm("AWS/Lambda", "Errors", dimensions, "Sum", least, errors)
-        throttles = f"{often} in five minutes Lambda had no room to run {function}."
-        yield f"{function}-throttles", Alarm("AWS/Lambda", "Throttles", dimensions, "Sum", least, throttles)
-
-
-def _least_failures(function: str) -> int:
-    """Return how many failures in five minutes are a trouble.
-
-    One is where nobody tries again (a webhook, a bounce) or the next run is five minutes away. What runs each minute
-    and what has its messages back soon may fail in passing.
-    """
-    often = SCHEDULED_MINUTES.get(function) == 1 or "takes" in FUNCTIONS[function]
-    return AGAIN_AND_AGAIN if often else 1
-
-
-def _of_schedules(stage: str) -> Iterator[tuple[str, Alarm]]:
-    """A function that is not run, for three of its periods and five minutes at least."""
-    for function, every in SCHEDULED_MINUTES.items():
-        minutes = max(5, 3 * every)
+def _of_workers(stage: str) -> Iterator[tuple[str, Alarm]]:
+    """A worker that fails with some messages, while others go through: the tick would not see it."""
+    for function in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
         dimensions = {"FunctionName": lambda_name(function, stage)}
-        means = f"For {minutes} minutes {function} did not run at all."
-        alarm = Alarm("AWS/Lambda", "Invocations", dimensions, "Sum", 1, means, minutes=minutes, below=True)
-        yield f"{function}-stopped", alarm
+        means = f"{AGAIN_AND_AGAIN} times in five minutes {function} failed or ran out of time or memory."
+        yield f"{function}-errors", Alarm("AWS/Lambda", "Errors", dimensions, "Sum", AGAIN_AND_AGAIN, means)
 
 
-def _of_lateness(stage: str) -> Iterator[tuple[str, Alarm]]:
-    """What the tick finds out and logs as metrics."""
-    dimensions, minutes = {"Stage": stage}, MAX_LATE_SECONDS // 60
-    late = f"A notification waits for its target for more than {minutes} minutes."
-    yield "notifications-late", Alarm(NAMESPACE, UNDELIVERED, dimensions, "Maximum", MAX_LATE_SECONDS, late)
-    late = f"A timer is overdue by more than {minutes} minutes."
-    yield "timers-late", Alarm(NAMESPACE, OVERDUE, dimensions, "Maximum", MAX_LATE_SECONDS, late)
+def _of_the_tick(stage: str) -> Iterator[tuple[str, Alarm]]:
+    """What the tick finds out and logs as metrics; and the tick, which logs them at the end of each good run."""
+    line = f"The newest line of /aws/lambda/{lambda_name('tick', stage)} with"
+    minutes = MAX_LATE_SECONDS // 60
+
+    def metric(name: str, least: float, means: str) -> Alarm:
+        return Alarm(NAMESPACE, name, {"Stage": stage}, "Maximum", least, means)
+
+    means = f"In five minutes the tick ended well fewer than {AGAIN_AND_AGAIN} times: it fails, or is not run."
+    yield (
+        "tick-stopped",
+        Alarm(NAMESPACE, OVERDUE, {"Stage": stage}, "SampleCount", AGAIN_AND_AGAIN, means, below=True),
+    )
+    means = f"watch, record or repair has not ended a run well for too long: it fails, or is not run. {line} `late` says which."
+    yield "runs-late", metric(LATE_RUNS, LATE_RUN_SECONDS, means)
+    means = (
+        f"For {minutes} minutes a queue has waited for its worker: its messages are not taken, or each run fails or has no "
+        f"room. {line} `waiting` says which."
+    )
+    yield "queues-waiting", metric(WAITING, MAX_LATE_SECONDS, means)
+    means = f"Messages were given up and wait as dead letters. {line} `dead` says in which queues."
+    yield "dead-letters", metric(DEAD_LETTERS, 1, means)
+    means = f"A notification waits for its target for more than {minutes} minutes."
+    yield "notifications-late", metric(UNDELIVERED, MAX_LATE_SECONDS, means)
+    yield "timers-late", metric(OVERDUE, MAX_LATE_SECONDS, f"A timer is overdue by more than {minutes} minutes.")
 
 
 def _gateway(stage: str, http_api: str) -> Alarm:

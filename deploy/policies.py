@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.aws import PARTITION, arn
+from chalicelib.settings import dead_letters
 from deploy import people
 from deploy.names import API_STAGE, APP, STAGES, lambda_name
 
@@ -47,6 +48,9 @@ PATTERNS = ("REDACT_PATTERNS",)
 WORKER_SECONDS = 60
 API_SECONDS = 15
 RETENTION_DAYS = {"local": 1, "dev": 14, "prod": 90}
+
+EMPTIED = ("webhooks", "counts", "notifications")
+"""The queues that Lambda empties."""
 
 FUNCTIONS: dict[str, dict[str, Any]] = {
     "api_handler": {
@@ -93,6 +97,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "store": FOLD_STORE,
         "secrets": PATTERNS,
         "puts": ("webhooks", "notifications"),
+        "counts": (*EMPTIED, *map(dead_letters, (*EMPTIED, "history"))),
     },
     "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
     "record": {
@@ -107,7 +112,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
 
-Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. What Lambda gives
+Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. Of those that it
+`counts` it may ask how much is in them. What Lambda gives
 up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
 
@@ -125,6 +131,9 @@ def policy(function: str, stage: str) -> dict[str, Any]:
             _allow("Take", TAKE, [_queue(stage, taken)]),
             _allow("Park", PUT, [_queue(stage, f"{taken}-dead")]),
         ]
+    if counted := needs.get("counts"):
+        look = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl")
+        queues.append(_allow("Count", look, [_queue(stage, name) for name in counted]))
     if lost := needs.get("loses"):
         queues.append(_allow("Park", ("sqs:SendMessage",), [_queue(stage, f"{lost}-dead")]))
     parameters = [arn("ssm", f"parameter/{APP}/{stage}/{name}") for name in needs.get("secrets", ANY_SECRET)]

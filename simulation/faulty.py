@@ -34,6 +34,7 @@ WRITES = frozenset(
         "add_samples",
         "keep_history",
         "claim_minute",
+        "put_mark",
         "keep_body",
     ]
 )

@@ -67,6 +67,7 @@ class MemoryStore:
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes | None] = {}
         self._minutes: dict[str, datetime] = {}
+        self._marks: dict[str, str] = {}
         self._history: dict[str, dict[str, bytes]] = {}
         self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
@@ -266,6 +267,17 @@ class MemoryStore:
             self.writes += 1
             self._minutes[name] = at
             return True
+
+    def put_mark(self, name: str, text: str) -> None:
+        """Keep a short text under a name."""
+        with self._lock:
+            self.writes += 1
+            self._marks[name] = text
+
+    def marks(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the texts that are kept under these names, by name."""
+        with self._lock:
+            return {name: self._marks[name] for name in names if name in self._marks}
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history."""

@@ -62,6 +62,10 @@ class MemoryQueue:
         self.taken += len(some)
         return found
 
+    def held(self) -> tuple[int, int]:
+        """What is there and nobody took."""
+        return len(self.bodies) - self.taken, 0
+
     def delete(self, receipts: Sequence[str]) -> None:
         """Remember what is done."""
         self._called()

@@ -29,6 +29,7 @@ from chalicelib.core.rule import Rules, Target
 from chalicelib.ingest import wiring as ingest
 from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
 from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.schedule.runs import run_marks
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.loopback import served
@@ -372,10 +373,21 @@ class FakePorts:
         """The queues."""
         return Queues(self.webhooks, self.notifications, self.counts)
 
+    @property
+    def emptied(self):
+        """Those that Lambda empties."""
+        return {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}
+
+    @property
+    def dead(self):
+        """Their dead letters."""
+        return {"webhooks": self.webhooks_dead}
+
 
 @pytest.fixture
 def ports(monkeypatch):
     """Workers with everything in memory and empty rules."""
+    run_marks.cache_clear()
     found = FakePorts()
     monkeypatch.setattr(wiring, "ports", lambda account, needs=None: found)
     monkeypatch.setattr(wiring, "rules", Rules)
@@ -565,18 +577,45 @@ def test_the_minute_runs(ports):
 
 
 def test_the_tick_logs_how_late_the_stage_is(ports, capsys, monkeypatch):
-    """Given nothing late → one line with both metrics at zero, of the stage, in the form that CloudWatch reads."""
+    """Given nothing late → one line with all metrics at zero, of the stage, in the form that CloudWatch reads."""
     monkeypatch.setenv("TOCSIN_STAGE", "dev")
     app.tick(schedule(), CONTEXT)
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     names = [each["Name"] for each in directive["Metrics"]]
     assert (directive["Namespace"], directive["Dimensions"], line["Stage"]) == ("Tocsin", [["Stage"]], "dev")
-    assert names == ["OldestUndeliveredSeconds", "OldestOverdueTimerSeconds"]
-    assert [line[name] for name in names] == [0.0, 0.0]
-    assert {each["Unit"] for each in directive["Metrics"]} == {"Seconds"}
+    late = ["OldestUndeliveredSeconds", "OldestOverdueTimerSeconds", "LateRunSeconds", "WaitingSeconds"]
+    assert names == [*late, "DeadLetters"]
+    assert [line[name] for name in names] == [0.0] * 5
+    assert {each["Name"] for each in directive["Metrics"] if each["Unit"] == "Seconds"} == set(late)
     assert abs(line["_aws"]["Timestamp"] / 1_000 - datetime.now(UTC).timestamp()) < 600
     assert line["stage"] == "tick"
+
+
+def test_the_tick_names_what_is_late_and_dead(ports, capsys):
+    """Given a watch that has not run for long, and a dead letter → the line of the tick has both by name."""
+    ports.store.put_mark("run:watch", (datetime.now(UTC) - timedelta(minutes=10)).isoformat())
+    ports.webhooks_dead.put(["x"])
+    app.tick(schedule(), CONTEXT)
+    line = json.loads(capsys.readouterr().out)
+    assert line["dead"] == {"webhooks": 1.0}
+    assert list(line["late"]) == ["watch"]
+    assert 530 < line["LateRunSeconds"] == line["late"]["watch"] < 600
+
+
+def test_runs_that_end_well_are_marked(ports):
+    """Given a run of each function → those that ended well have a mark, and one that failed has none."""
+    ports.clients = SimpleNamespace(secret=lambda name: None, setting=lambda name, default="": default)
+    for function in (app.watch, app.record, app.repair):
+        function(schedule(), CONTEXT)
+    app.process_webhooks(batch(wake_message("nobody")), CONTEXT)
+    app.process_counts(batch("garbage"), CONTEXT)
+    ports.notifications.fail_at = {1}
+    with pytest.raises(app.HandlerError):
+        app.deliver_notification(batch(notification_message(notification())), CONTEXT)
+    functions = ("watch", "record", "repair", "process_webhooks", "process_counts", "deliver_notification")
+    marks = ports.store.marks([f"run:{each}" for each in functions])
+    assert list(marks) == [f"run:{each}" for each in functions[:-1]]
 
 
 def test_histories_are_looked_up(ports, capsys):

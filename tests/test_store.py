@@ -441,6 +441,14 @@ def test_of_many_that_claim_a_minute_one_has_it(store):
     assert not store.claim_minute("watch", minute)
 
 
+def test_the_last_text_of_a_mark_stays(store):
+    """Given marks that were put, one of them twice → the last text of each that is asked for, and none of others."""
+    assert store.marks(["a", "b"]) == {}
+    for name, text in (("a", "1"), ("b", "2"), ("a", "3"), ("c", "")):
+        store.put_mark(name, text)
+    assert store.marks(["a", "b", "d", "a"]) == {"a": "3", "b": "2"}
+
+
 def test_an_archived_incident_is_found_by_its_id(store):
     """Given an ended incident that another one replaced, then its id finds it."""
     store.save(incident(id="i1", ended_at=NOW))

@@ -58,6 +58,7 @@ from chalicelib.messages.webhook import uncompressed
 INDEX = "wake"
 READABLE = {"thread": "delivery log", "lane": "target state"}
 """What errors call items whose stored names are those of earlier versions."""
+MARK = "mark#"
 SHARDS = 4
 NEVER = 99_999_999_999
 MAX_ITEM_BYTES = 390_000
@@ -284,6 +285,16 @@ class DynamoStore:
                     raise
                 return error.in_doubt and stored_item(error).get("by") == mark
         return True
+
+    def put_mark(self, name: str, text: str) -> None:
+        """Keep a short text under a name. The last one stays, whoever wrote it."""
+        with table_errors("a mark"):
+            self._client.put_item(TableName=self._table, Item={**_keys(f"{MARK}{name}", "mark"), "text": {"S": text}})
+
+    def marks(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the texts that are kept under these names, by name."""
+        items = self._read_items([f"{MARK}{name}" for name in names], "mark")
+        return {item["pk"]["S"].removeprefix(MARK): item["text"]["S"] for item in items}
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for 35 days; the same item twice is one."""

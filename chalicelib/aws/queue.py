@@ -19,6 +19,7 @@ MAX_BATCH_MESSAGES = 10
 MAX_BATCH_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
 MAX_REASON_CHARACTERS = 1_000
+VISIBLE, HIDDEN = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 
 
 def queue_url(client: AwsJsonClient, name: str, account: str | None) -> str:
@@ -86,6 +87,11 @@ class SqsQueue:
             {"messageId": each["MessageId"], "receiptHandle": each["ReceiptHandle"], "body": each["Body"]}
             for each in answer.get("Messages") or []
         ]
+
+    def held(self) -> tuple[int, int]:
+        """Return how many messages can be seen, and how many are hidden since somebody has taken them; about so many."""
+        answer = self._call("GetQueueAttributes", {"AttributeNames": [VISIBLE, HIDDEN]}).get("Attributes") or {}
+        return int(answer.get(VISIBLE, 0)), int(answer.get(HIDDEN, 0))
 
     def _put_batch(self, bodies: Sequence[str], options: Mapping[str, Any]) -> None:
         if len(bodies) == 1:

@@ -142,6 +142,14 @@ class Store(Protocol):
         """
         ...
 
+    def put_mark(self, name: str, text: str) -> None:
+        """Keep a short text under a name. The last one stays, whoever wrote it."""
+        ...
+
+    def marks(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the texts that are kept under these names, by name."""
+        ...
+
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for some weeks; the same item twice is one."""
         ...

@@ -5,7 +5,7 @@ each try, and SQS leaves what was received three times out of its age. The state
 all of them. A slot of a state may be done though it is still there (`target_state.py`), so the delivery logs of the
 oldest ones are read as well.
 
-A notification that no worker has taken from its queue yet has no slot. The alarm `notifications-waiting` is about those.
+A notification that no worker has taken from its queue yet has no slot. `health.py` is about those.
 """
 
 from collections.abc import Iterator

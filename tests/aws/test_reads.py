@@ -151,6 +151,7 @@ READS = {
     "located": lambda store: store.located("i"),
     "related": lambda store: store.related(["r"]),
     "end_fault": lambda store: store.end_fault("f", End("e", NOW)),
+    "marks": lambda store: store.marks(["m"]),
 }
 HOLDER = Holder("k", "a", "", "default", {}, 1, NOW)
 WRITES = {
@@ -164,6 +165,7 @@ WRITES = {
     "locate": lambda store: store.locate(["i"], "k"),
     "relate": lambda store: store.relate(["r"], "k"),
     "claim_minute": lambda store: store.claim_minute("watch", NOW),
+    "put_mark": lambda store: store.put_mark("m", "text"),
 }
 
 
@@ -235,7 +237,7 @@ DECIDING = {
 
 ONLY_WRITE = {
     "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
-    "claim", "locate", "relate", "claim_minute",
+    "claim", "locate", "relate", "claim_minute", "put_mark",
 }  # fmt: skip
 
 

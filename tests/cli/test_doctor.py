@@ -182,7 +182,7 @@ class Workers(AccountSettings):
 def test_alarms_that_notify_nobody_are_found(stage: Stage) -> None:
     """Given no alarms, alarms without actions, armed ones, one of them in alarm → each finding says what to do."""
     count = len(alarms.wanted_alarms(STAGE))
-    assert "alarms are missing: tocsin-dev-webhooks-dead, " in states(checkup.alarms, stage, WRONG)
+    assert "alarms are missing: tocsin-dev-gateway-errors, " in states(checkup.alarms, stage, WRONG)
     assert "there is no topic tocsin-dev-alarms" in states(checkup.alarms, stage, WRONG)
     alarms.watched(stage.aws, STAGE, "")
     (unarmed,) = [each for each in checkup.alarms(stage) if "notify nobody" in each.what]
@@ -197,7 +197,7 @@ def test_alarms_that_notify_nobody_are_found(stage: Stage) -> None:
     cloudwatch = stage.aws("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName="tocsin-dev-tick-stopped", StateValue="ALARM", StateReason="test")
     assert states(checkup.alarms, stage, WARNING) == "in alarm now: tocsin-dev-tick-stopped"
-    cloudwatch.disable_alarm_actions(AlarmNames=["tocsin-dev-tick-errors"])
+    cloudwatch.disable_alarm_actions(AlarmNames=["tocsin-dev-dead-letters"])
     cloudwatch.delete_alarms(AlarmNames=["tocsin-dev-tick-stopped"])
     wrong = states(checkup.alarms, stage, WRONG)
     assert f"1 of {count - 1} alarms notify nobody" in wrong

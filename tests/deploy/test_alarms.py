@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from chalicelib import log
+from chalicelib.schedule import runs
+from chalicelib.schedule.health import DEAD_LETTERS, LATE_RUNS, WAITING
 from chalicelib.schedule.lateness import NAMESPACE, OVERDUE, UNDELIVERED
-from chalicelib.settings import queue_prefix
+from chalicelib.settings import dead_letters, queue_prefix
 from deploy import alarms, functions, policies
 from deploy.alarms import Alarm, wanted_alarms
 from deploy.clients import Clients
@@ -21,10 +23,9 @@ from local.cloud import Cloud
 from tests.project import ROOT, clients
 
 MINUTES = 5
-STATISTICS = {"Sum": sum, "Maximum": max, "Minimum": min}
+STATISTICS = {"Sum": sum, "Maximum": max, "SampleCount": len}
 NOBODY_READS: list[float] = []
 WORKERS = [name for name, needs in policies.FUNCTIONS.items() if "takes" in needs]
-DRAINERS = [name for name, needs in policies.FUNCTIONS.items() if "drains" in needs]
 
 
 def fires(alarm: Alarm, values: Sequence[float]) -> bool:
@@ -44,46 +45,27 @@ def fires(alarm: Alarm, values: Sequence[float]) -> bool:
 # The smallest trouble, and health, as values of one period
 
 
-def failing(function: str) -> list[float]:
-    """Return the failures of five minutes in which a function fails whenever it is tried, or once where that is rare.
+def troubles() -> Iterator[tuple[str, list[float], list[float]]]:
+    """Yield each alarm with the values of its smallest trouble, and those of a healthy period.
 
-    One message of a queue comes back after it was hidden. A scheduled function is called again as often as Lambda may;
-    of three failing minutes in a row all show. One webhook or bounce is lost with its failure.
+    What the tick measures is computed from schedules and tries in tests/schedule/test_health.py.
     """
-    if function in WORKERS:
-        return [1] * (MINUTES * 60 // VISIBILITY_SECONDS)
-    every = alarms.SCHEDULED_MINUTES.get(function)
-    if every == 1:
-        return [1 + functions.SCHEDULED[function][1]] * 3
-    return [1]
-
-
-def in_passing(function: str) -> list[float]:
-    """Return the failures of five minutes of health: what is tried again within them may fail twice."""
-    return [1, 1] if function in WORKERS or alarms.SCHEDULED_MINUTES.get(function) == 1 else [0, 0]
-
-
-def troubles(stage: str) -> Iterator[tuple[str, list[float], list[float]]]:
-    """Yield each alarm with the values of its smallest trouble, and those of a healthy period."""
-    for function in policies.FUNCTIONS:
-        for kind in ("errors", "throttles"):
-            yield f"{function}-{kind}", failing(function), in_passing(function)
-    for function, every in alarms.SCHEDULED_MINUTES.items():
-        runs = wanted_alarms(stage)[f"tocsin-{stage}-{function}-stopped"].minutes // every
-        # The first and the last run of a period may fall just outside of it.
-        yield f"{function}-stopped", NOBODY_READS, [1.0] * (runs - 1)
-    for queue in MAX_RECEIVES:
-        yield f"{queue}-dead", [0, 0, 0, 0, 1], [0] * MINUTES
-    for queue in ("webhooks", "notifications", "counts"):
-        # A message that nobody takes is there each time SQS counts; those of a busy queue are taken in between.
-        yield f"{queue}-waiting", [1] * MINUTES, [9, 0, 20, 3, 1]
+    # A tick logs its metrics when it ended well. Of five, three that fail are a trouble; one or two may fail in passing, and
+    # the first and the last of a period may fall just outside of it.
+    yield "tick-stopped", [0, 0], [0, 0, 0]
+    yield "runs-late", [0, 0, 60, 119, 120], [0, 0, 60, 70, 119]
+    yield "queues-waiting", [60, 120, 180, 240, 300], [0, 60, 120, 180, 240]
+    yield "dead-letters", [0, 0, 0, 0, 1], [0] * MINUTES
     # The tick says once a minute how old the oldest is. In health a retry or the pace may take some minutes.
     yield "notifications-late", [60, 120, 180, 240, 300], [0, 0, 65, 125, 240]
     yield "timers-late", [0, 0, 0, 0, 300], [0, 59, 2, 0, 61]
     yield "gateway-errors", [0, 0, 1, 0, 0], [0] * MINUTES
+    for function in WORKERS:
+        # One message of a queue comes back after it was hidden. In passing each may fail once or twice.
+        yield f"{function}-errors", [1] * (MINUTES * 60 // VISIBILITY_SECONDS), [1, 1]
 
 
-TROUBLES = list(troubles("dev"))
+TROUBLES = list(troubles())
 
 
 @pytest.mark.parametrize(("name", "trouble", "health"), TROUBLES)
@@ -113,7 +95,34 @@ def test_schedules_are_those_of_the_app() -> None:
     }
     assert found == alarms.SCHEDULED_MINUTES
     assert set(found) == set(functions.SCHEDULED)
-    assert set(alarms.DRAINED) == {policies.FUNCTIONS[name]["drains"] for name in DRAINERS}
+    assert {name: period // timedelta(minutes=1) for name, period in runs.PERIODS.items()} == {
+        name: every for name, every in found.items() if name != "tick"
+    }
+    assert {policies.FUNCTIONS[name]["takes"]: name for name in WORKERS} == runs.WORKERS
+
+
+def test_a_stage_has_no_more_alarms_than_aws_gives_an_account() -> None:
+    """Given the alarms and metrics of a stage → ten and five: CloudWatch takes no money for ten of each."""
+    wanted = wanted_alarms("prod")
+    assert len(wanted) <= 10
+    assert len({alarm.metric for alarm in wanted.values() if alarm.namespace == NAMESPACE}) <= 5
+
+
+def test_a_tick_that_is_not_run_is_missed() -> None:
+    """Given five minutes without any tick that ended well → the alarm fires on what is missing."""
+    assert fires(wanted_alarms("dev")["tocsin-dev-tick-stopped"], NOBODY_READS)
+
+
+def test_every_function_and_queue_is_watched() -> None:
+    """Given each function and queue of a stage → an alarm, a mark of the tick, or the answers at the door are about it."""
+    by_alarm = {name.removeprefix("tocsin-dev-") for name in wanted_alarms("dev")}
+    assert {f"{name}-errors" for name in WORKERS} <= by_alarm
+    at_the_door, by_dead_letters = {"api_handler"}, {"mail_feedback"}
+    assert policies.FUNCTIONS["mail_feedback"]["loses"] in runs.WORKERS
+    watched = {*WORKERS, *runs.PERIODS, "tick"} | at_the_door | by_dead_letters
+    assert watched == set(policies.FUNCTIONS)
+    counted = set(policies.FUNCTIONS["tick"]["counts"])
+    assert counted == {*runs.WORKERS, *(dead_letters(queue) for queue in MAX_RECEIVES)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -196,19 +205,20 @@ def in_alarm(made: Clients) -> set[str]:
 def test_each_alarm_fires_and_reaches_its_topic(aws: Clients) -> None:
     """Given the values of one trouble after another → that alarm alone, at the topic; given those of health → none.
 
-    The embedded AWS leaves an alarm without any data alone, whatever TreatMissingData says. Where nothing is measured
-    in the trouble a zero stands for it here; that missing data breaches is seen in the table above.
+    The embedded AWS leaves an alarm without any data alone, whatever TreatMissingData says: that is seen above.
     """
     for stage in ("dev", "prod"):
         alarms.watched(aws, stage, "ops@example.com")
     url, wanted = listening(aws, alarms.found_topic(aws, "dev")), wanted_alarms("dev")
     fired = set()
     for name, trouble, _ in TROUBLES:
-        measured(aws, wanted[f"tocsin-dev-{name}"], trouble or [0])
+        measured(aws, wanted[f"tocsin-dev-{name}"], trouble)
+        # Ticks that measure how late timers are have ended well: the one alarm reads how many they are.
+        fired = fired - {"tocsin-dev-tick-stopped"} if name == "timers-late" else fired
         fired |= {f"tocsin-dev-{name}"}
         assert in_alarm(aws) == fired
-    assert received(aws, url) == fired == set(wanted)
-    for name, _, health in troubles("prod"):
+    assert received(aws, url) == {*fired, "tocsin-dev-tick-stopped"} == set(wanted)
+    for name, _, health in TROUBLES:
         measured(aws, wanted_alarms("prod")[f"tocsin-prod-{name}"], health)
     assert in_alarm(aws) == fired
 
@@ -228,13 +238,20 @@ def metric_data(line: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def test_the_log_line_of_the_tick_is_what_its_alarms_read(aws: Clients, capsys: pytest.CaptureFixture[str]) -> None:
-    """Given a line with a notification of six minutes → its alarm fires, that of the timers and other stages' do not."""
+    """Given lines with a notification of six minutes and a dead letter → their alarms fire, no others, and no other stage's."""
     for stage in ("dev", "prod"):
         alarms.watched(aws, stage, "")
-    log.metrics("tick", {UNDELIVERED: 360.0, OVERDUE: 1.5}, namespace=NAMESPACE, deployed="dev", now=datetime.now(UTC))
-    namespace, data = metric_data(capsys.readouterr().out)
-    aws("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
-    assert in_alarm(aws) == {"tocsin-dev-notifications-late"}
+    seconds = {UNDELIVERED: 360.0, OVERDUE: 1.5, LATE_RUNS: 60.0, WAITING: 0.0}
+    for _ in range(MINUTES):
+        now = datetime.now(UTC)
+        log.metrics(
+            "tick", seconds, {DEAD_LETTERS: 1}, namespace=NAMESPACE, deployed="dev", now=now, dead={"counts": 1}
+        )
+        line = capsys.readouterr().out
+        namespace, data = metric_data(line)
+        aws("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+    assert json.loads(line)["dead"] == {"counts": 1}
+    assert in_alarm(aws) == {"tocsin-dev-notifications-late", "tocsin-dev-dead-letters"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -369,7 +386,7 @@ def test_the_topic_is_looked_up_in_the_partition_of_the_keys() -> None:
 
 
 def test_functions_are_watched_by_the_names_that_lambda_knows() -> None:
-    """Given the function of the REST API → its alarms name the function `tocsin-<stage>`."""
-    alarm = wanted_alarms("dev")["tocsin-dev-api_handler-errors"]
-    assert alarm.dimensions == {"FunctionName": lambda_name("api_handler", "dev")} == {"FunctionName": "tocsin-dev"}
-    assert timedelta(minutes=alarm.minutes) == timedelta(minutes=MINUTES)
+    """Given the worker of webhooks → its alarm names the function as Lambda does."""
+    alarm = wanted_alarms("dev")["tocsin-dev-process_webhooks-errors"]
+    assert alarm.dimensions == {"FunctionName": lambda_name("process_webhooks", "dev")}
+    assert alarm.request()["Period"] == MINUTES * 60
