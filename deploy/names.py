@@ -10,11 +10,11 @@ STAGES = ("local", "dev", "prod")
 API_STAGE = "api"
 """The stage that API Gateway knows: the first part of every address, and the same in all of our stages."""
 API = "api_handler"
-"""Chalice's name of the function behind the REST API."""
+"""Chalice's name of the function behind the API."""
 
 
 def lambda_name(function: str, stage: str) -> str:
-    """The name Chalice gives a function on AWS; that of the REST API has none of its own."""
+    """The name Chalice gives a function on AWS; that of the API has none of its own."""
     return f"{APP}-{stage}" if function == API else f"{APP}-{stage}-{function}"
 
 

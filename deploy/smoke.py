@@ -13,7 +13,7 @@ from deploy.waiting import Wait
 
 REQUEST_SECONDS = 20.0
 SETTLED_SECONDS = 90.0
-"""New rights of roles and a new deployment of a REST API are seen everywhere some seconds later."""
+"""New rights of roles and a new API are seen everywhere some seconds later."""
 UNSETTLED = (0, 403, 500, 502, 503)
 SMOKE_EVENT = {"action": "created", "data": {"installation": {"uuid": "tocsin-smoke-test", "status": "installed"}}}
 """A Sentry webhook that is about no fault: it is recorded as information, and nobody is notified."""
@@ -22,7 +22,7 @@ Answer = tuple[int, str]
 
 
 def smoke_test(url: str, stage: str, secret: str, *, wait: Wait) -> None:
-    """Raise DeployError unless the REST API at `url` runs this stage and stores a webhook, signed with Sentry's secret.
+    """Raise DeployError unless the API at `url` runs this stage and stores a webhook, signed with Sentry's secret.
 
     Without a secret only the first is tested. An answer that a change of a moment ago explains is asked for again.
     """
