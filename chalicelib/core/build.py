@@ -19,6 +19,7 @@ from chalicelib.core.language.tokens import threshold_literal
 from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matchers
 from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Route, RouteOptions, Rule, Rules, Target, Window
+from chalicelib.core.services import NO_SERVICES, SETS, Alias, Service, Services
 
 Data = Mapping[str, Any]
 
@@ -50,6 +51,7 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         options=options,
         broken_templates=_broken_templates(rules),
         kinds=kinds,
+        services=services_from(data.get("services") or {}),
     )
 
 
@@ -217,6 +219,41 @@ def _threshold(value: Any, condition: Condition | None) -> float | None:
 def matchers_from(data: Any) -> tuple[Matcher, ...]:
     """The clauses of a `match:`."""
     return parse_matchers({str(label): str(text) for label, text in (data or {}).items()})
+
+
+def services_from(data: Data) -> Services:
+    """Return the services of `services:`, in the order of the file."""
+    return Services({name: _service(name, each or {}) for name, each in data.items()}) if data else NO_SERVICES
+
+
+def _service(name: str, data: Data) -> Service:
+    return Service(
+        name=name,
+        aliases=tuple(alias for _, alias in aliases_from(data.get("aliases") or {})),
+        owner=str(data.get("owner") or ""),
+        tier=data.get("tier"),
+        links={title: str(address) for title, address in (data.get("links") or {}).items()},
+        depends_on=tuple(str(each) for each in data.get("depends_on") or ()),
+    )
+
+
+def aliases_from(data: Data) -> list[tuple[tuple[str | int, ...], Alias]]:
+    """Return the aliases of a service, each with its path below `aliases`; what has another form is left out."""
+    found: list[tuple[tuple[str | int, ...], Alias]] = []
+    for key, given in data.items():
+        listed = [((key, index), each) for index, each in enumerate(given)] if isinstance(given, list) else []
+        for path, each in listed if isinstance(given, list) else [((key,), given)]:
+            labels = each if key == SETS else {key: each}
+            alias = _alias(labels) if isinstance(labels, Mapping) else ()
+            found += [(path, alias)] if alias else []
+    return found
+
+
+def _alias(labels: Data) -> Alias:
+    plain = {label: each for label, each in labels.items() if isinstance(each, str | int | float) and each != ""}
+    return tuple(
+        sorted((label, str(each).lower() if each in (True, False) else str(each)) for label, each in plain.items())
+    )
 
 
 def _inhibition(data: Data) -> Inhibition:

@@ -15,6 +15,7 @@ from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.condition import Condition
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.rule_index import RuleIndex, indexed
+from chalicelib.core.services import NO_SERVICES, Services
 
 ALL_LABELS = "..."
 """`group_by: [...]`: every set of labels is a group of its own."""
@@ -168,6 +169,7 @@ class Rules:
     options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, Capabilities] = field(default_factory=dict)
+    services: Services = field(default=NO_SERVICES, repr=False)
     parameters: tuple[str, ...] | None = field(default=None, compare=False)
 
     @cached_property

@@ -10,7 +10,7 @@
 
 Three passes over one file: YAML with the place of every word and its traps (`document.py`), the form (`form.py`: one
 pydantic model over `values.py`), and the sense (`sense.py`: conditions and names; `reach.py`: what can never happen;
-`circles.py`: alerts that mute each other; `outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
+`circles.py`: alerts that mute each other; `services.py`: what services are called and need; `outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
 `file:line:column: what; allowed is …; did you mean …`.
 """
 

@@ -26,13 +26,16 @@ from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meani
 from chalicelib.rules.file.values import (
     DURATION_PATTERN,
     As,
+    alias_texts_value,
     boolean_value,
     choice_value,
     duration_value,
     flapping_value,
     for_pydantic,
     group_by_value,
+    label_sets_value,
     label_text_value,
+    link_value,
     pattern_value,
     positive_value,
     runbook_value,
@@ -213,6 +216,35 @@ class WindowForm(_Part):
     timezone: Text = LEFT_OUT
 
 
+_TEXT_SCHEMA: Any = {"type": ["string", "number", "boolean"]}
+_TEXTS_SCHEMA: Any = {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}
+_SET_SCHEMA: Any = {"type": "object", "minProperties": 1, "additionalProperties": _TEXT_SCHEMA}
+_SETS_SCHEMA: Any = {
+    "anyOf": [_SET_SCHEMA, {"type": "array", "items": _SET_SCHEMA}],
+    "description": "Labels that must all be there, such as {job: api, namespace: prod}, or a list of such sets.",
+}
+
+
+class AliasesForm(_Part):
+    """What a service is called: by a source (sentry), or as the value of a label (probe, zone); by several labels together."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, As(alias_texts_value, _TEXTS_SCHEMA)]]
+    labels: Annotated[Any, As(label_sets_value, _SETS_SCHEMA)] = LEFT_OUT
+
+
+class ServiceForm(_Part):
+    """A service: what it is called elsewhere, whose it is, what it needs."""
+
+    aliases: AliasesForm = Field(default=LEFT_OUT)
+    owner: Text = LEFT_OUT
+    tier: Annotated[Any, As(lambda value: whole_value(value, 0, 9), dict(type="integer", minimum=0, maximum=9))] = (
+        LEFT_OUT
+    )
+    links: dict[str, Annotated[Any, As(link_value, dict(type="string", format="uri"))]] = Field(default=LEFT_OUT)
+    depends_on: list[Text] = Field(default=LEFT_OUT)
+
+
 def _with_probes(schema: dict[str, Any]) -> None:
     entries = {"items": {"additionalProperties": True, "type": "object"}, "type": "array"}
     schema["additionalProperties"] = True
@@ -255,6 +287,7 @@ class FileForm(_Part):
     fallback: EndForm = Field(default=LEFT_OUT)
     inhibit: list[InhibitForm] = Field(default=LEFT_OUT)
     windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
+    services: dict[str, ServiceForm] = Field(default=LEFT_OUT)
     metrics: list[Text] = Field(default=LEFT_OUT)
     probes: ProbesForm = Field(default=LEFT_OUT)
     sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
@@ -278,6 +311,8 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
 
 def _container(path: Path) -> tuple[type[BaseModel], str]:
     """The model of the mapping at a path, and what it is called."""
+    if path[:1] == ("services",) and len(path) > 1:
+        return (AliasesForm, "aliases") if path[2:3] == ("aliases",) else (ServiceForm, "a service")
     for part in reversed(path):
         if part in _TARGETS:
             return target_form(), "a target"
@@ -347,6 +382,10 @@ def _example(name: str, wanted: str) -> str:
         "active": "[office]",
         "days": "[mon, tue]",
         "labels": "{team: web}",
+        "services": "{api: {owner: team-core}}",
+        "aliases": "{sentry: [api-backend]}",
+        "links": '{dashboard: "https://…"}',
+        "depends_on": "[database]",
     }
     return f", such as {examples[name]}" if name in examples else ""
 
@@ -362,7 +401,7 @@ def _meant_target(path: Path, given: Any) -> str:
         return f"{_meant_kind(given)}: {json.dumps(masked(given), ensure_ascii=False)}"
     if isinstance(given, Mapping) and path[-1] == "notification":
         return "a list with - before it"
-    if isinstance(given, str) and path and path[-1] in ("mute", "active", "days", "equal"):
+    if isinstance(given, str) and path and path[-1] in ("mute", "active", "days", "equal", "depends_on"):
         return f"[{given}]"
     return ""
 

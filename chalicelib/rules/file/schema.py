@@ -13,6 +13,7 @@ MEANINGS = {
     "after": "How long after it was told, with nobody acknowledging.",
     "alert_rule_test": "What fires at a time, as promtool asks it.",
     "alerts": "The rules.",
+    "aliases": "What it is called elsewhere, by source or label: sentry: [api-backend], probe: [api-health].",
     "cause": "Clauses that the alert matches which mutes others.",
     "changes": "How many changes; more are flapping.",
     "clear": "A condition: the alert ends when this holds, not when its condition stops to.",
@@ -21,6 +22,7 @@ MEANINGS = {
     "days": "The days on which it opens; left out, every day.",
     "default": "Who hears what no rule and no route takes.",
     "defaults": "What every rule and route says that says nothing else.",
+    "depends_on": "The services that it needs.",
     "equal": "Labels that must be the same in the cause and in the symptom.",
     "escalate": "Who hears more when nobody acknowledges.",
     "expect": "Notifications in their order, and states of alerts at times.",
@@ -37,6 +39,7 @@ MEANINGS = {
     "interval": "How far apart the samples of input_series are.",
     "keep_firing_for": "How long it still fires after its end.",
     "labels": "Labels that the alerts of the rule get.",
+    "links": "Pages about it, by their titles; messages have a button for each.",
     "match": 'Clauses over labels: a value, or one after =, !=, =~ or !~, such as "=~api|web".',
     "max_alerts": "How many alerts an incident lists.",
     "metrics": "Further metrics that conditions may name.",
@@ -44,6 +47,7 @@ MEANINGS = {
     "name": "Its name, once in the file.",
     "no_data": "What an unknown condition does: keep the state, ok, or alert.",
     "notification": "Who hears.",
+    "owner": "Whose it is; messages show it.",
     "probes": "What Tocsin measures itself.",
     "receiver": "The name of a list under receivers.",
     "receivers": "Named lists of targets.",
@@ -52,12 +56,14 @@ MEANINGS = {
     "routes": "Who hears of alerts whose rule names no one; the first that matches wins.",
     "runbook": "The page runbook/<name>.md; left out, the name of the rule in kebab-case.",
     "send_resolved": "Whether the end is told too.",
+    "services": "What is watched, by its name here.",
     "severity": "How bad; left out, the event's own, and warning for what is measured.",
     "sources": "Senders without a plug-in of their own.",
     "summary": "A template, such as {{ value }} errors in {{ labels.service }}.",
     "symptom": "Clauses that alerts match which are muted.",
     "tests": "Timelines and what must come of them: `tocsin test`.",
     "threshold": "What the word threshold means in the condition: a number, a percentage, a duration or a size.",
+    "tier": "How much it matters: 1 is most.",
     "timeout": "How long the target may take to answer: 100ms to 30s.",
     "timezone": "The name of a time zone, such as America/Sao_Paulo.",
     "to": "When it closes; before `from`, it is on the next day.",
@@ -74,7 +80,8 @@ def json_schema() -> dict[str, Any]:
     meanings = MEANINGS | probe_meanings() | {name: kind.meaning for name, kind in kinds().items()}
     for properties in _properties(schema):
         for name, each in properties.items():
-            each.update({"description": meanings[name]} if name in meanings else {})
+            if name in meanings:
+                each.setdefault("description", meanings[name])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "alert-rules.yaml",

@@ -33,6 +33,7 @@ from chalicelib.rules.file.finding import (
 )
 from chalicelib.rules.file.outside import outside
 from chalicelib.rules.file.reach import reach
+from chalicelib.rules.file.services import services
 from chalicelib.rules.file.vocabulary import vocabulary
 from chalicelib.targets import kinds
 
@@ -51,6 +52,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     yield from vocabulary(data)
     yield from reach(data)
     yield from circles(data, sense)
+    yield from services(data)
     yield from outside(data, sense)
 
 

@@ -188,3 +188,38 @@ class As:
 
 
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
+
+
+def alias_texts_value(value: Any) -> Any:
+    """What one sender calls a service, or the values of one label: a text or several, each with at most one `*`."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, list | Mapping):
+            raise FieldError(f"holds {kind_of(each)}", "a text, or a list of texts, such as [api-backend]")
+        text = label_text_value(each)
+        if not text.strip():
+            raise FieldError("is empty", "a text, such as api-backend")
+        if "*" in text[1:-1] or text.count("*") > 1 or text == "*":
+            raise FieldError(f"is {text[:40]!r}", "one * at the beginning or at the end, and text beside it")
+    return value
+
+
+def label_sets_value(value: Any) -> Any:
+    """Labels that must all be there, or a list of such sets."""
+    for each in value if isinstance(value, list) else [value]:
+        if not isinstance(each, Mapping) or not each:
+            raise FieldError(f"is {kind_of(each)}", "labels, such as {job: api, namespace: prod}, or a list of them")
+        for label, text in each.items():
+            if not label_text_value(text).strip():
+                raise FieldError(f"has no value of {label[:40]}", "a text for each label")
+            if "*" in label_text_value(text) and len(each) > 1:
+                raise FieldError(f"has a * in {label[:40]}", "exact texts where there are several labels")
+            alias_texts_value(text)
+    return value
+
+
+def link_value(value: Any) -> Any:
+    """The address of a page."""
+    text = text_value(value)
+    if not re.fullmatch(r"https?://[^\s/@]{1,253}([/?#]\S{0,1900})?", text):
+        raise FieldError(f"is not an address: {masked(text[:100])!r}", "an address that begins with https://")
+    return value
