@@ -107,27 +107,30 @@ class Services:
         labels = {**event.labels, SERVICE_RAW: event.service} if event.service else event.labels
         return replace(event, service=name, labels=labels)
 
-    def labelled(self, labels: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the labels of what is measured or awaited with the name of their service, as `named` does."""
+    def labelled(self, labels: Mapping[str, str], beside: Mapping[str, str] = {}) -> Mapping[str, str]:
+        """Return the labels of what is measured or awaited with the name of their service, as `named` does.
+
+        Aliases see the labels `beside` them too.
+        """
         if not self.declared:
             return labels
         said = labels.get(SERVICE, "")
-        name = None if said in self.declared else self.of(labels)
+        name = None if said in self.declared else self.of({**labels, **beside} if beside else labels)
         if name is None:
             return labels
         return {**labels, **({SERVICE_RAW: said} if said else {}), SERVICE: name}
 
-    def as_measured(self, labels: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the labels of a series from those of its alert: before `labelled` gave them the name of a service."""
+    def unnamed(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """Return labels as they were before `labelled` gave them the name of a service: those of the stored series."""
         if SERVICE_RAW in labels:
             rest = {name: text for name, text in labels.items() if name != SERVICE_RAW}
             return {**rest, SERVICE: labels[SERVICE_RAW]}
         without = {name: text for name, text in labels.items() if name != SERVICE}
         return without if self.declared and self.labelled(without) == labels else labels
 
-    def is_settled(self, labels: Mapping[str, str]) -> bool:
-        """Return whether no alias can change the service of these labels."""
-        return not self.declared or labels.get(SERVICE, "") in self.declared
+    def may_name(self, labels: Mapping[str, str]) -> bool:
+        """Return whether an alias could give some of what has these labels the name of another service."""
+        return bool(self.declared) and labels.get(SERVICE, "") not in self.declared
 
 
 def _seen(event: Event) -> dict[str, str]:

@@ -29,7 +29,7 @@ from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
-from chalicelib.process import acts
+from chalicelib.process import acts, displaced
 from chalicelib.process.batch import Batch, IncidentUpdate
 from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
@@ -175,6 +175,7 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
 
 def _decided(batch: Batch, route: Route, base: Incident, inputs: Sequence[Input]) -> Decision:
     """Return the incident after its inputs, and who is notified of it. Its causes are made known first."""
+    base = displaced.stopped(base, inputs, batch.rules)
     evaluations = evaluations_of(base, batch.rules, batch.store, batch.now)
     folded = fold(base, inputs, rules=batch.rules, now=batch.now, evaluations=evaluations)
     folded = bounded(_pruned(folded, base, batch.rules))

@@ -7,17 +7,27 @@ alert, or while the tick has not looked at the changed rules yet: without that n
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from chalicelib.core.alert import Alert, Origin
-from chalicelib.core.event import fingerprint, labels_fingerprint
+from chalicelib.core.evaluation import never_rechecked
+from chalicelib.core.event import Event, fingerprint, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
-from chalicelib.core.inputs import EventInput, HeartbeatInput, alert_fingerprint, counted_by, counted_labels
+from chalicelib.core.inputs import (
+    AlertInput,
+    EventInput,
+    HeartbeatInput,
+    Input,
+    alert_fingerprint,
+    counted_by,
+    counted_labels,
+)
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.services import SERVICE, Services
 from chalicelib.process.batch import Batch, Routed
 
 DISPLACED = "displaced"
@@ -37,7 +47,8 @@ def rules_digest(rules: Rules) -> str:
     known = _digests.get(id(rules))
     if known is None or known[0] is not rules:
         _digests.clear()
-        _digests[id(rules)] = (rules, fingerprint(repr(rules)))
+        services = [repr(rules.services)] if rules.services.declared else []
+        _digests[id(rules)] = (rules, fingerprint(repr(rules), *services))
     return _digests[id(rules)][1]
 
 
@@ -57,10 +68,10 @@ def lead(batch: Batch) -> None:
     taken = {(alert_fingerprint(each.given), each.key): each.key for each in routed if id(each) not in elsewhere}
     for each in routed:
         holder = _home(batch, each, elsewhere.get(id(each), ()), faults, taken)
-        if holder is None:
-            batch.add_routed(each)
-        else:
+        if holder is not None:
             _follow(batch, holder, each)
+        if holder is None or (isinstance(each.given, HeartbeatInput) and each.given.heard):
+            batch.add_routed(each)  # a beat that ends an alert elsewhere begins the next wait where the rules lead
 
 
 def _home(
@@ -97,14 +108,28 @@ def _is_at_home(batch: Batch, routed: Routed) -> bool:
 
 
 def _names(batch: Batch, routed: Routed) -> list[str]:
-    """Return the fingerprints under which the alert may be active: its own, and those under earlier `group_by`s."""
+    """Return the fingerprints under which the alert may be active: its own, and those of a count under earlier rules.
+
+    These had another `group_by`, or did not have the alias that gives the event the name of its service.
+    """
     given = routed.given
     found = [alert_fingerprint(given)]
     if isinstance(given, EventInput) and given.rule is not None:
+        name, earlier = given.rule.name, _groupings(batch.context.marks).get(given.rule.name, [])
         labels = alert_labels(given.event, given.rule)
-        for group_by in _groupings(batch.context.marks).get(given.rule.name, ()):
-            found.append(labels_fingerprint(given.rule.name, labels_of_group(group_by, labels)))
+        found += [labels_fingerprint(name, labels_of_group(each, labels)) for each in earlier]
+        for unnamed in _unnamed(given.event, labels, batch.rules.services):
+            groupings = [counted_by(given.rule), *earlier]
+            found += [labels_fingerprint(name, labels_of_group(each, unnamed)) for each in groupings]
     return list(dict.fromkeys(found))
+
+
+def _unnamed(event: Event, labels: Mapping[str, str], services: Services) -> list[Mapping[str, str]]:
+    """Return the labels without the name that an alias gave the event's service; nothing where none did."""
+    before = services.unnamed(labels)
+    said = before.get(SERVICE, "")
+    named = services.labelled(before, {event.source: said} if said else {}).get(SERVICE)
+    return [before] if before != labels and named == event.service else []
 
 
 def _active(batch: Batch, names: Iterable[str], faults: Mapping[str, Fault]) -> Iterable[Holder]:
@@ -122,6 +147,31 @@ def _follow(batch: Batch, holder: Holder, routed: Routed) -> None:
     if isinstance(given, EventInput):
         given = replace(given, alert=holder.alert)
     batch.wake(holder.key, route_by_id(batch.rules, incident), incident.group, routed.message, given)
+
+
+def stopped(incident: Incident, inputs: Collection[Input], rules: Rules) -> Incident:
+    """Return the incident without the clocks of series and heartbeats that are not active and are watched elsewhere now.
+
+    They would fire here by themselves, beside the alert that the rules have in another incident.
+    """
+    named = {alert_fingerprint(each) for each in inputs if isinstance(each, AlertInput)}
+    gone = {
+        alert.fingerprint: replace(never_rechecked(alert), schedule={})
+        for alert in incident.alerts.values()
+        if _has_clock(alert) and alert.fingerprint not in named and _is_elsewhere(alert, incident, rules)
+    }
+    return replace(incident, alerts={**incident.alerts, **gone}) if gone else incident
+
+
+def _has_clock(alert: Alert) -> bool:
+    return not alert.active and (
+        bool(alert.schedule) or (alert.origin is Origin.SERIES and alert.evaluation.recheck_at is not None)
+    )
+
+
+def _is_elsewhere(alert: Alert, incident: Incident, rules: Rules) -> bool:
+    homes = _homes(alert, rules.by_name.get(alert.rule), rules)
+    return bool(homes) and incident.key not in homes
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -178,18 +228,23 @@ def _was_grouped_otherwise(alert: Alert, rule: Rule | None, groupings: Mapping[s
 
 def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     """Return the keys of the incidents to which the rules lead such an alert; none where they would begin another one."""
+    services = rules.services
+    own = services.unnamed(alert.labels)
     if alert.origin is Origin.HEARTBEAT:
-        route, labels = heartbeat_route(
-            rules, HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, alert.labels, alert.severity)
-        )
+        named = services.labelled(own, {"heartbeat": alert.name})
+        beat = HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, named, alert.severity)
+        route, labels = heartbeat_route(rules, beat)
         return [incident_key(route, group_labels(route, labels))]
     if rule is None:
         return []
     if alert.origin is Origin.SERIES:
-        labels, routed = measured_labels(rule, alert.labels), routed_labels(rule, alert.labels)
+        named = services.labelled(own)
+        labels, routed = measured_labels(rule, named), routed_labels(rule, named)
     else:
         labels = routed = alert.match_labels()
-        if labels_fingerprint(rule.name, counted_labels(rule, labels)) != alert.fingerprint:
+        if labels_fingerprint(rule.name, counted_labels(rule, labels)) != alert.fingerprint or services.may_name(
+            labels
+        ):
             return []
     return [incident_key(route, group_labels(route, labels)) for route in rules.routes_for(rule, routed)]
 

@@ -73,7 +73,7 @@ def tick(
         _look_at_what_fires(batch)
     _look_at_causes(batch)
     on_overdue(_wake(batch))
-    _expect_beats(batch)
+    _expect_beats(batch, anew=changed)
     _watch_silence(batch, context)
     failures = settle(batch)
     if rolls_out:
@@ -167,16 +167,20 @@ def _wake(batch: Batch) -> timedelta:
     return batch.now - woken[0][0] if due else timedelta(0)
 
 
-def _expect_beats(batch: Batch) -> None:
-    """A heartbeat that was never heard is late too: its clock starts when the rules first name it."""
+def _expect_beats(batch: Batch, *, anew: bool) -> None:
+    """A heartbeat that was never heard is late too: its clock starts when the rules first name it.
+
+    `anew`: the rules changed, and may lead it to an incident in which its clock does not run yet.
+    """
     for spec in batch.rules.probes.get("heartbeat", ()):
         mark = f"beat:{spec.get('name')}"
-        if mark in batch.context.marks:
+        if mark in batch.context.marks and not anew:
             continue
         beat = beat_of(spec, batch.now, heard=False)
         route, labels = heartbeat_route(batch.rules, beat)
         batch.add(route, labels, beat, "")
-        batch.context = _marked(batch.store, batch.context, {mark: batch.now.isoformat()})
+        if mark not in batch.context.marks:
+            batch.context = _marked(batch.store, batch.context, {mark: batch.now.isoformat()})
 
 
 def _watch_silence(batch: Batch, context: Context) -> None:

@@ -88,7 +88,7 @@ def test_labels_of_what_is_measured(labels: dict[str, str], service: str | None,
     """Given labels of a series, when they are named → exact text counts before a `*`, and the longer text before the shorter."""
     found = SERVICES.labelled(labels)
     assert (found.get("service"), found.get("service_raw")) == (service or labels.get("service"), word)
-    assert SERVICES.as_measured(found) == labels
+    assert SERVICES.unnamed(found) == labels
     assert SERVICES.labelled(found) == found
 
 
@@ -132,7 +132,7 @@ def test_without_services_nothing_is_touched() -> None:
     plain, labels = event(service="x"), {"service": "x"}
     assert NO_SERVICES.named(plain) is plain
     assert NO_SERVICES.labelled(labels) is labels
-    assert NO_SERVICES.as_measured(labels) is labels
+    assert NO_SERVICES.unnamed(labels) is labels
 
 
 def test_an_event_is_compared_with_few_of_a_thousand_services() -> None:
