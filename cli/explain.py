@@ -159,7 +159,9 @@ def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> 
     if events and not arguments.stage:
         now = max(event.occurred_at for event in events)
     return {
-        "events": [{**parse.shown(event), "decisions": event_decisions(event, rules)} for event in events],
+        "events": [
+            {**parse.shown(rules.services.named(event)), "decisions": event_decisions(event, rules)} for event in events
+        ],
         "alerts": simulated(events, rules, context, now),
     }
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TextIO
 from chalicelib import plugins
 from chalicelib.core.errors import ParseError, RulesError, WebhookError
 from chalicelib.core.event import Event
+from chalicelib.core.rule import Rules
 from chalicelib.redact import redact_event
 from chalicelib.rules.compiled import RULES_NAME
 
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=", ".join(plugins.names("sources")))
     parser.add_argument("body", metavar="BODY", help="a file with the body as received, or - for standard input")
     parser.add_argument("--headers", metavar="FILE", help="the headers as a JSON object of names and values")
-    parser.add_argument("--rules", metavar="FILE", help="a rules file whose `sources:` may declare SOURCE")
+    parser.add_argument("--rules", metavar="FILE", help="a rules file: its `sources:` and `services:` count")
 
 
 def run(
@@ -51,7 +52,8 @@ def run(
 ) -> int:
     """Print the events; 0, or 2 with one line on standard error when there is nothing to read."""
     try:
-        mapping = _mapping(arguments.source, getattr(arguments, "rules", None))
+        rules = _rules(arguments.source, getattr(arguments, "rules", None))
+        mapping = mapping_of(arguments.source, rules.sources if rules else ())
         body = read_body(arguments.body, stdin or (sys.stdin.buffer if sys.stdin else BytesIO()))
         headers = read_headers(getattr(arguments, "headers", None))
         events = _parsed(arguments.source, headers, body, mapping, now or datetime.now(UTC), arguments.body)
@@ -61,6 +63,7 @@ def run(
     out = stdout or sys.stdout
     plain = not (out.encoding or "utf-8").lower().startswith("utf")
     for event in events:
+        event = rules.services.named(event) if rules else event
         print(json.dumps(shown(event), ensure_ascii=plain), file=out)
     return 0
 
@@ -97,11 +100,11 @@ def _parsed(
     return [redact_event(event) for event in events]
 
 
-def _mapping(source: str, rules: str | None) -> Mapping[str, Any] | None:
-    """As below, with the rules file that is named, or for an unknown source the one in this folder."""
-    if rules is None and source not in plugins.names("sources") and Path(RULES_NAME).is_file():
-        rules = RULES_NAME
-    return mapping_of(source, _declared(rules) if rules is not None else [])
+def _rules(source: str, path: str | None) -> Rules | None:
+    """Return the rules of the file that is named, or for an unknown source of the one in this folder."""
+    if path is None and source not in plugins.names("sources") and Path(RULES_NAME).is_file():
+        path = RULES_NAME
+    return _loaded(path) if path is not None else None
 
 
 def mapping_of(source: str, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -119,15 +122,15 @@ def mapping_of(source: str, declared: Sequence[Mapping[str, Any]]) -> Mapping[st
     raise UsageError(f"there is no source {_quoted(source)}; known are {', '.join(names)}")
 
 
-def _declared(path: str) -> list[Mapping[str, Any]]:
-    """The `sources:` of a rules file. Only this needs yaml and pydantic, so only this imports them."""
+def _loaded(path: str) -> Rules:
+    """Return the rules of a file. Only this needs yaml and pydantic, so only this imports them."""
     try:
         text = _read(path).decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path}: cannot be read: not UTF-8") from None
     from chalicelib.rules.file import load
 
-    return list(load(text, filename=path, tolerate_templates=True).sources)
+    return load(text, filename=path, tolerate_templates=True)
 
 
 def read_body(path: str, stdin: BinaryIO) -> bytes:

@@ -30,8 +30,9 @@ from chalicelib.core.notified import NotifiedState
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.core.services import SERVICE, SERVICE_RAW
 from chalicelib.core.standing import resolve_at
-from chalicelib.process.series import StoredSeries, primary_metric
+from chalicelib.process.series import StoredSeries, measured_under, primary_metric
 
 Shown = dict[str, Any]
 Write = Callable[[datetime], Any]
@@ -71,9 +72,8 @@ def _quiet_series(
         if rule.condition is None or not rule.condition.metrics:
             continue
         for labels in store.label_sets(primary_metric(rule)):
-            if labels_fingerprint(rule.name, labels) not in known and matches_all(
-                matchers, routed_labels(rule, labels)
-            ):
+            seen = routed_labels(rule, rules.services.labelled(labels))
+            if labels_fingerprint(rule.name, labels) not in known and matches_all(matchers, seen):
                 yield rule, labels
 
 
@@ -85,15 +85,22 @@ def event_decisions(event: Event, rules: Rules) -> list[str]:
     """What each rule makes of an event, and who hears where no rule matches."""
     if event.action is not None:
         return [f"{event.action.by} did this ({event.action.kind.value}): it changes incidents that exist, opens none"]
-    labels = event.all_labels()
-    steps, matched = [], False
+    named = rules.services.named(event)
+    labels = named.all_labels()
+    steps = [service_step(named.service, event.service)] if named is not event else []
+    matched = False
     for rule in rules.rules:
-        missed = _missed_by_event(rule, event, labels)
+        missed = _missed_by_event(rule, named, labels)
         matched = matched or not missed
         steps.append(_rule_step(rule, missed) if missed else f"rule {rule.name}: matched ({_clauses(rule.matchers)})")
     if event.status is Status.INFO:
         return [*steps, "it is information: it is recorded and counted, and fires nothing by itself"]
     return steps if matched else [*steps, "no rule matched: the routes decide", *route_steps(rules, None, labels)[0]]
+
+
+def service_step(name: str | None, said: str | None) -> str:
+    """Return the sentence for a service that has its name by an alias."""
+    return f"service: {name}, by an alias{f' of {said!r}' if said else ''}"
 
 
 def _missed_by_event(rule: Rule, event: Event, labels: Mapping[str, str]) -> str:
@@ -174,6 +181,7 @@ class _Told:
         rule = self.rules.by_name.get(alert.rule)
         route = route_by_id(self.rules, incident)
         decisions = [
+            *self.service_steps(alert),
             *self.rule_steps(alert),
             *self.condition_steps(alert, rule),
             *self.state_steps(alert, rule, incident),
@@ -192,16 +200,18 @@ class _Told:
 
     def series(self, rule: Rule, labels: Mapping[str, str]) -> Shown:
         """One measured series for which the rule has no alert."""
-        seen = routed_labels(rule, labels)
+        named = self.rules.services.labelled(labels)
+        seen = routed_labels(rule, named)
         why = missed(rule.matchers, seen)
-        steps = [_rule_step(rule, why)] if why else [f"rule {rule.name}: matched ({_clauses(rule.matchers)})"]
+        steps = [service_step(named[SERVICE], labels.get(SERVICE))] if named is not labels else []
+        steps += [_rule_step(rule, why)] if why else [f"rule {rule.name}: matched ({_clauses(rule.matchers)})"]
         if not why:
-            steps += self.answers("condition", rule.condition, StoredSeries(self.store, labels))
+            steps += self.answers("condition", rule.condition, StoredSeries(self.store, labels, self.rules.services))
         walked, routes = route_steps(self.rules, rule, seen)
         targets = ", ".join(target.shown for route in routes for target in route.targets) or "nobody"
         return {
             "name": rule.name,
-            "labels": {**labels, **rule.labels},
+            "labels": {**named, **rule.labels},
             "state": AlertState.INACTIVE.value,
             "incident": None,
             "route": routes[0].id,
@@ -209,6 +219,11 @@ class _Told:
         }
 
     # -- rules and conditions ----------------------------------------------------------------------------------------
+
+    def service_steps(self, alert: Alert) -> list[str]:
+        """What the sender calls the service, where an alias gave it its name."""
+        said = alert.labels.get(SERVICE_RAW) if self.rules.services.declared else None
+        return [service_step(alert.labels.get(SERVICE), said)] if said else []
 
     def rule_steps(self, alert: Alert) -> list[str]:
         """Every rule of the file: the alert's own, and why the others are not about it."""
@@ -236,8 +251,7 @@ class _Told:
             return []
         series: Series = EventSeries(tuple(from_seconds(at) for at, _ in alert.received.recent))
         if alert.origin is Origin.SERIES:
-            own = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
-            series = StoredSeries(self.store, own)
+            series = StoredSeries(self.store, measured_under(alert, rule, self.rules), self.rules.services)
         steps = self.answers("condition", rule.condition, series)
         if alert.state is AlertState.INACTIVE and alert.origin is not Origin.SERIES:
             steps += self.at_last_event(alert, rule.condition, series)

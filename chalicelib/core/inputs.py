@@ -31,11 +31,16 @@ class TimedEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a rule's condition says of one series, oldest first."""
+    """What a rule's condition says of one series, oldest first.
+
+    `series` are the labels under which it is stored, where an alias gave those of its alert another service: what an
+    alert is found by does not depend on aliases.
+    """
 
     rule: Rule
     labels: Mapping[str, str]
     evaluations: tuple[TimedEvaluation, ...]
+    series: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def alert_fingerprint(given: AlertInput) -> str:
     if isinstance(given, HeartbeatInput):
         return labels_fingerprint(given.name, {"kind": "heartbeat"})
     if isinstance(given, Measured):
-        return labels_fingerprint(given.rule.name, given.labels)
+        return labels_fingerprint(given.rule.name, given.labels if given.series is None else given.series)
     if given.alert:
         return given.alert
     if given.rule is not None and given.rule.condition is not None:

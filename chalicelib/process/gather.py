@@ -25,6 +25,7 @@ from chalicelib.core.routing import (
     router_routes,
 )
 from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.services import Services
 from chalicelib.messages.queue import (
     Affected,
     DeployChange,
@@ -76,6 +77,7 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
     if event.source == "heartbeat" and event.kind == "beat":
         _take_beat(batch, event, message)
         return
+    event = batch.rules.services.named(event)
     if deploy := deploy_of(event):
         before = batch.context
         batch.context = with_deploys(batch.store, before, deploy, batch.now)
@@ -194,12 +196,12 @@ def _take_beat(batch: Batch, event: Event, message: str) -> None:
     """A heartbeat that was heard."""
     for spec in batch.rules.probes.get("heartbeat", ()):
         if spec.get("name") == event.name:
-            beat = beat_of(spec, event.occurred_at, heard=True)
+            beat = beat_of(spec, event.occurred_at, batch.rules.services, heard=True)
             route, labels = heartbeat_route(batch.rules, beat)
             batch.add(route, labels, beat, message)
 
 
-def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> HeartbeatInput:
+def beat_of(spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool) -> HeartbeatInput:
     """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
     schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
     for name in ("every", "grace"):
@@ -208,25 +210,28 @@ def beat_of(spec: Mapping[str, object], at: datetime, *, heard: bool) -> Heartbe
     said = spec.get("labels")
     labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
     labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
-    severity = Severity(str(spec.get("severity") or "critical"))
-    return HeartbeatInput(str(spec["name"]), at, schedule, labels, severity, heard)
+    severity, beside = Severity(str(spec.get("severity") or "critical")), {"heartbeat": str(spec["name"])}
+    return HeartbeatInput(str(spec["name"]), at, schedule, services.labelled(labels, beside), severity, heard)
 
 
 def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
     """Remember what was measured and judge every rule that looks at it, at the times of the samples and of later ones."""
     batch.store.add_samples(samples)
     evaluated: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
+    services = batch.rules.services
     for sample in samples:
         for rule in batch.rules.by_metric.get(sample.metric, ()):
-            for labels in series_labels(rule, sample, batch.store):
-                if not matches_all(rule.matchers, {**labels, "source": "probe", "metric": sample.metric}):
+            for labels in series_labels(rule, sample, batch.store, services):
+                seen = {**services.labelled(labels), "source": "probe", "metric": sample.metric}
+                if not matches_all(rule.matchers, seen):
                     continue
                 entry = evaluated.setdefault((rule.name, tuple(sorted(labels.items()))), (rule, labels, set()))
                 entry[2].add(sample.at)
     for rule, labels, times in evaluated.values():
         moments = _moments_since(times, rule, labels, batch)
-        evaluations = tuple(evaluation(rule, labels, batch.store, at) for at in moments)
-        take_measured(batch, Measured(rule, labels, evaluations), message)
+        evaluations = tuple(evaluation(rule, labels, batch.store, at, services) for at in moments)
+        named = services.labelled(labels)
+        take_measured(batch, Measured(rule, named, evaluations, None if named is labels else labels), message)
 
 
 def _moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:

@@ -11,6 +11,7 @@ from chalicelib.core.language.condition import evaluate
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.services import NO_SERVICES, SERVICE_RAW, Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,12 @@ class StoredSeries:
     """The samples of one set of labels. A metric that is never measured under them is taken where its labels agree.
 
     One that is measured under them and has nothing now has no data: another series does not speak for it.
+    Series are stored under the labels that were measured, and agree by those that aliases make of them.
     """
 
     store: Store
     labels: Mapping[str, str]
+    services: Services = NO_SERVICES
 
     def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
         """Oldest first."""
@@ -29,7 +32,7 @@ class StoredSeries:
         if found:
             return found
         known = self.store.label_sets(metric)
-        shared = [each for each in known if _agree(each, self.labels)]
+        shared = [each for each in known if _agree(each, self.labels, self.services)]
         if not shared or self.labels in known:
             return found
         return self.store.buckets(metric, max(shared, key=self.nearness), since, until)
@@ -44,8 +47,9 @@ class StoredSeries:
         return ()
 
 
-def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    shared = one.keys() & other.keys()
+def _agree(one: Mapping[str, str], other: Mapping[str, str], services: Services) -> bool:
+    one, other = services.labelled(one), services.labelled(other)
+    shared = (one.keys() & other.keys()) - {SERVICE_RAW}
     return (bool(shared) or not one or not other) and all(one[name] == other[name] for name in shared)
 
 
@@ -55,19 +59,21 @@ def primary_metric(rule: Rule) -> str:
     return min(rule.condition.metrics, key=rule.condition.text.find)
 
 
-def series_labels(rule: Rule, sample: Sample, store: Store) -> list[Mapping[str, str]]:
+def series_labels(rule: Rule, sample: Sample, store: Store, services: Services) -> list[Mapping[str, str]]:
     """The label sets of the rule's alerts that a sample is about."""
     primary = primary_metric(rule)
     if sample.metric == primary:
         return [sample.labels]
-    found = [labels for labels in store.label_sets(primary) if _agree(labels, sample.labels)]
+    found = [labels for labels in store.label_sets(primary) if _agree(labels, sample.labels, services)]
     return list(found) or [sample.labels]
 
 
-def evaluation(rule: Rule, labels: Mapping[str, str], store: Store, at: datetime) -> TimedEvaluation:
-    """What the rule's condition, and its `clear`, say of a series at a time."""
+def evaluation(
+    rule: Rule, labels: Mapping[str, str], store: Store, at: datetime, services: Services
+) -> TimedEvaluation:
+    """What the rule's condition, and its `clear`, say of a series at a time. `labels` are those it is stored under."""
     assert rule.condition is not None
-    series = StoredSeries(store, labels)
+    series = StoredSeries(store, labels, services)
     clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
     return TimedEvaluation(at, evaluate(rule.condition, series, at), clear)
 
@@ -79,9 +85,13 @@ def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime
         rule = rules.by_name.get(alert.rule)
         if alert.origin is not Origin.SERIES or rule is None or rule.condition is None or not _alert_is_due(alert, now):
             continue
-        labels = {name: text for name, text in alert.labels.items() if rule.labels.get(name) != text}
-        found[alert.fingerprint] = evaluation(rule, labels, store, now)
+        found[alert.fingerprint] = evaluation(rule, measured_under(alert, rule, rules), store, now, rules.services)
     return found
+
+
+def measured_under(alert: Alert, rule: Rule, rules: Rules) -> Mapping[str, str]:
+    """Return the labels under which the series of an alert is stored."""
+    return rules.services.unnamed({name: text for name, text in alert.labels.items() if rule.labels.get(name) != text})
 
 
 def _alert_is_due(alert: Alert, now: datetime) -> bool:

@@ -176,7 +176,7 @@ def _expect_beats(batch: Batch, *, anew: bool) -> None:
         mark = f"beat:{spec.get('name')}"
         if mark in batch.context.marks and not anew:
             continue
-        beat = beat_of(spec, batch.now, heard=False)
+        beat = beat_of(spec, batch.now, batch.rules.services, heard=False)
         route, labels = heartbeat_route(batch.rules, beat)
         batch.add(route, labels, beat, "")
         if mark not in batch.context.marks:
@@ -198,7 +198,8 @@ def _watch_silence(batch: Batch, context: Context) -> None:
             continue
         if not batch.store.label_sets(primary_metric(rule)):
             labels = {m.label: m.value for m in rule.matchers if m.operator == "=" and m.label != "source"}
-            take_measured(batch, Measured(rule, labels, (evaluation(rule, labels, batch.store, batch.now),)), "")
+            found = evaluation(rule, labels, batch.store, batch.now, batch.rules.services)
+            take_measured(batch, Measured(rule, labels, (found,)), "")
 
 
 def _measures(rule: Rule) -> bool:

@@ -373,6 +373,41 @@ PAYLOAD = {
 }
 
 
+NAMED = "services: {shop: {aliases: {alertmanager: web-shop, probe: shop-health}}}\n" + RULES
+
+
+def test_a_payload_is_explained_with_the_name_of_its_service(explained, tmp_path):
+    """Given an alias of the sender's word, when a payload is explained → what makes the name of the service is the first step."""
+    path = tmp_path / "body.json"
+    labels = {**PAYLOAD["alerts"][0]["labels"], "service": "web-shop"}
+    path.write_text(json.dumps({**PAYLOAD, "alerts": [{**PAYLOAD["alerts"][0], "labels": labels}]}), encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(NAMED, encoding="utf-8")
+    found = json.loads(explained("--source", "alertmanager", path, "--json")[1])
+    assert found["events"][0]["service"] == "shop"
+    step = "service: shop, by an alias of 'web-shop'"
+    assert found["events"][0]["decisions"][0] == found["alerts"][0]["decisions"][0] == step
+    assert found["alerts"][0]["labels"]["service"] == "shop"
+
+
+def test_a_series_is_explained_with_the_name_of_its_service():
+    """Given series that an alias names, one of which fires, when they are explained → both say so, and both are found."""
+    lines = [
+        sample(0, "error_rate", 0.03, service="health", probe="shop-health"),
+        sample(0, "p95_latency_ms", 900, service="health", probe="shop-health"),
+        {"at": 5, "explain": {"matchers": {"service": "shop"}}},
+    ]
+    (explanation,) = [
+        line for line in Replay(load(NAMED), list(enumerate(lines, 1)), name="s").run() if "alerts" in line
+    ]
+    found = {each["name"]: each for each in explanation["alerts"]}
+    assert [*found] == ["High Error Rate", "Slow"]
+    for each in found.values():
+        assert each["labels"] == {"probe": "shop-health", "service": "shop", "service_raw": "health"}
+        assert each["decisions"][0] == "service: shop, by an alias of 'health'"
+    assert any("(3 % against 1 %)" in step for step in found["High Error Rate"]["decisions"])
+    assert any("(900 ms against 500 ms)" in step for step in found["Slow"]["decisions"])
+
+
 def test_a_payload_is_explained(explained, tmp_path):
     """Rule by rule why it matched or not, the routes it would take, and who would be told."""
     path = tmp_path / "body.json"

@@ -167,3 +167,13 @@ def test_the_command_itself():
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kind"] == "test"
+
+
+def test_the_service_has_its_name_where_the_rules_are_named(tmp_path):
+    """Given rules with an alias of the sender's word, when a body is parsed with them → its service has the name here."""
+    rules, body = tmp_path / "alert-rules.yaml", FIXTURES / "sentry/error_created_docs.json"
+    rules.write_text("services: {web: {aliases: {sentry: front-end}}}\n")
+    status, printed, _ = run("sentry", body, "--rules", rules)
+    assert (status, printed[0]["service"], printed[0]["labels"]["service_raw"]) == (0, "web", "front-end")
+    _, plain, _ = run("sentry", body)
+    assert (plain[0]["service"], plain[0]["fingerprint"]) == ("front-end", printed[0]["fingerprint"])
