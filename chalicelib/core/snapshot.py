@@ -17,6 +17,7 @@ from chalicelib.core.delivery.notification import (
     Notification,
     Reason,
     Runbook,
+    ServiceSnapshot,
     Why,
 )
 from chalicelib.core.delivery.target_kind import Capabilities
@@ -28,6 +29,7 @@ from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.services import SERVICE
 from chalicelib.core.sounds import acknowledged_at, follows_ack
 from chalicelib.core.waves import MAX_WAVES
 
@@ -37,6 +39,8 @@ ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
 """The entries of the timeline that are something a person did."""
 REMARKS = ("reassign", "note", "silence")
 """Those of them that a message goes on showing."""
+MAX_SERVICES = 3
+"""A notification has what the rules file says of so many services."""
 MAX_ACTS = 5
 MAX_REMARKS = 3
 
@@ -102,6 +106,7 @@ def notification(
         ),
         background=Background(
             runbook=_runbook(lead, basis),
+            services=_services(shown, basis.rules),
             deploys=deploys_before(incident, basis.context) if not ends else (),
             notes=_notes_for(announced, visible, basis, incident, reason)
             + (_begun_after_ack(incident, announced, visible) if why is Why.AFTER_ACK else ())
@@ -272,6 +277,15 @@ def _runbook(alert: Alert | None, basis: SnapshotInput) -> Runbook | None:
         return Runbook(rule.runbook)
     url = alert.text.annotations.get("runbook_url", "")
     return Runbook(name="", title="Runbook", url=url) if url.startswith(("https://", "http://")) else None
+
+
+def _services(alerts: Sequence[Alert], rules: Rules) -> tuple[ServiceSnapshot, ...]:
+    """Return what the rules file says of the services of the alerts, of the worst first."""
+    if not rules.services.declared:
+        return ()
+    names = dict.fromkeys(alert.labels.get(SERVICE, "") for alert in alerts)
+    known = [found for name in names if (found := rules.services.declared.get(name)) is not None]
+    return tuple(ServiceSnapshot(each.name, each.owner, each.tier, each.links) for each in known[:MAX_SERVICES])
 
 
 def deploys_before(incident: Incident, context: Context) -> tuple[Deploy, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt, ServiceSnapshot
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
@@ -39,6 +39,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.sound, data.why       whether people must notice it; why an update must: worse, after_ack
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
+    data.services              the services of the alerts that the rules file has, with owner, tier and links
     data.text                  everything as plain text; with `plain` the only description
     """
     data: dict[str, Any] = {
@@ -168,7 +169,17 @@ def _described(notification: Notification) -> dict[str, Any]:
             else None
         ),
         "deploys": [_deploy(deploy) for deploy in notification.background.deploys],
+        **(
+            {"services": [_service(each) for each in notification.background.services]}
+            if notification.background.services
+            else {}
+        ),
     }
+
+
+def _service(found: ServiceSnapshot) -> dict[str, Any]:
+    links = {clean(name): address for name, url in found.links.items() if (address := web_address(url))}
+    return {"name": clean(found.name), "owner": clean(found.owner), "tier": found.tier, "links": links}
 
 
 def _alert(told: AlertSnapshot) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
+from chalicelib.core.build import services_from
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.delivery.notification import AckSnapshot, Deploy, Reason
+from chalicelib.core.delivery.notification import AckSnapshot, Deploy, Reason, ServiceSnapshot
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.match import parse_matchers
@@ -232,3 +233,17 @@ def test_a_broken_summary_is_told_in_the_plain_form():
     )
     assert found.alerts[0].summary == "its own words"
     assert found.background.notes == ("The summary of the rule A is broken and the plain form is shown.",)
+
+
+def test_what_the_rules_file_says_of_a_service_is_in_its_notifications():
+    """Given alerts of services, when a target is told → those of the rules file are there, of the worst alert first."""
+    links = {"dashboard": "https://d.example.com"}
+    services = services_from({"web": {"owner": "core", "tier": 1, "links": links}, "db": {"owner": "data"}, "x": {}})
+    worse = replace(alert("B", severity=Severity.CRITICAL), labels={"service": "db"})
+    found = incident(alert("A"), worse, replace(alert("C"), labels={"service": "other"}))
+    rules = Rules(kinds=KINDS, services=services)
+    assert told(found, made=basis(rules=rules)).background.services == (
+        ServiceSnapshot("db", "data"),
+        ServiceSnapshot("web", "core", 1, links),
+    )
+    assert told(found).background.services == ()

@@ -18,6 +18,7 @@ from chalicelib.core.delivery.notification import (
     Notification,
     Reason,
     Runbook,
+    ServiceSnapshot,
 )
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -102,6 +103,13 @@ def of_incident(notification: Notification, **changes: Any) -> Notification:
 def with_background(notification: Notification, **changes: Any) -> Notification:
     """The notification with another runbook, other deploys or notes."""
     return replace(notification, background=replace(notification.background, **changes))
+
+
+SERVICE = ServiceSnapshot(
+    "checkout", "team-core", 1, {"dashboard": "https://d.example.com/api", "runbook": "https://w.example.com/api"}
+)
+OWNED = with_background(NOTIFICATION, services=(SERVICE,))
+"""Of a service that the rules file has."""
 
 
 RESOLVED = replace(
@@ -289,6 +297,16 @@ NOTIFICATIONS = st.builds(
             max_size=2,
         ).map(tuple),
         notes=st.lists(TEXT, max_size=12).map(tuple),
+        services=st.lists(
+            st.builds(
+                ServiceSnapshot,
+                name=TEXT,
+                owner=TEXT,
+                tier=st.none() | st.integers(0, 9),
+                links=st.dictionaries(TEXT, _ADDRESSES.map(str), max_size=8),
+            ),
+            max_size=3,
+        ).map(tuple),
         timezone=st.sampled_from(["UTC", "Europe/Riga", "America/Sao_Paulo", "Nowhere/Land", "", "../etc"]),
         text=TEXT,
     ),

@@ -17,6 +17,7 @@ from tests.targets.samples import (
     MAILBOX,
     NOTIFICATION,
     NOW,
+    OWNED,
     RESOLVED,
     SETTINGS,
     FakeClients,
@@ -163,6 +164,13 @@ def test_a_sync_is_not_mailed_and_a_doubt_is_named() -> None:
 def test_both_parts_say_what_broke(part: str, fact: str) -> None:
     """The same facts in HTML and in text, in the route's own time."""
     assert fact in ses.render(NOTIFICATION, {})[part]
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+@pytest.mark.parametrize("fact", ["Owner", "team-core", "checkout dashboard", "https://w.example.com/api"])
+def test_both_parts_show_the_service(part: str, fact: str) -> None:
+    """Given an alert of a service that the rules file has, when it is mailed → both parts have its owner and its pages."""
+    assert fact in ses.render(OWNED, {})[part]
 
 
 def test_the_html_is_dead_to_injection() -> None:

@@ -17,6 +17,7 @@ from tests.targets.samples import (
     DEPLOY,
     NOTIFICATION,
     NOW,
+    OWNED,
     RESOLVED,
     ROUTING_KEY,
     STORM,
@@ -148,6 +149,14 @@ def test_the_event_says_what_people_need() -> None:
     assert details["first_steps"][0] == "Look at the newest deploy."
     assert details["last_deploy"].startswith("deploy: Cart: new totals")
     assert [link["text"] for link in event["links"]] == ["Runbook", "Open in Sentry", "Last deploy"]
+
+
+def test_the_event_says_whose_the_service_is() -> None:
+    """Given an alert of a service that the rules file has, when it is rendered → its owner is a detail, its pages are links."""
+    event = pagerduty.render(replace(OWNED, target=PAGER.target), {})
+    assert event["payload"]["custom_details"]["Owner"] == "team-core"
+    assert {"href": "https://d.example.com/api", "text": "checkout dashboard"} in event["links"]
+    assert event["payload"]["component"] == "checkout"
 
 
 def test_the_summary_is_cut_on_a_word() -> None:

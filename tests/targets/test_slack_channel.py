@@ -19,6 +19,7 @@ from tests.targets.samples import (
     DEPLOY,
     NOTIFICATION,
     NOW,
+    OWNED,
     RESOLVED,
     SLACK_WEBHOOK,
     STORM,
@@ -107,6 +108,12 @@ def action_ids(notification: Notification) -> list[str]:
 def test_one_look_says_what_broke(fact: str) -> None:
     """What, how bad, where, since when, how many, what changed, what to do first, why you."""
     assert fact in shown(NOTIFICATION)
+
+
+@pytest.mark.parametrize("fact", ["*Owner*\\nteam-core", "checkout dashboard", "https://w.example.com/api"])
+def test_the_service_is_shown(fact: str) -> None:
+    """Given an alert of a service that the rules file has, when it is shown → its owner is a field, its pages are buttons."""
+    assert fact in json.dumps(slack.render(OWNED, {})["blocks"])
 
 
 def test_the_buttons_name_the_incident() -> None:

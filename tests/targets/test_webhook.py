@@ -13,7 +13,7 @@ import pytest
 from chalicelib.core.delivery.notification import Reason, Receipt, Why
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.targets import webhook
-from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, WEBHOOK_SECRET, FakeClients, answering
+from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, OWNED, WEBHOOK_SECRET, FakeClients, answering
 
 OTHER = "whsec_" + base64.b64encode(b"the next secret of it").decode()
 TAKEN = httpx.Response(204)
@@ -102,6 +102,19 @@ def test_the_body_describes_the_incident() -> None:
     assert data["alerts"][0]["value"] == "3.2 %"
     assert data["deploys"][0]["url"] == "https://v.example.com/d/1"
     assert data["runbook"]["steps"][0] == "Look at the newest deploy."
+
+
+def test_the_services_of_the_rules_file_are_described() -> None:
+    """Given alerts of a service that the rules file has, when the body is made → it has the service; else no such key."""
+    assert webhook.render(OWNED, {})["data"]["services"] == [
+        {
+            "name": "checkout",
+            "owner": "team-core",
+            "tier": 1,
+            "links": {"dashboard": "https://d.example.com/api", "runbook": "https://w.example.com/api"},
+        }
+    ]
+    assert "services" not in webhook.render(NOTIFICATION, {})["data"]
 
 
 def test_the_plain_form_has_only_text() -> None:

@@ -81,6 +81,16 @@ class Runbook:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """What the rules file says of a service whose alerts a notification shows. `links` are addresses by their titles."""
+
+    name: str
+    owner: str = ""
+    tier: int | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Deploy:
     """A deploy that came shortly before the incident. `url` is the page for people.
 
@@ -152,6 +162,7 @@ class Background:
     timezone: str = "UTC"
     text: str = ""
     senders: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[ServiceSnapshot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Why
+from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, ServiceSnapshot, Why
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
 """So many different values of one label are named; the rest is counted."""
 MAX_MUTES = 2
+SERVICE_LINKS = 4
+"""So many pages of services are shown beside the other links."""
 MAX_ADDRESS_CHARACTERS = 2_000
 MAX_TEXT_CHARACTERS = 50_000
 """More of one text is not even looked at: no target shows as much."""
@@ -238,6 +240,7 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
     found = [
         ("Severity", notification.severity.value),
         ("Service", label_values(notification, "service")),
+        ("Owner", _owners(notification.background.services)),
         ("Environment", label_values(notification, "environment")),
         ("Value", _readings(notification)),
         ("Since", _since(notification)),
@@ -249,6 +252,15 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
         ("Ended", local_time(notification.incident.ended_at, zone) if notification.incident.ended_at else ""),
     ]
     return tuple((label, value) for label, value in found if value)
+
+
+def _owners(services: Sequence[ServiceSnapshot]) -> str:
+    """Return whose the services are: `team-core`, or `team-core (api), team-data (database)` where several have them."""
+    owners = dict.fromkeys(one_line(each.owner) for each in services if each.owner)
+    if len(owners) < 2:
+        return next(iter(owners), "")
+    of_each = {owner: [one_line(each.name) for each in services if one_line(each.owner) == owner] for owner in owners}
+    return ", ".join(f"{owner} ({', '.join(names)})" for owner, names in of_each.items())
 
 
 def _readings(notification: Notification) -> str:
@@ -435,13 +447,17 @@ def runbook_address(notification: Notification) -> str | None:
 
 
 def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
-    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages."""
+    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages.
+
+    The pages of its services stand after the dashboard, SERVICE_LINKS of them at most beside the others.
+    """
     found: dict[str, str] = {}
     labels: Counter[str] = Counter()
     for label, address in _all_links(notification):
         if address and address not in found:
             labels[label] += 1
             found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
+    limit += sum(address in found for _, address in _service_links(notification))
     return tuple((label, address) for address, label in list(found.items())[:limit])
 
 
@@ -454,9 +470,20 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield from pages[:1]
     for told in notification.alerts[:1]:
         yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
+    yield from _service_links(notification)
     for deploy in notification.background.deploys[:1]:
         yield "Last deploy", web_address(deploy.url)
     yield from pages[1:]
+
+
+def _service_links(notification: Notification) -> list[tuple[str, str | None]]:
+    """Return the pages that the rules file names of the services: `api dashboard`."""
+    found = [
+        (cut(f"{one_line(each.name)} {one_line(name)}", 60), web_address(address))
+        for each in notification.background.services
+        for name, address in each.links.items()
+    ]
+    return found[:SERVICE_LINKS]
 
 
 def sender(told: AlertSnapshot, senders: Mapping[str, str]) -> str:

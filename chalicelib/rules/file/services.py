@@ -18,6 +18,7 @@ MAX_DEPENDENTS = 50
 LEVELS = 3
 """So many steps of `depends_on` count."""
 MAX_NAME_CHARACTERS = 200
+MAX_LINKS = 8
 ALIKE = 0.8
 """A label this similar to the name of a source is likely to be meant as one."""
 
@@ -37,7 +38,14 @@ def services(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _names(declared: Mapping[str, Any]) -> Iterator[Finding]:
-    for name in declared:
+    for name, entry in declared.items():
+        if len(mapping_in(entry.get("links"))) > MAX_LINKS:
+            yield Finding(
+                ("services", name, "links"), f"links has more than {MAX_LINKS} entries", f"{MAX_LINKS} at most"
+            )
+        if isinstance(owner := entry.get("owner"), str) and len(owner) > MAX_NAME_CHARACTERS:
+            allowed = f"{MAX_NAME_CHARACTERS} characters at most"
+            yield Finding(("services", name, "owner"), f"owner has {len(owner)} characters", allowed)
         if not name.strip() or "*" in name or len(name) > MAX_NAME_CHARACTERS:
             allowed = f"a text of at most {MAX_NAME_CHARACTERS} characters without *"
             yield Finding(("services", name), f"{name[:40]!r} cannot be the name of a service", allowed, at_key=True)

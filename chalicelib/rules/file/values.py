@@ -220,6 +220,6 @@ def label_sets_value(value: Any) -> Any:
 def link_value(value: Any) -> Any:
     """The address of a page."""
     text = text_value(value)
-    if not re.fullmatch(r"https?://[^\s/@]{1,253}([/?#]\S{0,1900})?", text):
+    if not re.fullmatch(r"https?://[^\s/@]{1,253}([/?#]\S{0,450})?", text):
         raise FieldError(f"is not an address: {masked(text[:100])!r}", "an address that begins with https://")
     return value

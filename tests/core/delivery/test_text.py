@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.delivery import text as texts
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import Notification, Reason, ServiceSnapshot
 from chalicelib.core.delivery.text import DisplayState
-from tests.targets.samples import ACKED, NOTIFICATION, RESOLVED, STORM, TOLD, with_background
+from tests.targets.samples import ACKED, NOTIFICATION, OWNED, RESOLVED, STORM, TOLD, with_background
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,38 @@ def test_pages_of_several_alerts_are_told_apart() -> None:
     alerts = tuple(replace(TOLD, url=f"https://sentry.io/issues/{number}") for number in range(9))
     labels = [label for label, _ in texts.links(replace(NOTIFICATION, alerts=alerts))]
     assert labels == ["Runbook", "Open in Sentry", "Last deploy", "Open in Sentry (2)", "Open in Sentry (3)"]
+
+
+def test_the_owner_and_the_pages_of_a_service_are_shown() -> None:
+    """Given alerts of services that the rules file has, when a message is made → owners are a fact, pages are links."""
+    assert dict(texts.facts(OWNED))["Owner"] == "team-core"
+    assert [label for label, _ in texts.links(OWNED, 4)] == [
+        "Runbook",
+        "Open in Sentry",
+        "checkout dashboard",
+        "checkout runbook",
+        "Last deploy",
+    ]
+    assert "Owner: team-core" in texts.plain_text(OWNED).splitlines()
+    api, mail = ServiceSnapshot("api", "team-core"), ServiceSnapshot("mail", "team-data", links={"x": "ftp://no"})
+    several = with_background(OWNED, services=(*OWNED.background.services, api, mail, ServiceSnapshot("new")))
+    assert dict(texts.facts(several))["Owner"] == "team-core (checkout, api), team-data (mail)"
+    assert texts.links(several, 4) == texts.links(OWNED, 4)
+    assert "Owner" not in dict(texts.facts(NOTIFICATION))
+
+
+def test_many_pages_of_services_leave_room_for_the_others() -> None:
+    """Given services with many pages, when a message is made → four of them are beside the links that it has anyway."""
+    links = {f"page {number}": f"https://d.example.com/{number}" for number in range(8)}
+    labels = [
+        label for label, _ in texts.links(with_background(OWNED, services=(ServiceSnapshot("api", links=links),)))
+    ]
+    assert labels == [
+        "Runbook",
+        "Open in Sentry",
+        *(f"api page {number}" for number in range(4)),
+        "Last deploy",
+    ]
 
 
 def test_the_plain_form_begins_with_state_severity_and_title() -> None:
