@@ -189,7 +189,7 @@ def list_history(api: ApiContext, request: Request) -> Reply:
 
 
 def who(api: ApiContext, request: Request) -> Reply:
-    """GET /api/who?service=api&environment=production, or ?incident=ID: who is notified"""
+    """GET /api/who?service=api&environment=production, or ?incident=ID: who is notified, and whose the service is"""
     if request.one("incident"):
         if len(request.query) > 1:
             raise RequestError("`incident` stands alone: expected are labels, as in ?service=api, or ?incident=ID")
@@ -201,7 +201,8 @@ def who(api: ApiContext, request: Request) -> Reply:
     labels = {name: values[-1] for name, values in request.query.items() if values and values[-1]}
     if not labels:
         raise RequestError("nothing is asked: expected are labels, as in ?service=api, or ?incident=ID")
-    return Reply({"who": views.who(api.rules, labels, api.now)})
+    service = views.service_of(api.rules, labels)
+    return Reply({**({"service": service} if service else {}), "who": views.who(api.rules, labels, api.now)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rule, Rules, shown
+from chalicelib.core.services import SERVICE
 from chalicelib.core.snapshot import SnapshotInput, summary_of, title_of
 from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
 from chalicelib.core.timeline import in_order
@@ -220,8 +221,13 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
 
 
 def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
-    """Who would hear of what has these labels (`service`, `environment`, …): by rule, then by severity without one."""
+    """Who would hear of what has these labels (`service`, `environment`, …): by rule, then by severity without one.
+
+    A service may have any name that a sender gives it.
+    """
     found = []
+    service = rules.services.called(labels.get(SERVICE, ""))
+    labels = {**labels, SERVICE: service.name} if service else labels
     for rule in rules.rules:
         if not _concerns(rule, labels):
             continue
@@ -232,6 +238,22 @@ def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
     for severity, routes in _by_severity(rules, None, labels, SEVERITIES):
         found += [{"rule": None, "severity": severity, **audience(route, rules, now)} for route in routes]
     return found
+
+
+def service_of(rules: Rules, labels: Mapping[str, str]) -> Shown | None:
+    """Return what the rules file says of the service of these labels; None where it says nothing."""
+    services = rules.services
+    found = services.called(labels.get(SERVICE, ""))
+    if found is None:
+        return None
+    return {
+        "name": found.name,
+        "owner": found.owner,
+        "tier": found.tier,
+        "links": dict(found.links),
+        "depends_on": [{"name": name, "owner": services.declared[name].owner} for name in found.depends_on],
+        "needed_by": services.needing(found.name),
+    }
 
 
 def who_of(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:

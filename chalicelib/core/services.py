@@ -97,6 +97,17 @@ class Services:
                 return found
         return None
 
+    def called(self, text: str) -> Service | None:
+        """Return the service of this name, or the only one that some sender calls so; None without one."""
+        if text in self.declared:
+            return self.declared[text]
+        found = {name for alias, name in self._aliases if len(alias) == 1 and alias[0][1] == text}
+        return self.declared[found.pop()] if len(found) == 1 else None
+
+    def needing(self, name: str) -> list[str]:
+        """Return the services that depend on one, in the order of the file."""
+        return [each.name for each in self.declared.values() if name in each.depends_on]
+
     def named(self, event: Event) -> Event:
         """Return the event with the name of its service. The sender's word stays as the label `service_raw`."""
         if not self.declared or event.service in self.declared:

@@ -200,13 +200,29 @@ def _answered(found: Mapping[str, Any]) -> str:
     )
 
 
-def audiences(rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = ()) -> str:
-    """Who would hear of what has some labels."""
-    lines = [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
+def audiences(
+    rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = (), service: Mapping[str, Any] | None = None
+) -> str:
+    """Who would hear of what has some labels, and whose its service is."""
+    lines = [_service(service)] if service else []
+    lines += [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
     for row in rows[:MAX_ROWS]:
         lines.append(f"*{said(row['rule'] or 'anything without a rule')}* ({row['severity']})")
         lines += _hears(row)
     return _joined(lines or ["No rule is about that, and no route."], len(rows) - MAX_ROWS)
+
+
+def _service(found: Mapping[str, Any]) -> str:
+    """Return whose a service is, and what it needs."""
+    parts = [f"*{said(found['name'])}*"]
+    parts += [f"owner {said(found['owner'])}"] if found["owner"] else []
+    parts += [f"tier {found['tier']}"] if found["tier"] is not None else []
+    for word, names in (
+        ("depends on", [each["name"] for each in found["depends_on"]]),
+        ("needed by", found["needed_by"]),
+    ):
+        parts += [f"{word} {', '.join(map(said, names[:MAX_ROWS]))}"] if names else []
+    return " · ".join(parts)
 
 
 def _hears(audience: Mapping[str, Any]) -> list[str]:

@@ -370,7 +370,8 @@ def _who(request: SlackRequest, asked: command.Command) -> str:
     on_call = vendors.pager().on_call(request.clients, now=request.now)
     if is_matcher(asked.about[0]):
         labels = {each.label: each.value for each in requests.parse_words(asked.about) if each.operator == "="}
-        return command.audiences(views.who(request.rules, labels, request.now), on_call)
+        service = views.service_of(request.rules, labels)
+        return command.audiences(views.who(request.rules, labels, request.now), on_call, service)
     found = views.find(request.store, asked.about[0], request.now)
     shown = views.incident(found, request.store, request.rules, request.now)
     return command.audience(shown, shown["who"], on_call)

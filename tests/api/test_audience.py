@@ -228,3 +228,29 @@ def test_an_acknowledged_and_silenced_incident_shows_both():
     assert "ana has acknowledged it" in in_slack(desk) and "muted by silence s1 of ben" in in_slack(desk)
     said = command.shown(shown(desk))
     assert "acknowledged by ana" in said and "obody is notified now: muted by silence s1 of ben" in said
+
+
+SERVICE = {
+    "name": "api",
+    "owner": "core",
+    "tier": 1,
+    "links": {"wiki": "https://w.example.com"},
+    "depends_on": [{"name": "db", "owner": "data"}, {"name": "mail", "owner": ""}],
+    "needed_by": ["web"],
+}
+
+
+def test_whose_a_service_is_is_said_everywhere():
+    """Given the answer about a service → the terminal and Slack say its owner, its tier, what it needs and what needs it."""
+    assert list(who_command.service_lines(SERVICE)) == [
+        "api: owner core, tier 1",
+        "depends on: db (data), mail",
+        "needed by: web",
+        "wiki: https://w.example.com",
+    ]
+    assert next(iter(who_command.service_lines({**SERVICE, "owner": "", "tier": None, "links": {}}))) == "api: no owner"
+    assert command.audiences([], (), SERVICE).splitlines()[0] == (
+        "*api* · owner core · tier 1 · depends on db, mail · needed by web"
+    )
+    assert list(who_command.service_lines(None, "x")) == ["The rules of this stage have no service 'x'. By that label:"]
+    assert list(who_command.service_lines(None)) == []

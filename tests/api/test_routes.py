@@ -461,3 +461,31 @@ def test_what_is_over_cannot_be_acted_on(desk):
         desk.ask("end_silence", {"by": ["ana"]}, id=name)
     with pytest.raises(NotFoundError):
         desk.ask("end_silence", {"by": ["ana"]}, id="nope")
+
+
+SERVICES = """
+services:
+  api: {aliases: {sentry: api-backend}, owner: core, tier: 1, depends_on: [db, mail], links: {wiki: "https://w.example.com"}}
+  db: {owner: data}
+  mail: {depends_on: [db]}
+alerts: [{name: Boom, match: {service: api}, notification: [{slack_channel: "#a"}]}]
+default: {notification: [{slack_channel: "#rest"}]}
+"""
+
+
+@pytest.mark.parametrize("name", ["api", "api-backend"])
+def test_who_says_whose_a_service_is(name):
+    """Given services in the rules, when one is asked for by any of its names → the answer has its owner and what it needs."""
+    desk = ApiHarness(rules=SERVICES)
+    answer = desk.ask("who", {"service": [name]})
+    assert answer["service"] == {
+        "name": "api",
+        "owner": "core",
+        "tier": 1,
+        "links": {"wiki": "https://w.example.com"},
+        "depends_on": [{"name": "db", "owner": "data"}, {"name": "mail", "owner": ""}],
+        "needed_by": [],
+    }
+    assert next((each["rule"], each["targets"]) for each in answer["who"]) == ("Boom", ["slack_channel:#a"])
+    assert desk.ask("who", {"service": ["db"]})["service"]["needed_by"] == ["api", "mail"]
+    assert "service" not in desk.ask("who", {"service": ["other"]})

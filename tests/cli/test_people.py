@@ -369,3 +369,17 @@ def test_the_zone_is_this_machines(environment, link, name, tmp_path):
     localtime = tmp_path / "localtime"
     localtime.symlink_to(link)
     assert timezone(environment, localtime) == name
+
+
+def test_who_takes_a_service_or_labels(terminal):
+    """Given --service, labels or nothing → the rows of that service, both together, or one line of what is expected."""
+    rows = terminal.says("who", "service=api")
+    head, *found = terminal.says("who", "--service", "api").splitlines()
+    assert head == "The rules of this stage have no service 'api'. By that label:"
+    assert found == rows.splitlines()
+    answer = json.loads(terminal.says("who", "--service", "api", "environment=x", "--json"))
+    assert next(each["rule"] for each in answer["who"]) == "Boom"
+    assert isinstance(json.loads(terminal.says("who", "service=api", "--json")), list)
+    for words in ([], ["--service", "api", "3f2a"]):
+        status, _, error = terminal.run("who", *words)
+        assert (status != 0, error.count("\n")) == (True, 1)

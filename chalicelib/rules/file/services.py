@@ -169,27 +169,22 @@ def _uses(data: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]) ->
     known = _built(declared)
     for path, text in _matched(data):
         if text not in declared:
-            name = _called(text, known)
-            what = f"{masked(text[:60])!r} is an alias of {name}: before anything matches, the service is {name}"
-            yield (
-                Finding(path, what, "the name of a service", name)
-                if name
-                else Finding(path, *_undeclared(text, declared))
-            )
+            yield _unknown(path, text, declared, known.called(text))
     for path, labels in _measured(data):
         if labels[SERVICE] not in declared and known.of(labels) is None:
             yield Finding(path, *_undeclared(labels[SERVICE], declared))
 
 
+def _unknown(path: Path, text: str, declared: Mapping[str, Any], meant: Service | None) -> Finding:
+    if meant is None:
+        return Finding(path, *_undeclared(text, declared))
+    what = f"{masked(text[:60])!r} is an alias of {meant.name}: before anything matches, the service is {meant.name}"
+    return Finding(path, what, "the name of a service", meant.name)
+
+
 def _built(declared: Mapping[str, Mapping[str, Any]]) -> Services:
     entries = {name: aliases_from(mapping_in(entry.get("aliases"))) for name, entry in declared.items()}
     return Services({name: Service(name, tuple(alias for _, alias in each)) for name, each in entries.items()})
-
-
-def _called(text: str, known: Services) -> str:
-    """Return the service that an alias of one label calls so; empty when none does."""
-    named = ((alias, each.name) for each in known.declared.values() for alias in each.aliases)
-    return next((name for alias, name in named if len(alias) == 1 and alias[0][1] == text), "")
 
 
 def _matched(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
