@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.event import Severity
@@ -21,11 +21,16 @@ from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
+from chalicelib.rules.file.services import alias_words
 from chalicelib.targets import kinds
+
+if TYPE_CHECKING:
+    from simulation.services_seen import SeenServices
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
 SECONDS_PER_DAY = 86_400
+MAX_SERVICES = 20
 MIN_DAYS = 1 / 24
 """A recording of less than an hour counts as one, or one message would be hundreds a day."""
 
@@ -60,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         return WRONG
     folder = Path(arguments.runbook) if arguments.runbook else path.parent / "runbook"
     report = check(text, filename=str(arguments.file), runbooks=pages(folder))
-    a_day = counted_on(report.rules, arguments, path.parent) if report.rules else {}
-    print(as_json(report, a_day) if arguments.json else as_text(report, a_day))
+    a_day, seen = counted_on(report.rules, arguments, path.parent) if report.rules else ({}, None)
+    print(as_json(report, a_day, seen) if arguments.json else as_text(report, a_day, seen))
     return verdict(report, strict=arguments.strict)
 
 
@@ -78,26 +83,37 @@ def pages(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in found}
 
 
-def counted_on(rules: Rules, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Messages a day on what a stage recorded, on the file that is named, or on the one beside the rules.
+def counted_on(
+    rules: Rules, arguments: argparse.Namespace, folder: Path
+) -> tuple[dict[str, float], "SeenServices | None"]:
+    """Messages a day and services on what a stage recorded, on the file that is named, or on the one beside the rules.
 
     Nothing without a recording; one that cannot be read is told, and is no mistake of the rules.
     """
     file = Path(arguments.history) if arguments.history else folder / HISTORY_NAME
     asks = arguments.stage or arguments.url
     if not asks and not arguments.history and not file.is_file():
-        return {}
+        return {}, None
+    from simulation.services_seen import services_seen
+
     try:
-        if not asks:
-            from simulation.timeline import read_lines
-
-            return messages_a_day(rules, read_lines(str(file)), file)
-        from cli.history import of_stage
-
-        return messages_a_day(rules, list(enumerate(of_stage(arguments), 1)), folder / HISTORY_NAME)
+        lines = _recorded(arguments, None if asks else file)
+        name = folder / HISTORY_NAME if asks else file
+        return messages_a_day(rules, lines, name), services_seen(rules, lines)
     except TocsinError as error:
         print(f"history: {error}", file=sys.stderr)
-        return {}
+        return {}, None
+
+
+def _recorded(arguments: argparse.Namespace, file: Path | None) -> list[tuple[int, dict[str, Any]]]:
+    """Return the lines of a file, else those that the stage of the arguments recorded."""
+    if file is not None:
+        from simulation.timeline import read_lines
+
+        return read_lines(str(file))
+    from cli.history import of_stage
+
+    return list(enumerate(of_stage(arguments), 1))
 
 
 def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: Path) -> dict[str, float]:
@@ -130,7 +146,7 @@ def _seconds(at: Any) -> float:
 # In words
 
 
-def as_text(report: CheckReport, a_day: Mapping[str, float]) -> str:
+def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices | None" = None) -> str:
     """For people: mistakes, warnings, and then each rule in a sentence."""
     lines = [f"{mistake}" for mistake in report.mistakes]
     lines += [f"{warning} (warning)" for warning in report.warnings]
@@ -138,9 +154,24 @@ def as_text(report: CheckReport, a_day: Mapping[str, float]) -> str:
         lines += [""] if lines else []
         lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
         lines += _others(report.rules, a_day)
+        lines += _services(seen) if seen is not None else []
     mistakes, warnings = len(report.mistakes), len(report.warnings)
     lines += ["", f"{_counted(mistakes, 'mistake')}, {_counted(warnings, 'warning')}."]
     return "\n".join(lines)
+
+
+def _services(seen: "SeenServices") -> list[str]:
+    """Return what the history shows of the services of the file."""
+    unknown = [f"{said} ({count:,} of {source})" for source, said, count in seen.unknown[:MAX_SERVICES]]
+    more = len(seen.unknown) - len(unknown)
+    unknown += [f"and {more:,} more"] if more > 0 else []
+    lines = [f"Services on the history that the file does not have: {', '.join(unknown)}."] if unknown else []
+    lines += [
+        f"On the history nothing has this alias of {name}: {alias_words(alias)}."
+        for name, alias in seen.unmatched[:MAX_SERVICES]
+    ]
+    more = len(seen.unmatched) - MAX_SERVICES
+    return [*lines, f"… and {more:,} more such aliases."] if more > 0 else lines
 
 
 def _counted(number: int, word: str) -> str:
@@ -238,7 +269,7 @@ def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
     ]
 
 
-def as_json(report: CheckReport, a_day: Mapping[str, float]) -> str:
+def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices | None" = None) -> str:
     """For tools: one object."""
     rules = report.rules.rules if report.rules else ()
     content = {
@@ -254,8 +285,17 @@ def as_json(report: CheckReport, a_day: Mapping[str, float]) -> str:
             for rule in rules
         ],
         **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
+        **_services_json(report, seen),
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _services_json(report: CheckReport, seen: "SeenServices | None") -> dict[str, Any]:
+    if seen is None or report.rules is None or not report.rules.services.declared:
+        return {}
+    unknown = [{"source": source, "service": said, "count": count} for source, said, count in seen.unknown]
+    unmatched = [{"service": name, "alias": dict(alias)} for name, alias in seen.unmatched]
+    return {"services_unknown": unknown, "aliases_unmatched": unmatched}
 
 
 def _mistake(mistake: Mistake) -> dict[str, Any]:

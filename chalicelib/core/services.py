@@ -112,7 +112,7 @@ class Services:
         """Return the event with the name of its service. The sender's word stays as the label `service_raw`."""
         if not self.declared or event.service in self.declared:
             return event
-        name = self.of(_seen(event))
+        name = self.of(seen_by_aliases(event))
         if name is None:
             return event
         labels = {**event.labels, SERVICE_RAW: event.service} if event.service else event.labels
@@ -144,7 +144,7 @@ class Services:
         return bool(self.declared) and labels.get(SERVICE, "") not in self.declared
 
 
-def _seen(event: Event) -> dict[str, str]:
+def seen_by_aliases(event: Event) -> dict[str, str]:
     """Return what an alias is compared with: the event's labels and words, and its service under its source's name."""
     words = {"source": event.source, "kind": event.kind, "alertname": event.name or event.kind}
     if event.environment:
@@ -152,6 +152,19 @@ def _seen(event: Event) -> dict[str, str]:
     if event.service:
         words |= {SERVICE: event.service, event.source: event.service}
     return {**event.labels, **words}
+
+
+def fits(alias: Alias, labels: Mapping[str, str]) -> bool:
+    """Return whether labels have all values of an alias."""
+    return all(_fits(value, labels.get(label, "")) for label, value in alias)
+
+
+def _fits(value: str, text: str) -> bool:
+    fixed, text_small = value.lower().replace(ANY_TEXT, ""), text.lower()
+    if ANY_TEXT not in value:
+        return text == value
+    ends = text_small.endswith(fixed) if value.startswith(ANY_TEXT) else text_small.startswith(fixed)
+    return ends and len(text_small) > len(fixed)
 
 
 def has_wildcard(alias: Alias) -> bool:

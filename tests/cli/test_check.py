@@ -174,3 +174,46 @@ def test_a_history_that_cannot_be_read_is_told(checked, tmp_path, capsys):
     (tmp_path / "history.jsonl").write_text("{broken", encoding="utf-8")
     status, printed = checked(COUNTED, pages=dict.fromkeys("abc", PAGE))
     assert (status, "On the history" in printed) == (0, False)
+
+
+NAMED = """
+services:
+  api: {aliases: {sentry: [api-backend, gone], probe: [api-health, no-probe], heartbeat: backup, labels: {job: a, ns: b}}}
+  web: {aliases: {cloudflare: ["*.example.com", "*.example.org"], alertmanager: web-1, labels: [{job: c, ns: d}]}}
+"""
+SEEN = [
+    {"at": 0, "event": {"name": "E", "source": "sentry", "labels": {"service": "api-backend"}}},
+    {"at": 1, "event": {"name": "E", "source": "sentry", "labels": {"service": "shop"}}},
+    {"at": 2, "event": {"name": "E", "source": "sentry", "labels": {"service": "shop"}}},
+    {"at": 2, "event": {"name": "E", "source": "vercel", "labels": {"service": "api-backend"}}},
+    {"at": 3, "event": {"name": "E", "source": "router", "labels": {"service": "own"}}},
+    {"at": 3, "event": {"name": "E", "source": "other", "labels": {"service": "web", "job": "a", "ns": "b"}}},
+    {"at": 4, "event": {"name": "E", "source": "cloudflare", "labels": {"service": "WWW.example.com"}}},
+    {"at": 5, "sample": {"metric": "uptime", "value": 1, "labels": {"service": "x", "probe": "api-health"}}},
+    {"at": 5, "probe": {"name": "p", "ok": True, "labels": {"service": "y"}}},
+    {"at": 6, "beat": {"name": "backup"}},
+    {
+        "at": 7,
+        "webhook": {"source": "alertmanager", "body": {"alerts": [{"labels": {"alertname": "A", "service": "web-1"}}]}},
+    },
+    {"at": 9, "end": True},
+]
+
+
+def test_history_names_services_without_an_entry_and_aliases_without_use(checked, tmp_path):
+    """Given services and a history, when the file is checked → what comes under no name of the file is listed, and what never came."""
+    (tmp_path / "history.jsonl").write_text("\n".join(map(json.dumps, SEEN)) + "\n", encoding="utf-8")
+    status, printed = checked(NAMED)
+    assert status == 0
+    assert [line for line in printed.splitlines() if "history" in line and "message" not in line] == [
+        "Services on the history that the file does not have: shop (2 of sentry), y (1 of probe), "
+        "api-backend (1 of vercel).",
+        "On the history nothing has this alias of api: sentry: gone.",
+        "On the history nothing has this alias of api: probe: no-probe.",
+        "On the history nothing has this alias of web: cloudflare: *.example.org.",
+        "On the history nothing has this alias of web: job: c, ns: d.",
+    ]
+    found = json.loads(checked(NAMED, "--json")[1])
+    assert found["services_unknown"][0] == {"source": "sentry", "service": "shop", "count": 2}
+    assert found["aliases_unmatched"][-1] == {"service": "web", "alias": {"job": "c", "ns": "d"}}
+    assert "services_unknown" not in json.loads(checked("alerts: []", "--json")[1])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.build import services_from
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.services import NO_SERVICES, Services, has_wildcard
+from chalicelib.core.services import NO_SERVICES, Services, fits, has_wildcard
 from tests.sources.bodies import events, raw
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -165,18 +165,16 @@ VALUES = st.dictionaries(
 
 def by_comparing(services: Services, labels: dict[str, str]) -> str | None:
     """Return the service as a comparison with every alias finds it."""
-    aliases = [(alias[0], each.name) for each in services.declared.values() for alias in each.aliases]
-    for (label, value), name in aliases:
-        if "*" not in value and labels.get(label) == value:
+    named = [(alias, each.name) for each in services.declared.values() for alias in each.aliases]
+    for alias, name in named:
+        if "*" not in alias[0][1] and fits(alias, labels):
             return name
-    labels = {label: text.lower() for label, text in labels.items()}
-    order = [label for (label, value), _ in aliases if "*" in value]
-    fitting = []
-    for (label, value), name in aliases:
-        fixed, text = value.lower().replace("*", ""), labels.get(label, "")
-        fits = text.endswith(fixed) if value.startswith("*") else text.startswith(fixed)
-        if "*" in value and fits and len(text) > len(fixed):
-            fitting.append((order.index(label), -len(fixed), not value.startswith("*"), name))
+    order = [alias[0] for alias, _ in named if "*" in alias[0][1]]
+    fitting = [
+        ([label for label, _ in order].index(alias[0][0]), -len(alias[0][1]), not alias[0][1].startswith("*"), name)
+        for alias, name in named
+        if "*" in alias[0][1] and fits(alias, labels)
+    ]
     return min(fitting, key=lambda each: each[:3])[3] if fitting else None
 
 
