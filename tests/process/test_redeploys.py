@@ -35,6 +35,8 @@ CHANGES = {
     "another rule first": BEFORE.replace(
         "alerts:\n", "alerts:\n  - {name: All, match: {service: api, kind: check}, notification: [{webhook: ops}]}\n"
     ),
+    "an alias of the service": BEFORE + "services: {shop: {aliases: {service: api}}}\n",
+    "an alias by a label": BEFORE + "services: {shop: {aliases: {environment: production}}}\n",
     "group_by of one rule": BEFORE.replace("{name: Errors, ", "{name: Errors, group_by: [environment], "),
 }
 
