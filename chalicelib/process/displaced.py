@@ -29,6 +29,7 @@ from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labe
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE, Services
 from chalicelib.process.batch import Batch, Routed
+from chalicelib.process.gather import beat_of
 
 DISPLACED = "displaced"
 """The mark of the context: some active alert is not where today's rules lead."""
@@ -231,9 +232,7 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
     services = rules.services
     own = services.unnamed(alert.labels)
     if alert.origin is Origin.HEARTBEAT:
-        named = services.labelled(own, {"heartbeat": alert.name})
-        beat = HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, named, alert.severity)
-        route, labels = heartbeat_route(rules, beat)
+        route, labels = heartbeat_route(rules, _beat(alert, rules))
         return [incident_key(route, group_labels(route, labels))]
     if rule is None:
         return []
@@ -247,6 +246,14 @@ def _homes(alert: Alert, rule: Rule | None, rules: Rules) -> list[str]:
         ):
             return []
     return [incident_key(route, group_labels(route, labels)) for route in rules.routes_for(rule, routed)]
+
+
+def _beat(alert: Alert, rules: Rules) -> HeartbeatInput:
+    """Return what the next beat of a heartbeat will be; of one that is gone, what the last one was."""
+    for spec in rules.probes.get("heartbeat", ()):
+        if spec.get("name") == alert.name:
+            return beat_of(spec, _ANY_TIME, rules.services, heard=False)
+    return HeartbeatInput(alert.name, _ANY_TIME, alert.schedule, alert.labels, alert.severity)
 
 
 _ANY_TIME = from_seconds(0)

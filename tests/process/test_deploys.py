@@ -6,8 +6,11 @@ from itertools import permutations
 import pytest
 
 from chalicelib.core.event import Event, Severity, Status
+from chalicelib.messages.queue import events_messages
 from chalicelib.process.deploys import KEPT, deploy_of, with_deploys
 from simulation.memory_store import MemoryStore
+from simulation.simulator import Simulator
+from tests.rule_files import rules_of
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -67,3 +70,12 @@ def test_an_old_deploy_that_went_live_lately_is_kept():
     old = -2 * KEPT / timedelta(minutes=1)
     found = known(vercel("created", old), vercel("rollback", 0), vercel("created", 5, "dpl_new"))
     assert set(found) == {"dpl_fix", "dpl_new"}
+
+
+def test_a_deploy_is_one_of_the_service_that_an_alias_names():
+    """Given an alias of Vercel's project, when it is deployed → the marker is of the service, and the project stays."""
+    router = Simulator(rules_of("services: {shop: {aliases: {vercel: web}}}\n"), START)
+    router.post(events_messages([vercel("created", 0)]))
+    router.settle()
+    (found,) = router.store.context().deploys
+    assert (found.service, found.project, found.concerns("shop"), found.concerns("web")) == ("shop", "web", True, False)
