@@ -1,7 +1,7 @@
-"""tocsin who INCIDENT | LABEL=VALUE … | --service NAME: who hears of an incident, or of what has these labels.
+"""tocsin who INCIDENT | LABEL=VALUE … | --service NAME: who is notified of an incident, or of what has these labels.
 
 tocsin who 3f2a91c0                              an incident
-tocsin who --service api                         whose a service is, what it needs, and who hears of it how bad
+tocsin who --service api                         whose a service is, what it needs, and who is notified by severity
 tocsin who service=api environment=production    any labels
 """
 

@@ -221,7 +221,7 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
 
 
 def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
-    """Who would hear of what has these labels (`service`, `environment`, …): by rule, then by severity without one.
+    """Return who is notified of what has these labels (`service`, `environment`, …): by rule, then by severity without one.
 
     A service may have any name that a sender gives it.
     """
@@ -241,7 +241,7 @@ def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
 
 
 def service_of(rules: Rules, labels: Mapping[str, str]) -> Shown | None:
-    """Return what the rules file says of the service of these labels; None where it says nothing."""
+    """Return the entry of the rules file for the service of these labels; None where there is none."""
     services = rules.services
     found = services.called(labels.get(SERVICE, ""))
     if found is None:

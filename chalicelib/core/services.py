@@ -28,7 +28,7 @@ Alias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An entry of `services:`. `tier` is 1 for what matters most; None where the file does not say."""
+    """An entry of `services:`. `tier` is 1 for what matters most; None where the file names none."""
 
     name: str
     aliases: tuple[Alias, ...] = ()

@@ -40,7 +40,7 @@ ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
 REMARKS = ("reassign", "note", "silence")
 """Those of them that a message goes on showing."""
 MAX_SERVICES = 3
-"""A notification has what the rules file says of so many services."""
+"""A notification shows the entries of so many services."""
 MAX_ACTS = 5
 MAX_REMARKS = 3
 
@@ -280,7 +280,7 @@ def _runbook(alert: Alert | None, basis: SnapshotInput) -> Runbook | None:
 
 
 def _services(alerts: Sequence[Alert], rules: Rules) -> tuple[ServiceSnapshot, ...]:
-    """Return what the rules file says of the services of the alerts, of the worst first."""
+    """Return the entries of the rules file for the services of the alerts, that of the worst first."""
     if not rules.services.declared:
         return ()
     names = dict.fromkeys(alert.labels.get(SERVICE, "") for alert in alerts)

@@ -203,7 +203,7 @@ def _answered(found: Mapping[str, Any]) -> str:
 def audiences(
     rows: Sequence[Mapping[str, Any]], on_call: Sequence[str] = (), service: Mapping[str, Any] | None = None
 ) -> str:
-    """Who would hear of what has some labels, and whose its service is."""
+    """Return who is notified of what has some labels, and whose its service is."""
     lines = [_service(service)] if service else []
     lines += [f"*On call* {', '.join(map(said, on_call))}"] if on_call else []
     for row in rows[:MAX_ROWS]:

@@ -241,7 +241,7 @@ SERVICE = {
 
 
 def test_whose_a_service_is_is_said_everywhere():
-    """Given the answer about a service → the terminal and Slack say its owner, its tier, what it needs and what needs it."""
+    """Given the answer about a service → the terminal and Slack show its owner, its tier, what it needs and what needs it."""
     assert list(who_command.service_lines(SERVICE)) == [
         "api: owner core, tier 1",
         "depends on: db (data), mail",

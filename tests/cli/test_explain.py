@@ -390,7 +390,7 @@ def test_a_payload_is_explained_with_the_name_of_its_service(explained, tmp_path
 
 
 def test_a_series_is_explained_with_the_name_of_its_service():
-    """Given series that an alias names, one of which fires, when they are explained → both say so, and both are found."""
+    """Given series that an alias names, one of which fires, when they are explained → both have that step, and both are found."""
     lines = [
         sample(0, "error_rate", 0.03, service="health", probe="shop-health"),
         sample(0, "p95_latency_ms", 900, service="health", probe="shop-health"),

@@ -93,7 +93,7 @@ def test_labels_of_what_is_measured(labels: dict[str, str], service: str | None,
 
 
 def test_a_name_that_is_declared_is_kept() -> None:
-    """Given a sender that says the name of a service, when an alias says otherwise → the name stays."""
+    """Given an event with the name of a service, when an alias of another one fits it → the name stays."""
     services = services_from({"api": {"aliases": {"kind": "error.created"}}, "web": {}})
     assert services.named(event(service="web")) is not None
     assert services.named(event(service="web")) == event(service="web")
@@ -108,7 +108,7 @@ def test_naming_twice_changes_nothing() -> None:
 
 
 def test_an_event_without_a_service_gets_one_by_a_label() -> None:
-    """Given an event that says no service, when a label of it is an alias → it has the service and no word beside it."""
+    """Given an event without a service, when a label of it is an alias → it has the service and no word beside it."""
     named = SERVICES.named(event(labels={"QueueName": "orders"}))
     assert (named.service, named.labels) == ("api", {"QueueName": "orders"})
 

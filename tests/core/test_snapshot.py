@@ -236,7 +236,7 @@ def test_a_broken_summary_is_told_in_the_plain_form():
 
 
 def test_what_the_rules_file_says_of_a_service_is_in_its_notifications():
-    """Given alerts of services, when a target is told → those of the rules file are there, of the worst alert first."""
+    """Given alerts of services, when a target is notified → those of the rules file are there, of the worst alert first."""
     links = {"dashboard": "https://d.example.com"}
     services = services_from({"web": {"owner": "core", "tier": 1, "links": links}, "db": {"owner": "data"}, "x": {}})
     worse = replace(alert("B", severity=Severity.CRITICAL), labels={"service": "db"})

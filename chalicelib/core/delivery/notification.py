@@ -82,7 +82,7 @@ class Runbook:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
-    """What the rules file says of a service whose alerts a notification shows. `links` are addresses by their titles."""
+    """The entry in the rules file of a service whose alerts a notification shows. `links` are addresses by their titles."""
 
     name: str
     owner: str = ""

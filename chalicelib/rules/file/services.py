@@ -26,7 +26,7 @@ Graph = Mapping[str, Sequence[str]]
 
 
 def services(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what is wrong with the services of a file, and with what it says of services elsewhere."""
+    """Yield what is wrong with the services of a file, and with what names them elsewhere."""
     declared = {name: mapping_in(each) for name, each in mapping_in(data.get("services")).items()}
     if not declared:
         return
@@ -161,7 +161,7 @@ def _reached(name: str, direct: Mapping[str, set[str]]) -> set[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the rest of the file says of services
+# Where the rest of the file names services
 
 
 def _uses(data: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
