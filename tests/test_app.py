@@ -608,11 +608,12 @@ def test_runs_that_end_well_are_marked(ports):
     ports.clients = SimpleNamespace(secret=lambda name: None, setting=lambda name, default="": default)
     for function in (app.watch, app.record, app.repair):
         function(schedule(), CONTEXT)
-    app.process_webhooks(batch(wake_message("nobody")), CONTEXT)
-    app.process_counts(batch("garbage"), CONTEXT)
-    ports.notifications.fail_at = {1}
-    with pytest.raises(app.HandlerError):
-        app.deliver_notification(batch(notification_message(notification())), CONTEXT)
+    ports.notifications.fail_at = {1, 2}
+    for _ in range(2):
+        app.process_webhooks(batch(wake_message("nobody")), CONTEXT)
+        app.process_counts(batch("garbage"), CONTEXT)
+        with pytest.raises(app.HandlerError):
+            app.deliver_notification(batch(notification_message(notification())), CONTEXT)
     functions = ("watch", "record", "repair", "process_webhooks", "process_counts", "deliver_notification")
     marks = ports.store.marks([f"run:{each}" for each in functions])
     assert list(marks) == [f"run:{each}" for each in functions[:-1]]

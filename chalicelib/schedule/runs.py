@@ -1,7 +1,7 @@
 """When each function last ended a run well, as marks in the table: what the tick knows them by.
 
-A scheduled function marks each run. A worker of a queue marks one run a minute at most in each of its environments, so that
-marks cost next to nothing in a storm, and nothing at all in a quiet stage.
+A scheduled function marks each run. A worker of a queue marks one run a minute at most in each of its environments, and none
+that comes long after the one before: marks cost next to nothing in a storm, and nothing at all for a lone message.
 """
 
 from contextlib import suppress
@@ -13,6 +13,8 @@ from chalicelib.core.ports import Store
 from chalicelib.schedule.reconciliation import instant_or_none
 
 APART = timedelta(minutes=1)
+TRICKLE = timedelta(minutes=5)
+"""An environment that was idle for so long marks from its second run on: a queue that waits has many."""
 PERIODS = {"watch": timedelta(minutes=1), "record": timedelta(minutes=5), "repair": timedelta(minutes=5)}
 """How often EventBridge runs what the tick looks after, as app.py says."""
 WORKERS = {"webhooks": "process_webhooks", "counts": "process_counts", "notifications": "deliver_notification"}
@@ -24,15 +26,23 @@ class RunMarks:
 
     def __init__(self) -> None:
         self._marked: dict[str, datetime] = {}
+        self._ran: dict[str, datetime] = {}
 
     def mark(self, store: Store, function: str, now: datetime) -> None:
         """Mark that a run ended well. What cannot be stored is left out: the run is done all the same."""
-        last = self._marked.get(function)
-        if function in WORKERS.values() and last is not None and now < last + APART:
+        if function in WORKERS.values() and not self._is_due(function, now):
             return
         with suppress(NotStoredError):
             store.put_mark(name_of(function), now.isoformat())
             self._marked[function] = now
+
+    def _is_due(self, function: str, now: datetime) -> bool:
+        """Return whether a worker marks this run: not twice in a minute, and not a lone one."""
+        ran, self._ran[function] = self._ran.get(function), now
+        if ran is None or now > ran + TRICKLE:
+            return False
+        marked = self._marked.get(function)
+        return marked is None or now >= marked + APART
 
 
 @lru_cache(maxsize=1)

@@ -179,7 +179,9 @@ def test_the_worker_of_a_queue_that_waits_is_asked_for() -> None:
     """Given messages that are taken all the time → the queue waits only until a run of its worker has ended well."""
     stage = Stage(notifications=Counted((0, 1)))
     assert [each["WaitingSeconds"] for each in stage.minutes(4)] == [0, 60, 120, 180]
-    RunMarks().mark(stage.store, "deliver_notification", stage.now)
+    marks = RunMarks()
+    for _ in range(2):
+        marks.mark(stage.store, "deliver_notification", stage.now)
     assert [each["WaitingSeconds"] for each in stage.minutes(3)] == [0, 60, 120]
     assert BACKLOG in stage.store.marks([BACKLOG])
 
@@ -194,10 +196,20 @@ def test_a_busy_worker_marks_one_run_a_minute() -> None:
     for second in range(150):
         marks.mark(store, "process_webhooks", NOW + second * SECOND)
     assert store.writes == 3
-    assert last_runs(store, ["process_webhooks", "watch"]) == {"process_webhooks": NOW + 2 * MINUTE}
+    assert last_runs(store, ["process_webhooks", "watch"]) == {"process_webhooks": NOW + 2 * MINUTE + SECOND}
     for _ in range(2):
         marks.mark(store, "watch", NOW)
     assert store.writes == 5
+
+
+def test_a_lone_message_costs_no_mark() -> None:
+    """Given a run each ten minutes → none is marked; one that follows another within five minutes is."""
+    marks, store = RunMarks(), MemoryStore()
+    for minute in (0, 10, 20):
+        marks.mark(store, "deliver_notification", NOW + minute * MINUTE)
+    assert store.writes == 0
+    marks.mark(store, "deliver_notification", NOW + 24 * MINUTE)
+    assert last_runs(store, ["deliver_notification"]) == {"deliver_notification": NOW + 24 * MINUTE}
 
 
 def test_a_mark_that_cannot_be_stored_harms_no_run() -> None:
@@ -212,6 +224,7 @@ def test_a_mark_that_cannot_be_stored_harms_no_run() -> None:
             super().put_mark(name, text)
 
     marks, store = RunMarks(), Away()
+    marks.mark(store, "process_counts", NOW - SECOND)
     marks.mark(store, "process_counts", NOW)
     store.away = False
     marks.mark(store, "process_counts", NOW + SECOND)
