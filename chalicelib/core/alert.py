@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from chalicelib.core.event import Severity, with_words
+from chalicelib.core.faults import CountedFaults
 from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.stored import flat, missing_from, stored_as
 
@@ -158,6 +159,7 @@ class Alert:
     changes: StateChanges = flat(StateChanges, times="changes")
     text: SenderText = flat(SenderText)
     received: ReceivedEvents = flat(ReceivedEvents)
+    faults: CountedFaults = field(default_factory=CountedFaults)
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)

@@ -1,12 +1,12 @@
 """An alert after a condition was evaluated: that of a measured series, or that of a count of its events."""
 
-from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, ReceivedEvents
 from chalicelib.core.event import Event
+from chalicelib.core.faults import FaultCounter
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.language.condition import Evaluation, evaluate
 from chalicelib.core.lifecycle import Terms, settled
@@ -41,14 +41,14 @@ def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) 
     if rule.condition is None:
         return alert
     known = {short for _, short in alert.received.recent}
-    recent = list(alert.received.recent)
+    counter = FaultCounter(alert.received.recent, alert.faults)
     added: list[float] = []
     for event in events:
         short = short_id(event)
         if short in known:
             continue
         known.add(short)
-        insort(recent, (event.occurred_at.timestamp(), short))
+        counter.add(event, short)
         added.append(event.occurred_at.timestamp())
         if alert.received.last_event_at is None or event.occurred_at >= alert.received.last_event_at:
             alert = described(alert, event)
@@ -58,9 +58,10 @@ def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) 
         events=alert.received.events + len(added),
         last_event_at=alert.received.last_event_at,
         refreshed_at=alert.received.last_event_at,
-        recent=tuple(recent[-MAX_COUNTED:]),
+        recent=counter.recent(MAX_COUNTED),
     )
-    return _judged_at_events(replace(alert, received=received), added, rule=rule, terms=terms)
+    alert = replace(alert, received=received, faults=counter.counted(MAX_COUNTED))
+    return _judged_at_events(alert, added, rule=rule, terms=terms)
 
 
 def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Terms) -> Alert:

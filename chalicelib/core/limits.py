@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, SenderText
+from chalicelib.core.faults import fault_bytes, within
 
 if TYPE_CHECKING:
     from chalicelib.core.incident import Incident
@@ -53,7 +54,8 @@ def bounded(incident: "Incident") -> "Incident":
 def text_bytes(alert: Alert) -> int:
     """How much of it is there for people to read."""
     text = alert.text
-    return _bytes((text.title, text.summary, text.url or "", *text.annotations.values()))
+    own = _bytes((text.title, text.summary, text.url or "", *text.annotations.values()))
+    return own + fault_bytes(alert.faults) if alert.faults.known else own
 
 
 def _bytes(texts: Iterable[str]) -> int:
@@ -65,7 +67,8 @@ def _within(alert: Alert, marks: int, share: int) -> Alert:
         alert = replace(alert, received=replace(alert.received, recent=alert.received.recent[-marks:]))
     if text_bytes(alert) <= share:
         return alert
-    return replace(alert, text=_text_within(alert.text, share))
+    faults = within(alert.faults, share // 2) if alert.faults.known else alert.faults
+    return replace(alert, text=_text_within(alert.text, share - fault_bytes(faults)), faults=faults)
 
 
 def _text_within(text: SenderText, share: int) -> SenderText:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.notification import (
     MAX_ALERTS,
@@ -31,6 +31,7 @@ from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.services import SERVICE
 from chalicelib.core.sounds import acknowledged_at, follows_ack
+from chalicelib.core.top_errors import top_errors
 from chalicelib.core.waves import MAX_WAVES
 
 DEPLOY_WINDOW = timedelta(minutes=30)
@@ -80,7 +81,10 @@ def notification(
     sent = firing or (muted if reason is Reason.SYNC else [])
     shown = [*sent, *(gone if announced.target.send_resolved else [])]
     seq = announced.last.seq + 1
-    alerts = tuple(_alert_snapshot(alert, basis, incident.group) for alert in shown[:MAX_ALERTS])
+    alerts = tuple(
+        _with_top_errors(_alert_snapshot(alert, basis, incident.group), alert, incident, basis)
+        for alert in shown[:MAX_ALERTS]
+    )
     lead = next(iter([*firing, *gone, *muted]), None)
     can = basis.rules.can(announced.target.kind)
     content = "|".join((reason.value, basis.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
@@ -234,6 +238,16 @@ def _alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
     )
+
+
+def _with_top_errors(made: AlertSnapshot, alert: Alert, incident: Incident, basis: SnapshotInput) -> AlertSnapshot:
+    """Return the snapshot of an alert with the errors that it counts."""
+    if alert.origin is not Origin.COUNT:
+        return made
+    rule, service = basis.rules.by_name.get(alert.rule), incident.group.get("service")
+    window = rule.condition.event_window if rule is not None and rule.condition is not None else timedelta(0)
+    deploys = [each for each in deploys_before(incident, basis.context) if each.concerns(service)]
+    return replace(made, top=top_errors(alert, window=window, deploys=deploys))
 
 
 def _as_evidence(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:

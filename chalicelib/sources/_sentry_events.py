@@ -41,6 +41,7 @@ def from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
     event.setdefault("level", payload.get("level") or group.get("level"))
     event.setdefault("culprit", outer.get("culprit"))
     event["issue_id"] = event.get("issue_id") or payload.get("id") or group.get("id")
+    event.setdefault("firstSeen", group.get("firstSeen"))
     event["message"] = event.get("message") or payload.get("message")
     event["event_id"] = event.get("event_id") or event.get("id")
     project = payload.get("project")
@@ -72,6 +73,7 @@ def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at:
         occurred_at=occurred_at or received_at,
         identity=_event_identity(event, data, project, rule),
         labels=_event_labels(event, tags, project, rule),
+        annotations=coerce.labels([("first_seen", event.get("firstSeen"))]),
     )
 
 

@@ -34,6 +34,7 @@ from chalicelib.core.delivery.text import (
     state_words,
     summary,
     title,
+    top_error_lines,
     utf16_units,
     why,
 )
@@ -170,6 +171,7 @@ def _blocks(notification: Notification, *, updatable: bool = True, can_roll_back
         "summary": _section(_summary(notification)),
         "facts": _fields(notification),
         "alerts": _section(_alerts(notification)),
+        "top": _section(_top(notification)),
         "deploy": _section(_deploy(notification)),
         "steps": _section(_steps(notification)),
         "notes": _context([f"📝 {dated(_cut(note, 500))}" for note in notes(notification)]),
@@ -258,6 +260,20 @@ def _counts(notification: Notification) -> str:
     counts = Counter(alert_title(told) for told in notification.alerts if told.status != "resolved")
     named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(5)]
     return f"*Of which* {_cut(', '.join(named), 400)}" if named else "*Resolved*"
+
+
+def _top(notification: Notification) -> str:
+    """The most frequent errors, each with a link to its page."""
+    heading, *errors = top_error_lines(notification, written=_cut_line, linked=_linked) or ("",)
+    return "\n".join([f"*Top errors*: {heading}", *(f"• {line}" for line in errors)]) if errors else ""
+
+
+def _cut_line(text: str) -> str:
+    return _cut(text, 250)
+
+
+def _linked(text: str, address: str) -> str:
+    return f"<{escaped(address)}|{_cut_line(text).replace('|', '¦')}>"
 
 
 def _evidence(notification: Notification) -> list[str]:

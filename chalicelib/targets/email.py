@@ -36,6 +36,7 @@ from chalicelib.core.delivery.text import (
     state_words,
     summary,
     title,
+    top_error_lines,
     web_address,
     why,
 )
@@ -316,6 +317,7 @@ def _parts(notification: Notification) -> list[str]:
         _paragraphs([*new, *notes(notification), *(text for text in said if text)]),
         _facts(notification),
         _list("Alerts", _alert_lines(notification) if len(notification.alerts) > 1 else []),
+        _top_errors(notification),
         _list("First steps", _steps(notification), tag="ol"),
         _list(
             "Last deploy",
@@ -355,16 +357,32 @@ def _facts(notification: Notification) -> str:
     return _row(f"<table {_TABLE}>{lines}</table>")
 
 
+def _top_errors(notification: Notification) -> str:
+    """The most frequent errors, each with a link to its page."""
+    heading, *errors = top_error_lines(notification, written=_escaped_line, linked=_linked) or ("",)
+    return _items(f"Top errors: {heading}", errors, "ul") if errors else ""
+
+
+def _escaped_line(text: str) -> str:
+    return _escaped(text, 500)
+
+
+def _linked(text: str, address: str) -> str:
+    style = "color:#1d4ed8;text-decoration:underline"
+    return f'<a class="link" href="{escape(address, quote=True)}" style="{style}">{_escaped_line(text)}</a>'
+
+
 def _list(heading: str, lines: list[str], *, tag: str = "ul") -> str:
-    if not lines:
-        return ""
+    return _items(heading, [_escaped_line(line) for line in lines], tag) if lines else ""
+
+
+def _items(heading: str, ready: list[str], tag: str) -> str:
+    """A list of lines that are escaped already."""
     style = f"margin:0 0 4px;font-size:14px;line-height:1.5;color:#374151;{_WRAP}"
     head = f'<h2 class="strong" style="margin:8px 0 4px;font-size:14px;color:#111827">{heading}</h2>'
     if tag == "p":
-        return _row(
-            head + "".join(f'<p class="soft" dir="auto" style="{style}">{_escaped(line, 500)}</p>' for line in lines)
-        )
-    items = "".join(f'<li class="soft" dir="auto" style="{style}">{_escaped(line, 500)}</li>' for line in lines)
+        return _row(head + "".join(f'<p class="soft" dir="auto" style="{style}">{line}</p>' for line in ready))
+    items = "".join(f'<li class="soft" dir="auto" style="{style}">{line}</li>' for line in ready)
     return _row(f'{head}<{tag} style="margin:0;padding-left:20px">{items}</{tag}>')
 
 

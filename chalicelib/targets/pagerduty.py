@@ -38,6 +38,7 @@ from chalicelib.core.delivery.text import (
     runbook_steps,
     summary,
     title,
+    top_error_lines,
     web_address,
     why,
 )
@@ -269,6 +270,7 @@ def _details(notification: Notification) -> dict[str, Any]:
     more = len(notification.alerts) - len(listed) + notification.also
     optional: dict[str, Any] = {
         "summary": _detail(said),
+        "top_errors": [_detail(line) for line in top_error_lines(notification)],
         "notes": [_detail(note) for note in notes(notification)[:10]],
         "alerts": [_alert(told) for told in listed],
         "alerts_not_listed": more,

@@ -16,7 +16,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Receipt, ServiceSnapshot
+from chalicelib.core.delivery.notification import (
+    AlertSnapshot,
+    Deploy,
+    Notification,
+    Receipt,
+    ServiceSnapshot,
+    TopErrors,
+)
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
@@ -40,6 +47,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
     data.services              the services of the alerts that the rules file has, with owner, tier and links
+    data.alerts[].top_errors   of an alert that counts events: the most frequent errors; null for others
     data.text                  everything as plain text; with `plain` the only description
     """
     data: dict[str, Any] = {
@@ -204,7 +212,24 @@ def _alert(told: AlertSnapshot) -> dict[str, Any]:
         "condition": clean(told.condition),
         "acked_by": clean(told.acked_by) if told.acked_by else None,
         "muted_by": [clean(name) for name in told.muted_by],
+        "top_errors": _top_errors(told.top) if told.top else None,
     }
+
+
+def _top_errors(top: TopErrors) -> dict[str, Any]:
+    errors = [
+        {
+            "title": clean(error.title),
+            "count": error.count,
+            "url": web_address(error.url),
+            "release": clean(error.release) or None,
+            "first_at": _time(error.known_since),
+            "new": error.is_new,
+            "deploy": clean(error.deploy) or None,
+        }
+        for error in top.errors
+    ]
+    return {"since": _time(top.since), "events": top.events, "errors": errors}
 
 
 def _deploy(deploy: Deploy) -> dict[str, Any]:

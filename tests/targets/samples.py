@@ -19,6 +19,8 @@ from chalicelib.core.delivery.notification import (
     Reason,
     Runbook,
     ServiceSnapshot,
+    TopError,
+    TopErrors,
 )
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -58,6 +60,16 @@ TOLD = AlertSnapshot(
     condition="error_rate > 1%",
     fingerprint="f1",
 )
+TOP_ERRORS = TopErrors(
+    START,
+    412,
+    (
+        TopError("OperationalError: too many clients already", 318, "https://sentry.example.com/issues/91", "web@4f2c9a1", START, True, "4f2c9a1"),
+        TopError("TimeoutError: pool.acquire", 66, "https://sentry.example.com/issues/4d", "", START - timedelta(days=50), False),
+        TopError("AuthApiError: 500 from /token", 20, "javascript:alert(1)", "", START),
+    ),
+)  # fmt: skip
+"""What an alert that counts errors names, one of each kind."""
 RUNBOOK = Runbook(
     "high-error-rate",
     "High error rate",
@@ -126,6 +138,7 @@ STORM = replace(
     alerts=tuple(replace(TOLD, title=f"Fault {number}", fingerprint=str(number)) for number in range(200)),
     also=300,
 )
+SPIKE = replace(NOTIFICATION, alerts=(replace(TOLD, top=TOP_ERRORS, source="sentry", kind="error.created"),))
 HOSTILE = "<!channel> <@U1> <https://evil.example|click> & `<!here>` \u202eabc\x00\r\nBcc: all@example.com"
 
 
@@ -250,6 +263,26 @@ TOLDS = st.builds(
     acked_by=st.none() | TEXT,
     muted_by=st.lists(TEXT, max_size=4).map(tuple),
     fingerprint=_IDS,
+    top=st.none()
+    | st.builds(
+        TopErrors,
+        since=_TIMES,
+        events=st.integers(0, 2_000),
+        errors=st.lists(
+            st.builds(
+                TopError,
+                title=TEXT,
+                count=st.integers(0, 2_000),
+                url=_ADDRESSES.map(lambda each: each or ""),
+                release=TEXT,
+                known_since=st.none() | _TIMES,
+                is_new=st.none() | st.booleans(),
+                deploy=TEXT,
+                remembered=st.none() | st.timedeltas(timedelta(0), timedelta(days=900)),
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
 )
 _FEW = st.lists(TOLDS, max_size=4).map(tuple)
 _MANY = st.builds(lambda told, count: (told,) * count, TOLDS, st.integers(0, 500))

@@ -20,6 +20,7 @@ from tests.targets.samples import (
     OWNED,
     RESOLVED,
     SETTINGS,
+    SPIKE,
     FakeClients,
     of_incident,
 )
@@ -197,3 +198,13 @@ def test_an_acknowledged_and_silenced_incident_says_both() -> None:
     assert "Silenced: by silence 9c1d of ben" in found["text"] and "Acknowledged: by ana" in found["text"]
     assert "ACKNOWLEDGED, SILENCED critical" in found["text"]
     assert "Acknowledged, silenced &middot; critical" in found["html"] and "by silence 9c1d of ben" in found["html"]
+
+
+def test_top_errors_are_links_in_a_mail() -> None:
+    """Given a count of errors → a line for each in both parts, linked where its address is that of a page."""
+    found = ses.render(SPIKE, {})
+    assert '<a class="link" href="https://sentry.example.com/issues/91"' in found["html"]
+    assert "javascript:" not in found["html"]
+    for part in ("html", "text"):
+        assert "AuthApiError: 500 from /token" in found[part]
+        assert "new since deploy 4f2c9a1" in found[part]

@@ -78,9 +78,13 @@ def check_control(element: dict[str, Any]) -> None:
         assert part not in confirm or 1 <= utf16_units(confirm[part]["text"]) <= most
 
 
+_OURS = re.compile(r"<(?:https?://[^\s<>|]+|!date\^\d{1,11}\^[a-z_{} ]+)\|([^<>]*)>")
+"""A link to a page, and a date that each reader sees in their zone: the control sequences that Tocsin writes itself."""
+
+
 def is_dead(text: str) -> bool:
-    """True when no Slack control sequence is in it."""
-    return not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
+    """True when no Slack control sequence is in it but our own links and dates."""
+    return not re.search(r"[<>]|&(?!amp;|lt;|gt;)", _OURS.sub(r"\1", text))
 
 
 @many

@@ -20,6 +20,7 @@ from tests.targets.samples import (
     OWNED,
     RESOLVED,
     ROUTING_KEY,
+    SPIKE,
     STORM,
     FakeClients,
     answering,
@@ -248,3 +249,10 @@ def test_a_deploy_is_a_change_event() -> None:
     assert body["payload"]["summary"] == "deploy of checkout: Cart: new totals"
     assert body["payload"]["custom_details"] == {"by": "ana", "commit": "a1b2c3", "id": "dpl_1"}
     assert body["links"] == [{"href": "https://v.example.com/d/1", "text": "Deploy"}]
+
+
+def test_the_details_name_the_top_errors() -> None:
+    """Given a count of errors → the details say how many are of which; others have no such detail."""
+    details = pagerduty.render(SPIKE, {})["payload"]["custom_details"]
+    assert details["top_errors"][1].startswith("318 (77 %) OperationalError")
+    assert "top_errors" not in pagerduty.render(NOTIFICATION, {})["payload"]["custom_details"]

@@ -22,6 +22,7 @@ from tests.targets.samples import (
     OWNED,
     RESOLVED,
     SLACK_WEBHOOK,
+    SPIKE,
     STORM,
     TOKEN,
     TOLD,
@@ -564,3 +565,14 @@ def test_a_deploy_after_the_start_is_said_so() -> None:
 def test_a_time_is_shown_in_the_readers_zone(text: str, shown: str) -> None:
     """Given a sentence with a time in UTC → Slack's date token, with that text where it is not known; else the text."""
     assert dated(text) == shown
+
+
+def test_top_errors_are_links_and_a_bad_address_is_none() -> None:
+    """Given a count of errors → a line for each, linked where its address is that of a page."""
+    (block,) = [each for each in slack.render(SPIKE, {})["blocks"] if each["block_id"].startswith("top:")]
+    heading, *lines = block["text"]["text"].splitlines()
+    assert heading.startswith("*Top errors*: 412 events since ")
+    assert lines[0].startswith("• 318 (77 %) <https://sentry.example.com/issues/91|OperationalError: too many clients")
+    assert "new since deploy 4f2c9a1" in lines[0]
+    assert lines[2].startswith("• 20 (5 %) AuthApiError: 500 from /token · first received ")
+    assert not any(each["block_id"].startswith("top:") for each in slack.render(NOTIFICATION, {})["blocks"])

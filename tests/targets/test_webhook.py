@@ -13,7 +13,7 @@ import pytest
 from chalicelib.core.delivery.notification import Reason, Receipt, Why
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.targets import webhook
-from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, OWNED, WEBHOOK_SECRET, FakeClients, answering
+from tests.targets.samples import NOTIFICATION, NOW, OUT_WEBHOOK, OWNED, SPIKE, WEBHOOK_SECRET, FakeClients, answering
 
 OTHER = "whsec_" + base64.b64encode(b"the next secret of it").decode()
 TAKEN = httpx.Response(204)
@@ -133,3 +133,20 @@ def test_an_id_is_safe_in_a_header() -> None:
     odd = replace(NOTIFICATION, id="a.b\r\nc")
     headers = webhook.signature_headers(odd.id, b"", (), now=NOW)
     assert headers["webhook-id"] == "a_b__c"
+
+
+def test_the_body_holds_the_top_errors() -> None:
+    """Given a count of errors → each with its count, release, first time and deploy; null for other alerts."""
+    (alert,) = webhook.render(SPIKE, {})["data"]["alerts"]
+    assert alert["top_errors"]["events"] == 412
+    assert alert["top_errors"]["errors"][0] == {
+        "title": "OperationalError: too many clients already",
+        "count": 318,
+        "url": "https://sentry.example.com/issues/91",
+        "release": "web@4f2c9a1",
+        "first_at": "2026-11-24T09:02:30+00:00",
+        "new": True,
+        "deploy": "4f2c9a1",
+    }
+    assert alert["top_errors"]["errors"][2]["url"] is None
+    assert webhook.render(NOTIFICATION, {})["data"]["alerts"][0]["top_errors"] is None

@@ -6,7 +6,7 @@ from the incident, the target, its number in their delivery log and its content.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.core.event import Severity
@@ -45,6 +45,33 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TopError:
+    """One of the errors that an alert counts. `count` is of the events since `TopErrors.since`.
+
+    `known_since` is when it first came. `is_new` is None where that is not known; `deploy` names the deploy since which
+    a new one comes. `remembered` is for how long before no event of it came, where its sender does not say.
+    """
+
+    title: str
+    count: int
+    url: str = ""
+    release: str = ""
+    known_since: datetime | None = None
+    is_new: bool | None = None
+    deploy: str = ""
+    remembered: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopErrors:
+    """The most frequent errors of an alert that counts events: `events` since `since`, the errors with the most first."""
+
+    since: datetime
+    events: int
+    errors: tuple[TopError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSnapshot:
     """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %")."""
 
@@ -68,6 +95,7 @@ class AlertSnapshot:
     acked_by: str | None = None
     muted_by: tuple[str, ...] = ()
     fingerprint: str = ""
+    top: TopErrors | None = None
 
 
 @dataclass(frozen=True, slots=True)

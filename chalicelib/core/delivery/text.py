@@ -13,7 +13,16 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, ServiceSnapshot, Why
+from chalicelib.core.delivery.notification import (
+    AlertSnapshot,
+    Deploy,
+    Notification,
+    Reason,
+    ServiceSnapshot,
+    TopError,
+    TopErrors,
+    Why,
+)
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -24,6 +33,8 @@ SERVICE_LINKS = 4
 MAX_ADDRESS_CHARACTERS = 2_000
 MAX_TEXT_CHARACTERS = 50_000
 """More of one text is not even looked at: no target shows as much."""
+MAX_LINKED_CHARACTERS = 400
+"""Of an address within a text."""
 RUNBOOK_STEPS = 3
 _ZERO_WIDTH_JOINER = "\u200d"
 _DROPPED = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -425,6 +436,54 @@ def deploy_line(deploy: Deploy, notification: Notification) -> str:
     return " · ".join([*parts, when])
 
 
+def top_error_lines(
+    notification: Notification,
+    *,
+    written: Callable[[str], str] = str,
+    linked: Callable[[str, str], str] | None = None,
+) -> tuple[str, ...]:
+    """Return how many events the top errors are of, then a line for each; empty where no alert counts errors.
+
+    `written` escapes a text, `linked` makes a link of a text and an address; without it no address is shown.
+    """
+    top = next((told.top for told in notification.alerts if told.top is not None and told.top.errors), None)
+    if top is None:
+        return ()
+    zone = notification.background.timezone
+    heading = f"{top.events:,} event{'' if top.events == 1 else 's'} since {local_time(top.since, zone)}, of which"
+    return (written(heading), *(_top_error(error, top, zone, written, linked) for error in top.errors))
+
+
+def _top_error(
+    error: TopError,
+    top: TopErrors,
+    zone: str,
+    written: Callable[[str], str],
+    linked: Callable[[str, str], str] | None,
+) -> str:
+    title = cut(one_line(error.title), 150) or "an error without a title"
+    address = web_address(error.url, MAX_LINKED_CHARACTERS)
+    shown = linked(title, address) if linked and address else written(title)
+    release = f"release {cut(one_line(error.release), 60)}" if one_line(error.release) else ""
+    said = [written(part) for part in (_novelty(error, zone), release) if part]
+    share = f"{error.count:,} ({round(100 * error.count / max(1, top.events))} %)"
+    return " · ".join([f"{share} {shown}", *said])
+
+
+def _novelty(error: TopError, zone: str) -> str:
+    """`new since deploy 4f2c9a1`, `known since 3 Oct 2026, …`: when an error first came."""
+    if error.known_since is None:
+        return ""
+    first = local_time(error.known_since, zone)
+    if error.is_new is None:
+        return f"first received {first}"
+    if not error.is_new:
+        return f"known since {first}"
+    if one_line(error.deploy):
+        return f"new since deploy {cut(one_line(error.deploy), 60)}"
+    return f"new, none in the {duration_words(error.remembered)} before" if error.remembered else "new"
+
+
 def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str | None:
     """The address when a person may safely be sent there: http or https with a host, ASCII, no spaces, not too long."""
     if not address or len(address) > limit or not address.isascii() or not address.isprintable():
@@ -510,6 +569,7 @@ def plain_text(notification: Notification) -> str:
         lines += [f"- {cut(alert_line(told), 200)}" for told in notification.alerts[:5]]
         more = max(0, len(notification.alerts) - 5) + notification.also
         lines += [f"- and {more:,} more"] if more > 0 else []
+    lines += [cut(line, 300) for line in top_error_lines(notification)]
     lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
     deploys = [
         deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.background.deploys[:1]

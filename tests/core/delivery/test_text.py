@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.core.delivery import text as texts
 from chalicelib.core.delivery.notification import Notification, Reason, ServiceSnapshot
 from chalicelib.core.delivery.text import DisplayState
-from tests.targets.samples import ACKED, NOTIFICATION, OWNED, RESOLVED, STORM, TOLD, with_background
+from tests.targets.samples import ACKED, NOTIFICATION, OWNED, RESOLVED, SPIKE, STORM, TOLD, TOP_ERRORS, with_background
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,30 @@ def test_the_plain_form_begins_with_state_severity_and_title() -> None:
     ):
         assert expected in lines
     assert texts.plain_text(RESOLVED).startswith("RESOLVED critical: ")
+
+
+def test_top_errors_say_how_many_which_and_since_when() -> None:
+    """Given a count of errors → count and share of each, new, known or first received, and its release."""
+    heading, *errors = texts.top_error_lines(SPIKE)
+    assert heading == "412 events since 24 Nov 2026, 06:02 America/Sao_Paulo, of which"
+    assert errors == [
+        "318 (77 %) OperationalError: too many clients already · new since deploy 4f2c9a1 · release web@4f2c9a1",
+        "66 (16 %) TimeoutError: pool.acquire · known since 5 Oct 2026, 06:02 America/Sao_Paulo",
+        "20 (5 %) AuthApiError: 500 from /token · first received 24 Nov 2026, 06:02 America/Sao_Paulo",
+    ]
+    assert all(line in texts.plain_text(SPIKE) for line in errors)
+
+
+def test_a_new_error_says_how_long_none_came_before() -> None:
+    """Given a new error without a deploy → the time that is remembered; none where its sender knows."""
+    known = [
+        replace(TOP_ERRORS.errors[0], deploy="", release="", remembered=each) for each in (timedelta(hours=6), None)
+    ]
+    alerts = (replace(TOLD, top=replace(TOP_ERRORS, errors=tuple(known))),)
+    found = texts.top_error_lines(replace(NOTIFICATION, alerts=alerts))
+    assert [line.partition("already")[2] for line in found[1:]] == [" · new, none in the 6 h before", " · new"]
+
+
+def test_an_alert_without_errors_names_none() -> None:
+    """Given an alert that counts nothing → no lines."""
+    assert texts.top_error_lines(NOTIFICATION) == ()
