@@ -139,7 +139,10 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert: what it is and comes from, what it is in since when, and what is known of it."""
+    """One alert: what it is and comes from, what it is in since when, and what is known of it.
+
+    `faults` are those of the events of a count. `observed` is what was seen when it was measured last (core/observed.py).
+    """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
         "measured": lambda alert: alert.origin is Origin.SERIES
@@ -160,6 +163,7 @@ class Alert:
     text: SenderText = flat(SenderText)
     received: ReceivedEvents = flat(ReceivedEvents)
     faults: CountedFaults = field(default_factory=CountedFaults)
+    observed: Mapping[str, str] = field(default_factory=dict)
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)

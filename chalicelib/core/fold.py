@@ -311,7 +311,7 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
     What fires is not judged again in its past, since that is told; only how long it is kept firing is counted anew.
     """
     by_time = {evaluation.at: evaluation for each in group for evaluation in each.evaluations}
-    moments = sorted(by_time)
+    moments, before = sorted(by_time), alert
     if not moments:
         return alert
     if (
@@ -334,7 +334,15 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
         found = by_time[at]
         alert = evaluated(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
         alert = replace(alert, received=replace(alert.received, refreshed_at=at, last_event_at=at))
-    return alert
+    return _with_observed(before, alert, next((each.observed for each in reversed(group) if each.observed), {}))
+
+
+def _with_observed(before: Alert, alert: Alert, observed: Mapping[str, str]) -> Alert:
+    """Return the alert with what was seen of it. A new beginning forgets what was seen of the one before."""
+    if not alert.active:
+        return alert
+    found = {**(before.observed if before.active else {}), **observed}
+    return replace(alert, observed=found) if found != alert.observed else alert
 
 
 def _severed(alert: Alert, rule: Rule | None) -> Alert:

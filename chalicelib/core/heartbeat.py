@@ -13,6 +13,7 @@ from chalicelib.core.alert import Alert, AlertState, Timers
 from chalicelib.core.inputs import HeartbeatInput
 from chalicelib.core.language.cron import following
 from chalicelib.core.lifecycle import no_longer_pending, refreshed
+from chalicelib.core.observed import bounded, moment
 
 
 def beaten(alert: Alert, beats: Sequence[HeartbeatInput]) -> Alert:
@@ -26,12 +27,17 @@ def beaten(alert: Alert, beats: Sequence[HeartbeatInput]) -> Alert:
         received = replace(
             alert.received, refreshed_at=beat.at, last_event_at=beat.at, events=alert.received.events + 1
         )
-        alert = replace(alert, received=received)
+        alert = replace(alert, received=received, observed=_observed(beat))
         if alert.state is AlertState.FIRING:
             alert = replace(alert, state=AlertState.RESOLVED, ends_at=beat.at, timers=Timers())
         elif alert.state is AlertState.PENDING:
             alert = no_longer_pending(alert)
     return alert
+
+
+def _observed(beat: HeartbeatInput) -> dict[str, str]:
+    """Return what people are shown of the last heartbeat; when the next one was due is added when it stays away."""
+    return bounded({"last_beat": moment(beat.at), "output": beat.output})
 
 
 def late_at(alert: Alert) -> datetime | None:
@@ -64,4 +70,5 @@ def advanced(alert: Alert, now: datetime) -> Alert:
         return alert
     if now < fires:
         return replace(alert, state=AlertState.PENDING, timers=Timers(pending_at=late))
-    return replace(alert, state=AlertState.FIRING, starts_at=fires, ends_at=None, timers=Timers())
+    observed = {"last_beat": "none was received", **alert.observed, "due": moment(late)}
+    return replace(alert, state=AlertState.FIRING, starts_at=fires, ends_at=None, timers=Timers(), observed=observed)

@@ -34,18 +34,22 @@ class Measured:
     """What a rule's condition says of one series, oldest first.
 
     `series` are the labels under which it is stored, where an alias gave those of its alert another service: what an
-    alert is found by does not depend on aliases.
+    alert is found by does not depend on aliases. `observed` is what was seen when it was measured last.
     """
 
     rule: Rule
     labels: Mapping[str, str]
     evaluations: tuple[TimedEvaluation, ...]
     series: Mapping[str, str] | None = None
+    observed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatInput:
-    """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`."""
+    """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`.
+
+    `output` is what its sender wrote with it.
+    """
 
     name: str
     at: datetime
@@ -53,6 +57,7 @@ class HeartbeatInput:
     labels: Mapping[str, str] = field(default_factory=dict)
     severity: Severity = Severity.CRITICAL
     heard: bool = True
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.core.alert import Alert, SenderText
 from chalicelib.core.faults import fault_bytes, within
+from chalicelib.core.observed import size_of
 
 if TYPE_CHECKING:
     from chalicelib.core.incident import Incident
@@ -55,7 +56,7 @@ def text_bytes(alert: Alert) -> int:
     """How much of it is there for people to read."""
     text = alert.text
     own = _bytes((text.title, text.summary, text.url or "", *text.annotations.values()))
-    return own + fault_bytes(alert.faults) if alert.faults.known else own
+    return own + fault_bytes(alert.faults) + size_of(alert.observed)
 
 
 def _bytes(texts: Iterable[str]) -> int:
@@ -68,7 +69,9 @@ def _within(alert: Alert, marks: int, share: int) -> Alert:
     if text_bytes(alert) <= share:
         return alert
     faults = within(alert.faults, share // 2) if alert.faults.known else alert.faults
-    return replace(alert, text=_text_within(alert.text, share - fault_bytes(faults)), faults=faults)
+    observed = alert.observed if size_of(alert.observed) <= share // 4 else {}
+    room = share - fault_bytes(faults) - size_of(observed)
+    return replace(alert, text=_text_within(alert.text, room), faults=faults, observed=observed)
 
 
 def _text_within(text: SenderText, share: int) -> SenderText:

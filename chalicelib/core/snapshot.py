@@ -237,6 +237,7 @@ def _alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]
         acked_by=alert.ack.by,
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
+        observed=alert.observed,
     )
 
 

@@ -30,6 +30,7 @@ from psycopg.conninfo import conninfo_to_dict
 from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.observed import RESULT
 from chalicelib.probes import addresses, common_mistakes, labels_of, probe_failed, secret, time_limit
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     try:
         connection = _connection(options, limit)
     except OSError:
-        return [Sample("uptime", 0.0, now, labels)]
+        return [Sample("uptime", 0.0, now, labels, _observed("the host has no address", limit))]
     except psycopg.OperationalError as error:
         if any(words in str(error) for words in _REFUSALS):
             raise TargetRejectedError("the database server refused the user, password or database name") from None
-        return [Sample("uptime", 0.0, now, labels)]
+        return [Sample("uptime", 0.0, now, labels, _observed("no connection", limit))]
     with connection:
         session = _Session(connection, started + limit.total_seconds())
         try:
@@ -125,9 +126,17 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
         except psycopg.OperationalError:
             session.measured["uptime"] = 0.0
             session.measured.pop("latency_ms", None)
-    found: list[Sample | Event] = [Sample(name, value, now, labels) for name, value in session.measured.items()]
+    ended = _observed("the server ended the connection", limit) if not session.measured.get("uptime") else {}
+    found: list[Sample | Event] = [
+        Sample(name, value, now, labels, ended if name == "uptime" else {}) for name, value in session.measured.items()
+    ]
     found += [probe_failed("database", params, reason, now=now, part=part) for part, reason in session.broke.items()]
     return found
+
+
+def _observed(result: str, limit: timedelta) -> dict[str, str]:
+    """Return what was expected and what came: nothing of the connection string."""
+    return {"expected": f"a connection and an answer within {limit.total_seconds():g} s", RESULT: result}
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.observed import RESULT
 from chalicelib.probes import addresses, common_mistakes, labels_of, name_of, secret, time_limit
 from chalicelib.probes._origin import Cookies, harmless, origin_of
 
@@ -59,12 +60,16 @@ class _Down(Exception):
 
 @dataclass(slots=True)
 class _Exchange:
-    """One probe's request and what is known of the answer so far; cookies are kept by origin."""
+    """One probe's request and what is known of the answer so far; cookies are kept by origin.
+
+    `split` is how many seconds each step of the last request took, by its name for people.
+    """
 
     limit: timedelta
     started: float
     answered: bool = False
     tls_ends_at: datetime | None = None
+    split: dict[str, float] = field(default_factory=dict)
     cookies: Cookies = field(default_factory=lambda: Cookies(origin_of))
 
     @property
@@ -92,12 +97,31 @@ def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "l
     if reason:
         _LOG.info("probe %s: down: %s", name_of(params), reason)
     labels = labels_of(params)
-    found: list[Sample | Event] = [Sample("uptime", 0.0 if reason else 1.0, now, labels)]
+    observed = _observed(params, reason, exchange) if reason else {}
+    found: list[Sample | Event] = [Sample("uptime", 0.0 if reason else 1.0, now, labels, observed)]
     if exchange.answered:
         found.append(Sample("latency_ms", round(latency_ms, 3), now, labels))
     if exchange.tls_ends_at is not None:
         found.append(Sample("tls_days_left", (exchange.tls_ends_at - now) / timedelta(days=1), now, labels))
     return found
+
+
+def _observed(params: Mapping[str, Any], reason: str, exchange: _Exchange) -> dict[str, str]:
+    """Return what was asked, what was expected and what came. The address comes without its query: it may hold a secret."""
+    url = urlsplit(str(params["url"]))
+    text = f", and the text {str(params['text'])[:60]!r}" if params.get("text") else ""
+    limit = f"{exchange.limit.total_seconds():g} s"
+    split = [f"{name} {_time_words(seconds)}" for name, seconds in exchange.split.items()]
+    return {
+        "address": f"{url.scheme}://{url.netloc}{url.path}",
+        "expected": f"status {_spoken(_expected(params.get('expect')))} within {limit}{text}",
+        RESULT: f"{reason.partition(';')[0]}, after {_time_words(exchange.elapsed)}"
+        + (f" ({', '.join(split)})" if split else ""),
+    }
+
+
+def _time_words(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 9.9995 else f"{seconds * 1000:.0f} ms"
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -153,12 +177,14 @@ def _answer(
     client: httpx.Client, method: str, url: str, headers: dict[str, str], exchange: _Exchange, *, read: bool
 ) -> tuple[int, str, str]:
     """(status, location, text) of one request, from the first of the host's addresses that takes a connection."""
-    parts = urlsplit(url)
+    parts, exchange.split = urlsplit(url), {}
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    began = time.monotonic()
     try:
         found = addresses(host, port)[:MAX_ADDRESSES]
     except OSError:
         raise _Down("the host name has no address") from None
+    exchange.split["DNS"] = time.monotonic() - began
     for address in found:
         try:
             request = _pinned(client, method, url, address, exchange.cookies.added(url, headers), exchange)
@@ -191,6 +217,7 @@ def _request(
     client: httpx.Client, request: httpx.Request, exchange: _Exchange, *, url: str, read: bool
 ) -> tuple[int, str, str]:
     request.extensions["timeout"] = httpx.Timeout(exchange.seconds_left).as_dict()
+    request.extensions["trace"] = _trace(exchange.split)
     response = client.send(request, stream=True, follow_redirects=False)
     try:
         exchange.cookies.keep(url, response)
@@ -200,6 +227,27 @@ def _request(
     finally:
         response.close()
     return response.status_code, response.headers.get("location", ""), _decoded(body, response.charset_encoding)
+
+
+_STEPS = {
+    "connection.connect_tcp": "connect",
+    "connection.start_tls": "TLS",
+    "http11.receive_response_headers": "first byte",
+}
+"""The steps of an exchange that httpcore reports, and their names: https://www.encode.io/httpcore/extensions/#trace"""
+
+
+def _trace(split: dict[str, float]) -> Callable[[str, Mapping[str, Any]], None]:
+    """Return what is called as each step starts and ends, and notes how long it took."""
+    started: dict[str, float] = {}
+
+    def trace(event: str, info: Mapping[str, Any]) -> None:
+        step = event.rpartition(".")[0]
+        if step in _STEPS:
+            at = time.monotonic()
+            split[_STEPS[step]] = at - started.setdefault(step, at)
+
+    return trace
 
 
 def _decoded(body: bytes, charset: str | None) -> str:

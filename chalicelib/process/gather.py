@@ -10,6 +10,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import ROUTER, Action, Event, Severity, Status
+from chalicelib.core.growth import GROWTHS, growth_of, in_words
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
 from chalicelib.core.language.durations import seconds_of
@@ -41,7 +42,7 @@ from chalicelib.process import silences
 from chalicelib.process.batch import Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.parse import WebhooksContent
-from chalicelib.process.series import evaluation, series_labels
+from chalicelib.process.series import evaluation, primary_metric, series_labels
 
 MAX_MOMENTS = 60
 """After a sample that came very late, a series is judged again at its newest so many samples."""
@@ -196,12 +197,14 @@ def _take_beat(batch: Batch, event: Event, message: str) -> None:
     """A heartbeat that was heard."""
     for spec in batch.rules.probes.get("heartbeat", ()):
         if spec.get("name") == event.name:
-            beat = beat_of(spec, event.occurred_at, batch.rules.services, heard=True)
+            beat = beat_of(spec, event.occurred_at, batch.rules.services, heard=True, output=event.summary)
             route, labels = heartbeat_route(batch.rules, beat)
             batch.add(route, labels, beat, message)
 
 
-def beat_of(spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool) -> HeartbeatInput:
+def beat_of(
+    spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool, output: str = ""
+) -> HeartbeatInput:
     """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
     schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
     for name in ("every", "grace"):
@@ -211,7 +214,7 @@ def beat_of(spec: Mapping[str, object], at: datetime, services: Services, *, hea
     labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
     labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
     severity, beside = Severity(str(spec.get("severity") or "critical")), {"heartbeat": str(spec["name"])}
-    return HeartbeatInput(str(spec["name"]), at, schedule, services.labelled(labels, beside), severity, heard)
+    return HeartbeatInput(str(spec["name"]), at, schedule, services.labelled(labels, beside), severity, heard, output)
 
 
 def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:
@@ -219,7 +222,10 @@ def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None
     batch.store.add_samples(samples)
     evaluated: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Rule, Mapping[str, str], set[datetime]]] = {}
     services = batch.rules.services
+    observed: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
     for sample in samples:
+        if sample.observed:
+            observed[tuple(sorted(sample.labels.items()))] = sample.observed
         for rule in batch.rules.by_metric.get(sample.metric, ()):
             for labels in series_labels(rule, sample, batch.store, services):
                 seen = {**services.labelled(labels), "source": "probe", "metric": sample.metric}
@@ -231,7 +237,19 @@ def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None
         moments = _moments_since(times, rule, labels, batch)
         evaluations = tuple(evaluation(rule, labels, batch.store, at, services) for at in moments)
         named = services.labelled(labels)
-        take_measured(batch, Measured(rule, named, evaluations, None if named is labels else labels), message)
+        seen = {**observed.get(tuple(sorted(labels.items())), {}), **_growth(rule, labels, samples)}
+        stored = None if named is labels else labels
+        take_measured(batch, Measured(rule, named, evaluations, stored, seen), message)
+
+
+def _growth(rule: Rule, labels: Mapping[str, str], samples: Sequence[Sample]) -> dict[str, str]:
+    """Return how fast the size that a rule looks at grows, and when it reaches the rule's threshold."""
+    metric = primary_metric(rule)
+    found = growth_of(samples, metric, labels) if metric in GROWTHS else None
+    if found is None or rule.condition is None:
+        return {}
+    at = max(sample.at for sample in samples if sample.metric == metric)
+    return in_words(*found, rule.condition.threshold, at)
 
 
 def _moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as RunTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,13 @@ from chalicelib import log, plugins
 from chalicelib.core.errors import RulesError, TargetUnavailableError
 from chalicelib.core.event import Event, Status
 from chalicelib.core.metrics.rollup import MICROSECOND, Rate, minute_start, newest_value, rate_sample, streak_samples
-from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.observed import RESULT, bounded, moment
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
 from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
+from chalicelib.redact import redact
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import ProbeModule
@@ -44,6 +46,8 @@ TRY_LIMIT = timedelta(seconds=22)
 MAX_PARALLEL = 32
 STREAK_KEPT = timedelta(days=1)
 RATE_SPAN = timedelta(minutes=15)
+MAX_TRIES = 3
+"""The newest tries that people are shown of a probe that fails."""
 GROWTH_SPAN = (timedelta(hours=25), timedelta(hours=23))
 MINUTE = "watch"
 """The name under which a run claims its minute."""
@@ -66,7 +70,10 @@ class ProbeReport:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeRun:
-    """One probe of this run and its answer so far. `retry` when a second try may say otherwise."""
+    """One probe of this run and its answer so far. `retry` when a second try may say otherwise.
+
+    `tried` is what its tries came to where there were two.
+    """
 
     kind: str
     params: Mapping[str, Any]
@@ -74,6 +81,12 @@ class _ProbeRun:
     retry: bool = False
     rates: tuple[Rate, ...] = ()
     growths: Mapping[str, str] = field(default_factory=dict)
+    tried: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> list[str]:
+        """What its tries that failed came to, in words."""
+        return [found for sample in self.samples if (found := sample.observed.get(RESULT))]
 
     @property
     def samples(self) -> list[Sample]:
@@ -113,6 +126,7 @@ def watch(
         first = [run for run in runs if run.retry]
         again = _tried(first, clients, at, load or plugins.load_probe, limit)
         runs = [run for run in runs if not run.retry] + list(map(_decisive, first, again))
+    runs = [_with_past(run, store, at) for run in runs]
     streaks = [sample for run in runs for sample in _streaks(run, store, at)]
     measured = [sample for run in runs for sample in _with_derived(run, store, at)]
     events, marks = _told(runs, rules, store, at)
@@ -151,7 +165,46 @@ def _tried(
 
 def _decisive(first: _ProbeRun, second: _ProbeRun) -> _ProbeRun:
     """Return the try that counts: the second, unless it lost what the first could measure."""
-    return first if first.samples and not first.down and not second.samples else second
+    decisive = first if first.samples and not first.down and not second.samples else second
+    results = tuple(result for run in (first, second) for result in run.results)
+    return replace(decisive, tried=results)
+
+
+def _with_past(run: _ProbeRun, store: Store, at: datetime) -> _ProbeRun:
+    """Return a failed run with what was seen before it. Secrets are masked: an address or a result may hold one."""
+    found = [
+        replace(each, observed=redact(_seen(run, each, store, at)))
+        if isinstance(each, Sample) and each.observed
+        else each
+        for each in run.found
+    ]
+    return replace(run, found=found)
+
+
+def _seen(run: _ProbeRun, failed: Sample, store: Store, at: datetime) -> dict[str, str]:
+    before = [each for each in _past(store, "uptime", failed.labels, at) if each.last is not None]
+    took = {each.last_at: each.last for each in _past(store, "latency_ms", failed.labels, at)}
+    tries = [f"{moment(each.last_at)} {_try_words(each, took.get(each.last_at))}" for each in before[-2:]]
+    tries += [f"{moment(at)} {result}" for result in run.tried or run.results]
+    streak = [each for each in _past(store, "successes", failed.labels, at) if each.last]
+    fine = _fine(streak[-1], every(run.params)) if streak else ""
+    return bounded({**failed.observed, "fine": fine, "tries": "; ".join(tries[-MAX_TRIES:])})
+
+
+def _past(store: Store, metric: str, labels: Mapping[str, str], at: datetime) -> Sequence[Bucket]:
+    return store.buckets(metric, labels, at - RATE_SPAN, at - MICROSECOND)
+
+
+def _try_words(before: Bucket, took: float | None) -> str:
+    return f"{'fine' if before.last else 'failed'}{'' if took is None else f' in {took:.0f} ms'}"
+
+
+def _fine(streak: Bucket, interval: timedelta) -> str:
+    """Return until when a probe was fine, how often in a row, and since when if no run was missed."""
+    runs = int(streak.last or 0)
+    since = streak.last_at - (runs - 1) * interval
+    times = "once" if runs == 1 else f"{runs:,} times in a row since {moment(since)}"
+    return f"until {moment(streak.last_at)}, {times}"
 
 
 def _awaited(run: _ProbeRun, future: Future[_ProbeRun], ends_at: float, at: datetime) -> _ProbeRun:

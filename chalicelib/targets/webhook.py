@@ -29,6 +29,7 @@ from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
+from chalicelib.core.observed import LABELS
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
 from chalicelib.targets._http import LOOPBACK_SETTING, check_address, encoded, post, raise_for_status
@@ -48,6 +49,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
     data.services              the services of the alerts that the rules file has, with owner, tier and links
     data.alerts[].top_errors   of an alert that counts events: the most frequent errors; null for others
+    data.alerts[].observed     what was seen of it, by name: address, expected, result, fine, tries, last_beat, …
     data.text                  everything as plain text; with `plain` the only description
     """
     data: dict[str, Any] = {
@@ -212,6 +214,7 @@ def _alert(told: AlertSnapshot) -> dict[str, Any]:
         "condition": clean(told.condition),
         "acked_by": clean(told.acked_by) if told.acked_by else None,
         "muted_by": [clean(name) for name in told.muted_by],
+        "observed": {name: clean(told.observed[name]) for name in LABELS if told.observed.get(name)},
         "top_errors": _top_errors(told.top) if told.top else None,
     }
 

@@ -1,5 +1,6 @@
 """From what a probe measures to the people told, by the shipped rules: real servers, the real table, a virtual clock."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,12 @@ class WatchedRouter(Router):
             for each in self.inbox.messages
             if each["channel"] == identity and each.get("thread_ts") in (None, each["ts"])
         ]
+
+    def blocks(self, channel: str) -> str:
+        """The blocks of the only message of a channel, as JSON."""
+        identity = {each["name"]: each["id"] for each in self.inbox.memory.channels.values()}[channel]
+        (found,) = [each for each in self.inbox.messages if each["channel"] == identity and "blocks" in each]
+        return json.dumps(found["blocks"], ensure_ascii=False)
 
 
 @contextmanager
@@ -132,6 +139,10 @@ def test_a_site_that_stops_is_paged_and_resolved(emulator: str, site: Site) -> N
         assert "Service Downtime" in incident["title"]
         (fire,) = router.messages("incidents")
         assert "Service Downtime" in fire and "critical" in fire
+        shown = router.blocks("incidents")
+        assert f"*Address*\\n{site.url}" in shown
+        assert "*Result*\\nno connection, after " in shown
+        assert "*Fine before*\\nuntil " in shown
         site.start()
         router.run(minutes=12)
         (incident,) = router.inbox.incidents

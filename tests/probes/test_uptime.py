@@ -1,6 +1,8 @@
 """The uptime probe against real servers on loopback: right, wrong, slow, away, redirected, and addresses it refuses."""
 
+import re
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -380,3 +382,30 @@ def test_valid() -> None:
         "headers": {"X": "$Y"}, "redirects": True, "timeout": "2.5s", "every": "5m", "service": "web", "labels": {"a": "b"},
     }  # fmt: skip
     assert uptime.validate(params) == []
+
+
+def seen(params: dict[str, Any], clients: FixedClients) -> Mapping[str, str]:
+    """What one try says that it saw."""
+    found = uptime.check({"name": "api", **params}, clients, now=NOW)
+    return next(each.observed for each in found if isinstance(each, Sample) and each.metric == "uptime")
+
+
+def test_a_failed_try_says_what_was_expected_and_what_came(web: Web, clients: FixedClients) -> None:
+    """Given a wrong status → address without its query, expectation, status, and how long each step took."""
+    web.answers["/health?key=secret"] = answer(503)
+    found = seen({"url": f"{web.url}/health?key=secret", "expect": 200, "text": "ok"}, clients)
+    assert found["address"] == f"{web.url}/health"
+    assert found["expected"] == "status 200 within 5 s, and the text 'ok'"
+    assert re.fullmatch(r"status 503, after \d+ ms \(DNS \d+ ms, connect \d+ ms, first byte \d+ ms\)", found["result"])
+
+
+def test_a_try_without_an_answer_says_so(clients: FixedClients) -> None:
+    """Given no connection → that, and the steps until then."""
+    found = seen({"url": f"http://localhost:{free_port()}/"}, clients)
+    assert re.fullmatch(r"no connection, after \d+ ms \(DNS \d+ ms\b.*\)", found["result"])
+
+
+def test_a_good_try_says_nothing(web: Web, clients: FixedClients) -> None:
+    """Given the expected answer → nothing is kept of it."""
+    web.answers["/"] = answer(200)
+    assert seen({"url": f"{web.url}/"}, clients) == {}

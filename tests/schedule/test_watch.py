@@ -404,3 +404,55 @@ def test_the_queue_must_take_it() -> None:
         watcher.run()
     assert watcher.store.writes == 1  # the minute
     assert watcher.store.label_sets("failures") == ()
+
+
+def failing(ok: Callable[[], bool], result: str = "status 503, after 9.8 s") -> Probe:
+    """A probe that says what it saw when it fails."""
+
+    def check(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        good = ok()
+        observed = {} if good else {"address": "https://api.example.com/health/token=abcdefghijkl", "result": result}
+        latency = [Sample("latency_ms", 140.0, now, labels_of(params))] if good else []
+        return [Sample("uptime", float(good), now, labels_of(params), observed), *latency]
+
+    return Probe(check)
+
+
+def observed(report: ProbeReport) -> Mapping[str, str]:
+    """What the run says of the probe that is down."""
+    return next((each.observed for each in report.samples if each.metric == "uptime"), {})
+
+
+def test_a_failed_run_names_its_last_tries_and_how_long_it_was_fine() -> None:
+    """Given three good minutes and a bad one → the last good try, both bad ones, and since when it was fine."""
+    answers = iter([True, True, True, False, False])
+    watcher = Watcher(uptime=failing(lambda: next(answers)))
+    for minute in range(3):
+        assert observed(watcher.run(minute)) == {}
+    found = observed(watcher.run(3))
+    assert found["fine"] == "until 2026-11-24 08:02 UTC, 3 times in a row since 2026-11-24 08:00 UTC"
+    assert found["tries"] == (
+        "2026-11-24 08:02 UTC fine in 140 ms; 2026-11-24 08:03 UTC status 503, after 9.8 s; "
+        "2026-11-24 08:03 UTC status 503, after 9.8 s"
+    )
+
+
+def test_what_a_probe_saw_is_masked() -> None:
+    """Given a secret in an address and in a result → neither leaves the watch."""
+    watcher = Watcher(uptime=failing(lambda: False, "redirected to https://ana:hunter22222@example.com/"))
+    watcher.run()
+    assert "hunter22222" not in "".join(watcher.queue.bodies)
+    assert "abcdefghijkl" not in "".join(watcher.queue.bodies)
+
+
+def test_a_probe_that_was_never_fine_says_nothing_of_that() -> None:
+    """Given a first run that fails → its own tries alone."""
+    found = observed(Watcher(uptime=failing(lambda: False)).run())
+    assert "fine" not in found
+    assert found["tries"].count("status 503") == 2
+
+
+def test_a_second_try_that_succeeds_leaves_nothing_of_the_first() -> None:
+    """Given a try that failed and one that did not → the probe is up, and nothing is said."""
+    answers = iter([False, True])
+    assert observed(Watcher(uptime=failing(lambda: next(answers))).run()) == {}

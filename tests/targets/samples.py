@@ -23,6 +23,7 @@ from chalicelib.core.delivery.notification import (
     TopErrors,
 )
 from chalicelib.core.event import Severity
+from chalicelib.core.observed import LABELS
 from chalicelib.core.rule import Target
 
 NOW = datetime(2026, 11, 24, 9, 14, 30, tzinfo=UTC)
@@ -263,6 +264,7 @@ TOLDS = st.builds(
     acked_by=st.none() | TEXT,
     muted_by=st.lists(TEXT, max_size=4).map(tuple),
     fingerprint=_IDS,
+    observed=st.dictionaries(st.sampled_from([*LABELS, "other"]), TEXT, max_size=4),
     top=st.none()
     | st.builds(
         TopErrors,

@@ -96,6 +96,7 @@ class AlertSnapshot:
     muted_by: tuple[str, ...] = ()
     fingerprint: str = ""
     top: TopErrors | None = None
+    observed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

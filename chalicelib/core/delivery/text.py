@@ -23,6 +23,7 @@ from chalicelib.core.delivery.notification import (
     TopErrors,
     Why,
 )
+from chalicelib.core.observed import LABELS as OBSERVED
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -254,6 +255,7 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
         ("Owner", _owners(notification.background.services)),
         ("Environment", label_values(notification, "environment")),
         ("Value", _readings(notification)),
+        *_seen(notification),
         ("Since", _since(notification)),
         ("Events", _events(notification)),
         ("Alerts", _alert_counts(notification)),
@@ -272,6 +274,31 @@ def _owners(services: Sequence[ServiceSnapshot]) -> str:
         return next(iter(owners), "")
     of_each = {owner: [one_line(each.name) for each in services if one_line(each.owner) == owner] for owner in owners}
     return ", ".join(f"{owner} ({', '.join(names)})" for owner, names in of_each.items())
+
+
+_ZONE = "zone"
+_LABELS_SHOWN = {
+    _ZONE: "Zone",
+    "hostnames": "Host names",
+    "status_codes": "Status codes",
+    "status_code": "Status code",
+    "path": "Path",
+    "paths": "Paths",
+    "slo": "Objective",
+    "database": "Database",
+    "probe": "Probe",
+}
+"""Labels that say where a fault is, and what people read before them."""
+
+
+def _seen(notification: Notification) -> list[tuple[str, str]]:
+    """Return what was seen of the first alert that fires, and the labels that say where it is."""
+    lead = next(iter(notification.alerts), None)
+    if lead is None:
+        return []
+    seen = [(label, one_line(lead.observed.get(name, ""))) for name, label in OBSERVED.items()]
+    where = [(label, label_values(notification, name)) for name, label in _LABELS_SHOWN.items()]
+    return [(label, text) for label, text in (*seen, *where) if text]
 
 
 def _readings(notification: Notification) -> str:

@@ -15,12 +15,16 @@ MAX_VALUE = 1e100
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured value. `labels` tell its series (zone, service, database, probe)."""
+    """One measured value. `labels` tell its series (zone, service, database, probe).
+
+    `observed` is what its probe saw, in words for people (`core/observed.py`). It is not stored with the value.
+    """
 
     metric: str
     value: float | None
     at: datetime
     labels: Mapping[str, str] = field(default_factory=dict)
+    observed: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

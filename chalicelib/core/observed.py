@@ -1,0 +1,43 @@
+"""What was seen of a fault that is measured: short texts for people, by names that targets know.
+
+A probe and the stages around it fill them in, an alert keeps those of its newest measurement, a message shows them as
+facts in the order of LABELS. Times in them are written by `moment`, which Slack shows in each reader's zone.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+RESULT = "result"
+LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "address": "Address",
+        "expected": "Expected",
+        RESULT: "Result",
+        "fine": "Fine before",
+        "tries": "Last tries",
+        "last_beat": "Last heartbeat",
+        "due": "Was due",
+        "output": "Last output",
+        "growth": "Growth",
+        "limit_in": "Limit reached",
+    }
+)
+"""The names, and what people read before each text."""
+MAX_CHARACTERS = 400
+"""Of one text."""
+
+
+def moment(at: datetime) -> str:
+    """Return an instant as text within a sentence: `2026-11-24 08:14 UTC`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def bounded(observed: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts that have a name, each with no more than MAX_CHARACTERS."""
+    return {name: observed[name][:MAX_CHARACTERS] for name in LABELS if observed.get(name)}
+
+
+def size_of(observed: Mapping[str, str]) -> int:
+    """Return how many bytes the texts have."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in observed.values())
