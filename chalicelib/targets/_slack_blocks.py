@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import (
@@ -16,6 +17,7 @@ from chalicelib.core.delivery.text import (
     acknowledged,
     alert_line,
     alert_title,
+    cause,
     change,
     clean,
     cut,
@@ -24,6 +26,7 @@ from chalicelib.core.delivery.text import (
     facts,
     is_silenced,
     links,
+    local_time,
     news,
     notes,
     one_line,
@@ -77,28 +80,46 @@ _ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "�
 _SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 
 
-_UTC_TIME = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b", re.ASCII)
-
-
 def escaped_units(text: str) -> int:
     """How long a text is once escaped, in UTF-16 units: the most that Slack could count."""
     return utf16_units(escaped(text))
 
 
-def dated(text: str) -> str:
-    """Return escaped text with the times of our own sentences, which are in UTC, in each reader's zone.
+MAX_DATES = 12
+"""In one text. A date token is some 60 characters longer than what it stands for."""
+_TIME = re.compile(
+    r"\b(?:(?P<utc>\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b"
+    r"|(?P<local>\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d) (?P<zone>[A-Za-z][A-Za-z0-9_+/-]*))",
+    re.ASCII,
+)
+"""The times of our own sentences: in UTC, and in a team's zone as `local_time` writes them."""
+
+
+def dated(text: str, timezone: str = "UTC") -> str:
+    """Return escaped text with the times of our own sentences in each reader's zone.
 
     https://docs.slack.dev/messaging/formatting-message-text#date-formatting
     """
-    return _UTC_TIME.sub(_date_token, text)
+    return _TIME.sub(lambda found: _date_token(found, timezone), text, count=MAX_DATES)
 
 
-def _date_token(found: re.Match[str]) -> str:
-    try:
-        at = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
-    except ValueError:
+def _date_token(found: re.Match[str], timezone: str) -> str:
+    at = _instant(found, timezone)
+    if at is None:
         return found[0]
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{found[0]}>"
+
+
+def _instant(found: re.Match[str], timezone: str) -> datetime | None:
+    """Return the instant of a time in a text; None where it is none, or not one of this zone."""
+    try:
+        if found["utc"]:
+            return datetime.fromisoformat(found["utc"]).replace(tzinfo=UTC)
+        local = datetime.strptime(found["local"], "%d %b %Y, %H:%M").replace(tzinfo=ZoneInfo(timezone))
+    except (KeyError, ValueError, OSError):
+        return None
+    meant = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    return next((at for at in meant if local_time(at, timezone) == found[0]), None)
 
 
 def render(
@@ -122,7 +143,8 @@ def render_reply(notification: Notification) -> dict[str, Any]:
         said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
         said += [f"• and {more:,} more"] if more > 0 else []
-    return {"text": dated(_cut("\n".join(said), 2_500)), "metadata": _metadata(notification)}
+    text = dated(_cut("\n".join(said), 2_500), notification.background.timezone)
+    return {"text": text, "metadata": _metadata(notification)}
 
 
 def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
@@ -149,7 +171,8 @@ def _emoji(notification: Notification) -> str:
 def _fallback(notification: Notification) -> str:
     """What a phone's notification and a screen reader say."""
     word = notification.severity.value if state(notification) is DisplayState.FIRING else state_words(notification)
-    return _cut(f"{_emoji(notification)} [{word}] {title(notification)}", 500)
+    why = f". {cause(notification)[0]}" if cause(notification) else ""
+    return _cut(f"{_emoji(notification)} [{word}] {title(notification)}{why}", 500)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -166,18 +189,19 @@ def _mrkdwn(ready: str) -> dict[str, Any]:
 
 
 def _blocks(notification: Notification, *, updatable: bool = True, can_roll_back: bool = False) -> list[dict[str, Any]]:
+    zone = notification.background.timezone
     parts = {
         "header": {"type": "header", "text": _plain(_header(notification), MAX_HEADER_CHARACTERS)},
-        "summary": _section(_summary(notification)),
-        "facts": _fields(notification),
+        "summary": _section(dated(_summary(notification, updatable=updatable), zone)),
+        "actions": _actions(notification, updatable=updatable, can_roll_back=can_roll_back),
         "alerts": _section(_alerts(notification)),
-        "top": _section(_top(notification)),
-        "deploy": _section(_deploy(notification)),
+        "top": _section(dated(_top(notification), zone)),
         "steps": _section(_steps(notification)),
-        "notes": _context([f"📝 {dated(_cut(note, 500))}" for note in notes(notification)]),
+        "facts": _fields(notification),
+        "deploy": _section(_deploy(notification)),
+        "notes": _context([f"📝 {dated(_cut(note, 500), zone)}" for note in notes(notification)]),
         "evidence": _context(_evidence(notification)),
         "why": _context([_why(notification)]),
-        "actions": _actions(notification, updatable=updatable, can_roll_back=can_roll_back),
     }
     named = cut(one_line(notification.id), 200)
     return [{**block, "block_id": f"{name}:{named}"} for name, block in parts.items() if block]
@@ -197,31 +221,41 @@ def _context(ready: list[str]) -> dict[str, Any] | None:
     return {"type": "context", "elements": shown} if shown else None
 
 
-def _summary(notification: Notification) -> str:
-    """The state in words, then what the alerts say; the whole title where the header has no room for it."""
-    lines = [_state_line(notification)]
+def _summary(notification: Notification, *, updatable: bool) -> str:
+    """The state in words, the cause, then what the alerts say; the whole title where the header has no room for it."""
+    lines = [_state_line(notification, updatable=updatable)]
     if utf16_units(escaped(title(notification))) > MAX_HEADER_CHARACTERS - 12:
         lines.append(_cut(one_line(notification.title), 600))
+    lines += [f"*{_cut(line, 200)}*" for line in cause(notification)[:1]]
+    lines += [_cut(line, 200) for line in cause(notification)[1:]]
     found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
-    return "\n".join([*lines, *(_cut(clean(text), 700) for text in found if text)])
+    return "\n".join([*lines, *(_cut(clean(text), 600) for text in found if text)])
 
 
-def _state_line(notification: Notification) -> str:
-    """`*Acknowledged* by ana, 09:20 · critical`: what it is in, since when, and how bad."""
+def _state_line(notification: Notification, *, updatable: bool) -> str:
+    """`*Critical* since 09:02 · *nobody has it yet*`: what it is in, since when, and who has it."""
     severity = notification.severity.value
+    since = f"since {local_time(notification.incident.started_at, notification.background.timezone)}"
     match state(notification):
         case DisplayState.TEST:
             return "*Test*: nothing is wrong"
         case DisplayState.RESOLVED:
-            ended_at = notification.incident.ended_at or notification.at
-            return f"*Resolved* after {duration_words(ended_at - notification.incident.started_at)} · was {severity}"
+            return f"*Resolved* {_lasted(notification)} · was {severity}"
         case DisplayState.ACKNOWLEDGED:
             silenced = f"\n{_silenced(notification)}" if is_silenced(notification) else ""
-            return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity}{silenced}"
+            return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity} {since}{silenced}"
         case DisplayState.SILENCED:
-            return f"{_silenced(notification)} · {severity}"
+            return f"{_silenced(notification)} · {severity} {since}"
         case _:
-            return f"*Firing* · {severity}"
+            nobody = " · *nobody has it yet*" if updatable else ""
+            return f"*{severity.capitalize()}* {since}{nobody}"
+
+
+def _lasted(notification: Notification) -> str:
+    """`after 10 min, 05:41 to 05:51`: of what is over, so that it stays true."""
+    began, zone = notification.incident.started_at, notification.background.timezone
+    ended = notification.incident.ended_at or notification.at
+    return f"after {duration_words(ended - began)}, {local_time(began, zone)} to {local_time(ended, zone)}"
 
 
 def _silenced(notification: Notification) -> str:
@@ -237,11 +271,13 @@ def _can_unsilence(notification: Notification) -> bool:
 
 def _fields(notification: Notification) -> dict[str, Any] | None:
     found = [(label, value) for label, value in facts(notification) if label not in _IN_STATE_LINE]
-    shown = [_mrkdwn(f"*{label}*\n{_cut(value, 600)}") for label, value in found[:MAX_FIELDS]]
+    zone = notification.background.timezone
+    shown = [_mrkdwn(f"*{label}*\n{dated(_cut(value, 600), zone)}") for label, value in found[:MAX_FIELDS]]
     return {"type": "section", "fields": shown} if shown else None
 
 
-_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced")
+_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced", "Since", "Ended")
+"""Facts that the first lines say already."""
 
 
 def _alerts(notification: Notification) -> str:

@@ -21,6 +21,7 @@ from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import (
     DisplayState,
     alert_line,
+    cause,
     change,
     clean,
     cut,
@@ -314,7 +315,8 @@ def _parts(notification: Notification) -> list[str]:
     said = dict.fromkeys(summary(told) for told in notification.alerts[:3])
     new = [change(notification)] if notification.reason is not Reason.OPENED else []
     parts = [
-        _paragraphs([*new, *notes(notification), *(text for text in said if text)]),
+        _paragraphs([*cause(notification), *new, *notes(notification), *(text for text in said if text)]),
+        _buttons(notification),
         _facts(notification),
         _list("Alerts", _alert_lines(notification) if len(notification.alerts) > 1 else []),
         _top_errors(notification),
@@ -325,7 +327,6 @@ def _parts(notification: Notification) -> list[str]:
             tag="p",
         ),
         _list("Muted beside it", _evidence_lines(notification)),
-        _buttons(notification),
         _footer(notification),
     ]
     return [part for part in parts if part]

@@ -418,7 +418,7 @@ def test_maintenance_after_the_first_notification_silences_no_message(story):
     """Given maintenance over what was notified before → the message goes on to say that it fires."""
     story.router.silence("m1", minutes=60, maintenance=True, service="checkout")
     story.run()
-    assert "*Firing*" in story.text and "muted" not in story.text and "ilenced" not in story.text
+    assert "*Critical* since " in story.text and "muted" not in story.text and "ilenced" not in story.text
 
 
 def test_a_silence_can_be_ended_from_the_message(story):

@@ -158,7 +158,7 @@ def test_a_sync_is_not_mailed_and_a_doubt_is_named() -> None:
         "Read the top issue.",
         "deploy: Cart: new totals",
         "Back after the silence of ana.",
-        "route rule/high-error-rate",
+        "Why you: rule High Error Rate",
         "https://runbooks.example.com/high-error-rate.md",
     ],
 )

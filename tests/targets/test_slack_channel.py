@@ -1,17 +1,20 @@
 """Slack: what a message shows, and how one incident lives in one message and its thread."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt, Why
+from chalicelib.core.delivery.text import local_time
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
+from chalicelib.targets import email, pagerduty
 from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_blocks import dated
 from tests.targets.samples import (
@@ -23,11 +26,13 @@ from tests.targets.samples import (
     RESOLVED,
     SLACK_WEBHOOK,
     SPIKE,
+    START,
     STORM,
     TOKEN,
     TOLD,
     FakeClients,
     answering,
+    of_incident,
     with_background,
 )
 
@@ -82,6 +87,13 @@ def shown(notification: Notification) -> str:
     return json.dumps(slack.render(notification, {}), ensure_ascii=False)
 
 
+def date(at: datetime) -> str:
+    """A time of our own in each reader's zone, in the team's zone where a program shows none."""
+    return (
+        f"<!date^{int(at.timestamp()) // 60 * 60}^{{date_short_pretty}} {{time}}|{local_time(at, 'America/Sao_Paulo')}>"
+    )
+
+
 def action_ids(notification: Notification) -> list[str]:
     """The buttons and menus of the message."""
     blocks = slack.render(notification, {})["blocks"]
@@ -93,14 +105,13 @@ def action_ids(notification: Notification) -> list[str]:
     [
         "🔴 High Error Rate (prod checkout)",
         "3.2 % of requests to checkout fail",
-        "*Firing* · critical",
+        "06:02 America/Sao_Paulo> · *nobody has it yet*",
         "*Service*\\ncheckout",
         "*Value*\\n3.2 % (threshold 1 %)",
-        "*Since*\\n24 Nov 2026, 06:02 America/Sao_Paulo (for 12 min)",
         "*Events*\\n412",
         "1. Look at the newest deploy.",
         "deploy: Cart: new totals · a1b2c3 · checkout · by ana · 4 min before",
-        "Why you: rule High Error Rate · route rule/high-error-rate",
+        "Why you: rule High Error Rate · incident inc-7f3c9a52",
         "Back after the silence of ana.",
         "Open in Sentry",
         "https://runbooks.example.com/high-error-rate.md",
@@ -151,7 +162,7 @@ def test_an_acknowledged_and_silenced_message_says_both() -> None:
     body = slack.render(BOTH, {})
     summary = body["blocks"][1]["text"]["text"].splitlines()
     assert summary[:2] == [
-        "*Acknowledged* by ana, 24 Nov 2026, 06:14 America/Sao_Paulo · critical",
+        f"*Acknowledged* by ana, {date(NOW)} · critical since {date(START)}",
         "*Silenced* by silence 9c1d of ana",
     ]
     assert body["text"] == "👀 [acknowledged, silenced] High Error Rate (prod checkout)"
@@ -161,7 +172,7 @@ def test_an_acknowledged_and_silenced_message_says_both() -> None:
 def test_an_inhibited_message_offers_no_end_of_a_silence() -> None:
     """Given an incident that only another alert mutes → the message says by which, and there is no silence to end."""
     inhibited = replace(SILENCED, alerts=(replace(TOLD, muted_by=("inhibited by Power",)),))
-    assert "*Muted*: inhibited by Power · critical" in shown(inhibited)
+    assert "*Muted*: inhibited by Power · critical since " in shown(inhibited)
     assert interaction.ACTION_UNSILENCE not in action_ids(inhibited)
     assert interaction.ACTION_ACK in action_ids(inhibited)
 
@@ -187,7 +198,7 @@ def test_the_state_is_seen_at_once(notification: Notification, sign: str) -> Non
 def test_a_silenced_message_says_by_what_and_offers_its_end() -> None:
     """What burns stays readable; who silenced it is in the first line."""
     text = shown(SILENCED)
-    assert "*Silenced* by silence 9c1d of ana · critical" in text
+    assert "*Silenced* by silence 9c1d of ana · critical since " in text
     assert "3.2 % (threshold 1 %)" in text
 
 
@@ -576,3 +587,68 @@ def test_top_errors_are_links_and_a_bad_address_is_none() -> None:
     assert "new since deploy 4f2c9a1" in lines[0]
     assert lines[2].startswith("• 20 (5 %) AuthApiError: 500 from /token · first received ")
     assert not any(each["block_id"].startswith("top:") for each in slack.render(NOTIFICATION, {})["blocks"])
+
+
+def test_what_matters_stands_before_the_buttons_and_facts_after_them() -> None:
+    """Given any state → header, state and cause, then the buttons, then all else."""
+    for notification in (NOTIFICATION, SPIKE, ACKED, SILENCED, STORM):
+        names = [block["block_id"].partition(":")[0] for block in slack.render(notification, {})["blocks"]]
+        assert names[:3] == ["header", "summary", "actions"]
+
+
+def test_the_first_lines_name_the_cause() -> None:
+    """Given a count of errors, and a probe → the error that is most frequent, and what came instead of what."""
+    lines = slack.render(SPIKE, {})["blocks"][1]["text"]["text"].splitlines()
+    assert lines[1:3] == ["*OperationalError: too many clients already*", "New since deploy 4f2c9a1"]
+    seen = {"result": "status 503, after 9.8 s", "expected": "status 200 within 5 s"}
+    told = slack.render(replace(NOTIFICATION, alerts=(replace(TOLD, observed=seen),)), {})
+    lines = told["blocks"][1]["text"]["text"].splitlines()
+    assert lines[1:3] == ["*Status 503, after 9.8 s*", "Expected: status 200 within 5 s"]
+    assert told["text"] == "🔴 [critical] High Error Rate (prod checkout). Status 503, after 9.8 s"
+
+
+def test_nobody_has_it_is_said_only_where_it_can_be_brought_up_to_date() -> None:
+    """Given an incoming webhook, whose message stays → it does not say that nobody has it."""
+    assert "nobody has it" not in json.dumps(slack.render_webhook(NOTIFICATION, {}))
+
+
+@pytest.mark.parametrize("notification", [NOTIFICATION, SPIKE, ACKED, SILENCED, STORM])
+def test_a_message_that_stays_says_no_age(notification: Notification) -> None:
+    """Given what goes on → since when, and not for how long: that would be wrong a minute later."""
+    assert not re.search(r"\b(for|after) \d+ (s|min|h)\b", shown(with_background(notification, deploys=())))
+
+
+@pytest.mark.parametrize(
+    "route", ["rule/high-error-rate", "route/0/1", "route/severity=critical", "default", "fallback", "route/", ""]
+)
+def test_inner_names_never_appear(route: str) -> None:
+    """Given a route of any kind → no target shows its inner name."""
+    told = of_incident(NOTIFICATION, route=route)
+    for text in (shown(told), json.dumps(email.render(told, {})), json.dumps(pagerduty.render(told, {}))):
+        assert not re.search(r"route/|rule/", text)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "at"),
+    [
+        ("America/Sao_Paulo", datetime(2026, 11, 24, 9, 2, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 7, 1, 9, 2, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),
+        ("UTC", datetime(2026, 11, 24, 9, 2, tzinfo=UTC)),
+        ("No/Where", datetime(2026, 11, 24, 9, 2, tzinfo=UTC)),
+    ],
+)
+def test_a_time_of_the_teams_zone_is_shown_in_the_readers_zone(timezone: str, at: datetime) -> None:
+    """Given a time as `local_time` writes it, in summer and in the hour that comes twice → the token of that instant."""
+    text = local_time(at, timezone)
+    found = dated(f"since {text} · x", timezone)
+    if timezone != "No/Where":
+        assert found == f"since <!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{text}> · x"
+    else:
+        assert found == f"since {text} · x"
+
+
+def test_a_time_of_another_zone_stays_as_it_is() -> None:
+    """Given a sender's text with a time of a zone that is not the team's → it is not taken for one of the team's."""
+    assert dated("24 Nov 2026, 09:02 CET", "America/Sao_Paulo") == "24 Nov 2026, 09:02 CET"

@@ -24,6 +24,7 @@ from chalicelib.core.delivery.notification import (
     Why,
 )
 from chalicelib.core.observed import LABELS as OBSERVED
+from chalicelib.core.observed import RESULT
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -227,6 +228,22 @@ def _reading(value: str, threshold: str, condition: str) -> str:
     return value or condition
 
 
+def cause(notification: Notification) -> tuple[str, ...]:
+    """Return the facts that one would ask for first: the error with the most events, or what a probe saw."""
+    top = next((told.top.errors[0] for told in notification.alerts if told.top and told.top.errors), None)
+    lines = []
+    if top is not None:
+        lines.append(cut(one_line(top.title), 150))
+        new = one_line(top.deploy)
+        lines.append(f"New since deploy {cut(new, 60)}" if new else "")
+    lead = next(iter(notification.alerts), None)
+    if lead is not None and (result := one_line(lead.observed.get(RESULT, ""))):
+        lines.append(cut(result[:1].upper() + result[1:], 190))
+        expected = one_line(lead.observed.get("expected", ""))
+        lines.append(f"Expected: {cut(expected, 150)}" if expected else "")
+    return tuple(line for line in lines if line)
+
+
 def label_values(notification: Notification, label: str) -> str:
     """The value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
     if notification.incident.group.get(label):
@@ -307,10 +324,11 @@ def _readings(notification: Notification) -> str:
 
 
 def _since(notification: Notification) -> str:
-    until = notification.incident.ended_at or notification.at
-    lasted = duration_words(until - notification.incident.started_at)
-    word = "lasted " if notification.incident.ended_at else "for "
-    return f"{local_time(notification.incident.started_at, notification.background.timezone)} ({word}{lasted})"
+    """Since when; with how long it lasted once it is over. The age of what goes on would be wrong a minute later."""
+    began = local_time(notification.incident.started_at, notification.background.timezone)
+    if notification.incident.ended_at is None:
+        return began
+    return f"{began} (lasted {duration_words(notification.incident.ended_at - notification.incident.started_at)})"
 
 
 def _events(notification: Notification) -> str:
@@ -351,15 +369,25 @@ def _other_group_labels(notification: Notification) -> str:
 
 
 def why(notification: Notification) -> str:
-    """Why this target hears of it: the rules that fired and the route."""
+    """Why this target is notified: the rules that fired, or where the rules file sends what no rule names a target for."""
     names = dict.fromkeys(told.name for told in notification.alerts)
     rules = _different(names)
     found = []
     if rules:
         found.append(f"{'rule' if len(names) == 1 else 'rules'} {rules}")
-    if notification.incident.route:
-        found.append(f"route {one_line(notification.incident.route)}")
+    if route := _route_words(notification.incident.route):
+        found.append(route)
     return " · ".join(found)
+
+
+def _route_words(route: str) -> str:
+    """Return a route as people write it: `the route of severity=critical`. That of a rule is named by the rule."""
+    kind, _, matchers = route.partition("/")
+    if kind in ("default", "fallback") and not matchers:
+        return f"the {kind} of the rules file"
+    if kind != "route" or not matchers or matchers.replace("/", "").isdecimal():
+        return ""
+    return f"the route of {one_line(matchers.replace('/', ', '))}"
 
 
 def change(notification: Notification) -> str:
@@ -588,6 +616,7 @@ def runbook_steps(notification: Notification) -> tuple[str, ...]:
 def plain_text(notification: Notification) -> str:
     """The whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
     lines = [f"{state_words(notification).upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
+    lines += cause(notification)
     lines += [change(notification)] if notification.reason is not Reason.OPENED else []
     lines += [cut(note, 500) for note in notes(notification)[:5]]
     lines += [cut(found, 700) for found in dict.fromkeys(summary(told) for told in notification.alerts[:3]) if found]

@@ -213,7 +213,7 @@ def test_the_plain_form_begins_with_state_severity_and_title() -> None:
         "Value: 3.2 % (threshold 1 %)",
         "Last deploy: Cart: new totals · a1b2c3 · checkout · by ana · 4 min before",
         "First step: Look at the newest deploy.",
-        "Why you: rule High Error Rate · route rule/high-error-rate",
+        "Why you: rule High Error Rate",
     ):
         assert expected in lines
     assert texts.plain_text(RESOLVED).startswith("RESOLVED critical: ")
