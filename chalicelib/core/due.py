@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chalicelib.core import snapshot
+from chalicelib.core.closing import closing_of, closing_syncs, shown_after
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.notification import Notification, Reason, Why
+from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason, Why
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
 from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
@@ -29,7 +30,7 @@ from chalicelib.core.visible import (
     view_of,
     with_hidden,
 )
-from chalicelib.core.wake import scheduled
+from chalicelib.core.wake import next_flush, scheduled
 from chalicelib.core.waves import after_sending, next_wave
 
 
@@ -76,9 +77,14 @@ def due(
     reasons |= _escalation_reasons(escalated, reasons)
     pagers = pagers_of(incident, route, rules, view)
     calls = calls_due(incident, pagers, now)
-    reasons = {**_syncs(incident, rules), **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
+    closing = None if flushes else _closing(incident, route, rules, view, mutings, now)
+    quiet_changes = {
+        **closing_syncs(incident, rules, closing, route.options.group_interval, now),
+        **_syncs(incident, rules),
+    }
+    reasons = {**quiet_changes, **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings, closing=closing)
     before = replace(incident, sync="")
     incident, notifications = _announce(before, reasons, audience, sounds, basis, snapshot.notes_of(incident, expired))
     incident = ends_notified(before, incident, flushes=flushes)
@@ -87,6 +93,20 @@ def due(
     if flushes:
         incident = _closed(replace(incident, flush=incident.flush.flushed(now)), view, now)
     return Decision(scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+
+
+def _closing(
+    incident: Incident,
+    route: Route,
+    rules: Rules,
+    view: VisibleAlerts,
+    mutings: Mapping[str, Muting],
+    now: datetime,
+) -> ClosingSnapshot | None:
+    """Return since when nothing fires, and when that is notified; None while something fires, or before any flush."""
+    if not view.over or not incident.flush.has_begun:
+        return None
+    return closing_of(incident, view, next_flush(incident, route, rules, view, mutings, now))
 
 
 def _escalated(
@@ -233,6 +253,7 @@ def _after(
 ) -> NotifiedState:
     """Return what the target has after this notification, with all that people did by then."""
     last = replace(before.last, seq=content.seq, id=content.id, acts_until=acts_until)
+    before = replace(before, closing=shown_after(before.closing, content))
     if content.reason is Reason.SYNC:
         return replace(before, last=last)
     last = replace(last, at=content.at)

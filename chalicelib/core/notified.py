@@ -64,6 +64,14 @@ class PagerState:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownClosing:
+    """Whether the message of a target says that nothing fires any more (closing.py), and when it last began to."""
+
+    shown: bool = False
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotifiedState:
     """What one target has of an incident. It is `open` from its first notification to that of the end."""
 
@@ -73,6 +81,7 @@ class NotifiedState:
     sound: LastSound = flat(LastSound, seq="sounded_seq", at="sounded_at", why="sounded_for")
     alerts: NotifiedAlerts = flat(NotifiedAlerts)
     pager: PagerState = flat(PagerState)
+    closing: ShownClosing = flat(ShownClosing, shown="shows_closing", at="closing_at")
 
     @property
     def was_notified(self) -> bool:

@@ -12,6 +12,7 @@ from chalicelib.core.delivery.notification import (
     Activity,
     AlertSnapshot,
     Background,
+    ClosingSnapshot,
     Deploy,
     IncidentSnapshot,
     Notification,
@@ -48,13 +49,14 @@ MAX_REMARKS = 3
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInput:
-    """What a notification is made from, beside the incident."""
+    """What a notification is made from, beside the incident. `closing` is set while its end is held back."""
 
     rules: Rules
     context: Context
     route: Route
     now: datetime
     mutings: Mapping[str, Muting] = field(default_factory=dict)
+    closing: ClosingSnapshot | None = None
 
 
 def notification(
@@ -119,6 +121,7 @@ def notification(
         ),
         wave=announced.pager.wave,
         why=why,
+        closing=basis.closing if reason is Reason.SYNC and announced.target.send_resolved else None,
     )
 
 

@@ -32,7 +32,7 @@ def scheduled(
     now: datetime,
 ) -> Incident:
     """The incident with its next flush and the earliest of its timers."""
-    next_at = _next_flush(incident, route, rules, view, mutings, now)
+    next_at = next_flush(incident, route, rules, view, mutings, now)
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
     terms = Terms(resolve_timeout=route.options.resolve_timeout)
@@ -54,7 +54,7 @@ def scheduled(
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
 
 
-def _next_flush(
+def next_flush(
     incident: Incident,
     route: Route,
     rules: Rules,

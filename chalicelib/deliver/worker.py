@@ -171,6 +171,8 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
     )
     news = with_missed_sound(replace(wanted, reason=Reason.UPDATED), known, done_seq=delivery_log.done_seq)
     made = (anew(news) if has_news else None) or anew(wanted)
+    if made is None and has_news and wanted.closing is not None:
+        return replace(news, closing=wanted.closing)
     return wanted if made is None and (is_fresh or slot.in_doubt) else made
 
 

@@ -73,6 +73,7 @@ EVENT_TYPE = "tocsin_notification"
 _EMOJI = {
     DisplayState.ACKNOWLEDGED: "👀",
     DisplayState.SILENCED: "🔇",
+    DisplayState.CLOSING: "⏳",
     DisplayState.RESOLVED: "✅",
     DisplayState.TEST: "🧪",
 }
@@ -241,6 +242,8 @@ def _state_line(notification: Notification, *, updatable: bool) -> str:
             return "*Test*: nothing is wrong"
         case DisplayState.RESOLVED:
             return f"*Resolved* {_lasted(notification)} · was {severity}"
+        case DisplayState.CLOSING:
+            return _closing(notification)
         case DisplayState.ACKNOWLEDGED:
             silenced = f"\n{_silenced(notification)}" if is_silenced(notification) else ""
             return f"*Acknowledged* {_cut(acknowledged(notification), 300)} · {severity} {since}{silenced}"
@@ -249,6 +252,19 @@ def _state_line(notification: Notification, *, updatable: bool) -> str:
         case _:
             nobody = " · *nobody has it yet*" if updatable else ""
             return f"*{severity.capitalize()}* {since}{nobody}"
+
+
+def _closing(notification: Notification) -> str:
+    """`*Resolved since 05:51*, lasted 10 min`: what holds until it is closed, or fires again."""
+    closing, zone = notification.closing, notification.background.timezone
+    if closing is None:
+        return ""
+    lasted = duration_words(closing.since - notification.incident.started_at)
+    who = f" · *{_cut(one_line(notification.ack.by), 100)}* has it" if notification.ack else ""
+    return (
+        f"*Resolved since {local_time(closing.since, zone)}*, lasted {lasted} · was {notification.severity.value}{who}\n"
+        f"Closing at {local_time(closing.at, zone)} unless it fires again"
+    )
 
 
 def _lasted(notification: Notification) -> str:
@@ -326,7 +342,8 @@ def _deploy(notification: Notification) -> str:
 
 def _steps(notification: Notification) -> str:
     steps, runbook = runbook_steps(notification), notification.background.runbook
-    if not steps or runbook is None or state(notification) is DisplayState.RESOLVED:
+    over = state(notification) in (DisplayState.RESOLVED, DisplayState.CLOSING)
+    if not steps or runbook is None or over:
         return ""
     named = f" · {_cut(one_line(runbook.title), 150)}" if one_line(runbook.title) else ""
     numbered = [f"{number}. {_cut(step, 500)}" for number, step in enumerate(steps, 1)]
@@ -342,7 +359,8 @@ def _why(notification: Notification) -> str:
 def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool) -> dict[str, Any] | None:
     elements: list[dict[str, Any]] = []
     if updatable and state(notification) not in (DisplayState.RESOLVED, DisplayState.TEST):
-        elements += [*_controls(notification), *(_roll_backs(notification) if can_roll_back else [])]
+        rolls_back = can_roll_back and state(notification) is not DisplayState.CLOSING
+        elements += [*_controls(notification), *(_roll_backs(notification) if rolls_back else [])]
     for number, (label, address) in enumerate(links(notification, 4)):
         text = _plain(label, MAX_BUTTON_CHARACTERS)
         elements.append({"type": "button", "action_id": f"{ACTION_LINK}_{number}", "text": text, "url": address})
@@ -353,6 +371,8 @@ def _controls(notification: Notification) -> list[dict[str, Any]]:
     """What can be done in this state, the likeliest first."""
     incident, ends = notification.incident.id, _can_unsilence(notification)
     buttons: list[dict[str, Any]] = []
+    if state(notification) is DisplayState.CLOSING:
+        return [_button(ACTION_RESOLVE, "Close now", incident)]
     if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
     elif notification.ack is None:

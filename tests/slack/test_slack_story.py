@@ -311,9 +311,8 @@ def test_a_menu_whose_silence_the_message_shows_is_not_answered(story):
 def test_a_menu_on_what_is_resolved_is_answered(story):
     """Given a resolve that is not notified yet, when the menu silences it → the presser reads that it mutes nothing."""
     story.router.resolve("Down", service="checkout")
-    story.run()
-    assert not story.incident.firing
     story.press("tocsin_silence", f"1h:{story.incident.id}", user=BEN)
+    assert not story.incident.firing
     (told,) = story.private
     assert "mutes nothing that fires now" in told["text"] and told["only_for"] == BEN
 
@@ -732,3 +731,44 @@ def test_who_is_on_call_is_told_where_pagerduty_may_be_asked(story):
     assert "On call" not in story.type(f"who {story.incident.id}")
     story.clients.more["PAGERDUTY_API_TOKEN"] = "token"
     assert "*On call* Ana Souza" in story.type(f"who {story.incident.id}")
+
+
+def actions_of(story):
+    """The controls of the message that act, by what is written on them."""
+    elements = [each for block in story.message["blocks"] if block["type"] == "actions" for each in block["elements"]]
+    return [each["text"]["text"] for each in elements if each["type"] == "button" and "url" not in each]
+
+
+def test_the_message_says_at_once_that_nothing_fires_and_when_it_closes(story):
+    """Given an end that is not notified yet → the message is edited without a reply: since when, when it closes."""
+    replies = len(story.thread)
+    story.router.resolve("Down", service="checkout")
+    story.run()
+    assert "⏳ [closing] Down" in story.message["text"]
+    assert "*Resolved since <!date^" in story.text and "Closing at <!date^" in story.text
+    assert "unless it fires again" in story.text
+    assert actions_of(story) == ["Close now"]
+    assert len(story.thread) == replies
+
+
+def test_close_now_has_the_end_notified_at_once(story):
+    """Given a message that is about to close → Close now ends the incident, at every target."""
+    story.router.resolve("Down", service="checkout")
+    story.run()
+    story.press("tocsin_resolve", story.incident.id)
+    assert not story.router.store.incidents()
+    assert "✅ [resolved] Down" in story.message["text"]
+    assert story.paged["status"] == "resolved"
+
+
+def test_what_fires_again_before_it_closes_is_firing_again(story):
+    """Given a message that is about to close, when the alert fires again → it says so, with its buttons, without a reply."""
+    story.router.resolve("Down", service="checkout")
+    story.run()
+    replies = len(story.thread)
+    story.router.fire("Down", service="checkout")
+    story.run()
+    assert "🔴 [critical] Down" in story.message["text"]
+    assert "Acknowledge" in actions_of(story)
+    assert "Closing at" not in story.text
+    assert len(story.thread) == replies

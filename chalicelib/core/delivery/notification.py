@@ -167,6 +167,14 @@ class AckSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosingSnapshot:
+    """Nothing fires any more since `since`; the targets are notified of the end at `at` unless it fires again."""
+
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """What people wrote and did. `remarks` are their newest sentences, which a message goes on showing.
 
@@ -211,7 +219,7 @@ class Notification:
 
     `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
     `also` counts alerts over the limit. `ack` is None while an alert needs somebody. `wave` counts the calls of a pager
-    (waves.py). `why` is set on an update that must be noticed at once.
+    (waves.py). `why` is set on an update that must be noticed at once. `closing` is set on a silent change while the end is held back.
     """
 
     id: str
@@ -232,6 +240,7 @@ class Notification:
     hints: DeliveryHints = flat(DeliveryHints, played_back="again")
     wave: int = 1
     why: Why | None = None
+    closing: ClosingSnapshot | None = None
 
     @property
     def sounds(self) -> bool:

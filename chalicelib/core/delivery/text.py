@@ -49,6 +49,8 @@ class DisplayState(StrEnum):
     FIRING = "firing"
     ACKNOWLEDGED = "acknowledged"
     SILENCED = "silenced"
+    CLOSING = "closing"
+    """Nothing fires any more; the end is notified at the next flush unless it fires again."""
     RESOLVED = "resolved"
     TEST = "test"
 
@@ -59,6 +61,8 @@ def state(notification: Notification) -> DisplayState:
         return DisplayState.TEST
     if notification.status == "resolved" or notification.reason is Reason.RESOLVED:
         return DisplayState.RESOLVED
+    if notification.closing is not None:
+        return DisplayState.CLOSING
     if notification.ack is not None:
         return DisplayState.ACKNOWLEDGED
     return DisplayState.SILENCED if is_silenced(notification) else DisplayState.FIRING
@@ -66,7 +70,7 @@ def state(notification: Notification) -> DisplayState:
 
 def is_silenced(notification: Notification) -> bool:
     """Return whether something fires and all of it is muted: only silent changes are sent then."""
-    if notification.status == "resolved" or notification.reason is not Reason.SYNC:
+    if notification.status == "resolved" or notification.reason is not Reason.SYNC or notification.closing is not None:
         return False
     firing = [told for told in notification.alerts if told.status != "resolved"]
     return all(told.muted_by for told in firing) and bool(firing or notification.evidence)
