@@ -98,13 +98,13 @@ def notification(
         reason=reason,
         status="resolved" if ends else "firing",
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
-        title=title_of(incident, firing or gone or muted),
+        title=title_of(incident, firing or gone or muted, more=len(incident.truncated.alerts) if firing else 0),
         at=basis.now,
         alerts=alerts,
         evidence=tuple(_alert_snapshot(alert, basis, incident.group) for alert in muted if alert not in sent)[
             :MAX_ALERTS
         ],
-        also=len(incident.truncated.alerts),
+        also=len(incident.truncated.alerts) + len(shown[MAX_ALERTS:]),
         ack=None if ends else _ack(incident, announced, firing, sent, can),
         activity=Activity(
             remarks=tuple(sentence(each) for each in _acts(incident) if each.kind in REMARKS)[-MAX_REMARKS:],
@@ -195,18 +195,18 @@ def _listed(alerts: Iterable[Alert]) -> list[Alert]:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def title_of(incident: Incident, alerts: Sequence[Alert]) -> str:
-    """What broke, in one line: the alert's own title, or how many there are of which."""
+def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0) -> str:
+    """What broke, in one line: the alert's own title, or how many there are of which. `more` fire over `max_alerts`."""
     where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
     alerts = _listed(alerts)
     names = list(dict.fromkeys(alert.name for alert in alerts))
-    if len(alerts) == 1:
+    if len(alerts) == 1 and not more:
         alert = alerts[0]
         title = alert.name if alert.has_condition else alert.text.title or alert.name
         return f"{title} ({where})" if where and where not in title else title
     if not alerts:
         return where or "incident"
-    counted = f"{len(alerts)} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+    counted = f"{len(alerts) + more:,} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 or more else ''}"
     return f"{counted} ({where})" if where else counted
 
 

@@ -68,6 +68,7 @@ MAX_CONFIRM_BUTTON_CHARACTERS = 30
 MAX_ID_CHARACTERS = 500
 MAX_LISTED_ALERTS = 10
 MAX_LISTED_EVIDENCE = 5
+MAX_COUNTED_NAMES = 5
 EVENT_TYPE = "tocsin_notification"
 
 _EMOJI = {
@@ -310,7 +311,9 @@ def _alerts(notification: Notification) -> str:
 def _counts(notification: Notification) -> str:
     """How many there are of which, when not all are listed: `InstanceDown 67, DiskFull 66`."""
     counts = Counter(alert_title(told) for told in notification.alerts if told.status != "resolved")
-    named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(5)]
+    named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(MAX_COUNTED_NAMES)]
+    rest = counts.total() + notification.also - sum(count for _, count in counts.most_common(MAX_COUNTED_NAMES))
+    named += [f"others {rest:,}"] if named and rest else []
     return f"*Of which* {_cut(', '.join(named), 400)}" if named else "*Resolved*"
 
 

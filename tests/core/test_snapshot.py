@@ -8,9 +8,9 @@ import pytest
 from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
 from chalicelib.core.build import services_from
 from chalicelib.core.context import Cause, Context, Silence
-from chalicelib.core.delivery.notification import AckSnapshot, Deploy, Reason, ServiceSnapshot
+from chalicelib.core.delivery.notification import MAX_ALERTS, AckSnapshot, Deploy, Reason, ServiceSnapshot
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Episode, Incident
+from chalicelib.core.incident import Episode, Incident, Truncated
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
@@ -247,3 +247,23 @@ def test_what_the_rules_file_says_of_a_service_is_in_its_notifications():
         ServiceSnapshot("web", "core", 1, links),
     )
     assert told(found).background.services == ()
+
+
+def test_the_counts_of_a_storm_add_up():
+    """Given alerts over `max_alerts` and over what a notification lists → the title counts all, and so do list and rest."""
+    alerts = [alert(f"A{number}") for number in range(MAX_ALERTS + 20)]
+    found = told(incident(*alerts, truncated=Truncated({str(number): 0.0 for number in range(300)}, 900)))
+    assert found.title.startswith("820 alerts: ")
+    assert len(found.alerts) + found.also == 820
+
+
+def test_one_alert_and_others_over_the_limit_are_several():
+    """Given one alert that is kept and two that are only counted → three alerts, and not the title of the one."""
+    found = told(incident(alert("A"), truncated=Truncated({"x": 0.0, "y": 0.0}, 2)))
+    assert found.title == "3 alerts: A … (web)"
+
+
+def test_an_end_counts_only_what_it_is_of():
+    """Given the end of what a target knew → its title counts no alert that is over the limit."""
+    over = incident(ended("A"), ended("B"))
+    assert told(over, Reason.RESOLVED, known=("A", "B")).title == "2 alerts: A, B (web)"

@@ -242,7 +242,8 @@ def test_a_rollback_is_offered_only_where_it_can_be_done(notification: Notificat
 def test_a_storm_lists_ten_and_counts_the_rest() -> None:
     """Two hundred alerts and three hundred over the limit: ten by name, the rest as a number."""
     text = shown(STORM)
-    assert "*Of which* Fault 0 1, Fault 1 1" in text
+    assert "*Of which* Fault 0 1, Fault 1 1, Fault 2 1, Fault 3 1, Fault 4 1, others 495" in text
+    assert "*Alerts*\\n500 firing (300 of them not listed)" in text
     assert "Fault 9 " in text
     assert "Fault 10 " not in text
     assert "… and 490 more" in text

@@ -349,8 +349,12 @@ def _alert_counts(notification: Notification) -> str:
     firing = len(notification.alerts) - resolved
     if len(notification.alerts) + notification.also < 2:
         return ""
-    counts = [(firing, "firing"), (resolved, "resolved"), (notification.also, "more not listed")]
+    counts = [(firing + notification.also, f"firing{_not_listed(notification)}"), (resolved, "resolved")]
     return ", ".join(f"{count:,} {word}" for count, word in counts if count)
+
+
+def _not_listed(notification: Notification) -> str:
+    return f" ({notification.also:,} of them not listed)" if notification.also else ""
 
 
 def acknowledged(notification: Notification) -> str:

@@ -118,7 +118,7 @@ def test_the_state_is_what_people_see(notification: Notification, expected: Disp
         ),
         (replace(NOTIFICATION, reason=Reason.ESCALATED), "Escalated after 12 min, not acknowledged."),
         (replace(NOTIFICATION, reason=Reason.UPDATED), "Changed: 412 events so far."),
-        (replace(STORM, reason=Reason.UPDATED), "Changed: 200 firing, 300 more not listed."),
+        (replace(STORM, reason=Reason.UPDATED), "Changed: 500 firing (300 of them not listed)."),
         (ACKED, "Acknowledged by ana, 24 Nov 2026, 06:14 America/Sao_Paulo."),
         (replace(NOTIFICATION, reason=Reason.TEST), "This is a test. Nothing is wrong."),
     ],
