@@ -293,7 +293,7 @@ def _fields(notification: Notification) -> dict[str, Any] | None:
     return {"type": "section", "fields": shown} if shown else None
 
 
-_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced", "Since", "Ended")
+_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced", "Since", "Ended", "Result", "Expected")
 """Facts that the first lines say already."""
 
 

@@ -21,11 +21,14 @@ from chalicelib.core.delivery.notification import (
     Activity,
     AlertSnapshot,
     Background,
+    ClosingSnapshot,
     Deploy,
     IncidentSnapshot,
     Notification,
     Reason,
     Runbook,
+    TopError,
+    TopErrors,
 )
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -36,6 +39,8 @@ from local.inbox import UNLIMITED, Inbox
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "images"
 WIDTH = 1000
+PHONE = 500
+"""The narrowest window of headless Chromium."""
 NOW = datetime(2026, 11, 24, 2, 26, tzinfo=UTC)
 START = NOW - timedelta(minutes=12)
 RUNBOOK = Runbook(
@@ -135,8 +140,47 @@ RESOLVED = replace(
     incident=replace(OPENED.incident, ended_at=NOW + timedelta(minutes=21), events=1_380), evidence=(), ack=None,
     activity=replace(ACKED.activity, acts=()), background=replace(OPENED.background, deploys=()),
 )  # fmt: skip
+SPIKE = replace(
+    OPENED, id="n9", title="Error Spike (checkout production)", evidence=(),
+    alerts=(
+        replace(
+            ALERT, name="Error Spike", title="Error Spike", summary="96 errors within a minute in checkout",
+            value="96", threshold="10", kind="error.created",
+            top=TopErrors(START - timedelta(minutes=1), 412, (
+                TopError("OperationalError: too many clients already", 318, "https://example.sentry.io/issues/91/",
+                         "checkout@a1b2c3d", START - timedelta(seconds=40), True, "a1b2c3d"),
+                TopError("TimeoutError: pool.acquire, 5 s", 66, "https://example.sentry.io/issues/4d/", "",
+                         START - timedelta(days=52), False),
+                TopError("AuthApiError: 500 from /token", 20, "https://example.sentry.io/issues/88/", "",
+                         START - timedelta(days=6), False),
+            )),
+        ),
+    ),
+)  # fmt: skip
+DOWN = replace(
+    OPENED, id="n10", title="Service Downtime (api)", evidence=(), incident=replace(OPENED.incident, events=0, group={"service": "api"}),
+    alerts=(
+        replace(
+            ALERT, name="Service Downtime", title="Service Downtime", summary="", source="probe", kind="measured",
+            url=None, value="80 %", threshold="99 %", labels={"service": "api", "probe": "api"}, events=0,
+            observed={
+                "address": "https://api.example.com/health",
+                "expected": "status 200 within 12 s",
+                "result": "status 503, after 9811 ms (DNS 4 ms, connect 9 ms, TLS 22 ms, first byte 9776 ms)",
+                "fine": "until 2026-11-24 02:13 UTC, 1,440 times in a row since 2026-11-23 02:14 UTC",
+                "tries": "2026-11-24 02:13 UTC fine in 140 ms; 2026-11-24 02:14 UTC status 503, after 9811 ms; "
+                         "2026-11-24 02:14 UTC status 503, after 9790 ms",
+            },
+        ),
+    ),
+)  # fmt: skip
+CLOSING = replace(
+    SPIKE, id="n11", seq=2, reason=Reason.SYNC, at=NOW + timedelta(minutes=3),
+    alerts=tuple(replace(each, status="resolved", ends_at=NOW + timedelta(minutes=3)) for each in SPIKE.alerts),
+    closing=ClosingSnapshot(NOW + timedelta(minutes=3), NOW + timedelta(minutes=7)), background=BARE,
+)  # fmt: skip
 STORM = replace(
-    OPENED, id="n6", severity=Severity.CRITICAL, title="200 alerts: InstanceDown, DiskFull, HighLoad …",
+    OPENED, id="n6", severity=Severity.CRITICAL, title="500 alerts: InstanceDown, DiskFull, HighLoad …",
     alerts=tuple(
         replace(
             ALERT,
@@ -169,10 +213,17 @@ class Picture:
     told: tuple[Notification, ...]
     height: int = 640
     form: bool = False
+    width: int = WIDTH
 
 
 PICTURES: Mapping[str, Picture] = {
     "opened": Picture((OPENED,), 780),
+    "error-spike": Picture((SPIKE,), 860),
+    "error-spike-phone": Picture((SPIKE,), 1_180, width=PHONE),
+    "probe-down": Picture((DOWN,), 960),
+    "probe-down-phone": Picture((DOWN,), 1_400, width=PHONE),
+    "closing": Picture((SPIKE, CLOSING), 640),
+    "closing-phone": Picture((SPIKE, CLOSING), 860, width=PHONE),
     "acknowledged": Picture((OPENED, ACKED), 820),
     "silenced": Picture((OPENED, SILENCED), 760),
     "silence-form": Picture((OPENED,), 780, form=True),
@@ -235,7 +286,11 @@ def photograph(name: str, picture: Picture, folder: Path, *, dark: bool = False)
     with Inbox(limits=UNLIMITED, clock=lambda: clock[0]) as inbox, tempfile.TemporaryDirectory() as profile:
         url = told(picture, clock, inbox)
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--log-level=3"]
-        command += [f"--user-data-dir={profile}", f"--window-size={WIDTH},{picture.height}", f"--screenshot={path}"]
+        command += [
+            f"--user-data-dir={profile}",
+            f"--window-size={picture.width},{picture.height}",
+            f"--screenshot={path}",
+        ]
         command += ["--force-dark-mode"] if dark else []
         subprocess.run([*command, "--virtual-time-budget=2000", url], check=True, capture_output=True, timeout=60)
     return path
