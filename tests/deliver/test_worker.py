@@ -119,3 +119,27 @@ def test_what_one_worker_gives_up_no_other_sends(call):
     assert delivered(router, opening, later, other).dead_lettered
     assert router.told() == {"slack": ["Down opened"]}
     router.close()
+
+
+def test_an_edit_that_says_that_nothing_fires_keeps_the_sound_that_it_superseded():
+    """Given something worse that Slack could not take, when all of it ends → it is still a reply shown in the channel."""
+    rules = rules_of("""
+defaults: {group_by: [alertname], group_wait: 0s, group_interval: 30m}
+default: {notification: [{slack_channel: "#incidents"}]}
+fallback: {notification: [{email: ops@example.com}]}
+""")
+    router = Router(rules)
+    router.fire("Down", service="a", severity="warning").run(minutes=3)
+    router.inbox.answer("slack", "chat.update", [{"status": 503}], stay=True)
+    router.inbox.answer("slack", "chat.postMessage", [{"status": 503}], stay=True)
+    router.fire("Down", service="b", severity="critical").run(minutes=2)
+    router.resolve("Down", service="a", severity="warning").resolve("Down", service="b", severity="critical").run(
+        minutes=1
+    )
+    router.inbox.faults.clear()
+    router.run(minutes=12)
+    assert router.store.incidents(), "its end is not notified yet"
+    replies = [each for each in router.inbox.messages if each.get("thread_ts") not in (None, each["ts"])]
+    assert [each["text"].splitlines()[0] for each in replies] == ["⏳ It got worse: 2 resolved."]
+    assert "Closing at" in str(next(each for each in router.inbox.messages if each not in replies))
+    router.close()
