@@ -1,0 +1,332 @@
+"""What grows with what: CPU time, read units, items and bytes, each as the ratio for ten times as much, in one run.
+
+Curves of an event are measured in memory, for each event; 1.0 means that it costs the same with ten times as many rules,
+labels and so on. Curves of open incidents are whole acts (a list, a silence, a tick) on the store of DynamoDB over a table in
+this process, which counts what would be billed; 10.0 means that everything is read.
+Run: python bench/growth.py [--only NAME] [--most 10000]
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from causes import cost
+from causes import storm as storm_of_causes
+from counted_table import CountedTable
+from storm import BATCH, MINUTE, START, Queue, Router
+
+from chalicelib.api import views
+from chalicelib.api.paging import Paging
+from chalicelib.aws.dynamodb import DynamoStore
+from chalicelib.core.context import Context, Silence
+from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
+from chalicelib.core.incident import Entry, Incident, Timeline, incident_key
+from chalicelib.core.match import Matcher
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.rule import Rules
+from chalicelib.messages.queue import (
+    Message,
+    Queues,
+    action_message,
+    events_messages,
+    samples_messages,
+    silence_message,
+)
+from chalicelib.process.worker import process
+from chalicelib.rules.file import load
+from chalicelib.schedule.missed import _active_identities
+from chalicelib.schedule.tick import tick
+
+SUPERLINEAR = 1.3
+"""A cost for each event that grows by more for ten times as much is marked."""
+EVENTS = 2_000
+RULES = """
+defaults: {group_by: [service], group_wait: 10s, max_alerts: 10000}
+default: {notification: [{slack_channel: "#incidents"}]}
+alerts:
+  - {name: Fault, match: {source: sentry}, severity: critical}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one size cost: CPU seconds; counts of the table, where it is read."""
+
+    cpu: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+Curve = Callable[[int], Cost]
+
+
+def rules_of(more: str = "") -> Rules:
+    """One rule for everything, and more."""
+    return load(RULES + more, filename="alert-rules.yaml")
+
+
+def event(number: int, at: datetime, *, service: str = "service-0", labels: dict[str, str] | None = None) -> Event:
+    """A fault of its own begins."""
+    return Event(
+        id=f"e{number}", source="sentry", kind="issue.created", status=Status.FIRING, severity=Severity.CRITICAL, title=f"Fault {number}", occurred_at=at,
+        identity=f"fault-{number}", service=service, labels=labels or {},
+    )  # fmt: skip
+
+
+def times(count: int, span: timedelta = MINUTE) -> Iterator[tuple[int, datetime]]:
+    """So many numbers, each with its time."""
+    return ((number, START + span * number / count) for number in range(count))
+
+
+def stormed(rules: Rules, listed: Sequence[tuple[datetime, str]], context: Context | None = None) -> Cost:
+    """What a storm costs in memory, for each of its messages."""
+    router = Router(rules)
+    tick(rules=rules, store=router.store, queues=router.queues, now=START)
+    if context is not None:
+        before = router.store.context()
+        router.store.save_context(replace(context, marks=before.marks, version=before.version + 1))
+    began = time.process_time()
+    router.run(listed)
+    return Cost((time.process_time() - began) / len(listed))
+
+
+def messages(events: Sequence[Event]) -> list[tuple[datetime, str]]:
+    """A message for each."""
+    return [(each.occurred_at, body) for each in events for body in events_messages([each])]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For each event
+
+
+def of_rules(size: int) -> Cost:
+    """Rules that match other services."""
+    lines = [
+        f"  - {{name: R{n}, match: {{source: sentry, service: other-{n}}}, severity: info}}\n" for n in range(size)
+    ]
+    return stormed(rules_of("".join(lines)), messages([event(n, at) for n, at in times(EVENTS)][:500]))
+
+
+def of_services(size: int) -> Cost:
+    """Services of which each has causes and symptoms."""
+    rules = load(Path("alert-rules.yaml").read_text(encoding="utf-8"), filename="alert-rules.yaml")
+    found = cost(rules, storm_of_causes(4_000, size))
+    return Cost(found.cpu / 4_000, {"items": round(found.read / 4)})
+
+
+def of_alerts(size: int) -> Cost:
+    """Alerts of one incident, which come within a minute in batches of ten."""
+    return stormed(rules_of(), messages([event(n, at) for n, at in times(size)]))
+
+
+def of_alerts_in_one_batch(size: int) -> Cost:
+    """The same, a thousand in a batch, as the queue of counts hands them out: the incident is packed seldom."""
+    router, listed = Router(rules_of()), messages([event(n, at) for n, at in times(size)])
+    began = time.process_time()
+    router.run(listed, 1_000)
+    return Cost((time.process_time() - began) / size)
+
+
+def of_labels(size: int) -> Cost:
+    """Labels of each event."""
+    labels = {f"label_{n}": f"value {n}" for n in range(size)}
+    return stormed(
+        rules_of(), messages([event(n, at, service=f"s{n}", labels=labels) for n, at in times(EVENTS)][:300])
+    )
+
+
+def of_history(size: int) -> Cost:
+    """Lines that the timeline of the incident has already; what is older than 200 is in pages of its own."""
+    router = Router(rules_of())
+    router.run(messages([event(0, START)]))
+    (found,) = router.store.incidents()
+    lines = tuple(Entry(START, f"note {n}", kind="note") for n in range(size))
+    router.store.save(replace(found, version=found.version + 1, timeline=Timeline(lines)))
+    listed = messages([event(n, at + 2 * MINUTE) for n, at in times(200)])
+    began = time.process_time()
+    router.run(listed)
+    return Cost((time.process_time() - began) / len(listed))
+
+
+def of_silences(size: int) -> Cost:
+    """Silences that mute other services."""
+    silences = tuple(
+        Silence(f"s{n}", (Matcher("service", "=", f"other-{n}"),), START, START + timedelta(hours=2), "ana")
+        for n in range(size)
+    )
+    listed = messages([event(n, at, service=f"s{n}") for n, at in times(EVENTS)][:500])
+    return stormed(rules_of(), listed, Context(silences=silences))
+
+
+def of_probes(size: int) -> Cost:
+    """Probes whose samples come in one message a minute, and are judged by a rule; for each sample."""
+    rules = rules_of('  - {name: Down, condition: "uptime < 99%", severity: critical}\n')
+    samples = [
+        Sample("uptime", 1.0, START + MINUTE * minute, {"probe": f"p{number}"})
+        for minute in range(5)
+        for number in range(size)
+    ]
+    listed = [(each.at, body) for minute in range(5) for each in [samples[minute * size]] for body in
+              samples_messages(samples[minute * size : (minute + 1) * size])]  # fmt: skip
+    found = stormed(rules, listed)
+    return Cost(found.cpu * len(listed) / len(samples))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For an act, among so many open incidents
+
+
+class Stage:
+    """A stage with so many open incidents, ten of each service, one alert in each."""
+
+    def __init__(self, size: int) -> None:
+        self.table, self.rules, self.now = CountedTable(), rules_of(), START + 10 * MINUTE
+        self.store = DynamoStore(self.table, "t", clock=lambda: self.now.timestamp())  # type: ignore[arg-type]
+        self.queue = Queue(self)  # type: ignore[arg-type]
+        self.queues = Queues(self.queue, self.queue, self.queue)
+        tick(rules=self.rules, store=self.store, queues=self.queues, now=START)
+        for each in incidents(size, self.rules):
+            self.store.save(each)
+        self.store.locate(["id-1"], key_of(1))
+        self.queue.waiting.clear()
+
+    def act(self, body: str) -> None:
+        """Give a worker one message, then all that it put on the queue of webhooks at once."""
+        bodies = [body]
+        while bodies:
+            found = [Message(f"m{n}", each, "") for n, each in enumerate(bodies[:BATCH])]
+            failures = process(found, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
+            assert not failures, failures
+            bodies = bodies[BATCH:] + [each for each in self.queue.taken(10_000) if '"notification"' not in each]
+
+    def tick(self) -> None:
+        """A minute later."""
+        self.now += MINUTE
+        tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
+
+
+def incidents(size: int, rules: Rules) -> Iterator[Incident]:
+    """Copies of an incident that was notified, each of its own fault."""
+    router = Router(rules)
+    router.run(messages([event(0, START, labels={"host": "web-1", "team": "payments"})]))
+    (found,) = router.store.incidents()
+    ((_, alert),) = found.alerts.items()
+    for number in range(size):
+        name = f"{number:016x}"
+        labels = {**alert.labels, "service": service_of(number), "host": f"web-{number}"}
+        own = replace(alert, fingerprint=name, labels=labels)
+        yield replace(
+            found, key=key_of(number), id=f"id-{number}", group={"service": labels["service"]}, version=1,
+            alerts={name: own}, wake_at=None,
+        )  # fmt: skip
+
+
+def service_of(number: int) -> str:
+    """Ten incidents are of one service."""
+    return f"service-{number // 10}"
+
+
+def key_of(number: int) -> str:
+    """The key of the incident's group."""
+    return incident_key(rules_of().default, {"service": service_of(number), "number": str(number)})
+
+
+def muting(number: int, at: datetime) -> str:
+    """A person silences one service of those that are there."""
+    return silence_message(
+        Silence("s1", (Matcher("service", "=", service_of(number)),), at, at + timedelta(hours=2), "ana")
+    )
+
+
+def acknowledging(at: datetime) -> str:
+    """A person acknowledges one."""
+    return action_message(Action(ActionKind.ACK, "ana", at, incident="id-1", via="api", id="a1"))
+
+
+PAGE = Paging(limit=50)
+ACTS: dict[str, Callable[[Stage], object]] = {
+    "list a page": lambda stage: views.incidents(stage.store, stage.rules, stage.now, asked=PAGE),
+    "list one service": lambda stage: views.incidents(
+        stage.store, stage.rules, stage.now, asked=PAGE, matchers=(Matcher("service", "=", "service-0"),)
+    ),
+    "list alerts": lambda stage: views.alerts(stage.store, stage.rules, stage.now, asked=PAGE),
+    "an id by its first characters": lambda stage: views.candidates(stage.store, "id-1", stage.now),
+    "first characters of none": lambda stage: views.candidates(stage.store, "abcdef", stage.now - timedelta(days=900)),
+    "acknowledge": lambda stage: stage.act(acknowledging(stage.now)),
+    "silence a service": lambda stage: stage.act(muting(0, stage.now)),
+    "list silences": lambda stage: (stage.act(muting(0, stage.now)), views.silences(stage.store, stage.now))[1],
+    "silence and the two ticks after it": lambda stage: (stage.act(muting(0, stage.now)), stage.tick(), stage.tick()),
+    "a quiet tick": lambda stage: stage.tick(),
+    "issues to look for at a vendor": lambda stage: _active_identities(stage.store, "sentry"),
+}
+
+
+def of_open(act: Callable[[Stage], object]) -> Curve:
+    """An act among so many open incidents."""
+
+    def curve(size: int) -> Cost:
+        stage = Stage(size)
+        stage.table.counts.clear()
+        began = time.process_time()
+        act(stage)
+        return Cost(time.process_time() - began, dict(stage.table.counts))
+
+    return curve
+
+
+EACH: dict[str, tuple[Curve, Sequence[int]]] = {
+    "rules": (of_rules, (10, 100, 1_000)),
+    "services with causes": (of_services, (20, 200, 2_000)),
+    "alerts of an incident": (of_alerts, (100, 1_000, 10_000)),
+    "alerts, 1,000 a batch": (of_alerts_in_one_batch, (100, 1_000, 10_000)),
+    "labels of an event": (of_labels, (10, 100, 1_000)),
+    "lines of the timeline": (of_history, (10, 100, 1_000)),
+    "silences of others": (of_silences, (5, 50, 500)),
+    "probes": (of_probes, (10, 100, 1_000)),
+}
+SIZES = (10, 100, 1_000, 10_000, 100_000)
+
+
+def report(name: str, curve: Curve, sizes: Sequence[int], *, each: bool) -> None:
+    """Print what each size costs, and the ratio to the size before."""
+    found = [curve(size) for size in sizes]
+    ratios = "  ".join(f"{after.cpu / before.cpu:5.2f}" for before, after in pairwise(found))
+    mark = "  superlinear" if each and any(b.cpu / a.cpu > SUPERLINEAR for a, b in pairwise(found)) else ""
+    print(f"{name:<36} CPU         {_row([each.cpu * 1e6 for each in found])} µs   x {ratios}{mark}", flush=True)
+    for count in ("read units", "items", "bytes", "write units"):
+        if any(each.counts.get(count) for each in found):
+            shown = [each.counts.get(count, 0) for each in found]
+            ratios = "  ".join(f"{after / max(1, before):5.2f}" for before, after in pairwise(shown))
+            print(f"{'':<36} {count:<11} {_row(shown)}      x {ratios}", flush=True)
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(f"{value:11,.0f}" for value in values)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="curves whose name holds this")
+    parser.add_argument("--most", type=int, default=10_000, help="open incidents, up to 100,000")
+    options = parser.parse_args()
+    print("for each event (or sample), ten times as many:")
+    for name, (curve, sizes) in EACH.items():
+        if options.only in name:
+            report(name, curve, sizes, each=True)
+    sizes = [size for size in SIZES if size <= options.most]
+    print(f"for an act, with {', '.join(f'{size:,}' for size in sizes)} open incidents:")
+    for name, act in ACTS.items():
+        if options.only in name:
+            report(name, of_open(act), sizes, each=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
