@@ -21,6 +21,7 @@ from chalicelib.aws import PARTITION, arn
 from chalicelib.settings import dead_letters
 from deploy import people
 from deploy.names import API_STAGE, APP, STAGES, lambda_name
+from deploy.table import INDEXES
 
 FOLDER = Path(__file__).resolve().parent.parent / ".chalice"
 CONFIGURATION = "TOCSIN_CHALICE_CONFIG"
@@ -124,7 +125,7 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     table = arn("dynamodb", f"table/{APP}-{stage}")
     store = [_allow("Store", needs["store"], [table])] if needs["store"] else []
     if "dynamodb:Query" in needs["store"]:
-        store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/wake"]))
+        store.append(_allow("Timers", ("dynamodb:Query",), [f"{table}/index/{each}" for each in INDEXES]))
     queues = [_allow("Put", PUT, [_queue(stage, name) for name in needs["puts"]])] if needs["puts"] else []
     if taken := needs.get("takes") or needs.get("drains"):
         queues += [

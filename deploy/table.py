@@ -10,8 +10,11 @@ from deploy.names import tags
 from deploy.waiting import PATIENT, Wait, code_of
 
 INDEX = "wake"
-INDEXES: Mapping[str, tuple[str, str]] = {INDEX: ("wake_shard", "wake_at")}
-"""The indexes by name, each with its two keys: text and number. A later version adds one here, and each deploy builds it."""
+Index = tuple[str, ...]
+"""The partition key of an index, its sort key, and the further attributes that it shows."""
+INDEXES: Mapping[str, Index] = {INDEX: ("wake_shard", "wake_at"), "open": ("wake_shard", "pk", "summary")}
+"""The indexes by name. A later version adds one here, and each deploy builds it. Sort keys are numbers, but for TEXT_KEYS."""
+TEXT_KEYS = ("pk", "sk")
 NOT_KNOWN_YET = ("ResourceNotFoundException", "TableNotFoundException")
 """How DynamoDB refuses what names a table that was made a moment ago; the second word is that of backups."""
 KNOWN_SECONDS = 30.0
@@ -26,7 +29,7 @@ def table(
     name: str,
     stage: str,
     *,
-    indexes: Mapping[str, tuple[str, str]] = INDEXES,
+    indexes: Mapping[str, Index] = INDEXES,
     wait: Wait = PATIENT,
 ) -> list[str]:
     """Make the one table or add what it lacks: keys, indexes, expiry, backups of 35 days. Return what changed, a line each.
@@ -53,7 +56,7 @@ def _is_there(dynamodb: Any, name: str) -> bool:
     return True
 
 
-def _made(dynamodb: Any, name: str, stage: str, indexes: Mapping[str, tuple[str, str]]) -> list[str]:
+def _made(dynamodb: Any, name: str, stage: str, indexes: Mapping[str, Index]) -> list[str]:
     """Make the table; nothing where it is there after all, because a deploy that broke a moment ago has made it."""
     try:
         dynamodb.create_table(TableName=name, Tags=tags(stage), **_table(indexes))
@@ -90,7 +93,7 @@ def _known(wait: Wait, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _add_indexes(
-    dynamodb: Any, name: str, found: Mapping[str, Any], indexes: Mapping[str, tuple[str, str]], wait: Wait
+    dynamodb: Any, name: str, found: Mapping[str, Any], indexes: Mapping[str, Index], wait: Wait
 ) -> list[str]:
     """Add the indexes that the table lacks, one at a time as AWS wants it, and wait until each can be used."""
     there = {each["IndexName"] for each in found.get("GlobalSecondaryIndexes", [])}
@@ -125,25 +128,27 @@ def _unready(found: Mapping[str, Any]) -> list[str]:
     return [what for what, state in states.items() if state != "ACTIVE"]
 
 
-def _table(indexes: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _table(indexes: Mapping[str, Index]) -> dict[str, Any]:
     return {
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [
-            *({"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")),
-            *_attributes(indexes),
+            *_attributes({"": ("pk", "sk"), **indexes}),
         ],
         "KeySchema": _keys("pk", "sk"),
         "GlobalSecondaryIndexes": [_index(index, keys) for index, keys in indexes.items()],
     }
 
 
-def _attributes(indexes: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
-    kinds = {key: kind for keys in indexes.values() for key, kind in zip(keys, ("S", "N"), strict=True)}
+def _attributes(indexes: Mapping[str, Index]) -> list[dict[str, str]]:
+    kinds = {key: "S" for keys in indexes.values() for key in keys[:2]}
+    kinds |= {keys[1]: "N" for keys in indexes.values() if keys[1] not in TEXT_KEYS}
     return [{"AttributeName": key, "AttributeType": kind} for key, kind in kinds.items()]
 
 
-def _index(name: str, keys: tuple[str, str]) -> dict[str, Any]:
-    return {"IndexName": name, "KeySchema": _keys(*keys), "Projection": {"ProjectionType": "KEYS_ONLY"}}
+def _index(name: str, keys: Index) -> dict[str, Any]:
+    shown = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(keys[2:])}
+    projection = shown if keys[2:] else {"ProjectionType": "KEYS_ONLY"}
+    return {"IndexName": name, "KeySchema": _keys(keys[0], keys[1]), "Projection": projection}
 
 
 def _keys(hashed: str, ranged: str) -> list[dict[str, str]]:

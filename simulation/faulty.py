@@ -1,7 +1,7 @@
 """Ports that fail as the real ones do: a store, queues and the calls between, by chance and by rates.
 
-The store is consistent, but for the index `wake`, which lags: `waking` and `incidents` find keys there and read the
-values consistently. A call may be throttled before it is made. A write may succeed although its call failed. A batch may
+The store is consistent, but for its indexes, which lag: `waking` and `incidents` find keys there and read the values
+consistently, `summaries` are as old as the index. A call may be throttled before it is made. A write may succeed although its call failed. A batch may
 be written in part. A worker may die before or after any call. A message may come twice, late and in any order.
 """
 
@@ -15,11 +15,14 @@ from typing import Any, TypeVar
 
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.summary import SummaryPage, summary_of
 from chalicelib.messages.queue import Message
-from simulation.memory_store import MemoryStore
+from simulation.memory_store import MemoryStore, paged
 from simulation.workers import Clock, Death
 
 VISIBILITY = timedelta(seconds=90)
+FEW = 5
+"""So few summaries are in a page, so that most lists have several."""
 WRITES = frozenset(
     [
         "save",
@@ -178,6 +181,15 @@ class FaultyStore:
             return [each for each in everyone if each.key in known or each.status is IncidentStatus.ENDED]
 
         return self._calls.call("store.incidents", make, writes=False)
+
+    def summaries(self, after: str = "", *, ended_since: datetime | None = None, limit: int = FEW) -> SummaryPage:
+        """Return a small page of what the index shows, which is older than what is stored."""
+
+        def make() -> SummaryPage:
+            archived = self.inner.archived_summaries()
+            return paged([*map(summary_of, self._index().values()), *archived], after, ended_since, min(limit, FEW))
+
+        return self._calls.call("store.summaries", make, writes=False)
 
     def _index(self) -> dict[str, Incident]:
         """Return the newest entry of each key that has reached the index. A later save never comes before an earlier."""

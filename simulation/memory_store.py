@@ -7,6 +7,7 @@ from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from threading import Lock
 from typing import TypeVar
 
@@ -15,9 +16,10 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder, with_end
-from chalicelib.core.incident import Entry, Incident, is_listed
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.summary import PAGE, Summary, SummaryPage, summary_of
 from chalicelib.messages.webhook import uncompressed
 
 MEASURED_WITHIN = timedelta(days=1)
@@ -140,6 +142,10 @@ class MemoryStore:
         """Return the ended incident of that id, once another one has replaced it under its key."""
         return self._ended.get(id)
 
+    def archives(self, ids: Collection[str]) -> Mapping[str, Incident]:
+        """Return the archived incidents of these ids, by id, those that are stored."""
+        return {id: self._ended[id] for id in ids if id in self._ended}
+
     def amend(self, incident: Incident) -> None:
         """Store an archived incident anew, under a version condition."""
         with self._lock:
@@ -184,6 +190,17 @@ class MemoryStore:
         with self._lock:
             everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
         return [each for each in everyone.values() if is_listed(each, ended_since, quiet=quiet)]
+
+    def summaries(self, after: str = "", *, ended_since: datetime | None = None, limit: int = PAGE) -> SummaryPage:
+        """Return a page of the incidents that are open or wait, in short; then of those that ended since that day."""
+        with self._lock:
+            kept = [summary_of(each) for each in self._incidents.values()]
+        return paged([*kept, *self.archived_summaries()], after, ended_since, limit)
+
+    def archived_summaries(self) -> list[Summary]:
+        """Return the archived incidents in short."""
+        with self._lock:
+            return [summary_of(each, archived=True) for each in self._ended.values()]
 
     def remembered(self) -> list[Incident]:
         """Every incident, those that ended and those that never began included: for an explanation."""
@@ -312,6 +329,20 @@ class MemoryStore:
 
     def extend_body(self, name: str) -> None:
         """Keep the body: nothing expires in memory."""
+
+
+def paged(summaries: Iterable[Summary], after: str, ended_since: datetime | None, limit: int) -> SummaryPage:
+    """Return the page of these summaries behind a place: first what is open or waits, then what ended since that day."""
+    since = ended_since and ended_since.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(microseconds=1)
+    found = sorted([(_place(each), each) for each in summaries if each.is_listed(since, quiet=True)], key=itemgetter(0))
+    rest = [each for place, each in found if place > after]
+    more = len(rest) > limit
+    return SummaryPage(tuple(rest[:limit]), _place(rest[limit - 1]) if more else "")
+
+
+def _place(summary: Summary) -> str:
+    of_open = summary.status is IncidentStatus.OPEN or summary.waits
+    return f"{'open' if of_open else 'past'} {summary.archived:d} {summary.id if summary.archived else summary.key}"
 
 
 def _check(stored: Versioned | None, new: Versioned, what: str) -> None:

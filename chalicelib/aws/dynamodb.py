@@ -17,11 +17,13 @@ Each value is one binary attribute `body` (`codec.pack`), so a save is one condi
 has at most 400 KB. Index `wake` (wake_shard, wake_at, keys only) serves two questions: which timers are due
 (`open#<0-3>`, four shards so that a storm does not meet on one key; an open incident without a timer sleeps at
 NEVER), and what ended lately (`ended#<day>`). The index follows the table within a second or so, never at once: it
-gives keys only, the values are then read consistently, and the decision judges by those.
+gives keys only, the values are then read consistently, and the decision judges by those. Index `open` (wake_shard, pk,
+shows `summary`) lists the same incidents in short, in the order of their keys: `listing.py`.
 
-Costs, for a body of up to 1 KB a write unit each, plus the index: save 1 write (2 with an archive), and 1 or 2 small
-index writes when the timer changed; save_delivery_log, save_target_state and save_context 1 write; load, delivery_log, target_state and context one
-consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for each day asked, and one read for each incident.
+Costs, for a body of up to 1 KB a write unit each, plus the indexes: save 1 write (2 with an archive), 1 or 2 small index
+writes when the timer changed, and 1 when the summary did; save_delivery_log, save_target_state and save_context 1 write;
+load, delivery_log, target_state and context one consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for
+each day asked, and one read for each incident; a page of summaries 1 query, a read unit for some 40 incidents.
 
 Ended incidents, those that never began and pages of timelines stay 90 days after their last change, delivery logs
 and states of targets 400 days; `expires_at` only
@@ -41,6 +43,7 @@ from zlib import crc32
 from chalicelib.aws import body_store
 from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.json_client import AwsError
+from chalicelib.aws.listing import DynamoListing, summary_attribute
 from chalicelib.aws.remembered import Remembered
 from chalicelib.aws.samples import DynamoSamples
 from chalicelib.aws.table_client import TableClient, stored_item
@@ -52,6 +55,7 @@ from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.summary import PAGE, SummaryPage
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
 
@@ -60,6 +64,7 @@ READABLE = {"thread": "delivery log", "lane": "target state"}
 """What errors call items whose stored names are those of earlier versions."""
 MARK = "mark#"
 SHARDS = 4
+OPEN_SHARDS = [f"open#{shard}" for shard in range(SHARDS)]
 NEVER = 99_999_999_999
 MAX_ITEM_BYTES = 390_000
 ENDED_KEPT = timedelta(days=90)
@@ -105,6 +110,7 @@ class DynamoStore:
         self._given_up_until = float("-inf")
         self._values = Remembered()
         self._samples = DynamoSamples(table=table, client=client)
+        self._listing = DynamoListing(client, table, read=lambda names: self._read_items(names, "incident"))
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
     def load(self, key: str) -> Incident | None:
@@ -171,6 +177,10 @@ class DynamoStore:
         """Return the ended incident of that id, once another one has replaced it under its key."""
         return self._incident(self._get(f"ended#{id}", "incident"))
 
+    def archives(self, ids: Collection[str]) -> Mapping[str, Incident]:
+        """Return the archived incidents of these ids, by id, those that are stored."""
+        return {found.id: found for found in self._read_all([f"ended#{id}" for id in ids])}
+
     def amend(self, incident: Incident) -> None:
         """Store an archived incident anew, under a version condition."""
         item = {**_keys(f"ended#{incident.id}", "incident"), **self._ended_item(incident)}
@@ -196,18 +206,24 @@ class DynamoStore:
 
     def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
         """Return `wake_at` and key of the incidents whose timer is not after `now`, the most overdue first."""
-        due = [entry for shard in range(SHARDS) for entry in self._indexed(f"open#{shard}", until=now, limit=limit)]
+        due = [entry for shard in OPEN_SHARDS for entry in self._indexed(shard, until=now, limit=limit)]
         due.sort()
         return [(datetime.fromtimestamp(at, UTC), pk.partition("#")[2]) for at, pk in due[:limit]]
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
         """The open incidents, those that ended after `ended_since` (90 days at most), and with `quiet` those that wait."""
-        shards = [f"open#{shard}" for shard in range(SHARDS)]
+        shards = [*OPEN_SHARDS]
         if ended_since is not None:
             shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
         names = dict.fromkeys(pk for shard in shards for _, pk in self._indexed(shard))
         found = {each.id or each.key: each for each in self._read_all(list(names))}
         return [each for each in found.values() if is_listed(each, ended_since, quiet=quiet)]
+
+    def summaries(self, after: str = "", *, ended_since: datetime | None = None, limit: int = PAGE) -> SummaryPage:
+        """Return a page of the incidents that are open or wait, in short; then of those that ended since that day."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        shards = OPEN_SHARDS + (_days(ended_since, now) if ended_since is not None else [])
+        return self._listing.page(after, shards, limit)
 
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
@@ -392,13 +408,13 @@ class DynamoStore:
         if incident.wake_at is not None or incident.status is IncidentStatus.OPEN:
             at = NEVER if incident.wake_at is None else incident.wake_at.timestamp()
             shard = crc32(incident.key.encode("utf-8", "surrogatepass")) % SHARDS
-            item |= _index(f"open#{shard}", at)
+            item |= _index(f"open#{shard}", at) | summary_attribute(incident)
         return item if incident.status is IncidentStatus.OPEN else {**item, **self._expiry(ENDED_KEPT)}
 
     def _ended_item(self, incident: Incident) -> dict[str, Any]:
         ended_at = incident.episode.ended_at or datetime.fromtimestamp(self._clock(), UTC)
         index = _index(f"ended#{ended_at.astimezone(UTC):%Y-%m-%d}", ended_at.timestamp())
-        return {**_value(incident), **index, **self._expiry(ENDED_KEPT)}
+        return {**_value(incident), **index, **summary_attribute(incident), **self._expiry(ENDED_KEPT)}
 
     def _expiry(self, kept: timedelta) -> dict[str, Any]:
         return {"expires_at": {"N": str(int(self._clock() + kept.total_seconds()))}}

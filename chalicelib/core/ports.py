@@ -10,6 +10,7 @@ from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.summary import PAGE, SummaryPage
 
 
 class Store(Protocol):
@@ -65,6 +66,10 @@ class Store(Protocol):
         """Return the ended incident of that id, once another one has replaced it under its key."""
         ...
 
+    def archives(self, ids: Collection[str]) -> Mapping[str, Incident]:
+        """Return the archived incidents of these ids, by id, those that are stored."""
+        ...
+
     def amend(self, incident: Incident) -> None:
         """Store an archived incident anew, with a note of after its end, as `save` does: by its version."""
         ...
@@ -88,6 +93,15 @@ class Store(Protocol):
         """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin.
 
         The last have a timer though nothing of theirs fires: their alerts are pending, or looked at now and then.
+        All are read whole. `core/listing.py` finds some of them among many.
+        """
+        ...
+
+    def summaries(self, after: str = "", *, ended_since: datetime | None = None, limit: int = PAGE) -> SummaryPage:
+        """Return a page of the incidents that are open or wait, in short; then of those that ended since that day.
+
+        `after` is the `next` of the page before: a change of an incident moves it to no other page. The index may lag by
+        a second: a summary may be older than its incident, and a new incident may be missing.
         """
         ...
 

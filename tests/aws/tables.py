@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsError, AwsJsonClient
 from chalicelib.aws.table_client import TableClient, _written
+from deploy.table import INDEXES, Index, table
 from local.cloud import Key
 from tests.faulty_aws import FAULTS, Plan, faulty_aws
 
@@ -73,28 +74,8 @@ def refused(code: str, item: Mapping[str, Any] | None = None, *, in_doubt: bool 
     return AwsError(f"dynamodb: refused with 400 {code}", code, answer, status=400, in_doubt=in_doubt)
 
 
-def new_table(dynamodb: Any) -> str:
-    """An empty table with the index `wake`; its name is its own."""
+def new_table(dynamodb: Any, indexes: Mapping[str, Index] = INDEXES) -> str:
+    """An empty table as a deploy makes it; its name is its own."""
     name = f"tocsin-test-{os.getpid()}-{next(_NUMBERS)}"
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-            {"AttributeName": "wake_shard", "AttributeType": "S"},
-            {"AttributeName": "wake_at", "AttributeType": "N"},
-        ],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "wake",
-                "KeySchema": [
-                    {"AttributeName": "wake_shard", "KeyType": "HASH"},
-                    {"AttributeName": "wake_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
-        ],
-    )
+    table(dynamodb, name, "local", indexes=indexes)
     return name

@@ -135,7 +135,9 @@ class Refusing:
 READS = {
     "load": lambda store: store.load("k"),
     "archived": lambda store: store.archived("i"),
+    "archives": lambda store: store.archives(["i"]),
     "incidents": lambda store: store.incidents(),
+    "summaries": lambda store: store.summaries(),
     "waking": lambda store: store.waking(NOW, 1),
     "timeline": lambda store: store.timeline("i"),
     "context": lambda store: store.context(),
