@@ -323,9 +323,9 @@ def _first_of(context: Context, act: str) -> Silence | None:
 
 
 def _accepted(api: ApiContext, wanted: SetSilence) -> Reply:
-    firing = views.fires(api.store)
+    firing = views.fires(api.store, [wanted.silence] if wanted.silence.active(api.now) else [])
     shown = views.silence(wanted.silence, api.now, firing, maintenance=wanted.maintenance)
-    said = warnings(wanted.silence, shown, firing, api.rules)
+    said = warnings(wanted.silence, shown, api.store, api.rules)
     return Reply({"status": "accepted", "id": wanted.silence.id, "silence": shown, "warnings": said}, 202)
 
 

@@ -13,9 +13,10 @@ from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
-from chalicelib.core.incident import Entry, Incident, IncidentStatus
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.language.units import duration_words
+from chalicelib.core.listing import listed, whole, with_alerts
 from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
@@ -27,6 +28,7 @@ from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.services import SERVICE
 from chalicelib.core.snapshot import SnapshotInput, summary_of, title_of
 from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
+from chalicelib.core.summary import AlertSummary, Summary
 from chalicelib.core.timeline import in_order
 
 LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
@@ -63,10 +65,10 @@ def candidates(store: Store, id: str, now: datetime) -> list[Incident]:
         return [exact]
     if _is_long_enough(wanted):
         for back in LOOKED_BACK:
-            among = store.incidents(ended_since=now - back if back else None)
-            found = sorted((each for each in among if each.id.startswith(wanted)), key=lambda each: each.id)
-            if found:
-                return found
+            among = listed(store, ended_since=now - back if back else None)
+            if begin := [each for each in among if each.id.startswith(wanted)]:
+                found = whole(store, begin)
+                return [found[id] for id in sorted(found)]
     return []
 
 
@@ -84,21 +86,33 @@ def incidents(
 
     `matchers` choose by any alert.
     """
-    found = [
-        each
-        for each in store.incidents(ended_since=ended_since)
-        if (not only_ended or each.status is IncidentStatus.ENDED)
-        and (any(alert.matched_by(matchers) for alert in each.shown) or (not matchers and not each.shown))
-    ]
-    listed = page("incidents", found, _incident_place, asked)
-    context = store.context() if listed.rows else Context()
-    return listed.with_rows([_Judged.of(each, rules, context, now).row() for each in listed.rows])
+    among = listed(store, ended_since=ended_since)
+    chosen = [each for each in among if not only_ended or each.status is IncidentStatus.ENDED]
+    if matchers:
+        chosen = [each for each, alerts in with_alerts(store, chosen) if _is_shown(alerts, matchers)]
+    asked_page = page("incidents", chosen, _incident_place, asked)
+    found = whole(store, asked_page.rows)
+    rows = [found[each.name] for each in asked_page.rows if each.name in found]
+    rows = [each for each in rows if _still_listed(each, ended_since, only_ended=only_ended)]
+    context = store.context() if rows else Context()
+    return asked_page.with_rows([_Judged.of(each, rules, context, now).row() for each in rows])
 
 
-def _incident_place(each: Incident) -> str:
+def _is_shown(alerts: Sequence[AlertSummary], matchers: Sequence[Matcher]) -> bool:
+    return any(alert.shown and alert.matched_by(matchers) for alert in alerts)
+
+
+def _still_listed(each: Incident, ended_since: datetime | None, *, only_ended: bool) -> bool:
+    """Return whether an incident is what was asked for. Its summary may be a moment older."""
+    if only_ended and each.status is not IncidentStatus.ENDED:
+        return False
+    return is_listed(each, ended_since, quiet=False)
+
+
+def _incident_place(each: Summary) -> str:
     """Return where an incident is in a list: its key, as text."""
     rank = each.severity.rank if each.status is IncidentStatus.OPEN else 9
-    return f"{each.status != 'open':d}{rank}{descending(each.episode.ended_at or each.episode.started_at)}{each.id or each.key}"
+    return f"{each.status != 'open':d}{rank}{descending(each.at)}{each.name}"
 
 
 def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
@@ -110,19 +124,36 @@ def alerts(
     store: Store, rules: Rules, now: datetime, *, matchers: Sequence[Matcher] = (), asked: Paging = ALL
 ) -> Page[Shown]:
     """Return a page of the alerts that are pending or firing, suppressed ones too; worst first."""
-    context = store.context()
-    found = [
-        {**judged.alert(alert), "incident": judged.incident.id or None}
-        for judged in (_Judged.of(each, rules, context, now) for each in store.incidents(quiet=True))
-        for alert in judged.incident.alerts.values()
+    places = [
+        _AlertPlace(each, alert)
+        for each, alerts in with_alerts(store, listed(store, quiet=True))
+        for alert in alerts
         if alert.active and alert.matched_by(matchers)
     ]
-    return page("alerts", found, _alert_place, asked)
+    asked_page = page("alerts", places, _AlertPlace.key, asked)
+    found = whole(store, [each.incident for each in asked_page.rows])
+    context = store.context() if found else Context()
+    judged = {name: _Judged.of(each, rules, context, now) for name, each in found.items()}
+    shown = [
+        judged[each.incident.name].active(each.alert.fingerprint)
+        for each in asked_page.rows
+        if each.incident.name in found
+    ]
+    return asked_page.with_rows([each for each in shown if each is not None])
 
 
-def _alert_place(each: Shown) -> str:
-    rank, name = SEVERITIES.index(each["severity"]), each["name"][:MAX_SORTED_CHARACTERS]
-    return f"{each['state'] == 'pending':d}{rank}{name}\0{each['incident'] or ''}\0{each['fingerprint']}"
+@dataclass(frozen=True, slots=True)
+class _AlertPlace:
+    """An active alert in short, and the incident that has it."""
+
+    incident: Summary
+    alert: AlertSummary
+
+    def key(self) -> str:
+        """Return where it is in a list, as text."""
+        pending, rank = self.alert.state is AlertState.PENDING, self.alert.severity.rank
+        name = self.alert.name[:MAX_SORTED_CHARACTERS]
+        return f"{pending:d}{rank}{name}\0{self.incident.id}\0{self.alert.fingerprint}"
 
 
 def silences(store: Store, now: datetime, *, ended: bool = False, asked: Paging = ALL) -> Page[Shown]:
@@ -130,12 +161,15 @@ def silences(store: Store, now: datetime, *, ended: bool = False, asked: Paging 
 
     The ended ones are there if they are asked for.
     """
-    context = store.context()
-    found = [(each, False) for each in context.silences] + [(each, True) for each in context.maintenance]
-    kept = [(each, kind) for each, kind in found if ended or now < each.ends_at]
-    listed = page("silences", kept, lambda row: _silence_place(row[0], now), asked)
-    firing = fires(store) if listed.rows else []
-    return listed.with_rows([silence(each, now, firing, maintenance=kind) for each, kind in listed.rows])
+    kept = [(each, kind) for each, kind in _silences(store.context()) if ended or now < each.ends_at]
+    asked_page = page("silences", kept, lambda row: _silence_place(row[0], now), asked)
+    firing = fires(store, [each for each, _ in asked_page.rows if each.active(now)])
+    return asked_page.with_rows([silence(each, now, firing, maintenance=kind) for each, kind in asked_page.rows])
+
+
+def _silences(context: Context) -> list[tuple[Silence, bool]]:
+    """Return all silences, each with whether it is maintenance."""
+    return [(each, False) for each in context.silences] + [(each, True) for each in context.maintenance]
 
 
 def _silence_place(each: Silence, now: datetime) -> str:
@@ -151,16 +185,17 @@ def silence_named(store: Store, id: str, now: datetime) -> Shown:
 
     Raise NotFoundError without one, NotUniqueError for several.
     """
-    rows = silences(store, now, ended=True).rows
+    everyone = _silences(store.context())
     wanted = plain_id(id)
-    exact = [each for each in rows if each["id"] == id] or [each for each in rows if each["id"].lower() == wanted]
-    begin = [each for each in rows if each["id"].lower().startswith(wanted)] if _is_long_enough(wanted) else []
-    going = [each for each in begin if each["state"] != "ended"]
+    exact = [row for row in everyone if row[0].id == id] or [row for row in everyone if row[0].id.lower() == wanted]
+    begin = [row for row in everyone if row[0].id.lower().startswith(wanted)] if _is_long_enough(wanted) else []
+    going = [row for row in begin if now < row[0].ends_at]
     found = exact or going or begin
     if len(found) == 1:
-        return found[0]
+        ((each, kind),) = found
+        return silence(each, now, fires(store, [each] if each.active(now) else []), maintenance=kind)
     if found:
-        named = ", ".join(each["id"] for each in found[:MAX_NAMED])
+        named = ", ".join(each.id for each, _ in sorted(found, key=lambda row: _silence_place(row[0], now))[:MAX_NAMED])
         raise NotUniqueError(f"{len(found)} silences have an id that begins with {wanted[:40]}: {named}")
     raise NotFoundError(
         f"no silences have an id that begins with {id[:40]!r}; expected are at least {MIN_ID_CHARACTERS} characters of "
@@ -181,17 +216,33 @@ class Fire:
     told: bool
 
 
-def fires(store: Store) -> list[Fire]:
-    """All alerts that fire."""
+def fires(store: Store, muting: Sequence[Silence]) -> list[Fire]:
+    """Return the firing alerts that any of the silences is about, and maybe others of their incidents."""
+    if not muting:
+        return []
+    clauses = [each.matchers for each in muting]
+    about = [
+        each
+        for each in listed(store)
+        if each.cut or any(alert.matched_by(matchers) for alert in each.firing for matchers in clauses)
+    ]
     return [
         Fire(
             each.id,
             alert,
             any(alert.fingerprint in known.alerts.firing for known in each.announced.values() if known.open),
         )
-        for each in store.incidents()
+        for each in whole(store, about).values()
         for alert in each.firing
     ]
+
+
+def firing_labels(store: Store) -> frozenset[str]:
+    """Return the names of all labels of alerts that fire, as matchers see them."""
+    found: set[str] = set()
+    for _, alerts in with_alerts(store, listed(store)):
+        found.update(*(alert.labels for alert in alerts if alert.fires))
+    return frozenset(found)
 
 
 def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance: bool = False) -> Shown:
@@ -383,6 +434,13 @@ class _Judged:
             "who": self.audience(),
             "timeline": [_entry(each, delivered) for each in in_order((*older, *found.timeline.entries))],
         }
+
+    def active(self, fingerprint: str) -> Shown | None:
+        """Return an alert as lists of alerts show it; None when it is not active by now."""
+        alert = self.incident.alerts.get(fingerprint)
+        if alert is None or not alert.active:
+            return None
+        return {**self.alert(alert), "incident": self.incident.id or None}
 
     def alert(self, alert: Alert) -> Shown:
         """One of its alerts."""

@@ -1,21 +1,22 @@
 """What a person should know of a silence that was just made: that it mutes nothing now, and the likely reason."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.api.requests import MUTES_NOTHING
-from chalicelib.api.views import Fire
+from chalicelib.api.views import firing_labels
 from chalicelib.core.context import Silence
+from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 
 COMMON = frozenset(("alertname", "environment", "kind", "service", "severity", "source"))
 
 
-def warnings(silence: Silence, shown: dict[str, Any], firing: Sequence[Fire], rules: Rules) -> list[str]:
+def warnings(silence: Silence, shown: dict[str, Any], store: Store, rules: Rules) -> list[str]:
     """Return what to warn of, given the silence as it is shown. One that begins later may mute nothing yet."""
     if shown["mutes"] or shown["state"] != "active":
         return []
-    known = COMMON.union(*(fire.alert.match_labels() for fire in firing), labels_of(rules))
+    known = COMMON | firing_labels(store) | labels_of(rules)
     asked = {each.label for each in silence.matchers if not each.matches({})}
     return [
         f"it {MUTES_NOTHING}",

@@ -171,11 +171,11 @@ class SlackRequest:
 
     def silenced(self, made: Silence, *, shown_by: str = "") -> str:
         """Return the answer about a new silence; empty when the message of that incident shows all that it mutes."""
-        firing = views.fires(self.store)
+        firing = views.fires(self.store, [made] if made.active(self.now) else [])
         row = views.silence(made, self.now, firing)
         if shown_by and silence_answers.is_shown(row, shown_by):
             return ""
-        return silence_answers.made(row, warnings(made, row, firing, self.rules))
+        return silence_answers.made(row, warnings(made, row, self.store, self.rules))
 
     def release(self, id: str) -> None:
         """End a silence."""
@@ -249,8 +249,9 @@ def _silence_asked(request: SlackRequest) -> str:
 def _unsilence(request: SlackRequest) -> str:
     """End the silences that mute the incident alone; ask about those that mute more."""
     found = request.incident(request.asked.incident)
-    active, firing = request.store.context().silences, views.fires(request.store)
+    active = request.store.context().silences
     muting = {each.id: each for alert in found.firing for each in silences_of(alert, active, request.now)}
+    firing = views.fires(request.store, list(muting.values()))
     questions = []
     for silence in muting.values():
         if question := silence_answers.asks(views.silence(silence, request.now, firing), found.id):
