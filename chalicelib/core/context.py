@@ -3,14 +3,20 @@
 One stored item with a version. It is bounded: ended entries are dropped when something is added.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.match import Matcher, matches_all
 
 LONG_SILENCE = timedelta(hours=8)
+EVERYTHING = "*"
+"""Among the names of what changed: nobody knows what did."""
+MAX_CHANGED = 200
+"""So many names of what changed are kept, of some 20 characters: more count as everything."""
+SILENCE_NAME = "silence:"
+"""How the name of a silence begins among those; the others are names of relations (`core/relations.py`)."""
 REMINDED_BEFORE = timedelta(hours=1)
 """So long before a long silence ends, those who were told what it mutes are reminded of it."""
 
@@ -117,7 +123,8 @@ class Context:
 
     `marks` are small facts about the router itself: the digest of the rules it last worked with (`rules`), that of the
     ones before (`rules_before`) and when they changed (`rules_changed_at`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).
-    `changed_at` is when silences or causes last changed, until a tick has had everything looked at that fires.
+    `changed_at` is when silences or causes last changed, until a tick has had looked at what they may mute. `changed` names
+    them; it is empty where the version before changed one of them.
     """
 
     silences: tuple[Silence, ...] = ()
@@ -127,9 +134,22 @@ class Context:
     rollbacks: tuple[Rollback, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
     changed_at: datetime | None = None
+    changed: tuple[str, ...] = ()
     version: int = 0
 
     @property
     def all_silences(self) -> tuple[Silence, ...]:
         """Return the silences and the maintenance."""
         return (*self.silences, *self.maintenance)
+
+    def with_changed(self, names: Iterable[str], now: datetime) -> "Context":
+        """Return the context that remembers what of its silences and relations changed, beside what did before."""
+        before = (EVERYTHING,) if self.changed_at is not None and not self.changed else self.changed
+        changed = tuple(sorted({*before, *names}))
+        if EVERYTHING in changed or len(changed) > MAX_CHANGED:
+            changed = (EVERYTHING,)
+        return replace(self, changed_at=now, changed=changed)
+
+    def looked_at(self) -> "Context":
+        """Return the context of which a tick has had looked at what changed."""
+        return replace(self, changed_at=None, changed=())

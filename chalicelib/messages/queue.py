@@ -142,11 +142,13 @@ class ExpireSilence:
 class Affected:
     """The incidents of these group keys look again, since a decision about a silence that is stored affects them.
 
-    It is the decision's own message with `keys` beside it. A version that does not know those works through all incidents.
+    With `after` these are still to be found, from that page of the list of incidents on. It is the decision's own message
+    with `keys` or `after` beside it. A version that does not know those works through all incidents.
     """
 
     decision: SetSilence | ExpireSilence
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +228,13 @@ def unsilence_message(id: str, by: str, at: datetime) -> str:
 
 
 def affected_message(affected: Affected) -> str:
-    """Return the message that has the incidents of some keys look again."""
+    """Return the message that has the incidents of some keys, or of a page, look again."""
     decision = affected.decision
+    which = {"after": affected.after} if affected.after else {"keys": list(affected.keys)}
     if isinstance(decision, SetSilence):
-        return _written("silence", {**_silence_form(decision), "keys": list(affected.keys)})
+        return _written("silence", {**_silence_form(decision), **which})
     form = {"id": decision.id, "by": decision.by, "at": codec.encode(decision.at)}
-    return _written("unsilence", {**form, "keys": list(affected.keys)})
+    return _written("unsilence", {**form, **which})
 
 
 def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
@@ -330,7 +333,9 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
 
 
 def _affected(decision: SetSilence | ExpireSilence, form: Mapping[str, Any]) -> SetSilence | ExpireSilence | Affected:
-    """Return the decision, or the incidents that it affects where the message names them."""
+    """Return the decision, or the incidents that it affects where the message names them or where they are listed."""
+    if form.get("after"):
+        return Affected(decision, after=str(form["after"]))
     return Affected(decision, tuple(str(key) for key in form["keys"])) if "keys" in form else decision
 
 

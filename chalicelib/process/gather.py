@@ -48,6 +48,8 @@ MAX_MOMENTS = 60
 """After a sample that came very late, a series is judged again at its newest so many samples."""
 MAX_AFFECTED = 25
 """So many incidents one message about a silence works through: a batch of ten makes 250, which is about 1,000 calls."""
+MAX_PAGES = 10
+"""So many pages of the list one message about a silence looks through: about 10,000 incidents."""
 
 
 def take(batch: Batch, content: WebhooksContent, message: str) -> None:
@@ -158,9 +160,7 @@ def _take_action(batch: Batch, action: Action, message: str) -> None:
 def _take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) -> None:
     """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
 
-    MAX_AFFECTED of them do so here, the others by further messages, which are put before anything is done: a worker that
-    dies has its own message back, and it puts the same ones. One silence that has no room is announced by the router: who
-    asked was answered before the worker could know.
+    One silence that has no room is announced by the router: who asked was answered before the worker could know.
     """
     try:
         effect = silences.applied(given, store=batch.store, now=batch.now)
@@ -168,19 +168,51 @@ def _take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str)
         take_event(batch, silences.refused(given, str(error), batch.now), message)
         return
     batch.context = batch.store.context()
-    affected = [incident for incident in batch.store.incidents() if effect.affects(incident)]
-    keys = [incident.key for incident in affected]
-    parts = [tuple(keys[at : at + MAX_AFFECTED]) for at in range(MAX_AFFECTED, len(keys), MAX_AFFECTED)]
-    if parts:
-        batch.queues.webhooks.put([affected_message(Affected(given, part)) for part in parts])
-    _look_again(batch, effect, affected[:MAX_AFFECTED], message)
+    _take_pages(batch, Affected(given), effect, message)
+
+
+def _take_pages(batch: Batch, affected: Affected, effect: silences.SilenceEffect, message: str) -> None:
+    """Have the incidents of some pages look again that a silence is about.
+
+    MAX_AFFECTED of them do so here, the others and the pages that follow by further messages, which are put before anything
+    is done: a worker that dies has its own message back, and it puts the same ones. What the index shows too late is the
+    tick's.
+    """
+    found, after = _affected_keys(batch, affected.after, effect)
+    parts = [tuple(found[at : at + MAX_AFFECTED]) for at in range(MAX_AFFECTED, len(found), MAX_AFFECTED)]
+    others = [Affected(affected.decision, part) for part in parts]
+    if after:
+        others.append(Affected(affected.decision, after=after))
+    if others:
+        batch.queues.webhooks.put([affected_message(each) for each in others])
+    _take_keys(batch, effect, found[:MAX_AFFECTED], message)
+
+
+def _affected_keys(batch: Batch, after: str, effect: silences.SilenceEffect) -> tuple[list[str], str]:
+    """Return the keys of the incidents of MAX_PAGES pages that a silence may be about, and where the next page begins."""
+    found: dict[str, None] = {}
+    for _ in range(MAX_PAGES):
+        page = batch.store.summaries(after)
+        found |= dict.fromkeys(each.key for each in page.summaries if each.is_listed() and effect.may_affect(each))
+        after = page.next
+        if not after:
+            break
+    return list(found), after
 
 
 def _take_affected(batch: Batch, affected: Affected, message: str) -> None:
     """Have some of the incidents that a silence is about look again and remember it."""
     effect = silences.applied_before(affected.decision, batch.context)
-    batch.read(affected.keys)
-    found = [incident for key in affected.keys if (incident := batch.stored[key]) is not None]
+    if affected.after:
+        _take_pages(batch, affected, effect, message)
+    else:
+        _take_keys(batch, effect, affected.keys, message)
+
+
+def _take_keys(batch: Batch, effect: silences.SilenceEffect, keys: Sequence[str], message: str) -> None:
+    """Have the incidents of these keys look again, those that a silence is about."""
+    batch.read(keys)
+    found = [incident for key in keys if (incident := batch.stored[key]) is not None]
     _look_again(
         batch, effect, [each for each in found if each.status is IncidentStatus.OPEN and effect.affects(each)], message
     )

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
-from chalicelib.core.context import Cause, Context
+from chalicelib.core.context import EVERYTHING, Cause, Context
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.mute import cause_from, direct_causes, is_cause
 from chalicelib.core.optimistic import known_first, updated
@@ -52,7 +52,10 @@ def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context],
         if changed is context:
             return context
         before = of_incident(context.causes, incident.key)
-        changed = replace(changed, changed_at=batch.now, version=context.version + 1)
+        after = of_incident(changed.causes, incident.key)
+        differing = [each for each in (*before, *after) if each not in before or each not in after]
+        changed = changed.with_changed(_changed_names(batch, differing), batch.now)
+        changed = replace(changed, version=context.version + 1)
         batch.store.save_context(changed)
         return changed
 
@@ -62,6 +65,15 @@ def _change_causes(batch: Batch, incident: Incident, change: Callable[[Context],
         after = of_incident(changed.causes, incident.key)
         ended, begun = [each for each in before if each not in after], [each for each in after if each not in before]
         _wake_symptoms(batch, incident.key, ended=ended, begun=begun)
+
+
+def _changed_names(batch: Batch, causes: Iterable[Cause]) -> set[str]:
+    """Return the names of the relations in which these causes mute; that of everything until symptoms are found by them."""
+    if not is_related(batch.context, batch.rules):
+        return {EVERYTHING}
+    inhibitions = batch.rules.inhibitions
+    relations = {relation for cause in causes for relation in relations_of_cause(cause, inhibitions)}
+    return {relation_name(each, inhibitions) for each in relations}
 
 
 def with_new(context: Context, incident: Incident, rules: Rules, now: datetime) -> Context:

@@ -4,17 +4,18 @@ All of them are in the one stored context. What a person does comes as a message
 decisions about one silence the later one stays, and one that is known already changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.core.context import Context, Silence, SilenceChange
+from chalicelib.core.context import SILENCE_NAME, Context, Silence, SilenceChange
 from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import ROUTER, Event, Severity, Status
 from chalicelib.core.incident import Incident
 from chalicelib.core.match import Matcher
 from chalicelib.core.ports import Store
 from chalicelib.core.silence_limits import with_change
+from chalicelib.core.summary import Summary
 from chalicelib.messages.queue import ExpireSilence, SetSilence
 from chalicelib.process.context_size import with_room
 from chalicelib.process.context_update import saved_context
@@ -36,6 +37,20 @@ class SilenceEffect:
     def affects(self, incident: Incident) -> bool:
         """Return whether it is about an alert of the incident that fires."""
         return any(alert.matched_by(matchers) for alert in incident.firing for matchers in self.matchers)
+
+    def may_affect(self, summary: Summary) -> bool:
+        """Return whether it is about a firing alert of a summary, or of one whose alerts are cut."""
+        return may_match(summary, self.matchers)
+
+
+def may_match(summary: Summary, clauses: Sequence[Sequence[Matcher]]) -> bool:
+    """Return whether any of the clauses match a firing alert of a summary, or may match one that is cut."""
+    return summary.cut or any(alert.matched_by(matchers) for alert in summary.firing for matchers in clauses)
+
+
+def clauses_of(silence: Silence) -> list[tuple[Matcher, ...]]:
+    """Return the matchers of a silence, and those that it had before its changes."""
+    return [silence.matchers, *(change.before for change in silence.changes if change.before)]
 
 
 def applied(given: SetSilence | ExpireSilence, *, store: Store, now: datetime) -> SilenceEffect:
@@ -204,6 +219,6 @@ def _changed(change: Callable[[Context], Context | None], id: str, store: Store,
 
     def changed(context: Context) -> Context:
         made = change(context)
-        return context if made is None else replace(made, changed_at=now)
+        return context if made is None else made.with_changed([f"{SILENCE_NAME}{id}"], now)
 
     return find(saved_context(store, store.context(), changed), id)

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from chalicelib.core.context import Context
+from chalicelib.core.context import EVERYTHING, SILENCE_NAME, Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.inputs import Measured
+from chalicelib.core.listing import listed
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
 from chalicelib.core.rule import Rule, Rules
@@ -25,6 +26,7 @@ from chalicelib.process.gather import beat_of, take_measured
 from chalicelib.process.inhibition import RELATED, is_related, relate_all
 from chalicelib.process.lead import INDEXED, index
 from chalicelib.process.series import evaluation, primary_metric, watches_silence
+from chalicelib.process.silences import clauses_of, may_match
 
 MAX_WOKEN = 10_000
 """Timers that one tick looks at; those beyond are the next tick's."""
@@ -70,7 +72,7 @@ def tick(
     if changed or rolls_out:
         _look_at_everything(batch)
     if context.changed_at is not None:
-        _look_at_what_fires(batch)
+        _look_at_what_changed(batch)
     _look_at_causes(batch)
     on_overdue(_wake(batch))
     _expect_beats(batch, anew=changed)
@@ -128,16 +130,31 @@ def _gone_probes(context: Context, rules: Rules, now: datetime) -> set[str]:
     return set(filter(None, named.split("\n"))) - probe_names(rules)
 
 
-def _look_at_what_fires(batch: Batch) -> None:
+def _look_at_what_changed(batch: Batch) -> None:
     """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some.
 
     The tick looks at MAX_INLINE incidents itself, and puts the others on the queue of the workers.
     """
-    firing = [incident for incident in batch.store.incidents() if incident.firing]
-    for incident in firing[:MAX_INLINE]:
-        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group)
-    if len(firing) > MAX_INLINE:
-        batch.queues.webhooks.put([wake_message(incident.key) for incident in firing[MAX_INLINE:]])
+    keys = _may_be_muted(batch)
+    for key, incident in batch.store.load_all(keys[:MAX_INLINE]).items():
+        if incident.firing:
+            batch.stored.setdefault(key, incident)
+            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
+    if len(keys) > MAX_INLINE:
+        batch.queues.webhooks.put([wake_message(key) for key in keys[MAX_INLINE:]])
+
+
+def _may_be_muted(batch: Batch) -> list[str]:
+    """Return the keys of the incidents that silences and causes which changed may mute, or muted before."""
+    names = batch.context.changed or (EVERYTHING,)
+    changed = {name.removeprefix(SILENCE_NAME) for name in names if name.startswith(SILENCE_NAME)}
+    silences = [each for each in batch.context.all_silences if each.id in changed]
+    if EVERYTHING in names or len(silences) < len(changed):
+        return [each.key for each in listed(batch.store) if each.cut or each.firing]
+    found = batch.store.related([name for name in names if not name.startswith(SILENCE_NAME)])
+    clauses = [matchers for each in silences for matchers in clauses_of(each)]
+    muted = [each.key for each in listed(batch.store) if may_match(each, clauses)] if clauses else []
+    return sorted({*found, *muted})
 
 
 def _look_at_causes(batch: Batch) -> None:
@@ -215,7 +232,7 @@ def _mark_looked_at(store: Store, changed_at: datetime) -> None:
     context = store.context()
     if context.changed_at == changed_at:
         with suppress(ConflictError):
-            store.save_context(replace(context, changed_at=None, version=context.version + 1))
+            store.save_context(replace(context.looked_at(), version=context.version + 1))
 
 
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
