@@ -7,15 +7,20 @@ every item is read: that is what the version before does.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
 """
 
+import json
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.aws.json_client import AwsError
 from chalicelib.aws.table_client import TableClient
 from chalicelib.aws.table_errors import table_errors
-from chalicelib.core.incident import Incident
-from chalicelib.core.summary import Summary, SummaryPage, summary_of, without_alerts
+from chalicelib.core.alert import AlertState, Origin
+from chalicelib.core.event import Severity
+from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.summary import AlertSummary, Summary, SummaryPage, summary_of, without_alerts
 from chalicelib.messages import codec
 
 Item = Mapping[str, Any]
@@ -23,6 +28,8 @@ INDEX, WAKE = "open", "wake"
 SHOWN = "summary"
 NOT_READY = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 """How the table refuses an index that is not there, is being filled, or that the function may not read yet."""
+FORM = 1
+"""Of a stored summary. Another form has another number."""
 MAX_SUMMARY_BYTES = 700
 """An entry of the index then fits into one write unit of 1 KB, with its keys."""
 ARCHIVED = "ended#"
@@ -32,10 +39,45 @@ ARCHIVED = "ended#"
 def summary_attribute(incident: Incident) -> dict[str, Any]:
     """Return the attribute of an item that the index shows."""
     summary = summary_of(incident)
-    data = codec.pack(summary)
+    data = packed(summary)
     if len(data) > MAX_SUMMARY_BYTES:
-        data = codec.pack(without_alerts(summary))
+        data = packed(without_alerts(summary))
     return {SHOWN: {"B": data}}
+
+
+def packed(summary: Summary) -> bytes:
+    """Return a summary as it is stored: a list of its values, which is read in a third of the time of named ones."""
+    alerts = [
+        (each.fingerprint, each.state, each.severity, each.labels, each.event_name, each.shown, each.origin)
+        for each in summary.alerts
+    ]
+    at = None if summary.at is None else summary.at.timestamp()
+    values = (FORM, summary.key, summary.id, summary.status, summary.severity, at, summary.cut, summary.waits, alerts)
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def unpacked(data: bytes) -> Summary | None:
+    """Return the summary that was stored; None for one of a later version, whose incident is read."""
+    form, *values = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
+    if form != FORM:
+        return None
+    key, id, status, severity, at, cut, waits, alerts = values
+    return Summary(
+        key=key,
+        id=id,
+        status=IncidentStatus(status),
+        severity=Severity(severity),
+        at=None if at is None else datetime.fromtimestamp(at, UTC),
+        alerts=tuple(map(_alert, alerts)),
+        cut=cut,
+        waits=waits,
+    )
+
+
+def _alert(values: Sequence[Any]) -> AlertSummary:
+    fingerprint, state, severity, labels, event_name, shown, origin = values
+    return AlertSummary(fingerprint, AlertState(state), Severity(severity), labels, event_name, shown, Origin(origin))
 
 
 class DynamoListing:
@@ -72,14 +114,13 @@ class DynamoListing:
         return answer["Items"], answer.get("LastEvaluatedKey") or {}
 
     def _summaries(self, items: Sequence[Item]) -> Iterator[Summary]:
-        unknown = [item["pk"]["S"] for item in items if SHOWN not in item]
-        read = {item["pk"]["S"]: codec.unpack(Incident, item["body"]["B"]) for item in self._read(unknown)}
-        for item in items:
-            pk = item["pk"]["S"]
-            if SHOWN in item:
-                yield _archived(codec.unpack(Summary, item[SHOWN]["B"]), pk)
-            elif pk in read:
-                yield summary_of(read[pk], archived=pk.startswith(ARCHIVED))
+        shown = {item["pk"]["S"]: unpacked(item[SHOWN]["B"]) if SHOWN in item else None for item in items}
+        unknown = [pk for pk, summary in shown.items() if summary is None]
+        for item in self._read(unknown):
+            shown[item["pk"]["S"]] = summary_of(codec.unpack(Incident, item["body"]["B"]))
+        for pk, summary in shown.items():
+            if summary is not None:
+                yield replace(summary, archived=True) if pk.startswith(ARCHIVED) else summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +152,3 @@ def _next(place: _Place, end: Item, shards: Sequence[str]) -> str:
         return _Place(place.index, place.shard, wake_at, end["pk"]["S"]).written()
     following = shards[shards.index(place.shard) + 1 :] if place.shard in shards else ()
     return _Place(INDEX, following[0]).written() if following else ""
-
-
-def _archived(summary: Summary, pk: str) -> Summary:
-    """Return the summary with whether its item is in the archive: the same incident may be stored there too."""
-    return replace(summary, archived=True) if pk.startswith(ARCHIVED) else summary
