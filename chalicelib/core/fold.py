@@ -3,7 +3,7 @@
 Pure, and folding an input twice changes nothing. What is said of one fault is applied at once, in the order of time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -37,7 +37,7 @@ from chalicelib.core.lifecycle import (
     terms_of,
     times_out_at,
 )
-from chalicelib.core.limits import has_room
+from chalicelib.core.room import Room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
 from chalicelib.core.transitions import absorbed, short_id
 
@@ -114,19 +114,18 @@ def with_late(
 
 def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
-    alerts, truncated, awaited = dict(incident.alerts), incident.truncated, notified_of(incident)
+    room, truncated = Room(incident, notified_of(incident)), incident.truncated
     for fault, group in _by_fault(inputs).items():
-        if fault not in alerts and not has_room(alerts, incident.options.max_alerts):
-            forgotten = _idlest(alerts, awaited) if _active_at_last(group) else None
+        if fault not in room.alerts and not room.has_room():
+            forgotten = room.forget_idlest() if _active_at_last(group) else None
             if forgotten is None:
                 truncated = _counted_only(truncated, fault, group, now)
                 continue
-            alert = alerts.pop(forgotten)
-            if incident.status is not IncidentStatus.QUIET and in_episode(alert, incident):
-                truncated = replace(truncated, events=truncated.events + alert.received.events)
-        alerts[fault] = _applied(alerts.get(fault), fault, group, incident.options, now)
+            if incident.status is not IncidentStatus.QUIET and in_episode(forgotten, incident):
+                truncated = replace(truncated, events=truncated.events + forgotten.received.events)
+        room.put(fault, _applied(room.alerts.get(fault), fault, group, incident.options, now))
         truncated = truncated.without(fault)
-    return replace(incident, alerts=alerts, truncated=truncated)
+    return replace(incident, alerts=room.alerts, truncated=truncated)
 
 
 def _counted_only(truncated: Truncated, fault: str, group: Sequence[AlertInput], now: datetime) -> Truncated:
@@ -265,20 +264,6 @@ def _by_fault(inputs: Iterable[Input]) -> dict[str, list[AlertInput]]:
         if isinstance(each, AlertInput):
             found.setdefault(alert_fingerprint(each), []).append(each)
     return found
-
-
-def _idlest(alerts: Mapping[str, Alert], awaited: Set[str]) -> str | None:
-    """Return the alert that can be forgotten: it ended longest ago, and no target waits for its end. None when there is none."""
-    idle = [alert for alert in alerts.values() if not alert.active and alert.fingerprint not in awaited]
-    oldest = min(
-        idle,
-        key=lambda alert: alert.received.refreshed_at or alert.ends_at or alert.received.last_event_at or _NEVER,
-        default=None,
-    )
-    return oldest.fingerprint if oldest is not None else None
-
-
-_NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 
 
 def _applied(

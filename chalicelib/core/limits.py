@@ -23,16 +23,29 @@ MAX_LABEL_BYTES = 300_000
 """Of names and values of labels: 600 for each of 500 alerts. They repeat each other and shrink to a third or less."""
 MAX_MARKS = 9_000
 """Events remembered in one incident: some 9 bytes each once they are compressed."""
-LEAST_TEXT_BYTES, LEAST_MARKS = 200, 10
+LEAST_CUT_BYTES = 50
+MANY = 500
+"""So many alerts have room whatever they are, if their labels have."""
+ALERT_BYTES, NAME_BYTES, LABELS_SHRINK = 50, 9, 2
+"""What an alert takes once it is compressed without labels and text, its name at each target, and how much labels shrink."""
+LEAST_TARGETS = 3
+MAX_ALERTS_BYTES = 110_000
+"""Of all alerts with their labels, compressed: what an item has beside texts and marks. That is some 1,400 small alerts."""
 FEW = 8
 """So few alerts always have room."""
 
 
-def has_room(alerts: Mapping[str, Alert], max_alerts: int) -> bool:
-    """Whether an incident with these alerts takes one more."""
-    if len(alerts) < min(FEW, max_alerts):
+def has_room(count: int, labels: int, max_alerts: int, targets: int) -> bool:
+    """Return whether an incident with so many alerts, whose labels have so many bytes, takes one more.
+
+    `targets` is how many were notified of it: each knows the alerts by their names.
+    """
+    if count < min(FEW, max_alerts):
         return True
-    return len(alerts) < max_alerts and sum(map(label_bytes, alerts.values())) < MAX_LABEL_BYTES
+    if count >= max_alerts or labels >= MAX_LABEL_BYTES:
+        return False
+    packed = (ALERT_BYTES + NAME_BYTES * max(LEAST_TARGETS, targets)) * count + labels // LABELS_SHRINK
+    return count < MANY or packed < MAX_ALERTS_BYTES
 
 
 def label_bytes(alert: Alert) -> int:
@@ -47,8 +60,8 @@ def bounded(incident: "Incident") -> "Incident":
     text = sum(map(text_bytes, alerts.values()))
     if marks <= MAX_MARKS and text <= MAX_TEXT_BYTES:
         return incident
-    kept = max(LEAST_MARKS, MAX_MARKS // len(alerts)) if marks > MAX_MARKS else marks
-    share = max(LEAST_TEXT_BYTES, MAX_TEXT_BYTES // len(alerts)) if text > MAX_TEXT_BYTES else text
+    kept = max(1, MAX_MARKS // len(alerts)) if marks > MAX_MARKS else marks
+    share = MAX_TEXT_BYTES // len(alerts) if text > MAX_TEXT_BYTES else text
     return replace(incident, alerts={name: _within(alert, kept, share) for name, alert in alerts.items()})
 
 
@@ -88,7 +101,7 @@ def _fitting(annotations: Mapping[str, str], room: int) -> Mapping[str, str]:
     for name, text in sorted(annotations.items(), key=lambda each: (len(each[1]), each[0])):
         size = _bytes([text])
         if size > room:
-            if room >= LEAST_TEXT_BYTES // 4 and not text.startswith(("https://", "http://")):
+            if room >= LEAST_CUT_BYTES and not text.startswith(("https://", "http://")):
                 kept[name] = _cut(text, room)
             break
         kept[name] = text

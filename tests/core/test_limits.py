@@ -12,13 +12,14 @@ from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_TRUNCATED
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Timeline, Truncated
-from chalicelib.core.limits import LEAST_MARKS, MAX_LABEL_BYTES, bounded, has_room, label_bytes, text_bytes
+from chalicelib.core.limits import MANY, MAX_LABEL_BYTES, bounded, label_bytes, text_bytes
 from chalicelib.core.payload.coerce import (
     MAX_LABELS,
     MAX_SUMMARY_CHARACTERS,
     MAX_TITLE_CHARACTERS,
     MAX_VALUE_CHARACTERS,
 )
+from chalicelib.core.room import Room
 from chalicelib.core.rule import Route, RouteOptions, Rules, Target
 from chalicelib.core.transitions import MAX_RECENT
 from chalicelib.messages import codec
@@ -120,7 +121,7 @@ def test_people_keep_what_helps_most():
         assert each.text.url is None or "…" not in each.text.url
         assert "…" not in each.text.annotations.get("runbook_url", "")
         assert each.text.annotations.keys() <= whole.keys()
-        assert LEAST_MARKS <= len(each.received.recent) < MAX_RECENT
+        assert 10 <= len(each.received.recent) < MAX_RECENT
         assert each.received.recent[-1][0] == max(at for at, _ in each.received.recent)
         assert each.received.events == MAX_RECENT
 
@@ -139,12 +140,88 @@ def test_labels_that_are_too_heavy_leave_no_room():
     heavy = [replace(alert(n, PLAIN), labels={f"l{i}": "x" * 500 for i in range(MAX_LABELS)}) for n in range(12)]
     alerts = {}
     for each in heavy:
-        if not has_room(alerts, 500):
+        if not room(alerts).has_room():
             break
         alerts[each.fingerprint] = each
     assert sum(map(label_bytes, alerts.values())) < MAX_LABEL_BYTES + label_bytes(heavy[0])
     assert 8 <= len(alerts) < 12
-    assert not has_room(alerts, len(alerts))
+    assert not room(alerts, len(alerts)).has_room()
+
+
+def room(alerts, max_alerts=500, targets=0, awaited=frozenset()):
+    """The room of an incident with these alerts."""
+    announced = {f"webhook:t{number}": None for number in range(targets)}
+    options = RouteOptions(max_alerts=max_alerts)
+    return Room(Incident("k", options=options, alerts=alerts, announced=announced), awaited)
+
+
+def filled(letters, **size):
+    """An incident of as many alerts as there is room for, with the highest `max_alerts`."""
+    whole = incident(0, letters)
+    place = Room(replace(whole, options=replace(whole.options, max_alerts=10_000)), frozenset())
+    while place.has_room():
+        each = alert(len(place.alerts), letters, **size)
+        place.put(each.fingerprint, each)
+    return replace(whole, alerts=place.alerts)
+
+
+@pytest.mark.parametrize("targets", [1, 10])
+@pytest.mark.parametrize(
+    ("letters", "size"),
+    [
+        (PLAIN, {"size": 40, "marks": 12}),
+        (WIDE, {"size": 40, "marks": 12}),
+        (PLAIN, {"labels": 1, "size": 0, "marks": 1}),
+    ],
+    ids=["ASCII", "three bytes each", "small"],
+)
+def test_the_highest_number_of_alerts_fits_too(letters, size, targets):
+    """Given max_alerts of 10,000, when as many alerts came as there is room for → the item is within its limit."""
+    found = bounded(filled(letters, **size))
+    assert len(found.alerts) >= MANY
+    route = Route(
+        id="default",
+        targets=tuple(Target("slack_channel", f"#channel-{number}") for number in range(targets)),
+        options=found.options,
+    )
+    decision = due(found, route=route, rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW)
+    assert decision.notifications
+    assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES
+
+
+def test_room_counts_what_is_put_and_forgotten():
+    """Given alerts that are put, changed and forgotten → there is room exactly as if the incident were measured anew."""
+    place = room({}, max_alerts=12)
+    assert place.has_room()
+    for number in range(30):
+        each = replace(alert(number % 14, PLAIN, marks=0, size=8), state=AlertState.RESOLVED, ends_at=NOW)
+        if number % 3 == 0:
+            each = replace(each, labels={"more": "x" * 26_000})
+        place.put(each.fingerprint, each)
+        assert place.has_room() == room(place.alerts, max_alerts=12).has_room()
+        if not place.has_room():
+            assert place.forget_idlest() is not None
+            assert place.has_room() == room(place.alerts, max_alerts=12).has_room()
+
+
+def test_the_alert_that_ended_first_is_forgotten_first():
+    """Given ended, awaited and firing alerts → they go in the order of their ends, then of their places; others stay."""
+    ends = {0: 5, 1: 3, 2: 3, 3: 1, 4: 2}
+    alerts = {}
+    for number, minute in ends.items():
+        at = NOW + timedelta(minutes=minute)
+        each = replace(
+            alert(number, PLAIN, marks=0), state=AlertState.RESOLVED, received=ReceivedEvents(refreshed_at=at)
+        )
+        alerts[each.fingerprint] = each
+    first, second, third, awaited, fires = alerts.values()
+    alerts[fires.fingerprint] = replace(fires, state=AlertState.FIRING)
+    place = room(alerts, awaited={awaited.fingerprint})
+    assert place.forget_idlest() == second
+    again = replace(third, received=ReceivedEvents(refreshed_at=NOW + timedelta(minutes=9)))
+    place.put(third.fingerprint, again)
+    assert [place.forget_idlest() for _ in range(3)] == [first, again, None]
+    assert place.alerts.keys() == {awaited.fingerprint, fires.fingerprint}
 
 
 def test_text_is_measured_in_bytes():
