@@ -22,7 +22,7 @@ from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
-from chalicelib.process.displaced import rules_digest
+from chalicelib.process.rules_digest import rules_digest
 from chalicelib.settings import dead_letters
 from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target

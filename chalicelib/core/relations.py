@@ -8,17 +8,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
-from chalicelib.core.alert import Alert
 from chalicelib.core.context import Cause
 from chalicelib.core.event import fingerprint
+from chalicelib.core.match import Matcher
 from chalicelib.core.rule import Inhibition
 
 Relation = tuple[int, tuple[str, ...]]
 """The place of an inhibition, and the values of its `equal` labels."""
 
 
-def relations_of_symptom(alert: Alert, inhibitions: Sequence[Inhibition]) -> list[Relation]:
+class Matched(Protocol):
+    """What matchers match: an alert, or one in short."""
+
+    def match_labels(self) -> Mapping[str, str]:
+        """Return the labels that matchers see."""
+        ...
+
+    def matched_by(self, matchers: Sequence[Matcher]) -> bool:
+        """Return whether the matchers hold for it."""
+        ...
+
+
+def relations_of_symptom(alert: Matched, inhibitions: Sequence[Inhibition]) -> list[Relation]:
     """Return the relations in which the alert may be muted."""
     labels = alert.match_labels()
     return [(at, _values(each, labels)) for at, each in enumerate(inhibitions) if alert.matched_by(each.symptom)]

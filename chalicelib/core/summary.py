@@ -45,6 +45,10 @@ class AlertSummary:
         """Return whether it is pending or fires."""
         return self.state in (AlertState.PENDING, AlertState.FIRING)
 
+    def match_labels(self) -> Mapping[str, str]:
+        """Return the labels that matchers see."""
+        return self.labels
+
     def matched_by(self, matchers: Sequence[Matcher]) -> bool:
         """Return whether the matchers hold for it as its rule or as its sender names it, as for the alert itself."""
         if matches_all(matchers, self.labels):

@@ -103,9 +103,26 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A timer of the incident with this group key is due."""
+    """A timer of the incident with this group key is due, or something else changed that it looks at.
+
+    `rules` is the digest of changed rules for whose sake it is woken.
+    """
 
     key: str
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The incidents of the list look again, from the page after `after` on.
+
+    With `rules` all of them do, with `silences` those that these may mute, else those that fire. It is a wake-up without a
+    key beside it: a version that does not know it wakes nothing, and its tick looks at everything.
+    """
+
+    after: str
+    rules: str = ""
+    silences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,7 @@ Content = (
     | Samples
     | Events
     | Wake
+    | Look
     | Action
     | SetSilence
     | ExpireSilence
@@ -193,9 +211,14 @@ def events_messages(events: Sequence[Event]) -> list[str]:
     return _split("events", events)
 
 
-def wake_message(key: str) -> str:
+def wake_message(key: str, rules: str = "") -> str:
     """The message that wakes the incident of a group key."""
-    return _written("wake", {"key": key})
+    return _written("wake", {"key": key, **({"rules": rules} if rules else {})})
+
+
+def look_message(look: Look) -> str:
+    """Return the message that has the incidents of further pages look again."""
+    return _written("wake", {"key": "", "after": look.after, "rules": look.rules, "silences": list(look.silences)})
 
 
 def action_message(action: Action) -> str:
@@ -309,7 +332,7 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "events":
             return Events(tuple(codec.decode(Event, each) for each in form["events"]))
         case "wake":
-            return Wake(str(form["key"]))
+            return _wake(form)
         case "action":
             return codec.decode(Action, form["action"])
         case "silence":
@@ -330,6 +353,13 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         "known are action, change, events, feedback, history, interaction, notification, samples, silence, unsilence, "
         "wake, webhook"
     )
+
+
+def _wake(form: Mapping[str, Any]) -> Wake | Look:
+    rules = str(form.get("rules", ""))
+    if form.get("after"):
+        return Look(str(form["after"]), rules, tuple(map(str, form["silences"])))
+    return Wake(str(form["key"]), rules)
 
 
 def _affected(decision: SetSilence | ExpireSilence, form: Mapping[str, Any]) -> SetSilence | ExpireSilence | Affected:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.evaluation import never_rechecked
-from chalicelib.core.event import Event, fingerprint, labels_fingerprint
+from chalicelib.core.event import Event, labels_fingerprint
 from chalicelib.core.identity import Fault, Holder
 from chalicelib.core.incident import Incident, group_labels, incident_key, labels_of_group
 from chalicelib.core.inputs import (
@@ -30,6 +30,7 @@ from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE, Services
 from chalicelib.process.batch import Batch, Routed
 from chalicelib.process.gather import beat_of
+from chalicelib.process.rules_digest import rules_digest
 
 DISPLACED = "displaced"
 """The mark of the context: some active alert is not where today's rules lead."""
@@ -39,18 +40,6 @@ MAX_GROUPINGS = 4
 """A count that fires is found again after so many changes of its rule's `group_by`, less one."""
 RULES = "rules"
 """The mark of the context: the digest of the rules that the tick looked at last."""
-
-_digests: dict[int, tuple[Rules, str]] = {}
-
-
-def rules_digest(rules: Rules) -> str:
-    """Return a text that changes when the rules do."""
-    known = _digests.get(id(rules))
-    if known is None or known[0] is not rules:
-        _digests.clear()
-        services = [repr(rules.services)] if rules.services.declared else []
-        _digests[id(rules)] = (rules, fingerprint(repr(rules), *services))
-    return _digests[id(rules)][1]
 
 
 def lead(batch: Batch) -> None:

@@ -32,6 +32,7 @@ from chalicelib.messages.queue import (
     DeployChange,
     Events,
     ExpireSilence,
+    Look,
     Samples,
     SetSilence,
     Wake,
@@ -41,6 +42,7 @@ from chalicelib.messages.queue import (
 from chalicelib.process import silences
 from chalicelib.process.batch import Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
+from chalicelib.process.look import take_look, take_wake
 from chalicelib.process.parse import WebhooksContent
 from chalicelib.process.series import evaluation, primary_metric, series_labels
 
@@ -60,9 +62,9 @@ def take(batch: Batch, content: WebhooksContent, message: str) -> None:
     elif isinstance(content, Samples):
         _take_samples(batch, content.samples, message)
     elif isinstance(content, Wake):
-        stored = batch.store.load(content.key)
-        if stored is not None:
-            batch.wake(content.key, route_by_id(batch.rules, stored), stored.group, message)
+        take_wake(batch, content, message)
+    elif isinstance(content, Look):
+        take_look(batch, content)
     elif isinstance(content, SetSilence | ExpireSilence):
         _take_silence(batch, content, message)
     elif isinstance(content, Affected):

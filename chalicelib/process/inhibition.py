@@ -13,9 +13,11 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.circles import followers_of
 from chalicelib.core.context import EVERYTHING, Cause, Context
 from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.listing import listed, with_alerts
 from chalicelib.core.mute import cause_from, direct_causes, is_cause
 from chalicelib.core.optimistic import known_first, updated
 from chalicelib.core.relations import (
+    Matched,
     inhibitions_digest,
     relation_name,
     relations_of_cause,
@@ -153,9 +155,9 @@ def relate(batch: Batch, stored: Incident | None, incident: Incident) -> None:
 
 def relate_all(batch: Batch) -> str:
     """Make everything that is open known by its relations. Return the mark that says so."""
-    for incident in batch.store.incidents():
-        if names := _names(incident.firing, batch.rules):
-            batch.store.relate(names, incident.key)
+    for summary, alerts in with_alerts(batch.store, listed(batch.store)):
+        if names := _names((alert for alert in alerts if alert.fires), batch.rules):
+            batch.store.relate(names, summary.key)
     return inhibitions_digest(batch.rules.inhibitions)
 
 
@@ -164,7 +166,7 @@ def is_related(context: Context, rules: Rules) -> bool:
     return context.marks.get(RELATED) == inhibitions_digest(rules.inhibitions)
 
 
-def _names(alerts: Iterable[Alert], rules: Rules) -> list[str]:
+def _names(alerts: Iterable[Matched], rules: Rules) -> list[str]:
     found = {relation for alert in alerts for relation in relations_of_symptom(alert, rules.inhibitions)}
     return sorted(relation_name(each, rules.inhibitions) for each in found)
 

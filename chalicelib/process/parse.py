@@ -13,11 +13,11 @@ from chalicelib.core.event import Action, Event, Status
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
-from chalicelib.messages.queue import Affected, Events, ExpireSilence, Samples, SetSilence, Wake, read_message
+from chalicelib.messages.queue import Affected, Events, ExpireSilence, Look, Samples, SetSilence, Wake, read_message
 from chalicelib.messages.webhook import Webhook
 from chalicelib.redact import redact_event
 
-WebhooksContent = Events | Samples | Wake | Action | SetSilence | ExpireSilence | Affected
+WebhooksContent = Events | Samples | Wake | Look | Action | SetSilence | ExpireSilence | Affected
 
 
 def read_content(body: str, store: Store, rules: Rules) -> WebhooksContent:

@@ -9,24 +9,33 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from chalicelib.core.context import EVERYTHING, SILENCE_NAME, Context
+from chalicelib.core.context import Context
 from chalicelib.core.errors import ConflictError
 from chalicelib.core.inputs import Measured
-from chalicelib.core.listing import listed
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route, route_by_id
 from chalicelib.core.rule import Rule, Rules
-from chalicelib.core.withdrawn import probe_names, withdrawn_alerts
+from chalicelib.core.withdrawn import probe_names
 from chalicelib.messages.queue import Failure, Queues, wake_message
 from chalicelib.process.batch import Batch
 from chalicelib.process.commit import settle
 from chalicelib.process.context_update import saved_context
-from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of, rules_digest
+from chalicelib.process.displaced import DISPLACED, RULES, any_displaced, marks_of
 from chalicelib.process.gather import beat_of, take_measured
 from chalicelib.process.inhibition import RELATED, is_related, relate_all
 from chalicelib.process.lead import INDEXED, index
+from chalicelib.process.look import (
+    CHANGED_AT,
+    GONE_PROBES,
+    PROBES,
+    gone_probes,
+    look_at_all,
+    look_at_changed,
+    rolls_out,
+    with_conditions,
+)
+from chalicelib.process.rules_digest import rules_digest
 from chalicelib.process.series import evaluation, primary_metric, watches_silence
-from chalicelib.process.silences import clauses_of, may_match
 
 MAX_WOKEN = 10_000
 """Timers that one tick looks at; those beyond are the next tick's."""
@@ -38,16 +47,8 @@ LOOKED_AT_MINUTES = 10
 SETTLED = timedelta(seconds=10)
 """After so long the index of open incidents holds what was saved: it follows the table within a second or so."""
 
-PROBES = "probes"
-"""The mark of the context that lists the probes of the rules it was last worked with, one a line."""
-GONE_PROBES = "gone_probes"
-"""The mark that lists the probes which changed rules no longer name, one a line."""
-CHANGED_AT = "rules_changed_at"
-ROLLED_OUT = timedelta(minutes=5)
-"""After so long no worker of the version before runs, and the index holds what the last of them saved.
-
-Functions are updated one by one, within some 100 seconds: until then an old worker may save an alert of a removed rule.
-"""
+LOOKED_PAGES = 2
+"""So many pages of the list a look of the tick goes through itself: some 2,000 incidents. The others are the workers'."""
 
 
 def _unnoticed(late: timedelta) -> None:
@@ -66,19 +67,19 @@ def tick(
     context = store.context()
     batch = Batch(rules, store, queues, now, context)
     changed = context.marks.get(RULES) != rules_digest(rules)
-    rolls_out = not changed and _rolls_out(context, now)
-    if marks := _new_marks(batch, anew=changed or rolls_out):
+    late = not changed and rolls_out(context, now)
+    if marks := _new_marks(batch, anew=changed or late):
         batch.context = context = _marked(store, context, marks)
-    if changed or rolls_out:
-        _look_at_everything(batch)
+    if changed or late:
+        look_at_all(batch, pages=LOOKED_PAGES, inline=MAX_INLINE)
     if context.changed_at is not None:
-        _look_at_what_changed(batch)
+        look_at_changed(batch, pages=LOOKED_PAGES, inline=MAX_INLINE)
     _look_at_causes(batch)
     on_overdue(_wake(batch))
     _expect_beats(batch, anew=changed)
     _watch_silence(batch, context)
     failures = settle(batch)
-    if rolls_out:
+    if late:
         _mark_late_displaced(store, rules, now)
     elif not failures:
         _mark_what_was_done(batch, context, changed=changed)
@@ -106,55 +107,6 @@ def _new_marks(batch: Batch, *, anew: bool) -> dict[str, str]:
         digest = relate_all(batch)
         marks |= {} if related else {RELATED: digest}
     return marks
-
-
-def _rolls_out(context: Context, now: datetime) -> bool:
-    """Return whether the rules changed so lately that workers of the version before may still save."""
-    changed_at = context.marks.get(CHANGED_AT)
-    return changed_at is not None and now < datetime.fromisoformat(changed_at) + ROLLED_OUT
-
-
-def _look_at_everything(batch: Batch) -> None:
-    gone = _gone_probes(batch.context, batch.rules, batch.now)
-    for incident in batch.store.incidents():
-        route = route_by_id(batch.rules, incident)
-        batch.wake(incident.key, route, incident.group)
-        for withdrawn in withdrawn_alerts(incident, batch.rules, gone):
-            batch.wake(incident.key, route, incident.group, given=withdrawn)
-
-
-def _gone_probes(context: Context, rules: Rules, now: datetime) -> set[str]:
-    """Return the probes that the rules named before and no longer name; also those of a change that still rolls out."""
-    marks = (PROBES, GONE_PROBES) if _rolls_out(context, now) else (PROBES,)
-    named = "\n".join(context.marks.get(mark, "") for mark in marks)
-    return set(filter(None, named.split("\n"))) - probe_names(rules)
-
-
-def _look_at_what_changed(batch: Batch) -> None:
-    """Silences or causes changed. Whoever does that wakes what it is about, but may have died before, or missed some.
-
-    The tick looks at MAX_INLINE incidents itself, and puts the others on the queue of the workers.
-    """
-    keys = _may_be_muted(batch)
-    for key, incident in batch.store.load_all(keys[:MAX_INLINE]).items():
-        if incident.firing:
-            batch.stored.setdefault(key, incident)
-            batch.wake(key, route_by_id(batch.rules, incident), incident.group)
-    if len(keys) > MAX_INLINE:
-        batch.queues.webhooks.put([wake_message(key) for key in keys[MAX_INLINE:]])
-
-
-def _may_be_muted(batch: Batch) -> list[str]:
-    """Return the keys of the incidents that silences and causes which changed may mute, or muted before."""
-    names = batch.context.changed or (EVERYTHING,)
-    changed = {name.removeprefix(SILENCE_NAME) for name in names if name.startswith(SILENCE_NAME)}
-    silences = [each for each in batch.context.all_silences if each.id in changed]
-    if EVERYTHING in names or len(silences) < len(changed):
-        return [each.key for each in listed(batch.store) if each.cut or each.firing]
-    found = batch.store.related([name for name in names if not name.startswith(SILENCE_NAME)])
-    clauses = [matchers for each in silences for matchers in clauses_of(each)]
-    muted = [each.key for each in listed(batch.store) if may_match(each, clauses)] if clauses else []
-    return sorted({*found, *muted})
 
 
 def _look_at_causes(batch: Batch) -> None:
@@ -238,25 +190,25 @@ def _mark_looked_at(store: Store, changed_at: datetime) -> None:
 def _mark_rules(store: Store, rules: Rules, now: datetime) -> None:
     context = store.context()
     marks = {RULES: rules_digest(rules), PROBES: "\n".join(sorted(probe_names(rules)))} | marks_of(rules, context.marks)
-    if any_displaced(store.incidents(), rules, marks):
+    if any_displaced(with_conditions(store), rules, marks):
         marks[DISPLACED] = now.isoformat()
     if context.marks.get(RULES):
         marks |= {"rules_before": context.marks[RULES], CHANGED_AT: now.isoformat()}
-        marks[GONE_PROBES] = "\n".join(sorted(_gone_probes(context, rules, now)))
+        marks[GONE_PROBES] = "\n".join(sorted(gone_probes(context, rules, now)))
     _marked(store, context, marks)
 
 
 def _mark_late_displaced(store: Store, rules: Rules, now: datetime) -> None:
     """Set the mark where an old worker saved an active alert elsewhere after the first look."""
     context = store.context()
-    if DISPLACED not in context.marks and any_displaced(store.incidents(), rules, context.marks):
+    if DISPLACED not in context.marks and any_displaced(with_conditions(store), rules, context.marks):
         _marked(store, context, {DISPLACED: now.isoformat()})
 
 
 def _mark_displaced(store: Store, rules: Rules, now: datetime) -> None:
     """Take the mark away once no active alert is elsewhere any more, so that nothing is looked up for it."""
     context = store.context()
-    if any_displaced(store.incidents(), rules, context.marks):
+    if any_displaced(with_conditions(store), rules, context.marks):
         return
 
     def changed(context: Context) -> Context:

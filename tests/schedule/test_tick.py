@@ -139,16 +139,16 @@ class Lagging(MemoryStore):
 
 
 class Counting(MemoryStore):
-    """A store that counts how often all open incidents were read."""
+    """A store that counts how often all open incidents were listed."""
 
     def __init__(self):
         super().__init__()
         self.looked = 0
 
-    def incidents(self, **asked):
+    def summaries(self, after="", **asked):
         """Count it."""
         self.looked += 1
-        return super().incidents(**asked)
+        return super().summaries(after, **asked)
 
 
 QUIET = """
@@ -217,7 +217,7 @@ def test_what_the_index_shows_late_ends_too(routers):
 
 
 def test_everything_is_looked_at_for_some_minutes_only(routers):
-    """Given rules that changed five minutes ago, then a tick no longer reads every incident."""
+    """Given rules that changed five minutes ago, then a tick no longer lists the incidents."""
     router = routers(RULES, store=Counting()).run(minutes=2)
     router.rules, before = BEATS, router.store.looked
     router.run(minutes=7)
