@@ -4,16 +4,17 @@ A history is read endpoint by endpoint, each from a cursor of its own: what one 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import log
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.errors import EndpointAbsentError, NotSetUpError, ParseError, TargetUnavailableError
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.incident import Incident
+from chalicelib.core.listing import listed, with_alerts
 from chalicelib.core.ports import Clients, Store
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.log import reason_of
@@ -34,6 +35,7 @@ ENDPOINT_LIMIT = timedelta(seconds=10)
 FIRST_LOOK = timedelta(minutes=15)
 STUCK = timedelta(hours=1)
 """A history that could not be read for so long is told; shorter outages of a vendor mend themselves."""
+NEWEST = datetime.max.replace(tzinfo=UTC)
 NEAR = timedelta(minutes=5)
 """Two clocks, and a delivery, may be so far apart and still mean the same notification."""
 
@@ -171,7 +173,7 @@ def _note_outage(
 
 
 def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
-    incidents = list(run.store.incidents(ended_since=run.now - FARTHEST))
+    incidents = _Lately(run)
     looked_at = missed = 0
     seen: set[str] = set()
     unreadable: list[str] = []
@@ -199,6 +201,19 @@ def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
         )
 
 
+class _Lately:
+    """The open incidents and those that ended lately, read when the first event asks for them: few do."""
+
+    def __init__(self, run: Reconciliation) -> None:
+        self._run = run
+        self._read: list[Incident] | None = None
+
+    def __iter__(self) -> Iterator[Incident]:
+        if self._read is None:
+            self._read = list(self._run.store.incidents(ended_since=self._run.now - FARTHEST))
+        return iter(self._read)
+
+
 def _webhook(source: str, found: Found) -> Webhook:
     body = _json(found.body)
     return Webhook(
@@ -218,7 +233,7 @@ def _events(run: Reconciliation, webhook: Webhook) -> Iterable[Event]:
     return parsed(webhook.source, webhook.headers, webhook.body, run.rules, webhook.received_at)
 
 
-def _known(run: Reconciliation, event: Event, incidents: Sequence[Incident]) -> bool:
+def _known(run: Reconciliation, event: Event, incidents: Iterable[Incident]) -> bool:
     """True when an alert that the event would reach has heard of it or of something newer, or nothing would hear it."""
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
@@ -253,7 +268,7 @@ def _newest(alert: Alert) -> datetime | None:
     return max((*_times(alert), *filter(None, (alert.ends_at,))), default=None)
 
 
-def _received_nearly(event: Event, incidents: Sequence[Incident]) -> bool:
+def _received_nearly(event: Event, incidents: Iterable[Incident]) -> bool:
     """A notification of which only the sentence is left has lost what it is about: its policy and time know it."""
     policy = event.labels.get("policy_id")
     if not policy:
@@ -273,9 +288,12 @@ def _times(alert: Alert) -> list[datetime]:
 
 
 def _active_identities(store: Store, source: str) -> list[str]:
-    """The ids of the vendor's issues that burn here, the oldest first."""
-    alerts = [alert for incident in store.incidents() for alert in incident.firing]
+    """Return the ids of the vendor's issues that fire here, the oldest first."""
+    oldest_first = sorted(listed(store), key=lambda each: each.at or NEWEST)
     named = [
-        alert.labels.get("issue", "") for alert in alerts if alert.sender.source == source and not alert.has_condition
+        alert.labels.get("issue", "")
+        for _, alerts in with_alerts(store, oldest_first)
+        for alert in alerts
+        if alert.fires and alert.labels.get("source") == source and alert.origin not in (Origin.SERIES, Origin.COUNT)
     ]
     return list(dict.fromkeys(filter(None, named)))

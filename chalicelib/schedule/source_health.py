@@ -1,11 +1,14 @@
 """Sources that have gone quiet, and sources that are refused more often than they were."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Origin
 from chalicelib.core.event import OWN_SOURCES
+from chalicelib.core.incident import Incident
+from chalicelib.core.listing import listed, whole, with_alerts
 from chalicelib.core.ports import Store
+from chalicelib.core.summary import Summary
 from chalicelib.ingest.counters import ACCEPTED, REFUSED
 from chalicelib.schedule.last_seen import SourceActivity, activity_from, is_quiet, seen_again
 from chalicelib.schedule.reconciliation import FARTHEST, Reconciliation
@@ -13,6 +16,9 @@ from chalicelib.schedule.reconciliation import FARTHEST, Reconciliation
 REFUSED_SPAN = timedelta(hours=1)
 REFUSED_BEFORE = timedelta(days=1)
 MIN_REFUSED = 3
+MAX_READ = 200
+"""So many incidents of a source are read for when it was last seen, where its webhooks were not counted."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 MANY_REFUSED = 10
 """Of a source of which nothing was ever accepted, or something still is: anyone can post three wrong things."""
 
@@ -55,7 +61,7 @@ def _seen_times(run: Reconciliation) -> dict[str, set[datetime]]:
         since = max(known.last_at if known else run.now - FARTHEST, run.now - FARTHEST)
         for bucket in run.store.buckets(ACCEPTED, labels, since, run.now):
             found.setdefault(source, set()).update((bucket.first_at, bucket.last_at))
-    for incident in run.store.incidents(ended_since=run.now - REFUSED_SPAN):
+    for incident in _lately(run, found.keys()):
         for alert in incident.alerts.values():
             if (
                 alert.sender.source not in OWN_SOURCES
@@ -65,6 +71,21 @@ def _seen_times(run: Reconciliation) -> dict[str, set[datetime]]:
                 found.setdefault(alert.sender.source, set()).add(min(alert.received.refreshed_at, run.now))
     found.pop("", None)
     return found
+
+
+def _lately(run: Reconciliation, counted: Collection[str]) -> Iterable[Incident]:
+    """Return the newest MAX_READ incidents of each source of which nothing was counted since it was last seen."""
+    known = frozenset((*counted, *OWN_SOURCES, ""))
+    wanted: dict[str, list[Summary]] = {}
+    for summary, alerts in with_alerts(run.store, listed(run.store, ended_since=run.now - REFUSED_SPAN)):
+        for source in {alert.labels.get("source", "") for alert in alerts} - known:
+            wanted.setdefault(source, []).append(summary)
+    newest = [each for some in wanted.values() for each in sorted(some, key=_began, reverse=True)[:MAX_READ]]
+    return whole(run.store, newest).values()
+
+
+def _began(summary: Summary) -> datetime:
+    return summary.at or _NEVER
 
 
 def _refused_sources(store: Store) -> list[str]:
