@@ -7,25 +7,33 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.api import views
+from chalicelib.api.acting import accepted
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.listing import FORM, packed, unpacked
 from chalicelib.core.alert import Alert, AlertState, Sender
 from chalicelib.core.errors import NotStoredError
-from chalicelib.core.event import Severity
+from chalicelib.core.event import Action, ActionKind, Severity
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.listing import listed, pages, whole, with_alerts
 from chalicelib.core.match import Matcher
 from chalicelib.core.summary import MAX_ALERTS, summary_of
 from chalicelib.messages import codec
+from chalicelib.messages.queue import Message, Queues
+from chalicelib.process.worker import process
+from chalicelib.schedule.tick import tick
 from deploy.table import INDEXES, table
 from simulation.memory_store import MemoryStore
 from tests.aws.tables import client, new_table, refused, table_client
+from tests.fakes import MemoryQueue
 from tests.project import ROOT
+from tests.scenario import rules_of
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 MINUTE = timedelta(minutes=1)
 BEFORE = {"wake": INDEXES["wake"]}
 """The index of a table that the version before made."""
+RULES = rules_of("default: {notification: [{webhook: ops}]}")
 STORED = json.loads((ROOT / "tests" / "stored" / "fourth_release.json").read_text())
 
 
@@ -239,3 +247,31 @@ def test_a_summary_of_a_later_version_has_its_incident_read(emulator):
     later = {":s": {"B": zlib.compress(json.dumps([FORM + 1]).encode())}}
     dynamodb.update_item(TableName=name, Key=key, UpdateExpression="SET summary = :s", ExpressionAttributeValues=later)
     assert list(listed(store)) == [summary_of(saved)]
+
+
+def test_people_act_on_incidents_of_the_version_before(emulator):
+    """Given a table of the version before, when its index is added → its incidents are listed, acknowledged and resolved."""
+    store, name, dynamodb = dynamo(emulator, BEFORE)
+    for data in STORED["incidents"]:
+        each = replace(codec.decode(Incident, data), version=1)
+        item = {"pk": {"S": f"incident#{each.key}"}, "sk": {"S": "incident"}, **store._incident_item(each)}
+        del item["summary"]
+        dynamodb.put_item(TableName=name, Item=item)
+    table(dynamodb, name, "local")
+    queue, now = MemoryQueue(), max(each.episode.started_at for each in store.incidents()) + timedelta(hours=1)
+    queues = Queues(queue, MemoryQueue(), MemoryQueue())
+    tick(rules=RULES, store=store, queues=queues, now=now)
+    firing = [row["id"] for row in views.incidents(store, RULES, now).rows if row["counts"]["firing"]]
+    assert firing
+    for kind in (ActionKind.UNACK, ActionKind.ACK, ActionKind.RESOLVE):
+        now += MINUTE
+        for id in firing:
+            queue.bodies.clear()
+            action = Action(kind, "ana", now, incident=id[:10], via="api", id=f"{kind}-{id}")
+            found, _ = accepted(action, store=store, webhooks=queue, now=now)
+            assert found.accepted or kind is ActionKind.UNACK
+            messages = [Message("m", body, "") for body in queue.bodies]
+            assert process(messages, rules=RULES, store=store, queues=queues, now=now) == []
+        rows = {row["id"]: row for row in views.incidents(store, RULES, now, ended_since=now - MINUTE).rows}
+        assert {rows[id]["acked_by"] for id in firing} == {None if kind is ActionKind.UNACK else "ana"}
+    assert not any(rows[id]["counts"]["firing"] for id in firing)
