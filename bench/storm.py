@@ -1,7 +1,8 @@
 """A storm for other programs here: webhooks of Sentry's, 5 kB each, and a router in memory that they go through.
 
-The bodies are a captured one with another issue, project, event and time in each. Time is virtual: events come spread
-over a minute, each wait (a timer, the queue of events that only count) ends when its time has come.
+The bodies are a captured one, with the frames, tags and breadcrumbs that the event of a web request has beside it, and
+another issue, project, event and time in each. Time is virtual: events come spread over a minute, each wait (a timer, the
+queue of events that only count) ends when its time has come.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -30,9 +32,26 @@ COUNTS_BATCH = 1_000
 """And to that of events that only count."""
 
 
+TAGS = {
+    "environment": "production",
+    "release": "shop@2026.3.1",
+    "transaction": "/api/orders/{id}/",
+    "handled": "no",
+    "mechanism": "django",
+    "browser.name": "Firefox",
+    "url": "https://shop.example.com/api/orders/",
+}
+
+
 def webhooks(events: int, faults: int, services: int) -> Iterator[tuple[datetime, str]]:
     """The messages of so many events, spread over a minute, each with its time."""
-    original = json.loads(BODY.read_bytes())
+    for number, (at, body) in enumerate(bodies(events, faults, services)):
+        yield at, written(Webhook(f"d{number}", "sentry", body, at, HEADERS), compressed(body))
+
+
+def bodies(events: int, faults: int, services: int) -> Iterator[tuple[datetime, bytes]]:
+    """The bodies as Sentry writes them, each with its time."""
+    original = enlarged(json.loads(BODY.read_bytes()))
     for number in range(events):
         at = START + MINUTE * number / events
         fault = number * 7919 % faults
@@ -49,8 +68,23 @@ def webhooks(events: int, faults: int, services: int) -> Iterator[tuple[datetime
             "issue_url": f"https://sentry.io/api/0/issues/{fault}/",
             "issue_id": str(fault),
         }
-        body = json.dumps(original).encode()
-        yield at, written(Webhook(f"d{number}", "sentry", body, at, HEADERS), compressed(body))
+        yield at, json.dumps(original, separators=(",", ":")).encode()
+
+
+def enlarged(body: dict[str, Any]) -> dict[str, Any]:
+    """The captured body of a script with what the event of a web request has beside it: 5 kB."""
+    event = body["data"]["event"]
+    frames = event["exception"]["values"][0]["stacktrace"]["frames"]
+    called = {**frames[0], "vars": {"self": "<orders.views.OrderView object>", "pk": "4711"}, "pre_context": ["", ""]}
+    frames += [{**called, "function": name, "lineno": 40 + len(name)} for name in ("dispatch", "charge")]
+    event["tags"] += [list(each) for each in TAGS.items()]
+    event["breadcrumbs"] = {
+        "values": [
+            {"type": "default", "category": "query", "level": "info", "message": f"SELECT * FROM orders WHERE id = {n}"}
+            for n in range(5)
+        ]
+    }
+    return body
 
 
 @dataclass
