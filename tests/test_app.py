@@ -310,6 +310,7 @@ COLD_MODULES = [
     "chalicelib.ingest",
     "chalicelib.ingest.counters",
     "chalicelib.ingest.http_api",
+    "chalicelib.ingest.json_depth",
     "chalicelib.ingest.receive",
     "chalicelib.ingest.registry",
     "chalicelib.ingest.wiring",

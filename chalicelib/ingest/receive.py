@@ -28,6 +28,7 @@ from chalicelib.core.errors import (
     UnreadableError,
     WebhookError,
 )
+from chalicelib.ingest.json_depth import is_deeper
 from chalicelib.messages.webhook import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, Webhook, compressed, written
 
 MAX_DEPTH = 100
@@ -135,7 +136,8 @@ def checked_json(body: bytes) -> dict[str, Any]:
         raise UnreadableError("the body is not JSON in UTF-8") from None
     if not isinstance(payload, dict):
         raise UnreadableError("the body is JSON but not an object")
-    _check_depth(payload)
+    if is_deeper(body, MAX_DEPTH):
+        raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels")
     return payload
 
 
@@ -198,20 +200,6 @@ def _store(webhook: Webhook, put: Callable[[str], None], keep: Callable[[str, by
             Webhook(webhook.id, webhook.source, b"", webhook.received_at, webhook.headers, body_ref=name), b""
         )
     put(message)
-
-
-def _check_depth(payload: Mapping[str, Any]) -> None:
-    level: list[Any] = [payload]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) is dict or type(inner) is list
-        ]
-        if not level:
-            return
-    raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels")
 
 
 def _is_test(payload: Mapping[str, Any]) -> bool:
