@@ -34,6 +34,7 @@ ONLY_IN = {
     "pydantic": ("chalicelib/rules/file/",),
     "pydantic_core": ("chalicelib/rules/file/",),
     "re2": ("chalicelib/core/pattern.py",),
+    "isal": ("chalicelib/messages/webhook.py",),
     "sentry_sdk": ("chalicelib/telemetry.py",),
     "psycopg": ("chalicelib/probes/",),
     "pg8000": ("chalicelib/probes/",),
@@ -89,11 +90,13 @@ ENGINES = {
         "httpx",
     ],
     "chalicelib/slack/rollback.py": ["httpx"],
+    "chalicelib/messages/webhook.py": ["isal.isal_zlib"],
 }
 """What is loaded late, so that only who needs it loads it.
 
 RE2 is the one package that core needs: the standard library has no regular expressions in linear time. boto3 and httpx are most
 of a cold start; a worker that sends nothing loads neither, and pressing *Roll back* is rare.
+ISA-L compresses large bodies; a small one is done before it is loaded.
 """
 STAGES = ("process", "deliver", "schedule", "slack/handle.py")
 OUTSIDE = (

@@ -26,6 +26,7 @@ from chalicelib.rules.loader import load_rules
 from pathlib import Path
 assert load_rules(Path(app.__file__).parent / "chalicelib").rules
 import pydantic_core, psycopg, yaml, httpx, sentry_sdk
+from isal import isal_zlib
 from chalicelib.core.pattern import whole_match
 assert whole_match("(a+)+$", "a" * 32 + "!") is False
 print(pydantic_core.__file__)

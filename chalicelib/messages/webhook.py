@@ -22,6 +22,8 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 """What a sender may post. Sentry's bodies hold whole events and reach hundreds of kilobytes."""
 _LEVEL = 1
 """The fastest: level 6 costs three times the time for a tenth less."""
+_LARGE = 16 * 1024
+"""From so many bytes ISA-L compresses: in a fifth of zlib's time, to about the same. Loading it costs a small body more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,12 @@ class Webhook:
 
 
 def compressed(body: bytes) -> bytes:
-    """The body as it is kept, in a message or in the table."""
-    return zlib.compress(body, _LEVEL)
+    """The body as it is kept, in a message or in the table. Each byte less is billed less, by SQS for every 64 KB."""
+    if len(body) < _LARGE:
+        return zlib.compress(body, _LEVEL)
+    from isal import isal_zlib
+
+    return isal_zlib.compress(body, _LEVEL)
 
 
 def uncompressed(data: bytes) -> bytes:
