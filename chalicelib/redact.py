@@ -142,22 +142,23 @@ def redact_text(text: str, *, name: str = "", patterns: Sequence[Pattern] | None
 def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> Event:
     """The event masked. Its id and identity change only where they hold a secret, and then to a stable digest."""
     extra = configured() if patterns is None else tuple(patterns)
-    return replace(
-        event,
-        id=_stable(event.id, extra),
-        identity=_stable(event.identity, extra),
-        kind=_text(event.kind, extra),
-        name=_text(event.name, extra),
-        title=_text(event.title, extra) or MASK,
-        summary=_text(event.summary, extra),
-        url=_address(event.url, extra),
-        service=_optional(event.service, extra),
-        environment=_optional(event.environment, extra),
-        labels=_table(event.labels, extra),
-        annotations=_table(event.annotations, extra),
-        action=_action(event.action, extra),
-        severity_raw=_text(event.severity_raw, extra),
-    )
+    masked: dict[str, Any] = {
+        "id": _stable(event.id, extra),
+        "identity": _stable(event.identity, extra),
+        "kind": _text(event.kind, extra),
+        "name": _text(event.name, extra),
+        "title": _text(event.title, extra) or MASK,
+        "summary": _text(event.summary, extra),
+        "url": _address(event.url, extra),
+        "service": _optional(event.service, extra),
+        "environment": _optional(event.environment, extra),
+        "labels": _table(event.labels, extra),
+        "annotations": _table(event.annotations, extra),
+        "action": _action(event.action, extra),
+        "severity_raw": _text(event.severity_raw, extra),
+    }
+    changed = {name: value for name, value in masked.items() if value != getattr(event, name)}
+    return replace(event, **changed) if changed else event
 
 
 @lru_cache(maxsize=8)

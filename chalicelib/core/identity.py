@@ -61,16 +61,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Where rules and routes would lead an event that no open incident holds."""
+    """Where rules and routes would lead an event that no open incident holds. `key` is that of the incident."""
 
     rule: Rule | None
     route: Route
     group: Mapping[str, str]
+    key: str = field(init=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        """The key of that incident."""
-        return incident_key(self.route, self.group)
+    def __post_init__(self) -> None:
+        """Make the key once: each event is compared by it with all that is stored of its fault."""
+        object.__setattr__(self, "key", incident_key(self.route, self.group))
 
     def alert(self, event: Event) -> str:
         """Return the fingerprint of the alert that the event would be there."""

@@ -15,10 +15,14 @@ from chalicelib.core.rule import Route, Rule, Rules, Target
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
     """The labels of the alert that an event makes under a rule: what routes, inhibitions and `group_by` see."""
-    labels = event.all_labels()
+    return labels_under(event.all_labels(), rule)
+
+
+def labels_under(labels: Mapping[str, str], rule: Rule | None) -> dict[str, str]:
+    """Return the labels of the alert that an event with these labels makes under a rule."""
     if rule is None:
-        return labels
-    severity = (rule.severity or event.severity).value
+        return dict(labels)
+    severity = rule.severity.value if rule.severity else labels["severity"]
     return {**labels, **rule.labels, "severity": severity, "alertname": rule.name}
 
 
@@ -33,12 +37,12 @@ def routed_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
     return with_words(measured_labels(rule, labels), {"source": "probe", "kind": "measured"})
 
 
-def router_routes(rules: Rules, event: Event, matched: bool) -> tuple[Route, ...]:
-    """Who hears of the router's own troubles: the fallback, always of troubles with delivery; else the default.
+def router_routes(rules: Rules, kind: str, matched: bool) -> tuple[Route, ...]:
+    """Who hears of the router's own troubles of a kind: the fallback, always of troubles with delivery; else the default.
 
     The fallback waits for nothing: what could not be delivered must be with somebody within a minute.
     """
-    if matched and event.kind not in internal_alerts.KINDS:
+    if matched and kind not in internal_alerts.KINDS:
         return ()
     if not rules.fallback.targets:
         return () if matched else (rules.default,)

@@ -173,6 +173,11 @@ class Rules:
     parameters: tuple[str, ...] | None = field(default=None, compare=False)
 
     @cached_property
+    def remembered(self) -> dict[tuple[Any, ...], Any]:
+        """Return what was decided by these rules and will be asked again, by what it was decided of (`destinations.py`)."""
+        return {}
+
+    @cached_property
     def by_name(self) -> Mapping[str, Rule]:
         """Return the rules by their names."""
         return {rule.name: rule for rule in reversed(self.rules)}

@@ -70,7 +70,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Mapping):
-        return {str(key): encode(found) for key, found in value.items()}
+        return {str(key): found if type(found) is str else encode(found) for key, found in value.items()}
     if isinstance(value, frozenset | set):
         return sorted(encode(found) for found in value)
     if isinstance(value, tuple | list):
@@ -125,7 +125,7 @@ def _written(value: Any, layout: _Layout) -> dict[str, Any]:
         if inner is not None:
             written |= _written(found, inner)
         elif found != default:
-            written[key] = encode(found)
+            written[key] = found if type(found) is str else encode(found)
     for key, of_value in layout.also.items():
         if found := of_value(value):
             written[key] = encode(found)

@@ -1,6 +1,6 @@
 """What one call of a stage works with: the ports, the rules, and the inputs gathered for each incident."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import AlertInput, EventInput, Input
 from chalicelib.core.ports import Store
-from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.rule import Route, Rules
 from chalicelib.messages.queue import Queues
 
 
@@ -60,7 +60,8 @@ class Batch:
 
     `updates` are by group key. `arrivals` are events that have no incident yet, `routed` what goes by rules and routes,
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
-    `waiting` are events that only count, by the time until which they wait. None: all must be folded now.
+    `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
+    messages of those that were set aside at once, by the keys of the incidents that wait for them.
     """
 
     rules: Rules
@@ -75,6 +76,12 @@ class Batch:
     actions: list[tuple[Action, str]] = field(default_factory=list)
     stored: dict[str, Incident | None] = field(default_factory=dict)
     waiting: dict[datetime, dict[str, Event]] | None = None
+    waits: dict[str, set[str]] = field(default_factory=dict)
+
+    def set_aside(self, event: Event, until: datetime) -> None:
+        """Have an event wait, once however often it came."""
+        assert self.waiting is not None
+        self.waiting.setdefault(until, {})[f"{event.source}/{event.id}"] = event
 
     def read(self, keys: Collection[str]) -> None:
         """Read the incidents of these keys that were not read yet."""
@@ -82,13 +89,6 @@ class Batch:
         if missing:
             found = self.store.load_all(missing)
             self.stored |= {key: found.get(key) for key in missing}
-
-    def arrive(
-        self, event: Event, routes: Iterable[tuple[Rule | None, Route, Mapping[str, str]]], message: str
-    ) -> None:
-        """Take in an event with the rules that match it, and for each a route and the labels it is grouped by."""
-        proposals = [Proposal(rule, route, group_labels(route, labels)) for rule, route, labels in routes]
-        self.arrivals.append(Arrival(event, tuple(proposals), message))
 
     def add(self, route: Route, labels: Mapping[str, str], given: AlertInput, message: str) -> None:
         """Take in what was measured, counted or heard, for the incident of this route and these labels."""

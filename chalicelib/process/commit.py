@@ -58,7 +58,8 @@ def settle(batch: Batch) -> list[Failure]:
     try:
         _put_waiting(batch)
     except NotStoredError as error:
-        failures |= {message: str(error) for update in batch.updates.values() for message in update.messages}
+        waited = (*batch.waits.values(), *(update.messages for update in batch.updates.values()))
+        failures |= {message: str(error) for messages in waited for message in messages}
     return [Failure(message, reason) for message, reason in failures.items()]
 
 
@@ -111,7 +112,7 @@ def _urgent(batch: Batch, update: IncidentUpdate, stored: Incident | None) -> li
         if until is None or not isinstance(given, EventInput):
             urgent.append(given)
         else:
-            batch.waiting.setdefault(until, {})[f"{given.event.source}/{given.event.id}"] = given.event
+            batch.set_aside(given.event, until)
     return urgent
 
 
@@ -205,7 +206,7 @@ def _with_evidence(batch: Batch, route: Route, decision: Decision) -> Decision:
 def _notify(batch: Batch, notifications: Sequence[Notification]) -> None:
     """Put notifications on their queue, each with how many incidents were decided with it."""
     if notifications:
-        crowd = len(batch.updates)
+        crowd = len(batch.updates.keys() | batch.waits.keys())
         whole = [replace(each, hints=replace(each.hints, crowd=crowd)) for each in notifications]
         batch.queues.notifications.put([notification_message(each) for each in whole])
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
+from chalicelib.core.destinations import destinations
 from chalicelib.core.errors import FullError, KeyUsedError
-from chalicelib.core.event import ROUTER, Action, Event, Severity, Status
+from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.growth import GROWTHS, growth_of, in_words
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
@@ -23,9 +24,8 @@ from chalicelib.core.routing import (
     measured_labels,
     route_by_id,
     routed_labels,
-    router_routes,
 )
-from chalicelib.core.rule import Route, Rule, Rules
+from chalicelib.core.rule import Rule
 from chalicelib.core.services import Services
 from chalicelib.messages.queue import (
     Affected,
@@ -40,7 +40,7 @@ from chalicelib.messages.queue import (
     change_message,
 )
 from chalicelib.process import silences
-from chalicelib.process.batch import Batch
+from chalicelib.process.batch import Arrival, Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
 from chalicelib.process.look import take_look, take_wake
 from chalicelib.process.parse import WebhooksContent
@@ -90,13 +90,11 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
             _put_change(batch, deploy)
         for action in rolled_back(event, batch.context):
             _take_action(batch, action, message)
-    rules = _matching_rules(batch.rules, event)
-    for rule in rules:
-        if rule.condition is not None and event.status is not Status.RESOLVED:
-            _count(batch, event, rule, message)
-    proposals = [*_by_rules(batch, event, rules), *_unmatched(batch, event, matched=bool(rules))]
-    if proposals or event.status is Status.RESOLVED:
-        batch.arrive(event, proposals, message)
+    found = destinations(batch.rules, event)
+    for rule in found.counting if event.status is not Status.RESOLVED else ():
+        _count(batch, event, rule, message)
+    if found.proposals or event.status is Status.RESOLVED:
+        batch.arrivals.append(Arrival(event, found.proposals, message))
 
 
 def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
@@ -112,46 +110,12 @@ def _put_change(batch: Batch, deploy: Deploy) -> None:
         batch.queues.notifications.put([change_message(DeployChange(deploy, target)) for target in targets])
 
 
-def _matching_rules(rules: Rules, event: Event) -> list[Rule]:
-    """The rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
-    found = rules.of_events.matching(event.all_labels())
-    if event.source == ROUTER:
-        return [rule for rule in found if any(matcher.label == "source" for matcher in rule.matchers)]
-    return found
-
-
-Destination = tuple[Rule | None, Route, Mapping[str, str]]
-"""A rule, a route, and the labels that the route groups by."""
-
-
 def _count(batch: Batch, event: Event, rule: Rule, message: str) -> None:
     """Add an event to the count of a rule. Its alert is one for each group, whichever faults are counted."""
     labels = alert_labels(event, rule)
     grouped = grouped_labels(rule, labels)
     for route in batch.rules.routes_for(rule, labels):
         batch.add(route, grouped, EventInput(event, rule), message)
-
-
-def _by_rules(batch: Batch, event: Event, rules: Sequence[Rule]) -> list[Destination]:
-    """Return where the rules that do not count would lead an event."""
-    if event.status is Status.INFO:
-        return []
-    found: list[Destination] = []
-    for rule in rules:
-        if rule.condition is None:
-            labels = alert_labels(event, rule)
-            found += [(rule, route, labels) for route in batch.rules.routes_for(rule, labels)]
-    return found
-
-
-def _unmatched(batch: Batch, event: Event, *, matched: bool) -> list[Destination]:
-    """Return where the route tree would lead an event that no rule matches."""
-    if event.status is Status.INFO or (matched and event.source != ROUTER):
-        return []
-    labels = alert_labels(event, None)
-    of_router = event.source == ROUTER
-    routes = router_routes(batch.rules, event, matched) if of_router else batch.rules.routes_for(None, labels)
-    return [(None, route, labels) for route in routes]
 
 
 def _take_action(batch: Batch, action: Action, message: str) -> None:

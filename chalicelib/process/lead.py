@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from chalicelib.core.alert import Origin
-from chalicelib.core.coalesce import only_counts
+from chalicelib.core.coalesce import only_counts, waits_until
 from chalicelib.core.event import Event, Status, fingerprint
 from chalicelib.core.identity import CLAIMED, End, Fault, Holder, Proposal, holder_of, late_ends, led, merged, slot_of
 from chalicelib.core.incident import Incident
@@ -32,11 +32,13 @@ def lead(batch: Batch) -> None:
     if not arrivals:
         return
     batch.read({each.key for arrival in arrivals for each in arrival.proposals})
-    unsure = [arrival for arrival in arrivals if not _only_repeats(arrival, batch)]
-    faults = _faults(batch, {arrival.event.fingerprint for arrival in unsure})
+    unsure = {arrival.event.fingerprint for arrival in arrivals if not _only_repeats(arrival, batch)}
+    faults = _faults(batch, unsure)
     batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
     for arrival in sorted(arrivals, key=_order):
         name = arrival.event.fingerprint
+        if name not in unsure and _is_set_aside(arrival, batch):
+            continue
         faults[name] = _led(batch, arrival, faults.get(name, Fault()))
 
 
@@ -74,6 +76,22 @@ def _is_known(proposal: Proposal, event: Event, batch: Batch) -> bool:
     incident = batch.stored.get(proposal.key)
     alert = incident.alerts.get(proposal.alert(event)) if incident is not None else None
     return alert is not None and only_counts(alert, EventInput(event, proposal.rule))
+
+
+def _is_set_aside(arrival: Arrival, batch: Batch) -> bool:
+    """Set an event aside whose every incident can wait for it. Return whether it was: in a storm most events are."""
+    if batch.waiting is None:
+        return False
+    times = {}
+    for each in arrival.proposals:
+        until = waits_until(batch.stored[each.key], EventInput(arrival.event, each.rule), batch.now)
+        if until is None:
+            return False
+        times[each.key] = until
+    for key, until in times.items():
+        batch.set_aside(arrival.event, until)
+        batch.waits.setdefault(key, set()).add(arrival.message)
+    return bool(times)
 
 
 def _faults(batch: Batch, names: Collection[str]) -> dict[str, Fault]:

@@ -19,6 +19,8 @@ from chalicelib.sources._sentry_fields import (
     tags_of,
 )
 
+_PROJECT = re.compile(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/")
+
 
 def event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
     """`data` with what occurred under `event`, whichever resource brings it."""
@@ -56,7 +58,7 @@ def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at:
     tags = tags_of(event.get("tags"))
     rule = coerce.first_line(data.get("triggered_rule"), coerce.at(data, "issue_alert", "title"))
     project = _project(data, event)
-    status = status_of(resource, action)
+    status, title = status_of(resource, action), _event_title(event)
     occurred_at = coerce.first_instant(event.get("datetime"), event.get("timestamp"), event.get("received"))
     event_id = coerce.line(event.get("event_id") or event.get("eventID"), 100)
     return coerce.made_event(
@@ -65,8 +67,8 @@ def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at:
         kind=f"{resource}.{action}",
         status=status,
         severity=severity_of(status, event.get("level"), tags.get("level"), coerce.at(event, "occurrence", "level")),
-        title=_event_title(event) or rule or fallback_title(resource, action, project),
-        summary=_event_summary(event),
+        title=title or rule or fallback_title(resource, action, project),
+        summary=_event_summary(event, title),
         url=page_of(event.get("web_url"), event.get("permalink"), data.get("web_url")),
         service=project,
         environment=coerce.first_line(event.get("environment"), tags.get("environment")),
@@ -117,8 +119,7 @@ def _exception_title(event: Mapping[str, Any]) -> str:
     return metadata_title(values[-1]) if values else ""
 
 
-def _event_summary(event: Mapping[str, Any]) -> str:
-    title = _event_title(event)
+def _event_summary(event: Mapping[str, Any], title: str) -> str:
     said = coerce.text(event.get("message"), 2_000) or _logged(event) or metadata_title(event.get("metadata"))
     evidence = coerce.text(coerce.at(event, "occurrence", "subtitle"), 500)
     parts = [said if said != title else "", evidence, coerce.line(event.get("culprit"))]
@@ -139,7 +140,7 @@ def _event_identity(event: Mapping[str, Any], data: Mapping[str, Any], project: 
 def _project(data: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """The project's slug; its name or number where there is nothing better."""
     project = event.get("project")
-    within = re.search(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/", coerce.line(event.get("url"), 2_000))
+    within = _PROJECT.search(coerce.line(event.get("url"), 2_000))
     own = coerce.table(project)
     return coerce.first_line(
         data.get("project_slug"),

@@ -373,3 +373,39 @@ def test_it_is_parked_here_before_sqs_does_it():
         min(MAX_RECEIVES["webhooks"], MAX_RECEIVES["counts"]) * VISIBILITY_SECONDS
         > 6 * DEAD_LETTERED_AT.total_seconds()
     )
+
+
+def test_events_that_only_repeat_are_set_aside():
+    """Given a batch of repeats → they wait on the counts queue, and no incident is saved."""
+    bench = Bench(store=Failing())
+    assert bench.process(fires("Down")) == {}
+    bench.wake()
+    bench.store.failing = {"save": (NotStoredError("away"), "", 9)}
+    assert bench.process(again("Down", 2), again("Down", 3), now=NOW + timedelta(seconds=3)) == {}
+    waiting = [event.id for body in bench.counts.bodies for event in read_message(body).events]
+    assert waiting == ["Down-2", "Down-3"]
+
+
+def test_a_repeat_beside_the_end_of_its_fault_is_led_with_it():
+    """Given a repeat and the end of its fault in one batch → the alert ends, and the repeat is counted later."""
+    bench = Bench()
+    assert bench.process(fires("Down")) == {}
+    bench.wake()
+    end = events_messages([event("Down", Status.RESOLVED, NOW + timedelta(seconds=3), {}, id="end")])[0]
+    assert bench.process(again("Down", 2), end, now=NOW + timedelta(seconds=4)) == {}
+    assert bench.open == []
+    assert [read_message(body).events[0].id for body in bench.counts.bodies] == ["Down-2"]
+
+
+def test_incidents_whose_events_wait_count_as_decided_together():
+    """Given a new alert beside a repeat of another incident → its notification says that two were decided together."""
+    bench = Bench()
+    assert bench.process(fires("Down")) == {}
+    bench.wake()
+    bench.notifications.bodies.clear()
+    other = events_messages([event("Other", Status.FIRING, NOW + timedelta(seconds=2), {})])[0]
+    now = NOW + timedelta(seconds=3)
+    assert bench.process(other, now=now) == {}
+    wakes, bench.webhooks.bodies = bench.webhooks.bodies, []
+    assert bench.process(again("Down", 2), *wakes, now=now) == {}
+    assert [read_message(body).hints.crowd for body in bench.notifications.bodies] == [2]

@@ -42,6 +42,15 @@ _NO_NAME = re.compile(
     r"|(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}|(?=[A-Za-z]*[0-9]+[A-Za-z])[A-Za-z0-9]{12,}"
 )
 """What no sender calls anything: a long number, an IP address, a key of letters and digits."""
+_EPOCH = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,9})?")
+_CALENDAR = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\s?(Z|z|[-+]\d\d:?\d\d)?)?(?:\s?(?:UTC|GMT))?"
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?![0-9])")
+_WEB = re.compile(r"https?://[^\s/?#\\<>\"]+", re.IGNORECASE)
+_NOT_IN_ADDRESS = re.compile(r"[\s<>\"\\^`{|}]")
+_NOT_IN_WORD = re.compile(r"[^a-z0-9_.\-]+")
+_LEVEL = re.compile(r"([a-z]+)(?:[ ._-]{0,3}([0-9]))?")
 _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 
@@ -127,6 +136,11 @@ def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """`text` on one line."""
     if value is None:  # most fields that are asked for are not there
         return ""
+    if type(value) is str and len(value) <= limit and value.isprintable():  # and most of the others are clean
+        found = value.strip()
+        if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING:
+            return ""
+        return found if "  " not in found else " ".join(found.split())
     found = text(value, limit)
     return " ".join(found.split()) if not found.isprintable() or "  " in found else found
 
@@ -188,7 +202,7 @@ def instant(value: Any) -> datetime | None:
     if not isinstance(value, str) or not 0 < len(value) <= 64:
         return None
     value = value.strip()
-    if re.fullmatch(r"[0-9]{1,19}(?:\.[0-9]{1,9})?", value):
+    if _EPOCH.fullmatch(value):
         return _from_epoch(float(value)) if len(value) != 4 else None
     return _from_calendar(value)
 
@@ -202,10 +216,7 @@ def _from_epoch(seconds: float) -> datetime | None:
 
 
 def _from_calendar(value: str) -> datetime | None:
-    match = re.match(
-        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\s?(Z|z|[-+]\d\d:?\d\d)?)?(?:\s?(?:UTC|GMT))?",
-        value,
-    )
+    match = _CALENDAR.match(value)
     if not match or match.end() < len(value):
         return None
     day, clock, fraction, zone = match.groups()
@@ -231,11 +242,11 @@ def address(value: Any) -> str | None:
         return None
     if found.startswith("//"):
         found = "https:" + found
-    elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(?![0-9])", found):
+    elif not _SCHEME.match(found):
         if not re.match(r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found):
             return None
         found = "https://" + found
-    if not re.match(r"https?://[^\s/?#\\<>\"]+", found, re.IGNORECASE) or re.search(r"[\s<>\"\\^`{|}]", found):
+    if not _WEB.match(found) or _NOT_IN_ADDRESS.search(found):
         return None
     return found
 
@@ -258,7 +269,7 @@ def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
         if len(found) >= MAX_LABELS:
             break
         said = value if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
-        if said and said.lower() not in _NOTHING:
+        if said and (len(said) > _LONGEST_NOTHING or said.lower() not in _NOTHING):
             name = key if key.isidentifier() and key.isascii() and len(key) <= 60 else label_name(key)
             if name and name not in RESERVED_LABELS:
                 found.setdefault(name, said.strip())
@@ -281,7 +292,7 @@ def sent_labels(value: Any) -> dict[str, str]:
 def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
     """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
     found = _name(value, limit).lower()
-    return re.sub(r"[^a-z0-9_.\-]+", "_", found).strip("_.-") if found[:1].isalpha() else ""
+    return _NOT_IN_WORD.sub("_", found).strip("_.-") if found[:1].isalpha() else ""
 
 
 def _name(value: Any, limit: int) -> str:
@@ -329,7 +340,7 @@ def severity(*values: Any, default: Severity = Severity.WARNING) -> Severity:
     for value in values:
         # "none" is a severity to Prometheus, and no text to anyone else.
         said = value.strip()[:60] if isinstance(value, str) else line(value, 60)
-        known = re.match(r"([a-z]+)(?:[ ._-]{0,3}([0-9]))?", said.lower())
+        known = _LEVEL.match(said.lower())
         if known:
             return SEVERITIES.get(known[1] + (known[2] or ""), SEVERITIES.get(known[1], default))
         if said:
