@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -155,7 +156,7 @@ def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
 
 def head(value: Any, limit: int = MAX_TITLE_CHARACTERS) -> str:
     """The first line of a text that may have several."""
-    return next((line(each, limit) for each in text(value, 4 * limit).splitlines() if line(each, limit)), "")
+    return first_line(*text(value, 4 * limit).splitlines(), limit=limit)
 
 
 def cut(found: str, limit: int) -> str:
@@ -262,17 +263,23 @@ def label_name(value: Any) -> str:
     return f"_{found}" if found[:1].isdigit() else found
 
 
+@lru_cache(maxsize=2_048)
+def _name_of_label(key: str) -> str:
+    """Return `label_name` of a text. Senders have few names, and use them in every body."""
+    return key if key.isidentifier() and key.isascii() and len(key) <= 60 else label_name(key)
+
+
 def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """Labels of names and scalar values; what says nothing is left out, the first of a name wins, at most 64."""
     found: dict[str, str] = {}
     for key, value in pairs:
         if len(found) >= MAX_LABELS:
             break
-        said = value if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
+        said = value.strip() if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
         if said and (len(said) > _LONGEST_NOTHING or said.lower() not in _NOTHING):
-            name = key if key.isidentifier() and key.isascii() and len(key) <= 60 else label_name(key)
+            name = _name_of_label(key) if len(key) <= MAX_NAME_CHARACTERS else label_name(key)
             if name and name not in RESERVED_LABELS:
-                found.setdefault(name, said.strip())
+                found.setdefault(name, said)
     return found
 
 
@@ -291,6 +298,16 @@ def sent_labels(value: Any) -> dict[str, str]:
 
 def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
     """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
+    return _word_of(value, limit) if type(value) is str and len(value) <= limit else _word(value, limit)
+
+
+@lru_cache(maxsize=1_024)
+def _word_of(value: str, limit: int) -> str:
+    """Return the word of a text: types and actions are few."""
+    return _word(value, limit)
+
+
+def _word(value: Any, limit: int) -> str:
     found = _name(value, limit).lower()
     return _NOT_IN_WORD.sub("_", found).strip("_.-") if found[:1].isalpha() else ""
 
