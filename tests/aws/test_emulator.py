@@ -115,7 +115,7 @@ def kept(emulator, json_client):
     """A store with a body of four chunks that was kept at second 1,000,000; the store's own clock is at 2,000,000."""
     dynamodb = client("dynamodb", emulator)
     table = new_table(dynamodb)
-    body = json.dumps({"noise": random.Random(2).randbytes(900_000).hex()}).encode()
+    body = json.dumps({"noise": random.Random(2).randbytes(1_000_000).hex()}).encode()
     BodyWriter(json_client, table, clock=lambda: 1_000_000.0).keep("sentry-abc", compressed(body))
 
     def items():

@@ -31,6 +31,7 @@ from chalicelib.core.identity import End, Holder
 from chalicelib.core.incident import Entry, Episode, Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
+from chalicelib.core.summary import Summary
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
 from tests import faulty_aws as faults
@@ -124,6 +125,16 @@ def processed(store: Store, name: str) -> bool:
     return False
 
 
+def summaries_of(store: Store) -> Iterator[Summary]:
+    """Yield all incidents that are open, wait or ended lately, in short, page after page."""
+    page = store.summaries(ended_since=NOW - 2 * MINUTE)
+    while True:
+        yield from page.summaries
+        if not page.next:
+            return
+        page = store.summaries(page.next, ended_since=NOW - 2 * MINUTE)
+
+
 def incidents_of(store: Store) -> Iterator[object]:
     """Live through incidents and their timers."""
     for number in range(7):
@@ -135,7 +146,8 @@ def incidents_of(store: Store) -> Iterator[object]:
     yield [conflict(partial(store.save, incident(version=number, id="c"))) for number in (1, 2, 4)]
     yield store.load("a"), store.archived("a"), store.load("nobody")
     store.amend(ended(version=2))
-    yield store.archived("a")
+    yield store.archived("a"), sorted(store.archives(["a", "nobody"]))
+    yield sorted(each.key for each in summaries_of(store))
     yield sorted(each.id for each in store.incidents(ended_since=NOW - 2 * MINUTE, quiet=True))
     for number in (1, 2, 3):
         store.keep_timeline("a", number, [Entry(NOW, f"line {number}")])
@@ -167,6 +179,8 @@ def targets_of(store: Store) -> Iterator[object]:
     yield conflict(lambda: store.save_delivery_log(replace(log, done_seq=2)))
     yield store.target_state("t"), store.target_states(["t", "u"])
     yield store.delivery_log("i/t"), store.delivery_logs(["i/t", "j/t"])
+    store.put_mark("run:watch", "now")
+    yield store.marks(["run:watch", "run:tick"])
 
 
 def history_of(store: Store) -> Iterator[object]:

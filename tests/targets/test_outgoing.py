@@ -187,7 +187,7 @@ def test_a_storm_and_a_giant_title_are_told(kind: str) -> None:
     module = plugins.load_target(kind)
     text = json.dumps(module.render(STORM, {}), ensure_ascii=False)
     assert "Fault 0" in text
-    assert "500 alerts" in text or "more" in text
+    assert "500 alerts" in text or "500 firing" in text or "more" in text
     long = Notification(**{**_fields(NOTIFICATION), "title": "word " * 800})
     assert "word word" in json.dumps(module.render(long, {}))
 
@@ -202,5 +202,6 @@ def test_hostile_text_is_shown_but_dead_in_slack() -> None:
     notification = Notification(**{**_fields(NOTIFICATION), "title": HOSTILE, "alerts": (told, told)})
     text = json.dumps(slack.render(notification, {}), ensure_ascii=False)
     assert "&lt;!channel&gt;" in text
+    text = re.sub(r"<!date\^\d+\^[^<>|]*\|[^<>|]*>", "", text)  # our own times, which each reader sees in their zone
     for live in ("<!", "<@", "<https", "\u202e", "\\u0000"):
         assert live not in text
