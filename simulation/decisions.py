@@ -17,7 +17,7 @@ from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.evaluation import EventSeries
 from chalicelib.core.event import ROUTER, Event, Severity, Status, labels_fingerprint
-from chalicelib.core.incident import Incident, group_labels, incident_key
+from chalicelib.core.incident import Incident, clock_of, escalates_from, group_labels, incident_key
 from chalicelib.core.inputs import grouped_labels
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.language.condition import Condition, Reading, evaluate, readings
@@ -431,10 +431,10 @@ class _Told:
         if alert.ack.by and alert.ack.at:
             until = self.write(alert.ack.at + route.options.ack_timeout)
             steps.append(f"acknowledged by {alert.ack.by}: no reminders, no escalation until {until}")
-        since = incident.escalates_from
+        since = escalates_from(incident, route)
         for number, step in enumerate(route.escalate):
             keys = ", ".join(target.shown for target in step.targets)
-            if number >= incident.escalation.done and since is not None and not alert.ack.by:
+            if number >= clock_of(incident, route).done and since is not None and not alert.ack.by:
                 at = f" at {self.write(since + step.after)} unless it is acknowledged"
                 steps.append(f"escalation to {keys}" + (": not while it is muted" if muted else at))
         if incident.flush.next_at and incident.flush.next_at > self.now:

@@ -4,7 +4,7 @@ A broken promise names the incident, so that its trace can be shown.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,9 +14,9 @@ from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.event import ROUTER, Action, Severity
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import CORRELATED, Incident
 from chalicelib.core.notified import NotifiedState
-from chalicelib.core.routing import route_by_id
+from chalicelib.core.routing import routes_of
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message
 from chalicelib.process.acts import answer_id
@@ -188,9 +188,13 @@ def _pager_agrees(router: FaultyRouter, incident: Incident, key: str, announced:
 
 
 def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
-    """Return whether the pager is still one of the route, and no window mutes that."""
-    route = route_by_id(router.rules["tick"], incident)
-    return "Muted" not in incident.route and key in {target.key for target in route.all_targets}
+    """Return whether the pager is still one of a route, and no window mutes that.
+
+    What joined a correlated incident silently after an acknowledgement may be silent there for a while.
+    """
+    routes = routes_of(incident, router.rules["tick"])
+    known = {target.key for each in routes for target in each.route.all_targets}
+    return "Muted" not in incident.route and not incident.is_correlated and key in known
 
 
 def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: NotifiedState) -> tuple[bool, bool]:
@@ -321,7 +325,7 @@ def _pages_of_wave(
         yield Broken(f"{target} got a resolve of what it never got: {actions}", incident)
     if changes[-1] == "trigger" and not _is_given_up(router, incident, target):
         yield Broken(f"{target} never got the end: {actions}", incident)
-    if changes.count("trigger") > 1 and not redeployed:
+    if changes.count("trigger") > 1 and not redeployed and not _is_correlated(router, incident):
         yield Broken(f"{target} was paged again after the end: {actions}", incident)
 
 
@@ -346,18 +350,26 @@ def _messages(
         yield Broken(f"{target} got a resolve of what it never got: {reasons}", incident)
     if reasons[-1] != "resolved" and not _is_given_up(router, incident, target):
         yield Broken(f"{target} never got the end: {reasons}", incident)
-    if has_two_ends(reasons) and not redeployed:
+    begins_anew = {"escalated", "opened"} if _is_correlated(router, incident) else {"escalated"}
+    if has_two_ends(reasons, begins_anew) and not redeployed:
         yield Broken(f"{target} got two ends: {reasons}", incident)
 
 
-def has_two_ends(reasons: list[str]) -> bool:
-    """Return whether an end follows an end. A later step of the escalation begins the incident at a target once more."""
+def has_two_ends(reasons: list[str], begins_anew: Collection[str] = ("escalated",)) -> bool:
+    """Return whether an end follows an end. A later step of the escalation begins the incident at a target once more.
+
+    So does an alert that joins a correlated incident, of which that target was notified of the end.
+    """
     ended = False
     for reason in reasons:
         if reason == "resolved" and ended:
             return True
-        ended = reason == "resolved" or (ended and reason != "escalated")
+        ended = reason == "resolved" or (ended and reason not in begins_anew)
     return False
+
+
+def _is_correlated(router: FaultyRouter, incident: str) -> bool:
+    return router.memory.load(f"{CORRELATED}{incident}") is not None
 
 
 def _is_doubtful(router: FaultyRouter, incident: str, target: str) -> bool:

@@ -79,6 +79,7 @@ alerts:
   - {name: Quiet, match: {severity: warning}, notification: [{webhook: ops}]}
 """
 )
+FIVE = TWO + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m}\n"
 NAMES = ("Down", "Slow", "Disk", "Noise", "Error")
 SERVICES = ("api", "web")
 SOURCES = ("test", "alertmanager", "sentry")
@@ -90,7 +91,7 @@ MINUTE = timedelta(minutes=1)
 @lru_cache(maxsize=1)
 def all_rules() -> tuple[Rules, ...]:
     """Return the rules files that a life may begin with or change to, the shipped one last."""
-    texts = (ONE, TWO, THREE, FOUR, SHIPPED.read_text())
+    texts = (ONE, TWO, THREE, FOUR, FIVE, SHIPPED.read_text())
     return tuple(load(text, filename="alert-rules.yaml") for text in texts)
 
 

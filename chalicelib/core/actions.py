@@ -8,7 +8,7 @@ from chalicelib.core.acknowledgement import acknowledged, covers, unacknowledged
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.text import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
-from chalicelib.core.incident import Entry, EscalationClock, Incident, IncidentStatus, remarked
+from chalicelib.core.incident import Entry, Incident, IncidentStatus, remarked, restarted
 from chalicelib.core.notified import NotifiedAlerts
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
@@ -104,12 +104,8 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
     }
     if not changed:
         return incident
-    incident = replace(
-        _eased(incident, changed.values()) if acks else incident,
-        alerts={**incident.alerts, **changed},
-        sync=_sync_origin(action),
-        escalation=incident.escalation if acks else EscalationClock(action.at),
-    )
+    incident = _eased(incident, changed.values()) if acks else restarted(incident, action.at)
+    incident = replace(incident, alerts={**incident.alerts, **changed}, sync=_sync_origin(action))
     return _noted(incident, action, _with_note(_of_how_many(incident, list(changed.values()), acks=acks), action))
 
 
@@ -163,7 +159,7 @@ def _worse_noted(incident: Incident, alert: Alert) -> Incident:
         return incident
     text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.ack.by} was lifted"
     since = max(at, incident.escalation.restarted_at or at)
-    return remarked(replace(incident, escalation=EscalationClock(since)), Entry(at, text, kind="ack_lifted"))
+    return remarked(restarted(incident, since), Entry(at, text, kind="ack_lifted"))
 
 
 def _with_note(text: str, action: Action) -> str:

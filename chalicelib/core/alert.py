@@ -142,6 +142,8 @@ class Alert:
     """One alert: what it is and comes from, what it is in since when, and what is known of it.
 
     `faults` are those of the events of a count. `observed` is what was seen when it was measured last (core/observed.py).
+    `routes` are the ids of the routes by which it came to a correlated incident. `moved_to` is the key of the incident
+    where an alert of a series, of a count or of a `for:` fires by now: here it only stands for it.
     """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
@@ -167,6 +169,8 @@ class Alert:
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)
+    routes: tuple[str, ...] = ()
+    moved_to: str = ""
 
     def match_labels(self) -> dict[str, str]:
         """Return the labels that matchers and `group_by` see, with the words that people see."""

@@ -18,7 +18,18 @@ from chalicelib.core.language.template import TemplateError, compile_template
 from chalicelib.core.language.tokens import threshold_literal
 from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matchers
-from chalicelib.core.rule import ALL_LABELS, Escalation, Inhibition, Route, RouteOptions, Rule, Rules, Target, Window
+from chalicelib.core.rule import (
+    ALL_LABELS,
+    Correlate,
+    Escalation,
+    Inhibition,
+    Route,
+    RouteOptions,
+    Rule,
+    Rules,
+    Target,
+    Window,
+)
 from chalicelib.core.services import NO_SERVICES, SETS, Alias, Service, Services
 
 Data = Mapping[str, Any]
@@ -52,6 +63,7 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         broken_templates=_broken_templates(rules),
         kinds=kinds,
         services=services_from(data.get("services") or {}),
+        correlate=_correlate(data.get("correlate")),
     )
 
 
@@ -137,6 +149,7 @@ class _Builder:
             mute=tuple(data.get("mute") or ()),
             active=tuple(data.get("active") or ()),
             continues=bool(data.get("continue", False)),
+            correlates=data.get("correlate") is not False and above.correlates,
         )
 
     def trees(self, entries: Sequence[Data], parent: str, above: Route) -> tuple[Route, ...]:
@@ -178,6 +191,7 @@ class _Builder:
             options=options,
             runbook=str(data.get("runbook") or kebab_case(name)),
             summary=str(data.get("summary") or ""),
+            correlates=data.get("correlate") is not False,
             **_flapping(flapping),
         )
 
@@ -258,6 +272,17 @@ def _alias(labels: Data) -> Alias:
 
 def _inhibition(data: Data) -> Inhibition:
     return Inhibition(matchers_from(data["cause"]), matchers_from(data["symptom"]), tuple(data.get("equal") or ()))
+
+
+def _correlate(data: Any) -> Correlate | None:
+    if not data:
+        return None
+    own: dict[str, Any] = {
+        name: parse_duration(data[name]) for name in ("join_within", "max_age") if data.get(name) is not None
+    }
+    if data.get("after_ack") is not None:
+        own["after_ack"] = None if data["after_ack"] in ("off", False) else parse_duration(data["after_ack"])
+    return Correlate(by=tuple(dict.fromkeys(str(label) for label in data["by"])), **own)
 
 
 def _window(name: str, data: Data, options: RouteOptions) -> Window:

@@ -11,36 +11,44 @@ from chalicelib.core.delivery.notification import ClosingSnapshot, Notification,
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.notified import NotifiedState, ShownClosing
 from chalicelib.core.rule import Rules
-from chalicelib.core.visible import VisibleAlerts
+from chalicelib.core.visible import Audience, TargetView
 
 SHORTEST_HOLD = timedelta(seconds=30)
 """An end that is notified sooner needs no edit before."""
 
 
-def closing_of(incident: Incident, view: VisibleAlerts, closes_at: datetime | None) -> ClosingSnapshot | None:
-    """Return since when nothing of an open incident fires, and when its end is notified; None while something fires."""
-    ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
-    if not view.over or closes_at is None or not ends or incident.status is not IncidentStatus.OPEN:
+def closing_of(incident: Incident, each: TargetView, next_at: datetime | None) -> ClosingSnapshot | None:
+    """Return since when nothing of an open incident fires for a target, and when its end is notified.
+
+    None while something fires there. `next_at` is the next flush, by which an incident of one route ends.
+    """
+    known = incident.announced.get(each.target.key)
+    named = known.alerts.firing if incident.is_correlated and known is not None else incident.alerts
+    ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None and alert.fingerprint in named]
+    closes_at = each.ends_from if incident.is_correlated else next_at
+    if not each.seen.over or closes_at is None or not ends or incident.status is not IncidentStatus.OPEN:
         return None
     return ClosingSnapshot(max(ends), closes_at)
 
 
 def closing_syncs(
-    incident: Incident, rules: Rules, closing: ClosingSnapshot | None, interval: timedelta, now: datetime
+    incident: Incident, audience: Audience, closings: Mapping[str, ClosingSnapshot], rules: Rules, now: datetime
 ) -> Mapping[str, Reason]:
     """Return the messages to edit: those that do not yet say that nothing fires, and those that say so wrongly."""
-    edited = {key: each for key, each in incident.announced.items() if each.open and rules.can(each.target.kind).edits}
-    if closing is None:
-        return {key: Reason.SYNC for key, each in edited.items() if each.closing.shown and incident.firing}
-    if closing.at < now + SHORTEST_HOLD:
-        return {}
-    return {key: Reason.SYNC for key, each in edited.items() if _is_wanted(each, interval, now)}
+    edited = {
+        key: announced
+        for key, announced in incident.announced.items()
+        if announced.open and rules.can(announced.target.kind).edits and key in audience
+    }
+    return {key: Reason.SYNC for key, each in edited.items() if _is_wanted(each, audience[key], closings.get(key), now)}
 
 
-def _is_wanted(announced: NotifiedState, interval: timedelta, now: datetime) -> bool:
+def _is_wanted(announced: NotifiedState, each: TargetView, closing: ClosingSnapshot | None, now: datetime) -> bool:
     shown = announced.closing
-    rested = shown.at is None or shown.at + interval <= now
-    return announced.target.send_resolved and not shown.shown and rested
+    if closing is None:
+        return shown.shown and not each.seen.over
+    rested = shown.at is None or shown.at + each.options.group_interval <= now
+    return closing.at >= now + SHORTEST_HOLD and announced.target.send_resolved and not shown.shown and rested
 
 
 def shown_after(before: ShownClosing, content: Notification) -> ShownClosing:

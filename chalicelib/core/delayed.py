@@ -9,11 +9,11 @@ from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.incident import Incident
-from chalicelib.core.mute import muting_windows, mutings_of
+from chalicelib.core.mute import mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
-from chalicelib.core.routing import route_by_id
+from chalicelib.core.routing import routes_of
 from chalicelib.core.rule import Rules
-from chalicelib.core.visible import state_of, view_for, view_of
+from chalicelib.core.visible import VisibleAlerts, audience_of, state_of, views_of
 
 
 def current(
@@ -33,18 +33,19 @@ def current(
     and it knows every end: a pending resolve follows as a notification of its own. A silent change shows what is muted
     too.
     """
-    route = route_by_id(rules, incident)
+    routes = routes_of(incident, rules)
     mutings = mutings_of(incident, rules, context, now)
-    quiet = muting_windows(route, rules.windows, now)
-    view = view_for(incident, decided.target, rules, view_of(incident, mutings, quiet, now))
+    audience = audience_of(incident, views_of(incident, routes, mutings, rules, now), rules)
+    known = audience.get(decided.target.key)
+    view = known.seen if known is not None else VisibleAlerts()
     missed = _missed_ends(incident, decided, received)
     shows = view.visible or (decided.reason is Reason.SYNC and view.muted) or (missed and not view.over)
-    if not shows or (quiet and unseen):
+    if not shows or (view.quiet and unseen):
         return None
-    known = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
-    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)
+    state = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
+    basis = snapshot.SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
     made = snapshot.notification(
-        incident, known, decided.reason, view.visible, basis, decided.background.notes, decided.why
+        incident, state, decided.reason, view.visible, basis, decided.background.notes, decided.why
     )
     return replace(
         made,
@@ -80,7 +81,7 @@ def with_missed_ends(
     missed = _missed_ends(incident, decided, received)
     if not missed or decided.reason is Reason.SYNC:
         return decided
-    basis = snapshot.SnapshotInput(rules=rules, context=Context(), route=route_by_id(rules, incident), now=now)
+    basis = snapshot.SnapshotInput(rules=rules, context=Context(), route=routes_of(incident, rules)[0].route, now=now)
     return snapshot.with_ends(decided, incident, missed, basis)
 
 

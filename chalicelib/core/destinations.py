@@ -5,13 +5,14 @@ with them (`Rules.remembered`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from chalicelib.core.correlation import by_values
 from chalicelib.core.event import ROUTER, Event, Status
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import group_labels
 from chalicelib.core.routing import labels_under, router_routes
-from chalicelib.core.rule import Rule, Rules
+from chalicelib.core.rule import Route, Rule, Rules
 
 MAX_REMEMBERED = 1_024
 
@@ -39,7 +40,25 @@ def destinations(rules: Rules, event: Event) -> Destinations:
 def _decided(rules: Rules, labels: Mapping[str, str], is_fault: bool) -> Destinations:
     matching = _matching(rules, labels)
     proposals = [*_by_rules(rules, labels, matching), *_unmatched(rules, labels, bool(matching))] if is_fault else []
-    return Destinations(tuple(rule for rule in matching if rule.condition is not None), tuple(proposals))
+    counting = tuple(rule for rule in matching if rule.condition is not None)
+    return Destinations(counting, tuple(_once_for_each_rule(proposals)))
+
+
+def _once_for_each_rule(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Return the proposals, those of one rule to one correlated incident as one: it is one alert that comes by all routes."""
+    found: dict[tuple[object, ...], Proposal] = {}
+    for number, each in enumerate(proposals):
+        name = each.rule.name if each.rule else ""
+        same = (name,) if each.is_correlated else (name, number)
+        known = found.get(same)
+        found[same] = replace(known, routes=(*known.routes, *each.routes)) if known is not None else each
+    return list(found.values())
+
+
+def _proposal(rules: Rules, rule: Rule | None, route: Route, labels: Mapping[str, str]) -> Proposal:
+    """Return where an alert of the rule would be. One with a `for:` waits in the group of its route until it fires."""
+    values = {} if rule is not None and rule.hold else by_values(rules, rule, (route,), labels)
+    return Proposal(rule, route, values or group_labels(route, labels), (route.id,) if values else ())
 
 
 def _matching(rules: Rules, labels: Mapping[str, str]) -> Sequence[Rule]:
@@ -56,7 +75,7 @@ def _by_rules(rules: Rules, labels: Mapping[str, str], matching: Sequence[Rule])
     for rule in matching:
         if rule.condition is None:
             own = labels_under(labels, rule)
-            found += [Proposal(rule, route, group_labels(route, own)) for route in rules.routes_for(rule, own)]
+            found += [_proposal(rules, rule, route, own) for route in rules.routes_for(rule, own)]
     return found
 
 
@@ -66,4 +85,4 @@ def _unmatched(rules: Rules, labels: Mapping[str, str], matched: bool) -> list[P
     if matched and not of_router:
         return []
     routes = router_routes(rules, labels["kind"], matched) if of_router else rules.routes_for(None, labels)
-    return [Proposal(None, route, group_labels(route, labels)) for route in routes]
+    return [_proposal(rules, None, route, labels) for route in routes]

@@ -13,21 +13,22 @@ from chalicelib.core.closing import closing_of, closing_syncs, shown_after
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason, Why
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
-from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus
-from chalicelib.core.mute import Muting, muting_windows, mutings_of
+from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus, clock_of, with_clock
+from chalicelib.core.mute import Muting, mutings_of
 from chalicelib.core.notified import LastSound, NotifiedAlerts, NotifiedState
-from chalicelib.core.rule import Route, Rules
+from chalicelib.core.rule import RouteAlerts, Rules
 from chalicelib.core.sounds import Sounds, sounds_of
 from chalicelib.core.timeouts import ends_notified, kept_when_notified, never_shown_timed_out
 from chalicelib.core.visible import (
     Audience,
+    RouteView,
     VisibleAlerts,
     audience_of,
     knows_unacked,
-    needs_update,
     state_of,
-    view_for,
+    update_for,
     view_of,
+    views_of,
     with_hidden,
 )
 from chalicelib.core.wake import next_flush, scheduled
@@ -46,7 +47,7 @@ class Decision:
 def due(
     incident: Incident,
     *,
-    route: Route,
+    routes: Sequence[RouteAlerts],
     rules: Rules,
     context: Context,
     now: datetime,
@@ -54,79 +55,77 @@ def due(
 ) -> Decision:
     """What to tell now, and the incident that remembers it as told, with the time to look again.
 
-    `route` is the incident's route under today's rules.
+    `routes` are the incident's routes under today's rules, at least one.
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
     counts from that, and from `now` for one whose newest notification is still on its way.
     """
-    incident = never_shown_timed_out(_with_deliveries(incident, delivered or {}), route, rules, now)
+    incident = never_shown_timed_out(_with_deliveries(incident, delivered or {}), routes, rules, now)
     mutings = mutings_of(incident, rules, context, now)
-    quiet = muting_windows(route, rules.windows, now)
-    incident, expired = (incident, ()) if quiet else acks_expired(incident, route, mutings, now)
-    view = view_of(incident, mutings, quiet, now)
+    incident, expired = acks_expired(incident, routes, rules, mutings, now)
+    views = views_of(incident, routes, mutings, rules, now)
     incident = with_hidden(incident, mutings)
-    audience = audience_of(incident, route, rules, view)
+    audience = audience_of(incident, views, rules)
     sounds = sounds_of(incident, audience, rules, now)
     flushes = incident.flush.is_due(now)
-    reasons = _flush_reasons(incident, audience, sounds, route, now) if flushes else {}
+    reasons = _flush_reasons(incident, audience, sounds, now) if flushes else {}
     reasons = {**{key: _reason(why) for key, why in sounds.due.items()}, **reasons}
     if expired:
-        knowing = [key for key, (_, seen) in audience.items() if knows_unacked(incident, key, seen)]
+        knowing = [key for key, each in audience.items() if knows_unacked(incident, key, each.seen)]
         reasons = {**dict.fromkeys(knowing, Reason.REMINDER), **reasons}
-    incident, escalated = _escalated(incident, route, rules, view, now)
+    incident, escalated = _escalated(incident, views, rules, now)
     audience |= escalated
     reasons |= _escalation_reasons(escalated, reasons)
-    pagers = pagers_of(incident, route, rules, view)
+    pagers = pagers_of(incident, views, rules)
     calls = calls_due(incident, pagers, now)
-    closing = None if flushes else _closing(incident, route, rules, view, mutings, now)
-    quiet_changes = {
-        **closing_syncs(incident, rules, closing, route.options.group_interval, now),
-        **_syncs(incident, rules),
-    }
+    closings = (
+        {} if flushes else _closings(incident, audience, next_flush(incident, routes, views, rules, mutings, now))
+    )
+    quiet_changes = {**closing_syncs(incident, audience, closings, rules, now), **_syncs(incident, rules)}
     reasons = {**quiet_changes, **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    basis = snapshot.SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings, closing=closing)
+    basis = snapshot.SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, audience, sounds, basis, snapshot.notes_of(incident, expired))
+    incident, notifications = _announce(
+        before, reasons, audience, sounds, closings, basis, snapshot.notes_of(incident, expired)
+    )
     incident = ends_notified(before, incident, flushes=flushes)
-    incident = kept_when_notified(before, incident, route, now)
-    incident = reescalated(before, incident, view, now)
+    incident = kept_when_notified(before, incident, routes, now)
+    incident = reescalated(before, incident, views, now)
     if flushes:
-        incident = _closed(replace(incident, flush=incident.flush.flushed(now)), view, now)
-    return Decision(scheduled(incident, route, rules, view, mutings, now), notifications, mutings)
+        incident = _closed(
+            replace(incident, flush=incident.flush.flushed(now)), view_of(incident, mutings, (), now), now
+        )
+    return Decision(scheduled(incident, routes, views, rules, mutings, now), notifications, mutings)
 
 
-def _closing(
-    incident: Incident,
-    route: Route,
-    rules: Rules,
-    view: VisibleAlerts,
-    mutings: Mapping[str, Muting],
-    now: datetime,
-) -> ClosingSnapshot | None:
-    """Return since when nothing fires, and when that is notified; None while something fires, or before any flush."""
-    if not view.over or not incident.flush.has_begun:
-        return None
-    return closing_of(incident, view, next_flush(incident, route, rules, view, mutings, now))
+def _closings(incident: Incident, audience: Audience, next_at: datetime | None) -> dict[str, ClosingSnapshot]:
+    """Return since when nothing fires, and when that is notified, by target: none while something fires there."""
+    if not incident.flush.has_begun:
+        return {}
+    found = {key: closing_of(incident, each, next_at) for key, each in audience.items() if each.seen.over}
+    return {key: closing for key, closing in found.items() if closing is not None}
 
 
 def _escalated(
-    incident: Incident, route: Route, rules: Rules, view: VisibleAlerts, now: datetime
+    incident: Incident, views: Sequence[RouteView], rules: Rules, now: datetime
 ) -> tuple[Incident, Audience]:
-    """Return the incident with the steps done that are due, and the targets of these steps."""
-    steps = steps_due(incident, route, view, now)
-    if not steps:
-        return incident, {}
-    targets = [target for step in steps for target in route.escalate[step].targets]
-    found = {target.key: (target, view_for(incident, target, rules, view)) for target in targets}
-    return replace(incident, escalation=replace(incident.escalation, done=steps[-1] + 1)), found
+    """Return the incident with the steps done that are due, and the targets of these steps with all that they see."""
+    keys: list[str] = []
+    for each in views:
+        if steps := steps_due(incident, each, now):
+            keys += [target.key for step in steps for target in each.route.escalate[step].targets]
+            clock = replace(clock_of(incident, each.route), done=steps[-1] + 1)
+            incident = with_clock(incident, each.route, clock)
+    audience = audience_of(incident, views, rules) if keys else {}
+    return incident, {key: audience[key] for key in keys}
 
 
 def _escalation_reasons(escalated: Audience, reasons: Mapping[str, Reason]) -> dict[str, Reason]:
     """Return the targets that are escalated to: those that see something, and are not notified of the end."""
     return {
         key: Reason.ESCALATED
-        for key, (_, seen) in escalated.items()
-        if seen.visible and reasons.get(key) is not Reason.RESOLVED
+        for key, each in escalated.items()
+        if each.seen.visible and reasons.get(key) is not Reason.RESOLVED
     }
 
 
@@ -134,13 +133,11 @@ def _reason(why: Why) -> Reason:
     return Reason.OPENED if why is Why.OPENING else Reason.UPDATED
 
 
-def _flush_reasons(
-    incident: Incident, audience: Audience, sounds: Sounds, route: Route, now: datetime
-) -> dict[str, Reason]:
+def _flush_reasons(incident: Incident, audience: Audience, sounds: Sounds, now: datetime) -> dict[str, Reason]:
     """Return why each target is notified at a flush. One that must notice something soon waits for that."""
     found = {
-        key: needs_update(state_of(incident, target), seen, now, route.options.repeat_interval)
-        for key, (target, seen) in audience.items()
+        key: update_for(state_of(incident, each.target), each, now)
+        for key, each in audience.items()
         if key not in sounds.waiting
     }
     return {key: reason for key, reason in found.items() if reason is not None}
@@ -171,13 +168,14 @@ def _announce(
     reasons: Mapping[str, Reason],
     audience: Audience,
     sounds: Sounds,
+    closings: Mapping[str, ClosingSnapshot],
     basis: snapshot.SnapshotInput,
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
     announced = dict(incident.announced)
     for key, reason in reasons.items():
-        target, seen = audience[key]
+        target, seen = audience[key].target, audience[key].seen
         before = replace(announced.get(key) or NotifiedState(target), target=target)
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, alerts=NotifiedAlerts())
@@ -191,7 +189,7 @@ def _announce(
             replace(before, pager=replace(before.pager, wave=wave)),
             reason,
             seen.visible,
-            basis,
+            replace(basis, closing=closings.get(key)),
             (*notes, *own),
             why,
         )
@@ -228,6 +226,8 @@ def _wave(
 ) -> int:
     if reason in (Reason.SYNC, Reason.RESOLVED) or not seen.unacked:
         return before.pager.wave
+    if incident.is_correlated and reason is Reason.UPDATED and why is None:
+        return before.pager.wave
     return next_wave(before, incident.timeline.entries, now, is_worse=why is Why.WORSE)
 
 
@@ -256,7 +256,7 @@ def _after(
     before = replace(before, closing=shown_after(before.closing, content))
     if content.reason is Reason.SYNC:
         return replace(before, last=last)
-    last = replace(last, at=content.at)
+    last = replace(last, at=content.at, sounded_at=content.at if content.sounds else last.sounded_at)
     if content.reason is Reason.RESOLVED:
         return replace(before, open=False, last=last, alerts=NotifiedAlerts())
     if content.reason is not Reason.REMINDER:

@@ -3,9 +3,10 @@
 Pure, and folding an input twice changes nothing. What is said of one fault is applied at once, in the order of time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from chalicelib.core import heartbeat
 from chalicelib.core.acknowledgement import end_notified
@@ -13,13 +14,15 @@ from chalicelib.core.actions import acted, is_about, lifted, silenced
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, Sender, SenderText
 from chalicelib.core.evaluation import counted, evaluated, never_rechecked, recounted
 from chalicelib.core.event import Action, Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Entry, Incident, IncidentStatus, Truncated, in_episode, notified_of
+from chalicelib.core.incident import CORRELATED, Entry, Incident, IncidentStatus, Truncated, in_episode, notified_of
 from chalicelib.core.inputs import (
     AlertInput,
     EventInput,
     HeartbeatInput,
     Input,
     Measured,
+    MovedAlert,
+    Report,
     RuleRemoved,
     TimedEvaluation,
     TimelineNote,
@@ -41,9 +44,19 @@ from chalicelib.core.room import Room
 from chalicelib.core.rule import RouteOptions, Rule, Rules
 from chalicelib.core.transitions import absorbed, short_id
 
+_EVER = datetime.min.replace(tzinfo=UTC)
+TermsOfRule = Callable[[Rule | None], Terms]
 MAX_TRUNCATED = 1_000
 MEMORY = timedelta(hours=24)
 """How long a resolved alert is remembered after its incident, so that late deliveries are known as history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """An incident after what happened, and the alerts that began to fire and leave it for another one."""
+
+    incident: Incident
+    leaving: tuple[Alert, ...] = ()
 
 
 def fold(
@@ -57,14 +70,26 @@ def fold(
     """The incident after the inputs and after all timers of its alerts that are due at `now`.
 
     `evaluations` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
-    anew, under a new id, when an alert fires again. People act on the incident as it is after all that happened.
+    anew, under a new id, when an alert fires again; a correlated one never does. People act on the incident as it is
+    after all that happened.
     """
+    return folded(incident, inputs, rules=rules, now=now, evaluations=evaluations).incident
+
+
+def folded(
+    incident: Incident,
+    inputs: Sequence[Input],
+    *,
+    rules: Rules,
+    now: datetime,
+    evaluations: Mapping[str, TimedEvaluation] | None = None,
+    leaves: Callable[[Alert], bool] | None = None,
+) -> Folded:
+    """Return what `fold` does, without the alerts that begin to fire now and that `leaves` says go elsewhere."""
     before = incident
-    incident = _filled(_begun(incident), inputs, now)
+    incident = _filled(_begun(incident), inputs, rules, now)
     alerts = dict(incident.alerts)
-    terms = {
-        name: terms_of(rules.by_name.get(name), incident.options) for name in {each.rule for each in alerts.values()}
-    }
+    terms = _TermsOf(incident, rules)
     notified = notified_of(incident)
     for name, alert in alerts.items():
         old = before.alerts.get(name)
@@ -74,8 +99,11 @@ def fold(
             evaluation = (evaluations or {}).get(name)
             rule = rules.by_name.get(alert.rule)
             alerts[name] = (
-                alert if fresh else advanced(alert, rule, terms[alert.rule], evaluation, now, notified=name in notified)
+                alert if fresh else advanced(alert, rule, terms(alert), evaluation, now, notified=name in notified)
             )
+    leaving = tuple(alert for name, alert in alerts.items() if leaves and _fires_now(before, alert) and leaves(alert))
+    for alert in leaving:
+        del alerts[alert.fingerprint]
     incident = replace(incident, alerts=alerts, truncated=_still_truncated(incident, now))
     incident = _restarted(before, lifted(incident), now)
     for each in inputs:
@@ -85,7 +113,43 @@ def fold(
             incident = _withdrawn(incident, each, now)
         elif isinstance(each, TimelineNote):
             incident = silenced(incident, each.entry) if incident.status is IncidentStatus.OPEN else incident
-    return _caught_up(before, incident, inputs, now)
+    return Folded(_caught_up(before, incident, inputs, now), leaving)
+
+
+def _fires_now(before: Incident, alert: Alert) -> bool:
+    """Return whether the alert began to fire since the incident was saved, though it may have ended again."""
+    old = before.alerts.get(alert.fingerprint)
+    return (old is None or old.state is not AlertState.FIRING) and _began(old, alert)
+
+
+class _TermsOf:
+    """The terms of each alert of an incident: those of its rule, with the options of the route by which it came."""
+
+    def __init__(self, incident: Incident, rules: Rules) -> None:
+        self._incident = incident
+        self._rules = rules
+        self._known: dict[tuple[str, tuple[str, ...]], Terms] = {}
+
+    def __call__(self, alert: Alert) -> Terms:
+        key = (alert.rule, alert.routes)
+        if key not in self._known:
+            options = options_by(alert.routes, self._incident, self._rules)
+            self._known[key] = _terms(self._incident, options, self._rules.by_name.get(alert.rule))
+        return self._known[key]
+
+
+def _terms(incident: Incident, options: RouteOptions, rule: Rule | None) -> Terms:
+    """Return the terms of a rule. The end of a correlated incident waits for what flaps: its alerts do not, unless asked."""
+    terms = terms_of(rule, options)
+    if not incident.is_correlated or (rule is not None and rule.flap_changes):
+        return terms
+    return replace(terms, flap_changes=-1)
+
+
+def options_by(routes: Sequence[str], incident: Incident, rules: Rules) -> RouteOptions:
+    """Return the options of the first of these routes; those of the incident where it is gone, or none is named."""
+    known = next((rules.routes_by_id[id] for id in routes if id in rules.routes_by_id), None)
+    return known.options if known is not None else incident.options
 
 
 def with_late(
@@ -112,7 +176,7 @@ def with_late(
     return after, [each for each in inputs if each not in late]
 
 
-def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
+def _filled(incident: Incident, inputs: Sequence[Input], rules: Rules, now: datetime) -> Incident:
     """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
     room, truncated = Room(incident, notified_of(incident)), incident.truncated
     for fault, group in _by_fault(inputs).items():
@@ -123,7 +187,8 @@ def _filled(incident: Incident, inputs: Sequence[Input], now: datetime) -> Incid
                 continue
             if incident.status is not IncidentStatus.QUIET and in_episode(forgotten, incident):
                 truncated = replace(truncated, events=truncated.events + forgotten.received.events)
-        room.put(fault, _applied(room.alerts.get(fault), fault, group, incident.options, now))
+        options = options_by(_routes_of(room.alerts.get(fault), group), incident, rules)
+        room.put(fault, _applied(room.alerts.get(fault), fault, group, partial(_terms, incident, options), now))
         truncated = truncated.without(fault)
     return replace(incident, alerts=room.alerts, truncated=truncated)
 
@@ -148,6 +213,8 @@ def _mark_of(given: AlertInput) -> str:
 def _active_at_last(group: Sequence[AlertInput]) -> bool:
     """Return whether the newest input of a fault says that it is active."""
     newest = group[-1]
+    if isinstance(newest, MovedAlert):
+        return newest.alert.active
     if isinstance(newest, EventInput):
         return newest.event.status is not Status.RESOLVED
     return isinstance(newest, Measured) and newest.evaluations[-1].found.truth is True
@@ -182,6 +249,9 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
         return _begun_earlier(before, incident, incident.episode.started_at)
     begun = [alert for name, alert in incident.alerts.items() if _began(before.alerts.get(name), alert)]
     if before.status is IncidentStatus.ENDED:
+        if incident.is_correlated:
+            kept = {name: before.alerts.get(name) if alert.active else alert for name, alert in incident.alerts.items()}
+            return replace(before, alerts={name: alert for name, alert in kept.items() if alert is not None})
         if not begun and not any(alert.active for alert in incident.alerts.values()):
             return replace(before, alerts=incident.alerts)
         incident = replace(incident, alerts=_remembered(incident, before, now))
@@ -189,6 +259,8 @@ def _restarted(before: Incident, incident: Incident, now: datetime) -> Incident:
         return incident
     started_at = min(alert.starts_at or now for alert in begun)
     name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
+    if incident.is_correlated:
+        name = incident.key.removeprefix(CORRELATED)
     entry = Entry(started_at, "began", kind="began")
     return replace(
         incident,
@@ -253,6 +325,8 @@ def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], no
 
 
 def _said_at(given: AlertInput | Action) -> datetime:
+    if isinstance(given, MovedAlert):
+        return given.alert.starts_at or _EVER
     if isinstance(given, EventInput):
         return given.event.occurred_at
     return given.evaluations[0].at if isinstance(given, Measured) else given.at
@@ -270,9 +344,46 @@ def _applied(
     alert: Alert | None,
     fault: str,
     group: Sequence[AlertInput],
-    options: RouteOptions,
+    terms: TermsOfRule,
     now: datetime,
 ) -> Alert:
+    before = alert
+    for moved in group:
+        alert = _moved(alert, moved.alert) if isinstance(moved, MovedAlert) else alert
+    reports = [each for each in group if isinstance(each, Report)]
+    if alert is not None and not reports:
+        return alert
+    return _with_routes(before, _reported(alert, fault, reports, terms, now), reports)
+
+
+def _moved(alert: Alert | None, moved: Alert) -> Alert:
+    """Return the alert that comes from another incident. One that is active here goes on, by its routes too."""
+    if alert is None or alert.moved_to or not alert.active:
+        return moved
+    return replace(alert, routes=tuple(dict.fromkeys((*alert.routes, *moved.routes))))
+
+
+def _routes_of(alert: Alert | None, group: Sequence[AlertInput]) -> tuple[str, ...]:
+    """Return the ids of the routes by which an alert came to its incident."""
+    if alert is not None and alert.routes:
+        return alert.routes
+    found = (each.alert.routes if isinstance(each, MovedAlert) else _named(each) for each in group)
+    return next(filter(None, found), ())
+
+
+def _named(given: AlertInput) -> tuple[str, ...]:
+    return given.routes if isinstance(given, EventInput) else ()
+
+
+def _with_routes(before: Alert | None, alert: Alert, group: Sequence[AlertInput]) -> Alert:
+    """Return the alert with the routes by which it came. One that got worse goes by those of its new severity too."""
+    if before is not None and before.routes and alert.severity.rank >= before.severity.rank:
+        return alert
+    found = tuple(dict.fromkeys((*alert.routes, *(id for each in group for id in _named(each)))))
+    return replace(alert, routes=found) if found != alert.routes else alert
+
+
+def _reported(alert: Alert | None, fault: str, group: Sequence[Report], terms: TermsOfRule, now: datetime) -> Alert:
     first = group[0]
     if isinstance(first, HeartbeatInput):
         return heartbeat.beaten(
@@ -280,14 +391,14 @@ def _applied(
         )
     if isinstance(first, Measured):
         measured = [each for each in group if isinstance(each, Measured)]
-        return _measured(alert or _measured_alert(first, fault), measured, terms_of(first.rule, options))
+        return _measured(alert or _measured_alert(first, fault), measured, terms(first.rule))
     events = [each.event for each in group if isinstance(each, EventInput)]
     alert = alert or _event_alert(first, fault)
-    terms = terms_of(first.rule, options)
+    own = terms(first.rule)
     if first.rule is not None and first.rule.condition is not None:
         fires = [event for event in events if event.status is not Status.RESOLVED]
-        return counted(alert, fires, rule=first.rule, terms=terms)
-    return _severed(absorbed(alert, events, terms=terms, now=now), first.rule)
+        return counted(alert, fires, rule=first.rule, terms=own)
+    return _severed(absorbed(alert, events, terms=own, now=now), first.rule)
 
 
 def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
@@ -463,12 +574,12 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     notified = notified_of(incident)
     times: list[datetime | None] = []
     alerts = incident.alerts.values()
-    terms = {name: terms_of(rules.by_name.get(name), incident.options) for name in {each.rule for each in alerts}}
+    terms = _TermsOf(incident, rules)
     for alert in alerts:
         if alert.origin is Origin.HEARTBEAT:
             times.append(heartbeat.next_change(alert))
         elif alert.active or alert.evaluation.recheck_at:
-            times.append(next_change(alert, terms[alert.rule], now, notified=alert.fingerprint in notified))
+            times.append(next_change(alert, terms(alert), now, notified=alert.fingerprint in notified))
     if incident.truncated.alerts:
         times.append(from_seconds(min(incident.truncated.alerts.values())) + incident.options.resolve_timeout)
     return min((at for at in times if at is not None), default=None)

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Event, Severity, Status, fingerprint
-from chalicelib.core.incident import Incident, IncidentStatus, incident_key
+from chalicelib.core.incident import CORRELATED, Incident, IncidentStatus, incident_key
 from chalicelib.core.match import matches_all
-from chalicelib.core.rule import Route, Rule
+from chalicelib.core.rule import JOIN_WITHIN, Route, Rule
 
 CLAIMED = timedelta(minutes=10)
 """How long a holder counts whose incident does not know the alert: its worker is about to save it, or died."""
@@ -61,16 +61,27 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Where rules and routes would lead an event that no open incident holds. `key` is that of the incident."""
+    """Where rules and routes would lead an event that no open incident holds. `key` is that of the incident.
+
+    `routes` are the ids of the routes by which it would come to a correlated incident, `home` is the key of that one, and
+    `group` its `by` values. Any other incident is that of the route and the group.
+    """
 
     rule: Rule | None
     route: Route
     group: Mapping[str, str]
+    routes: tuple[str, ...] = ()
+    home: str = ""
     key: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the key once: each event is compared by it with all that is stored of its fault."""
-        object.__setattr__(self, "key", incident_key(self.route, self.group))
+        object.__setattr__(self, "key", self.home or incident_key(self.route, self.group))
+
+    @property
+    def is_correlated(self) -> bool:
+        """Return whether it leads to a correlated incident."""
+        return bool(self.routes)
 
     def alert(self, event: Event) -> str:
         """Return the fingerprint of the alert that the event would be there."""
@@ -95,14 +106,23 @@ def led(
     fault: Fault,
     incidents: Mapping[str, Incident | None],
     now: datetime,
+    join_within: timedelta = JOIN_WITHIN,
 ) -> Leading:
-    """Return where an event goes. `incidents` are the stored ones of all keys that fault and proposals name."""
+    """Return where an event goes. `incidents` are the stored ones of all keys that fault and proposals name.
+
+    An alert that ended in a correlated incident goes back there for `join_within`.
+    """
     unlisted = _unlisted(event, proposals, fault, incidents)
     unlisted = [each for each in unlisted if not _is_begun_by(event, _alert_of(each, incidents))]
     everywhere = [*fault.holders.values(), *unlisted]
-    holders = [each for each in everywhere if _holds(each, incidents.get(each.key), now)]
+    holders = [
+        each
+        for each in everywhere
+        if _holds(each, incidents.get(each.key), now)
+        and not _ended_long_ago(event, _alert_of(each, incidents), each, join_within)
+    ]
     if not holders:
-        holders = [each for each in everywhere if _is_history(event, _alert_of(each, incidents))]
+        holders = [each for each in everywhere if is_history(event, _alert_of(each, incidents))]
         if holders:
             return Leading(tuple(holders))
     places = {each.key: number for number, each in enumerate(proposals)}
@@ -118,10 +138,10 @@ def _is_begun_by(event: Event, alert: Alert | None) -> bool:
     """Return whether an ended alert would fire again by the event. Where no holder is stored its end would be lost."""
     if alert is None or alert.active or event.status is not Status.FIRING:
         return False
-    return not _is_history(event, alert)
+    return not is_history(event, alert)
 
 
-def _is_history(event: Event, alert: Alert | None) -> bool:
+def is_history(event: Event, alert: Alert | None) -> bool:
     """Return whether the event belongs to the past of an alert that has ended: its end, or what began before that."""
     if alert is None:
         return False
@@ -138,6 +158,15 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     if alert.active or (alert.state is AlertState.RESOLVED and incident.status is IncidentStatus.OPEN):
         return True
     return now < holder.at + CLAIMED and _is_claimed_again(holder, incident, alert)
+
+
+def _ended_long_ago(event: Event, alert: Alert | None, holder: Holder, join_within: timedelta) -> bool:
+    """Return whether an alert of a correlated incident begins so long after its end that it is a new one."""
+    if alert is None or alert.state is not AlertState.RESOLVED or not holder.key.startswith(CORRELATED):
+        return False
+    if event.status is Status.RESOLVED or alert.ends_at is None:
+        return False
+    return (event.starts_at or event.occurred_at) > alert.ends_at + join_within
 
 
 def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:
@@ -165,7 +194,7 @@ def _unlisted(
         incident, name = incidents.get(each.key), each.alert(event)
         alert = incident.alerts.get(name) if incident is not None else None
         listed = any(holder.key == each.key and holder.alert == name for holder in fault.holders.values())
-        if alert is not None and not listed:
+        if alert is not None and not alert.moved_to and not listed:
             found.append(holder_of(each, event, event.occurred_at))
     return found
 
@@ -179,6 +208,8 @@ def _is_new(
 ) -> bool:
     name = proposal.alert(event)
     if any(each.key == proposal.key and each.alert == name for each in holders):
+        return False
+    if proposal.is_correlated and any(each.key.startswith(CORRELATED) and each.alert == name for each in holders):
         return False
     if not holders or _is_lost(proposal, name, fault, incidents):
         return True

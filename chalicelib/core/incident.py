@@ -21,6 +21,8 @@ from chalicelib.core.stored import flat, stored_as
 MAX_COMMITTED = 64
 """Ids of the newest notifications, for the version before, which looks for a notification's id here."""
 MAX_TIMELINE = 200
+CORRELATED = "c|"
+"""The keys of correlated incidents begin with it; those of others begin with the id of their route."""
 SHORTEST_INTERVAL = timedelta(milliseconds=100)
 
 
@@ -73,6 +75,7 @@ class Episode:
     """One life of an incident, from its first firing alert to its end. `opened_at` is when a target was first notified.
 
     `aliases` are what vendors call it (`pagerduty:Q1A2B3`). `closed_via` is the door through which a person resolved it.
+    `news_at` is when an alert last joined a correlated incident, or got worse (correlation.py).
     """
 
     started_at: datetime | None = None
@@ -80,6 +83,7 @@ class Episode:
     ended_at: datetime | None = None
     aliases: tuple[str, ...] = ()
     closed_via: str = ""
+    news_at: datetime | None = None
 
     @property
     def status(self) -> IncidentStatus:
@@ -133,7 +137,8 @@ class FlushClock:
 class EscalationClock:
     """How many steps of the escalation are `done`, and when its clock was restarted, if it was.
 
-    It restarts when nobody has the alerts any more: an acknowledgement ran out or was taken back.
+    It restarts when nobody has the alerts any more: an acknowledgement ran out or was taken back. The clock of a route of
+    a correlated incident is first started when a target is notified of an alert that came by the route.
     """
 
     restarted_at: datetime | None = None
@@ -165,6 +170,7 @@ class Incident:
 
     `announced` is what each target was notified of, by its key. `wake_at` is when it must be looked at again. `sync` asks
     to bring sent messages up to date without notifying anybody: it is the door through which the change came.
+    `escalations` are the clocks of a correlated incident, by the id of the route; any other has one, `escalation`.
     """
 
     key: str
@@ -179,15 +185,16 @@ class Incident:
     flush: FlushClock = flat(FlushClock, last_at="flushed_at", next_at="next_flush_at")
     wake_at: datetime | None = None
     escalation: EscalationClock = flat(EscalationClock, restarted_at="escalate_from", done="escalated")
+    escalations: Mapping[str, EscalationClock] = field(default_factory=dict)
     sync: str = ""
     truncated: Truncated = flat(Truncated, alerts="beyond", events="overflow", event_ids="overflown")
     committed: tuple[str, ...] = ()
     timeline: Timeline = flat(Timeline, entries="timeline")
 
     @property
-    def escalates_from(self) -> datetime | None:
-        """Return when the clock of the escalation began or was started again; None before anybody was notified."""
-        return self.escalation.restarted_at or self.episode.opened_at
+    def is_correlated(self) -> bool:
+        """Return whether it holds the alerts of several rules and routes, since they have the labels of `correlate` in common."""
+        return self.key.startswith(CORRELATED)
 
     @property
     def status(self) -> IncidentStatus:
@@ -218,6 +225,30 @@ class Incident:
         """The worst severity among what fires; of all when nothing does."""
         alerts = self.firing or self.shown or tuple(self.alerts.values())
         return min((alert.severity for alert in alerts), key=lambda found: found.rank, default=Severity.WARNING)
+
+
+def clock_of(incident: Incident, route: Route) -> EscalationClock:
+    """Return the clock of a route's escalation."""
+    return incident.escalations.get(route.id, incident.escalation)
+
+
+def escalates_from(incident: Incident, route: Route) -> datetime | None:
+    """Return when that clock began or was started again; None before anybody was notified of what came by the route."""
+    since = clock_of(incident, route).restarted_at
+    return since if since is not None or incident.is_correlated else incident.episode.opened_at
+
+
+def with_clock(incident: Incident, route: Route, clock: EscalationClock) -> Incident:
+    """Return the incident with the clock of a route's escalation."""
+    if not incident.is_correlated:
+        return replace(incident, escalation=clock)
+    return replace(incident, escalations={**incident.escalations, route.id: clock})
+
+
+def restarted(incident: Incident, at: datetime) -> Incident:
+    """Return the incident with all clocks of its escalations started again at that time."""
+    clocks = {id: EscalationClock(at) for id in incident.escalations}
+    return replace(incident, escalation=EscalationClock(at), escalations=clocks)
 
 
 def in_episode(alert: Alert, incident: Incident) -> bool:

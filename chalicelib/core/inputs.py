@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chalicelib.core.alert import Alert
 from chalicelib.core.event import Action, Event, Severity, fingerprint, labels_fingerprint
 from chalicelib.core.incident import Entry, labels_of_group
 from chalicelib.core.language.condition import Evaluation
@@ -13,11 +14,12 @@ from chalicelib.core.rule import Rule
 @dataclass(frozen=True, slots=True)
 class EventInput:
     """An event that the rule (None: no rule) matched. `alert` names the alert that it counts in, where a changed
-    `group_by` would begin another one."""
+    `group_by` would begin another one. `routes` are those by which it comes to a correlated incident."""
 
     event: Event
     rule: Rule | None
     alert: str = ""
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class HeartbeatInput:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedAlert:
+    """An alert as it began to fire in the incident of its group: it goes on in a correlated incident, or comes back."""
+
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
 class RuleRemoved:
     """The rule of these alerts is gone or changed its labels: what it fired ends now."""
 
@@ -75,7 +84,9 @@ class TimelineNote:
     entry: Entry
 
 
-AlertInput = EventInput | Measured | HeartbeatInput
+Report = EventInput | Measured | HeartbeatInput
+"""What is received about one alert."""
+AlertInput = Report | MovedAlert
 """What is said of one alert."""
 Input = AlertInput | Action | RuleRemoved | TimelineNote
 
@@ -86,6 +97,8 @@ def alert_fingerprint(given: AlertInput) -> str:
     A counting rule has one alert for each group (its events are different faults of one service); any other rule has
     one for each fault.
     """
+    if isinstance(given, MovedAlert):
+        return given.alert.fingerprint
     if isinstance(given, HeartbeatInput):
         return labels_fingerprint(given.name, {"kind": "heartbeat"})
     if isinstance(given, Measured):

@@ -13,7 +13,8 @@ from chalicelib.core.stored import flat
 class LastNotification:
     """The newest notification that was decided for a target: no other is sent.
 
-    `at` is when it was decided, or received once that is known. It is not that of a silent change. `news_seq` is the
+    `at` is when it was decided, or received once that is known. It is not that of a silent change. `sounded_at` is when
+    the newest one was decided that people must notice, whatever its reason. `news_seq` is the
     number of the newest one that had news, `acts_until` the time of the newest act of a person that one of them showed.
     """
 
@@ -22,6 +23,7 @@ class LastNotification:
     at: datetime | None = None
     news_seq: int = 0
     acts_until: datetime | None = None
+    sounded_at: datetime | None = None
 
     @property
     def is_named(self) -> bool:
@@ -78,7 +80,7 @@ class NotifiedState:
     target: Target
     open: bool = False
     last: LastNotification = flat(LastNotification, acts_until="heard_at")
-    sound: LastSound = flat(LastSound, seq="sounded_seq", at="sounded_at", why="sounded_for")
+    sound: LastSound = flat(LastSound, seq="woke_seq", at="woke_at", why="woke_for")
     alerts: NotifiedAlerts = flat(NotifiedAlerts)
     pager: PagerState = flat(PagerState)
     closing: ShownClosing = flat(ShownClosing, shown="shows_closing", at="closing_at")

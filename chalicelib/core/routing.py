@@ -1,16 +1,16 @@
 """Who hears of what: the routes of events, of the router's own events, of heartbeats, and of incidents that exist."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from chalicelib.core.alert import Origin
+from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.delivery import internal_alerts
 from chalicelib.core.event import Event, Severity, with_words
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import HeartbeatInput
 from chalicelib.core.match import matches_all
-from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.core.rule import Route, RouteAlerts, Rule, Rules, Target
 
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
@@ -84,6 +84,26 @@ def route_by_id(rules: Rules, incident: Incident) -> Route:
     if not incident.announced:
         return Route(id=incident.route, options=incident.options, targets=_heirs(rules, incident))
     return _goes_on(rules, incident)
+
+
+def routes_of(incident: Incident, rules: Rules, own: Route | None = None) -> tuple[RouteAlerts, ...]:
+    """Return the routes of an incident under today's rules, that of the worst alert first. `own` is its own, if known.
+
+    The alerts of a correlated incident came by several. An alert whose route is gone goes by those of its labels.
+    """
+    if not incident.is_correlated:
+        return (RouteAlerts(own or route_by_id(rules, incident)),)
+    found: dict[str, tuple[Route, set[str]]] = {}
+    for alert in sorted(incident.alerts.values(), key=lambda each: each.severity.rank):
+        for route in _routes_of_alert(alert, rules):
+            found.setdefault(route.id, (route, set()))[1].add(alert.fingerprint)
+    known = [RouteAlerts(route, frozenset(names)) for route, names in found.values()]
+    return tuple(known) or (RouteAlerts(route_of(rules, incident.route), frozenset()),)
+
+
+def _routes_of_alert(alert: Alert, rules: Rules) -> Sequence[Route]:
+    known = [rules.routes_by_id[id] for id in alert.routes if id in rules.routes_by_id]
+    return known or rules.routes_for(rules.by_name.get(alert.rule), alert.match_labels())
 
 
 def _at_position(rules: Rules, id: str) -> Route | None:

@@ -17,6 +17,8 @@ from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.rule_index import RuleIndex, indexed
 from chalicelib.core.services import NO_SERVICES, Services
 
+JOIN_WITHIN = timedelta(minutes=15)
+AFTER_ACK = timedelta(minutes=2)
 ALL_LABELS = "..."
 """`group_by: [...]`: every set of labels is a group of its own."""
 
@@ -90,12 +92,25 @@ class Route:
     mute: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
     continues: bool = False
+    correlates: bool = True
     routes: tuple["Route", ...] = ()
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
         """Return its targets and those of its escalation; one that is in both is twice here."""
         return (*self.targets, *(target for step in self.escalate for target in step.targets))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAlerts:
+    """A route of an incident, and the fingerprints of the alerts that came by it. None: all of the incident."""
+
+    route: Route
+    alerts: frozenset[str] | None = None
+
+    def has(self, fingerprint: str) -> bool:
+        """Return whether an alert came by the route."""
+        return self.alerts is None or fingerprint in self.alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,7 @@ class Rule:
     summary: str = ""
     flap_changes: int = 0
     flap_window: timedelta = timedelta(minutes=30)
+    correlates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,21 @@ class Inhibition:
     cause: tuple[Matcher, ...]
     symptom: tuple[Matcher, ...]
     equal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Correlate:
+    """`correlate:` of the rules file: which alerts are one incident, whatever their rules and routes.
+
+    `by` are the labels that they have in common. An alert joins an incident while its last news is at most
+    `join_within` old, and its beginning at most `max_age`. A critical alert that comes later than `after_ack` after an
+    acknowledgement makes a sound; None: never.
+    """
+
+    by: tuple[str, ...] = ()
+    join_within: timedelta = JOIN_WITHIN
+    max_age: timedelta = timedelta(hours=2)
+    after_ack: timedelta | None = AFTER_ACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +202,12 @@ class Rules:
     kinds: Mapping[str, Capabilities] = field(default_factory=dict)
     services: Services = field(default=NO_SERVICES, repr=False)
     parameters: tuple[str, ...] | None = field(default=None, compare=False)
+    correlate: Correlate | None = None
+
+    @property
+    def correlation(self) -> Correlate:
+        """Return how alerts are correlated; of a file that does not, how the incidents of one that did live on."""
+        return self.correlate or Correlate()
 
     @cached_property
     def remembered(self) -> dict[tuple[Any, ...], Any]:

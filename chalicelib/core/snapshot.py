@@ -115,7 +115,7 @@ def notification(
             services=_services(shown, basis.rules),
             deploys=deploys_before(incident, basis.context) if not ends else (),
             notes=_notes_for(announced, visible, basis, incident, reason)
-            + (_begun_after_ack(incident, announced, visible) if why is Why.AFTER_ACK else ())
+            + (_begun_after_ack(incident, announced, visible, basis.rules) if why is Why.AFTER_ACK else ())
             + notes,
             timezone=basis.route.options.timezone,
         ),
@@ -374,7 +374,9 @@ def _notes_for(
     return tuple(dict.fromkeys(notes))
 
 
-def _begun_after_ack(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> tuple[str, ...]:
+def _begun_after_ack(
+    incident: Incident, announced: NotifiedState, visible: Mapping[str, int], rules: Rules
+) -> tuple[str, ...]:
     """Return which critical alerts began after others were acknowledged, and by whom."""
     acked_at = acknowledged_at(incident)
     by = {alert.ack.by for alert in incident.alerts.values() if alert.ack.by and alert.ack.at == acked_at}
@@ -383,7 +385,7 @@ def _begun_after_ack(incident: Incident, announced: NotifiedState, visible: Mapp
     return tuple(
         f"{alert.name} began after {who} acknowledged the others."
         for alert in _listed(new)
-        if follows_ack(alert, acked_at)
+        if follows_ack(alert, acked_at, rules.correlation.after_ack)
     )
 
 

@@ -19,8 +19,6 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.visible import Audience, VisibleAlerts, state_of
 from chalicelib.core.waves import opens_at
 
-AFTER_ACK = timedelta(minutes=2)
-"""The symptoms of one fault go on arriving for so long while somebody acknowledges it: they make no sound of their own."""
 SHORTEST_PAUSE = timedelta(seconds=60)
 """Between two such sounds of one target: what comes within it is in the next one."""
 _CRITICAL = Severity.CRITICAL.rank
@@ -29,26 +27,37 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """The targets that must notice something: those that are `due`, each with why, and the others, each with from when."""
+    """The targets that must notice something: those that are `due`, each with why, and the others, each with from when.
+
+    Those that are `waiting` have the news for it, and are not notified before; `later` something will not have been
+    noticed for too long.
+    """
 
     due: Mapping[str, Why] = field(default_factory=dict)
     waiting: Mapping[str, datetime] = field(default_factory=dict)
+    later: tuple[datetime, ...] = ()
 
 
 def sounds_of(incident: Incident, audience: Audience, rules: Rules, now: datetime) -> Sounds:
     """Return which targets of an incident must notice something now, and which of them later."""
-    due, waiting = {}, {}
-    for key, (target, seen) in audience.items():
-        known = state_of(incident, target)
-        why = _why(incident, known, seen)
+    due: dict[str, Why] = {}
+    waiting: dict[str, datetime] = {}
+    later: list[datetime] = []
+    for key, each in audience.items():
+        known = state_of(incident, each.target)
+        why = _why(incident, known, each.seen, rules.correlation.after_ack)
+        unseen_at = _unseen_at(incident, known, each.seen, rules.correlation.join_within)
+        if why is None and unseen_at is not None and unseen_at <= now:
+            why = Why.UNSEEN
         if why is None:
+            later += [unseen_at] if unseen_at is not None else []
             continue
-        at = _possible_at(known, pages=rules.can(target.kind).pages)
+        at = _possible_at(known, pages=rules.can(each.target.kind).pages)
         if at <= now:
             due[key] = why
         else:
             waiting[key] = at
-    return Sounds(due, waiting)
+    return Sounds(due, waiting, tuple(later))
 
 
 def acknowledged_at(incident: Incident) -> datetime | None:
@@ -58,14 +67,17 @@ def acknowledged_at(incident: Incident) -> datetime | None:
     return max((at for at in known if began_at is None or at >= began_at), default=None)
 
 
-def follows_ack(alert: Alert, acked_at: datetime | None) -> bool:
-    """Return whether an alert is critical and began so long after an acknowledgement that people must hear of it."""
-    if alert.severity is not Severity.CRITICAL or acked_at is None or alert.starts_at is None:
+def follows_ack(alert: Alert, acked_at: datetime | None, after_ack: timedelta | None) -> bool:
+    """Return whether an alert is critical and began more than `after_ack` after an acknowledgement; None: never.
+
+    The symptoms of one fault go on arriving for so long while somebody acknowledges it.
+    """
+    if after_ack is None or acked_at is None or alert.severity is not Severity.CRITICAL or alert.starts_at is None:
         return False
-    return alert.starts_at > acked_at + AFTER_ACK
+    return alert.starts_at > acked_at + after_ack
 
 
-def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts) -> Why | None:
+def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts, after_ack: timedelta | None) -> Why | None:
     if seen.quiet:
         return None
     if not known.open:
@@ -77,7 +89,25 @@ def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts) -> Why |
     unknown = seen.unacked - known.alerts.firing.keys()
     acked_at = acknowledged_at(incident) if unknown else None
     found = (incident.alerts[name] for name in unknown if name in incident.alerts)
-    return Why.AFTER_ACK if any(follows_ack(alert, acked_at) for alert in found) else None
+    return Why.AFTER_ACK if any(follows_ack(alert, acked_at, after_ack) for alert in found) else None
+
+
+def _unseen_at(
+    incident: Incident, known: NotifiedState, seen: VisibleAlerts, join_within: timedelta
+) -> datetime | None:
+    """Return from when on critical alerts have been in a correlated incident for too long without a sound.
+
+    They joined silently, somebody had acknowledged others by then, and nobody acknowledged them.
+    """
+    if not incident.is_correlated or not known.open or seen.quiet or acknowledged_at(incident) is None:
+        return None
+    sounded_at = known.last.sounded_at or _EVER
+    started = [
+        alert.starts_at
+        for name in seen.unacked & known.alerts.firing.keys()
+        if (alert := incident.alerts.get(name)) is not None and alert.severity is Severity.CRITICAL and alert.starts_at
+    ]
+    return min((at + join_within for at in started if at > sounded_at), default=None)
 
 
 def _is_opened_elsewhere(incident: Incident) -> bool:

@@ -1,5 +1,6 @@
 """Ends that nobody reports: an alert that no target is shown times out, one that was notified late has its time."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,13 +10,13 @@ from chalicelib.core.event import Severity
 from chalicelib.core.fold import timed_out
 from chalicelib.core.incident import Incident, notified_of
 from chalicelib.core.lifecycle import Terms, is_timed_out, refreshed
-from chalicelib.core.rule import Route, Rules
+from chalicelib.core.rule import RouteAlerts, Rules
 
 
-def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
-    """Return the firing alerts that no target of the route will ever be shown. Their sender's silence ends them too."""
-    targets = route.all_targets
-    if any(not rules.can(target.kind).pages for target in targets):
+def never_shown(incident: Incident, routes: Sequence[RouteAlerts], rules: Rules) -> list[Alert]:
+    """Return the firing alerts that no target of their routes will ever be shown. Their sender's silence ends them too."""
+    shown = [each for each in routes if any(not rules.can(target.kind).pages for target in each.route.all_targets)]
+    if any(each.alerts is None for each in shown):
         return []
     known = notified_of(incident)
     return [
@@ -23,26 +24,38 @@ def never_shown(incident: Incident, route: Route, rules: Rules) -> list[Alert]:
         for alert in incident.firing
         if alert.origin is Origin.EVENT
         and alert.fingerprint not in known
-        and (not targets or alert.severity is Severity.INFO)
+        and not any(each.has(alert.fingerprint) for each in shown)
+        and (alert.severity is Severity.INFO or not _has_targets(alert, routes))
     ]
 
 
-def never_shown_timed_out(incident: Incident, route: Route, rules: Rules, now: datetime) -> Incident:
+def _has_targets(alert: Alert, routes: Sequence[RouteAlerts]) -> bool:
+    return any(each.route.all_targets for each in routes if each.has(alert.fingerprint))
+
+
+def never_shown_timed_out(incident: Incident, routes: Sequence[RouteAlerts], rules: Rules, now: datetime) -> Incident:
     """Return the incident whose never shown alerts have ended where their senders were silent for `resolve_timeout`."""
-    terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    silent = [alert for alert in never_shown(incident, route, rules) if is_timed_out(alert, terms, now)]
-    if not silent:
-        return incident
-    return replace(incident, alerts={**incident.alerts, **{a.fingerprint: timed_out(a, terms) for a in silent}})
+    silent = {
+        alert.fingerprint: timed_out(alert, terms)
+        for alert in never_shown(incident, routes, rules)
+        if is_timed_out(alert, terms := timeout_of(alert, routes), now)
+    }
+    return replace(incident, alerts={**incident.alerts, **silent}) if silent else incident
 
 
-def kept_when_notified(before: Incident, incident: Incident, route: Route, now: datetime) -> Incident:
+def timeout_of(alert: Alert, routes: Sequence[RouteAlerts]) -> Terms:
+    """Return the terms of an alert that nobody reports any more: those of the first of its routes."""
+    route = next((each.route for each in routes if each.has(alert.fingerprint)), routes[0].route)
+    return Terms(resolve_timeout=route.options.resolve_timeout)
+
+
+def kept_when_notified(before: Incident, incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> Incident:
     """Return the incident whose alerts that were notified late have their whole `resolve_timeout` from now on."""
-    terms = Terms(resolve_timeout=route.options.resolve_timeout)
     late = [
         incident.alerts[name]
         for name in notified_of(incident) - notified_of(before)
-        if name in incident.alerts and is_timed_out(incident.alerts[name], terms, now)
+        if name in incident.alerts
+        and is_timed_out(incident.alerts[name], timeout_of(incident.alerts[name], routes), now)
     ]
     if not late:
         return incident

@@ -4,16 +4,17 @@
 muted by then.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from chalicelib.core.correlation import hold_of
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity
-from chalicelib.core.incident import Incident
-from chalicelib.core.mute import Muting
+from chalicelib.core.incident import Incident, clock_of
+from chalicelib.core.mute import Muting, muting_windows
 from chalicelib.core.notified import NotifiedState
-from chalicelib.core.rule import Route, Rules, Target
+from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +98,125 @@ def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
     return frozenset(found | ((view.flapping & view.visible.keys()) - announced.alerts.flapping))
 
 
-Audience = dict[str, tuple[Target, VisibleAlerts]]
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """What fires of an incident by one of its routes."""
+
+    route: Route
+    view: VisibleAlerts
 
 
-def audience_of(incident: Incident, route: Route, rules: Rules, view: VisibleAlerts) -> Audience:
-    """Who hears, and what each sees: the route's targets, those escalated to, and whoever is owed an end."""
-    steps = (step.targets for step in route.escalate[: incident.escalation.done])
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """What fires of an incident for one target, in the rhythm of the routes that name it.
+
+    In a correlated incident a target is not notified of the beginning before `opens_from`, nor of the end before
+    `ends_from`: it has alerts of its own. In any other one all targets go by the flushes of the incident.
+    """
+
+    target: Target
+    seen: VisibleAlerts
+    options: RouteOptions
+    opens_from: datetime | None = None
+    ends_from: datetime | None = None
+
+
+Audience = dict[str, TargetView]
+
+
+def update_for(announced: NotifiedState, each: TargetView, now: datetime) -> Reason | None:
+    """Return why a target must be notified at a flush, or None. The beginning and the end have their own times."""
+    reason = needs_update(announced, each.seen, now, each.options.repeat_interval)
+    waits_until = {Reason.OPENED: each.opens_from, Reason.RESOLVED: each.ends_from}.get(reason) if reason else None
+    return None if waits_until is not None and now < waits_until else reason
+
+
+def views_of(
+    incident: Incident, routes: Sequence[RouteAlerts], mutings: Mapping[str, Muting], rules: Rules, now: datetime
+) -> tuple[RouteView, ...]:
+    """Return what fires of an incident by each of its routes."""
+    return tuple(
+        RouteView(each.route, view_of(incident, mutings, muting_windows(each.route, rules.windows, now), now, each))
+        for each in routes
+    )
+
+
+def audience_of(incident: Incident, views: Sequence[RouteView], rules: Rules) -> Audience:
+    """Return who is notified, and what each sees: the targets of the routes, those escalated to, and those that wait for an end."""
     found: Audience = {}
-    for target in (target for targets in (route.targets, *steps) for target in targets):
-        found.setdefault(target.key, (target, view_for(incident, target, rules, view)))
-    for key, each in incident.announced.items():
-        if each.open and key not in found:
-            found[key] = each.target, pending_resolve(each, view)
+    for each in views:
+        steps = (step.targets for step in each.route.escalate[: clock_of(incident, each.route).done])
+        for target in (target for targets in (each.route.targets, *steps) for target in targets):
+            _add(found, target, view_for(incident, target, rules, each.view), each.route.options)
+    if incident.is_correlated:
+        found = {key: _in_its_time(incident, each, views) for key, each in found.items()}
+    whole = together(each.view for each in views)
+    for key, state in incident.announced.items():
+        if state.open and key not in found:
+            found[key] = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
     return found
+
+
+def _add(audience: Audience, target: Target, seen: VisibleAlerts, options: RouteOptions) -> None:
+    """Add what a target sees by one more route: it is notified in the quickest of the rhythms."""
+    known = audience.get(target.key)
+    if known is None:
+        audience[target.key] = TargetView(target, seen, options)
+    elif known.seen is not seen:
+        audience[target.key] = TargetView(known.target, together([known.seen, seen]), quickest(known.options, options))
+
+
+def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView]) -> TargetView:
+    """Return what a target sees with when it may be notified of the beginning and of the end."""
+    known = state_of(incident, each.target)
+    if not known.open:
+        waits = [
+            (incident.alerts[name].starts_at, view.route.options.group_wait)
+            for view in views
+            if each.target in view.route.all_targets
+            for name in view.view.visible.keys() & each.seen.visible.keys()
+        ]
+        opens = min((at + wait for at, wait in waits if at is not None), default=None)
+        return replace(each, opens_from=opens)
+    over = [alert for name in known.alerts.firing if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
+    if not each.seen.over or not over or incident.episode.closed_via:
+        return each
+    ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
+    return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval))
+
+
+def quickest(first: RouteOptions, second: RouteOptions) -> RouteOptions:
+    """Return the first options with the shorter ones of all intervals."""
+    return replace(
+        first,
+        group_wait=min(first.group_wait, second.group_wait),
+        group_interval=min(first.group_interval, second.group_interval),
+        repeat_interval=min(first.repeat_interval, second.repeat_interval),
+    )
+
+
+def together(views: Iterable[VisibleAlerts]) -> VisibleAlerts:
+    """Return what is visible by several routes. What a window mutes on one of them is muted, unless another shows it."""
+    found = list(views)
+    if len(found) == 1:
+        return found[0]
+    if not all(each.quiet for each in found):
+        found = [_held(each) if each.quiet else each for each in found]
+    visible = {name: rank for each in found for name, rank in each.visible.items()}
+    return VisibleAlerts(
+        visible=visible,
+        muted={name: rank for each in found for name, rank in each.muted.items() if name not in visible},
+        unacked=frozenset(name for each in found for name in each.unacked),
+        flapping=frozenset(name for each in found for name in each.flapping),
+        truncated=any(each.truncated for each in found),
+        quiet=tuple(dict.fromkeys(name for each in found for name in each.quiet)),
+        ending=max((each.ending for each in found if each.ending is not None), default=None),
+    )
+
+
+def _held(view: VisibleAlerts) -> VisibleAlerts:
+    """Return what a window mutes beside what it does not mute: none of it can be seen."""
+    return VisibleAlerts(muted={**view.muted, **view.visible}, truncated=view.truncated)
 
 
 def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
@@ -122,21 +229,32 @@ def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
     return any(view.unacked & each.alerts.firing.keys() for each in incident.announced.values())
 
 
-def reminded(incident: Incident, route: Route, now: datetime) -> list[str]:
-    """Return the keys of the targets whose reminder is due by the time at which it was decided to notify them."""
+def reminded(incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> list[str]:
+    """Return the keys of the targets whose reminder may be due by the time at which it was decided to notify them."""
+    interval = min(each.route.options.repeat_interval for each in routes)
     return [
         key
         for key, each in incident.announced.items()
-        if each.open and each.last.at is not None and each.last.at + route.options.repeat_interval <= now
+        if each.open and each.last.at is not None and each.last.at + interval <= now
     ]
 
 
-def view_of(incident: Incident, mutings: Mapping[str, Muting], quiet: tuple[str, ...], now: datetime) -> VisibleAlerts:
-    """Return the firing alerts of an incident: those that can be seen now and those that are muted."""
-    visible = [alert for alert in incident.firing if alert.fingerprint not in mutings]
+def view_of(
+    incident: Incident,
+    mutings: Mapping[str, Muting],
+    quiet: tuple[str, ...],
+    now: datetime,
+    part: RouteAlerts | None = None,
+) -> VisibleAlerts:
+    """Return the firing alerts of an incident, or of one of its routes: those that can be seen now and those that are muted."""
+    firing = incident.firing
+    if part is not None and part.alerts is not None:
+        firing = tuple(alert for alert in firing if part.has(alert.fingerprint))
+        mutings = {name: muting for name, muting in mutings.items() if part.has(name)}
+    visible = [alert for alert in firing if alert.fingerprint not in mutings]
     return VisibleAlerts(
         visible={alert.fingerprint: alert.severity.rank for alert in visible},
-        muted={alert.fingerprint: alert.severity.rank for alert in incident.firing if alert.fingerprint in mutings},
+        muted={alert.fingerprint: alert.severity.rank for alert in firing if alert.fingerprint in mutings},
         unacked=frozenset(alert.fingerprint for alert in visible if alert.ack.by is None),
         flapping=frozenset(alert.fingerprint for alert in visible if alert.changes.flapping),
         truncated=bool(incident.truncated.alerts),

@@ -1,64 +1,84 @@
 """When an incident must be looked at again: its next flush and the earliest of its timers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
-from chalicelib.core.incident import Incident, IncidentStatus
-from chalicelib.core.lifecycle import Terms, times_out_at
+from chalicelib.core.incident import Incident, IncidentStatus, clock_of, escalates_from
+from chalicelib.core.lifecycle import times_out_at
 from chalicelib.core.mute import Muting, speaks_again
-from chalicelib.core.rule import Route, Rules
+from chalicelib.core.rule import RouteAlerts, Rules
 from chalicelib.core.sounds import sounds_of
-from chalicelib.core.timeouts import never_shown
+from chalicelib.core.timeouts import never_shown, timeout_of
 from chalicelib.core.visible import (
-    VisibleAlerts,
+    RouteView,
+    TargetView,
     audience_of,
     is_unacknowledged,
     needs_update,
     silence_reminders,
     state_of,
+    together,
+    update_for,
 )
 from chalicelib.core.waves import opens_at
 
 
 def scheduled(
     incident: Incident,
-    route: Route,
+    routes: Sequence[RouteAlerts],
+    views: Sequence[RouteView],
     rules: Rules,
-    view: VisibleAlerts,
     mutings: Mapping[str, Muting],
     now: datetime,
 ) -> Incident:
     """The incident with its next flush and the earliest of its timers."""
-    next_at = next_flush(incident, route, rules, view, mutings, now)
+    next_at = next_flush(incident, routes, views, rules, mutings, now)
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
-    terms = Terms(resolve_timeout=route.options.resolve_timeout)
-    times += sounds_of(incident, audience_of(incident, route, rules, view), rules, now).waiting.values()
-    times += [times_out_at(alert, terms) for alert in never_shown(incident, route, rules)]
-    acked = [alert.ack.at + route.options.ack_timeout for alert in incident.firing if alert.ack.at is not None]
-    steps = [step.after for step in route.escalate[incident.escalation.done :]]
-    since = incident.escalates_from
-    bare = replace(view, quiet=())
-    calls = [
-        opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers_of(incident, route, rules, bare))
-    ]
-    if view.quiet:
-        times += [speaks_again(route, rules.windows, now)] if acked or steps or calls else []
-    else:
-        times += [at for at in calls if at is not None and at > now]
-        times += [at for at in acked if at > now]
-        times += [since + steps[0]] if since and steps and is_unacknowledged(incident, view) else []
+    sounds = sounds_of(incident, audience_of(incident, views, rules), rules, now)
+    times += [*sounds.waiting.values(), *sounds.later]
+    times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
+    times += _calls(incident, views, rules, now)
+    for routed, each in zip(routes, views, strict=True):
+        times += _of_people(incident, routed, each, rules, now)
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
+
+
+def _of_people(
+    incident: Incident, routed: RouteAlerts, each: RouteView, rules: Rules, now: datetime
+) -> list[datetime | None]:
+    """Return when acknowledgements run out and the next step of a route's escalation is due; none while a window mutes it."""
+    route, since = each.route, escalates_from(incident, each.route)
+    acked = [
+        alert.ack.at + route.options.ack_timeout
+        for alert in incident.firing
+        if alert.ack.at is not None and routed.has(alert.fingerprint)
+    ]
+    steps = [step.after for step in route.escalate[clock_of(incident, route).done :]]
+    if each.view.quiet:
+        return [speaks_again(route, rules.windows, now)] if acked or steps else []
+    found: list[datetime | None] = [at for at in acked if at > now]
+    found += [since + steps[0]] if since and steps and is_unacknowledged(incident, each.view) else []
+    return found
+
+
+def _calls(incident: Incident, views: Sequence[RouteView], rules: Rules, now: datetime) -> list[datetime | None]:
+    """Return when the pagers that are silent for what nobody has may call people again."""
+    bare = [replace(each, view=replace(each.view, quiet=())) for each in views]
+    calls = [opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers_of(incident, bare, rules))]
+    quiet = [each.route for each in views if each.view.quiet]
+    again = [speaks_again(route, rules.windows, now) for route in quiet] if calls else []
+    return [*again, *(at for at in calls if at is not None and at > now and len(quiet) < len(views))]
 
 
 def next_flush(
     incident: Incident,
-    route: Route,
+    routes: Sequence[RouteAlerts],
+    views: Sequence[RouteView],
     rules: Rules,
-    view: VisibleAlerts,
     mutings: Mapping[str, Muting],
     now: datetime,
 ) -> datetime | None:
@@ -66,53 +86,76 @@ def next_flush(
     if incident.status is not IncidentStatus.OPEN:
         return None
     if not incident.flush.has_begun:
-        return _first_flush(incident, route, now)
-    wanted = _something_from(incident, route, rules, view, mutings, now)
-    if wanted is None:
+        return _first_flush(incident, routes, now)
+    wanted = [
+        incident.flush.point_after(interval, max(at, now)) if interval is not None else max(at, now)
+        for interval, at in _something_from(incident, views, rules, mutings, now)
+    ]
+    if not wanted:
         return None
-    found = incident.flush.point_after(route.options.group_interval, max(wanted, now))
-    if incident.flush.next_at is not None:
-        return min(found, incident.flush.next_at)
-    return found
+    return min(wanted) if incident.flush.next_at is None else min(*wanted, incident.flush.next_at)
 
 
-def _first_flush(incident: Incident, route: Route, now: datetime) -> datetime:
+def _first_flush(incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> datetime:
     """`group_wait` after the first alert; an alert that is older than that has waited enough."""
+    started = [
+        (alert.starts_at or now) + each.route.options.group_wait
+        for each in routes
+        for alert in incident.firing
+        if each.has(alert.fingerprint)
+    ]
     if incident.flush.next_at is not None:
-        started = [max(now, (alert.starts_at or now) + route.options.group_wait) for alert in incident.firing]
-        return min([incident.flush.next_at, *started])
-    started = [alert.starts_at or now for alert in incident.firing]
-    return max(now, min(started, default=incident.episode.started_at or now) + route.options.group_wait)
+        return min([incident.flush.next_at, *(max(now, at) for at in started)])
+    began_at = (incident.episode.started_at or now) + routes[0].route.options.group_wait
+    return max(now, min(started, default=began_at))
 
 
 def _something_from(
-    incident: Incident,
-    route: Route,
-    rules: Rules,
-    view: VisibleAlerts,
-    mutings: Mapping[str, Muting],
-    now: datetime,
-) -> datetime | None:
-    """From when on some target needs telling: `now` when one already does, later when a mute or an interval ends."""
-    times: list[datetime] = []
-    bare = audience_of(incident, route, rules, replace(view, quiet=()))
-    for key, (target, seen) in audience_of(incident, route, rules, view).items():
-        known = state_of(incident, target)
-        if needs_update(known, seen, now, route.options.repeat_interval) is not None:
-            times.append(now)
-            continue
-        if view.quiet and needs_update(known, bare[key][1], now, route.options.repeat_interval) is not None:
-            again = speaks_again(route, rules.windows, now)
-            times += [again] if again is not None else []
-        if known.open and known.last.at is not None and seen.unacked:
-            repeats_at = known.last.at + route.options.repeat_interval
-            times += [repeats_at] if repeats_at > now else []
-    for name in view.muted:
-        ends = [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)]
-        if ends:
-            times.append(max(ends))
+    incident: Incident, views: Sequence[RouteView], rules: Rules, mutings: Mapping[str, Muting], now: datetime
+) -> list[tuple[timedelta | None, datetime]]:
+    """From when on targets need a notification, each with the interval of its flushes; None where it is just then.
+
+    That is `now` where one already does, later where a mute or an interval ends.
+    """
+    found: list[tuple[timedelta | None, datetime]] = []
+    bare = audience_of(incident, [replace(each, view=replace(each.view, quiet=())) for each in views], rules)
+    for key, each in audience_of(incident, views, rules).items():
+        found += [
+            (each.options.group_interval, at) for at in _wanted_from(incident, each, bare[key], views, rules, now)
+        ]
+        found += [(None, at) for at in _own_time(incident, each, now)]
+    whole, shortest = together(each.view for each in views), min(each.route.options.group_interval for each in views)
+    for name in whole.muted:
+        ends = (
+            [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)] if name in mutings else []
+        )
+        found += [(shortest, max(ends))] if ends else []
     if any(each.open for each in incident.announced.values()):
-        times += [at for at in silence_reminders(mutings) if at > now]
-    if view.over and not any(each.open for each in incident.announced.values()):
-        times.append(now)
-    return min(times, default=None)
+        found += [(shortest, at) for at in silence_reminders(mutings) if at > now]
+    if whole.over and not any(each.open for each in incident.announced.values()):
+        found.append((shortest, now))
+    return found
+
+
+def _own_time(incident: Incident, each: TargetView, now: datetime) -> list[datetime]:
+    """Return when a target is notified of the beginning or of the end of its alerts in a correlated incident."""
+    known = state_of(incident, each.target)
+    times = (each.opens_from if each.seen.visible and not each.seen.quiet and not known.open else None, each.ends_from)
+    return [at for at in times if at is not None and at > now]
+
+
+def _wanted_from(
+    incident: Incident, each: TargetView, bare: TargetView, views: Sequence[RouteView], rules: Rules, now: datetime
+) -> list[datetime]:
+    """Return from when on one target needs a notification. `bare` is what it would see without the windows."""
+    known, repeat_interval = state_of(incident, each.target), each.options.repeat_interval
+    if update_for(known, each, now) is not None:
+        return [now]
+    found: list[datetime] = []
+    quiet = [view.route for view in views if view.view.quiet]
+    if quiet and needs_update(known, bare.seen, now, repeat_interval) is not None:
+        found += [at for route in quiet if (at := speaks_again(route, rules.windows, now)) is not None]
+    if known.open and known.last.at is not None and each.seen.unacked:
+        repeats_at = known.last.at + repeat_interval
+        found += [repeats_at] if repeats_at > now else []
+    return found

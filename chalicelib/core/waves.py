@@ -53,6 +53,12 @@ def is_acknowledged(announced: NotifiedState, timeline: Sequence[Entry]) -> bool
     return announced.was_notified and "ack" in kinds and any(each in LOSSES for each in kinds[kinds.index("ack") :])
 
 
+def lost_since_wave(announced: NotifiedState, timeline: Sequence[Entry]) -> bool:
+    """Return whether an acknowledgement was lost since the newest wave began."""
+    began_at = announced.wave_began_at or _EVER
+    return any(each.kind in LOSSES and each.at >= began_at for each in timeline)
+
+
 def opens_at(announced: NotifiedState) -> datetime | None:
     """Return when the next wave may begin; None when there are enough."""
     if announced.pager.wave >= MAX_WAVES:

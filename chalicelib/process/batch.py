@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chalicelib.core.context import Context
+from chalicelib.core.correlation import Head
 from chalicelib.core.event import Action, Event
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
@@ -61,7 +62,8 @@ class Batch:
     `updates` are by group key. `arrivals` are events that have no incident yet, `routed` what goes by rules and routes,
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
-    messages of those that were set aside at once, by the keys of the incidents that wait for them.
+    messages of those that were set aside at once, by the keys of the incidents that wait for them. `heads` are the newest
+    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys.
     """
 
     rules: Rules
@@ -77,6 +79,8 @@ class Batch:
     stored: dict[str, Incident | None] = field(default_factory=dict)
     waiting: dict[datetime, dict[str, Event]] | None = None
     waits: dict[str, set[str]] = field(default_factory=dict)
+    heads: dict[str, Head | None] = field(default_factory=dict)
+    news: dict[str, datetime] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
         """Have an event wait, once however often it came."""

@@ -10,26 +10,28 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.coalesce import waits_until
+from chalicelib.core.correlation import with_news
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.due import Decision, due
-from chalicelib.core.errors import NotStoredError
+from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.evaluation import never_rechecked
-from chalicelib.core.fold import fold, with_late
-from chalicelib.core.identity import home_slot
+from chalicelib.core.event import Status
+from chalicelib.core.fold import Folded, folded, with_late
+from chalicelib.core.identity import home_slot, is_history
 from chalicelib.core.incident import Incident, IncidentStatus, notified_of
-from chalicelib.core.inputs import EventInput, Input, Measured
+from chalicelib.core.inputs import EventInput, Input, Measured, MovedAlert, alert_fingerprint
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
-from chalicelib.core.routing import alert_labels, routed_labels
-from chalicelib.core.rule import Route, Rules
+from chalicelib.core.routing import alert_labels, routed_labels, routes_of
+from chalicelib.core.rule import Route, RouteAlerts, Rules
 from chalicelib.core.snapshot import SnapshotInput, with_symptoms
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
-from chalicelib.process import acts, displaced
+from chalicelib.process import acts, displaced, joining
 from chalicelib.process.batch import Batch, IncidentUpdate
 from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
@@ -138,11 +140,22 @@ def _saved(batch: Batch, key: str, update: IncidentUpdate) -> Incident:
     before = batch.stored[key] if key in batch.stored else batch.store.load(key)
 
     def save(stored: Incident | None) -> Incident:
-        if update.led and _has_ended(before, stored):
+        if (update.led and _has_ended(before, stored)) or _joins_ended(update, stored):
             raise _EndedMeanwhileError
         return _folded_and_saved(batch, key, update, stored)
 
     return updated("an incident", known_first(before, lambda: batch.store.load(key)), save)
+
+
+def _joins_ended(update: IncidentUpdate, stored: Incident | None) -> bool:
+    """Return whether an alert would join a correlated incident that has ended: nothing begins there any more."""
+    if stored is None or not stored.is_correlated or stored.status is not IncidentStatus.ENDED:
+        return False
+    return any(isinstance(each, MovedAlert) for each in update.inputs) or any(
+        given.event.status is Status.FIRING and not is_history(given.event, stored.alerts.get(alert_fingerprint(given)))
+        for given, _ in update.led
+        if isinstance(given, EventInput)
+    )
 
 
 def _has_ended(before: Incident | None, stored: Incident | None) -> bool:
@@ -161,8 +174,9 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     if stored is not None and update.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
         return stored
     base = stored or Incident(key=key, route=update.route.id, group=update.group)
-    base = replace(base, options=update.route.options)
+    base = replace(base, options=batch.rules.options if base.is_correlated else update.route.options)
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
+    base = joining.with_alerts_back(batch, base, inputs)
     decision = _with_evidence(batch, update.route, _decided(batch, update.route, base, inputs))
     if decision.incident == (stored or base):
         drop_causes(batch, decision.incident)
@@ -178,18 +192,52 @@ def _decided(batch: Batch, route: Route, base: Incident, inputs: Sequence[Input]
     """Return the incident after its inputs, and who is notified of it. Its causes are made known first."""
     base = displaced.stopped(base, inputs, batch.rules)
     evaluations = evaluations_of(base, batch.rules, batch.store, batch.now)
-    folded = fold(base, inputs, rules=batch.rules, now=batch.now, evaluations=evaluations)
-    folded = bounded(_pruned(folded, base, batch.rules))
-    add_causes(batch, folded)
-    context = without_ended(batch.context, folded)
-    return due(
-        folded,
-        route=route,
+    found = folded(
+        base,
+        inputs,
         rules=batch.rules,
-        context=context,
         now=batch.now,
-        delivered=_deliveries(batch, folded, route),
+        evaluations=evaluations,
+        leaves=joining.leaves(batch.rules, base, route),
     )
+    incident = _without_leaving(batch, route, found)
+    incident = bounded(_pruned(incident, base, batch.rules))
+    add_causes(batch, incident)
+    routes = routes_of(incident, batch.rules, route)
+    decision = due(
+        incident,
+        routes=routes,
+        rules=batch.rules,
+        context=without_ended(batch.context, incident),
+        now=batch.now,
+        delivered=_deliveries(batch, incident, routes),
+    )
+    news = with_news(base, decision.incident, decision.mutings, batch.rules.correlation)
+    return replace(decision, incident=news) if news is not decision.incident else decision
+
+
+def _without_leaving(batch: Batch, route: Route, found: Folded) -> Incident:
+    """Return the incident with marks in place of the alerts that leave it, which are in a saved incident by then.
+
+    A worker that dies between the two saves finds the alert in its new incident when it comes again.
+    """
+    stay = {alert.fingerprint: joining.stand_in(alert, _moved(batch, route, alert)) for alert in found.leaving}
+    return replace(found.incident, alerts={**found.incident.alerts, **stay}) if stay else found.incident
+
+
+def _moved(batch: Batch, route: Route, alert: Alert) -> str:
+    """Save an alert that began to fire in its correlated incident. Return the key of that."""
+    values = joining.values_of(batch.rules, route, alert)
+    moved = MovedAlert(replace(alert, routes=(route.id,)))
+    for _ in range(MAX_TRIES):
+        key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now)
+        try:
+            batch.stored[key] = _saved(batch, key, IncidentUpdate(route, values, inputs=[moved]))
+        except _EndedMeanwhileError:
+            joining.forget(batch, values, key)
+        else:
+            return key
+    raise ConflictError(f"the incidents of {alert.name} ended again and again before it was saved")
 
 
 def _with_evidence(batch: Batch, route: Route, decision: Decision) -> Decision:
@@ -229,14 +277,14 @@ def _is_kept(incident: Incident) -> bool:
     return incident.status is IncidentStatus.ENDED and (incident.episode.was_opened or acted_on)
 
 
-def _deliveries(batch: Batch, incident: Incident, route: Route) -> dict[str, datetime]:
+def _deliveries(batch: Batch, incident: Incident, routes: Sequence[RouteAlerts]) -> dict[str, datetime]:
     """Return when the targets that may need a reminder received their newest notification.
 
     One whose newest is still on its way counts from now on, so that nobody is reminded of what they have not received.
     One that was given up counts from its decision, so that it is tried again.
     """
     found: dict[str, datetime] = {}
-    for key in reminded(incident, route, batch.now):
+    for key in reminded(incident, routes, batch.now):
         announced, log = incident.announced[key], batch.store.delivery_log(delivery_log_key(incident.id, key))
         if log.done_seq < announced.last.seq:
             found[key] = batch.now
@@ -276,7 +324,7 @@ def _pruned(incident: Incident, before: Incident, rules: Rules) -> Incident:
     notified = notified_of(incident)
     kept: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
-        if alert.state is not AlertState.INACTIVE or not alert.has_condition or name in notified:
+        if alert.state is not AlertState.INACTIVE or not alert.has_condition or name in notified or alert.moved_to:
             kept[name] = alert
         elif alert.origin is Origin.SERIES and _watches_silence(rules, alert.rule):
             old = before.alerts.get(name)

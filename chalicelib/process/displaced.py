@@ -28,6 +28,7 @@ from chalicelib.core.instants import from_seconds
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE, Services
+from chalicelib.process import joining
 from chalicelib.process.batch import Batch, Routed
 from chalicelib.process.gather import beat_of
 from chalicelib.process.rules_digest import rules_digest
@@ -44,7 +45,7 @@ RULES = "rules"
 
 def lead(batch: Batch) -> None:
     """Give what was measured, counted and heard its incidents: where its alert is active, else where the rules lead."""
-    routed, batch.routed = batch.routed, []
+    routed, batch.routed = joining.goes_on_elsewhere(batch, batch.routed), []
     if not routed:
         return
     if not _may_be_displaced(batch):

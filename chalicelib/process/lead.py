@@ -16,7 +16,7 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import EventInput, alert_fingerprint
 from chalicelib.core.routing import route_by_id, route_of
 from chalicelib.core.rule import Rule
-from chalicelib.process import displaced
+from chalicelib.process import displaced, joining
 from chalicelib.process.batch import Arrival, Batch
 
 INDEXED = "indexed"
@@ -28,13 +28,12 @@ INDEXED_RULES = "indexed_rules"
 def lead(batch: Batch) -> None:
     """Give each event that arrived its incidents. Events of one fault are led in the order of their times."""
     displaced.lead(batch)
-    arrivals, batch.arrivals = batch.arrivals, []
+    arrivals, batch.arrivals = joining.at_heads(batch, batch.arrivals), []
     if not arrivals:
         return
     batch.read({each.key for arrival in arrivals for each in arrival.proposals})
     unsure = {arrival.event.fingerprint for arrival in arrivals if not _only_repeats(arrival, batch)}
-    faults = _faults(batch, unsure)
-    batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
+    faults = _where_moved(batch, _faults(batch, unsure))
     for arrival in sorted(arrivals, key=_order):
         name = arrival.event.fingerprint
         if name not in unsure and _is_set_aside(arrival, batch):
@@ -47,19 +46,38 @@ def reached(batch: Batch) -> list[tuple[str, str]]:
 
     Nothing is claimed and nothing is folded: for who only wants to know.
     """
+    batch.arrivals = joining.at_heads(batch, batch.arrivals)
     batch.read({each.key for arrival in batch.arrivals for each in arrival.proposals})
-    faults = _faults(batch, {arrival.event.fingerprint for arrival in batch.arrivals})
-    batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
+    faults = _where_moved(batch, _faults(batch, {arrival.event.fingerprint for arrival in batch.arrivals}))
     counted = [(each.key, each.given) for each in batch.routed]
     found = [(key, alert_fingerprint(given)) for key, given in counted if isinstance(given, EventInput)]
     for arrival in batch.arrivals:
         fault = faults.get(arrival.event.fingerprint, Fault())
-        where = led(arrival.event, arrival.proposals, fault, batch.stored, batch.now)
+        join_within = batch.rules.correlation.join_within
+        where = led(arrival.event, arrival.proposals, fault, batch.stored, batch.now, join_within)
         found += [(each.key, each.alert) for each in where.holders]
         found += [(each.key, each.alert(arrival.event)) for each in where.new]
         if not where.holders and not where.new:
             found += [(each.key, each.alert(arrival.event)) for each in arrival.proposals]
     return found
+
+
+def _where_moved(batch: Batch, faults: Mapping[str, Fault]) -> dict[str, Fault]:
+    """Return the faults with the incidents where their alerts fire by now; both are read."""
+    batch.read({each.key for fault in faults.values() for each in fault.holders.values()})
+    moved = {
+        name: {slot: replace(each, key=moved_to(batch, each.key, each.alert)) for slot, each in fault.holders.items()}
+        for name, fault in faults.items()
+    }
+    batch.read({each.key for holders in moved.values() for each in holders.values()})
+    return {name: replace(fault, holders=moved[name]) for name, fault in faults.items()}
+
+
+def moved_to(batch: Batch, key: str, alert: str) -> str:
+    """Return the key of the incident where an alert fires that was read in this one: another one if it moved there."""
+    incident = batch.stored.get(key)
+    known = incident.alerts.get(alert) if incident is not None else None
+    return known.moved_to if known is not None and known.moved_to else key
 
 
 def _order(arrival: Arrival) -> tuple[object, ...]:
@@ -150,7 +168,7 @@ def _holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
 def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the updates of its incidents; the fault with the holders that it began."""
     event = arrival.event
-    found = led(event, arrival.proposals, fault, batch.stored, batch.now)
+    found = led(event, arrival.proposals, fault, batch.stored, batch.now, batch.rules.correlation.join_within)
     ends = [
         each
         for each in late_ends(event, fault, batch.now)
@@ -177,6 +195,7 @@ def _ended(batch: Batch, arrival: Arrival, fault: Fault, reached: tuple[Holder, 
     event = arrival.event
     end = End(event.id, event.ends_at or event.occurred_at)
     after = fault if end in fault.ends else batch.store.end_fault(event.fingerprint, end)
+    after = _where_moved(batch, {"": after})[""]
     begun = [
         each
         for slot, each in after.holders.items()
@@ -193,7 +212,11 @@ def _follow(batch: Batch, holder: Holder, arrival: Arrival, end: Event | None = 
     incident = batch.stored.get(holder.key)
     route = route_by_id(batch.rules, incident) if incident is not None else route_of(batch.rules, holder.route)
     group = incident.group if incident is not None else holder.group
-    batch.lead(holder.key, route, group, EventInput(end or arrival.event, _rule(batch, holder)), arrival)
+    named = (
+        id for each in arrival.proposals if (each.rule.name if each.rule else "") == holder.rule for id in each.routes
+    )
+    given = EventInput(end or arrival.event, _rule(batch, holder), routes=tuple(named))
+    batch.lead(holder.key, route, group, given, arrival)
 
 
 def _rule(batch: Batch, holder: Holder) -> Rule | None:
@@ -207,6 +230,9 @@ def _rule(batch: Batch, holder: Holder) -> Rule | None:
 def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, live: Sequence[Holder]) -> Fault:
     """Claim the home of a new alert and fold the event there; another worker's home where that one was first."""
     event = arrival.event
+    if proposal.is_correlated:
+        started_at = event.starts_at or event.occurred_at
+        proposal = replace(proposal, home=joining.home(batch, proposal.group, proposal.alert(event), started_at))
     mine = holder_of(proposal, event, batch.now)
     slot = slot_of(mine, live)
     before = fault.holders.get(slot)
@@ -217,7 +243,8 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
         _follow(batch, home, arrival)
         return replace(fault, holders={**fault.holders, slot: home})
     for each in (event, *late_ends(event, after, batch.now)):
-        batch.lead(mine.key, proposal.route, proposal.group, EventInput(each, proposal.rule), arrival)
+        given = EventInput(each, proposal.rule, routes=proposal.routes)
+        batch.lead(mine.key, proposal.route, proposal.group, given, arrival)
     return replace(after, holders={**fault.holders, **after.holders, slot: mine})
 
 

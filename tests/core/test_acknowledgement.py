@@ -11,7 +11,7 @@ from chalicelib.core.alert import Acknowledgement, Alert, AlertState, StateChang
 from chalicelib.core.context import Context
 from chalicelib.core.due import due
 from chalicelib.core.event import Severity
-from chalicelib.core.rule import Route, RouteOptions, Rules, Target
+from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
 from tests.core.test_incident import EMPTY, at, by, folded, said
 from tests.rule_files import KINDS
 
@@ -25,7 +25,7 @@ ROUTE = Route(
 def flushed(incident, now):
     """The incident after its targets were notified of what there is."""
     incident = replace(incident, flush=replace(incident.flush, next_at=at(now)))
-    after = due(incident, route=ROUTE, rules=Rules(kinds=KINDS), context=Context(), now=at(now))
+    after = due(incident, routes=[RouteAlerts(ROUTE)], rules=Rules(kinds=KINDS), context=Context(), now=at(now))
     return after.incident
 
 

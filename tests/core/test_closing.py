@@ -14,8 +14,8 @@ from chalicelib.core.fold import fold
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.inputs import EventInput
 from chalicelib.core.notified import NotifiedState, ShownClosing
-from chalicelib.core.rule import Route, RouteOptions, Rules, Target
-from chalicelib.core.visible import VisibleAlerts
+from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
+from chalicelib.core.visible import TargetView, VisibleAlerts
 from chalicelib.messages import codec
 from tests.rule_files import KINDS
 
@@ -47,7 +47,7 @@ class Life:
 
     def _decide(self, inputs, at):
         folded = fold(self.incident, inputs, rules=RULES, now=at)
-        found = due(folded, route=self.route, rules=RULES, context=Context(), now=at)
+        found = due(folded, routes=[RouteAlerts(self.route)], rules=RULES, context=Context(), now=at)
         self.incident = found.incident
         self.told += [(round((at - NOW).total_seconds()), each) for each in found.notifications]
 
@@ -142,7 +142,8 @@ def test_when_a_message_is_edited(closing, shown, edits):
     """Given what the message says, since when, and for how long the end is held back → whether it is edited."""
     state = NotifiedState(SLACK, open=True, closing=shown)
     incident = Incident("k", announced={SLACK.key: state})
-    found = closing_syncs(incident, RULES, closing, OPTIONS.group_interval, NOW)
+    audience = {SLACK.key: TargetView(SLACK, VisibleAlerts(), OPTIONS)}
+    found = closing_syncs(incident, audience, {SLACK.key: closing} if closing else {}, RULES, NOW)
     assert found == ({SLACK.key: Reason.SYNC} if edits else {})
 
 
@@ -151,12 +152,27 @@ def test_nothing_closes_that_has_not_begun_or_still_fires():
     life = opened()
     life.say(Status.RESOLVED, 60)
     at = NOW + 5 * MINUTE
-    assert closing_of(life.incident, VisibleAlerts(), at) is not None
-    assert closing_of(life.incident, VisibleAlerts(muted={"a": 0}), at) is None
-    assert closing_of(life.incident, VisibleAlerts(truncated=True), at) is None
-    assert closing_of(life.incident, VisibleAlerts(), None) is None
+    assert closing_of(life.incident, view(), at) == ClosingSnapshot(NOW + MINUTE, at)
+    assert closing_of(life.incident, view(muted={"a": 0}), at) is None
+    assert closing_of(life.incident, view(truncated=True), at) is None
+    assert closing_of(life.incident, view(), None) is None
     ended = replace(life.incident, episode=Episode(NOW, NOW, NOW + MINUTE))
-    assert closing_of(ended, VisibleAlerts(), at) is None
+    assert closing_of(ended, view(), at) is None
+
+
+def view(ends_from=None, **seen):
+    """What Slack sees."""
+    return TargetView(SLACK, VisibleAlerts(**seen), OPTIONS, ends_from=ends_from)
+
+
+def test_a_target_of_a_correlated_incident_closes_by_its_own_alerts():
+    """Given a correlated incident in which another target's alert fires → this one closes when its own ended."""
+    life = opened()
+    life.say(Status.RESOLVED, 60)
+    correlated = replace(life.incident, key="c|1")
+    at = NOW + 6 * MINUTE
+    assert closing_of(correlated, view(ends_from=at), NOW) == ClosingSnapshot(NOW + MINUTE, at)
+    assert closing_of(correlated, view(), NOW) is None
 
 
 def test_what_the_message_says_is_stored_and_missing_in_old_items():

@@ -14,7 +14,7 @@ from chalicelib.core.event import Severity
 from chalicelib.core.incident import Episode, FlushClock, Incident
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import mutings_of
-from chalicelib.core.rule import Escalation, Inhibition, Route, RouteOptions, Rules, Target
+from chalicelib.core.rule import Escalation, Inhibition, Route, RouteAlerts, RouteOptions, Rules, Target
 from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -53,7 +53,7 @@ OPEN = Incident("default", "i1", route="default", options=ROUTE.options, episode
 
 def decide(incident, route=ROUTE, now=NOW, context=None, rules=RULES_OF_ALL_KINDS, **more):
     """The decision, and its reasons by target."""
-    decision = due(incident, route=route, rules=rules, context=context or Context(), now=now, **more)
+    decision = due(incident, routes=[RouteAlerts(route)], rules=rules, context=context or Context(), now=now, **more)
     return decision, {each.target.kind: each.reason.value for each in decision.notifications}
 
 
@@ -192,12 +192,18 @@ def test_decisions_follow_capabilities_and_no_name():
     """Given kinds that core has never seen, then a pager gets no info, and an acknowledgement reaches who can show it."""
     critical, info = alert("a"), alert("b", severity=Severity.INFO)
     first = replace(OPEN, alerts={"a": critical, "b": info}, flush=FlushClock(next_at=NOW))
-    decision = due(first, route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
+    decision = due(first, routes=[RouteAlerts(TO_BOTH)], rules=MADE_UP, context=Context(), now=NOW)
     listed = {each.target.kind: [told.name for told in each.alerts] for each in decision.notifications}
     assert listed == {"siren": ["a"], "board": ["a", "b"]}
     known = decision.incident
     held = {name: replace(each, ack=Acknowledgement("ana", NOW)) for name, each in known.alerts.items()}
-    decision = due(replace(known, alerts=held, sync="api"), route=TO_BOTH, rules=MADE_UP, context=Context(), now=NOW)
+    decision = due(
+        replace(known, alerts=held, sync="api"),
+        routes=[RouteAlerts(TO_BOTH)],
+        rules=MADE_UP,
+        context=Context(),
+        now=NOW,
+    )
     assert {each.target.kind: each.reason for each in decision.notifications} == {
         "siren": Reason.SYNC, "board": Reason.SYNC
     }  # fmt: skip
@@ -207,8 +213,10 @@ def test_a_kind_that_is_not_known_can_do_nothing():
     """Given a kind whose file is gone, then it neither pages nor is brought up to date, and it is still notified."""
     decision = due(
         replace(OPEN, alerts={"b": alert("b", severity=Severity.INFO)}, flush=FlushClock(next_at=NOW)),
-        route=TO_BOTH, rules=Rules(), context=Context(), now=NOW,
+        routes=[RouteAlerts(TO_BOTH)], rules=Rules(), context=Context(), now=NOW,
     )  # fmt: skip
     assert {each.target.kind for each in decision.notifications} == {"siren", "board"}
-    synced = due(replace(decision.incident, sync="api"), route=TO_BOTH, rules=Rules(), context=Context(), now=NOW)
+    synced = due(
+        replace(decision.incident, sync="api"), routes=[RouteAlerts(TO_BOTH)], rules=Rules(), context=Context(), now=NOW
+    )
     assert synced.notifications == ()

@@ -20,7 +20,7 @@ from chalicelib.core.payload.coerce import (
     MAX_VALUE_CHARACTERS,
 )
 from chalicelib.core.room import Room
-from chalicelib.core.rule import Route, RouteOptions, Rules, Target
+from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
 from chalicelib.core.transitions import MAX_RECENT
 from chalicelib.messages import codec
 from chalicelib.messages.queue import notification_message
@@ -96,7 +96,9 @@ def test_an_incident_and_what_is_told_of_it_fit(count, letters):
     found = bounded(given)
     targets = tuple(Target("slack_channel", f"#channel-{number}") for number in range(10))
     route = Route(id="default", targets=targets, options=given.options)
-    decision = due(found, route=route, rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW)
+    decision = due(
+        found, routes=[RouteAlerts(route)], rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW
+    )
     assert len(decision.notifications) == len(targets)
     assert decision.incident.alerts.keys() == given.alerts.keys()
     assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES
@@ -184,7 +186,9 @@ def test_the_highest_number_of_alerts_fits_too(letters, size, targets):
         targets=tuple(Target("slack_channel", f"#channel-{number}") for number in range(targets)),
         options=found.options,
     )
-    decision = due(found, route=route, rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW)
+    decision = due(
+        found, routes=[RouteAlerts(route)], rules=Rules(default=route, kinds=KINDS), context=Context(), now=NOW
+    )
     assert decision.notifications
     assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES
 

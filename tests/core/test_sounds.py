@@ -10,9 +10,9 @@ from chalicelib.core.delivery.notification import Why
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.notified import LastNotification, LastSound, NotifiedAlerts, NotifiedState, PagerState
-from chalicelib.core.rule import Rules, Target
-from chalicelib.core.sounds import AFTER_ACK, SHORTEST_PAUSE, Sounds, acknowledged_at, sounds_of
-from chalicelib.core.visible import VisibleAlerts
+from chalicelib.core.rule import AFTER_ACK, RouteOptions, Rules, Target
+from chalicelib.core.sounds import SHORTEST_PAUSE, Sounds, acknowledged_at, sounds_of
+from chalicelib.core.visible import TargetView, VisibleAlerts
 from chalicelib.core.waves import MAX_WAVES
 from tests.rule_files import KINDS
 
@@ -61,7 +61,8 @@ def found(state, *alerts, quiet=(), also=()):
         announced={each.target.key: each for each in (state, *also) if each.was_notified},
         episode=Episode(started_at=BEGAN_AT, opened_at=BEGAN_AT),
     )
-    return sounds_of(incident, {state.target.key: (state.target, seen(*alerts, quiet=quiet))}, RULES, NOW)
+    view = TargetView(state.target, seen(*alerts, quiet=quiet), RouteOptions())
+    return sounds_of(incident, {state.target.key: view}, RULES, NOW)
 
 
 ACKED = alert("a", acked_at=ACKED_AT)

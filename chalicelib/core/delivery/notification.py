@@ -42,6 +42,8 @@ class Why(StrEnum):
     """An alert is worse than all that the target knew, or rose."""
     AFTER_ACK = "after_ack"
     """A critical alert began after somebody had acknowledged the others."""
+    UNSEEN = "unseen"
+    """Critical alerts joined what somebody has acknowledged, and nobody acknowledged them for a while."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,10 @@ from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meani
 from chalicelib.rules.file.values import (
     DURATION_PATTERN,
     As,
+    after_ack_value,
     alias_texts_value,
     boolean_value,
+    by_value,
     choice_value,
     duration_value,
     flapping_value,
@@ -165,6 +167,7 @@ class _TellingForm(_RhythmForm):
     escalate: list[EscalationForm] = Field(default=LEFT_OUT)
     mute: list[Text] = Field(default=LEFT_OUT)
     active: list[Text] = Field(default=LEFT_OUT)
+    correlate: Boolean = LEFT_OUT
 
 
 class RuleForm(_TellingForm):
@@ -205,6 +208,27 @@ class InhibitForm(_Part):
     cause: Matches
     symptom: Matches
     equal: list[Text] = Field(default=LEFT_OUT)
+
+
+class CorrelateForm(_Part):
+    """Which alerts are one incident, whatever their rules and routes."""
+
+    by: Annotated[Any, As(by_value, dict(type="array", minItems=1, items={"type": "string"}))]
+    join_within: Annotated[
+        Any,
+        As(
+            lambda value: duration_value(value, least="1m"),
+            dict(type="string", pattern=DURATION_PATTERN, examples=["15m"]),
+        ),
+    ] = LEFT_OUT
+    max_age: Positive = LEFT_OUT
+    after_ack: Annotated[
+        Any,
+        As(
+            after_ack_value,
+            dict(anyOf=[{"type": "string", "pattern": DURATION_PATTERN}, {"enum": ["off", False]}], examples=["2m"]),
+        ),
+    ] = LEFT_OUT
 
 
 class WindowForm(_Part):
@@ -286,6 +310,7 @@ class FileForm(_Part):
     default: EndForm = Field(default=LEFT_OUT)
     fallback: EndForm = Field(default=LEFT_OUT)
     inhibit: list[InhibitForm] = Field(default=LEFT_OUT)
+    correlate: CorrelateForm = Field(default=LEFT_OUT)
     windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
     services: dict[str, ServiceForm] = Field(default=LEFT_OUT)
     metrics: list[Text] = Field(default=LEFT_OUT)
@@ -300,6 +325,7 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
     "routes": (RouteForm, "a route"),
     "escalate": (EscalationForm, "an escalation"),
     "inhibit": (InhibitForm, "an inhibition"),
+    "correlate": (CorrelateForm, "correlate"),
     "windows": (WindowForm, "a window"),
     "defaults": (DefaultsForm, "defaults"),
     "default": (EndForm, "the default"),

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.build import DAYS, minute_of
+from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.mute import muting_windows
-from chalicelib.core.rule import Route, Window
+from chalicelib.core.rule import Correlate, Route, Window
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
+
+LONG_JOIN = timedelta(hours=1)
 
 
 def clauses_of(value: Any) -> tuple[Matcher, ...]:
@@ -44,6 +47,23 @@ def reach(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _routes(data)
     yield from _inhibitions(data)
     yield from _windows(data)
+    yield from _correlation(data)
+
+
+def _correlation(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """What `join_within` and `max_age` say together."""
+    given = mapping_in(data.get("correlate"))
+    defaults = {"join_within": Correlate().join_within, "max_age": Correlate().max_age}
+    try:
+        join_within, max_age = (parse_duration(given[key]) if key in given else defaults[key] for key in defaults)
+    except (ValueError, TypeError, AttributeError):
+        return
+    if join_within > max_age:
+        what = "join_within is longer than max_age"
+        yield Finding(("correlate", "join_within" if "join_within" in given else "max_age"), what, "at most max_age")
+    elif join_within > LONG_JOIN:
+        what = "join_within is over an hour: faults that have nothing to do with each other become one incident"
+        yield Finding(("correlate", "join_within"), what, "up to 1h", kind="warning")
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[Finding]:

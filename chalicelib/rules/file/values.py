@@ -71,6 +71,23 @@ def positive_value(value: Any) -> Any:
     return duration_value(value, least="1s")
 
 
+def after_ack_value(value: Any) -> Any:
+    """A duration, or `off`, which some readers of YAML take for false."""
+    return value if value is False or value == "off" else duration_value(value)
+
+
+def by_value(value: Any) -> Any:
+    """The labels by which alerts are correlated: at least one, and none that tells apart the alerts of one fault."""
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+        raise FieldError(
+            f"is {kind_of(value) if value else 'empty'}", "a list of labels, such as [service, environment]"
+        )
+    wrong = next((each for each in value if each in ("alertname", "severity", "...")), "")
+    if wrong:
+        raise FieldError(f"names {wrong!r}, which tells the alerts of one incident apart", "labels that they share")
+    return value
+
+
 def short_value(value: Any) -> Any:
     """A time limit of one call."""
     return duration_value(value, least="100ms", most="30s")

@@ -1,0 +1,208 @@
+"""The homes of new alerts among the correlated incidents: joins the head of their values, or makes a new one.
+
+A head is stored as the one holder of a fault of its own (`head|<values>`), so the store settles which of two workers
+makes it. It is written before its incident is saved: a head without an incident is joined as a young one.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.correlation import Head, by_values, head_name, new_key, was_firing, why_not_joined
+from chalicelib.core.event import Event
+from chalicelib.core.identity import Fault, Holder, Proposal
+from chalicelib.core.incident import Incident, IncidentStatus, in_episode
+from chalicelib.core.inputs import AlertInput, EventInput, Input, Measured, MovedAlert, alert_fingerprint
+from chalicelib.core.optimistic import MAX_TRIES
+from chalicelib.core.routing import route_by_id
+from chalicelib.core.rule import Route, Rules
+from chalicelib.process.batch import Arrival, Batch, Routed
+
+SLOT = "head"
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+def stored_name(values: Mapping[str, str]) -> str:
+    """Return the name of the fault that holds the head of these values."""
+    return f"head|{head_name(values)}"
+
+
+def at_heads(batch: Batch, arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Return the arrivals whose proposals name the head of their values: what only repeats is known there."""
+    found = list(arrivals)
+    if batch.rules.correlate is None:
+        return found
+    read_heads(batch, {stored_name(p.group) for each in found for p in each.proposals if p.is_correlated})
+    return [replace(each, proposals=tuple(_at_head(batch, p, each.event) for p in each.proposals)) for each in found]
+
+
+def _at_head(batch: Batch, proposal: Proposal, event: Event) -> Proposal:
+    if not proposal.is_correlated:
+        return proposal
+    head = batch.heads[stored_name(proposal.group)]
+    started_at = event.starts_at or event.occurred_at
+    key = head.key if head is not None else new_key(proposal.group, proposal.alert(event), started_at)
+    return replace(proposal, home=key)
+
+
+def read_heads(batch: Batch, names: Collection[str]) -> None:
+    """Read the heads of these names that were not read yet."""
+    missing = [name for name in names if name not in batch.heads]
+    if missing:
+        found = batch.store.faults(missing)
+        batch.heads |= {name: _head(found.get(name)) for name in missing}
+
+
+def _head(fault: Fault | None) -> Head | None:
+    holder = fault.holders.get(SLOT) if fault is not None else None
+    return Head(holder.key, holder.at) if holder is not None else None
+
+
+def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime) -> str:
+    """Return the key of the incident where an alert of these values that began then fires: the head, or a new one.
+
+    `alert` is its fingerprint. An alert that is older than the head and does not fit it gets an incident beside it.
+    """
+    name = stored_name(values)
+    read_heads(batch, [name])
+    for _ in range(MAX_TRIES):
+        head = batch.heads[name]
+        if head is not None and _joins(batch, head, started_at):
+            batch.news[head.key] = max(started_at, batch.news.get(head.key, started_at))
+            return head.key
+        mine = Head(new_key(values, f"{alert}{head.key if head else ''}", started_at), started_at)
+        if head is not None and started_at < head.at:
+            return mine.key
+        batch.heads[name] = _claimed(batch, name, values, mine, head)
+        if batch.heads[name] == mine:
+            batch.news[mine.key] = started_at
+            return mine.key
+    return mine.key
+
+
+def _joins(batch: Batch, head: Head, started_at: datetime) -> bool:
+    batch.read({head.key})
+    incident, news_at = batch.stored[head.key], batch.news.get(head.key)
+    return not why_not_joined(head, incident, started_at, batch.rules.correlation, news_at=news_at)
+
+
+def _claimed(batch: Batch, name: str, values: Mapping[str, str], mine: Head, head: Head | None) -> Head | None:
+    over = _holder(head, values) if head is not None else None
+    return _head(batch.store.claim(name, SLOT, _holder(mine, values), over=over))
+
+
+def _holder(head: Head, values: Mapping[str, str]) -> Holder:
+    return Holder(key=head.key, alert="", rule="", route="", group=values, rank=0, at=head.at)
+
+
+def forget(batch: Batch, values: Mapping[str, str], key: str) -> None:
+    """Read the head of these values and its incident anew: it ended meanwhile."""
+    batch.heads.pop(stored_name(values), None)
+    batch.news.pop(key, None)
+    batch.stored.pop(key, None)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Alerts with a condition or a `for:`, which wait in the incident of their group until they fire
+
+
+def values_of(rules: Rules, route: Route, alert: Alert) -> dict[str, str]:
+    """Return the values by which an alert is correlated that waits on a route; empty where it stays in its group."""
+    return by_values(rules, rules.by_name.get(alert.rule), (route,), alert.match_labels())
+
+
+def leaves(rules: Rules, incident: Incident, route: Route) -> Callable[[Alert], bool] | None:
+    """Return which alerts leave the incident of their group when they begin to fire; None where none does."""
+    if rules.correlate is None or incident.is_correlated:
+        return None
+
+    def does(alert: Alert) -> bool:
+        if alert.origin is Origin.HEARTBEAT or not values_of(rules, route, alert):
+            return False
+        rule = rules.by_name.get(alert.rule)
+        return (alert.has_condition or bool(rule and rule.hold)) and not _lives_here(incident, alert)
+
+    return does
+
+
+def _lives_here(incident: Incident, alert: Alert) -> bool:
+    """Return whether an open incident had the alert firing before: one from before alerts were correlated."""
+    old = incident.alerts.get(alert.fingerprint)
+    if old is None or incident.status is not IncidentStatus.OPEN:
+        return False
+    return was_firing(old) and in_episode(old, incident)
+
+
+def stand_in(alert: Alert, key: str) -> Alert:
+    """Return what stays of an alert that fires in another incident by now."""
+    return Alert(
+        fingerprint=alert.fingerprint,
+        rule=alert.rule,
+        name=alert.name,
+        labels=alert.labels,
+        severity=alert.severity,
+        origin=alert.origin,
+        sender=alert.sender,
+        moved_to=key,
+    )
+
+
+def goes_on_elsewhere(batch: Batch, routed: Sequence[Routed]) -> list[Routed]:
+    """Give what was measured or counted to the incidents where the alerts fire. Return the rest; all are read."""
+    batch.read({each.key for each in routed})
+    moved = {id(each): _moved_to(batch, each) for each in routed}
+    batch.read({key for key in moved.values() if key})
+    rest = []
+    for each in routed:
+        incident = batch.stored.get(moved[id(each)])
+        if incident is None or not _goes_on(batch, incident, each.given):
+            rest.append(each)
+            continue
+        given = replace(each.given, routes=(each.route.id,)) if isinstance(each.given, EventInput) else each.given
+        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, each.message, given)
+    return rest
+
+
+def _moved_to(batch: Batch, routed: Routed) -> str:
+    incident = batch.stored.get(routed.key)
+    alert = incident.alerts.get(alert_fingerprint(routed.given)) if incident is not None else None
+    return alert.moved_to if alert is not None else ""
+
+
+def _goes_on(batch: Batch, incident: Incident, given: AlertInput) -> bool:
+    """Return whether the alert of an input is active in an incident, or ended there so lately that it only flaps."""
+    alert = incident.alerts.get(alert_fingerprint(given))
+    if alert is None or incident.status is not IncidentStatus.OPEN:
+        return False
+    if alert.active or alert.state is not AlertState.RESOLVED or alert.ends_at is None:
+        return alert.active
+    return _time_of(given) <= alert.ends_at + batch.rules.correlation.join_within
+
+
+def _time_of(given: AlertInput) -> datetime:
+    if isinstance(given, EventInput):
+        return given.event.occurred_at
+    if isinstance(given, Measured):
+        return given.evaluations[-1].at
+    return given.alert.starts_at or given.alert.ends_at or _EVER if isinstance(given, MovedAlert) else given.at
+
+
+def with_alerts_back(batch: Batch, incident: Incident, inputs: Sequence[Input]) -> Incident:
+    """Return an incident with the alerts that inputs are about and that fired elsewhere, as they are there by now.
+
+    They wait here again, with the events that they remember.
+    """
+    names = {alert_fingerprint(each) for each in inputs if isinstance(each, AlertInput)}
+    gone = [alert for name in names if (alert := incident.alerts.get(name)) is not None and alert.moved_to]
+    if not gone:
+        return incident
+    batch.read({alert.moved_to for alert in gone})
+    back = {alert.fingerprint: _back(batch, alert) for alert in gone}
+    return replace(incident, alerts={**incident.alerts, **back})
+
+
+def _back(batch: Batch, alert: Alert) -> Alert:
+    there = batch.stored.get(alert.moved_to)
+    known = there.alerts.get(alert.fingerprint) if there is not None else None
+    return alert if known is not None and known.active else replace(known or alert, routes=(), moved_to="")
