@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Silence
-from chalicelib.core.delivery.notification import AlertSnapshot, Notification
+from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
 from chalicelib.core.incident import Incident, IncidentStatus
@@ -21,8 +21,8 @@ from chalicelib.core.lifecycle import last_end
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.metrics.rollup import expand_probe_result, streaks
 from chalicelib.core.mute import Muting, muting_windows, mutings_of
-from chalicelib.core.routing import route_by_id
-from chalicelib.core.rule import Rules
+from chalicelib.core.routing import routes_of
+from chalicelib.core.rule import RouteAlerts, Rules
 from chalicelib.messages.queue import (
     action_message,
     events_messages,
@@ -80,6 +80,24 @@ Line = dict[str, Any]
 Handler = Callable[["Replay", datetime, Any, Mapping[str, Any]], Iterator[Line]]
 
 
+_WHY = {Reason.OPENED: "opening", Reason.ESCALATED: "escalated", Reason.REMINDER: "reminder", Reason.RESOLVED: "end"}
+
+
+def _why(notification: Notification, joined: Sequence[AlertSnapshot]) -> str:
+    """Return why a notification was decided, in one word."""
+    if notification.why is not None:
+        return notification.why.value
+    if notification.reason is not Reason.UPDATED:
+        return _WHY.get(notification.reason, notification.reason.value)
+    return "joined" if joined else "end" if any(each.status != "firing" for each in notification.alerts) else "flap"
+
+
+def _named(told: AlertSnapshot) -> str:
+    """Return an alert as Alertmanager writes one: `Down{environment="prod",service="api"}`."""
+    labels = ",".join(f'{name}="{value}"' for name, value in sorted(told.labels.items()))
+    return f"{told.name}{{{labels}}}"
+
+
 class Replay:
     """One run of a timeline."""
 
@@ -103,6 +121,7 @@ class Replay:
         self._number = 0
         self._silences = 0
         self._streaks: dict[tuple[Any, ...], tuple[int, int]] = {}
+        self._shown: dict[tuple[str, str], set[str]] = {}
         self.times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
 
     def run(self) -> Iterator[Line]:
@@ -331,12 +350,23 @@ class Replay:
         }
 
     def _sound(self, notification: Notification) -> dict[str, Any]:
-        """Return what is shown of an update that must be noticed at once."""
-        if notification.why is None:
+        """Return whether people must notice it, and why. Without `correlate` that is shown of some updates only."""
+        joined = self._joined(notification)
+        rules = self.simulator.rules
+        if notification.why is None and rules.correlate is None:
             return {}
-        pages = self.simulator.rules.can(notification.target.kind).pages
-        found = {"sound": notification.sounds, "why": notification.why.value}
-        return {**found, "wave": notification.wave} if pages else found
+        found: dict[str, Any] = {"sound": notification.sounds, "why": _why(notification, joined)}
+        if rules.correlate is not None:
+            found["joined"] = [_named(each) for each in joined]
+        return {**found, "wave": notification.wave} if rules.can(notification.target.kind).pages else found
+
+    def _joined(self, notification: Notification) -> list[AlertSnapshot]:
+        """Return the alerts that fire and that no notification to the same target showed before."""
+        known = self._shown.setdefault((notification.incident.id, notification.target.key), set())
+        firing = [each for each in notification.alerts if each.status == "firing"]
+        new = [each for each in firing if each.fingerprint not in known]
+        known.update(each.fingerprint for each in firing)
+        return new
 
     def _told_alert(self, told: AlertSnapshot) -> dict[str, Any]:
         return {
@@ -356,12 +386,15 @@ class Replay:
         everyone = self._all_incidents()
         known = {f"{each.key}/{name}": alert for each in everyone for name, alert in each.alerts.items()}
         for incident in everyone:
-            route = route_by_id(rules, incident)
-            windows = muting_windows(route, rules.windows, at)
+            routes = routes_of(incident, rules)
             mutings = mutings_of(incident, rules, context, at)
             for alert in incident.alerts.values():
                 if alert.state is AlertState.INACTIVE:
                     continue
+                route = next(
+                    each.route for each in (*routes, RouteAlerts(routes[0].route)) if each.has(alert.fingerprint)
+                )
+                windows = muting_windows(route, rules.windows, at)
                 muting = mutings.get(alert.fingerprint, Muting())
                 causes = [known[each.fingerprint] for each in muting.causes if each.fingerprint in known]
                 shown = self._alert(alert, muting, causes, windows)
@@ -408,6 +441,7 @@ class Replay:
                     "incident": incident.id,
                     "status": "firing" if incident.firing or incident.truncated.alerts else "resolved",
                     "events": incident.events,
+                    **self._correlated(incident),
                     "alerts": [
                         {
                             "name": alert.name,
@@ -424,6 +458,21 @@ class Replay:
                 }
             )
         return shown
+
+    def _correlated(self, incident: Incident) -> dict[str, Any]:
+        """Return the values that the alerts of a correlated incident share, and until when others join it."""
+        if not incident.is_correlated or incident.episode.started_at is None:
+            return {}
+        correlate, episode = self.simulator.rules.correlation, incident.episode
+        began_at = incident.episode.started_at
+        news_at = max(began_at, episode.news_at or began_at)
+        until = min(news_at + correlate.join_within, began_at + correlate.max_age)
+        return {
+            "by": dict(incident.group),
+            "started_at": self.times.write(began_at),
+            "news_at": self.times.write(news_at),
+            "joins_until": self.times.write(until) if incident.status is IncidentStatus.OPEN else None,
+        }
 
     def _all_incidents(self) -> list[Incident]:
         since = datetime.min.replace(tzinfo=UTC)

@@ -143,7 +143,8 @@ class Alert:
 
     `faults` are those of the events of a count. `observed` is what was seen when it was measured last (core/observed.py).
     `routes` are the ids of the routes by which it came to a correlated incident. `moved_to` is the key of the incident
-    where an alert of a series, of a count or of a `for:` fires by now: here it only stands for it.
+    where an alert of a series, of a count or of a `for:` fires by now: here it only stands for it. There `moved_from` is
+    the key of this one.
     """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {
@@ -171,6 +172,7 @@ class Alert:
     schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)
     routes: tuple[str, ...] = ()
     moved_to: str = ""
+    moved_from: str = ""
 
     def match_labels(self) -> dict[str, str]:
         """Return the labels that matchers and `group_by` see, with the words that people see."""

@@ -118,7 +118,16 @@ def flapped(ended: Alert, started_at: datetime, correlate: Correlate) -> bool:
     return ended.ends_at is None or started_at <= ended.ends_at + correlate.join_within
 
 
-def hold_of(alerts: Sequence[Alert], interval: timedelta) -> timedelta:
-    """Return how long a view waits for its alerts to come back before its end: longer after they flapped."""
-    flaps = max((len(alert.changes.times) // 2 - 1 for alert in alerts), default=0)
-    return min(interval * (1 if flaps < 1 else 2 if flaps < 2 else 3), max(LONGEST_HOLD, interval))
+def hold_of(alerts: Sequence[Alert], interval: timedelta, since: datetime | None) -> timedelta:
+    """Return how long a target's alerts, which have ended, are waited for before its end: longer after they flapped.
+
+    `since` is when the incident began.
+    """
+    flaps = max((_flaps(alert, since) for alert in alerts), default=0)
+    return min(interval * min(flaps + 1, 3), max(LONGEST_HOLD, interval))
+
+
+def _flaps(alert: Alert, since: datetime | None) -> int:
+    """Return how often an alert that has ended began anew in its incident."""
+    starts = [at for at in alert.changes.times[-2::-2] if since is None or at >= since]
+    return max(0, len(starts) - 1)

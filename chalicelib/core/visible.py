@@ -182,7 +182,7 @@ def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView
     if not each.seen.over or not over or incident.episode.closed_via:
         return each
     ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
-    return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval))
+    return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval, incident.episode.started_at))
 
 
 def quickest(first: RouteOptions, second: RouteOptions) -> RouteOptions:

@@ -19,12 +19,12 @@ from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.event import Status
 from chalicelib.core.fold import Folded, folded, with_late
 from chalicelib.core.identity import home_slot, is_history
-from chalicelib.core.incident import Incident, IncidentStatus, notified_of
+from chalicelib.core.incident import Incident, IncidentStatus, group_labels, notified_of
 from chalicelib.core.inputs import EventInput, Input, Measured, MovedAlert, alert_fingerprint
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
-from chalicelib.core.routing import alert_labels, routed_labels, routes_of
+from chalicelib.core.routing import alert_labels, route_of, routed_labels, routes_of
 from chalicelib.core.rule import Route, RouteAlerts, Rules
 from chalicelib.core.snapshot import SnapshotInput, with_symptoms
 from chalicelib.core.timeline import paged, recorded
@@ -182,6 +182,8 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
         drop_causes(batch, decision.incident)
         return decision.incident
     _notify(batch, decision.notifications)
+    if base.status is IncidentStatus.OPEN and decision.incident.status is IncidentStatus.ENDED:
+        decision = replace(decision, incident=_without_watches(batch, decision.incident))
     incident = _stored(batch, stored, base, decision)
     drop_causes(batch, incident)
     _schedule_wake(batch, incident, stored)
@@ -221,14 +223,31 @@ def _without_leaving(batch: Batch, route: Route, found: Folded) -> Incident:
 
     A worker that dies between the two saves finds the alert in its new incident when it comes again.
     """
-    stay = {alert.fingerprint: joining.stand_in(alert, _moved(batch, route, alert)) for alert in found.leaving}
+    key = found.incident.key
+    stay = {alert.fingerprint: joining.stand_in(alert, _moved(batch, route, alert, key)) for alert in found.leaving}
     return replace(found.incident, alerts={**found.incident.alerts, **stay}) if stay else found.incident
 
 
-def _moved(batch: Batch, route: Route, alert: Alert) -> str:
+def _without_watches(batch: Batch, incident: Incident) -> Incident:
+    """Return a correlated incident at its end. Alerts that fire when nothing is measured wait in their groups again."""
+    back = {
+        alert.fingerprint: alert
+        for alert in incident.alerts.values()
+        if alert.moved_from and _watches_silence(batch.rules, alert.rule)
+    }
+    for alert in back.values():
+        route = route_of(batch.rules, next(iter(alert.routes), ""))
+        group = group_labels(route, alert.match_labels())
+        waits = MovedAlert(replace(alert, routes=(), moved_from=""))
+        _saved(batch, alert.moved_from, IncidentUpdate(route, group, inputs=[waits]))
+    here = {name: never_rechecked(alert) for name, alert in back.items()}
+    return replace(incident, alerts={**incident.alerts, **here}) if here else incident
+
+
+def _moved(batch: Batch, route: Route, alert: Alert, key_before: str) -> str:
     """Save an alert that began to fire in its correlated incident. Return the key of that."""
     values = joining.values_of(batch.rules, route, alert)
-    moved = MovedAlert(replace(alert, routes=(route.id,)))
+    moved = MovedAlert(replace(alert, routes=(route.id,), moved_from=key_before))
     for _ in range(MAX_TRIES):
         key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now)
         try:

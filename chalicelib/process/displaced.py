@@ -197,7 +197,7 @@ def any_displaced(incidents: Iterable[Incident], rules: Rules, marks: Mapping[st
     """
     groupings = _groupings(marks)
     return any(
-        incident.key not in _homes(alert, rules.by_name.get(alert.rule), rules)
+        (alert.moved_from or incident.key) not in _homes(alert, rules.by_name.get(alert.rule), rules)
         or _was_grouped_otherwise(alert, rules.by_name.get(alert.rule), groupings)
         for incident in incidents
         for alert in incident.alerts.values()

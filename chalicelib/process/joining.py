@@ -205,4 +205,6 @@ def with_alerts_back(batch: Batch, incident: Incident, inputs: Sequence[Input]) 
 def _back(batch: Batch, alert: Alert) -> Alert:
     there = batch.stored.get(alert.moved_to)
     known = there.alerts.get(alert.fingerprint) if there is not None else None
-    return alert if known is not None and known.active else replace(known or alert, routes=(), moved_to="")
+    return (
+        alert if known is not None and known.active else replace(known or alert, routes=(), moved_to="", moved_from="")
+    )
