@@ -28,7 +28,7 @@ from chalicelib.core.metrics.sample import Series
 from chalicelib.core.mute import Muting, muting_windows, mutings_of, speaks_again
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.ports import Store
-from chalicelib.core.routing import route_by_id, routed_labels
+from chalicelib.core.routing import route_of_alert, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.core.services import SERVICE, SERVICE_RAW
 from chalicelib.core.standing import resolve_at
@@ -179,7 +179,7 @@ class _Told:
     def alert(self, alert: Alert, incident: Incident) -> Shown:
         """One alert that is remembered."""
         rule = self.rules.by_name.get(alert.rule)
-        route = route_by_id(self.rules, incident)
+        route = route_of_alert(incident, alert, self.rules)
         decisions = [
             *self.service_steps(alert),
             *self.rule_steps(alert),
@@ -194,7 +194,7 @@ class _Told:
             "labels": dict(alert.labels),
             "state": alert.state.value,
             "incident": incident.id or None,
-            "route": incident.route,
+            "route": route.id,
             "decisions": decisions,
         }
 
@@ -322,11 +322,12 @@ class _Told:
     def route_steps(self, alert: Alert, rule: Rule | None, incident: Incident, route: Route) -> list[str]:
         """How the route was chosen, and what it tells together."""
         steps, chosen = route_steps(self.rules, rule, alert.match_labels())
-        if incident.route not in {each.id for each in chosen}:
-            steps = [f"{incident.route} holds the incident, as it did when it began"]
+        if route.id not in {each.id for each in chosen}:
+            steps = [f"{route.id} holds the incident, as it did when it began"]
         group = ", ".join(f"{name}={text}" for name, text in incident.group.items()) or "nothing"
         targets = ", ".join(target.shown for target in route.targets) or "nobody"
-        return [*steps, f"told by {incident.route}, grouped by {group}: {targets}"]
+        grouped = "correlated" if incident.is_correlated else "grouped"
+        return [*steps, f"told by {route.id}, {grouped} by {group}: {targets}"]
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Target by target: what it was told and when, or why it was not."""

@@ -23,7 +23,7 @@ from chalicelib.core.mute import Muting, muting_windows, mutings_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.outcome import MIN_ID_CHARACTERS, not_one
 from chalicelib.core.ports import Store
-from chalicelib.core.routing import route_by_id
+from chalicelib.core.routing import whole_route
 from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.services import SERVICE
 from chalicelib.core.snapshot import SnapshotInput, summary_of, title_of
@@ -375,7 +375,7 @@ class _Judged:
 
     @classmethod
     def of(cls, incident: Incident, rules: Rules, context: Context, now: datetime) -> "_Judged":
-        route = route_by_id(rules, incident)
+        route = whole_route(incident, rules)
         mutings = mutings_of(incident, rules, context, now)
         windows = muting_windows(route, rules.windows, now)
         basis = SnapshotInput(rules=rules, context=context, route=route, now=now, mutings=mutings)

@@ -101,6 +101,25 @@ def routes_of(incident: Incident, rules: Rules, own: Route | None = None) -> tup
     return tuple(known) or (RouteAlerts(route_of(rules, incident.route), frozenset()),)
 
 
+def route_of_alert(incident: Incident, alert: Alert, rules: Rules) -> Route:
+    """Return the route of an incident by which one of its alerts came; the first of several."""
+    routes = routes_of(incident, rules)
+    return next((each.route for each in routes if each.has(alert.fingerprint)), routes[0].route)
+
+
+def whole_route(incident: Incident, rules: Rules) -> Route:
+    """Return all that an incident is notified by as one route: each target once, and every step of the escalations.
+
+    A window is one of it only where the incident has no other route. Timers go by each route on its own.
+    """
+    first, *others = (each.route for each in routes_of(incident, rules))
+    if not others:
+        return first
+    targets = {target.key: target for route in (first, *others) for target in route.targets}
+    steps = sorted({step for route in (first, *others) for step in route.escalate}, key=lambda each: each.after)
+    return replace(first, targets=tuple(targets.values()), escalate=tuple(steps), mute=(), active=())
+
+
 def _routes_of_alert(alert: Alert, rules: Rules) -> Sequence[Route]:
     known = [rules.routes_by_id[id] for id in alert.routes if id in rules.routes_by_id]
     return known or rules.routes_for(rules.by_name.get(alert.rule), alert.match_labels())
