@@ -162,7 +162,7 @@ def _has_clock(alert: Alert) -> bool:
 
 def _is_elsewhere(alert: Alert, incident: Incident, rules: Rules) -> bool:
     homes = _homes(alert, rules.by_name.get(alert.rule), rules)
-    return bool(homes) and incident.key not in homes
+    return bool(homes) and (alert.moved_from or incident.key) not in homes
 
 
 # ---------------------------------------------------------------------------------------------------------------------
