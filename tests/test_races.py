@@ -112,6 +112,42 @@ def test_of_32_workers_on_one_incident_none_is_lost(store):
     assert len(incident.firing) == incident.events == 32
 
 
+CORRELATED = rules_of(
+    "correlate: {by: [service]}\n"
+    + HEAD
+    + EVERYBODY
+    + "alerts: [{name: Rate, match: {alertname: Down}, condition: 'events[1m] > 0', group_by: [service]}, {name: Each, match: {alertname: Down}}]\n"
+)
+
+
+def test_no_interleaving_of_three_workers_begins_two_incidents_of_one_service():
+    """Three workers get the first alerts of a service, one that counts and one that does not: one incident has them all."""
+    for seed in SEEDS:
+        simulator = Simulator(CORRELATED, START)
+        simulator.contend(fires(service="api"), WORKERS, seed)
+        simulator.run_until(START + timedelta(seconds=30), inclusive=True)
+        begun = [each for each in simulator.store.incidents(ended_since=START) if each.id]
+        assert [sorted(alert.name for alert in each.firing) for each in begun] == [["Each", "Rate"]], seed
+
+
+def test_of_25_workers_with_the_first_alerts_of_a_service_none_is_lost(store):
+    """On the emulator 25 workers bring an alert each of one service at once: one incident has them all, and none fails."""
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    rules = rules_of("correlate: {by: [service]}\n" + HEAD + EVERYBODY)
+
+    def work(number):
+        message = Message("m", fires(number, service="api", pod=str(number)), "")
+        tries = 1
+        while process([message], rules=rules, store=store, queues=queues, now=START + timedelta(seconds=40)):
+            tries += 1
+        return tries
+
+    tries = at_once(work, 25)
+    assert max(tries) < 10, tries
+    begun = [each for each in store.incidents() if each.is_correlated]
+    assert [len(each.firing) for each in begun] == [25]
+
+
 def test_a_worker_that_dies_on_the_emulator_leaves_nobody_untold(emulator):
     """A sample of the deaths of test_crashes, over the real table: a whole life is told as without any."""
     story = STORIES["a whole life"]
