@@ -104,7 +104,7 @@ def _acknowledged(incident: Incident, action: Action, chosen: Sequence[Alert]) -
     }
     if not changed:
         return incident
-    incident = _eased(incident, changed.values()) if acks else restarted(incident, action.at)
+    incident = _eased(incident, changed.values()) if acks else restarted(incident, changed.values(), action.at)
     incident = replace(incident, alerts={**incident.alerts, **changed}, sync=_sync_origin(action))
     return _noted(incident, action, _with_note(_of_how_many(incident, list(changed.values()), acks=acks), action))
 
@@ -159,7 +159,7 @@ def _worse_noted(incident: Incident, alert: Alert) -> Incident:
         return incident
     text = f"{alert.name} got worse ({alert.severity.value}): the acknowledgement of {alert.ack.by} was lifted"
     since = max(at, incident.escalation.restarted_at or at)
-    return remarked(restarted(incident, since), Entry(at, text, kind="ack_lifted"))
+    return remarked(restarted(incident, [alert], since), Entry(at, text, kind="ack_lifted"))
 
 
 def _with_note(text: str, action: Action) -> str:

@@ -23,7 +23,7 @@ def closing_of(incident: Incident, each: TargetView, next_at: datetime | None) -
     None while something fires there. `next_at` is the next flush, by which an incident of one route ends.
     """
     known = incident.announced.get(each.target.key)
-    named = known.alerts.firing if incident.is_correlated and known is not None else incident.alerts
+    named = known.alerts.all if incident.is_correlated and known is not None else incident.alerts
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None and alert.fingerprint in named]
     closes_at = each.ends_from if incident.is_correlated else next_at
     if not each.seen.over or closes_at is None or not ends or incident.status is not IncidentStatus.OPEN:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState
-from chalicelib.core.event import fingerprint
+from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import CORRELATED, Incident, IncidentStatus
+from chalicelib.core.lifecycle import last_end
 from chalicelib.core.rule import Correlate, Route, Rule, Rules
 
 AGAIN = timedelta(hours=24)
@@ -57,10 +58,12 @@ def why_not_joined(
     correlate: Correlate,
     *,
     news_at: datetime | None = None,
+    severity: Severity = Severity.WARNING,
 ) -> str:
     """Return why an alert that began then does not join the head; empty where it does.
 
-    `incident` is None while nothing of it is saved. `news_at` is later news that is not saved yet.
+    `incident` is None while nothing of it is saved. `news_at` is later news that is not saved yet. What is over
+    `max_alerts` is only counted, which must not happen to a critical alert: it begins an incident of its own.
     """
     began_at = head.at
     if incident is not None and incident.episode.started_at is not None:
@@ -69,6 +72,8 @@ def why_not_joined(
             return "it has ended"
         if incident.episode.closed_via:
             return "a person resolved it"
+        if severity is Severity.CRITICAL and len(incident.alerts) >= incident.options.max_alerts:
+            return "it is full"
     known = (began_at, news_at, incident.episode.news_at if incident is not None else None)
     news = max(at for at in known if at is not None)
     if started_at > news + correlate.join_within:
@@ -100,11 +105,11 @@ def with_news(before: Incident, incident: Incident, muted: Mapping[str, object],
 
 
 def _news_of(old: Alert | None, alert: Alert, correlate: Correlate) -> datetime | None:
-    if old is None or not was_firing(old):
+    if old is None or (not was_firing(old) and last_end(old) is None):
         return alert.starts_at
     if alert.severity.rank < old.severity.rank:
         return alert.received.last_event_at or alert.ack.worse_at or alert.starts_at
-    is_new = alert.starts_at is not None and old.ends_at is not None and not flapped(old, alert.starts_at, correlate)
+    is_new = alert.starts_at is not None and last_end(old) is not None and not flapped(old, alert.starts_at, correlate)
     return alert.starts_at if is_new else None
 
 
@@ -115,7 +120,8 @@ def was_firing(alert: Alert) -> bool:
 
 def flapped(ended: Alert, started_at: datetime, correlate: Correlate) -> bool:
     """Return whether an alert that begins at a time has only flapped, as it ended shortly before."""
-    return ended.ends_at is None or started_at <= ended.ends_at + correlate.join_within
+    ended_at = last_end(ended)
+    return ended_at is None or started_at <= ended_at + correlate.join_within
 
 
 def hold_of(alerts: Sequence[Alert], interval: timedelta, since: datetime | None) -> timedelta:

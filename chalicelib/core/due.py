@@ -4,7 +4,7 @@
 to look again (wake.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -30,6 +30,7 @@ from chalicelib.core.visible import (
     view_of,
     views_of,
     with_hidden,
+    with_joined,
 )
 from chalicelib.core.wake import next_flush, scheduled
 from chalicelib.core.waves import after_sending, next_wave
@@ -61,16 +62,18 @@ def due(
     """
     incident = never_shown_timed_out(_with_deliveries(incident, delivered or {}), routes, rules, now)
     mutings = mutings_of(incident, rules, context, now)
-    incident, expired = acks_expired(incident, routes, rules, mutings, now)
+    held, (incident, expired) = incident, acks_expired(incident, routes, rules, mutings, now)
     views = views_of(incident, routes, mutings, rules, now)
     incident = with_hidden(incident, mutings)
     audience = audience_of(incident, views, rules)
+    incident = with_joined(incident, audience, now)
     sounds = sounds_of(incident, audience, rules, now)
     flushes = incident.flush.is_due(now)
     reasons = _flush_reasons(incident, audience, sounds, now) if flushes else {}
     reasons = {**{key: _reason(why) for key, why in sounds.due.items()}, **reasons}
     if expired:
-        knowing = [key for key, each in audience.items() if knows_unacked(incident, key, each.seen)]
+        lost = _lost(held, incident)
+        knowing = [key for key, each in audience.items() if knows_unacked(incident, key, each.seen, lost)]
         reasons = {**dict.fromkeys(knowing, Reason.REMINDER), **reasons}
     incident, escalated = _escalated(incident, views, rules, now)
     audience |= escalated
@@ -96,6 +99,13 @@ def due(
             replace(incident, flush=incident.flush.flushed(now)), view_of(incident, mutings, (), now), now
         )
     return Decision(scheduled(incident, routes, views, rules, mutings, now), notifications, mutings)
+
+
+def _lost(before: Incident, incident: Incident) -> Collection[str]:
+    """Return the alerts of which a target is reminded whose acknowledgement ran out; of a group all that nobody has."""
+    if not incident.is_correlated:
+        return incident.alerts
+    return [name for name, alert in incident.alerts.items() if alert.ack.at is None and before.alerts[name].ack.at]
 
 
 def _closings(incident: Incident, audience: Audience, next_at: datetime | None) -> dict[str, ClosingSnapshot]:
@@ -262,16 +272,17 @@ def _after(
     if content.reason is not Reason.REMINDER:
         last = replace(last, news_seq=content.seq)
     sound = LastSound(content.seq, content.at, content.why) if content.why is not None else before.sound
-    return replace(before, open=True, last=last, sound=sound, alerts=_shown(before.alerts, view))
+    return replace(before, open=True, last=last, sound=sound, alerts=_shown(before.alerts, view, sounds=content.sounds))
 
 
-def _shown(before: NotifiedAlerts, view: VisibleAlerts) -> NotifiedAlerts:
-    """Return the alerts of which a target was notified once it was shown all that it may see."""
+def _shown(before: NotifiedAlerts, view: VisibleAlerts, *, sounds: bool) -> NotifiedAlerts:
+    """Return the alerts of which a target was notified once it was shown all that it may see, with a sound or without."""
     kept = {name: rank for name, rank in before.firing.items() if name in view.muted}
     return NotifiedAlerts(
         firing={**kept, **view.visible},
         hidden=before.hidden - view.visible.keys(),
         flapping=view.flapping & view.visible.keys(),
+        joined={} if sounds else {name: at for name, at in before.joined.items() if name in view.visible},
     )
 
 

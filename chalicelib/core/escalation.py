@@ -103,7 +103,7 @@ def acks_expired(
     names = tuple(sorted({alert.ack.by or "" for alert in over}))
     alerts = {**incident.alerts, **{a.fingerprint: unacknowledged(a) for a in over}}
     entry = Entry(now, f"acknowledgement of {', '.join(names)} ran out", kind="ack_expired")
-    incident = restarted(replace(incident, alerts=alerts), now)
+    incident = restarted(replace(incident, alerts=alerts), over, now)
     return replace(incident, timeline=incident.timeline.added(entry)), names
 
 

@@ -6,7 +6,7 @@ was announced to each target and answers what must be told now. Both are pure: f
 first alert, later ones on a grid of `group_interval`; nothing wakes the incident between, unless something is waiting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -245,10 +245,13 @@ def with_clock(incident: Incident, route: Route, clock: EscalationClock) -> Inci
     return replace(incident, escalations={**incident.escalations, route.id: clock})
 
 
-def restarted(incident: Incident, at: datetime) -> Incident:
-    """Return the incident with all clocks of its escalations started again at that time."""
-    clocks = {id: EscalationClock(at) for id in incident.escalations}
-    return replace(incident, escalation=EscalationClock(at), escalations=clocks)
+def restarted(incident: Incident, alerts: Iterable[Alert], at: datetime) -> Incident:
+    """Return the incident with the clocks of the escalations of these alerts started again at that time."""
+    if not incident.is_correlated:
+        return replace(incident, escalation=EscalationClock(at))
+    routes = {id for alert in alerts for id in alert.routes}
+    clocks = {id: EscalationClock(at) if id in routes else clock for id, clock in incident.escalations.items()}
+    return replace(incident, escalations=clocks)
 
 
 def in_episode(alert: Alert, incident: Incident) -> bool:

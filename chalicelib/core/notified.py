@@ -1,6 +1,6 @@
 """What each target of an incident was notified of: the state that a notification is decided against."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,12 +45,19 @@ class NotifiedAlerts:
     """The alerts of which a target was notified and not of their end.
 
     `firing` maps the fingerprint of each to the rank of its severity then. `hidden` were muted since: when they can be
-    seen again, that is news. `flapping` were shown as flapping.
+    seen again, that is news. `flapping` were shown as flapping. `joined` are those of a correlated incident that the
+    target could see since its last sound, with since when (seconds): nobody may have noticed them.
     """
 
     firing: Mapping[str, int] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
+    joined: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def all(self) -> Set[str]:
+        """The alerts of which the target was notified, or that it would have been notified of by now."""
+        return self.firing.keys() | self.joined.keys()
 
 
 @dataclass(frozen=True, slots=True)

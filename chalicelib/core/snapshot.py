@@ -73,7 +73,7 @@ def notification(
     gone = _listed(
         alert
         for alert in incident.alerts.values()
-        if alert.fingerprint in announced.alerts.firing and alert.state is not AlertState.FIRING
+        if alert.fingerprint in announced.alerts.all and alert.state is not AlertState.FIRING
     )
     muted = _listed(alert for alert in incident.firing if alert.fingerprint in basis.mutings)
     ends = reason is Reason.RESOLVED

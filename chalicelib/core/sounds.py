@@ -14,6 +14,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.notification import Why
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Incident
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Rules
 from chalicelib.core.visible import Audience, VisibleAlerts, state_of
@@ -99,15 +100,15 @@ def _unseen_at(
 
     They joined silently, somebody had acknowledged others by then, and nobody acknowledged them.
     """
-    if not incident.is_correlated or not known.open or seen.quiet or acknowledged_at(incident) is None:
+    joined = known.alerts.joined
+    if not known.open or seen.quiet or not joined or acknowledged_at(incident) is None:
         return None
-    sounded_at = known.last.sounded_at or _EVER
-    started = [
-        alert.starts_at
-        for name in seen.unacked & known.alerts.firing.keys()
-        if (alert := incident.alerts.get(name)) is not None and alert.severity is Severity.CRITICAL and alert.starts_at
+    since = [
+        joined[name]
+        for name in seen.unacked & joined.keys()
+        if name in incident.alerts and incident.alerts[name].severity is Severity.CRITICAL
     ]
-    return min((at + join_within for at in started if at > sounded_at), default=None)
+    return from_seconds(min(since)) + join_within if since else None
 
 
 def _is_opened_elsewhere(incident: Incident) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from chalicelib.core.alert import Alert
 from chalicelib.core.correlation import hold_of
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import Severity
@@ -111,7 +112,8 @@ class TargetView:
     """What fires of an incident for one target, in the rhythm of the routes that name it.
 
     In a correlated incident a target is not notified of the beginning before `opens_from`, nor of the end before
-    `ends_from`: it has alerts of its own. In any other one all targets go by the flushes of the incident.
+    `ends_from`: it has alerts of its own. `missed` says that one of them fired for longer than `group_wait` and ended
+    between two flushes. In any other incident all targets go by the flushes of the incident.
     """
 
     target: Target
@@ -119,6 +121,7 @@ class TargetView:
     options: RouteOptions
     opens_from: datetime | None = None
     ends_from: datetime | None = None
+    missed: bool = False
 
 
 Audience = dict[str, TargetView]
@@ -127,6 +130,8 @@ Audience = dict[str, TargetView]
 def update_for(announced: NotifiedState, each: TargetView, now: datetime) -> Reason | None:
     """Return why a target must be notified at a flush, or None. The beginning and the end have their own times."""
     reason = needs_update(announced, each.seen, now, each.options.repeat_interval)
+    if reason is None and each.missed and not each.seen.over:
+        return Reason.UPDATED
     waits_until = {Reason.OPENED: each.opens_from, Reason.RESOLVED: each.ends_from}.get(reason) if reason else None
     return None if waits_until is not None and now < waits_until else reason
 
@@ -178,11 +183,18 @@ def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView
         ]
         opens = min((at + wait for at, wait in waits if at is not None), default=None)
         return replace(each, opens_from=opens)
-    over = [alert for name in known.alerts.firing if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
+    over = [alert for name in known.alerts.all if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
+    each = replace(each, missed=any(_was_missed(alert, known, each.options) for alert in over))
     if not each.seen.over or not over or incident.episode.closed_via:
         return each
     ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
     return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval, incident.episode.started_at))
+
+
+def _was_missed(alert: Alert, known: NotifiedState, options: RouteOptions) -> bool:
+    if alert.fingerprint in known.alerts.firing or alert.starts_at is None or alert.ends_at is None:
+        return False
+    return alert.ends_at - alert.starts_at >= options.group_wait and known.target.send_resolved
 
 
 def quickest(first: RouteOptions, second: RouteOptions) -> RouteOptions:
@@ -219,9 +231,10 @@ def _held(view: VisibleAlerts) -> VisibleAlerts:
     return VisibleAlerts(muted={**view.muted, **view.visible}, truncated=view.truncated)
 
 
-def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts) -> bool:
-    """Return whether that target was notified of a visible alert that nobody has acknowledged."""
-    return key in incident.announced and bool(incident.announced[key].alerts.firing.keys() & seen.unacked)
+def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts, names: Collection[str]) -> bool:
+    """Return whether that target was notified of a visible one of these alerts, which nobody has acknowledged."""
+    known = incident.announced.get(key)
+    return known is not None and any(name in names for name in known.alerts.firing.keys() & seen.unacked)
 
 
 def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
@@ -278,6 +291,22 @@ def state_of(incident: Incident, target: Target) -> NotifiedState:
     """Return what the target was notified of, with the target as the rules have it today."""
     found = incident.announced.get(target.key)
     return replace(found, target=target) if found is not None else NotifiedState(target)
+
+
+def with_joined(incident: Incident, audience: Audience, now: datetime) -> Incident:
+    """Note which alerts of a correlated incident a target that was opened could see, and was not notified of yet."""
+    if not incident.is_correlated:
+        return incident
+    changed: dict[str, NotifiedState] = {}
+    for key, each in audience.items():
+        known = incident.announced.get(key)
+        if known is None or not known.open or each.seen.quiet:
+            continue
+        new = each.seen.visible.keys() - known.alerts.all
+        if new:
+            joined = {**known.alerts.joined, **dict.fromkeys(sorted(new), now.timestamp())}
+            changed[key] = replace(known, alerts=replace(known.alerts, joined=joined))
+    return replace(incident, announced={**incident.announced, **changed}) if changed else incident
 
 
 def with_hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:

@@ -39,7 +39,7 @@ def scheduled(
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
     sounds = sounds_of(incident, audience_of(incident, views, rules), rules, now)
-    times += [*sounds.waiting.values(), *sounds.later]
+    times += [*sounds.waiting.values(), *sounds.later, *([now] if sounds.due else [])]
     times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
     times += _calls(incident, views, rules, now)
     for routed, each in zip(routes, views, strict=True):

@@ -229,27 +229,27 @@ def _without_leaving(batch: Batch, route: Route, found: Folded) -> Incident:
 
 
 def _without_watches(batch: Batch, incident: Incident) -> Incident:
-    """Return a correlated incident at its end. Alerts that fire when nothing is measured wait in their groups again."""
+    """Return a correlated incident at its end. What is pending, or fires when nothing is measured, waits in its group again."""
     back = {
         alert.fingerprint: alert
         for alert in incident.alerts.values()
-        if alert.moved_from and _watches_silence(batch.rules, alert.rule)
+        if alert.moved_from and (alert.state is AlertState.PENDING or _watches_silence(batch.rules, alert.rule))
     }
     for alert in back.values():
         route = route_of(batch.rules, next(iter(alert.routes), ""))
         group = group_labels(route, alert.match_labels())
         waits = MovedAlert(replace(alert, routes=(), moved_from=""))
         _saved(batch, alert.moved_from, IncidentUpdate(route, group, inputs=[waits]))
-    here = {name: never_rechecked(alert) for name, alert in back.items()}
+    here = {name: joining.stays_ended(alert) for name, alert in back.items()}
     return replace(incident, alerts={**incident.alerts, **here}) if here else incident
 
 
 def _moved(batch: Batch, route: Route, alert: Alert, key_before: str) -> str:
     """Save an alert that began to fire in its correlated incident. Return the key of that."""
     values = joining.values_of(batch.rules, route, alert)
-    moved = MovedAlert(replace(alert, routes=(route.id,), moved_from=key_before))
+    moved = MovedAlert(replace(alert, routes=(route.id,), moved_from=key_before, moved_to=""))
     for _ in range(MAX_TRIES):
-        key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now)
+        key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now, alert.severity)
         try:
             batch.stored[key] = _saved(batch, key, IncidentUpdate(route, values, inputs=[moved]))
         except _EndedMeanwhileError:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.correlation import Head, by_values, head_name, new_key, was_firing, why_not_joined
-from chalicelib.core.event import Event
+from chalicelib.core.evaluation import never_rechecked
+from chalicelib.core.event import Event, Severity
 from chalicelib.core.identity import Fault, Holder, Proposal
 from chalicelib.core.incident import Incident, IncidentStatus, in_episode
 from chalicelib.core.inputs import AlertInput, EventInput, Input, Measured, MovedAlert, alert_fingerprint
+from chalicelib.core.lifecycle import no_longer_pending
 from chalicelib.core.optimistic import MAX_TRIES
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules
@@ -59,7 +61,7 @@ def _head(fault: Fault | None) -> Head | None:
     return Head(holder.key, holder.at) if holder is not None else None
 
 
-def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime) -> str:
+def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime, severity: Severity) -> str:
     """Return the key of the incident where an alert of these values that began then fires: the head, or a new one.
 
     `alert` is its fingerprint. An alert that is older than the head and does not fit it gets an incident beside it.
@@ -68,7 +70,7 @@ def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: dateti
     read_heads(batch, [name])
     for _ in range(MAX_TRIES):
         head = batch.heads[name]
-        if head is not None and _joins(batch, head, started_at):
+        if head is not None and _joins(batch, head, started_at, severity):
             batch.news[head.key] = max(started_at, batch.news.get(head.key, started_at))
             return head.key
         mine = Head(new_key(values, f"{alert}{head.key if head else ''}", started_at), started_at)
@@ -81,10 +83,11 @@ def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: dateti
     return mine.key
 
 
-def _joins(batch: Batch, head: Head, started_at: datetime) -> bool:
+def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -> bool:
     batch.read({head.key})
     incident, news_at = batch.stored[head.key], batch.news.get(head.key)
-    return not why_not_joined(head, incident, started_at, batch.rules.correlation, news_at=news_at)
+    correlate = batch.rules.correlation
+    return not why_not_joined(head, incident, started_at, correlate, news_at=news_at, severity=severity)
 
 
 def _claimed(batch: Batch, name: str, values: Mapping[str, str], mine: Head, head: Head | None) -> Head | None:
@@ -148,6 +151,13 @@ def stand_in(alert: Alert, key: str) -> Alert:
     )
 
 
+def stays_ended(alert: Alert) -> Alert:
+    """Return what stays of an alert in an incident that has ended, once it waits in its group again."""
+    if alert.state is AlertState.PENDING:
+        alert = no_longer_pending(alert)
+    return never_rechecked(alert)
+
+
 def goes_on_elsewhere(batch: Batch, routed: Sequence[Routed]) -> list[Routed]:
     """Give what was measured or counted to the incidents where the alerts fire. Return the rest; all are read."""
     batch.read({each.key for each in routed})
@@ -205,6 +215,6 @@ def with_alerts_back(batch: Batch, incident: Incident, inputs: Sequence[Input]) 
 def _back(batch: Batch, alert: Alert) -> Alert:
     there = batch.stored.get(alert.moved_to)
     known = there.alerts.get(alert.fingerprint) if there is not None else None
-    return (
-        alert if known is not None and known.active else replace(known or alert, routes=(), moved_to="", moved_from="")
-    )
+    if there is not None and known is not None and known.active and there.status is IncidentStatus.OPEN:
+        return alert
+    return replace(known or alert, routes=(), moved_to="", moved_from="")

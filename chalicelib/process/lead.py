@@ -232,7 +232,8 @@ def _begin(batch: Batch, proposal: Proposal, arrival: Arrival, fault: Fault, liv
     event = arrival.event
     if proposal.is_correlated:
         started_at = event.starts_at or event.occurred_at
-        proposal = replace(proposal, home=joining.home(batch, proposal.group, proposal.alert(event), started_at))
+        found = joining.home(batch, proposal.group, proposal.alert(event), started_at, proposal.severity(event))
+        proposal = replace(proposal, home=found)
     mine = holder_of(proposal, event, batch.now)
     slot = slot_of(mine, live)
     before = fault.holders.get(slot)
