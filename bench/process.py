@@ -58,11 +58,11 @@ def main() -> int:
             Router(rules).run(storm)
         pstats.Stats(profile).sort_stats("cumtime").print_stats(90)
         return 0
-    parts = [Timed(commit.fold), Timed(commit.due)]
+    parts = [Timed(commit.folded), Timed(commit.due)]
     raw = [body for _, body in bodies(options.events, options.faults, SERVICES)]
     reading = best(lambda: read_all(raw)) / options.events * 1e6
     whole = best(lambda: Router(rules).run(storm)) / options.events * 1e6
-    commit.fold, commit.due = parts  # type: ignore[assignment]
+    commit.folded, commit.due = parts  # type: ignore[assignment]
     router = Router(rules)
     router.run(storm)
     decision = sum(part.seconds for part in parts) / options.events * 1e6

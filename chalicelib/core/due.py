@@ -80,9 +80,9 @@ def due(
     reasons |= _escalation_reasons(escalated, reasons)
     pagers = pagers_of(incident, views, rules)
     calls = calls_due(incident, pagers, now)
-    closings = (
-        {} if flushes else _closings(incident, audience, next_flush(incident, routes, views, rules, mutings, now))
-    )
+    closes = not flushes and any(each.seen.over for each in audience.values())
+    next_at = next_flush(incident, routes, views, rules, mutings, audience, now) if closes else None
+    closings = _closings(incident, audience, next_at) if closes else {}
     quiet_changes = {**closing_syncs(incident, audience, closings, rules, now), **_syncs(incident, rules)}
     reasons = {**quiet_changes, **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}

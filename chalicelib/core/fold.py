@@ -187,10 +187,17 @@ def _filled(incident: Incident, inputs: Sequence[Input], rules: Rules, now: date
                 continue
             if incident.status is not IncidentStatus.QUIET and in_episode(forgotten, incident):
                 truncated = replace(truncated, events=truncated.events + forgotten.received.events)
-        options = options_by(_routes_of(room.alerts.get(fault), group), incident, rules)
-        room.put(fault, _applied(room.alerts.get(fault), fault, group, partial(_terms, incident, options), now))
+        room.put(fault, _applied(room.alerts.get(fault), fault, group, _terms_for(incident, fault, group, rules), now))
         truncated = truncated.without(fault)
     return replace(incident, alerts=room.alerts, truncated=truncated)
+
+
+def _terms_for(incident: Incident, fault: str, group: Sequence[AlertInput], rules: Rules) -> TermsOfRule:
+    """Return the terms of an alert by its rule. In a correlated incident each has the options of its own routes."""
+    if not incident.is_correlated:
+        return partial(_terms, incident, incident.options)
+    options = options_by(_routes_of(incident.alerts.get(fault), group), incident, rules)
+    return partial(_terms, incident, options)
 
 
 def _counted_only(truncated: Truncated, fault: str, group: Sequence[AlertInput], now: datetime) -> Truncated:
@@ -347,10 +354,10 @@ def _applied(
     terms: TermsOfRule,
     now: datetime,
 ) -> Alert:
-    before = alert
-    for moved in group:
-        alert = _moved(alert, moved.alert) if isinstance(moved, MovedAlert) else alert
-    reports = [each for each in group if isinstance(each, Report)]
+    before, reports = alert, [each for each in group if not isinstance(each, MovedAlert)]
+    if len(reports) < len(group):
+        for moved in group:
+            alert = _moved(alert, moved.alert) if isinstance(moved, MovedAlert) else alert
     if alert is not None and not reports:
         return alert
     return _with_routes(before, _reported(alert, fault, reports, terms, now), reports)
@@ -377,6 +384,8 @@ def _named(given: AlertInput) -> tuple[str, ...]:
 
 def _with_routes(before: Alert | None, alert: Alert, group: Sequence[AlertInput]) -> Alert:
     """Return the alert with the routes by which it came. One that got worse goes by those of its new severity too."""
+    if not alert.routes and not _named(group[-1]):
+        return alert
     if before is not None and before.routes and alert.severity.rank >= before.severity.rank:
         return alert
     found = tuple(dict.fromkeys((*alert.routes, *(id for each in group for id in _named(each)))))

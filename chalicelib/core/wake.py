@@ -13,6 +13,7 @@ from chalicelib.core.rule import RouteAlerts, Rules
 from chalicelib.core.sounds import sounds_of
 from chalicelib.core.timeouts import never_shown, timeout_of
 from chalicelib.core.visible import (
+    Audience,
     RouteView,
     TargetView,
     audience_of,
@@ -35,10 +36,11 @@ def scheduled(
     now: datetime,
 ) -> Incident:
     """The incident with its next flush and the earliest of its timers."""
-    next_at = next_flush(incident, routes, views, rules, mutings, now)
+    audience = audience_of(incident, views, rules)
+    next_at = next_flush(incident, routes, views, rules, mutings, audience, now)
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
-    sounds = sounds_of(incident, audience_of(incident, views, rules), rules, now)
+    sounds = sounds_of(incident, audience, rules, now)
     times += [*sounds.waiting.values(), *sounds.later, *([now] if sounds.due else [])]
     times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
     times += _calls(incident, views, rules, now)
@@ -65,10 +67,17 @@ def _of_people(
     return found
 
 
+def _bare(views: Sequence[RouteView]) -> Sequence[RouteView]:
+    """Return what would be seen without the windows."""
+    if not any(each.view.quiet for each in views):
+        return views
+    return [replace(each, view=replace(each.view, quiet=())) for each in views]
+
+
 def _calls(incident: Incident, views: Sequence[RouteView], rules: Rules, now: datetime) -> list[datetime | None]:
     """Return when the pagers that are silent for what nobody has may call people again."""
-    bare = [replace(each, view=replace(each.view, quiet=())) for each in views]
-    calls = [opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers_of(incident, bare, rules))]
+    pagers = pagers_of(incident, _bare(views), rules)
+    calls = [opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers)] if pagers else []
     quiet = [each.route for each in views if each.view.quiet]
     again = [speaks_again(route, rules.windows, now) for route in quiet] if calls else []
     return [*again, *(at for at in calls if at is not None and at > now and len(quiet) < len(views))]
@@ -80,6 +89,7 @@ def next_flush(
     views: Sequence[RouteView],
     rules: Rules,
     mutings: Mapping[str, Muting],
+    audience: Audience,
     now: datetime,
 ) -> datetime | None:
     """When the next flush has something to tell, as far as is known now; None when nothing waits."""
@@ -89,7 +99,7 @@ def next_flush(
         return _first_flush(incident, routes, now)
     wanted = [
         incident.flush.point_after(interval, max(at, now)) if interval is not None else max(at, now)
-        for interval, at in _something_from(incident, views, rules, mutings, now)
+        for interval, at in _something_from(incident, views, rules, mutings, audience, now)
     ]
     if not wanted:
         return None
@@ -111,15 +121,20 @@ def _first_flush(incident: Incident, routes: Sequence[RouteAlerts], now: datetim
 
 
 def _something_from(
-    incident: Incident, views: Sequence[RouteView], rules: Rules, mutings: Mapping[str, Muting], now: datetime
+    incident: Incident,
+    views: Sequence[RouteView],
+    rules: Rules,
+    mutings: Mapping[str, Muting],
+    audience: Audience,
+    now: datetime,
 ) -> list[tuple[timedelta | None, datetime]]:
     """From when on targets need a notification, each with the interval of its flushes; None where it is just then.
 
     That is `now` where one already does, later where a mute or an interval ends.
     """
     found: list[tuple[timedelta | None, datetime]] = []
-    bare = audience_of(incident, [replace(each, view=replace(each.view, quiet=())) for each in views], rules)
-    for key, each in audience_of(incident, views, rules).items():
+    bare = audience_of(incident, _bare(views), rules) if any(each.view.quiet for each in views) else audience
+    for key, each in audience.items():
         found += [
             (each.options.group_interval, at) for at in _wanted_from(incident, each, bare[key], views, rules, now)
         ]
