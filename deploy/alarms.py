@@ -126,7 +126,7 @@ def _of_the_tick(stage: str) -> Iterator[tuple[str, Alarm]]:
 
 
 def _gateway(stage: str, http_api: str) -> Alarm:
-    """Answers of 5xx, our own 503 and the gateway's. The name of a REST API tells stages apart, `Stage` does not.
+    """Answers of 5xx, our own 503 and the gateway's. The name of a REST API distinguishes stages, `Stage` does not.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
     """

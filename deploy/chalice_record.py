@@ -43,7 +43,7 @@ def rest_apis(gateway: Any, stage: str, *, used: str | None = None) -> list[str]
     """Return the ids of the REST APIs that call this stage's function, the oldest first.
 
     More than one is what runs of earlier versions left that ended half-way. Those called the API of every stage by one
-    name, and Chalice tags none, so the function that an API calls tells whose it is. `used` may have any name: somebody
+    name, and Chalice tags none, so the function that an API calls shows whose it is. `used` may have any name: somebody
     renamed it, and its address is the one that senders use.
     """
     pages = gateway.get_paginator("get_rest_apis").paginate()

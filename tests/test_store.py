@@ -23,29 +23,18 @@ from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncat
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
-from tests.aws.tables import KEY, client, failing_table, new_table, table_client
+from tests.aws.tables import KEY, STORES, client, empty_store, new_table, table_client
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 MINUTE = timedelta(minutes=1)
 WRITERS = 32
 
 
-KINDS = ["memory", "dynamodb", "failing dynamodb"]
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=STORES)
 def store(request):
-    """An empty store of each kind; the last one is reached through a wire on which the first tries of every call fail."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    endpoint = request.getfixturevalue("emulator")
-    table = new_table(client("dynamodb", endpoint))
-    if request.param == "dynamodb":
-        yield DynamoStore(table_client(endpoint), table)
-        return
-    with failing_table(endpoint, request.node.name) as failing:
-        yield DynamoStore(failing, table)
+    """An empty store of each kind."""
+    with empty_store(request.param, request) as found:
+        yield found
 
 
 def woken(store, now, limit):

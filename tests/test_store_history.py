@@ -4,32 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.delivery.delivery_log import DeliveryLog, Result
 from chalicelib.core.incident import Entry, Episode, Incident
-from simulation.memory_store import MemoryStore
-from tests.aws.tables import client, failing_table, new_table, table_client
+from tests.aws.tables import STORES, empty_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 
 
-KINDS = ["memory", "dynamodb", "failing dynamodb"]
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=STORES)
 def store(request):
-    """An empty store of each kind; the last one is reached through a wire on which the first tries of every call fail."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    endpoint = request.getfixturevalue("emulator")
-    table = new_table(client("dynamodb", endpoint))
-    if request.param == "dynamodb":
-        yield DynamoStore(table_client(endpoint), table)
-        return
-    with failing_table(endpoint, request.node.name) as failing:
-        yield DynamoStore(failing, table)
+    """An empty store of each kind."""
+    with empty_store(request.param, request) as found:
+        yield found
 
 
 def lines(first, count):

@@ -1,4 +1,4 @@
-"""Who hears of what: the routes of events, of the router's own events, of heartbeats, and of incidents that exist."""
+"""Who is notified of what: the routes of events, of the router's own events, of heartbeats, and of incidents that exist."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ def routed_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def router_routes(rules: Rules, kind: str, matched: bool) -> tuple[Route, ...]:
-    """Who hears of the router's own troubles of a kind: the fallback, always of troubles with delivery; else the default.
+    """Return who is notified of the router's own troubles of a kind: the fallback, always of those of delivery; else the default.
 
     The fallback waits for nothing: what could not be delivered must be with somebody within a minute.
     """
@@ -154,7 +154,7 @@ def _known(route: Route, incident: Incident) -> tuple[Target, ...]:
 
 
 def _heirs(rules: Rules, incident: Incident) -> tuple[Target, ...]:
-    """Who hears, under today's rules, of what no rule matches: what burns untold must not be lost with its route."""
+    """Return who is notified, under today's rules, of what no rule matches: what fires unseen is not lost with its route."""
     found: dict[str, Target] = {}
     for alert in incident.alerts.values():
         if alert.active and alert.origin is Origin.EVENT:

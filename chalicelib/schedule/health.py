@@ -41,7 +41,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What one tick tells the next: since when each queue has had messages to take, or any at all; how many are dead."""
+    """What one tick leaves for the next: since when each queue has had messages to take, or any at all; how many are dead."""
 
     at: datetime
     visible: Mapping[str, datetime] = field(default_factory=dict)

@@ -11,10 +11,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsError, AwsJsonClient
 from chalicelib.aws.table_client import TableClient, _written
 from deploy.table import INDEXES, Index, table
 from local.cloud import Key
+from simulation.memory_store import MemoryStore
 from tests.faulty_aws import FAULTS, Plan, faulty_aws
 
 KEY = Key.random()
@@ -47,6 +49,25 @@ def failing_table(endpoint: str, seed: str) -> Iterator[TableClient]:
     with faulty_aws(endpoint, plan) as url:
         yield table_client(url)
     assert plan.failed
+
+
+STORES = ("memory", "dynamodb", "failing dynamodb")
+"""The stores of the contract; the last one is reached through a wire on which the first tries of every call fail."""
+
+
+@contextmanager
+def empty_store(kind: str, request: Any) -> Iterator[MemoryStore | DynamoStore]:
+    """Give an empty store of that kind to the test of a request."""
+    if kind == "memory":
+        yield MemoryStore()
+        return
+    endpoint = request.getfixturevalue("emulator")
+    name = new_table(client("dynamodb", endpoint))
+    if kind == "dynamodb":
+        yield DynamoStore(table_client(endpoint), name)
+        return
+    with failing_table(endpoint, request.node.name) as failing:
+        yield DynamoStore(failing, name)
 
 
 class OverBoto:

@@ -77,14 +77,14 @@ def after_ack_value(value: Any) -> Any:
 
 
 def by_value(value: Any) -> Any:
-    """The labels by which alerts are correlated: at least one, and none that tells apart the alerts of one fault."""
+    """The labels by which alerts are correlated: at least one, and none that distinguishes the alerts of one fault."""
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
         raise FieldError(
             f"is {kind_of(value) if value else 'empty'}", "a list of labels, such as [service, environment]"
         )
     wrong = next((each for each in value if each in ("alertname", "severity", "...")), "")
     if wrong:
-        raise FieldError(f"names {wrong!r}, which tells the alerts of one incident apart", "labels that they share")
+        raise FieldError(f"names {wrong!r}, which distinguishes the alerts of one incident", "labels that they share")
     return value
 
 
