@@ -1,64 +1,69 @@
-"""Who may do what: the pure half of the `access:` block. Without a word about an act everybody may do it.
+"""Who may look, act and change: `access:` of the rules file as values. One answer for every door.
 
-A group lists accounts (`slack:T1/U1`, `token:ana`, `pagerduty:PABC123`) and names. A name means the holder of the named
-token (`token:ana`), or a person without an account. It never means a person of another door who is called so: what
-people are called in Slack, and what a request with a shared token says, proves nothing.
+A list names people by what a door has checked, never by what they are called: the holder of a named token by that name
+(`ana`), a member of a chat's workspace by the id (`U024BE7LH`), whoever has proved a mail address by that, and any account
+as it is stored, kind first (core/account.py). A shared token proves no name: only the entry `token:` means it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
 from chalicelib.core.account import SHARED_TOKEN
-from chalicelib.core.event import ActionKind
+
+EVERYBODY = "*"
+"""An entry of a list that means everybody who is signed in."""
 
 
-class Act(StrEnum):
-    """What the block can give to some people only."""
+class Role(IntEnum):
+    """What a person may do; each role may do what those before it may."""
 
-    ACK = "ack"
-    UNACK = "unack"
-    RESOLVE = "resolve"
-    ASSIGN = "assign"
-    NOTE = "note"
-    SILENCE = "silence"
-    ROLL_BACK = "roll_back"
+    NONE = 0
+    VIEWER = 1
+    """May look."""
+    RESPONDER = 2
+    """May acknowledge, silence, resolve, note and assign."""
+    ADMIN = 3
+    """May roll back, redrive and make tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`groups` are accounts and names by the name of their group; `allowed` the groups, accounts and names of each act."""
+    """The lists of the block. `declared` is False where the file has no block."""
 
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    allowed: Mapping[Act, Sequence[str]] = field(default_factory=dict)
-
-
-def act_of(kind: ActionKind) -> Act:
-    """Return the act of the block that a kind of action is. KeyError for a link, which is nobody's act."""
-    return _ACTS[kind]
+    viewer: Sequence[str] = ()
+    responder: Sequence[str] = ()
+    admin: Sequence[str] = ()
+    declared: bool = True
 
 
-_ACTS: Mapping[ActionKind, Act] = {
-    ActionKind.ACK: Act.ACK,
-    ActionKind.UNACK: Act.UNACK,
-    ActionKind.RESOLVE: Act.RESOLVE,
-    ActionKind.REASSIGN: Act.ASSIGN,
-    ActionKind.NOTE: Act.NOTE,
-    ActionKind.ROLL_BACK: Act.ROLL_BACK,
-}
+_MEMBER = re.compile("[UW][A-Z0-9]{2,31}")
+"""The id of a member: https://docs.slack.dev/reference/objects/user-object."""
+_OF_WORKSPACE = re.compile("[a-z]+:[A-Z0-9]+/([A-Z0-9]+)")
+"""An account with the workspace that it is in."""
+OPEN = Access(declared=False)
+"""Without the block everybody who is signed in is a responder, and nobody an admin."""
 
 
-def may(who: str, act: Act, access: Access) -> bool:
-    """Return whether an account, or a name where there is no account, may do an act."""
-    if act not in access.allowed:
+def role_of(account: str, access: Access, *, mail: str = "") -> Role:
+    """Return the role of who is signed in with this account. `mail` is an address that the door has checked."""
+    if not access.declared:
+        return Role.RESPONDER
+    lists = ((Role.ADMIN, access.admin), (Role.RESPONDER, access.responder), (Role.VIEWER, access.viewer))
+    return next((role for role, members in lists if any(_is(account, mail, each) for each in members)), Role.NONE)
+
+
+def _is(account: str, mail: str, member: str) -> bool:
+    """Return whether an entry means this account, or the person with this mail address."""
+    member = member.strip()
+    if member == EVERYBODY:
         return True
-    return any(_is(who, member) for each in access.allowed[act] for member in access.groups.get(each, (each,)))
-
-
-def _is(who: str, member: str) -> bool:
-    """Return whether `who` is a member of that name. A shared token is nobody, unless the block names it."""
-    if not who or not member or ":" in member:
-        return bool(who) and who == member
-    if ":" in who:
-        return who == f"{SHARED_TOKEN}{member}"
-    return who.casefold() == member.casefold()
+    if ":" in member:
+        return account == member
+    if "@" in member:
+        return bool(mail) and mail.casefold() == member.casefold()
+    if _MEMBER.fullmatch(member):
+        found = _OF_WORKSPACE.fullmatch(account)
+        return found is not None and found[1] == member
+    return bool(member) and account == f"{SHARED_TOKEN}{member}"

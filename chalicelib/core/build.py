@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
+from chalicelib.core.access import OPEN, Access
 from chalicelib.core.delivery.target_kind import Capabilities, address_of
 from chalicelib.core.event import Severity
 from chalicelib.core.language.condition import Condition, parse
@@ -64,6 +65,7 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         kinds=kinds,
         services=services_from(data.get("services") or {}),
         correlate=_correlate(data.get("correlate")),
+        access=_access(data.get("access")),
     )
 
 
@@ -283,6 +285,13 @@ def _correlate(data: Any) -> Correlate | None:
     if data.get("after_ack") is not None:
         own["after_ack"] = None if data["after_ack"] in ("off", False) else parse_duration(data["after_ack"])
     return Correlate(by=tuple(dict.fromkeys(str(label) for label in data["by"])), **own)
+
+
+def _access(data: Any) -> Access:
+    if data is None:
+        return OPEN
+    viewer, responder, admin = (tuple(map(str, data.get(role) or ())) for role in ("viewer", "responder", "admin"))
+    return Access(viewer, responder, admin)
 
 
 def _window(name: str, data: Data, options: RouteOptions) -> Window:

@@ -153,6 +153,12 @@ class ReadOnlyError(RequestError):
     status = 403
 
 
+class ForbiddenError(RequestError):
+    """The person is known, and `access:` of the rules file gives them no role for that."""
+
+    status = 403
+
+
 class NotFoundError(RequestError):
     """No incident or silence of that name."""
 

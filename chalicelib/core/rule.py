@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.core.access import OPEN, Access
 from chalicelib.core.delivery.target_kind import NOTHING, Capabilities
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.condition import Condition
@@ -203,6 +204,7 @@ class Rules:
     services: Services = field(default=NO_SERVICES, repr=False)
     parameters: tuple[str, ...] | None = field(default=None, compare=False)
     correlate: Correlate | None = None
+    access: Access = OPEN
 
     @property
     def correlation(self) -> Correlate:

@@ -1,84 +1,56 @@
-"""The `access:` block: who may do what."""
+"""Who may do what: the lists of `access:`, and what proves that somebody is meant."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from chalicelib.core.access import Access, Act, act_of, may
+from chalicelib.core.access import OPEN, Access, Role, role_of
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.outcome import Result, outcome, sentence
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
-SRE = Access(
-    groups={"sre": ("slack:T1/U1", "ana", "pagerduty:PABC"), "nobody": ()},
-    allowed={
-        Act.ROLL_BACK: ("sre",),
-        Act.SILENCE: ("sre", "slack:T1/U2", "Bo"),
-        Act.RESOLVE: ("nobody",),
-        Act.ASSIGN: (),
-        Act.NOTE: ("token:",),
-    },
+
+ACCESS = Access(
+    viewer=["guest", "*@nobody", "looks@example.com"],
+    responder=["ana", "U024BE7LH", "token:"],
+    admin=["ana.admin", "boss@example.com", "pagerduty:PABC123", "slack:T1/U777"],
 )
 
-
-@pytest.mark.parametrize("act", Act)
-@pytest.mark.parametrize("who", ["slack:T1/U1", "token:ana", "token:", "ana", ""])
-def test_without_the_block_everybody_may_do_everything(who, act):
-    """Given no block → every act of everybody is allowed."""
-    assert may(who, act, Access())
-
-
-@pytest.mark.parametrize(
-    ("who", "act", "allowed"),
-    [
-        ("slack:T1/U1", Act.ROLL_BACK, True),
-        ("slack:T2/U1", Act.ROLL_BACK, False),
-        ("slack:T1/U10", Act.ROLL_BACK, False),
-        ("slack:t1/u1", Act.ROLL_BACK, False),
-        ("pagerduty:PABC", Act.ROLL_BACK, True),
-        ("pagerduty:PABCD", Act.ROLL_BACK, False),
-        ("token:ana", Act.ROLL_BACK, True),
-        ("token:Ana", Act.ROLL_BACK, False),
-        ("token:ben", Act.ROLL_BACK, False),
-        ("token:", Act.ROLL_BACK, False),
-        ("ana", Act.ROLL_BACK, True),
-        ("Ana", Act.ROLL_BACK, True),
-        ("slack:T1/ana", Act.ROLL_BACK, False),
-        ("pagerduty:ana", Act.ROLL_BACK, False),
-        ("sre", Act.ROLL_BACK, False),
-        ("token:sre", Act.ROLL_BACK, False),
-        ("", Act.ROLL_BACK, False),
-        ("slack:T1/U2", Act.SILENCE, True),
-        ("slack:T1/U3", Act.SILENCE, False),
-        ("bo", Act.SILENCE, True),
-        ("token:ana", Act.SILENCE, True),
-        ("slack:T1/U1", Act.RESOLVE, False),
-        ("token:ana", Act.ASSIGN, False),
-        ("token:", Act.NOTE, True),
-        ("token:ana", Act.NOTE, False),
-        ("slack:T9/U9", Act.ACK, True),
-        ("token:", Act.UNACK, True),
-    ],
-)
-def test_who_may_do_what(who, act, allowed):
-    """Given groups of accounts and names → an act is allowed to its members alone, and to everybody where none is named."""
-    assert may(who, act, SRE) is allowed
+WHO = [
+    ("the holder of a named token", "token:ana", "", Role.RESPONDER),
+    ("the holder of another token", "token:Ana", "", Role.NONE),
+    ("the holder of a token that is called as a Slack id", "token:U024BE7LH", "", Role.NONE),
+    ("a shared token, which the block names", "token:", "", Role.RESPONDER),
+    ("a person of Slack, by the id", "slack:T1/U024BE7LH", "", Role.RESPONDER),
+    ("another workspace's account, named whole", "slack:T2/U777", "", Role.NONE),
+    ("an account as it is stored", "slack:T1/U777", "", Role.ADMIN),
+    ("a person of Slack whose id is somebody's name", "slack:T1/ana", "", Role.NONE),
+    ("a longer id", "slack:T1/U024BE7LHX", "", Role.NONE),
+    ("an account of PagerDuty", "pagerduty:PABC123", "", Role.ADMIN),
+    ("a proved address", "oidc:accounts.example/77", "Boss@example.com", Role.ADMIN),
+    ("an address that was not proved", "oidc:accounts.example/77", "", Role.NONE),
+    ("the best of several lists", "token:ana.admin", "looks@example.com", Role.ADMIN),
+    ("an account that holds a name", "oidc:ana", "", Role.NONE),
+    ("nobody", "", "", Role.NONE),
+]
 
 
-@pytest.mark.parametrize("member", ["", "token:"])
-def test_an_empty_member_is_nobody(member):
-    """Given an empty name in a group → neither an unknown person nor a person of another account is meant."""
-    access = Access(allowed={Act.ACK: (member,)})
-    assert not may("", Act.ACK, access)
-    assert not may("ana", Act.ACK, access)
-    assert may("token:", Act.ACK, access) is (member == "token:")
+@pytest.mark.parametrize(("account", "mail", "role"), [each[1:] for each in WHO], ids=[each[0] for each in WHO])
+def test_the_role_follows_from_what_a_door_has_checked(account, mail, role):
+    """Given an account → the best role of the lists that mean it, and none that only sounds like it."""
+    assert role_of(account, ACCESS, mail=mail) is role
 
 
-def test_every_act_of_a_person_is_one_of_the_block():
-    """Given each kind of action but a link → it has a name in the block, and silence has one too."""
-    kinds = [kind for kind in ActionKind if kind is not ActionKind.LINK]
-    assert {act_of(kind) for kind in kinds} | {Act.SILENCE} == set(Act)
+def test_a_star_means_everybody_who_is_signed_in():
+    """Given `*` among the viewers → an unlisted account may look."""
+    assert role_of("slack:T1/U9", Access(viewer=["*"], admin=["ana"])) is Role.VIEWER
+
+
+def test_without_the_block_everybody_is_a_responder():
+    """Given no block → whoever is signed in may act, and nobody may change."""
+    assert role_of("slack:T1/U9", OPEN) is Role.RESPONDER
+    assert role_of("token:ana", Access()) is Role.NONE
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ActionKind if kind is not ActionKind.LINK])

@@ -39,6 +39,7 @@ from chalicelib.rules.file.values import (
     label_text_value,
     link_value,
     pattern_value,
+    people_value,
     positive_value,
     runbook_value,
     short_value,
@@ -58,6 +59,7 @@ Duration = Annotated[
 ]
 Positive = Annotated[Any, As(positive_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5m", "4h"]))]
 Short = Annotated[Any, As(short_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5s"]))]
+People = Annotated[Any, As(people_value, dict(type="array", items={"type": "string", "minLength": 1}))]
 Boolean = Annotated[Any, As(boolean_value, dict(type="boolean"))]
 Matches = dict[str, Annotated[Any, As(pattern_value, dict(type=["string", "number", "boolean"]))]]
 Labels = dict[str, Annotated[Any, As(label_text_value, dict(type=["string", "number", "boolean"]))]]
@@ -231,6 +233,14 @@ class CorrelateForm(_Part):
     ] = LEFT_OUT
 
 
+class AccessForm(_Part):
+    """Who may look, act and change, at every door. Without it everybody who is signed in may act."""
+
+    viewer: People = LEFT_OUT
+    responder: People = LEFT_OUT
+    admin: People = LEFT_OUT
+
+
 class WindowForm(_Part):
     """A calendar: days and times in a time zone."""
 
@@ -313,6 +323,7 @@ class FileForm(_Part):
     correlate: CorrelateForm = Field(default=LEFT_OUT)
     windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
     services: dict[str, ServiceForm] = Field(default=LEFT_OUT)
+    access: AccessForm = Field(default=LEFT_OUT)
     metrics: list[Text] = Field(default=LEFT_OUT)
     probes: ProbesForm = Field(default=LEFT_OUT)
     sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
@@ -327,6 +338,7 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
     "inhibit": (InhibitForm, "an inhibition"),
     "correlate": (CorrelateForm, "correlate"),
     "windows": (WindowForm, "a window"),
+    "access": (AccessForm, "access"),
     "defaults": (DefaultsForm, "defaults"),
     "default": (EndForm, "the default"),
     "fallback": (EndForm, "the fallback"),

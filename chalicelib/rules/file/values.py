@@ -88,6 +88,15 @@ def by_value(value: Any) -> Any:
     return value
 
 
+def people_value(value: Any) -> Any:
+    """Who has a role: names of links and tokens, Slack ids, mail addresses, or * for everybody who is signed in."""
+    if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+        raise FieldError(
+            f"is {kind_of(value)}", "a list of names, Slack ids and mail addresses, such as [ana, U024BE7LH]"
+        )
+    return value
+
+
 def short_value(value: Any) -> Any:
     """A time limit of one call."""
     return duration_value(value, least="100ms", most="30s")
