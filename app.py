@@ -127,6 +127,39 @@ def silence(id: str) -> Response:
     return _asked({"GET": "show_silence", "PUT": "edit_silence", "DELETE": "end_silence"}[_method()], id=id)
 
 
+@app.route("/api/login", methods=["POST"], content_types=ANY_TYPE)
+def make_login_link() -> Response:
+    """A one-time link to the page, for whoever holds a token."""
+    return _asked("make_login_link")
+
+
+@app.route("/", methods=["GET"])
+@app.route("/incident/{id}", methods=["GET", "POST"], content_types=ANY_TYPE)
+@app.route("/login", methods=["GET", "POST"], content_types=ANY_TYPE)
+@app.route("/login/{code}", methods=["GET"])
+@app.route("/logout", methods=["POST"], content_types=ANY_TYPE)
+@app.route("/assets/{name}", methods=["GET"])
+def page(**names: str) -> Response:
+    """The page, for people with a browser."""
+    from chalicelib.web.wiring import answer as answer_browser
+
+    request: Any = app.current_request
+    try:
+        found = answer_browser(request, names, account=_account(app.lambda_context), now=_now())
+    except Exception as error:
+        log.line("page", path=request.context["resourcePath"], status=503, **log.failure(error))
+        return Response(
+            "Something failed here. Load the page again.",
+            headers={"Content-Type": "text/plain; charset=utf-8", "Retry-After": str(RETRY_AFTER_SECONDS)},
+            status_code=503,
+        )
+    log.line("page", path=request.context["resourcePath"], status=found.status)
+    headers: dict[str, Any] = {**found.headers}
+    if found.cookies:
+        headers["Set-Cookie"] = list(found.cookies)
+    return Response(found.body, headers=headers, status_code=found.status)
+
+
 @app.on_sqs_message(queue=f"{QUEUES}-webhooks", batch_size=10)
 def process_webhooks(event: SQSEvent) -> None:
     """A batch of webhooks, samples, events and wake-ups."""
@@ -350,9 +383,16 @@ def _asked(what: str, **names: str) -> Response:
 def _api(what: str, names: dict[str, str], request: Any, by: str, account: str | None) -> tuple[int, dict[str, Any]]:
     from chalicelib import wiring
     from chalicelib.api import routes
+    from chalicelib.core.sign_in import KEY
 
     ports = wiring.ports(account)
-    office = routes.ApiContext(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=_now())
+    office = routes.ApiContext(
+        store=ports.store,
+        webhooks=ports.webhooks,
+        rules=wiring.rules(),
+        now=_now(),
+        session_keys=lambda: ports.secrets.values((KEY,)),
+    )
     query = request.query_params
     asked = routes.Request(
         query={name: query.getlist(name) for name in query} if query else {},
@@ -360,6 +400,7 @@ def _api(what: str, names: dict[str, str], request: Any, by: str, account: str |
         holder=by,
         key=request.headers.get("idempotency-key", ""),
     )
+    routes.check_role(office, asked, writes=request.method != "GET" and what != "make_login_link")
     reply = getattr(routes, what)(office, asked, **names)
     return reply.status, dict(reply.body)
 

@@ -36,6 +36,7 @@ class Ports:
     history: SqsQueue
     history_dead: SqsQueue
     clients: RealClients
+    secrets: Secrets
 
     @property
     def queues(self) -> Queues:
@@ -104,4 +105,5 @@ def ports(account: str | None, needs: Needs = of_workers) -> Ports:
         history=SqsQueue(client, settings.history_queue, account=account),
         history_dead=SqsQueue(client, dead_letters(settings.history_queue), account=account),
         clients=clients,
+        secrets=secrets,
     )

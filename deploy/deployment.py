@@ -42,7 +42,7 @@ from deploy.logs import retain
 from deploy.mail import is_mailed
 from deploy.names import API_STAGE, APP, STAGES
 from deploy.package import fingerprint, inspect
-from deploy.parameters import parameters
+from deploy.parameters import own_secrets, page_address, parameters
 from deploy.policies import CONFIGURATION, WITHOUT_REST_API, configure, stale
 from deploy.provision import queues_and_mail, stage_table
 from deploy.smoke import smoke_test
@@ -130,6 +130,7 @@ class Deploy:
             self.say(f"{share.text}; workers: {share.words}")
         mails = is_mailed(load_rules(self.root))
         self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
+        self._say_all(own_secrets(self.clients("ssm"), self.stage))
         check_masks(parameters(self.clients("ssm"), self.stage))
         found = self._chalice(skip_unchanged)
         self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
@@ -141,6 +142,7 @@ class Deploy:
         if not is_local(self.endpoint):
             notes += watched(self.clients, self.stage, alarm_email, http_api=found.http, with_actions=alarm_actions)
         url = self.url(found)
+        page_address(self.clients("ssm"), self.stage, url)
         secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
         smoke_test(url, self.stage, secret, wait=self.wait)
         return Deployed(found.used, url, (*notes, *self.tag(found)))

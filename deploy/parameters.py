@@ -1,8 +1,10 @@
 """Secrets and settings of a stage in the Parameter Store. None that is there is overwritten unless a value is given for it."""
 
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from chalicelib.core import sign_in
 from deploy.names import APP
 
 
@@ -29,3 +31,27 @@ def delete_parameters(ssm: Any, stage: str, names: Iterable[str]) -> None:
             ssm.delete_parameter(Name=f"/{APP}/{stage}/{name}")
         except ssm.exceptions.ParameterNotFound:
             continue
+
+
+OWN = (sign_in.KEY,)
+"""Secrets that nobody else needs to know: a deploy makes them, and keeps those that are there."""
+KEY_BYTES = 32
+OURS = ("execute-api", "/restapis/")
+"""Addresses that AWS and the embedded AWS give to an API."""
+
+
+def page_address(ssm: Any, stage: str, url: str) -> None:
+    """Keep the address of the stage, by which Slack leads to its page. One of a domain of the team's own stays."""
+    there = parameters(ssm, stage)
+    kept = there.get(sign_in.PAGE_URL, "")
+    if not kept or any(part in kept for part in OURS):
+        put_parameters(ssm, stage, {sign_in.PAGE_URL: url}, there=there)
+
+
+def own_secrets(ssm: Any, stage: str) -> Iterator[str]:
+    """Make the secrets of a stage that are its own and not there yet. Yield a line for each."""
+    there = parameters(ssm, stage)
+    for name in OWN:
+        if not there.get(name):
+            put_parameters(ssm, stage, {name: secrets.token_hex(KEY_BYTES)}, there=there)
+            yield f"made the secret {name}"

@@ -48,6 +48,7 @@ GENERATED = (
     "SLACK_SIGNING_SECRET",
     "API_TOKEN",
     "PAGE_TOKEN",
+    "SESSION_KEY",
 )
 """Secrets that are ours to choose: random, the same on every start, unless `.env` has others."""
 SENDER = "Tocsin <tocsin@example.com>"
@@ -209,6 +210,7 @@ def _greet(cloud: Cloud, deployed: Deployed, inbox: Inbox, settings: Mapping[str
     real = [name for name in ("SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY_DEFAULT") if name in settings]
     _say("")
     _say(f"  inbox      {inbox.url}/          what people would see" + (f" (real: {', '.join(real)})" if real else ""))
+    _say("  page       .venv/bin/tocsin login --open    what is open, and buttons to act on it")
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
     _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")

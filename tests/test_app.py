@@ -213,7 +213,8 @@ def test_an_http_api_answers_as_a_rest_api(aws, path, body, headers, status):
         ("POST", "/health", 405),
         ("GET", "/webhooks/sentry", 405),
         ("GET", "/nothing", 404),
-        ("GET", "/", 404),
+        ("POST", "/", 405),
+        ("GET", "/incident", 404),
         ("GET", "/api/incidents/1/ack/more", 404),
     ],
 )

@@ -6,7 +6,7 @@ RequestError, whose text is the answer. Nothing here reads a header, a clock or 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,15 +16,17 @@ from chalicelib.api.acting import accepted, open_incident
 from chalicelib.api.paging import Page, Paging
 from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
 from chalicelib.api.warnings import warnings
+from chalicelib.core.access import Role, role_of
 from chalicelib.core.account import SHARED_TOKEN, is_reserved
 from chalicelib.core.context import Context, Silence
-from chalicelib.core.errors import KeyUsedError, NotFoundError, OverError, RequestError
+from chalicelib.core.errors import ForbiddenError, KeyUsedError, NotFoundError, OverError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.match import LABEL_PATTERN, Matcher
 from chalicelib.core.outcome import STANDS, Outcome, Result, sentence
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
+from chalicelib.core.sign_in import LINK_LASTS, Person, new_link
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
 from chalicelib.messages.queue import SetSilence, set_silence_message, unsilence_message
 from chalicelib.process import record
@@ -117,12 +119,34 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What the API works with."""
+    """What the API works with. `session_keys` returns the live keys that sign links to the page."""
 
     store: Store
     webhooks: Queue
     rules: Rules
     now: datetime
+    session_keys: Callable[[], Sequence[str]] = tuple
+
+
+def check_role(api: ApiContext, request: Request, *, writes: bool) -> None:
+    """Raise ForbiddenError where `access:` of the rules file gives the holder of the token no role for the request."""
+    role = role_of(f"{SHARED_TOKEN}{request.holder}", api.rules.access)
+    if role < (Role.RESPONDER if writes else Role.VIEWER):
+        holder = f"the token of {request.holder}" if request.holder else "a shared token, which proves no name,"
+        raise ForbiddenError(f"{holder} may not do this: expected is an entry in `access:` of the rules file")
+
+
+def make_login_link(api: ApiContext, request: Request) -> Reply:
+    """POST /api/login: a one-time link to the page, by its path from the address of the stage"""
+    request.only("by")
+    form = request.form()
+    _known(form, ("by",))
+    person = Person(request.by(form), f"{SHARED_TOKEN}{request.holder}")
+    code = new_link(person, api.session_keys(), api.now)
+    return Reply(
+        {"path": f"login/{code}", "code": code, "by": person.name, "valid_until": views.stamp(api.now + LINK_LASTS)},
+        201,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

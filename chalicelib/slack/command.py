@@ -23,7 +23,7 @@ MAX_MESSAGE_CHARACTERS = 800
 MAX_TEXT_CHARACTERS = 3_500
 """Of one answer; Slack advises 4,000."""
 
-WORDS = ("list", "show", "ack", "unack", "resolve", "note", "assign", "silence", "silences", "unsilence", "who")
+WORDS = ("list", "show", "ack", "unack", "resolve", "note", "assign", "silence", "silences", "unsilence", "who", "page")
 _OF_ONE = ("show", "ack", "unack", "resolve", "note", "assign", "silence", "unsilence", "who")
 _OF_SEVERAL = ("ack", "unack", "resolve")
 _ID = re.compile(r"[`#]*(?=[0-9a-f]*\d)[0-9a-f]{4,16}[`…,]*", re.IGNORECASE)
@@ -37,6 +37,7 @@ HELP = """*{command}* — what burns, and what you can do about it
 • `{command} note 3f2a the disk was full`, `{command} assign 3f2a @ana` — what you found, and who works on it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it
+• `{command} page` — a link that signs you in at the page, once
 • `{command} who 3f2a` — who hears of it, and who answered; `{command} who service=checkout` — who would
 Times: `30m`, `1d 12h`, `18:30`, `6pm`, `tomorrow`, `tomorrow 14:00`, `friday 18:30`, `2026-11-27 09:00`; in your time zone."""
 
@@ -65,7 +66,7 @@ def parsed(text: str) -> Command:
     word = word.lower()
     matchers, words = leading_matchers(behind[0] if behind else "")
     about, rest = [each.written() for each in matchers], words.split()
-    if not about and rest and word not in ("list", "silences"):
+    if not about and rest and word not in ("list", "silences", "page"):
         about.append(rest.pop(0))
         if word == "silence" and rest and is_matcher(rest[0]):
             raise RequestError("an incident and matchers are both given. Expected is one of them")

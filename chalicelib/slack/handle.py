@@ -15,6 +15,7 @@ from chalicelib.api.acting import accepted, open_incident
 from chalicelib.api.paging import Paging
 from chalicelib.api.times import is_zone, parse_when
 from chalicelib.api.warnings import warnings
+from chalicelib.core.access import Role, role_of
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import NotFoundError, OverError, RequestError, TargetRejectedError, TargetUnavailableError
@@ -26,6 +27,7 @@ from chalicelib.core.mute import silences_of
 from chalicelib.core.outcome import Outcome, Result, outcome, sentence
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
+from chalicelib.core.sign_in import KEY, PAGE_URL, Person, new_link
 from chalicelib.core.snapshot import deploys_before
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
 from chalicelib.messages.queue import (
@@ -378,6 +380,19 @@ def _who(request: SlackRequest, asked: command.Command) -> str:
     return command.audience(shown, shown["who"], on_call)
 
 
+def _page(request: SlackRequest, asked: command.Command) -> str:
+    """Answer with a link that signs the person in at the page; only they see it."""
+    clients = request.clients
+    url, keys = clients.setting(PAGE_URL), tuple(filter(None, map(str.strip, (clients.secret(KEY) or "").split(","))))
+    if not url:
+        raise RequestError(f"the address of the page is not known: {PAGE_URL} is not set; deploy the stage again")
+    person = Person(request.by, f"{VIA}:{request.asked.team}/{request.asked.user}")
+    if role_of(person.account, request.rules.access) is Role.NONE:
+        raise RequestError("no list of `access:` in the rules file names you")
+    link = f"{url.rstrip('/')}/login/{new_link(person, keys, request.now)}"
+    return f"🔗 <{link}|Open the page>: it signs you in as {command.said(person.name)}, once, within 5 minutes."
+
+
 _COMMANDS: dict[str, Callable[[SlackRequest, command.Command], str]] = {
     "list": _list,
     "show": _show,
@@ -390,6 +405,7 @@ _COMMANDS: dict[str, Callable[[SlackRequest, command.Command], str]] = {
     "silences": _silences,
     "unsilence": _unsilence_words,
     "who": _who,
+    "page": _page,
 }
 _KINDS: dict[str, Callable[[SlackRequest], Reply]] = {
     "ack": _press(ActionKind.ACK),

@@ -1,0 +1,109 @@
+// Comfort only: every page works without this file. No dependency, no eval, no inline handler.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const main = () => document.getElementById("main");
+  const ATTEMPTS = 3, EVERY = 10_000, SOON = 1_200;
+
+  // The server writes every time in the reader's zone, which it learns by this cookie.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && zone !== root.dataset.zone && !document.cookie.includes(`tz=${zone}`)) {
+    document.cookie = `tz=${zone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`;
+    if (main() && document.cookie.includes(`tz=${zone}`)) location.reload();
+  }
+
+  const announce = (text) => {
+    const live = document.getElementById("said");
+    live.textContent = text;
+    live.className = "toast";
+    setTimeout(() => { live.className = "sr"; }, 2500);
+  };
+
+  // Ages grow while one looks.
+  const words = (seconds) => {
+    const m = Math.floor(seconds / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
+    const two = (first, count, unit) => (count ? `${first} ${count} ${unit}` : first);
+    return d ? two(`${d} d`, h % 24, "h") : h ? two(`${h} h`, m % 60, "min") : m ? `${m} min` : `${Math.max(0, Math.floor(seconds))} s`;
+  };
+  setInterval(() => {
+    for (const el of document.querySelectorAll("[data-since]"))
+      el.textContent = words((Date.now() - Date.parse(el.dataset.since)) / 1000);
+  }, EVERY);
+
+  // Live update: fetch this address again and replace what has changed. Focus, scroll and what is typed stay.
+  let failed = 0;
+  const busy = () => document.hidden || main().contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const update = async () => {
+    if (!main() || busy()) return;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.getElementById("main");
+      if (!fresh) throw new Error("not a page");
+      failed = 0;
+      replace(fresh, page);
+    } catch {
+      failed += 1;
+      if (failed >= ATTEMPTS) stale();
+    }
+  };
+  const replace = (fresh, page) => {
+    const before = opened(document), after = opened(page);
+    if (main().innerHTML !== fresh.innerHTML) {
+      const held = document.activeElement?.closest("[data-item]")?.querySelector("a")?.getAttribute("href");
+      const unfolded = [...main().querySelectorAll("details[open][id]")].map((each) => each.id);
+      main().replaceChildren(...fresh.childNodes);
+      for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+      if (held) main().querySelector(`[data-item] a[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    }
+    document.title = page.title;
+    for (const name of [".side .nav", ".top .nav"]) {
+      const old = document.querySelector(name), now = page.querySelector(name);
+      if (old && now && old.innerHTML !== now.innerHTML) old.replaceChildren(...now.childNodes);
+    }
+    const icon = page.querySelector("link[rel=icon]")?.getAttribute("href");
+    if (icon) document.querySelector("link[rel=icon]").setAttribute("href", icon);
+    if (after > before) announce(`${after - before} incident${after - before > 1 ? "s" : ""} opened`);
+    if (after < before) announce(`${before - after} incident${before - after > 1 ? "s" : ""} ended`);
+  };
+  const opened = (page) => parseInt(page.querySelector(".side .nav .count")?.firstChild?.textContent ?? "0", 10) || 0;
+  const stale = () => {
+    const place = document.querySelector(".head .end");
+    if (place) { place.classList.add("stale"); place.querySelector(".live")?.replaceChildren(", not updated since"); }
+  };
+  setInterval(update, EVERY);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
+  if ("said" in document.body.dataset) setTimeout(update, SOON);
+
+  // Copy a command.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.previousElementSibling.textContent.trim());
+    announce("Copied");
+  });
+
+  // Keys. Single letters only outside of fields; ? lists them.
+  let pending = "", chosen = -1;
+  const choose = (n) => {
+    const items = [...document.querySelectorAll("[data-item]")];
+    if (!items.length) return;
+    chosen = Math.max(0, Math.min(items.length - 1, n));
+    items[chosen].querySelector("a").focus();
+    items[chosen].scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input, select, textarea") || event.metaKey || event.ctrlKey || event.altKey) return;
+    const page = pending === "g" && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+    if (page) return void page.click();
+    pending = event.key === "g" ? "g" : "";
+    const within = document.activeElement?.closest("[data-item]") ?? document;
+    const act = within.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (event.key === "j") choose(chosen + 1);
+    else if (event.key === "k") choose(chosen - 1);
+    else if (event.key === "/") { event.preventDefault(); document.querySelector("input[type=search]")?.focus(); }
+    else if (event.key === "?") document.getElementById("keys")?.showModal();
+    else if (act) { event.preventDefault(); act.click(); }
+  });
+})();

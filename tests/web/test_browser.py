@@ -1,0 +1,135 @@
+"""The page in a headless Chromium: what one sees, what axe-core finds, and what works by keys and without the script."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import axe_selenium_python
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.web.harness import PageHarness, served
+from tests.web.test_pages import RULES, id_of, line
+
+AXE = Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
+WAIT_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[PageHarness]:
+    """A router in the middle of a night: a critical incident, one that somebody has, a muted and a closing one."""
+    found = PageHarness(
+        line(0, "Full", severity="warning", title="Nearly full", summary="7.6 GB of 8 GB", service="db"),
+        line(1, "Hydration", severity="warning", title="Hydration failed", service="web"),
+        line(2, "Queue", severity="warning", title="Queue long", service="jobs"),
+        line(400, "Queue", severity="warning", status="resolved", title="Queue long", service="jobs"),
+        line(410, "Disk", title="Disk full on db1", summary="9 % left", service="api", host="db1", environment="prod"),
+        rules=RULES,
+    )
+    found.sign_in()
+    found.act(id_of(found, "db"), "ack")
+    found.ask("make_silence", body={"matchers": {"service": "web"}, "for": "8h", "by": "Bruno", "comment": "PR 812"})
+    found.wait(timedelta(seconds=20))
+    return found
+
+
+@pytest.fixture
+def signed_in(page: PageHarness, browser: Chrome) -> Iterator[str]:
+    """The address of the page, with the browser signed in."""
+    with served(page) as url:
+        resized(browser, "desktop", dark=False)
+        page.wait(timedelta(seconds=1))
+        browser.get(f"{url}/login/{page.code()}")
+        browser.find_element(By.CSS_SELECTOR, "button.primary").click()
+        shown(browser, "h1", "Now")
+        yield url
+
+
+def resized(browser: Chrome, size: str, *, dark: bool) -> None:
+    """Make the browser that of a phone or a desk, in the light or in the dark."""
+    width, height = SIZES[size]
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size != "desktop"}
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+def shown(browser: Chrome, selector: str, text: str) -> None:
+    """Wait until an element has a text."""
+    wait = WebDriverWait(browser, WAIT_SECONDS, ignored_exceptions=[StaleElementReferenceException])
+    wait.until(lambda _: any(text in each.text for each in browser.find_elements(By.CSS_SELECTOR, selector)))
+
+
+def found_by_axe(browser: Chrome) -> list[str]:
+    """Return what axe-core finds on the page, a line each."""
+    browser.execute_script(AXE.read_text())
+    run = "const done = arguments[arguments.length - 1]; axe.run({runOnly: arguments[0]}).then(done)"
+    results = browser.execute_async_script(run, TAGS)
+    assert len(results["passes"]) > 20
+    return [f"{each['id']}: {node['html'][:200]}" for each in results["violations"] for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("address", ["/", "/incident", "/login", "/nothing"])
+def test_axe_finds_nothing_and_nothing_scrolls_sideways(
+    signed_in: str, page: PageHarness, browser: Chrome, address: str, size: str, dark: bool
+) -> None:
+    """Given each page on a desk, a phone and a narrow phone, light and dark → no finding, and it fits its width."""
+    resized(browser, size, dark=dark)
+    browser.get(signed_in + (f"/incident/{id_of(page)}" if address == "/incident" else address))
+    assert found_by_axe(browser) == []
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(wide) <= 0
+
+
+def test_acknowledge_is_on_the_first_screen_of_a_phone(signed_in: str, browser: Chrome) -> None:
+    """Given a critical incident on a phone → what, since when, who has it and Acknowledge are above the fold."""
+    resized(browser, "phone", dark=False)
+    browser.get(signed_in)
+    for selector in (".unowned h2", ".unowned .age", ".unowned .whohas", ".unowned button.primary"):
+        box = browser.find_element(By.CSS_SELECTOR, selector).rect
+        assert box["y"] + box["height"] < SIZES["phone"][1]
+
+
+def test_keys_go_through_the_list_and_act(signed_in: str, page: PageHarness, browser: Chrome) -> None:
+    """Given j, Enter and n → the first incident is chosen and opened, and a note can be typed; ? lists the keys."""
+    body = browser.find_element(By.TAG_NAME, "body")
+    body.send_keys("j")
+    assert browser.switch_to.active_element.text == "Disk full on db1 (api)"
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    shown(browser, "h1", "Disk full on db1 (api)")
+    browser.find_element(By.TAG_NAME, "body").send_keys("?")
+    shown(browser, "dialog h2", "Keys")
+    browser.find_element(By.CSS_SELECTOR, "dialog button").click()
+    browser.find_element(By.ID, "note").send_keys("looking at it")
+    browser.find_element(By.CSS_SELECTOR, "[data-key=n]").click()
+    shown(browser, ".timeline", "“looking at it”")
+
+
+def test_the_page_works_without_its_script(signed_in: str, page: PageHarness, browser: Chrome) -> None:
+    """Given a browser that runs no script → an incident is acknowledged by its button, and the next page says so."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(f"{signed_in}/incident/{id_of(page)}")
+        browser.find_element(By.CSS_SELECTOR, "button.primary").click()
+        shown(browser, ".flash", "Acknowledged by Ana Souza")
+        browser.get(f"{signed_in}/incident/{id_of(page)}")
+        browser.find_element(By.XPATH, "//button[text()='Give back']").click()
+        shown(browser, ".flash", "Given back by Ana Souza")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_page_shows_what_changed_by_itself(signed_in: str, page: PageHarness, browser: Chrome) -> None:
+    """Given somebody else's acknowledgement while one looks → it is there when the page updates."""
+    browser.get(f"{signed_in}/incident/{id_of(page)}")
+    page.ask("act", id=id_of(page), act="ack", body={"by": "Carla"})
+    browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    shown(browser, ".whohas", "Carla")
+    page.ask("act", id=id_of(page), act="unack", body={"by": "Carla"})
