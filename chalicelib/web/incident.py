@@ -6,12 +6,15 @@ from datetime import datetime
 
 from chalicelib.api.views import find
 from chalicelib.core.account import with_door
+from chalicelib.core.alert import Origin
+from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.timeline import in_order
+from chalicelib.web.curve import Curve, curve_of
 from chalicelib.web.picture import Picture, picture_of
 
 MAX_LINES = 200
@@ -71,6 +74,7 @@ class IncidentView:
     lines: tuple[Line, ...]
     notified: tuple[Notified, ...]
     earlier: int = 0
+    curve: Curve | None = None
 
     @property
     def group(self) -> Sequence[tuple[str, str]]:
@@ -81,7 +85,8 @@ class IncidentView:
 def incident_view(store: Store, rules: Rules, now: datetime, *, id: str, timezone: str, name: Name) -> IncidentView:
     """Return the page of an incident, by its id or the first characters of it. Raise NotFoundError or NotUniqueError."""
     found = find(store, id, now)
-    picture = picture_of(found, rules, store.context(), now, timezone)
+    context = store.context()
+    picture = picture_of(found, rules, context, now, timezone)
     results = _results(store, found)
     older = store.timeline(found.id) if found.timeline.pages else ()
     entries = in_order((*older, *found.timeline.entries))
@@ -91,7 +96,15 @@ def incident_view(store: Store, rules: Rules, now: datetime, *, id: str, timezon
         tuple(_line(each, results, name) for each in entries[:MAX_LINES]),
         tuple(_notified(each, results.get(each.target.key, ()), name) for each in picture.notified),
         max(0, len(entries) - MAX_LINES),
+        _curve(found, rules, store, context, now),
     )
+
+
+def _curve(found: Incident, rules: Rules, store: Store, context: Context, now: datetime) -> Curve | None:
+    """Return the curve of the worst measured alert that fires, or fired."""
+    alerts = sorted(found.firing or found.shown, key=lambda each: (each.severity.rank, each.name))
+    measured = next((each for each in alerts if each.origin is Origin.SERIES), None)
+    return curve_of(found, measured, rules, store, context, now) if measured is not None else None
 
 
 def _results(store: Store, incident: Incident) -> dict[str, Sequence[Result]]:

@@ -19,6 +19,7 @@ from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.standing import sentence
 from chalicelib.web import phrases, words
+from chalicelib.web.chart import chart_of
 from chalicelib.web.picture import Picture
 
 FOLDER = Path(__file__).parent
@@ -96,6 +97,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "standing_words": lambda picture: _standing(picture, clock),
         "dated": lambda text: _UTC.sub(lambda found: clock(_instant(found[1])), text),
         "muted_until": lambda picture: max((each.until for each in picture.standing.mutes if each.until), default=None),
+        "chart": lambda curve: chart_of(curve, clock),
         "safe_url": web_address,
     }
 

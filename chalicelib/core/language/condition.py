@@ -173,6 +173,27 @@ def readings(condition: Condition, series: Series, now: datetime) -> list[Readin
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Both sides of a comparison at a time, in one unit; None where nothing was measured."""
+
+    left: float | None
+    right: float | None
+    unit: Unit
+
+
+def sides(condition: Condition, series: Series, now: datetime) -> Sides | None:
+    """Return what the first comparison of the condition sees at a time: what it measures and its limit. None without one."""
+    first = next((part for part in parts(condition.root) if isinstance(part, Comparison)), None)
+    if first is None:
+        return None
+    answer: Verdict = first.answer(Scope(series, now))
+    unit = _shown_unit(first.left.unit, first.right.unit)
+    swapped = isinstance(first.left, Literal) and not isinstance(first.right, Literal)
+    left, right = (answer.right, answer.left) if swapped else (answer.left, answer.right)
+    return Sides(left, right, unit)
+
+
 def describe(condition: Condition) -> str:
     """The condition as a phrase of English: `error rate is above 1 %`."""
     words: str = condition.root.words()

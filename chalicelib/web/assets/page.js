@@ -76,6 +76,31 @@
   document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
   if ("said" in document.body.dataset) setTimeout(update, SOON);
 
+  // Charts: the values under the pointer, or by arrow keys.
+  const readout = (box) => box.querySelector(".readout") ?? box.appendChild(Object.assign(document.createElement("div"), { className: "readout", hidden: true }));
+  const read = (box, n) => {
+    const texts = box.dataset.read.split("|"), tip = readout(box), last = texts.length - 1;
+    const at = Math.max(0, Math.min(last, n)), place = last ? Math.round((100 * at) / last) : 0;
+    box.dataset.at = at;
+    tip.textContent = texts[at];
+    tip.className = `readout at-${Math.round(place / 5) * 5}`;
+    tip.hidden = false;
+  };
+  const plotOf = (event) => event.target.closest?.("[data-read]");
+  document.addEventListener("pointermove", (event) => {
+    for (const box of document.querySelectorAll("[data-read]")) if (box !== plotOf(event)) readout(box).hidden = true;
+    const box = plotOf(event);
+    if (!box) return;
+    const where = box.getBoundingClientRect();
+    read(box, Math.round(((event.clientX - where.left) / where.width) * (box.dataset.read.split("|").length - 1)));
+  });
+  document.addEventListener("keydown", (event) => {
+    const box = plotOf(event), move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!box) return;
+    if (move) { event.preventDefault(); read(box, Number(box.dataset.at ?? box.dataset.read.split("|").length - 1) + move); }
+    if (event.key === "Escape") readout(box).hidden = true;
+  });
+
   // Copy a command.
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
