@@ -92,6 +92,8 @@ class Event:
     `starts_at` and `ends_at` are set only where the sender says them (Alertmanager): a past `ends_at` resolves.
     `severity_raw` is the sender's own word for how bad it is, where no label holds it.
     `action` is set when the event is a person's act at a vendor (PagerDuty): it only changes incidents that exist.
+    `ends_also` are further identities of the same source that an end ends: what the version before called the fault, or
+    what the sender calls it in another body. An alert that is not open under such a name is left alone.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Event:
     ends_at: datetime | None = None
     action: Action | None = None
     severity_raw: str = ""
+    ends_also: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:

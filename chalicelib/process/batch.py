@@ -17,11 +17,15 @@ from chalicelib.messages.queue import Queues
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise."""
+    """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise.
+
+    With `only_if_held` it goes nowhere else.
+    """
 
     event: Event
     proposals: tuple[Proposal, ...]
     message: str
+    only_if_held: bool = False
 
 
 @dataclass(slots=True)

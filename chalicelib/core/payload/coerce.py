@@ -386,6 +386,7 @@ def made_event(
     ends_at: datetime | None = None,
     action: Action | None = None,
     severity_raw: str = "",
+    ends_also: Iterable[str] = (),
 ) -> Event:
     """An event within all bounds. The title must say something; that is its caller's part."""
     return Event(
@@ -408,4 +409,5 @@ def made_event(
         ends_at=ends_at,
         action=action,
         severity_raw=cut(severity_raw, MAX_KIND_CHARACTERS),
+        ends_also=tuple(bounded(each) for each in ends_also),
     )
