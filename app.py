@@ -323,10 +323,17 @@ def _received(source: str, secret: str | None) -> Response:
     """Answer one webhook."""
     request: Any = app.current_request
     account = _account(app.lambda_context)
+    address = str((request.context.get("identity") or {}).get("sourceIp") or "")
     return _answered(
         source,
         lambda: answer(
-            source, dict(request.headers), request.raw_body, path_secret=secret, account=account, now=_now()
+            source,
+            dict(request.headers),
+            request.raw_body,
+            path_secret=secret,
+            account=account,
+            now=_now(),
+            address=address,
         ),
     )
 

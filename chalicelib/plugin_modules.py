@@ -89,6 +89,14 @@ class DeclaredSourceModule(Protocol):
         """Return what is wrong with an entry, each with what is allowed."""
         ...
 
+    def doubts(self, mapping: Mapping[str, Any]) -> list[str]:
+        """Return what may be meant otherwise in an entry without mistakes."""
+        ...
+
+    def allows(self, mapping: Mapping[str, Any], address: str) -> bool:
+        """Return whether the entry takes webhooks from this address."""
+        ...
+
 
 class TargetModule(Protocol):
     """A receiver of notifications."""

@@ -17,6 +17,9 @@ ROUTER = "router"
 OWN_SOURCES = ("probe", "heartbeat", ROUTER)
 """Sources of events that no sender posts."""
 
+UNREAD_STATUS = "unread_status"
+"""The annotation of an event whose word for its state nobody knows: the router warns of it."""
+
 
 class Status(StrEnum):
     """What an event says of its fault: it burns, it ended, or neither."""

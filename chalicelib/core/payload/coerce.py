@@ -57,15 +57,20 @@ _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The object in a body; raises ParseError when there is none."""
+    found = json_value(body)
+    if not isinstance(found, dict):
+        raise ParseError("the body is JSON but not an object")
+    return found
+
+
+def json_value(body: bytes) -> Any:
+    """Return the JSON in a body; raise ParseError when there is none."""
     try:
-        found = json.loads(body)
+        return json.loads(body)
     except RecursionError:
         raise ParseError("the body is nested too deep to be read") from None
     except (ValueError, UnicodeError):
         raise ParseError("the body is not JSON in UTF-8") from None
-    if not isinstance(found, dict):
-        raise ParseError("the body is JSON but not an object")
-    return found
 
 
 def bounded_list(events: Iterable[Event], limit: int) -> list[Event]:
