@@ -176,7 +176,13 @@ def process_webhooks(event: SQSEvent) -> None:
         now = _now()
         recorder = Recorder(ports.store, now)
         failures = process(
-            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, on_read=recorder.add
+            messages,
+            rules=wiring.rules(),
+            store=ports.store,
+            queues=ports.queues,
+            now=now,
+            on_read=recorder.add,
+            rates=wiring.rates(),
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
         settle_messages(

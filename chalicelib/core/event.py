@@ -97,6 +97,7 @@ class Event:
     `action` is set when the event is a person's act at a vendor (PagerDuty): it only changes incidents that exist.
     `ends_also` are further identities of the same source that an end ends: what the version before called the fault, or
     what the sender calls it in another body. An alert that is not open under such a name is left alone.
+    `repeats` are further events of the same alert that it stands for, in a storm (process/rates.py).
     """
 
     id: str
@@ -119,6 +120,7 @@ class Event:
     action: Action | None = None
     severity_raw: str = ""
     ends_also: tuple[str, ...] = ()
+    repeats: int = 0
 
     @property
     def fingerprint(self) -> str:

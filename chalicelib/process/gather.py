@@ -92,6 +92,8 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
             _take_action(batch, action, message)
         event = with_former_names(event, batch.context)
     found = destinations(batch.rules, event)
+    if not found.counting:
+        batch.cap(event)
     for rule in found.counting if event.status is not Status.RESOLVED else ():
         _count(batch, event, rule, message)
     if found.proposals or event.status is Status.RESOLVED:
