@@ -12,14 +12,14 @@ from typing import Any
 
 from chalicelib.core.payload import coerce
 from chalicelib.sources._generic_paths import Steps, alternatives, opened
-from chalicelib.sources._generic_words import ENDS, FIRES, INFORMS
+from chalicelib.sources._generic_words import ENDS, FIRES
 
 MAX_DEPTH = 12
 
 _STATE = "status state states statuses severity level priority urgency transition condition conclusion outcome result"
 _FLAGS = "resolved firing ok healthy acknowledged acked muted silenced recovered success failed down up closed open important"
 _TIMES = (
-    "time timestamp ts date datetime at since until when created updated started ended finished occurred received sent"
+    "time timestamp ts date datetime at since until when seen start starts end ends begin began created updated started ended finished occurred received sent"
     " fired modified triggered duration elapsed uptime downtime latency ping age timezone offset"
 )
 _COUNTERS = (
@@ -37,7 +37,7 @@ _KINDS = frozenset({"type", "kind", "event", "event_type", "eventtype", "action"
 _NAMES = frozenset({"title", "name", "host", "hostname", "instance", "service", "id", "key", "subject"})
 """Keys whose value is a name, even where it is also a word for a state."""
 _TITLES = frozenset({"title", "name", "subject", "headline"})
-_STATES = FIRES | ENDS | INFORMS
+_STATES = FIRES | ENDS
 _BRACKETS = re.compile(r"\[([^\]:]{1,40})(?::\d+)?\]\s*")
 
 
