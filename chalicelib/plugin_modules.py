@@ -82,7 +82,7 @@ class DeclaredSourceModule(Protocol):
         received_at: datetime,
         mapping: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Return the events of a body, one at least. Raise ParseError for what is no JSON object."""
+        """Return the events of a body, none of an empty list. Raise ParseError for what is neither JSON nor a form."""
         ...
 
     def validate(self, mapping: Mapping[str, Any]) -> list[str]:

@@ -134,7 +134,7 @@ def _in_field(form: Mapping[str, str]) -> Any:
 
 
 def _items(payload: Any, fields: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield each event of a body with the body around it."""
+    """Yield each event of a body with the body around it. A list that is empty says nothing."""
     bodies = payload if isinstance(payload, list) else [payload]
     for body in bodies:
         outer = coerce.table(body)
@@ -142,7 +142,7 @@ def _items(payload: Any, fields: Mapping[str, Any]) -> Iterator[tuple[Mapping[st
         listed = inner_json(listed) if isinstance(listed, str) else listed
         each = listed if isinstance(listed, list) else [listed]
         found: list[Mapping[str, Any]] = [item for item in each if isinstance(item, dict)]
-        yield from ((item, outer) for item in found or [outer])
+        yield from ((item, outer) for item in (found if found or listed == [] else [outer]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

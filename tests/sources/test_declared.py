@@ -121,6 +121,7 @@ def test_a_list_is_an_event_for_each() -> None:
     entry = {**NAGIOS, "each": "alerts", "service": "team"}
     assert [each.service for each in events([{"team": "x", "alerts": two}], entry)] == ["x", "x"]
     assert events(two) != events([]) == []
+    assert events({"team": "x", "title": "[FIRING:0]", "alerts": []}, entry) == []
     inside = [each.title for each in events({"alerts": json.dumps(two)}, entry)]
     assert inside == ["a", "b"]
 
