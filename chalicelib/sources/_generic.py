@@ -41,7 +41,7 @@ USUAL: Mapping[str, Any] = {
     "labels": "labels",
 }
 _PLACES = ("host", "hostname", "instance", "node", "server", "device")
-"""Labels of a body whose entry names none: they tell one machine from another."""
+"""Labels of a body whose entry names none: by them one machine is known from another."""
 _ENVELOPES = ("Message", "message", "data", "payload", "body", "event")
 """Where usual names are looked for when the body has none: JSON there, often written as a text."""
 

@@ -46,7 +46,7 @@ def subject_of(
 ) -> str:
     """Return the digest of what a body is about. `outer` is the body around an item, `words` are the entry's own for states.
 
-    `title` is empty where the body has none: then the words of a message are what tells one fault from another.
+    `title` is empty where the body has none: then one fault is known from another by the words of a message.
     """
     kept = _Kept(_paths(fields), frozenset(words) | _STATES, _CHANGES | _SAYS if title else _CHANGES)
     around: Any = {}

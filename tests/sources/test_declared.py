@@ -303,12 +303,12 @@ def test_free_text_as_a_status_is_one_warning() -> None:
     assert len(unknown_words(events([{**DISK, "status": f"word{number}"} for number in range(50)]))) == 20
 
 
-TOLD = RULES + 'fallback: {notification: [{slack_channel: "#ops"}]}\n'
+REPORTED = RULES + 'fallback: {notification: [{slack_channel: "#ops"}]}\n'
 
 
 def test_the_operator_is_told_once_of_a_word() -> None:
     """Given an unknown word in three webhooks → one notification of the router, and none of the sender."""
-    router = Simulator(rules_of(TOLD), NOW)
+    router = Simulator(rules_of(REPORTED), NOW)
     for number in range(3):
         data = json.dumps({**DISK, "status": "brewing", "n": number}).encode()
         router.post([written(Webhook(f"w{number}", "nagios", data, router.now), compressed(data))])
