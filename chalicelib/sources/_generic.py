@@ -49,8 +49,11 @@ _ENVELOPES = ("Message", "message", "data", "payload", "body", "event")
 def parse(
     headers: Mapping[str, str], body: bytes, *, received_at: datetime, mapping: Mapping[str, Any] | None = None
 ) -> list[Event]:
-    """Return the events of a body. Raise ParseError when it is in no form that is known, or holds too many."""
-    payload = read(headers, body)
+    """Return the events of a body. Raise ParseError when it is in no form that is known, or holds too many.
+
+    Without an entry it must be an object.
+    """
+    payload = read(headers, body) if mapping is not None else coerce.json_object(body)
     entry = Entry(fields_of(mapping or {}), received_at)
     events = (entry.event(each, outer) for each, outer in _items(payload, entry.fields))
     return coerce.bounded_list(events, MAX_EVENTS)
@@ -94,7 +97,7 @@ def read(headers: Mapping[str, str], body: bytes) -> Any:
         return _in_field(_form(body))
     found = coerce.json_value(body)
     if not isinstance(found, dict | list):
-        raise ParseError("the body is JSON but neither an object nor a list")
+        raise ParseError("the body is JSON but not an object or a list")
     return found
 
 
