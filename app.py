@@ -176,7 +176,13 @@ def process_webhooks(event: SQSEvent) -> None:
         now = _now()
         recorder = Recorder(ports.store, now)
         failures = process(
-            messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, on_read=recorder.add
+            messages,
+            rules=wiring.rules(),
+            store=ports.store,
+            queues=ports.queues,
+            now=now,
+            on_read=recorder.add,
+            rates=wiring.rates(),
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
         settle_messages(
@@ -323,10 +329,17 @@ def _received(source: str, secret: str | None) -> Response:
     """Answer one webhook."""
     request: Any = app.current_request
     account = _account(app.lambda_context)
+    address = str((request.context.get("identity") or {}).get("sourceIp") or "")
     return _answered(
         source,
         lambda: answer(
-            source, dict(request.headers), request.raw_body, path_secret=secret, account=account, now=_now()
+            source,
+            dict(request.headers),
+            request.raw_body,
+            path_secret=secret,
+            account=account,
+            now=_now(),
+            address=address,
         ),
     )
 

@@ -82,11 +82,19 @@ class DeclaredSourceModule(Protocol):
         received_at: datetime,
         mapping: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Return the events of a body, one at least. Raise ParseError for what is no JSON object."""
+        """Return the events of a body, none of an empty list. Raise ParseError for what is neither JSON nor a form."""
         ...
 
     def validate(self, mapping: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with an entry, each with what is allowed."""
+        ...
+
+    def doubts(self, mapping: Mapping[str, Any]) -> list[str]:
+        """Return what may be meant otherwise in an entry without mistakes."""
+        ...
+
+    def allows(self, mapping: Mapping[str, Any], address: str) -> bool:
+        """Return whether the entry takes webhooks from this address."""
         ...
 
 

@@ -16,6 +16,7 @@ from chalicelib.clients import RealClients
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues
 from chalicelib.parameters import Needs, of_workers
+from chalicelib.process.rates import SourceRates
 from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings, dead_letters
 
@@ -63,6 +64,12 @@ class Ports:
 def rules() -> Rules:
     """The rules that were shipped with this code."""
     return load_rules(FOLDER)
+
+
+@lru_cache(maxsize=1)
+def rates() -> SourceRates:
+    """How much each source has sent to this worker, kept."""
+    return SourceRates()
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@
 
 SOURCE is the name in the address: a file of sources/, or an entry of `sources:` in the rules file. BODY `-` reads
 standard input. Without headers the kind is told from the body. What is printed is masked, as everything stored is.
+A word for a state that nobody knows is named on standard error.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from chalicelib import plugins
 from chalicelib.core.errors import ParseError, RulesError, WebhookError
 from chalicelib.core.event import Event
 from chalicelib.core.rule import Rules
+from chalicelib.process.parse import unknown_words
 from chalicelib.redact import redact_event
 from chalicelib.rules.compiled import RULES_NAME
 
@@ -65,6 +67,8 @@ def run(
     for event in events:
         event = rules.services.named(event) if rules else event
         print(json.dumps(shown(event), ensure_ascii=plain), file=out)
+    for warning in unknown_words(events):
+        print(f"tocsin parse: {warning.title}. {warning.summary}", file=stderr or sys.stderr)
     return 0
 
 

@@ -23,6 +23,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.deliver.send import Send, completed, sender
 from chalicelib.deliver.worker import deliver
 from chalicelib.messages.queue import Message, Queues
+from chalicelib.process.rates import SourceRates
 from chalicelib.process.worker import process, process_counts
 from chalicelib.schedule.tick import PERIOD, tick
 from chalicelib.targets import kinds
@@ -232,6 +233,7 @@ class Simulator:
         self.webhooks, self.notifications, self.counts = HeapQueue(self), HeapQueue(self), HeapQueue(self)
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
+        self.rates = SourceRates()
         self.on_read: Callable[[object], None] = lambda content: None
         self.sender: Sender = sender
         self.events = 0
@@ -343,7 +345,15 @@ class Simulator:
             self._next_tick = max(self._next_tick, tick_at + PERIOD)
 
     def _process(self, messages: Sequence[Message], store: Any, queues: Any) -> None:
-        failures = process(messages, rules=self.rules, store=store, queues=queues, now=self.now, on_read=self.on_read)
+        failures = process(
+            messages,
+            rules=self.rules,
+            store=store,
+            queues=queues,
+            now=self.now,
+            on_read=self.on_read,
+            rates=self.rates,
+        )
         for failure in failures:
             message = next(each for each in messages if each.id == failure.id)
             if failure.dead_letter:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import sleep
 from types import SimpleNamespace
@@ -27,8 +28,10 @@ from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.ingest import wiring as ingest
+from chalicelib.ingest.registry import declared
 from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
 from chalicelib.messages.webhook import Webhook, compressed, written
+from chalicelib.rules.file import compile_rules
 from chalicelib.schedule.runs import run_marks
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -203,6 +206,32 @@ def test_an_http_api_answers_as_a_rest_api(aws, path, body, headers, status):
     assert answer["statusCode"] == status
     assert "multiValueHeaders" not in answer
     assert answer["headers"]["Content-Type"] == "application/json"
+
+
+DECLARED = """
+alerts: []
+sources: [{name: monitor, auth: bearer, id: id, allow: [203.0.113.0/24]}, {name: elsewhere, auth: bearer, id: id, allow: 192.0.2.1}]
+"""
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(("source", "status"), [("monitor", 202), ("elsewhere", 401)])
+def test_a_declared_sender_posts_a_form_from_an_address_that_may(aws, monkeypatch, tmp_path, source, status):
+    """Given a packed form through an HTTP API → taken from an address of `allow:`, and 401 from another one."""
+    compiled = tmp_path / "compiled-rules.json"
+    compiled.write_text(compile_rules(DECLARED))
+    monkeypatch.setattr(ingest, "find_source", partial(ingest.find_source, compiled=str(compiled)))
+    declared.cache_clear()
+    for name in ("MONITOR_SECRET", "ELSEWHERE_SECRET"):
+        monkeypatch.setenv(name, "s1")
+    headers = {"Content-Type": FORM, "Authorization": "Bearer s1", "Content-Encoding": "gzip"}
+    body = base64.b64encode(gzip.compress(b"id=7&title=Disk+full&status=down")).decode()
+    answer = app.app(http_event("POST", f"/webhooks/{source}", body, headers=headers, encoded=True), CONTEXT)
+    declared.cache_clear()
+    assert answer["statusCode"] == status
+    stored = [read_message(each[1]["MessageBody"]) for each in aws.calls if each[0] == "SendMessage"]
+    bodies = [each.body for each in stored if isinstance(each, Webhook)]
+    assert bodies == ([b"id=7&title=Disk+full&status=down"] if status == 202 else [])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ ROUTER = "router"
 OWN_SOURCES = ("probe", "heartbeat", ROUTER)
 """Sources of events that no sender posts."""
 
+UNREAD_STATUS = "unread_status"
+"""The annotation of an event whose word for its state nobody knows: the router warns of it."""
+
 
 class Status(StrEnum):
     """What an event says of its fault: it burns, it ended, or neither."""
@@ -92,6 +95,9 @@ class Event:
     `starts_at` and `ends_at` are set only where the sender says them (Alertmanager): a past `ends_at` resolves.
     `severity_raw` is the sender's own word for how bad it is, where no label holds it.
     `action` is set when the event is a person's act at a vendor (PagerDuty): it only changes incidents that exist.
+    `ends_also` are further identities of the same source that an end ends: what the version before called the fault, or
+    what the sender calls it in another body. An alert that is not open under such a name is left alone.
+    `repeats` are further events of the same alert that it stands for, in a storm (process/rates.py).
     """
 
     id: str
@@ -113,6 +119,8 @@ class Event:
     ends_at: datetime | None = None
     action: Action | None = None
     severity_raw: str = ""
+    ends_also: tuple[str, ...] = ()
+    repeats: int = 0
 
     @property
     def fingerprint(self) -> str:

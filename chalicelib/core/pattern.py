@@ -57,9 +57,15 @@ class Pattern:
             kept = match.end()
         return "".join([*found, text[kept:]])
 
+    def groups(self, text: str) -> dict[str, str]:
+        """Return what the named groups hold at the first match, of a pattern that `compiled` was to keep groups of."""
+        match = self.engine.search(_LONE_SURROGATE.sub("\ufffd", text).encode())
+        held = match.groupdict() if match is not None else {}
+        return {_text(name): _text(found) for name, found in held.items() if found is not None}
+
 
 @lru_cache(maxsize=MAX_COMPILED)
-def compiled(pattern: str, *, dot_newline: bool = False) -> Pattern:
+def compiled(pattern: str, *, dot_newline: bool = False, groups: bool = False) -> Pattern:
     """Return the compiled pattern; `dot_newline` lets `.` match a newline. Raise PatternError when RE2 refuses it."""
     import re2
 
@@ -67,7 +73,7 @@ def compiled(pattern: str, *, dot_newline: bool = False) -> Pattern:
     options = re2.Options()
     options.max_mem = MAX_PATTERN_BYTES
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = not groups
     options.dot_nl = dot_newline
     try:
         return Pattern(re2.compile(_encoded(pattern), options))

@@ -85,7 +85,7 @@ def _repeated(alert: Alert, repeats: Sequence[Event], recent: tuple[tuple[float,
     """The alert after events that only repeat, oldest first, and with these ids: in one step, since a copy costs."""
     received = alert.received if recent is None else replace(alert.received, recent=recent)
     if repeats:
-        return _noted(alert, repeats[-1], received, count=len(repeats))
+        return _noted(alert, repeats[-1], received, count=sum(1 + each.repeats for each in repeats))
     return alert if recent is None else replace(alert, received=received)
 
 
@@ -156,7 +156,7 @@ def _marked(
     if goes_on and alert.active:
         alert = _expiring(alert, _latest_end(alert, event, said_at, terms) if was_active else event.ends_at)
     counts = event.status is not Status.RESOLVED and (goes_on or is_news)
-    return _noted(alert, event, alert.received, count=int(counts))
+    return _noted(alert, event, alert.received, count=(1 + event.repeats) * counts)
 
 
 def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:

@@ -17,14 +17,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from chalicelib.core.errors import ContentTypeError, UnreadableError
 from chalicelib.messages.webhook import MAX_BODY_BYTES
 
 PAYLOAD = "2.0"
+PACKED = ("gzip", "x-gzip", "deflate")
+ANY_WRAPPING = 32 + zlib.MAX_WBITS
+_GZIP, _ZLIB = b"\x1f\x8b", b"\x78"
 DEFAULT_STAGE = "$default"
 REST_STAGE = "api"
 """The first part of every address of a REST API: whoever moves to an HTTP API may keep it."""
-PACKED = ("gzip", "x-gzip", "deflate")
-ANY_WRAPPING = 32 + zlib.MAX_WBITS
 JSON = "application/json"
 NOT_FOUND = {"error": "there is nothing at this path"}
 
@@ -122,16 +124,40 @@ def _content(event: Mapping[str, Any]) -> tuple[dict[str, str], str | bytes | No
     if cookies := event.get("cookies"):
         headers["cookie"] = "; ".join(cookies)
     body, encoded = event.get("body"), bool(event.get("isBase64Encoded"))
-    if body is None or headers.get("content-encoding", "").strip().lower() not in PACKED:
+    if body is None or encoding_of(headers) not in PACKED:
         return headers, body, encoded
     packed = base64.b64decode(body) if encoded else str(body).encode()
-    unpacked = _unpacked(packed)
-    return (headers, body, encoded) if unpacked is None else (headers, unpacked, False)
+    found = unpacked(packed)
+    return (headers, body, encoded) if found is None else (headers, found, False)
 
 
-def _unpacked(data: bytes) -> bytes | None:
-    """Return the unpacked body, cut where it is too large to be taken; None for what is not packed."""
+def encoding_of(headers: Mapping[str, str]) -> str:
+    """Return how the body is encoded, in small letters; empty for not at all."""
+    found = headers.get("content-encoding", "").strip().lower()
+    return "" if found == "identity" else found
+
+
+def unpacked(data: bytes) -> bytes | None:
+    """Return the unpacked body, cut one byte after the most that is taken; None for what is not packed."""
     try:
         return zlib.decompressobj(ANY_WRAPPING).decompress(data, MAX_BODY_BYTES + 1)
     except zlib.error:
         return None
+
+
+def plain(headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the body without its encoding. Raise ContentTypeError for one that is not read here.
+
+    A body that the gateway unpacked still has the header: it is known by its first bytes.
+    """
+    encoding = encoding_of(headers)
+    if not encoding or body[:1] in (b"{", b"[", b""):
+        return body
+    if encoding not in PACKED:
+        raise ContentTypeError(f"the content encoding is not read here; allowed are {', '.join(PACKED)} and identity")
+    if not body.startswith((_GZIP, _ZLIB)):
+        return body
+    found = unpacked(body)
+    if found is None:
+        raise UnreadableError(f"the body is not {encoding}, as its content encoding says")
+    return found

@@ -5,7 +5,7 @@ Imports next to nothing, since Sentry gives a whole second, cold start included 
     202  stored; 200 for a sender's test of its address and for a request without a body that is only a handshake
     400  not JSON, not an object, or nested deeper than MAX_DEPTH
     401  does not prove that it comes from the sender
-    404  no such source        413  over MAX_BODY_BYTES        415  not a JSON type
+    404  no such source        413  over MAX_BODY_BYTES, unpacked too        415  not a JSON type, or packed in a way that is not read
     503  could not be stored, with Retry-After: our trouble is never a 4xx or a 429, which Alertmanager and PagerDuty
          take for a final no
 """
@@ -28,6 +28,7 @@ from chalicelib.core.errors import (
     UnreadableError,
     WebhookError,
 )
+from chalicelib.ingest.http_api import plain
 from chalicelib.ingest.json_depth import is_deeper
 from chalicelib.messages.webhook import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, Webhook, compressed, written
 
@@ -38,6 +39,7 @@ MAX_HEADER_CHARACTERS = 1_000
 MAX_HEADERS = 40
 
 _JSON_TYPE = re.compile(r"(application|text)/([a-z0-9.!#$&^_-]+\+)?json")
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _KEPT = re.compile(
     r"content-type|user-agent|idempotency-key|request-id|cf-ray|sentry-hook-(resource|timestamp)"
     r"|(webhook|x-[a-z0-9-]+)-(id|guid|timestamp|event|topic|delivery)"
@@ -99,21 +101,25 @@ def receive(
     put: Callable[[str], None],
     keep: Callable[[str, bytes], None],
     now: datetime,
+    address: str = "",
 ) -> HttpResponse:
     """Verify one webhook and store it by `put`; the answer is 2xx only after that returned.
 
     `find` gives the plug-in of a name or raises UnknownSourceError; `keep` stores a compressed body too large for a
-    message under a name. Nothing is raised but what a broken plug-in raises.
+    message under a name; `address` is the sender's, as the gateway knows it. Nothing is raised but what a broken plug-in
+    raises.
     """
     try:
         plugin = find(source)
         lower = {name.lower(): str(value) for name, value in headers.items()}
-        _check_form(lower, body)
+        body = plain(lower, body)
+        is_form = _check_form(plugin, lower, body)
+        _check_address(plugin, address)
         _check_sender(plugin, lower, body, path_secret, secrets)
         if not body.strip() and not _HANDSHAKES.isdisjoint(lower):
             return HttpResponse(200, {"status": "ok"}, reason="handshake")
         with _no_collection():
-            test = _is_test(checked_json(body))
+            test = not is_form and _is_test(checked_json(body, lists=takes_forms(plugin)))
         webhook = _webhook(source, plugin, lower, body, now)
         _store(webhook, put, keep)
     except WebhookError as error:
@@ -126,16 +132,16 @@ def receive(
     return HttpResponse(202, {"status": "accepted", "id": webhook.id})
 
 
-def checked_json(body: bytes) -> dict[str, Any]:
-    """The object in a body; raises UnreadableError for anything else, NaN and too deep nesting included."""
+def checked_json(body: bytes, *, lists: bool = False) -> Any:
+    """The object in a body, or with `lists` a list; raises UnreadableError for anything else, NaN and too deep nesting included."""
     try:
         payload = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels") from None
     except ValueError:
         raise UnreadableError("the body is not JSON in UTF-8") from None
-    if not isinstance(payload, dict):
-        raise UnreadableError("the body is JSON but not an object")
+    if not isinstance(payload, dict) and not (lists and isinstance(payload, list)):
+        raise UnreadableError("the body is JSON but not an object" + (" or a list" if lists else ""))
     if is_deeper(body, MAX_DEPTH):
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels")
     return payload
@@ -163,12 +169,32 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return dict(kept[:MAX_HEADERS])
 
 
-def _check_form(headers: Mapping[str, str], body: bytes) -> None:
+def takes_forms(plugin: Source) -> bool:
+    """Return whether the source reads forms, lists and JSON of any text type beside JSON objects: a declared one does."""
+    return bool(getattr(plugin, "TAKES_FORMS", False))
+
+
+def _check_form(plugin: Source, headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether the body is a form. Raise for one that is too large, or of a type that the source does not read."""
     if len(body) > MAX_BODY_BYTES:
         raise TooLargeError(f"the body has {len(body)} bytes; allowed are {MAX_BODY_BYTES}")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and not _JSON_TYPE.fullmatch(kind):
-        raise ContentTypeError("the content type is not JSON; allowed are application/json and application/*+json")
+    if not kind or _JSON_TYPE.fullmatch(kind):
+        return False
+    if takes_forms(plugin):
+        if kind in _FORM_TYPES:
+            return True
+        if kind == "text/plain":
+            return False
+        raise ContentTypeError(f"the content type is not read here; allowed are JSON, {', '.join(_FORM_TYPES)}")
+    raise ContentTypeError("the content type is not JSON; allowed are application/json and application/*+json")
+
+
+def _check_address(plugin: Source, address: str) -> None:
+    """Raise SignatureError for an address that a declared source does not allow."""
+    allows: Callable[[str], bool] | None = getattr(plugin, "allows_address", None)
+    if allows is not None and not allows(address):
+        raise SignatureError("the address of the sender is not one that this source allows")
 
 
 def _check_sender(
@@ -202,9 +228,9 @@ def _store(webhook: Webhook, put: Callable[[str], None], keep: Callable[[str, by
     put(message)
 
 
-def _is_test(payload: Mapping[str, Any]) -> bool:
+def _is_test(payload: Any) -> bool:
     """A body of nothing but a sentence is how Cloudflare tries an address; it wants a plain 200."""
-    return set(payload) == {"text"} and isinstance(payload["text"], str)
+    return isinstance(payload, dict) and set(payload) == {"text"} and isinstance(payload["text"], str)
 
 
 def _refuse_constant(name: str) -> NoReturn:

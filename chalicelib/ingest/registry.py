@@ -34,6 +34,7 @@ class DeclaredSource:
     plugin: "DeclaredSourceModule"
     mapping: Mapping[str, Any]
     now: datetime | None = None
+    TAKES_FORMS = True
 
     @property
     def SECRETS(self) -> tuple[str, ...]:
@@ -45,6 +46,10 @@ class DeclaredSource:
     ) -> None:
         """Raise SignatureError unless the request proves itself in the declared way."""
         self.plugin.verify(headers, body, secrets, path_secret=path_secret, mapping=self.mapping, now=self.now)
+
+    def allows_address(self, address: str) -> bool:
+        """Return whether the entry takes webhooks from this address."""
+        return self.plugin.allows(self.mapping, address)
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """What is equal on every delivery of one webhook."""

@@ -50,6 +50,7 @@ def answer(
     path_secret: str | None,
     account: str | None,
     now: datetime,
+    address: str = "",
 ) -> HttpResponse:
     """What the sender of this webhook is told, after it was stored."""
     stage_ports = ports(account)
@@ -63,6 +64,7 @@ def answer(
         put=lambda message: stage_ports.queue.put([message]),
         keep=stage_ports.bodies.keep,
         now=now,
+        address=address,
     )
     _count(stage_ports, source, found.status, now)
     return found

@@ -1,7 +1,7 @@
 """What one call of a stage works with: the ports, the rules, and the inputs gathered for each incident."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chalicelib.core.context import Context
@@ -13,15 +13,20 @@ from chalicelib.core.inputs import AlertInput, EventInput, Input
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 from chalicelib.messages.queue import Queues
+from chalicelib.process.rates import SourceRates
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise."""
+    """An event that goes first to where its fault is open, and where rules and routes would lead it otherwise.
+
+    With `only_if_held` it goes nowhere else.
+    """
 
     event: Event
     proposals: tuple[Proposal, ...]
     message: str
+    only_if_held: bool = False
 
 
 @dataclass(slots=True)
@@ -63,7 +68,8 @@ class Batch:
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
     messages of those that were set aside at once, by the keys of the incidents that wait for them. `heads` are the newest
-    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys.
+    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys. `rates` are the
+    events of each source in this minute, `capped` the names of those above the cap, `merged` those of them that wait in another one.
     """
 
     rules: Rules
@@ -78,14 +84,30 @@ class Batch:
     actions: list[tuple[Action, str]] = field(default_factory=list)
     stored: dict[str, Incident | None] = field(default_factory=dict)
     waiting: dict[datetime, dict[str, Event]] | None = None
+    rates: SourceRates | None = None
+    capped: set[str] = field(default_factory=set)
+    merged: set[tuple[datetime, str]] = field(default_factory=set)
     waits: dict[str, set[str]] = field(default_factory=dict)
     heads: dict[str, Head | None] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
-        """Have an event wait, once however often it came."""
+        """Have an event wait, once however often it came. One above the cap of its source waits in the newest like it."""
         assert self.waiting is not None
-        self.waiting.setdefault(until, {})[f"{event.source}/{event.id}"] = event
+        waiting, name = self.waiting.setdefault(until, {}), _name(event)
+        if name in self.capped:
+            if (until, name) in self.merged:
+                return
+            self.merged.add((until, name))
+            labels = ",".join(f"{label}={text}" for label, text in sorted(event.all_labels().items()))
+            name = f"{event.source} {event.fingerprint} {labels}"
+            event = _with_repeats(event, waiting.get(name))
+        waiting[name] = event
+
+    def cap(self, event: Event) -> None:
+        """Count an event of a source; above the cap it is only counted, if it turns out to be a repeat."""
+        if self.rates is not None and self.waiting is not None and self.rates.is_over(event, self.now):
+            self.capped.add(_name(event))
 
     def read(self, keys: Collection[str]) -> None:
         """Read the incidents of these keys that were not read yet."""
@@ -126,3 +148,15 @@ class Batch:
         self.arrivals += {id(arrival): arrival for _, arrival in update.led}.values()
         update.led = []
         self.stored.clear()
+
+
+def _name(event: Event) -> str:
+    return f"{event.source}/{event.id}"
+
+
+def _with_repeats(event: Event, known: Event | None) -> Event:
+    """Return the newer one of two events, which stands for both."""
+    if known is None:
+        return event
+    newer = max(known, event, key=lambda each: each.occurred_at)
+    return replace(newer, repeats=known.repeats + event.repeats + 1)

@@ -32,7 +32,7 @@ READY = ("deployment.succeeded", "deployment.ready")
 
 def deploy_of(event: Event) -> Deploy | None:
     """The marker that an event is; None for anything else. Previews are not what broke production."""
-    if event.status is not Status.INFO or event.kind not in MARKERS:
+    if event.status is Status.FIRING or event.kind not in MARKERS:
         return None
     if event.labels.get("target", "production") not in ("production", "staging"):
         return None
@@ -67,6 +67,18 @@ def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) 
         return replace(context, deploys=newest_deploys([*kept, merged])[-MAX_DEPLOYS:])
 
     return saved_context(store, context, known)
+
+
+def with_former_names(event: Event, context: Context) -> Event:
+    """Return the end of a failed production deployment with what the version before called such a failure.
+
+    That was the deployment itself: the deployments of the same project are among the markers.
+    """
+    project = event.labels.get("project_id")
+    if event.source != "vercel" or event.status is not Status.RESOLVED or not project:
+        return event
+    former = (f"{each.id}:deployment.error" for each in context.deploys if each.project_id == project)
+    return replace(event, ends_also=(*event.ends_also, *former))
 
 
 def rolled_back(event: Event, context: Context) -> list[Action]:

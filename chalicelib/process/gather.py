@@ -41,7 +41,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.process import silences
 from chalicelib.process.batch import Arrival, Batch
-from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys
+from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys, with_former_names
 from chalicelib.process.look import take_look, take_wake
 from chalicelib.process.parse import WebhooksContent
 from chalicelib.process.series import evaluation, primary_metric, series_labels
@@ -90,7 +90,10 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
             _put_change(batch, deploy)
         for action in rolled_back(event, batch.context):
             _take_action(batch, action, message)
+        event = with_former_names(event, batch.context)
     found = destinations(batch.rules, event)
+    if not found.counting:
+        batch.cap(event)
     for rule in found.counting if event.status is not Status.RESOLVED else ():
         _count(batch, event, rule, message)
     if found.proposals or event.status is Status.RESOLVED:

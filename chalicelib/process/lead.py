@@ -31,6 +31,7 @@ def lead(batch: Batch) -> None:
     arrivals, batch.arrivals = joining.at_heads(batch, batch.arrivals), []
     if not arrivals:
         return
+    arrivals = [*arrivals, *(further for arrival in arrivals for further in _further_ends(arrival))]
     batch.read({each.key for arrival in arrivals for each in arrival.proposals})
     unsure = {arrival.event.fingerprint for arrival in arrivals if not _only_repeats(arrival, batch)}
     faults = _where_moved(batch, _faults(batch, unsure))
@@ -39,6 +40,14 @@ def lead(batch: Batch) -> None:
         if name not in unsure and _is_set_aside(arrival, batch):
             continue
         faults[name] = _led(batch, arrival, faults.get(name, Fault()))
+
+
+def _further_ends(arrival: Arrival) -> Iterable[Arrival]:
+    """Yield the ends of the same event under its other names (`Event.ends_also`): each ends only what is stored."""
+    event = arrival.event
+    for number, identity in enumerate(event.ends_also if event.status is Status.RESOLVED else ()):
+        further = replace(event, id=f"{event.id}/{number}", identity=identity, ends_also=())
+        yield Arrival(further, arrival.proposals, arrival.message, only_if_held=True)
 
 
 def reached(batch: Batch) -> list[tuple[str, str]]:
@@ -169,6 +178,8 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the updates of its incidents; the fault with the holders that it began."""
     event = arrival.event
     found = led(event, arrival.proposals, fault, batch.stored, batch.now, batch.rules.correlation.join_within)
+    if arrival.only_if_held and not found.holders:
+        return fault
     ends = [
         each
         for each in late_ends(event, fault, batch.now)

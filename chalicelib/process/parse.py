@@ -9,13 +9,17 @@ from datetime import datetime
 
 from chalicelib import plugins
 from chalicelib.core.errors import ParseError
-from chalicelib.core.event import Action, Event, Status
+from chalicelib.core.event import ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Affected, Events, ExpireSilence, Look, Samples, SetSilence, Wake, read_message
 from chalicelib.messages.webhook import Webhook
 from chalicelib.redact import redact_event
+
+MAX_UNKNOWN_WORDS = 20
+MAX_WORD_CHARACTERS = 40
+MAX_BLANKS = 3
 
 WebhooksContent = Events | Samples | Wake | Look | Action | SetSilence | ExpireSilence | Affected
 
@@ -36,7 +40,42 @@ def read_content(body: str, store: Store, rules: Rules) -> WebhooksContent:
         if stored is None:
             raise ParseError("the stored body of a large webhook is gone")
         data = stored
-    return Events(parsed(content.source, content.headers, data, rules, content.received_at))
+    events = parsed(content.source, content.headers, data, rules, content.received_at)
+    return Events((*events, *unknown_words(events)))
+
+
+def unknown_words(events: Sequence[Event]) -> list[Event]:
+    """Return the router's warnings of words for a state that no entry of a declared source names, each word once.
+
+    What says the same again has the same id. Of a status that holds any text one warning is made.
+    """
+    found: dict[str, Event] = {}
+    for event in events:
+        word = event.annotations.get(UNREAD_STATUS)
+        if word and len(found) < MAX_UNKNOWN_WORDS:
+            is_word = len(word) <= MAX_WORD_CHARACTERS and word.count(" ") <= MAX_BLANKS
+            warning = _unknown_word(event, word if is_word else "a text of several words")
+            found.setdefault(warning.id, warning)
+    return [*found.values()]
+
+
+def _unknown_word(event: Event, word: str) -> Event:
+    name = f"source.unknown_status:{event.source}:{word}"
+    meant = (
+        "a fault, since it is a number" if event.status is Status.FIRING else "information: nobody is notified of it"
+    )
+    return Event(
+        id=name,
+        source=ROUTER,
+        kind="source.unknown_status",
+        status=Status.FIRING,
+        severity=Severity.WARNING,
+        title=f"{event.source} sends the status {word!r}, which its entry does not name",
+        summary=f"It is taken for {meant}. Name it under `statuses:` of {event.source}: firing, resolved or info.",
+        occurred_at=event.occurred_at,
+        identity=name,
+        labels={"declared": event.source, "word": word},
+    )
 
 
 def parsed(

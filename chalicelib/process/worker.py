@@ -20,6 +20,7 @@ from chalicelib.process.batch import Batch
 from chalicelib.process.commit import settle
 from chalicelib.process.gather import take
 from chalicelib.process.parse import read_content
+from chalicelib.process.rates import SourceRates
 
 REPORTED_AT = (timedelta(minutes=5), timedelta(hours=2))
 """What still fails at this age is reported, and tried on: the table may be away for hours. One of the ages may be missed."""
@@ -38,13 +39,14 @@ def process(
     queues: Queues,
     now: datetime,
     on_read: Callable[[object], None] = lambda content: None,
+    rates: SourceRates | None = None,
 ) -> list[Failure]:
     """Work through a batch; the failures are those that must come back or be dead-lettered. Twice changes nothing.
 
     Events that only count are put on the queue `counts`: `process_counts` folds them some seconds later, together.
-    `on_read` is called with each content that could be read.
+    `on_read` is called with each content that could be read. `rates` are kept from call to call; None: no source is capped.
     """
-    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}), on_read)
+    return _processed(messages, Batch(rules, store, queues, now, store.context(), waiting={}, rates=rates), on_read)
 
 
 def process_counts(

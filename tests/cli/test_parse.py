@@ -177,3 +177,23 @@ def test_the_service_has_its_name_where_the_rules_are_named(tmp_path):
     assert (status, printed[0]["service"], printed[0]["labels"]["service_raw"]) == (0, "web", "front-end")
     _, plain, _ = run("sentry", body)
     assert (plain[0]["service"], plain[0]["fingerprint"]) == ("front-end", printed[0]["fingerprint"])
+
+
+def test_a_word_that_no_entry_names_is_reported(tmp_path):
+    """Given a word for the state that nobody knows → the event on standard output, what to name on standard error."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("alerts: []\nsources: [{name: nagios, auth: bearer}]\n")
+    body = b'{"title": "Disk full", "status": "brewing"}'
+    code, out, err = run("nagios", "-", "--rules", str(rules), stdin=body)
+    assert (code, out[0]["status"]) == (0, "info")
+    assert "'brewing'" in err and "statuses:" in err
+
+
+def test_forms_and_lists_of_a_declared_source(tmp_path):
+    """Given a form, or a list → an object for each event."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("alerts: []\nsources: [{name: nagios, auth: bearer}]\n")
+    for body in (b"title=a&status=down", b'[{"title": "a", "status": "down"}, {"title": "b", "status": "up"}]'):
+        code, out, err = run("nagios", "-", "--rules", str(rules), stdin=body)
+        assert (code, err) == (0, "")
+        assert out[0]["title"] == "a"

@@ -255,6 +255,14 @@ def _vercel() -> Iterator[tuple[str, Pair]]:
     fires = body("vercel/alerts.triggered.json")
     ended = changed(fires, id="evt_2", type="alerts.resolved", payload__alerts=...)
     yield "vercel anomaly", Pair("vercel", Given(fires), Given(ended))
+    failed, good = (Given(body(f"vercel/deployment.{each}.json")) for each in ("error", "succeeded"))
+    yield "vercel deployment", Pair("vercel", failed, good)
+    names = {"dnsNames": ["shop.example"], "team": {"id": "t"}}
+    failed, good = (
+        Given({"id": each, "type": each, "createdAt": 0, "payload": names})
+        for each in ("domain.certificate.renew.failed", "domain.certificate.renew")
+    )
+    yield "vercel certificate", Pair("vercel", failed, good)
 
 
 def _declared() -> Iterator[tuple[str, Pair]]:

@@ -26,7 +26,7 @@ EXPECTED = {
             "firing",
             "critical",
             "Network DDoS attack on [ip:0fbc]",
-            "",
+            "[ip:0fbc]",
             "",
             "",
             "attack:aBcD1234efgh567i890j1kl234567m80",
@@ -73,8 +73,8 @@ EXPECTED = {
             "closed_port_scan_alert",
             "info",
             "info",
-            "Closed port",
-            "",
+            "Closed port: [ip:17d5]",
+            "[ip:17d5]",
             "",
             "",
             "closed_port_scan_alert:d5a107b0edb64370be11e14b93601314:",
@@ -161,7 +161,7 @@ EXPECTED = {
             "firing",
             "warning",
             "(TEST ALERT) Regional degraded connectivity for Secure Web Gateway",
-            "",
+            "Zero Trust",
             "",
             "",
             "incident:n7058grjk59r",
@@ -180,7 +180,7 @@ EXPECTED = {
         ),
     ],
     "maintenance_event_notification_live.json": [
-        ("maintenance_event_notification", "info", "info", "Maintenance", "", "", "", "maintenance:11111111111"),
+        ("maintenance_event_notification", "info", "info", "Maintenance in LHR", "", "", "", "maintenance:11111111111"),
     ],
     "radar_notification_live.json": [
         (
@@ -214,8 +214,8 @@ EXPECTED = {
             "security_insights_alert",
             "info",
             "info",
-            "New insight",
-            "",
+            "New insight: Subject",
+            "Subject",
             "",
             "",
             "security_insights_alert:Insight Class:Subject",
@@ -277,8 +277,8 @@ EXPECTED = {
             "universal_ssl_event_type",
             "firing",
             "warning",
-            "Certificate of 11111111111: validation failed",
-            "",
+            "Certificate of example.com: validation failed",
+            "example.com",
             "",
             "",
             "certificate:11111111111",
@@ -301,7 +301,7 @@ EXPECTED = {
             "workers_observability_alert",
             "firing",
             "warning",
-            "The description of my Cloudflare notification.",
+            "The description of my Cloudflare notification: string",
             "string",
             "",
             "",
@@ -711,3 +711,98 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("cloudflare", given)
+
+
+PAGES = [
+    ({"event": "EVENT_DEPLOYMENT_FAILED"}, None, "firing", "Pages deployment of shop failed"),
+    ({"event": "EVENT_DEPLOYMENT_SUCCESS"}, None, "resolved", "Pages deployment of shop succeeded"),
+    ({"event": "EVENT_DEPLOYMENT_STARTED"}, None, "info", "Pages deployment of shop started"),
+    ({"event": "EVENT_DEPLOYMENT_SUCCESS"}, START, "resolved", "Pages deployment of shop succeeded"),
+    ({"event": "EVENT_DEPLOYMENT_FAILED"}, END, "firing", "Pages deployment of shop failed"),
+    ({"status": "failure"}, None, "firing", "Pages deployment of shop failed"),
+    ({"status": "Failed: build"}, None, "firing", "Pages deployment of shop failed"),
+    ({}, "deployment_failed", "firing", "Pages deployment of shop"),
+    ({}, "deployment_succeeded", "resolved", "Pages deployment of shop"),
+    ({}, START, "firing", "Pages deployment of shop"),
+    ({}, END, "resolved", "Pages deployment of shop"),
+    ({"event": "EVENT_DEPLOYMENT_TURNED_BLUE"}, None, "firing", "Pages deployment of shop blue"),
+    ({}, None, "firing", "Pages deployment of shop"),
+    ({"event": "EVENT_DEPLOYMENT_CANCELED"}, START, "info", "Pages deployment of shop was canceled"),
+]
+
+
+@pytest.mark.parametrize(("data", "envelope", "status", "title"), PAGES)
+def test_a_deployment_of_pages_is_read_from_its_data_first(data, envelope, status, title):
+    """Given a word in the data and another in the envelope → the data counts; a word that nobody knows fires."""
+    found = notice(
+        "pages_event_alert", event_=envelope, project_name="shop", environment="ENVIRONMENT_PRODUCTION", **data
+    )
+    assert (found.status.value, found.title, found.service) == (status, title, "shop")
+    assert (found.identity, found.environment) == ("pages_event_alert:shop:ENVIRONMENT_PRODUCTION", "production")
+
+
+def test_another_deployment_of_pages_ends_the_failure_of_its_project():
+    """Given correlation ids of their own → one alert; the end names what the version before called it."""
+    began, ended = (
+        notice("pages_event_alert", correlation=each, project_name="shop", event=f"EVENT_DEPLOYMENT_{word}")
+        for each, word in (("c1", "FAILED"), ("c2", "SUCCESS"))
+    )
+    assert began.fingerprint == ended.fingerprint
+    assert ended.ends_also == ("correlation:c2",)
+    preview = notice("pages_event_alert", project_name="shop", environment="ENVIRONMENT_PREVIEW", event="FAILED")
+    assert preview.status is Status.INFO
+
+
+NAMED = [
+    ("http_alert_origin_error", {"zone_name": "a.example"}, "a.example", "Errors of the origin in a.example"),
+    ("http_alert_edge_error", {"zone_name": "a.example"}, "a.example", "Errors of the edge in a.example"),
+    ("traffic_anomalies_alert", {"zone_name": "a.example"}, "a.example", "Anomaly of traffic in a.example"),
+    ("bgp_hijack_notification", {"prefix_hijacked": "198.51.100.0/24", "hijack_as": "64500"}, None, "AS64500"),
+    ("incident_alert", {"incident_id": "i", "affected_components": [{"name": "CDN"}]}, "CDN", "CDN"),
+    ("some_new_alert", {"target": "queue-7"}, "queue-7", "Something happened: queue-7"),
+    ("some_new_alert", {"host": "db.example"}, "db.example", "Something happened: db.example"),
+    ("some_new_alert", {"alert_name": "ErrorSpike", "value": 140, "threshold": 100}, None,
+     "ErrorSpike: 140 (threshold 100)"),
+    ("synthetic_test_latency_alert", {"test_name": "Home page"}, "Home page", "Something happened: Home page"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "data", "service", "words"), NAMED)
+def test_service_and_title_name_what_is_affected(kind, data, service, words):
+    """Given a body that names a zone, component, prefix, target or host → the service is it, and the title names it."""
+    found = notice(kind, event_=START, **data)
+    assert service is None or found.service == service
+    assert words in found.title
+
+
+def test_a_hijacked_prefix_is_the_service():
+    """Given a hijack → the service is the configured prefix, as the body has it before it is masked."""
+    given = {
+        "alert_type": "bgp_hijack_notification",
+        "data": {"prefix_configured": "pfx-1", "prefix_hijacked": "pfx-2"},
+    }
+    assert event("cloudflare", given).service == "pfx-1"
+
+
+def test_a_billing_alert_is_one():
+    """Given a billing alert, which says nothing of its state → it fires as a warning, as every type that says nothing."""
+    found = notice("billing_usage_alert", product="Workers")
+    assert (found.status, found.severity) == (Status.FIRING, Severity.WARNING)
+
+
+def test_a_try_of_a_real_notification_is_marked():
+    """Given a notification that calls itself a test → handled as a real one, with the label `test`."""
+    found = event("cloudflare", body("cloudflare/incident_alert_live.json"))
+    assert (found.status, found.labels["test"]) == (Status.FIRING, "true")
+    assert "test" not in notice("incident_alert", incident_id="i", incident_name="Errors").labels
+
+
+def test_bodies_of_2026():
+    """Given the bodies of pages, HTTP errors and custom alerts that nobody could capture → what their names mean."""
+    pages, custom, errors = (
+        event("cloudflare", raw(f"cloudflare_2026/{name}.guess_unverified.json"))
+        for name in ("pages_event_alert", "custom_alert", "http_alert_origin_error")
+    )
+    assert (pages.status.value, pages.title, pages.service) == ("firing", "Pages deployment of shop failed", "shop")
+    assert (custom.status.value, custom.title) == ("firing", "ErrorSpike: 140 (threshold 100)")
+    assert (errors.severity.value, errors.title) == ("critical", "Errors of the origin in shop.example")

@@ -24,7 +24,7 @@ EXAMPLES = [
 
 def test_the_examples_are_found():
     """Each YAML block is followed by a body and what it comes to."""
-    assert len(EXAMPLES) == len([name for name, _ in BLOCKS if name == "yaml"]) == 3
+    assert len(EXAMPLES) == len([name for name, _ in BLOCKS if name == "yaml"]) == 4
 
 
 @pytest.mark.parametrize(

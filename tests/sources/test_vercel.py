@@ -65,19 +65,19 @@ EXPECTED = {
             "example-web",
             "production",
             "https://vercel.com/example-team/example-web/Example0000000000000000003",
-            "dpl_Example0000000000000000003:deployment.error",
+            "deployment:prj_example00000000000000:production",
         ),
     ],
     "deployment.promoted.json": [
         (
             "deployment.promoted",
-            "info",
-            "info",
+            "resolved",
+            "warning",
             "Production deployment of example-web was promoted",
             "example-web",
             "production",
             "https://vercel.com/example-team/example-web/Example0000000000000000001",
-            "dpl_Example0000000000000000001:deployment.promoted",
+            "deployment:prj_example00000000000000:production",
         ),
     ],
     "deployment.ready_preview_target_null.json": [
@@ -107,25 +107,25 @@ EXPECTED = {
     "deployment.succeeded.json": [
         (
             "deployment.succeeded",
-            "info",
-            "info",
+            "resolved",
+            "warning",
             "Production deployment of example-web succeeded",
             "example-web",
             "production",
             "https://vercel.com/example-team/example-web/Example0000000000000000001",
-            "dpl_Example0000000000000000001:deployment.succeeded",
+            "deployment:prj_example00000000000000:production",
         ),
     ],
     "deployment.succeeded_no_id.json": [
         (
             "deployment.succeeded",
-            "info",
-            "info",
+            "resolved",
+            "warning",
             "Production deployment of example-app succeeded",
             "example-app",
             "production",
             "https://vercel.com/example-team/example-app/dpl_links",
-            "dpl_1:deployment.succeeded",
+            "deployment:example-app:production",
         ),
     ],
     "derived_signature_vector_team_null.json": [
@@ -137,7 +137,7 @@ EXPECTED = {
             "café-web",
             "production",
             "https://vercel.com/x/y/z",
-            "dpl_Vector00000000000000000001:deployment.error",
+            "deployment:prj_vector:production",
         ),
     ],
     "legacy_deployment-error.json": [
@@ -149,7 +149,7 @@ EXPECTED = {
             "example-web",
             "production",
             "https://vercel.com/example-team/example-web/Example0000000000000000009",
-            "dpl_Example0000000000000000009:deployment.error",
+            "deployment:prj_example00000000000000:production",
         ),
     ],
 }
@@ -216,15 +216,95 @@ def test_a_rollback_is_only_under_way():
     assert event("vercel", body("vercel/deployment.rollback.json")).title.endswith("is being rolled back")
 
 
-def test_identity_is_deployment_and_type():
-    """Two deployments, and two types of one, are different; the same again is the same."""
+def test_a_failure_is_one_alert_of_its_project():
+    """Given failures and good deployments of production in one project → one fingerprint; another project is another."""
     other = changed(ERROR, payload__deployment__id="dpl_2", id="evt_2")
     found = [
         event("vercel", each)
         for each in (ERROR, {**ERROR, "id": "again"}, other, {**ERROR, "type": "deployment.ready"})
     ]
-    assert found[0].fingerprint == found[1].fingerprint
+    assert len({each.fingerprint for each in found}) == 1
+    elsewhere = event("vercel", changed(ERROR, payload__project__id="prj_2"))
+    assert elsewhere.fingerprint != found[0].fingerprint
+
+
+def test_markers_are_deployment_and_type():
+    """Given two deployments, and two types of one, that say nothing of a fault → different fingerprints."""
+    other = changed(CREATED, payload__deployment__id="dpl_2", id="evt_2")
+    found = [event("vercel", each) for each in (CREATED, other, {**CREATED, "type": "deployment.canceled"})]
     assert len({each.fingerprint for each in found}) == 3
+
+
+WITHOUT = changed(ERROR, payload__target=...)
+
+
+def test_an_unknown_target_is_not_fine():
+    """Given a failure without the key `target` → warning; a good one like it, and one of production, ends it."""
+    failed = event("vercel", WITHOUT)
+    assert (failed.status, failed.severity, failed.title) == (
+        Status.FIRING, Severity.WARNING, "Deployment of example-web failed"
+    )  # fmt: skip
+    assert (failed.labels["target"], failed.environment) == ("unknown", None)
+    same = event("vercel", {**WITHOUT, "type": "deployment.succeeded"})
+    production = event("vercel", {**ERROR, "type": "deployment.succeeded"})
+    assert same.fingerprint == failed.fingerprint
+    assert production.ends_also == (failed.identity,)
+
+
+def test_a_good_deployment_of_no_project_ends_nothing():
+    """Given a body that names no project → information, whatever it says."""
+    found = event("vercel", {"id": "e", "type": "deployment.succeeded", "payload": {"target": "production"}})
+    assert found.status is Status.INFO
+
+
+PAIRS = [
+    ("domain.certificate.renew.failed", "domain.certificate.renew", {"dnsNames": ["shop.example"]}, "shop.example"),
+    ("domain.certificate.add.failed", "domain.certificate.add", {"dnsNames": ["shop.example"]}, "shop.example"),
+    ("domain.certificate.renew.failed", "domain.certificate.add", {"dnsNames": ["shop.example"]}, "shop.example"),
+    ("domain.renewal.failed", "domain.renewal", {"domain": {"name": "shop.example"}}, "shop.example"),
+    ("domain.transfer-in.failed", "domain.transfer-in.completed", {"domain": {"name": "shop.example"}}, "shop.example"),
+    ("project.domain.unverified", "project.domain.verified",
+     {"domain": {"name": "shop.example"}, "project": {"id": "prj_1"}}, "shop.example"),
+    ("project.domain-unverified", "project.domain-verified", {"domain": {"name": "shop.example"}}, "shop.example"),
+    ("marketplace.invoice.notpaid", "marketplace.invoice.paid", {"invoiceId": "in_1"}, "in_1"),
+    ("budget.reached", "budget.reset", {"teamId": "t"}, "t"),
+    ("deployment.blocked", "deployment.succeeded",
+     {"target": "production", "deployment": {"id": "d", "name": "shop"}, "project": {"id": "prj_1"}}, "shop"),
+    ("something.new.failed", "something.new.succeeded", {"domain": {"name": "shop.example"}}, "shop.example"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", ["points", "hyphens", "as documented"])
+@pytest.mark.parametrize(("fires", "ends", "payload", "thing"), PAIRS)
+def test_a_type_that_fires_has_one_that_ends_it(fires, ends, payload, thing, spelling):
+    """Given each pair of types, with points or hyphens → one warning that names the thing, and its end."""
+
+    def made(kind):
+        first, _, rest = kind.partition(".")
+        said = {
+            "points": kind,
+            "hyphens": kind.replace(".", "-"),
+            "as documented": f"{first}.{rest.replace('.', '-')}",
+        }[spelling]
+        return event("vercel", {"id": f"{said}1", "type": said, "createdAt": 0, "payload": payload})
+
+    began, over = made(fires), made(ends)
+    assert (began.status, began.severity, over.status) == (Status.FIRING, Severity.WARNING, Status.RESOLVED)
+    assert began.fingerprint == over.fingerprint
+    assert thing in began.title
+    assert began.kind == event("vercel", {"id": "x", "type": began.kind, "payload": payload}).kind
+
+
+def test_a_certificate_that_was_renewed_is_named_by_itself():
+    """Given a success, which holds the certificate in place of `dnsNames` → the end of the failure of these names."""
+    failed, renewed = (
+        event("vercel", {"id": kind, "type": kind, "payload": payload})
+        for kind, payload in (
+            ("domain.certificate-renew-failed", {"dnsNames": ["b.example", "a.example"]}),
+            ("domain.certificate-renew", {"cert": {"id": "cert_1", "cns": ["a.example", "b.example"]}}),
+        )
+    )
+    assert failed.fingerprint == renewed.fingerprint
 
 
 def test_an_anomaly_is_told_once():

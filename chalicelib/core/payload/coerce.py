@@ -57,15 +57,20 @@ _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The object in a body; raises ParseError when there is none."""
+    found = json_value(body)
+    if not isinstance(found, dict):
+        raise ParseError("the body is JSON but not an object")
+    return found
+
+
+def json_value(body: bytes) -> Any:
+    """Return the JSON in a body; raise ParseError when there is none."""
     try:
-        found = json.loads(body)
+        return json.loads(body)
     except RecursionError:
         raise ParseError("the body is nested too deep to be read") from None
     except (ValueError, UnicodeError):
         raise ParseError("the body is not JSON in UTF-8") from None
-    if not isinstance(found, dict):
-        raise ParseError("the body is JSON but not an object")
-    return found
 
 
 def bounded_list(events: Iterable[Event], limit: int) -> list[Event]:
@@ -386,6 +391,7 @@ def made_event(
     ends_at: datetime | None = None,
     action: Action | None = None,
     severity_raw: str = "",
+    ends_also: Iterable[str] = (),
 ) -> Event:
     """An event within all bounds. The title must say something; that is its caller's part."""
     return Event(
@@ -408,4 +414,5 @@ def made_event(
         ends_at=ends_at,
         action=action,
         severity_raw=cut(severity_raw, MAX_KIND_CHARACTERS),
+        ends_also=tuple(bounded(each) for each in ends_also),
     )

@@ -125,14 +125,14 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
         elif name in seen:
             yield Finding((*path, "name"), f"a second source is named {name!r}", "a name for each source")
         seen.add(str(name))
-        for text in _source_mistakes(source):
+        declared = plugins.load_declared_source()
+        wrong = declared.validate(source)
+        for text in wrong:
             what, _, allowed = text.partition("; allowed is ")
             yield Finding(path, f"source: {what}", allowed.rstrip("."))
-
-
-def _source_mistakes(source: Mapping[str, Any]) -> list[str]:
-    """What the generic source says of its mapping."""
-    return plugins.load_declared_source().validate(source)
+        for text in [] if wrong else declared.doubts(source):
+            what, _, allowed = text.partition("; allowed is ")
+            yield Finding(path, f"source: {what}", allowed.rstrip("."), kind="warning")
 
 
 def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:

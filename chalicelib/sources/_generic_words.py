@@ -1,0 +1,65 @@
+"""What a declared source says of its state: by the entry's own words, then by usual ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.core.event import Severity, Status
+from chalicelib.core.payload import coerce
+
+MAX_WORD_CHARACTERS = 60
+
+FIRES = frozenset([
+    "firing", "alerting", "alert", "alarm", "triggered", "trigger", "re-triggered", "renotify", "open", "opened",
+    "critical", "warning", "warn", "re-warn", "error", "err", "errored", "failed", "failure", "failing", "fail", "down",
+    "problem", "bad", "active", "activated", "new", "created", "start", "started", "unhealthy", "degraded", "offline",
+    "true", "unresolved", "broken", "raised", "fired", "no data", "re-no data", "timed_out", "timeout", "in_alarm",
+])  # fmt: skip
+ENDS = frozenset([
+    "resolved", "resolve", "ok", "closed", "close", "up", "recovered", "recovery", "healthy", "normal", "success",
+    "succeeded", "successful", "passed", "end", "ended", "inactive", "fixed", "cleared", "clear", "online", "false",
+    "good", "completed", "done", "mended", "warn recovered", "no data recovered", "deactivated", "paid",
+])  # fmt: skip
+INFORMS = frozenset([
+    "info", "information", "informational", "notice", "debug", "none", "test", "ping", "pending", "queued", "waiting",
+    "running", "in_progress", "in progress", "requested", "scheduled", "maintenance", "paused", "skipped", "muted",
+    "silenced", "suppressed", "canceled", "cancelled", "acknowledged", "acked", "update", "updated", "insufficient_data",
+    "neutral", "stale", "manual", "unconfirmed",
+])  # fmt: skip
+"""Words that say neither that something is broken nor that it is well: no one need be asked about them."""
+
+
+def word_of(value: Any) -> str:
+    """Return the word in small letters."""
+    return coerce.line(value, MAX_WORD_CHARACTERS).lower()
+
+
+def meanings(table: Any) -> dict[str, str]:
+    """Return the entry's own words with what they mean, both in small letters."""
+    return {coerce.line(key).lower(): str(each).lower() for key, each in coerce.table(table).items()}
+
+
+def status_of(value: Any, own: Mapping[str, str]) -> tuple[Status, str]:
+    """Return the status, and the word where neither the entry nor the usual ones know it.
+
+    Nothing said fires, and so does a number that the entry does not name: no number means the same to two senders. A word
+    that nobody knows is information, and is reported.
+    """
+    word = word_of(value)
+    meant = own.get(word, word)
+    if meant in INFORMS:
+        return Status.INFO, ""
+    if not meant or meant in FIRES:
+        return Status.FIRING, ""
+    if meant in ENDS:
+        return Status.RESOLVED, ""
+    return (Status.FIRING if _is_number(word) else Status.INFO), word
+
+
+def _is_number(word: str) -> bool:
+    return word.replace(".", "", 1).removeprefix("-").isdigit()
+
+
+def severity_of(value: Any, own: Mapping[str, str], status: Status) -> Severity:
+    """Return how bad it is: by the entry's own words, then by usual ones."""
+    default = Severity.INFO if status is Status.INFO else Severity.WARNING
+    return coerce.severity(own.get(word_of(value), value), default=default)
