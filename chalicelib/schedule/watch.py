@@ -1,7 +1,7 @@
 """schedule → probes → samples and events: one run of all probes that are due, once a minute.
 
-All probes run at once, each within its time limit; one that hangs, breaks or is refused harms no other. What failed is
-tried a second time after one common pause, and only the second answer counts, unless it measures nothing where the first
+All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused harms no other. What
+failed is tried a second time after a pause, and only the second answer counts, unless it measures nothing where the first
 measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled time it fires
 all that it missed at once. Samples are stamped with the start of the minute, so that what was measured twice counts once.
 
@@ -14,16 +14,12 @@ works again, or when it is gone from the rules. What is broken is known from the
 cost one query a run while nothing is. What a plan refuses for good is told once, as information.
 """
 
-import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as RunTimeoutError
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import log, plugins
-from chalicelib.core.errors import RulesError, TargetUnavailableError
+from chalicelib import plugins
 from chalicelib.core.event import Event, Status
 from chalicelib.core.metrics.rollup import MICROSECOND, Rate, minute_start, newest_value, rate_sample, streak_samples
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -31,19 +27,17 @@ from chalicelib.core.observed import RESULT, bounded, moment
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
+from chalicelib.probes import FAILED, Names, every, identity_of, name_of, probe_recovered
 from chalicelib.redact import redact
+from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
+from chalicelib.schedule.probing import run as probed
 
 if TYPE_CHECKING:
-    from chalicelib.plugin_modules import ProbeModule
+    from chalicelib.plugin_modules import AnyProbeModule
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
 
-SECOND_TRY_AFTER = timedelta(seconds=5)
-TRY_LIMIT = timedelta(seconds=22)
-"""Two tries and the pause fit into a Lambda of a minute. A probe's own limit is at most 20 s, so this is for hangs."""
-MAX_PARALLEL = 32
 STREAK_KEPT = timedelta(days=1)
 RATE_SPAN = timedelta(minutes=15)
 MAX_TRIES = 3
@@ -70,23 +64,19 @@ class ProbeReport:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeRun:
-    """One probe of this run and its answer so far. `retry` when a second try may say otherwise.
-
-    `tried` is what its tries came to where there were two.
-    """
+    """One probe of this run and what counts of its tries. `tried` is what its tries came to where there were two."""
 
     kind: str
     params: Mapping[str, Any]
     found: Found = ()
-    retry: bool = False
     rates: tuple[Rate, ...] = ()
     growths: Mapping[str, str] = field(default_factory=dict)
     tried: tuple[str, ...] = ()
 
     @property
     def results(self) -> list[str]:
-        """What its tries that failed came to, in words."""
-        return [found for sample in self.samples if (found := sample.observed.get(RESULT))]
+        """What it came to if it failed, in words."""
+        return _results(self.samples)
 
     @property
     def samples(self) -> list[Sample]:
@@ -108,25 +98,22 @@ def watch(
     clients: Clients,
     queues: Queues,
     now: datetime,
-    pause: Callable[[float], None],
-    load: Callable[[str], "ProbeModule"] | None = None,
-    limit: timedelta = TRY_LIMIT,
+    pause: Pause,
+    load: Callable[[str], "AnyProbeModule"] = plugins.load_probe,
+    limit: timedelta = BLOCKING_LIMIT,
+    names: Names | None = None,
 ) -> ProbeReport:
     """Run the probes that are due and put what they found on the webhooks queue. A second run of a minute does nothing.
 
-    `pause` waits so many seconds before the second tries. NotStoredError when the queue cannot take the result.
+    `pause` waits so many seconds before a second try. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    due = [_ProbeRun(kind, params) for kind, params in _due(rules, at)]
+    due = _due(rules, at)
     if due and not store.claim_minute(MINUTE, at):
         return ProbeReport()
-    runs = _tried(due, clients, at, load or plugins.load_probe, limit)
-    if any(run.retry for run in runs):
-        pause(SECOND_TRY_AFTER.total_seconds())
-        first = [run for run in runs if run.retry]
-        again = _tried(first, clients, at, load or plugins.load_probe, limit)
-        runs = [run for run in runs if not run.retry] + list(map(_decisive, first, again))
-    runs = [_with_past(run, store, at) for run in runs]
+    known = names or Names()
+    jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
+    runs = [_with_past(_run_of(job, tries), store, at) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     streaks = [sample for run in runs for sample in _streaks(run, store, at)]
     measured = [sample for run in runs for sample in _with_derived(run, store, at)]
     events, marks = _told(runs, rules, store, at)
@@ -149,25 +136,31 @@ def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
     ]
 
 
-def _tried(
-    runs: Sequence[_ProbeRun], clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"], limit: timedelta
-) -> list[_ProbeRun]:
-    """Every probe once, all at the same time. One that is not back in time has broken; its thread is left behind."""
-    if not runs:
-        return []
-    pool = ThreadPoolExecutor(min(len(runs), MAX_PARALLEL), thread_name_prefix="probe")
-    ends_at = time.monotonic() + limit.total_seconds()
-    futures = [pool.submit(_checked, run, clients, at, load) for run in runs]
-    found = [_awaited(run, future, ends_at, at) for run, future in zip(runs, futures, strict=True)]
-    pool.shutdown(wait=False, cancel_futures=True)
-    return found
+def _run_of(job: Job, tries: Sequence[Tried]) -> _ProbeRun:
+    """Return what counts of one or two tries, with what their probe declares."""
+    decisive = _decisive(tries)
+    results = tuple(result for each in tries for result in _results(each.samples)) if len(tries) > 1 else ()
+    rates, growths = _declared(job)
+    return _ProbeRun(job.kind, job.params, (*decisive.samples, *decisive.events), rates, growths, results)
 
 
-def _decisive(first: _ProbeRun, second: _ProbeRun) -> _ProbeRun:
-    """Return the try that counts: the second, unless it lost what the first could measure."""
-    decisive = first if first.samples and not first.down and not second.samples else second
-    results = tuple(result for run in (first, second) for result in run.results)
-    return replace(decisive, tried=results)
+def _decisive(tries: Sequence[Tried]) -> Tried:
+    """Return the try that counts: the last, unless it lost what the first could measure."""
+    first, last = tries[0], tries[-1]
+    return first if first.samples and not first.down and not last.samples else last
+
+
+def _declared(job: Job) -> tuple[tuple[Rate, ...], Mapping[str, str]]:
+    try:
+        probe = job.load(job.kind)
+    except Exception:  # The engine has reported it.
+        return (), {}
+    return tuple(getattr(probe, "RATES", ())), dict(getattr(probe, "GROWTHS", {}))
+
+
+def _results(samples: Iterable[Sample]) -> list[str]:
+    """Return what was found, in words, by tries that failed."""
+    return [found for sample in samples if (found := sample.observed.get(RESULT))]
 
 
 def _with_past(run: _ProbeRun, store: Store, at: datetime) -> _ProbeRun:
@@ -205,32 +198,6 @@ def _fine(streak: Bucket, interval: timedelta) -> str:
     since = streak.last_at - (runs - 1) * interval
     times = "once" if runs == 1 else f"{runs:,} times in a row since {moment(since)}"
     return f"until {moment(streak.last_at)}, {times}"
-
-
-def _awaited(run: _ProbeRun, future: Future[_ProbeRun], ends_at: float, at: datetime) -> _ProbeRun:
-    try:
-        return future.result(max(0.0, ends_at - time.monotonic()))
-    except RunTimeoutError:
-        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
-
-
-def _checked(run: _ProbeRun, clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"]) -> _ProbeRun:
-    """The probe's answer. A broken probe is a failed probe and says so, whatever it raised."""
-    try:
-        probe = load(run.kind)
-        found = probe.check(run.params, clients, now=at)
-        rates: tuple[Rate, ...] = tuple(getattr(probe, "RATES", ()))
-        answered = _ProbeRun(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
-        failed = answered.down or any(event.kind == FAILED for event in answered.events)
-        waits = any(RETRY_AFTER in event.annotations for event in answered.events)
-        return _ProbeRun(run.kind, run.params, found, failed and not waits, rates, answered.growths)
-    except Exception as error:
-        told = log.failure(error)
-        log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)
-        reason = told.get("reason", f"it raised {told['error']}")
-        # What the rules or a limit of ours forbid will not be otherwise a few seconds later.
-        final = isinstance(error, RulesError) or (isinstance(error, TargetUnavailableError) and error.retry_after)
-        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, reason, now=at)], not final)
 
 
 def _streaks(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:

@@ -16,6 +16,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.rule import Rules
 from chalicelib.schedule.watch import watch
 from tests.aws.tables import client, new_table, table_client
+from tests.fakes import no_pause
 from tests.project import ROOT
 from tests.scenario import Router, rules_of
 
@@ -50,7 +51,7 @@ class WatchedRouter(Router):
                 clients=self.probe_clients,
                 queues=self.ports["queues"],
                 now=self.now,
-                pause=lambda seconds: None,
+                pause=no_pause,
             )
 
     def messages(self, channel: str) -> list[str]:
