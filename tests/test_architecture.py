@@ -36,6 +36,8 @@ ONLY_IN = {
     "re2": ("chalicelib/core/pattern.py",),
     "isal": ("chalicelib/messages/webhook.py",),
     "sentry_sdk": ("chalicelib/telemetry.py",),
+    "certifi": ("chalicelib/probes/",),
+    "h11": ("chalicelib/probes/",),
     "psycopg": ("chalicelib/probes/",),
     "pg8000": ("chalicelib/probes/",),
     "redis": ("chalicelib/probes/",),

@@ -35,7 +35,7 @@ from chalicelib.probes._common import (
     probe_recovered,
     secret,
 )
-from chalicelib.probes._names import Names, in_thread, look_up, ordered, refusal
+from chalicelib.probes._names import Names, RefusedAddressError, in_thread, look_up, ordered, refusal
 
 __all__ = [
     "FAILED",
@@ -44,6 +44,7 @@ __all__ = [
     "Connection",
     "Down",
     "Names",
+    "RefusedAddressError",
     "UnmeasuredError",
     "identity_of",
     "in_thread",

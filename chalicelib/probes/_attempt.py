@@ -212,7 +212,7 @@ async def _secured(writer: asyncio.StreamWriter, context: ssl.SSLContext, host: 
     try:
         await writer.start_tls(context, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise Down(f"the certificate is refused: {error.verify_message}") from None
+        raise Down(f"the certificate is refused: {error.verify_message}") from error
     except (OSError, EOFError) as error:
         reason = getattr(error, "reason", None) or "the connection ended"
         raise Down(f"no TLS connection: {str(reason).lower().replace('_', ' ')}") from None

@@ -26,6 +26,10 @@ class NoAddressError(OSError):
     """The host has no address; the text says so."""
 
 
+class RefusedAddressError(RulesError):
+    """The host has an address that nothing may connect to."""
+
+
 class ResolverError(TargetUnavailableError):
     """The resolver could not answer: nothing is known of the name."""
 
@@ -42,12 +46,12 @@ def look_up(host: str, port: int) -> Found:
 
 
 def ordered(found: Found) -> list[str]:
-    """Return the addresses, IPv4 first, each once. Raise RulesError when one of them is refused."""
+    """Return the addresses, IPv4 first, each once. Raise RefusedAddressError when one of them is refused."""
     by_family = sorted(found, key=lambda each: each[0] != socket.AF_INET)
     unique = list(dict.fromkeys(str(each[4][0]) for each in by_family))
     for address in unique:
         if (reason := refusal(address)) is not None:
-            raise RulesError(f"{reason}; allowed is an address of what you run")
+            raise RefusedAddressError(f"{reason}; allowed is an address of what you run")
     return unique
 
 
@@ -61,8 +65,8 @@ class Names:
     async def addresses(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host, IPv4 first.
 
-        Raise NoAddressError when it has none, ResolverError when the resolver is in trouble, RulesError when an address
-        is refused.
+        Raise NoAddressError when it has none, ResolverError when the resolver is in trouble,
+        RefusedAddressError when an address is refused.
         """
         if host not in self._asked:
             self._asked[host] = self._ask(host, port)
