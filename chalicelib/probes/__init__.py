@@ -16,7 +16,8 @@ module, wherever it waits. That is Down, or for a module with LATE_IS_DOWN = Fal
 A probe whose library can only block has `def check(params, clients, *, now) -> list[Sample | Event]` instead, which
 runs in a thread and ends its waits itself.
 
-Fields of every probe: `name` (required), `service` (else the name), `labels`, `every`, `timeout`.
+Fields of every probe: `name` (required), `service` (else the name), `labels`, `every`, `timeout`, `self_check` (an address
+that answers as long as we reach the network: where it fails too, the prober is cut off).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from chalicelib.probes._common import (
     probe_failed,
     probe_recovered,
     secret,
+    upstream_of,
 )
 from chalicelib.probes._names import Names, RefusedAddressError, in_thread, look_up, ordered, refusal
 
@@ -54,9 +56,10 @@ __all__ = [
     "probe_recovered",
     "refusal",
     "secret",
+    "upstream_of",
 ]
 
-COMMON_FIELDS = frozenset({"name", "service", "labels", "every", "timeout"})
+COMMON_FIELDS = frozenset({"name", "service", "labels", "every", "timeout", "self_check"})
 MAX_TIMEOUT = timedelta(seconds=20)
 """All probes of a minute, and the second tries, must fit into one run of the watch."""
 
@@ -91,6 +94,8 @@ def common_mistakes(params: Mapping[str, Any], *, required: Sequence[str], allow
     found = [f"{field} is missing" for field in ("name", *required) if params.get(field) in (None, "")]
     found += [f"{field} is unknown; allowed are {', '.join(sorted(known))}" for field in params if field not in known]
     found += [mistake for field in ("timeout", "every") if (mistake := _duration_mistake(params, field))]
+    if not isinstance(params.get("self_check", False), bool):
+        found.append("self_check must be true or false")
     if not isinstance(params.get("labels") or {}, Mapping):
         found.append("labels must be a mapping of label to value")
     return found

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = timedelta(seconds=5)
 SECOND_TRY_AFTER = timedelta(seconds=5)
 PACE = 0.01
-"""Seconds between the beginnings of two tries: 500 begin within five."""
+"""Seconds between the beginnings of two tries."""
+START_WITHIN = 5.0
+"""Seconds within which all tries begin, however many. With two tries of 20 s and the pause a run takes 50 s at most."""
 BLOCKING_LIMIT = timedelta(seconds=22)
 """Of a try in a thread, which ends its waits itself: a probe's own limit is at most 20 s, so this is for hangs."""
 
@@ -79,7 +81,7 @@ async def _run(jobs: Sequence[Job], pause: Pause) -> list[tuple[Tried, ...]]:
     tasks: list[asyncio.Task[tuple[Tried, ...]]] = []
     for job in jobs:
         tasks.append(asyncio.create_task(_twice(job, pause)))
-        await asyncio.wait(tasks[-1:], timeout=PACE)
+        await asyncio.wait(tasks[-1:], timeout=min(PACE, START_WITHIN / len(jobs)))
     return [await task for task in tasks]
 
 

@@ -142,7 +142,7 @@ def test_a_site_that_stops_is_paged_and_resolved(emulator: str, site: Site) -> N
         assert "Service Downtime" in fire and "critical" in fire
         shown = router.blocks("incidents")
         assert f"*Address*\\n{site.url}" in shown
-        assert "*No connection, after " in shown
+        assert "*No connection: it was refused, after " in shown
         assert "*Fine before*\\nuntil " in shown
         site.start()
         router.run(minutes=12)
