@@ -22,6 +22,10 @@ _TROUBLES = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, soc
 """What the resolver says of itself, and not of the name: https://www.rfc-editor.org/rfc/rfc3493#section-6.1"""
 
 
+_NOWHERE = frozenset({"0.0.0.0", "::"})
+"""What resolvers that block a name answer: nobody is there, and a connection would be one to ourselves."""
+
+
 class NoAddressError(OSError):
     """The host has no address; the text says so."""
 
@@ -48,7 +52,7 @@ def look_up(host: str, port: int) -> Found:
 def ordered(found: Found) -> list[str]:
     """Return the addresses, IPv4 first, each once. Raise RefusedAddressError when one of them is refused."""
     by_family = sorted(found, key=lambda each: each[0] != socket.AF_INET)
-    unique = list(dict.fromkeys(str(each[4][0]) for each in by_family))
+    unique = [each for each in dict.fromkeys(str(each[4][0]) for each in by_family) if each not in _NOWHERE]
     for address in unique:
         if (reason := refusal(address)) is not None:
             raise RefusedAddressError(f"{reason}; allowed is an address of what you run")
@@ -72,6 +76,9 @@ class Names:
             self._asked[host] = self._ask(host, port)
         try:
             found = ordered(await asyncio.shield(self._asked[host]))
+        except asyncio.CancelledError:
+            self._asked.pop(host, None)  # The next try asks anew: this look-up may hang for ever.
+            raise
         except socket.gaierror as error:
             self._asked.pop(host, None)
             if error.errno in _TROUBLES:

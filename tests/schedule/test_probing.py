@@ -171,6 +171,12 @@ def test_a_name_without_an_address_is_down() -> None:
     assert result(tries[1]).startswith("the host name has no address, after ")
 
 
+def test_a_name_that_is_blocked_is_down() -> None:
+    """Given a resolver that answers with the address of nobody → down, and no connection to ourselves."""
+    (tries,) = run([job(Module(named), names=addresses("0.0.0.0", "::"))], no_pause)
+    assert result(tries[1]).startswith("the host name has no address, after ")
+
+
 def test_a_name_that_is_never_answered_is_down_and_holds_nobody() -> None:
     """Given a look-up that hangs → down at the limit, while another name is looked up and is up."""
     ended = threading.Event()
