@@ -38,6 +38,7 @@ ONLY_IN = {
     "sentry_sdk": ("chalicelib/telemetry.py",),
     "certifi": ("chalicelib/probes/",),
     "h11": ("chalicelib/probes/",),
+    "h2": ("chalicelib/probes/",),
     "psycopg": ("chalicelib/probes/",),
     "pg8000": ("chalicelib/probes/",),
     "redis": ("chalicelib/probes/",),

@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +20,7 @@ import h11
 import httpx
 
 from chalicelib.core.errors import RulesError
+from chalicelib.probes import _http2
 from chalicelib.probes._attempt import Attempt, Connection, Down
 from chalicelib.probes._trust import EXPIRED, first_end, trusting, unchecked
 
@@ -105,6 +106,8 @@ async def ask(attempt: Attempt, question: Question) -> Answer:
     """Return the answer to a request, read whole. Raise Down when there is none; the time limit is the attempt's."""
     url = parsed(question.url)
     connection = await _connected(attempt, question, url)
+    if connection.tls is not None and connection.tls.selected_alpn_protocol() == "h2":
+        return await _over_http2(attempt, connection, question, url)
     protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
     try:
         with attempt.step("first byte"):
@@ -120,6 +123,26 @@ async def ask(attempt: Attempt, question: Question) -> Answer:
         raise Down("the connection was closed before the answer was whole") from None
     connection.writer.transport.abort()
     return answer
+
+
+async def _over_http2(attempt: Attempt, connection: Connection, question: Question, url: httpx.URL) -> Answer:
+    found: list[tuple[httpx.Headers, Unpacked]] = []
+
+    def taker(headers: list[tuple[str, str]]) -> Callable[[bytes], None]:
+        read = httpx.Headers(headers)
+        unpacked = Unpacked(read.get("content-encoding", ""), question.keeps)
+        found.append((read, unpacked))
+        return unpacked.feed
+
+    host, headers = _headers(question, url)
+    try:
+        status = await _http2.exchange(
+            attempt, connection, (question.method, host, url.raw_path.decode(), headers, question.body), taker
+        )
+    except OSError:
+        raise Down("the connection was closed before the answer was whole") from None
+    ((read, unpacked),) = found
+    return Answer(status, read, unpacked.ended())
 
 
 async def _connected(attempt: Attempt, question: Question, url: httpx.URL) -> Connection:
@@ -154,7 +177,8 @@ def _note_end(attempt: Attempt, connection: Connection, *, verified: bool) -> No
     attempt.add("tls_days_left", min([days, *(each.value for each in before if each.value is not None)]))
 
 
-def _request(question: Question, url: httpx.URL) -> h11.Request:
+def _headers(question: Question, url: httpx.URL) -> tuple[str, list[tuple[str, str]]]:
+    """Return the host and the other headers of a request."""
     given = {"User-Agent": "Tocsin", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
     if question.body is not None:
         given["Content-Length"] = str(len(question.body))
@@ -162,6 +186,11 @@ def _request(question: Question, url: httpx.URL) -> h11.Request:
     headers = [(name, value) for name, value in given.items() if name.lower() not in names]
     headers += [(name, value) for name, value in question.headers.items() if name.lower() not in ("host", "connection")]
     host = next((value for name, value in question.headers.items() if name.lower() == "host"), url.netloc.decode())
+    return host, headers
+
+
+def _request(question: Question, url: httpx.URL) -> h11.Request:
+    host, headers = _headers(question, url)
     encoded = [(name.encode(), value.encode()) for name, value in (("Host", host), *headers, ("Connection", "close"))]
     return h11.Request(method=question.method, target=url.raw_path, headers=encoded)
 

@@ -14,13 +14,13 @@ EXPIRED = 10
 
 
 @lru_cache(maxsize=64)
-def trusting(authority: str | None = None) -> ssl.SSLContext:
-    """Return a context that trusts an authority's certificate (PEM), else those of certifi."""
-    return (
-        ssl.create_default_context(cadata=authority)
-        if authority
-        else ssl.create_default_context(cafile=certifi.where())
-    )
+def trusting(authority: str | None = None, *, http2: bool = False) -> ssl.SSLContext:
+    """Return a context that trusts an authority's certificate (PEM), else those of certifi. `http2`: offer it as well."""
+    cafile = None if authority else certifi.where()
+    context = ssl.create_default_context(cafile=cafile, cadata=authority or None)
+    if http2:
+        context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
 
 
 @lru_cache(maxsize=1)
@@ -31,10 +31,10 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
-def authority(name: str, pem: str) -> ssl.SSLContext:
+def authority(name: str, pem: str, *, http2: bool = False) -> ssl.SSLContext:
     """Return a context that trusts the authority that a secret holds. Raise RulesError when it is none."""
     try:
-        return trusting(pem)
+        return trusting(pem, http2=http2)
     except (ssl.SSLError, ValueError):
         raise RulesError(
             f"the secret {name} is not a certificate; allowed is PEM, which begins with -----BEGIN CERTIFICATE-----"

@@ -11,6 +11,7 @@
       body: "a=1"            # what is sent; or json: {…} of any form
       redirects: true        # follow them, MAX_REDIRECTS at most; else a 3xx is the answer
       ca: INTERNAL_CA        # the name of the secret with the certificate (PEM) of an authority of your own
+      http2: true            # HTTP/2 where the server agrees to it in TLS; else HTTP/1.1
       timings: true          # also dns_ms, connect_ms, tls_ms, first_byte_ms
       timeout: 5s            # for the whole exchange: name, connection, TLS, head and body
 
@@ -37,7 +38,7 @@ from chalicelib.probes import Attempt, Down, RefusedAddressError, common_mistake
 from chalicelib.probes._expect import expectation_mistakes, expectations, judge
 from chalicelib.probes._http import MAX_BODY_BYTES, Answer, Question, ask, header_mistake, parsed, sendable
 from chalicelib.probes._origin import Cookies, harmless, origin_of
-from chalicelib.probes._trust import authority
+from chalicelib.probes._trust import authority, trusting
 
 MEANING = "Addresses that are asked whether they answer."
 SAMPLE = {"name": "api", "url": "https://api.example.com/health"}
@@ -46,7 +47,7 @@ TIMEOUT = timedelta(seconds=5)
 MAX_REDIRECTS = 5
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 FIELDS = (
-    "expect", "text", "expect_json", "expect_headers", "method", "headers", "body", "json", "redirects", "ca", "timings",
+    "expect", "text", "expect_json", "expect_headers", "method", "headers", "body", "json", "redirects", "ca", "timings", "http2",
 )  # fmt: skip
 TIMINGS = {"DNS": "dns_ms", "connect": "connect_ms", "TLS": "tls_ms", "first byte": "first_byte_ms"}
 _KEPT_METHODS = (307, 308)
@@ -91,7 +92,7 @@ def validate(params: Mapping[str, Any]) -> list[str]:
     if not isinstance(params.get("headers") or {}, Mapping):
         found.append("headers must be a mapping of name to value")
     found += expectation_mistakes(params)
-    for name in ("redirects", "timings"):
+    for name in ("redirects", "timings", "http2"):
         if not isinstance(params.get(name, False), bool):
             found.append(f"{name} must be true or false")
     return found + _request_mistakes(params)
@@ -129,14 +130,14 @@ def _question(attempt: Attempt) -> Question:
         body = json.dumps(params["json"], ensure_ascii=False).encode()
         if "content-type" not in {name.lower() for name in headers}:
             headers["Content-Type"] = "application/json"
-    name = str(params.get("ca") or "")
+    name, http2 = str(params.get("ca") or ""), bool(params.get("http2"))
     return Question(
         str(params.get("method", "GET")).upper(),
         str(params["url"]),
         headers,
         body,
         MAX_BODY_BYTES if params.get("text") or params.get("expect_json") else 0,
-        authority(name, attempt.secret(name)) if name else None,
+        authority(name, attempt.secret(name), http2=http2) if name else trusting(http2=http2),
     )
 
 
