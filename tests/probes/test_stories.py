@@ -215,3 +215,27 @@ def test_a_refused_probe_is_told_and_harms_no_other(emulator: str, site: Site) -
         router.run(minutes=8)
         (probe_recovered,) = router.messages("infrastructure")
         assert "[resolved]" in probe_recovered
+
+
+def test_a_prober_that_is_cut_off_is_told_once(emulator: str, site: Site) -> None:
+    """A site and the team's own self-check fail at once: one message in #infrastructure, no page; then it ends."""
+    by_address = site.url.replace("localhost", "127.0.0.1")
+    rules = shipped(
+        uptime=[
+            {"name": "api", "url": site.url, "service": "api", "timeout": "2s"},
+            {"name": "us", "url": by_address, "service": "us", "timeout": "2s", "self_check": True},
+        ]
+    )
+    with watched(emulator, rules) as router:
+        router.run(minutes=3)
+        site.stop()
+        router.run(minutes=4)
+        assert router.inbox.incidents == []
+        (told,) = router.messages("infrastructure")
+        assert "The prober is cut off" in told or "prober" in router.blocks("infrastructure")
+        assert router.messages("incidents") == []
+        site.start()
+        router.run(minutes=12)
+        (ended,) = router.messages("infrastructure")
+        assert "[resolved]" in ended
+        assert router.errors == []
