@@ -294,7 +294,7 @@ def record(event: CloudWatchEvent) -> None:
 def watch(event: CloudWatchEvent) -> None:
     """Probes that are due; the one wait there is lies between a failed probe and its second try."""
     with _reported("watch"):
-        from time import sleep
+        from asyncio import sleep
 
         from chalicelib import parameters, wiring
         from chalicelib.schedule.watch import watch as run

@@ -216,7 +216,7 @@ def _waits(calls: float, queued: float) -> float:
     return OVERHEAD_MS + WAITS_MS["DynamoDB"] * calls + WAITS_MS["SQS"] * queued
 
 
-def _no_pause(seconds: float) -> None:
+async def _no_pause(seconds: float) -> None:
     """Wait for nothing."""
 
 

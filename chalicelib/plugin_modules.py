@@ -8,7 +8,7 @@ histories/  HistoryModule; it may also have PARAMETERS (parameters.py)
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.core.delivery.notification import Deploy, Notification, Receipt
 from chalicelib.core.delivery.target_kind import TargetCheck, TargetKind
@@ -18,6 +18,9 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
 from chalicelib.histories import Endpoint
+
+if TYPE_CHECKING:
+    from chalicelib.probes import Attempt
 
 
 class SourceModule(Protocol):
@@ -152,6 +155,21 @@ class ProbeModule(Protocol):
     SAMPLE: Mapping[str, Any]
     """An entry that is right."""
 
+    async def check(self, attempt: "Attempt") -> None:
+        """Add what one try finds to the attempt. Raise Down, or another error when nothing could be known."""
+        ...
+
+    def validate(self, params: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with an entry."""
+        ...
+
+
+class BlockingProbeModule(Protocol):
+    """A ProbeModule whose library can only block: its check runs in a thread."""
+
+    MEANING: str
+    SAMPLE: Mapping[str, Any]
+
     def check(self, params: Mapping[str, Any], clients: Clients, *, now: datetime) -> "list[Sample | Event]":
         """Return what one try found. Raise when nothing could be measured."""
         ...
@@ -159,6 +177,9 @@ class ProbeModule(Protocol):
     def validate(self, params: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with an entry."""
         ...
+
+
+AnyProbeModule = ProbeModule | BlockingProbeModule
 
 
 class HistoryModule(Protocol):

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, cast
 from chalicelib.core.errors import RulesError, UnknownSourceError, WebhookError
 
 if TYPE_CHECKING:
-    from chalicelib.plugin_modules import DeclaredSourceModule, HistoryModule, ProbeModule, SourceModule, TargetModule
+    from chalicelib.plugin_modules import (
+        AnyProbeModule,
+        DeclaredSourceModule,
+        HistoryModule,
+        SourceModule,
+        TargetModule,
+    )
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 KINDS = ("sources", "targets", "probes", "histories")
@@ -40,9 +46,9 @@ def load_target(kind: str) -> "TargetModule":
     return cast("TargetModule", load("targets", kind))
 
 
-def load_probe(kind: str) -> "ProbeModule":
+def load_probe(kind: str) -> "AnyProbeModule":
     """Return the file of a kind of probe. Raise RulesError when there is none."""
-    return cast("ProbeModule", load("probes", kind))
+    return cast("AnyProbeModule", load("probes", kind))
 
 
 def load_history(source: str) -> "HistoryModule":

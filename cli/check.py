@@ -23,6 +23,7 @@ from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
 from chalicelib.rules.file.services import alias_words
 from chalicelib.targets import kinds
+from cli.probe_cost import costs
 
 if TYPE_CHECKING:
     from simulation.services_seen import SeenServices
@@ -154,10 +155,20 @@ def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices
         lines += [""] if lines else []
         lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
         lines += _others(report.rules, a_day)
+        lines += _probes(report.rules)
         lines += _services(seen) if seen is not None else []
     mistakes, warnings = len(report.mistakes), len(report.warnings)
     lines += ["", f"{_counted(mistakes, 'mistake')}, {_counted(warnings, 'warning')}."]
     return "\n".join(lines)
+
+
+def _probes(rules: Rules) -> list[str]:
+    """Return what each probe costs a month, and all of them."""
+    found = costs(rules)
+    if not found:
+        return []
+    total = sum(each.usd for each in found)
+    return [*map(str, found), f"All probes: {total:.2f} USD a month for their samples, before AWS's allowances."]
 
 
 def _services(seen: "SeenServices") -> list[str]:
@@ -286,8 +297,18 @@ def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices
         ],
         **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
         **_services_json(report, seen),
+        **_probes_json(report),
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _probes_json(report: CheckReport) -> dict[str, Any]:
+    found = costs(report.rules) if report.rules else []
+    rows = [
+        {"kind": each.kind, "name": each.name, "runs": each.runs, "samples": each.samples, "usd": round(each.usd, 4)}
+        for each in found
+    ]
+    return {"probes_a_month": rows} if rows else {}
 
 
 def _services_json(report: CheckReport, seen: "SeenServices | None") -> dict[str, Any]:

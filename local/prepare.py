@@ -25,6 +25,7 @@ TESTS = {**ENVIRONMENTS, ".venv": ("requirements-test.txt", *SHIPPED)}
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
     "redis-server": ["redis-server"],
+    "nghttp2-server": ["/usr/sbin/nghttpd", "nghttpd"],
     "chromium": ["chromium"],
     "chromium-driver": ["chromedriver"],
 }

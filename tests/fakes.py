@@ -201,3 +201,7 @@ class Through:
         if not callable(found):
             return found
         return lambda *given, **named: self._sites.call(f"{self._name}.{name}", lambda: found(*given, **named))
+
+
+async def no_pause(seconds: float) -> None:
+    """Wait for nothing."""

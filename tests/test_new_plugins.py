@@ -23,7 +23,7 @@ from chalicelib.core.rule import Target
 from chalicelib.deliver.worker import deliver
 from chalicelib.ingest.registry import find_source
 from chalicelib.messages.queue import Queues, Samples, notification_message, read_message
-from chalicelib.plugin_modules import ProbeModule, SourceModule, TargetModule
+from chalicelib.plugin_modules import BlockingProbeModule, SourceModule, TargetModule
 from chalicelib.rules.file import check, compile_rules, json_schema
 from chalicelib.rules.loader import COMPILED_NAME, RULES_NAME, load_rules
 from chalicelib.schedule.watch import watch
@@ -31,7 +31,7 @@ from chalicelib.targets import capabilities, module_for
 from cli import send_test
 from cli.main import commands, main
 from simulation.memory_store import MemoryStore
-from tests.fakes import MemoryQueue
+from tests.fakes import MemoryQueue, no_pause
 from tests.plugin_contracts import missing, unlike
 from tests.project import ROOT
 from tests.targets.samples import NOTIFICATION, NOW, FakeClients
@@ -292,7 +292,7 @@ def test_the_watch_runs_the_probe(newcomers: Path) -> None:
     rules = check(RULES).rules
     assert rules is not None
     queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
-    watch(rules=rules, store=MemoryStore(), clients=FakeClients(), queues=queues, now=NOW, pause=lambda seconds: None)
+    watch(rules=rules, store=MemoryStore(), clients=FakeClients(), queues=queues, now=NOW, pause=no_pause)
     contents = [read_message(body) for body in queues.webhooks.bodies]
     found: list[Sample] = [each for content in contents if isinstance(content, Samples) for each in content.samples]
     assert ("lumens", 400.0) in {(each.metric, each.value) for each in found}
@@ -333,7 +333,7 @@ def test_the_contract_tests_find_them(newcomers: Path) -> None:
     for folder, name, protocol in (
         ("sources", "kettle", SourceModule),
         ("targets", "chat", TargetModule),
-        ("probes", "lamp", ProbeModule),
+        ("probes", "lamp", BlockingProbeModule),
     ):
         assert name in plugins.names(folder)
         assert unlike(plugins.load(folder, name), protocol) == []

@@ -1,5 +1,7 @@
 """What a fresh environment of each function asks SSM for: few calls, and only names that its policy allows."""
 
+import asyncio
+import socket
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from math import ceil
@@ -17,6 +19,8 @@ from chalicelib.core.errors import NotStoredError, TocsinError
 from chalicelib.core.routing import all_targets
 from chalicelib.ingest import wiring as ingest
 from chalicelib.parameters import DELIVERY_SETTINGS, of_deliveries, of_workers
+from chalicelib.probes import Names
+from chalicelib.schedule.probing import Job, once
 from chalicelib.targets import kinds
 from deploy.policies import policy
 from simulation.simulator import FakeClients, TargetAnswer
@@ -76,7 +80,16 @@ def test_a_webhook_that_is_named_declares_its_address_and_its_secret():
 PROBES = {
     "uptime": {"headers": {"Authorization": "Bearer $HEALTH_TOKEN", "X-Other": "$A-$B"}},
     "journey": {"steps": [{"name": "a", "post": "/", "json": {"user": "{run}", "password": "$JOURNEY"}}]},
+    "database": {"ca": "DATABASE_CA"},
+    "redis": {"ca": "REDIS_CA"},
+    "tcp": {"tls": True, "ca": "TCP_CA"},
+    "dns": {"server": "127.0.0.1"},
 }
+
+
+def nowhere(host, port):
+    """A resolver that knows no name, so that no probe leaves this machine."""
+    raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
 
 @pytest.mark.parametrize("kind", plugins.names("probes"))
@@ -84,11 +97,10 @@ def test_a_probe_declares_what_a_check_reads(kind):
     """Given an entry with secrets, then all that its `check` asks for is among the parameters that it declares."""
     probe, clients = plugins.load_probe(kind), Recording()
     params = {**probe.SAMPLE, **PROBES.get(kind, {})}
-    with suppress(TocsinError, OSError, ValueError):
-        probe.check(params, clients, now=NOW)
+    asyncio.run(once(Job(kind, params, plugins.load_probe, clients, NOW, Names(nowhere))))
     declared = getattr(probe, "parameters", lambda params: ())(params)
     assert clients.read <= set(declared)
-    assert kind in ("heartbeat",) or declared
+    assert kind == "dns" or declared
 
 
 def test_secrets_within_the_texts_of_probes_are_found():

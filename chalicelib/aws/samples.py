@@ -35,7 +35,7 @@ from chalicelib.core.metrics.rollup import (
     Minute,
     bucket_of,
     hour_start,
-    merged_all,
+    rolled_up,
     with_sample,
 )
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -193,7 +193,7 @@ class DynamoSamples:
 
     def _roll(self, pk: str, hour: _Hour) -> bool:
         """Write the hour's roll-up, then mark its minutes as contained; False when they changed meanwhile."""
-        bucket = merged_all(minute.bucket for _, minute in sorted(hour.minutes.items()))
+        bucket = rolled_up([minute.bucket for _, minute in sorted(hour.minutes.items())])
         if bucket is not None and not self._save_hour(pk, hour.start, bucket, hour.version):
             return False
         # The mark keeps the version: it changes no minute, and a writer who read before it must try again.
@@ -377,7 +377,9 @@ def _row(bucket: Bucket, base: datetime) -> list[Any]:
     numbers = sorted(bucket.sketch)
     counts = [bucket.sketch[number] for number in numbers]
     values = [bucket.count, bucket.nulls, bucket.total, bucket.low, bucket.high, bucket.last]
-    return [first, span, *values, _differences(numbers), counts]
+    # The versions before read the first ten and take no notice of more.
+    rise = [] if bucket.rise is None else [bucket.opening, bucket.rise]
+    return [first, span, *values, _differences(numbers), counts, *rise]
 
 
 def _bucket(row: list[Any], base: datetime) -> Bucket:
@@ -395,6 +397,8 @@ def _bucket(row: list[Any], base: datetime) -> Bucket:
         high=float(high),
         last=None if last is None else float(last),
         sketch=dict(zip(_sums(row[8]), row[9], strict=True)),
+        opening=row[10] if len(row) > 10 else None,
+        rise=row[11] if len(row) > 10 else None,
     )
 
 

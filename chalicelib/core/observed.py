@@ -14,6 +14,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "address": "Address",
         "expected": "Expected",
         RESULT: "Result",
+        "together": "Fails too",
         "fine": "Fine before",
         "tries": "Last tries",
         "last_beat": "Last heartbeat",

@@ -59,12 +59,12 @@ class Cookies:
         others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
         return {**others, "Cookie": cookies} if cookies else others
 
-    def keep(self, url: str, answer: httpx.Response) -> None:
+    def keep(self, url: str, headers: httpx.Headers) -> None:
         """Keep the cookies that an answer from the address sets, under the host that the address names."""
-        named = [("Set-Cookie", value) for value in answer.headers.get_list("set-cookie")]
+        named = [("Set-Cookie", value) for value in headers.get_list("set-cookie")]
         if named:
             request = httpx.Request("GET", url)
-            self._jar(url).extract_cookies(httpx.Response(answer.status_code, headers=named, request=request))
+            self._jar(url).extract_cookies(httpx.Response(200, headers=named, request=request))
 
     def _jar(self, url: str) -> httpx.Cookies:
         # By default Python sends a cookie without a Domain to subdomains too.

@@ -4,15 +4,22 @@
       base: https://app.example.com
       timeout: 15s                       # for the whole walk
       every: 10m
+      ca: INTERNAL_CA                    # the name of the secret with the certificate (PEM) of an authority of your own
       steps:
         - {name: sign up, post: /api/auth/signup, json: {email: "{run}@example.com", password: $JOURNEY_PASSWORD},
-           expect: 201, save: {token: session.access_token}}
-        - {name: questions, post: /api/questions/generate, headers: {Authorization: "Bearer {token}"},
+           expect: 201, save: {token: session.access_token, id: user.id}}
+        - {name: questions, post: /api/questions/generate, headers: {Authorization: "Bearer {token}"}, timeout: 5s,
            json: {topic: direito-constitucional, count: 5}, save: {first: questions.0.id}}
+        - {name: clean up, delete: "/api/users/{id}", headers: {Authorization: "Bearer {token}"}, always: true}
 
 A step is one of get, post, put, patch, delete with a path or an address; `expect` is a status or a list of them, else
-any 2xx. `save` keeps values of the JSON answer by their path. `{name}` in texts stands for a saved value, `{run}` for a
-text that is new each minute, `$NAME` for a secret.
+any 2xx. `text`, `expect_json` and `expect_headers` are as those of `uptime`. `save` keeps values of the JSON answer by
+their paths. `{name}` in texts stands for a saved value, `{run}` for a text that is new in each walk, `$NAME` for a secret. A
+text that is `{name}` alone becomes the saved JSON value itself (a number stays one); within a longer text it is written
+as JSON writes it, a text without its quotes.
+
+The first step that fails ends the walk, but for the steps after it with `always: true`: what was made is taken away again
+where the values for that were saved. A step with `always` that fails makes the walk fail too.
 
 Redirects are answers and are not followed. Cookies that answers set are kept within one walk, each for its scheme, port
 and host (and the hosts of its Domain). A saved value does not decide where credentials go: at a scheme, host and port
@@ -20,51 +27,50 @@ that is neither that of `base` nor that of the step's address as written, a step
 values filled in, and a step with a secret in its address or body fails.
 
 Samples: `uptime` (1 when all steps passed), `latency_ms` (the whole walk, when it passed), and `step_ms` and
-`step_failures` (1 or 0) with the label `step` for the steps that were reached. A failed walk is walked once more by
-`watch`, so steps should bear being done twice. https://www.python-httpx.org/
+`step_failures` (1 or 0) with the label `step` for the steps that were taken. A failed walk is walked once more, with
+another `{run}` and without the cookies of the first. A walk of `timeout` may take CLEAN_UP longer for its `always` steps.
 """
 
+import asyncio
+import json
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx
-
-from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
+from chalicelib.core.errors import RulesError
+from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, RefusedAddressError, common_mistakes, duration
+from chalicelib.probes._expect import expectation_mistakes, judge
+from chalicelib.probes._http import Answer, Question, ask, sendable
+from chalicelib.probes._json import MISSING, at_path
 from chalicelib.probes._origin import Cookies, harmless, origin_of, place_of
-
-if TYPE_CHECKING:
-    from chalicelib.core.event import Event
-    from chalicelib.core.ports import Clients
+from chalicelib.probes._trust import authority
 
 MEANING = "Steps of a user that are walked through."
 SAMPLE = {"name": "sign-in", "base": "https://example.com", "steps": [{"name": "open", "get": "/"}]}
 PLACE = 6
-DEFAULT_TIMEOUT = timedelta(seconds=15)
+TIMEOUT = timedelta(seconds=15)
+CLEAN_UP = timedelta(seconds=2)
+"""What is kept of the walk's time for the steps that always run, when there are some: at most half of it."""
 METHODS = ("get", "post", "put", "patch", "delete")
-STEP_FIELDS = frozenset({"name", "json", "headers", "expect", "save", *METHODS})
+EXPECTATIONS = ("text", "expect_json", "expect_headers")
+STEP_FIELDS = frozenset({"name", "json", "headers", "expect", "save", "always", "timeout", *EXPECTATIONS, *METHODS})
 MAX_STEPS = 20
 
 _VALUE = re.compile(r"\{([a-z_][a-z0-9_]*)\}|\$([A-Z][A-Z0-9_]*)")
 
 
-class _Failed(Exception):
-    """The application did not do what the step expects."""
-
-
 @dataclass(slots=True)
 class _Walk:
-    """One walk: what it was told to do, what was saved so far, and until when it may last."""
+    """One walk: what was saved so far, and the cookies that were set."""
 
+    attempt: Attempt
     base: str
-    clients: "Clients"
-    ends_at: float
-    saved: dict[str, str] = field(default_factory=dict)
+    saved: dict[str, Any] = field(default_factory=lambda: {"run": f"tocsin-{secrets.token_hex(6)}"})
     cookies: Cookies = field(default_factory=lambda: Cookies(place_of))
 
     def filled(self, value: Any) -> Any:
@@ -73,49 +79,174 @@ class _Walk:
             return {str(name): self.filled(each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.filled(each) for each in value]
-        return _VALUE.sub(self._named, value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        alone = _VALUE.fullmatch(value)
+        return self._value(alone) if alone else self.text(value)
+
+    def text(self, value: str) -> str:
+        """The text with saved values and secrets in the place of their names."""
+        return _VALUE.sub(lambda found: _written(self._value(found)), value)
 
     def written(self, text: str) -> str:
         """The text as the file means it: secrets and {run} in their places, saved values by name."""
-        return _VALUE.sub(lambda found: self._named(found) if found[2] or found[1] == "run" else found[0], text)
+        return _VALUE.sub(
+            lambda found: _written(self._value(found)) if found[2] or found[1] == "run" else found[0], text
+        )
 
-    def _named(self, found: re.Match[str]) -> str:
+    def _value(self, found: re.Match[str]) -> Any:
         if found[2]:
-            return secret(self.clients, found[2])
+            return self.attempt.secret(found[2])
         if found[1] not in self.saved:
-            raise _Failed(f"no step saved {found[1]}")
+            raise Down(f"no step saved {found[1]}")
         return self.saved[found[1]]
 
 
-def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+async def check(attempt: Attempt) -> None:
     """One walk, until the first step that fails. RulesError for a secret that is not set or an address that is refused."""
-    started, labels = time.monotonic(), labels_of(params)
-    ends_at = started + time_limit(params, DEFAULT_TIMEOUT).total_seconds()
-    walk = _Walk(str(params.get("base", "")), clients, ends_at, {"run": f"tocsin-{int(now.timestamp()) // 60}"})
-    found: list[Sample | Event] = []
-    passed = True
-    for step in params.get("steps") or ():
-        began = time.monotonic()
-        passed = _passes(walk, step)
-        at_step = {**labels, "step": _step_name(step)}
-        found.append(Sample("step_ms", _milliseconds(began), now, at_step))
-        found.append(Sample("step_failures", 0.0 if passed else 1.0, now, at_step))
-        if not passed:
-            break
-    found.append(Sample("uptime", 1.0 if passed else 0.0, now, labels))
-    if passed:
-        found.append(Sample("latency_ms", _milliseconds(started), now, labels))
-    return found
+    base = str(attempt.params.get("base", ""))
+    attempt.address = base
+    attempt.expected = f"every step passes within {attempt.limit.total_seconds():g} s"
+    walk, failed = _Walk(attempt, base), None
+    steps: Sequence[Mapping[str, Any]] = attempt.params.get("steps") or ()
+    for number, (name, step) in enumerate(zip(_step_names(steps), steps, strict=True)):
+        rest = any(each.get("always") for each in steps[number + 1 :])
+        if failed is None or step.get("always"):
+            why = await _taken(walk, name, step, keeps_time=rest and not step.get("always"))
+            failed = failed or why
+    if failed is not None:
+        raise Down(failed)
+    attempt.add("latency_ms", round(attempt.elapsed * 1000, 3))
+    attempt.up()
+
+
+async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], *, keeps_time: bool) -> str | None:
+    """Take a step and note how long it took. Return why it failed; None when it passed."""
+    attempt, began, why = walk.attempt, time.monotonic(), None
+    seconds = _seconds(attempt, step, keeps_time=keeps_time)
+    try:
+        async with asyncio.timeout(seconds):
+            await _take(walk, step)
+    except Down as down:
+        why = str(down)
+    except TimeoutError:
+        why = f"no whole answer within {seconds:.3g} s"
+    except RefusedAddressError:
+        if _host_is_ours(step):
+            raise
+        why = "the address is not probed"
+    attempt.add("step_ms", round((time.monotonic() - began) * 1000, 3), step=name)
+    attempt.add("step_failures", 1.0 if why else 0.0, step=name)
+    return f"step {name!r}: {why}" if why else None
+
+
+def _seconds(attempt: Attempt, step: Mapping[str, Any], *, keeps_time: bool) -> float:
+    """Return how long a step may take: what is left of the walk, without what the steps that always run need."""
+    whole = attempt.limit.total_seconds()
+    kept = min(CLEAN_UP.total_seconds(), whole / 2) if keeps_time else 0.0
+    # A step ends before the engine ends the walk, so that the walk knows which one it was.
+    left = max(0.001, (attempt.left - kept) * 0.98)
+    return min(left, duration(step["timeout"]).total_seconds()) if "timeout" in step else left
+
+
+def _host_is_ours(step: Mapping[str, Any]) -> bool:
+    """True when the rules file, and no answer, says where the step goes."""
+    method = next(each for each in METHODS if each in step)
+    return not any(name and name != "run" for name, _ in _VALUE.findall(str(step[method])))
+
+
+async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
+    """Do one step and save what it gives. Raise Down when the answer is not the expected one."""
+    method = next(each for each in METHODS if each in step)
+    try:
+        url = urljoin(walk.base, walk.text(str(step[method])))
+    except ValueError:
+        raise Down("the address cannot be read") from None
+    body = json.dumps(walk.filled(step["json"]), ensure_ascii=False).encode() if "json" in step else None
+    headers = _headers(walk, step, method, url)
+    if body is not None and "content-type" not in {name.lower() for name in headers}:
+        headers["Content-Type"] = "application/json"
+    answer = await ask(
+        walk.attempt,
+        Question(method.upper(), url, walk.cookies.added(url, headers), body, trust=_trust(walk.attempt)),
+    )
+    walk.cookies.keep(url, answer.headers)
+    _judged(answer, step)
+    for name, path in (step.get("save") or {}).items():
+        walk.saved[str(name)] = _found(answer, str(path))
+
+
+def _trust(attempt: Attempt) -> Any:
+    name = str(attempt.params.get("ca") or "")
+    return authority(name, attempt.secret(name)) if name else None
+
+
+def _judged(answer: Answer, step: Mapping[str, Any]) -> None:
+    expected = _expected(step)
+    if answer.status not in expected if expected else not 200 <= answer.status < 300:
+        wanted = " or ".join(map(str, expected)) or "2xx"
+        raise Down(f"status {answer.status}; expected is {wanted}")
+    judge(step, answer)
+
+
+def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dict[str, str]:
+    """The headers that the step may send to the address; Down when it has a secret that may not go there."""
+    given = {str(name): str(value) for name, value in (step.get("headers") or {}).items()}
+    if _is_named(walk, str(step[method]), url):
+        return {name: _sendable(walk, name, value) for name, value in given.items()}
+    if any(name for _, name in _VALUE.findall(repr((step[method], step.get("json"))))):
+        raise Down("a saved value leads to where no secret is sent")
+    return harmless(given, _VALUE.search)
+
+
+def _sendable(walk: _Walk, name: str, value: str) -> str:
+    found = _VALUE.findall(value)
+    try:
+        return sendable(name, walk.text(value), tuple(each for _, each in found if each))
+    except RulesError:
+        if any(each for _, each in found):
+            raise
+        raise Down(f"a saved value cannot be sent in the header {name}") from None
+
+
+def _is_named(walk: _Walk, address: str, url: str) -> bool:
+    """True when the rules file, and no answer, says which scheme, host and port the step goes to."""
+    for each in (walk.base, urljoin(walk.base, walk.written(address))):
+        try:
+            if origin_of(each) == _origin(url):
+                return True
+        except ValueError:  # the place of a saved value, which no port is
+            continue
+    return False
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        return origin_of(url)
+    except ValueError:
+        raise Down("the address cannot be read") from None
+
+
+def _found(answer: Answer, path: str) -> Any:
+    value = at_path(answer.json, path)
+    if value is MISSING:
+        raise Down(f"the answer has no {path}")
+    return value
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
-    return tuple(dict.fromkeys(name for _, name in _VALUE.findall(str(params)) if name))
+    ca = [str(params["ca"])] if params.get("ca") else []
+    return tuple(dict.fromkeys([*(name for _, name in _VALUE.findall(str(params)) if name), *ca]))
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {journey: […]}`, in words."""
-    found = common_mistakes(params, required=("steps",), allowed=("base",))
+    found = common_mistakes(params, required=("steps",), allowed=("base", "ca"))
     steps = params.get("steps")
     if steps in (None, ""):
         return found
@@ -141,6 +272,11 @@ def _step_mistakes(step: Mapping[str, Any], base: str, known: set[str]) -> list[
         found.append("its address must begin with https:// or http://, or be a path with base given")
     if not all(isinstance(step.get(each) or {}, Mapping) for each in ("headers", "save")):
         return [*found, "headers and save must be mappings"]
+    found += expectation_mistakes(step)
+    if not isinstance(step.get("always", False), bool):
+        found.append("always must be true or false")
+    if "timeout" in step and (mistake := _timeout_mistake(step["timeout"])):
+        found.append(mistake)
     try:
         _expected(step)
     except ValueError:
@@ -150,78 +286,6 @@ def _step_mistakes(step: Mapping[str, Any], base: str, known: set[str]) -> list[
         f"{{{name}}} is not saved by a step before; known are {', '.join(sorted(known))}"
         for name in sorted(used - known)
     ]
-
-
-def _passes(walk: _Walk, step: Mapping[str, Any]) -> bool:
-    try:
-        _take(walk, step)
-    except (_Failed, OSError, httpx.HTTPError, httpx.InvalidURL):
-        return False
-    return True
-
-
-def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
-    """Do one step and save what it gives; _Failed when the answer is not the expected one."""
-    method = next(each for each in METHODS if each in step)
-    url = urljoin(walk.base, walk.filled(str(step[method])))
-    headers = walk.cookies.added(url, _headers(walk, step, method, url))
-    _, host, port = _origin(url)
-    addresses(host, port)
-    left = walk.ends_at - time.monotonic()
-    if left <= 0:
-        raise _Failed("no time left")
-    response = walk.clients.http().request(
-        method.upper(),
-        url,
-        json=walk.filled(step["json"]) if "json" in step else None,
-        headers=headers,
-        timeout=left,
-        follow_redirects=False,
-    )
-    walk.cookies.keep(url, response)
-    expected = _expected(step)
-    if response.status_code not in expected if expected else not response.is_success:
-        raise _Failed(f"status {response.status_code}")
-    for name, path in (step.get("save") or {}).items():
-        walk.saved[str(name)] = _found(response, str(path))
-
-
-def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dict[str, str]:
-    """The headers that the step may send to the address; _Failed when it has a secret that may not go there."""
-    given = step.get("headers") or {}
-    if _is_named(walk, str(step[method]), url):
-        return dict(walk.filled(given))
-    if any(name for _, name in _VALUE.findall(repr((step[method], step.get("json"))))):
-        raise _Failed("a saved value leads to where no secret is sent")
-    return harmless(given, _VALUE.search)
-
-
-def _is_named(walk: _Walk, address: str, url: str) -> bool:
-    """True when the rules file, and no answer, says which scheme, host and port the step goes to."""
-    for each in (walk.base, urljoin(walk.base, walk.written(address))):
-        try:
-            if origin_of(each) == _origin(url):
-                return True
-        except ValueError:  # the place of a saved value, which no port is
-            continue
-    return False
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    try:
-        return origin_of(url)
-    except ValueError:
-        raise _Failed("the address cannot be read") from None
-
-
-def _found(response: httpx.Response, path: str) -> str:
-    try:
-        value = response.json()
-        for part in path.split("."):
-            value = value[int(part)] if isinstance(value, list) else value[part]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise _Failed(f"the answer has no {path}") from None
-    return str(value)
 
 
 def _expected(step: Mapping[str, Any]) -> Sequence[int]:
@@ -234,9 +298,20 @@ def _expected(step: Mapping[str, Any]) -> Sequence[int]:
     return found
 
 
+def _step_names(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the steps for their samples: of two of one name the second is `name (2)`."""
+    names = [_step_name(step) for step in steps]
+    numbers = [names[:place].count(name) + 1 for place, name in enumerate(names)]
+    return [name if number == 1 else f"{name} ({number})" for name, number in zip(names, numbers, strict=True)]
+
+
 def _step_name(step: Mapping[str, Any]) -> str:
     return str(step.get("name") or next((step[each] for each in METHODS if each in step), ""))
 
 
-def _milliseconds(since: float) -> float:
-    return round((time.monotonic() - since) * 1000, 3)
+def _timeout_mistake(value: object) -> str:
+    try:
+        found = duration(value)
+    except ValueError as error:
+        return f"timeout {error}"
+    return "" if timedelta(0) < found <= MAX_TIMEOUT else f"timeout must be over 0s and at most {MAX_TIMEOUT.seconds}s"

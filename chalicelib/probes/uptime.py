@@ -1,133 +1,81 @@
-"""Is it up, how fast, and for how long is its certificate good: one HTTP request through httpx.
+"""Is it up, how fast, and for how long is its certificate good: one HTTP request, read to its end.
 
     - name: api
       url: https://api.example.com/health
       expect: 200            # a status, a range "200-299", or a list of them; else any 2xx or 3xx
       text: ok               # must be in the answer's first MAX_BODY_BYTES
-      method: GET            # or HEAD
-      headers: {Authorization: "$HEALTH_TOKEN"}    # $NAME at the start of a value is a secret
+      expect_json: {status: ok, checks.0.healthy: true}    # values of the JSON answer by their paths
+      expect_headers: {Content-Type: json}                 # texts that the answer's headers hold, in any case
+      method: GET            # or HEAD, POST, PUT, PATCH, DELETE, OPTIONS
+      headers: {Authorization: "$HEALTH_TOKEN"}    # $NAME in a value is a secret
+      body: "a=1"            # what is sent; or json: {…} of any form
       redirects: true        # follow them, MAX_REDIRECTS at most; else a 3xx is the answer
-      timeout: 5s            # for the whole exchange
+      ca: INTERNAL_CA        # the name of the secret with the certificate (PEM) of an authority of your own
+      http2: true            # HTTP/2 where the server agrees to it in TLS; else HTTP/1.1
+      timings: true          # also dns_ms, connect_ms, tls_ms, first_byte_ms
+      timeout: 5s            # for the whole exchange: name, connection, TLS, head and body
 
-Samples: `uptime` (1 or 0), `latency_ms` until the answer was read whole (none when nothing answered), `tls_days_left`.
-The host is resolved once, its addresses are checked, and the connection goes to the checked address itself, so that a
-name cannot change its mind in between. Every redirect is checked the same way. A redirect to another scheme, host or
-port gets only headers that are harmless and hold no secret, and no cookies. Cookies that an origin sets are sent back
-to it within one chain of redirects, since a page that sets a cookie and redirects to itself is up; none outlives the
-try. Each probe opens a connection of its own: a kept one would hide a broken name, port or certificate.
-https://www.python-httpx.org/advanced/extensions/
+Samples: `uptime` (1 or 0), `latency_ms` until the answer was read whole (none when it was not), `tls_days_left`: the fewest
+days of all certificates that were met, of every host and its chain, below zero once one has ended.
+
+The connection goes to the address that was checked, so that a name cannot change its mind in between; every address of a
+name is tried. Every redirect is checked the same way. A redirect to another scheme, host or port gets only headers that
+are harmless and hold no secret, and no cookies. Cookies that an origin sets are sent back to it within one chain of
+redirects, since a page that sets a cookie and redirects to itself is up; none outlives the try. Each try opens a
+connection of its own: a kept one would hide a broken name, port or certificate.
+
+A redirect is an answer unless `redirects` is true: an address of health has none, and a team that watches one sees it.
 """
 
-import logging
+import json
 import re
-import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx
-
-from chalicelib.core.metrics.sample import Sample
-from chalicelib.core.observed import RESULT
-from chalicelib.probes import addresses, common_mistakes, labels_of, name_of, secret, time_limit
+from chalicelib.probes import Attempt, Down, RefusedAddressError, common_mistakes
+from chalicelib.probes._expect import expectation_mistakes, expectations, judge
+from chalicelib.probes._http import MAX_BODY_BYTES, Answer, Question, ask, header_mistake, parsed, sendable
 from chalicelib.probes._origin import Cookies, harmless, origin_of
-
-if TYPE_CHECKING:
-    from chalicelib.core.event import Event
-    from chalicelib.core.ports import Clients
+from chalicelib.probes._trust import authority, trusting
 
 MEANING = "Addresses that are asked whether they answer."
 SAMPLE = {"name": "api", "url": "https://api.example.com/health"}
 PLACE = 1
-DEFAULT_TIMEOUT = timedelta(seconds=5)
-MAX_BODY_BYTES = 1_000_000
+TIMEOUT = timedelta(seconds=5)
 MAX_REDIRECTS = 5
-MAX_ADDRESSES = 3
-METHODS = ("GET", "HEAD")
-FIELDS = ("expect", "text", "method", "headers", "redirects")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+FIELDS = (
+    "expect", "text", "expect_json", "expect_headers", "method", "headers", "body", "json", "redirects", "ca", "timings", "http2",
+)  # fmt: skip
+TIMINGS = {"DNS": "dns_ms", "connect": "connect_ms", "TLS": "tls_ms", "first byte": "first_byte_ms"}
+_KEPT_METHODS = (307, 308)
+"""Redirects that repeat the method and body: https://www.rfc-editor.org/rfc/rfc9110#section-15.4"""
 
 _SECRET = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 _SPAN = re.compile(r"\s*(\d{3})\s*(?:-\s*(\d{3})\s*)?")
-_LOG = logging.getLogger("tocsin.probes.uptime")
 
 
-class _Down(Exception):
-    """What is watched did not do what was expected; the text says what it did instead."""
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One probe's request and what is known of the answer so far; cookies are kept by origin.
-
-    `split` is how many seconds each step of the last request took, by its name for people.
-    """
-
-    limit: timedelta
-    started: float
-    answered: bool = False
-    tls_ends_at: datetime | None = None
-    split: dict[str, float] = field(default_factory=dict)
-    cookies: Cookies = field(default_factory=lambda: Cookies(origin_of))
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def seconds_left(self) -> float:
-        left = self.limit.total_seconds() - self.elapsed
-        if left <= 0:
-            raise _Down(f"no whole answer within {self.limit.total_seconds():g} s")
-        return left
-
-
-def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
+async def check(attempt: Attempt) -> None:
     """One try. RulesError when the probe itself cannot work: a secret not set, an address that is refused."""
-    headers = _headers(params, clients)
-    exchange = _Exchange(time_limit(params, DEFAULT_TIMEOUT), time.monotonic())
-    reason = ""
-    try:
-        _expect(params, clients.http(), headers, exchange)
-    except _Down as down:
-        reason = str(down)
-    latency_ms = exchange.elapsed * 1000
-    if reason:
-        _LOG.info("probe %s: down: %s", name_of(params), reason)
-    labels = labels_of(params)
-    observed = _observed(params, reason, exchange) if reason else {}
-    found: list[Sample | Event] = [Sample("uptime", 0.0 if reason else 1.0, now, labels, observed)]
-    if exchange.answered:
-        found.append(Sample("latency_ms", round(latency_ms, 3), now, labels))
-    if exchange.tls_ends_at is not None:
-        found.append(Sample("tls_days_left", (exchange.tls_ends_at - now) / timedelta(days=1), now, labels))
-    return found
-
-
-def _observed(params: Mapping[str, Any], reason: str, exchange: _Exchange) -> dict[str, str]:
-    """Return what was asked, what was expected and what came. The address comes without its query: it may hold a secret."""
-    url = urlsplit(str(params["url"]))
-    text = f", and the text {str(params['text'])[:60]!r}" if params.get("text") else ""
-    limit = f"{exchange.limit.total_seconds():g} s"
-    split = [f"{name} {_time_words(seconds)}" for name, seconds in exchange.split.items()]
-    return {
-        "address": f"{url.scheme}://{url.netloc}{url.path}",
-        "expected": f"status {_spoken(_expected(params.get('expect')))} within {limit}{text}",
-        RESULT: f"{reason.partition(';')[0]}, after {_time_words(exchange.elapsed)}"
-        + (f" ({', '.join(split)})" if split else ""),
-    }
-
-
-def _time_words(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 9.9995 else f"{seconds * 1000:.0f} ms"
+    params = attempt.params
+    attempt.address, attempt.expected = _shown(str(params["url"])), _expectation(params, attempt.limit)
+    answer = await _followed(attempt, _question(attempt))
+    attempt.add("latency_ms", round(attempt.elapsed * 1000, 3))
+    if params.get("timings"):
+        for step, metric in TIMINGS.items():
+            if step in attempt.split:
+                attempt.add(metric, round(attempt.split[step] * 1000, 3))
+    _judge(params, answer)
+    attempt.up()
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
     values = (params.get("headers") or {}).values()
-    return tuple(name for value in values for name in _SECRET.findall(str(value)))
+    found = [name for value in values for name in _SECRET.findall(str(value))]
+    return (*found, *([str(params["ca"])] if params.get("ca") else []))
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
@@ -137,161 +85,123 @@ def validate(params: Mapping[str, Any]) -> list[str]:
         found.append("url must be an address that begins with https:// or http:// and has a host")
     elif "@" in urlsplit(str(params.get("url", ""))).netloc:
         found.append("url must not hold a user or password; allowed is a header such as Authorization: $HEALTH_TOKEN")
-    if str(params.get("method", "GET")).upper() not in METHODS:
-        found.append(f"method must be one of {', '.join(METHODS)}")
-    elif params.get("text") and str(params.get("method", "GET")).upper() == "HEAD":
-        found.append("text cannot be expected of HEAD, which has no body; allowed is GET")
     try:
         _expected(params.get("expect"))
     except ValueError as error:
         found.append(str(error))
     if not isinstance(params.get("headers") or {}, Mapping):
         found.append("headers must be a mapping of name to value")
-    if not isinstance(params.get("redirects", False), bool):
-        found.append("redirects must be true or false")
+    found += expectation_mistakes(params)
+    for name in ("redirects", "timings", "http2"):
+        if not isinstance(params.get(name, False), bool):
+            found.append(f"{name} must be true or false")
+    return found + _request_mistakes(params)
+
+
+def _request_mistakes(params: Mapping[str, Any]) -> list[str]:
+    found, method = [], str(params.get("method", "GET")).upper()
+    reads = [name for name in ("text", "expect_json") if params.get(name)]
+    sends = [name for name in ("body", "json") if name in params]
+    if method not in METHODS:
+        found.append(f"method must be one of {', '.join(METHODS)}")
+    elif reads and method == "HEAD":
+        found.append(f"{reads[0]} cannot be expected of HEAD, which has no body; allowed is GET")
+    elif sends and method in ("GET", "HEAD"):
+        found.append(f"{sends[0]} cannot be sent with {method}; allowed is method: POST")
+    if len(sends) > 1:
+        found.append("body and json cannot both be sent; allowed is one of them")
+    if not isinstance(params.get("body", ""), str):
+        found.append("body must be a text; allowed is json: for a value")
+    if isinstance(params.get("headers"), Mapping):
+        mistakes = [header_mistake(str(name), str(value)) for name, value in params["headers"].items()]
+        found += [mistake for mistake in mistakes if mistake]
+    if "://" in str(params.get("ca", "")) or "-----" in str(params.get("ca", "")):
+        found.append("ca must be the name of a secret, such as INTERNAL_CA, not the certificate")
     return found
 
 
-def _expect(params: Mapping[str, Any], client: httpx.Client, headers: dict[str, str], exchange: _Exchange) -> None:
-    expected, text = _expected(params.get("expect")), str(params.get("text") or "")
-    method = str(params.get("method", "GET")).upper()
-    status, location, body = _answer(client, method, str(params["url"]), headers, exchange, read=bool(text))
-    url, left = str(params["url"]), MAX_REDIRECTS
-    while params.get("redirects") and location and 300 <= status < 400:
-        if not left:
-            raise _Down(f"more than {MAX_REDIRECTS} redirects")
-        target = urljoin(url, location)
-        if not _is_web_address(target):
-            raise _Down("redirected to what is not a web address")
-        if origin_of(target) != origin_of(url):
-            headers = harmless(params.get("headers") or {}, _SECRET.search)
-        url, left = target, left - 1
-        status, location, body = _answer(client, method, url, headers, exchange, read=bool(text))
-    if not any(low <= status <= high for low, high in expected):
-        raise _Down(f"status {status}; expected is {_spoken(expected)}")
-    if text and text not in body:
-        raise _Down("the expected text is not in the answer")
-
-
-def _answer(
-    client: httpx.Client, method: str, url: str, headers: dict[str, str], exchange: _Exchange, *, read: bool
-) -> tuple[int, str, str]:
-    """(status, location, text) of one request, from the first of the host's addresses that takes a connection."""
-    parts, exchange.split = urlsplit(url), {}
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    began = time.monotonic()
-    try:
-        found = addresses(host, port)[:MAX_ADDRESSES]
-    except OSError:
-        raise _Down("the host name has no address") from None
-    exchange.split["DNS"] = time.monotonic() - began
-    for address in found:
-        try:
-            request = _pinned(client, method, url, address, exchange.cookies.added(url, headers), exchange)
-            return _request(client, request, exchange, url=url, read=read)
-        except httpx.ConnectError as error:
-            if address == found[-1]:
-                raise _Down(_connect_reason(error)) from None
-        except httpx.TimeoutException:
-            raise _Down(f"no answer within {exchange.limit.total_seconds():g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _Down(f"the exchange broke: {type(error).__name__}") from None
-    raise _Down("the host name has no address")
-
-
-def _pinned(
-    client: httpx.Client, method: str, url: str, address: str, headers: dict[str, str], exchange: _Exchange
-) -> httpx.Request:
-    """A request to the address itself that names the host as a request to the host would."""
-    named = httpx.URL(url)
-    return client.build_request(
-        method,
-        named.copy_with(host=address, userinfo=b""),
-        headers={"User-Agent": "Tocsin", **headers, "Host": named.netloc.decode("ascii"), "Connection": "close"},
-        timeout=exchange.seconds_left,
-        extensions={"sni_hostname": named.raw_host.decode("ascii")} if named.scheme == "https" else {},
+def _question(attempt: Attempt) -> Question:
+    params = attempt.params
+    headers = {
+        str(name): _filled(attempt, str(name), str(value)) for name, value in (params.get("headers") or {}).items()
+    }
+    body = str(params["body"]).encode() if "body" in params else None
+    if "json" in params:
+        body = json.dumps(params["json"], ensure_ascii=False).encode()
+        if "content-type" not in {name.lower() for name in headers}:
+            headers["Content-Type"] = "application/json"
+    name, http2 = str(params.get("ca") or ""), bool(params.get("http2"))
+    return Question(
+        str(params.get("method", "GET")).upper(),
+        str(params["url"]),
+        headers,
+        body,
+        MAX_BODY_BYTES if params.get("text") or params.get("expect_json") else 0,
+        authority(name, attempt.secret(name), http2=http2) if name else trusting(http2=http2),
     )
 
 
-def _request(
-    client: httpx.Client, request: httpx.Request, exchange: _Exchange, *, url: str, read: bool
-) -> tuple[int, str, str]:
-    request.extensions["timeout"] = httpx.Timeout(exchange.seconds_left).as_dict()
-    request.extensions["trace"] = _trace(exchange.split)
-    response = client.send(request, stream=True, follow_redirects=False)
+def _filled(attempt: Attempt, name: str, value: str) -> str:
+    secrets = tuple(_SECRET.findall(value))
+    return sendable(name, _SECRET.sub(lambda each: attempt.secret(each[1]), value), secrets)
+
+
+async def _followed(attempt: Attempt, question: Question) -> Answer:
+    """Return the last answer of a chain of redirects, or the first one where they are not followed."""
+    cookies = Cookies(origin_of)
+    answer = await _asked(attempt, question, cookies)
+    follows, left = bool(attempt.params.get("redirects")), MAX_REDIRECTS
+    while follows and answer.headers.get("location") and 300 <= answer.status < 400:
+        if not left:
+            raise Down(f"more than {MAX_REDIRECTS} redirects")
+        question, left = _redirected(attempt, question, answer), left - 1
+        try:
+            answer = await _asked(attempt, question, cookies)
+        except RefusedAddressError:
+            raise Down("redirected to an address that is not probed") from None
+    return answer
+
+
+async def _asked(attempt: Attempt, question: Question, cookies: Cookies) -> Answer:
+    headers = cookies.added(question.url, question.headers)
+    answer = await ask(
+        attempt, Question(question.method, question.url, headers, question.body, question.keeps, question.trust)
+    )
+    cookies.keep(question.url, answer.headers)
+    return answer
+
+
+def _redirected(attempt: Attempt, question: Question, answer: Answer) -> Question:
+    """Return the request that a redirect asks for, with the headers that may go there."""
     try:
-        exchange.cookies.keep(url, response)
-        exchange.tls_ends_at = exchange.tls_ends_at or _tls_end(response)
-        body = b"".join(_chunks(response, exchange)) if read else b""
-        exchange.answered = exchange.seconds_left > 0
-    finally:
-        response.close()
-    return response.status_code, response.headers.get("location", ""), _decoded(body, response.charset_encoding)
+        url = str(parsed(urljoin(question.url, answer.headers["location"])))
+    except (Down, ValueError):
+        raise Down("redirected to what is not a web address") from None
+    same = origin_of(url) == origin_of(question.url)
+    headers = question.headers if same else harmless(attempt.params.get("headers") or {}, _SECRET.search)
+    repeats = question.method in ("GET", "HEAD") or (answer.status in _KEPT_METHODS and same)
+    return Question(
+        question.method if repeats else "GET", url, headers, question.body if repeats else None, question.keeps,
+        question.trust,
+    )  # fmt: skip
 
 
-_STEPS = {
-    "connection.connect_tcp": "connect",
-    "connection.start_tls": "TLS",
-    "http11.receive_response_headers": "first byte",
-}
-"""The steps of an exchange that httpcore reports, and their names: https://www.encode.io/httpcore/extensions/#trace"""
+def _judge(params: Mapping[str, Any], answer: Answer) -> None:
+    """Raise Down when the answer is not the expected one."""
+    if not any(low <= answer.status <= high for low, high in _expected(params.get("expect"))):
+        raise Down(f"status {answer.status}")
+    judge(params, answer)
 
 
-def _trace(split: dict[str, float]) -> Callable[[str, Mapping[str, Any]], None]:
-    """Return what is called as each step starts and ends, and notes how long it took."""
-    started: dict[str, float] = {}
-
-    def trace(event: str, info: Mapping[str, Any]) -> None:
-        step = event.rpartition(".")[0]
-        if step in _STEPS:
-            at = time.monotonic()
-            split[_STEPS[step]] = at - started.setdefault(step, at)
-
-    return trace
+def _shown(url: str) -> str:
+    """Return an address without its query, which may hold a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _decoded(body: bytes, charset: str | None) -> str:
-    try:
-        return body.decode(charset or "utf-8", "replace")
-    except LookupError:
-        return body.decode("utf-8", "replace")
-
-
-def _chunks(response: httpx.Response, exchange: _Exchange) -> Iterator[bytes]:
-    size = 0
-    for chunk in response.iter_bytes():
-        yield chunk
-        size += len(chunk)
-        if size >= MAX_BODY_BYTES or not exchange.seconds_left:
-            return
-
-
-def _tls_end(response: httpx.Response) -> datetime | None:
-    stream = response.extensions.get("network_stream")
-    socket = stream.get_extra_info("ssl_object") if stream is not None else None
-    certificate = socket.getpeercert() if socket is not None else None
-    if not certificate or "notAfter" not in certificate:
-        return None
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
-
-
-def _connect_reason(error: httpx.ConnectError) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"the certificate is refused: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
-            return "no TLS connection"
-        cause = cause.__cause__ or cause.__context__
-    return "no connection"
-
-
-def _headers(params: Mapping[str, Any], clients: "Clients") -> dict[str, str]:
-    found = {}
-    for name, value in (params.get("headers") or {}).items():
-        named = _SECRET.search(str(value))
-        found[str(name)] = _SECRET.sub(lambda each: secret(clients, each[1]), str(value)) if named else str(value)
-    return found
+def _expectation(params: Mapping[str, Any], limit: timedelta) -> str:
+    parts = [f"status {_spoken(_expected(params.get('expect')))} within {limit.total_seconds():g} s"]
+    return ", and ".join([*parts, *expectations(params)])
 
 
 def _expected(expect: object) -> tuple[tuple[int, int], ...]:

@@ -1,51 +1,54 @@
 """schedule → probes → samples and events: one run of all probes that are due, once a minute.
 
-All probes run at once, each within its time limit; one that hangs, breaks or is refused harms no other. What failed is
-tried a second time after one common pause, and only the second answer counts, unless it measures nothing where the first
+All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused harms no other. What
+failed is tried a second time after a pause, and only the second answer counts, unless it measures nothing where the first
 measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled time it fires
-all that it missed at once. Samples are stamped with the start of the minute, so that what was measured twice counts once.
+all that it missed at once. No run takes a whole minute, so that no probe overlaps itself. Samples are stamped with the
+start of the minute, so that what was measured twice counts once.
 
-Beside what a probe measures, a run makes `failures` and `successes` (in a row), rates of the counters that the probe
-declares (RATES) and growth a day (GROWTHS). They need what was measured before, from the store; failures in a row are
-therefore stored at once, and not only through the queue, where the worker may be behind.
+Beside what a probe measures, a run makes `failures` and `successes` (in a row, which a gap ends), rates of the counters that
+the probe declares (RATES) and growth a day (GROWTHS). What it must know of the runs before is one short text in the store
+(`core/probe_state.py`), so that a run makes two writes: its minute and this text. Samples go over the queue, where the worker
+may be behind.
 
 A probe that cannot measure becomes an event of source `router`, each minute anew, and one that ends it when the probe
-works again, or when it is gone from the rules. What is broken is known from the samples `probe_broken` (1 or 0), which
-cost one query a run while nothing is. What a plan refuses for good is told once, as information.
+works again, or when it is gone from the rules. What a plan refuses for good is told once, as information. When unlike
+targets fail at once, the prober is cut off (`core/cut_off.py`): one event says so, and nothing is measured of what failed.
 """
 
-import time
+import zlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as RunTimeoutError
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import log, plugins
-from chalicelib.core.errors import RulesError, TargetUnavailableError
-from chalicelib.core.event import Event, Status
-from chalicelib.core.metrics.rollup import MICROSECOND, Rate, minute_start, newest_value, rate_sample, streak_samples
-from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core import cut_off
+from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
+from chalicelib.core.metrics.rollup import MICROSECOND, Rate, minute_start, newest_value, rate_sample
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT, bounded, moment
 from chalicelib.core.ports import Clients, Store
+from chalicelib.core.probe_state import SLACK, Past, ProbeState, Readings, after_run, written
+from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
+from chalicelib.probes import FAILED, Names, every, identity_of, name_of, probe_failed, probe_recovered, upstream_of
 from chalicelib.redact import redact
+from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
+from chalicelib.schedule.probing import run as probed
 
 if TYPE_CHECKING:
-    from chalicelib.plugin_modules import ProbeModule
+    from chalicelib.plugin_modules import AnyProbeModule
 
 NOT_PROBES = frozenset({"heartbeat"})
 """Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
 
-SECOND_TRY_AFTER = timedelta(seconds=5)
-TRY_LIMIT = timedelta(seconds=22)
-"""Two tries and the pause fit into a Lambda of a minute. A probe's own limit is at most 20 s, so this is for hangs."""
-MAX_PARALLEL = 32
-STREAK_KEPT = timedelta(days=1)
+STATE = "probe-state"
+"""The name under which a run leaves what the next one must know."""
+PROBER = "prober"
 RATE_SPAN = timedelta(minutes=15)
+"""For how long a reading of counters is good for a rate, or for three intervals of its probe."""
 MAX_TRIES = 3
 """The newest tries that people are shown of a probe that fails."""
 GROWTH_SPAN = (timedelta(hours=25), timedelta(hours=23))
@@ -70,23 +73,29 @@ class ProbeReport:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeRun:
-    """One probe of this run and its answer so far. `retry` when a second try may say otherwise.
-
-    `tried` is what its tries came to where there were two.
-    """
+    """One probe of this run and what counts of its tries. `tried` is what its tries came to where there were two."""
 
     kind: str
     params: Mapping[str, Any]
     found: Found = ()
-    retry: bool = False
     rates: tuple[Rate, ...] = ()
     growths: Mapping[str, str] = field(default_factory=dict)
     tried: tuple[str, ...] = ()
+    unreached: bool = False
+
+    @property
+    def every(self) -> timedelta:
+        return every(self.params)
+
+    @property
+    def failed(self) -> bool:
+        """True when its target is down, or could not be asked for a reason that may pass."""
+        return self.down or self.unreached
 
     @property
     def results(self) -> list[str]:
-        """What its tries that failed came to, in words."""
-        return [found for sample in self.samples if (found := sample.observed.get(RESULT))]
+        """What it came to if it failed, in words."""
+        return _results(self.samples)
 
     @property
     def samples(self) -> list[Sample]:
@@ -108,72 +117,233 @@ def watch(
     clients: Clients,
     queues: Queues,
     now: datetime,
-    pause: Callable[[float], None],
-    load: Callable[[str], "ProbeModule"] | None = None,
-    limit: timedelta = TRY_LIMIT,
+    pause: Pause,
+    load: Callable[[str], "AnyProbeModule"] = plugins.load_probe,
+    limit: timedelta = BLOCKING_LIMIT,
+    names: Names | None = None,
 ) -> ProbeReport:
     """Run the probes that are due and put what they found on the webhooks queue. A second run of a minute does nothing.
 
-    `pause` waits so many seconds before the second tries. NotStoredError when the queue cannot take the result.
+    `pause` waits so many seconds before a second try. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    due = [_ProbeRun(kind, params) for kind, params in _due(rules, at)]
+    due = _due(rules, at)
     if due and not store.claim_minute(MINUTE, at):
         return ProbeReport()
-    runs = _tried(due, clients, at, load or plugins.load_probe, limit)
-    if any(run.retry for run in runs):
-        pause(SECOND_TRY_AFTER.total_seconds())
-        first = [run for run in runs if run.retry]
-        again = _tried(first, clients, at, load or plugins.load_probe, limit)
-        runs = [run for run in runs if not run.retry] + list(map(_decisive, first, again))
-    runs = [_with_past(run, store, at) for run in runs]
-    streaks = [sample for run in runs for sample in _streaks(run, store, at)]
-    measured = [sample for run in runs for sample in _with_derived(run, store, at)]
-    events, marks = _told(runs, rules, store, at)
-    samples = (*measured, *streaks, *marks)
+    known = names or Names()
+    jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
+    runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
+    before = _Before(store, read_state(store.marks([STATE]).get(STATE)), at)
+    measured, state, cut = _measured(runs, before)
+    events, marks, broken = _told(measured, rules, before, cut)
+    samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
-        store.add_samples([*streaks, *marks])
-    return _reported(runs, samples, events)
+    if runs or events:
+        store.put_mark(STATE, written(replace(state, broken=broken), at))
+    return _reported(measured, samples, events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is known of the runs before this one, which is stamped `at`."""
+
+    store: Store
+    state: ProbeState
+    at: datetime
+
+    def past(self, labels: Mapping[str, str], every: timedelta) -> Past | None:
+        """Return the past of a series, from the samples where a version before, or none, ran last."""
+        past, reach = self.state.series.get(_key(labels)), 2 * every + SLACK
+        if past is not None and self.at - past.at <= reach:
+            return past
+        if past is None and self.state.known:
+            return None
+        return _stored_past(self.store, labels, self.at, reach) or past
+
+    def counters(self, names: Sequence[str], labels: Mapping[str, str], every: timedelta) -> dict[str, float]:
+        """Return the counters of a series as they were last read, not too long ago."""
+        readings, reach = self.state.counters.get(_key(labels)), max(RATE_SPAN, 3 * every)
+        if readings is not None and self.at - readings.at <= reach:
+            return dict(readings.values)
+        if readings is None and self.state.known:
+            return {}
+        found = {name: _newest(self.store, name, labels, self.at, reach) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def broken(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of what was broken when it was last looked at, by identity."""
+        if self.state.known:
+            return self.state.broken
+        return {
+            labels["identity"]: labels
+            for labels in self.store.label_sets(BROKEN)
+            if "identity" in labels and _newest(self.store, BROKEN, labels, self.at, BROKEN_KEPT)
+        }
+
+
+def _key(labels: Mapping[str, str]) -> str:
+    return labels_fingerprint("", labels)[:16]
+
+
+def _newest(store: Store, metric: str, labels: Mapping[str, str], at: datetime, span: timedelta) -> float | None:
+    """The newest value before `at`: of the last minutes, which is nearly always there and cheap, else of `span`."""
+    for reach in sorted({min(RATE_SPAN, span), span}):
+        buckets = store.buckets(metric, labels, at - reach - MICROSECOND, at - MICROSECOND)
+        if buckets:
+            return newest_value(buckets)
+    return None
+
+
+def _stored_past(store: Store, labels: Mapping[str, str], at: datetime, reach: timedelta) -> Past | None:
+    """Return the past of a series as its samples tell it."""
+    found = {
+        metric: store.buckets(metric, labels, at - reach - MICROSECOND, at - MICROSECOND)
+        for metric in ("failures", "successes", "uptime", "latency_ms")
+    }
+    if not found["failures"]:
+        return None
+    took = {each.last_at: each.last for each in found["latency_ms"]}
+    tries = [
+        (each.last_at, bool(each.last), took.get(each.last_at)) for each in found["uptime"] if each.last is not None
+    ]
+    good = [each for each in found["successes"] if each.last]
+    fine_at, fine_runs = (good[-1].last_at, int(good[-1].last or 0)) if good else (None, 0)
+    newest = found["failures"][-1]
+    failures = int(newest.last or 0)
+    return Past(newest.last_at, failures, 0 if failures else fine_runs, fine_at, fine_runs, tuple(tries[-2:]))
+
+
+def _measured(runs: Sequence[_ProbeRun], before: _Before) -> tuple[list[_ProbeRun], ProbeState, str]:
+    """Return the runs with what is derived of them, the state after them, and why the prober is cut off, if it is."""
+    seen = [_seen_of(run) for run in runs]
+    cut = cut_off.reason(seen)
+    for run in runs:
+        _log(run)
+    kept = [replace(run, found=()) if cut and run.failed else _with_past(run, seen, before) for run in runs]
+    series, counters = dict(before.state.series), dict(before.state.counters)
+    found = []
+    for run in kept:
+        pasts = _pasts(run, before)
+        series |= {_key(sample.labels): past for sample, past in pasts}
+        counters |= _counters(run, before.at)
+        streaks = [each for sample, past in pasts for each in _streak_samples(sample, past)]
+        found.append(replace(run, found=[*_with_derived(run, before), *streaks, *run.events]))
+    return found, ProbeState(series, counters), cut
+
+
+def _seen_of(run: _ProbeRun) -> cut_off.Seen:
+    return cut_off.Seen(
+        name_of(run.params), upstream_of(run.kind, run.params), run.failed, bool(run.params.get("self_check"))
+    )
+
+
+def _log(run: _ProbeRun) -> None:
+    """Write why a probe is down. Why one cannot measure was written by the engine."""
+    for reason in dict.fromkeys(run.results):
+        log.line("watch", probe=name_of(run.params), kind=run.kind, action="down", **redact({"reason": reason}))
+
+
+def _pasts(run: _ProbeRun, before: _Before) -> list[tuple[Sample, Past]]:
+    """Return each `uptime` of a run with the past of its series after it."""
+    took = {_key(each.labels): each.value for each in run.samples if each.metric == "latency_ms"}
+    return [
+        (
+            sample,
+            after_run(
+                before.past(sample.labels, run.every),
+                before.at,
+                bool(sample.value),
+                took.get(_key(sample.labels)),
+                run.every,
+            ),
+        )
+        for sample in run.samples
+        if sample.metric == "uptime"
+    ]
+
+
+def _streak_samples(sample: Sample, past: Past) -> list[Sample]:
+    return [
+        Sample("failures", float(past.failures), sample.at, sample.labels),
+        Sample("successes", float(past.successes), sample.at, sample.labels),
+    ]
+
+
+def _counters(run: _ProbeRun, at: datetime) -> dict[str, Readings]:
+    """Return the counters that a run read, by series."""
+    read = {key: values for rate in run.rates for key, values in _readings(run, rate).items()}
+    names = {name for rate in run.rates for name in rate.counters}
+    return {
+        _key(labels): Readings(
+            at,
+            {
+                s.metric: s.value
+                for s in run.samples
+                if s.metric in names and s.labels == labels and s.value is not None
+            },
+        )
+        for labels, _ in read.values()
+    }
 
 
 def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
-    """The probes whose turn this minute is: those of `every: 5m` in minutes that five divides."""
+    """The probes whose turn this minute is: those of `every: 5m` in minutes that five divides.
+
+    Those of an hour and more each have a minute of their own within the hour, so that not all of them come at once.
+    """
     minute = int(at.timestamp()) // 60
     return [
         (kind, params)
         for kind, listed in rules.probes.items()
         if kind not in NOT_PROBES
         for params in listed
-        if minute % max(1, every(params) // timedelta(minutes=1)) == 0
+        if (minute - _offset(kind, params)) % _minutes(params) == 0
     ]
 
 
-def _tried(
-    runs: Sequence[_ProbeRun], clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"], limit: timedelta
-) -> list[_ProbeRun]:
-    """Every probe once, all at the same time. One that is not back in time has broken; its thread is left behind."""
-    if not runs:
-        return []
-    pool = ThreadPoolExecutor(min(len(runs), MAX_PARALLEL), thread_name_prefix="probe")
-    ends_at = time.monotonic() + limit.total_seconds()
-    futures = [pool.submit(_checked, run, clients, at, load) for run in runs]
-    found = [_awaited(run, future, ends_at, at) for run, future in zip(runs, futures, strict=True)]
-    pool.shutdown(wait=False, cancel_futures=True)
-    return found
+def _minutes(params: Mapping[str, Any]) -> int:
+    return max(1, every(params) // timedelta(minutes=1))
 
 
-def _decisive(first: _ProbeRun, second: _ProbeRun) -> _ProbeRun:
-    """Return the try that counts: the second, unless it lost what the first could measure."""
-    decisive = first if first.samples and not first.down and not second.samples else second
-    results = tuple(result for run in (first, second) for result in run.results)
-    return replace(decisive, tried=results)
+def _offset(kind: str, params: Mapping[str, Any]) -> int:
+    """Return the minute of the hour of a probe that runs every hour or less often: always the same."""
+    return zlib.crc32(f"{kind} {name_of(params)}".encode()) % 60 if _minutes(params) >= 60 else 0
 
 
-def _with_past(run: _ProbeRun, store: Store, at: datetime) -> _ProbeRun:
+def _run_of(job: Job, tries: Sequence[Tried]) -> _ProbeRun:
+    """Return what counts of one or two tries, with what their probe declares."""
+    decisive = _decisive(tries)
+    results = tuple(result for each in tries for result in _results(each.samples)) if len(tries) > 1 else ()
+    rates, growths = _declared(job)
+    identity = identity_of(job.kind, name_of(job.params))
+    unreached = decisive.retry and any(each.identity == identity for each in decisive.events)
+    return _ProbeRun(job.kind, job.params, (*decisive.samples, *decisive.events), rates, growths, results, unreached)
+
+
+def _decisive(tries: Sequence[Tried]) -> Tried:
+    """Return the try that counts: the last, unless it lost what the first could measure."""
+    first, last = tries[0], tries[-1]
+    return first if first.samples and not first.down and not last.samples else last
+
+
+def _declared(job: Job) -> tuple[tuple[Rate, ...], Mapping[str, str]]:
+    try:
+        probe = job.load(job.kind)
+    except Exception:  # The engine has reported it.
+        return (), {}
+    return tuple(getattr(probe, "RATES", ())), dict(getattr(probe, "GROWTHS", {}))
+
+
+def _results(samples: Iterable[Sample]) -> list[str]:
+    """Return what was found, in words, by tries that failed."""
+    return [found for sample in samples if (found := sample.observed.get(RESULT))]
+
+
+def _with_past(run: _ProbeRun, seen: Sequence[cut_off.Seen], before: _Before) -> _ProbeRun:
     """Return a failed run with what was seen before it. Secrets are masked: an address or a result may hold one."""
     found = [
-        replace(each, observed=redact(_seen(run, each, store, at)))
+        replace(each, observed=redact(_observed(run, each, seen, before)))
         if isinstance(each, Sample) and each.observed
         else each
         for each in run.found
@@ -181,92 +351,47 @@ def _with_past(run: _ProbeRun, store: Store, at: datetime) -> _ProbeRun:
     return replace(run, found=found)
 
 
-def _seen(run: _ProbeRun, failed: Sample, store: Store, at: datetime) -> dict[str, str]:
-    before = [each for each in _past(store, "uptime", failed.labels, at) if each.last is not None]
-    took = {each.last_at: each.last for each in _past(store, "latency_ms", failed.labels, at)}
-    tries = [f"{moment(each.last_at)} {_try_words(each, took.get(each.last_at))}" for each in before[-2:]]
-    tries += [f"{moment(at)} {result}" for result in run.tried or run.results]
-    streak = [each for each in _past(store, "successes", failed.labels, at) if each.last]
-    fine = _fine(streak[-1], every(run.params)) if streak else ""
-    return bounded({**failed.observed, "fine": fine, "tries": "; ".join(tries[-MAX_TRIES:])})
+def _observed(run: _ProbeRun, failed: Sample, seen: Sequence[cut_off.Seen], before: _Before) -> dict[str, str]:
+    past = before.past(failed.labels, run.every)
+    tries = [f"{moment(at)} {_try_words(ok, took)}" for at, ok, took in past.tries] if past else []
+    tries += [f"{moment(before.at)} {result}" for result in run.tried or run.results]
+    return bounded(
+        {
+            **failed.observed,
+            "together": cut_off.together(seen, name_of(run.params)),
+            "fine": _fine(past, run.every) if past else "",
+            "tries": "; ".join(tries[-MAX_TRIES:]),
+        }
+    )
 
 
-def _past(store: Store, metric: str, labels: Mapping[str, str], at: datetime) -> Sequence[Bucket]:
-    return store.buckets(metric, labels, at - RATE_SPAN, at - MICROSECOND)
+def _try_words(ok: bool, took: float | None) -> str:
+    return f"{'fine' if ok else 'failed'}{'' if took is None else f' in {took:.0f} ms'}"
 
 
-def _try_words(before: Bucket, took: float | None) -> str:
-    return f"{'fine' if before.last else 'failed'}{'' if took is None else f' in {took:.0f} ms'}"
-
-
-def _fine(streak: Bucket, interval: timedelta) -> str:
+def _fine(past: Past, interval: timedelta) -> str:
     """Return until when a probe was fine, how often in a row, and since when if no run was missed."""
-    runs = int(streak.last or 0)
-    since = streak.last_at - (runs - 1) * interval
-    times = "once" if runs == 1 else f"{runs:,} times in a row since {moment(since)}"
-    return f"until {moment(streak.last_at)}, {times}"
+    if past.fine_at is None:
+        return ""
+    since = past.fine_at - (past.fine_runs - 1) * interval
+    times = "once" if past.fine_runs == 1 else f"{past.fine_runs:,} times in a row since {moment(since)}"
+    return f"until {moment(past.fine_at)}, {times}"
 
 
-def _awaited(run: _ProbeRun, future: Future[_ProbeRun], ends_at: float, at: datetime) -> _ProbeRun:
-    try:
-        return future.result(max(0.0, ends_at - time.monotonic()))
-    except RunTimeoutError:
-        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, "it did not end in time", now=at)])
-
-
-def _checked(run: _ProbeRun, clients: Clients, at: datetime, load: Callable[[str], "ProbeModule"]) -> _ProbeRun:
-    """The probe's answer. A broken probe is a failed probe and says so, whatever it raised."""
-    try:
-        probe = load(run.kind)
-        found = probe.check(run.params, clients, now=at)
-        rates: tuple[Rate, ...] = tuple(getattr(probe, "RATES", ()))
-        answered = _ProbeRun(run.kind, run.params, found, False, rates, dict(getattr(probe, "GROWTHS", {})))
-        failed = answered.down or any(event.kind == FAILED for event in answered.events)
-        waits = any(RETRY_AFTER in event.annotations for event in answered.events)
-        return _ProbeRun(run.kind, run.params, found, failed and not waits, rates, answered.growths)
-    except Exception as error:
-        told = log.failure(error)
-        log.line("watch", probe=name_of(run.params), kind=run.kind, action="broken", **told)
-        reason = told.get("reason", f"it raised {told['error']}")
-        # What the rules or a limit of ours forbid will not be otherwise a few seconds later.
-        final = isinstance(error, RulesError) or (isinstance(error, TargetUnavailableError) and error.retry_after)
-        return _ProbeRun(run.kind, run.params, [probe_failed(run.kind, run.params, reason, now=at)], not final)
-
-
-def _streaks(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
-    found: list[Sample] = []
-    for sample in run.samples:
-        if sample.metric == "uptime":
-            failures = _before(store, "failures", sample.labels, at, STREAK_KEPT)
-            successes = _before(store, "successes", sample.labels, at, STREAK_KEPT) if not failures else 0.0
-            found += streak_samples(sample, (int(failures or 0), int(successes or 0)))
-    return found
-
-
-def _before(store: Store, metric: str, labels: Mapping[str, str], at: datetime, span: timedelta) -> float | None:
-    """The newest value before `at`: of the last minutes, which is nearly always there and cheap, else of `span`."""
-    for reach in sorted({min(RATE_SPAN, span), span}):
-        buckets = store.buckets(metric, labels, at - reach, at - MICROSECOND)
-        if buckets:
-            return newest_value(buckets)
-    return None
-
-
-def _with_derived(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
+def _with_derived(run: _ProbeRun, before: _Before) -> list[Sample]:
     """What was measured; a rate since the last reading takes the place of a total that the probe gave under its name."""
     found = {(sample.metric, tuple(sorted(sample.labels.items()))): sample for sample in run.samples}
-    for sample in (*_rates(run, store, at), *_growths(run, store, at)):
+    for sample in (*_rates(run, before), *_growths(run, before)):
         found[sample.metric, tuple(sorted(sample.labels.items()))] = sample
     return list(found.values())
 
 
-def _rates(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
+def _rates(run: _ProbeRun, before: _Before) -> list[Sample]:
     found = []
     for rate in run.rates:
         for labels, after in _readings(run, rate).values():
-            before = {name: _before(store, name, labels, at, RATE_SPAN) for name in rate.counters}
-            known = {name: value for name, value in before.items() if value is not None}
-            if (sample := rate_sample(rate, known, after, at, labels)) is not None:
+            known = before.counters(rate.counters, labels, run.every)
+            if (sample := rate_sample(rate, known, after, before.at, labels)) is not None:
                 found.append(sample)
     return found
 
@@ -283,8 +408,8 @@ def _readings(
     return found
 
 
-def _growths(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
-    found = []
+def _growths(run: _ProbeRun, before: _Before) -> list[Sample]:
+    found, store, at = [], before.store, before.at
     for metric, source in run.growths.items():
         for sample in run.samples:
             if sample.metric != source or sample.value is None:
@@ -297,32 +422,38 @@ def _growths(run: _ProbeRun, store: Store, at: datetime) -> list[Sample]:
     return found
 
 
-def _told(runs: Sequence[_ProbeRun], rules: Rules, store: Store, at: datetime) -> tuple[list[Event], list[Sample]]:
-    """The events of this run, and the samples that remember which probes are broken."""
-    open_before = _open_before(store, at)
-    said = {event.identity: event for run in runs for event in run.events}
-    events = [
+def _told(
+    runs: Sequence[_ProbeRun], rules: Rules, before: _Before, cut: str
+) -> tuple[list[Event], list[Sample], dict[str, Mapping[str, str]]]:
+    """The events of this run, the samples that say which probes are broken, and the same for the next run."""
+    at, open_before = before.at, before.broken()
+    whole = [_cut_off(cut, rules, at)] if cut else []
+    said = {event.identity: event for event in [*whole, *(event for run in runs for event in run.events)]}
+    events = whole + [
         event
         for run in runs
         for event in run.events
         if event.status is not Status.INFO or event.identity not in open_before
     ]
     marks = [_mark(event, 1.0, at) for event in said.values()]
+    broken = {**open_before, **{event.identity: _mark(event, 1.0, at).labels for event in said.values()}}
     for identity, labels in open_before.items():
-        if identity not in said and (reason := _ended(labels, runs, rules, said)) is not None:
+        if identity not in said and not cut and (reason := _ended(labels, runs, rules, said)) is not None:
             event = _mended(identity, labels, reason, at)
             events += [event] if labels.get("status") == Status.FIRING else []
             marks.append(Sample(BROKEN, 0.0, at, labels))
-    return events, marks
+            del broken[identity]
+    return events, marks, broken
 
 
-def _open_before(store: Store, at: datetime) -> dict[str, Mapping[str, str]]:
-    """The labels of what was broken when it was last looked at, by identity."""
-    return {
-        labels["identity"]: labels
-        for labels in store.label_sets(BROKEN)
-        if "identity" in labels and _before(store, BROKEN, labels, at, BROKEN_KEPT)
-    }
+def _cut_off(reason: str, rules: Rules, at: datetime) -> Event:
+    """Return the one event of a prober that is cut off: critical, unless the team's own self-check says that it is us."""
+    checked = any(params.get("self_check") for listed in rules.probes.values() for params in listed)
+    return replace(
+        probe_failed(PROBER, {"name": PROBER}, f"{reason}. Nothing is measured of what fails until then.", now=at),
+        title="The prober is cut off" if checked else "The prober is cut off, or everything is down",
+        severity=Severity.WARNING if checked else Severity.CRITICAL,
+    )
 
 
 def _mark(event: Event, value: float, at: datetime) -> Sample:
@@ -339,6 +470,8 @@ def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, s
     kind, name = labels.get("probe_kind", ""), labels.get("probe", "")
     if identity_of(kind, name) in said:
         return None  # The whole probe broke, which says nothing of its parts.
+    if kind == PROBER:
+        return "" if runs else None
     if any(run.kind == kind and name_of(run.params) == name for run in runs):
         return ""
     if any(name_of(params) == name for params in rules.probes.get(kind, ())):

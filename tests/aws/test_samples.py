@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.aws.samples import DynamoSamples
+from chalicelib.aws.samples import DynamoSamples, _bucket, _row
 from chalicelib.core.errors import ConflictError
-from chalicelib.core.metrics.rollup import merged_all
+from chalicelib.core.metrics.rollup import bucket_of, merged_all, rolled_up
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.metrics.sketch import sketch_quantile
 from tests.aws.tables import OverBoto
@@ -314,3 +315,22 @@ def test_clean_up_dates(store: DynamoSamples, client: Any) -> None:
     }
     assert 2 <= days["m#"] <= 2.2
     assert 90 <= days["h#"] <= 95
+
+
+def test_an_hour_of_a_counter_remembers_its_rise(store: DynamoSamples) -> None:
+    """Given a counter that starts again within an hour → the stored hour knows how much it rose."""
+    values = [10.0, 20.0, 5.0, 8.0]
+    store.add_samples([one(number, value, "hits") for number, value in enumerate(values)])
+    store.add_samples([one(5 * 60, 9.0, "hits")])
+    (hour, _) = store.buckets("hits", LABELS, at(-1), at(5 * 60))
+    assert (hour.count, hour.opening, hour.rise, hour.last) == (4, 10.0, 18.0, 8.0)
+
+
+def test_an_hour_of_the_version_before_is_read() -> None:
+    """Given a stored hour without a rise → read without one; the version before reads the first ten fields alone."""
+    bucket = rolled_up([bucket_of(one(number, float(number))) for number in range(3)])
+    assert bucket is not None
+    row = _row(bucket, at(0))
+    assert _bucket(row, at(0)) == bucket
+    old = _bucket(row[:10], at(0))
+    assert old == replace(bucket, opening=None, rise=None)

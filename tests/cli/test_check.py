@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 
 from chalicelib.rules.file import load
 from cli import check as command
+from cli.main import main
 
 PAGE = "# A\n\n## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n"
 RIGHT = """
@@ -217,3 +219,32 @@ def test_history_names_services_without_an_entry_and_aliases_without_use(checked
     assert found["services_unknown"][0] == {"source": "sentry", "service": "shop", "count": 2}
     assert found["aliases_unmatched"][-1] == {"service": "web", "alias": {"job": "c", "ns": "d"}}
     assert "services_unknown" not in json.loads(checked("alerts: []", "--json")[1])
+
+
+PROBES = """
+alerts: []
+probes:
+  uptime: [{name: api, url: "https://api.example.com/"}, {name: day, url: "http://a.test/", every: 1d, timings: true}]
+  journey: [{name: walk, base: "https://a.test", every: 10m, steps: [{name: a, get: /}, {name: b, get: /b}]}]
+  heartbeat: [{name: backup, every: 1d, grace: 1h}]
+"""
+
+
+def test_probes_say_their_cost_a_month(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given probes → the runs, samples and price of each for 30 days, and of all; heartbeats run nothing."""
+    path = tmp_path / "alert-rules.yaml"
+    path.write_text(PROBES)
+    main(["check", str(path)])
+    text = capsys.readouterr().out
+    assert "Probe api (uptime): 43,200 runs a month with 5 samples, 0.16 USD." in text
+    assert "Probe day (uptime): 30 runs a month with 7 samples, 0.00 USD." in text
+    assert "Probe walk (journey): 4,320 runs a month with 8 samples, 0.03 USD." in text
+    assert "All probes: 0.19 USD a month for their samples, before AWS's allowances." in text
+    assert "backup (" not in text
+    main(["check", "--json", str(path)])
+    rows = json.loads(capsys.readouterr().out)["probes_a_month"]
+    assert [(row["name"], row["runs"], row["samples"]) for row in rows] == [
+        ("api", 43_200, 5),
+        ("day", 30, 7),
+        ("walk", 4_320, 8),
+    ]

@@ -1,5 +1,6 @@
 """Real servers on loopback for the probes: HTTP, HTTPS with a certificate of its own, PostgreSQL."""
 
+import asyncio
 import glob
 import os
 import pwd
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,9 @@ import psycopg
 import pytest
 
 from chalicelib.clients import http_client
+from chalicelib.core.observed import RESULT
+from chalicelib.probes import Names
+from chalicelib.schedule.probing import Job, Tried, once
 from tests.certificates import certified
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -95,7 +99,7 @@ def serve(web: Web, context: ssl.SSLContext | None = None) -> Iterator[Web]:
             web.seen.append((self.command, self.path, dict(self.headers), body))
             web.answers.get(self.path, answer(404))(self)
 
-        do_GET = do_HEAD = do_POST = _any
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _any
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
@@ -135,21 +139,43 @@ def other() -> Iterator[Web]:
 
 @dataclass
 class Tls:
-    """An HTTPS server, and a client that trusts its certificate."""
+    """An HTTPS server, and clients with the secret INTERNAL_CA that makes it trusted."""
 
     web: Web
-    trusting: httpx.Client
+    trusting: FixedClients
 
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Iterator[Tls]:
     """An HTTPS server on loopback whose certificate for `localhost` ends ten days after NOW."""
     ends_at = max(NOW, datetime.now(UTC)) + timedelta(days=10)
-    context, trust = certified(tmp_path, ends_at)
-    trusting = http_client(context=trust)
+    context, _ = certified(tmp_path, ends_at)
+    pem = (tmp_path / "certificate.pem").read_text()
     for web in serve(Web(), context):
-        yield Tls(web, trusting)
-    trusting.close()
+        yield Tls(web, FixedClients({"INTERNAL_CA": pem}))
+
+
+def tried(
+    module: object, params: Mapping[str, Any], clients: FixedClients, *, names: Names | None = None, kind: str = "probe"
+) -> Tried:
+    """What one try of a probe's module comes to, as the engine runs it."""
+    return asyncio.run(once(Job(kind, params, lambda _: module, clients, NOW, names or Names())))  # type: ignore[arg-type]
+
+
+def values(found: Tried) -> dict[str, float | None]:
+    """The values of a try by metric; the first of several."""
+    return {each.metric: each.value for each in reversed(found.samples)}
+
+
+def reason(found: Tried) -> str:
+    """Why a try could not measure."""
+    (event,) = found.events
+    return event.summary
+
+
+def result(found: Tried) -> str:
+    """What a try that is down came to."""
+    return next(each.observed[RESULT] for each in found.samples if each.metric == "uptime")
 
 
 def free_port() -> int:

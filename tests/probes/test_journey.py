@@ -1,16 +1,18 @@
 """The journey probe against a real server: a walk that passes, steps that fail, what is handed on."""
 
+import gzip
 import json
+import re
+import tracemalloc
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import RulesError
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import journey
 
-from .conftest import NOW, FixedClients, Web, answer, free_port
+from .conftest import FixedClients, Web, answer, free_port, reason, result, tried, values
 
 STEPS = [
     {
@@ -39,8 +41,9 @@ def app(web: Web) -> Web:
 def walked(web: Web, **params: Any) -> list[Sample]:
     """The samples of one walk."""
     clients = FixedClients({"JOURNEY_PASSWORD": "pass"})
-    found = journey.check({"name": "exam", "base": web.url, "steps": STEPS, **params}, clients, now=NOW)
-    return [each for each in found if isinstance(each, Sample)]
+    found = tried(journey, {"name": "exam", "base": web.url, "steps": STEPS, **params}, clients)
+    assert not found.events
+    return list(found.samples)
 
 
 def failures(samples: list[Sample]) -> dict[str, float | None]:
@@ -88,10 +91,10 @@ def test_nothing_listens_and_no_time(app: Web) -> None:
 
 def test_own_mistakes(app: Web) -> None:
     """A secret that is not set and a refused address are the probe's fault."""
-    with pytest.raises(RulesError, match="JOURNEY_PASSWORD is not set"):
-        journey.check({"name": "exam", "base": app.url, "steps": STEPS}, FixedClients(), now=NOW)
-    with pytest.raises(RulesError, match="not probed"):
-        walked(app, base="http://169.254.169.254")
+    params = {"name": "exam", "base": app.url, "steps": STEPS}
+    assert "JOURNEY_PASSWORD is not set" in reason(tried(journey, params, FixedClients()))
+    clients = FixedClients({"JOURNEY_PASSWORD": "pass"})
+    assert "not probed" in reason(tried(journey, {**params, "base": "http://169.254.169.254"}, clients))
 
 
 def members(handler: BaseHTTPRequestHandler) -> None:
@@ -110,8 +113,8 @@ def test_cookies_live_for_one_walk(web: Web) -> None:
     clients = FixedClients()
     steps = [{"post": "/login"}, {"get": "/members", "headers": {"Cookie": "plan=pro"}}]
     for _ in range(2):
-        found = journey.check({"name": "exam", "base": web.url, "steps": steps}, clients, now=NOW)
-        assert [each.value for each in found if isinstance(each, Sample) and each.metric == "uptime"] == [1.0]
+        found = tried(journey, {"name": "exam", "base": web.url, "steps": steps}, clients)
+        assert values(found)["uptime"] == 1.0
     assert cookies(web) == [None, "plan=pro; session=1"] * 2
 
 
@@ -189,16 +192,140 @@ def test_a_redirect_is_not_followed(web: Web, other: Web) -> None:
     assert other.seen == []
 
 
+def test_each_walk_is_new(web: Web) -> None:
+    """Given an account that exists from the first walk, which failed at step 2 → the second walk makes another and passes."""
+    made: list[str] = []
+    failures_left = [503]
+
+    def sign_up(handler: BaseHTTPRequestHandler) -> None:
+        email = json.loads(web.seen[-1][3])["email"]
+        answer(409 if email in made else 201)(handler)
+        made.append(email)
+
+    def exam(handler: BaseHTTPRequestHandler) -> None:
+        answer(failures_left.pop() if failures_left else 200)(handler)
+
+    web.answers |= {"/signup": sign_up, "/exam": exam}
+    steps = [
+        {"name": "sign up", "post": "/signup", "json": {"email": "{run}@example.com"}, "expect": 201},
+        {"name": "exam", "get": "/exam"},
+    ]
+    params = {"name": "exam", "base": web.url, "steps": steps}
+    first, second = (tried(journey, params, FixedClients()) for _ in range(2))
+    assert failures(list(first.samples)) == {"sign up": 0.0, "exam": 1.0}
+    assert result(first).startswith("step 'exam': status 503; expected is 2xx, after ")
+    assert values(second)["uptime"] == 1.0
+    assert len(set(made)) == 2
+
+
+SAVED = {"yes": True, "none": None, "number": 5, "part": 1.5, "object": {"x": [1]}, "text": "é"}
+
+
+def test_saved_values_stay_json(web: Web) -> None:
+    """Given saved values of every kind → a text that is one alone becomes the value; in a longer one it is as JSON writes it."""
+    web.answers |= {"/a": answer(200, json.dumps(SAVED)), "/b": answer(200)}
+    sent = {name: f"{{{name}}}" for name in SAVED} | {"all": "{yes} {none} {number} {part} {object} {text}"}
+    steps = [{"get": "/a", "save": {name: name for name in SAVED}}, {"post": "/b", "json": sent}]
+    assert set(failures(walked(web, steps=steps)).values()) == {0.0}
+    assert json.loads(web.seen[1][3]) == {**SAVED, "all": 'true null 5 1.5 {"x": [1]} é'}
+
+
+def test_clean_up_always_runs(web: Web) -> None:
+    """Given a step that fails after something was made → the steps with `always` run, and the first failure is the reason."""
+    web.answers |= {
+        "/made": answer(201, '{"id": 7}'),
+        "/used": answer(500),
+        "/made/7": answer(204),
+        "/other": answer(200),
+    }
+    steps = [
+        {"name": "make", "post": "/made", "save": {"id": "id"}},
+        {"name": "use", "get": "/used"},
+        {"name": "more", "get": "/other"},
+        {"name": "clean", "delete": "/made/{id}", "always": True},
+    ]
+    found = tried(journey, {"name": "exam", "base": web.url, "steps": steps}, FixedClients())
+    assert failures(list(found.samples)) == {"make": 0.0, "use": 1.0, "clean": 0.0}
+    assert [seen[:2] for seen in web.seen] == [("POST", "/made"), ("GET", "/used"), ("DELETE", "/made/7")]
+    assert values(found)["uptime"] == 0.0 and result(found).startswith("step 'use': status 500; expected is 2xx")
+
+
+def test_clean_up_runs_after_a_walk_that_took_all_its_time(web: Web) -> None:
+    """Given a step that hangs until the end of the walk → the steps with `always` still run, and the step is blamed."""
+    web.answers |= {"/slow": lambda handler: web.stopped.wait(5) and None, "/made": answer(204)}
+    steps = [{"name": "slow", "get": "/slow"}, {"name": "clean", "delete": "/made", "always": True}]
+    params = {"name": "exam", "base": web.url, "steps": steps, "timeout": "1s"}
+    found = tried(journey, params, FixedClients())
+    assert failures(list(found.samples)) == {"slow": 1.0, "clean": 0.0}
+    assert re.match(r"step 'slow': no whole answer within 0\.\d+ s, after ", result(found))
+
+
+def test_a_failed_clean_up_fails_the_walk(web: Web) -> None:
+    """Given steps that pass and a clean-up that does not → down, since what was made stays."""
+    web.answers |= {"/": answer(200), "/made": answer(500)}
+    steps = [{"name": "a", "get": "/"}, {"name": "clean", "delete": "/made", "always": True}]
+    assert failures(walked(web, steps=steps)) == {"a": 0.0, "clean": 1.0}
+
+
+def test_a_step_has_a_time_limit(web: Web) -> None:
+    """Given a step with a limit of its own that hangs → it fails then, long before the end of the walk."""
+    web.answers["/slow"] = lambda handler: web.stopped.wait(5) and None
+    found = walked(web, steps=[{"name": "slow", "get": "/slow", "timeout": "0.2s"}])
+    (took,) = [each.value or 0 for each in found if each.metric == "step_ms"]
+    assert failures(found) == {"slow": 1.0} and 200 <= took < 5_000
+
+
+def test_steps_of_one_name_have_series_of_their_own(web: Web) -> None:
+    """Given two steps of one name → the second has a number."""
+    web.answers |= {"/": answer(200), "/b": answer(500)}
+    assert failures(walked(web, steps=[{"get": "/"}, {"get": "/"}, {"name": "/", "get": "/b"}])) == {
+        "/": 0.0,
+        "/ (2)": 0.0,
+        "/ (3)": 1.0,
+    }
+
+
+def test_a_bomb_in_a_step_takes_no_memory(web: Web) -> None:
+    """Given a step whose answer is text of 100 MB packed small → the walk goes on with its beginning."""
+    packed = gzip.compress(b"{" + b" " * 100_000_000)
+
+    def bomb(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(packed)))
+        handler.end_headers()
+        handler.wfile.write(packed)
+
+    web.answers |= {"/": bomb}
+    tracemalloc.start()
+    found = walked(web, steps=[{"name": "bomb", "get": "/", "save": {"a": "b"}}])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert failures(found) == {"bomb": 1.0}
+    assert most < 10_000_000
+
+
+def test_a_saved_value_may_lead_to_no_refused_address(web: Web) -> None:
+    """Given an answer that chooses an address nothing may connect to → the step fails, and the probe still measures."""
+    web.answers["/"] = answer(200, json.dumps({"to": "http://169.254.169.254/"}))
+    steps = [{"get": "/", "save": {"to": "to"}}, {"name": "go", "get": "{to}"}]
+    assert failures(walked(web, steps=steps))["go"] == 1.0
+
+
 MISTAKES = [
     ({"steps": None}, "steps is missing"),
     ({"steps": "x"}, "steps must be a list"),
     ({"steps": []}, "steps must be a list"),
-    ({"steps": [{"get": "/"}] * 21}, "steps are 21; allowed are 20"),
+    ({"steps": [{"name": str(n), "get": "/"} for n in range(21)]}, "steps are 21; allowed are 20"),
     ({"steps": [{"name": "x"}]}, "step 1: exactly one of get, post"),
     ({"steps": [{"get": "/", "post": "/"}]}, "step 1: exactly one of get, post"),
     ({"steps": [{"get": "/", "expct": 200}]}, "step 1: expct is unknown"),
     ({"steps": [{"get": "/", "expect": "fine"}]}, "step 1: expect must be a status"),
     ({"steps": [{"get": "/", "save": ["x"]}]}, "step 1: headers and save must be mappings"),
+    ({"steps": [{"get": "/", "always": "yes"}]}, "step 1: always must be true or false"),
+    ({"steps": [{"get": "/", "timeout": "soon"}]}, "step 1: timeout 'soon' is not a duration"),
+    ({"steps": [{"get": "/", "timeout": "1h"}]}, "step 1: timeout must be over 0s and at most 20s"),
+    ({"steps": [{"get": "/", "expect_json": 3}]}, "step 1: expect_json must be a mapping"),
     ({"steps": [{"get": "/{token}"}]}, "step 1: {token} is not saved by a step before; known are run"),
     ({"base": "", "steps": [{"get": "/"}]}, "step 1: its address must begin with"),
 ]

@@ -60,7 +60,7 @@ def test_where_a_cookie_goes(setter: str, cookie: str, url: str, in_walk: bool, 
     """A cookie goes back to its host and the hosts of its Domain, never to another scheme or port."""
     for scope, brought in ((place_of, in_walk), (origin_of, in_chain)):
         cookies = Cookies(scope)
-        cookies.keep(setter, httpx.Response(200, headers=[("Set-Cookie", cookie)]))
+        cookies.keep(setter, httpx.Headers([("Set-Cookie", cookie)]))
         assert cookies.added(url, {}) == ({"Cookie": "a=1"} if brought else {})
 
 
@@ -72,8 +72,8 @@ def test_several_cookies_are_one_header() -> None:
         ("Set-Cookie", "b=2; Expires=Fri, 31 Dec 9999 23:59:59 GMT"),
         ("Set-Cookie", "a=3"),
     ]
-    cookies.keep("http://a.test/", httpx.Response(200, headers=headers))
-    cookies.keep("http://a.test/", httpx.Response(200))
+    cookies.keep("http://a.test/", httpx.Headers(headers))
+    cookies.keep("http://a.test/", httpx.Headers())
     added = cookies.added("http://a.test/", {"X": "y", "COOKIE": "own=1"})
     assert set(added) == {"X", "Cookie"}
     assert added["Cookie"].split("; ")[0] == "own=1"

@@ -16,6 +16,7 @@ from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.rule import Rules
 from chalicelib.schedule.watch import watch
 from tests.aws.tables import client, new_table, table_client
+from tests.fakes import no_pause
 from tests.project import ROOT
 from tests.scenario import Router, rules_of
 
@@ -50,7 +51,7 @@ class WatchedRouter(Router):
                 clients=self.probe_clients,
                 queues=self.ports["queues"],
                 now=self.now,
-                pause=lambda seconds: None,
+                pause=no_pause,
             )
 
     def messages(self, channel: str) -> list[str]:
@@ -141,7 +142,7 @@ def test_a_site_that_stops_is_paged_and_resolved(emulator: str, site: Site) -> N
         assert "Service Downtime" in fire and "critical" in fire
         shown = router.blocks("incidents")
         assert f"*Address*\\n{site.url}" in shown
-        assert "*No connection, after " in shown
+        assert "*No connection: it was refused, after " in shown
         assert "*Fine before*\\nuntil " in shown
         site.start()
         router.run(minutes=12)
@@ -214,3 +215,27 @@ def test_a_refused_probe_is_told_and_harms_no_other(emulator: str, site: Site) -
         router.run(minutes=8)
         (probe_recovered,) = router.messages("infrastructure")
         assert "[resolved]" in probe_recovered
+
+
+def test_a_prober_that_is_cut_off_is_told_once(emulator: str, site: Site) -> None:
+    """A site and the team's own self-check fail at once: one message in #infrastructure, no page; then it ends."""
+    by_address = site.url.replace("localhost", "127.0.0.1")
+    rules = shipped(
+        uptime=[
+            {"name": "api", "url": site.url, "service": "api", "timeout": "2s"},
+            {"name": "us", "url": by_address, "service": "us", "timeout": "2s", "self_check": True},
+        ]
+    )
+    with watched(emulator, rules) as router:
+        router.run(minutes=3)
+        site.stop()
+        router.run(minutes=4)
+        assert router.inbox.incidents == []
+        (told,) = router.messages("infrastructure")
+        assert "The prober is cut off" in told or "prober" in router.blocks("infrastructure")
+        assert router.messages("incidents") == []
+        site.start()
+        router.run(minutes=12)
+        (ended,) = router.messages("infrastructure")
+        assert "[resolved]" in ended
+        assert router.errors == []

@@ -1,38 +1,44 @@
 """The uptime probe against real servers on loopback: right, wrong, slow, away, redirected, and addresses it refuses."""
 
 import re
+import socket
 import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-import httpx
 import pytest
 
 from chalicelib.core.errors import RulesError
-from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import addresses, refusal, uptime
+from chalicelib.probes import Names, addresses, refusal, uptime
 from tests.slow_server import Connection, slow_server
 
-from .conftest import NOW, FixedClients, Tls, Web, answer, free_port
+from .conftest import NOW, FixedClients, Tls, Web, answer, free_port, reason, result, tried, values
 
 
 def measured(params: dict[str, Any], clients: FixedClients) -> dict[str, float | None]:
     """The values of one try by metric."""
-    found = uptime.check({"name": "api", **params}, clients, now=NOW)
-    assert all(isinstance(each, Sample) and each.at == NOW for each in found)
-    return {each.metric: each.value for each in found if isinstance(each, Sample)}
+    found = tried(uptime, {"name": "api", **params}, clients)
+    assert not found.events
+    assert all(each.at == NOW for each in found.samples)
+    return values(found)
+
+
+def refused(params: dict[str, Any], clients: FixedClients) -> str:
+    """Why one try could not measure; nothing was measured."""
+    found = tried(uptime, {"name": "api", **params}, clients)
+    assert not found.samples
+    return reason(found)
 
 
 def test_up(web: Web, clients: FixedClients) -> None:
     """An answer as expected is uptime 1 with its latency, labelled with probe, service and the given labels."""
     web.answers["/health"] = answer(200, "all is ok")
     params = {"name": "api", "url": f"{web.url}/health", "text": "is ok", "service": "web", "labels": {"region": "eu"}}
-    found = uptime.check(params, clients, now=NOW)
-    values = {each.metric: each.value for each in found if isinstance(each, Sample)}
-    assert values["uptime"] == 1.0
-    assert 0 < (values["latency_ms"] or 0) < 5000
-    assert [each.labels for each in found] == [{"probe": "api", "service": "web", "region": "eu"}] * 2
+    found = tried(uptime, params, clients)
+    assert values(found)["uptime"] == 1.0
+    assert 0 < (values(found)["latency_ms"] or 0) < 5000
+    assert [each.labels for each in found.samples] == [{"probe": "api", "service": "web", "region": "eu"}] * 2
     assert web.seen[0][2]["Host"] == f"localhost:{web.port}"
 
 
@@ -117,8 +123,7 @@ def test_head_and_secret_headers(web: Web, clients: FixedClients) -> None:
 
 def test_missing_secret(web: Web, clients: FixedClients) -> None:
     """A secret that is not set is the probe's fault, and nothing is asked."""
-    with pytest.raises(RulesError, match="HEALTH_TOKEN is not set"):
-        measured({"url": f"{web.url}/", "headers": {"X": "$HEALTH_TOKEN"}}, clients)
+    assert "HEALTH_TOKEN is not set" in refused({"url": f"{web.url}/", "headers": {"X": "$HEALTH_TOKEN"}}, clients)
     assert not web.seen
 
 
@@ -140,8 +145,10 @@ def test_redirects(web: Web, clients: FixedClients) -> None:
 def test_a_redirect_to_a_refused_address(web: Web, clients: FixedClients) -> None:
     """A redirect cannot lead to where the probe may not go, and keeps no secret headers for another host."""
     web.answers["/"] = answer(302, headers={"Location": "http://169.254.169.254/latest/meta-data/"})
-    with pytest.raises(RulesError, match="link-local addresses are not probed"):
-        measured({"url": f"{web.url}/", "redirects": True}, clients)
+    assert "link-local addresses are not probed" in refused({"url": "http://169.254.169.254/"}, clients)
+    found = tried(uptime, {"name": "api", "url": f"{web.url}/", "redirects": True}, clients)
+    assert values(found)["uptime"] == 0.0
+    assert result(found).startswith("redirected to an address that is not probed, after ")
     web.answers["/"] = answer(302, headers={"Location": f"http://127.0.0.1:{web.port}/other"})
     web.answers["/other"] = answer(200)
     measured({"url": f"{web.url}/", "redirects": True, "headers": {"Authorization": "x"}}, clients)
@@ -175,10 +182,11 @@ def arrived(web: Web) -> list[set[str]]:
     return [{name for name in SENT if headers.get(name) == values[name]} for _, _, headers, _ in web.seen]
 
 
-def followed(url: str, client: httpx.Client | None = None) -> dict[str, float | None]:
+def followed(url: str, **secrets: str) -> dict[str, float | None]:
     """The values of one try with all of the headers above that follows redirects."""
-    clients = FixedClients({"HEALTH_TOKEN": "s3cret"}, **({"client": client} if client else {}))
-    return measured({"url": url, "headers": SENT, "redirects": True}, clients)
+    ca = {"ca": "INTERNAL_CA"} if secrets else {}
+    clients = FixedClients({"HEALTH_TOKEN": "s3cret", **secrets})
+    return measured({"url": url, "headers": SENT, "redirects": True, **ca}, clients)
 
 
 def test_no_credentials_to_another_port(web: Web, other: Web) -> None:
@@ -202,7 +210,7 @@ def test_no_credentials_from_https_to_http(tls: Tls, web: Web) -> None:
     """A redirect from https to http → harmless headers alone arrive there."""
     tls.web.answers["/"] = answer(302, headers={"Location": f"{web.url}/"})
     web.answers["/"] = answer(200)
-    assert followed(f"{tls.web.url}/", tls.trusting)["uptime"] == 1.0
+    assert followed(f"{tls.web.url}/", **tls.trusting.secrets)["uptime"] == 1.0
     assert (arrived(tls.web), arrived(web)) == ([set(SENT)], [{"Accept", "User-Agent"}])
 
 
@@ -304,11 +312,11 @@ def test_allowed_addresses(address: str) -> None:
 def test_certificate(tls: Tls) -> None:
     """Over TLS the certificate's days are a sample, and the name is checked though the address is dialled."""
     tls.web.answers["/"] = answer(200)
-    found = measured({"url": f"{tls.web.url}/"}, FixedClients(client=tls.trusting))
+    found = measured({"url": f"{tls.web.url}/", "ca": "INTERNAL_CA"}, tls.trusting)
     assert found["uptime"] == 1.0
     assert (found["tls_days_left"] or 0) >= 9.9
     other = tls.web.url.replace("localhost", "127.0.0.1")
-    assert measured({"url": other}, FixedClients(client=tls.trusting)) == {"uptime": 0.0}
+    assert measured({"url": other, "ca": "INTERNAL_CA"}, tls.trusting) == {"uptime": 0.0}
 
 
 def test_untrusted_certificate(tls: Tls, clients: FixedClients) -> None:
@@ -322,26 +330,18 @@ def test_plain_server_asked_over_tls(web: Web, clients: FixedClients) -> None:
     assert measured({"url": web.url.replace("http:", "https:")}, clients) == {"uptime": 0.0}
 
 
-def test_second_address(web: Web) -> None:
-    """Where the first address of a name takes no connection, the next one is tried."""
+def resolving(*addresses: str) -> Names:
+    """A resolver that finds these addresses, whatever the name."""
+    return Names(lambda host, port: [(socket.AF_INET, 0, 0, "", (each, port)) for each in addresses])
+
+
+@pytest.mark.parametrize("first", ["127.0.0.2", "192.0.2.1"])
+def test_second_address(web: Web, clients: FixedClients, first: str) -> None:
+    """Given a first address of a name that refuses, or drops packets → the next one is asked, and the site is up."""
     web.answers["/"] = answer(200)
-    dialled = []
-
-    class FirstRefuses(httpx.BaseTransport):
-        def __init__(self) -> None:
-            self.inner = httpx.HTTPTransport()
-
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            dialled.append(request.url.host)
-            if len(dialled) == 1 and len(addresses("localhost", 80)) > 1:
-                raise httpx.ConnectError("refused")
-            if ":" in request.url.host:
-                return httpx.Response(200)
-            return self.inner.handle_request(request)
-
-    clients = FixedClients(client=httpx.Client(transport=FirstRefuses()))
-    assert measured({"url": f"{web.url}/"}, clients)["uptime"] == 1.0
-    assert len(dialled) == min(2, len(addresses("localhost", 80)))
+    params = {"name": "api", "url": f"http://two.example.com:{web.port}/"}
+    assert values(tried(uptime, params, clients, names=resolving(first, "127.0.0.1")))["uptime"] == 1.0
+    assert web.seen[0][2]["Host"] == f"two.example.com:{web.port}"
 
 
 MISTAKES = [
@@ -353,7 +353,17 @@ MISTAKES = [
     ({"expect": 99}, "expect '99' is not a status"),
     ({"expect": "ok"}, "expect 'ok' is not a status"),
     ({"expect": [200, "500-400"]}, "expect '500-400' is not a status"),
-    ({"method": "POST"}, "method must be one of GET, HEAD"),
+    ({"method": "BREW"}, "method must be one of GET, HEAD"),
+    ({"body": "x"}, "body cannot be sent with GET"),
+    ({"method": "POST", "body": "x", "json": {}}, "cannot both be sent"),
+    ({"method": "POST", "body": 3}, "body must be a text"),
+    ({"headers": {"X Y": "z"}}, "'X Y' is not a name of a header"),
+    ({"headers": {"X": "a\nb"}}, "the value of X has a line break"),
+    ({"expect_json": ["x"]}, "expect_json must be a mapping"),
+    ({"expect_headers": "x"}, "expect_headers must be a mapping"),
+    ({"method": "HEAD", "expect_json": {"a": 1}}, "expect_json cannot be expected of HEAD"),
+    ({"timings": "all"}, "timings must be true or false"),
+    ({"ca": "-----BEGIN"}, "ca must be the name of a secret"),
     ({"method": "HEAD", "text": "ok"}, "text cannot be expected of HEAD"),
     ({"timeout": "soon"}, "timeout 'soon' is not a duration"),
     ({"timeout": "21s"}, "at most 20s"),
@@ -386,8 +396,8 @@ def test_valid() -> None:
 
 def seen(params: dict[str, Any], clients: FixedClients) -> Mapping[str, str]:
     """What one try says that it saw."""
-    found = uptime.check({"name": "api", **params}, clients, now=NOW)
-    return next(each.observed for each in found if isinstance(each, Sample) and each.metric == "uptime")
+    found = tried(uptime, {"name": "api", **params}, clients)
+    return next(each.observed for each in found.samples if each.metric == "uptime")
 
 
 def test_a_failed_try_says_what_was_expected_and_what_came(web: Web, clients: FixedClients) -> None:
@@ -402,7 +412,7 @@ def test_a_failed_try_says_what_was_expected_and_what_came(web: Web, clients: Fi
 def test_a_try_without_an_answer_says_so(clients: FixedClients) -> None:
     """Given no connection → that, and the steps until then."""
     found = seen({"url": f"http://localhost:{free_port()}/"}, clients)
-    assert re.fullmatch(r"no connection, after \d+ ms \(DNS \d+ ms\b.*\)", found["result"])
+    assert re.fullmatch(r"no connection: it was refused, after \d+ ms \(DNS \d+ ms\b.*\)", found["result"])
 
 
 def test_a_good_try_says_nothing(web: Web, clients: FixedClients) -> None:

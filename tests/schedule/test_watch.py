@@ -66,7 +66,7 @@ class Watcher:
         """One run; the worker then stores the samples, unless it is behind."""
         before = len(self.queue.bodies)
 
-        def pause(seconds: float) -> None:
+        async def pause(seconds: float) -> None:
             self.pauses.append(seconds)
             self.on_pause()
 
@@ -116,12 +116,12 @@ def test_no_probes_cost_nothing() -> None:
 
 
 def test_a_second_try_decides() -> None:
-    """A run that failed once and then succeeded is up; all second tries come after one common pause."""
-    answers = iter([False, False, True, False])
-    watcher = Watcher(a=up(lambda: next(answers)), b=up(lambda: next(answers)), c=up(lambda: True))
+    """A run that failed once and then succeeded is up; each second try comes after a pause of its own."""
+    a, b = iter([False, True]), iter([False, False])
+    watcher = Watcher(a=up(lambda: next(a)), b=up(lambda: next(b)), c=up(lambda: True))
     report = watcher.run()
     assert sorted(values(report, "uptime"), key=str) == [0.0, 1.0, 1.0]
-    assert len(watcher.pauses) == 1
+    assert watcher.pauses == [5.0, 5.0]
     assert (watcher.probes["a"].calls, watcher.probes["b"].calls, watcher.probes["c"].calls) == (2, 2, 1)
     assert len(report.down) == 1
 

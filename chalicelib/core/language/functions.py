@@ -8,16 +8,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.language.units import DAYS, PLAIN_NUMBER, PLAIN_RATIO, Unit
+from chalicelib.core.metrics.rollup import step_up
 from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.metrics.sketch import sketch_bin, sketch_quantile
 
 SAME_WITHIN = 1e-9
 """Values closer than this share are equal: a sum must not depend on the order in which its samples came."""
-MIN_SPAN_SHARE = 0.01
-"""A line foretells only if its points span this share of their window: two of one minute foretell no week."""
+MIN_SPAN_SHARE = 0.1
+"""A line foretells only if its points span this share of their window: one step in two hours foretells no week."""
 
 
 def mean(found: Sequence[Bucket]) -> float | None:
@@ -67,17 +69,21 @@ def quantile(found: Sequence[Bucket], share: float) -> float | None:
 def increase_per_second(found: Sequence[Bucket]) -> float | None:
     """How fast a counter grows: the sum of its steps up by the time between; after a restart it counts from zero."""
     valued = [bucket for bucket in found if bucket.last is not None]
-    if len(valued) < 2:
+    if not valued:
         return None
-    seconds = (valued[-1].last_at - valued[0].last_at).total_seconds()
+    first = valued[0]
+    began = first.last_at if first.rise is None else first.first_at
+    seconds = (valued[-1].last_at - began).total_seconds()
     if seconds <= 0:
         return None
-    steps, before = [], valued[0].last or 0.0
-    for bucket in valued[1:]:
-        after = bucket.last or 0.0
-        steps.append(after - before if after >= before else after)
-        before = after
-    return math.fsum(steps) / seconds
+    within = [bucket.rise for bucket in valued if bucket.rise is not None]
+    between = [step_up(before.last or 0.0, _opening(after)) for before, after in pairwise(valued)]
+    return math.fsum([*within, *between]) / seconds
+
+
+def _opening(bucket: Bucket) -> float:
+    """The value with which a bucket began, where its rise since then is known; else its newest."""
+    return (bucket.last if bucket.rise is None or bucket.opening is None else bucket.opening) or 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ the same roll-up. A minute remembers the instants it has counted: within one ser
 first value it came with stays.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from chalicelib.core.metrics.sample import MAX_VALUE, Bucket, Sample
 from chalicelib.core.metrics.sketch import sketch_bin
@@ -73,6 +75,21 @@ def merged_all(buckets: Iterable[Bucket]) -> Bucket | None:
     for bucket in buckets:
         whole = bucket if whole is None else merged(whole, bucket)
     return whole
+
+
+def rolled_up(minutes: Sequence[Bucket]) -> Bucket | None:
+    """Return minutes, oldest first, as one hour that knows how much a counter rose in it; None when there are none."""
+    whole = merged_all(minutes)
+    valued = [each.last for each in minutes if each.last is not None]
+    if whole is None or len(valued) < 2:
+        return whole
+    rise = math.fsum(step_up(before, after) for before, after in pairwise(valued))
+    return replace(whole, opening=valued[0], rise=rise)
+
+
+def step_up(before: float, after: float) -> float:
+    """Return how much a counter rose between two readings: after a restart it counts from zero."""
+    return after - before if after >= before else after
 
 
 def _recency(bucket: Bucket) -> tuple[datetime, bool, float]:

@@ -32,7 +32,8 @@ class Bucket:
     """Samples of one series over a short time, merged; a single sample is a bucket with `count` 1.
 
     `count` are the samples with a value, `nulls` those without one (measured, nothing to divide by). `last` is the
-    newest value by event time; `sketch` maps a logarithmic bin to its count, for p95 and p99 within 2 %.
+    newest value by event time; `sketch` maps a logarithmic bin to its count, for p95 and p99 within 2 %. An hour also
+    knows its `opening` value and the `rise` of a counter since then, restarts counted; a merge does not know them.
     """
 
     first_at: datetime
@@ -44,6 +45,8 @@ class Bucket:
     last: float | None
     nulls: int = 0
     sketch: Mapping[int, int] = field(default_factory=dict)
+    opening: float | None = None
+    rise: float | None = None
 
 
 class Series(Protocol):

@@ -1,8 +1,9 @@
 """A mergeable sketch of values for quantiles within 2 %: counts of logarithmic bins.
 
-Bin i holds the values over gamma**(i-1), up to and including gamma**i; its middle is at most 2 % off any of them.
-Sketches merge by adding counts. Zero and what is below it share one bin, whose middle is 0. After DDSketch:
-https://arxiv.org/abs/1908.10693
+Bin i holds the values over gamma**(i-1), up to and including gamma**i; its middle is at most 2 % off any of them. The
+bins of values below zero mirror these around SKETCH_ZERO_BIN, so that bins are in the order of their values. Zero has a
+bin of its own, which also holds what is below zero in sketches of the versions before. Sketches merge by adding counts.
+After DDSketch: https://arxiv.org/abs/1908.10693
 """
 
 import math
@@ -17,7 +18,9 @@ _LOG_GAMMA = math.log(SKETCH_GAMMA)
 
 def sketch_bin(value: float) -> int:
     """The bin of a value."""
-    if value <= 0:
+    if value < 0:
+        return 2 * SKETCH_ZERO_BIN - sketch_bin(-value)
+    if value == 0:
         return SKETCH_ZERO_BIN
     return math.ceil(math.log(value) / _LOG_GAMMA)
 
@@ -26,6 +29,8 @@ def sketch_value(number: int) -> float:
     """The middle of a bin."""
     if number == SKETCH_ZERO_BIN:
         return 0.0
+    if number < SKETCH_ZERO_BIN:
+        return -sketch_value(2 * SKETCH_ZERO_BIN - number)
     return 2 * SKETCH_GAMMA**number / (SKETCH_GAMMA + 1)
 
 

@@ -15,7 +15,7 @@ from chalicelib.core.language.units import parse_duration
 from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, items_in, mapping_in, zone_exists
 
 if TYPE_CHECKING:
-    from chalicelib.plugin_modules import ProbeModule
+    from chalicelib.plugin_modules import AnyProbeModule
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 HEARTBEAT = "heartbeat"
@@ -72,7 +72,7 @@ def probe_meanings() -> dict[str, str]:
     return {name: meaning for _, name, meaning in sorted(found)}
 
 
-def _probe(kind: str) -> "ProbeModule | None":
+def _probe(kind: str) -> "AnyProbeModule | None":
     """Return a probe's file; None for one whose drivers are not installed here."""
     try:
         return plugins.load_probe(kind)

@@ -193,7 +193,8 @@ TABLE = [
     # Two values of one minute foretell nothing of two weeks.
     ("forecast(db_size_gb[7d], 14d) > 8GB", series(db_size_gb=[(60, 4), (0, 5)]), None),
     ("days_until(db_size_gb[7d], 8GB) < 14", series(db_size_gb=[(60, 4), (0, 5)]), None),
-    ("days_until(db_size_gb[7d], 8GB) < 14", series(db_size_gb=[(2 * 3600, 4), (0, 5)]), True),
+    ("days_until(db_size_gb[7d], 8GB) < 14", series(db_size_gb=[(16 * 3600, 4), (0, 5)]), None),
+    ("days_until(db_size_gb[7d], 8GB) < 14", series(db_size_gb=[(17 * 3600, 4), (0, 5)]), True),
     ("forecast(db_size_gb[7d], 14d) > 6.9GB", series(db_size_gb=GROWING), True),
     ("forecast(db_size_gb[7d], 14d) > 7.1", series(db_size_gb=GROWING), False),
     ("days_until(db_size_gb[7d], 8GB) < 22", series(db_size_gb=GROWING), True),

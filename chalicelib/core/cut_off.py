@@ -1,0 +1,51 @@
+"""Is it the targets, or we? When what has nothing in common fails at once, the prober is cut off from the network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIN_UPSTREAMS = 5
+SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One probe of a run. `upstream` is what it depends on: probes of one upstream fail together.
+
+    `self_check`: an address that the team chose because it answers as long as we reach the network.
+    """
+
+    name: str
+    upstream: str
+    failed: bool
+    self_check: bool = False
+
+
+def reason(probes: Sequence[Seen]) -> str:
+    """Return why the prober is taken to be cut off; empty when it is not.
+
+    With self-checks it is when all of them fail, and at least half of the other probes. Without, it is when at least MIN_UPSTREAMS unlike upstreams fail, and
+    SHARE of all: an upstream fails when every probe of it does.
+    """
+    checks = [each for each in probes if each.self_check]
+    failed = sum(each.failed for each in probes)
+    if checks:
+        names = ", ".join(each.name for each in checks)
+        others = [each.failed for each in probes if not each.self_check]
+        ours = all(each.failed for each in checks) and any(others) and 2 * sum(others) >= len(others)
+        return f"{failed} of {len(probes)} probes fail, and so does the self-check ({names})" if ours else ""
+    upstreams = {each.upstream for each in probes}
+    fine = {each.upstream for each in probes if not each.failed}
+    bad = len(upstreams) - len(fine)
+    if bad < MIN_UPSTREAMS or bad < SHARE * len(upstreams):
+        return ""
+    return f"{failed} of {len(probes)} probes fail at once, of {bad} upstreams that have nothing in common"
+
+
+def together(probes: Sequence[Seen], name: str) -> str:
+    """Return which other probes of the same upstream fail too, in words; empty when there are none."""
+    upstream = next((each.upstream for each in probes if each.name == name), None)
+    others = [each.name for each in probes if each.upstream == upstream and each.failed and each.name != name]
+    if not others:
+        return ""
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"{', '.join(others[:5])}{more} of {upstream}"

@@ -1,0 +1,116 @@
+"""What a run of the probes knows of the runs before it, as one short text: streaks, last tries, counters, what is broken.
+
+A run reads it once and writes it once. Samples hold the same for everybody else, but come over the queue, where the worker
+may be behind. A text of another version is as none: what is missing is looked up in the samples.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+VERSION = 1
+MAX_TRIES = 2
+"""The newest tries of earlier runs that are remembered of a series."""
+KEPT = timedelta(days=40)
+"""A series that was not measured for so long is forgotten."""
+SLACK = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The runs of one series of `uptime`: the newest, how often in a row, and when it was fine how often in a row."""
+
+    at: datetime
+    failures: int = 0
+    successes: int = 0
+    fine_at: datetime | None = None
+    fine_runs: int = 0
+    tries: tuple[tuple[datetime, bool, float | None], ...] = ()
+
+
+def after_run(past: Past | None, at: datetime, ok: bool, latency_ms: float | None, every: timedelta) -> Past:
+    """Return the past of a series after one more run. A gap ends what was in a row: more than one run was missed."""
+    if past is not None and past.at >= at:
+        return past
+    goes_on = past is not None and at - past.at <= 2 * every + SLACK
+    failures, successes = (past.failures, past.successes) if past is not None and goes_on else (0, 0)
+    failures, successes = (0, successes + 1) if ok else (failures + 1, 0)
+    before = past.tries if past is not None else ()
+    fine = (at, successes) if ok else (past.fine_at, past.fine_runs) if past is not None else (None, 0)
+    return Past(at, failures, successes, *fine, (*before, (at, ok, latency_ms))[-MAX_TRIES:])
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Counters of one series as they were last read."""
+
+    at: datetime
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """`series` and `counters` are by the fingerprint of their labels, `broken` by identity; `known`: it was stored."""
+
+    series: Mapping[str, Past] = field(default_factory=dict)
+    counters: Mapping[str, Readings] = field(default_factory=dict)
+    broken: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    known: bool = False
+
+
+def written(state: ProbeState, now: datetime) -> str:
+    """Return the state as a text, without what was not measured for long."""
+    series = {key: _past_row(past) for key, past in state.series.items() if now - past.at <= KEPT}
+    counters = {
+        key: [_seconds(each.at), dict(each.values)] for key, each in state.counters.items() if now - each.at <= KEPT
+    }
+    whole = {
+        "v": VERSION,
+        "series": series,
+        "counters": counters,
+        "broken": {k: dict(v) for k, v in state.broken.items()},
+    }
+    return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
+
+
+def read(text: str | None) -> ProbeState:
+    """Return the state that a text holds; an unknown one for none, and for one that cannot be read."""
+    if not text:
+        return ProbeState()
+    try:
+        whole = json.loads(zlib.decompress(base64.b85decode(text)))
+        if whole["v"] != VERSION:
+            return ProbeState()
+        return ProbeState(
+            {key: _past(row) for key, row in whole["series"].items()},
+            {key: Readings(_instant(row[0]), row[1]) for key, row in whole["counters"].items()},
+            whole["broken"],
+            known=True,
+        )
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error):
+        return ProbeState()
+
+
+def _past_row(past: Past) -> list[Any]:
+    tries = [[_seconds(at), int(ok), took] for at, ok, took in past.tries]
+    fine = None if past.fine_at is None else _seconds(past.fine_at)
+    return [_seconds(past.at), past.failures, past.successes, fine, past.fine_runs, tries]
+
+
+def _past(row: list[Any]) -> Past:
+    at, failures, successes, fine_at, fine_runs, tries = row[:6]
+    fine = None if fine_at is None else _instant(fine_at)
+    known = tuple((_instant(when), bool(ok), took) for when, ok, took in tries)
+    return Past(_instant(at), failures, successes, fine, fine_runs, known)
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

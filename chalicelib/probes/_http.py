@@ -1,0 +1,284 @@
+"""One HTTP request of a probe: to the address that was checked, read to its end, with bounded memory.
+
+The answer counts when it was read whole: its head, its body as long as it says, and its compression without a fault. Of the
+body only the first bytes are kept, and of what is compressed no more than MAX_DECODED_BYTES is unpacked, so that neither
+a large answer nor a small one that unpacks to gigabytes takes the memory of the others.
+https://h11.readthedocs.io/  https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+import json
+import re
+import ssl
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import h11
+import httpx
+
+from chalicelib.core.errors import RulesError
+from chalicelib.probes import _http2
+from chalicelib.probes._attempt import Attempt, Connection, Down
+from chalicelib.probes._trust import EXPIRED, first_end, trusting, unchecked
+
+MAX_BODY_BYTES = 1_000_000
+MAX_DECODED_BYTES = 16_000_000
+MAX_HEAD_BYTES = 100_000
+_CHUNK = 65_536
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to make. `keeps`: how many bytes of the body are kept."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    keeps: int = MAX_BODY_BYTES
+    trust: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was read whole. `body` is its beginning, unpacked."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """Return the body as text, in the charset that the answer names where there is such a one."""
+        named = re.search(r"charset=\"?([^\s;\"]+)", self.headers.get("content-type", ""), re.IGNORECASE)
+        try:
+            return self.body.decode(named[1] if named else "utf-8", "replace")
+        except (LookupError, ValueError):
+            return self.body.decode("utf-8", "replace")
+
+    @property
+    def json(self) -> Any:
+        """Return the body as a JSON value. Raise Down when it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Down("the answer is not JSON") from None
+
+
+def header_mistake(name: str, value: str) -> str:
+    """Return what is wrong with a header; empty when it can be sent."""
+    if not _HEADER_NAME.fullmatch(name):
+        return f"{name[:40]!r} is not a name of a header; allowed are letters, digits and -"
+    if not _HEADER_VALUE.fullmatch(value):
+        return f"the value of {name} has a line break, a control character or a space at an end; allowed is plain text"
+    return ""
+
+
+def sendable(name: str, value: str, secrets: tuple[str, ...]) -> str:
+    """Return a header's value with its secrets filled in. Raise RulesError, which names them, when it cannot be sent."""
+    if header_mistake(name, value):
+        named = f"the secret {', '.join(secrets)}" if secrets else "it"
+        raise RulesError(
+            f"the header {name} cannot be sent: {named} has a line break, a control character or a space at an end; "
+            "allowed is plain text"
+        )
+    return value
+
+
+def parsed(url: str) -> httpx.URL:
+    """Return an address as it is asked for. Raise Down when it is no web address."""
+    try:
+        found = httpx.URL(url)
+        if found.scheme in ("http", "https") and found.host and found.port != 0:
+            return found
+    except (httpx.InvalidURL, ValueError, TypeError):
+        pass
+    raise Down("the address is not a web address")
+
+
+async def ask(attempt: Attempt, question: Question) -> Answer:
+    """Return the answer to a request, read whole. Raise Down when there is none; the time limit is the attempt's."""
+    url = parsed(question.url)
+    connection = await _connected(attempt, question, url)
+    if connection.tls is not None and connection.tls.selected_alpn_protocol() == "h2":
+        return await _over_http2(attempt, connection, question, url)
+    protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+    try:
+        with attempt.step("first byte"):
+            await _send(connection, protocol, _request(question, url), question.body)
+            head = await _head(connection, protocol)
+        answer = await _body(attempt, connection, protocol, head, question.keeps)
+    except h11.RemoteProtocolError:
+        ended = connection.reader.at_eof()
+        raise Down(f"the answer {'ended before it was whole' if ended else 'is not HTTP'}") from None
+    except ssl.SSLError:
+        raise Down("the TLS connection broke") from None
+    except OSError:
+        raise Down("the connection was closed before the answer was whole") from None
+    connection.writer.transport.abort()
+    return answer
+
+
+async def _over_http2(attempt: Attempt, connection: Connection, question: Question, url: httpx.URL) -> Answer:
+    found: list[tuple[httpx.Headers, Unpacked]] = []
+
+    def taker(headers: list[tuple[str, str]]) -> Callable[[bytes], None]:
+        read = httpx.Headers(headers)
+        unpacked = Unpacked(read.get("content-encoding", ""), question.keeps)
+        found.append((read, unpacked))
+        return unpacked.feed
+
+    host, headers = _headers(question, url)
+    try:
+        status = await _http2.exchange(
+            attempt, connection, (question.method, host, url.raw_path.decode(), headers, question.body), taker
+        )
+    except OSError:
+        raise Down("the connection was closed before the answer was whole") from None
+    ((read, unpacked),) = found
+    return Answer(status, read, unpacked.ended())
+
+
+async def _connected(attempt: Attempt, question: Question, url: httpx.URL) -> Connection:
+    """Return a connection, after the days of its certificates were noted."""
+    host, secure = url.raw_host.decode("ascii"), url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    if not secure:
+        return await attempt.connect(host, port)
+    try:
+        connection = await attempt.connect(host, port, tls=question.trust or trusting())
+    except Down as down:
+        if getattr(down.__cause__, "verify_code", None) == EXPIRED:
+            await _note_ended(attempt, host, port)
+        raise
+    _note_end(attempt, connection, verified=True)
+    return connection
+
+
+async def _note_ended(attempt: Attempt, host: str, port: int) -> None:
+    """Note for how long a certificate that is refused has ended already, by a second handshake that checks nothing."""
+    _note_end(attempt, await attempt.connect(host, port, tls=unchecked()), verified=False)
+
+
+def _note_end(attempt: Attempt, connection: Connection, *, verified: bool) -> None:
+    """Keep the fewest days that a certificate of this try is good for, over all hosts and their chains."""
+    end = first_end(connection.tls, verified=verified) if connection.tls else None
+    if end is None:
+        return
+    days = (end - attempt.now) / timedelta(days=1)
+    before = [each for each in attempt.samples if each.metric == "tls_days_left"]
+    attempt.samples = [each for each in attempt.samples if each.metric != "tls_days_left"]
+    attempt.add("tls_days_left", min([days, *(each.value for each in before if each.value is not None)]))
+
+
+def _headers(question: Question, url: httpx.URL) -> tuple[str, list[tuple[str, str]]]:
+    """Return the host and the other headers of a request."""
+    given = {"User-Agent": "Tocsin", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+    if question.body is not None:
+        given["Content-Length"] = str(len(question.body))
+    names = {name.lower() for name in question.headers}
+    headers = [(name, value) for name, value in given.items() if name.lower() not in names]
+    headers += [(name, value) for name, value in question.headers.items() if name.lower() not in ("host", "connection")]
+    host = next((value for name, value in question.headers.items() if name.lower() == "host"), url.netloc.decode())
+    return host, headers
+
+
+def _request(question: Question, url: httpx.URL) -> h11.Request:
+    host, headers = _headers(question, url)
+    encoded = [(name.encode(), value.encode()) for name, value in (("Host", host), *headers, ("Connection", "close"))]
+    return h11.Request(method=question.method, target=url.raw_path, headers=encoded)
+
+
+async def _send(connection: Connection, protocol: h11.Connection, request: h11.Request, body: bytes | None) -> None:
+    """Send a request. A server that answers and closes before it has read all of it is read all the same."""
+    connection.writer.write(protocol.send(request) or b"")
+    if body:
+        connection.writer.write(protocol.send(h11.Data(data=body)) or b"")
+    connection.writer.write(protocol.send(h11.EndOfMessage()) or b"")
+    with suppress(OSError):
+        await connection.writer.drain()
+
+
+async def _head(connection: Connection, protocol: h11.Connection) -> h11.Response:
+    while True:
+        event = await _event(connection, protocol)
+        if isinstance(event, h11.Response):
+            return event
+        if not isinstance(event, h11.InformationalResponse):
+            raise h11.RemoteProtocolError("no answer")
+
+
+async def _event(connection: Connection, protocol: h11.Connection) -> Any:
+    while (event := protocol.next_event()) is h11.NEED_DATA:
+        protocol.receive_data(await connection.reader.read(_CHUNK))
+    return event
+
+
+async def _body(
+    attempt: Attempt, connection: Connection, protocol: h11.Connection, head: h11.Response, keeps: int
+) -> Answer:
+    headers = httpx.Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers])
+    unpacked = Unpacked(headers.get("content-encoding", ""), keeps)
+    event = protocol.next_event()
+    if not isinstance(event, h11.EndOfMessage):
+        with attempt.step("body"):
+            event = event if isinstance(event, h11.Data) else await _event(connection, protocol)
+            while isinstance(event, h11.Data):
+                unpacked.feed(bytes(event.data))
+                event = await _event(connection, protocol)
+    if not isinstance(event, h11.EndOfMessage):
+        raise h11.RemoteProtocolError("peer closed")
+    return Answer(head.status_code, headers, unpacked.ended())
+
+
+class Unpacked:
+    """The beginning of a body, unpacked piece by piece. Raise Down when its compression is broken or cut off."""
+
+    def __init__(self, encoding: str, keeps: int) -> None:
+        self._kept = bytearray()
+        self._keeps = keeps
+        self._size = 0
+        self._fed = False
+        self._kind = encoding.strip().lower()
+        self._inner = self._new(zlib.MAX_WBITS)
+
+    def _new(self, bits: int) -> Any:
+        if self._kind in ("gzip", "x-gzip"):
+            return zlib.decompressobj(zlib.MAX_WBITS | 16)
+        return zlib.decompressobj(bits) if self._kind == "deflate" else None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece as it came."""
+        if self._inner is None:
+            self._keep(data)
+        else:
+            try:
+                self._unpack(data)
+            except zlib.error:
+                raise Down(f"the answer is not valid {self._kind}") from None
+        self._fed = True
+
+    def _unpack(self, data: bytes) -> None:
+        if not self._fed and self._kind == "deflate" and data[:1] and data[0] & 0x0F != 8:
+            self._inner = self._new(-zlib.MAX_WBITS)  # Without the head of zlib, as some servers send it.
+        while data and self._size < MAX_DECODED_BYTES:
+            if self._inner.eof:
+                self._inner = self._new(zlib.MAX_WBITS)
+            self._keep(self._inner.decompress(data, _CHUNK))
+            data = self._inner.unconsumed_tail or (self._inner.unused_data if self._kind != "deflate" else b"")
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        self._kept += data[: max(0, self._keeps - len(self._kept))]
+
+    def ended(self) -> bytes:
+        """Return what is kept, at the end of the body."""
+        if self._inner is not None and self._fed and not self._inner.eof and self._size < MAX_DECODED_BYTES:
+            raise Down("the compressed answer ended before it was whole")
+        return bytes(self._kept)
