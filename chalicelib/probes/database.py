@@ -8,24 +8,26 @@
 
 Samples: `uptime`, `latency_ms` (connect and one empty query), `db_size_gb`, `connections` (to this database),
 `connections_used` (of those that users may open, on the whole server), `cache_hit_rate`, `query_time_ms`,
-`replication_lag_seconds` and `replicas` where there are copies; and the counters that `watch` makes rates of (RATES). Until
+`replicas`, `replication_lag_seconds` where there are copies; and the counters that `watch` makes rates of (RATES). Until
 there is an earlier reading, `cache_hit_rate` is the one since the server's statistics began. `query_time_ms` is the mean of
 all statements where pg_stat_statements can be read, and comes with the slowest ones as evidence; else it is the time of this
 probe's own queries. `watch` adds what the size grew by (GROWTHS).
 
 Down (`uptime` 0) is a server that takes no connection, ends it, answers late, or says that it is full, starting or shutting
 down. One that works and does not let this user in cannot be measured: a wrong password, no right to log in or to connect, a
-pg_hba.conf that rejects, a database or a pooler's project that is not there. It is known by the server's SQLSTATE, in any
+pg_hba.conf that rejects, a database or a pooler's project that is not there and was not measured before (`watch` knows; one
+that was is gone, which is down). It is known by the server's SQLSTATE, in any
 language. A query that fails is an event, and the others are measured. All queries are read-only, in transactions of
 their own with a statement limit, so that poolers of transactions and of statements work (PgBouncer, Supavisor).
 https://www.postgresql.org/docs/current/monitoring-stats.html  https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
+import json
 import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,9 +35,10 @@ from typing import Any
 import certifi
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
+from chalicelib.core.growth import Growth
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import Attempt, Down, common_mistakes
+from chalicelib.probes import ABSENT, Attempt, Down, common_mistakes, probe_failed
 from chalicelib.probes._dsn import options_of
 from chalicelib.probes._postgres import EndedError, ServerError, Session, opened
 
@@ -55,7 +58,11 @@ RATES = (
     Rate("cache_hit_rate", "db_blocks_hit_total", ("db_blocks_hit_total", "db_blocks_read_total")),
     Rate("query_time_ms", "db_query_ms_total", ("db_queries_total",)),
 )
-GROWTHS = {"db_growth_gb_per_day": "db_size_gb"}
+GROWTHS = {
+    "db_growth_gb_per_hour": Growth("db_size_gb", timedelta(hours=1)),
+    "db_growth_gb_per_day": Growth("db_size_gb", timedelta(days=1)),
+    "db_growth_gb_per_week": Growth("db_size_gb", timedelta(days=7)),
+}
 
 _QUERY_CANCELED = "57014"
 _SIZE = "select pg_database_size(current_database()), 0"
@@ -82,8 +89,7 @@ _BLOCKS = """
 """
 # A copy that has replayed all that it received is level only while it receives; a server that was idle has no newer time.
 _REPLICATION = """
-    select pg_is_in_recovery(),
-           case when not pg_is_in_recovery() then (select max(extract(epoch from replay_lag)) from pg_stat_replication)
+    select case when not pg_is_in_recovery() then (select max(extract(epoch from replay_lag)) from pg_stat_replication)
                 when exists (select from pg_stat_wal_receiver) and pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
                 else extract(epoch from now() - pg_last_xact_replay_timestamp()) end,
            (select count(*) from pg_stat_replication)
@@ -134,6 +140,9 @@ async def check(attempt: Attempt) -> None:
         with attempt.step("query"):
             await _measure(_Reading(attempt, session, str(attempt.params.get("scope", "database"))))
     except (EndedError, ServerError) as error:
+        if isinstance(error, ServerError) and error.not_there:
+            _note_absent(attempt, error)
+            return
         # How fast it was before that is no measure of a server that is down.
         attempt.samples = [each for each in attempt.samples if each.metric != "latency_ms"]
         raise (
@@ -141,10 +150,15 @@ async def check(attempt: Attempt) -> None:
         ) from None
 
 
+def _note_absent(attempt: Attempt, error: ServerError) -> None:
+    """Note that the server works without this database. Only the watch knows whether it was ever there."""
+    reason = f"the server knows no such database or project ({error.words})"
+    event = probe_failed(attempt.kind, attempt.params, reason, now=attempt.now)
+    attempt.events.append(replace(event, annotations={ABSENT: json.dumps(attempt.labels)}))
+
+
 def _reported(error: ServerError) -> Exception:
     """Return what an error at login or at the first query means."""
-    if error.not_there:
-        return TargetRejectedError(f"the server knows no such database or project ({error.words})")
     if error.refused:
         return TargetRejectedError(f"the database server refused the user, password or database name ({error.words})")
     return Down(f"the server answered with {error.words}")
@@ -253,13 +267,11 @@ async def _blocks(reading: _Reading) -> None:
 
 
 async def _replication(reading: _Reading) -> None:
-    """Measure copies: how far this one is behind, or how many this server has and how far the last of them is."""
-    in_recovery, lag, replicas = await reading.row(_REPLICATION)
-    is_copy, has_copies = in_recovery == "t", replicas not in (None, "0")
+    """Measure copies: how many this server has, and how far the last of them, or this one itself, is behind."""
+    lag, replicas = await reading.row(_REPLICATION)
     if lag is not None:
         reading.attempt.add("replication_lag_seconds", max(0.0, float(lag)))
-    if has_copies or is_copy:
-        reading.attempt.add("replicas", float(replicas or 0))
+    reading.attempt.add("replicas", float(replicas or 0))
 
 
 async def _statements(reading: _Reading, own: float) -> None:
