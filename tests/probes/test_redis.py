@@ -224,10 +224,10 @@ def test_a_cluster(tmp_path: Path) -> None:
     with running("--cluster-enabled", "yes", folder=tmp_path) as found:
         assert down(f"redis://localhost:{found}").startswith("its cluster has failed: 16384 of 16384 slots")
         command(found, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        eventually(lambda: "cluster_state:ok" in command(found, "CLUSTER", "INFO"))
+        eventually(lambda: "cluster_state:ok" in command(found, "CLUSTER", "INFO"), 20)
         assert measured(f"redis://localhost:{found}")["cluster_slots_missing"] == 0.0
         command(found, "CLUSTER", "DELSLOTS", "5")
-        eventually(lambda: "cluster_state:fail" in command(found, "CLUSTER", "INFO"))
+        eventually(lambda: "cluster_state:fail" in command(found, "CLUSTER", "INFO"), 20)
         assert down(f"redis://localhost:{found}").startswith("its cluster has failed: 1 of 16384 slots are not served")
 
 
@@ -242,7 +242,7 @@ def test_a_copy(tmp_path: Path) -> None:
         assert found["uptime"] == 1.0 and 0 <= (found["replication_lag_seconds"] or 0) <= 10
         assert measured(f"redis://localhost:{master}")["replicas"] == 1.0
         copied.close()
-        eventually(lambda: "master_link_status:down" in command(copy, "INFO", "replication"))
+        eventually(lambda: "master_link_status:down" in command(copy, "INFO", "replication"), 20)
         assert down(f"redis://localhost:{copy}").startswith("it is a copy without its master for ")
 
 
