@@ -24,6 +24,8 @@ ENVIRONMENTS = {".venv": SHIPPED, ".venv-emulator": ("requirements-emulator.txt"
 TESTS = {**ENVIRONMENTS, ".venv": ("requirements-test.txt", *SHIPPED)}
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
+    "pgbouncer": ["/usr/sbin/pgbouncer", "pgbouncer"],
+    "locales": ["/usr/share/i18n/locales/de_DE"],
     "redis-server": ["redis-server"],
     "nghttp2-server": ["/usr/sbin/nghttpd", "nghttpd"],
     "chromium": ["chromium"],

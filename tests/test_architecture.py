@@ -39,6 +39,7 @@ ONLY_IN = {
     "certifi": ("chalicelib/probes/",),
     "h11": ("chalicelib/probes/",),
     "h2": ("chalicelib/probes/",),
+    "dns": ("chalicelib/probes/",),
     "psycopg": ("chalicelib/probes/",),
     "pg8000": ("chalicelib/probes/",),
     "redis": ("chalicelib/probes/",),

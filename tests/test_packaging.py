@@ -88,7 +88,7 @@ def test_its_code_is_compiled(package: Path, unpacked: Path) -> None:
     modules = {name for name in names if name.endswith(".py")}
     assert {"app.py", "chalice/app.py", "httpx/_client.py", "chalicelib/process/worker.py"} <= modules
     assert sorted(map(importlib.util.cache_from_source, modules)) == sorted(
-        each for each in names if each.endswith("c")
+        each for each in names if each.endswith(".pyc")
     )
     assert modes == {0o644}
     script = (

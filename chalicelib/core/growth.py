@@ -2,14 +2,29 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.core.metrics.sample import Sample
 
 GROWTHS: Mapping[str, str] = {"db_size_gb": "db_growth_gb_per_day"}
 """The metric that holds the growth a day of another one."""
+DAY = timedelta(days=1)
 LONGEST = 3_650
 """In days. A limit that is further away is not foretold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A metric that is by how much another one, `source`, grew within a span."""
+
+    source: str
+    span: timedelta = DAY
+
+    def reach(self, every: timedelta) -> tuple[timedelta, timedelta]:
+        """Return how long ago the earlier reading may be, at most and at least, of what is measured so often."""
+        slack = min(max(self.span / 24, every), self.span / 2)
+        return self.span + slack, self.span - slack
 
 
 def growth_of(samples: Sequence[Sample], metric: str, labels: Mapping[str, str]) -> tuple[float, float] | None:

@@ -20,6 +20,8 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "last_beat": "Last heartbeat",
         "due": "Was due",
         "output": "Last output",
+        "statuses": "Status codes",
+        "slowest": "Slowest statements",
         "growth": "Growth",
         "limit_in": "Limit reached",
     }

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.core.measured import Measured
+
 VERSION = 1
 MAX_TRIES = 2
 """The newest tries of earlier runs that are remembered of a series."""
@@ -54,12 +56,16 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """`series` and `counters` are by the fingerprint of their labels, `broken` by identity; `known`: it was stored."""
+    """`series` and `counters` are by the fingerprint of their labels, `broken` and `measured` by identity.
+
+    `known`: it was stored.
+    """
 
     series: Mapping[str, Past] = field(default_factory=dict)
     counters: Mapping[str, Readings] = field(default_factory=dict)
     broken: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     known: bool = False
+    measured: Mapping[str, Measured] = field(default_factory=dict)
 
 
 def written(state: ProbeState, now: datetime) -> str:
@@ -73,6 +79,7 @@ def written(state: ProbeState, now: datetime) -> str:
         "series": series,
         "counters": counters,
         "broken": {k: dict(v) for k, v in state.broken.items()},
+        "measured": {key: row for key, each in state.measured.items() if (row := _measured_row(each, now)) is not None},
     }
     return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
 
@@ -89,7 +96,8 @@ def read(text: str | None) -> ProbeState:
             {key: _past(row) for key, row in whole["series"].items()},
             {key: Readings(_instant(row[0]), row[1]) for key, row in whole["counters"].items()},
             whole["broken"],
-            known=True,
+            True,
+            {key: _measured(row) for key, row in whole.get("measured", {}).items()},
         )
     except (ValueError, KeyError, TypeError, IndexError, zlib.error):
         return ProbeState()
@@ -106,6 +114,19 @@ def _past(row: list[Any]) -> Past:
     fine = None if fine_at is None else _instant(fine_at)
     known = tuple((_instant(when), bool(ok), took) for when, ok, took in tries)
     return Past(_instant(at), failures, successes, fine, fine_runs, known)
+
+
+def _measured_row(measured: Measured, now: datetime) -> list[Any] | None:
+    """Return a row; None for a probe that was not measured for long."""
+    newest = max(measured.metrics.values(), default=None)
+    if newest is None or now - newest > KEPT:
+        return None
+    return [measured.entry, {name: _seconds(at) for name, at in measured.metrics.items()}]
+
+
+def _measured(row: list[Any]) -> Measured:
+    entry, metrics = row[:2]
+    return Measured(entry, {name: _instant(at) for name, at in metrics.items()})
 
 
 def _seconds(at: datetime) -> int:

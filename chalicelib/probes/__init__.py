@@ -27,6 +27,7 @@ from typing import Any
 from chalicelib.core.language.durations import duration_of
 from chalicelib.probes._attempt import Attempt, Connection, Down, UnmeasuredError
 from chalicelib.probes._common import (
+    ABSENT,
     FAILED,
     RETRY_AFTER,
     identity_of,
@@ -40,6 +41,7 @@ from chalicelib.probes._common import (
 from chalicelib.probes._names import Names, RefusedAddressError, in_thread, look_up, ordered, refusal
 
 __all__ = [
+    "ABSENT",
     "FAILED",
     "RETRY_AFTER",
     "Attempt",

@@ -10,6 +10,8 @@ from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
 
 FAILED = "probe.failed"
 LIMITED = "probe.limited"
+ABSENT = "absent"
+"""The annotation of an event that a server works and does not know what is measured: the labels of its `uptime` as JSON."""
 RETRY_AFTER = "retry_after"
 """The annotation of an event that says for how long what is measured wants to be left alone: no second try."""
 

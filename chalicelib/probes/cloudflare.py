@@ -4,7 +4,8 @@
       zone: 023e105f4ecef8ad9ca31a8372d0c353      # or zones: [tag, tag], or zones: {example.com: tag}
       window: 1m             # 1m to 60m
 
-Samples for each zone (labels `zone`, `service`): `requests_per_min`, `error_rate` (answers of 500 and above),
+Samples for each zone (labels `zone`, `service`): `requests_per_min`, `error_rate` (answers of 500 and above, with the
+most frequent status codes of 400 and above as evidence),
 `p95_latency_ms`, `p99_latency_ms` (edge time to first byte), `active_users` (unique visitors of the window). Without
 traffic requests are 0, and error rate and latency have no value.
 
@@ -50,6 +51,7 @@ RETRY_AFTER = timedelta(minutes=5)
 MAX_ZONES_PER_QUERY = 10
 MAX_ZONES = 50
 MAX_REASON_CHARACTERS = 200
+MAX_STATUSES = 5
 FIELDS = ("zone", "zones", "window")
 LATENCIES = {"p95_latency_ms": "edgeTimeToFirstByteMsP95", "p99_latency_ms": "edgeTimeToFirstByteMsP99"}
 
@@ -59,6 +61,8 @@ _COUNTS = f"""
       errors5xx: httpRequestsAdaptiveGroups(limit: 1, filter: {{{_WHERE}, edgeResponseStatus_geq: 500}}) {{ count }}"""
 _QUANTILES = f"""
       quant: httpRequestsAdaptiveGroups(limit: 1, filter: {{{_WHERE}}}) {{ quantiles {{ {" ".join(LATENCIES.values())} }} }}"""
+_STATUSES = f"""
+      byStatus: httpRequestsAdaptiveGroups(limit: {MAX_STATUSES}, filter: {{{_WHERE}, edgeResponseStatus_geq: 400}}, orderBy: [count_DESC]) {{ count dimensions {{ edgeResponseStatus }} }}"""
 _VISITORS = """
       visitors: httpRequests1mGroups(limit: 1, filter: {datetime_geq: $from, datetime_lt: $to}) { uniq { uniques } }"""
 _PLAN_WORDS = (
@@ -135,13 +139,19 @@ class _CloudflareRun:
             self.final = error if error.retry_after else None
             raise
 
-    def sample(self, zone: str, metric: str, value: float | None) -> None:
-        self.found.append(Sample(metric, value, self.now, {**labels_of(self.params), "zone": zone}))
+    def sample(self, zone: str, metric: str, value: float | None, **observed: str) -> None:
+        seen = {name: text for name, text in observed.items() if text}
+        self.found.append(Sample(metric, value, self.now, {**labels_of(self.params), "zone": zone}, seen))
 
     def broke(self, part: str, reason: Exception | str) -> None:
         retry_after = reason.retry_after if isinstance(reason, TargetUnavailableError) else None
         event = probe_failed("cloudflare", self.params, str(reason), now=self.now, part=part, retry_after=retry_after)
         self.found.append(event)
+
+    def unplaced(self, text: str) -> None:
+        """Note an error beside data that names neither a zone nor a part: what is measured may be less than asked."""
+        said = f"Cloudflare answered with data and an error: {text}"
+        self.found.append(probe_failed("cloudflare", self.params, said, now=self.now, part="answer", limited=True))
 
     def limited(self, zone: str, what: str, reason: str) -> None:
         said = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
@@ -230,13 +240,15 @@ def _check_counts(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     tags = tuple(batch.values())
     refusal = ""
     try:
-        answer = run.ask(_COUNTS + _QUANTILES, tags)
+        answer = run.ask(_COUNTS + _STATUSES + _QUANTILES, tags)
     except TargetRejectedError as error:
         # One zone without the right to a field may refuse the whole query; then the rest is asked for alone.
         refusal = str(error)
         if not _is_plan_limit(refusal):
             raise
         answer = run.ask(_COUNTS, tags)
+    if unplaced := next((text for number, part, text in answer.errors if number is None and not part), ""):
+        run.unplaced(unplaced)
     for name, tag in batch.items():
         zone = answer.zone(tag, alone=len(batch) == 1)
         errors = _errors_of(answer, zone)
@@ -252,8 +264,25 @@ def _check_counts(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
 def _add_counts(run: _CloudflareRun, name: str, zone: Mapping[str, Any], total: float) -> None:
     errors = _count(zone.get("errors5xx"))
     run.sample(name, "requests_per_min", total / (run.window / timedelta(minutes=1)))
-    if errors is not None:
-        run.sample(name, "error_rate", min(1.0, errors / total) if total else None)
+    if errors is None and "errors5xx" in zone:
+        run.limited(name, "error rate", "no count of the errors")
+    elif errors is not None:
+        run.sample(name, "error_rate", min(1.0, errors / total) if total else None, statuses=_statuses(zone))
+
+
+def _statuses(zone: Mapping[str, Any]) -> str:
+    """Return the most frequent status codes of errors with their counts, for people."""
+    counted = [
+        (
+            coerce.number(coerce.table(group.get("dimensions")).get("edgeResponseStatus")),
+            coerce.number(group.get("count")),
+        )
+        for group in _groups(zone.get("byStatus"))
+    ]
+    known = [(int(status), int(count)) for status, count in counted if status is not None and status >= 400 and count]
+    return ", ".join(
+        f"{status} × {count:,}" for status, count in sorted(known, key=lambda each: -each[1])[:MAX_STATUSES]
+    )
 
 
 def _add_latencies(run: _CloudflareRun, name: str, zone: Mapping[str, Any], refusal: str) -> None:
@@ -304,20 +333,29 @@ def _add_visitors(run: _CloudflareRun, name: str, zone: Mapping[str, Any], error
     if isinstance(found, list):
         # Visitors of several minutes cannot be added up: only one group, for the whole window, says how many.
         if len(found) <= 1:
-            uniques = [coerce.number(coerce.table(group.get("uniq")).get("uniques")) for group in _groups(found)]
-            run.sample(name, "active_users", next((each for each in uniques if each is not None), 0.0))
+            uniques = [coerce.number(coerce.table(coerce.table(group).get("uniq")).get("uniques")) for group in found]
+            if None in uniques:
+                run.limited(name, "active users", "no count of the visitors")
+            else:
+                run.sample(name, "active_users", next(iter(uniques), 0.0))
     elif errors:
         run.limited(name, "active users", next(iter(errors.values())))
 
 
 def _answer(response: httpx.Response) -> _Answer:
     body = _json(response)
-    errors = _groups(body.get("errors"))
+    errors = _errors(body.get("errors"))
     _raise_for(response.status_code, "; ".join(map(_text, errors)), has_data=bool(body.get("data")))
     zones = coerce.at(body, "data", "viewer", "zones")
     if not isinstance(zones, list):
         raise TargetUnavailableError("Cloudflare answered without zones")
     return _Answer(tuple(_groups(zones)), tuple((*_place(error), _text(error)) for error in errors))
+
+
+def _errors(value: object) -> list[Mapping[str, Any]]:
+    """Return errors as objects: a bare text is the message of one, and what is neither says that there is one."""
+    listed = value if isinstance(value, list) else [value] if value else []
+    return [each if isinstance(each, dict) else {"message": each or "an error without a text"} for each in listed]
 
 
 def _raise_for(status: int, text: str, *, has_data: bool) -> None:

@@ -1,84 +1,146 @@
-"""Redis over a socket: up, how well it answers from memory, how full it is. AUTH if there is a password, then INFO.
+"""Redis over a socket: up, how well it answers from memory, how full it is, whether its cluster and its copies hold.
 
     - name: cache
       url: REDIS_URL        # the name of the secret with redis:// or rediss:// (TLS), user and password in it
+      ca: REDIS_CA          # the name of the secret with the authority's certificate (PEM), where it is one of your own
       timeout: 5s
 
 Samples: `uptime`, `latency_ms` (connect and INFO), `cache_hit_rate`, `memory_bytes`, `memory_used` (share of
 maxmemory, none where there is no limit), `connections`, `evicted_keys_total`, and the counters that `watch` makes the
-hit rate since the last reading of (RATES); until there is one it is the rate since the server started. A server that
-takes no connection, or is loading its data, is down; one that refuses the password cannot be measured.
+hit rate since the last reading of (RATES); until there is one it is the rate since the server started. Of a server with
+copies `replicas`, of a copy `replication_lag_seconds` (since its master was last heard), of a node of a cluster
+`cluster_slots_missing`.
 
-The protocol spoken is RESP 2: a request is an array of bulk strings, an answer a bulk string or an error.
+Down (`uptime` 0) is a server that takes no connection, answers late, is loading its data or takes no more clients; a node
+whose cluster has failed; a copy that has lost its master, whether it refuses reads or answers with old data; a sentinel
+that knows a master to be down. One that works and does not let us in cannot be measured: NOAUTH, WRONGPASS, NOPERM for INFO,
+DENIED (protected mode), or an AUTH that it does not take. A user of an access list needs `+info`, and for a
+node of a cluster `+cluster|info`.
+
+The protocol spoken is RESP 2: a request is an array of bulk strings, an answer a bulk string, a number or an error.
 https://redis.io/docs/latest/commands/info/  https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
-import socket
+import asyncio
+import re
 import ssl
-import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
-from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import addresses, common_mistakes, labels_of, secret, time_limit
-
-if TYPE_CHECKING:
-    from chalicelib.core.event import Event
-    from chalicelib.core.ports import Clients
+from chalicelib.core.payload import coerce
+from chalicelib.probes import Attempt, Connection, Down, common_mistakes
+from chalicelib.probes._trust import authority, trusting
 
 MEANING = "Redis servers that are measured."
 SAMPLE = {"name": "cache", "url": "REDIS_URL"}
 PLACE = 3
-DEFAULT_TIMEOUT = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=5)
 DEFAULT_PORT = 6379
+SLOTS = 16_384
 MAX_ANSWER_BYTES = 1_000_000
-MAX_LINE_BYTES = 4_096
 RATES = (Rate("cache_hit_rate", "keyspace_hits_total", ("keyspace_hits_total", "keyspace_misses_total")),)
 
-_REFUSALS = ("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH", "ERR Client sent AUTH")
+_REFUSED = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "DENIED"})
+_FULL = "ERR max number of clients"
+"""A constant of Redis's source, sent to a new client before it asks anything; `ERR` is all that it has for a code."""
+_SENTINEL = re.compile(r"master\d+")
+_METRICS = {
+    "keyspace_hits": "keyspace_hits_total",
+    "keyspace_misses": "keyspace_misses_total",
+    "evicted_keys": "evicted_keys_total",
+    "used_memory": "memory_bytes",
+    "connected_clients": "connections",
+}
 
 
-class _RefusedError(Exception):
-    """Redis answered with an error; the text is its own."""
+class AnswerError(Exception):
+    """Redis answered with an error. `code` is its first word; the text may hold names, and is not shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = text.partition(" ")[0]
+        self.is_full = text.startswith(_FULL)
 
 
-def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
-    """One try. RulesError when the secret is missing or unreadable, TargetRejectedError when Redis refuses it."""
-    server = _server(str(params.get("url", "")), clients)
-    labels, started = labels_of(params), time.monotonic()
-    try:
-        info = _info(server, started + time_limit(params, DEFAULT_TIMEOUT).total_seconds())
-    except _RefusedError as error:
-        if str(error).startswith(_REFUSALS):
-            raise TargetRejectedError("Redis refused the user or password, or the right to INFO") from None
-        return [Sample("uptime", 0.0, now, labels)]
-    except (OSError, ValueError):
-        return [Sample("uptime", 0.0, now, labels)]
-    latency_ms = round((time.monotonic() - started) * 1000, 3)
-    measured = {"uptime": 1.0, "latency_ms": latency_ms, **_measured(info)}
-    return [Sample(metric, value, now, labels) for metric, value in measured.items()]
+@dataclass(frozen=True, slots=True)
+class _Dialogue:
+    """Commands and answers over one connection."""
+
+    connection: Connection
+
+    async def ask(self, *words: str) -> str:
+        """Return the answer. Raise AnswerError, or Down when it is none of Redis."""
+        parts = [f"*{len(words)}\r\n".encode()]
+        parts += [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
+        try:
+            self.connection.writer.write(b"".join(parts))
+            return await self._answer()
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+            raise Down("the connection ended without an answer of Redis") from None
+
+    async def _answer(self) -> str:
+        line = (await self.connection.reader.readuntil(b"\r\n"))[:-2].decode("utf-8", "replace")
+        kind, rest = line[:1], line[1:]
+        if kind == "-":
+            raise AnswerError(rest)
+        if kind in ("+", ":"):
+            return rest
+        if kind != "$" or not 0 <= int(rest) <= MAX_ANSWER_BYTES:
+            raise Down("the answer is not one of Redis")
+        return (await self.connection.reader.readexactly(int(rest) + 2))[:-2].decode("utf-8", "replace")
+
+    async def fields(self, *words: str) -> dict[str, str]:
+        """Return an answer of `name:value` lines."""
+        lines = (line.partition(":") for line in (await self.ask(*words)).splitlines() if not line.startswith("#"))
+        return {name: value for name, colon, value in lines if colon}
+
+
+async def check(attempt: Attempt) -> None:
+    """Add what one try measures. RulesError for a bad secret, TargetRejectedError when Redis lets nobody in so."""
+    server = _server(attempt, str(attempt.params.get("url", "")))
+    attempt.expected = f"an answer to INFO within {attempt.limit.total_seconds():g} s"
+    tls = _trusted(attempt) if server.scheme == "rediss" else None
+    connection = await attempt.connect(server.hostname or "", server.port or DEFAULT_PORT, tls=tls)
+    dialogue = _Dialogue(connection)
+    with attempt.step("answer"):
+        try:
+            await _log_in(dialogue, server)
+            info = await dialogue.fields("INFO")
+        except AnswerError as error:
+            raise _reported(error) from None
+    latency_ms = round(attempt.elapsed * 1000, 3)
+    for metric, value in _measured(info).items():
+        attempt.add(metric, value)
+    _check_state(info)
+    if info.get("cluster_enabled") == "1":
+        await _check_cluster(attempt, dialogue)
+    attempt.up()
+    attempt.add("latency_ms", latency_ms)
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
-    return (str(params["url"]),)
+    return tuple(str(params[field]) for field in ("url", "ca") if params.get(field))
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
-    """The mistakes of an entry of `probes: {redis: […]}`, in words."""
-    found = common_mistakes(params, required=("url",), allowed=())
+    """Return the mistakes of an entry of `probes: {redis: […]}`, in words."""
+    found = common_mistakes(params, required=("url",), allowed=("ca",))
     if "://" in str(params.get("url", "")):
         found.append("url must be the name of a secret, such as REDIS_URL, not the address with its password")
+    if "://" in str(params.get("ca", "")) or "-----" in str(params.get("ca", "")):
+        found.append("ca must be the name of a secret, such as REDIS_CA, not the certificate")
     return found
 
 
-def _server(name: str, clients: "Clients") -> SplitResult:
+def _server(attempt: Attempt, name: str) -> SplitResult:
     try:
-        found = urlsplit(secret(clients, name))
+        found = urlsplit(attempt.secret(name).strip())
         if found.scheme in ("redis", "rediss") and found.hostname and found.port != 0:
             return found
     except ValueError:
@@ -86,77 +148,68 @@ def _server(name: str, clients: "Clients") -> SplitResult:
     raise RulesError(f"the secret {name} is not the address of a Redis; allowed is redis://user:password@host:6379")
 
 
-def _info(server: SplitResult, ends_at: float) -> dict[str, str]:
-    """The fields of INFO. OSError when it cannot be reached in time, _RefusedError with what Redis said instead."""
-    host, port = server.hostname or "", server.port or DEFAULT_PORT
-    address = addresses(host, port)[0]
-    with socket.create_connection((address, port), timeout=_left(ends_at)) as plain:
-        connection = _secured(plain, host) if server.scheme == "rediss" else plain
-        with connection, connection.makefile("rb") as answers:
-            if server.password:
-                user = [unquote(server.username)] if server.username else []
-                _asked(connection, answers, ends_at, "AUTH", *user, unquote(server.password))
-            text = _asked(connection, answers, ends_at, "INFO")
-    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
-    return {name: value for name, colon, value in lines if colon}
+def _trusted(attempt: Attempt) -> ssl.SSLContext:
+    name = str(attempt.params.get("ca") or "")
+    return authority(name, attempt.secret(name)) if name else trusting()
 
 
-def _secured(plain: socket.socket, host: str) -> ssl.SSLSocket:
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+async def _log_in(dialogue: _Dialogue, server: SplitResult) -> None:
+    """Send AUTH where there is a password. What Redis answers to it other than OK is a refusal, whatever its words."""
+    if not server.password:
+        return
+    user = [unquote(server.username)] if server.username else []
+    try:
+        await dialogue.ask("AUTH", *user, unquote(server.password))
+    except AnswerError as error:
+        if error.code == "ERR" and not error.is_full:
+            raise TargetRejectedError("Redis refused the user or password (ERR to AUTH)") from None
+        raise
 
 
-def _asked(connection: socket.socket, answers: BinaryIO, ends_at: float, *words: str) -> str:
-    parts = [f"*{len(words)}\r\n".encode()]
-    parts += [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
-    connection.settimeout(_left(ends_at))
-    connection.sendall(b"".join(parts))
-    line = answers.readline(MAX_LINE_BYTES).rstrip(b"\r\n").decode("utf-8", "replace")
-    if line.startswith("-"):
-        raise _RefusedError(line[1:])
-    if line.startswith("+"):
-        return line[1:]
-    if not line.startswith("$") or not 0 <= int(line[1:]) <= MAX_ANSWER_BYTES:
-        raise ValueError("the answer is not one of Redis")
-    return _read(connection, answers, int(line[1:]), ends_at).decode("utf-8", "replace")
+def _reported(error: AnswerError) -> Exception:
+    """Return what an error means: that nothing can be measured, or that the server is down."""
+    if error.code in _REFUSED:
+        return TargetRejectedError(f"Redis refused the user or password, or the right to INFO ({error.code})")
+    if error.is_full:
+        return Down("it takes no more clients (maxclients)")
+    return Down(f"it answered with the error {error.code[:40]}")
 
 
-def _read(connection: socket.socket, answers: BinaryIO, size: int, ends_at: float) -> bytes:
-    """So many bytes, within the time left as a whole and not for each wait."""
-    found = b""
-    while len(found) < size:
-        connection.settimeout(_left(ends_at))
-        chunk = answers.read1(size - len(found))  # type: ignore[attr-defined]
-        if not chunk:
-            raise OSError("the connection ended within the answer")
-        found += chunk
-    return found
+def _check_state(info: Mapping[str, str]) -> None:
+    """Raise Down for a server that answers and cannot serve, by what INFO says of it."""
+    if info.get("loading") == "1":
+        raise Down("it is loading its data")
+    if info.get("role") == "slave" and info.get("master_link_status") == "down":
+        raise Down(f"it is a copy without its master for {info.get('master_link_down_since_seconds', 'some')} s")
+    for name, value in info.items():
+        state = dict(part.partition("=")[::2] for part in value.split(",")) if _SENTINEL.fullmatch(name) else {}
+        if state.get("status", "ok") != "ok":
+            raise Down(f"the sentinel finds the master {state.get('name', '')} down ({state['status']})")
 
 
-def _left(ends_at: float) -> float:
-    left = ends_at - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+async def _check_cluster(attempt: Attempt, dialogue: _Dialogue) -> None:
+    """Add which share of a cluster is served. Raise Down when it has failed as a whole."""
+    try:
+        found = await dialogue.fields("CLUSTER", "INFO")
+    except AnswerError as error:
+        attempt.broke("cluster", f"CLUSTER INFO was refused ({error.code}): grant +cluster|info", limited=True)
+        return
+    missing = SLOTS - int(float(found.get("cluster_slots_ok", SLOTS)))
+    attempt.add("cluster_slots_missing", float(missing))
+    if found.get("cluster_state", "ok") != "ok":
+        raise Down(f"its cluster has failed: {missing} of {SLOTS} slots are not served")
 
 
 def _measured(info: Mapping[str, str]) -> dict[str, float | None]:
-    numbers: dict[str, float] = {}
-    for name, value in info.items():
-        try:
-            numbers[name] = float(value)
-        except ValueError:
-            continue
-    named = {
-        "keyspace_hits": "keyspace_hits_total",
-        "keyspace_misses": "keyspace_misses_total",
-        "evicted_keys": "evicted_keys_total",
-        "used_memory": "memory_bytes",
-        "connected_clients": "connections",
-    }
-    found: dict[str, float | None] = {metric: numbers[name] for name, metric in named.items() if name in numbers}
+    numbers = {name: number for name, value in info.items() if (number := coerce.number(value)) is not None}
+    found: dict[str, float | None] = {metric: numbers[name] for name, metric in _METRICS.items() if name in numbers}
     if "keyspace_hits" in numbers and "keyspace_misses" in numbers:
         asked = numbers["keyspace_hits"] + numbers["keyspace_misses"]
         found["cache_hit_rate"] = numbers["keyspace_hits"] / asked if asked else None
     if numbers.get("maxmemory") and "used_memory" in numbers:
         found["memory_used"] = numbers["used_memory"] / numbers["maxmemory"]
+    if info.get("role") == "master" and "connected_slaves" in numbers:
+        found["replicas"] = numbers["connected_slaves"]
+    if (silence := numbers.get("master_last_io_seconds_ago", -1.0)) >= 0:
+        found["replication_lag_seconds"] = silence
     return found

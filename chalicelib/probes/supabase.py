@@ -13,30 +13,23 @@ endpoint that refuses the key or is away cannot be measured, which does not mean
 https://supabase.com/docs/guides/telemetry/metrics  https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
+import base64
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from datetime import timedelta
+from typing import Any
 
-import httpx
-
-from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
-from chalicelib.core.metrics.sample import Sample
-from chalicelib.deadline import STARTED_AT
-from chalicelib.probes import addresses, common_mistakes, labels_of, probe_failed, secret, time_limit
-
-if TYPE_CHECKING:
-    from chalicelib.core.event import Event
-    from chalicelib.core.ports import Clients
+from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes
+from chalicelib.probes._http import Question, ask
 
 MEANING = "Supabase projects whose database is measured."
 SAMPLE = {"name": "main", "project": "abcdefghijkl"}
 PLACE = 7
-DEFAULT_TIMEOUT = timedelta(seconds=10)
+TIMEOUT = timedelta(seconds=10)
+LATE_IS_DOWN = False
 DEFAULT_SECRET = "SUPABASE_SECRET_KEY"
 USER = "service_role"
 MAX_BODY_BYTES = 5_000_000
@@ -62,16 +55,17 @@ _NAMED = {
 }
 
 
-def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
-    """One reading. TargetUnavailableError when the endpoint is away, TargetRejectedError when it refuses the key."""
-    measured = _measured(_metrics(params, clients))
+async def check(attempt: Attempt) -> None:
+    """Add one reading. UnmeasuredError when the endpoint is away, TargetRejectedError when it refuses the key."""
+    measured = _measured(await _metrics(attempt))
     if not measured:
-        raise TargetUnavailableError(WITHOUT_PG_UP)
-    labels = labels_of(params)
-    found: list[Sample | Event] = [Sample(metric, value, now, labels) for metric, value in measured.items()]
+        raise UnmeasuredError(WITHOUT_PG_UP)
+    for metric, value in measured.items():
+        attempt.add(metric, value)
     if "uptime" not in measured:
-        found.append(probe_failed("supabase", params, WITHOUT_PG_UP, now=now, part="uptime"))
-    return found
+        attempt.broke("uptime", WITHOUT_PG_UP)
+    elif not measured["uptime"]:
+        raise Down("the exporter says that the database is down (pg_up 0)")
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -91,21 +85,24 @@ def validate(params: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _metrics(params: Mapping[str, Any], clients: "Clients") -> str:
+async def _metrics(attempt: Attempt) -> str:
+    params = attempt.params
     url = str(params.get("url") or f"https://{params.get('project')}.supabase.co/customer/v1/privileged/metrics")
-    key = secret(clients, str(params.get("secret", DEFAULT_SECRET)))
-    parts = urlsplit(url)
-    limit, began = time_limit(params, DEFAULT_TIMEOUT).total_seconds(), {STARTED_AT: time.monotonic()}
+    name = str(params.get("secret", DEFAULT_SECRET))
+    pair = base64.b64encode(f"{USER}:{attempt.secret(name).strip()}".encode()).decode()
+    attempt.expected = "the exporter's pg_up 1"
     try:
-        addresses(parts.hostname or "", parts.port or 443)
-        response = clients.http().get(url, auth=(USER, key), timeout=limit, follow_redirects=False, extensions=began)
-    except (OSError, httpx.HTTPError) as error:
-        raise TargetUnavailableError(f"the metrics endpoint did not answer: {type(error).__name__}") from None
-    if response.status_code in (401, 403, 404):
-        raise TargetRejectedError(f"the metrics endpoint answered {response.status_code}: check project, plan and key")
-    if response.status_code != 200:
-        raise TargetUnavailableError(f"the metrics endpoint answered {response.status_code}; expected is 200")
-    return str(response.text[:MAX_BODY_BYTES])
+        answer = await ask(attempt, Question("GET", url, {"Authorization": f"Basic {pair}"}, keeps=MAX_BODY_BYTES))
+    except Down as down:
+        raise UnmeasuredError(f"the metrics endpoint did not answer: {down}") from None
+    finally:
+        # The certificate of the endpoint is Supabase's own.
+        attempt.samples = [each for each in attempt.samples if each.metric != "tls_days_left"]
+    if answer.status in (401, 403, 404):
+        raise TargetRejectedError(f"the metrics endpoint answered {answer.status}: check project, plan and key")
+    if answer.status != 200:
+        raise UnmeasuredError(f"the metrics endpoint answered {answer.status}; expected is 200")
+    return answer.text
 
 
 def _measured(text: str) -> dict[str, float]:

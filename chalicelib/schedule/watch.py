@@ -16,6 +16,7 @@ works again, or when it is gone from the rules. What a plan refuses for good is 
 targets fail at once, the prober is cut off (`core/cut_off.py`): one event says so, and nothing is measured of what failed.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import log, plugins
 from chalicelib.core import cut_off
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
+from chalicelib.core.growth import Growth
+from chalicelib.core.measured import Measured, after_reading
 from chalicelib.core.metrics.rollup import MICROSECOND, Rate, minute_start, newest_value, rate_sample
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT, bounded, moment
@@ -33,7 +36,17 @@ from chalicelib.core.probe_state import SLACK, Past, ProbeState, Readings, after
 from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
-from chalicelib.probes import FAILED, Names, every, identity_of, name_of, probe_failed, probe_recovered, upstream_of
+from chalicelib.probes import (
+    ABSENT,
+    FAILED,
+    Names,
+    every,
+    identity_of,
+    name_of,
+    probe_failed,
+    probe_recovered,
+    upstream_of,
+)
 from chalicelib.redact import redact
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
 from chalicelib.schedule.probing import run as probed
@@ -47,11 +60,12 @@ NOT_PROBES = frozenset({"heartbeat"})
 STATE = "probe-state"
 """The name under which a run leaves what the next one must know."""
 PROBER = "prober"
+NEVER_LOST = frozenset({"uptime", "latency_ms", "replicas", "replication_lag_seconds"})
+"""Metrics that a target rightly no longer has: of one that is down, and of a copy that became the primary."""
 RATE_SPAN = timedelta(minutes=15)
 """For how long a reading of counters is good for a rate, or for three intervals of its probe."""
 MAX_TRIES = 3
 """The newest tries that people are shown of a probe that fails."""
-GROWTH_SPAN = (timedelta(hours=25), timedelta(hours=23))
 MINUTE = "watch"
 """The name under which a run claims its minute."""
 BROKEN = "probe_broken"
@@ -79,7 +93,7 @@ class _ProbeRun:
     params: Mapping[str, Any]
     found: Found = ()
     rates: tuple[Rate, ...] = ()
-    growths: Mapping[str, str] = field(default_factory=dict)
+    growths: Mapping[str, Growth] = field(default_factory=dict)
     tried: tuple[str, ...] = ()
     unreached: bool = False
 
@@ -216,20 +230,55 @@ def _stored_past(store: Store, labels: Mapping[str, str], at: datetime, reach: t
 
 def _measured(runs: Sequence[_ProbeRun], before: _Before) -> tuple[list[_ProbeRun], ProbeState, str]:
     """Return the runs with what is derived of them, the state after them, and why the prober is cut off, if it is."""
+    runs = [_missed(run, before) for run in runs]
     seen = [_seen_of(run) for run in runs]
     cut = cut_off.reason(seen)
     for run in runs:
         _log(run)
     kept = [replace(run, found=()) if cut and run.failed else _with_past(run, seen, before) for run in runs]
     series, counters = dict(before.state.series), dict(before.state.counters)
+    remembered = dict(before.state.measured)
     found = []
     for run in kept:
+        remembered |= _remembered(run, before)
         pasts = _pasts(run, before)
         series |= {_key(sample.labels): past for sample, past in pasts}
         counters |= _counters(run, before.at)
         streaks = [each for sample, past in pasts for each in _streak_samples(sample, past)]
-        found.append(replace(run, found=[*_with_derived(run, before), *streaks, *run.events]))
-    return found, ProbeState(series, counters), cut
+        lost = _lost_events(run, remembered, before.at)
+        found.append(replace(run, found=[*_with_derived(run, before), *streaks, *run.events, *lost]))
+    return found, ProbeState(series, counters, measured=remembered), cut
+
+
+def _missed(run: _ProbeRun, before: _Before) -> _ProbeRun:
+    """Return a run with what its server does not know (ABSENT) as down where it was measured before: it is gone."""
+    for event in run.events:
+        labels = json.loads(event.annotations.get(ABSENT) or "null")
+        past = before.past(labels, run.every) if labels else None
+        if past is not None and past.fine_at is not None:
+            seen = {RESULT: f"{event.summary}; it was there before"}
+            return replace(run, found=[Sample("uptime", 0.0, before.at, labels, seen)], unreached=False)
+    return run
+
+
+def _remembered(run: _ProbeRun, before: _Before) -> dict[str, Measured]:
+    """Return which metrics a run measured, unless it failed: then nothing says that one is lost."""
+    if not run.samples or run.down or any(event.kind == FAILED for event in run.events):
+        return {}
+    names = {f"{each.metric} {_key(each.labels)[:8]}" for each in run.samples if each.metric not in NEVER_LOST}
+    identity, entry = identity_of(run.kind, name_of(run.params)), zlib.crc32(repr(run.params).encode())
+    return {identity: after_reading(before.state.measured.get(identity), entry, names, before.at, run.every)}
+
+
+def _lost_events(run: _ProbeRun, remembered: Mapping[str, Measured], at: datetime) -> list[Event]:
+    """Return the event that says what a probe measured before and no longer does."""
+    known = remembered.get(identity_of(run.kind, name_of(run.params)))
+    lost = known.lost if known is not None and run.found else {}
+    if not lost:
+        return []
+    names = sorted({name.partition(" ")[0] for name in lost})
+    reason = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} no longer measured: last at {moment(max(lost.values()))}"
+    return [probe_failed(run.kind, run.params, reason, now=at, part="measured before")]
 
 
 def _seen_of(run: _ProbeRun) -> cut_off.Seen:
@@ -327,12 +376,14 @@ def _decisive(tries: Sequence[Tried]) -> Tried:
     return first if first.samples and not first.down and not last.samples else last
 
 
-def _declared(job: Job) -> tuple[tuple[Rate, ...], Mapping[str, str]]:
+def _declared(job: Job) -> tuple[tuple[Rate, ...], Mapping[str, Growth]]:
     try:
         probe = job.load(job.kind)
     except Exception:  # The engine has reported it.
         return (), {}
-    return tuple(getattr(probe, "RATES", ())), dict(getattr(probe, "GROWTHS", {}))
+    declared: Mapping[str, Growth | str] = getattr(probe, "GROWTHS", {})
+    growths = {metric: each if isinstance(each, Growth) else Growth(each) for metric, each in declared.items()}
+    return tuple(getattr(probe, "RATES", ())), growths
 
 
 def _results(samples: Iterable[Sample]) -> list[str]:
@@ -352,6 +403,8 @@ def _with_past(run: _ProbeRun, seen: Sequence[cut_off.Seen], before: _Before) ->
 
 
 def _observed(run: _ProbeRun, failed: Sample, seen: Sequence[cut_off.Seen], before: _Before) -> dict[str, str]:
+    if RESULT not in failed.observed:
+        return bounded(failed.observed)
     past = before.past(failed.labels, run.every)
     tries = [f"{moment(at)} {_try_words(ok, took)}" for at, ok, took in past.tries] if past else []
     tries += [f"{moment(before.at)} {result}" for result in run.tried or run.results]
@@ -409,17 +462,23 @@ def _readings(
 
 
 def _growths(run: _ProbeRun, before: _Before) -> list[Sample]:
-    found, store, at = [], before.store, before.at
-    for metric, source in run.growths.items():
+    found = []
+    for metric, growth in run.growths.items():
         for sample in run.samples:
-            if sample.metric != source or sample.value is None:
-                continue
-            earlier = store.buckets(source, sample.labels, at - GROWTH_SPAN[0], at - GROWTH_SPAN[1])
-            valued = [bucket for bucket in earlier if bucket.last is not None]
-            if valued and valued[0].last is not None:
-                days = (at - valued[0].last_at) / timedelta(days=1)
-                found.append(Sample(metric, (sample.value - valued[0].last) / days, at, sample.labels))
+            if sample.metric == growth.source and sample.value is not None:
+                found += _grown(metric, growth, sample, run.every, before)
     return found
+
+
+def _grown(metric: str, growth: Growth, sample: Sample, every: timedelta, before: _Before) -> list[Sample]:
+    """Return by how much a value grew in the span, from a reading about so long ago; nothing without one."""
+    at, (farthest, nearest) = before.at, growth.reach(every)
+    earlier = before.store.buckets(growth.source, sample.labels, at - farthest, at - nearest)
+    for bucket in earlier:
+        if bucket.last is not None and sample.value is not None:
+            spans = (at - bucket.last_at) / growth.span
+            return [Sample(metric, (sample.value - bucket.last) / spans, at, sample.labels)]
+    return []
 
 
 def _told(

@@ -185,6 +185,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+HBA_MARK = "# own rules\n"
+
+
 @dataclass
 class Postgres:
     """A running PostgreSQL server; the superuser is `tocsin`."""
@@ -204,15 +207,21 @@ class Postgres:
             for statement in statements:
                 connection.execute(statement)  # type: ignore[call-overload]
 
+    def reload(self, hba: str = "") -> None:
+        """Take settings anew; `hba` are rules that come before the others of pg_hba.conf."""
+        path = self.folder / "data" / "pg_hba.conf"
+        rules = path.read_text().split(HBA_MARK)[-1]
+        path.write_text(f"{hba}\n{HBA_MARK}{rules}")
+        self.run([str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data"), "reload"])
+
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -k {self.folder}"
         if list(Path("/usr/share/postgresql").glob("*/extension/pg_stat_statements.control")):
             options += " -c shared_preload_libraries=pg_stat_statements"
         log = str(self.folder / "log")
-        self.run(
-            [str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-l", log, "-o", options, "start"]
-        )
+        command = [str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-l", log]
+        self.run(["env", f"LOCPATH={self.folder}/locales", *command, "-o", options, "start"])
 
     def stop(self) -> None:
         """Stop the server at once."""
@@ -234,10 +243,15 @@ def server_binaries() -> Path:
     )
 
 
-def run_as_other_user() -> Callable[[list[str]], None]:
-    """Run commands; as root by the user postgres or nobody, since the server refuses to run as root."""
+def other_user() -> str | None:
+    """Whom servers run as that refuse to run as root: postgres or nobody; None when we are not root."""
     names = {user.pw_name for user in pwd.getpwall()}
-    user = ("postgres" if "postgres" in names else "nobody") if os.geteuid() == 0 else None
+    return ("postgres" if "postgres" in names else "nobody") if os.geteuid() == 0 else None
+
+
+def run_as_other_user() -> Callable[[list[str]], None]:
+    """Run commands, as root by another user."""
+    user = other_user()
 
     def run(command: list[str]) -> None:
         subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -252,8 +266,7 @@ def postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="tocsin-postgres-"))
     password = folder / "password"
     password.write_text("right")
-    if os.geteuid() == 0:
-        user = "postgres" if any(each.pw_name == "postgres" for each in pwd.getpwall()) else "nobody"
+    if (user := other_user()) is not None:
         for path in (folder, password):
             shutil.chown(path, user)
     initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "tocsin", "--no-sync", "-E", "UTF8"]

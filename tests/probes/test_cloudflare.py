@@ -444,3 +444,48 @@ def test_valid() -> None:
     """Zones may be one tag, a list, or a mapping."""
     for zones in ({"zone": TAG}, {"zones": [TAG]}, {"zones": {"example.com": TAG}, "window": "5m"}):
         assert cloudflare.validate({"name": "site", **zones}) == []
+
+
+@pytest.mark.parametrize("errors", [["boom"], [None], "boom", [{"message": None}], [7]])
+def test_errors_that_are_no_objects(endpoint: Endpoint, errors: object) -> None:
+    """Given errors without data that are texts, null or something else → cannot be measured, in words."""
+    endpoint.counts = [(200, json.dumps({"data": None, "errors": errors}))]
+    with pytest.raises((TargetRejectedError, TargetUnavailableError), match="Cloudflare answered"):
+        endpoint.check()
+
+
+def counted(**parts: object) -> str:
+    """An answer about the zone."""
+    return json.dumps({"data": {"viewer": {"zones": [{"zoneTag": TAG, **parts}]}}, "errors": None})
+
+
+def test_a_null_count_is_no_zero(endpoint: Endpoint) -> None:
+    """Given no count of the errors or of the visitors → an event for each, and no value; the rest is measured."""
+    endpoint.counts = [(200, counted(total=[{"count": 100}], errors5xx=[{"count": None}], quant=[]))]
+    endpoint.visitors = (200, counted(visitors=[{"uniq": {"uniques": None}}]))
+    values, events = endpoint.check()
+    assert values["requests_per_min"] == 100.0 and not {"error_rate", "active_users"} & values.keys()
+    assert {(each.kind, each.identity) for each in events} == {
+        ("probe.limited", "probe:cloudflare:site:example.com error rate"),
+        ("probe.limited", "probe:cloudflare:site:example.com active users"),
+    }
+
+
+def test_an_error_beside_data_that_names_nothing(endpoint: Endpoint) -> None:
+    """Given data and an error without a path → what was counted is measured, and the error is an event."""
+    whole = json.loads(counted(total=[{"count": 100}], errors5xx=[{"count": 5}], quant=[]))
+    endpoint.counts = [(200, json.dumps({**whole, "errors": [{"message": "some data may be missing"}]}))]
+    endpoint.visitors = (200, counted(visitors=[]))
+    values, events = endpoint.check()
+    assert values["error_rate"] == 0.05
+    assert [(each.kind, each.identity) for each in events] == [("probe.limited", "probe:cloudflare:site:answer")]
+    assert "some data may be missing" in events[0].summary
+
+
+def test_the_status_codes(endpoint: Endpoint) -> None:
+    """Given counts by status code → the most frequent errors are the evidence of the error rate."""
+    endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
+    found = cloudflare.check(PARAMS, endpoint.clients, now=NOW)
+    (rate,) = [each for each in found if isinstance(each, Sample) and each.metric == "error_rate"]
+    assert rate.observed == {"statuses": "404 × 732, 502 × 402"}
+    assert "edgeResponseStatus_geq: 400" in endpoint.asked[0]["query"]

@@ -1,33 +1,50 @@
 """The database probe against a real PostgreSQL server: sizes, counters, refusals, limits, a server that stops."""
 
-import time
+import asyncio
+import re
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from chalicelib.core.errors import RulesError, TargetRejectedError
-from chalicelib.core.event import Event
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import database
+from chalicelib.probes import Attempt, Names, _postgres, database
+from chalicelib.probes._dsn import options_of
+from chalicelib.schedule.probing import Job, Tried, once
 
 from .conftest import NOW, FixedClients, Postgres, eventually, free_port
+from .conftest import tried as attempted
 
 PARAMS = {"name": "main", "dsn": "DATABASE_URL", "service": "app"}
 
 
+def tried(dsn: str, names: Names | None = None, secrets: Mapping[str, str] | None = None, **params: Any) -> Tried:
+    """One try by the engine."""
+    clients = FixedClients({"DATABASE_URL": dsn, **(secrets or {})})
+    return attempted(database, {**PARAMS, **params}, clients, names=names, kind="database")
+
+
 def measured(dsn: str, **params: Any) -> dict[str, float | None]:
-    """The values of one try by metric."""
-    found = database.check({**PARAMS, **params}, FixedClients({"DATABASE_URL": dsn}), now=NOW)
-    assert all(isinstance(each, Sample) and each.at == NOW for each in found)
-    return {each.metric: each.value for each in found if isinstance(each, Sample)}
+    """The values of one try by metric, of which every part was measured."""
+    found = tried(dsn, **params)
+    assert found.events == () and all(each.at == NOW for each in found.samples)
+    return {each.metric: each.value for each in found.samples}
+
+
+def refused(dsn: str, **params: Any) -> str:
+    """Why a try could not measure, nothing of which says that the database is down."""
+    found = tried(dsn, **params)
+    (event,) = found.events
+    assert (found.samples, event.kind, event.identity) == ((), "probe.failed", "probe:database:main")
+    return event.summary
 
 
 def test_measures(postgres: Postgres) -> None:
     """A database that works is up, with its size, connections and times, under its own labels."""
-    found = database.check(PARAMS, FixedClients({"DATABASE_URL": postgres.dsn()}), now=NOW)
-    values = {each.metric: each.value or 0.0 for each in found if isinstance(each, Sample)}
+    found = tried(postgres.dsn())
+    values = {each.metric: each.value or 0.0 for each in found.samples}
     assert values["uptime"] == 1.0
     assert 0 < values["latency_ms"] < 5000
     assert 0.003 < values["db_size_gb"] < 0.1
@@ -35,7 +52,7 @@ def test_measures(postgres: Postgres) -> None:
     assert 0 < values["connections_used"] < 0.1
     assert values["query_time_ms"] > 0
     labels = {"probe": "main", "service": "app", "database": "app"}
-    assert all(isinstance(each, Sample) and each.labels == labels for each in found)
+    assert all(each.labels == labels for each in found.samples)
 
 
 def test_grows(postgres: Postgres) -> None:
@@ -66,6 +83,10 @@ def test_statements(postgres: Postgres) -> None:
     postgres.execute(
         "create schema extensions", "create extension pg_stat_statements schema extensions", database="statements"
     )
+    postgres.execute("select pg_sleep(0.2), 'hunter2'", "create role sleeper password 'hunter2'", database="statements")
+    (seen,) = [each.observed for each in tried(postgres.dsn("statements")).samples if each.metric == "query_time_ms"]
+    assert re.match(r"2\d\d ms × 1: select pg_sleep\(\$1\), \$2; ", seen["slowest"])
+    assert "hunter2" not in seen["slowest"] and "role" not in seen["slowest"]
     found = measured(postgres.dsn("statements"))
     assert (found["db_queries_total"] or 0.0) > 0
     assert found["query_time_ms"] == pytest.approx(
@@ -75,22 +96,22 @@ def test_statements(postgres: Postgres) -> None:
 
 def test_wrong_password(postgres: Postgres) -> None:
     """A refused password cannot be measured, which is not down, and no part of the connection string is told."""
-    with pytest.raises(TargetRejectedError) as raised:
-        measured(postgres.dsn(password="wr0ng"))
-    assert "refused the user, password or database" in str(raised.value)
-    assert not any(word in str(raised.value) for word in ("wr0ng", "localhost", str(postgres.port)))
+    reason = refused(postgres.dsn(password="wr0ng"))
+    assert "refused the user, password or database" in reason
+    assert not any(word in reason for word in ("wr0ng", "localhost", str(postgres.port)))
 
 
 def test_missing_database(postgres: Postgres) -> None:
     """A database that does not exist cannot be measured."""
-    with pytest.raises(TargetRejectedError):
-        measured(postgres.dsn("absent"))
+    assert refused(postgres.dsn("absent")) == (
+        "the server knows no such database or project (SQLSTATE 3D000, invalid catalog name)"
+    )
 
 
 def test_nothing_listens() -> None:
     """A refused connection is down, in the series of the same labels."""
     dsn = f"postgresql://tocsin@localhost:{free_port()}/app"
-    (found,) = database.check(PARAMS, FixedClients({"DATABASE_URL": dsn}), now=NOW)
+    (found,) = tried(dsn).samples
     assert found == Sample("uptime", 0.0, NOW, {"probe": "main", "service": "app", "database": "app"})
 
 
@@ -124,14 +145,14 @@ def test_least_privileges(postgres: Postgres) -> None:
         "revoke connect on database closed from public",
         database="postgres",
     )
-    assert "db_size_gb" in measured(postgres.dsn(user="watcher"), scope="all")
+    assert "db_size_gb" in measured(postgres.dsn(user="watcher"))
     postgres.execute("revoke execute on function pg_database_size(name) from public")
-    found = database.check(PARAMS, FixedClients({"DATABASE_URL": postgres.dsn(user="watcher")}), now=NOW)
+    found = tried(postgres.dsn(user="watcher"))
     postgres.execute("grant execute on function pg_database_size(name) to public")
-    (event,) = [each for each in found if isinstance(each, Event)]
+    (event,) = found.events
     assert (event.kind, event.identity) == ("probe.failed", "probe:database:main:size")
     assert "SQLSTATE 42501" in event.summary
-    metrics = {each.metric for each in found if isinstance(each, Sample)}
+    metrics = {each.metric for each in found.samples}
     assert {"uptime", "connections", "cache_hit_rate"} <= metrics
     assert "db_size_gb" not in metrics
 
@@ -173,9 +194,9 @@ def planted(postgres: Postgres, part: str, failure: str) -> str:
 def test_one_query_that_fails_costs_nothing_of_the_others(postgres: Postgres, part: str, failure: str) -> None:
     """Given one query that fails, the others are measured; a connection that ends is down, with what came before."""
     postgres.execute("create table if not exists kept as select generate_series(1, 10) as n")
-    found = database.check(PARAMS, FixedClients({"DATABASE_URL": planted(postgres, part, failure)}), now=NOW)
-    samples = {each.metric: each.value for each in found if isinstance(each, Sample)}
-    events = [each.identity for each in found if isinstance(each, Event)]
+    found = tried(planted(postgres, part, failure))
+    samples = {each.metric: each.value for each in found.samples}
+    events = [each.identity for each in found.events]
     names = list(PARTS)
     kept = names[: names.index(part)] if FAILURES[failure] == ENDS else [each for each in names if each != part]
     measured_parts = {each for each in names if PARTS[each][2] <= samples.keys()}
@@ -191,33 +212,59 @@ def test_queries_have_a_limit(postgres: Postgres) -> None:
 
     with psycopg.connect(postgres.dsn()) as blocker:
         blocker.execute("lock table pg_catalog.pg_class in access exclusive mode")
-        found = database.check({**PARAMS, "timeout": "2s"}, FixedClients({"DATABASE_URL": postgres.dsn()}), now=NOW)
-    told = [each.summary for each in found if isinstance(each, Event)]
-    down = [each.value for each in found if isinstance(each, Sample) and each.metric == "uptime"]
+        found = tried(postgres.dsn(), timeout="2s")
+    told = [each.summary for each in found.events]
+    down = [each.value for each in found.samples if each.metric == "uptime"]
     assert down == [0.0] or any("time limit" in text for text in told)
+
+
+def test_databases_that_the_role_may_not_see(postgres: Postgres) -> None:
+    """Given `scope: all` and a database without the right to connect → an event names it, unless pg_read_all_stats is had."""
+    postgres.execute(
+        "create role reader login password 'right'",
+        "create database secluded",
+        "revoke connect on database secluded from public",
+        database="postgres",
+    )
+    postgres.execute(
+        "create table filler as select repeat('x', 2000) from generate_series(1, 4000)", database="secluded"
+    )
+    without = tried(postgres.dsn(user="reader"), scope="all")
+    postgres.execute("grant pg_read_all_stats to reader")
+    complete = measured(postgres.dsn(user="reader"), scope="all")["db_size_gb"] or 0.0
+    postgres.execute("drop database secluded", "drop database if exists closed", database="postgres")
+    (event,) = without.events
+    assert (event.kind, event.identity) == ("probe.limited", "probe:database:main:size")
+    assert "pg_read_all_stats" in event.summary
+    size = next(each.value or 0.0 for each in without.samples if each.metric == "db_size_gb")
+    assert complete - size > 0.005
 
 
 def test_writes_nothing(postgres: Postgres) -> None:
     """The session cannot write."""
-    options = {"host": "localhost", "port": postgres.port, "user": "tocsin", "password": "right", "dbname": "app"}
-    with database._connection(options, database.DEFAULT_TIMEOUT) as connection:
-        session = database._Session(connection, ends_at=time.monotonic() + 5)
-        with pytest.raises(Exception, match="read-only transaction"):
-            session.row(sql.SQL("create table written (n int)"))
+    said: list[str] = []
+
+    async def check(attempt: Attempt) -> None:
+        session = await _postgres.opened(attempt, options_of(postgres.dsn(), "DATABASE_URL"))
+        with pytest.raises(_postgres.ServerError) as raised:
+            await session.rows("create table written (n int)", 5)
+        said.append(raised.value.sqlstate)
+
+    module = SimpleNamespace(check=check)
+    job = Job("database", PARAMS, lambda kind: module, FixedClients(), NOW, Names())  # type: ignore[arg-type, return-value]
+    asyncio.run(once(job))
+    assert said == ["25006"]
 
 
 @pytest.mark.parametrize("dsn", ["host='x", "mysql://x/y", "postgresql://[::1"])
 def test_unreadable_secret(dsn: str) -> None:
     """A secret that is no connection string is told by its name, not by its content."""
-    with pytest.raises(RulesError) as raised:
-        measured(dsn)
-    assert "the secret DATABASE_URL is not a PostgreSQL connection string" in str(raised.value)
+    assert "the secret DATABASE_URL is not a PostgreSQL connection string" in refused(dsn)
 
 
 def test_refused_address() -> None:
     """Metadata addresses are refused for databases too."""
-    with pytest.raises(RulesError, match="not probed"):
-        measured("postgresql://u:p@169.254.169.254/app")
+    assert "not probed" in refused("postgresql://u:p@169.254.169.254/app")
 
 
 MISTAKES = [

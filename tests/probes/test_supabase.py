@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
-from chalicelib.core.event import Event
-from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import supabase
+from chalicelib.schedule.probing import Tried
+from tests.slow_server import Connection, slow_server
 
-from .conftest import NOW, FixedClients, Web, answer, free_port
+from .conftest import FixedClients, Web, answer, free_port, reason, result, tried, values
 
 FIXTURES = Path(__file__).parent / "fixtures" / "supabase"
 SECRETS = {"SUPABASE_SECRET_KEY": "sb_secret_x"}
@@ -22,9 +21,15 @@ def measured(web: Web, text: str) -> dict[str, float | None]:
     """The values of one reading by metric."""
     web.answers["/metrics"] = answer(200, text)
     params = {"name": "main", "url": f"{web.url}/metrics", "service": "app"}
-    found = supabase.check(params, FixedClients(dict(SECRETS)), now=NOW)
-    assert all(isinstance(each, Sample) and each.labels == {"probe": "main", "service": "app"} for each in found)
-    return {each.metric: each.value for each in found if isinstance(each, Sample)}
+    found = attempted(params)
+    assert found.events == ()
+    assert all(each.labels == {"probe": "main", "service": "app"} for each in found.samples)
+    return values(found)
+
+
+def attempted(params: dict[str, Any], secrets: dict[str, str] | None = None) -> Tried:
+    """One try."""
+    return tried(supabase, params, FixedClients(SECRETS if secrets is None else secrets), kind="supabase")
 
 
 def test_measures(web: Web) -> None:
@@ -41,7 +46,10 @@ def test_measures(web: Web) -> None:
 
 def test_database_down(web: Web) -> None:
     """The exporter answers while the database is down: only that is measured."""
-    assert measured(web, (FIXTURES / "metrics_db_down.prom").read_text()) == {"uptime": 0.0}
+    web.answers["/metrics"] = answer(200, (FIXTURES / "metrics_db_down.prom").read_text())
+    found = attempted({"name": "main", "url": f"{web.url}/metrics"})
+    assert values(found) == {"uptime": 0.0} and found.events == ()
+    assert result(found).startswith("the exporter says that the database is down (pg_up 0), after ")
 
 
 def test_unknown_disk(web: Web) -> None:
@@ -66,50 +74,51 @@ def test_without_pg_up(web: Web) -> None:
         if not line.startswith("pg_up")
     )
     web.answers["/metrics"] = answer(200, text)
-    found = supabase.check({"name": "main", "url": f"{web.url}/metrics"}, FixedClients(dict(SECRETS)), now=NOW)
-    metrics = {each.metric for each in found if isinstance(each, Sample)}
+    found = attempted({"name": "main", "url": f"{web.url}/metrics"})
+    metrics = {each.metric for each in found.samples}
     assert {"db_size_gb", "connections", "disk_used_ratio"} <= metrics and "uptime" not in metrics
-    (event,) = [each for each in found if isinstance(each, Event)]
+    (event,) = found.events
     assert (event.kind, event.identity) == ("probe.failed", "probe:supabase:main:uptime")
     assert "pg_up" in event.summary
 
 
 def test_not_metrics(web: Web) -> None:
     """An answer that does not say whether the database is up measures nothing."""
-    with pytest.raises(TargetUnavailableError, match="pg_up"):
-        measured(web, "<html>maintenance</html>")
+    web.answers["/metrics"] = answer(200, "<html>maintenance</html>")
+    assert "pg_up" in reason(attempted({"name": "main", "url": f"{web.url}/metrics"}))
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (401, TargetRejectedError),
-        (403, TargetRejectedError),
-        (503, TargetUnavailableError),
-        (302, TargetUnavailableError),
-    ],
-)
-def test_refusals(web: Web, status: int, error: type[Exception]) -> None:
+@pytest.mark.parametrize("status", [401, 403, 503, 302])
+def test_refusals(web: Web, status: int) -> None:
     """A refused key is told as such, an endpoint that is away too; neither is a database that is down."""
     web.answers["/metrics"] = answer(status)
-    with pytest.raises(error) as raised:
-        supabase.check({"name": "main", "url": f"{web.url}/metrics"}, FixedClients(dict(SECRETS)), now=NOW)
-    assert "sb_secret_x" not in str(raised.value)
+    found = attempted({"name": "main", "url": f"{web.url}/metrics"})
+    assert f"answered {status}" in reason(found) and found.samples == ()
+    assert "sb_secret_x" not in reason(found)
+    assert found.retry is (status not in (401, 403))
 
 
 def test_no_answer() -> None:
-    """No connection is unavailable."""
-    params = {"name": "main", "url": f"http://127.0.0.1:{free_port()}/", "timeout": timedelta(seconds=1)}
-    with pytest.raises(TargetUnavailableError, match="ConnectError"):
-        supabase.check(params, FixedClients(dict(SECRETS)), now=NOW)
+    """No connection, or an endpoint that stalls, is no database that is down."""
+    found = attempted({"name": "main", "url": f"http://127.0.0.1:{free_port()}/"})
+    assert (reason(found).startswith("the metrics endpoint did not answer: no connection"), found.samples) == (True, ())
+    with slow_server(Connection.stall) as server:
+        late = attempted({"name": "main", "url": server.url(), "timeout": timedelta(seconds=0.3)})
+    assert (reason(late).startswith("no whole answer within 0.3 s"), late.samples) == (True, ())
 
 
 def test_refused_address_and_missing_key() -> None:
     """Metadata addresses are refused, and a key that is not set is named."""
-    with pytest.raises(RulesError, match="not probed"):
-        supabase.check({"name": "m", "url": "http://169.254.169.254/"}, FixedClients(dict(SECRETS)), now=NOW)
-    with pytest.raises(RulesError, match="SUPABASE_SECRET_KEY is not set"):
-        supabase.check({"name": "m", "project": "abcdefghijkl"}, FixedClients(), now=NOW)
+    assert "not probed" in reason(attempted({"name": "m", "url": "http://169.254.169.254/"}))
+    assert "SUPABASE_SECRET_KEY is not set" in reason(attempted({"name": "m", "project": "abcdefghijkl"}, {}))
+
+
+def test_a_key_with_a_line_end(web: Web) -> None:
+    """Given a key that was stored with a line end → sent without it."""
+    web.answers["/metrics"] = answer(200, "pg_up 1\n")
+    found = attempted({"name": "main", "url": f"{web.url}/metrics"}, {"SUPABASE_SECRET_KEY": "sb_secret_x\n"})
+    assert values(found)["uptime"] == 1.0
+    assert base64.b64decode(web.seen[0][2]["Authorization"].split()[1]) == b"service_role:sb_secret_x"
 
 
 MISTAKES = [

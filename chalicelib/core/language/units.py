@@ -70,7 +70,9 @@ KNOWN_METRICS = {
     "successes": "successful runs of a probe in a row",
     "active_users": "visitors",
     "db_size_gb": "size of the database",
+    "db_growth_gb_per_hour": "growth of the database in an hour",
     "db_growth_gb_per_day": "growth of the database a day",
+    "db_growth_gb_per_week": "growth of the database in a week",
     "query_time_ms": "mean time of a database query",
     "cache_hit_rate": "share of reads that the cache answered",
     "connections": "open connections",
@@ -78,6 +80,10 @@ KNOWN_METRICS = {
     "memory_bytes": "memory in use",
     "memory_used": "share of the allowed memory that is in use",
     "tls_days_left": "days until the first of its certificates ends",
+    "domain_days_left": "days until the registration of the domain ends",
+    "replication_lag_seconds": "how far a copy of the database is behind",
+    "replicas": "copies that are connected",
+    "cluster_slots_missing": "slots of a Redis cluster that no master serves",
     "disk_used_ratio": "share of the disk that is in use",
     "read_only": "1 while the database takes no writes",
     "evicted_keys_total": "keys that the cache had to drop",
@@ -94,7 +100,7 @@ KNOWN_METRICS = {
 }
 """The metrics that probes and sources bring, with what they are."""
 
-_NUMBERS = frozenset({"failures", "successes", "active_users", "connections", "requests_per_min"})
+_NUMBERS = frozenset({"failures", "successes", "active_users", "connections", "requests_per_min", "replicas"})
 _NUMBER_ENDS = (
     "_total",
     "_count",
@@ -139,7 +145,7 @@ def unit_of(metric: str) -> Unit:
         return PLAIN_RATIO
     if metric in _NUMBERS or metric.endswith(_NOT_RATIOS):
         return PLAIN_NUMBER
-    if metric == "tls_days_left":
+    if metric in ("tls_days_left", "domain_days_left"):
         return DAYS
     stem = _PER.sub("", metric)
     ending = stem.rpartition("_")[2]

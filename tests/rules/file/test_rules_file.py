@@ -321,7 +321,7 @@ def test_templates_may_be_tolerated():
 def test_every_metric_of_a_probe_is_known():
     """What the probes write as samples can be named in a condition."""
     written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "chalicelib" / "probes").glob("*.py"))
-    found = set(re.findall(r'(?:Sample|Rate)\(\s*"(\w+)"|measured\["(\w+)"\]', written))
+    found = set(re.findall(r'(?:Sample|Rate|\.add)\(\s*"(\w+)"|measured\["(\w+)"\]', written))
     names = {name for pair in found for name in pair if name}
     assert names >= {"uptime", "latency_ms"}
     assert names <= set(KNOWN_METRICS)

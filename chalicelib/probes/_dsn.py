@@ -1,0 +1,105 @@
+"""Connection strings of PostgreSQL, in the forms that clients, poolers and hosts hand out, as options for libpq.
+
+Understood are URLs (`postgres://`, `postgresql://`, `postgresql+driver://`, `jdbc:postgresql://`) and `key=value` pairs.
+Parameters that configure another client and change nothing about one connection are left out, such as Prisma's
+`pgbouncer` and `connection_limit`; any other that libpq does not know is named. An error holds no part of the string but
+the name of a parameter. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+https://www.prisma.io/docs/orm/overview/databases/postgresql
+"""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from chalicelib.core.errors import RulesError
+
+ALLOWED = "allowed is postgresql://user:password@host:5432/name"
+OF_OTHER_CLIENTS = frozenset(
+    {
+        "binary_parameters",
+        "connection_limit",
+        "currentschema",
+        "max_pool_size",
+        "pgbouncer",
+        "pool_size",
+        "pool_timeout",
+        "prepared_statement_cache_size",
+        "prepared_statements",
+        "preparedstatements",
+        "preparethreshold",
+        "schema",
+        "search_path",
+        "simple_protocol",
+        "single_use_connections",
+        "socket_timeout",
+        "statement_cache_size",
+        "supa",
+        "uselibpqcompat",
+        "workaround",
+    }
+)
+"""Parameters of Prisma, node-postgres, SQLAlchemy, JDBC and hosts: pools, caches and schemas. In small letters."""
+_INSTEAD = {
+    "sslaccept": "write sslmode=verify-full, or sslmode=require to take any certificate",
+    "sslidentity": "write sslcert and sslkey",
+}
+_MODES = {"no-verify": "require"}
+"""What node-postgres calls a mode that libpq has under another name."""
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_DRIVER = re.compile(r"(?:jdbc:)?(postgres(?:ql)?)(?:\+\w+)?://")
+_PLACEHOLDER = re.compile(r"\[[A-Z-]+\]")
+_WORD = re.compile(r"[A-Za-z_]{2,40}")
+
+
+def options_of(text: str, secret: str) -> dict[str, Any]:
+    """Return the options of a connection string. Raise RulesError, with the name of the secret that holds it."""
+    text = text.strip()
+    if text.startswith(("prisma://", "prisma+postgres://")):
+        raise RulesError(f"the secret {secret} is an address of Prisma Accelerate; {ALLOWED}, as in DIRECT_URL")
+    if _PLACEHOLDER.search(text):
+        raise RulesError(f"the secret {secret} still has a placeholder in square brackets where the password belongs")
+    try:
+        found: dict[str, Any] = dict(conninfo_to_dict(_for_libpq(text, secret)))
+    except psycopg.ProgrammingError:
+        raise RulesError(_unreadable(secret)) from None
+    mode = str(found.get("sslmode", "prefer"))
+    if _MODES.get(mode, mode) not in SSL_MODES:
+        raise RulesError(f"the secret {secret} has an unknown sslmode; allowed is one of {', '.join(SSL_MODES)}")
+    return {**found, **({"sslmode": _MODES[mode]} if mode in _MODES else {})}
+
+
+def _unreadable(secret: str) -> str:
+    encoded = "a password's @ : / ? # % [ ] are written %40 %3A %2F %3F %23 %25 %5B %5D"
+    return f"the secret {secret} is not a PostgreSQL connection string; {ALLOWED}: {encoded}"
+
+
+def _for_libpq(text: str, secret: str) -> str:
+    """Return the string as libpq reads it."""
+    driver = _DRIVER.match(text)
+    if driver is None:
+        return text
+    place, question, query = text[driver.end() :].partition("?")
+    if "@" in query:  # A password with a question mark: what follows is no list of parameters.
+        raise RulesError(_unreadable(secret))
+    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if _is_known(name, secret)]
+    return f"{driver[1]}://{place}{question}{urlencode(kept)}"
+
+
+def _is_known(name: str, secret: str) -> bool:
+    """Return whether libpq knows a parameter; False for one to leave out. Raise RulesError for any other."""
+    if name in _keywords() or name == "ssl":
+        return True
+    if name.lower() in OF_OTHER_CLIENTS:
+        return False
+    if not _WORD.fullmatch(name):
+        raise RulesError(_unreadable(secret))
+    advice = _INSTEAD.get(name.lower(), "remove it")
+    raise RulesError(f"the secret {secret} has the parameter {name}, which PostgreSQL does not know; {advice}")
+
+
+def _keywords() -> frozenset[str]:
+    return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())

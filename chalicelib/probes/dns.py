@@ -1,0 +1,168 @@
+"""A DNS record: whether a name has it, and with the expected values.
+
+    - name: apex
+      host: example.com
+      record: MX                        # A (the default), AAAA, CAA, CNAME, DS, MX, NS, PTR, SOA, SRV, TXT
+      expect: 10 mx1.example.com        # a value, or a list: each of them must be among the answers
+      server: 192.0.2.53                # the name server to ask, as address or address:port; else that of the machine
+      timeout: 5s
+
+Samples: `uptime`, `latency_ms`. Values are compared as zone files write them, without regard to case, to the dot at the
+end of a name and to the quotes of a text: `10 mx1.example.com`, `v=spf1 -all`, `0 issue letsencrypt.org`.
+
+Down (`uptime` 0): the name is not there or has no such record, another value, SERVFAIL (its name servers or its signatures
+are broken), and a `server` of the entry that is silent or refuses. A machine's own resolver that is silent or refuses
+says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import dns.asyncquery
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+
+from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes
+
+MEANING = "DNS records that names must have."
+SAMPLE = {"name": "apex", "host": "example.com", "record": "A"}
+PLACE = 9
+TIMEOUT = timedelta(seconds=5)
+RECORDS = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+UDP_WAIT = 1.5
+"""Seconds for one datagram, which may be lost; then it is sent again, within the limit of the try."""
+LAST_WAIT = 0.1
+DEFAULT_PORT = 53
+MAX_SHOWN = 3
+_OF_THE_NAME = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL)
+"""Answers that say something of the name, and not of the name server."""
+
+
+async def check(attempt: Attempt) -> None:
+    """Add what one try measures. Raise Down when the record is not as expected."""
+    params = attempt.params
+    record, wanted = str(params.get("record", "A")).upper(), _expected(params)
+    attempt.address = str(params["host"])
+    attempt.expected = f"a record {record}" + (f" with {', '.join(wanted)}" if wanted else "")
+    query = dns.message.make_query(_name(str(params["host"])), record)
+    with attempt.step("answer"):
+        answer = await _asked(attempt, query)
+    found = _values(answer, record)
+    if not found:
+        raise Down(f"it has no record {record}")
+    missing = [value for value in wanted if _comparable(value) not in map(_comparable, found)]
+    if missing:
+        shown = ", ".join(found[:MAX_SHOWN]) + (f" and {len(found) - MAX_SHOWN} more" if len(found) > MAX_SHOWN else "")
+        raise Down(f"the record {record} is {shown}")
+    attempt.up()
+    attempt.add("latency_ms", round(attempt.elapsed * 1000, 3))
+
+
+def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the secrets and settings that an entry reads."""
+    return ()
+
+
+def validate(params: Mapping[str, Any]) -> list[str]:
+    """Return the mistakes of an entry of `probes: {dns: […]}`, in words."""
+    found = common_mistakes(params, required=("host",), allowed=("record", "expect", "server"))
+    if str(params.get("record", "A")).upper() not in RECORDS:
+        found.append(f"record must be one of {', '.join(RECORDS)}")
+    if not isinstance(params.get("expect", ""), str | list | tuple):
+        found.append("expect must be a text, or a list of texts")
+    if params.get("host"):
+        try:
+            _name(str(params["host"]))
+        except Down:
+            found.append("host must be a name, such as example.com")
+    if params.get("server"):
+        try:
+            _place(str(params["server"]))
+        except ValueError:
+            found.append(
+                "server must be an IP address, or an address with a port: 192.0.2.53, 192.0.2.53:5353, [2001:db8::1]:53"
+            )
+    return found
+
+
+def _expected(params: Mapping[str, Any]) -> list[str]:
+    given = params.get("expect") or []
+    return [given] if isinstance(given, str) else [str(each) for each in given]
+
+
+def _name(text: str) -> dns.name.Name:
+    """Return a name. Raise Down for what is none."""
+    try:
+        return dns.name.from_text(text.encode("idna").decode() if not text.isascii() else text)
+    except (dns.exception.DNSException, UnicodeError):
+        raise Down("the host name is not valid") from None
+
+
+def _place(server: str) -> tuple[str, int]:
+    """Return the address and the port of a name server. Raise ValueError when it is none."""
+    host, colon, port = server.rpartition(":")
+    if colon and (server.startswith("[") or "." in host):
+        return str(ip_address(host.strip("[]"))), int(port)
+    return str(ip_address(server.strip("[]"))), DEFAULT_PORT
+
+
+async def _asked(attempt: Attempt, query: dns.message.Message) -> dns.message.Message:
+    """Return the answer of the first name server that gives one."""
+    own = bool(attempt.params.get("server"))
+    servers = [_place(str(attempt.params["server"]))] if own else _of_this_machine()
+    reason = "the name server did not answer"
+    for asked, (address, port) in enumerate(itertools.cycle(servers), start=1):
+        if own:
+            (address,) = await attempt.addresses(address, port)
+        answer = await _answer(query, address, port, min(UDP_WAIT, attempt.left / 2))
+        if answer is not None and answer.rcode() in _OF_THE_NAME:
+            return _judged(answer)
+        if answer is not None:
+            reason = f"the name server answered {dns.rcode.to_text(answer.rcode())}"
+        if attempt.left < LAST_WAIT or (answer is not None and asked >= len(servers)):
+            break
+    raise Down(reason) if own else UnmeasuredError(reason)
+
+
+def _of_this_machine() -> Sequence[tuple[str, int]]:
+    try:
+        resolver = dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        raise UnmeasuredError("this machine names no name server", final=True) from None
+    return [(str(address), resolver.port) for address in resolver.nameservers]
+
+
+async def _answer(query: dns.message.Message, address: str, port: int, wait: float) -> dns.message.Message | None:
+    """Return the answer to one datagram, over TCP where it does not fit; None when none comes in time or it is garbled."""
+    try:
+        found, _ = await dns.asyncquery.udp_with_fallback(query, address, timeout=wait, port=port)
+    except (dns.exception.DNSException, OSError, EOFError):
+        return None
+    return found
+
+
+def _judged(answer: dns.message.Message) -> dns.message.Message:
+    if answer.rcode() == dns.rcode.NXDOMAIN:
+        raise Down("the name is not there (NXDOMAIN)")
+    if answer.rcode() == dns.rcode.SERVFAIL:
+        raise Down("its name servers or its signatures are broken (SERVFAIL)")
+    return answer
+
+
+def _values(answer: dns.message.Message, record: str) -> list[str]:
+    """Return the values of a record, also behind a CNAME."""
+    wanted = dns.rdatatype.from_text(record)
+    return sorted(each.to_text() for rrset in answer.answer if rrset.rdtype == wanted for each in rrset)
+
+
+def _comparable(value: str) -> str:
+    """Return a value without what makes no difference."""
+    text = value.replace('" "', "") if value.startswith('"') else value
+    return " ".join(word.strip('"').rstrip(".").lower() for word in text.split())

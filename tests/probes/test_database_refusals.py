@@ -1,0 +1,206 @@
+"""What PostgreSQL, PgBouncer and Supavisor say at login: who works and lets nobody in cannot be measured, the rest is down."""
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from tests.slow_server import Connection, slow_server
+
+from .conftest import Postgres, eventually, free_port, other_user
+from .test_database import measured, refused, tried
+
+
+def down(dsn: str, **params: object) -> str:
+    """What a try found that is down."""
+    found = tried(dsn, **params)
+    assert found.events == ()
+    (uptime,) = [each for each in found.samples if each.metric == "uptime"]
+    assert uptime.value == 0.0
+    return uptime.observed["result"]
+
+
+@pytest.fixture
+def german(postgres: Postgres) -> Iterator[Postgres]:
+    """The server while its messages are German."""
+    locales = postgres.folder / "locales"
+    if not locales.exists():
+        locales.mkdir()
+        subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", str(locales / "de_DE.UTF-8")], check=True)
+        postgres.stop()
+        postgres.start()
+    postgres.execute("alter system set lc_messages = 'de_DE.UTF-8'")
+    postgres.reload()
+    eventually(lambda: "Passwort" in said_by(postgres.dsn(password="wr0ng")))
+    yield postgres
+    postgres.execute("alter system reset lc_messages")
+    postgres.reload()
+    eventually(lambda: "password" in said_by(postgres.dsn(password="wr0ng")))
+
+
+def said_by(dsn: str) -> str:
+    """The server's own words at login."""
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError as error:
+        return str(error)
+    return ""
+
+
+def test_a_server_in_german(german: Postgres) -> None:
+    """Given a server whose messages are German → a refused password or database cannot be measured."""
+    assert "SQLSTATE 28P01" in refused(german.dsn(password="wr0ng"))
+    assert "SQLSTATE 3D000" in refused(german.dsn("absent"))
+    german.execute("create role dumb nologin password 'right'")
+    assert "SQLSTATE 28000" in refused(german.dsn(user="dumb"))
+    german.execute("drop role dumb")
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "prefer"])
+def test_rules_of_the_server(postgres: Postgres, sslmode: str) -> None:
+    """Given pg_hba.conf that rejects the user → cannot be measured; the same user without the rule is."""
+    dsn = f"{postgres.dsn()}?sslmode={sslmode}"
+    postgres.reload("host all tocsin all reject")
+    try:
+        eventually(lambda: "reject" in said_by(dsn))
+        assert "SQLSTATE 28000" in refused(dsn)
+    finally:
+        postgres.reload()
+    eventually(lambda: said_by(dsn) == "")
+    assert measured(dsn)["uptime"] == 1.0
+
+
+def test_no_right_to_connect(postgres: Postgres) -> None:
+    """Given a role without the right to connect to the database → cannot be measured."""
+    postgres.execute("create role stranger login password 'right'", "create database private")
+    postgres.execute("revoke connect on database private from public")
+    assert "SQLSTATE 42501" in refused(postgres.dsn("private", user="stranger"))
+    postgres.execute("drop database private", "drop role stranger")
+
+
+def test_no_password_given(postgres: Postgres) -> None:
+    """Given a server that asks for a password and a connection string without one → cannot be measured."""
+    assert "refused the user, password" in refused(f"postgresql://tocsin@localhost:{postgres.port}/app")
+
+
+def test_a_server_that_is_full(postgres: Postgres) -> None:
+    """Given no connection that is left for the role → down, with the server's code."""
+    postgres.execute("create role single login password 'right' connection limit 1")
+    with psycopg.connect(postgres.dsn(user="single")):
+        assert down(postgres.dsn(user="single")).startswith(
+            "the server answered with SQLSTATE 53300, too many connections"
+        )
+    eventually(lambda: said_by(postgres.dsn(user="single")) == "")
+    assert measured(postgres.dsn(user="single"))["uptime"] == 1.0
+    postgres.execute("drop role single")
+
+
+@contextmanager
+def answering(**fields: str) -> Iterator[str]:
+    """A server that answers every login with an error of these fields; its connection string."""
+    body = b"".join(name.encode() + text.encode() + b"\0" for name, text in fields.items()) + b"\0"
+
+    def talk(connection: Connection) -> None:
+        while connection.socket.recv(4096)[4:6] == struct.pack("!H", 1234):  # It asks for encryption.
+            connection.socket.sendall(b"N")
+        connection.socket.sendall(b"E" + struct.pack("!I", len(body) + 4) + body)
+
+    with slow_server(talk) as server:
+        yield f"postgresql://postgres.abc:x@127.0.0.1:{server.port}/postgres"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tenant or user not found",
+        "(ENOTFOUND) tenant/user postgres.abc not found",
+        "(EADDRNOTALLOWED) address not in tenant allow_list: {10, 0, 0, 1}",
+        "(EAUTHQUERY) user not found in the database",
+    ],
+)
+def test_refused_by_supavisor(text: str) -> None:
+    """Given a pooler of Supabase that works and does not let this user in → cannot be measured."""
+    with answering(S="FATAL", V="FATAL", C="XX000", M=text) as dsn:
+        assert "SQLSTATE XX000" in refused(dsn)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("XX000", "(EMAXCONN) max clients reached in session mode"),
+        ("XX000", "(EAUTHQUERY) authentication query failed: connection to database not available"),
+        ("XX000", "internal error"),
+        ("57P03", "das Datenbanksystem startet"),
+        ("08P01", "query_wait_timeout"),
+        ("99999", "password authentication failed"),
+    ],
+)
+def test_down_by_the_code(code: str, text: str) -> None:
+    """Given a server that says that it cannot serve anybody, in whatever words → down, with the code."""
+    with answering(S="SCHWERWIEGEND", V="FATAL", C=code, M=text) as dsn:
+        assert down(dsn).startswith(f"the server answered with SQLSTATE {code}")
+
+
+def test_words_decide_nothing() -> None:
+    """Given the code of a wrong password in unknown words → cannot be measured."""
+    with answering(S="ОШИБКА", C="28P01", M="не пройдена проверка подлинности") as dsn:
+        assert "SQLSTATE 28P01" in refused(dsn)
+
+
+@dataclass
+class Bouncer:
+    """A running PgBouncer before the server; its database `gone` is at a server that is not there."""
+
+    port: int
+
+    def dsn(self, database: str = "app", user: str = "tocsin", password: str = "right", query: str = "") -> str:
+        """A connection string through it."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}{query}"
+
+
+@pytest.fixture(scope="module", params=["statement", "transaction"])
+def bouncer(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[Bouncer]:
+    """PgBouncer in a pool mode."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.fail("these tests need PgBouncer: install the Debian package pgbouncer")
+    folder, port = postgres.folder / f"bouncer-{request.param}", free_port()
+    folder.mkdir()
+    (folder / "users").write_text('"tocsin" "right"\n')
+    (folder / "ini").write_text(
+        f"[databases]\napp = host=127.0.0.1 port={postgres.port}\ngone = host=127.0.0.1 port={free_port()}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
+        f"auth_file = {folder}/users\npool_mode = {request.param}\nserver_login_retry = 1\nquery_wait_timeout = 2\n"
+    )
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [program, "-q", f"{folder}/ini"], cwd="/", user=other_user(), stdout=silent, stderr=silent
+    )
+    eventually(lambda: "refused" not in said_by(Bouncer(port).dsn("none")))
+    yield Bouncer(port)
+    process.terminate()
+    process.wait()
+
+
+def test_through_pgbouncer(bouncer: Bouncer) -> None:
+    """Given a pooler of transactions or of statements → all is measured, also with a connection string as for Prisma."""
+    found = measured(bouncer.dsn(query="?pgbouncer=true&connection_limit=1&schema=public"))
+    assert found["uptime"] == 1.0
+    assert {"db_size_gb", "connections", "connections_used", "cache_hit_rate", "query_time_ms"} <= found.keys()
+
+
+def test_refused_by_pgbouncer(bouncer: Bouncer) -> None:
+    """Given a pooler that knows no such database or user, or another password → cannot be measured."""
+    assert "no such database or project" in refused(bouncer.dsn("absent"))
+    assert "refused the user, password" in refused(bouncer.dsn(user="nobody"))
+    assert "refused the user, password" in refused(bouncer.dsn(password="wr0ng"))
+
+
+def test_a_server_behind_pgbouncer_that_is_gone(bouncer: Bouncer) -> None:
+    """Given a pooler whose server is not there → down."""
+    assert down(bouncer.dsn("gone"))
