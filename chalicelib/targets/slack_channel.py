@@ -113,7 +113,7 @@ class _Channel:
         try:
             self._update()
         except SlackRefusalError as refused:
-            if refused.code not in GONE:
+            if refused.code not in GONE | NO_REPLY:
                 raise TargetRejectedError(explained(refused.code)) from None
             if sync:
                 return Receipt(note=f"the message cannot be updated any more ({refused.code})")

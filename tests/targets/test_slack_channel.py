@@ -384,7 +384,9 @@ def test_refused_content_goes_out_plain(code: str) -> None:
         FakeSlack(chat_postMessage=refused(code)).tell(NOTIFICATION)
 
 
-@pytest.mark.parametrize("code", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"])
+@pytest.mark.parametrize(
+    "code", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"]
+)
 def test_a_message_that_is_gone_is_posted_anew(code: str) -> None:
     """A new message takes over the thread; for a mere sync nothing is posted."""
     new = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000009.000900"}
