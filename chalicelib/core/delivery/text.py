@@ -25,6 +25,7 @@ from chalicelib.core.delivery.notification import (
 )
 from chalicelib.core.observed import LABELS as OBSERVED
 from chalicelib.core.observed import RESULT
+from chalicelib.core.payload.coerce import encoded_address
 
 ELLIPSIS = "…"
 MAX_VALUES = 3
@@ -32,7 +33,8 @@ MAX_VALUES = 3
 MAX_MUTES = 2
 SERVICE_LINKS = 4
 """So many pages of services are shown beside the other links."""
-MAX_ADDRESS_CHARACTERS = 2_000
+MAX_ADDRESS_CHARACTERS = 3_000
+"""Slack takes as many at a button: https://docs.slack.dev/reference/block-kit/block-elements/button-element."""
 MAX_TEXT_CHARACTERS = 50_000
 """More of one text is not even looked at: no target shows as much."""
 MAX_LINKED_CHARACTERS = 400
@@ -561,10 +563,15 @@ def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str
     return address if known else None
 
 
+def written_address(address: str | None) -> str | None:
+    """Return a web address as a person wrote it, encoded where it must be; None where nobody may be sent there."""
+    return web_address(encoded_address(address.strip())) if address else None
+
+
 def runbook_address(notification: Notification) -> str | None:
     """The runbook page: ours, else the one a sender's annotation names."""
-    own = web_address(notification.background.runbook.url) if notification.background.runbook else None
-    named = (web_address(told.annotations.get("runbook_url")) for told in notification.alerts)
+    own = written_address(notification.background.runbook.url) if notification.background.runbook else None
+    named = (written_address(told.annotations.get("runbook_url")) for told in notification.alerts)
     return own or next((found for found in named if found), None)
 
 
@@ -591,7 +598,7 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     ]
     yield from pages[:1]
     for told in notification.alerts[:1]:
-        yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
+        yield "Dashboard", written_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
     yield from _service_links(notification)
     for deploy in notification.background.deploys[:1]:
         yield "Last deploy", web_address(deploy.url)
@@ -601,7 +608,7 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
 def _service_links(notification: Notification) -> list[tuple[str, str | None]]:
     """Return the pages that the rules file names of the services: `api dashboard`."""
     found = [
-        (cut(f"{one_line(each.name)} {one_line(name)}", 60), web_address(address))
+        (cut(f"{one_line(each.name)} {one_line(name)}", 60), written_address(address))
         for each in notification.background.services
         for name, address in each.links.items()
     ]
