@@ -32,7 +32,7 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
 from chalicelib.probes import FAILED, RETRY_AFTER, every, identity_of, name_of, probe_failed, probe_recovered
-from chalicelib.redact import redact
+from chalicelib.redact import redact_observed
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import ProbeModule
@@ -173,12 +173,17 @@ def _decisive(first: _ProbeRun, second: _ProbeRun) -> _ProbeRun:
 def _with_past(run: _ProbeRun, store: Store, at: datetime) -> _ProbeRun:
     """Return a failed run with what was seen before it. Secrets are masked: an address or a result may hold one."""
     found = [
-        replace(each, observed=redact(_seen(run, each, store, at)))
+        replace(each, observed=_masked(_seen(run, each, store, at), each))
         if isinstance(each, Sample) and each.observed
         else each
         for each in run.found
     ]
     return replace(run, found=found)
+
+
+def _masked(seen: Mapping[str, str], failed: Sample) -> dict[str, str]:
+    """Return what was seen without secrets. The addresses that the operator has watched stay readable."""
+    return redact_observed(seen, (seen.get("address", ""), *failed.labels.values()))
 
 
 def _seen(run: _ProbeRun, failed: Sample, store: Store, at: datetime) -> dict[str, str]:

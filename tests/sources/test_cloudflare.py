@@ -25,7 +25,7 @@ EXPECTED = {
             "advanced_ddos_attack_l4_alert",
             "firing",
             "critical",
-            "Network DDoS attack on [ip:0fbc]",
+            "Network DDoS attack on 203.0.113.20",
             "",
             "",
             "",
