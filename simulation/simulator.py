@@ -244,7 +244,7 @@ class Simulator:
         self.targets: dict[str, FakeTarget] = {}
         self.clients = FakeClients()
         self.on_read: Callable[[object], None] = lambda content: None
-        self.sender: Sender = sender
+        self.sender: Sender = lambda clients, now: sender(clients, now, self.rules)
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []

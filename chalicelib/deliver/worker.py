@@ -75,7 +75,9 @@ def deliver(
     if found is not Commitment.LIVE:
         return Handled(note=_WHY_NOT[found], notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
-    return _taken(Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now))
+    return _taken(
+        Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now, rules)
+    )
 
 
 _WHY_NOT = {
