@@ -18,7 +18,7 @@ from chalicelib import plugins, redact
 from chalicelib.aws.sdk import NEEDED
 from chalicelib.core.delivery.request_template import secrets_in
 from chalicelib.core.delivery.target_state import TargetState
-from chalicelib.core.delivery.text import duration_words, one_line
+from chalicelib.core.delivery.writing import duration_words, one_line
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets

@@ -22,7 +22,7 @@ from chalicelib.core.delivery.notification import (
     Why,
 )
 from chalicelib.core.delivery.target_kind import Capabilities
-from chalicelib.core.delivery.text import local_time
+from chalicelib.core.delivery.writing import local_time
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.language.template import render

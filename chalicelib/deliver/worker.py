@@ -29,7 +29,7 @@ from chalicelib.core.delivery.target_state import (
     TargetState,
     claimed,
 )
-from chalicelib.core.delivery.text import duration_words
+from chalicelib.core.delivery.writing import duration_words
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.incident import Incident
 from chalicelib.core.language.durations import duration_of

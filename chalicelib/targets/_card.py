@@ -14,15 +14,10 @@ from chalicelib.core.delivery.text import (
     alert_line,
     cause,
     change,
-    clean,
-    cut,
     deploy_line,
-    duration_words,
     facts,
-    local_time,
     news,
     notes,
-    one_line,
     runbook_steps,
     silenced_by,
     state,
@@ -32,6 +27,7 @@ from chalicelib.core.delivery.text import (
     top_error_lines,
     why,
 )
+from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line
 from chalicelib.core.event import Severity
 
 MAX_LISTED_ALERTS = 10

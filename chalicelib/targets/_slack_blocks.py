@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import (
     DisplayState,
@@ -19,17 +20,11 @@ from chalicelib.core.delivery.text import (
     alert_title,
     cause,
     change,
-    clean,
-    cut,
     deploy_line,
-    duration_words,
     facts,
     is_silenced,
-    links,
-    local_time,
     news,
     notes,
-    one_line,
     plain_text,
     runbook_steps,
     silenced_by,
@@ -38,9 +33,9 @@ from chalicelib.core.delivery.text import (
     summary,
     title,
     top_error_lines,
-    utf16_units,
     why,
 )
+from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line, utf16_units
 from chalicelib.messages.interaction import (
     ACTION_ACK,
     ACTION_LINK,

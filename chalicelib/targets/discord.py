@@ -16,10 +16,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.delivery.text import DisplayState, cut, links, plain_text, state, title, utf16_units
+from chalicelib.core.delivery.text import DisplayState, plain_text, state, title
+from chalicelib.core.delivery.writing import cut, utf16_units
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Severity
 from chalicelib.core.ports import Clients

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.core.delivery.links import links, web_address
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt, Why
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
@@ -25,23 +26,19 @@ from chalicelib.core.delivery.text import (
     alert_line,
     alert_title,
     change,
-    clean,
-    cut,
     deploy_line,
     facts,
     label_values,
-    links,
     notes,
-    one_line,
     plain_text,
     reading,
     runbook_steps,
     summary,
     title,
     top_error_lines,
-    web_address,
     why,
 )
+from chalicelib.core.delivery.writing import clean, cut, one_line
 from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import fingerprint
 from chalicelib.core.field import kind_of, masked

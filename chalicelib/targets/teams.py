@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.delivery.text import DisplayState, cut, links, plain_text, state, utf16_units
+from chalicelib.core.delivery.text import DisplayState, plain_text, state
+from chalicelib.core.delivery.writing import cut, utf16_units
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.event import Severity
 from chalicelib.core.field import text_value

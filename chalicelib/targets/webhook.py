@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import (
     AlertSnapshot,
     Deploy,
@@ -28,7 +29,8 @@ from chalicelib.core.delivery.notification import (
 from chalicelib.core.delivery.request_template import Request, request_of
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
+from chalicelib.core.delivery.text import plain_text, state
+from chalicelib.core.delivery.writing import clean, one_line
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.observed import LABELS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason, Receipt, Why
-from chalicelib.core.delivery.text import utf16_units
+from chalicelib.core.delivery.writing import utf16_units
 from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.rule import Target
 from chalicelib.targets import discord

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt, Why
-from chalicelib.core.delivery.text import local_time
+from chalicelib.core.delivery.writing import local_time
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
 from chalicelib.targets import email, pagerduty

@@ -19,25 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from chalicelib.core.delivery.links import links, runbook_address
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.delivery.text import (
-    cause,
-    clean,
-    cut,
-    duration_words,
-    facts,
-    label_values,
-    links,
-    local_time,
-    one_line,
-    plain_text,
-    runbook_address,
-    state_words,
-    summary,
-    title,
-    utf16_units,
-    why,
-)
+from chalicelib.core.delivery.text import cause, facts, label_values, plain_text, state_words, summary, title, why
+from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line, utf16_units
 from chalicelib.core.language.tokens import nearest
 
 METHODS = ("POST", "PUT", "PATCH")
