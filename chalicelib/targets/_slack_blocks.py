@@ -358,7 +358,8 @@ def _controls(notification: Notification) -> list[dict[str, Any]]:
     if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
     elif notification.ack is None:
-        buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
+        spoken = _cut(f"Acknowledge {title(notification)}", MAX_BUTTON_CHARACTERS)
+        buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary", accessibility_label=spoken))
     if not ends:
         buttons.append(_silence_menu(incident))
     buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))

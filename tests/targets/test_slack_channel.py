@@ -655,3 +655,11 @@ def test_a_time_of_the_teams_zone_is_shown_in_the_readers_zone(timezone: str, at
 def test_a_time_of_another_zone_stays_as_it_is() -> None:
     """Given a sender's text with a time of a zone that is not the team's → it is not taken for one of the team's."""
     assert dated("24 Nov 2026, 09:02 CET", "America/Sao_Paulo") == "24 Nov 2026, 09:02 CET"
+
+
+def test_the_green_button_says_what_it_acknowledges() -> None:
+    """Given several messages → a screen reader says of each Acknowledge what it is for, within Slack's 75 characters."""
+    for notification in (NOTIFICATION, replace(NOTIFICATION, title="saturated " * 40)):
+        (actions,) = [each for each in slack.render(notification, {})["blocks"] if each["type"] == "actions"]
+        label = actions["elements"][0]["accessibility_label"]
+        assert label.startswith("Acknowledge ") and len(label) <= 75
