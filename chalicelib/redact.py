@@ -1,17 +1,19 @@
 """Masks for secrets and personal data, put on before anything is stored, sent or logged.
 
 Masked are authorization, cookies, tokens, passwords, API keys, session ids, JSON web tokens, private keys, addresses
-with a user in them, e-mail addresses, IP addresses and card numbers: by the name of a field, and by what a text looks
-like. Kept is what people need to find the fault: times, versions, ids of issues, host names, UUIDs, commits.
+with a user in them, e-mail addresses, public IP addresses and card numbers: by the name of a field in the languages of
+`redact_words.py`, and by what a text looks like. Kept is what people need to find the fault: times, versions, ids of
+issues, host names, addresses of one's own machines, UUIDs, commits, counts, names of secrets. docs/security.md has the table.
 
 IP addresses become `[ip:3f2a]`: the four characters tell two machines apart, and 65,536 addresses share each.
-`REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression of RE2 a line.
+`REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression of RE2 a line;
+a line `@cpf`, `@cnpj`, `@phone` or `@iban` adds one of `SWITCHES`.
 Every pattern of our own is linear in the length of a text, and only tried where a cheap look says that it could match.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -22,6 +24,7 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Action, Event
 from chalicelib.core.pattern import Pattern, PatternError
 from chalicelib.core.pattern import compiled as pattern_of
+from chalicelib.redact_words import alternatives, hints, latin, other
 
 MASK = "[masked]"
 EMAIL = "[email]"
@@ -32,46 +35,84 @@ MAX_DEPTH = 200
 MAX_CACHED_CHARACTERS = 1_000
 ENVIRONMENT = "REDACT_PATTERNS"
 
+_ABOUT = (
+    r"s?[ _.-]?(?:(?:min|max)[ _.-]?)?(?:resets?|counts?|total|limits?|usage|types?|expir[a-z]{0,8}|names?|buckets?|polic(?:y|ies)|age|length"
+    r"|rotat[a-z]{0,6}|attempts?|failures?|failed|errors?|ttl|version|providers?|stores?|managers?|enabled|required"
+    r"|changed?|changes|durations?|seconds|requests|hits|misses|namespace|arn|kind)(?![a-z0-9])"
+)
+"""Behind the word for a secret: the field is about secrets and holds none. `password_resets: 7`, `secret_name: db`."""
+_LATIN_WORDS = alternatives(latin())
+_OTHER_WORDS = alternatives(other())
 _SECRET_NAME = re.compile(
-    r"passw|pass_?phrase|passcode|(?<![a-z])(?:pwd|pw|ssn|dsn|jwt|bearer|creds?)(?![a-z])"
+    rf"(?:{_LATIN_WORDS}|{_OTHER_WORDS}"
+    r"|passw(?:or)?d|passw(?!or?d|d)|pass_?phrase|passcode|(?<![a-z])(?:pwd|pw|ssn|dsn|jwt|bearer|creds?)(?![a-z])"
     r"|(?<![a-z])(?:(?:db|user|admin|root|smtp|ftp)?pass|sid|sig|otp|cvv|cvc|pin|auth)$"
     r"|(?:encryption|signing|master|auth|ssh)[ _.-]?key"
-    r"|secret|token(?!s?[_-]?(?:count|limit|usage|type|expir))|api[ _.-]?key|access[ _.-]?key|private[ _.-]?key"
-    r"|authori[sz]ation|cookie|credential|session(?!s?[_-]?(?:count|duration))|csrf|xsrf|signature|(?:^|[_.-])hmac"
-    r"|e[_-]?mail(?!er|s?[_-]?(?:count|type))|ip[ _.-]?addr|(?<![a-z])(?:client|remote|source|peer|user)[_-]?(?:ip|addr)"
+    r"|secret|token|api[ _.-]?key|access[ _.-]?key|private[ _.-]?key"
+    r"|authori[sz]ation|cookie|credential|session|csrf|xsrf|signature|(?:^|[_.-])hmac"
+    r"|e[_-]?mail(?!er)|ip[ _.-]?addr|(?<![a-z])(?:client|remote|source|peer|user)[_-]?(?:ip|addr)"
     r"|x-forwarded-for|x-real-ip|card[ _.-]?(?:number|no|num)|credit[ _.-]?card|connection[ _.-]?string"
-    r"|(?<![a-z])iban(?![a-z])",
+    rf"|(?<![a-z])iban(?![a-z]))(?!{_ABOUT})",
     re.IGNORECASE,
 )
 """Names of fields whose value is masked whatever it looks like."""
-_RELEASE_NAMES = frozenset({"release", "version", "dist", "browser", "os", "runtime", "sdk", "build", "app_version"})
+_ADDRESS_NAME = re.compile(r"ip[ _.-]?addr", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_COUNT_NAME = re.compile(r"[a-z0-9]_(?:tokens|sessions|secrets|passwords|credentials|cookies|emails)$", re.IGNORECASE)
+"""Names of numbers: `prompt_tokens: 812`, `active_sessions: 40`."""
+MAX_COUNT_DIGITS = 9
+_RELEASE_NAMES = frozenset({"release", "version", "dist", "browser", "os", "runtime", "sdk", "build", "ver", "tag"})
+_RELEASE_NAME_ENDS = ("_version", "_ver", "_release", "_build", "_tag")
 _ID_NAMES = re.compile(
     r"(?:^|_)(?:id|ids|issue|number|project|fingerprint|key_id|timestamp|time|at|ts)$", re.IGNORECASE
 )
 
+_SEPARATED = r"(?:[_-][a-z0-9]{1,20}){0,2}(?:\\{0,3}[\"']|%22)?\s{0,3}(?:=>|[:=]|%(?:25){0,3}3[da]|[：＝])\s{0,3}"
+_VALUE = (
+    r"((?:bearer|basic|digest|token|negotiate|bot|apikey|geniekey|aws4-hmac-sha256)\s{1,3})?"
+    r"(\\?\"(?:[^\"\\]|\\[^\"]){0,4000}\\?\"?|'[^']{0,4000}'?|[^\s\"'&;,)}\]<>]{1,4000})"
+)
 _ASSIGNED = re.compile(
     r"((?:passw(?:or)?d|passwd|passphrase|passcode|secret|token|credentials?|authori[sz]ation"
     r"|(?<![a-z])(?:(?:db|user|admin|root|smtp|ftp)?pass|pwd|pw|sid|sig|otp|cvv|cvc|pin|auth|creds?|ssn)"
     r"|api[ _.-]?key|access[ _.-]?key(?:[ _.-]?id)?|(?:private|account|encryption|signing|master|auth|ssh)[ _.-]?key"
     r"|(?:session|sess)(?:[ _.-]?id)?|jsessionid|phpsessid|asp\.net_sessionid|connect\.sid|csrf|xsrf|signature"
-    r"|x-amz-(?:signature|credential|security-token))"
-    r"(?:[_-][a-z0-9]{1,20}){0,2}"
-    r"(?:\\?[\"']|%22)?\s{0,3}(?:=>|[:=]|%3d|%3a)\s{0,3})"
-    r"((?:bearer|basic|digest|token|negotiate|bot|apikey|aws4-hmac-sha256)\s{1,3})?"
-    r"(\\?\"(?:[^\"\\]|\\[^\"]){0,4000}\\?\"?|'[^']{0,4000}'?|[^\s\"'&;,)}\]<>]{1,4000})",
+    rf"|x-amz-(?:signature|credential|security-token)|{_LATIN_WORDS})(?!{_ABOUT}){_SEPARATED}){_VALUE}",
     re.IGNORECASE,
 )
+_ASSIGNED_OTHER = re.compile(rf"((?:{_OTHER_WORDS}){_SEPARATED}){_VALUE}", re.IGNORECASE)
+"""The same by words of other scripts, which no ASCII text has."""
+_STATEMENT = re.compile(
+    r"(\bidentified\s{1,3}(?:with\s{1,3}[\w'\"`]{1,60}\s{1,3})?(?:by|as)\s{1,3}(?:password\s{1,3})?|\bpassword\s{1,3}(?=\\?['\"]))"
+    r"(\\?'[^']{0,4000}'?|\\?\"[^\"]{0,4000}\"?|[^\s;,)]{1,4000})",
+    re.IGNORECASE,
+)
+"""A password in a statement of SQL."""
+_PARAMETER = re.compile(
+    r"((?:[?&#;]|%(?:25){0,3}3f|%(?:25){0,3}26)(key|code)(?:=|%(?:25){0,3}3d))([^\s\"'&#<>;,)}\]]{1,4000})",
+    re.IGNORECASE,
+)
+_ISSUE_KEY = re.compile(r"[A-Z][A-Z0-9]{1,9}-[0-9]{1,7}")
+_OAUTH_CODE = re.compile(r"(?=[^0-9]{0,200}[0-9])(?=[^A-Za-z]{0,200}[A-Za-z]).{6,}|\S{20,}", re.DOTALL)
+"""The code of a sign-in, and no status: digits and letters, or long."""
+_AWS_PAIR = re.compile(
+    r"((?:AKIA|ASIA)[A-Z0-9]{12,30}[^A-Za-z0-9/+]{1,10}(?:[A-Za-z_]{1,30}[^A-Za-z0-9/+]{1,10}){0,3})"
+    r"(?![0-9a-f]{40})([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+    r"|(?<![A-Za-z0-9/+])(?![0-9a-f]{40})([A-Za-z0-9/+]{40})(?=[^A-Za-z0-9/+]{1,10}(?:AKIA|ASIA)[A-Z0-9]{12})"
+)
+"""An AWS secret key, which has no shape of its own, beside the id of the key."""
 _SAID = re.compile(
-    r"(--?(?:password|passwd|pwd|token|secret|api-?key|auth-?token)\s{1,3}|\s-u\s{1,3}[^\s:]{1,100}:"
-    r"|<[\w:.-]{0,40}(?:password|passwd|secret|token|api-?key)[\w.-]{0,40}>"
-    r"|\b(?:password|passwd|secret|token|pin|passcode)\s(?:is|was)\s(?=\S{0,60}[0-9!@#$%^&*]))"
+    r"(--?(?:password|passwd|pwd|token|secret|api-?key|auth-?token|senha|passwort|clave)\s{1,3}|\s-u\s{1,3}[^\s:]{1,100}:"
+    r"|<[\w:.-]{0,40}(?:password|passwd|secret|token|api-?key|senha|passwort|kennwort|clave|contrase(?:n|\u00f1)a)[\w.-]{0,40}>"
+    r"|\b(?:password|passwd|secret|token|pin|passcode|senha|passwort|kennwort|clave|mot de passe)"
+    r"\s(?:is|was|ist|es|est|\u00e9)\s(?=\S{0,60}[0-9!@#$%^&*]))"
     r"([^\s\"'<>]{1,4000})",
     re.IGNORECASE,
 )
 """A secret as an option of a command, between tags, or in a sentence."""
 _COOKIE = re.compile(r"((?:set-)?cookies?(?:2)?\\?[\"']?\s{0,3}[:=]\s{0,3})([^\r\n]{1,4000})", re.IGNORECASE)
 _SCHEME = re.compile(
-    r"\b(bearer|basic|digest|token|negotiate)(\s{1,3}|%20|\+)"
+    r"\b(bearer|basic|digest|token|negotiate|geniekey)(\s{1,3}|%20|\+)"
     r"(?=[^\s\"']{0,200}[0-9=_+/.-])([A-Za-z0-9._~+/=:-]{8,4000})",
     re.IGNORECASE,
 )
@@ -84,7 +125,8 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,30}|AIza[A-Za-z0-9_-]{20,100}|ya29\.[A-Za-z0-9_-]{8,1000}"
     r"|whsec_[A-Za-z0-9+/=_-]{8,200}|sntr[a-z]{1,2}_[A-Za-z0-9+/=_-]{12,1000}|npm_[A-Za-z0-9]{16,100}"
     r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{8,100}\.[A-Za-z0-9_-]{8,100}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{6,200}"
-    r"|GOCSPX-[A-Za-z0-9_-]{20,100}|(?<![A-Za-z0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{30,60}|(?<![\w-])key-[a-z0-9]{32}"
+    r"|GOCSPX-[A-Za-z0-9_-]{20,100}|(?<![A-Za-z0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{30,60}"
+    r"|(?<=/bot)[0-9]{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{20,60}|(?<![A-Za-z0-9])tk_[a-z0-9]{20,40}(?![A-Za-z0-9])|(?<![\w-])key-[a-z0-9]{32}"
     r"|(?<![A-Za-z0-9])(?:hf_|lin_api_|sbp_|AVNS_|dp\.(?:pt|st|ct|sa)\.|sq0[a-z]{3}-)[A-Za-z0-9_-]{12,200}"
     r"|shp(?:at|ca|pa|ss)_[A-Za-z0-9]{16,100}|dop_v1_[a-f0-9]{16,100}|pypi-[A-Za-z0-9_-]{16,300}"
     r"|hooks\.slack\.com/[A-Za-z]{1,20}/[A-Za-z0-9/_-]{8,200}"
@@ -92,18 +134,42 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,]{0,8000}(?:-----END [A-Z ]{0,30}-----)?"
 )
 _USERINFO = re.compile(r"(://)[^\s/?#@\"'<>]{1,500}(@|%40)")
-_EMAIL = re.compile(
-    r"(?<![\w.%+'-])[\w.%+'-]{1,256}(?:@|%40)(?![0-9]+\.[0-9])"
-    r"(?:[\w](?:[\w-]{0,62})\.){1,8}[^\W\d_][\w-]{1,30}(?!\w)"
-)
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_AT = r"(?:@|%(?:25){0,3}40|\\{1,2}u0040|&#0{0,4}64;|&#x0{0,4}40;)"
+_DOMAIN = r"(?:[\w](?:[\w-]{0,62})\.){1,8}[^\W\d_][\w-]{1,30}(?!\w)"
+_EMAIL = re.compile(rf"(?<![\w.%+'-])[\w.%+'-]{{1,256}}{_AT}(?![0-9]+\.[0-9]){_DOMAIN}", re.IGNORECASE)
+_QUOTED_EMAIL = re.compile(rf"\\{{0,3}}\"[^\"\r\n]{{1,64}}\"{_AT}{_DOMAIN}", re.IGNORECASE)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01][0-9]{2}|[0-9]{1,2})"
 _IPV4 = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\d|\.\d)")
 _IPV4_IN_RELEASE = re.compile(rf"(?<![\w.@-])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w.+-])")
+_VERSION_BEFORE = re.compile(
+    r"(?:(?:^|[^a-z])(?:v|ver|vers|version|release|build|firmware)[\"']?[ :=@/_-]{0,3}v?"
+    r"|(?:chrome|chromium|crios|edge?|edga|edgios|opr|firefox|fxios|safari|version|electron|webview)/)$",
+    re.IGNORECASE,
+)
+"""Before four numbers that are a version: `ver: 1.2.3.4`, `v10.12.0.4`, `Chrome/99.0.0.1`."""
+BEFORE = 16
+"""So many characters before four numbers are looked at."""
+_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+){1,5}(?:[-+][\w.+-]{0,60})?", re.IGNORECASE)
+_OWN_IPV4 = re.compile(
+    r"0*(?:10|127)\.|0*192\.0*168\.|0*169\.0*254\.|0*172\.0*(?:1[6-9]|2[0-9]|3[01])\.|255\.|0+\.0+\.0+\.0+$"
+)
+"""Addresses of one's own machines: private, loopback, link-local, unspecified; and netmasks."""
+_OWN_IPV6 = re.compile(r"f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|::1?$|(?:0+:){7}0*[01]$", re.IGNORECASE)
+_MAPPED = re.compile(r"(?:::|(?:0+:){5})(?:ffff:)?([0-9.]+)$", re.IGNORECASE)
 _IPV6 = re.compile(
-    r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:[0-9.]{7,15})?(?!\w|:[\w:])"
+    r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)"
+    r"(?:[0-9A-Fa-f:]{2,39}:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:]{2,39})(?!\w|:[\w:])"
 )
 _CARD = re.compile(
     r"(?<![\w.-])[3-6][0-9]{3}(?:\.[0-9]{4}){3}(?![\w.-])|(?<![\w.])[0-9](?:[ -]?[0-9]){12,60}(?!\w|\.[0-9])"
+)
+_IP_MASK = re.compile(r"\[ip:[0-9a-f]{4}\]")
+OWN_SOURCES = frozenset({"cloudflare"})
+"""Senders whose alerts are about addresses and prefixes of the team's own."""
+_LISTED_ADDRESSES = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?(?:, ?[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?){0,100}")
+_OWN_NAME = re.compile(
+    r"(?:^|_)(?:target|dest|destination|origin|origins|prefix|prefixes|prefix_hijacked|cidr|network|networks|pool|endpoint|server)(?:_|$)",
+    re.IGNORECASE,
 )
 _PLAIN_ID = re.compile(r"[a-z._]{1,40}:[0-9a-f]{1,64}")
 """The id of nearly every event and fault: a number, a UUID or a digest behind a word."""
@@ -118,13 +184,37 @@ _ASSIGNED_HINTS = (
     "passw", "passphrase", "pwd", "pw", "pass", "cred", "ssn", "sid", "sig", "otp", "cvv", "cvc", "pin", "auth", "secret", "token", "key",
     "credential", "sess", "csrf", "xsrf", "x-amz",
 )  # fmt: skip
-_SCHEME_HINTS = ("bearer", "basic", "digest", "token", "negotiate")
+_FOREIGN_HINTS = tuple(each for each in hints(latin()) if not any(hint in each for hint in _ASSIGNED_HINTS))
+_SCHEME_HINTS = ("bearer", "basic", "digest", "token", "negotiate", "geniekey")
+MIN_SHAPE_CHARACTERS = 9
+"""No text that is shorter has a secret by its shape."""
 _SHAPE_HINTS = (
     "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "akia", "asia", "aroa", "aida",
-    "aiza", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
+    "aiza", "/bot", "tk_", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
     "private key", "gocspx-", ":aa", "key-", "hf_", "lin_api_", "sbp_", "avns_", "dp.", "sq0",
 )  # fmt: skip
-_SAID_HINTS = ("--", " -u ", "<", " is ", " was ", "-pwd", "-token")
+_SAID_HINTS = (
+    "--",
+    " -u ",
+    "<",
+    " is ",
+    " was ",
+    "-pwd",
+    "-token",
+    "-senha",
+    "-clave",
+    " ist ",
+    " es ",
+    " est ",
+    " \u00e9 ",
+)
+SWITCHES: Mapping[str, str] = {
+    "@cpf": r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b",
+    "@cnpj": r"\b[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-\d{2}\b",
+    "@phone": r"\+\d{1,3}(?:[ ./-]?\(?\d{1,4}\)?){2,6}",
+    "@iban": r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
+}
+"""Patterns of personal numbers that a line of `REDACT_PATTERNS` switches on by name: they may look like other things."""
 
 
 def redact(value: Any, *, patterns: Sequence[Pattern] | None = None) -> Any:
@@ -157,8 +247,45 @@ def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> 
         "action": _action(event.action, extra),
         "severity_raw": _text(event.severity_raw, extra),
     }
+    if event.source in OWN_SOURCES:
+        masked = _with_own(masked, own_addresses(event.labels))
     changed = {name: value for name, value in masked.items() if value != getattr(event, name)}
     return replace(event, **changed) if changed else event
+
+
+def redact_observed(observed: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
+    """Return what a probe saw, masked. Addresses within `own`, which the team watches, stay readable."""
+    masks = _masks_of(own)
+    return {name: _restored(text, masks) for name, text in redact(dict(observed)).items()}
+
+
+def own_addresses(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of a team's own machines and prefixes in labels that name a target, each by its mask.
+
+    Such a label is one address or prefix, or several with commas between them. In a sentence any address may be meant.
+    """
+    named = (value for name, value in labels.items() if _OWN_NAME.search(name))
+    return _masks_of(value for value in named if _LISTED_ADDRESSES.fullmatch(value))
+
+
+def _masks_of(texts: Iterable[str]) -> dict[str, str]:
+    found = [each[0] for text in texts for each in (*_IPV4.finditer(text), *_IPV6.finditer(text))]
+    return {_ip(each): each for each in found}
+
+
+def _with_own(masked: dict[str, Any], masks: Mapping[str, str]) -> dict[str, Any]:
+    """Return the masked fields that people read with the team's own addresses."""
+    if not masks:
+        return masked
+    shown = {name: _restored(masked[name], masks) for name in ("title", "summary", "name")}
+    labels = {name: _restored(value, masks) for name, value in masked["labels"].items()}
+    return {**masked, **shown, "labels": labels}
+
+
+def _restored(text: str, masks: Mapping[str, str]) -> str:
+    if "[ip:" not in text:
+        return text
+    return _IP_MASK.sub(lambda found: masks.get(found[0], found[0]), text)
 
 
 @lru_cache(maxsize=8)
@@ -169,7 +296,7 @@ def compiled(lines: str) -> tuple[Pattern, ...]:
         if not line.strip():
             continue
         try:
-            found.append(pattern_of(line.strip()))
+            found.append(pattern_of(SWITCHES.get(line.strip().lower(), line.strip())))
         except PatternError as error:
             raise RulesError(f"{ENVIRONMENT}, line {number}: not a regular expression of RE2: {error}") from None
     return tuple(found)
@@ -203,7 +330,7 @@ def _redacted(value: Any, name: str, extra: Extra, depth: int) -> Any:
         return _field(name, value, extra)
     if depth > MAX_DEPTH and isinstance(value, dict | list):
         return MASK
-    if name and value and not isinstance(value, bool) and _SECRET_NAME.search(name):
+    if name and value and not isinstance(value, bool) and _names_secret(name) and not _is_count(name, str(value)):
         return MASK
     if isinstance(value, dict):
         return {_text(str(key), extra): _redacted(each, str(key), extra, depth + 1) for key, each in value.items()}
@@ -222,16 +349,27 @@ def _redacted_list(value: list[Any], name: str, extra: Extra, depth: int) -> lis
 
 
 def _field(name: str, value: str, extra: Extra) -> str:
-    if name and value and _names_secret(name):
+    if name and value and _names_secret(name) and not _is_harmless(name, value):
         return MASK
-    if name.lower() in _RELEASE_NAMES:
+    if name.lower() in _RELEASE_NAMES or name.lower().endswith(_RELEASE_NAME_ENDS):
         return _release(value, extra)
     return _text(value, extra, cards=not _ID_NAMES.search(name) or _APART.search(value) is not None)
 
 
 @lru_cache(maxsize=2_048)
 def _names_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None and _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    """Return whether a field with the name of a secret holds none: a count, or an address of one's own machine."""
+    return _is_count(name, value) or (
+        _ADDRESS_NAME.search(name) is not None and _IPV4.fullmatch(value) is not None and _is_own(value)
+    )
+
+
+def _is_count(name: str, value: str) -> bool:
+    return value.isdigit() and len(value) <= MAX_COUNT_DIGITS and _COUNT_NAME.search(_CAMEL.sub("_", name)) is not None
 
 
 def _table(values: Mapping[str, str], extra: Extra) -> dict[str, str]:
@@ -255,9 +393,18 @@ def _stable(value: str, extra: Extra) -> str:
     texts = [value]
     if " " in value:
         texts += [each.rsplit(":", count)[0] for each in value.split() for count in range(1, each.count(":") + 1)]
-    if all(_text(each, extra, cards=_APART.search(each) is not None) == each for each in texts):
+    if all(
+        _text(each, extra, cards=_APART.search(each) is not None) == each and not _has_address(each) for each in texts
+    ):
         return value
     return f"masked:{_digest(value, 16)}"
+
+
+def _has_address(text: str) -> bool:
+    """Return whether an id holds any IP address. Ids with one were digests before addresses of machines were readable."""
+    if text.count(".") >= 3 and _IPV4.search(text):
+        return True
+    return text.count(":") >= 2 and any(_is_ipv6(each[0].removesuffix(":")) for each in _IPV6.finditer(text))
 
 
 def _action(action: Action | None, extra: Extra) -> Action | None:
@@ -307,7 +454,9 @@ def _parameter(parameter: str, extra: Extra) -> str:
     name, sign, value = parameter.partition("=")
     plain = unquote(value.replace("+", " "))
     cards = not _ID_NAMES.search(name) or _APART.search(plain) is not None
-    if (plain and _names_secret(unquote(name))) or _text(plain, extra, cards=cards) != plain:
+    named = unquote(name)
+    secret = plain and (_names_secret(named) or _is_parameter_secret(named, plain))
+    if secret or _text(plain, extra, cards=cards) != plain:
         return f"{_part(name, extra)}{sign}masked"
     return f"{_part(name, extra)}{sign}{value}"
 
@@ -337,20 +486,55 @@ def _cached(text: str, cards: bool) -> str:
 
 def _masked(text: str, cards: bool, ipv4: re.Pattern[str] = _IPV4) -> str:
     lower = text.lower()
-    if _hinted(lower, _SHAPE_HINTS):
+    if len(text) >= MIN_SHAPE_CHARACTERS and _hinted(lower, _SHAPE_HINTS):
+        if "akia" in lower or "asia" in lower:
+            text = _AWS_PAIR.sub(_without_aws_secret, text)
         text = _SHAPES.sub(KEY, text)
     if "cookie" in lower:
         text = _COOKIE.sub(rf"\1{MASK}", text)
-    if ("=" in text or ":" in text or "%3d" in lower or "%3a" in lower) and _hinted(lower, _ASSIGNED_HINTS):
-        text = _ASSIGNED.sub(_assigned, text)
+    if "=" in text or ":" in text or "%" in text or not text.isascii():
+        text = _without_assigned(text, lower)
+    if "identified" in lower or "password '" in lower or 'password "' in lower or "password \\" in lower:
+        text = _STATEMENT.sub(rf"\1{MASK}", text)
     if _hinted(lower, _SAID_HINTS):
         text = _SAID.sub(rf"\1{MASK}", text)
     if _hinted(lower, _SCHEME_HINTS):
         text = _SCHEME.sub(rf"\1\2{MASK}", text)
     if "@" in text or "%40" in text:
         text = _USERINFO.sub(rf"\1{MASK}\2", text)
+        text = _QUOTED_EMAIL.sub(EMAIL, text) if '"' in text else text
+        text = _EMAIL.sub(EMAIL, text)
+    elif "%25" in text or "u0040" in lower or "&#" in text:
         text = _EMAIL.sub(EMAIL, text)
     return _without_numbers(text, cards, ipv4)
+
+
+def _without_assigned(text: str, lower: str) -> str:
+    """Return a text without what stands behind the name of a secret and a sign."""
+    if _hinted(lower, _ASSIGNED_HINTS) or _hinted(lower, _FOREIGN_HINTS):
+        text = _ASSIGNED.sub(_assigned, text)
+    if not text.isascii():
+        text = _ASSIGNED_OTHER.sub(_assigned, text)
+    if "key" in lower or "code" in lower:
+        text = _PARAMETER.sub(_without_parameter, text)
+    return text
+
+
+def _without_parameter(found: re.Match[str]) -> str:
+    if found[3].startswith(("[masked", "[key", "[email")) or not _is_parameter_secret(found[2], unquote(found[3])):
+        return found[0]
+    return f"{found[1]}{MASK}"
+
+
+def _is_parameter_secret(name: str, value: str) -> bool:
+    """Return whether a parameter of an address is a key, or the code of a sign-in."""
+    if name.lower() == "code":
+        return _OAUTH_CODE.fullmatch(value) is not None
+    return name.lower() == "key" and _ISSUE_KEY.fullmatch(value) is None
+
+
+def _without_aws_secret(found: re.Match[str]) -> str:
+    return f"{found[1]}{KEY}" if found[1] else KEY
 
 
 def _hinted(lower: str, hints: tuple[str, ...]) -> bool:
@@ -362,7 +546,7 @@ def _hinted(lower: str, hints: tuple[str, ...]) -> bool:
 
 def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
     if text.count(".") >= 3:
-        text = ipv4.sub(lambda found: _ip(found[0]), text)
+        text = ipv4.sub(_ipv4, text)
     if text.count(":") >= 2:
         text = _IPV6.sub(_ipv6, text)
     if cards and len(text) >= 13 and _CARD.search(text):
@@ -371,7 +555,9 @@ def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
 
 
 def _release(text: str, extra: Extra) -> str:
-    """A version: four numbers behind a name or a `v` are one, and no address."""
+    """A version: four numbers that are all of it, or behind a name or a `v`, are one, and no address."""
+    if _VERSION.fullmatch(text):
+        return _with_extra(text, extra)
     return _with_extra(_masked(text, True, _IPV4_IN_RELEASE), extra)
 
 
@@ -390,10 +576,25 @@ def _ip(text: str) -> str:
     return f"[ip:{_digest(text, 4)}]"
 
 
+def _ipv4(found: re.Match[str]) -> str:
+    """An address of one's own machine stays, and so do four numbers of a version."""
+    before = found.string[max(0, found.start() - BEFORE) : found.start()]
+    return found[0] if _is_own(found[0]) or _VERSION_BEFORE.search(before) else _ip(found[0])
+
+
+def _is_own(address: str) -> bool:
+    return _OWN_IPV4.match(address) is not None
+
+
 def _ipv6(found: re.Match[str]) -> str:
-    """A colon behind an address belongs to the sentence."""
+    """A colon behind an address belongs to the sentence. An address of one's own machine stays."""
     text = found[0] if found[0].endswith("::") else found[0].removesuffix(":")
-    return _ip(text) + found[0][len(text) :] if _is_ipv6(text) else found[0]
+    if not _is_ipv6(text) or _OWN_IPV6.match(text):
+        return found[0]
+    mapped = _MAPPED.match(text)
+    if mapped is not None and _is_own(mapped[1]):
+        return found[0]
+    return _ip(text) + found[0][len(text) :]
 
 
 def _is_ipv6(text: str) -> bool:

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
 from chalicelib.aws.sdk import NEEDED
+from chalicelib.core.delivery.request_template import secrets_in
 from chalicelib.core.delivery.target_state import TargetState
-from chalicelib.core.delivery.text import duration_words, one_line
+from chalicelib.core.delivery.writing import duration_words, one_line
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
@@ -336,7 +337,19 @@ def people(stage: Stage) -> Iterator[Finding]:
         yield Finding(OK, f"API_TOKEN has named tokens of {len(named)}{beside}")
 
 
+def _written_request(stage: Stage, target: Target, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield whether every secret is set that a request of the rules file needs."""
+    for name in secrets_in(entry):
+        if not (stage.clients.secret(name) or stage.clients.setting(name)):
+            yield Finding(WRONG, f"{target.shown}: {name} is not set", f"set {_path(stage, name)}")
+            return
+    yield Finding(OK, f"{target.shown}: its request is in the rules file, and its secrets are set")
+
+
 def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
+    if target.kind == "webhook" and target.address in stage.rules.webhooks:
+        yield from _written_request(stage, target, stage.rules.webhooks[target.address])
+        return
     module = checked_module_for(target.kind)
     if module is not None:
         found = module.check_target(target, stage.clients)

@@ -19,7 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.notification import Notification
-from chalicelib.core.delivery.text import cut, duration_words, one_line
+from chalicelib.core.delivery.writing import cut, duration_words, one_line
 from chalicelib.core.errors import ParseError
 from chalicelib.messages.queue import Feedback, feedback_message, notification_message, read_message
 from chalicelib.messages.webhook import Webhook

@@ -22,7 +22,7 @@ from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
 from chalicelib.core.delivery.notification import AlertSnapshot, IncidentSnapshot, Notification, Reason
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS
 from chalicelib.core.delivery.target_state import TargetState
-from chalicelib.core.delivery.text import one_line
+from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target, shown
 from chalicelib.messages.queue import notification_message

@@ -146,6 +146,10 @@ def wanted_parameters(settings: Mapping[str, str], there: Mapping[str, str], *, 
     if not any(name.startswith("PAGERDUTY_ROUTING_KEY") for name in settings):
         routing = there.get("PAGERDUTY_ROUTING_KEY_DEFAULT") or secrets.token_hex(16)
         found |= {"PAGERDUTY_ROUTING_KEY_DEFAULT": routing, "PAGERDUTY_EVENTS_URL": f"{inbox}/pagerduty"}
+    found |= {
+        "DISCORD_DEFAULT_URL": f"{inbox}/discord/api/webhooks/1/inbox",
+        "TEAMS_DEFAULT_URL": f"{inbox}/teams/default",
+    }
     if "VERCEL_TOKEN" not in settings:
         found |= {"VERCEL_TOKEN": "inbox", "VERCEL_API_URL": f"{inbox}/vercel"}
     if "PAGERDUTY_API_TOKEN" not in settings:
@@ -316,6 +320,12 @@ def _arrived(everything: Mapping[str, Any]) -> list[tuple[str, str]]:
     for each in everything["mail"]:
         to = ", ".join(map(str, each.get("to") or []))
         found.append((json.dumps(["mail", each.get("id")]), f"mail to {to}: {_first(str(each.get('subject')))}"))
+    for each in everything["discord"]:
+        text = _first(str(next((embed.get("title") for embed in each["embeds"]), "") or each["content"]))
+        key = json.dumps(["discord", each["id"], each["edited"], text])
+        found.append((key, f"Discord{' (edited)' if each['edited'] else ''}: {text}"))
+    for each in everything["teams"]:
+        found.append((json.dumps(["teams", each["at"], each["text"]]), f"Teams {each['name']}: {_first(each['text'])}"))
     for each in everything["webhooks"]:
         found.append((json.dumps(["webhook", each.get("id")]), f"webhook {each.get('name')}: {each.get('type')}"))
     return found

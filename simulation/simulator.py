@@ -51,6 +51,11 @@ class TargetAnswer:
         """True when the target takes nothing."""
         return self.error is not None or self.status >= 300
 
+    @property
+    def refuses_content(self) -> bool:
+        """Return whether the target may take another form of the message: 400 and 413."""
+        return self.error is None and self.status in (400, 413)
+
 
 @dataclass(slots=True)
 class Limit:
@@ -92,6 +97,7 @@ class FakeClients:
 
     def __init__(self) -> None:
         self.answer = TargetAnswer()
+        self.further: Callable[[], TargetAnswer] = TargetAnswer
         self.taken: Any = "ok"
         self.served = 0
         self.numbers = iter(range(1, 1_000_000_000))
@@ -99,12 +105,14 @@ class FakeClients:
         self._kinds = kinds()
         self._settings = {name: text for each in self._kinds.values() for name, text in each.sample.settings.items()}
 
-    def begin(self, answer: TargetAnswer, kind: str) -> None:
+    def begin(self, answer: TargetAnswer, kind: str, further: Callable[[], TargetAnswer] | None = None) -> None:
         """Begin the next try, of a target of that kind.
 
-        Its first request gets this answer; what more it asks is taken, unless this refuses.
+        Its first request gets this answer. What more it asks is taken. After a refusal of the content it gets a
+        further answer, since the target sends another form of the message then.
         """
         self.answer = answer
+        self.further = further or (lambda: answer)
         self.taken = self._kinds[kind].sample.answer if kind in self._kinds else "ok"
         self.served = 0
 
@@ -128,6 +136,9 @@ class FakeClients:
 
     def _next(self) -> TargetAnswer:
         first, self.served = self.served == 0, self.served + 1
+        if not first and self.answer.refuses_content:
+            self.answer = self.further()
+            return self.answer
         return self.answer if first or self.answer.refuses else TargetAnswer()
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
@@ -235,7 +246,7 @@ class Simulator:
         self.clients = FakeClients()
         self.rates = SourceRates()
         self.on_read: Callable[[object], None] = lambda content: None
-        self.sender: Sender = sender
+        self.sender: Sender = lambda clients, now: sender(clients, now, self.rules)
         self.events = 0
         self.down_until: datetime | None = None
         self.sent: list[Sent] = []
@@ -383,12 +394,13 @@ class Simulator:
         def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
             if notification.reason is Reason.SYNC:
                 return self._brought_up_to_date(real, notification, delivery_log)
-            answer = self.targets.setdefault(notification.target.key, FakeTarget()).next(self.now)
+            target = self.targets.setdefault(notification.target.key, FakeTarget())
+            answer = target.next(self.now)
             self._tries.setdefault(notification.id, []).append(self.now)
             limit = notification.target.timeout or DEFAULT_TIMEOUT
             if answer.error is None and answer.latency > limit:
                 answer = replace(answer, error="timeout", latency=limit)
-            self.clients.begin(answer, notification.target.kind)
+            self.clients.begin(answer, notification.target.kind, lambda: target.next(self.now))
             self._latency = answer.latency
             return real(_unresolved(notification), delivery_log)
 

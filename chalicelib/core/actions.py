@@ -6,7 +6,7 @@ from datetime import datetime
 
 from chalicelib.core.acknowledgement import acknowledged, covers, unacknowledged
 from chalicelib.core.alert import Alert
-from chalicelib.core.delivery.text import counted_list
+from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, remarked, restarted
 from chalicelib.core.notified import NotifiedAlerts

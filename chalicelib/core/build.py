@@ -60,6 +60,7 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         windows={name: _window(name, each, options) for name, each in (data.get("windows") or {}).items()},
         probes={kind: tuple(entries or ()) for kind, entries in (data.get("probes") or {}).items()},
         sources=tuple(data.get("sources") or ()),
+        webhooks={each["name"]: each for each in data.get("webhooks") or ()},
         options=options,
         broken_templates=_broken_templates(rules),
         kinds=kinds,

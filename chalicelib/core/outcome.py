@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from chalicelib.core.acknowledgement import covers, is_end_pending, lives_since
 from chalicelib.core.alert import Alert, AlertState, Origin
-from chalicelib.core.delivery.text import counted_list
+from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.instants import rfc3339

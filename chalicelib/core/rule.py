@@ -184,6 +184,8 @@ class Window:
 class Rules:
     """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields.
 
+    `webhooks` are requests that the file writes itself, by their names (`delivery/request_template.py`).
+
     `parameters` are the secrets and settings that its targets may read; None where only their files know them.
 
     `kinds` is what the receivers of every kind of target can do, of the kinds that the file does not name too: an
@@ -198,6 +200,7 @@ class Rules:
     windows: Mapping[str, Window] = field(default_factory=dict)
     probes: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     sources: tuple[Mapping[str, Any], ...] = ()
+    webhooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: RouteOptions = field(default_factory=RouteOptions)
     broken_templates: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, Capabilities] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from chalicelib.core.delivery.notification import (
     Why,
 )
 from chalicelib.core.delivery.target_kind import Capabilities
-from chalicelib.core.delivery.text import local_time
+from chalicelib.core.delivery.writing import local_time
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.language.template import render
@@ -324,11 +324,19 @@ def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
-    truncated = incident.truncated
-    if truncated.events:
-        active = f"{len(truncated.alerts)} more alerts burn, and " if truncated.alerts else ""
-        notes.append(f"max_alerts is reached: {active}{truncated.events} more events are counted but not shown.")
+    if incident.truncated.events:
+        notes.append(_note_of_truncated(incident))
     return tuple(notes)
+
+
+def _note_of_truncated(incident: Incident) -> str:
+    """Return what is counted but not shown, and whether the number of alerts or their size is the reason."""
+    count, events = len(incident.truncated.alerts), incident.truncated.events
+    hidden = f"{events} more events are counted but not shown."
+    if len(incident.alerts) >= incident.options.max_alerts:
+        return f"max_alerts is reached: {f'{count} more alerts burn, and ' if count else ''}{hidden}"
+    too_large = f"{count} alerts are" if count > 1 else "1 alert is" if count else "Some alerts were"
+    return f"{too_large} too large to list, and {hidden}"
 
 
 def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ...]:

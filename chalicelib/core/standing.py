@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.core.alert import Alert
-from chalicelib.core.delivery.text import counted_list
+from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.mute import Muting, muting_windows, speaks_again
 from chalicelib.core.rule import Route, Window

@@ -12,7 +12,7 @@ from chalicelib.core.delivery import target_state as target_states
 from chalicelib.core.delivery.delivery_log import DeliveryLog, delivered, delivery_log_key, given_up, left_out
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.target_state import PROBE_INTERVAL, Slot, TargetState
-from chalicelib.core.delivery.text import duration_words, one_line
+from chalicelib.core.delivery.writing import duration_words, one_line
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event
 from chalicelib.core.ports import Store

@@ -1,6 +1,6 @@
 """The way to a target: a notification is completed, rendered and sent, in its plain form where it does not render."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -11,14 +11,16 @@ from chalicelib.core.delivery.notification import Notification, Receipt
 from chalicelib.core.delivery.text import plain_text
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
+from chalicelib.core.rule import Rules
 from chalicelib.deliver import runbooks, senders
 from chalicelib.targets import module_for
 
 Send = Callable[[Notification, DeliveryLog], Receipt]
 
 
-def sender(clients: Clients, now: datetime) -> Send:
-    """The real way to a target."""
+def sender(clients: Clients, now: datetime, rules: Rules | None = None) -> Send:
+    """The real way to a target. `rules` write requests of their own."""
+    webhooks = rules.webhooks if rules is not None else {}
 
     def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         watched = _Watched(clients)
@@ -30,12 +32,12 @@ def sender(clients: Clients, now: datetime) -> Send:
             now=now,
         )
         try:
-            return told(completed(notification, clients), in_doubt=delivery_log.in_doubt)
+            return told(completed(_with_request(notification, webhooks), clients), in_doubt=delivery_log.in_doubt)
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
             note = f"This is the plain form: the message did not render ({type(error).__name__})."
-        named = senders.named(notification)
+        named = senders.named(_with_request(notification, webhooks))
         notes = (*named.background.notes, note)
         plain = readable(replace(named, background=replace(named.background, notes=notes)))
         try:
@@ -50,6 +52,14 @@ def sender(clients: Clients, now: datetime) -> Send:
         return replace(receipt, note=f"{note} {receipt.note}".strip())
 
     return send
+
+
+def _with_request(notification: Notification, webhooks: Mapping[str, Mapping[str, Any]]) -> Notification:
+    """Return it with the request that the rules file writes for its target, where there is one."""
+    found = webhooks.get(notification.target.address) if notification.target.kind == "webhook" else None
+    if not found:
+        return notification
+    return replace(notification, background=replace(notification.background, request=found))
 
 
 class _Watched:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from chalicelib import plugins
 from chalicelib.core.delivery.notification import Notification
-from chalicelib.core.delivery.text import one_line
+from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.errors import UnknownSourceError
 
 WELL_KNOWN = {"grafana": "Grafana"}

@@ -29,7 +29,7 @@ from chalicelib.core.delivery.target_state import (
     TargetState,
     claimed,
 )
-from chalicelib.core.delivery.text import duration_words
+from chalicelib.core.delivery.writing import duration_words
 from chalicelib.core.errors import ConflictError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.incident import Incident
 from chalicelib.core.language.durations import duration_of
@@ -75,7 +75,9 @@ def deliver(
     if found is not Commitment.LIVE:
         return Handled(note=_WHY_NOT[found], notification=content)
     max_age, grace = _duration(clients, "DELIVERY_MAX_AGE", MAX_AGE), _duration(clients, "TARGET_GRACE", GRACE)
-    return _taken(Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now))
+    return _taken(
+        Delivery(content, store, queues, now, max_age, grace, rules, incident), send or sender(clients, now, rules)
+    )
 
 
 _WHY_NOT = {

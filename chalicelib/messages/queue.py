@@ -287,7 +287,14 @@ def _smaller(notification: Notification) -> Notification:
         bare = tuple(replace(told, annotations={}, summary="") for told in notification.alerts)
         return replace(notification, alerts=bare)
     kept = notification.alerts[: len(notification.alerts) // 2]
-    return replace(notification, alerts=kept, also=notification.also + len(notification.alerts) - len(kept))
+    also = notification.also + len(notification.alerts) - len(kept)
+    notes = tuple(note for note in notification.background.notes if note != _too_large(notification.also))
+    background = replace(notification.background, notes=(*notes, _too_large(also)))
+    return replace(notification, alerts=kept, also=also, background=background)
+
+
+def _too_large(alerts: int) -> str:
+    return f"{alerts:,} of the alerts are too large to list."
 
 
 def change_message(change: DeployChange) -> str:

@@ -47,7 +47,7 @@ from chalicelib.probes import (
     probe_recovered,
     upstream_of,
 )
-from chalicelib.redact import redact
+from chalicelib.redact import redact_observed
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
 from chalicelib.schedule.probing import run as probed
 
@@ -394,12 +394,17 @@ def _results(samples: Iterable[Sample]) -> list[str]:
 def _with_past(run: _ProbeRun, seen: Sequence[cut_off.Seen], before: _Before) -> _ProbeRun:
     """Return a failed run with what was seen before it. Secrets are masked: an address or a result may hold one."""
     found = [
-        replace(each, observed=redact(_observed(run, each, seen, before)))
+        replace(each, observed=_masked(_observed(run, each, seen, before), each))
         if isinstance(each, Sample) and each.observed
         else each
         for each in run.found
     ]
     return replace(run, found=found)
+
+
+def _masked(seen: Mapping[str, str], failed: Sample) -> dict[str, str]:
+    """Return what was seen without secrets. The addresses that the operator has watched stay readable."""
+    return redact_observed(seen, (seen.get("address", ""), *failed.labels.values()))
 
 
 def _observed(run: _ProbeRun, failed: Sample, seen: Sequence[cut_off.Seen], before: _Before) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.core.context import Context, Rollback
 from chalicelib.core.delivery.notification import Deploy
-from chalicelib.core.delivery.text import cut, one_line
+from chalicelib.core.delivery.writing import cut, one_line
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.ports import Clients, Store

@@ -100,10 +100,24 @@ def post(
     timeout: timedelta | None = None,
 ) -> VendorAnswer:
     """Check an address of the rules file and POST to it; the look-up of its name is part of the call's time."""
+    return send_to(clients, "POST", url, name=name, content=content, headers=headers, timeout=timeout)
+
+
+def send_to(
+    clients: Clients,
+    method: str,
+    url: str,
+    *,
+    name: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    timeout: timedelta | None = None,
+) -> VendorAnswer:
+    """Check an address of the rules file and send a request there, as `post` does, by any method."""
     started_at = time.monotonic()
     check_address(url, clients, name=name)
     return call(
-        clients, "POST", url, name=name, content=content, headers=headers, timeout=timeout, started_at=started_at
+        clients, method, url, name=name, content=content, headers=headers, timeout=timeout, started_at=started_at
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.delivery.text import one_line
+from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
 from chalicelib.targets._http import call, raise_for_status

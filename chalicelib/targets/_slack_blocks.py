@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.text import (
     DisplayState,
@@ -19,17 +20,11 @@ from chalicelib.core.delivery.text import (
     alert_title,
     cause,
     change,
-    clean,
-    cut,
     deploy_line,
-    duration_words,
     facts,
     is_silenced,
-    links,
-    local_time,
     news,
     notes,
-    one_line,
     plain_text,
     runbook_steps,
     silenced_by,
@@ -38,10 +33,9 @@ from chalicelib.core.delivery.text import (
     summary,
     title,
     top_error_lines,
-    utf16_units,
     why,
 )
-from chalicelib.core.event import Severity
+from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line, utf16_units
 from chalicelib.messages.interaction import (
     ACTION_ACK,
     ACTION_LINK,
@@ -53,6 +47,7 @@ from chalicelib.messages.interaction import (
     SILENCE_CHOICES,
 )
 from chalicelib.slack.command import escaped
+from chalicelib.targets._card import IN_STATE_LINE, SEVERITY_EMOJI, emoji
 
 MAX_TEXT_CHARACTERS = 4_000
 """Of a message: https://docs.slack.dev/reference/methods/chat.update (msg_too_long)."""
@@ -71,15 +66,7 @@ MAX_LISTED_EVIDENCE = 5
 MAX_COUNTED_NAMES = 5
 EVENT_TYPE = "tocsin_notification"
 
-_EMOJI = {
-    DisplayState.ACKNOWLEDGED: "👀",
-    DisplayState.SILENCED: "🔇",
-    DisplayState.CLOSING: "⏳",
-    DisplayState.RESOLVED: "✅",
-    DisplayState.TEST: "🧪",
-}
 _ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "👉", "note": "💬", "silence": "🔇"}
-_SEVERITY_EMOJI = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 
 
 def escaped_units(text: str) -> int:
@@ -138,7 +125,7 @@ def render(
 
 def render_reply(notification: Notification) -> dict[str, Any]:
     """What is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
-    said = [f"{_emoji(notification)} {change(notification)}", *news(notification)]
+    said = [f"{emoji(notification)} {change(notification)}", *news(notification)]
     if notification.reason is Reason.SYNC and notification.activity.acts:
         said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.activity.acts]
     if notification.reason in (Reason.UPDATED, Reason.ESCALATED, Reason.REMINDER) and len(notification.alerts) > 1:
@@ -166,15 +153,11 @@ def _metadata(notification: Notification) -> dict[str, Any]:
     return {"event_type": EVENT_TYPE, "event_payload": {"id": notification.id, "incident": notification.incident.id}}
 
 
-def _emoji(notification: Notification) -> str:
-    return _EMOJI.get(state(notification)) or _SEVERITY_EMOJI[notification.severity]
-
-
 def _fallback(notification: Notification) -> str:
     """What a phone's notification and a screen reader say."""
     word = notification.severity.value if state(notification) is DisplayState.FIRING else state_words(notification)
     why = f". {cause(notification)[0]}" if cause(notification) else ""
-    return _cut(f"{_emoji(notification)} [{word}] {title(notification)}{why}", 500)
+    return _cut(f"{emoji(notification)} [{word}] {title(notification)}{why}", 500)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -211,7 +194,7 @@ def _blocks(notification: Notification, *, updatable: bool = True, can_roll_back
 
 def _header(notification: Notification) -> str:
     named = title(notification)
-    return f"{_emoji(notification)} {'Test: ' if notification.reason is Reason.TEST else ''}{named}"
+    return f"{emoji(notification)} {'Test: ' if notification.reason is Reason.TEST else ''}{named}"
 
 
 def _section(ready: str) -> dict[str, Any] | None:
@@ -287,21 +270,17 @@ def _can_unsilence(notification: Notification) -> bool:
 
 
 def _fields(notification: Notification) -> dict[str, Any] | None:
-    found = [(label, value) for label, value in facts(notification) if label not in _IN_STATE_LINE]
+    found = [(label, value) for label, value in facts(notification) if label not in IN_STATE_LINE]
     zone = notification.background.timezone
     shown = [_mrkdwn(f"*{label}*\n{dated(_cut(value, 600), zone)}") for label, value in found[:MAX_FIELDS]]
     return {"type": "section", "fields": shown} if shown else None
-
-
-_IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced", "Since", "Ended", "Result", "Expected")
-"""Facts that the first lines say already."""
 
 
 def _alerts(notification: Notification) -> str:
     if len(notification.alerts) < 2:
         return ""
     lines = [
-        f"{'✅' if told.status == 'resolved' else _SEVERITY_EMOJI[told.severity]} {_cut(alert_line(told), 200)}"
+        f"{'✅' if told.status == 'resolved' else SEVERITY_EMOJI[told.severity]} {_cut(alert_line(told), 200)}"
         for told in notification.alerts[:MAX_LISTED_ALERTS]
     ]
     more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
@@ -379,7 +358,8 @@ def _controls(notification: Notification) -> list[dict[str, Any]]:
     if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
     elif notification.ack is None:
-        buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary"))
+        spoken = _cut(f"Acknowledge {title(notification)}", MAX_BUTTON_CHARACTERS)
+        buttons.append(_button(ACTION_ACK, "Acknowledge", incident, style="primary", accessibility_label=spoken))
     if not ends:
         buttons.append(_silence_menu(incident))
     buttons.append(_button(ACTION_RESOLVE, "Resolve", incident))

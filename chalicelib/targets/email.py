@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore import exceptions as aws
 
+from chalicelib.core.delivery.links import links, web_address
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
@@ -23,14 +24,10 @@ from chalicelib.core.delivery.text import (
     alert_line,
     cause,
     change,
-    clean,
-    cut,
     deploy_line,
     facts,
     is_silenced,
-    links,
     notes,
-    one_line,
     plain_text,
     runbook_steps,
     state,
@@ -38,9 +35,9 @@ from chalicelib.core.delivery.text import (
     summary,
     title,
     top_error_lines,
-    web_address,
     why,
 )
+from chalicelib.core.delivery.writing import clean, cut, one_line
 from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError, TocsinError
 from chalicelib.core.event import Severity
 from chalicelib.core.field import text_value

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.core.delivery.links import links, web_address
 from chalicelib.core.delivery.notification import AlertSnapshot, Deploy, Notification, Reason, Receipt, Why
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
@@ -25,23 +26,19 @@ from chalicelib.core.delivery.text import (
     alert_line,
     alert_title,
     change,
-    clean,
-    cut,
     deploy_line,
     facts,
     label_values,
-    links,
     notes,
-    one_line,
     plain_text,
     reading,
     runbook_steps,
     summary,
     title,
     top_error_lines,
-    web_address,
     why,
 )
+from chalicelib.core.delivery.writing import clean, cut, one_line
 from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import fingerprint
 from chalicelib.core.field import kind_of, masked
@@ -116,14 +113,26 @@ def send(
     key, note = _key(name, clients, receipt.get("routing_key", ""))
     timeout = _share(notification.target.timeout, len(events))
     answer = _enqueue(events[0], key, clients, "v2/enqueue", timeout)
-    if answer.status == 400 and not plain and events[0]["event_action"] == "trigger" and not _blames_key(answer):
-        answer = _enqueue(render(notification, receipt, plain=True), key, clients, "v2/enqueue", timeout)
-        note = f"sent in plain form, since PagerDuty refused the full one{'; ' if note else ''}{note}"
+    if events[0]["event_action"] == "trigger" and _refuses_content(answer):
+        status = answer.status
+        answer = _enqueue(smallest(events[0]), key, clients, "v2/enqueue", timeout)
+        note = f"sent in its smallest form, since PagerDuty refused the full one (HTTP {status}){'; ' if note else ''}{note}"
     _raise_for_answer(answer, name, now)
     for event in events[1:]:
         _enqueue_after(event, key, clients, timeout, name, now)
     keep = {"dedup_key": dedup_key(notification, receipt), "routing_key_name": name}
     return Receipt(values={**keep, "routing_key": fingerprint(NAME, key)}, note=note)
+
+
+def smallest(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the smallest valid form of a trigger: its key, and the three fields that PagerDuty requires."""
+    payload = {name: event["payload"][name] for name in ("summary", "source", "severity")}
+    return {"event_action": event["event_action"], "dedup_key": event["dedup_key"], "payload": payload}
+
+
+def _refuses_content(answer: VendorAnswer) -> bool:
+    """Return whether PagerDuty refuses an event for what is in it, so that a smaller one may be taken."""
+    return answer.status == 413 or (answer.status == 400 and not _blames_key(answer))
 
 
 def _share(timeout: timedelta | None, requests: int) -> timedelta | None:
@@ -226,7 +235,7 @@ def _raise_for_answer(answer: VendorAnswer, name: str, now: datetime) -> None:
             f"PagerDuty: HTTP {answer.status}: the routing key is wrong; see {setting_name(name)}"
         )
     if answer.status == 400:
-        raise TargetRejectedError("PagerDuty: HTTP 400: the event was refused as invalid")
+        raise TargetRejectedError("PagerDuty: HTTP 400: the event was refused as invalid, in its smallest form too")
     raise_for_status(answer, name="PagerDuty", now=now, wait=THROTTLE_WAIT)
 
 

@@ -23,7 +23,8 @@ from typing import Any
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.target_kind import Capabilities, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.delivery.text import cut, title
+from chalicelib.core.delivery.text import title
+from chalicelib.core.delivery.writing import cut
 from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
@@ -113,7 +114,7 @@ class _Channel:
         try:
             self._update()
         except SlackRefusalError as refused:
-            if refused.code not in GONE:
+            if refused.code not in GONE | NO_REPLY:
                 raise TargetRejectedError(explained(refused.code)) from None
             if sync:
                 return Receipt(note=f"the message cannot be updated any more ({refused.code})")

@@ -13,9 +13,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import (
     AlertSnapshot,
     Deploy,
@@ -24,15 +26,26 @@ from chalicelib.core.delivery.notification import (
     ServiceSnapshot,
     TopErrors,
 )
+from chalicelib.core.delivery.request_template import Request, request_of
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
-from chalicelib.core.delivery.text import clean, one_line, plain_text, state, web_address
+from chalicelib.core.delivery.text import plain_text, state
+from chalicelib.core.delivery.writing import clean, one_line
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.observed import LABELS
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
-from chalicelib.targets._http import LOOPBACK_SETTING, check_address, encoded, post, raise_for_status
+from chalicelib.targets._http import (
+    LOOPBACK_SETTING,
+    MAX_RETRY_AFTER,
+    VendorAnswer,
+    check_address,
+    encoded,
+    post,
+    raise_for_status,
+    send_to,
+)
 
 PACE: Pace | None = None
 SCHEMA_VERSION = 1
@@ -80,7 +93,9 @@ def send(
     now: datetime,
     plain: bool = False,
 ) -> Receipt:
-    """POST it, signed. Sending again is safe for receivers that look at `webhook-id`."""
+    """POST it, signed, or as the rules file writes it. Sending again is safe for receivers that look at `webhook-id`."""
+    if notification.background.request:
+        return _send_written(notification, address, clients, in_doubt=in_doubt, now=now, plain=plain)
     name = "default" if _is_address(address) else address
     url = address if _is_address(address) else _named_address(name, clients)
     content = encoded(render(notification, receipt, plain=plain))
@@ -92,6 +107,54 @@ def send(
         raise TargetRejectedError("webhook: HTTP 410: the receiver says that this address is gone for good")
     raise_for_status(answer, name="webhook", now=now)
     return Receipt(note="" if "webhook-signature" in signed else f"not signed: {_setting(name, 'SECRET')} is not set")
+
+
+def _send_written(
+    notification: Notification, name: str, clients: Clients, *, in_doubt: bool, now: datetime, plain: bool
+) -> Receipt:
+    """Send a request of `webhooks:` in the rules file. A refusal of the content is answered once by its plain form."""
+    entry = notification.background.request
+    request = request_of(entry, notification, partial(_secret, name, clients), plain=plain)
+    if request is None:
+        return Receipt(note="the rules file writes no request for this", sent=False)
+    answer, note = _sent(request, name, clients, notification), ""
+    if answer.status in (400, 413) and "plain" in entry and not plain:
+        note = f"sent in plain form, since the receiver refused the full one (HTTP {answer.status})"
+        request = request_of(entry, notification, partial(_secret, name, clients), plain=True) or request
+        answer = _sent(request, name, clients, notification)
+    raise_for_status(answer, name=f"webhook {name}", now=now, wait=_asked_in_body(answer))
+    doubt = "may be told twice: an earlier try was in doubt" if in_doubt else ""
+    return Receipt(note="; ".join(each for each in (note, doubt) if each), doubled=in_doubt)
+
+
+def _sent(request: Request, name: str, clients: Clients, notification: Notification) -> VendorAnswer:
+    timeout, headers = notification.target.timeout, {"User-Agent": "Tocsin", **request.headers}
+    return send_to(
+        clients,
+        request.method,
+        request.url,
+        name=f"webhook {name}",
+        content=request.content,
+        headers=headers,
+        timeout=timeout,
+    )
+
+
+def _secret(name: str, clients: Clients, setting: str) -> str:
+    found = (clients.secret(setting) or clients.setting(setting, "")).strip()
+    if not found:
+        raise TargetRejectedError(f"webhook {name}: {setting} is not set")
+    return found
+
+
+def _asked_in_body(answer: VendorAnswer) -> timedelta | None:
+    """Return the wait that a body asks for, as Telegram and Discord write it; None without one that can be believed."""
+    body = answer.json()
+    parameters = body.get("parameters")
+    seconds = body.get("retry_after", parameters.get("retry_after") if isinstance(parameters, dict) else None)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return timedelta(seconds=seconds) if 0 <= seconds <= MAX_RETRY_AFTER.total_seconds() else None
 
 
 def check(address: str, clients: Clients) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from chalicelib.core.delivery import text
+from chalicelib.core.delivery import links as linked
+from chalicelib.core.delivery import text, writing
 from chalicelib.core.delivery.notification import AlertSnapshot
 from chalicelib.core.services import SERVICE
 from chalicelib.core.standing import mute_words
@@ -30,7 +31,7 @@ _HIDDEN_FACTS = {
 
 def title(picture: Picture) -> str:
     """Return what broke, in one line."""
-    return text.cut(text.title(picture.says), MAX_TITLE_CHARACTERS)
+    return writing.cut(text.title(picture.says), MAX_TITLE_CHARACTERS)
 
 
 def where(picture: Picture) -> str:
@@ -47,15 +48,15 @@ def summary(picture: Picture) -> str:
     """Return what the worst alert says beyond its title, where no cause is known."""
     if text.cause(picture.says) or picture.lead is None:
         return ""
-    return text.cut(text.one_line(text.summary(picture.lead)), 300)
+    return writing.cut(writing.one_line(text.summary(picture.lead)), 300)
 
 
 def measure(picture: Picture) -> tuple[str, str] | None:
     """Return the value of the worst alert and its threshold; None where it measures nothing, or no alert fires."""
     lead = picture.lead
-    if lead is None or lead.status == "resolved" or not text.one_line(lead.value):
+    if lead is None or lead.status == "resolved" or not writing.one_line(lead.value):
         return None
-    return text.one_line(lead.value), text.one_line(lead.threshold)
+    return writing.one_line(lead.value), writing.one_line(lead.threshold)
 
 
 def small(picture: Picture) -> str:
@@ -93,13 +94,13 @@ def deploys(picture: Picture) -> Sequence[str]:
 
 def links(picture: Picture) -> Sequence[tuple[str, str]]:
     """Return where to look, as words and address."""
-    return text.links(picture.says)
+    return linked.links(picture.says)
 
 
 def muted_by(picture: Picture) -> str:
     """Return what mutes it, without its end: `silence 9c1d of ana (deploying)`."""
     names = [mute_words(each, _no_clock).partition(" until ")[0] for each in picture.standing.mutes]
-    return text.counted_list(list(dict.fromkeys(names)), MAX_NAMED)
+    return writing.counted_list(list(dict.fromkeys(names)), MAX_NAMED)
 
 
 def _no_clock(at: datetime) -> str:
@@ -108,15 +109,15 @@ def _no_clock(at: datetime) -> str:
 
 def alert_title(alert: AlertSnapshot) -> str:
     """Return an alert's title on one line."""
-    return text.cut(text.alert_title(alert), MAX_TITLE_CHARACTERS)
+    return writing.cut(text.alert_title(alert), MAX_TITLE_CHARACTERS)
 
 
 def alert_small(alert: AlertSnapshot) -> str:
     """Return what tells an alert apart: its rule, and its labels that titles do not say."""
     hidden = {"alertname", "severity", "source", "kind"}
-    labels = [f"{name}={text.one_line(value)}" for name, value in sorted(alert.labels.items()) if name not in hidden]
-    name = text.one_line(alert.name) if alert.name != alert.title else ""
-    return text.cut(" · ".join(filter(None, (name, text.counted_list(labels, 5)))), MAX_TITLE_CHARACTERS)
+    labels = [f"{name}={writing.one_line(value)}" for name, value in sorted(alert.labels.items()) if name not in hidden]
+    name = writing.one_line(alert.name) if alert.name != alert.title else ""
+    return writing.cut(" · ".join(filter(None, (name, writing.counted_list(labels, 5)))), MAX_TITLE_CHARACTERS)
 
 
 def reading(alert: AlertSnapshot) -> str:

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
-from chalicelib.core.delivery.text import counted_list, web_address
+from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.instants import RFC3339, rfc3339
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target

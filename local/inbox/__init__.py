@@ -3,7 +3,7 @@
 They answer as the vendors do (limits, errors, rates), keep what they received, and show it as a person would see it.
 `python -m local.inbox` runs it; tests use `Inbox` in their own process.
 
-    vendors/    the stand-ins: Slack, PagerDuty, mail, webhooks, Cloudflare, Vercel
+    vendors/    the stand-ins: Slack, PagerDuty, mail, webhooks, Discord, Teams, Cloudflare, Vercel
     drawing/    the page, and the pictures of docs/images: for people only
     stand_ins   all stand-ins over one memory, and the scripted failures (`faults`), without a connection
     addresses   which path is which operation; `control` is how the inbox is steered

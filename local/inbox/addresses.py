@@ -13,7 +13,7 @@ from local.inbox.http import METHODS, headers_of, query_of, response_of
 from local.inbox.stand_ins import StandIns
 from local.inbox.vendors.mail import SEND
 
-VENDORS = ("/slack/", "/pagerduty/", "/ses/", "/hook/", "/cloudflare/", "/vercel/")
+VENDORS = ("/slack/", "/pagerduty/", "/ses/", "/hook/", "/discord/", "/teams/", "/cloudflare/", "/vercel/")
 """Where the stand-ins are, as the embedded AWS's functions call them. Other paths are the page and the control."""
 
 
@@ -93,6 +93,13 @@ OPERATIONS = (
     Route("/ses/v2/email/account", Operation("ses", "GetAccount"), methods=["GET"]),
     Route("/ses/{operation:path}", Operation("ses")),
     Route("/hook/{operation}", Operation("hook"), methods=["POST"]),
+    Route("/discord/api/webhooks/{webhook}/{token}", Operation("discord", "execute"), methods=["POST"]),
+    Route(
+        "/discord/api/webhooks/{webhook}/{token}/messages/{message}",
+        Operation("discord", "message"),
+        methods=["PATCH", "DELETE"],
+    ),
+    Route("/teams/{operation}", Operation("teams"), methods=["POST"]),
     Route("/cloudflare/client/v4/graphql", Operation("cloudflare", "graphql"), methods=["POST"]),
     Route("/vercel/{version}/projects/{project}/rollback/{deployment}", Operation("vercel", "rollback")),
     Route("/vercel/{before:path}/{operation}", Operation("vercel")),

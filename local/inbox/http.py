@@ -16,6 +16,8 @@ from local.guard import is_own_host, joined, page_refusal
 from local.inbox.exchange import Json, Reply, json_reply
 
 METHODS = ("GET", "POST", "PUT")
+MORE_METHODS = {"/discord/": ("PATCH", "DELETE")}
+"""Methods of one stand-in alone, by the beginning of its paths."""
 MAX_BODY_BYTES = 45_000_000
 HOLD_SECONDS = 60.0
 """How long a request is held by the scripted `timeout`."""
@@ -65,10 +67,16 @@ def query_of(scope: Scope) -> str:
     return bytes(scope["query_string"]).decode("latin-1")
 
 
-def refusal(method: str, headers: Json, port: int, *, pages: bool) -> Reply | None:
+def methods_of(path: str) -> tuple[str, ...]:
+    """Return the methods that a path may be asked with."""
+    return METHODS + next((more for start, more in MORE_METHODS.items() if path.startswith(start)), ())
+
+
+def refusal(method: str, path: str, headers: Json, port: int, *, pages: bool) -> Reply | None:
     """Return the answer to a request that a page of another site could have sent, None when it may pass."""
-    if method not in METHODS:
-        return json_reply({"error": f"the method must be one of {', '.join(METHODS)}"}, 501)
+    methods = methods_of(path)
+    if method not in methods:
+        return json_reply({"error": f"the method must be one of {', '.join(methods)}"}, 501)
     if not is_own_host(headers, port):
         return json_reply({"error": f"the inbox answers to 127.0.0.1:{port} and localhost:{port} only"}, 421)
     why = page_refusal(method, headers, pages=pages)
@@ -86,7 +94,7 @@ class Gate:
         """Pass the request on, or refuse it."""
         path = str(scope["path"])
         pages = not path.startswith(self._closed_to_pages)
-        refused = refusal(scope["method"], headers_of(scope), scope["server"][1], pages=pages)
+        refused = refusal(scope["method"], path, headers_of(scope), scope["server"][1], pages=pages)
         app = self._app if refused is None else response_of(refused)
         await app({**scope, "path": path.rstrip("/") or "/"}, receive, send)
 

@@ -16,7 +16,7 @@ SAVE_SECONDS = 0.5
 VERSION = 1
 MAX_REQUESTS = 20_000
 MAX_KEPT = 2_000
-LISTS = ("messages", "incidents", "changes", "mails", "hooks", "deliveries")
+LISTS = ("messages", "incidents", "changes", "mails", "hooks", "discord", "teams", "deliveries")
 MAPPINGS = ("channels", "counters")
 
 
@@ -32,6 +32,8 @@ class Memory:
         self.changes: list[Json] = []
         self.mails: list[Json] = []
         self.hooks: list[Json] = []
+        self.discord: list[Json] = []
+        self.teams: list[Json] = []
         self.deliveries: list[Json] = []
         self.channels: Json = {}
         self.counters: Json = {}

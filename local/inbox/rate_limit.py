@@ -17,6 +17,8 @@ class Limits:
     slack_tiers                     whether other methods keep to their tier
     pagerduty_per_minute            events of one routing key: 120
     ses_per_second                  mails: 14, the first rate of an account outside the sandbox
+    discord_per_second, discord_burst   requests of one webhook; Discord publishes no number
+    teams_per_second                requests of one flow: 4, as Microsoft says of incoming webhooks
     """
 
     slack_per_second: float = 1.0
@@ -25,9 +27,13 @@ class Limits:
     slack_tiers: bool = True
     pagerduty_per_minute: int = 120
     ses_per_second: int = 14
+    discord_per_second: float = 2.5
+    discord_burst: int = 5
+    teams_per_second: int = 4
 
 
-UNLIMITED = Limits(1e9, 1_000_000_000, 1_000_000_000, False, 1_000_000_000, 1_000_000_000)
+_MANY = 1_000_000_000
+UNLIMITED = Limits(1e9, _MANY, _MANY, False, _MANY, _MANY, 1e9, _MANY, _MANY)
 """For tests of something else."""
 
 

@@ -7,6 +7,8 @@
     /pagerduty/incidents…                       the REST calls a router needs
     /ses/v2/email/outbound-emails               SES v2                 (AWS_ENDPOINT_URL_SESV2=<inbox>/ses)
     /hook/<name>                                a receiver of webhooks, Standard Webhooks checked
+    /discord/api/webhooks/<id>/<token>          a webhook of Discord   (DISCORD_DEFAULT_URL=<that>)
+    /teams/<flow>                               a flow of Teams        (TEAMS_DEFAULT_URL=<that>)
     /cloudflare/client/v4/graphql               Cloudflare GraphQL     (CLOUDFLARE_API_URL=<that>)
     /vercel/…                                   Vercel's REST API      (VERCEL_API_URL=<inbox>/vercel)
     /_control/answers, cloudflare, settings, reset      how it behaves

@@ -13,14 +13,16 @@ from local.inbox.memory import Memory
 from local.inbox.outside import Connections
 from local.inbox.rate_limit import Limits
 from local.inbox.vendors.cloudflare import Cloudflare
+from local.inbox.vendors.discord import Discord
 from local.inbox.vendors.hooks import Hooks
 from local.inbox.vendors.mail import Mail
 from local.inbox.vendors.pagerduty import PagerDuty
 from local.inbox.vendors.slack.api import Slack
 from local.inbox.vendors.slack.people import People
+from local.inbox.vendors.teams import Teams
 from local.inbox.vendors.vercel import Vercel
 
-SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "cloudflare", "vercel")
+SERVICES = ("slack", "slack_hook", "pagerduty", "ses", "hook", "discord", "teams", "cloudflare", "vercel")
 _DISCONNECT = Reply(hang_up=True)
 _HOLD = Reply(hold=True)
 
@@ -61,6 +63,8 @@ class StandIns:
         self.pagerduty = PagerDuty(self.memory, limits, connections, clock)
         self.mail = Mail(self.memory, limits, clock)
         self.hook_receiver = Hooks(self.memory, connections, clock)
+        self.discord = Discord(self.memory, limits, clock)
+        self.teams = Teams(self.memory, limits, clock)
         self.cloudflare = Cloudflare()
         self.vercel = Vercel(self.memory, clock)
         self.stopping = threading.Event()
@@ -107,6 +111,8 @@ class StandIns:
                 "changes": memory.changes,
                 "mail": memory.mails,
                 "webhooks": memory.hooks,
+                "discord": memory.discord,
+                "teams": memory.teams,
                 "sent": memory.deliveries,
                 "problem": memory.problem,
             }
@@ -174,6 +180,8 @@ class StandIns:
             "pagerduty": self.pagerduty,
             "ses": self.mail,
             "hook": self.hook_receiver,
+            "discord": self.discord,
+            "teams": self.teams,
             "cloudflare": self.cloudflare,
             "vercel": self.vercel,
         }

@@ -9,6 +9,7 @@ import pytest
 from chalicelib.aws.dynamodb import MAX_ITEM_BYTES
 from chalicelib.core.alert import Alert, AlertState, LastEvaluation, Origin, ReceivedEvents, Sender, SenderText
 from chalicelib.core.context import Context
+from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.due import due
 from chalicelib.core.fold import MAX_TRUNCATED
 from chalicelib.core.incident import MAX_TIMELINE, Entry, Episode, FlushClock, Incident, Timeline, Truncated
@@ -23,9 +24,10 @@ from chalicelib.core.room import Room
 from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
 from chalicelib.core.transitions import MAX_RECENT
 from chalicelib.messages import codec
-from chalicelib.messages.queue import notification_message
+from chalicelib.messages.queue import notification_message, read_message
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES
 from tests.rule_files import KINDS
+from tests.targets.samples import NOTIFICATION, TOLD
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ-_."
@@ -103,6 +105,15 @@ def test_an_incident_and_what_is_told_of_it_fit(count, letters):
     assert decision.incident.alerts.keys() == given.alerts.keys()
     assert len(codec.pack(decision.incident)) < MAX_ITEM_BYTES
     assert all(len(notification_message(each)) <= MAX_MESSAGE_BYTES for each in decision.notifications)
+
+
+def test_a_message_says_how_many_alerts_it_has_no_room_for():
+    """Given alerts that no message can hold → those that fit are sent, and a note counts the others."""
+    alerts = tuple(replace(TOLD, labels={"blob": text(Random(number), WIDE, 20_000)}) for number in range(90))
+    sent = read_message(notification_message(replace(NOTIFICATION, alerts=alerts, also=3)))
+    assert isinstance(sent, Notification) and 0 < len(sent.alerts) < 90
+    assert sent.also == 93 - len(sent.alerts)
+    assert sent.background.notes[-1] == f"{sent.also} of the alerts are too large to list."
 
 
 def test_bounds_change_nothing_twice():

@@ -15,7 +15,7 @@ from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
-from chalicelib.core.snapshot import SnapshotInput, notification, title_of, with_symptoms
+from chalicelib.core.snapshot import SnapshotInput, notes_of, notification, title_of, with_symptoms
 from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -267,3 +267,22 @@ def test_an_end_counts_only_what_it_is_of():
     """Given the end of what a target knew → its title counts no alert that is over the limit."""
     over = incident(ended("A"), ended("B"))
     assert told(over, Reason.RESOLVED, known=("A", "B")).title == "2 alerts: A, B (web)"
+
+
+NOTES = [
+    (3, 2, "max_alerts is reached: 2 more alerts burn, and 5 more events are counted but not shown."),
+    (3, 0, "max_alerts is reached: 5 more events are counted but not shown."),
+    (500, 2, "2 alerts are too large to list, and 5 more events are counted but not shown."),
+    (500, 1, "1 alert is too large to list, and 5 more events are counted but not shown."),
+    (500, 0, "Some alerts were too large to list, and 5 more events are counted but not shown."),
+]
+
+
+@pytest.mark.parametrize(("limit", "active", "note"), NOTES)
+def test_a_note_says_why_alerts_are_not_shown(limit, active, note):
+    """Given alerts without room → the note names the number of alerts as the reason only where that is reached."""
+    truncated = Truncated({str(number): 1.0 for number in range(active)}, 5)
+    found = incident(alert("A"), alert("B"), alert("C"), truncated=truncated)
+    found = replace(found, options=replace(found.options, max_alerts=limit))
+    assert notes_of(found, ()) == (note,)
+    assert title_of(found, list(found.alerts.values()), more=active).startswith(f"{3 + active} alerts: ")

@@ -33,6 +33,8 @@ ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK_WEBHOOK = "https://hooks.slack.com/services/T0/B0/secretpath"
 OUT_WEBHOOK = "https://receiver.example.com/in?key=secretquery"
+DISCORD_WEBHOOK = "https://discord.com/api/webhooks/1/secretpath"
+TEAMS_FLOW = "https://prod-1.logic.azure.com:443/workflows/secretpath?sig=secretquery"
 MAILBOX = "ops@example.com"
 SECRETS = {
     "SLACK_BOT_TOKEN": TOKEN,

@@ -18,6 +18,7 @@ from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError, 
 from chalicelib.targets import kinds, module_for
 from tests.slow_server import Connection, slow_server
 from tests.targets.samples import (
+    DISCORD_WEBHOOK,
     MAILBOX,
     NOTIFICATION,
     NOW,
@@ -26,6 +27,7 @@ from tests.targets.samples import (
     SECRETS,
     SETTINGS,
     SLACK_WEBHOOK,
+    TEAMS_FLOW,
     TOKEN,
     WEBHOOK_SECRET,
     FakeClients,
@@ -37,6 +39,8 @@ HTTP_TARGETS = (
     ("slack_channel", SLACK_WEBHOOK),
     ("pagerduty", "default"),
     ("webhook", OUT_WEBHOOK),
+    ("discord", DISCORD_WEBHOOK),
+    ("teams", TEAMS_FLOW),
 )
 
 
@@ -46,8 +50,19 @@ def test_every_kind_over_http_meets_every_failure() -> None:
     assert not missing, f"add a target to HTTP_TARGETS in this file for {', '.join(sorted(missing))}"
 
 
-ECHO = f"{TOKEN} {ROUTING_KEY} {SLACK_WEBHOOK} {OUT_WEBHOOK} {MAILBOX} {WEBHOOK_SECRET} High Error Rate"
-HIDDEN = (TOKEN, ROUTING_KEY, "secretpath", "secretquery", MAILBOX, "receiver.example", "hooks.slack", "High Error")
+ECHO = f"{DISCORD_WEBHOOK} {TEAMS_FLOW} {TOKEN} {ROUTING_KEY} {SLACK_WEBHOOK} {OUT_WEBHOOK} {MAILBOX} {WEBHOOK_SECRET} High Error Rate"
+HIDDEN = (
+    TOKEN,
+    ROUTING_KEY,
+    "secretpath",
+    "secretquery",
+    MAILBOX,
+    "receiver.example",
+    "hooks.slack",
+    "discord.com",
+    "logic.azure",
+    "High Error",
+)
 
 
 def tell(

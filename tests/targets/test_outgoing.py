@@ -12,7 +12,8 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from chalicelib import plugins
 from chalicelib.core.delivery.notification import Notification
-from chalicelib.core.delivery.text import plain_text, utf16_units
+from chalicelib.core.delivery.text import plain_text
+from chalicelib.core.delivery.writing import utf16_units
 from chalicelib.targets import email as ses
 from chalicelib.targets import pagerduty, webhook
 from chalicelib.targets import slack_channel as slack

@@ -213,14 +213,39 @@ def test_the_eu_has_its_own_endpoint(base: str) -> None:
     assert str(clients.requests[0].url) == "https://events.eu.pagerduty.com/v2/enqueue"
 
 
-def test_refused_content_goes_out_plain() -> None:
-    """A 400 that is not about the key gets the plain form; a second one is for good."""
-    invalid = httpx.Response(400, json={"status": "invalid event", "errors": ["'payload.x' is invalid"]})
-    clients = FakeClients(answering(invalid, ACCEPTED))
-    assert "plain" in tell(PAGER, clients).note
-    assert list(json.loads(clients.requests[1].content)["payload"]["custom_details"]) == ["text"]
-    with pytest.raises(TargetRejectedError, match="invalid"):
-        tell(PAGER, FakeClients(answering(invalid)))
+INVALID = httpx.Response(400, json={"status": "invalid event", "errors": ["'payload.severity' is invalid"]})
+NOT_JSON = httpx.Response(400, text="Event object is invalid")
+TOO_LARGE = httpx.Response(413, text="Request Entity Too Large")
+
+
+@pytest.mark.parametrize("refusal", [INVALID, NOT_JSON, TOO_LARGE], ids=["invalid", "not JSON", "too large"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_refused_content_goes_out_in_its_smallest_form(refusal: httpx.Response, plain: bool) -> None:
+    """Given a refusal of the content → the smallest valid event is sent once, and a second refusal is for good."""
+    clients = FakeClients(answering(refusal, ACCEPTED))
+    assert (
+        f"smallest form, since PagerDuty refused the full one (HTTP {refusal.status_code})"
+        in tell(PAGER, clients, plain=plain).note
+    )
+    assert json.loads(clients.requests[1].content) == {
+        "routing_key": ROUTING_KEY,
+        "event_action": "trigger",
+        "dedup_key": NOTIFICATION.incident.id,
+        "payload": {"summary": "High Error Rate (prod checkout)", "source": "checkout", "severity": "critical"},
+    }
+    refused = FakeClients(answering(refusal))
+    with pytest.raises(TargetRejectedError, match=str(refusal.status_code)):
+        tell(PAGER, refused, plain=plain)
+    assert len(refused.requests) == 2
+
+
+@pytest.mark.parametrize("refusal", [INVALID, TOO_LARGE])
+def test_a_refused_resolve_has_no_smaller_form(refusal: httpx.Response) -> None:
+    """Given a refusal of a resolve → it is given up at once, since nothing in it can be left out."""
+    clients = FakeClients(answering(refusal))
+    with pytest.raises(TargetRejectedError):
+        tell(RESOLVED, clients)
+    assert len(clients.requests) == 1
 
 
 def test_a_wrong_key_names_its_setting() -> None:

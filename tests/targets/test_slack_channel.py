@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt, Why
-from chalicelib.core.delivery.text import local_time
+from chalicelib.core.delivery.writing import local_time
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.messages import interaction
 from chalicelib.targets import email, pagerduty
@@ -384,7 +384,9 @@ def test_refused_content_goes_out_plain(code: str) -> None:
         FakeSlack(chat_postMessage=refused(code)).tell(NOTIFICATION)
 
 
-@pytest.mark.parametrize("code", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"])
+@pytest.mark.parametrize(
+    "code", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"]
+)
 def test_a_message_that_is_gone_is_posted_anew(code: str) -> None:
     """A new message takes over the thread; for a mere sync nothing is posted."""
     new = {"ok": True, "channel": "C0ALERTS1", "ts": "1790000009.000900"}
@@ -653,3 +655,11 @@ def test_a_time_of_the_teams_zone_is_shown_in_the_readers_zone(timezone: str, at
 def test_a_time_of_another_zone_stays_as_it_is() -> None:
     """Given a sender's text with a time of a zone that is not the team's → it is not taken for one of the team's."""
     assert dated("24 Nov 2026, 09:02 CET", "America/Sao_Paulo") == "24 Nov 2026, 09:02 CET"
+
+
+def test_the_green_button_says_what_it_acknowledges() -> None:
+    """Given several messages → a screen reader says of each Acknowledge what it is for, within Slack's 75 characters."""
+    for notification in (NOTIFICATION, replace(NOTIFICATION, title="saturated " * 40)):
+        (actions,) = [each for each in slack.render(notification, {})["blocks"] if each["type"] == "actions"]
+        label = actions["elements"][0]["accessibility_label"]
+        assert label.startswith("Acknowledge ") and len(label) <= 75

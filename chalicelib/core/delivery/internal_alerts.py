@@ -8,7 +8,8 @@ Notifications about the router itself announce nothing, so that nothing loops.
 from datetime import datetime
 
 from chalicelib.core.delivery.notification import Notification, Reason
-from chalicelib.core.delivery.text import duration_words, one_line, plain_text
+from chalicelib.core.delivery.text import plain_text
+from chalicelib.core.delivery.writing import duration_words, one_line
 from chalicelib.core.event import ROUTER, Event, Severity, Status
 from chalicelib.core.rule import shown
 

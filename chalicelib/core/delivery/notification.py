@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from chalicelib.core.event import Severity
 from chalicelib.core.rule import Target
@@ -192,7 +193,7 @@ class Background:
     """What readers need beside the alerts. `notes` are whole sentences ("Back after the silence of ana.").
 
     `timezone` is that of the times which they read. `senders` are the names of sources for people, `text` is all of it as
-    plain text: both are set when it is sent, and never stored.
+    plain text, `request` is how the rules file writes the request: they are set when it is sent, and never stored.
     """
 
     runbook: Runbook | None = None
@@ -202,6 +203,7 @@ class Background:
     text: str = ""
     senders: Mapping[str, str] = field(default_factory=dict)
     services: tuple[ServiceSnapshot, ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,14 @@
-"""How a notification is put into words, for every target: cut on a word, local times, durations, facts, plain form.
+"""How a notification is put into words, for every target: state, cause, facts, lists, plain form.
 
-Nothing here is escaped: each target escapes for where its text goes, and measures lengths as its vendor does. Text
-from outside loses control characters, halves of surrogate pairs and the marks that turn the writing direction.
+Nothing here is escaped: each target escapes for where its text goes, and measures lengths as its vendor does.
+`writing.py` cleans and cuts texts, `links.py` says where to look.
 """
 
-import unicodedata
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
+from chalicelib.core.delivery.links import links, web_address
 from chalicelib.core.delivery.notification import (
     AlertSnapshot,
     Deploy,
@@ -23,24 +19,16 @@ from chalicelib.core.delivery.notification import (
     TopErrors,
     Why,
 )
+from chalicelib.core.delivery.writing import clean, counted_list, cut, duration_words, local_time, one_line
 from chalicelib.core.observed import LABELS as OBSERVED
 from chalicelib.core.observed import RESULT
 
-ELLIPSIS = "…"
 MAX_VALUES = 3
 """So many different values of one label are named; the rest is counted."""
 MAX_MUTES = 2
-SERVICE_LINKS = 4
-"""So many pages of services are shown beside the other links."""
-MAX_ADDRESS_CHARACTERS = 2_000
-MAX_TEXT_CHARACTERS = 50_000
-"""More of one text is not even looked at: no target shows as much."""
 MAX_LINKED_CHARACTERS = 400
 """Of an address within a text."""
 RUNBOOK_STEPS = 3
-_ZERO_WIDTH_JOINER = "\u200d"
-_DROPPED = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_LINE_BREAKS = frozenset("\n\r\u2028\u2029\x0b\x0c\x85")
 
 
 class DisplayState(StrEnum):
@@ -94,111 +82,6 @@ def silenced_by(notification: Notification) -> str:
 
 
 _INHIBITED = "inhibited by "
-
-
-def utf16_units(text: str) -> int:
-    """The length as JavaScript and Java count it: never less than the number of characters."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def clean(text: str) -> str:
-    """The text without what could disturb a reader or a parser; line breaks become `\\n`, tabs a space."""
-    if text.isprintable():
-        return text.strip()
-    found = []
-    for character in text[:MAX_TEXT_CHARACTERS].replace("\r\n", "\n"):
-        if character in _LINE_BREAKS:
-            found.append("\n")
-        elif character == "\t":
-            found.append(" ")
-        elif "\ud800" <= character <= "\udfff":
-            found.append("\ufffd")
-        elif character not in _DROPPED and unicodedata.category(character) != "Cc":
-            found.append(character)
-    return "".join(found).strip()
-
-
-def one_line(text: str) -> str:
-    """The cleaned text on one line, runs of white space as one space."""
-    return " ".join(clean(text).split())
-
-
-def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> str:
-    """The text, or as many whole words of it as fit `limit` with an ellipsis.
-
-    `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit
-    is cut inside, but never inside a character that people see as one (an emoji, a letter with its accent).
-    """
-    if measure(text) <= limit:
-        return text
-    text = text[: limit + 1]
-    room = limit - measure(ELLIPSIS)
-    end = bisect_right(range(1, len(text)), room, key=lambda count: measure(text[:count]))
-    end = _character_start(text, end)
-    if not text[end].isspace():
-        end = _word_start(text, end)
-    return text[:end].rstrip() + ELLIPSIS if end > 0 else ""
-
-
-def _word_start(text: str, end: int) -> int:
-    """The start of the word around `end`; `end` itself when that would lose more than half."""
-    for place in range(end, end // 2, -1):
-        if text[place - 1].isspace():
-            return place
-    return end
-
-
-def _character_start(text: str, end: int) -> int:
-    """The start of the visible character around `end`; bounded, since piled accents never end."""
-    lowest = max(0, end - 32)
-    while end > lowest and (_joins(text[end]) or text[end - 1] == _ZERO_WIDTH_JOINER):
-        end -= 1
-    flags = 0
-    while flags < end - lowest and _is_flag_letter(text[end - 1 - flags]):
-        flags += 1
-    return end - 1 if flags % 2 and _is_flag_letter(text[end]) else end
-
-
-def _joins(character: str) -> bool:
-    return (
-        character == _ZERO_WIDTH_JOINER
-        or "\U0001f3fb" <= character <= "\U0001f3ff"
-        or "\U000e0020" <= character <= "\U000e007f"
-        or unicodedata.category(character) in ("Mn", "Me", "Mc")
-    )
-
-
-def _is_flag_letter(character: str) -> bool:
-    return "\U0001f1e6" <= character <= "\U0001f1ff"
-
-
-def local_time(at: datetime, timezone: str) -> str:
-    """`24 Nov 2026, 09:14 CET`: the wall time with its zone. A zone that does not exist is UTC."""
-    try:
-        zone = ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError):
-        zone, timezone = ZoneInfo("UTC"), "UTC"
-    local = at.astimezone(zone)
-    name = local.tzname() or timezone
-    return f"{local.day} {_MONTHS[local.month - 1]} {local:%Y, %H:%M} {name if name.isalpha() else timezone}"
-
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def duration_words(duration: timedelta) -> str:
-    """`40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`: the two largest units."""
-    seconds = max(0, round(duration.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = seconds // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def title(notification: Notification) -> str:
@@ -259,12 +142,6 @@ def _different(values: Iterable[str]) -> str:
     """The different values, each once, a few by name; cleaned after that, since there may be hundreds alike."""
     found = dict.fromkeys(one_line(value) for value in dict.fromkeys(values))
     return counted_list([value for value in found if value], MAX_VALUES)
-
-
-def counted_list(values: Sequence[str], limit: int) -> str:
-    """`a, b, c and 4 more`."""
-    more = len(values) - limit
-    return ", ".join(values[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
@@ -545,73 +422,6 @@ def _novelty(error: TopError, zone: str) -> str:
     if one_line(error.deploy):
         return f"new since deploy {cut(one_line(error.deploy), 60)}"
     return f"new, none in the {duration_words(error.remembered)} before" if error.remembered else "new"
-
-
-def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str | None:
-    """The address when a person may safely be sent there: http or https with a host, ASCII, no spaces, not too long."""
-    if not address or len(address) > limit or not address.isascii() or not address.isprintable():
-        return None
-    if any(character in ' <>"|\\^`{}' for character in address):
-        return None
-    try:
-        parts = urlsplit(address)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return None
-    return address if known else None
-
-
-def runbook_address(notification: Notification) -> str | None:
-    """The runbook page: ours, else the one a sender's annotation names."""
-    own = web_address(notification.background.runbook.url) if notification.background.runbook else None
-    named = (web_address(told.annotations.get("runbook_url")) for told in notification.alerts)
-    return own or next((found for found in named if found), None)
-
-
-def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
-    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages.
-
-    The pages of its services stand after the dashboard, SERVICE_LINKS of them at most beside the others.
-    """
-    found: dict[str, str] = {}
-    labels: Counter[str] = Counter()
-    for label, address in _all_links(notification):
-        if address and address not in found:
-            labels[label] += 1
-            found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
-    limit += sum(address in found for _, address in _service_links(notification))
-    return tuple((label, address) for address, label in list(found.items())[:limit])
-
-
-def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
-    yield "Runbook", runbook_address(notification)
-    pages = [
-        (f"Open in {sender(told, notification.background.senders)}", web_address(told.url))
-        for told in notification.alerts[:20]
-    ]
-    yield from pages[:1]
-    for told in notification.alerts[:1]:
-        yield "Dashboard", web_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
-    yield from _service_links(notification)
-    for deploy in notification.background.deploys[:1]:
-        yield "Last deploy", web_address(deploy.url)
-    yield from pages[1:]
-
-
-def _service_links(notification: Notification) -> list[tuple[str, str | None]]:
-    """Return the pages that the rules file names of the services: `api dashboard`."""
-    found = [
-        (cut(f"{one_line(each.name)} {one_line(name)}", 60), web_address(address))
-        for each in notification.background.services
-        for name, address in each.links.items()
-    ]
-    return found[:SERVICE_LINKS]
-
-
-def sender(told: AlertSnapshot, senders: Mapping[str, str]) -> str:
-    """Return the sender's name as it writes itself. `senders` are the names by source."""
-    name = one_line(told.source)
-    return senders.get(name.lower()) or cut(name, 20) or "source"
 
 
 def runbook_steps(notification: Notification) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ MAX_VALUE_CHARACTERS = 500
 MAX_NAME_CHARACTERS = 100
 MAX_KIND_CHARACTERS = 200
 MAX_IDENTITY_CHARACTERS = 300
-MAX_ADDRESS_CHARACTERS = 2_000
+MAX_ADDRESS_CHARACTERS = 3_000
 MAX_LABELS = 64
 RESERVED_LABELS = frozenset({"source", "kind", "severity", "alertname"})
 """Words that every event has; a sender's own value of that name would hide them."""
@@ -50,6 +50,8 @@ _CALENDAR = re.compile(
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?![0-9])")
 _WEB = re.compile(r"https?://[^\s/?#\\<>\"]+", re.IGNORECASE)
 _NOT_IN_ADDRESS = re.compile(r"[\s<>\"\\^`{|}]")
+_SPACE = re.compile(r"\s")
+_TO_ENCODE = re.compile(r"[<>\"\\^`{|}]|[^\x00-\x7f]")
 _NOT_IN_WORD = re.compile(r"[^a-z0-9_.\-]+")
 _LEVEL = re.compile(r"([a-z]+)(?:[ ._-]{0,3}([0-9]))?")
 _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
@@ -242,7 +244,10 @@ def first_instant(*values: Any) -> datetime | None:
 
 
 def address(value: Any) -> str | None:
-    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to."""
+    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to.
+
+    Characters behind the host that no address may have are percent-encoded: `?left={"a":1}`.
+    """
     found = value.strip() if isinstance(value, str) else ""
     if not found or len(found) > MAX_ADDRESS_CHARACTERS or not found.isprintable() or " " in found:
         return None
@@ -252,9 +257,24 @@ def address(value: Any) -> str | None:
         if not re.match(r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found):
             return None
         found = "https://" + found
-    if not _WEB.match(found) or _NOT_IN_ADDRESS.search(found):
+    return encoded_address(found)
+
+
+def encoded_address(found: str) -> str | None:
+    """Return a web address with what no address may have behind its host percent-encoded. None for another text."""
+    start = _WEB.match(found)
+    if start is None or _NOT_IN_ADDRESS.search(start[0]) or _SPACE.search(found):
         return None
-    return found
+    if found[start.end() : start.end() + 1] not in ("", "/", "?", "#"):
+        return None
+    if found.isascii() and not _NOT_IN_ADDRESS.search(found):
+        return found
+    rest = _TO_ENCODE.sub(_percent_encoded, found[start.end() :])
+    return f"{start[0]}{rest}" if len(start[0]) + len(rest) <= MAX_ADDRESS_CHARACTERS else None
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
 
 
 def first_address(*values: Any) -> str | None:

@@ -14,7 +14,7 @@ from chalicelib.targets import kinds
 MAX_FILE_CHARACTERS = 2_000_000
 MAX_NODES = 200_000
 MAX_DEPTH = 40
-FREE_SECTIONS = ("tests", "probes", "sources")
+FREE_SECTIONS = ("tests", "probes", "sources", "webhooks")
 """Sections whose plug-ins and commands know their fields: `null` and booleans may stand there."""
 BOOLEAN_KEYS = ("send_resolved", "continue", "flapping", "redirects")
 """Keys that take a boolean, beside the kinds of targets whose default address is `true`."""

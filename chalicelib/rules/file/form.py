@@ -327,6 +327,7 @@ class FileForm(_Part):
     metrics: list[Text] = Field(default=LEFT_OUT)
     probes: ProbesForm = Field(default=LEFT_OUT)
     sources: list[dict[str, Any]] = Field(default=LEFT_OUT)
+    webhooks: list[dict[str, Any]] = Field(default=LEFT_OUT)
     tests: list[dict[str, Any]] = Field(default=LEFT_OUT, json_schema_extra={"items": _TEST_SCHEMA})
 
 

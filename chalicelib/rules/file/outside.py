@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import plugins
 from chalicelib.core.build import kebab_case
+from chalicelib.core.delivery import request_template
 from chalicelib.core.delivery.target_kind import LAST_PLACE
 from chalicelib.core.errors import RulesError
 from chalicelib.core.language import cron
@@ -32,6 +33,7 @@ def outside(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     """What the file says of probes, sources, tests and pages."""
     yield from _probes(data)
     yield from _sources(data)
+    yield from _webhooks(data)
     yield from _tests(data)
     yield from _pages(data, sense)
 
@@ -133,6 +135,18 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
         for text in [] if wrong else declared.doubts(source):
             what, _, allowed = text.partition("; allowed is ")
             yield Finding(path, f"source: {what}", allowed.rstrip("."), kind="warning")
+
+
+def _webhooks(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong with requests that the file writes itself."""
+    seen: set[str] = set()
+    for path, entry in entries_in(data, "webhooks"):
+        name = str(entry.get("name"))
+        if name in seen:
+            yield Finding((*path, "name"), f"a second webhook is named {name!r}", "a name for each webhook")
+        seen.add(name)
+        for what, allowed, suggestion in request_template.mistakes(entry):
+            yield Finding(path, f"webhook: {what}", allowed, suggestion)
 
 
 def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -76,6 +76,7 @@ MEANINGS = {
     "timezone": "The name of a time zone, such as America/Sao_Paulo.",
     "to": "When it closes; before `from`, it is on the next day.",
     "viewer": "Who may look: names, Slack ids, mail addresses, or *.",
+    "webhooks": "Requests of your own for `webhook: name`: method, headers, body of fields.",
     "windows": "Calendars that mute, or outside of which it is quiet.",
     "within": "In which time.",
 }

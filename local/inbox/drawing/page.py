@@ -64,6 +64,9 @@ def sidebar(memory: Memory, view: str) -> str:
         _entry("changes", "🚀", "Changes", len(memory.changes), view),
         "<h2>Mail</h2>",
         _entry("mail", "✉️", "Mailbox", len(memory.mails), view),
+        "<h2>Discord, Teams</h2>",
+        _entry("discord", "🎮", "Discord", len(memory.discord), view),
+        _entry("teams", "👥", "Teams", len(memory.teams), view),
         "<h2>Webhooks</h2>",
         _entry("webhooks", "🪝", "Received", len(memory.hooks), view),
         "<h2>Log</h2>",
@@ -81,6 +84,8 @@ def main(memory: Memory, view: str, *, now: float, connected: bool) -> str:
         "pagerduty": lambda: _pagerduty(memory),
         "changes": lambda: _changes(memory),
         "mail": lambda: _mailbox(memory),
+        "discord": lambda: _discord(memory),
+        "teams": lambda: _teams(memory),
         "webhooks": lambda: _webhooks(memory),
         "requests": lambda: _requests(memory),
     }
@@ -317,6 +322,51 @@ def _mail(mail: Json, *, is_open: bool) -> str:
 def mail_document(mail: Json) -> str:
     """Return a mail's HTML for the sandboxed frame."""
     return str(mail["html"])
+
+
+# Discord and Teams ---------------------------------------------------------------------------------------------
+
+
+def _discord(memory: Memory) -> str:
+    """Draw the newest messages: what stands in them as Discord got it, since its Markdown is not drawn."""
+    drawn = []
+    for message in list(reversed(memory.discord))[:SHOWN_REQUESTS]:
+        marks = f'<span class="pill">edited {message["edited"]} times</span>' if message["edited"] else ""
+        marks += (
+            f'<span class="pill bad">calls {escape(", ".join(message["called"]))}</span>' if message["called"] else ""
+        )
+        texts = [message["content"], *(part for embed in message["embeds"] for part in _texts_of_embed(embed))]
+        texts += [each["label"] for row in message["components"] for each in row["components"]]
+        drawn.append(_chat(message["channel_id"], message["at"], marks, texts))
+    body = "".join(drawn) or _empty("No message came in: `discord: true` in the rules file")
+    return f'{_head("🎮 Discord", "messages of webhooks")}<section class="cards">{body}</section>'
+
+
+def _texts_of_embed(embed: Json) -> list[str]:
+    fields = [f"{each['name']}: {each['value']}" for each in embed.get("fields") or ()]
+    return [embed.get("title", ""), embed.get("description", ""), *fields, embed.get("footer", {}).get("text", "")]
+
+
+def _teams(memory: Memory) -> str:
+    """Draw the newest cards: what stands in them as Teams got it."""
+    drawn = []
+    for each in list(reversed(memory.teams))[:SHOWN_REQUESTS]:
+        marks = f'<span class="pill bad">{escape(each["problem"])}</span>' if each["problem"] else ""
+        texts = [text for part in each["card"].get("body") or () for text in _texts_of_part(part)]
+        texts += [action["title"] for action in each["card"].get("actions") or ()]
+        drawn.append(_chat(each["name"], each["at"], marks, texts))
+    body = "".join(drawn) or _empty("No card came in: `teams: true` in the rules file")
+    return f'{_head("👥 Teams", "cards of flows")}<section class="cards">{body}</section>'
+
+
+def _texts_of_part(part: Json) -> list[str]:
+    return [part.get("text", ""), *(f"{each['title']}: {each['value']}" for each in part.get("facts") or ())]
+
+
+def _chat(name: str, at: float, marks: str, texts: list[str]) -> str:
+    shown = "".join(f"<p>{escape(text)}</p>" for text in texts if text)
+    head = f"<h3>{escape(name)}</h3>{marks}{clock_time(at, '{date_short} {time_secs}')}"
+    return f'<article class="card"><div class="card-head">{head}</div>{shown}</article>'
 
 
 # Webhooks and requests -----------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.delivery import links as linked
 from chalicelib.core.delivery import text as texts
+from chalicelib.core.delivery import writing
 from chalicelib.core.delivery.notification import Notification, Reason, ServiceSnapshot
 from chalicelib.core.delivery.text import DisplayState
 from tests.targets.samples import ACKED, NOTIFICATION, OWNED, RESOLVED, SPIKE, STORM, TOLD, TOP_ERRORS, with_background
@@ -32,21 +34,21 @@ from tests.targets.samples import ACKED, NOTIFICATION, OWNED, RESOLVED, SPIKE, S
 )
 def test_texts_are_cut_between_words_and_never_inside_a_character(text: str, limit: int, expected: str) -> None:
     """Lengths are UTF-16 units; emoji families, skin tones, accents and flags stay whole."""
-    assert texts.cut(text, limit) == expected
+    assert writing.cut(text, limit) == expected
 
 
 @given(st.text(max_size=200), st.integers(1, 100))
 def test_a_cut_text_fits(text: str, limit: int) -> None:
     """Whatever the text, the result fits, and is the text itself when that does."""
-    found = texts.cut(text, limit)
-    assert texts.utf16_units(found) <= limit
-    assert (found == text) is (texts.utf16_units(text) <= limit)
+    found = writing.cut(text, limit)
+    assert writing.utf16_units(found) <= limit
+    assert (found == text) is (writing.utf16_units(text) <= limit)
 
 
 def test_what_disturbs_a_reader_is_gone() -> None:
     """Control characters, halves of pairs and direction marks go; right-to-left text itself stays."""
-    assert texts.clean("a\x00b\u202ec\r\nd\te\ud800 ") == "abc\nd e\ufffd"
-    assert texts.one_line("  خطأ \n في  ") == "خطأ في"
+    assert writing.clean("a\x00b\u202ec\r\nd\te\ud800 ") == "abc\nd e\ufffd"
+    assert writing.one_line("  خطأ \n في  ") == "خطأ في"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_what_disturbs_a_reader_is_gone() -> None:
 )
 def test_times_are_local_and_name_their_zone(timezone: str, expected: str) -> None:
     """By its letters where it has some, else by its name; an unknown zone is UTC and says so."""
-    assert texts.local_time(datetime(2026, 11, 24, 9, 14, tzinfo=UTC), timezone) == expected
+    assert writing.local_time(datetime(2026, 11, 24, 9, 14, tzinfo=UTC), timezone) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_times_are_local_and_name_their_zone(timezone: str, expected: str) -> No
 )
 def test_durations_are_two_units(seconds: int, expected: str) -> None:
     """The two largest units, rounded down."""
-    assert texts.duration_words(timedelta(seconds=seconds)) == expected
+    assert writing.duration_words(timedelta(seconds=seconds)) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_one_sentence_says_what_is_new(notification: Notification, expected: str
         "https://x/|",
         "ftp://x",
         "https://ü",
-        "https://x/" + "a" * 2_000,
+        "https://x/" + "a" * 3_000,
         "https://[x",
         "//host/path",
         "https://x/\n",
@@ -148,14 +150,14 @@ def test_one_sentence_says_what_is_new(notification: Notification, expected: str
 )
 def test_people_are_sent_only_to_web_pages(address: str | None) -> None:
     """Everything but a plain http or https address is no link."""
-    assert texts.web_address(address) is None
-    assert texts.web_address("https://sentry.io/issues/1?a=b&c=d#e") == "https://sentry.io/issues/1?a=b&c=d#e"
+    assert linked.web_address(address) is None
+    assert linked.web_address("https://sentry.io/issues/1?a=b&c=d#e") == "https://sentry.io/issues/1?a=b&c=d#e"
 
 
 def test_links_come_once_each() -> None:
     """Hundreds of alerts with one page give one link; a sender's runbook counts where there is no own."""
     told = replace(TOLD, annotations={"runbook_url": "https://r.example/1", "dashboard_url": "https://d.example/1"})
-    found = texts.links(replace(with_background(NOTIFICATION, runbook=None, deploys=()), alerts=(told,) * 200))
+    found = linked.links(replace(with_background(NOTIFICATION, runbook=None, deploys=()), alerts=(told,) * 200))
     assert found == (
         ("Runbook", "https://r.example/1"),
         ("Open in Sentry", "https://sentry.io/organizations/acme/issues/1/"),
@@ -166,14 +168,14 @@ def test_links_come_once_each() -> None:
 def test_pages_of_several_alerts_are_told_apart() -> None:
     """The last deploy is not crowded out by the pages of a storm, and equal labels are numbered."""
     alerts = tuple(replace(TOLD, url=f"https://sentry.io/issues/{number}") for number in range(9))
-    labels = [label for label, _ in texts.links(replace(NOTIFICATION, alerts=alerts))]
+    labels = [label for label, _ in linked.links(replace(NOTIFICATION, alerts=alerts))]
     assert labels == ["Runbook", "Open in Sentry", "Last deploy", "Open in Sentry (2)", "Open in Sentry (3)"]
 
 
 def test_the_owner_and_the_pages_of_a_service_are_shown() -> None:
     """Given alerts of services that the rules file has, when a message is made → owners are a fact, pages are links."""
     assert dict(texts.facts(OWNED))["Owner"] == "team-core"
-    assert [label for label, _ in texts.links(OWNED, 4)] == [
+    assert [label for label, _ in linked.links(OWNED, 4)] == [
         "Runbook",
         "Open in Sentry",
         "checkout dashboard",
@@ -184,7 +186,7 @@ def test_the_owner_and_the_pages_of_a_service_are_shown() -> None:
     api, mail = ServiceSnapshot("api", "team-core"), ServiceSnapshot("mail", "team-data", links={"x": "ftp://no"})
     several = with_background(OWNED, services=(*OWNED.background.services, api, mail, ServiceSnapshot("new")))
     assert dict(texts.facts(several))["Owner"] == "team-core (checkout, api), team-data (mail)"
-    assert texts.links(several, 4) == texts.links(OWNED, 4)
+    assert linked.links(several, 4) == linked.links(OWNED, 4)
     assert "Owner" not in dict(texts.facts(NOTIFICATION))
 
 
@@ -192,7 +194,7 @@ def test_many_pages_of_services_leave_room_for_the_others() -> None:
     """Given services with many pages, when a message is made → four of them are beside the links that it has anyway."""
     links = {f"page {number}": f"https://d.example.com/{number}" for number in range(8)}
     labels = [
-        label for label, _ in texts.links(with_background(OWNED, services=(ServiceSnapshot("api", links=links),)))
+        label for label, _ in linked.links(with_background(OWNED, services=(ServiceSnapshot("api", links=links),)))
     ]
     assert labels == [
         "Runbook",

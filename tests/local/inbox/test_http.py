@@ -128,6 +128,8 @@ def test_what_is_not_there_is_not_found(inbox: Inbox, method: str, path: str) ->
         ("/hook/ops", "hook", "ops"),
         ("/hook/ops/", "hook", "ops"),
         ("/hook/with%20space", "hook", "with space"),
+        ("/discord/api/webhooks/1/t", "discord", "execute"),
+        ("/teams/ops", "teams", "ops"),
         ("/cloudflare/client/v4/graphql", "cloudflare", "graphql"),
         ("/vercel/v7/deployments", "vercel", "deployments"),
         ("/vercel/v1/projects/prj_1/rollback/dpl_1", "vercel", "rollback"),
