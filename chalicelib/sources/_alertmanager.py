@@ -10,7 +10,17 @@ from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.payload import coerce, signing
 
 MAX_ALERTS = 5_000
-_SERVICE_LABELS = ("service", "app", "application", "job", "namespace", "deployment", "component")
+_SERVICE_LABELS = (
+    "service", "service_name", "service.name", "app", "application", "app_kubernetes_io_name", "job", "deployment", "statefulset",
+    "daemonset", "namespace", "component", "instance",
+)  # fmt: skip
+"""What names a service: the senders' own words, OpenTelemetry's, then whose series it is, from the narrow to the wide."""
+_EXPORTER = re.compile(
+    r"(?:.*[-_/.])?(?:kubelet|c?advisor|blackbox|pushgateway|kube[-_]state[-_]metrics|[a-z0-9]*exporter)"
+    r"|kubernetes-(?:nodes|pods|services|service-endpoints)",
+    re.IGNORECASE,
+)
+"""Jobs and Kubernetes Services that measure others: an alert from them is about what they look at."""
 _ENVIRONMENT_LABELS = ("environment", "env", "stage", "deployment_environment")
 _SEVERITY_LABELS = ("severity", "priority", "level", "criticality")
 
@@ -72,7 +82,7 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
         title=_title(name, labels, annotations),
         summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
         url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
-        service=_first(labels, _SERVICE_LABELS),
+        service=_service(labels),
         environment=_first(labels, _ENVIRONMENT_LABELS),
         occurred_at=_occurred_at(status, starts_at, ends_at, received_at),
         identity=fingerprint,
@@ -89,6 +99,12 @@ def _fingerprint(alert: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if said and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", said):
         return coerce.digest(said)
     return said or labels_fingerprint("", labels)
+
+
+def _service(labels: Mapping[str, str]) -> str:
+    """Return the first label that names a service. An exporter is none, whatever label names it."""
+    found = (labels[name] for name in _SERVICE_LABELS if labels.get(name))
+    return next((name for name in found if not _EXPORTER.fullmatch(name)), "")
 
 
 def _first(values: Mapping[str, str], names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """What Alertmanager's webhooks come to: by alert, whatever their group says."""
 
+import re
+
 import pytest
 
 from chalicelib.core.errors import ParseError
@@ -227,3 +229,41 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("alertmanager", given)
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"),
+    [
+        ({"job": "kube-state-metrics", "namespace": "shop", "pod": "web-1"}, "shop"),
+        ({"job": "kube-state-metrics", "namespace": "billing"}, "billing"),
+        ({"job": "kube-state-metrics", "namespace": "shop", "deployment": "checkout"}, "checkout"),
+        ({"service": "kube-prometheus-stack-kube-state-metrics", "app": "web", "namespace": "shop"}, "web"),
+        ({"job": "integrations/kubernetes/cadvisor", "namespace": "shop"}, "shop"),
+        ({"job": "kubelet", "instance": "10.0.3.17:10250"}, "10.0.3.17:10250"),
+        ({"job": "node-exporter", "instance": "10.0.3.17:9100"}, "10.0.3.17:9100"),
+        ({"job": "node_exporter", "instance": "db-1:9100"}, "db-1:9100"),
+        ({"job": "blackbox", "instance": "https://shop.example"}, "https://shop.example"),
+        ({"job": "kube-state-metrics"}, None),
+        ({"job": "otel", "service_name": "cart"}, "cart"),
+        ({"job": "otel", "service.name": "cart"}, "cart"),
+        ({"job": "api", "namespace": "shop"}, "api"),
+        ({"service": "exporters-office", "job": "node-exporter"}, "exporters-office"),
+    ],
+)
+def test_an_exporter_is_no_service(labels, service):
+    """The service is what an exporter looks at: app, workload, namespace or instance, never the exporter."""
+    payload = {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A", **labels}}]}
+    assert [each.service for each in events("alertmanager", payload)] == [service]
+
+
+def test_private_addresses_of_machines_are_readable():
+    """An alert about a machine names its private address in title, label and link."""
+    labels = {"alertname": "HostDown", "instance": "10.0.3.17:9100", "job": "node"}
+    alert = {
+        "labels": labels, "annotations": {"summary": "Instance 10.0.3.17:9100 down, seen by 203.0.113.7"},
+        "generatorURL": "http://10.1.2.3:9090/graph?g0.expr=up",
+    }  # fmt: skip
+    found = event("alertmanager", {"version": "4", "status": "firing", "alerts": [alert]})
+    assert re.fullmatch(r"Instance 10\.0\.3\.17:9100 down, seen by \[ip:[0-9a-f]{4}\]", found.title)
+    assert found.labels["instance"] == "10.0.3.17:9100"
+    assert found.url == "http://10.1.2.3:9090/graph?g0.expr=up"
