@@ -60,6 +60,19 @@ def receive_webhook_by_path(source: str, secret: str) -> Response:
     return _received(source, secret)
 
 
+@app.route("/api/v2/alerts", methods=["POST"], content_types=ANY_TYPE)
+def receive_alerts() -> Response:
+    """Alerts in the form of Alertmanager's API v2: of Prometheus, Grafana, vmalert, `amtool` and others."""
+    from chalicelib.ingest.alerts_wiring import answer_alerts
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    return _answered(
+        "alertmanager",
+        lambda: answer_alerts(dict(request.headers), request.raw_body, account=account, now=_now()),
+    )
+
+
 @app.route("/slack/actions", methods=["POST"], content_types=ANY_TYPE)
 @app.route("/slack/commands", methods=["POST"], content_types=ANY_TYPE)
 def receive_from_slack() -> Response:
@@ -343,7 +356,8 @@ def _answered(source: str, find: Callable[[], HttpResponse]) -> Response:
             status_code=503,
         )
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
-    return Response(dict(found.body) or "", headers={**found.headers}, status_code=found.status)
+    body = found.body if isinstance(found.body, str) else dict(found.body) or ""
+    return Response(body, headers={**found.headers}, status_code=found.status)
 
 
 def _method() -> str:

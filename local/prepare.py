@@ -25,6 +25,8 @@ TESTS = {**ENVIRONMENTS, ".venv": ("requirements-test.txt", *SHIPPED)}
 TEST_PACKAGES = {
     "postgresql": ["/usr/lib/postgresql/*/bin/initdb", "initdb"],
     "redis-server": ["redis-server"],
+    "prometheus": ["prometheus"],
+    "prometheus-alertmanager": ["amtool"],
     "chromium": ["chromium"],
     "chromium-driver": ["chromedriver"],
 }

@@ -80,10 +80,10 @@ class Secrets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What the sender is told. `reason` is for our log."""
+    """What the sender is told, as JSON or as a text of its own. `reason` is for our log."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
@@ -109,7 +109,7 @@ def receive(
         plugin = find(source)
         lower = {name.lower(): str(value) for name, value in headers.items()}
         _check_form(lower, body)
-        _check_sender(plugin, lower, body, path_secret, secrets)
+        check_sender(plugin, lower, body, path_secret, secrets)
         if not body.strip() and not _HANDSHAKES.isdisjoint(lower):
             return HttpResponse(200, {"status": "ok"}, reason="handshake")
         with _no_collection():
@@ -128,14 +128,20 @@ def receive(
 
 def checked_json(body: bytes) -> dict[str, Any]:
     """The object in a body; raises UnreadableError for anything else, NaN and too deep nesting included."""
+    payload = json_value(body)
+    if not isinstance(payload, dict):
+        raise UnreadableError("the body is JSON but not an object")
+    return payload
+
+
+def json_value(body: bytes) -> Any:
+    """Return the value in a body; raise UnreadableError for what is no JSON, for NaN and for too deep nesting."""
     try:
         payload = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels") from None
     except ValueError:
         raise UnreadableError("the body is not JSON in UTF-8") from None
-    if not isinstance(payload, dict):
-        raise UnreadableError("the body is JSON but not an object")
     if is_deeper(body, MAX_DEPTH):
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels")
     return payload
@@ -166,15 +172,23 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _check_form(headers: Mapping[str, str], body: bytes) -> None:
     if len(body) > MAX_BODY_BYTES:
         raise TooLargeError(f"the body has {len(body)} bytes; allowed are {MAX_BODY_BYTES}")
+    check_type(headers)
+
+
+def check_type(headers: Mapping[str, str]) -> None:
+    """Raise ContentTypeError unless the body is said to be JSON, or nothing is said."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and not _JSON_TYPE.fullmatch(kind):
         raise ContentTypeError("the content type is not JSON; allowed are application/json and application/*+json")
 
 
-def _check_sender(
+def check_sender(
     plugin: Source, headers: Mapping[str, str], body: bytes, path_secret: str | None, secrets: Secrets
 ) -> None:
-    """A signature that does not fit is tried once more with values read again: the secret may just have changed."""
+    """Raise SignatureError unless the request comes from the sender.
+
+    A signature that does not fit is tried once more with values read again: the secret may just have changed.
+    """
     values = list(secrets.values(plugin.SECRETS))
     try:
         plugin.verify(headers, body, values, path_secret=path_secret)

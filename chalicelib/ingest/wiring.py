@@ -64,11 +64,11 @@ def answer(
         keep=stage_ports.bodies.keep,
         now=now,
     )
-    _count(stage_ports, source, found.status, now)
+    count(stage_ports, source, found.status, now)
     return found
 
 
-def _count(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
+def count(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
     """Count what came and what was refused. A count that cannot be stored is no reason to refuse anyone."""
     message = ports.counters.count(source, status, now)
     if message is not None:
