@@ -29,6 +29,9 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 """Of botocore: refusals, and connections that fail. Its other errors are mistakes in the code."""
 
 
+BEAT_METHODS = ["GET", "HEAD", "POST"]
+
+
 class Api(Chalice):
     """Chalice's application, for requests of an HTTP API as well as of a REST API."""
 
@@ -71,6 +74,18 @@ def receive_alerts() -> Response:
         "alertmanager",
         lambda: answer_alerts(dict(request.headers), request.raw_body, account=account, now=_now()),
     )
+
+
+@app.route("/heartbeats/{name}/{token}", methods=BEAT_METHODS, content_types=ANY_TYPE)
+def receive_beat(name: str, token: str) -> Response:
+    """The success of a heartbeat."""
+    return _beat(name, token, "")
+
+
+@app.route("/heartbeats/{name}/{token}/{word}", methods=BEAT_METHODS, content_types=ANY_TYPE)
+def receive_beat_with_word(name: str, token: str, word: str) -> Response:
+    """The start, failure, log or exit code of a heartbeat's run."""
+    return _beat(name, token, word)
 
 
 @app.route("/slack/actions", methods=["POST"], content_types=ANY_TYPE)
@@ -358,6 +373,17 @@ def _answered(source: str, find: Callable[[], HttpResponse]) -> Response:
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
     body = found.body if isinstance(found.body, str) else dict(found.body) or ""
     return Response(body, headers={**found.headers}, status_code=found.status)
+
+
+def _beat(name: str, token: str, word: str) -> Response:
+    """Answer one signal of a heartbeat."""
+    from chalicelib.ingest.heartbeats_wiring import answer_beat
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    run = str((request.query_params or {}).get("rid") or "")
+    body = request.raw_body if request.method == "POST" else b""
+    return _answered("heartbeat", lambda: answer_beat(name, token, word, run, body, account=account, now=_now()))
 
 
 def _method() -> str:
