@@ -2,7 +2,9 @@
 
 import hmac
 import json
+import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -228,6 +230,67 @@ def test_documented_snippets(stage, prefix):
     assert curl(f"{address}/256")[0] != 0
     assert curl(f"{address}x")[0] != 0
     assert [read_message(each).headers.get("signal", "") for each in stage.messages()] == ["", "", "start", "", "fail"]
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "heartbeats.md").read_text("utf-8")
+BLOCKS = {text.partition("\n")[0]: text for text in re.findall(r"^```\w*\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)}
+
+
+def documented(stage, folder, code):
+    """The environment of a snippet of the documentation: its address, and a job that ends with this code."""
+    job = folder / "backup"
+    job.write_text(f"#!/bin/sh\necho disk full >&2\nexit {code}\n")
+    job.chmod(0o755)
+    return {**os.environ, "URL": f"{stage.url}/heartbeats/nightly/{token_of(SECRET, 'nightly')}"}, str(job)
+
+
+@pytest.mark.parametrize(("code", "signal"), [(0, ""), (3, "fail")])
+def test_the_documented_shell_script(stage, tmp_path, code, signal):
+    """Given a job that ends with a code → a start, then its success or failure with the code and its output."""
+    environment, job = documented(stage, tmp_path, code)
+    script = BLOCKS["#!/bin/bash"].replace("/usr/local/bin/backup", job)
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, b"")
+    first, last = map(read_message, stage.messages())
+    assert (first.headers["signal"], last.headers.get("signal", "")) == ("start", signal)
+    assert (last.headers.get("exit_code", "0"), last.body) == (str(code), b"disk full")
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"), [("0", {}), ("7", {"signal": "fail", "exit_code": "7"}), ("TERM", {"signal": "fail"})]
+)
+def test_the_documented_unit_of_systemd(stage, tmp_path, status, sent):
+    """Given each form of EXIT_STATUS → the end of the run that it is."""
+    environment, _ = documented(stage, tmp_path, 0)
+    command = re.search(r"^ExecStopPost=-/bin/sh -c '(.*)'$", BLOCKS["[Service]"], re.MULTILINE)[1]
+    subprocess.run(["sh", "-c", command], env={**environment, "EXIT_STATUS": status}, timeout=60, check=True)
+    (message,) = map(read_message, stage.messages())
+    assert {name: message.headers[name] for name in message.headers if name != "heartbeat"} == sent
+
+
+@pytest.mark.parametrize(("code", "signal"), [(0, ""), (3, "fail")])
+def test_the_documented_cron_job_of_kubernetes(stage, tmp_path, code, signal):
+    """Given a job that ends with a code → the command of the container reports it and ends with it."""
+    environment, job = documented(stage, tmp_path, code)
+    command = re.search(r'command: \[/bin/sh, -c, "(.*)"\]', BLOCKS["apiVersion: batch/v1"])[1].replace(
+        " backup;", f" {job};"
+    )
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert [read_message(each).headers.get("signal", "") for each in stage.messages()] == ["start", signal]
+
+
+def test_the_documented_python(stage):
+    """Given a job that raises → a start, and a failure with the error."""
+    url = f"{stage.url}/heartbeats/nightly/{token_of(SECRET, 'nightly')}"
+
+    def backup():
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        exec(BLOCKS["import urllib.request"], {"URL": url, "backup": backup})
+    first, last = map(read_message, stage.messages())
+    assert (first.headers["signal"], last.headers["signal"], last.body) == ("start", "fail", b"OSError('disk full')")
 
 
 def test_a_name_that_must_be_encoded(stage):
