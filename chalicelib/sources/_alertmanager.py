@@ -70,7 +70,7 @@ def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Ev
 
 def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
     labels = coerce.sent_labels(alert.get("labels"))
-    announces = announces_ends(payload)
+    announces, named = announces_ends(payload), bool(labels or alert.get("annotations"))
     fingerprint = (
         alertmanager_fingerprint(coerce.table(alert.get("labels"))) if announces else _fingerprint(alert, labels)
     )
@@ -79,6 +79,7 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
     sent = coerce.sent_labels(alert.get("annotations"))
     annotations = {key: said for key, said in sent.items() if coerce.text(said)}
     starts_at, ended_at = (coerce.instant(alert.get("startsAt")), coerce.instant(alert.get("endsAt")))
+    title = _title(name, labels, annotations) if named else coerce.head(payload.get("title")) or name
     status = _status(alert, payload, ended_at, received_at)
     ends_at = ended_at if status is Status.RESOLVED else None
     firing_at = received_at if announces else starts_at or received_at
@@ -89,7 +90,7 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
         name=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         status=status,
         severity=coerce.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
-        title=_title(name, labels, annotations),
+        title=title,
         summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
         url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
         service=_service(labels),

@@ -32,7 +32,7 @@ MAX_VALUES = 3
 MAX_MUTES = 2
 SERVICE_LINKS = 4
 """So many pages of services are shown beside the other links."""
-MAX_ADDRESS_CHARACTERS = 2_000
+MAX_ADDRESS_CHARACTERS = 3_000
 MAX_TEXT_CHARACTERS = 50_000
 """More of one text is not even looked at: no target shows as much."""
 MAX_LINKED_CHARACTERS = 400

@@ -25,7 +25,8 @@ MAX_VALUE_CHARACTERS = 500
 MAX_NAME_CHARACTERS = 100
 MAX_KIND_CHARACTERS = 200
 MAX_IDENTITY_CHARACTERS = 300
-MAX_ADDRESS_CHARACTERS = 2_000
+MAX_ADDRESS_CHARACTERS = 3_000
+"""What a button of Slack holds."""
 MAX_LABELS = 64
 RESERVED_LABELS = frozenset({"source", "kind", "severity", "alertname"})
 """Words that every event has; a sender's own value of that name would hide them."""
@@ -237,7 +238,10 @@ def first_instant(*values: Any) -> datetime | None:
 
 
 def address(value: Any) -> str | None:
-    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to."""
+    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to.
+
+    What an address may hold only encoded, and a sender leaves as it is (JSON in a query), is encoded.
+    """
     found = value.strip() if isinstance(value, str) else ""
     if not found or len(found) > MAX_ADDRESS_CHARACTERS or not found.isprintable() or " " in found:
         return None
@@ -247,9 +251,10 @@ def address(value: Any) -> str | None:
         if not re.match(r"[^\s/?#@:.]+(?:\.[^\s/?#@:.]+)+(?::[0-9]{1,5})?(?:[/?#]|$)", found):
             return None
         found = "https://" + found
-    if not _WEB.match(found) or _NOT_IN_ADDRESS.search(found):
+    if not _WEB.match(found):
         return None
-    return found
+    found = _NOT_IN_ADDRESS.sub(lambda odd: f"%{ord(odd[0]):02X}", found)
+    return found if len(found) <= MAX_ADDRESS_CHARACTERS else None
 
 
 def first_address(*values: Any) -> str | None:

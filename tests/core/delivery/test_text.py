@@ -140,7 +140,7 @@ def test_one_sentence_says_what_is_new(notification: Notification, expected: str
         "https://x/|",
         "ftp://x",
         "https://ü",
-        "https://x/" + "a" * 2_000,
+        "https://x/" + "a" * 3_000,
         "https://[x",
         "//host/path",
         "https://x/\n",
