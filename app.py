@@ -29,6 +29,9 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 """Of botocore: refusals, and connections that fail. Its other errors are mistakes in the code."""
 
 
+BEAT_METHODS = ["GET", "HEAD", "POST"]
+
+
 class Api(Chalice):
     """Chalice's application, for requests of an HTTP API as well as of a REST API."""
 
@@ -58,6 +61,31 @@ def receive_webhook(source: str) -> Response:
 def receive_webhook_by_path(source: str, secret: str) -> Response:
     """A webhook of a sender that can only be given an address: the secret is part of it."""
     return _received(source, secret)
+
+
+@app.route("/api/v2/alerts", methods=["POST"], content_types=ANY_TYPE)
+def receive_alerts() -> Response:
+    """Alerts in the form of Alertmanager's API v2: of Prometheus, Grafana, vmalert, `amtool` and others."""
+    from chalicelib.ingest.alerts_wiring import answer_alerts
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    return _answered(
+        "alertmanager",
+        lambda: answer_alerts(dict(request.headers), request.raw_body, account=account, now=_now()),
+    )
+
+
+@app.route("/heartbeats/{name}/{token}", methods=BEAT_METHODS, content_types=ANY_TYPE)
+def receive_beat(name: str, token: str) -> Response:
+    """The success of a heartbeat."""
+    return _beat(name, token, "")
+
+
+@app.route("/heartbeats/{name}/{token}/{word}", methods=BEAT_METHODS, content_types=ANY_TYPE)
+def receive_beat_with_word(name: str, token: str, word: str) -> Response:
+    """The start, failure, log or exit code of a heartbeat's run."""
+    return _beat(name, token, word)
 
 
 @app.route("/slack/actions", methods=["POST"], content_types=ANY_TYPE)
@@ -356,7 +384,19 @@ def _answered(source: str, find: Callable[[], HttpResponse]) -> Response:
             status_code=503,
         )
     log.line("receive", source=source[:40], status=found.status, reason=found.reason)
-    return Response(dict(found.body) or "", headers={**found.headers}, status_code=found.status)
+    body = found.body if isinstance(found.body, str) else dict(found.body) or ""
+    return Response(body, headers={**found.headers}, status_code=found.status)
+
+
+def _beat(name: str, token: str, word: str) -> Response:
+    """Answer one signal of a heartbeat."""
+    from chalicelib.ingest.heartbeats_wiring import answer_beat
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    run = str((request.query_params or {}).get("rid") or "")
+    body = request.raw_body if request.method == "POST" else b""
+    return _answered("heartbeat", lambda: answer_beat(name, token, word, run, body, account=account, now=_now()))
 
 
 def _method() -> str:

@@ -160,6 +160,12 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,45}:[0-9A-Fa-f]{0,4}:)"
     r"(?:[0-9A-Fa-f:]{2,39}:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:]{2,39})(?!\w|:[\w:])"
 )
+_OF_MACHINES = re.compile(
+    r"(?:10|127)\.|192\.168\.|169\.254\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|(?:0\.){3}0$"
+    r"|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|::1?$",
+    re.IGNORECASE,
+)
+"""Private, loopback, link-local and unique local addresses: those of one's own machines, and of no person."""
 _CARD = re.compile(
     r"(?<![\w.-])[3-6][0-9]{3}(?:\.[0-9]{4}){3}(?![\w.-])|(?<![\w.])[0-9](?:[ -]?[0-9]){12,60}(?!\w|\.[0-9])"
 )
@@ -573,7 +579,7 @@ def _digest(text: str, characters: int) -> str:
 
 
 def _ip(text: str) -> str:
-    return f"[ip:{_digest(text, 4)}]"
+    return text if _OF_MACHINES.match(text) else f"[ip:{_digest(text, 4)}]"
 
 
 def _ipv4(found: re.Match[str]) -> str:

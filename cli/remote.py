@@ -139,10 +139,10 @@ def _on_aws(stage: str, environment: Mapping[str, str]) -> Remote:
         raise RemoteError(
             f"there is no stage {stage} in {session.region_name}: `tocsin deploy --stage {stage}` makes it"
         )
-    return Remote(_address(json.loads(kept[0]["Value"]), session.region_name), _token(stage, tokens))
+    return Remote(address_of(json.loads(kept[0]["Value"]), session.region_name), _token(stage, tokens))
 
 
-def _address(kept: Mapping[str, Any], region: str) -> str:
+def address_of(kept: Mapping[str, Any], region: str) -> str:
     """Return the address of the API that a deploy has kept: an HTTP API, or the REST API that Chalice's record names."""
     if http := kept.get("http_api"):
         return f"https://{http}.execute-api.{region}.{dns_suffix(region)}/"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chalicelib.core import sign_in
+from chalicelib.ingest import heartbeats
 from deploy.names import APP
 
 
@@ -33,7 +34,7 @@ def delete_parameters(ssm: Any, stage: str, names: Iterable[str]) -> None:
             continue
 
 
-OWN = (sign_in.KEY,)
+OWN = (sign_in.KEY, *heartbeats.SECRETS)
 """Secrets that nobody else needs to know: a deploy makes them, and keeps those that are there."""
 KEY_BYTES = 32
 OURS = ("execute-api", "/restapis/")

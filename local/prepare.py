@@ -28,6 +28,8 @@ TEST_PACKAGES = {
     "locales": ["/usr/share/i18n/locales/de_DE"],
     "redis-server": ["redis-server"],
     "nghttp2-server": ["/usr/sbin/nghttpd", "nghttpd"],
+    "prometheus": ["prometheus"],
+    "prometheus-alertmanager": ["amtool"],
     "chromium": ["chromium"],
     "chromium-driver": ["chromedriver"],
 }

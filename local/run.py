@@ -18,10 +18,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 
 from chalicelib.core.errors import TocsinError
+from chalicelib.ingest.heartbeats import token_of
+from chalicelib.ingest.registry import COMPILED, heartbeats
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed, check_rules
 from deploy.mail import verify_sender
@@ -46,6 +49,7 @@ GENERATED = (
     "ALERTMANAGER_SECRET",
     "PAGERDUTY_WEBHOOK_SECRET",
     "SLACK_SIGNING_SECRET",
+    "HEARTBEAT_SECRET",
     "API_TOKEN",
     "PAGE_TOKEN",
     "SESSION_KEY",
@@ -115,7 +119,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
         running.enter_context(_known(deployed, cloud))
-        _greet(cloud, deployed, inbox, settings)
+        _greet(cloud, deployed, inbox, settings, values)
         _watch(cloud, inbox, deployed, values, wanted.demo, stop)
         _say("stopping")
 
@@ -210,13 +214,18 @@ def _known(deployed: Deployed, cloud: Cloud) -> Iterator[None]:
         RUNNING.unlink(missing_ok=True)
 
 
-def _greet(cloud: Cloud, deployed: Deployed, inbox: Inbox, settings: Mapping[str, str]) -> None:
+def _greet(
+    cloud: Cloud, deployed: Deployed, inbox: Inbox, settings: Mapping[str, str], values: Mapping[str, str]
+) -> None:
     real = [name for name in ("SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY_DEFAULT") if name in settings]
     _say("")
     _say(f"  inbox      {inbox.url}/          what people would see" + (f" (real: {', '.join(real)})" if real else ""))
     _say("  page       .venv/bin/tocsin login --open    what is open, and buttons to act on it")
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
+    for name in sorted(heartbeats(COMPILED))[:1]:
+        token = token_of(values["HEARTBEAT_SECRET"].split(",")[0].strip(), name)
+        _say(f"  heartbeat  curl {deployed.url}heartbeats/{quote(name, safe='')}/{token}")
     _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
     _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool, after: . {cloud.shell.relative_to(ROOT)}")
     _say(f"  secrets    {_secrets_hint()}")

@@ -17,6 +17,7 @@ from typing import Any
 
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.language.units import DURATION_FORMS, parse_duration
+from chalicelib.core.metrics.sample import MAX_VALUE
 
 MAX_SAMPLES = 100_000
 DEFAULT_INTERVAL = timedelta(minutes=1)
@@ -32,7 +33,8 @@ LEFT_OUT = {
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = re.compile(rf"(?P<first>[-+]?{_NUMBER})(?:(?P<step>[-+]{_NUMBER})?x(?P<more>\d+))?")
-_NOT_FINITE = re.compile(r"[-+]?(?:inf|nan)", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(r"[-+]?nan", re.IGNORECASE)
+_INFINITE = re.compile(r"[-+]?inf(?:inity)?", re.IGNORECASE)
 _BLANK = re.compile(r"_(?:x(?P<count>\d+))?")
 _NAME = re.compile(r"\s*([A-Za-z_:][\w:]*)?\s*", re.ASCII)
 _LABEL = re.compile(r"""\s*([A-Za-z_]\w*)\s*=\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)\s*(,|$)""", re.ASCII)
@@ -44,7 +46,7 @@ class PromtoolError(TocsinError):
 
 
 def series_of(text: Any) -> tuple[str, dict[str, str]]:
-    """The metric and labels of `name{label="value"}`."""
+    """The metric and labels of `name{label="value"}`; a label without a value is none."""
     wrong = PromtoolError(f'series {str(text)[:60]!r} is not understood; allowed is name{{label="value"}}')
     match = _NAME.match(text) if isinstance(text, str) else None
     if match is None:
@@ -59,7 +61,9 @@ def series_of(text: Any) -> tuple[str, dict[str, str]]:
             if label is None:
                 raise wrong
             value = label[2][1:-1]
-            labels[label[1]] = value if label[2][0] == "`" else _ESCAPED.sub(r"\1", value)
+            value = value if label[2][0] == "`" else _ESCAPED.sub(r"\1", value)
+            if value:  # an empty label is none
+                labels[label[1]] = value
             inner = inner[label.end() :].strip()
     name = labels.pop("__name__", name)
     if not name:
@@ -80,8 +84,10 @@ def values_of(text: Any) -> list[float | None]:
 
 
 def _expanded(word: str) -> list[float | None]:
-    if word == "stale" or _NOT_FINITE.fullmatch(word):
+    if word == "stale" or _NOT_A_NUMBER.fullmatch(word):
         return [math.nan]
+    if _INFINITE.fullmatch(word):
+        return [-MAX_VALUE if word.startswith("-") else MAX_VALUE]  # beyond any threshold, as infinity is
     blank = _BLANK.fullmatch(word)
     if blank is not None:
         return [None] * _bounded(blank["count"] or "1")

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.api.requests import parse_match
+from chalicelib.core.beat import REPORTED, beat_event
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.target_kind import address_of
 from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status, labels_fingerprint
+from chalicelib.core.inputs import Signal
 from chalicelib.core.instants import instant_at, instant_of
 from chalicelib.core.language.durations import LONGEST
 from chalicelib.core.match import Matcher, parse_matchers
@@ -265,19 +267,11 @@ def event_of(given: Fields, at: datetime, number: int) -> Event:
 
 
 def beat_of(given: Fields, at: datetime) -> Event:
-    """A heartbeat that was heard."""
-    name = given.text("name")
-    return Event(
-        id=f"beat:{name}:{at.isoformat()}",
-        source="heartbeat",
-        kind="beat",
-        status=Status.INFO,
-        severity=Severity.INFO,
-        title=f"Heartbeat of {name}",
-        occurred_at=at,
-        identity=name,
-        name=name,
-    )
+    """Return the signal of a heartbeat that was received."""
+    reported = {name: given.text(name, "") for name in REPORTED}
+    if reported["signal"] not in ("", *Signal):
+        raise TimelineError(f"beat: signal is unknown; expected is {', '.join(Signal)}")
+    return beat_event(given.text("name"), at, reported, given.text("output", ""))
 
 
 def sample_of(given: Fields, at: datetime) -> Sample:

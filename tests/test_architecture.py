@@ -34,6 +34,7 @@ ONLY_IN = {
     "pydantic": ("chalicelib/rules/file/",),
     "pydantic_core": ("chalicelib/rules/file/",),
     "re2": ("chalicelib/core/pattern.py",),
+    "cronsim": ("chalicelib/core/language/cron.py",),
     "isal": ("chalicelib/messages/webhook.py",),
     "sentry_sdk": ("chalicelib/telemetry.py",),
     "certifi": ("chalicelib/probes/",),
@@ -86,6 +87,7 @@ EVASIONS = ("exec", "eval", "spec_from_file_location", "spec_from_loader", "run_
 """Other ways to run a file that no import names."""
 ENGINES = {
     "chalicelib/core/pattern.py": ["re2"],
+    "chalicelib/core/language/cron.py": ["cronsim.CronSim"],
     "chalicelib/clients.py": [
         "chalicelib.aws.sdk",
         "chalicelib.deadline.Deadline",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,9 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.settings import Settings
 from cli import checkup, send_test
+from cli.heartbeat import list_heartbeats
 from cli.remote import Remote, RemoteError
+from cli.stage import Stage as CliStage
 from deploy.concurrency import account_concurrency
 from deploy.deployment import Deploy
 from deploy.errors import DeployError
@@ -84,6 +87,35 @@ def test_what_happened_is_recorded_by_own_rights(stage: Stage) -> None:
     assert "sentry" in {line["event"]["source"] for line in lines if "event" in line}
     assert any("ack" in line for line in lines)
     assert "AccessDenied" not in stage.said()
+
+
+def test_a_listed_heartbeat_is_received(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given the address that `tocsin heartbeat list` prints → GET, HEAD and POST are answered OK, and the worker has the beat."""
+    found = environment(stage.cloud) | {"TOCSIN_STAGE": "local"}
+    listed = CliStage(Settings.from_env(found), found, stage.clients)
+    assert list_heartbeats(listed, as_json=True, url=stage.deployed.url) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["address"].startswith(f"{stage.deployed.url}heartbeats/example/")
+    for method, body in (("GET", None), ("HEAD", None), ("POST", b"42 files")):
+        asked = urllib.request.Request(row["address"], data=body, method=method)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert (answer.status, answer.read()) == (200, b"" if method == "HEAD" else b"OK")
+    assert request(f"{row['address'][:-1]}x", b"", {})[0] == 404
+    store = DynamoStore(stage.clients("dynamodb"), "tocsin-local")
+
+    def outputs() -> list[str]:
+        alerts = [alert for each in store.incidents(quiet=True) for alert in each.alerts.values()]
+        return [alert.observed.get("output", "") for alert in alerts if alert.name == "example"]
+
+    stage.eventually(lambda: outputs() == ["42 files"], "the beat did not come")
+
+
+def test_alertmanagers_api_is_answered(stage: Stage) -> None:
+    """Given an alert in the form of Alertmanager's API v2 → exactly 200 with an empty body; without the secret 401."""
+    body = json.dumps([{"labels": {"alertname": "Disk", "severity": "info"}}]).encode()
+    bearer = {"Authorization": f"Bearer {stage.values['ALERTMANAGER_SECRET']}", "Content-Type": "application/json"}
+    assert request(f"{stage.deployed.url}api/v2/alerts", body, bearer) == (200, "")
+    assert request(f"{stage.deployed.url}api/v2/alerts", body, {"Content-Type": "application/json"})[0] == 401
 
 
 def test_an_unsigned_webhook_is_refused(stage: Stage) -> None:

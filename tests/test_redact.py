@@ -223,6 +223,14 @@ def test_kinds_of_masks():
     assert redact_text("203.0.113.77") == redact_text("203.0.113.77") != redact_text("203.0.113.78")
 
 
+def test_addresses_of_machines_are_no_personal_data():
+    """Private, loopback, link-local and unique local addresses stay; the public ones beside their ranges are masked."""
+    own = "10.0.0.1 127.0.0.1 192.168.1.9 169.254.169.254 172.16.0.1 172.31.255.9 0.0.0.0 ::1 fe80::1 fd12:3456::9 fc00::1"
+    assert redact_text(own) == own
+    for public in ("11.0.0.1", "172.15.0.1", "172.32.0.1", "192.169.1.9", "169.253.1.1", "2001:db8::1", "fec0::1"):
+        assert re.fullmatch(r"\[ip:[0-9a-f]{4}\]", redact_text(public)), public
+
+
 def test_an_event_keeps_its_identity_unless_it_is_secret():
     """Ids stay as they are; one that holds a secret becomes a digest, the same each time."""
     event = Event(

@@ -121,6 +121,14 @@ class LastEvaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRun:
+    """The run of a heartbeat's job that began last and has not ended. `id` is the sender's own, empty without one."""
+
+    started_at: datetime | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Who acknowledged an alert, and what an acknowledgement does not outlive.
 
@@ -170,6 +178,7 @@ class Alert:
     evaluation: LastEvaluation = flat(LastEvaluation)
     ack: Acknowledgement = flat(Acknowledgement, by="acked_by", at="acked_at", severity="acked_severity")
     schedule: Mapping[str, str] = stored_as("beat", default_factory=dict)
+    run: JobRun = flat(JobRun, started_at="run_started_at", id="run_id")
     routes: tuple[str, ...] = ()
     moved_to: str = ""
     moved_from: str = ""

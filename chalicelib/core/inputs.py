@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.event import Action, Event, Severity, fingerprint, labels_fingerprint
@@ -46,11 +47,21 @@ class Measured:
     observed: Mapping[str, str] = field(default_factory=dict)
 
 
+class Signal(StrEnum):
+    """What a heartbeat's sender reports: the words of healthchecks."""
+
+    SUCCESS = "success"
+    START = "start"
+    FAIL = "fail"
+    LOG = "log"
+
+
 @dataclass(frozen=True, slots=True)
 class HeartbeatInput:
     """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`.
 
-    `output` is what its sender wrote with it.
+    `output` is what its sender wrote with it, `exit_code` that of a failed run, `run` the id of a run where the sender
+    pairs starts and ends.
     """
 
     name: str
@@ -60,6 +71,9 @@ class HeartbeatInput:
     severity: Severity = Severity.CRITICAL
     heard: bool = True
     output: str = ""
+    signal: Signal = Signal.SUCCESS
+    exit_code: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def bounded(observed: Mapping[str, str]) -> dict[str, str]:
     return {name: observed[name][:MAX_CHARACTERS] for name in LABELS if observed.get(name)}
 
 
+def tail(text: str) -> str:
+    """Return the end of a long text: what went wrong stands last in an output."""
+    text = text.strip()
+    return text if len(text) <= MAX_CHARACTERS else "…" + text[-(MAX_CHARACTERS - 1) :]
+
+
 def size_of(observed: Mapping[str, str]) -> int:
     """Return how many bytes the texts have."""
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in observed.values())

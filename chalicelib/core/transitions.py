@@ -37,7 +37,7 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
     repeats: list[Event] = []
     alert = _refreshed(alert, now, terms)
     for event in sorted(events, key=_order):
-        event = _distinct_start(alert, event, known)
+        event = _renewed(alert, event, recent, now) or _distinct_start(alert, event, known)
         new = [transition for transition in _transitions(event, now) if transition[1] not in known]
         known.update(transition for _, transition in new)
         if new and _only_repeats(alert, event):
@@ -50,7 +50,25 @@ def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: dateti
             alert = _marked(alert, event, new, recent, terms, now)
         elif event.status is Status.RESOLVED and alert.active and (event.ends_at or now) > now:
             alert = _expiring(alert, event.ends_at)
+        elif event.status is Status.FIRING and alert.active and event.ends_at and alert.timers.expires_at:
+            alert = _expiring(alert, max(event.ends_at, alert.timers.expires_at))
     return _repeated(alert, repeats, tuple(recent[-MAX_RECENT:]))
+
+
+def _renewed(alert: Alert, event: Event, recent: Sequence[tuple[float, str]], now: datetime) -> Event | None:
+    """Return a firing event as another one where it renews an alert whose announced end has passed; else None.
+
+    A sender that announces ends (Alertmanager's API v2) repeats the same alert with a later end. What it ended itself,
+    or a person did, begins anew only by another start.
+    """
+    if event.status is not Status.FIRING or event.ends_at is None or event.ends_at <= now:
+        return None
+    if alert.state is not AlertState.RESOLVED or alert.ends_at is None or alert.changes.ended_by:
+        return None
+    ended_by_sender = bool(recent) and recent[-1][1].startswith(END_MARK)
+    if ended_by_sender or event.occurred_at <= alert.ends_at:
+        return None
+    return replace(event, id=f"{event.id}@{event.ends_at.isoformat()}")
 
 
 def _distinct_start(alert: Alert, event: Event, known: Container[str]) -> Event:

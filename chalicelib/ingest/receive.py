@@ -82,10 +82,10 @@ class Secrets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What the sender is told. `reason` is for our log."""
+    """What the sender is told, as JSON or as a text of its own. `reason` is for our log."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
@@ -115,7 +115,7 @@ def receive(
         body = plain(lower, body)
         is_form = _check_form(plugin, lower, body)
         _check_address(plugin, address)
-        _check_sender(plugin, lower, body, path_secret, secrets)
+        check_sender(plugin, lower, body, path_secret, secrets)
         if not body.strip() and not _HANDSHAKES.isdisjoint(lower):
             return HttpResponse(200, {"status": "ok"}, reason="handshake")
         with _no_collection():
@@ -134,14 +134,20 @@ def receive(
 
 def checked_json(body: bytes, *, lists: bool = False) -> Any:
     """The object in a body, or with `lists` a list; raises UnreadableError for anything else, NaN and too deep nesting included."""
+    payload = json_value(body)
+    if not isinstance(payload, dict) and not (lists and isinstance(payload, list)):
+        raise UnreadableError("the body is JSON but not an object" + (" or a list" if lists else ""))
+    return payload
+
+
+def json_value(body: bytes) -> Any:
+    """Return the value in a body; raise UnreadableError for what is no JSON, for NaN and for too deep nesting."""
     try:
         payload = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels") from None
     except ValueError:
         raise UnreadableError("the body is not JSON in UTF-8") from None
-    if not isinstance(payload, dict) and not (lists and isinstance(payload, list)):
-        raise UnreadableError("the body is JSON but not an object" + (" or a list" if lists else ""))
     if is_deeper(body, MAX_DEPTH):
         raise UnreadableError(f"the body is nested too deep; allowed are {MAX_DEPTH} levels")
     return payload
@@ -178,7 +184,7 @@ def _check_form(plugin: Source, headers: Mapping[str, str], body: bytes) -> bool
     """Return whether the body is a form. Raise for one that is too large, or of a type that the source does not read."""
     if len(body) > MAX_BODY_BYTES:
         raise TooLargeError(f"the body has {len(body)} bytes; allowed are {MAX_BODY_BYTES}")
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _type_of(headers)
     if not kind or _JSON_TYPE.fullmatch(kind):
         return False
     if takes_forms(plugin):
@@ -187,7 +193,19 @@ def _check_form(plugin: Source, headers: Mapping[str, str], body: bytes) -> bool
         if kind == "text/plain":
             return False
         raise ContentTypeError(f"the content type is not read here; allowed are JSON, {', '.join(_FORM_TYPES)}")
-    raise ContentTypeError("the content type is not JSON; allowed are application/json and application/*+json")
+    check_type(headers)
+    return False
+
+
+def check_type(headers: Mapping[str, str]) -> None:
+    """Raise ContentTypeError unless the body is said to be JSON, or nothing is said."""
+    kind = _type_of(headers)
+    if kind and not _JSON_TYPE.fullmatch(kind):
+        raise ContentTypeError("the content type is not JSON; allowed are application/json and application/*+json")
+
+
+def _type_of(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _check_address(plugin: Source, address: str) -> None:
@@ -197,10 +215,13 @@ def _check_address(plugin: Source, address: str) -> None:
         raise SignatureError("the address of the sender is not one that this source allows")
 
 
-def _check_sender(
+def check_sender(
     plugin: Source, headers: Mapping[str, str], body: bytes, path_secret: str | None, secrets: Secrets
 ) -> None:
-    """A signature that does not fit is tried once more with values read again: the secret may just have changed."""
+    """Raise SignatureError unless the request comes from the sender.
+
+    A signature that does not fit is tried once more with values read again: the secret may just have changed.
+    """
     values = list(secrets.values(plugin.SECRETS))
     try:
         plugin.verify(headers, body, values, path_secret=path_secret)

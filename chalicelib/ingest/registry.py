@@ -7,7 +7,7 @@ is read once, and only when a name has no file.
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -70,11 +70,21 @@ def find_source(name: str, *, now: datetime | None = None, compiled: str = COMPI
 @lru_cache(maxsize=1)
 def declared(path: str) -> Mapping[str, Mapping[str, Any]]:
     """The entries of `sources:` by name; none when there is no compiled file."""
+    return _by_name(path, lambda rules: rules.get("sources"))
+
+
+@lru_cache(maxsize=1)
+def heartbeats(path: str) -> frozenset[str]:
+    """Return the names of the heartbeats in the rules; none when there is no compiled file."""
+    return frozenset(_by_name(path, lambda rules: (rules.get("probes") or {}).get("heartbeat")))
+
+
+def _by_name(path: str, entries: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return some entries of the compiled rules by their names."""
     if not os.path.isfile(path):
         return {}
     try:
         with open(path, "rb") as file:
-            entries = json.loads(file.read())["rules"].get("sources") or []
-        return {str(entry["name"]): entry for entry in entries}
+            return {str(entry["name"]): entry for entry in entries(json.loads(file.read())["rules"]) or []}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RulesError(f"{os.path.basename(path)} is damaged: run `tocsin check` and deploy again") from None

@@ -66,11 +66,11 @@ def answer(
         now=now,
         address=address,
     )
-    _count(stage_ports, source, found.status, now)
+    count(stage_ports, source, found.status, now)
     return found
 
 
-def _count(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
+def count(ports: IngestPorts, source: str, status: int, now: datetime) -> None:
     """Count what came and what was refused. A count that cannot be stored is no reason to refuse anyone."""
     message = ports.counters.count(source, status, now)
     if message is not None:

@@ -28,6 +28,7 @@ from chalicelib.core.instants import from_seconds
 from chalicelib.core.routing import alert_labels, heartbeat_route, measured_labels, route_by_id, routed_labels
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE, Services
+from chalicelib.core.withdrawn import probe_names
 from chalicelib.process import joining
 from chalicelib.process.batch import Batch, Routed
 from chalicelib.process.gather import beat_of
@@ -143,13 +144,16 @@ def _follow(batch: Batch, holder: Holder, routed: Routed) -> None:
 def stopped(incident: Incident, inputs: Collection[Input], rules: Rules) -> Incident:
     """Return the incident without the clocks of series and heartbeats that are not active and are watched elsewhere now.
 
-    They would fire here by themselves, beside the alert that the rules have in another incident.
+    They would fire here by themselves, beside the alert that the rules have in another incident. So would a heartbeat that
+    the rules no longer name.
     """
     named = {alert_fingerprint(each) for each in inputs if isinstance(each, AlertInput)}
     gone = {
         alert.fingerprint: replace(never_rechecked(alert), schedule={})
         for alert in incident.alerts.values()
-        if _has_clock(alert) and alert.fingerprint not in named and _is_elsewhere(alert, incident, rules)
+        if _has_clock(alert)
+        and alert.fingerprint not in named
+        and (_is_unexpected(alert, rules) or _is_elsewhere(alert, incident, rules))
     }
     return replace(incident, alerts={**incident.alerts, **gone}) if gone else incident
 
@@ -158,6 +162,11 @@ def _has_clock(alert: Alert) -> bool:
     return not alert.active and (
         bool(alert.schedule) or (alert.origin is Origin.SERIES and alert.evaluation.recheck_at is not None)
     )
+
+
+def _is_unexpected(alert: Alert, rules: Rules) -> bool:
+    """Return whether the rules no longer name the heartbeat that the alert is of."""
+    return alert.origin is Origin.HEARTBEAT and alert.name not in probe_names(rules, "heartbeat")
 
 
 def _is_elsewhere(alert: Alert, incident: Incident, rules: Rules) -> bool:

@@ -4,8 +4,10 @@ Samples, deploys and silences are stored while they are gathered: what is decide
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from chalicelib.core.beat import is_beat
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.destinations import destinations
@@ -13,7 +15,7 @@ from chalicelib.core.errors import FullError, KeyUsedError
 from chalicelib.core.event import Action, Event, Severity, Status
 from chalicelib.core.growth import GROWTHS, growth_of, in_words
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
-from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, TimelineNote, grouped_labels
+from chalicelib.core.inputs import EventInput, HeartbeatInput, Measured, Signal, TimelineNote, grouped_labels
 from chalicelib.core.language.durations import seconds_of
 from chalicelib.core.match import matches_all
 from chalicelib.core.metrics.sample import Sample
@@ -79,7 +81,7 @@ def take_event(batch: Batch, event: Event, message: str) -> None:
     if event.action is not None:
         _take_action(batch, event.action, message)
         return
-    if event.source == "heartbeat" and event.kind == "beat":
+    if is_beat(event):
         _take_beat(batch, event, message)
         return
     event = batch.rules.services.named(event)
@@ -198,24 +200,36 @@ def _take_beat(batch: Batch, event: Event, message: str) -> None:
     """A heartbeat that was heard."""
     for spec in batch.rules.probes.get("heartbeat", ()):
         if spec.get("name") == event.name:
-            beat = beat_of(spec, event.occurred_at, batch.rules.services, heard=True, output=event.summary)
+            beat = heard_beat(spec, event, batch.rules.services)
             route, labels = heartbeat_route(batch.rules, beat)
             batch.add(route, labels, beat, message)
 
 
-def beat_of(
-    spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool, output: str = ""
-) -> HeartbeatInput:
+def heard_beat(spec: Mapping[str, object], event: Event, services: Services) -> HeartbeatInput:
+    """Return the input of a beat that was received, with what its sender reports."""
+    beat, labels = beat_of(spec, event.occurred_at, services, heard=True), event.labels
+    return replace(
+        beat,
+        output=event.summary,
+        signal=Signal(labels.get("signal", Signal.SUCCESS)),
+        exit_code=labels.get("exit_code", ""),
+        run=labels.get("run", ""),
+    )
+
+
+def beat_of(spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool) -> HeartbeatInput:
     """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
     schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
-    for name in ("every", "grace"):
+    for name in ("every", "grace", "max_run"):
         if spec.get(name):
             schedule[name] = str(seconds_of(spec[name]))
+    if spec.get("from_first_beat"):
+        schedule["from_first_beat"] = "true"
     said = spec.get("labels")
     labels = {str(name): str(text) for name, text in said.items()} if isinstance(said, Mapping) else {}
     labels |= {name: str(spec[name]) for name in ("service", "environment") if spec.get(name)}
     severity, beside = Severity(str(spec.get("severity") or "critical")), {"heartbeat": str(spec["name"])}
-    return HeartbeatInput(str(spec["name"]), at, schedule, services.labelled(labels, beside), severity, heard, output)
+    return HeartbeatInput(str(spec["name"]), at, schedule, services.labelled(labels, beside), severity, heard)
 
 
 def _take_samples(batch: Batch, samples: Sequence[Sample], message: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib import plugins
+from chalicelib.core.beat import SOURCE, beat_event
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
 from chalicelib.core.ports import Store
@@ -15,7 +16,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Affected, Events, ExpireSilence, Look, Samples, SetSilence, Wake, read_message
 from chalicelib.messages.webhook import Webhook
-from chalicelib.redact import redact_event
+from chalicelib.redact import redact_event, redact_text
 
 MAX_UNKNOWN_WORDS = 20
 MAX_WORD_CHARACTERS = 40
@@ -85,6 +86,9 @@ def parsed(
 
     Raises ParseError, whatever went wrong: what a source cannot read now it cannot read later.
     """
+    if source == SOURCE:
+        output = redact_text(body.decode("utf-8", "replace"))
+        return (beat_event(headers.get("heartbeat", ""), received_at, headers, output),)
     mapping = next((each for each in rules.sources if each.get("name") == source), None)
     try:
         if mapping is not None:

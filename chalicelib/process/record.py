@@ -23,6 +23,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from chalicelib import log
+from chalicelib.core.beat import is_beat
 from chalicelib.core.context import Silence
 from chalicelib.core.errors import NotStoredError, ParseError
 from chalicelib.core.event import ROUTER, Action, ActionKind, Event, Severity, Status
@@ -262,8 +263,8 @@ def _timeline_line(line: Line) -> dict[str, Any]:
 
 
 def _event(event: Event, at: str) -> dict[str, Any]:
-    if event.source == "heartbeat" and event.kind == "beat":
-        return {"beat": {"name": event.name}}
+    if is_beat(event):
+        return {"beat": {"name": event.name, **event.labels, **({"output": event.summary} if event.summary else {})}}
     said: dict[str, Any] = {
         "name": event.name or event.kind,
         "labels": dict(event.labels),

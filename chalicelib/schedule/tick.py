@@ -139,11 +139,12 @@ def _wake(batch: Batch) -> timedelta:
 def _expect_beats(batch: Batch, *, anew: bool) -> None:
     """A heartbeat that was never heard is late too: its clock starts when the rules first name it.
 
+    One with `from_first_beat` is left out: nothing is expected of it before.
     `anew`: the rules changed, and may lead it to an incident in which its clock does not run yet.
     """
     for spec in batch.rules.probes.get("heartbeat", ()):
         mark = f"beat:{spec.get('name')}"
-        if mark in batch.context.marks and not anew:
+        if spec.get("from_first_beat") or (mark in batch.context.marks and not anew):
             continue
         beat = beat_of(spec, batch.now, batch.rules.services, heard=False)
         route, labels = heartbeat_route(batch.rules, beat)

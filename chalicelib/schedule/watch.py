@@ -47,7 +47,7 @@ from chalicelib.probes import (
     probe_recovered,
     upstream_of,
 )
-from chalicelib.redact import redact_observed
+from chalicelib.redact import redact, redact_observed
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
 from chalicelib.schedule.probing import run as probed
 

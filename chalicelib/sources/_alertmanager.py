@@ -10,7 +10,17 @@ from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.payload import coerce, signing
 
 MAX_ALERTS = 5_000
-_SERVICE_LABELS = ("service", "app", "application", "job", "namespace", "deployment", "component")
+_SERVICE_LABELS = (
+    "service", "service_name", "service.name", "app", "application", "app_kubernetes_io_name", "job", "deployment", "statefulset",
+    "daemonset", "namespace", "component", "instance",
+)  # fmt: skip
+"""What names a service: the senders' own words, OpenTelemetry's, then whose series it is, from the narrow to the wide."""
+_EXPORTER = re.compile(
+    r"(?:.*[-_/.])?(?:kubelet|c?advisor|blackbox|pushgateway|kube[-_]state[-_]metrics|[a-z0-9]*exporter)"
+    r"|kubernetes-(?:nodes|pods|services|service-endpoints)",
+    re.IGNORECASE,
+)
+"""Jobs and Kubernetes Services that measure others: an alert from them is about what they look at."""
 _ENVIRONMENT_LABELS = ("environment", "env", "stage", "deployment_environment")
 _SEVERITY_LABELS = ("severity", "priority", "level", "criticality")
 
@@ -39,6 +49,11 @@ def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
     return coerce.bounded_list((_event(alert, payload, source, received_at) for alert in alerts), MAX_ALERTS)
 
 
+def announces_ends(payload: Mapping[str, Any]) -> bool:
+    """Return whether the alerts came by API v2: there a firing alert's `endsAt` is when it ends unless it is renewed."""
+    return payload.get("api") == "v2"
+
+
 def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
     receiver = coerce.line(payload.get("receiver"), 100)
     return coerce.made_event(
@@ -55,13 +70,19 @@ def _empty(payload: Mapping[str, Any], source: str, received_at: datetime) -> Ev
 
 def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, received_at: datetime) -> Event:
     labels = coerce.sent_labels(alert.get("labels"))
-    fingerprint = _fingerprint(alert, labels)
-    name = labels.pop("alertname", "") or coerce.line(coerce.at(payload, "groupLabels", "alertname"), 200) or "alert"
+    announces, named = announces_ends(payload), bool(labels or alert.get("annotations"))
+    fingerprint = (
+        alertmanager_fingerprint(coerce.table(alert.get("labels"))) if announces else _fingerprint(alert, labels)
+    )
+    name = labels.pop("alertname", "") or coerce.line(coerce.at(payload, "groupLabels", "alertname"), 200)
+    name = name or labels.get("event_name", "") or "alert"
     sent = coerce.sent_labels(alert.get("annotations"))
     annotations = {key: said for key, said in sent.items() if coerce.text(said)}
     starts_at, ended_at = (coerce.instant(alert.get("startsAt")), coerce.instant(alert.get("endsAt")))
+    title = _title(name, labels, annotations) if named else coerce.head(payload.get("title")) or name
     status = _status(alert, payload, ended_at, received_at)
     ends_at = ended_at if status is Status.RESOLVED else None
+    firing_at = received_at if announces else starts_at or received_at
     return coerce.made_event(
         id=_id(fingerprint, starts_at, status, ends_at),
         source=source,
@@ -69,17 +90,17 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
         name=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         status=status,
         severity=coerce.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
-        title=_title(name, labels, annotations),
+        title=title,
         summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
         url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
-        service=_first(labels, _SERVICE_LABELS),
+        service=_service(labels),
         environment=_first(labels, _ENVIRONMENT_LABELS),
-        occurred_at=_occurred_at(status, starts_at, ends_at, received_at),
+        occurred_at=(ends_at or received_at) if status is Status.RESOLVED else firing_at,
         identity=fingerprint,
         labels=labels,
         annotations=_with_cut_note(annotations, payload),
         starts_at=starts_at,
-        ends_at=ends_at,
+        ends_at=ended_at if announces else ends_at,
     )
 
 
@@ -89,6 +110,21 @@ def _fingerprint(alert: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if said and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", said):
         return coerce.digest(said)
     return said or labels_fingerprint("", labels)
+
+
+def alertmanager_fingerprint(labels: Mapping[str, Any]) -> str:
+    """Return the fingerprint that Alertmanager gives these labels, FNV-1a of 64 bits: both ways in mean the same alert."""
+    found = 0xCBF29CE484222325
+    for name in sorted(name for name, value in labels.items() if value):
+        for byte in b"%b\xff%b\xff" % (name.encode("utf-8", "replace"), str(labels[name]).encode("utf-8", "replace")):
+            found = (found ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return f"{found:016x}"
+
+
+def _service(labels: Mapping[str, str]) -> str:
+    """Return the first label that names a service. An exporter is none, whatever label names it."""
+    found = (labels[name] for name in _SERVICE_LABELS if labels.get(name))
+    return next((name for name in found if not _EXPORTER.fullmatch(name)), "")
 
 
 def _first(values: Mapping[str, str], names: Sequence[str]) -> str:
@@ -112,16 +148,10 @@ def _id(fingerprint: str, starts_at: datetime | None, status: Status, ends_at: d
     return ":".join((fingerprint, status.value, *times))
 
 
-def _occurred_at(
-    status: Status, starts_at: datetime | None, ends_at: datetime | None, received_at: datetime
-) -> datetime:
-    if status is Status.RESOLVED:
-        return ends_at or received_at
-    return starts_at or received_at
-
-
 def _title(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    said = _first(annotations, ("summary", "title")) or _first(annotations, ("message", "description"))
+    said = _first(annotations, ("summary", "title")) or _first(
+        annotations, ("message", "description", "exception.message")
+    )
     if found := coerce.head(said):
         return found
     where = _first(labels, ("instance", "host", "pod", "service", "job"))

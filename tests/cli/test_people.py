@@ -321,12 +321,12 @@ def test_the_address_of_a_stage_is_that_of_its_api():
     kept = {
         "chalice": {"resources": [{"resource_type": "iam_role"}, {"resource_type": "rest_api", "rest_api_id": "x1"}]}
     }
-    assert remotes._address(kept, "eu-west-1") == "https://x1.execute-api.eu-west-1.amazonaws.com/api/"
+    assert remotes.address_of(kept, "eu-west-1") == "https://x1.execute-api.eu-west-1.amazonaws.com/api/"
     assert (
-        remotes._address({**kept, "http_api": "h1"}, "eu-west-1") == "https://h1.execute-api.eu-west-1.amazonaws.com/"
+        remotes.address_of({**kept, "http_api": "h1"}, "eu-west-1") == "https://h1.execute-api.eu-west-1.amazonaws.com/"
     )
     with pytest.raises(TocsinError):
-        remotes._address({}, "eu-west-1")
+        remotes.address_of({}, "eu-west-1")
 
 
 @pytest.mark.parametrize(

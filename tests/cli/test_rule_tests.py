@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.metrics.sample import MAX_VALUE
 from cli import test as command
 from simulation.promtool import PromtoolError, series_of, values_of
 from simulation.rule_test import compared, fits
@@ -268,8 +269,8 @@ EXPANDED = [
     ("01", [1]),
     ("1+0x3", [1, 1, 1, 1]),
     ("", []),
-    # Prometheus keeps these as values; a sample of Tocsin has a finite value or none.
-    ("Inf NaN -Inf 1", [NAN, NAN, NAN, 1]),
+    # Prometheus keeps these as values; a sample of Tocsin has a finite value or none: the largest stands for infinity.
+    ("Inf NaN -Inf 1 +inf", [MAX_VALUE, NAN, -MAX_VALUE, 1, MAX_VALUE]),
 ]
 
 
@@ -306,6 +307,7 @@ def test_series_are_names_with_labels():
         {"x": "1,2", "y": '"', "z": "\\n", "q": 'a"b'},
     )
     assert series_of('{__name__="up", job="x"}') == ("up", {"job": "x"})
+    assert series_of('up{job="", a="b"}') == ("up", {"a": "b"})
     for text in ("", "{}", "up{job}", 'up{job="x"', "up{job=x}", 'up{job="x" y="z"}', 5, None):
         with pytest.raises(PromtoolError):
             series_of(text)

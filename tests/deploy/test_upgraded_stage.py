@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.incident import Incident
+from chalicelib.ingest.heartbeats import token_of
 from chalicelib.messages import codec
 from deploy.chalice_record import rest_apis
 from deploy.clients import Clients
@@ -28,6 +30,16 @@ def deploy(cloud: Cloud, project: Path, said: list[str]) -> Deployed:
     return Deploy(STAGE, clients(cloud), environment(cloud), project, say=said.append).run()
 
 
+def assert_heartbeats_are_received(aws: Clients, url: str) -> None:
+    """Call the address of the shipped heartbeat by each method; the deploy has made its secret."""
+    secret = aws("ssm").get_parameter(Name=f"/tocsin/{STAGE}/HEARTBEAT_SECRET", WithDecryption=True)["Parameter"]
+    assert secret["Type"] == "SecureString"
+    for method in ("GET", "HEAD", "POST"):
+        address = f"{url}heartbeats/example/{token_of(secret['Value'], 'example')}/0"
+        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30) as answer:
+            assert answer.status == 200
+
+
 def open_incidents(aws: Clients) -> list[str]:
     """Store the open incidents of the version before; their ids."""
     store = DynamoStore(aws("dynamodb"), f"tocsin-{STAGE}")
@@ -44,7 +56,9 @@ def test_an_upgrade_keeps_the_address_and_a_rollback_too(cloud: Cloud, project: 
     before = open_incidents(aws)
     uuids = mappings(aws)
     said: list[str] = []
-    assert deploy(cloud, project, said).api_id == api
+    upgraded = deploy(cloud, project, said)
+    assert upgraded.api_id == api
+    assert_heartbeats_are_received(aws, upgraded.url)
     assert (rest_apis(aws("apigateway"), STAGE), mappings(aws)) == ([api], uuids)
     assert {line.partition(":")[0] for line in said if line.startswith("mapping")} == {
         f"mapping of {name}" for name in old_stage.TAKES

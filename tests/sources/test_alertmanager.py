@@ -1,8 +1,15 @@
 """What Alertmanager's webhooks come to: by alert, whatever their group says."""
 
+import re
+
 import pytest
 
+from chalicelib.core.delivery.text import web_address
 from chalicelib.core.errors import ParseError
+from chalicelib.messages.queue import events_messages
+from chalicelib.rules.file import load
+from simulation.simulator import Simulator
+from tests.project import ROOT
 from tests.sources.bodies import NOW, body, changed, event, events, files, raw, summary
 
 EXPECTED = {
@@ -227,3 +234,80 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("alertmanager", given)
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"),
+    [
+        ({"job": "kube-state-metrics", "namespace": "shop", "pod": "web-1"}, "shop"),
+        ({"job": "kube-state-metrics", "namespace": "billing"}, "billing"),
+        ({"job": "kube-state-metrics", "namespace": "shop", "deployment": "checkout"}, "checkout"),
+        ({"service": "kube-prometheus-stack-kube-state-metrics", "app": "web", "namespace": "shop"}, "web"),
+        ({"job": "integrations/kubernetes/cadvisor", "namespace": "shop"}, "shop"),
+        ({"job": "kubelet", "instance": "10.0.3.17:10250"}, "10.0.3.17:10250"),
+        ({"job": "node-exporter", "instance": "10.0.3.17:9100"}, "10.0.3.17:9100"),
+        ({"job": "node_exporter", "instance": "db-1:9100"}, "db-1:9100"),
+        ({"job": "blackbox", "instance": "https://shop.example"}, "https://shop.example"),
+        ({"job": "kube-state-metrics"}, None),
+        ({"job": "otel", "service_name": "cart"}, "cart"),
+        ({"job": "otel", "service.name": "cart"}, "cart"),
+        ({"job": "api", "namespace": "shop"}, "api"),
+        ({"service": "exporters-office", "job": "node-exporter"}, "exporters-office"),
+    ],
+)
+def test_an_exporter_is_no_service(labels, service):
+    """The service is what an exporter looks at: app, workload, namespace or instance, never the exporter."""
+    payload = {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A", **labels}}]}
+    assert [each.service for each in events("alertmanager", payload)] == [service]
+
+
+def test_private_addresses_of_machines_are_readable():
+    """An alert about a machine names its private address in title, label and link."""
+    labels = {"alertname": "HostDown", "instance": "10.0.3.17:9100", "job": "node"}
+    alert = {
+        "labels": labels, "annotations": {"summary": "Instance 10.0.3.17:9100 down, seen by 203.0.113.7"},
+        "generatorURL": "http://10.1.2.3:9090/graph?g0.expr=up",
+    }  # fmt: skip
+    found = event("alertmanager", {"version": "4", "status": "firing", "alerts": [alert]})
+    assert re.fullmatch(r"Instance 10\.0\.3\.17:9100 down, seen by \[ip:[0-9a-f]{4}\]", found.title)
+    assert found.labels["instance"] == "10.0.3.17:9100"
+    assert found.url == "http://10.1.2.3:9090/graph?g0.expr=up"
+
+
+def test_two_namespaces_that_one_exporter_reports_are_two_incidents():
+    """Given two alerts of kube-state-metrics about two namespaces, under the shipped rules → two incidents."""
+    alerts = [
+        {"labels": {"alertname": "KubePodCrashLooping", "job": "kube-state-metrics", "namespace": "shop"}},
+        {"labels": {"alertname": "KubeJobFailed", "job": "kube-state-metrics", "namespace": "billing"}},
+    ]
+    simulator = Simulator(load((ROOT / "alert-rules.yaml").read_text("utf-8")), NOW)
+    found = events("alertmanager", {"version": "4", "status": "firing", "alerts": alerts})
+    simulator.post(events_messages(found))
+    simulator.settle()
+    assert sorted(each.group["service"] for each in simulator.store.incidents()) == ["billing", "shop"]
+
+
+def test_an_alert_without_labels_takes_the_title_of_its_envelope():
+    """Given Grafana's envelope with a title and an alert without labels → the title; with labels → the alert's own."""
+    envelope = {"version": "1", "status": "firing", "title": "[FIRING:1] Disk full"}
+    assert event("alertmanager", {**envelope, "alerts": [{"status": "firing"}]}).title == "[FIRING:1] Disk full"
+    assert event("alertmanager", {**envelope, "alerts": [{"labels": {"alertname": "Disk"}}]}).title == "Disk"
+
+
+@pytest.mark.parametrize(
+    ("sent", "link"),
+    [
+        ('https://g.example/explore?left={"a":1}', "https://g.example/explore?left=%7B%22a%22:1%7D"),
+        ("https://g.example/a|b<c>", "https://g.example/a%7Cb%3Cc%3E"),
+        ("https://g.example/?q=" + "x" * 2_900, "https://g.example/?q=" + "x" * 2_900),
+        ("https://g.example/?q=" + "x" * 3_000, None),
+        ("https://<x>.example/", None),
+        ("https://g.example/a b", None),
+    ],
+)
+def test_a_link_is_encoded_where_its_sender_did_not(sent, link):
+    """Given generatorURL as Grafana's Explore has it → a link, encoded, up to what a button of Slack holds."""
+    alert = {"labels": {"alertname": "Disk"}, "generatorURL": sent}
+    found = event("alertmanager", {"version": "4", "alerts": [alert]}).url
+    assert found == link
+    assert found is None or web_address(found) == found

@@ -5,20 +5,18 @@ or `8-18/2`, a list of those; months and days of the week also by their English 
 `@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly`, `@yearly` (`@annually`) stand for the usual five fields. As in
 crontab(5), when both days are restricted either is enough.
 
-A local time that the clock skips runs once, right after the gap. A local time that comes twice runs the first time.
+cronsim finds the times, as Debian's cron has them: a fixed local time that the clock skips runs once, right after the gap,
+and one that comes twice runs the first time. What runs every minute or every hour (`*`) goes by the time that passes, so
+that it runs in both hours that have one name.
 https://man7.org/linux/man-pages/man5/crontab.5.html
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-MAX_SEARCH_DAYS = 366 * 8 + 2
-"""29 February comes every fourth year, and once in a century only after eight."""
-
-_DAY = timedelta(days=1)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -70,18 +68,15 @@ class Cron:
     weekdays: frozenset[int]
     either_day: bool
 
-    def runs_on(self, day: date) -> bool:
-        """True when the expression has times on that local date."""
-        if day.month not in self.months:
-            return False
-        by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
-        return (by_month or by_week) if self.either_day else (by_month and by_week)
+
+def _fields(cron: str) -> list[str]:
+    return _SHORTHANDS.get(cron.strip().lower(), cron).split()
 
 
 @lru_cache(maxsize=256)
 def parse(cron: str) -> Cron:
     """The expression as a value. ValueError names the field at fault and what it allows."""
-    fields = _SHORTHANDS.get(cron.strip().lower(), cron).split()
+    fields = _fields(cron)
     if len(fields) != len(_FIELDS):
         raise ValueError(
             f"cron: {cron.strip()[:60]!r} has {len(fields)} fields; allowed are five: minute, hour, day of the month, "
@@ -107,26 +102,27 @@ def parse(cron: str) -> Cron:
 
 def following(cron: str, zone: str | ZoneInfo, at: datetime) -> datetime:
     """The earliest time after `at`, in UTC."""
-    found, where = parse(cron), zone_of(zone)
-    day = at.astimezone(where).date() - _DAY
-    for _ in range(MAX_SEARCH_DAYS):
-        for time in _times_of(found, where, day):
-            if time > at:
-                return time
-        day += _DAY
-    raise ValueError(f"cron: {cron[:60]!r} has no time in the eight years after {at:%Y-%m-%d}")
+    return _following(cron, zone_of(zone), at.astimezone(UTC))
 
 
-def previous(cron: str, zone: str | ZoneInfo, at: datetime) -> datetime:
-    """The newest time that is not after `at`, in UTC."""
-    found, where = parse(cron), zone_of(zone)
-    day = at.astimezone(where).date() + _DAY
-    for _ in range(MAX_SEARCH_DAYS):
-        for time in reversed(_times_of(found, where, day)):
-            if time <= at:
-                return time
-        day -= _DAY
-    raise ValueError(f"cron: {cron[:60]!r} has no time in the eight years before {at:%Y-%m-%d}")
+@lru_cache(maxsize=1_024)
+def _following(cron: str, zone: ZoneInfo, at: datetime) -> datetime:
+    from cronsim import CronSim
+
+    for found in CronSim(_explicit(cron), at.astimezone(zone)):
+        if found > at:  # a fixed time in the hour that comes twice is found once more, before `at`
+            return found.astimezone(UTC)
+    raise ValueError(f"cron: {cron[:60]!r} has no time in the fifty years after {at:%Y-%m-%d}")
+
+
+def _explicit(cron: str) -> str:
+    """Return the expression in cronsim's form: numbers for names, and a field that begins with `*` as it is."""
+    found = parse(cron)
+    numbers = (found.minutes, found.hours, sorted(found.days), sorted(found.months), sorted(found.weekdays))
+    fields = zip(_fields(cron), numbers, strict=True)
+    return " ".join(
+        text.replace("?", "*") if text[0] in "*?" else ",".join(map(str, listed)) for text, listed in fields
+    )
 
 
 @lru_cache(maxsize=64)
@@ -140,35 +136,6 @@ def zone_of(name: str | ZoneInfo) -> ZoneInfo:
         raise ValueError(
             f"timezone {name[:40]!r} does not exist; allowed are names of the IANA database, such as America/Sao_Paulo"
         ) from None
-
-
-@lru_cache(maxsize=256)
-def _times_of(cron: Cron, zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
-    if not cron.runs_on(day):
-        return ()
-    walls = (datetime(day.year, day.month, day.day, hour, minute) for hour in cron.hours for minute in cron.minutes)
-    return tuple(sorted({instant(wall, zone) for wall in walls}))
-
-
-def instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The instant of a wall time, in UTC: the first of two, or the end of the gap when the clock skips it."""
-    local = wall.replace(tzinfo=zone, fold=0)
-    found = local.astimezone(UTC)
-    if found.astimezone(zone).replace(tzinfo=None) == wall:
-        return found
-    return _gap_end(zone, local.replace(fold=1).astimezone(UTC), found)
-
-
-def _gap_end(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The instant of the clock change between two instants, to the second, by halving."""
-    old, low, high = before.astimezone(zone).utcoffset(), int(before.timestamp()), int(after.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        if datetime.fromtimestamp(middle, zone).utcoffset() == old:
-            low = middle
-        else:
-            high = middle
-    return datetime.fromtimestamp(high, UTC)
 
 
 def _numbers(field: _Field, text: str) -> frozenset[int]:

@@ -10,6 +10,7 @@ from chalicelib.core.build import kebab_case
 from chalicelib.core.delivery import request_template
 from chalicelib.core.delivery.target_kind import LAST_PLACE
 from chalicelib.core.errors import RulesError
+from chalicelib.core.event import OWN_SOURCES
 from chalicelib.core.language import cron
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.language.units import parse_duration
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 HEARTBEAT = "heartbeat"
-HEARTBEAT_MEANING = "What must be heard of in time: every or cron, and a grace."
+HEARTBEAT_MEANING = "A job that must report in time: every or cron, and a grace."
 HEARTBEAT_PLACE = 5
 """A word under `probes:` without a file: a heartbeat waits to be called."""
-HEARTBEAT_FIELDS = ("name", "every", "cron", "timezone", "grace", "service", "environment", "labels", "severity")
+HEARTBEAT_FIELDS = (
+    "name", "every", "cron", "timezone", "grace", "max_run", "from_first_beat", "service", "environment", "labels", "severity",
+)  # fmt: skip
 TEST_FIELDS = ("name", "given", "expect", "interval", "input_series", "alert_rule_test")
 PROMTOOL_FIELDS = ("promql_expr_test", "external_labels", "external_url", "start_timestamp")
 """Fields of a promtool test that do not apply here: `tocsin test` says so and goes on."""
@@ -97,15 +100,17 @@ def _heartbeat(entry: Mapping[str, Any]) -> Iterator[str]:
     if ("every" in entry) == ("cron" in entry):
         yield 'one of every and cron is needed; allowed is every: 1d, or cron: "0 10 * * *"'
     yield from _heartbeat_times(entry)
+    if not isinstance(entry.get("from_first_beat", False), bool):
+        yield "from_first_beat is neither true nor false; allowed is true, false"
     if entry.get("severity") not in (None, "critical", "warning", "info"):
         yield "severity is not known; allowed is critical, warning, info"
 
 
 def _heartbeat_times(entry: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("every", "grace"):
+    for key in ("every", "grace", "max_run"):
         try:
-            if key in entry and parse_duration(entry[key]) <= timedelta(0) and key == "every":
-                yield "every must be longer than nothing; allowed is a duration, such as 1d"
+            if key in entry and parse_duration(entry[key]) <= timedelta(0) and key != "grace":
+                yield f"{key} must be longer than nothing; allowed is a duration, such as 1d"
         except ValueError as error:
             yield f"{key}: {error}"
     try:
@@ -124,6 +129,9 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
         name = source.get("name")
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
             yield Finding(path, "a source needs a name", "small letters, digits, - and _: it is part of its address")
+        elif name in OWN_SOURCES:
+            own = f"a name that is not {', '.join(OWN_SOURCES)}"
+            yield Finding((*path, "name"), f"{name!r} is a source of Tocsin's own", own)
         elif name in seen:
             yield Finding((*path, "name"), f"a second source is named {name!r}", "a name for each source")
         seen.add(str(name))

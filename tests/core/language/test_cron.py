@@ -1,6 +1,7 @@
 """Cron times: tables of expressions, both clock changes, mistakes, and a minute-by-minute reference."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.language.cron import following, instant, parse, previous
+from chalicelib.core.language.cron import following, parse
 
 
 def utc(text: str) -> datetime:
@@ -41,7 +42,10 @@ FOLLOWING = [
     # Riga has 03:00 to 04:00 twice on 25 October 2026, first at 00:00 UTC.
     ("30 3 * * *", "Europe/Riga", "2026-10-24T12:00", "2026-10-25T00:30"),
     ("30 3 * * *", "Europe/Riga", "2026-10-25T00:30", "2026-10-26T01:30"),
-    ("0 * * * *", "Europe/Riga", "2026-10-25T00:00", "2026-10-25T02:00"),
+    # What runs each hour or minute goes by the time that passes.
+    ("0 * * * *", "Europe/Riga", "2026-10-25T00:00", "2026-10-25T01:00"),
+    ("0 * * * *", "Europe/Riga", "2026-03-29T00:00", "2026-03-29T01:00"),
+    ("*/10 3 * * *", "Europe/Riga", "2026-10-25T00:50", "2026-10-25T01:00"),
     # Lord Howe Island changes by half an hour; in Santiago midnight itself is skipped; Samoa skipped a whole day.
     ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00", "2026-10-03T15:30"),
     ("0 0 * * *", "America/Santiago", "2026-09-05T12:00", "2026-09-06T04:00"),
@@ -51,15 +55,8 @@ FOLLOWING = [
 
 @pytest.mark.parametrize(("cron", "zone", "at", "expected"), FOLLOWING)
 def test_following(cron: str, zone: str, at: str, expected: str) -> None:
-    """The next run is the earliest one strictly later, and looking back from it finds itself."""
+    """The next run is the earliest one strictly later."""
     assert following(cron, zone, utc(at)) == utc(expected)
-    assert previous(cron, zone, utc(expected)) == utc(expected)
-
-
-@pytest.mark.parametrize(("cron", "zone", "at", "expected"), FOLLOWING)
-def test_previous_just_before(cron: str, zone: str, at: str, expected: str) -> None:
-    """A microsecond before a run, the newest run is not after the time the search began at."""
-    assert previous(cron, zone, utc(expected) - timedelta(microseconds=1)) <= utc(at)
 
 
 MISTAKES = [
@@ -105,11 +102,6 @@ def test_every_minute_around_the_skipped_hour() -> None:
     assert found == [utc(f"2026-03-29T0{text}") for text in ("0:59", "1:00", "1:01", "1:02")]
 
 
-def test_instant_of_a_plain_time() -> None:
-    """A wall time that comes once is its own instant."""
-    assert instant(datetime(2026, 7, 1, 12), ZoneInfo("America/Sao_Paulo")) == utc("2026-07-01T15:00")
-
-
 ZONES = ["Europe/Riga", "America/Sao_Paulo", "Australia/Lord_Howe", "America/St_Johns", "UTC"]
 CHANGES = [utc("2026-03-29T01:00"), utc("2026-10-25T01:00"), utc("2026-04-04T15:00"), utc("2018-11-04T03:00")]
 
@@ -139,7 +131,7 @@ def reference(minutes: set[int], hours: set[int], zone: ZoneInfo, start: datetim
     change=st.sampled_from(CHANGES),
 )
 def test_equals_a_walk_over_every_minute(minutes: set[int], hours: set[int], zone: str, change: datetime) -> None:
-    """Around any clock change the runs are those of a walk over every minute, forwards and backwards."""
+    """Around any clock change fixed times run as a walk over every minute says: cron(8) of Debian."""
     start, count = change - timedelta(hours=30), 60 * 60
     expected = reference(minutes, hours, ZoneInfo(zone), start, count)
     cron = f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *"
@@ -147,8 +139,33 @@ def test_equals_a_walk_over_every_minute(minutes: set[int], hours: set[int], zon
     while (at := following(cron, zone, at)) <= end:
         forwards.append(at)
     assert forwards == expected
-    at, backwards = end, []
-    while (at := previous(cron, zone, at)) >= start:
-        backwards.append(at)
-        at -= timedelta(microseconds=1)
-    assert backwards == expected[::-1]
+
+
+def real_time(fits: Callable[[datetime], bool], zone: ZoneInfo, start: datetime, count: int) -> list[datetime]:
+    """Runs of what Debian's cron counts as a wildcard job: every real minute whose local time fits."""
+    times = (start + timedelta(minutes=number) for number in range(count))
+    return [at for at in times if fits(at.astimezone(zone))]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Riga", "America/New_York", "America/Sao_Paulo", "Australia/Sydney"])
+@pytest.mark.parametrize("change", ["2026-03-29T01:00", "2026-10-25T01:00", "2026-03-08T07:00", "2026-11-01T06:00"])
+@pytest.mark.parametrize(
+    ("cron", "fits"),
+    [
+        ("0 * * * *", lambda local: local.minute == 0),
+        ("30 */1 * * *", lambda local: local.minute == 30),
+        ("*/15 * * * *", lambda local: local.minute % 15 == 0),
+        ("*/20 2 * * *", lambda local: local.minute % 20 == 0 and local.hour == 2),
+        ("45 */6 * * *", lambda local: local.minute == 45 and local.hour % 6 == 0),
+    ],
+)
+def test_what_runs_each_hour_or_minute_goes_by_real_time(
+    cron: str, fits: Callable[[datetime], bool], change: str, zone: str
+) -> None:
+    """Around both clock changes a wildcard job runs as a walk over the real minutes says (cron(8) of Debian)."""
+    start, count = utc(change) - timedelta(hours=30), 60 * 60
+    expected = real_time(fits, ZoneInfo(zone), start, count)
+    end, at, found = start + timedelta(minutes=count - 1), start - timedelta(seconds=1), []
+    while (at := following(cron, zone, at)) <= end:
+        found.append(at)
+    assert found == expected
