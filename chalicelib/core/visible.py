@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert
 from chalicelib.core.correlation import hold_of
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.event import Severity
+from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident, clock_of
 from chalicelib.core.mute import Muting, muting_windows
 from chalicelib.core.notified import NotifiedState
@@ -188,7 +188,15 @@ def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView
     if not each.seen.over or not over or incident.episode.closed_via:
         return each
     ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
+    if any(alert.ends_at == ended_at and _is_resolved_by_hand(incident, alert) for alert in over):
+        return each
     return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval, incident.episode.started_at))
+
+
+def _is_resolved_by_hand(incident: Incident, alert: Alert) -> bool:
+    """Return whether a person ended the alert: what they resolved, they know not to come back."""
+    acts = (each for each in incident.timeline.entries if each.kind == ActionKind.RESOLVE.value)
+    return any((each.by, each.at) == (alert.changes.ended_by, alert.ends_at) for each in acts)
 
 
 def _was_missed(alert: Alert, known: NotifiedState, options: RouteOptions) -> bool:
