@@ -292,7 +292,9 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     An alert that is only pending does not hold it open: its resolve was sent, so what fires then is a new incident.
     """
     announced = {
-        key: _without_gone(each, view) if each.open and not each.target.send_resolved else each
+        key: _without_gone(each, view, is_held=incident.is_correlated)
+        if each.open and not each.target.send_resolved
+        else each
         for key, each in incident.announced.items()
     }
     incident = replace(incident, announced=announced)
@@ -311,6 +313,9 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     )
 
 
-def _without_gone(announced: NotifiedState, view: VisibleAlerts) -> NotifiedState:
+def _without_gone(announced: NotifiedState, view: VisibleAlerts, *, is_held: bool) -> NotifiedState:
+    """Return what a target that wants no ends was notified of and that fires. While all of it is held, it is kept."""
     kept = {n: rank for n, rank in announced.alerts.firing.items() if n in view.visible or n in view.muted}
+    if is_held and not kept:
+        return announced
     return replace(announced, alerts=replace(announced.alerts, firing=kept))

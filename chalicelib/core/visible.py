@@ -147,18 +147,24 @@ def views_of(
 
 
 def audience_of(incident: Incident, views: Sequence[RouteView], rules: Rules) -> Audience:
-    """Return who is notified, and what each sees: the targets of the routes, those escalated to, and those that wait for an end."""
+    """Return who is notified, and what each sees: the targets of the routes, those escalated to, and those that wait for an end.
+
+    A target that is escalated to sees the whole incident.
+    """
     found: Audience = {}
+    whole = together(each.view for each in views)
     for each in views:
-        steps = (step.targets for step in each.route.escalate[: clock_of(incident, each.route).done])
-        for target in (target for targets in (each.route.targets, *steps) for target in targets):
-            _add(found, target, view_for(incident, target, rules, each.view), each.route.options)
+        steps = each.route.escalate[: clock_of(incident, each.route).done]
+        seen_by = [(target, each.view) for target in each.route.targets]
+        seen_by += [(target, whole) for step in steps for target in step.targets]
+        for target, view in seen_by:
+            _add(found, target, view_for(incident, target, rules, view), each.route.options)
     if incident.is_correlated:
         found = {key: _in_its_time(incident, each, views) for key, each in found.items()}
-    whole = together(each.view for each in views)
     for key, state in incident.announced.items():
         if state.open and key not in found:
-            found[key] = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
+            gone = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
+            found[key] = _with_hold(incident, gone) if incident.is_correlated else gone
     return found
 
 
@@ -183,14 +189,24 @@ def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView
         ]
         opens = min((at + wait for at, wait in waits if at is not None), default=None)
         return replace(each, opens_from=opens)
-    over = [alert for name in known.alerts.all if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
-    each = replace(each, missed=any(_was_missed(alert, known, each.options) for alert in over))
+    over = _over(incident, known)
+    return _with_hold(incident, replace(each, missed=any(_was_missed(alert, known, each.options) for alert in over)))
+
+
+def _with_hold(incident: Incident, each: TargetView) -> TargetView:
+    """Return what a target sees with when it is notified of the end: what it was notified of may only flap."""
+    over = _over(incident, state_of(incident, each.target))
     if not each.seen.over or not over or incident.episode.closed_via:
         return each
     ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
     if any(alert.ends_at == ended_at and _is_resolved_by_hand(incident, alert) for alert in over):
         return each
     return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval, incident.episode.started_at))
+
+
+def _over(incident: Incident, known: NotifiedState) -> list[Alert]:
+    """Return the alerts that a target knows and that have ended."""
+    return [alert for name in known.alerts.all if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
 
 
 def _is_resolved_by_hand(incident: Incident, alert: Alert) -> bool:
