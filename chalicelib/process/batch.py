@@ -6,10 +6,10 @@ from datetime import datetime
 
 from chalicelib.core.context import Context
 from chalicelib.core.correlation import Head
-from chalicelib.core.event import Action, Event
+from chalicelib.core.event import Action, Event, Status
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
-from chalicelib.core.inputs import AlertInput, EventInput, Input
+from chalicelib.core.inputs import AlertInput, EventInput, Input, alert_fingerprint
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 from chalicelib.messages.queue import Queues
@@ -63,7 +63,8 @@ class Batch:
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
     messages of those that were set aside at once, by the keys of the incidents that wait for them. `heads` are the newest
-    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys.
+    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys. `ended` are the
+    ends that were led in this batch and not followed by a beginning, by the incident's key and the alert's fingerprint.
     """
 
     rules: Rules
@@ -81,6 +82,7 @@ class Batch:
     waits: dict[str, set[str]] = field(default_factory=dict)
     heads: dict[str, Head | None] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
+    ended: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
         """Have an event wait, once however often it came."""
@@ -117,6 +119,14 @@ class Batch:
         """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
         self.wake(key, route, group, arrival.message, given)
         self.updates[key].led.append((given, arrival))
+        self._note_end(key, given)
+
+    def _note_end(self, key: str, given: EventInput) -> None:
+        event, alert = given.event, alert_fingerprint(given)
+        if event.status is Status.RESOLVED:
+            self.ended[key, alert] = event.ends_at or event.occurred_at
+        else:
+            self.ended.pop((key, alert), None)
 
     def take_back(self, key: str) -> None:
         """Take from an incident what was led to it, so that it is led again by what is stored now."""
@@ -126,3 +136,4 @@ class Batch:
         self.arrivals += {id(arrival): arrival for _, arrival in update.led}.values()
         update.led = []
         self.stored.clear()
+        self.ended.clear()

@@ -168,7 +168,8 @@ def _holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
 def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the updates of its incidents; the fault with the holders that it began."""
     event = arrival.event
-    found = led(event, arrival.proposals, fault, batch.stored, batch.now, batch.rules.correlation.join_within)
+    join_within = batch.rules.correlation.join_within
+    found = led(event, arrival.proposals, fault, batch.stored, batch.now, join_within, batch.ended)
     ends = [
         each
         for each in late_ends(event, fault, batch.now)
