@@ -1,4 +1,4 @@
-"""What must be told now: an incident compared with what was announced to each of its targets.
+"""Which targets must be notified now: an incident compared with what was announced to each of them.
 
 `due` asks for each target whether it must be notified (visible.py, escalation.py), makes the notifications and says when
 to look again (wake.py).
@@ -54,7 +54,7 @@ def due(
     now: datetime,
     delivered: Mapping[str, datetime] | None = None,
 ) -> Decision:
-    """What to tell now, and the incident that remembers it as told, with the time to look again.
+    """Return the notifications that are due, and the incident that remembers them, with the time to look again.
 
     `routes` are the incident's routes under today's rules, at least one.
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
@@ -154,7 +154,7 @@ def _flush_reasons(incident: Incident, audience: Audience, sounds: Sounds, now: 
 
 
 def _syncs(incident: Incident, rules: Rules) -> dict[str, Reason]:
-    """Which told messages a person's act brings up to date, beside the one where it was done."""
+    """Return which sent messages a person's act brings up to date, beside the one where it was done."""
     if not incident.sync:
         return {}
     return {

@@ -37,7 +37,7 @@ class VisibleAlerts:
 
     @property
     def over(self) -> bool:
-        """True when nothing burns."""
+        """Return whether nothing fires any more."""
         return not self.visible and not self.muted and not self.truncated
 
 
@@ -56,7 +56,7 @@ def visible_to(view: VisibleAlerts, known: Collection[str] = (), *, pages: bool)
 
 
 def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAlerts:
-    """The view of one that was told and is no target of the route any more: of the ends of what it was told alone."""
+    """Return what a target sees that the route does not name any more: only the alerts of which it was notified, for their end."""
     visible = {name: rank for name, rank in view.visible.items() if name in announced.alerts.firing}
     muted = {name: rank for name, rank in view.muted.items() if name in announced.alerts.firing}
     return VisibleAlerts(visible, muted, quiet=("no longer a target",))
@@ -65,9 +65,9 @@ def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAle
 def needs_update(
     announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta
 ) -> Reason | None:
-    """Why this target must be told at a flush, or None.
+    """Return why this target must be notified at a flush, or None.
 
-    The order of the clauses is the decision: an end is owed to everyone who was told and held back by nothing; a
+    The order of the clauses is the decision: every target that was notified is notified of the end, which nothing holds back; a
     beginning or news must be visible; a reminder needs somebody who has not acknowledged.
     """
     if view.over:
@@ -262,7 +262,7 @@ def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts, names: Coll
 
 
 def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
-    """True while somebody was told of a visible alert that nobody has acknowledged."""
+    """Return whether a target was notified of a visible alert that nobody has acknowledged."""
     return any(view.unacked & each.alerts.firing.keys() for each in incident.announced.values())
 
 
@@ -334,7 +334,7 @@ def with_joined(incident: Incident, audience: Audience, now: datetime) -> Incide
 
 
 def with_hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
-    """Note which told alerts are muted now, so that their return is news."""
+    """Note which alerts that targets know are muted now, so that their return is news."""
     changed = {
         key: replace(each, alerts=replace(each.alerts, hidden=each.alerts.hidden | muted))
         for key, each in incident.announced.items()

@@ -110,7 +110,7 @@ def next_flush(
     audience: Audience,
     now: datetime,
 ) -> datetime | None:
-    """When the next flush has something to tell, as far as is known now; None when nothing waits."""
+    """Return when the next flush has a target to notify, as far as is known now; None when nothing waits."""
     if incident.status is not IncidentStatus.OPEN:
         return None
     if not incident.flush.has_begun:
