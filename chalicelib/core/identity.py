@@ -98,10 +98,15 @@ Ends = Mapping[tuple[str, str], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Leading:
-    """Where an event goes: to these holders, and to these proposals as a new alert."""
+    """Where an event goes: to these holders, and to these proposals as a new alert.
+
+    `left` are holders where the alert has ended too long ago by what is not saved yet. Another worker may still fire it
+    there: they stay holders, so that the next end reaches them.
+    """
 
     holders: tuple[Holder, ...] = ()
     new: tuple[Proposal, ...] = ()
+    left: tuple[Holder, ...] = ()
 
 
 def led(
@@ -137,7 +142,8 @@ def led(
         lately = (each for each in everywhere if each not in holders and _ended_lately(incidents.get(each.key), now))
         return Leading((*holders, *lately))
     new = [each for each in proposals if _is_new(each, event, holders, fault, incidents)]
-    return Leading(tuple(holders), tuple(new))
+    left = [each for each in everywhere if (each.key, each.alert) in (ended or {}) and each not in holders]
+    return Leading(tuple(holders), tuple(new), tuple(left))
 
 
 def _is_begun_by(event: Event, alert: Alert | None) -> bool:

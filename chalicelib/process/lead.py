@@ -179,7 +179,7 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
         _follow(batch, holder, arrival)
         for end in ends if event.status is Status.FIRING else ():
             _follow(batch, holder, arrival, end)
-    live = [*found.holders]
+    live = [*found.holders, *found.left]
     for proposal in found.new:
         fault = _begin(batch, proposal, arrival, fault, live)
         live.append(holder_of(proposal, event, batch.now))
