@@ -83,13 +83,15 @@ Handler = Callable[["Replay", datetime, Any, Mapping[str, Any]], Iterator[Line]]
 _WHY = {Reason.OPENED: "opening", Reason.ESCALATED: "escalated", Reason.REMINDER: "reminder", Reason.RESOLVED: "end"}
 
 
-def _why(notification: Notification, joined: Sequence[AlertSnapshot]) -> str:
-    """Return why a notification was decided, in one word."""
+def _why(notification: Notification, joined: Sequence[AlertSnapshot], *, began_anew: bool) -> str:
+    """Return why a notification was decided, in one word. What can be seen again joins, too."""
     if notification.why is not None:
         return notification.why.value
     if notification.reason is not Reason.UPDATED:
         return _WHY.get(notification.reason, notification.reason.value)
-    return "joined" if joined else "end" if any(each.status != "firing" for each in notification.alerts) else "flap"
+    if not joined and any(each.status != "firing" for each in notification.alerts):
+        return "end"
+    return "flap" if began_anew and not joined else "joined"
 
 
 def _named(told: AlertSnapshot) -> str:
@@ -121,7 +123,7 @@ class Replay:
         self._number = 0
         self._silences = 0
         self._streaks: dict[tuple[Any, ...], tuple[int, int]] = {}
-        self._shown: dict[tuple[str, str], set[str]] = {}
+        self._shown: dict[tuple[str, str], dict[str, datetime]] = {}
         self.times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
 
     def run(self) -> Iterator[Line]:
@@ -351,22 +353,23 @@ class Replay:
 
     def _sound(self, notification: Notification) -> dict[str, Any]:
         """Return whether people must notice it, and why. Without `correlate` that is shown of some updates only."""
-        joined = self._joined(notification)
+        joined, began_anew = self._joined(notification)
         rules = self.simulator.rules
         if notification.why is None and rules.correlate is None:
             return {}
-        found: dict[str, Any] = {"sound": notification.sounds, "why": _why(notification, joined)}
+        found: dict[str, Any] = {"sound": notification.sounds, "why": _why(notification, joined, began_anew=began_anew)}
         if rules.correlate is not None:
             found["joined"] = [_named(each) for each in joined]
         return {**found, "wave": notification.wave} if rules.can(notification.target.kind).pages else found
 
-    def _joined(self, notification: Notification) -> list[AlertSnapshot]:
-        """Return the alerts that fire and that no notification to the same target showed before."""
-        known = self._shown.setdefault((notification.incident.id, notification.target.key), set())
+    def _joined(self, notification: Notification) -> tuple[list[AlertSnapshot], bool]:
+        """Return the alerts that fire and that the target was not shown before, and whether one it was shown began anew."""
+        known = self._shown.setdefault((notification.incident.id, notification.target.key), {})
         firing = [each for each in notification.alerts if each.status == "firing"]
         new = [each for each in firing if each.fingerprint not in known]
-        known.update(each.fingerprint for each in firing)
-        return new
+        began_anew = any(known.get(each.fingerprint, each.starts_at) < each.starts_at for each in firing)
+        known.update({each.fingerprint: each.starts_at for each in firing})
+        return new, began_anew
 
     def _told_alert(self, told: AlertSnapshot) -> dict[str, Any]:
         return {

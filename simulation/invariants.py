@@ -17,6 +17,8 @@ from chalicelib.core.event import ROUTER, Action, Severity
 from chalicelib.core.incident import CORRELATED, Incident
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.routing import routes_of
+from chalicelib.core.rule import Rules
+from chalicelib.core.sounds import acknowledged_at
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message
 from chalicelib.process.acts import answer_id
@@ -29,6 +31,8 @@ LATENESS = timedelta(minutes=12)
 """MAX_BACKOFF and what a worker that died costs: so much later than MAX_AGE the last try may be."""
 LONGEST_INTERVAL = timedelta(minutes=6)
 """After a silence an alert is announced at the next flush, a `group_interval` later at most: 5 minutes."""
+SHORTEST_HOLD = timedelta(minutes=1)
+"""The `group_interval` of the simulated rules with `correlate`."""
 INDEX_LAG = timedelta(seconds=5)
 ON_ITS_WAY = timedelta(minutes=1)
 """So long a delivery may take while everything works: its place in the pace of its target, and a few calls."""
@@ -195,6 +199,59 @@ def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
     routes = routes_of(incident, router.rules["tick"])
     known = {target.key for each in routes for target in each.route.all_targets}
     return "Muted" not in incident.route and not incident.is_correlated and key in known
+
+
+def critical_is_noticed(router: FaultyRouter) -> Iterator[Broken]:
+    """What is critical and joined what somebody has, and that nobody acknowledged, made a sound at each of its targets."""
+    rules, context, now = router.rules["tick"], router.memory.context(), router.clock.now
+    if rules.correlate is None or context.all_silences or context.causes:
+        return
+    for incident in router.memory.incidents():
+        if not incident.is_correlated or acknowledged_at(incident) is None:
+            continue
+        for key, announced in incident.announced.items():
+            for name in _unnoticed(router, incident, announced):
+                known = router.saved_at.get(incident.key, now)
+                if now > known + ON_ITS_WAY and announced.pager.wave < MAX_WAVES and _names(rules, incident, key, name):
+                    yield Broken(f"{key} was shown {incident.alerts[name].name} without a sound", incident.id)
+
+
+def _unnoticed(router: FaultyRouter, incident: Incident, announced: NotifiedState) -> set[str]:
+    """Return the critical alerts that an open target was shown for long, all without a sound, and that nobody has."""
+    if not announced.open:
+        return set()
+    long_ago = router.clock.now - router.rules["tick"].correlation.join_within - LONGEST_INTERVAL
+    decided = [
+        each
+        for each in router.decided.values()
+        if (each.incident.id, each.target.key) == (incident.id, announced.target.key)
+    ]
+    noticed = {alert.fingerprint for each in decided if each.sounds for alert in each.alerts}
+    shown = {alert.fingerprint for each in decided if each.at < long_ago for alert in each.alerts}
+    critical = {
+        alert.fingerprint
+        for alert in incident.firing
+        if alert.severity is Severity.CRITICAL and alert.ack.by is None and (alert.starts_at or long_ago) < long_ago
+    }
+    return critical & shown - noticed
+
+
+def _names(rules: Rules, incident: Incident, key: str, alert: str) -> bool:
+    """Return whether a route by which the alert came notifies the target today."""
+    routes = [each.route for each in routes_of(incident, rules) if each.has(alert)]
+    return any(target.key == key for route in routes for target in route.all_targets)
+
+
+def ends_wait(router: FaultyRouter, *, resolved_by_hand: bool) -> Iterator[Broken]:
+    """No target is notified of the end of a correlated incident before its last alert ended, nor before the hold."""
+    for each in router.decided.values():
+        if each.reason is not Reason.RESOLVED or not _is_correlated(router, each.incident.id):
+            continue
+        if any(alert.status != "resolved" for alert in each.alerts):
+            yield Broken(f"{each.target.key} was notified of the end of what fires", each.incident.id)
+        ends = [alert.ends_at for alert in each.alerts if alert.ends_at is not None]
+        if not resolved_by_hand and ends and each.at < max(ends) + SHORTEST_HOLD:
+            yield Broken(f"{each.target.key} was notified of the end without a hold", each.incident.id)
 
 
 def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: NotifiedState) -> tuple[bool, bool]:

@@ -79,7 +79,11 @@ alerts:
   - {name: Quiet, match: {severity: warning}, notification: [{webhook: ops}]}
 """
 )
-FIVE = TWO + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m}\n"
+FIVE = (
+    TWO.replace("repeat_interval: 15m", "repeat_interval: 1h")
+    + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m}\n"
+)
+"""A reminder comes so late that it is no substitute for the sound of what joined an incident that somebody has."""
 NAMES = ("Down", "Slow", "Disk", "Noise", "Error")
 SERVICES = ("api", "web")
 SOURCES = ("test", "alertmanager", "sentry")
@@ -359,6 +363,7 @@ class Life:
         self._record(invariants.faults_are_known(self.router, faults, resolved_by_hand=self.resolved_by_hand))
         self._record(invariants.everything_is_told(self.router))
         self._record(invariants.pagers_agree(self.router))
+        self._record(invariants.critical_is_noticed(self.router))
 
     def _as_sent(self, fault: Fault) -> SentFault:
         """Return the fault as its sender knows it. Its events are counted where a rule counts errors."""
@@ -388,6 +393,7 @@ class Life:
         self._record(invariants.parked_is_announced(self.router))
         self._record(invariants.acts_are_answered(self.router))
         self._record(invariants.deliveries(self.router, redeployed=self.redeployed))
+        self._record(invariants.ends_wait(self.router, resolved_by_hand=self.resolved_by_hand or self.redeployed))
 
     def report(self, lines: int) -> str:
         """Return what was broken, with the trace of its incident and how to live this life again."""

@@ -17,15 +17,16 @@ from chalicelib.api import routes
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
-from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.event import Action, ActionKind, Status
 from chalicelib.core.identity import Fault
 from chalicelib.core.incident import Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages import codec
-from chalicelib.messages.queue import action_message, samples_messages
+from chalicelib.messages.queue import action_message, events_messages, samples_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.rules.file import load
 from simulation.simulator import Simulator
+from tests.scenario import event
 
 HERE = Path(__file__).parent
 FOURTH = json.loads((HERE / "stored" / "fourth_release.json").read_text("utf-8"))
@@ -178,3 +179,33 @@ def test_what_a_release_left_open_resolves_where_it_was_opened(stored, more):
     resolved = sorted(each.notification.target.key for each in sent if each.notification.status == "resolved")
     assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL, *more])
     assert list(router.store.incidents()) == []
+
+
+CORRELATED = SHIPPED + "\ncorrelate: {by: [service]}\n"
+
+
+@pytest.mark.parametrize(("stored", "more"), [(THIRD, [ALERTS]), (FOURTH, [])], ids=["third", "fourth"])
+def test_what_was_open_goes_on_where_it_was_when_the_upgrade_correlates(stored, more):
+    """Given open incidents, when the new version correlates → their ends stay there, and what is new begins another one."""
+    router = staged(stored, CORRELATED)
+    posted(router, "fires", 100)
+    router.run_until(router.now + timedelta(minutes=10), inclusive=True)
+    posted(router, "ends", 100)
+    measured(router, 0.0)
+    router.run_until(router.now + timedelta(minutes=15), inclusive=True)
+    sent = router.taken()
+    assert [each for each in sent if each.notification.reason.value == "opened"] == []
+    resolved = sorted(each.notification.target.key for each in sent if each.notification.status == "resolved")
+    assert resolved == sorted([INCIDENTS, PAGER, ALERTS, INCIDENTS, MAIL, *more])
+    assert list(router.store.incidents()) == []
+    fires(router, "Down")
+    fires(router, "Errors")
+    (incident,) = router.store.incidents()
+    assert (incident.is_correlated, {alert.name for alert in incident.firing}) == (True, {"Down", "Errors"})
+
+
+def fires(router, name):
+    """A critical alert of the shop begins."""
+    labels = {"service": "shop", "severity": "critical"}
+    router.post(events_messages([event(name, Status.FIRING, router.now, labels)]))
+    router.settle()

@@ -35,9 +35,7 @@ def acted(incident: Incident, action: Action, rules: Rules, now: datetime) -> In
     if not found.accepted:
         return _without_effect(incident, action, found) if action.answered else incident
     if found.result is Result.RESOLVED:
-        return _noted(
-            replace(incident, flush=replace(incident.flush, next_at=action.at)), action, _with_note("resolved", action)
-        )
+        return _resolved_by(incident, action, ())
     return _APPLIED[action.kind](incident, action, chosen_by(action, incident))
 
 
@@ -171,15 +169,16 @@ def _sync_origin(action: Action) -> str:
 
 
 def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
-    alerts = dict(incident.alerts)
-    for alert in chosen:
-        alerts[alert.fingerprint] = closed_by_hand(alert, action.at, action.by)
+    """Return the incident with these alerts resolved by a person. It is closed by that where nothing fires any more."""
+    changed = {alert.fingerprint: closed_by_hand(alert, action.at, action.by) for alert in chosen}
     incident = replace(
         incident,
-        alerts=alerts,
-        episode=replace(incident.episode, closed_via=action.via),
+        alerts={**incident.alerts, **changed},
         flush=replace(incident.flush, next_at=action.at),
     )
+    is_closed = not incident.firing and not incident.truncated.alerts and (chosen or incident.is_correlated)
+    if is_closed:
+        incident = replace(incident, episode=replace(incident.episode, closed_via=_sync_origin(action)))
     return _noted(incident, action, _with_note("resolved", action))
 
 

@@ -1,4 +1,4 @@
-"""What must be told now: an incident compared with what was announced to each of its targets.
+"""Which targets must be notified now: an incident compared with what was announced to each of them.
 
 `due` asks for each target whether it must be notified (visible.py, escalation.py), makes the notifications and says when
 to look again (wake.py).
@@ -54,7 +54,7 @@ def due(
     now: datetime,
     delivered: Mapping[str, datetime] | None = None,
 ) -> Decision:
-    """What to tell now, and the incident that remembers it as told, with the time to look again.
+    """Return the notifications that are due, and the incident that remembers them, with the time to look again.
 
     `routes` are the incident's routes under today's rules, at least one.
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
@@ -154,7 +154,7 @@ def _flush_reasons(incident: Incident, audience: Audience, sounds: Sounds, now: 
 
 
 def _syncs(incident: Incident, rules: Rules) -> dict[str, Reason]:
-    """Which told messages a person's act brings up to date, beside the one where it was done."""
+    """Return which sent messages a person's act brings up to date, beside the one where it was done."""
     if not incident.sync:
         return {}
     return {
@@ -292,7 +292,9 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     An alert that is only pending does not hold it open: its resolve was sent, so what fires then is a new incident.
     """
     announced = {
-        key: _without_gone(each, view) if each.open and not each.target.send_resolved else each
+        key: _without_gone(each, view, is_held=incident.is_correlated)
+        if each.open and not each.target.send_resolved
+        else each
         for key, each in incident.announced.items()
     }
     incident = replace(incident, announced=announced)
@@ -311,6 +313,9 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     )
 
 
-def _without_gone(announced: NotifiedState, view: VisibleAlerts) -> NotifiedState:
+def _without_gone(announced: NotifiedState, view: VisibleAlerts, *, is_held: bool) -> NotifiedState:
+    """Return what a target that wants no ends was notified of and that fires. While all of it is held, it is kept."""
     kept = {n: rank for n, rank in announced.alerts.firing.items() if n in view.visible or n in view.muted}
+    if is_held and not kept:
+        return announced
     return replace(announced, alerts=replace(announced.alerts, firing=kept))

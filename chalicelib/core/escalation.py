@@ -42,10 +42,17 @@ def pagers_of(incident: Incident, views: Sequence[RouteView], rules: Rules) -> A
         if not each.open or not rules.can(each.target.kind).pages:
             continue
         own = [view for view in views if any(target.key == key for target in view.route.all_targets)]
+        if own and any(not _is_direct(view, key) for view in own):
+            own = [*own, *(view for view in views if view not in own)]
         if own:
             seen = together(visible_to(view.view, pages=True) for view in own)
             found[key] = TargetView(each.target, seen, own[0].route.options)
     return found
+
+
+def _is_direct(view: RouteView, key: str) -> bool:
+    """Return whether a route itself names the target, not only its escalation."""
+    return any(target.key == key for target in view.route.targets)
 
 
 def calls_due(incident: Incident, pagers: Audience, now: datetime) -> dict[str, Reason]:

@@ -92,12 +92,21 @@ class Proposal:
         return (self.rule.severity if self.rule else None) or event.severity
 
 
+Ends = Mapping[tuple[str, str], datetime]
+"""When alerts ended, by the key of their incident and their fingerprint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leading:
-    """Where an event goes: to these holders, and to these proposals as a new alert."""
+    """Where an event goes: to these holders, and to these proposals as a new alert.
+
+    `left` are holders where the alert has ended too long ago by what is not saved yet. Another worker may still fire it
+    there: they stay holders, so that the next end reaches them.
+    """
 
     holders: tuple[Holder, ...] = ()
     new: tuple[Proposal, ...] = ()
+    left: tuple[Holder, ...] = ()
 
 
 def led(
@@ -107,10 +116,12 @@ def led(
     incidents: Mapping[str, Incident | None],
     now: datetime,
     join_within: timedelta = JOIN_WITHIN,
+    ended: Ends | None = None,
 ) -> Leading:
     """Return where an event goes. `incidents` are the stored ones of all keys that fault and proposals name.
 
-    An alert that ended in a correlated incident goes back there for `join_within`.
+    An alert that ended in a correlated incident goes back there for `join_within`. `ended` are the ends that are led and
+    not saved yet.
     """
     unlisted = _unlisted(event, proposals, fault, incidents)
     unlisted = [each for each in unlisted if not _is_begun_by(event, _alert_of(each, incidents))]
@@ -119,7 +130,7 @@ def led(
         each
         for each in everywhere
         if _holds(each, incidents.get(each.key), now)
-        and not _ended_long_ago(event, _alert_of(each, incidents), each, join_within)
+        and not _ended_long_ago(event, _end_at(each, incidents, ended or {}), each, join_within)
     ]
     if not holders:
         holders = [each for each in everywhere if is_history(event, _alert_of(each, incidents))]
@@ -128,10 +139,11 @@ def led(
     places = {each.key: number for number, each in enumerate(proposals)}
     holders.sort(key=lambda each: places.get(each.key, len(places)))
     if event.status is Status.RESOLVED:
-        ended = (each for each in everywhere if each not in holders and _ended_lately(incidents.get(each.key), now))
-        return Leading((*holders, *ended))
+        lately = (each for each in everywhere if each not in holders and _ended_lately(incidents.get(each.key), now))
+        return Leading((*holders, *lately))
     new = [each for each in proposals if _is_new(each, event, holders, fault, incidents)]
-    return Leading(tuple(holders), tuple(new))
+    left = [each for each in everywhere if (each.key, each.alert) in (ended or {}) and each not in holders]
+    return Leading(tuple(holders), tuple(new), tuple(left))
 
 
 def _is_begun_by(event: Event, alert: Alert | None) -> bool:
@@ -160,13 +172,19 @@ def _holds(holder: Holder, incident: Incident | None, now: datetime) -> bool:
     return now < holder.at + CLAIMED and _is_claimed_again(holder, incident, alert)
 
 
-def _ended_long_ago(event: Event, alert: Alert | None, holder: Holder, join_within: timedelta) -> bool:
+def _ended_long_ago(event: Event, ended_at: datetime | None, holder: Holder, join_within: timedelta) -> bool:
     """Return whether an alert of a correlated incident begins so long after its end that it is a new one."""
-    if alert is None or alert.state is not AlertState.RESOLVED or not holder.key.startswith(CORRELATED):
+    if ended_at is None or event.status is Status.RESOLVED or not holder.key.startswith(CORRELATED):
         return False
-    if event.status is Status.RESOLVED or alert.ends_at is None:
-        return False
-    return (event.starts_at or event.occurred_at) > alert.ends_at + join_within
+    return (event.starts_at or event.occurred_at) > ended_at + join_within
+
+
+def _end_at(holder: Holder, incidents: Mapping[str, Incident | None], ended: Ends) -> datetime | None:
+    """Return when the alert of a holder ended; None while it fires."""
+    if (known := ended.get((holder.key, holder.alert))) is not None:
+        return known
+    alert = _alert_of(holder, incidents)
+    return alert.ends_at if alert is not None and alert.state is AlertState.RESOLVED else None
 
 
 def _is_claimed_again(holder: Holder, incident: Incident, alert: Alert) -> bool:

@@ -18,7 +18,7 @@ from chalicelib.core.instants import from_seconds
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Rules
 from chalicelib.core.visible import Audience, VisibleAlerts, state_of
-from chalicelib.core.waves import opens_at
+from chalicelib.core.waves import is_acknowledged, opens_at
 
 SHORTEST_PAUSE = timedelta(seconds=60)
 """Between two such sounds of one target: what comes within it is in the next one."""
@@ -45,7 +45,9 @@ def sounds_of(incident: Incident, audience: Audience, rules: Rules, now: datetim
     waiting: dict[str, datetime] = {}
     later: list[datetime] = []
     for key, each in audience.items():
-        known = state_of(incident, each.target)
+        known, pages = state_of(incident, each.target), rules.can(each.target.kind).pages
+        if pages and _stays_silent(incident, known):
+            continue
         why = _why(incident, known, each.seen, rules.correlation.after_ack)
         unseen_at = _unseen_at(incident, known, each.seen, rules.correlation.join_within)
         if why is None and unseen_at is not None and unseen_at <= now:
@@ -53,7 +55,7 @@ def sounds_of(incident: Incident, audience: Audience, rules: Rules, now: datetim
         if why is None:
             later += [unseen_at] if unseen_at is not None else []
             continue
-        at = _possible_at(known, pages=rules.can(each.target.kind).pages)
+        at = _possible_at(known, pages=pages)
         if at <= now:
             due[key] = why
         else:
@@ -119,6 +121,11 @@ def _is_worse(known: NotifiedState, seen: VisibleAlerts) -> bool:
     """Return whether something is worse than all that the target was notified of, or rose since."""
     worst = min(known.alerts.firing.values())
     return any(rank < known.alerts.firing.get(name, worst) for name, rank in seen.visible.items())
+
+
+def _stays_silent(incident: Incident, known: NotifiedState) -> bool:
+    """Return whether a pager makes no sound any more: its last wave is acknowledged. It is brought up to date at a flush."""
+    return known.open and opens_at(known) is None and is_acknowledged(known, incident.timeline.entries)
 
 
 def _possible_at(known: NotifiedState, *, pages: bool) -> datetime:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from chalicelib.core.alert import Alert
 from chalicelib.core.correlation import hold_of
 from chalicelib.core.delivery.notification import Reason
-from chalicelib.core.event import Severity
+from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident, clock_of
 from chalicelib.core.mute import Muting, muting_windows
 from chalicelib.core.notified import NotifiedState
@@ -37,7 +37,7 @@ class VisibleAlerts:
 
     @property
     def over(self) -> bool:
-        """True when nothing burns."""
+        """Return whether nothing fires any more."""
         return not self.visible and not self.muted and not self.truncated
 
 
@@ -56,7 +56,7 @@ def visible_to(view: VisibleAlerts, known: Collection[str] = (), *, pages: bool)
 
 
 def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAlerts:
-    """The view of one that was told and is no target of the route any more: of the ends of what it was told alone."""
+    """Return what a target sees that the route does not name any more: only the alerts of which it was notified, for their end."""
     visible = {name: rank for name, rank in view.visible.items() if name in announced.alerts.firing}
     muted = {name: rank for name, rank in view.muted.items() if name in announced.alerts.firing}
     return VisibleAlerts(visible, muted, quiet=("no longer a target",))
@@ -65,9 +65,9 @@ def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAle
 def needs_update(
     announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta
 ) -> Reason | None:
-    """Why this target must be told at a flush, or None.
+    """Return why this target must be notified at a flush, or None.
 
-    The order of the clauses is the decision: an end is owed to everyone who was told and held back by nothing; a
+    The order of the clauses is the decision: every target that was notified is notified of the end, which nothing holds back; a
     beginning or news must be visible; a reminder needs somebody who has not acknowledged.
     """
     if view.over:
@@ -147,18 +147,24 @@ def views_of(
 
 
 def audience_of(incident: Incident, views: Sequence[RouteView], rules: Rules) -> Audience:
-    """Return who is notified, and what each sees: the targets of the routes, those escalated to, and those that wait for an end."""
+    """Return who is notified, and what each sees: the targets of the routes, those escalated to, and those that wait for an end.
+
+    A target that is escalated to sees the whole incident.
+    """
     found: Audience = {}
+    whole = together(each.view for each in views)
     for each in views:
-        steps = (step.targets for step in each.route.escalate[: clock_of(incident, each.route).done])
-        for target in (target for targets in (each.route.targets, *steps) for target in targets):
-            _add(found, target, view_for(incident, target, rules, each.view), each.route.options)
+        steps = each.route.escalate[: clock_of(incident, each.route).done]
+        seen_by = [(target, each.view) for target in each.route.targets]
+        seen_by += [(target, whole) for step in steps for target in step.targets]
+        for target, view in seen_by:
+            _add(found, target, view_for(incident, target, rules, view), each.route.options)
     if incident.is_correlated:
         found = {key: _in_its_time(incident, each, views) for key, each in found.items()}
-    whole = together(each.view for each in views)
     for key, state in incident.announced.items():
         if state.open and key not in found:
-            found[key] = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
+            gone = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
+            found[key] = _with_hold(incident, gone) if incident.is_correlated else gone
     return found
 
 
@@ -183,12 +189,30 @@ def _in_its_time(incident: Incident, each: TargetView, views: Sequence[RouteView
         ]
         opens = min((at + wait for at, wait in waits if at is not None), default=None)
         return replace(each, opens_from=opens)
-    over = [alert for name in known.alerts.all if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
-    each = replace(each, missed=any(_was_missed(alert, known, each.options) for alert in over))
+    over = _over(incident, known)
+    return _with_hold(incident, replace(each, missed=any(_was_missed(alert, known, each.options) for alert in over)))
+
+
+def _with_hold(incident: Incident, each: TargetView) -> TargetView:
+    """Return what a target sees with when it is notified of the end: what it was notified of may only flap."""
+    over = _over(incident, state_of(incident, each.target))
     if not each.seen.over or not over or incident.episode.closed_via:
         return each
     ended_at = max(alert.ends_at for alert in over if alert.ends_at is not None)
+    if any(alert.ends_at == ended_at and _is_resolved_by_hand(incident, alert) for alert in over):
+        return each
     return replace(each, ends_from=ended_at + hold_of(over, each.options.group_interval, incident.episode.started_at))
+
+
+def _over(incident: Incident, known: NotifiedState) -> list[Alert]:
+    """Return the alerts that a target knows and that have ended."""
+    return [alert for name in known.alerts.all if (alert := incident.alerts.get(name)) and alert.ends_at is not None]
+
+
+def _is_resolved_by_hand(incident: Incident, alert: Alert) -> bool:
+    """Return whether a person ended the alert: what they resolved, they know not to come back."""
+    acts = (each for each in incident.timeline.entries if each.kind == ActionKind.RESOLVE.value)
+    return any((each.by, each.at) == (alert.changes.ended_by, alert.ends_at) for each in acts)
 
 
 def _was_missed(alert: Alert, known: NotifiedState, options: RouteOptions) -> bool:
@@ -238,7 +262,7 @@ def knows_unacked(incident: Incident, key: str, seen: VisibleAlerts, names: Coll
 
 
 def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
-    """True while somebody was told of a visible alert that nobody has acknowledged."""
+    """Return whether a target was notified of a visible alert that nobody has acknowledged."""
     return any(view.unacked & each.alerts.firing.keys() for each in incident.announced.values())
 
 
@@ -310,7 +334,7 @@ def with_joined(incident: Incident, audience: Audience, now: datetime) -> Incide
 
 
 def with_hidden(incident: Incident, mutings: Mapping[str, Muting]) -> Incident:
-    """Note which told alerts are muted now, so that their return is news."""
+    """Note which alerts that targets know are muted now, so that their return is news."""
     changed = {
         key: replace(each, alerts=replace(each.alerts, hidden=each.alerts.hidden | muted))
         for key, each in incident.announced.items()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
 from chalicelib.core.incident import Incident, IncidentStatus, clock_of, escalates_from
@@ -44,6 +45,7 @@ def scheduled(
     times += [*sounds.waiting.values(), *sounds.later, *([now] if sounds.due else [])]
     times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
     times += _calls(incident, views, rules, now)
+    times += _seen_again(incident, views, rules, mutings, now)
     for routed, each in zip(routes, views, strict=True):
         times += _of_people(incident, routed, each, rules, now)
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
@@ -83,6 +85,22 @@ def _calls(incident: Incident, views: Sequence[RouteView], rules: Rules, now: da
     return [*again, *(at for at in calls if at is not None and at > now and len(quiet) < len(views))]
 
 
+def _seen_again(
+    incident: Incident, views: Sequence[RouteView], rules: Rules, mutings: Mapping[str, Muting], now: datetime
+) -> list[datetime | None]:
+    """Return when alerts that a silence or a window mutes can be seen again: that may be a sound, which waits for no flush."""
+    if not any(each.open for each in incident.announced.values()):
+        return []
+    quiet = [each.route for each in views if each.view.quiet and each.view.visible]
+    ends = [_unmuted_at(muting) for muting in mutings.values()]
+    return [*(speaks_again(route, rules.windows, now) for route in quiet), *(at for at in ends if at and at > now)]
+
+
+def _unmuted_at(muting: Muting) -> datetime | None:
+    """Return when the last silence of an alert ends; None where no silence mutes it."""
+    return max((each.ends_at for each in (*muting.silences, *muting.maintenance)), default=None)
+
+
 def next_flush(
     incident: Incident,
     routes: Sequence[RouteAlerts],
@@ -92,7 +110,7 @@ def next_flush(
     audience: Audience,
     now: datetime,
 ) -> datetime | None:
-    """When the next flush has something to tell, as far as is known now; None when nothing waits."""
+    """Return when the next flush has a target to notify, as far as is known now; None when nothing waits."""
     if incident.status is not IncidentStatus.OPEN:
         return None
     if not incident.flush.has_begun:
@@ -135,21 +153,25 @@ def _something_from(
     found: list[tuple[timedelta | None, datetime]] = []
     bare = audience_of(incident, _bare(views), rules) if any(each.view.quiet for each in views) else audience
     for key, each in audience.items():
-        found += [
-            (each.options.group_interval, at) for at in _wanted_from(incident, each, bare[key], views, rules, now)
-        ]
+        interval = None if _opens_at_once(incident, each, rules, now) else each.options.group_interval
+        found += [(interval, at) for at in _wanted_from(incident, each, bare[key], views, rules, now)]
         found += [(None, at) for at in _own_time(incident, each, now)]
     whole, shortest = together(each.view for each in views), min(each.route.options.group_interval for each in views)
     for name in whole.muted:
-        ends = (
-            [each.ends_at for each in (*mutings[name].silences, *mutings[name].maintenance)] if name in mutings else []
-        )
-        found += [(shortest, max(ends))] if ends else []
+        ends_at = _unmuted_at(mutings[name]) if name in mutings else None
+        found += [(shortest, ends_at)] if ends_at is not None else []
     if any(each.open for each in incident.announced.values()):
         found += [(shortest, at) for at in silence_reminders(mutings) if at > now]
     if whole.over and not any(each.open for each in incident.announced.values()):
         found.append((shortest, now))
     return found
+
+
+def _opens_at_once(incident: Incident, each: TargetView, rules: Rules, now: datetime) -> bool:
+    """Return whether a target of a correlated incident can see its first alert, which has waited long enough."""
+    if not incident.is_correlated or update_for(state_of(incident, each.target), each, now) is not Reason.OPENED:
+        return False
+    return not sounds_of(incident, {each.target.key: each}, rules, now).waiting
 
 
 def _own_time(incident: Incident, each: TargetView, now: datetime) -> list[datetime]:

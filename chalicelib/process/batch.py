@@ -6,10 +6,10 @@ from datetime import datetime
 
 from chalicelib.core.context import Context
 from chalicelib.core.correlation import Head
-from chalicelib.core.event import Action, Event
+from chalicelib.core.event import Action, Event, Status
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
-from chalicelib.core.inputs import AlertInput, EventInput, Input
+from chalicelib.core.inputs import AlertInput, EventInput, Input, alert_fingerprint
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 from chalicelib.messages.queue import Queues
@@ -68,8 +68,10 @@ class Batch:
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
     messages of those that were set aside at once, by the keys of the incidents that wait for them. `heads` are the newest
-    correlated incidents by the names of their values, `news` what joined them in this batch, by their keys. `rates` are the
-    events of each source in this minute, `capped` the names of those above the cap, `merged` those of them that wait in another one.
+    correlated incidents by the names of their values, `older` those before them, `news` what joined them in this batch, by
+    their keys. `ended` are the ends that were led in this batch and not followed by a beginning, by the incident's key and the
+    alert's fingerprint. `rates` are the events of each source in this minute, `capped` the names of those above the cap,
+    `merged` those of them that wait in another one.
     """
 
     rules: Rules
@@ -89,7 +91,9 @@ class Batch:
     merged: set[tuple[datetime, str]] = field(default_factory=set)
     waits: dict[str, set[str]] = field(default_factory=dict)
     heads: dict[str, Head | None] = field(default_factory=dict)
+    older: dict[str, Head | None] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
+    ended: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
         """Have an event wait, once however often it came. One above the cap of its source waits in the newest like it."""
@@ -139,6 +143,14 @@ class Batch:
         """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
         self.wake(key, route, group, arrival.message, given)
         self.updates[key].led.append((given, arrival))
+        self._note_end(key, given)
+
+    def _note_end(self, key: str, given: EventInput) -> None:
+        event, alert = given.event, alert_fingerprint(given)
+        if event.status is Status.RESOLVED:
+            self.ended[key, alert] = event.ends_at or event.occurred_at
+        else:
+            self.ended.pop((key, alert), None)
 
     def take_back(self, key: str) -> None:
         """Take from an incident what was led to it, so that it is led again by what is stored now."""
@@ -148,6 +160,7 @@ class Batch:
         self.arrivals += {id(arrival): arrival for _, arrival in update.led}.values()
         update.led = []
         self.stored.clear()
+        self.ended.clear()
 
 
 def _name(event: Event) -> str:

@@ -92,7 +92,7 @@ def _update_all(batch: Batch) -> dict[str, str]:
             update.inputs, update.led, update.done = [], [], True
         except _EndedMeanwhileError:
             batch.take_back(key)
-        except Exception as error:  # whatever is wrong with one incident is not the others' trouble
+        except Exception as error:  # one incident that fails must not stop the others
             failures |= {message: reason_of(error) for message in update.messages}
             update.done = True
     return failures

@@ -22,6 +22,8 @@ from chalicelib.core.rule import Route, Rules
 from chalicelib.process.batch import Arrival, Batch, Routed
 
 SLOT = "head"
+OLDER = "older"
+"""The slot of the newest incident of these values that is not the head: what is older than the head joins it."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -53,34 +55,47 @@ def read_heads(batch: Batch, names: Collection[str]) -> None:
     missing = [name for name in names if name not in batch.heads]
     if missing:
         found = batch.store.faults(missing)
-        batch.heads |= {name: _head(found.get(name)) for name in missing}
+        batch.heads |= {name: _head(found.get(name), SLOT) for name in missing}
+        batch.older |= {name: _head(found.get(name), OLDER) for name in missing}
 
 
-def _head(fault: Fault | None) -> Head | None:
-    holder = fault.holders.get(SLOT) if fault is not None else None
+def _head(fault: Fault | None, slot: str) -> Head | None:
+    holder = fault.holders.get(slot) if fault is not None else None
     return Head(holder.key, holder.at) if holder is not None else None
 
 
 def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime, severity: Severity) -> str:
     """Return the key of the incident where an alert of these values that began then fires: the head, or a new one.
 
-    `alert` is its fingerprint. An alert that is older than the head and does not fit it gets an incident beside it.
+    `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the incident before, or
+    gets one beside the head.
     """
     name = stored_name(values)
     read_heads(batch, [name])
     for _ in range(MAX_TRIES):
-        head = batch.heads[name]
-        if head is not None and _joins(batch, head, started_at, severity):
-            batch.news[head.key] = max(started_at, batch.news.get(head.key, started_at))
-            return head.key
-        mine = Head(new_key(values, f"{alert}{head.key if head else ''}", started_at), started_at)
-        if head is not None and started_at < head.at:
-            return mine.key
-        batch.heads[name] = _claimed(batch, name, values, mine, head)
-        if batch.heads[name] == mine:
+        known, slot = batch.heads, SLOT
+        head = known[name]
+        if head is not None and started_at < head.at and not _joins(batch, head, started_at, severity):
+            known, slot = batch.older, OLDER
+        found = known[name]
+        if found is not None and _joins(batch, found, started_at, severity):
+            batch.news[found.key] = max(started_at, batch.news.get(found.key, started_at))
+            return found.key
+        mine = Head(new_key(values, f"{alert}{found.key if found else ''}", started_at), started_at)
+        known[name] = _claimed(batch, name, slot, values, mine, found)
+        if known[name] == mine:
             batch.news[mine.key] = started_at
+            if slot == SLOT and head is not None:
+                _keep_older(batch, name, values, head)
             return mine.key
     return mine.key
+
+
+def _keep_older(batch: Batch, name: str, values: Mapping[str, str], head: Head) -> None:
+    """Remember the head before as long as it is open: alerts that began with it may still arrive."""
+    incident = batch.stored.get(head.key)
+    if incident is None or incident.status is IncidentStatus.OPEN:
+        batch.older[name] = _claimed(batch, name, OLDER, values, head, batch.older[name])
 
 
 def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -> bool:
@@ -90,9 +105,11 @@ def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -
     return not why_not_joined(head, incident, started_at, correlate, news_at=news_at, severity=severity)
 
 
-def _claimed(batch: Batch, name: str, values: Mapping[str, str], mine: Head, head: Head | None) -> Head | None:
-    over = _holder(head, values) if head is not None else None
-    return _head(batch.store.claim(name, SLOT, _holder(mine, values), over=over))
+def _claimed(
+    batch: Batch, name: str, slot: str, values: Mapping[str, str], mine: Head, before: Head | None
+) -> Head | None:
+    over = _holder(before, values) if before is not None else None
+    return _head(batch.store.claim(name, slot, _holder(mine, values), over=over), slot)
 
 
 def _holder(head: Head, values: Mapping[str, str]) -> Holder:
@@ -102,6 +119,7 @@ def _holder(head: Head, values: Mapping[str, str]) -> Holder:
 def forget(batch: Batch, values: Mapping[str, str], key: str) -> None:
     """Read the head of these values and its incident anew: it ended meanwhile."""
     batch.heads.pop(stored_name(values), None)
+    batch.older.pop(stored_name(values), None)
     batch.news.pop(key, None)
     batch.stored.pop(key, None)
 

@@ -177,7 +177,8 @@ def _holders_in(incident: Incident) -> Iterable[tuple[str, Holder]]:
 def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
     """Add an event to the updates of its incidents; the fault with the holders that it began."""
     event = arrival.event
-    found = led(event, arrival.proposals, fault, batch.stored, batch.now, batch.rules.correlation.join_within)
+    join_within = batch.rules.correlation.join_within
+    found = led(event, arrival.proposals, fault, batch.stored, batch.now, join_within, batch.ended)
     if arrival.only_if_held and not found.holders:
         return fault
     ends = [
@@ -189,7 +190,7 @@ def _led(batch: Batch, arrival: Arrival, fault: Fault) -> Fault:
         _follow(batch, holder, arrival)
         for end in ends if event.status is Status.FIRING else ():
             _follow(batch, holder, arrival, end)
-    live = [*found.holders]
+    live = [*found.holders, *found.left]
     for proposal in found.new:
         fault = _begin(batch, proposal, arrival, fault, live)
         live.append(holder_of(proposal, event, batch.now))

@@ -114,7 +114,6 @@ PAUSES = [
     ("a sound a minute ago", known(sounded_at=NOW - SHORTEST_PAUSE, a=WARNING), None),
     ("a page just under a minute ago", known(PAGER, wave_at=NOW - SHORTEST_PAUSE + SECOND, a=WARNING), SECOND),
     ("a page a minute ago", known(PAGER, wave_at=NOW - SHORTEST_PAUSE, a=WARNING), None),
-    ("a pager without further waves", known(PAGER, wave=MAX_WAVES, wave_at=NOW - SECOND, a=WARNING), None),
 ]
 
 
@@ -124,6 +123,17 @@ def test_sounds_of_one_target_are_a_minute_apart(state, wait):
     sounds = found(state, *WORSE)
     key = state.target.key
     assert sounds == (Sounds(waiting={key: NOW + wait}) if wait else Sounds({key: Why.WORSE}))
+
+
+LAST_WAVES = [("nobody acknowledged it there", False, Why.WORSE), ("it is acknowledged there", True, None)]
+
+
+@pytest.mark.parametrize(("acknowledged", "why"), [row[1:] for row in LAST_WAVES], ids=[row[0] for row in LAST_WAVES])
+def test_a_pager_that_opens_no_further_wave_makes_no_sound_once_it_is_acknowledged(acknowledged, why):
+    """Given the last wave, when something is worse, then the pager rings only while nobody acknowledged that wave."""
+    state = known(PAGER, wave=MAX_WAVES, wave_at=NOW - SECOND, a=WARNING)
+    state = replace(state, pager=replace(state.pager, acknowledged=acknowledged))
+    assert found(state, *WORSE) == Sounds({PAGER.key: why} if why else {})
 
 
 def test_an_acknowledgement_counts_until_it_is_given_back():
