@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from chalicelib import plugins
+from chalicelib.aws import dns_suffix
 from chalicelib.core.errors import NotStoredError, SignatureError
 from chalicelib.ingest import wiring
 from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
@@ -146,9 +147,11 @@ def answer(
 def _confirmed(stored: HttpResponse, body: bytes, fetch: Fetch) -> HttpResponse:
     """Confirm a subscription at the address that is composed here; where that fails SNS asks again."""
     plugin: Any = plugins.load_source(NAME)
-    address = plugin.confirmation(body)
-    if address is None:
+    asked = plugin.subscription(body)
+    if asked is None:
         return stored
+    host = f"sns.{asked.region}.{dns_suffix(asked.region)}"
+    address = f"https://{host}/?Action=ConfirmSubscription&TopicArn={asked.topic}&Token={asked.token}"
     try:
         status = fetch(address)[0]
     except OSError:

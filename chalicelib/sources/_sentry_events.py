@@ -10,7 +10,9 @@ from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_fields import (
     NAME,
     OWN_TAGS,
+    evidence_of,
     fallback_title,
+    feedback_of,
     issue_id,
     metadata_title,
     page_of,
@@ -122,7 +124,13 @@ def _exception_title(event: Mapping[str, Any]) -> str:
 def _event_summary(event: Mapping[str, Any], title: str) -> str:
     said = coerce.text(event.get("message"), 2_000) or _logged(event) or metadata_title(event.get("metadata"))
     evidence = coerce.text(coerce.at(event, "occurrence", "subtitle"), 500)
-    parts = [said if said != title else "", evidence, coerce.line(event.get("culprit"))]
+    parts = [
+        feedback_of(event),
+        said if said != title else "",
+        evidence,
+        evidence_of(event),
+        coerce.line(event.get("culprit")),
+    ]
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 

@@ -33,6 +33,7 @@ KEYS = {
 """What is signed of each type of message, in this order; Subject only where there is one."""
 ALGORITHMS = {"1": "sha1", "2": "sha256"}
 _HOST = re.compile(r"sns\.([a-zA-Z0-9-]{3,40})\.amazonaws\.com(?:\.cn)?")
+_CONFIRMS = re.compile(rf"https://{_HOST.pattern}/")
 _TOPIC = re.compile(r"arn:(?:aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,40}):[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{16,1024}")
 
@@ -45,6 +46,15 @@ class Signed:
     signature: bytes
     algorithm: str
     certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a topic of a Region asks to be confirmed. The body's own address is never used."""
+
+    region: str
+    topic: str
+    token: str
 
 
 def _unchecked(signed: Signed) -> bool:
@@ -125,8 +135,8 @@ def is_certificate(address: Any) -> bool:
     return bool(right) and parts.path.endswith(".pem") and ".." not in parts.path
 
 
-def confirmation(body: bytes) -> str | None:
-    """Return the address that confirms a subscription, composed here; None for a body that is no such request."""
+def subscription(body: bytes) -> Subscription | None:
+    """Return what a request to subscribe asks for; None for a body that is no such request."""
     message = envelope(body)
     if message["Type"] != SUBSCRIPTION:
         return None
@@ -134,19 +144,13 @@ def confirmation(body: bytes) -> str | None:
     match = _TOPIC.fullmatch(topic)
     if match is None or not _TOKEN.fullmatch(token):
         raise SignatureError("the request to subscribe has no topic or no token")
-    return f"https://{host(match[1])}/?Action=ConfirmSubscription&TopicArn={topic}&Token={token}"
-
-
-def host(region: str) -> str:
-    """Return the host of SNS in a Region."""
-    return f"sns.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    return Subscription(match[1], topic, token)
 
 
 def _is_of_sns(address: Any, topic: str) -> bool:
-    match = _TOPIC.fullmatch(topic)
-    return (
-        isinstance(address, str) and bool(match) and address.startswith(f"https://{host(match[1] if match else '')}/")
-    )
+    """Return whether an address is that of SNS in the Region of a topic."""
+    region, match = _TOPIC.fullmatch(topic), _CONFIRMS.match(address) if isinstance(address, str) else None
+    return bool(region and match and region[1] == match[1])
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:

@@ -193,14 +193,24 @@ def test_certificates_come_from_sns_alone(address):
     assert sns.is_certificate(address) is CERTIFICATES.get(address, False)
 
 
-def test_the_address_of_a_confirmation_is_composed_here():
-    """Given a request to subscribe → the address of the topic's Region, whatever the body's own address is."""
+def test_a_request_to_subscribe_is_read_by_topic_and_token():
+    """Given a request to subscribe → Region, topic and token, and not the body's own address."""
     data, _ = said("http.subscription_confirmation.v1.json")
-    assert sns.confirmation(data) == json.loads(data)["SubscribeURL"]
-    assert sns.confirmation(said("http.notification.v2.json")[0]) is None
+    found = sns.subscription(data)
+    assert (found.region, found.topic, found.token) == ("eu-west-1", TOPIC, json.loads(data)["Token"])
+    assert sns.subscription(said("http.notification.v2.json")[0]) is None
     for wrong in ({"Token": "a&b=c"}, {"TopicArn": "arn:aws:sns:x"}):
         with pytest.raises(SignatureError, match="no topic or no token"):
-            sns.confirmation(json.dumps({**json.loads(data), **wrong}).encode())
+            sns.subscription(json.dumps({**json.loads(data), **wrong}).encode())
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1.evil", ""])
+def test_a_confirmation_of_another_region_is_refused(region):
+    """Given the address of a Region that is not the topic's → refused before the signature is looked at."""
+    data, known = said("http.subscription_confirmation.v1.json")
+    other = {**json.loads(data), "SubscribeURL": f"https://sns.{region}.amazonaws.com/?Action=ConfirmSubscription"}
+    with pytest.raises(SignatureError, match="address of the confirmation"):
+        sns.verify({}, json.dumps(other).encode(), known["allowed_topics"], signed=lambda proof: True)
 
 
 def test_deliveries_are_known_by_the_id_of_the_message():

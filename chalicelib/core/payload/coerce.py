@@ -58,7 +58,7 @@ _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 def json_object(body: bytes) -> dict[str, Any]:
     """The object in a body; raises ParseError when there is none."""
     try:
-        found = json.loads(body)
+        found = json.loads(body, strict=False)  # some senders leave control characters in texts as they are
     except RecursionError:
         raise ParseError("the body is nested too deep to be read") from None
     except (ValueError, UnicodeError):
