@@ -85,7 +85,7 @@ def _enveloped(envelope: Mapping[str, Any], own: str, received_at: datetime, dep
 def _subscription(envelope: Mapping[str, Any], posted: Posted, received_at: datetime) -> Event:
     """Report that a topic was subscribed, or that somebody ended the subscription: then it reaches nobody here."""
     ended = envelope.get("Type") == "UnsubscribeConfirmation"
-    name = posted.topic.rpartition(":")[2]
+    name = _topic_name(posted.topic)
     return coerce.made_event(
         id=f"{posted.id or coerce.digest(envelope)}:subscription",
         source=ROUTER if ended else NAME,
@@ -101,6 +101,11 @@ def _subscription(envelope: Mapping[str, Any], posted: Posted, received_at: date
         identity=f"topic:{posted.topic}",
         labels=coerce.labels([("topic", posted.topic)]),
     )
+
+
+def _topic_name(topic: str) -> str:
+    match = re.fullmatch(r"arn:[a-z-]{3,20}:sns:[a-z0-9-]{0,40}:[0-9]{0,12}:([\w.-]{1,256})", topic)
+    return match[1] if match else topic
 
 
 def _budget(text: str, posted: Posted, received_at: datetime) -> Event:
@@ -141,7 +146,7 @@ def _text(text: str, own: str, posted: Posted, received_at: datetime) -> Event:
     said = _STATE.match(first)
     status = _status(said[1]) if said else None
     about = first[said.end() :] if said and status is not None else first
-    title = first or f"A message of the topic {posted.topic.rpartition(':')[2]}".strip()
+    title = first or f"A message of the topic {_topic_name(posted.topic)}".strip()
     return coerce.made_event(
         id=posted.id or coerce.digest([text, posted.topic, posted.subject]),
         source=own,

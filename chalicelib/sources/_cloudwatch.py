@@ -29,6 +29,12 @@ SERVICE_DIMENSIONS = (
 )  # fmt: skip
 """Dimensions that name what is measured, the one that says most first."""
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+_ARN_OF_ALARM = re.compile(r"arn:[a-z-]{3,20}:cloudwatch:[a-z0-9-]{0,40}:[0-9]{0,12}:alarm:(.{1,255})")
+_NAME_IN_ARN = re.compile(
+    r"arn:[a-z-]{3,20}:[a-z0-9-]{1,40}:[a-z0-9-]{0,40}:[0-9]{0,12}:(?:[A-Za-z]{1,40}[:/])?([\w.-]{1,256})"
+)
+_BALANCER = re.compile(r"(?:app|net|gwy|targetgroup)/([\w.-]{1,64})/[0-9a-f]{8,40}")
+"""What is cut out of a longer text must be its whole form: a part of a secret is no secret to any mask."""
 _REGION = re.compile(r"[a-z]{2,3}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 _NUMBER = r"(-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:E-?[0-9]{1,3})?)"
 _DATAPOINT = re.compile(rf"\[{_NUMBER} \([0-9]{{2}}/[0-9]{{2}}/[0-9]{{2}} ")
@@ -205,8 +211,9 @@ def _meaning(alarm: Alarm) -> tuple[Status, str]:
 
 
 def _title(alarm: Alarm) -> str:
-    name = alarm.name or alarm.arn.rpartition(":")[2] or "CloudWatch alarm"
-    about = ", ".join(f"{key}={value}" for key, value in sorted(alarm.attributes.items()))
+    name = alarm.name or _alarm_name(alarm.arn) or "CloudWatch alarm"
+    telling = (*SERVICE_DIMENSIONS, *SERVICE_TAGS)  # others may hold what only their name shows to be a secret
+    about = ", ".join(f"{key}={value}" for key, value in sorted(alarm.attributes.items()) if key in telling)
     return f"{name} ({about or alarm.contributor})" if alarm.contributor else name
 
 
@@ -269,9 +276,14 @@ def _service(alarm: Alarm) -> str:
     known = {**alarm.metric.dimensions, **alarm.attributes}
     for name in (*SERVICE_DIMENSIONS, *SERVICE_TAGS):
         if said := known.get(name):
-            parts = said.split("/")
-            return parts[1] if len(parts) == 3 else said.rpartition(":")[2] if said.startswith("arn:") else said
+            match = _BALANCER.fullmatch(said) or _NAME_IN_ARN.fullmatch(said)
+            return match[1] if match else said
     return ""
+
+
+def _alarm_name(arn: str) -> str:
+    match = _ARN_OF_ALARM.fullmatch(arn)
+    return match[1] if match else ""
 
 
 def _address(alarm: Alarm) -> str | None:
@@ -376,7 +388,7 @@ def _children(value: Any) -> tuple[str, ...]:
     found = (
         {key.lower(): each for key, each in item.items()} for item in coerce.items(value) if isinstance(item, dict)
     )
-    names = (coerce.line(each.get("arn"), 300).rpartition(":")[2] for each in found)
+    names = (_alarm_name(coerce.line(each.get("arn"), 300)) for each in found)
     return tuple(name for name in names if name)[:MAX_CHILDREN]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 from chalicelib.sources import _cloudwatch
 
 NAME = "eventbridge"
@@ -21,6 +22,9 @@ RDS_FAULTS = frozenset({"failure", "failover", "low storage", "availability"})
 """Categories that mean that a database is not as it should be. RDS sends no end of them."""
 _RDS_OVER = re.compile(r"\b(?:restarted|recovered|completed?|finished)\b", re.IGNORECASE)
 """Words of good news in a category of bad news."""
+_ARN_OF_ECS = re.compile(
+    r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{0,40}:[0-9]{0,12}:[a-z]{1,20}/(?:[\w-]{1,255}/)?([\w-]{1,255})"
+)
 CRITICAL_FINDING, HIGH_FINDING = 9.0, 7.0
 """From these severities on a finding of GuardDuty is critical, or high."""
 
@@ -185,7 +189,7 @@ def _ecs_service(envelope: Mapping[str, Any], detail: Mapping[str, Any], receive
     deploys = _kind(envelope) == "ecs.deployment_state_change"
     status = _deployment_status(name) if deploys else _action_status(name, level)
     arn = coerce.first_line(*coerce.items(envelope.get("resources"))[:1], limit=250) or _id(envelope)
-    service = arn.rpartition("/")[2]
+    service = _last(arn)
     reason = coerce.text(detail.get("reason"), 1_000)
     return _event(
         envelope,
@@ -204,9 +208,15 @@ def _ecs_service(envelope: Mapping[str, Any], detail: Mapping[str, Any], receive
             ("event", name),
             ("level", level),
             ("deployment", detail.get("deploymentId")),
-            ("cluster", coerce.line(detail.get("clusterArn"), 300).rpartition("/")[2]),
+            ("cluster", _last(coerce.line(detail.get("clusterArn"), 300))),
         ],
     )
+
+
+def _last(arn: str) -> str:
+    """Return the last part of an ARN of ECS; of anything else all of it, since a part of a secret is none to a mask."""
+    match = _ARN_OF_ECS.fullmatch(arn)
+    return match[1] if match else arn
 
 
 def _deployment_status(name: str) -> Status:
@@ -247,7 +257,7 @@ def _ecs_task(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_a
             ("state", state),
             ("exit_code", next((code for code in codes if code != "0"), codes[0] if codes else None)),
             ("stop_code", detail.get("stopCode")),
-            ("cluster", coerce.line(detail.get("clusterArn"), 300).rpartition("/")[2]),
+            ("cluster", _last(coerce.line(detail.get("clusterArn"), 300))),
         ],
     )
 
@@ -302,7 +312,7 @@ def _other(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: 
         service=source.removeprefix("aws."),
         identity=f"{source}:{kind}:{resource or _id(envelope)}",
         name=kind,
-        labels=scalars,
+        labels=[(LABEL, f"detail-type {coerce.word(source)} {kind}"), *scalars],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.core.event import Event, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 from chalicelib.sources._sentry_fields import (
     NAME,
     OWN_TAGS,
@@ -125,8 +126,14 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
         ("rule", coerce.at(data, "alert", "title")),
         ("activity", coerce.at(data, "activity", "type")),
         ("resolution_type", data.get("resolution_type")),
+        (LABEL, _unknown_activity(data)),
     ]
     return coerce.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+
+
+def _unknown_activity(data: Mapping[str, Any]) -> str:
+    activity = coerce.word(coerce.at(data, "activity", "type"))
+    return f"activity.type {activity}" if activity and not activity.startswith(("set_resolved", "seer_")) else ""
 
 
 def _release(issue: Mapping[str, Any]) -> str:
