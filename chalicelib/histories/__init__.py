@@ -21,6 +21,7 @@ from chalicelib.core.errors import (
     TargetRejectedError,
     TargetUnavailableError,
 )
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
 from chalicelib.core.payload.retry_after import asked_wait
 
@@ -59,13 +60,14 @@ class History:
     """What was found, and up to when all of it was read.
 
     `exhausted` is true when the vendor takes no further request under the endpoint's limit for now. `retires` is set where
-    the vendor announces the end of the endpoint.
+    the vendor announces the end of the endpoint. `samples` are values that the vendor measured.
     """
 
     found: Sequence[Found]
     reached: datetime
     exhausted: bool = False
     retires: Retirement | None = None
+    samples: Sequence[Sample] = ()
 
 
 class Read(Protocol):
@@ -189,3 +191,14 @@ def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[s
     if not isinstance(items, list):
         raise TargetUnavailableError(f"{vendor} answered without a list")
     return [each for each in items if isinstance(each, dict)]
+
+
+def pairs(answer: httpx.Response, vendor: str) -> list[tuple[Any, Any]]:
+    """The pairs of the list in an answer; raises TargetUnavailableError when there is no list."""
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise TargetUnavailableError(f"{vendor} answered without a list")
+    return [(each[0], each[1]) for each in found if isinstance(each, list) and len(each) == 2]

@@ -14,13 +14,16 @@ https://docs.sentry.io/api/events/list-an-organizations-issues/ https://docs.sen
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
+from chalicelib.core.errors import NotSetUpError
 from chalicelib.core.instants import rfc3339
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
 from chalicelib.histories import (
     ABSENT,
@@ -32,6 +35,7 @@ from chalicelib.histories import (
     asked,
     exhausted,
     listed,
+    pairs,
     retirement,
     token,
 )
@@ -40,7 +44,14 @@ if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 VENDOR = "Sentry"
-PARAMETERS = ("SENTRY_API_TOKEN", "SENTRY_ORG", "SENTRY_API_URL", "SENTRY_REPAIR")
+ERRORS_A_MINUTE = "SENTRY_ERRORS_A_MINUTE"
+"""Names the projects, with commas, whose errors are counted; nothing is counted without it. One call a project."""
+PARAMETERS = ("SENTRY_API_TOKEN", "SENTRY_ORG", "SENTRY_API_URL", "SENTRY_REPAIR", "SENTRY_ERRORS_A_MINUTE")
+MAX_PROJECTS = 10
+MAX_SPAN = timedelta(hours=1)
+"""How far back errors are counted after an outage."""
+BUCKETS = 6
+"""Of ten seconds, in a minute."""
 HOST = "https://sentry.io"
 ENDS_ONLY = "ends"
 MAX_GROUPS = 100
@@ -131,12 +142,50 @@ def _metric_alerts(clients: "Clients", *, since: datetime, until: datetime, acti
     return read.history((_of_incident(incident, until) for incident in read.items), since, until)
 
 
+def _errors_a_minute(clients: "Clients", *, since: datetime, until: datetime, active: Sequence[str]) -> History:
+    """Return how many errors the named projects received in each whole minute. Nothing is asked without names."""
+    projects = [each.strip() for each in clients.setting(ERRORS_A_MINUTE).split(",") if each.strip()]
+    if not projects:
+        raise NotSetUpError(f"{ERRORS_A_MINUTE} names no project")
+    first, last = (int(each.timestamp()) // 60 * 60 for each in (max(since, until - MAX_SPAN), until))
+    retires, samples = None, []
+    for project in projects[:MAX_PROJECTS]:
+        answer = _stats(clients, project, first, last)
+        retires = retires or retirement(answer)
+        samples += _minutes(answer, project, first, last)
+    return History((), datetime.fromtimestamp(last, UTC), retires=retires, samples=samples)
+
+
+def _stats(clients: "Clients", project: str, first: int, last: int) -> httpx.Response:
+    base, bearer = _organization(clients)
+    host, _, organization = base.rpartition("/organizations/")
+    address = f"{host}/projects/{organization}/{quote(project, safe='')}/stats/"
+    window = [("stat", "received"), ("since", str(first)), ("until", str(last)), ("resolution", "10s")]
+    return asked(clients, VENDOR, address, bearer, window, now=datetime.fromtimestamp(last, UTC))
+
+
+def _minutes(answer: httpx.Response, project: str, first: int, last: int) -> list[Sample]:
+    """Return the sums of minutes of which all six buckets are there, each at its end."""
+    found: dict[int, list[float]] = {}
+    for each in pairs(answer, VENDOR):
+        at, count = coerce.number(each[0]), coerce.number(each[1])
+        if at is not None and count is not None and first <= at < last:
+            found.setdefault(int(at) // 60 * 60, []).append(count)
+    labels = {"source": "sentry", "service": project}
+    return [
+        Sample("errors_per_min", sum(counts), datetime.fromtimestamp(minute + 60, UTC), labels)
+        for minute, counts in sorted(found.items())
+        if len(counts) == BUCKETS
+    ]
+
+
 ENDPOINTS = (
     Endpoint("issues", "issues", _issues, limit="issues"),
     Endpoint("open_issues", "issues that fire here", _open_issues, limit="issues"),
     Endpoint("monitor_issues", "issues of metrics and monitors", _monitor_issues, optional=True, limit="issues"),
     Endpoint("detectors", "monitors", _detectors, optional=True),
     Endpoint("metric_alerts", "metric alerts", _metric_alerts, optional=True),
+    Endpoint("errors_a_minute", "errors a minute", _errors_a_minute, optional=True),
 )
 
 

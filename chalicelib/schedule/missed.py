@@ -18,6 +18,7 @@ from chalicelib.core.listing import listed, with_alerts
 from chalicelib.core.ports import Clients, Store
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.log import reason_of
+from chalicelib.messages.queue import samples_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.batch import Batch
 from chalicelib.process.gather import take_event
@@ -122,6 +123,7 @@ def _history(run: Reconciliation, reading: _Reading, endpoint: Endpoint) -> Hist
         reading.exhausted.add(endpoint.limited_by)
     run.marks[f"repair:{subject}"] = history.reached.isoformat()
     note_read(run, reading.source, endpoint, history.retires)
+    run.messages += samples_messages(history.samples)
     return history
 
 

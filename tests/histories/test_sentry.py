@@ -221,7 +221,9 @@ def test_refusals_and_outages(name):
 def test_what_not_every_server_has_is_optional():
     """An organisation without metric alerts, monitors or categories of issues has issues all the same."""
     endpoints = plugins.load("histories", "sentry").ENDPOINTS
-    assert [each.name for each in endpoints if each.optional] == ["monitor_issues", "detectors", "metric_alerts"]
+    assert [each.name for each in endpoints if each.optional] == [
+        "monitor_issues", "detectors", "metric_alerts", "errors_a_minute",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -329,3 +331,52 @@ def test_recorded_answers_of_a_retired_endpoint():
         with pytest.raises(EndpointAbsentError) as raised:
             at_night(Vendors(lambda request, name=name: api(name)), "metric_alerts")
         assert raised.value.gone is gone and "token" not in str(raised.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors a minute
+
+
+def counting(answer, projects="shop"):
+    """A Sentry that counts, with the setting that names projects."""
+    vendors = Vendors(answer)
+    vendors.settings = {**vendors.settings, "SENTRY_ERRORS_A_MINUTE": projects}
+    return vendors
+
+
+def counted(vendors, minutes=5):
+    """What is read of the minutes around the recorded buckets."""
+    (endpoint,) = (each for each in plugins.load("histories", "sentry").ENDPOINTS if each.name == "errors_a_minute")
+    since = datetime.fromtimestamp(1796011140 - 60, UTC)
+    return endpoint.read(vendors, since=since, until=since + timedelta(minutes=minutes), active=())
+
+
+def test_errors_of_whole_minutes_are_samples():
+    """Given buckets of ten seconds → a sample for each whole minute, at its end, labelled with the project."""
+    vendors = counting(lambda request: api("project_stats.received_10s.200"))
+    history = counted(vendors)
+    assert [(each.value, int(each.at.timestamp())) for each in history.samples] == [(12, 1796011200), (0, 1796011260)]
+    assert {tuple(sorted(each.labels.items())) for each in history.samples} == {
+        (("service", "shop"), ("source", "sentry"))
+    }
+    (asked,) = vendors.requests
+    assert asked.url.path == "/api/0/projects/acme/shop/stats/"
+    assert (asked.url.params["stat"], asked.url.params["resolution"]) == ("received", "10s")
+
+
+def test_a_minute_that_is_not_whole_is_left_to_the_next_run():
+    """Given five buckets of a minute, odd entries, and no list → no sample of it; an outage where there is no list."""
+    given = [[1796011140 + 10 * number, 1] for number in range(5)]
+    odd = [None, [], [1], ["x", "y"], [1796011190, None], {"a": 1}]
+    assert list(counted(counting(lambda request: httpx.Response(200, json=[*given, *odd]))).samples) == []
+    with pytest.raises(TargetUnavailableError):
+        counted(counting(lambda request: httpx.Response(200, json={"detail": "x"})))
+
+
+def test_errors_are_counted_only_where_projects_are_named():
+    """Given no project → off; given a dozen → ten calls, each for a name that leads nowhere else."""
+    with pytest.raises(NotSetUpError):
+        counted(Vendors(lambda request: httpx.Response(500)))
+    vendors = counting(lambda request: httpx.Response(200, json=[]), ",".join(["../x", *(f"p{n}" for n in range(12))]))
+    assert list(counted(vendors).samples) == []
+    assert len(vendors.requests) == 10 and b"..%2Fx" in vendors.requests[0].url.raw_path

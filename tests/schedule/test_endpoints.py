@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.core.errors import EndpointAbsentError, TargetRejectedError
 from chalicelib.core.instants import rfc3339
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.schedule.missed import ON_ITS_WAY
@@ -351,3 +352,27 @@ def test_a_refusal_of_an_optional_endpoint_is_a_mistake_of_ours(story):
     assert set(report.troubles) == {("history.failed", "sentry:optional"), ("history.failed", "sentry:first")}
     report = run(story, Lists(optional=EndpointAbsentError("answered 404")))
     assert set(report.troubles) == {("history.limited", "sentry:optional")}
+
+
+def test_what_a_vendor_measured_is_put_on_the_queue_once(story):
+    """Given an endpoint that measures → its samples are stored, and a run that finds none stores none."""
+    at = story.router.now - timedelta(minutes=4)
+    sample = Sample("errors_per_min", 12.0, at, {"source": "sentry", "service": "shop"})
+
+    class Measuring:
+        """A reader with one endpoint."""
+
+        def __init__(self, *samples):
+            self.samples = samples
+            self.ENDPOINTS = (Endpoint("errors_a_minute", "errors a minute", self.read, optional=True),)
+
+        def read(self, clients, *, since, until, active):
+            """The samples."""
+            return History((), until, samples=self.samples)
+
+    for samples in ((sample,), ()):
+        run(story, Measuring(*samples))
+        (bucket,) = story.router.store.buckets(
+            "errors_per_min", sample.labels, at - timedelta(hours=1), story.router.now
+        )
+        assert (bucket.total, bucket.count) == (12.0, 1)
