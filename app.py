@@ -169,23 +169,23 @@ def process_webhooks(event: SQSEvent) -> None:
         from chalicelib import wiring
         from chalicelib.aws.batches import settle_messages
         from chalicelib.process.bodies import release_bodies
+        from chalicelib.process.noticed import Noticed
         from chalicelib.process.record import Recorder
-        from chalicelib.process.unknown_values import UnknownValues
         from chalicelib.process.worker import process
 
         ports = wiring.ports(_account(event.context))
         now = _now()
-        recorder, unknown = Recorder(ports.store, now), UnknownValues()
+        recorder, noticed = Recorder(ports.store, now), Noticed()
 
         def read(content: object) -> None:
             recorder.add(content)
-            unknown.add(content)
+            noticed.add(content)
 
         failures = process(
             messages, rules=wiring.rules(), store=ports.store, queues=ports.queues, now=now, on_read=read
         )
         recorder.put(history=ports.history, webhooks=ports.webhooks)
-        unknown.put(ports.webhooks, now)
+        noticed.put(ports.webhooks, now)
         settle_messages(
             messages,
             failures,

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.event import Status
 from chalicelib.core.unknown_values import LABEL
 from chalicelib.messages.queue import Events
-from chalicelib.process.unknown_values import MAX_VALUES, UnknownValues
+from chalicelib.process.noticed import MAX_SERIES, Noticed
 from chalicelib.schedule.reconcile import repair
 from tests.fakes import MemoryQueue
 from tests.scenario import Router, rules_of
@@ -54,7 +54,7 @@ def router():
 
 def came(router, *names):
     """Webhooks of these resources come, one batch."""
-    counted = UnknownValues()
+    counted = Noticed()
     counted.add(Events(tuple(resource(name) for name in names)))
     counted.put(router.webhooks, router.now)
     router.run(minutes=1)
@@ -97,20 +97,20 @@ def test_unknown_values_are_reported_once_a_day(router):
 
 def test_a_sender_with_ever_new_values_is_bounded():
     """Given more values than are counted in a batch → the first ones, each with its count."""
-    counted, queue = UnknownValues(), MemoryQueue()
+    counted, queue = Noticed(), MemoryQueue()
     counted.add(
         Events(
-            tuple(resource(f"new_{chr(97 + number % 26)}{chr(97 + number // 26)}") for number in range(3 * MAX_VALUES))
+            tuple(resource(f"new_{chr(97 + number % 26)}{chr(97 + number // 26)}") for number in range(3 * MAX_SERIES))
         )
     )
     counted.put(queue, NOW)
     (text,) = queue.bodies
-    assert len(json.loads(text)["samples"]) == MAX_VALUES
+    assert len(json.loads(text)["samples"]) == MAX_SERIES
 
 
 def test_nothing_unknown_costs_nothing():
     """Given a batch that is understood → no message."""
-    counted, queue = UnknownValues(), MemoryQueue()
+    counted, queue = Noticed(), MemoryQueue()
     given = changed(body("sentry/issue_created_docs.json"), action="created")
     counted.add(Events((event("sentry", given, {HOOK: "issue"}),)))
     counted.put(queue, NOW + timedelta(0))
