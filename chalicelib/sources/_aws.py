@@ -180,6 +180,7 @@ def _plain(payload: Mapping[str, Any], own: str, received_at: datetime, posted: 
     ) or coerce.head(coerce.first_line(payload.get("message"), payload.get("text")))
     given = coerce.first_line(*(payload.get(each) for each in ("id", "alert_id", "incident_id", "key")), limit=200)
     labels = coerce.labels(coerce.table(payload.get("labels")).items())
+    labels |= {"severity_raw": severity} if severity and severity.lower() not in ("critical", "warning", "info") else {}
     at = coerce.first_instant(*(payload.get(each) for each in ("timestamp", "time", "occurred_at", "date")), posted.at)
     default = Severity.INFO if status is Status.INFO else Severity.WARNING
     return coerce.made_event(
@@ -188,7 +189,6 @@ def _plain(payload: Mapping[str, Any], own: str, received_at: datetime, posted: 
         kind=coerce.word(payload.get("type")) or "message",
         status=status,
         severity=coerce.severity(severity, default=default),
-        severity_raw=severity,
         title=title or f"A message of {own}",
         summary=coerce.text(
             next((payload[each] for each in ("description", "message", "text") if payload.get(each)), None), 3_000

@@ -20,6 +20,7 @@ TARGET_TRACKING = "TargetTracking-"
 """How auto scaling names the alarms that it makes. They change state all day by design."""
 MAX_CHILDREN = 10
 SEVERITY_TAGS = ("severity", "priority", "criticality")
+_PLAIN = frozenset(each.value for each in Severity)
 SERVICE_TAGS = ("service", "app", "application", "component")
 ENVIRONMENT_TAGS = ("environment", "env", "stage")
 SERVICE_DIMENSIONS = (
@@ -183,7 +184,6 @@ def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: dateti
         name=alarm.name,
         status=status,
         severity=coerce.severity(raw) if status is not Status.INFO else Severity.INFO,
-        severity_raw=raw if status is not Status.INFO else "",
         title=_title(alarm),
         summary="\n".join(_lines(alarm)),
         url=_address(alarm),
@@ -191,7 +191,7 @@ def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: dateti
         environment=next((alarm.tags[each] for each in ENVIRONMENT_TAGS if alarm.tags.get(each)), ""),
         occurred_at=alarm.at or received_at,
         identity=alarm.identity,
-        labels=_labels(alarm),
+        labels=_labels(alarm, raw if status is not Status.INFO and raw.lower() not in _PLAIN else ""),
     )
 
 
@@ -245,7 +245,7 @@ def _measured(alarm: Alarm) -> str:
     return f"{named or 'The value'} is {alarm.value}{against}"
 
 
-def _labels(alarm: Alarm) -> dict[str, str]:
+def _labels(alarm: Alarm, severity: str) -> dict[str, str]:
     _, region, account = alarm.place
     metric = alarm.metric
     own = [
@@ -263,6 +263,7 @@ def _labels(alarm: Alarm) -> dict[str, str]:
         ("threshold", alarm.limit),
         ("contributor", alarm.contributor),
         (f"{alarm.held[0]}_by", alarm.held[1]),
+        ("severity_raw", severity),
     ]
     tags = [(key, value) for key, value in sorted(alarm.tags.items()) if key not in SEVERITY_TAGS]
     return coerce.labels([*own, *sorted(alarm.attributes.items()), *tags, *sorted(metric.dimensions.items())])

@@ -274,7 +274,6 @@ def _guardduty(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_
         id=f"{number}:{updated.isoformat() if updated else _id(envelope)}",
         status=Status.RESOLVED if coerce.truth(service.get("archived")) else Status.FIRING,
         severity=Severity.CRITICAL if severity >= CRITICAL_FINDING else Severity.WARNING,
-        severity_raw=coerce.line(severity, 20),
         title=coerce.first_line(detail.get("title"), type_, limit=250) or "GuardDuty finding",
         summary=coerce.text(detail.get("description"), 2_000),
         url=_console(_region(envelope), f"guardduty/home?region={_region(envelope)}#/findings?macros=current"),
@@ -284,6 +283,7 @@ def _guardduty(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_
         labels=[
             ("type", type_),
             ("level", _level(severity)),
+            ("severity_raw", coerce.line(severity, 20)),
             ("count", service.get("count")),
             ("resource_type", resource.get("resourceType")),
             ("instance", _lowered(resource.get("instanceDetails")).get("instanceId")),

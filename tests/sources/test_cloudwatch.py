@@ -155,6 +155,11 @@ def test_tags_say_how_bad_and_whose():
     found = event("cloudwatch", given)
     assert (found.service, found.environment, found.severity) == ("shop", "prod", Severity.WARNING)
     assert "Its tags are not known: FAILED" in found.summary
+    given = changed(body(BUS_ALARM), detail__alarmTags={"severity": "P1"}, detail__alarmTagsStatus="SUCCESS")
+    assert (event("cloudwatch", given).severity, event("cloudwatch", given).labels["severity_raw"]) == (
+        Severity.CRITICAL,
+        "P1",
+    )
 
 
 def test_alarms_of_auto_scaling_are_information():
