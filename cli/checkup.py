@@ -30,6 +30,7 @@ from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
 from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, wanted_alarms
+from deploy.aws_events import queue_subscriptions
 from deploy.concurrency import Concurrency, account_concurrency
 from deploy.functions import queue_mappings
 from deploy.logs import kept_days, log_groups
@@ -38,7 +39,7 @@ from deploy.names import lambda_name
 from deploy.policies import FUNCTIONS
 from deploy.queues import MAX_RECEIVES
 from deploy.table import INDEX
-from deploy.topics import ALARMS, topic_name
+from deploy.topics import ALARMS, EVENTS, topic_name
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 SILENCE = timedelta(days=7)
@@ -207,6 +208,32 @@ def schedules(stage: Stage) -> Iterator[Finding]:
             yield Finding(WRONG, f"{prefix} is not run each minute", "enable its rule in EventBridge, or deploy again")
         else:
             yield Finding(OK, f"{prefix} is run each minute")
+
+
+def events_of_aws(stage: Stage) -> Iterator[Finding]:
+    """The topic and the rule of AWS's own events feed the webhooks queue, whose policy lets them."""
+    name, deploy = topic_name(EVENTS, stage.settings.stage), DEPLOY.format(stage=stage.settings.stage)
+    queue = f"{stage.settings.queue_prefix}-webhooks"
+    attributes = _attributes(stage.aws("sqs"), stage.queue_url(queue))
+    arn, policy = attributes["QueueArn"], attributes.get("Policy", "")
+    topic = f"{arn.replace(':sqs:', ':sns:').rpartition(':')[0]}:{name}"
+    sns, events = stage.aws("sns"), stage.aws("events")
+    try:
+        subscribed = queue_subscriptions(sns, topic, arn)
+    except sns.exceptions.NotFoundException:
+        subscribed = []
+    if not subscribed:
+        yield Finding(WRONG, f"the topic {name} does not feed {queue}: alarms that point at it are lost", deploy)
+    rules = [each for each in events.list_rules(NamePrefix=name)["Rules"] if each["Name"] == name]
+    targets = [each["Arn"] for each in events.list_targets_by_rule(Rule=name)["Targets"]] if rules else []
+    if arn not in targets:
+        yield Finding(WRONG, f"the rule {name} does not feed {queue}: events of AWS do not come by the bus", deploy)
+    elif rules[0].get("State") != "ENABLED":
+        yield Finding(WARNING, f"the rule {name} is switched off: events of AWS come by the topic alone", "enable it")
+    if topic not in policy or f":rule/{name}" not in policy:
+        yield Finding(WRONG, f"the policy of {queue} refuses its topic or its rule", deploy)
+    elif subscribed and arn in targets:
+        yield Finding(OK, f"the topic and the rule {name} feed {queue}")
 
 
 def alarms(stage: Stage) -> Iterator[Finding]:
@@ -548,6 +575,7 @@ CHECKS: Mapping[str, Check] = {
     "queues": queues,
     "functions": functions,
     "schedules": schedules,
+    "events": events_of_aws,
     "alarms": alarms,
     "logs": logs,
     "sdk": sdk,

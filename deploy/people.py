@@ -78,6 +78,7 @@ def operator() -> dict[str, Any]:
         _allow("Settings", "ssm", "GetParameters", SETTINGS),
         _allow("Functions", "lambda", "GetFunctionConfiguration", [arn("lambda", f"function:{OWN}")]),
         _allow("Logs", "logs", "FilterLogEvents", LOG_GROUPS),
+        _allow("Rules", "events", "ListTargetsByRule", [arn("events", f"rule/{OWN}")]),
         _allow("Topics", "sns", "GetTopicAttributes ListSubscriptionsByTopic", [arn("sns", OWN)]),
         _allow(
             "Mail",

@@ -1,10 +1,11 @@
-"""What Chalice does not create: the table, the queues with their dead letters, the way back of mails. Safe to repeat.
+"""What Chalice does not create: the table, the queues with their dead letters, the ways of mails and of AWS's own events.
 
-The same code makes them in the embedded AWS and on AWS. Nothing is ever deleted, and no parameter that is there is
+Safe to repeat. The same code makes them in the embedded AWS and on AWS. Nothing is ever deleted, and no parameter that is there is
 overwritten unless it is asked for by value. What an existing stage lacks is added, and each change is a line for the
 operator. All of it can be used by the version before: that is what a rollback deploys.
 """
 
+from deploy.aws_events import aws_events
 from deploy.clients import Clients
 from deploy.mail import feedback
 from deploy.names import APP
@@ -34,4 +35,4 @@ def queues_and_mail(clients: Clients, stage: str, *, mails: bool, wait: Wait = P
         for name in MAX_RECEIVES
         for each in queue(sqs, f"{APP}-{stage}-{name}", MAX_RECEIVES[name], stage, wait=wait)
     ]
-    return made + feedback(clients, stage, mails=mails, wait=wait)
+    return made + feedback(clients, stage, mails=mails, wait=wait) + aws_events(clients, stage, wait=wait)

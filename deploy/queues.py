@@ -93,7 +93,11 @@ def _arn(sqs: Any, url: str, wait: Wait) -> str:
 
 def feedback_dead_letters(sqs: Any, stage: str, *, wait: Wait = PATIENT) -> tuple[str, str]:
     """Return the address and the ARN of the queue for bounces that reach no worker."""
-    name = dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}")
+    return named_queue(sqs, dead_letters(f"{APP}-{stage}-{FUNCTIONS['mail_feedback']['loses']}"), wait=wait)
+
+
+def named_queue(sqs: Any, name: str, *, wait: Wait = PATIENT) -> tuple[str, str]:
+    """Return the address and the ARN of a queue that is there, or was made a moment ago."""
     url = str(_known(wait, lambda: sqs.get_queue_url(QueueName=name))["QueueUrl"])
     return url, _arn(sqs, url, wait)
 

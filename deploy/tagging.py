@@ -16,7 +16,7 @@ from deploy.mail import CONFIGURATION_SET
 from deploy.names import APP, tags, tags_by_name
 from deploy.parameters import parameters
 from deploy.queues import MAX_RECEIVES
-from deploy.topics import ALARMS, FEEDBACK, topic_name
+from deploy.topics import ALARMS, EVENTS, FEEDBACK, topic_name
 from deploy.waiting import code_of
 
 GONE = ("NotFoundException", "NotFound", "ResourceNotFoundException")
@@ -82,7 +82,7 @@ def _ours(clients: Clients, stage: str, http_api: str, environment: Mapping[str,
     for queue in (f"{name}-{each}" for each in MAX_RECEIVES):
         for each in (queue, dead_letters(queue)):
             yield f"the queue {each}", partial(_tag_queue, clients("sqs"), each, named)
-    for topic in (arn("sns", topic_name(each, stage), **place) for each in (FEEDBACK, ALARMS)):
+    for topic in (arn("sns", topic_name(each, stage), **place) for each in (FEEDBACK, EVENTS, ALARMS)):
         yield topic, partial(clients("sns").tag_resource, ResourceArn=topic, Tags=wanted)
     if parameters(clients("ssm"), stage).get(CONFIGURATION_SET) == name:
         own = arn("ses", f"configuration-set/{name}", **place)

@@ -8,6 +8,8 @@ FEEDBACK = "feedback"
 """What SES publishes about mails."""
 ALARMS = "alarms"
 """The alarms of CloudWatch, for people."""
+EVENTS = "events"
+"""Alarms of CloudWatch that operators point at it, and whatever else they publish: it feeds the webhooks queue."""
 
 
 def topic_name(name: str, stage: str) -> str:

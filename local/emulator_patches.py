@@ -12,6 +12,7 @@ What AWS does and ministack does not:
   against its path, lambda:CreateFunction against the function, TagResource against what is tagged, not against `*`; and what is about a rule of EventBridge
   against that rule without the name of the default bus.
 - With IAM enforced, a batch call of SQS needs the right of the plain call, as on AWS, which has no right for batches.
+- A change of an alarm's state has the body that AWS sends to a topic, and goes to the default bus as well.
 - An alarm sees the values of its own dimensions only.
 - PutRestApi names the REST API as its Swagger body does, as on AWS.
 - With IAM enforced, each call of Lambda needs the right that AWS names for it, `lambda:FunctionArn` is known for mappings, and
@@ -34,6 +35,7 @@ import secrets
 import threading
 import zipfile
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -41,7 +43,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1, cloudwatch, iam, lambda_svc, sns, sts
+from ministack.services import apigateway_v1, cloudwatch, eventbridge, iam, lambda_svc, sns, sts
 
 from chalicelib.aws import arn
 
@@ -68,7 +70,58 @@ def patch(keys: set[str]) -> None:
     sns._deliver_to_lambda = with_attributes(sns._deliver_to_lambda)
     lambda_svc._create_esm = with_one_mapping(lambda_svc._create_esm)
     lambda_svc._update_esm = with_settled_mapping(lambda_svc._update_esm)
+    cloudwatch._dispatch_alarm_actions = with_bus(cloudwatch._dispatch_alarm_actions)
     cloudwatch._evaluate_alarm = with_dimensions(cloudwatch._evaluate_alarm)
+
+
+def with_bus(plain: Any) -> Any:
+    """Tell the topics of an alarm what AWS tells them, and the default bus of every change of state."""
+
+    def dispatch(alarm: dict[str, Any], before: str, state: str, reason: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
+        name, place = alarm.get("AlarmName", ""), {"region": get_region(), "account": get_account_id()}
+        alarm_arn = arn("cloudwatch", f"alarm:{name}", **place)
+        fanout = sns._fanout
+
+        def as_aws(topic: str, id: str, message: str, subject: str) -> Any:
+            if f'"AlarmName": {json.dumps(name)}' not in message:  # somebody else publishes meanwhile
+                return fanout(topic, id, message, subject)
+            sent = {**json.loads(message), "AlarmArn": alarm_arn, "StateChangeTime": at}
+            pairs = sent["Trigger"].get("Dimensions") or []
+            sent["Trigger"]["Dimensions"] = [{key.lower(): each for key, each in pair.items()} for pair in pairs]
+            return fanout(topic, id, json.dumps(sent), subject)
+
+        sns._fanout = as_aws
+        try:
+            plain(alarm, before, state, reason)
+        finally:
+            sns._fanout = fanout
+        detail = {
+            "alarmName": name,
+            "state": {"value": state, "reason": reason, "timestamp": at},
+            "previousState": {"value": before},
+            "configuration": {"description": alarm.get("AlarmDescription", ""), "metrics": [_watched(alarm)]},
+        }
+        entry = {
+            "Source": "aws.cloudwatch",
+            "DetailType": "CloudWatch Alarm State Change",
+            "Resources": [alarm_arn],
+            "Detail": json.dumps(detail),
+        }
+        eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    return dispatch
+
+
+def _watched(alarm: dict[str, Any]) -> dict[str, Any]:
+    """Return the metric of an alarm as EventBridge writes it."""
+    metric = {
+        "namespace": alarm.get("Namespace", ""),
+        "name": alarm.get("MetricName", ""),
+        "dimensions": {each["Name"]: each["Value"] for each in alarm.get("Dimensions") or []},
+    }
+    stat = {"metric": metric, "period": alarm.get("Period", 60), "stat": alarm.get("Statistic", "")}
+    return {"id": "m1", "metricStat": stat, "returnData": True}
 
 
 def with_keys(plain: Any, keys: set[str]) -> Any:

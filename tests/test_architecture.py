@@ -46,6 +46,7 @@ ONLY_IN = {
     "redis": ("chalicelib/probes/",),
     "jinja2": ("chalicelib/web/",),
     "chalice": ("app.py",),
+    "cryptography": ("chalicelib/ingest/sns.py",),
 }
 LATE_IMPORTS_IN = ("app.py",)
 LOADED_BY_CALL: Mapping[str, set[str]] = {
@@ -53,6 +54,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/rules/loader.py": {"chalicelib.rules.file"},
     "chalicelib/targets/__init__.py": {"chalicelib.targets.*"},
     "chalicelib/ingest/registry.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
+    "chalicelib/ingest/sns.py": {"chalicelib.sources.*"},
     "chalicelib/process/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "chalicelib/deliver/worker.py": {"chalicelib.targets.*"},
     "chalicelib/deliver/send.py": {"chalicelib.targets.*"},

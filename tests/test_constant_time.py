@@ -83,9 +83,17 @@ PROOFS = [
 ]
 
 
+WITHOUT_SECRET = {
+    "cloudwatch": "has no address: IAM proves what the queue takes",
+    "eventbridge": "has no address: IAM proves what the queue takes",
+    "sns": "is proved by a certificate; tests/ingest/test_sns.py",
+}
+"""Sources that share no secret with their sender, so that there is nothing to guess."""
+
+
 def test_every_source_has_a_proof_here():
     """A new source is not let in untested."""
-    missing = set(plugins.names("sources")) - {row[0] for row in PROOFS}
+    missing = set(plugins.names("sources")) - {row[0] for row in PROOFS} - set(WITHOUT_SECRET)
     assert not missing, f"add a right proof to PROOFS in this file for {', '.join(sorted(missing))}"
 
 

@@ -145,7 +145,8 @@ def test_planted_secrets_are_nowhere(source, monkeypatch, capfd):
         router.webhooks.put([written(webhook, compressed(data))])
         router.run(minutes=1)
     router.run(minutes=30)
-    assert router.told() or source == "pagerduty", f"{source}: no body fires once its words and numbers are changed"
+    by_words = ("pagerduty", "cloudwatch", "eventbridge")  # known by whole words, none of which is left
+    assert router.told() or source in by_words, f"{source}: no body fires once its words and numbers are changed"
     text = seen(router) + "".join(capfd.readouterr())
     leaks = [secret for _, secret in SECRETS if secret in text]
     leaks += re.findall(r"bare-[a-z]+-value", text)

@@ -223,4 +223,8 @@ class TargetRejectedError(TocsinError):
 
 
 class EndpointAbsentError(TargetRejectedError):
-    """The vendor's API has no such endpoint, or none any more."""
+    """The vendor's API has no such endpoint, or none any more. `gone` is true where it says that there was one (410)."""
+
+    def __init__(self, text: str, *, gone: bool = False) -> None:
+        super().__init__(text)
+        self.gone = gone

@@ -6,9 +6,11 @@ happened in a time comes back as the webhooks that the vendor should have sent. 
 out which of them never arrived and takes them in. Without its token an endpoint raises NotSetUpError, and nothing is read.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
@@ -19,6 +21,7 @@ from chalicelib.core.errors import (
     TargetRejectedError,
     TargetUnavailableError,
 )
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
 from chalicelib.core.payload.retry_after import asked_wait
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 MAX_PAGES = 5
 """Of one list in one run; what is left is read in the next."""
 
+ABSENT = (404, 410)
+"""How vendors answer for an endpoint that is not there. Sentry answers 410 for minutes, long before it is over."""
 DEFAULT_WAIT = timedelta(minutes=5)
 MIN_WAIT = timedelta(seconds=1)
 MAX_WAIT = timedelta(hours=1)
@@ -43,15 +48,26 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Retirement:
+    """What a vendor says of the end of an endpoint, on answers that are still good: from when, and what replaces it."""
+
+    at: datetime | None = None
+    replacement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What was found, and up to when all of it was read.
 
-    `exhausted` is true when the vendor takes no further request under the endpoint's limit for now.
+    `exhausted` is true when the vendor takes no further request under the endpoint's limit for now. `retires` is set where
+    the vendor announces the end of the endpoint. `samples` are values that the vendor measured.
     """
 
     found: Sequence[Found]
     reached: datetime
     exhausted: bool = False
+    retires: Retirement | None = None
+    samples: Sequence[Sample] = ()
 
 
 class Read(Protocol):
@@ -94,9 +110,19 @@ def token(clients: "Clients", secret: str, *settings: str) -> tuple[str, ...]:
 
 
 def asked(
-    clients: "Clients", vendor: str, address: str, bearer: str, params: Sequence[tuple[str, str]], *, now: datetime
+    clients: "Clients",
+    vendor: str,
+    address: str,
+    bearer: str,
+    params: Sequence[tuple[str, str]],
+    *,
+    now: datetime,
+    absent: Collection[int] = ABSENT,
 ) -> httpx.Response:
-    """The answer to a GET. TargetUnavailableError (with `retry_after` when the vendor says so) or TargetRejectedError."""
+    """The answer to a GET. TargetUnavailableError (with `retry_after` when the vendor says so) or TargetRejectedError.
+
+    A status of `absent` is no word about the token: the vendor has no such endpoint, none any more, or none for some minutes.
+    """
     try:
         answer: httpx.Response = clients.http().get(
             address, params=list(params), headers={"Authorization": f"Bearer {bearer}", "Accept": "application/json"}
@@ -107,10 +133,37 @@ def asked(
         raise TargetUnavailableError(f"{vendor} says that too much was asked", retry_after=wait_of(answer, now))
     if answer.status_code >= 500:
         raise TargetUnavailableError(f"{vendor} answered {answer.status_code}")
+    if answer.status_code in absent:
+        text = f"{vendor} answered {answer.status_code}: it has no such endpoint, or none at the moment"
+        raise EndpointAbsentError(text, gone=answer.status_code == 410)
     if answer.status_code >= 300:
-        kind = EndpointAbsentError if answer.status_code in (404, 410) else TargetRejectedError
-        raise kind(f"{vendor} answered {answer.status_code}; allowed is a token that may read its history")
+        raise TargetRejectedError(
+            f"{vendor} answered {answer.status_code}; allowed is a token that may read its history"
+        )
     return answer
+
+
+def retirement(answer: httpx.Response) -> Retirement | None:
+    """Return what the headers of an answer announce, in Sentry's words or those of RFC 8594 and RFC 9745; None for nothing."""
+    names = ("x-sentry-deprecation-date", "sunset", "deprecation")
+    said = {name: answer.headers[name] for name in names if answer.headers.get(name)}
+    if not said:
+        return None
+    at = next((found for each in said.values() if (found := _announced(each))), None)
+    link = re.search(r'<([^>]{1,300})>;[^,]*rel="?successor-version', answer.headers.get("link", ""))
+    replacement = answer.headers.get("x-sentry-replacement-endpoint") or (link[1] if link else "")
+    return Retirement(at, coerce.line(replacement, 300))
+
+
+def _announced(value: str) -> datetime | None:
+    """Return the time of a header: RFC 3339, a date of HTTP, or seconds behind an `@`."""
+    found = coerce.instant(value.removeprefix("@"))
+    if found is not None:
+        return found
+    try:
+        return coerce.instant(parsedate_to_datetime(value).isoformat())
+    except (ValueError, OverflowError):
+        return None
 
 
 def wait_of(answer: httpx.Response, now: datetime) -> timedelta:
@@ -138,3 +191,14 @@ def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[s
     if not isinstance(items, list):
         raise TargetUnavailableError(f"{vendor} answered without a list")
     return [each for each in items if isinstance(each, dict)]
+
+
+def pairs(answer: httpx.Response, vendor: str) -> list[tuple[Any, Any]]:
+    """The pairs of the list in an answer; raises TargetUnavailableError when there is no list."""
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise TargetUnavailableError(f"{vendor} answered without a list")
+    return [(each[0], each[1]) for each in found if isinstance(each, list) and len(each) == 2]

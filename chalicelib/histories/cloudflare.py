@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.payload import coerce
-from chalicelib.histories import Endpoint, Found, History, asked, listed, token
+from chalicelib.histories import Endpoint, Found, History, asked, listed, retirement, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -31,13 +31,15 @@ def _notifications(clients: "Clients", *, since: datetime, until: datetime, acti
     address = f"{clients.setting('CLOUDFLARE_REST_URL', BASE).rstrip('/')}/accounts/{account}/alerting/v3/history"
     window = [("since", rfc3339(since)), ("before", rfc3339(until)), ("per_page", str(PER_PAGE))]
     found: list[Found] = []
+    retires = None
     for page in range(1, MAX_PAGES + 1):
         answer = asked(clients, VENDOR, address, bearer, [*window, ("page", str(page))], now=until)
         entries = listed(answer, VENDOR, "result")
+        retires = retires or retirement(answer)
         found += [each for entry in entries if (each := _found(entry, account)) is not None]
         if len(entries) < PER_PAGE:
             break
-    return History(sorted(found, key=lambda each: each.at), until)
+    return History(sorted(found, key=lambda each: each.at), until, retires=retires)
 
 
 def _found(entry: Mapping[str, Any], account: str) -> Found | None:

@@ -1,7 +1,7 @@
 """Builds what `receive` needs, once per container, from parts that load only the standard library."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from chalicelib.aws.queue import SqsQueue
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.errors import NotStoredError
 from chalicelib.ingest.counters import RequestCounters
-from chalicelib.ingest.receive import HttpResponse, receive
+from chalicelib.ingest.receive import HttpResponse, Source, receive
 from chalicelib.ingest.registry import find_source
 from chalicelib.settings import Settings
 
@@ -51,15 +51,16 @@ def answer(
     account: str | None,
     now: datetime,
     address: str = "",
+    find: Callable[[str], Source] | None = None,
 ) -> HttpResponse:
-    """What the sender of this webhook is told, after it was stored."""
+    """What the sender of this webhook is told, after it was stored. `find` gives another plug-in than the source's own."""
     stage_ports = ports(account)
     found = receive(
         source,
         headers,
         body,
         path_secret=path_secret,
-        find=partial(find_source, now=now),
+        find=find or partial(find_source, now=now),
         secrets=stage_ports.secrets,
         put=lambda message: stage_ports.queue.put([message]),
         keep=stage_ports.bodies.keep,

@@ -25,7 +25,7 @@ from chalicelib.core.event import Action, Event
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Queue
 from chalicelib.core.rule import Target
-from chalicelib.messages import codec, interaction, webhook
+from chalicelib.messages import codec, from_aws, interaction, webhook
 from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES, Webhook
 
@@ -309,7 +309,11 @@ def feedback_message(message: str) -> str:
 
 def read_message(body: str) -> Content:
     """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
-    form = _form(body)
+    raw = _json(body)
+    sent_by_aws = from_aws.webhook(raw, body)
+    if sent_by_aws is not None:
+        return sent_by_aws
+    form = _form(raw)
     kind = form.get("type")
     if kind == "webhook":
         return webhook.read(form)
@@ -376,7 +380,7 @@ def _affected(decision: SetSilence | ExpireSilence, form: Mapping[str, Any]) -> 
     return Affected(decision, tuple(str(key) for key in form["keys"])) if "keys" in form else decision
 
 
-def _form(body: str) -> dict[str, Any]:
+def _json(body: str) -> dict[str, Any]:
     try:
         form = json.loads(body)
         if isinstance(form, dict) and "z" in form:
@@ -385,6 +389,10 @@ def _form(body: str) -> dict[str, Any]:
         raise ParseError("a message is not the JSON that was put there") from None
     if not isinstance(form, dict):
         raise ParseError("a message is not a JSON object")
+    return form
+
+
+def _form(form: dict[str, Any]) -> dict[str, Any]:
     published = _published(form)
     if published is not None:
         return {"v": VERSION, "type": "feedback", "message": published}

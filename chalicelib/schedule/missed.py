@@ -18,12 +18,14 @@ from chalicelib.core.listing import listed, with_alerts
 from chalicelib.core.ports import Clients, Store
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.log import reason_of
+from chalicelib.messages.queue import samples_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.batch import Batch
 from chalicelib.process.gather import take_event
 from chalicelib.process.lead import reached
 from chalicelib.process.parse import parsed
 from chalicelib.schedule.reconciliation import FARTHEST, LIMITED, Reconciliation, instant_or_none
+from chalicelib.schedule.retirement import note_absent, note_read
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import HistoryModule
@@ -36,6 +38,8 @@ FIRST_LOOK = timedelta(minutes=15)
 STUCK = timedelta(hours=1)
 """A history that could not be read for so long is told; shorter outages of a vendor mend themselves."""
 NEWEST = datetime.max.replace(tzinfo=UTC)
+METRIC, METRIC_ALERT = "metric", "metric_alert."
+"""The category of issues of metrics, and how the kinds of their alerts begin: one fault has both at Sentry."""
 NEAR = timedelta(minutes=5)
 """Two clocks, and a delivery, may be so far apart and still mean the same notification."""
 
@@ -118,6 +122,8 @@ def _history(run: Reconciliation, reading: _Reading, endpoint: Endpoint) -> Hist
     if history.exhausted:
         reading.exhausted.add(endpoint.limited_by)
     run.marks[f"repair:{subject}"] = history.reached.isoformat()
+    note_read(run, reading.source, endpoint, history.retires)
+    run.messages += samples_messages(history.samples)
     return history
 
 
@@ -150,6 +156,8 @@ def _note_failure(run: Reconciliation, source: str, endpoint: Endpoint, error: E
     cursor = f"repair:{_subject(source, endpoint)}"
     if instant_or_none(run.marks.get(cursor)) is None:
         run.marks[cursor] = since.isoformat()
+    if isinstance(error, EndpointAbsentError):
+        note_absent(run, source, endpoint, error)
     if isinstance(error, TargetUnavailableError):
         _note_outage(run, source, endpoint, error, since)
     elif isinstance(error, EndpointAbsentError) and endpoint.optional:
@@ -177,7 +185,8 @@ def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
     looked_at = missed = 0
     seen: set[str] = set()
     unreadable: list[str] = []
-    for webhook in (_webhook(source, each) for each in found):
+    alerts: list[Event] = []
+    for webhook in (_webhook(source, each) for each in sorted(found, key=_is_of_issue)):
         try:
             news = [event for event in _events(run, webhook) if event.status is not Status.INFO]
         except ParseError as error:
@@ -187,8 +196,9 @@ def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
             continue
         seen |= {event.id for event in news}
         looked_at += 1
-        if any(not _known(run, event, incidents) for event in news):
+        if any(not _known(run, event, incidents) and not _is_metric(event, alerts) for event in news):
             missed += 1
+            alerts += [event for event in news if event.kind.startswith(METRIC_ALERT)]
             run.messages.append(written(webhook, compressed(webhook.body)))
     run.report.missed[source] = (missed, looked_at)
     if unreadable:
@@ -199,6 +209,18 @@ def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
         run.report.troubles["webhooks.missed", source] = (
             f"{missed} of {looked_at} came late: their webhooks never arrived. They were read from its API."
         )
+
+
+def _is_of_issue(found: Found) -> bool:
+    """Order what was found: the alert of a metric comes before the issue that Sentry makes of the same fault."""
+    return found.headers.get("sentry-hook-resource") != "metric_alert"
+
+
+def _is_metric(event: Event, alerts: Sequence[Event]) -> bool:
+    """Return whether an issue of a metric is what an alert of this run is about already."""
+    return event.labels.get("issue_category") == METRIC and any(
+        alert.service == event.service and abs(alert.occurred_at - event.occurred_at) <= NEAR for alert in alerts
+    )
 
 
 class _Lately:
@@ -271,6 +293,8 @@ def _newest(alert: Alert) -> datetime | None:
 def _received_nearly(event: Event, incidents: Iterable[Incident]) -> bool:
     """A notification of which only the sentence is left has lost what it is about: its policy and time know it."""
     policy = event.labels.get("policy_id")
+    if event.labels.get("issue_category") == METRIC:
+        return any(_is_its_alert(alert, event) for incident in incidents for alert in incident.alerts.values())
     if not policy:
         return False
     return any(
@@ -279,6 +303,15 @@ def _received_nearly(event: Event, incidents: Iterable[Incident]) -> bool:
         and any(abs(at - event.occurred_at) <= NEAR for at in _times(alert))
         for incident in incidents
         for alert in incident.alerts.values()
+    )
+
+
+def _is_its_alert(alert: Alert, event: Event) -> bool:
+    """Return whether an alert of a metric is about the fault of which Sentry made an issue: same project, same time."""
+    same = alert.sender.source == event.source and alert.labels.get("service") == event.service
+    began = (at for at in (*_times(alert), *filter(None, (alert.starts_at,))))
+    return (
+        same and alert.sender.kind.startswith(METRIC_ALERT) and any(abs(at - event.occurred_at) <= NEAR for at in began)
     )
 
 

@@ -12,6 +12,9 @@ What is wrong with a source or a silence is an event of source `router`, made an
     source.quiet         silent for longer than it ever is    source.refused   it is refused more often than it was
     silence.refused      an older version stored it with a pattern that RE2 refuses, so it mutes nothing
 
+Endpoints that a vendor takes away are a warning a week (`retirement.py`), values that no source knows a report a day
+(`unknown_values.py`), a release without source maps a warning (`source_maps.py`).
+
 A history is read endpoint by endpoint, each from a cursor of its own: what one answers costs nothing that others gave.
 Cursors, and when each source was heard of, are marks of the context: one write a run when something changed.
 
@@ -36,7 +39,10 @@ from chalicelib.messages.queue import Queues, events_messages
 from chalicelib.process.context_update import saved_context
 from chalicelib.schedule.missed import read_history
 from chalicelib.schedule.reconciliation import LIMITED, ReconcileReport, Reconciliation
+from chalicelib.schedule.retirement import retiring_events
 from chalicelib.schedule.source_health import look_at_sources
+from chalicelib.schedule.source_maps import unmapped_events
+from chalicelib.schedule.unknown_values import unknown_events
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import HistoryModule
@@ -82,7 +88,9 @@ def repair(
     _look_at_silences(run, context)
     for source, reader in found.items():
         read_history(run, source, reader)
-    run.messages += events_messages(_internal_events(run))
+    run.messages += events_messages(
+        [*_internal_events(run), *retiring_events(run), *unknown_events(run), *unmapped_events(run)]
+    )
     if run.messages:
         queues.webhooks.put(run.messages)
     _keep(store, before, run.marks)

@@ -21,11 +21,13 @@ LIMITED = "history.limited"
 class ReconcileReport:
     """What a run came to: by source (missed, looked at), and the troubles with their reason.
 
-    A trouble is found by its kind and subject: a source, or `<source>:<endpoint>`.
+    A trouble is found by its kind and subject: a source, or `<source>:<endpoint>`. `retiring` has the endpoints whose
+    end is to be reported in this run, by subject, each with what people must know.
     """
 
     missed: dict[str, tuple[int, int]] = field(default_factory=dict)
     troubles: dict[tuple[str, str], str] = field(default_factory=dict)
+    retiring: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -7,10 +7,13 @@ from typing import Any
 
 from chalicelib.core.event import Event
 from chalicelib.core.payload import coerce
+from chalicelib.core.source_maps import LABEL as MINIFIED
 from chalicelib.sources._sentry_fields import (
     NAME,
     OWN_TAGS,
+    evidence_of,
     fallback_title,
+    feedback_of,
     issue_id,
     metadata_title,
     page_of,
@@ -19,6 +22,10 @@ from chalicelib.sources._sentry_fields import (
     tags_of,
 )
 
+SCRIPTS = ("javascript", "node")
+MAX_FRAMES = 30
+FARTHEST_COLUMN, LONGEST_LINE = 300, 300
+"""People write no line so long; a minifier writes nothing else."""
 _PROJECT = re.compile(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/")
 
 
@@ -92,8 +99,29 @@ def _event_labels(event: Mapping[str, Any], tags: Mapping[str, Any], project: st
         ("issue", issue_id(event)),
         ("logger", event.get("logger")),
         ("location", event.get("location")),
+        (MINIFIED, "yes" if _is_minified(event) else None),
     ]
     return coerce.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+
+
+def _is_minified(event: Mapping[str, Any]) -> bool:
+    """Return whether a script's own frames are minified: then Sentry has found no source map of the release."""
+    if coerce.word(event.get("platform")) not in SCRIPTS:
+        return False
+    exception = event.get("exception") or event.get("sentry.interfaces.Exception")
+    stacks = [coerce.at(each, "stacktrace", "frames") for each in coerce.items(coerce.at(exception, "values"))]
+    frames = [each for stack in stacks for each in coerce.items(stack)[-MAX_FRAMES:] if isinstance(each, dict)]
+    own = [each for each in frames if coerce.truth(each.get("in_app") or each.get("inApp"))]
+    return bool(own) and all(map(_is_minified_frame, own))
+
+
+def _is_minified_frame(frame: Mapping[str, Any]) -> bool:
+    file = coerce.first_line(frame.get("filename"), frame.get("abs_path"), limit=2_000).partition("?")[0]
+    column = coerce.number(frame.get("colno") or frame.get("colNo")) or 0
+    line = frame.get("context_line")
+    readable = isinstance(line, str) and 0 < len(line) <= LONGEST_LINE and "{snip}" not in line
+    short = 0 < len(coerce.line(frame.get("function"), 100)) <= 2
+    return file.endswith(".js") and (column > FARTHEST_COLUMN or short) and not readable
 
 
 def _event_title(event: Mapping[str, Any]) -> str:
@@ -122,7 +150,13 @@ def _exception_title(event: Mapping[str, Any]) -> str:
 def _event_summary(event: Mapping[str, Any], title: str) -> str:
     said = coerce.text(event.get("message"), 2_000) or _logged(event) or metadata_title(event.get("metadata"))
     evidence = coerce.text(coerce.at(event, "occurrence", "subtitle"), 500)
-    parts = [said if said != title else "", evidence, coerce.line(event.get("culprit"))]
+    parts = [
+        feedback_of(event),
+        said if said != title else "",
+        evidence,
+        evidence_of(event),
+        coerce.line(event.get("culprit")),
+    ]
     return "\n".join(dict.fromkeys(part for part in parts if part and part != title))
 
 

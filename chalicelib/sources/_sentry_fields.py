@@ -13,6 +13,9 @@ _FIRES = frozenset([
     "regression", "escalating", "escalated",
 ])  # fmt: skip
 ENDS = frozenset({"resolved", "ignored", "archived", "closed", "muted", "deleted", "ok"})
+CAME_BACK = frozenset({"regressed", "escalating"})
+"""Substatus of an issue that was fine before, or is worse than it was."""
+MAX_EVIDENCE = 8
 _FAULTS = frozenset({"event_alert", "error", "issue", "metric_alert"})
 """Resources that are about a fault; everything else is information."""
 OWN_TAGS = frozenset([
@@ -33,6 +36,18 @@ def status_of(resource: str, action: str) -> Status:
         if begin in _FIRES:
             return Status.FIRING
     return Status.INFO
+
+
+def activity_status(activity: str, issue_status: str, substatus: str) -> Status:
+    """Whether an activity on an issue ends it, is its news, or neither: by the activity's kind, else by the issue's status.
+
+    Seer's steps are information, whatever the issue is in. A kind that is not known here follows the issue.
+    """
+    if activity.startswith("seer_"):
+        return Status.INFO
+    if activity.startswith("set_resolved") or issue_status in ENDS:
+        return Status.RESOLVED
+    return Status.FIRING if issue_status == "unresolved" and substatus in CAME_BACK else Status.INFO
 
 
 def severity_of(status: Status, *levels: Any) -> Severity:
@@ -82,3 +97,30 @@ def fallback_title(resource: str, action: str, subject: str) -> str:
     """`Sentry: metric alert critical in web`, for what has no title of its own."""
     said = f"Sentry: {resource} {action}".replace("_", " ")
     return f"{said} in {subject}" if subject else said
+
+
+def evidence_of(*holders: Mapping[str, Any]) -> str:
+    """Why an uptime or cron monitor fails, a line for each fact that Sentry shows; empty where there is none."""
+    for holder in holders:
+        for found in (holder, coerce.table(holder.get("occurrence"))):
+            facts = coerce.items(found.get("evidenceDisplay") or found.get("evidence_display"))
+            lines = [_fact(each) for each in facts[:MAX_EVIDENCE] if isinstance(each, dict)]
+            if any(lines):
+                return "\n".join(filter(None, lines))
+    return ""
+
+
+def _fact(fact: Mapping[str, Any]) -> str:
+    name, value = coerce.line(fact.get("name"), 100), coerce.line(fact.get("value"), 500)
+    return f"{name}: {value}" if name and value else value
+
+
+def feedback_of(*holders: Mapping[str, Any]) -> str:
+    """What a user wrote as feedback; empty for anything else."""
+    for holder in holders:
+        metadata, context = coerce.table(holder.get("metadata")), coerce.at(holder, "contexts", "feedback")
+        is_feedback = "feedback" in (holder.get("issueCategory"), holder.get("issueType"), holder.get("category"))
+        told = coerce.text(coerce.at(context, "message"), 2_000)
+        if told or (is_feedback and (told := coerce.text(metadata.get("message"), 2_000))):
+            return told
+    return ""

@@ -6,7 +6,11 @@ from typing import Any
 
 from chalicelib.core.event import Event, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 from chalicelib.sources._sentry_fields import NAME, page_of, severity_of
+
+RESOURCES = ("comment", "installation", "seer", "preprod_artifact", "unknown")
+"""Resources of Sentry that are about no fault; `unknown` is a body whose header was lost."""
 
 
 def information(
@@ -35,6 +39,7 @@ def information(
                 ("organization", organization_of(payload, data)),
                 ("app", coerce.at(data, "installation", "app", "slug")),
                 ("state", data.get("state")),
+                (LABEL, f"Sentry-Hook-Resource {resource}" if resource not in RESOURCES else None),
             ]
         ),
     )

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.event import Event
+from chalicelib.core.event import Event, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 from chalicelib.sources._sentry_fields import (
-    ENDS,
     NAME,
     OWN_TAGS,
+    activity_status,
+    evidence_of,
+    feedback_of,
     issue_id,
     metadata_title,
     page_of,
@@ -29,11 +32,11 @@ def issue_event(
 ) -> Event:
     """The event of what happened to an issue."""
     issue = coerce.table(data.get("issue"))
-    status = status_of(resource, action)
+    status = _issue_status(data, issue, resource, action)
     number = issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})
     project = _issue_project(data, issue)
     return coerce.made_event(
-        id=_issue_event_id(data, issue, resource, action, number, headers),
+        id=_issue_event_id(data, issue, f"{resource}.{action}", status, number, headers),
         source=NAME,
         kind=f"{resource}.{action}",
         status=status,
@@ -48,6 +51,13 @@ def issue_event(
         labels=_issue_labels(data, issue, project, number),
         annotations=_issue_counts(data, issue),
     )
+
+
+def _issue_status(data: Mapping[str, Any], issue: Mapping[str, Any], resource: str, action: str) -> Status:
+    if resource != "activity_alert":
+        return status_of(resource, action)
+    activity = coerce.word(coerce.at(data, "activity", "type"))
+    return activity_status(activity, coerce.word(issue.get("status")), coerce.word(issue.get("substatus")))
 
 
 def _issue_project(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
@@ -75,6 +85,8 @@ def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
     details = coerce.at(data, "activity", "details")
     parts = [
         coerce.text(coerce.at(details, "summary"), 2_000),
+        feedback_of(issue, coerce.table(data.get("event"))),
+        evidence_of(issue, coerce.table(data.get("event")), data),
         metadata_title(issue.get("metadata")),
         coerce.line(issue.get("culprit")),
         _issue_facts(issue),
@@ -114,8 +126,14 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
         ("rule", coerce.at(data, "alert", "title")),
         ("activity", coerce.at(data, "activity", "type")),
         ("resolution_type", data.get("resolution_type")),
+        (LABEL, _unknown_activity(data)),
     ]
     return coerce.labels([*own, *((name, each) for name, each in tags.items() if name.lower() not in OWN_TAGS)])
+
+
+def _unknown_activity(data: Mapping[str, Any]) -> str:
+    activity = coerce.word(coerce.at(data, "activity", "type"))
+    return f"activity.type {activity}" if activity and not activity.startswith(("set_resolved", "seer_")) else ""
 
 
 def _release(issue: Mapping[str, Any]) -> str:
@@ -152,17 +170,18 @@ def _issue_time(issue: Mapping[str, Any], action: str, sent_at: datetime | None,
 def _issue_event_id(
     data: Mapping[str, Any],
     issue: Mapping[str, Any],
-    resource: str,
-    action: str,
+    kind: str,
+    status: Status,
     number: str,
     headers: Mapping[str, str],
 ) -> str:
-    """Equal on every delivery. An issue is created once; resolving it twice without a new event in between differs
-    only in when it was said, and a second end does no harm."""
-    begin = f"{resource}.{action}:{number}"
-    if action == "created" and number:
+    """Equal on every delivery. An issue is created once; what people do with it again, without a new event in between,
+    differs only in when it was sent: a second end does no harm, and a second beginning is news."""
+    begin = f"{kind}:{number}"
+    if kind == "issue.created" and number:
         return begin
     said = [issue.get(key) for key in ("lastSeen", "status", "substatus", "statusDetails", "title")]
-    moment = headers.get("idempotency-key") or headers.get("sentry-hook-timestamp") if action in ENDS else None
+    changes = status is not Status.INFO
+    moment = headers.get("idempotency-key") or headers.get("sentry-hook-timestamp") if changes else None
     rest = [data.get("assignee"), data.get("resolution_type"), data.get("activity"), moment]
     return f"{begin}:{coerce.digest([*said, *rest])}"

@@ -33,6 +33,10 @@ CHANGES = (
     "POST /v2/email/configuration-sets",
     "POST /v2/email/configuration-sets/*/event-destinations",
     "PutParameter",
+    "PutRule",
+    "Subscribe",
+    "SetSubscriptionAttributes",
+    "PutTargets",
     "CreateLogGroup",
     "PutRetentionPolicy",
     "CreateRole",
@@ -41,9 +45,6 @@ CHANGES = (
     "DELETE /2017-10-31/functions/*/concurrency",
     "POST /2015-03-31/event-source-mappings",
     "POST /2015-03-31/functions/*/policy",
-    "Subscribe",
-    "PutRule",
-    "PutTargets",
     "POST /v2/apis",
     "POST /v2/apis/*/integrations",
     "POST /v2/apis/*/routes",
@@ -51,7 +52,6 @@ CHANGES = (
     "PUT /2015-03-31/event-source-mappings/*",
     "PUT /2024-08-31/functions/*/recursion-config",
     "PUT /2019-09-25/functions/*/event-invoke-config",
-    "SetSubscriptionAttributes",
 )
 """What a deploy to the embedded AWS changes, in the order of the first call of each kind, but for the last ones."""
 LAST = ("DeleteLogGroup", "TagResource")
@@ -101,8 +101,10 @@ class Deployer:
             "webhooks",
         ]
         assert all(each["ScalingConfig"] and each["FunctionResponseTypes"] for each in mappings)
-        assert len(aws("sns").list_subscriptions()["Subscriptions"]) == 1
-        assert len(aws("events").list_rules()["Rules"]) == 4
+        subscribed = {each["TopicArn"].rpartition("-")[2] for each in aws("sns").list_subscriptions()["Subscriptions"]}
+        assert len(aws("sns").list_subscriptions()["Subscriptions"]) == 2 and subscribed == {"feedback", "events"}
+        assert len(aws("events").list_targets_by_rule(Rule=f"tocsin-{STAGE}-events")["Targets"]) == 1
+        assert len(aws("events").list_rules()["Rules"]) == 5
         assert not deployed.notes or not [note for note in deployed.notes if "REST API" in note]
 
     def account(self) -> Clients:

@@ -127,7 +127,9 @@ def test_nothing_that_burns_is_not_asked_for():
     assert vendors.requests == []
 
 
-@pytest.mark.parametrize(("name", "path"), [("issues", "issues"), ("metric_alerts", "incidents")])
+@pytest.mark.parametrize(
+    ("name", "path"), [("issues", "issues"), ("metric_alerts", "incidents"), ("monitor_issues", "issues")]
+)
 def test_it_asks_for_the_window_of_the_organisation(name, path):
     """Every request names organisation, times and token; nothing else is asked."""
     vendors = answered()
@@ -189,7 +191,7 @@ def test_limits_are_honoured(headers, seconds):
     assert raised.value.retry_after == timedelta(seconds=seconds)
 
 
-ENDPOINTS = ("issues", "open_issues", "metric_alerts")
+ENDPOINTS = ("issues", "open_issues", "monitor_issues", "detectors", "metric_alerts")
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -216,10 +218,12 @@ def test_refusals_and_outages(name):
     assert "sentry-token" not in str(raised.value)
 
 
-def test_only_metric_alerts_are_optional():
-    """An organisation without metric alerts has issues all the same."""
+def test_what_not_every_server_has_is_optional():
+    """An organisation without metric alerts, monitors or categories of issues has issues all the same."""
     endpoints = plugins.load("histories", "sentry").ENDPOINTS
-    assert [each.name for each in endpoints if each.optional] == ["metric_alerts"]
+    assert [each.name for each in endpoints if each.optional] == [
+        "monitor_issues", "detectors", "metric_alerts", "errors_a_minute",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -233,3 +237,146 @@ def test_without_a_token_it_is_off(name, active):
         with pytest.raises(NotSetUpError):
             read(vendors, name, active)
         assert vendors.requests == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Monitors
+
+
+def api(name):
+    """A recorded answer of Sentry's API."""
+    given = body(f"sentry_api/{name}.json")
+    headers = {key: value for key, value in given["headers"].items() if key.lower() != "content-type"}
+    content = given["body"]
+    more = {"text": content} if isinstance(content, str) else {"json": content}
+    return httpx.Response(given["status"], headers=headers, **more)
+
+
+def at_night(vendors, name, active=()):
+    """What is read of an endpoint in the hour of the recorded answers."""
+    (endpoint,) = (each for each in plugins.load("histories", "sentry").ENDPOINTS if each.name == name)
+    since = datetime(2026, 11, 30, 3, 30, tzinfo=UTC)
+    return endpoint.read(vendors, since=since, until=since + timedelta(hours=1), active=active)
+
+
+def test_issues_of_metrics_and_monitors_are_asked_for_by_category():
+    """Given issues of metrics, uptime and cron → new ones are webhooks; the categories are asked for by name."""
+    vendors = Vendors(lambda request: api("issues.list_metric_outage.200"))
+    found = {each.identity: each.kind for each in events(at_night(vendors, "monitor_issues"))}
+    assert found["issue:5100000011"] == found["issue:5100000012"] == "issue.created"
+    assert vendors.requests[0].url.params["query"] == "issue.category:[metric, outage]"
+
+
+def test_monitors_say_what_became_of_their_newest_issue():
+    """Given monitors → their open issues are new, what ended has ended; monitors of errors are left out."""
+    vendors = Vendors(lambda request: api("detectors.list.200"))
+    found = {each.identity: each.kind for each in events(at_night(vendors, "detectors"))}
+    assert (found["issue:5100000011"], found["issue:5100000014"]) == ("issue.created", "issue.resolved")
+    assert vendors.requests[0].url.path == "/api/0/organizations/acme/detectors/"
+
+
+def test_a_monitor_whose_issue_is_old_says_nothing_unless_it_fires_here():
+    """Given the end of an issue from last year → read only where the issue fires here."""
+    group = issue(7, status="resolved", lastSeen="2026-01-01T00:00:00Z", firstSeen="2026-01-01T00:00:00Z")
+    monitor = {"id": "1", "type": "metric_issue", "latestGroup": group}
+    others = [{"type": "error", "latestGroup": issue(8)}, {"type": "metric_issue", "latestGroup": None}, {}]
+    for active, kinds in (((), []), (("7",), ["issue.resolved"])):
+        vendors = Vendors(lambda request: httpx.Response(200, json=[monitor, *others]))
+        assert [each.kind for each in events(read(vendors, "detectors", active))] == kinds
+
+
+def test_new_issues_of_metrics_are_looked_for_by_every_integration():
+    """Given an integration that does not hear of issues → of new ones those of metrics are taken, outages are not."""
+    vendors = answered([issue(1, issueCategory="metric"), issue(2, issueCategory="outage")])
+    vendors.settings = {**vendors.settings, "SENTRY_REPAIR": "ends"}
+    assert [each.identity for each in events(read(vendors, "monitor_issues"))] == ["issue:1"]
+
+
+def test_a_server_without_categories_has_no_such_endpoint():
+    """Given 400 for the categories → absent, as 404; a list of issues that answers 400 is refused."""
+    for name, error in (("monitor_issues", EndpointAbsentError), ("issues", TargetRejectedError)):
+        with pytest.raises(TargetRejectedError) as raised:
+            read(Vendors(lambda request: httpx.Response(400)), name)
+        assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("headers", "at", "replacement"),
+    [
+        (
+            {"X-Sentry-Deprecation-Date": "2026-05-14T00:00:00+00:00", "X-Sentry-Replacement-Endpoint": "/api/0/x/"},
+            datetime(2026, 5, 14, tzinfo=UTC),
+            "/api/0/x/",
+        ),
+        ({"Sunset": "Sat, 28 Nov 2026 23:59:59 GMT"}, datetime(2026, 11, 28, 23, 59, 59, tzinfo=UTC), ""),
+        (
+            {"Deprecation": "@1795435200", "Link": '</new>; rel="successor-version"'},
+            datetime.fromtimestamp(1795435200, UTC),
+            "/new",
+        ),
+        ({"Deprecation": "true"}, None, ""),
+    ],
+)
+def test_the_end_of_an_endpoint_is_announced_by_good_answers(headers, at, replacement):
+    """Given the headers of Sentry or of the RFCs on a good answer → from when, and what replaces it."""
+    history = read(answered(headers=headers), "metric_alerts")
+    assert (history.retires.at, history.retires.replacement) == (at, replacement)
+    assert read(answered(), "metric_alerts").retires is None
+
+
+def test_recorded_answers_of_a_retired_endpoint():
+    """Given the recorded answers of the incidents → announced on 200, 410 says so, 404 is absent."""
+    assert at_night(Vendors(lambda request: api("incidents.deprecated.200")), "metric_alerts").retires is not None
+    for name, gone in (("incidents.brownout.410", True), ("incidents.removed.404", False)):
+        with pytest.raises(EndpointAbsentError) as raised:
+            at_night(Vendors(lambda request, name=name: api(name)), "metric_alerts")
+        assert raised.value.gone is gone and "token" not in str(raised.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors a minute
+
+
+def counting(answer, projects="shop"):
+    """A Sentry that counts, with the setting that names projects."""
+    vendors = Vendors(answer)
+    vendors.settings = {**vendors.settings, "SENTRY_ERRORS_A_MINUTE": projects}
+    return vendors
+
+
+def counted(vendors, minutes=5):
+    """What is read of the minutes around the recorded buckets."""
+    (endpoint,) = (each for each in plugins.load("histories", "sentry").ENDPOINTS if each.name == "errors_a_minute")
+    since = datetime.fromtimestamp(1796011140 - 60, UTC)
+    return endpoint.read(vendors, since=since, until=since + timedelta(minutes=minutes), active=())
+
+
+def test_errors_of_whole_minutes_are_samples():
+    """Given buckets of ten seconds → a sample for each whole minute, at its end, labelled with the project."""
+    vendors = counting(lambda request: api("project_stats.received_10s.200"))
+    history = counted(vendors)
+    assert [(each.value, int(each.at.timestamp())) for each in history.samples] == [(12, 1796011200), (0, 1796011260)]
+    assert {tuple(sorted(each.labels.items())) for each in history.samples} == {
+        (("service", "shop"), ("source", "sentry"))
+    }
+    (asked,) = vendors.requests
+    assert asked.url.path == "/api/0/projects/acme/shop/stats/"
+    assert (asked.url.params["stat"], asked.url.params["resolution"]) == ("received", "10s")
+
+
+def test_a_minute_that_is_not_whole_is_left_to_the_next_run():
+    """Given five buckets of a minute, odd entries, and no list → no sample of it; an outage where there is no list."""
+    given = [[1796011140 + 10 * number, 1] for number in range(5)]
+    odd = [None, [], [1], ["x", "y"], [1796011190, None], {"a": 1}]
+    assert list(counted(counting(lambda request: httpx.Response(200, json=[*given, *odd]))).samples) == []
+    with pytest.raises(TargetUnavailableError):
+        counted(counting(lambda request: httpx.Response(200, json={"detail": "x"})))
+
+
+def test_errors_are_counted_only_where_projects_are_named():
+    """Given no project → off; given a dozen → ten calls, each for a name that leads nowhere else."""
+    with pytest.raises(NotSetUpError):
+        counted(Vendors(lambda request: httpx.Response(500)))
+    vendors = counting(lambda request: httpx.Response(200, json=[]), ",".join(["../x", *(f"p{n}" for n in range(12))]))
+    assert list(counted(vendors).samples) == []
+    assert len(vendors.requests) == 10 and b"..%2Fx" in vendors.requests[0].url.raw_path

@@ -286,3 +286,11 @@ def test_a_bomb_does_not_expand():
     assert len(uncompressed(zlib.compress(b"\0" * MAX_BODY_BYTES))) == MAX_BODY_BYTES
     with pytest.raises(ParseError):
         uncompressed(zlib.compress(os.urandom(1000))[:-10])
+
+
+def test_control_characters_inside_of_texts_are_taken():
+    """Given a signed body with control characters as they are inside of a text → stored as it came; outside → 400."""
+    door = IngestPorts()
+    assert door.post(b'{"title":"one\ntwo\tthree\x01"}').status == 202
+    assert len(door.stored) == 1
+    assert door.post(b'{"title":\x01"one"}').status == 400

@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.core.errors import EndpointAbsentError, TargetRejectedError
 from chalicelib.core.instants import rfc3339
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.schedule.missed import ON_ITS_WAY
@@ -27,10 +28,12 @@ ISSUE = body("sentry/issue_created_docs.json")["data"]["issue"]
 ENDPOINTS = {
     "issues": "sentry:issues",
     "open_issues": "sentry:open_issues",
+    "monitor_issues": "sentry:monitor_issues",
+    "detectors": "sentry:detectors",
     "metric_alerts": "sentry:metric_alerts",
     "notifications": "cloudflare:notifications",
 }
-OPTIONAL = {"metric_alerts"}
+OPTIONAL = {"metric_alerts", "monitor_issues", "detectors"}
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -105,6 +108,10 @@ class Story:
             return "notifications"
         if request.url.path.endswith("/incidents/"):
             return "metric_alerts"
+        if request.url.path.endswith("/detectors/"):
+            return "detectors"
+        if "issue.category" in request.url.params.get("query", ""):
+            return "monitor_issues"
         return "open_issues" if "group" in request.url.params else "issues"
 
     def _nothing(self, name):
@@ -117,6 +124,8 @@ class Story:
         return {
             "issues": [{**ISSUE, "id": "1", "status": "unresolved", **seen}],
             "open_issues": [{**ISSUE, "id": "7", "status": "resolved"}],
+            "monitor_issues": [{**ISSUE, "id": "2", "status": "unresolved", "issueCategory": "outage", **seen}],
+            "detectors": [{"type": "uptime_domain_failure", "latestGroup": {**ISSUE, "id": "3", **seen}}],
             "metric_alerts": [{**incident, "dateDetected": at, "alertRule": {"id": "7", "organizationId": "5"}}],
             "notifications": {
                 "result": [{"alert_body": "Tunnel is down", "alert_type": "tunnel_health_event", "sent": at}]
@@ -141,6 +150,7 @@ class Story:
         alerts = [alert for incident in self.router.store.incidents() for alert in incident.firing]
         issues = {alert.labels.get("issue") for alert in alerts}
         found = {"issues": "1" in issues, "open_issues": "7" not in issues}
+        found |= {"monitor_issues": "2" in issues, "detectors": "3" in issues}
         found["metric_alerts"] = any(alert.sender.kind.startswith("metric_alert") for alert in alerts)
         found["notifications"] = any(alert.sender.source == "cloudflare" for alert in alerts)
         return {name for name, taken in found.items() if taken}
@@ -148,7 +158,14 @@ class Story:
     def troubles(self):
         """The titles of what the fallback was notified of, with the reasons, in order."""
         told = [each for each in self.router.decided.values() if each.target.kind == "email"]
-        return [(each.reason.value, alert.title) for each in told for alert in each.alerts if "late" not in alert.title]
+        return [
+            (each.reason.value, alert.title) for each in told for alert in each.alerts if not _is_beside(alert.title)
+        ]
+
+
+def _is_beside(title):
+    """Whether an alert is about webhooks that came late, or about an endpoint that goes (tests/schedule/test_retirement.py)."""
+    return "late" in title or "takes away" in title
 
 
 @pytest.fixture
@@ -168,8 +185,9 @@ def test_one_endpoint_costs_nothing_of_the_others(story, name, answer):
     story.something_happens()
     story.broken = {name: ANSWERS[answer]} if ANSWERS[answer] else {}
     report = story.repair()
-    # Both lists of issues share one rate limit: while one must wait, the other waits as well.
-    waits = {"open_issues"} if (name, answer) == ("issues", "429") else set()
+    # The lists of issues share one rate limit: while one must wait, those behind it wait as well.
+    behind = {"issues": {"open_issues", "monitor_issues"}, "open_issues": {"monitor_issues"}}
+    waits = behind.get(name, set()) if answer == "429" else set()
     failed = (set(story.broken) | waits) & ENDPOINTS.keys()
     assert story.taken() == ENDPOINTS.keys() - failed
     assert story.cursors() == {each: before[each] if each in failed else story.until for each in ENDPOINTS}
@@ -179,7 +197,7 @@ def test_one_endpoint_costs_nothing_of_the_others(story, name, answer):
 
     story.broken = {}
     report = story.repair()
-    if name in failed and name != "open_issues":
+    if name in failed and name not in ("open_issues", "detectors"):
         assert story.asked[name] == rfc3339(before[name])
     assert story.taken() == set(ENDPOINTS)
     assert set(story.cursors().values()) == {story.until}
@@ -233,7 +251,8 @@ def test_the_cursor_of_the_version_before_is_that_of_each_endpoint(story):
     story.router.store.save_context(replace(context, marks=marks, version=context.version + 1))
     story.asked.clear()
     story.repair()
-    assert story.asked == {"issues": rfc3339(cursor), "metric_alerts": rfc3339(cursor), "open_issues": None}
+    windowed = dict.fromkeys(("issues", "metric_alerts", "monitor_issues"), rfc3339(cursor))
+    assert story.asked == {**windowed, "open_issues": None, "detectors": None}
     assert story.cursors()["notifications"] == cursor
     kept = story.router.store.context().marks
     assert not {"repair:sentry", "repair:cloudflare", "repair_wait:cloudflare", "trouble:history.failed:sentry"} & set(
@@ -333,3 +352,27 @@ def test_a_refusal_of_an_optional_endpoint_is_a_mistake_of_ours(story):
     assert set(report.troubles) == {("history.failed", "sentry:optional"), ("history.failed", "sentry:first")}
     report = run(story, Lists(optional=EndpointAbsentError("answered 404")))
     assert set(report.troubles) == {("history.limited", "sentry:optional")}
+
+
+def test_what_a_vendor_measured_is_put_on_the_queue_once(story):
+    """Given an endpoint that measures → its samples are stored, and a run that finds none stores none."""
+    at = story.router.now - timedelta(minutes=4)
+    sample = Sample("errors_per_min", 12.0, at, {"source": "sentry", "service": "shop"})
+
+    class Measuring:
+        """A reader with one endpoint."""
+
+        def __init__(self, *samples):
+            self.samples = samples
+            self.ENDPOINTS = (Endpoint("errors_a_minute", "errors a minute", self.read, optional=True),)
+
+        def read(self, clients, *, since, until, active):
+            """The samples."""
+            return History((), until, samples=self.samples)
+
+    for samples in ((sample,), ()):
+        run(story, Measuring(*samples))
+        (bucket,) = story.router.store.buckets(
+            "errors_per_min", sample.labels, at - timedelta(hours=1), story.router.now
+        )
+        assert (bucket.total, bucket.count) == (12.0, 1)

@@ -14,7 +14,12 @@ from chalicelib.redact import redact_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-FURTHER = {"prometheus": ("alertmanager",), "pagerduty": ("pagerduty_v3_captured",), "generic": ("declared",)}
+FURTHER = {
+    "prometheus": ("alertmanager",),
+    "sentry": ("sentry_2026",),
+    "pagerduty": ("pagerduty_v3_captured",),
+    "generic": ("declared",),
+}
 """Folders that a source reads beside that of its own name."""
 FOLDERS = {source: (source, *FURTHER.get(source, ())) for source in plugins.names("sources")}
 """The folders of fixtures that a source reads."""

@@ -58,6 +58,9 @@ _TIMES = frozenset(
         "updated_at",
         "status_change_time",
         "date",
+        "StateChangeTime",
+        "Timestamp",
+        "time",
     )
 )
 
@@ -265,6 +268,21 @@ def _vercel() -> Iterator[tuple[str, Pair]]:
     yield "vercel certificate", Pair("vercel", failed, good)
 
 
+def _aws() -> Iterator[tuple[str, Pair]]:
+    alarm = {state: Given(body(f"cloudwatch/metric_{state}.json")) for state in ("alarm", "ok")}
+    yield "alarm of a topic", Pair("cloudwatch", alarm["alarm"], alarm["ok"])
+    carts = body("eventbridge/cloudwatch.contributor_alarm_carts.json")
+    ended = Given(changed(carts, detail__state__value="OK"))
+    yield "series of an alarm on the bus", Pair("cloudwatch", Given(carts), ended)
+    deployed = {each: Given(body(f"eventbridge/ecs.deployment_{each}.json")) for each in ("failed", "completed")}
+    yield "deployment of ECS", Pair("eventbridge", deployed["failed"], deployed["completed"])
+    text = body("sns/sqs.body_plain_text.json")
+    fires, ends = (
+        Given(changed(text, Subject=f"{state}: disk of db-1", MessageId=state)) for state in ("CRITICAL", "OK")
+    )
+    yield "text of a topic", Pair("sns", fires, ends)
+
+
 def _declared() -> Iterator[tuple[str, Pair]]:
     build = {
         "id": "main-17", "title": "Build of main failed", "status": "failed", "severity": "critical", "service": "web",
@@ -284,7 +302,9 @@ def _declared() -> Iterator[tuple[str, Pair]]:
 
 
 PAIRS: Mapping[str, Pair] = {
-    name: pair for pairs in (_sentry(), _cloudflare(), _alertmanager(), _vercel(), _declared()) for name, pair in pairs
+    name: pair
+    for pairs in (_sentry(), _cloudflare(), _alertmanager(), _vercel(), _aws(), _declared())
+    for name, pair in pairs
 }
 
 

@@ -569,3 +569,117 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("sentry", given)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sentry as it is in 2026
+
+ACTIVITIES = [
+    ("set_resolved", "resolved", "", "resolved"),
+    ("set_resolved_in_release", "unresolved", "", "resolved"),
+    ("set_resolved_by_age", "resolved", "", "resolved"),
+    ("set_resolved_in_commit", "unresolved", "ongoing", "resolved"),
+    ("something_new", "resolved", "", "resolved"),
+    ("something_new", "ignored", "archived_forever", "resolved"),
+    ("set_regression", "unresolved", "regressed", "firing"),
+    ("something_new", "unresolved", "escalating", "firing"),
+    ("something_new", "unresolved", "ongoing", "info"),
+    ("seer_root_cause_completed", "unresolved", "ongoing", "info"),
+    ("seer_pr_created", "resolved", "", "info"),
+    ("", "resolved", "", "resolved"),
+    ("", "", "", "info"),
+]
+
+
+@pytest.mark.parametrize(("activity", "state", "substatus", "status"), ACTIVITIES)
+def test_activity_on_an_issue(activity, state, substatus, status):
+    """Given an activity → its kind of resolve ends the issue, Seer's steps are information, others follow the issue."""
+    given = changed(
+        body("sentry_2026/activity_alert.set_resolved.json"),
+        data__activity__type=activity,
+        data__issue__status=state,
+        data__issue__substatus=substatus,
+    )
+    found = event("sentry", given, {"sentry-hook-resource": "activity_alert"})
+    assert (found.status.value, found.identity) == (status, "issue:5100000011")
+
+
+def test_every_activity_of_2026():
+    """Given the recorded activities → ends, a regression, and a step of Seer with what it found."""
+    found = {name: event("sentry", raw(name)) for name in files("sentry_2026") if "activity" in name}
+    ends = [name for name, each in found.items() if each.status is Status.RESOLVED]
+    assert len(ends) == 4 and all("set_resolved" in name for name in ends)
+    assert found["sentry_2026/activity_alert.unknown_type_status_unresolved.json"].status is Status.FIRING
+    seer = found["sentry_2026/activity_alert.seer_root_cause_completed.json"]
+    assert seer.status is Status.INFO and seer.summary.startswith("The new index is not used.")
+
+
+@pytest.mark.parametrize("action", ["unresolved", "resolved", "archived"])
+def test_what_people_do_again_is_another_event(action):
+    """Given the same action twice without a new event between → two events; the same delivery twice → one."""
+    given = changed(body("sentry/issue_created_docs.json"), action=action)
+    one, again, other = (
+        event("sentry", given, {"sentry-hook-resource": "issue", "sentry-hook-timestamp": at})
+        for at in ("1795435200", "1795435200", "1795442400")
+    )
+    assert one.id == again.id != other.id
+
+
+def test_an_issue_is_created_once_whenever_it_is_told():
+    """Given the creation of an issue delivered twice at other times → one event."""
+    given = body("sentry/issue_created_docs.json")
+    times = ({"sentry-hook-resource": "issue", "sentry-hook-timestamp": at} for at in ("1795435200", "1795442400"))
+    assert len({event("sentry", given, headers).id for headers in times}) == 1
+
+
+EVIDENCE = [
+    {"name": "Failure reason", "value": "timeout - no response in 5000 ms", "important": True},
+    {"name": "Status Code", "value": "None", "important": False},
+    {"name": "Duration", "value": "5000ms", "important": False},
+    {"value": "from Frankfurt"},
+    "odd",
+]
+
+
+@pytest.mark.parametrize("place", ["data__issue__occurrence", "data__event", "data__occurrence"])
+def test_uptime_issues_say_why(place):
+    """Given an uptime issue with evidence → its facts stand in the summary, wherever Sentry put them."""
+    given = body("sentry_2026/issue.created.outage_uptime.json")
+    holder = (
+        {"evidenceDisplay": EVIDENCE} if place.endswith("occurrence") else {"occurrence": {"evidenceDisplay": EVIDENCE}}
+    )
+    found = event("sentry", changed(given, **{place: holder}), {"sentry-hook-resource": "issue"})
+    lines = found.summary.splitlines()
+    assert [each for each in lines if ": " in each][:2] == [
+        "Failure reason: timeout - no response in 5000 ms",
+        "Duration: 5000ms",
+    ]
+    assert "from Frankfurt" in lines
+
+
+def test_the_alert_of_an_uptime_issue_says_why():
+    """Given an event alert about an uptime issue → the same facts."""
+    given = changed(body("sentry/event_alert_minimal.json"), data__event__occurrence={"evidence_display": EVIDENCE})
+    assert "Failure reason: timeout" in event("sentry", given, {"sentry-hook-resource": "event_alert"}).summary
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data__issue__issueCategory": "feedback", "data__issue__metadata": {"title": "User Feedback", "message": "The cart is empty"}},
+        {"data__event": {"contexts": {"feedback": {"message": "The cart is empty", "contact_email": "ana@example.com"}}}},
+    ],
+)  # fmt: skip
+def test_feedback_shows_what_was_written(fields):
+    """Given feedback of a user → what they wrote comes first, and their address is not shown."""
+    found = event(
+        "sentry", changed(body("sentry/issue_created_docs.json"), **fields), {"sentry-hook-resource": "issue"}
+    )
+    assert found.summary.splitlines()[0] == "The cart is empty" and "ana@" not in found.summary
+
+
+def test_control_characters_in_texts_are_taken():
+    """Given a body whose texts hold control characters as they are → it is read, and they are gone."""
+    data = b'{"action":"created","data":{"issue":{"id":"9","title":"line one\nline\ttwo\x01 three"}}}'
+    found = event("sentry", data, {"sentry-hook-resource": "issue"})
+    assert (found.identity, found.title) == ("issue:9", "line one line two three")

@@ -58,6 +58,7 @@ BYTES = Unit(SIZE, SIZES["B"], "B")
 KNOWN_METRICS = {
     "error_rate": "share of requests that failed",
     "requests_per_min": "requests a minute",
+    "errors_per_min": "errors a minute",
     "p95_latency_ms": "95th percentile of the latency",
     "p99_latency_ms": "99th percentile of the latency",
     "latency_ms": "latency of a probe",
@@ -100,7 +101,9 @@ KNOWN_METRICS = {
 }
 """The metrics that probes and sources bring, with what they are."""
 
-_NUMBERS = frozenset({"failures", "successes", "active_users", "connections", "requests_per_min", "replicas"})
+_NUMBERS = frozenset(
+    {"failures", "successes", "active_users", "connections", "requests_per_min", "errors_per_min", "replicas"}
+)
 _NUMBER_ENDS = (
     "_total",
     "_count",

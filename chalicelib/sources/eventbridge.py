@@ -1,0 +1,33 @@
+"""EventBridge: events of AWS Health, RDS, ECS, GuardDuty and other services, by a rule of the default bus, without HTTP.
+
+The queue's policy names the rule that may send, so that IAM proves the sender.
+https://docs.aws.amazon.com/eventbridge/latest/ref/welcome.html
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from chalicelib.core.errors import SignatureError
+from chalicelib.core.event import Event
+from chalicelib.sources import _aws
+
+NAME = "eventbridge"
+TITLE = "Amazon EventBridge"
+SECRETS: tuple[str, ...] = ()
+
+
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
+    """Raise SignatureError: what comes by HTTP is nobody's that IAM has proved."""
+    raise SignatureError(
+        "eventbridge has no address: its messages come by the stage's own topic and rule, or by /webhooks/sns"
+    )
+
+
+def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
+    """Return None: nothing is delivered by HTTP."""
+    return None
+
+
+def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
+    """Return the event of a body in any form that AWS sends; raise ParseError when it is no JSON object."""
+    return _aws.parse(body, NAME, received_at)
