@@ -236,11 +236,12 @@ def redact_text(text: str, *, name: str = "", patterns: Sequence[Pattern] | None
 
 
 def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> Event:
-    """The event masked. Its id and identity change only where they hold a secret, and then to a stable digest."""
+    """The event masked. Its id and identities change only where they hold a secret, and then to a stable digest."""
     extra = configured() if patterns is None else tuple(patterns)
     masked: dict[str, Any] = {
         "id": _stable(event.id, extra),
         "identity": _stable(event.identity, extra),
+        "ends_also": tuple(_stable(each, extra) for each in event.ends_also),
         "kind": _text(event.kind, extra),
         "name": _text(event.name, extra),
         "title": _text(event.title, extra) or MASK,
@@ -283,7 +284,7 @@ def _with_own(masked: dict[str, Any], masks: Mapping[str, str]) -> dict[str, Any
     """Return the masked fields that people read with the team's own addresses."""
     if not masks:
         return masked
-    shown = {name: _restored(masked[name], masks) for name in ("title", "summary", "name")}
+    shown = {name: _restored(masked[name], masks) for name in ("title", "summary", "name", "service") if masked[name]}
     labels = {name: _restored(value, masks) for name, value in masked["labels"].items()}
     return {**masked, **shown, "labels": labels}
 

@@ -18,6 +18,7 @@
     │   ├── NotAllowedError          401 no token, or a wrong one
     │   ├── TooManyGuessesError      429 too many wrong tokens came from the address
     │   ├── ReadOnlyError            403 the token may change nothing
+    │   ├── ForbiddenError           403 `access:` gives the person no role for it
     │   ├── NotFoundError            404 no such incident or silence
     │   ├── NotUniqueError           409 several incidents begin so
     │   ├── OverError                409 it is over

@@ -124,7 +124,7 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
         ("substatus", issue.get("substatus")),
         ("logger", issue.get("logger")),
         ("rule", coerce.at(data, "alert", "title")),
-        ("activity", coerce.at(data, "activity", "type")),
+        ("activity", coerce.word(coerce.at(data, "activity", "type"))),
         ("resolution_type", data.get("resolution_type")),
         (LABEL, _unknown_activity(data)),
     ]
