@@ -43,7 +43,7 @@ test: setup-tests ## format, lint, types and all quick tests
 	done; \
 	[ $$status = 0 ] || echo "make test: failed:$${failed#,}" >&2; exit $$status
 
-acceptance: setup-tests ## the tests that take minutes: a deploy broken at each of its calls
+acceptance: setup-tests ## the tests that take minutes: deploys, crashes, a browser, real Prometheus
 	@$(BIN)/pytest -n 2 -m acceptance
 
 sim: setup-tests ## random lives of the whole router, everything failing: make sim SEEDS=5000 FROM=200

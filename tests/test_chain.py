@@ -19,6 +19,8 @@ from tests.deployed import Stage, compact, deployed_stage
 from tests.project import ROOT
 from tests.sources.bodies import alertmanager_body
 
+pytestmark = pytest.mark.acceptance
+
 BODIES = ROOT / "tests" / "sources" / "fixtures" / "sentry"
 SIGNED = sorted(path.stem for path in BODIES.glob("*.json") if not path.stem.startswith("legacy"))
 RESOURCES = ("event_alert", "metric_alert", "issue", "error", "comment", "installation", "seer", "activity_alert")

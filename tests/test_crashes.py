@@ -15,6 +15,8 @@ from chalicelib.messages.webhook import Webhook, compressed, written
 from tests.fakes import Death, Sites
 from tests.scenario import START, Router, rules_of
 
+pytestmark = pytest.mark.acceptance
+
 HEAD = """
 defaults: {group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 10m}
 fallback: {notification: [{email: late@example.com}]}

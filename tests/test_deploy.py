@@ -34,6 +34,8 @@ from local.sample import INCIDENT, webhooks
 from tests.deployed import Stage, deployed_stage
 from tests.project import ROOT, environment
 
+pytestmark = pytest.mark.acceptance
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:

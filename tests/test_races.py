@@ -18,6 +18,8 @@ from tests.fakes import Death, MemoryQueue, Sites
 from tests.scenario import START, Router, event, rules_of
 from tests.test_crashes import EVERYBODY, HEAD, STORIES, numbers, once, without_one_double
 
+pytestmark = pytest.mark.acceptance
+
 RULES = rules_of(HEAD + EVERYBODY)
 KEY = "default|alertname=Down"
 SEEDS = range(201)

@@ -21,6 +21,8 @@ from deploy.smoke import request
 from local.inbox.vendors.slack.workspace import channel_id
 from tests.deployed import Stage, compact, deployed_stage
 
+pytestmark = pytest.mark.acceptance
+
 RULES = """
 defaults: {group_by: [service], group_wait: 0s, group_interval: 1s, repeat_interval: 4s}
 alerts:

@@ -20,6 +20,8 @@ from local.cloud import Cloud
 from tests.deploy.flaky_aws import FlakyAws
 from tests.project import ROOT, clients, environment
 
+pytestmark = pytest.mark.acceptance
+
 STAGE = "dev"
 CHANGES = (
     "CreateTable",
@@ -131,7 +133,6 @@ def test_a_first_deploy_that_broke_is_finished_by_the_next(deployer: Deployer) -
     assert not [each for each in deployer.door.changes[made:] if "/apis" in each or each.endswith("/policy")]
 
 
-@pytest.mark.acceptance
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_deploy_broken_at_any_call_is_finished_by_the_next(deployer: Deployer, change: str) -> None:
     """Given a deploy that broke after this call, when it runs again → all is as if it had not broken."""
@@ -139,14 +140,12 @@ def test_a_deploy_broken_at_any_call_is_finished_by_the_next(deployer: Deployer,
     deployer.check(deployer.deploy())
 
 
-@pytest.mark.acceptance
 def test_every_call_of_a_deploy_was_broken(deployer: Deployer) -> None:
     """The calls by which a deploy changes the account are those of the test above, and the last ones."""
     deployer.check(deployer.deploy())
     assert list(dict.fromkeys(deployer.door.changes)) == [*CHANGES, *LAST]
 
 
-@pytest.mark.acceptance
 def test_the_file_of_another_account_is_not_used(deployer: Deployer) -> None:
     """Given Chalice's file from a deploy to another account and Region, when a stage is deployed → none of it is looked up."""
     place = "eu-west-1:999999999999:"
@@ -171,7 +170,6 @@ def test_the_file_of_another_account_is_not_used(deployer: Deployer) -> None:
     assert not [each for each in deployer.door.changes if each in ("Unsubscribe", "DELETE /2015-03-31/functions/*")]
 
 
-@pytest.mark.acceptance
 def test_a_teardown_by_chalice_leaves_nothing_of_its_own(deployer: Deployer) -> None:
     """Given a stage, when `chalice delete` runs as docs/first-day.md says → nothing is left of what Chalice made.
 

@@ -23,6 +23,8 @@ from local.inbox import UNLIMITED, Inbox
 from local.run import wanted_parameters
 from tests.project import clients, copied, environment
 
+pytestmark = pytest.mark.acceptance
+
 STAGE = "dev"
 MANAGED_POLICY_CHARACTERS = 6_144
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""

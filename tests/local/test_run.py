@@ -24,6 +24,8 @@ from local.run import AlertSnapshot, Asked, RunError, asked, check_machine, want
 from local.sample import INCIDENT, Step, webhooks
 from tests.project import ROOT, copied, readable_by_others
 
+pytestmark = pytest.mark.acceptance
+
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 SECRETS = {"SENTRY_CLIENT_SECRET": "new, old", "CLOUDFLARE_WEBHOOK_SECRET": "word"}
 
