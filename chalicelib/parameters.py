@@ -11,11 +11,12 @@ from typing import Any
 from chalicelib import log, plugins
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Rules, Target
+from chalicelib.core.sign_in import PAGE_URL
 from chalicelib.redact import ENVIRONMENT
 
 Needs = Callable[[Rules], Sequence[str]]
 
-DELIVERY_SETTINGS = ("DELIVERY_MAX_AGE", "TARGET_GRACE", "RUNBOOK_BASE_URL")
+DELIVERY_SETTINGS = ("DELIVERY_MAX_AGE", "TARGET_GRACE", "RUNBOOK_BASE_URL", PAGE_URL)
 """What every delivery reads, whatever its target."""
 
 

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog
-from chalicelib.core.delivery.notification import Notification, Receipt
+from chalicelib.core.delivery.notification import Notification, Reason, Receipt
 from chalicelib.core.delivery.text import plain_text
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Rules
+from chalicelib.core.sign_in import PAGE_URL
 from chalicelib.deliver import runbooks, senders
 from chalicelib.targets import module_for
 
@@ -103,6 +104,7 @@ def completed(notification: Notification, clients: Clients) -> Notification:
     runbook = notification.background.runbook
     if runbook is not None and runbook.name:
         runbook = runbooks.find(runbook.name, base_url=clients.setting("RUNBOOK_BASE_URL"))
-    background = replace(notification.background, runbook=runbook)
+    page = clients.setting(PAGE_URL) if notification.reason is not Reason.TEST else ""
+    background = replace(notification.background, runbook=runbook, page=page)
     text = plain_text(replace(notification, background=background))
     return replace(notification, background=replace(background, text=text))

@@ -41,7 +41,7 @@ def runbook_address(notification: Notification) -> str | None:
 
 
 def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
-    """Where to look, as label and address, each once: runbook, sender's page, dashboard, last deploy, other pages.
+    """Where to look, as label and address, each once: its own page, runbook, sender's page, dashboard, last deploy, other pages.
 
     The pages of its services stand after the dashboard, SERVICE_LINKS of them at most beside the others.
     """
@@ -51,11 +51,19 @@ def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], 
         if address and address not in found:
             labels[label] += 1
             found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
+    limit += page_address(notification) is not None
     limit += sum(address in found for _, address in _service_links(notification))
     return tuple((label, address) for address, label in list(found.items())[:limit])
 
 
+def page_address(notification: Notification) -> str | None:
+    """Return the address of the incident on the stage's own page; None where that is not known."""
+    page = written_address(notification.background.page)
+    return f"{page.rstrip('/')}/incident/{notification.incident.id}" if page and notification.incident.id else None
+
+
 def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
+    yield "Open incident", page_address(notification)
     yield "Runbook", runbook_address(notification)
     pages = [
         (f"Open in {sender(told, notification.background.senders)}", web_address(told.url))

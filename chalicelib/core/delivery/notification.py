@@ -193,7 +193,8 @@ class Background:
     """What readers need beside the alerts. `notes` are whole sentences ("Back after the silence of ana.").
 
     `timezone` is that of the times which they read. `senders` are the names of sources for people, `text` is all of it as
-    plain text, `request` is how the rules file writes the request: they are set when it is sent, and never stored.
+    plain text, `request` is how the rules file writes the request, `page` the address of the stage's page: they are set when
+    it is sent, and never stored.
     """
 
     runbook: Runbook | None = None
@@ -204,6 +205,7 @@ class Background:
     senders: Mapping[str, str] = field(default_factory=dict)
     services: tuple[ServiceSnapshot, ...] = ()
     request: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
