@@ -24,6 +24,8 @@ MAX_TEXT_CHARACTERS = 3_500
 """Of one answer; Slack advises 4,000."""
 
 WORDS = ("list", "show", "ack", "unack", "resolve", "note", "assign", "silence", "silences", "unsilence", "who", "page")
+LOOKING = ("list", "show", "silences", "who", "page")
+"""Those that change nothing."""
 _OF_ONE = ("show", "ack", "unack", "resolve", "note", "assign", "silence", "unsilence", "who")
 _OF_SEVERAL = ("ack", "unack", "resolve")
 _ID = re.compile(r"[`#]*(?=[0-9a-f]*\d)[0-9a-f]{4,16}[`…,]*", re.IGNORECASE)

@@ -66,7 +66,7 @@ def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clien
 
 def _served(request: "SlackRequest") -> Reply:
     """Do what was asked, for a person who may."""
-    why = "" if request.asked.kind == ANSWER else _refusal(request)
+    why = "" if request.asked.kind == ANSWER else _refusal(request) or _without_role(request)
     return f"⚠️ {why[:1].upper()}{why[1:]}." if why else _KINDS[request.asked.kind](request)
 
 
@@ -82,6 +82,25 @@ def _refusal(request: "SlackRequest") -> str:
         is_stranger=is_stranger,
         guests_allowed=request.clients.setting("SLACK_GUESTS").strip().lower() == "yes",
     )
+
+
+def _without_role(request: "SlackRequest") -> str:
+    """Return why `access:` of the rules file does not let the person do this; empty where it does, or says nothing.
+
+    Without the block people go on rolling back in Slack: a message has had that button for longer than there are roles.
+    """
+    access = request.rules.access
+    needed = _needed(request.asked)
+    if not access.declared or role_of(request.account, access) >= needed:
+        return ""
+    return f"no list of `access:` in the rules file lets you do this: it takes the role {needed.name.lower()}"
+
+
+def _needed(asked: Interaction) -> Role:
+    if asked.kind in ("roll_back", "roll_back_confirmed"):
+        return Role.ADMIN
+    word = asked.words.split(maxsplit=1)[0].lower() if asked.kind == "command" and asked.words.strip() else ""
+    return Role.VIEWER if word in command.LOOKING or (asked.kind == "command" and not word) else Role.RESPONDER
 
 
 def _told(request: "SlackRequest", said: Reply) -> Handled:
@@ -123,6 +142,11 @@ class SlackRequest:
         return requests.person(found or asked.name or asked.user)
 
     @property
+    def account(self) -> str:
+        """Return the person's account, as timelines store it."""
+        return f"{VIA}:{self.asked.team}/{self.asked.user}"
+
+    @property
     def zone(self) -> str:
         """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
         found = vendors.slack().zone(self.asked.user, self.clients, now=self.now)
@@ -143,7 +167,7 @@ class SlackRequest:
             via=VIA,
             note=note[: requests.MAX_TEXT_CHARACTERS],
             id=asked.id,
-            account=f"{VIA}:{asked.team}/{asked.user}",
+            account=self.account,
             reply_to=asked.reply_to,
             channel=asked.channel,
         )
@@ -386,9 +410,7 @@ def _page(request: SlackRequest, asked: command.Command) -> str:
     url, keys = clients.setting(PAGE_URL), tuple(filter(None, map(str.strip, (clients.secret(KEY) or "").split(","))))
     if not url:
         raise RequestError(f"the address of the page is not known: {PAGE_URL} is not set; deploy the stage again")
-    person = Person(request.by, f"{VIA}:{request.asked.team}/{request.asked.user}")
-    if role_of(person.account, request.rules.access) is Role.NONE:
-        raise RequestError("no list of `access:` in the rules file names you")
+    person = Person(request.by, request.account)
     link = f"{url.rstrip('/')}/login/{new_link(person, keys, request.now)}"
     return f"🔗 <{link}|Open the page>: it signs you in as {command.said(person.name)}, once, within 5 minutes."
 

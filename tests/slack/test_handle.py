@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from chalicelib.core.access import Access
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.match import Matcher
 from chalicelib.core.rule import RouteOptions, Rules
+from chalicelib.core.sign_in import link_of
 from chalicelib.deliver.dispatch import served
 from chalicelib.messages.interaction import Interaction, read, written
 from chalicelib.messages.queue import Queues, action_message, read_message
@@ -254,3 +256,52 @@ def test_an_interaction_is_read_as_it_was_written():
     assert read_message(text) == asked
     assert text.isascii() and "view" not in text
     assert read({"id": "i", "kind": "ack", "user": "U1", "at": NOW.timestamp(), "later": 1}).kind == "ack"
+
+
+ACCESS = Access(viewer=["U024BE7LH"], responder=["U111"], admin=["U777"])
+ROLES = [
+    ("U111", "silence service=api 2h", ""),
+    ("U111", "list", ""),
+    ("U777", "silence service=api 2h", ""),
+    ("U024BE7LH", "list", ""),
+    ("U024BE7LH", "silence service=api 2h", "it takes the role responder"),
+    ("U999", "list", "it takes the role viewer"),
+    ("U999", "silence service=api 2h", "it takes the role responder"),
+]
+
+
+@pytest.mark.parametrize(("user", "words", "refused"), ROLES)
+def test_the_rules_file_says_who_may_do_what(user, words, refused):
+    """Given `access:` → a viewer looks, a responder silences, and who is in no list is refused with the role it takes."""
+    desk = SlackHarness(httpx.Response(200), rules=replace(Rules(kinds=KINDS), access=ACCESS))
+    desk.act(replace(ASKED, user=user, team="T1", words=words))
+    said = desk.clients.requests[-1].content.decode()
+    assert (refused or "`access:`") in said if refused else "`access:`" not in said
+    assert bool(desk.webhooks.bodies) is (words.startswith("silence") and not refused)
+
+
+@pytest.mark.parametrize(("user", "refused"), [("U111", True), ("U777", False), ("U024BE7LH", True)])
+@pytest.mark.parametrize("kind", ["roll_back", "roll_back_confirmed"])
+def test_only_an_admin_rolls_back_where_there_are_roles(user, refused, kind):
+    """Given `access:` → Roll back is an admin's; without the block it is everybody's, as before."""
+    asked = replace(ASKED, kind=kind, user=user, team="T1", words="dpl_1", incident="0123456789abcdef")
+    for rules, refuses in ((replace(Rules(kinds=KINDS), access=ACCESS), refused), (Rules(kinds=KINDS), False)):
+        desk = SlackHarness(httpx.Response(200), rules=rules)
+        desk.act(asked)
+        assert ("it takes the role admin" in desk.clients.requests[-1].content.decode()) is refuses
+
+
+def test_the_page_is_reached_by_a_link_that_is_ones_own():
+    """Given the address and the key of the stage → a link that signs the person in by the account; without them why not."""
+    key = "k" * 32
+    desk = SlackHarness(httpx.Response(200), secrets={"SLACK_BOT_TOKEN": TOKEN, "SESSION_KEY": f"{key},old"})
+    desk.clients._settings = {"PAGE_URL": "https://tocsin.example.com/"}
+    desk.act(replace(ASKED, user="U111", words="page", team="T1"))
+    said = json.loads(desk.clients.requests[-1].content)["text"]
+    code = said.partition("https://tocsin.example.com/login/")[2].partition("|")[0]
+    link = link_of(code, (key,), NOW + timedelta(minutes=4))
+    assert link is not None and (link.person.name, link.person.account) == ("ana", "slack:T1/U111")
+    assert link_of(code, (key,), NOW + timedelta(minutes=6)) is None
+    bare = SlackHarness(httpx.Response(200))
+    bare.act(replace(ASKED, words="page"))
+    assert "PAGE_URL is not set" in bare.clients.requests[-1].content.decode()
