@@ -173,7 +173,7 @@ def test_the_file_of_another_account_is_not_used(deployer: Deployer) -> None:
 def test_a_teardown_by_chalice_leaves_nothing_of_its_own(deployer: Deployer) -> None:
     """Given a stage, when `chalice delete` runs as docs/first-day.md says → nothing is left of what Chalice made.
 
-    The HTTP API is not Chalice's: it is found by its tags, as the page says.
+    The HTTP API, and the topic and the rule of AWS's own events are not Chalice's: the page says how they are found and deleted.
     """
     api = deployer.deploy().api_id
     command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(deployer.project)]
@@ -185,6 +185,7 @@ def test_a_teardown_by_chalice_leaves_nothing_of_its_own(deployer: Deployer) -> 
     assert http_apis(aws("apigatewayv2"), STAGE) == [api]
     assert aws("lambda").list_functions()["Functions"] == []
     assert aws("lambda").list_event_source_mappings()["EventSourceMappings"] == []
-    assert aws("sns").list_subscriptions()["Subscriptions"] == []
-    assert aws("events").list_rules()["Rules"] == []
+    left = [each["TopicArn"].rpartition(":")[2] for each in aws("sns").list_subscriptions()["Subscriptions"]]
+    assert left == [f"tocsin-{STAGE}-events"]
+    assert [each["Name"] for each in aws("events").list_rules()["Rules"]] == [f"tocsin-{STAGE}-events"]
     assert [each for each in aws("iam").list_roles()["Roles"] if each["RoleName"].startswith("tocsin-")] == []
