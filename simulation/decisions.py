@@ -15,6 +15,7 @@ from typing import Any
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
+from chalicelib.core.dependencies import explanations
 from chalicelib.core.evaluation import EventSeries
 from chalicelib.core.event import ROUTER, Event, Severity, Status, labels_fingerprint
 from chalicelib.core.incident import Incident, clock_of, escalates_from, group_labels, incident_key
@@ -31,6 +32,7 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import route_of_alert, routed_labels
 from chalicelib.core.rule import Route, Rule, Rules, Target
 from chalicelib.core.services import SERVICE, SERVICE_RAW
+from chalicelib.core.sounds import UNEXPLAINED_AFTER
 from chalicelib.core.standing import resolve_at
 from chalicelib.process.series import StoredSeries, measured_under, primary_metric
 
@@ -332,7 +334,7 @@ class _Told:
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Target by target: what it was told and when, or why it was not."""
         why = self.mutes(alert, incident, route) if alert.state is AlertState.FIRING else []
-        steps = [f"muted: {each}" for each in why]
+        steps = [*(f"muted: {each}" for each in why), *self.explained_steps(alert, incident)]
         targets = {target.key: target for target in route.targets}
         targets |= {key: each.target for key, each in incident.announced.items()}
         for key, target in targets.items():
@@ -342,6 +344,19 @@ class _Told:
             else:
                 steps.append(f"{target.shown}: not told: {self.because(alert, incident, target, why)}")
         return steps or ["nobody is named to be told"]
+
+    def explained_steps(self, alert: Alert, incident: Incident) -> list[str]:
+        """Return which service explains the alert, or did, and until when it makes no sound of its own."""
+        found = explanations(incident, self.rules.services).get(alert.fingerprint)
+        if found is None:
+            return []
+        since = f"{found.service}, where something critical fires since {self.write(found.since)}"
+        if found.until is None:
+            return [f"explained by {since}: it makes no sound of its own after an acknowledgement"]
+        at = self.write(found.until + UNEXPLAINED_AFTER)
+        return [
+            f"was explained by {found.service} until {self.write(found.until)}: a sound at {at} if it made none before"
+        ]
 
     def was_told(self, alert: Alert, incident: Incident, announced: NotifiedState, *, muted: bool) -> list[str]:
         """What one target was told, and whether it knows of this alert."""

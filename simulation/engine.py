@@ -360,6 +360,8 @@ class Replay:
         found: dict[str, Any] = {"sound": notification.sounds, "why": _why(notification, joined, began_anew=began_anew)}
         if rules.correlate is not None:
             found["joined"] = [_named(each) for each in joined]
+        if services := list(dict.fromkeys(each.impact_of for each in notification.alerts if each.impact_of)):
+            found["impact_of"] = ", ".join(services)
         return {**found, "wave": notification.wave} if rules.can(notification.target.kind).pages else found
 
     def _joined(self, notification: Notification) -> tuple[list[AlertSnapshot], bool]:

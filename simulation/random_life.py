@@ -82,6 +82,7 @@ alerts:
 FIVE = (
     TWO.replace("repeat_interval: 15m", "repeat_interval: 1h")
     + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m}\n"
+    + "services: {web: {depends_on: [api]}, api: {owner: core}}\n"
 )
 """A reminder comes so late that it is no substitute for the sound of what joined an incident that somebody has."""
 NAMES = ("Down", "Slow", "Disk", "Noise", "Error")

@@ -283,13 +283,17 @@ class Simulator:
 
     def contend(self, body: str, copies: int, seed: int | None) -> None:
         """So many workers get one message at once, interleaved at every store and queue call as the seed says."""
+        self.contend_each([body] * copies, seed)
+
+    def contend_each(self, bodies: Sequence[str], seed: int | None) -> None:
+        """Each of these messages has a worker of its own at once, as `contend` does with one message."""
+        messages = [[Message(f"copy-{number}", body, "")] for number, body in enumerate(bodies)]
         if seed is None:
-            for number in range(copies):
-                self._process([Message(f"copy-{number}", body, "")], self.store, self.queues)
+            for each in messages:
+                self._process(each, self.store, self.queues)
             return
         turns = _Turns(random.Random(f"{seed}/{self.now.isoformat()}"))
         store, queues = _Yielding(self.store, turns), _yielding(self.queues, turns)
-        messages = [[Message(f"copy-{number}", body, "")] for number in range(copies)]
         turns.run([partial(self._process, each, store, queues) for each in messages])
 
     # -- time --------------------------------------------------------------------------------------------------------

@@ -400,7 +400,12 @@ class _Judged:
             "status": "firing" if firing else "resolved",
             "ended": found.status is IncidentStatus.ENDED,
             "severity": found.severity.value,
-            "title": title_of(found, firing or found.shown, more=len(found.truncated.alerts) if firing else 0),
+            "title": title_of(
+                found,
+                firing or found.shown,
+                more=len(found.truncated.alerts) if firing else 0,
+                services=self.basis.rules.services,
+            ),
             "group": dict(found.group),
             "route": found.route,
             "started_at": stamp(found.episode.started_at),

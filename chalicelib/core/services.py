@@ -8,7 +8,7 @@ The name of a service is found by the text of the aliases, not by comparing with
 for ten services and for a thousand. The mapping changes labels only, and never what an alert is found by.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,6 +19,12 @@ from chalicelib.core.rule_index import RuleIndex, indexed
 SERVICE = "service"
 SERVICE_RAW = f"{SERVICE}{RAW}"
 ANY_TEXT = "*"
+LEVELS = 3
+"""So many steps of `depends_on` count, from the service of an alert."""
+MAX_NEEDED = 8
+"""So many services may explain an alert: the nearest ones, then the first of the file."""
+MAX_NEEDING = 100
+"""So many services that need one are looked at when something critical begins there."""
 SETS = "labels"
 """The key of `aliases` whose entries are several labels, all of which an alert must have."""
 
@@ -104,9 +110,39 @@ class Services:
         found = {name for alias, name in self._aliases if len(alias) == 1 and alias[0][1] == text}
         return self.declared[found.pop()] if len(found) == 1 else None
 
+    def owner_of(self, name: str) -> str:
+        """Return who owns a service; empty where the file does not say."""
+        found = self.declared.get(name)
+        return found.owner if found is not None else ""
+
+    @property
+    def has_dependencies(self) -> bool:
+        """Return whether a service depends on another one."""
+        return bool(self._needing)
+
+    @cached_property
+    def _needing(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        for each in self.declared.values():
+            for name in dict.fromkeys(each.depends_on):
+                found.setdefault(name, []).append(each.name)
+        return found
+
     def needing(self, name: str) -> list[str]:
         """Return the services that depend on one, in the order of the file."""
-        return [each.name for each in self.declared.values() if name in each.depends_on]
+        return list(self._needing.get(name, ()))
+
+    def needed_by(self, name: str) -> list[str]:
+        """Return what a service depends on within LEVELS steps: the nearest first, then in the order of the file."""
+        return _reached(name, self._needs)[:MAX_NEEDED]
+
+    def affected_by(self, name: str) -> list[str]:
+        """Return what depends on a service within LEVELS steps: the nearest first, then in the order of the file."""
+        return _reached(name, self.needing)[:MAX_NEEDING]
+
+    def _needs(self, name: str) -> Sequence[str]:
+        found = self.declared.get(name)
+        return found.depends_on if found is not None else ()
 
     def named(self, event: Event) -> Event:
         """Return the event with the name of its service. The sender's word stays as the label `service_raw`."""
@@ -170,6 +206,17 @@ def _fits(value: str, text: str) -> bool:
 def has_wildcard(alias: Alias) -> bool:
     """Return whether a value of the alias holds a `*`."""
     return any(ANY_TEXT in value for _, value in alias)
+
+
+def _reached(name: str, following: Callable[[str], Sequence[str]]) -> list[str]:
+    """Return the services that are at most LEVELS steps from one, without it: those of fewer steps first."""
+    found: dict[str, None] = {}
+    last = [name]
+    for _ in range(LEVELS):
+        steps = dict.fromkeys(other for each in last for other in following(each))
+        last = [each for each in steps if each != name and each not in found]
+        found |= dict.fromkeys(last)
+    return list(found)
 
 
 def _wildcards(aliases: Sequence[tuple[str, str]]) -> Wildcards:

@@ -22,7 +22,8 @@ from chalicelib.core.delivery.notification import (
     Why,
 )
 from chalicelib.core.delivery.target_kind import Capabilities
-from chalicelib.core.delivery.writing import local_time
+from chalicelib.core.delivery.writing import counted_list, local_time
+from chalicelib.core.dependencies import Explanation, explanations
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.language.template import render
@@ -30,7 +31,7 @@ from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, Rules
-from chalicelib.core.services import SERVICE
+from chalicelib.core.services import NO_SERVICES, SERVICE, Services
 from chalicelib.core.sounds import acknowledged_at, follows_ack
 from chalicelib.core.top_errors import top_errors
 from chalicelib.core.waves import MAX_WAVES
@@ -69,7 +70,8 @@ def notification(
     why: Why | None = None,
 ) -> Notification:
     """One announcement to one target, as decided now."""
-    firing = _listed(alert for alert in incident.firing if alert.fingerprint in visible)
+    explained = explanations(incident, basis.rules.services)
+    firing = _causes_first((alert for alert in incident.firing if alert.fingerprint in visible), explained)
     gone = _listed(
         alert
         for alert in incident.alerts.values()
@@ -84,7 +86,12 @@ def notification(
     shown = [*sent, *(gone if announced.target.send_resolved else [])]
     seq = announced.last.seq + 1
     alerts = tuple(
-        _with_top_errors(_alert_snapshot(alert, basis, incident.group), alert, incident, basis)
+        _with_top_errors(
+            replace(_alert_snapshot(alert, basis, incident.group), impact_of=_impact_of(alert, explained)),
+            alert,
+            incident,
+            basis,
+        )
         for alert in shown[:MAX_ALERTS]
     )
     lead = next(iter([*firing, *gone, *muted]), None)
@@ -92,13 +99,18 @@ def notification(
     content = "|".join((reason.value, basis.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
         id=fingerprint("notification", incident.id, announced.target.key, str(seq), content),
-        incident=_of_incident(incident, basis, ended_at=_ended_at(gone) if ends else None),
+        incident=_of_incident(incident, basis, lead, ended_at=_ended_at(gone) if ends else None),
         seq=seq,
         target=announced.target,
         reason=reason,
         status="resolved" if ends else "firing",
         severity=min((alert.severity for alert in shown), key=lambda s: s.rank, default=incident.severity),
-        title=title_of(incident, firing or gone or muted, more=len(incident.truncated.alerts) if firing else 0),
+        title=title_of(
+            incident,
+            firing or gone or muted,
+            more=len(incident.truncated.alerts) if firing else 0,
+            services=basis.rules.services,
+        ),
         at=basis.now,
         alerts=alerts,
         evidence=tuple(_alert_snapshot(alert, basis, incident.group) for alert in muted if alert not in sent)[
@@ -116,6 +128,8 @@ def notification(
             deploys=deploys_before(incident, basis.context) if not ends else (),
             notes=_notes_for(announced, visible, basis, incident, reason)
             + (_begun_after_ack(incident, announced, visible, basis.rules) if why is Why.AFTER_ACK else ())
+            + (_no_longer_explained(incident, announced, visible, explained) if why is Why.UNEXPLAINED else ())
+            + (_affected(firing, explained, basis) if not ends else ())
             + notes,
             timezone=basis.route.options.timezone,
         ),
@@ -135,7 +149,13 @@ def with_symptoms(
     return replace(notification, evidence=(*notification.evidence, *found)[:MAX_ALERTS])
 
 
-def _of_incident(incident: Incident, basis: SnapshotInput, *, ended_at: datetime | None) -> IncidentSnapshot:
+def _of_incident(
+    incident: Incident, basis: SnapshotInput, lead: Alert | None, *, ended_at: datetime | None
+) -> IncidentSnapshot:
+    """Return what is shown of the incident. Its values are those of the first alert: it may hold those of several services."""
+    group = incident.group
+    if incident.is_correlated and lead is not None:
+        group = {name: lead.labels.get(name, value) for name, value in group.items()}
     return IncidentSnapshot(
         id=incident.id,
         key=incident.key,
@@ -143,7 +163,7 @@ def _of_incident(incident: Incident, basis: SnapshotInput, *, ended_at: datetime
         events=incident.events,
         route=basis.route.id,
         ended_at=ended_at,
-        group=incident.group,
+        group=group,
     )
 
 
@@ -195,10 +215,43 @@ def _listed(alerts: Iterable[Alert]) -> list[Alert]:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0) -> str:
-    """What broke, in one line: the alert's own title, or how many there are of which. `more` fire over `max_alerts`."""
-    where = " ".join(incident.group[name] for name in sorted(incident.group.keys() - {"alertname", "severity"}))
+def _impact_of(alert: Alert, explained: Mapping[str, Explanation]) -> str:
+    """Return the service that explains an alert now; empty where none does."""
+    found = explained.get(alert.fingerprint)
+    return found.service if found is not None and found.until is None else ""
+
+
+def _causes_first(alerts: Iterable[Alert], explained: Mapping[str, Explanation]) -> list[Alert]:
+    """Return alerts as people read them, those that another service explains behind the others."""
+    return sorted(_listed(alerts), key=lambda each: bool(_impact_of(each, explained)))
+
+
+def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0, services: Services = NO_SERVICES) -> str:
+    """What broke, in one line: the alert's own title, or how many there are of which. `more` fire over `max_alerts`.
+
+    Of alerts that explain others the title names the cause, and the services that it affects.
+    """
+    explained = explanations(incident, services)
+    impacts = [alert for alert in _listed(alerts) if _impact_of(alert, explained)]
+    causes = [alert for alert in alerts if not _impact_of(alert, explained)]
+    if not impacts or not causes:
+        return _title_of(incident, alerts, more)
+    affected = list(dict.fromkeys(alert.labels.get(SERVICE, "") for alert in impacts))
+    return f"{_title_of(incident, causes, more)}, affects {counted_list(affected, MAX_SERVICES)}"
+
+
+def _where(incident: Incident, alerts: Sequence[Alert]) -> str:
+    """Return the values by which alerts are one incident. Alerts of another service than the first one have their own."""
+    names = sorted(incident.group.keys() - {"alertname", "severity"})
+    if not incident.is_correlated or not alerts:
+        return " ".join(incident.group[name] for name in names)
+    found = (list(dict.fromkeys(alert.labels.get(name, incident.group[name]) for alert in alerts)) for name in names)
+    return " ".join(counted_list(values, MAX_SERVICES) for values in found)
+
+
+def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
     alerts = _listed(alerts)
+    where = _where(incident, alerts)
     names = list(dict.fromkeys(alert.name for alert in alerts))
     if len(alerts) == 1 and not more:
         alert = alerts[0]
@@ -211,8 +264,11 @@ def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0) -> s
 
 
 def title_of_news(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> str:
-    """Return the title of what a target does not know as it is: new alerts, and those that rose."""
-    new = [name for name, rank in visible.items() if rank < announced.alerts.firing.get(name, rank + 1)]
+    """Return the title of what a target has not noticed as it is: new alerts, those that rose, and what joined silently."""
+    joined = announced.alerts.joined
+    new = [
+        name for name, rank in visible.items() if name in joined or rank < announced.alerts.firing.get(name, rank + 1)
+    ]
     return title_of(incident, [incident.alerts[name] for name in new])
 
 
@@ -395,6 +451,30 @@ def _begun_after_ack(
         for alert in _listed(new)
         if follows_ack(alert, acked_at, rules.correlation.after_ack)
     )
+
+
+def _no_longer_explained(
+    incident: Incident, announced: NotifiedState, visible: Mapping[str, int], explained: Mapping[str, Explanation]
+) -> tuple[str, ...]:
+    """Return which alerts made no sound while another service explained them, and still fire after its end."""
+    joined = _listed(incident.alerts[name] for name in visible if name in announced.alerts.joined)
+    return tuple(
+        f"{alert.name} ({alert.labels.get(SERVICE, '')}) still fires, though {found.service} is resolved."
+        for alert in joined
+        if (found := explained.get(alert.fingerprint)) is not None and found.until is not None
+    )
+
+
+def _affected(firing: Sequence[Alert], explained: Mapping[str, Explanation], basis: SnapshotInput) -> tuple[str, ...]:
+    """Return which services another one affects, since when, and who owns that."""
+    notes = []
+    for alert in firing:
+        if _impact_of(alert, explained):
+            found, zone = explained[alert.fingerprint], basis.route.options.timezone
+            owner = basis.rules.services.owner_of(found.service)
+            since = f"{found.service} since {local_time(found.since, zone)}"
+            notes.append(f"{alert.labels[SERVICE]} is affected by {since}{f'; {owner} has it' if owner else ''}.")
+    return tuple(dict.fromkeys(notes))[:MAX_SERVICES]
 
 
 def _worse(alert: Alert, announced: NotifiedState) -> list[str]:

@@ -3,7 +3,8 @@
 A target that is brought up to date makes no sound in most products: a Slack message is edited, a PagerDuty incident
 that somebody acknowledged stays silent whatever joins it. So some news does not wait for the next flush, and makes a
 sound: an alert that is worse than all that the target knows, a critical alert that begins after somebody acknowledged
-the others, and a critical alert at a target that was not notified of the incident yet, while others were.
+the others, and a critical alert at a target that was not notified of the incident yet, while others were. What joined
+without a sound makes one later: when nobody acknowledged it for long, and when what explained it is over.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.notification import Why
+from chalicelib.core.dependencies import Explanation, explanations
 from chalicelib.core.event import Severity
 from chalicelib.core.incident import Incident
 from chalicelib.core.instants import from_seconds
@@ -22,6 +24,8 @@ from chalicelib.core.waves import is_acknowledged, opens_at
 
 SHORTEST_PAUSE = timedelta(seconds=60)
 """Between two such sounds of one target: what comes within it is in the next one."""
+UNEXPLAINED_AFTER = timedelta(minutes=5)
+"""So long what was explained and made no sound may go on firing after the end of what explained it."""
 _CRITICAL = Severity.CRITICAL.rank
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -44,16 +48,16 @@ def sounds_of(incident: Incident, audience: Audience, rules: Rules, now: datetim
     due: dict[str, Why] = {}
     waiting: dict[str, datetime] = {}
     later: list[datetime] = []
+    explained = explanations(incident, rules.services)
     for key, each in audience.items():
         known, pages = state_of(incident, each.target), rules.can(each.target.kind).pages
         if pages and _stays_silent(incident, known):
             continue
-        why = _why(incident, known, each.seen, rules.correlation.after_ack)
-        unseen_at = _unseen_at(incident, known, each.seen, rules.correlation.join_within)
-        if why is None and unseen_at is not None and unseen_at <= now:
-            why = Why.UNSEEN
+        unnoticed = _unnoticed(incident, known, each.seen, explained, rules.correlation.join_within)
+        overdue = (late for late, at in unnoticed.items() if at <= now)
+        why = _why(incident, known, each.seen, explained, rules.correlation.after_ack) or next(overdue, None)
         if why is None:
-            later += [unseen_at] if unseen_at is not None else []
+            later += unnoticed.values()
             continue
         at = _possible_at(known, pages=pages)
         if at <= now:
@@ -80,7 +84,13 @@ def follows_ack(alert: Alert, acked_at: datetime | None, after_ack: timedelta | 
     return alert.starts_at > acked_at + after_ack
 
 
-def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts, after_ack: timedelta | None) -> Why | None:
+def _why(
+    incident: Incident,
+    known: NotifiedState,
+    seen: VisibleAlerts,
+    explained: Mapping[str, Explanation],
+    after_ack: timedelta | None,
+) -> Why | None:
     if seen.quiet:
         return None
     if not known.open:
@@ -89,28 +99,33 @@ def _why(incident: Incident, known: NotifiedState, seen: VisibleAlerts, after_ac
         return None
     if _is_worse(known, seen):
         return Why.WORSE
-    unknown = seen.unacked - known.alerts.firing.keys()
+    unknown = seen.unacked - known.alerts.firing.keys() - explained.keys()
     acked_at = acknowledged_at(incident) if unknown else None
     found = (incident.alerts[name] for name in unknown if name in incident.alerts)
     return Why.AFTER_ACK if any(follows_ack(alert, acked_at, after_ack) for alert in found) else None
 
 
-def _unseen_at(
-    incident: Incident, known: NotifiedState, seen: VisibleAlerts, join_within: timedelta
-) -> datetime | None:
-    """Return from when on critical alerts have been in a correlated incident for too long without a sound.
-
-    They joined silently, somebody had acknowledged others by then, and nobody acknowledged them.
-    """
+def _unnoticed(
+    incident: Incident,
+    known: NotifiedState,
+    seen: VisibleAlerts,
+    explained: Mapping[str, Explanation],
+    join_within: timedelta,
+) -> dict[Why, datetime]:
+    """Return from when on critical alerts that joined without a sound, and that nobody has, must make one, by why."""
     joined = known.alerts.joined
-    if not known.open or seen.quiet or not joined or acknowledged_at(incident) is None:
-        return None
-    since = [
-        joined[name]
-        for name in seen.unacked & joined.keys()
-        if name in incident.alerts and incident.alerts[name].severity is Severity.CRITICAL
-    ]
-    return from_seconds(min(since)) + join_within if since else None
+    if not known.open or seen.quiet or not joined:
+        return {}
+    names = [name for name in seen.unacked & joined.keys() if _is_critical(incident, name)]
+    ends = [each.until for name in names if (each := explained.get(name)) is not None and each.until is not None]
+    found = {Why.UNEXPLAINED: min(ends) + UNEXPLAINED_AFTER} if ends else {}
+    if names and acknowledged_at(incident) is not None:
+        found[Why.UNSEEN] = from_seconds(min(joined[name] for name in names)) + join_within
+    return found
+
+
+def _is_critical(incident: Incident, name: str) -> bool:
+    return name in incident.alerts and incident.alerts[name].severity is Severity.CRITICAL
 
 
 def _is_opened_elsewhere(incident: Incident) -> bool:

@@ -88,7 +88,8 @@ def _update_all(batch: Batch) -> dict[str, str]:
     undone = [(key, update) for key, update in batch.updates.items() if not update.done]
     for key, update in sorted(undone, key=lambda item: not _may_cause(item[1], batch.rules)):
         try:
-            acts.answer(batch, _saved(batch, key, update), update.inputs)
+            batch.stored[key] = saved = _saved(batch, key, update)
+            acts.answer(batch, saved, update.inputs)
             update.inputs, update.led, update.done = [], [], True
         except _EndedMeanwhileError:
             batch.take_back(key)

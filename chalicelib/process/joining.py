@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from chalicelib.core.alert import Alert, AlertState, Origin
 from chalicelib.core.correlation import Head, by_values, head_name, new_key, was_firing, why_not_joined
+from chalicelib.core.dependencies import fires_critically
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.event import Event, Severity
 from chalicelib.core.identity import Fault, Holder, Proposal
@@ -19,6 +20,7 @@ from chalicelib.core.lifecycle import no_longer_pending
 from chalicelib.core.optimistic import MAX_TRIES
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules
+from chalicelib.core.services import SERVICE
 from chalicelib.process.batch import Arrival, Batch, Routed
 
 SLOT = "head"
@@ -67,7 +69,7 @@ def _head(fault: Fault | None, slot: str) -> Head | None:
 def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime, severity: Severity) -> str:
     """Return the key of the incident where an alert of these values that began then fires: the head, or a new one.
 
-    `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the incident before, or
+    What explains it, or what it explains, may have one (dependencies.py). `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the incident before, or
     gets one beside the head.
     """
     name = stored_name(values)
@@ -79,16 +81,25 @@ def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: dateti
             known, slot = batch.older, OLDER
         found = known[name]
         if found is not None and _joins(batch, found, started_at, severity):
-            batch.news[found.key] = max(started_at, batch.news.get(found.key, started_at))
-            return found.key
+            return _joined(batch, found, started_at)
+        impact_of = explained_at(batch, values, started_at, severity)
+        if impact_of is not None:
+            return impact_of
         mine = Head(new_key(values, f"{alert}{found.key if found else ''}", started_at), started_at)
+        if slot == SLOT:
+            mine = affected_head(batch, values, started_at, severity) or mine
         known[name] = _claimed(batch, name, slot, values, mine, found)
         if known[name] == mine:
-            batch.news[mine.key] = started_at
             if slot == SLOT and head is not None:
                 _keep_older(batch, name, values, head)
-            return mine.key
-    return mine.key
+            break
+    return _joined(batch, mine, started_at)
+
+
+def _joined(batch: Batch, head: Head, started_at: datetime) -> str:
+    """Return the key of the incident where an alert that began then fires by now: that is news of it."""
+    batch.news[head.key] = max(started_at, batch.news.get(head.key, started_at))
+    return head.key
 
 
 def _keep_older(batch: Batch, name: str, values: Mapping[str, str], head: Head) -> None:
@@ -103,6 +114,46 @@ def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -
     incident, news_at = batch.stored[head.key], batch.news.get(head.key)
     correlate = batch.rules.correlation
     return not why_not_joined(head, incident, started_at, correlate, news_at=news_at, severity=severity)
+
+
+def explained_at(batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity) -> str | None:
+    """Return the key of the incident of a service that explains an alert: its own needs that, and it fires critically."""
+    needed = batch.rules.services.needed_by(values.get(SERVICE, ""))
+    heads = _heads_of(batch, values, needed)
+    for service, head in heads.items():
+        if _joins(batch, head, started_at, severity) and _fires_critically(batch, service, head.key):
+            return _joined(batch, head, started_at)
+    return None
+
+
+def affected_head(batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity) -> Head | None:
+    """Return the oldest young incident of the services that a critical alert explains: that becomes its head as well."""
+    if severity is not Severity.CRITICAL:
+        return None
+    heads = _heads_of(batch, values, batch.rules.services.affected_by(values.get(SERVICE, "")))
+    began = {head.key: _began_at(batch, head) for head in heads.values()}
+    latest = started_at - batch.rules.correlation.join_within
+    young = [head for head in heads.values() if began[head.key] >= latest and _joins(batch, head, started_at, severity)]
+    return min(young, key=lambda head: began[head.key], default=None)
+
+
+def _heads_of(batch: Batch, values: Mapping[str, str], services: Sequence[str]) -> dict[str, Head]:
+    """Return the heads of these services with the same values otherwise; their incidents are read."""
+    names = {service: stored_name({**values, SERVICE: service}) for service in services}
+    read_heads(batch, names.values())
+    found = {service: head for service, name in names.items() if (head := batch.heads[name]) is not None}
+    batch.read({head.key for head in found.values()})
+    return found
+
+
+def _began_at(batch: Batch, head: Head) -> datetime:
+    incident = batch.stored[head.key]
+    return (incident.episode.started_at if incident is not None else None) or head.at
+
+
+def _fires_critically(batch: Batch, service: str, key: str) -> bool:
+    update = batch.updates.get(key)
+    return fires_critically(service, batch.stored[key], update.inputs if update is not None else ())
 
 
 def _claimed(

@@ -57,12 +57,13 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.incident, data.key    the incident's id, and the group it stands for
     data.sequence              1 opens the thread; a receiver keeps the highest it has seen
     data.reason                opened, updated, reminder, escalated, resolved, sync (brought up to date), test
-    data.sound, data.why       whether people must notice it; why an update must: worse, after_ack
+    data.sound, data.why       whether people must notice it; why an update must: worse, after_ack, unseen, unexplained
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
     data.services              the services of the alerts that the rules file has, with owner, tier and links
     data.alerts[].top_errors   of an alert that counts events: the most frequent errors; null for others
     data.alerts[].observed     what was seen of it, by name: address, expected, result, fine, tries, last_beat, …
+    data.alerts[].impact_of    the service that explains it, while one does; left out otherwise
     data.text                  everything as plain text; with `plain` the only description
     """
     data: dict[str, Any] = {
@@ -279,6 +280,7 @@ def _alert(told: AlertSnapshot) -> dict[str, Any]:
         "muted_by": [clean(name) for name in told.muted_by],
         "observed": {name: clean(told.observed[name]) for name in LABELS if told.observed.get(name)},
         "top_errors": _top_errors(told.top) if told.top else None,
+        **({"impact_of": clean(told.impact_of)} if told.impact_of else {}),
     }
 
 

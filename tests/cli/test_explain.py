@@ -63,6 +63,36 @@ def decisions(lines, at, **matchers):
     return alert["decisions"]
 
 
+DEPENDENT = """
+correlate: {by: [service]}
+services: {api: {depends_on: [database]}, database: {}}
+alerts: []
+default: {notification: [{webhook: a}]}
+"""
+
+
+def explained_steps(*lines, at):
+    """The steps that name what explains the alert of the API."""
+    asked = {"at": at, "explain": {"matchers": {"service": "api"}}}
+    replay = Replay(load(DEPENDENT), list(enumerate([*lines, asked], 1)), name="story")
+    ((alert,),) = [line["alerts"] for line in replay.run() if line["type"] == "explain"]
+    return [step for step in alert["decisions"] if "explained" in step]
+
+
+def test_what_explains_an_alert_is_named():
+    """Given an alert of a service that needs another one → the one that explains it, while it does and after that."""
+    critical = {"severity": "critical"}
+    begun = [event(0, service="database", **critical), event(60, service="api", **critical)]
+    assert explained_steps(*begun, at=90) == [
+        "explained by database, where something critical fires since 0: it makes no sound of its own after an acknowledgement"
+    ]
+    ended = event(120, status="resolved", service="database", **critical)
+    assert explained_steps(*begun, ended, at=150) == [
+        "was explained by database until 120: a sound at 420 if it made none before"
+    ]
+    assert explained_steps(event(0, service="api", **critical), at=90) == []
+
+
 TOLD = [
     "rule High Error Rate: matched (it asks for no labels)",
     "rule Slow: not matched: it looks at p95_latency_ms, requests_per_min",

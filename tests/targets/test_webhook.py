@@ -117,6 +117,14 @@ def test_the_services_of_the_rules_file_are_described() -> None:
     assert "services" not in webhook.render(NOTIFICATION, {})["data"]
 
 
+def test_an_explained_alert_names_the_service_that_explains_it():
+    """Given an alert that another service explains → it has `impact_of`, which no other alert has."""
+    (told, *others) = NOTIFICATION.alerts
+    explained = replace(NOTIFICATION, alerts=(replace(told, impact_of="database"), *others))
+    assert webhook.render(explained, {})["data"]["alerts"][0]["impact_of"] == "database"
+    assert "impact_of" not in webhook.render(NOTIFICATION, {})["data"]["alerts"][0]
+
+
 def test_the_plain_form_has_only_text() -> None:
     """For messages that would not render in full."""
     assert "alerts" not in webhook.render(NOTIFICATION, {}, plain=True)["data"]

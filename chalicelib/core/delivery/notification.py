@@ -45,6 +45,8 @@ class Why(StrEnum):
     """A critical alert began after somebody had acknowledged the others."""
     UNSEEN = "unseen"
     """Critical alerts joined what somebody has acknowledged, and nobody acknowledged them for a while."""
+    UNEXPLAINED = "unexplained"
+    """A critical alert still fires a while after the end of what explained it (core/dependencies.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ class TopErrors:
 
 @dataclass(frozen=True, slots=True)
 class AlertSnapshot:
-    """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %")."""
+    """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %").
+
+    `impact_of` is the service that explains it, while something critical fires there.
+    """
 
     name: str
     labels: Mapping[str, str]
@@ -100,6 +105,7 @@ class AlertSnapshot:
     fingerprint: str = ""
     top: TopErrors | None = None
     observed: Mapping[str, str] = field(default_factory=dict)
+    impact_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,7 +296,11 @@ def change(notification: Notification) -> str:
             return "Firing."
 
 
-_CHANGES: Mapping[Why | None, str] = {Why.WORSE: "It got worse", Why.AFTER_ACK: "New after an acknowledgement"}
+_CHANGES: Mapping[Why | None, str] = {
+    Why.WORSE: "It got worse",
+    Why.AFTER_ACK: "New after an acknowledgement",
+    Why.UNEXPLAINED: "Still firing after the end of its cause",
+}
 
 
 def _unacknowledged(notification: Notification) -> str:

@@ -27,7 +27,7 @@ MEANINGS = {
     "days": "The days on which it opens; left out, every day.",
     "default": "Who hears what no rule and no route takes.",
     "defaults": "What every rule and route says that says nothing else.",
-    "depends_on": "The services that it needs.",
+    "depends_on": "The services that it needs: with `correlate` a critical alert of one of them explains its alerts.",
     "equal": "Labels that must be the same in the cause and in the symptom.",
     "escalate": "Who hears more when nobody acknowledges.",
     "expect": "Notifications in their order, and states of alerts at times.",

@@ -9,14 +9,12 @@ from chalicelib.core.circles import circles_in, shortest_path
 from chalicelib.core.field import masked
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.match import parse_matcher
-from chalicelib.core.services import SERVICE, SETS, Alias, Service, Services, has_wildcard
+from chalicelib.core.services import LEVELS, SERVICE, SETS, Alias, Service, Services, has_wildcard
 from chalicelib.rules.file.finding import Finding, Path, entries_in, items_in, mapping_in, strings_in, tellers
 from chalicelib.rules.file.vocabulary import known_sources
 
 MAX_DEPENDENTS = 50
 """A service on which more depend explains so much that it explains nothing."""
-LEVELS = 3
-"""So many steps of `depends_on` count."""
 MAX_NAME_CHARACTERS = 200
 MAX_LINKS = 8
 ALIKE = 0.8
