@@ -58,31 +58,62 @@ class Chart:
     bands: tuple[Stretch, ...]
     marks: tuple[Word, ...]
     now: str
-    rows: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, ...], ...]
     over: tuple[str, ...] = ()
+    second: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    levels: tuple[Word, ...] = ()
+    ahead: str = ""
+    ahead_range: str = ""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Return the heads of the columns of values."""
+        return self.names or (self.title,)
 
     @property
     def read(self) -> str:
         """Return what is read under the pointer at each point, as one text."""
-        return "|".join(f"{at} · {value}" for at, value in self.rows)
+        named = self.names if len(self.names) > 1 else ("",)
+        return "|".join(
+            f"{at} · {', '.join(f'{name} {text}'.strip() for name, text in zip(named, texts, strict=True))}"
+            for at, *texts in self.rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From which value to which the plot is high."""
+
+    base: float
+    top: float
+
+    def y(self, value: float) -> int:
+        """Return the place of a value in the inner SVG; what is beyond the plot stands on its edge."""
+        share = (max(self.base, min(value, self.top)) - self.base) / (self.top - self.base)
+        return round(TALL - TALL * share)
+
+    def pixels(self, value: float) -> float:
+        """Return the place of a value in the outer SVG."""
+        return round(TOP + (BOTTOM - TOP) * self.y(value) / TALL, 1)
 
 
 def chart_of(curve: Curve, clock: Clock) -> Chart:
     """Return a curve as a chart, with the times of the reader's clock."""
-    top = _top(curve)
-    last = len(curve.values) - 1
+    scale = _scale(curve)
     runs = list(_runs(curve.values))
-    paths = ["M" + " ".join(f"{n} {_y(value, top)}" for n, value in run) for run in runs]
+    paths = _paths(curve.values, scale)
     newest = next((value for value in reversed(curve.values) if value is not None), None)
+    ahead, ahead_range = _foretold(curve, newest, scale)
     return Chart(
         title=curve.title,
         label=_label(curve, newest, clock),
-        wide=max(1, last),
-        lines=tuple(paths),
-        areas=tuple(f"{path} {run[-1][0]} {TALL} {run[0][0]} {TALL}Z" for path, run in zip(paths, runs, strict=True)),
-        grid=tuple(_grid(curve, top)),
+        wide=max(1, curve.steps),
+        lines=paths,
+        areas=() if scale.base else tuple(_area(path, run) for path, run in zip(paths, runs, strict=True)),
+        grid=tuple(_grid(curve, scale)),
         times=tuple(_times(curve, clock)),
-        limit=_limit(curve, top),
+        limit=_limit(curve, scale),
         gaps=tuple(_gaps(curve)),
         bands=tuple(
             Stretch(_x(curve, each.begins), _x(curve, each.ends) - _x(curve, each.begins), each.words)
@@ -93,23 +124,51 @@ def chart_of(curve: Curve, clock: Clock) -> Chart:
             for each in curve.marks
         ),
         now=curve.words(newest),
-        rows=tuple((clock(curve.start + curve.step * n), curve.words(value)) for n, value in enumerate(curve.values)),
-        over=tuple(_over(curve, runs, top)),
+        rows=tuple(_rows(curve, clock)),
+        over=tuple(_over(curve, runs, scale)),
+        second=_paths(curve.second, scale),
+        names=curve.names,
+        levels=tuple(Word(0, scale.pixels(each.value), each.words) for each in curve.levels if each.value >= 0),
+        ahead=ahead,
+        ahead_range=ahead_range,
     )
 
 
-def _top(curve: Curve) -> float:
-    known = [value for value in (*curve.values, curve.limit) if value is not None]
-    return max([*known, 0.0]) * ROOM or 1.0
+def _rows(curve: Curve, clock: Clock) -> Iterator[tuple[str, ...]]:
+    for n, value in enumerate(curve.values):
+        others = (curve.words(curve.second[n]),) if curve.second else ()
+        yield clock(curve.start + curve.step * n), curve.words(value), *others
 
 
-def _y(value: float, top: float) -> int:
-    """Return the place of a value in the inner SVG; what is below zero stands on the line."""
-    return round(TALL - TALL * max(0.0, min(value, top)) / top)
+def _paths(values: Sequence[float | None], scale: Scale) -> tuple[str, ...]:
+    return tuple("M" + " ".join(f"{n} {scale.y(value)}" for n, value in run) for run in _runs(values))
 
 
-def _pixels(value: float, top: float) -> float:
-    return round(TOP + (BOTTOM - TOP) * _y(value, top) / TALL, 1)
+def _area(path: str, run: Sequence[tuple[int, float]]) -> str:
+    return f"{path} {run[-1][0]} {TALL} {run[0][0]} {TALL}Z"
+
+
+def _foretold(curve: Curve, newest: float | None, scale: Scale) -> tuple[str, str]:
+    """Return the line of what is foretold and the area of its range, both from the newest point on."""
+    ahead, begin = curve.foretold, len(curve.values) - 1
+    if ahead is None or newest is None or not ahead.likely:
+        return "", ""
+    likely, least, greatest = (
+        [f"{begin + n} {scale.y(value)}" for n, value in enumerate((newest, *values))]
+        for values in (ahead.likely, ahead.least, ahead.greatest)
+    )
+    return "M" + " ".join(likely), "M" + " ".join([*greatest, *reversed(least)]) + "Z"
+
+
+def _scale(curve: Curve) -> Scale:
+    """Return a scale with all values and limits; a level that is far above them is left out of a close one."""
+    levels = (*(each.value for each in curve.levels), *((curve.limit,) if curve.limit is not None else ()))
+    highest = max((*curve.known, 0.0))
+    if not curve.close:
+        return Scale(0.0, max((highest, *levels)) * ROOM or 1.0)
+    lowest, highest = min((*curve.known, *levels), default=0.0), max((*curve.known, *levels), default=1.0)
+    room = (highest - lowest) * (ROOM - 1) or abs(highest) * (ROOM - 1) or 1.0
+    return Scale(max(0.0, lowest - room), max(highest + room, 1e-9))
 
 
 def _x(curve: Curve, at: datetime) -> float:
@@ -130,24 +189,25 @@ def _runs(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
 
 
 def _gaps(curve: Curve) -> Iterator[Stretch]:
-    last = max(1, len(curve.values) - 1)
+    last, whole = len(curve.values) - 1, max(1, curve.steps)
     begin: int | None = None
     for n, value in enumerate((*curve.values, 0.0)):
         if value is None:
             begin = n if begin is None else begin
         elif begin is not None:
-            left, right = max(0, begin - 1), min(n, last)
-            yield Stretch(round(100 * left / last, 2), round(100 * (right - left) / last, 2), "no data")
+            left, right = max(0, begin - 1), min(n, max(1, last))
+            yield Stretch(round(100 * left / whole, 2), round(100 * (right - left) / whole, 2), "no data")
             begin = None
 
 
-def _grid(curve: Curve, top: float) -> Iterator[Word]:
-    rough = top / MAX_LINES
+def _grid(curve: Curve, scale: Scale) -> Iterator[Word]:
+    rough = (scale.top - scale.base) / MAX_LINES
     power = 10.0 ** floor(log10(rough))
     step = next(power * each for each in STEPS if power * each >= rough * 0.999)
-    for n in range(1, MAX_LINES + 1):
-        if step * n < top:
-            yield Word(0, _pixels(step * n, top), curve.words(step * n))
+    first = floor(scale.base / step) + 1
+    for n in range(first, first + MAX_LINES):
+        if step * n < scale.top:
+            yield Word(0, scale.pixels(step * n), curve.words(step * n))
 
 
 def _times(curve: Curve, clock: Clock) -> Iterator[Word]:
@@ -157,32 +217,36 @@ def _times(curve: Curve, clock: Clock) -> Iterator[Word]:
         yield Word(share, HEIGHT - 2, clock(at), anchor, alt=bool(n % 2))
 
 
-def _limit(curve: Curve, top: float) -> Word | None:
+def _limit(curve: Curve, scale: Scale) -> Word | None:
     if curve.limit is None or curve.limit < 0:
         return None
-    return Word(100, _pixels(curve.limit, top), f"limit {curve.words(curve.limit)}", "end")
+    return Word(100, scale.pixels(curve.limit), f"limit {curve.words(curve.limit)}", "end")
 
 
-def _over(curve: Curve, runs: Sequence[Sequence[tuple[int, float]]], top: float) -> Iterator[str]:
+def _over(curve: Curve, runs: Sequence[Sequence[tuple[int, float]]], scale: Scale) -> Iterator[str]:
     """Yield the areas of what is on the wrong side of the limit."""
     if curve.limit is None:
         return
-    base = _y(curve.limit, top)
+    base = scale.y(curve.limit)
     for run in runs:
         wrong: list[tuple[int, float]] = []
         for n, value in (*run, (-1, curve.limit)):
             if n >= 0 and (value > curve.limit if curve.above else value < curve.limit):
                 wrong.append((n, value))
             elif wrong:
-                points = " ".join(f"{at} {_y(each, top)}" for at, each in wrong)
+                points = " ".join(f"{at} {scale.y(each)}" for at, each in wrong)
                 yield f"M{wrong[0][0]} {base} {points} {wrong[-1][0]} {base}Z"
                 wrong = []
 
 
 def _label(curve: Curve, newest: float | None, clock: Clock) -> str:
     known = [value for value in curve.values if value is not None]
+    until = clock(curve.start + curve.step * (len(curve.values) - 1))
     limit = f"; the limit is {curve.words(curve.limit)}" if curve.limit is not None else ""
+    levels = "".join(f"; {each.words}" for each in curve.levels)
+    if not known:
+        return f"{curve.title} from {clock(curve.start)} to {until}: no data{limit}{levels}."
     return (
-        f"{curve.title} from {clock(curve.start)} to {clock(curve.end)}: between {curve.words(min(known))} and "
-        f"{curve.words(max(known))}, now {curve.words(newest)}{limit}."
+        f"{curve.title} from {clock(curve.start)} to {until}: between {curve.words(min(known))} and "
+        f"{curve.words(max(known))}, now {curve.words(newest)}{limit}{levels}."
     )

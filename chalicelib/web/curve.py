@@ -47,8 +47,29 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """A further limit, with its words."""
+
+    value: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What comes after the newest point, at each further step: the likeliest value, and the least and the greatest one."""
+
+    likely: tuple[float, ...]
+    least: tuple[float, ...]
+    greatest: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
-    """The values at `start`, and each `step` later; None where nothing was measured. `limit` is that of the newest point."""
+    """The values at `start`, and each `step` later; None where nothing was measured. `limit` is that of the newest point.
+
+    `second` is another series at the same times, `names` what the two are called. `levels` are limits of rules. `close`
+    draws the values large, from a little below the lowest one; else the plot begins at zero.
+    """
 
     title: str
     start: datetime
@@ -59,11 +80,27 @@ class Curve:
     above: bool = True
     marks: tuple[Mark, ...] = ()
     bands: tuple[Band, ...] = ()
+    second: tuple[float | None, ...] = ()
+    names: tuple[str, ...] = ()
+    levels: tuple[Level, ...] = ()
+    foretold: Foretold | None = None
+    close: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps the plot is wide."""
+        return len(self.values) - 1 + (len(self.foretold.likely) if self.foretold else 0)
 
     @property
     def end(self) -> datetime:
-        """Return the time of the newest point."""
-        return self.start + self.step * (len(self.values) - 1)
+        """Return the time of the newest point, or of the last one that is foretold."""
+        return self.start + self.step * self.steps
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """Return all values that the plot shows."""
+        ahead = (*self.foretold.least, *self.foretold.greatest) if self.foretold else ()
+        return tuple(value for value in (*self.values, *self.second, *ahead) if value is not None)
 
     def words(self, value: float | None) -> str:
         """Return a value with its unit."""

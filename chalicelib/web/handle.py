@@ -24,6 +24,7 @@ from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.ingest.receive import Secrets
+from chalicelib.web.boards import BOARDS, BoardRequest
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
 from chalicelib.web.incident import incident_view
 from chalicelib.web.now import filter_of, now_view
@@ -232,6 +233,8 @@ class _Signed:
                 return self._act()
             case "POST", "/logout":
                 return self.visit.signed_out()
+            case "GET", found if found in BOARDS:
+                return self._board(found)
             case _:
                 return self.visit.problem("There is nothing here", "No page has this address.", 404)
 
@@ -271,6 +274,12 @@ class _Signed:
         if view.picture.incident.id != id:
             return see(f"{self.request.up}incident/{view.picture.incident.id}")
         return self.shown("incident.html", {"view": view}, "incident", hot=view.picture.is_unowned)
+
+    def _board(self, path: str) -> PageReply:
+        """Return a page of measured figures."""
+        page, name = self.page, path.removeprefix("/")
+        asked = BoardRequest(self.request, page.store, page.rules, page.now, self.visit.reader.zone)
+        return self.shown(f"{name}.html", {"view": BOARDS[path](asked)}, name, hot=False)
 
     # Acts ------------------------------------------------------------------------------------------------------------
 

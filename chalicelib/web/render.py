@@ -56,7 +56,10 @@ class PageLink:
     part: str = ""
 
 
-PAGES = (PageLink("", "Now", "bell", "n"),)
+PAGES = (
+    PageLink("", "Now", "bell", "n"),
+    PageLink("uptime", "Uptime", "uptime", "u", "Look"),
+)
 
 
 def rendered(template: str, reader: Reader, values: Mapping[str, Any]) -> str:
@@ -91,6 +94,9 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "age": lambda at: words.age(reader.now - at),
         "ahead": lambda at: _ahead(at, reader.now),
         "counted": words.counted,
+        "day": partial(words.day, zone=reader.zone, now=reader.now),
+        "days": words.days,
+        "span": words.age,
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
         "notified": lambda found: _notified(found, reader.name),

@@ -3,7 +3,8 @@
 A duration has two parts at most, a time of today only its hour, and a number its unit behind a space.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from math import floor
 from zoneinfo import ZoneInfo
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -32,6 +33,19 @@ def clock(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False)
         return hour
     year = "" if local.year == today.year else f" {local.year}"
     return f"{local.day} {_MONTHS[local.month - 1]}{year}, {hour}"
+
+
+def day(at: date | datetime, zone: ZoneInfo, now: datetime) -> str:
+    """`29 Nov`, with the year of another year; `today` of the reader's own."""
+    on, today = (at.astimezone(zone).date() if isinstance(at, datetime) else at), now.astimezone(zone).date()
+    if on == today:
+        return "today"
+    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if on.year == today.year else f" {on.year}")
+
+
+def days(count: float) -> str:
+    """`61 days`, rounded down: never more than is left."""
+    return counted(floor(count), "day")
 
 
 def in_utc(at: datetime) -> str:

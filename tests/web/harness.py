@@ -24,6 +24,7 @@ ROUTES = (
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),
     ("/assets/([^/]+)", "/assets/{name}"),
+    ("/uptime", "/uptime"),
     ("/(.+)", "/{page}"),
 )
 

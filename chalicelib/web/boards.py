@@ -1,0 +1,48 @@
+"""The pages of measured figures, by their addresses: what each shows of a request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.ports import Store
+from chalicelib.core.rule import Rules
+from chalicelib.web.exchange import PageRequest
+from chalicelib.web.uptime import uptime_view
+
+MAX_NAME = 300
+"""Characters of a name in an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRequest:
+    """Who asks for which figures: the request, and what they are read from."""
+
+    request: PageRequest
+    store: Store
+    rules: Rules
+    now: datetime
+    zone: ZoneInfo
+
+    @property
+    def of(self) -> str:
+        """Return the name that was chosen on the page."""
+        return self.request.one("of")[:MAX_NAME]
+
+    @property
+    def page(self) -> int:
+        """Return the number of the page of a long list."""
+        text = self.request.one("page")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 1
+
+
+Board = Callable[[BoardRequest], Any]
+
+
+def _uptime(asked: BoardRequest) -> Any:
+    return uptime_view(asked.store, asked.rules, asked.now, asked.zone, page=asked.page)
+
+
+BOARDS: Mapping[str, Board] = {"/uptime": _uptime}
+"""What makes the view of each page; its template has the same name."""
