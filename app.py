@@ -163,6 +163,8 @@ def make_login_link() -> Response:
 
 @app.route("/", methods=["GET"])
 @app.route("/incident/{id}", methods=["GET", "POST"], content_types=ANY_TYPE)
+@app.route("/infrastructure", methods=["GET"])
+@app.route("/performance", methods=["GET"])
 @app.route("/uptime", methods=["GET"])
 @app.route("/login", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/login/{code}", methods=["GET"])

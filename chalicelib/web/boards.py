@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.web.exchange import PageRequest
+from chalicelib.web.infrastructure import infrastructure_view
+from chalicelib.web.performance import performance_view
 from chalicelib.web.uptime import uptime_view
 
 MAX_NAME = 300
@@ -44,5 +46,17 @@ def _uptime(asked: BoardRequest) -> Any:
     return uptime_view(asked.store, asked.rules, asked.now, asked.zone, page=asked.page)
 
 
-BOARDS: Mapping[str, Board] = {"/uptime": _uptime}
+def _infrastructure(asked: BoardRequest) -> Any:
+    return infrastructure_view(asked.store, asked.rules, asked.now, of=asked.of)
+
+
+def _performance(asked: BoardRequest) -> Any:
+    return performance_view(asked.store, asked.rules, asked.now, of=asked.of)
+
+
+BOARDS: Mapping[str, Board] = {
+    "/infrastructure": _infrastructure,
+    "/performance": _performance,
+    "/uptime": _uptime,
+}
 """What makes the view of each page; its template has the same name."""

@@ -224,14 +224,15 @@ def _limit(curve: Curve, scale: Scale) -> Word | None:
 
 
 def _over(curve: Curve, runs: Sequence[Sequence[tuple[int, float]]], scale: Scale) -> Iterator[str]:
-    """Yield the areas of what is on the wrong side of the limit."""
-    if curve.limit is None:
+    """Yield the areas of what is on the wrong side of the limit, or of the first level."""
+    limit = curve.limit if curve.limit is not None else next((each.value for each in curve.levels), None)
+    if limit is None:
         return
-    base = scale.y(curve.limit)
+    base = scale.y(limit)
     for run in runs:
         wrong: list[tuple[int, float]] = []
-        for n, value in (*run, (-1, curve.limit)):
-            if n >= 0 and (value > curve.limit if curve.above else value < curve.limit):
+        for n, value in (*run, (-1, limit)):
+            if n >= 0 and (value > limit if curve.above else value < limit):
                 wrong.append((n, value))
             elif wrong:
                 points = " ".join(f"{at} {scale.y(each)}" for at, each in wrong)

@@ -16,6 +16,7 @@ from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE
+from chalicelib.web.curve import Curve, Level
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NEWEST_WITHIN = timedelta(hours=2)
@@ -147,6 +148,31 @@ def newest(
 
 HIGHEST: Pick = greatest
 MEAN: Pick = mean
+
+
+def last_of(buckets: Sequence[Bucket]) -> float | None:
+    """Return the newest value of a stretch."""
+    return next((each.last for each in reversed(buckets) if each.last is not None), None)
+
+
+def curve_of_hours(
+    title: str,
+    metric: str,
+    values: tuple[float | None, ...],
+    start: datetime,
+    limits: Sequence[Limit] = (),
+    *,
+    second: tuple[float | None, ...] = (),
+    names: tuple[str, ...] = (),
+) -> Curve | None:
+    """Return the values of some hours with the limits of rules; None where nothing was measured in any of them."""
+    if all(value is None for value in (*values, *second)):
+        return None
+    return Curve(
+        title, start, HOUR, unit_of(metric), values, second=second, names=names,
+        levels=tuple(Level(each.value, each.words) for each in limits),
+        above=limits[0].above if limits else True,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------

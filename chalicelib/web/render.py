@@ -16,6 +16,7 @@ from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
 from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.instants import RFC3339, rfc3339
+from chalicelib.core.language.units import shown, unit_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.standing import sentence
@@ -58,7 +59,9 @@ class PageLink:
 
 PAGES = (
     PageLink("", "Now", "bell", "n"),
-    PageLink("uptime", "Uptime", "uptime", "u", "Look"),
+    PageLink("performance", "Performance", "perf", "p", "Look"),
+    PageLink("infrastructure", "Infrastructure", "infra", "i"),
+    PageLink("uptime", "Uptime", "uptime", "u"),
 )
 
 
@@ -97,6 +100,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "day": partial(words.day, zone=reader.zone, now=reader.now),
         "days": words.days,
         "span": words.age,
+        "measured": lambda value, metric: shown(value, unit_of(metric)),
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
         "notified": lambda found: _notified(found, reader.name),

@@ -24,6 +24,8 @@ ROUTES = (
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),
     ("/assets/([^/]+)", "/assets/{name}"),
+    ("/infrastructure", "/infrastructure"),
+    ("/performance", "/performance"),
     ("/uptime", "/uptime"),
     ("/(.+)", "/{page}"),
 )
