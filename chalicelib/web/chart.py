@@ -6,7 +6,7 @@ cent; lines are in an inner one that is stretched. No style is inline: positions
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import floor, log10
 
 from chalicelib.web.curve import Curve
@@ -19,6 +19,8 @@ ROOM = 1.1
 """How much higher than the highest value the plot is."""
 STEPS = (1, 2, 2.5, 5, 10)
 MAX_LINES = 3
+ONE_DAY = timedelta(days=1)
+"""Within it an hour alone tells when."""
 Clock = Callable[[datetime], str]
 
 
@@ -214,7 +216,8 @@ def _times(curve: Curve, clock: Clock) -> Iterator[Word]:
     for n, share in enumerate((0, 25, 50, 75, 100)):
         at = curve.start + (curve.end - curve.start) * share / 100
         anchor = "start" if share == 0 else "end" if share == 100 else "middle"
-        yield Word(share, HEIGHT - 2, clock(at), anchor, alt=bool(n % 2))
+        words = clock(at) if curve.end - curve.start > ONE_DAY else clock(at).rpartition(", ")[2]
+        yield Word(share, HEIGHT - 2, words, anchor, alt=bool(n % 2))
 
 
 def _limit(curve: Curve, scale: Scale) -> Word | None:
@@ -225,7 +228,7 @@ def _limit(curve: Curve, scale: Scale) -> Word | None:
 
 def _over(curve: Curve, runs: Sequence[Sequence[tuple[int, float]]], scale: Scale) -> Iterator[str]:
     """Yield the areas of what is on the wrong side of the limit, or of the first level."""
-    limit = curve.limit if curve.limit is not None else next((each.value for each in curve.levels), None)
+    limit = curve.limit if curve.limit is not None else next(iter(_first_levels(curve)), None)
     if limit is None:
         return
     base = scale.y(limit)
@@ -238,6 +241,10 @@ def _over(curve: Curve, runs: Sequence[Sequence[tuple[int, float]]], scale: Scal
                 points = " ".join(f"{at} {scale.y(each)}" for at, each in wrong)
                 yield f"M{wrong[0][0]} {base} {points} {wrong[-1][0]} {base}Z"
                 wrong = []
+
+
+def _first_levels(curve: Curve) -> list[float]:
+    return [each.value for each in curve.levels if not each.of_second]
 
 
 def _label(curve: Curve, newest: float | None, clock: Clock) -> str:

@@ -48,10 +48,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A further limit, with its words."""
+    """A further limit, with its words; `of_second` says that it is one of the second series."""
 
     value: float
     words: str
+    of_second: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,15 @@ class Bar:
     edge: int | None
     count: int
 
+    @property
+    def axis(self) -> str:
+        """Return what stands below the bar, short."""
+        if self.edge is None:
+            return "more"
+        if self.edge >= 1_000:
+            return f"{self.edge // 1_000} s"
+        return f"{self.edge} ms" if self.edge == EDGES[0] else str(self.edge)
+
 
 @dataclass(frozen=True, slots=True)
 class Responses:

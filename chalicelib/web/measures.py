@@ -21,8 +21,8 @@ from chalicelib.web.curve import Curve, Level
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NEWEST_WITHIN = timedelta(hours=2)
 """A value that is older than this is not shown as that of now."""
-MAX_CHOICES = 12
 MAX_LIMITS = 4
+WHOLE_FROM = 100
 SAME_UNIT = ("avg", "min", "max", "last", "p50", "p90", "p95", "p99")
 """The functions whose value is one of the metric itself, so that a limit on it is one on the metric."""
 _NAMES = ("probe", "zone", "database", SERVICE)
@@ -59,12 +59,21 @@ class Figure:
     @property
     def shown(self) -> str:
         """Return the value with its unit."""
-        return shown(self.value, unit_of(self.metric))
+        return figure_words(self.value, self.metric, self.limits)
 
     @property
     def broken(self) -> Limit | None:
         """Return the first limit that the value is beyond, the worst one first."""
         return next((each for each in self.limits if self.value is not None and each.is_broken(self.value)), None)
+
+
+def figure_words(value: float | None, metric: str, limits: Sequence[Limit] = ()) -> str:
+    """Return a value with its unit; of a hundred and more whole, unless that puts it on another side of a limit."""
+    if value is None or abs(value) < WHOLE_FROM:
+        return shown(value, unit_of(metric))
+    whole = float(round(value))
+    crossed = next((each for each in limits if each.is_broken(value) != each.is_broken(whole)), None)
+    return shown(whole if crossed is None else value, unit_of(metric), crossed.value if crossed else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +173,24 @@ def curve_of_hours(
     *,
     second: tuple[float | None, ...] = (),
     names: tuple[str, ...] = (),
+    second_limits: Sequence[Limit] = (),
 ) -> Curve | None:
     """Return the values of some hours with the limits of rules; None where nothing was measured in any of them."""
     if all(value is None for value in (*values, *second)):
         return None
+    levels = [Level(each.value, each.words) for each in limits]
+    levels += [Level(each.value, f"{names[-1]}: {each.words}", of_second=True) for each in second_limits]
     return Curve(
-        title, start, HOUR, unit_of(metric), values, second=second, names=names,
-        levels=tuple(Level(each.value, each.words) for each in limits),
+        title,
+        start,
+        HOUR,
+        unit_of(metric),
+        values,
+        second=second,
+        names=names,
+        levels=tuple(levels),
         above=limits[0].above if limits else True,
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ def _curves(
                 limits["p95_latency_ms"],
                 second=second,
                 names=("p95", "p99") if second else ("p95",),
+                second_limits=limits.get("p99_latency_ms", ()),
             )
         )
     for metric in ("error_rate", "active_users"):

@@ -30,10 +30,17 @@ PROBES_A_PAGE = 6
 """Each probe reads its roll-ups of a month."""
 MAX_INCIDENTS = 5
 """So many at most are named for a day."""
-MAX_NOTED = 10
 PUBLIC = ("uptime", "journey", "tcp", "dns")
 """The kinds whose entries hold an address; those of others name a secret."""
 LASTS = ("tls_days_left", "domain_days_left")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenThen:
+    """An incident that was open on a day."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Day:
     failed: int = 0
     missed: int = 0
     begun: bool = False
-    incidents: tuple[str, ...] = ()
+    incidents: tuple[OpenThen, ...] = ()
 
     @property
     def is_unknown(self) -> bool:
@@ -148,7 +155,6 @@ class UptimeView:
     page: int = 1
     pages: int = 1
     total: int = 0
-    names: Mapping[str, str] | None = None
 
 
 def percent_down(part: int, whole: int) -> str:
@@ -199,7 +205,7 @@ def _probe(
     store: Store,
     probe: Subject,
     entries: Mapping[str, tuple[str, Mapping[str, Any]]],
-    incidents: Mapping[tuple[date, str], tuple[str, ...]],
+    incidents: Mapping[tuple[date, str], tuple[OpenThen, ...]],
     now: datetime,
     zone: ZoneInfo,
 ) -> ProbeDays:
@@ -218,7 +224,7 @@ def _probe(
     )
 
 
-def _named(day: Day, incidents: Mapping[tuple[date, str], tuple[str, ...]], probe: Subject) -> Day:
+def _named(day: Day, incidents: Mapping[tuple[date, str], tuple[OpenThen, ...]], probe: Subject) -> Day:
     service = probe.labels.get(SERVICE, probe.name)
     found = incidents.get((day.on, service), ()) if day.noted else ()
     return Day(day.on, day.runs, day.failed, day.missed, day.begun, found[:MAX_INCIDENTS])
@@ -269,14 +275,15 @@ def _due(day: date, first: datetime, until: datetime, interval: timedelta | None
     return max(0, floor((min(until, ends - MICROSECOND) - first) / interval) + 1 - before)
 
 
-def _incidents(store: Store, days: Sequence[date], zone: ZoneInfo) -> dict[tuple[date, str], tuple[str, ...]]:
-    """Return the ids of the incidents that were open on a day, by the day and the service of an alert."""
-    found: dict[tuple[date, str], tuple[str, ...]] = {}
+def _incidents(store: Store, days: Sequence[date], zone: ZoneInfo) -> dict[tuple[date, str], tuple[OpenThen, ...]]:
+    """Return the incidents that were open on a day, by the day and the service of an alert."""
+    found: dict[tuple[date, str], tuple[OpenThen, ...]] = {}
     page = store.summaries(ended_since=begin_of(days[0], zone))
     for each in page.summaries:
-        for service in {alert.labels.get(SERVICE, "") for alert in each.alerts} if each.at is not None else ():
+        named = {alert.labels.get(SERVICE, ""): alert.name for alert in reversed(each.alerts) if alert.shown}
+        for service, name in named.items():
             for day in _days_of(each, days, zone):
-                found[day, service] = (*found.get((day, service), ()), each.id)
+                found[day, service] = (*found.get((day, service), ()), OpenThen(each.id, name or each.id[:8]))
     return found
 
 

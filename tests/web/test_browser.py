@@ -1,5 +1,6 @@
 """The page in a headless Chromium: what one sees, what axe-core finds, and what works by keys and without the script."""
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,24 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from chalicelib.web.boards import BOARDS
 from tests.web.harness import PageHarness, served
 from tests.web.test_pages import RULES, id_of, line
+from tests.web.test_uptime import runs
 
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+LIMITS = """alerts:
+  - {name: Slow, condition: "p95_latency_ms > 500ms", severity: warning}
+  - {name: Very slow, condition: "p99_latency_ms > 900ms", severity: critical}
+  - {name: Full, condition: "db_size_gb > 8GB", severity: critical}
+  - {name: Cold, condition: "cache_hit_rate < 95%"}
+"""
+MEASURED = """
+probes:
+  uptime: [{name: web, url: "https://example.com/", every: 60m, service: api}]
+  cloudflare: [{name: shop, zone: 023e105f4ecef8ad9ca31a8372d0c353, every: 2m}]
+  heartbeat: [{name: backup, every: 1d, grace: 1h}]
+"""
 AXE = Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
@@ -29,13 +45,38 @@ def page() -> Iterator[PageHarness]:
         line(2, "Queue", severity="warning", title="Queue long", service="jobs"),
         line(400, "Queue", severity="warning", status="resolved", title="Queue long", service="jobs"),
         line(410, "Disk", title="Disk full on db1", summary="9 % left", service="api", host="db1", environment="prod"),
-        rules=RULES,
+        rules=RULES.replace("alerts:\n", LIMITS) + MEASURED,
     )
     found.sign_in()
     found.act(id_of(found, "db"), "ack")
     found.ask("make_silence", body={"matchers": {"service": "web"}, "for": "8h", "by": "Bruno", "comment": "PR 812"})
     found.wait(timedelta(seconds=20))
+    measure(found)
     return found
+
+
+def measure(page: PageHarness) -> None:
+    """Store a month of runs, a week of sizes and a day of everything else, with failures, gaps and broken limits."""
+    now = page.router.now
+    walk = [math.sin(n / 17) * math.sin(n / 5) for n in range(720)]
+    for name in ("web", "a-probe-with-a-long-name-of-the-checkout"):
+        kept = [1.0 if n % 113 else 0.0 for n in range(680)]
+        runs(page, [None if 40 < n < 90 else value for n, value in enumerate(kept)], every=HOUR, probe=name)
+        runs(page, [61.5 if name == "web" else 6.5], metric="tls_days_left", probe=name)
+        runs(page, [120 + 90 * each for each in walk], metric="latency_ms", every=2 * MINUTE, probe=name)
+    shop = {"probe": "shop", "zone": "example.com", "service": "web"}
+    runs(page, [320 + 260 * each for each in walk], metric="p95_latency_ms", every=2 * MINUTE, **shop)
+    runs(page, [640 + 400 * each for each in walk], metric="p99_latency_ms", every=2 * MINUTE, **shop)
+    runs(page, [0.004 + 0.004 * each for each in walk], metric="error_rate", every=2 * MINUTE, **shop)
+    runs(page, [1200 + 600 * each for each in walk], metric="requests_per_min", every=2 * MINUTE, **shop)
+    runs(page, [88 + 40 * each for each in walk], metric="active_users", every=2 * MINUTE, **shop)
+    main = {"probe": "main", "service": "api"}
+    sizes = [7.2 + n * 0.0025 + 0.01 * walk[n] for n in range(168)]
+    runs(page, sizes, metric="db_size_gb", every=HOUR, until=now, **main)
+    runs(page, [0.96 - 0.05 * abs(each) for each in walk], metric="cache_hit_rate", every=2 * MINUTE, **main)
+    runs(page, [0.6 + 0.3 * each for each in walk], metric="connections_used", every=2 * MINUTE, **main)
+    runs(page, [30 + 20 * each for each in walk], metric="query_time_ms", every=2 * MINUTE, **main)
+    runs(page, [12 + 9 * each for each in walk], metric="latency_ms", every=2 * MINUTE, **main)
 
 
 @pytest.fixture
@@ -76,7 +117,7 @@ def found_by_axe(browser: Chrome) -> list[str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("address", ["/", "/incident", "/login", "/nothing"])
+@pytest.mark.parametrize("address", ["/", "/incident", "/login", "/nothing", *BOARDS])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     signed_in: str, page: PageHarness, browser: Chrome, address: str, size: str, dark: bool
 ) -> None:
