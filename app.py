@@ -163,6 +163,7 @@ def make_login_link() -> Response:
 
 @app.route("/", methods=["GET"])
 @app.route("/incident/{id}", methods=["GET", "POST"], content_types=ANY_TYPE)
+@app.route("/errors", methods=["GET"])
 @app.route("/infrastructure", methods=["GET"])
 @app.route("/performance", methods=["GET"])
 @app.route("/uptime", methods=["GET"])

@@ -10,6 +10,7 @@ from chalicelib.core.event import Action, Event, Status
 from chalicelib.core.identity import Proposal
 from chalicelib.core.incident import Incident, group_labels, incident_key
 from chalicelib.core.inputs import AlertInput, EventInput, Input, alert_fingerprint
+from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 from chalicelib.messages.queue import Queues
@@ -71,7 +72,7 @@ class Batch:
     correlated incidents by the names of their values, `older` those before them, `news` what joined them in this batch, by
     their keys. `ended` are the ends that were led in this batch and not followed by a beginning, by the incident's key and the
     alert's fingerprint. `rates` are the events of each source in this minute, `capped` the names of those above the cap,
-    `merged` those of them that wait in another one.
+    `merged` those of them that wait in another one. `counted` are samples of what rules have counted (counts.py).
     """
 
     rules: Rules
@@ -94,6 +95,7 @@ class Batch:
     older: dict[str, Head | None] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
     ended: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    counted: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
         """Have an event wait, once however often it came. One above the cap of its source waits in the newest like it."""

@@ -33,6 +33,7 @@ from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts, displaced, joining
 from chalicelib.process.batch import Batch, IncidentUpdate
+from chalicelib.process.counts import note_counts, store_counts
 from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
 from chalicelib.process.series import evaluations_of, watches_silence
@@ -62,6 +63,7 @@ def settle(batch: Batch) -> list[Failure]:
     except NotStoredError as error:
         waited = (*batch.waits.values(), *(update.messages for update in batch.updates.values()))
         failures |= {message: str(error) for messages in waited for message in messages}
+    store_counts(batch)
     return [Failure(message, reason) for message, reason in failures.items()]
 
 
@@ -186,6 +188,7 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     if base.status is IncidentStatus.OPEN and decision.incident.status is IncidentStatus.ENDED:
         decision = replace(decision, incident=_without_watches(batch, decision.incident))
     incident = _stored(batch, stored, base, decision)
+    note_counts(batch, stored, incident)
     drop_causes(batch, incident)
     _schedule_wake(batch, incident, stored)
     return incident

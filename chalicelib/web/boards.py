@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
+from chalicelib.web.errors import errors_view
 from chalicelib.web.exchange import PageRequest
 from chalicelib.web.infrastructure import infrastructure_view
 from chalicelib.web.performance import performance_view
@@ -46,6 +47,10 @@ def _uptime(asked: BoardRequest) -> Any:
     return uptime_view(asked.store, asked.rules, asked.now, asked.zone, page=asked.page)
 
 
+def _errors(asked: BoardRequest) -> Any:
+    return errors_view(asked.store, asked.rules, asked.now, of=asked.of)
+
+
 def _infrastructure(asked: BoardRequest) -> Any:
     return infrastructure_view(asked.store, asked.rules, asked.now, of=asked.of)
 
@@ -55,6 +60,7 @@ def _performance(asked: BoardRequest) -> Any:
 
 
 BOARDS: Mapping[str, Board] = {
+    "/errors": _errors,
     "/infrastructure": _infrastructure,
     "/performance": _performance,
     "/uptime": _uptime,

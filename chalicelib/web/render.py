@@ -59,7 +59,8 @@ class PageLink:
 
 PAGES = (
     PageLink("", "Now", "bell", "n"),
-    PageLink("performance", "Performance", "perf", "p", "Look"),
+    PageLink("errors", "Errors", "errors", "e", "Look"),
+    PageLink("performance", "Performance", "perf", "p"),
     PageLink("infrastructure", "Infrastructure", "infra", "i"),
     PageLink("uptime", "Uptime", "uptime", "u"),
 )

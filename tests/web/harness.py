@@ -24,6 +24,7 @@ ROUTES = (
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),
     ("/assets/([^/]+)", "/assets/{name}"),
+    ("/errors", "/errors"),
     ("/infrastructure", "/infrastructure"),
     ("/performance", "/performance"),
     ("/uptime", "/uptime"),

@@ -23,7 +23,14 @@ LIMITS = """alerts:
   - {name: Very slow, condition: "p99_latency_ms > 900ms", severity: critical}
   - {name: Full, condition: "db_size_gb > 8GB", severity: critical}
   - {name: Cold, condition: "cache_hit_rate < 95%"}
+  - {name: Error Spike, match: {kind: error.created}, condition: "events[1m] > 10", group_by: [service]}
 """
+TITLES = (
+    "TypeError: x is undefined",
+    "KeyError",
+    "TimeoutError after 30 s of waiting for the answer of pay",
+    "OSError",
+)
 MEASURED = """
 probes:
   uptime: [{name: web, url: "https://example.com/", every: 60m, service: api}]
@@ -45,6 +52,12 @@ def page() -> Iterator[PageHarness]:
         line(2, "Queue", severity="warning", title="Queue long", service="jobs"),
         line(400, "Queue", severity="warning", status="resolved", title="Queue long", service="jobs"),
         line(410, "Disk", title="Disk full on db1", summary="9 % left", service="api", host="db1", environment="prod"),
+        *(
+            line(
+                411 + n, "E", title=TITLES[n % 4], source="sentry", kind="error.created", service="api", release="9f1c"
+            )
+            for n in range(9)
+        ),
         rules=RULES.replace("alerts:\n", LIMITS) + MEASURED,
     )
     found.sign_in()
