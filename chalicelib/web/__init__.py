@@ -3,6 +3,7 @@
     handle           which request is answered by what: who is signed in, which page, which act
     exchange         what a browser sends, and what it is answered
     now, incident    what a page shows, as values; `picture` is one incident in them
+    boards           the pages of measured figures (errors, performance, infrastructure, uptime); measures is what they share
     curve, chart     the value of an alert against its limit, and the places of its SVG
     render, phrases  the templates, and the words that they ask for; `words` writes ages, times and numbers
     assets/          style sheet, script and icons

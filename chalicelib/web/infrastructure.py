@@ -127,7 +127,8 @@ def infrastructure_view(store: Store, rules: Rules, now: datetime, *, of: str = 
     if subject is None:
         return InfrastructureView(None)
     start = day_start(now)
-    known = [metric for metric in TITLES if metric in subject.metrics or metric not in FOUND_BY]
+    beside = () if SIZE in subject.metrics else ("memory_used",)
+    known = [metric for metric in TITLES if metric in subject.metrics or metric in beside]
     since = {metric: hour_start(now) - LOOKED_BACK if metric == SIZE else start for metric in known}
     measured = {name: read(store, name, subject.labels, since[name], now) for name in known}
     limits = {metric: limits_of(rules, metric, subject.labels, now) for metric in known}
