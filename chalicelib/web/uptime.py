@@ -23,15 +23,18 @@ from chalicelib.core.services import SERVICE
 from chalicelib.core.summary import Summary
 from chalicelib.probes import every
 from chalicelib.process.gather import beat_of
-from chalicelib.web.measures import DAY, Subject, limits_of, newest, read, subjects
+from chalicelib.web.measures import NEWEST_WITHIN, Subject, limits_of, newest, read, subjects
 
 DAYS = 30
+MAX_ENDINGS = 6
 PROBES_A_PAGE = 6
 """Each probe reads its roll-ups of a month."""
 MAX_INCIDENTS = 5
 """So many at most are named for a day."""
 PUBLIC = ("uptime", "journey", "tcp", "dns")
 """The kinds whose entries hold an address; those of others name a secret."""
+NO_UPTIME = ("heartbeat", "cloudflare", "domain")
+"""The kinds under `probes:` that measure no uptime."""
 LASTS = ("tls_days_left", "domain_days_left")
 
 
@@ -168,7 +171,7 @@ def percent_down(part: int, whole: int) -> str:
 def uptime_view(store: Store, rules: Rules, now: datetime, zone: ZoneInfo, *, page: int = 1) -> UptimeView:
     """Return what the page shows a reader in this zone."""
     entries = _entries(rules)
-    known = [each for each in subjects(store, ["uptime"]) if each.labels.get("probe")]
+    known = _known(store, entries)
     pages = max(1, -(-len(known) // PROBES_A_PAGE))
     page = min(max(1, page), pages)
     days = days_until(now, zone)
@@ -177,12 +180,20 @@ def uptime_view(store: Store, rules: Rules, now: datetime, zone: ZoneInfo, *, pa
     return UptimeView(
         probes=tuple(_probe(store, each, entries, incidents, now, zone) for each in part),
         days=days,
-        endings=_endings(store, rules, now),
+        endings=_endings(store, rules, entries, now),
         beats=_beats(store, rules, now),
         page=page,
         pages=pages,
         total=len(known),
     )
+
+
+def _known(store: Store, entries: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[Subject]:
+    """Return the probes that ran, and those of the rules file that have not: nobody knows how these are."""
+    ran = [each for each in subjects(store, ["uptime"]) if each.labels.get("probe")]
+    names = {each.labels["probe"] for each in ran}
+    kinds = {name: kind for name, (kind, _) in entries.items() if kind not in NO_UPTIME and name not in names}
+    return [*ran, *(Subject(name, {"probe": name}, frozenset()) for name in sorted(kinds))]
 
 
 def days_until(now: datetime, zone: ZoneInfo) -> tuple[date, ...]:
@@ -297,11 +308,15 @@ def _days_of(summary: Summary, days: Sequence[date], zone: ZoneInfo) -> list[dat
     return [day] if day in days else []
 
 
-def _endings(store: Store, rules: Rules, now: datetime) -> tuple[Ending, ...]:
+def _endings(
+    store: Store, rules: Rules, entries: Mapping[str, tuple[str, Mapping[str, Any]]], now: datetime
+) -> tuple[Ending, ...]:
+    """Return what ends, what ends first at the front. A reading counts for three intervals of its probe."""
     found = []
     for metric, kind in zip(LASTS, ("certificate", "domain"), strict=True):
-        for each in subjects(store, [metric])[:PROBES_A_PAGE]:
-            span = timedelta(hours=2) if metric == LASTS[0] else 3 * DAY
+        for each in subjects(store, [metric])[:MAX_ENDINGS]:
+            _, entry = entries.get(each.labels.get("probe", ""), ("", {}))
+            span = max(NEWEST_WITHIN, 3 * every(entry))
             days, at = newest(store.buckets(metric, each.labels, now - span, now), now, span)
             limits = limits_of(rules, metric, each.labels, now)
             broken = next((limit for limit in limits if days is not None and limit.is_broken(days)), None)

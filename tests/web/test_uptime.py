@@ -120,6 +120,20 @@ def test_an_old_reading_is_no_data():
     assert "61 days" not in said and "no data" in said
 
 
+def test_a_reading_of_a_rare_probe_is_one_of_now():
+    """Given a domain that is asked for twice a day, ten hours ago → its days left."""
+    rules = RULES.replace("  heartbeat:", "  domain: [{name: shop, domain: example.com, every: 12h}]\n  heartbeat:")
+    page = harness(rules=rules)
+    runs(page, [204.2], metric="domain_days_left", until=page.router.now - 10 * HOUR, probe="shop")
+    assert "shop domain" in (said := text_of(page.get("/uptime"))) and "204 days" in said
+
+
+def test_a_probe_that_has_not_run_is_unknown():
+    """Given a probe in the rules file without a run → it is there, unknown, without a percentage."""
+    said = text_of(harness(rules=RULES).get("/uptime"))
+    assert "web uptime https://example.com/health every 5 min Unknown" in said and "no data 0 of 0 runs" in said
+
+
 def test_heartbeats_are_listed_with_when_they_are_due():
     """Given a heartbeat that is in the rules file and was never received → its plan, and that it was not received."""
     page = harness(rules=RULES)
