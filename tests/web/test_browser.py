@@ -54,7 +54,14 @@ def page() -> Iterator[PageHarness]:
         line(410, "Disk", title="Disk full on db1", summary="9 % left", service="api", host="db1", environment="prod"),
         *(
             line(
-                411 + n, "E", title=TITLES[n % 4], source="sentry", kind="error.created", service="api", release="9f1c"
+                411 + n,
+                "E",
+                title=TITLES[n % 4],
+                source="sentry",
+                kind="error.created",
+                issue=str(n % 4),
+                service="api",
+                release="9f1c",
             )
             for n in range(9)
         ),
