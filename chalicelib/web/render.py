@@ -14,12 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
-from chalicelib.core.delivery.writing import counted_list
+from chalicelib.core.delivery.writing import counted_list, cut, one_line
 from chalicelib.core.instants import RFC3339, rfc3339
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.standing import sentence
-from chalicelib.web import phrases, words
+from chalicelib.web import phrases, silences, words
 from chalicelib.web.chart import chart_of
 from chalicelib.web.picture import Picture
 
@@ -32,6 +32,7 @@ ASSETS = {
 }
 """The files that browsers load, with their types."""
 MAX_NAMED = 3
+MAX_LINE_CHARACTERS = 1_000
 Name = Callable[[str], str]
 
 
@@ -56,7 +57,10 @@ class PageLink:
     part: str = ""
 
 
-PAGES = (PageLink("", "Now", "bell", "n"),)
+PAGES = (
+    PageLink("", "Now", "bell", "n"),
+    PageLink("silences", "Silences", "silenced", "s", "Decide"),
+)
 
 
 def rendered(template: str, reader: Reader, values: Mapping[str, Any]) -> str:
@@ -100,6 +104,11 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "muted_until": lambda picture: max((each.until for each in picture.standing.mutes if each.until), default=None),
         "chart": lambda curve: chart_of(curve, clock),
         "safe_url": web_address,
+        "one_line": lambda text: cut(one_line(text), MAX_LINE_CHARACTERS),
+        "target": reader.name,
+        "window_days": silences.window_days,
+        "window_times": silences.window_times,
+        "route_words": silences.route_words,
     }
 
 

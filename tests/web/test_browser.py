@@ -18,6 +18,8 @@ AXE = Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 WAIT_SECONDS = 20
+ADDRESSES = ("/", "/silences", "/silences?matchers=service%3Dapi", "/silences?matchers=service&for=own")
+"""The pages that every reader has, with a preview and with a mistake."""
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,12 @@ def page() -> Iterator[PageHarness]:
         line(2, "Queue", severity="warning", title="Queue long", service="jobs"),
         line(400, "Queue", severity="warning", status="resolved", title="Queue long", service="jobs"),
         line(410, "Disk", title="Disk full on db1", summary="9 % left", service="api", host="db1", environment="prod"),
-        rules=RULES,
+        rules=RULES + "windows:\n  nights: {from: '22:00', to: '07:00'}\n",
     )
     found.sign_in()
     found.act(id_of(found, "db"), "ack")
+    found.ask("make_silence", body={"matchers": {"team": "x" * 200}, "for": "1m", "by": "Ana"})
+    found.ask("make_silence", body={"matchers": {"a": "b"}, "from": "22:00", "until": "23:00", "by": "Ana"})
     found.ask("make_silence", body={"matchers": {"service": "web"}, "for": "8h", "by": "Bruno", "comment": "PR 812"})
     found.wait(timedelta(seconds=20))
     return found
@@ -76,7 +80,7 @@ def found_by_axe(browser: Chrome) -> list[str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("address", ["/", "/incident", "/login", "/nothing"])
+@pytest.mark.parametrize("address", [*ADDRESSES, "/incident", "/login", "/nothing"])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     signed_in: str, page: PageHarness, browser: Chrome, address: str, size: str, dark: bool
 ) -> None:
