@@ -60,6 +60,7 @@ class PageLink:
 PAGES = (
     PageLink("", "Now", "bell", "n"),
     PageLink("silences", "Silences", "silenced", "s", "Decide"),
+    PageLink("rules", "Rules", "rules", "r"),
 )
 
 
@@ -106,6 +107,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "safe_url": web_address,
         "one_line": lambda text: cut(one_line(text), MAX_LINE_CHARACTERS),
         "target": reader.name,
+        "instant": datetime.fromisoformat,
         "window_days": silences.window_days,
         "window_times": silences.window_times,
         "route_words": silences.route_words,

@@ -22,6 +22,7 @@ ROUTES = (
     ("/", "/"),
     ("/incident/([^/]+)", "/incident/{id}"),
     ("/silences", "/silences"),
+    ("/rules", "/rules"),
     ("/login", "/login"),
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),

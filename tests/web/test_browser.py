@@ -18,7 +18,15 @@ AXE = Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 WAIT_SECONDS = 20
-ADDRESSES = ("/", "/silences", "/silences?matchers=service%3Dapi", "/silences?matchers=service&for=own")
+ADDRESSES = (
+    "/",
+    "/rules",
+    "/rules?who=service%3Dapi",
+    "/rules?who=service",
+    "/silences",
+    "/silences?matchers=service%3Dapi",
+    "/silences?matchers=service&for=own",
+)
 """The pages that every reader has, with a preview and with a mistake."""
 
 
