@@ -165,6 +165,7 @@ def make_login_link() -> Response:
 @app.route("/incident/{id}", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/rules", methods=["GET"])
+@app.route("/router", methods=["GET"])
 @app.route("/login", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/login/{code}", methods=["GET"])
 @app.route("/logout", methods=["POST"], content_types=ANY_TYPE)

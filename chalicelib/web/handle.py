@@ -20,7 +20,7 @@ from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.outcome import sentence
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.core.summary import Summary
-from chalicelib.web import rules_pages, silence_pages
+from chalicelib.web import router_pages, rules_pages, silence_pages
 from chalicelib.web.band import Band, band_of
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
 from chalicelib.web.incident import incident_view
@@ -48,6 +48,7 @@ TEXTS = {"note": "note", "assign": "to"}
 HANDLERS: Mapping[str, Callable[[Visitor], PageReply]] = {
     "/silences": silence_pages.answer,
     "/rules": rules_pages.answer,
+    "/router": router_pages.answer,
 }
 """The pages that answer in a module of their own, by their route."""
 

@@ -61,6 +61,7 @@ PAGES = (
     PageLink("", "Now", "bell", "n"),
     PageLink("silences", "Silences", "silenced", "s", "Decide"),
     PageLink("rules", "Rules", "rules", "r"),
+    PageLink("router", "Router", "router", "o", "Tocsin"),
 )
 
 
@@ -96,6 +97,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "age": lambda at: words.age(reader.now - at),
         "ahead": lambda at: _ahead(at, reader.now),
         "counted": words.counted,
+        "length_words": words.age,
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
         "notified": lambda found: _notified(found, reader.name),

@@ -94,7 +94,7 @@ def rules_view(store: Store, rules: Rules, context: Context, summaries: Sequence
             rule.name,
             sentence(rule),
             notified_of(rule, rules),
-            can_fire(rule, rules, seen, store),
+            can_fire(rule, rules, seen, store, fired=fired.get(rule.name, 0)),
             _record(rule.name, fired.get(rule.name, 0), read),
         )
         for rule in rules.rules
@@ -172,11 +172,12 @@ def _was_resolved(incident: Incident) -> bool:
 # Whether it can fire
 
 
-def can_fire(rule: Rule, rules: Rules, seen: Mapping[str, datetime], store: Store) -> CanFire:
-    """Return whether something is there that a rule looks at."""
+def can_fire(rule: Rule, rules: Rules, seen: Mapping[str, datetime], store: Store, *, fired: int = 0) -> CanFire:
+    """Return whether something is there that a rule looks at. It `fired` so often in the week."""
     if rule.condition is not None and rule.condition.metrics:
         return _measured(rule, rules, store)
-    return _received(rule, rules, seen)
+    found = _received(rule, rules, seen)
+    return found if found.sign == "ok" or not fired else CanFire("ok", "it fired in the last 7 days")
 
 
 def _measured(rule: Rule, rules: Rules, store: Store) -> CanFire:

@@ -23,6 +23,7 @@ ROUTES = (
     ("/incident/([^/]+)", "/incident/{id}"),
     ("/silences", "/silences"),
     ("/rules", "/rules"),
+    ("/router", "/router"),
     ("/login", "/login"),
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),

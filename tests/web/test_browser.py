@@ -23,6 +23,7 @@ ADDRESSES = (
     "/rules",
     "/rules?who=service%3Dapi",
     "/rules?who=service",
+    "/router",
     "/silences",
     "/silences?matchers=service%3Dapi",
     "/silences?matchers=service&for=own",
