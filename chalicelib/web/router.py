@@ -169,7 +169,12 @@ def _target(key: str, state: TargetState | None, now: datetime) -> TargetRow:
         return TargetRow(key, "unknown")
     word, since, why = _health(state)
     closed = state.gate.closed_until
-    return TargetRow(key, word, since, why, len(state.slots), closed if closed is not None and closed > now else None)
+    return TargetRow(key, word, since, why, _waiting(state), closed if closed is not None and closed > now else None)
+
+
+def _waiting(state: TargetState) -> int:
+    """Return how many deliveries wait. One that is under way, or was delivered last, has a lease."""
+    return sum(slot.leased_until is None for slot in state.slots.values())
 
 
 def _health(state: TargetState) -> tuple[str, datetime | None, str]:

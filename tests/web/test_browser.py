@@ -47,6 +47,8 @@ def page() -> Iterator[PageHarness]:
     found.ask("make_silence", body={"matchers": {"team": "x" * 200}, "for": "1m", "by": "Ana"})
     found.ask("make_silence", body={"matchers": {"a": "b"}, "from": "22:00", "until": "23:00", "by": "Ana"})
     found.ask("make_silence", body={"matchers": {"service": "web"}, "for": "8h", "by": "Bruno", "comment": "PR 812"})
+    found.router.store.put_mark("backlog", '{"dead": {"webhooks": 2}}')
+    found.router.store.put_mark("run:watch", found.router.now.isoformat())
     found.wait(timedelta(seconds=20))
     return found
 
