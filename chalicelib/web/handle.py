@@ -31,6 +31,7 @@ from chalicelib.web.words import clock, zone_of
 
 NO_ROLE = "no list of `access:` in the rules file names you"
 MAX_SAID_CHARACTERS = 500
+WITHOUT_BAND = ("", "incident")
 SAID_LASTS = timedelta(seconds=20)
 IMMUTABLE = "public, max-age=31536000, immutable"
 ACTS: Mapping[str, ActionKind] = {
@@ -218,10 +219,10 @@ class _Signed:
                 return self._incident()
             case "POST", "/incident/{id}":
                 return self._act()
-            case "POST", "/logout":
-                return self.visit.signed_out()
             case _, other if other in HANDLERS:
                 return HANDLERS[other](self)
+            case "POST", "/logout":
+                return self.visit.signed_out()
             case _:
                 return self.visit.problem("There is nothing here", "No page has this address.", 404)
 
@@ -251,7 +252,13 @@ class _Signed:
         count: int = 0,
         band: Band | None = None,
     ) -> PageReply:
-        """Return a page with its frame; what the last act came to stands on it once."""
+        """Return a page with its frame; what the last act came to stands on it once.
+
+        Every page but the first and that of an incident has the band.
+        """
+        if here not in WITHOUT_BAND:
+            band = band or self._band()
+            hot, count = band.is_hot, band.total
         known = {
             "here": here,
             "hot": hot,
@@ -271,9 +278,11 @@ class _Signed:
         self, template: str, values: Mapping[str, Any], here: str, among: Sequence[Summary] | None = None
     ) -> PageReply:
         """Return a page with the worst open incident in one line above it. `among` are summaries that were listed."""
+        return self.shown(template, values, here, hot=False, band=self._band(among))
+
+    def _band(self, among: Sequence[Summary] | None = None) -> Band:
         page = self.page
-        band = band_of(page.store, page.rules, page.now, self.reader.zone.key, among)
-        return self.shown(template, values, here, hot=band.is_hot, count=band.total, band=band)
+        return band_of(page.store, page.rules, page.now, self.reader.zone.key, among)
 
     def done(self, where: str, text: str) -> PageReply:
         """Return an answer that loads another address, where the text stands once."""
