@@ -20,11 +20,8 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 WAIT_SECONDS = 20
 ADDRESSES = (
     "/",
-    "/rules",
     "/rules?who=service%3Dapi",
-    "/rules?who=service",
     "/router",
-    "/silences",
     "/silences?matchers=service%3Dapi",
     "/silences?matchers=service&for=own",
 )
@@ -110,6 +107,37 @@ def test_acknowledge_is_on_the_first_screen_of_a_phone(signed_in: str, browser: 
     for selector in (".unowned h2", ".unowned .age", ".unowned .whohas", ".unowned button.primary"):
         box = browser.find_element(By.CSS_SELECTOR, selector).rect
         assert box["y"] + box["height"] < SIZES["phone"][1]
+
+
+def test_a_silence_is_previewed_and_made_by_its_buttons(signed_in: str, page: PageHarness, browser: Chrome) -> None:
+    """Given Silence… of a card, Preview and the button below it → the silence is listed; End now ends it."""
+    browser.get(signed_in)
+    browser.find_element(By.CSS_SELECTOR, ".unowned [data-key=s]").click()
+    shown(browser, "h3", "What this would do")
+    field = browser.find_element(By.ID, "matchers")
+    field.clear()
+    field.send_keys("service=none")
+    browser.find_element(By.XPATH, "//button[text()='Preview']").click()
+    shown(browser, "dd", "nothing that fires")
+    browser.find_element(By.ID, "comment").send_keys("only a test")
+    browser.find_element(By.CSS_SELECTOR, "#new button[value=make]").click()
+    shown(browser, ".flash", "from now until")
+    shown(browser, "th", "“only a test”")
+    row = "//tr[contains(., 'only a test')]//button[@value='end']"
+    browser.find_element(By.XPATH, row).click()
+    shown(browser, ".flash", "ended by Ana Souza")
+
+
+@pytest.mark.parametrize(("typed", "updates"), [("", 1), ("half a sentence", 0)])
+def test_what_is_typed_is_not_replaced_by_an_update(signed_in: str, browser: Chrome, typed: str, updates: int) -> None:
+    """Given a typed value and a focus elsewhere → the page is not loaded anew, as it is when nothing is typed."""
+    browser.get(f"{signed_in}/silences?matchers=service%3Dapi")
+    browser.find_element(By.ID, "comment").send_keys(typed)
+    count = (
+        "const load = fetch; window.loads = 0; window.fetch = (...how) => { window.loads += 1; return load(...how); };"
+    )
+    look = "document.activeElement.blur(); document.dispatchEvent(new Event('visibilitychange')); return window.loads"
+    assert browser.execute_script(count + look) == updates
 
 
 def test_keys_go_through_the_list_and_act(signed_in: str, page: PageHarness, browser: Chrome) -> None:
