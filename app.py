@@ -171,6 +171,9 @@ def make_login_link() -> Response:
 @app.route("/login/{code}", methods=["GET"])
 @app.route("/logout", methods=["POST"], content_types=ANY_TYPE)
 @app.route("/assets/{name}", methods=["GET"])
+@app.route("/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
+@app.route("/rules", methods=["GET"])
+@app.route("/router", methods=["GET"])
 def page(**names: str) -> Response:
     """The page, for people with a browser."""
     from chalicelib.web.wiring import answer as answer_browser

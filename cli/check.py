@@ -14,15 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.errors import TocsinError
-from chalicelib.core.event import Severity
-from chalicelib.core.language.condition import describe
-from chalicelib.core.language.units import duration_words
-from chalicelib.core.match import Matcher
-from chalicelib.core.rule import Route, Rule, Rules, Target
+from chalicelib.core.rule import Rule, Rules
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
 from chalicelib.rules.file.services import alias_words
-from chalicelib.targets import kinds
+from chalicelib.rules.words import notified_of, route_targets, sentence
 from cli.probe_cost import costs
 
 if TYPE_CHECKING:
@@ -199,84 +195,16 @@ def _on_history(name: str, a_day: Mapping[str, float]) -> str:
     return f" On the history: {a_day[name]:.1f} message{'' if round(a_day[name], 1) == 1 else 's'} a day."
 
 
-def sentence(rule: Rule) -> str:
-    """What a rule means, in one English sentence."""
-    said = _severity(rule)
-    severity = said.value if said else "with the severity of its event"
-    if rule.condition is None:
-        source = f"with {_clauses(rule.matchers)}" if rule.matchers else "of any kind"
-        found = f"{severity}, for each fault {source}, from its first firing event until it is resolved"
-    else:
-        among = f", among what has {_clauses(rule.matchers)}," if rule.matchers else ""
-        found = f"{severity} when{among} {describe(rule.condition)}"
-    if rule.hold:
-        found += f", for {duration_words(rule.hold)}"
-    if rule.clear is not None:
-        found += f", until {describe(rule.clear)}"
-    if rule.keep_firing_for:
-        found += f", and {duration_words(rule.keep_firing_for)} longer"
-    if rule.condition is not None and rule.no_data != "keep":
-        found += ", no data counting as " + {"ok": "fine", "alert": "an alert"}[rule.no_data]
-    return found[0].upper() + found[1:] + "."
-
-
-def _severity(rule: Rule) -> Severity | None:
-    """None: its event's. What is measured has no event, and is a warning."""
-    if rule.severity is None and rule.condition is not None and not rule.condition.counts_events:
-        return Severity.WARNING
-    return rule.severity
-
-
-def _clauses(matchers: Sequence[Matcher]) -> str:
-    return " and ".join(str(matcher) for matcher in matchers)
-
-
 def hears(rule: Rule, rules: Rules) -> str:
     """Who hears of a rule."""
-    if rule.route is not None:
-        return f"Tells {_route(rule.route)}."
-    said = _severity(rule)
-    if said is not None:
-        return f"Tells, by the routes, {_by_severity(rule, rules, said)}."
-    worst = [f"{each.value}: {_by_severity(rule, rules, each)}" for each in Severity if each is not Severity.INFO]
-    return f"Tells, by the routes, {'; '.join(worst)}."
-
-
-def _by_severity(rule: Rule, rules: Rules, severity: Severity) -> str:
-    labels = {**_pinned(rule), "severity": severity.value}
-    return "; ".join(_route(route) for route in rules.routes_for(rule, labels))
-
-
-def _pinned(rule: Rule) -> dict[str, str]:
-    found = {each.label: each.value for each in rule.matchers if each.operator == "="}
-    return {**found, **rule.labels, "alertname": rule.name}
-
-
-def _route(route: Route) -> str:
-    found = _targets(route.targets) or "nobody"
-    for step in route.escalate:
-        found += f", after {duration_words(step.after)} {_targets(step.targets)}"
-    if route.mute:
-        found += f", not in {' and '.join(route.mute)}"
-    if route.active:
-        found += f", only in {' and '.join(route.active)}"
-    return found
-
-
-def _targets(targets: Sequence[Target]) -> str:
-    return " and ".join(target_words(target) for target in targets)
-
-
-def target_words(target: Target) -> str:
-    """A target for people; of an address that may hold a secret only its host."""
-    return kinds()[target.kind].shown(target.address)
+    return f"Tells{'' if rule.route is not None else ','} {notified_of(rule, rules)}."
 
 
 def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
     nobody = "" if rules.default.targets else ": events that no rule or route matches reach nobody"
     return [
-        f"Everything else: tells {_route(rules.default)}{nobody}.{_on_history('', a_day)}",
-        f"What cannot be delivered: tells {_route(rules.fallback)}.",
+        f"Everything else: tells {route_targets(rules.default)}{nobody}.{_on_history('', a_day)}",
+        f"What cannot be delivered: tells {route_targets(rules.fallback)}.",
     ]
 
 

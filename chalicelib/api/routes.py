@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from chalicelib.api import requests, views
-from chalicelib.api.acting import accepted, open_incident
+from chalicelib.api import requests, silencing, views
+from chalicelib.api.acting import accepted
 from chalicelib.api.paging import Page, Paging
-from chalicelib.api.times import parse_for, parse_until, parse_when, zone_of
+from chalicelib.api.silencing import only_known, text_in
+from chalicelib.api.times import parse_when
 from chalicelib.api.warnings import warnings
 from chalicelib.core.access import Role, role_of
 from chalicelib.core.account import SHARED_TOKEN, is_reserved
 from chalicelib.core.context import Context, Silence
-from chalicelib.core.errors import ForbiddenError, KeyUsedError, NotFoundError, OverError, RequestError
+from chalicelib.core.errors import ForbiddenError, KeyUsedError, NotFoundError, RequestError
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.match import LABEL_PATTERN, Matcher
@@ -30,7 +31,7 @@ from chalicelib.core.sign_in import LINK_LASTS, Person, new_link
 from chalicelib.core.silence_limits import MAX_NAME_CHARACTERS
 from chalicelib.messages.queue import SetSilence, set_silence_message, unsilence_message
 from chalicelib.process import record
-from chalicelib.process.silences import REUSED, check_room
+from chalicelib.process.silences import REUSED
 from chalicelib.process.silences import find as find_silence
 
 MAX_BODY_BYTES = 64 * 1024
@@ -39,7 +40,6 @@ MAX_ROWS = 1_000
 ROWS = 200
 LATELY = timedelta(days=1)
 LONGEST = timedelta(days=90)
-SILENCE_FIELDS = ("id", "matchers", "incident", "for", "until", "from", "timezone", "by", "comment", "maintenance")
 ACTS = {
     "ack": ActionKind.ACK,
     "unack": ActionKind.UNACK,
@@ -140,7 +140,7 @@ def make_login_link(api: ApiContext, request: Request) -> Reply:
     """POST /api/login: a one-time link to the page, by its path from the address of the stage"""
     request.only("by")
     form = request.form()
-    _known(form, ("by",))
+    only_known(form, ("by",))
     person = Person(request.by(form), f"{SHARED_TOKEN}{request.holder}")
     code = new_link(person, api.session_keys(), api.now)
     return Reply(
@@ -239,7 +239,7 @@ def act(api: ApiContext, request: Request, *, id: str, act: str) -> Reply:
     if act not in ACTS:
         raise NotFoundError(f"{act[:40]!r} is nothing that can be done; allowed are {', '.join(ACTS)}")
     form = request.form()
-    _known(form, ("by", "note", "to", "matchers"))
+    only_known(form, ("by", "note", "to", "matchers"))
     key = f"key:{fingerprint(request.key)}:" if request.key else ""
     action = Action(
         kind=ACTS[act],
@@ -278,7 +278,7 @@ def make_silence(api: ApiContext, request: Request) -> Reply:
     """POST /api/silences: make one; with the id of one that exists in the body, edit it and become its author"""
     request.only("by")
     form = request.form()
-    given = requests.silence_id(_text(form, "id")) if form.get("id") is not None else ""
+    given = requests.silence_id(text_in(form, "id")) if form.get("id") is not None else ""
     before = find_silence(api.store.context(), given) if given else None
     if before is None and "matchers" not in form and not form.get("incident"):
         raise RequestError('`matchers` is missing: expected is {"service": "api"} or ["service=api"], or `incident`')
@@ -288,10 +288,7 @@ def make_silence(api: ApiContext, request: Request) -> Reply:
 def edit_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
     """PUT /api/silences/{id}: what is left out stays"""
     request.only("by")
-    before = find_silence(api.store.context(), id)
-    if before is None:
-        raise _no_silence(id)
-    return _put(api, request, request.form(), before, "")
+    return _put(api, request, request.form(), silencing.stored(api.store.context(), id), "")
 
 
 def end_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
@@ -299,11 +296,7 @@ def end_silence(api: ApiContext, request: Request, *, id: str) -> Reply:
     request.only("by")
     form = request.form()
     by = request.by(form)
-    found = find_silence(api.store.context(), id)
-    if found is None:
-        raise _no_silence(id)
-    if found.ends_at <= api.now:
-        raise OverError(f"the silence {id} is over since {views.stamp(found.ends_at)}")
+    silencing.check_goes_on(silencing.stored(api.store.context(), id), api.now)
     api.webhooks.put([unsilence_message(id, by, api.now)])
     return Reply({"status": "accepted", "id": id}, 202)
 
@@ -313,24 +306,12 @@ def _put(api: ApiContext, request: Request, form: Mapping[str, Any], before: Sil
 
     A request whose key is known changes nothing, and is answered with what it made.
     """
-    _known(form, SILENCE_FIELDS)
-    zone_of(_timezone(api, form))
+    silencing.check_fields(form, api.rules)
     act, context = request.act(form), api.store.context()
     if act and (first := _first_of(context, act)) is not None:
         return _accepted(api, SetSilence(first, first in context.maintenance))
-    silence = requests.new_silence(
-        _matchers(api, form) or (before.matchers if before else ()),
-        ends_at=_ends_at(api, form, before),
-        starts_at=_starts_at(api, form, before),
-        by=request.by(form),
-        at=api.now,
-        comment=_text(form, "comment") if "comment" in form or before is None else before.comment,
-        id=before.id if before else given or request.key_id(),
-        act=act,
-    )
-    keyed = before is None and not given and bool(act)
-    wanted = SetSilence(silence, _maintenance(form, before, context), only_new=keyed, renews=bool(given))
-    check_room(context, wanted, api.now)
+    asked = silencing.Asked(form, request.by(form), act, request.key_id())
+    wanted = silencing.wanted(asked, before, given, context, silencing.Desk(api.store, api.rules, api.now))
     api.webhooks.put([set_silence_message(wanted)])
     return _accepted(api, wanted)
 
@@ -353,51 +334,9 @@ def _accepted(api: ApiContext, wanted: SetSilence) -> Reply:
     return Reply({"status": "accepted", "id": wanted.silence.id, "silence": shown, "warnings": said}, 202)
 
 
-def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Context) -> bool:
-    found = form.get("maintenance")
-    if found is None:
-        return before is not None and before in context.maintenance
-    if not isinstance(found, bool):
-        raise RequestError("`maintenance` is neither true nor false")
-    return found
-
-
-def _matchers(api: ApiContext, form: Mapping[str, Any]) -> tuple[Matcher, ...]:
-    if form.get("incident"):
-        if form.get("matchers") is not None:
-            raise RequestError("both `incident` and `matchers` are given; expected is one of them")
-        return requests.matchers_of(open_incident(_text(form, "incident"), store=api.store, now=api.now))
-    return requests.parse_match(form["matchers"]) if "matchers" in form else ()
-
-
-def _ends_at(api: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime:
-    until, length = _text(form, "until"), _text(form, "for")
-    if until and length:
-        raise RequestError("both `until` and `for` are given; expected is one of them")
-    if until:
-        return parse_until(until, api.now, _timezone(api, form))
-    if length:
-        return parse_for(length, api.now)
-    if before is None:
-        raise RequestError("the end is missing: expected is `for` (2h) or `until` (2026-11-27T09:00Z, tomorrow, 18:30)")
-    return before.ends_at
-
-
-def _starts_at(api: ApiContext, form: Mapping[str, Any], before: Silence | None) -> datetime | None:
-    word = _text(form, "from")
-    if word:
-        return parse_when(word, api.now, _timezone(api, form))
-    return before.starts_at if before else None
-
-
-def _timezone(api: ApiContext, form: Mapping[str, Any]) -> str:
-    """Return the zone that the request names, else that of the rules file."""
-    return _text(form, "timezone") or api.rules.options.timezone
-
-
 def _note(act: str, form: Mapping[str, Any]) -> str:
     needed = {"note": "note", "assign": "to"}.get(act)
-    text = _text(form, needed or "note")
+    text = text_in(form, needed or "note")
     if needed and not text:
         raise RequestError(f"`{needed}` is missing: expected is {'a text' if needed == 'note' else 'who is to do it'}")
     return text[: requests.MAX_TEXT_CHARACTERS]
@@ -405,21 +344,6 @@ def _note(act: str, form: Mapping[str, Any]) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
-
-
-def _text(form: Mapping[str, Any], name: str) -> str:
-    value = form.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise RequestError(f"`{name}` is no text")
-    return value.strip()
-
-
-def _known(form: Mapping[str, Any], names: Sequence[str]) -> None:
-    unknown = sorted(set(form) - set(names))
-    if unknown:
-        raise RequestError(f"`{unknown[0][:40]}` is unknown; allowed are {', '.join(names)}")
 
 
 def _choice(word: str, name: str, allowed: Sequence[str]) -> str:
@@ -453,7 +377,3 @@ def _since(word: str, now: datetime) -> datetime:
     except ValueError:
         found = parse_when(word, now)
     return max(found, now - LONGEST)
-
-
-def _no_silence(id: str) -> NotFoundError:
-    return NotFoundError(f"there is no silence {id[:40]!r}; an ended one is remembered for a week")

@@ -216,15 +216,19 @@ class Fire:
     told: bool
 
 
-def fires(store: Store, muting: Sequence[Silence]) -> list[Fire]:
-    """Return the firing alerts that any of the silences is about, and maybe others of their incidents."""
+def fires(store: Store, muting: Sequence[Silence], among: Sequence[Summary] | None = None) -> list[Fire]:
+    """Return the firing alerts that any of the silences is about, and maybe others of their incidents.
+
+    `among` are summaries that were listed already.
+    """
     if not muting:
         return []
     clauses = [each.matchers for each in muting]
     about = [
         each
-        for each in listed(store)
-        if each.cut or any(alert.matched_by(matchers) for alert in each.firing for matchers in clauses)
+        for each in (listed(store) if among is None else among)
+        if each.status is IncidentStatus.OPEN
+        and (each.cut or any(alert.matched_by(matchers) for alert in each.firing for matchers in clauses))
     ]
     return [
         Fire(

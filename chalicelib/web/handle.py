@@ -5,34 +5,34 @@ token, and it comes from this address. Nothing a browser sends is believed beyon
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.api.access import WRONG_TOKENS, WrongTokens
 from chalicelib.api.acting import accepted
 from chalicelib.api.requests import MAX_TEXT_CHARACTERS, new_id
 from chalicelib.core import sign_in as signed
 from chalicelib.core.access import Role, role_of
-from chalicelib.core.delivery.notification import Runbook
 from chalicelib.core.errors import ForbiddenError, RequestError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.outcome import sentence
-from chalicelib.core.ports import Queue, Store
-from chalicelib.core.rule import Rules
 from chalicelib.core.sign_in import Person, Session
-from chalicelib.ingest.receive import Secrets
+from chalicelib.core.summary import Summary
+from chalicelib.web import router_pages, rules_pages, silence_pages
+from chalicelib.web.band import Band, band_of
 from chalicelib.web.boards import BOARDS, BoardRequest
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
 from chalicelib.web.incident import incident_view
 from chalicelib.web.now import filter_of, now_view
 from chalicelib.web.render import Reader, asset, rendered
+from chalicelib.web.visitor import PageContext, Visitor
 from chalicelib.web.words import clock, zone_of
 
 NO_ROLE = "no list of `access:` in the rules file names you"
 MAX_SAID_CHARACTERS = 500
+WITHOUT_BAND = ("", "incident")
 SAID_LASTS = timedelta(seconds=20)
 IMMUTABLE = "public, max-age=31536000, immutable"
 ACTS: Mapping[str, ActionKind] = {
@@ -47,27 +47,12 @@ TEXTS = {"note": "note", "assign": "to"}
 """The field that an act needs."""
 
 
-class Keys(Protocol):
-    """Where the live values of secrets are."""
-
-    def values(self, names: Sequence[str]) -> Sequence[str]:
-        """All live values of those names."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PageContext:
-    """What the pages work with. `name` names a target for people by its key, `runbook` finds a page of the runbook."""
-
-    store: Store
-    webhooks: Queue
-    rules: Rules
-    secrets: Keys | Secrets
-    stage: str
-    now: datetime
-    name: Callable[[str], str]
-    runbook: Callable[[str], Runbook | None]
-    wrong: WrongTokens = field(default=WRONG_TOKENS)
+HANDLERS: Mapping[str, Callable[[Visitor], PageReply]] = {
+    "/silences": silence_pages.answer,
+    "/rules": rules_pages.answer,
+    "/router": router_pages.answer,
+}
+"""The pages that answer in a module of their own, by their route."""
 
 
 def answer(request: PageRequest, page: PageContext) -> PageReply:
@@ -79,6 +64,10 @@ def answer(request: PageRequest, page: PageContext) -> PageReply:
         return visit.problem(_PROBLEMS.get(error.status, "That is not possible"), str(error), error.status)
 
 
+_NOT_ALLOWED = {
+    Role.RESPONDER: "Your role may look, and not act: `access:` in the rules file says so.",
+    Role.ADMIN: "Only an admin may do that: `access:` in the rules file names them.",
+}
 _PROBLEMS = {
     403: "You may not do that",
     404: "There is nothing here",
@@ -231,6 +220,8 @@ class _Signed:
                 return self._incident()
             case "POST", "/incident/{id}":
                 return self._act()
+            case _, other if other in HANDLERS:
+                return HANDLERS[other](self)
             case "POST", "/logout":
                 return self.visit.signed_out()
             case "GET", found if found in BOARDS:
@@ -238,26 +229,67 @@ class _Signed:
             case _:
                 return self.visit.problem("There is nothing here", "No page has this address.", 404)
 
+    @property
+    def reader(self) -> Reader:
+        """Return for whom the page is."""
+        return self.visit.reader
+
+    def check_role(self, least: Role) -> None:
+        """Raise ForbiddenError for a role that is less than this one."""
+        if self.role < least:
+            raise ForbiddenError(_NOT_ALLOWED[least])
+
     def check_form(self) -> None:
         """Raise ForbiddenError unless a page of this session has sent the form."""
         self.visit._check_origin()
         if not signed.is_form_token(self.request.form().get("form", ""), self.session, self.visit.keys):
             raise ForbiddenError("The form is not one of this session: load the page again, then send it.")
 
-    def shown(self, template: str, values: Mapping[str, Any], here: str, *, hot: bool, count: int = 0) -> PageReply:
-        """Return a page with its frame; what the last act came to stands on it once."""
+    def shown(
+        self,
+        template: str,
+        values: Mapping[str, Any],
+        here: str,
+        *,
+        hot: bool,
+        count: int = 0,
+        band: Band | None = None,
+    ) -> PageReply:
+        """Return a page with its frame; what the last act came to stands on it once.
+
+        Every page but the first and that of an incident has the band.
+        """
+        if here not in WITHOUT_BAND:
+            band = band or self._band()
+            hot, count = band.is_hot, band.total
         known = {
             "here": here,
             "hot": hot,
             "open_count": count,
+            "band": band,
             "person": self.session.person,
             "role": self.role.name.lower(),
             "may_act": self.role >= Role.RESPONDER,
+            "may_change": self.role >= Role.ADMIN,
             "form_token": signed.form_token(self.session, self.visit.keys[0]),
             "said": self._said(),
         }
         gone = (self._said_cookie("", timedelta(0)),) if known["said"] else ()
         return html(self.visit.rendered(template, {**known, **values}), cookies=gone)
+
+    def banded(
+        self, template: str, values: Mapping[str, Any], here: str, among: Sequence[Summary] | None = None
+    ) -> PageReply:
+        """Return a page with the worst open incident in one line above it. `among` are summaries that were listed."""
+        return self.shown(template, values, here, hot=False, band=self._band(among))
+
+    def _band(self, among: Sequence[Summary] | None = None) -> Band:
+        page = self.page
+        return band_of(page.store, page.rules, page.now, self.reader.zone.key, among)
+
+    def done(self, where: str, text: str) -> PageReply:
+        """Return an answer that loads another address, where the text stands once."""
+        return see(where, (self._said_cookie(text, SAID_LASTS),))
 
     # Pages -----------------------------------------------------------------------------------------------------------
 
@@ -285,8 +317,7 @@ class _Signed:
 
     def _act(self) -> PageReply:
         """Hand an act on, and show the incident with what it came to."""
-        if self.role < Role.RESPONDER:
-            raise ForbiddenError("Your role may look, and not act: `access:` in the rules file says so.")
+        self.check_role(Role.RESPONDER)
         form, id = self.request.form(), self.request.names["id"]
         do = form.get("do") or "note"
         if do not in ACTS:
@@ -311,7 +342,7 @@ class _Signed:
         said = sentence(found, action, at=lambda at: clock(at, reader.zone, reader.now))
         said = said.removeprefix(f"{found.id} is ")
         where = f"{self.request.up}incident/{found.id}"
-        return see(where, (self._said_cookie(f"{said[:1].upper()}{said[1:]}.", SAID_LASTS),))
+        return self.done(where, f"{said[:1].upper()}{said[1:]}.")
 
     def _said(self) -> str:
         found = signed.content_of(self.request.cookies().get("said", ""), signed.SAID, self.visit.keys)

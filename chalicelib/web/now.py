@@ -104,8 +104,8 @@ def now_view(store: Store, rules: Rules, now: datetime, *, asked: Filter, timezo
     summaries = [each for each in listed(store) if each.status is IncidentStatus.OPEN]
     known = list(with_alerts(store, summaries))
     found = [each for each, alerts in known if asked.takes(alerts)] if asked.is_set else summaries
-    found.sort(key=_place)
-    pictures = _pictures(store, found[:MAX_ROWS], rules, now, timezone)
+    found.sort(key=place)
+    pictures = pictures_of(store, found[:MAX_ROWS], rules, now, timezone)
     cards = [each for each in pictures if each.is_unowned][:MAX_CARDS]
     muted = [each for each in pictures if each.state is State.MUTED]
     probes = sum(len(each) for each in rules.probes.values())
@@ -123,7 +123,7 @@ def now_view(store: Store, rules: Rules, now: datetime, *, asked: Filter, timezo
     )
 
 
-def _pictures(store: Store, chosen: Sequence[Summary], rules: Rules, now: datetime, timezone: str) -> list[Picture]:
+def pictures_of(store: Store, chosen: Sequence[Summary], rules: Rules, now: datetime, timezone: str) -> list[Picture]:
     """Return the incidents that are still open, in this order. A summary may be a moment older than its incident."""
     read = whole(store, chosen)
     there = [read[each.name] for each in chosen if each.name in read]
@@ -132,8 +132,8 @@ def _pictures(store: Store, chosen: Sequence[Summary], rules: Rules, now: dateti
     return [picture_of(each, rules, context, now, timezone) for each in there] if context is not None else []
 
 
-def _place(each: Summary) -> tuple[int, str, str]:
-    """Worst first, then the oldest."""
+def place(each: Summary) -> tuple[int, str, str]:
+    """Return where an incident is in a list: worst first, then the oldest."""
     return each.severity.rank, each.at.isoformat() if each.at else "", each.name
 
 

@@ -14,13 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
-from chalicelib.core.delivery.writing import counted_list
+from chalicelib.core.delivery.writing import counted_list, cut, one_line
 from chalicelib.core.instants import RFC3339, rfc3339
 from chalicelib.core.language.units import shown, unit_of
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Target
 from chalicelib.core.standing import sentence
-from chalicelib.web import phrases, words
+from chalicelib.web import phrases, silences, words
 from chalicelib.web.chart import chart_of
 from chalicelib.web.picture import Picture
 
@@ -33,6 +33,7 @@ ASSETS = {
 }
 """The files that browsers load, with their types."""
 MAX_NAMED = 3
+MAX_LINE_CHARACTERS = 1_000
 Name = Callable[[str], str]
 
 
@@ -63,6 +64,9 @@ PAGES = (
     PageLink("performance", "Performance", "perf", "p"),
     PageLink("infrastructure", "Infrastructure", "infra", "i"),
     PageLink("uptime", "Uptime", "uptime", "u"),
+    PageLink("silences", "Silences", "silenced", "s", "Decide"),
+    PageLink("rules", "Rules", "rules", "r"),
+    PageLink("router", "Router", "router", "o", "Tocsin"),
 )
 
 
@@ -102,6 +106,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "days": words.days,
         "span": words.age,
         "measured": lambda value, metric: shown(value, unit_of(metric)),
+        "length_words": words.age,
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
         "notified": lambda found: _notified(found, reader.name),
@@ -111,6 +116,12 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "muted_until": lambda picture: max((each.until for each in picture.standing.mutes if each.until), default=None),
         "chart": lambda curve: chart_of(curve, clock),
         "safe_url": web_address,
+        "one_line": lambda text: cut(one_line(text), MAX_LINE_CHARACTERS),
+        "target": reader.name,
+        "instant": datetime.fromisoformat,
+        "window_days": silences.window_days,
+        "window_times": silences.window_times,
+        "route_words": silences.route_words,
     }
 
 

@@ -11,8 +11,8 @@ from chalicelib.core.rule import shown
 from chalicelib.deliver import runbooks
 from chalicelib.targets import kinds
 from chalicelib.web.exchange import PageReply, PageRequest
-from chalicelib.web.handle import PageContext
 from chalicelib.web.handle import answer as handled
+from chalicelib.web.visitor import PageContext
 
 
 def answer(request: Any, names: Mapping[str, str], *, account: str | None, now: datetime) -> PageReply:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.rules.file import load
+from chalicelib.rules.words import target_words
 from cli import check as command
 from cli.main import main
 
@@ -135,7 +136,7 @@ def test_files_that_cannot_be_read_exit_2(tmp_path, capsys):
 def test_no_address_that_may_hold_a_secret_is_printed():
     """Of a webhook's address only the host is said."""
     rules = load("default: {notification: [{slack_channel: 'https://hooks.slack.com/services/T0/B0/SECRET'}]}")
-    assert command.target_words(rules.default.targets[0]) == "Slack at hooks.slack.com"
+    assert target_words(rules.default.targets[0]) == "Slack at hooks.slack.com"
 
 
 HISTORY = [

@@ -10,7 +10,8 @@ from chalicelib.api.access import WrongTokens
 from chalicelib.core.sign_in import KEY, Person, new_link
 from chalicelib.deliver import runbooks
 from chalicelib.web.exchange import PageRequest
-from chalicelib.web.handle import PageContext, answer
+from chalicelib.web.handle import answer
+from chalicelib.web.visitor import PageContext
 from chalicelib.web.wiring import target_name
 from tests.api_harness import ApiHarness
 from tests.fakes import FixedSecrets
@@ -20,6 +21,9 @@ HOST = "tocsin.example"
 ROUTES = (
     ("/", "/"),
     ("/incident/([^/]+)", "/incident/{id}"),
+    ("/silences", "/silences"),
+    ("/rules", "/rules"),
+    ("/router", "/router"),
     ("/login", "/login"),
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),

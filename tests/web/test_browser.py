@@ -41,6 +41,14 @@ AXE = Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 WAIT_SECONDS = 20
+ADDRESSES = (
+    "/",
+    "/rules?who=service%3Dapi",
+    "/router",
+    "/silences?matchers=service%3Dapi",
+    "/silences?matchers=service&for=own",
+)
+"""The pages that every reader has, with a preview and with a mistake."""
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +73,15 @@ def page() -> Iterator[PageHarness]:
             )
             for n in range(9)
         ),
-        rules=RULES.replace("alerts:\n", LIMITS) + MEASURED,
+        rules=RULES.replace("alerts:\n", LIMITS) + MEASURED + "windows:\n  nights: {from: '22:00', to: '07:00'}\n",
     )
     found.sign_in()
     found.act(id_of(found, "db"), "ack")
+    found.ask("make_silence", body={"matchers": {"team": "x" * 200}, "for": "1m", "by": "Ana"})
+    found.ask("make_silence", body={"matchers": {"a": "b"}, "from": "22:00", "until": "23:00", "by": "Ana"})
     found.ask("make_silence", body={"matchers": {"service": "web"}, "for": "8h", "by": "Bruno", "comment": "PR 812"})
+    found.router.store.put_mark("backlog", '{"dead": {"webhooks": 2}}')
+    found.router.store.put_mark("run:watch", found.router.now.isoformat())
     found.wait(timedelta(seconds=20))
     measure(found)
     return found
@@ -137,7 +149,7 @@ def found_by_axe(browser: Chrome) -> list[str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("address", ["/", "/incident", "/login", "/nothing", *BOARDS])
+@pytest.mark.parametrize("address", [*ADDRESSES, "/incident", "/login", "/nothing"])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     signed_in: str, page: PageHarness, browser: Chrome, address: str, size: str, dark: bool
 ) -> None:
@@ -156,6 +168,37 @@ def test_acknowledge_is_on_the_first_screen_of_a_phone(signed_in: str, browser: 
     for selector in (".unowned h2", ".unowned .age", ".unowned .whohas", ".unowned button.primary"):
         box = browser.find_element(By.CSS_SELECTOR, selector).rect
         assert box["y"] + box["height"] < SIZES["phone"][1]
+
+
+def test_a_silence_is_previewed_and_made_by_its_buttons(signed_in: str, page: PageHarness, browser: Chrome) -> None:
+    """Given Silence… of a card, Preview and the button below it → the silence is listed; End now ends it."""
+    browser.get(signed_in)
+    browser.find_element(By.CSS_SELECTOR, ".unowned [data-key=s]").click()
+    shown(browser, "h3", "What this would do")
+    field = browser.find_element(By.ID, "matchers")
+    field.clear()
+    field.send_keys("service=none")
+    browser.find_element(By.XPATH, "//button[text()='Preview']").click()
+    shown(browser, "dd", "nothing that fires")
+    browser.find_element(By.ID, "comment").send_keys("only a test")
+    browser.find_element(By.CSS_SELECTOR, "#new button[value=make]").click()
+    shown(browser, ".flash", "from now until")
+    shown(browser, "th", "“only a test”")
+    row = "//tr[contains(., 'only a test')]//button[@value='end']"
+    browser.find_element(By.XPATH, row).click()
+    shown(browser, ".flash", "ended by Ana Souza")
+
+
+@pytest.mark.parametrize(("typed", "updates"), [("", 1), ("half a sentence", 0)])
+def test_what_is_typed_is_not_replaced_by_an_update(signed_in: str, browser: Chrome, typed: str, updates: int) -> None:
+    """Given a typed value and a focus elsewhere → the page is not loaded anew, as it is when nothing is typed."""
+    browser.get(f"{signed_in}/silences?matchers=service%3Dapi")
+    browser.find_element(By.ID, "comment").send_keys(typed)
+    count = (
+        "const load = fetch; window.loads = 0; window.fetch = (...how) => { window.loads += 1; return load(...how); };"
+    )
+    look = "document.activeElement.blur(); document.dispatchEvent(new Event('visibilitychange')); return window.loads"
+    assert browser.execute_script(count + look) == updates
 
 
 def test_keys_go_through_the_list_and_act(signed_in: str, page: PageHarness, browser: Chrome) -> None:

@@ -90,6 +90,27 @@ def test_a_person_signs_in_and_acknowledges(stage: Stage) -> None:
     assert Browser(url).load("login", {"code": made["code"]})[0] == 403
 
 
+def test_a_person_silences_what_fires_and_looks_around(stage: Stage) -> None:
+    """Given a deployed stage → its pages answer, and a silence that is made by the form is listed and ended."""
+    url, token = stage.deployed.url, stage.values["API_TOKEN"]
+    bearer = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    browser = Browser(url)
+    made = json.loads(request(f"{url}api/login", json.dumps({"by": "Bruno Lima"}).encode(), bearer)[1])
+    assert browser.load("login", {"code": made["code"]})[0] == 200
+    for page, title in (("rules?who=service%3Dapi", "Who would be notified of"), ("router", "Functions")):
+        status, html = browser.load(page)
+        assert status == 200 and title in html and "could not be read" not in html
+    status, html = browser.load("silences?matchers=service%3Dother")
+    assert status == 200 and "Bruno Lima" in html
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html.split('id="new"')[1]))
+    status, html = browser.load("silences", {**hidden, "comment": "moving it", "do": "make"})
+    assert status == 200 and f"Silence {hidden['id']} from now until" in html
+    stage.eventually(lambda: "“moving it”" in browser.load("silences")[1], "the silence is not listed")
+    status, html = browser.load("silences", {"form": hidden["form"], "id": hidden["id"], "do": "end"})
+    assert status == 200 and "ended by Bruno Lima" in html
+    stage.eventually(lambda: "No silence is active" in browser.load("silences")[1], "the silence goes on")
+
+
 def test_the_deploy_made_its_own_secret_and_address(stage: Stage) -> None:
     """Given a first deploy → SESSION_KEY and PAGE_URL are in the Parameter Store; another deploy keeps the key."""
     there = parameters(stage.clients("ssm"), "local")

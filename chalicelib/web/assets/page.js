@@ -32,7 +32,8 @@
 
   // Live update: fetch this address again and replace what has changed. Focus, scroll and what is typed stay.
   let failed = 0;
-  const busy = () => document.hidden || main().contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const typed = () => [...main().querySelectorAll("input, textarea")].some((each) => each.value !== each.defaultValue || each.checked !== each.defaultChecked);
+  const busy = () => document.hidden || typed() || main().contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
   const update = async () => {
     if (!main() || busy()) return;
     try {
