@@ -43,6 +43,7 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 WAIT_SECONDS = 20
 ADDRESSES = (
     "/",
+    *BOARDS,
     "/rules?who=service%3Dapi",
     "/router",
     "/silences?matchers=service%3Dapi",
