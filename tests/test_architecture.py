@@ -99,12 +99,13 @@ ENGINES = {
     ],
     "chalicelib/slack/rollback.py": ["httpx"],
     "chalicelib/messages/webhook.py": ["isal.isal_zlib"],
+    "chalicelib/sources/_aws.py": ["chalicelib.sources._aws_messages"],
 }
 """What is loaded late, so that only who needs it loads it.
 
 RE2 is the one package that core needs: the standard library has no regular expressions in linear time. boto3 and httpx are most
 of a cold start; a worker that sends nothing loads neither, and pressing *Roll back* is rare.
-ISA-L compresses large bodies; a small one is done before it is loaded.
+ISA-L compresses large bodies; a small one is done before it is loaded. The door of /webhooks/sns needs no reader of messages.
 """
 STAGES = ("process", "deliver", "schedule", "slack/handle.py")
 OUTSIDE = (

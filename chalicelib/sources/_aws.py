@@ -3,51 +3,34 @@
 `own` is the source of what is none of these.
 """
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from chalicelib.core.event import ROUTER, Event, Severity, Status
 from chalicelib.core.payload import coerce
 from chalicelib.sources import _cloudwatch, _eventbridge
+from chalicelib.sources._aws_posted import Posted, topic_name
 
 NAME = "sns"
 NOTIFICATION = "Notification"
 CONFIRMATIONS = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
-MAX_RECORDS = 100
+MAX_EVENTS = 1_000
 MAX_ENVELOPES = 3
 """Topics that feed topics; deeper is read as JSON."""
 BUDGET = "AWS Budget Notification"
-_FIRES = re.compile(
-    r"alarm|alert|firing|triggered|down|critical|error|fail(?:ed|ure|ing)?|problem|warning|open|unhealthy"
-)
-_ENDS = re.compile(r"ok|resolved|recovered|recovery|up|closed|healthy|cleared|normal|success|succeeded")
-_INFO = re.compile(r"info|information|notice|acknowledged|scheduled|started|pending")
-_STATE = re.compile(r"\W{0,3}([A-Za-z]{2,12})\W{0,2}:\s*(?=\S)")
-"""A state that a subject begins with: `OK: disk of db-1`, `[RESOLVED]: …`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """What SNS says of a message beside its text: topic, subject, id and time; all empty of a bare message."""
-
-    topic: str = ""
-    subject: str = ""
-    id: str = ""
-    at: datetime | None = None
+BARE = Posted()
 
 
 def parse(body: bytes, own: str, received_at: datetime) -> list[Event]:
     """Return the events of a body in any form that AWS sends; `own` is the source of what is none of them."""
     payload = coerce.json_object(body)
     records = [each for each in coerce.items(payload.get("Records")) if isinstance(coerce.at(each, "Sns"), dict)]
-    if records:
-        return coerce.bounded_list(
-            (_read(coerce.table(each["Sns"]), own, received_at, Posted(), 0) for each in records), MAX_RECORDS
-        )
-    return [_read(payload, own, received_at, Posted(), 0)]
+    found = [coerce.table(each["Sns"]) for each in records] or [payload]
+    return coerce.bounded_list((event for each in found for event in _read(each, own, received_at)), MAX_EVENTS)
 
 
 def is_envelope(payload: Mapping[str, Any]) -> bool:
@@ -56,17 +39,21 @@ def is_envelope(payload: Mapping[str, Any]) -> bool:
     return kind in (NOTIFICATION, *CONFIRMATIONS) and "TopicArn" in payload and isinstance(payload.get("Message"), str)
 
 
-def _read(payload: Mapping[str, Any], own: str, received_at: datetime, posted: Posted, depth: int) -> Event:
+def _read(
+    payload: Mapping[str, Any], own: str, received_at: datetime, posted: Posted = BARE, depth: int = 0
+) -> list[Event]:
     if is_envelope(payload) and depth < MAX_ENVELOPES:
         return _enveloped(payload, own, received_at, depth)
     if _eventbridge.is_event(payload):
-        return _eventbridge.event_of(payload, received_at)
+        return [_eventbridge.event_of(payload, received_at)]
     if _cloudwatch.is_alarm(payload):
-        return _cloudwatch.event_of(_cloudwatch.of_topic(payload, posted.topic), payload, received_at)
-    return _plain(payload, own, received_at, posted)
+        return [_cloudwatch.event_of(_cloudwatch.of_topic(payload, posted.topic), payload, received_at)]
+    from chalicelib.sources import _aws_messages  # the door needs none of it
+
+    return [_aws_messages.of_object(payload, own, posted, received_at)]
 
 
-def _enveloped(envelope: Mapping[str, Any], own: str, received_at: datetime, depth: int) -> Event:
+def _enveloped(envelope: Mapping[str, Any], own: str, received_at: datetime, depth: int) -> list[Event]:
     posted = Posted(
         topic=coerce.line(envelope.get("TopicArn"), 300),
         subject=coerce.line(envelope.get("Subject"), 200),
@@ -74,18 +61,37 @@ def _enveloped(envelope: Mapping[str, Any], own: str, received_at: datetime, dep
         at=coerce.instant(envelope.get("Timestamp")),
     )
     if envelope.get("Type") in CONFIRMATIONS:
-        return _subscription(envelope, posted, received_at)
-    message = coerce.unwrapped(envelope.get("Message"))
+        return [_subscription(envelope, posted, received_at)]
+    message = _unwrapped(envelope.get("Message"))
     if isinstance(message, dict):
         return _read(message, own, received_at, posted, depth + 1)
-    text = coerce.text(message, coerce.MAX_SUMMARY_CHARACTERS)
-    return _budget(text, posted, received_at) if text.startswith(BUDGET) else _text(text, own, posted, received_at)
+    if objects := [each for each in coerce.items(message) if isinstance(each, dict)]:
+        listed = ((each, replace(posted, id=f"{posted.id}:{number}")) for number, each in enumerate(objects))
+        return [event for each, said in listed for event in _read(each, own, received_at, said, depth + 1)]
+    return [_written(coerce.text(envelope.get("Message"), coerce.MAX_SUMMARY_CHARACTERS), own, posted, received_at)]
+
+
+def _unwrapped(message: Any) -> Any:
+    """Return the object or the list in a message; None for a text."""
+    try:
+        found = json.loads(message) if isinstance(message, str) and message.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
+def _written(text: str, own: str, posted: Posted, received_at: datetime) -> Event:
+    if text.startswith(BUDGET):
+        return _budget(text, posted, received_at)
+    from chalicelib.sources import _aws_messages
+
+    return _aws_messages.of_text(text, own, posted, received_at)
 
 
 def _subscription(envelope: Mapping[str, Any], posted: Posted, received_at: datetime) -> Event:
     """Report that a topic was subscribed, or that somebody ended the subscription: then it reaches nobody here."""
     ended = envelope.get("Type") == "UnsubscribeConfirmation"
-    name = _topic_name(posted.topic)
+    name = topic_name(posted.topic)
     return coerce.made_event(
         id=f"{posted.id or coerce.digest(envelope)}:subscription",
         source=ROUTER if ended else NAME,
@@ -101,11 +107,6 @@ def _subscription(envelope: Mapping[str, Any], posted: Posted, received_at: date
         identity=f"topic:{posted.topic}",
         labels=coerce.labels([("topic", posted.topic)]),
     )
-
-
-def _topic_name(topic: str) -> str:
-    match = re.fullmatch(r"arn:[a-z-]{3,20}:sns:[a-z0-9-]{0,40}:[0-9]{0,12}:([\w.-]{1,256})", topic)
-    return match[1] if match else topic
 
 
 def _budget(text: str, posted: Posted, received_at: datetime) -> Event:
@@ -137,66 +138,4 @@ def _budget(text: str, posted: Posted, received_at: datetime) -> Event:
                 ("account", account[1] if account else None),
             ]
         ),
-    )
-
-
-def _text(text: str, own: str, posted: Posted, received_at: datetime) -> Event:
-    """Read a message that is text. It fires, unless its subject or first line begins with another state."""
-    first = posted.subject or coerce.head(text)
-    said = _STATE.match(first)
-    status = _status(said[1]) if said else None
-    about = first[said.end() :] if said and status is not None else first
-    title = first or f"A message of the topic {_topic_name(posted.topic)}".strip()
-    return coerce.made_event(
-        id=posted.id or coerce.digest([text, posted.topic, posted.subject]),
-        source=own,
-        kind="message",
-        status=status or Status.FIRING,
-        severity=Severity.INFO if status is Status.INFO else coerce.severity(said[1] if said else None),
-        title=title,
-        summary=text if text != title else "",
-        occurred_at=posted.at or received_at,
-        identity=f"message:{posted.topic}:{about.strip() or coerce.digest(text)}",
-        labels=coerce.labels([("topic", posted.topic)]),
-    )
-
-
-def _status(word: Any) -> Status | None:
-    """Return the status that a word means; None for a word that means none."""
-    said = coerce.line(word, 40).lower()
-    for pattern, status in ((_FIRES, Status.FIRING), (_ENDS, Status.RESOLVED), (_INFO, Status.INFO)):
-        if pattern.fullmatch(said):
-            return status
-    return None
-
-
-def _plain(payload: Mapping[str, Any], own: str, received_at: datetime, posted: Posted) -> Event:
-    """Read JSON of somebody's own by the names that most use. Without a state it fires; an unknown state is information."""
-    word = coerce.first_line(payload.get("status"), payload.get("state"), limit=60)
-    status = (_status(word) or Status.INFO) if word else Status.FIRING
-    severity = coerce.first_line(payload.get("severity"), payload.get("level"), payload.get("priority"), limit=60)
-    title = coerce.first_line(
-        *(payload.get(each) for each in ("title", "name", "subject", "summary")), posted.subject, limit=250
-    ) or coerce.head(coerce.first_line(payload.get("message"), payload.get("text")))
-    given = coerce.first_line(*(payload.get(each) for each in ("id", "alert_id", "incident_id", "key")), limit=200)
-    labels = coerce.labels(coerce.table(payload.get("labels")).items())
-    labels |= {"severity_raw": severity} if severity and severity.lower() not in ("critical", "warning", "info") else {}
-    at = coerce.first_instant(*(payload.get(each) for each in ("timestamp", "time", "occurred_at", "date")), posted.at)
-    default = Severity.INFO if status is Status.INFO else Severity.WARNING
-    return coerce.made_event(
-        id=posted.id or f"{given}:{status.value}:{coerce.digest(payload)}",
-        source=own,
-        kind=coerce.word(payload.get("type")) or "message",
-        status=status,
-        severity=coerce.severity(severity, default=default),
-        title=title or f"A message of {own}",
-        summary=coerce.text(
-            next((payload[each] for each in ("description", "message", "text") if payload.get(each)), None), 3_000
-        ),
-        url=coerce.first_address(payload.get("url"), payload.get("link")),
-        service=coerce.first_line(payload.get("service"), labels.get("service"), limit=200),
-        environment=coerce.first_line(payload.get("environment"), payload.get("env"), limit=200),
-        occurred_at=at or received_at,
-        identity=f"message:{posted.topic}:{given or coerce.digest([title, labels])}",
-        labels={"topic": posted.topic, **labels} if posted.topic else labels,
     )

@@ -162,9 +162,9 @@ class Entry:
         self.statuses = meanings(fields.get("statuses"))
         self.severities = meanings(fields.get("severities"))
 
-    def event(self, item: Mapping[str, Any], outer: Mapping[str, Any]) -> Event:
-        """Return what one item says."""
-        return Reading(self, *self._opened(item, outer)).event()
+    def event(self, item: Mapping[str, Any], outer: Mapping[str, Any], reading: "type[Reading] | None" = None) -> Event:
+        """Return what one item says, read as `reading` does."""
+        return (reading or Reading)(self, *self._opened(item, outer)).event()
 
     def _opened(self, item: Mapping[str, Any], outer: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return the item with the groups of `extract:`, and for a bare envelope what is in it."""
@@ -184,6 +184,8 @@ class Entry:
 class Reading:
     """One item of a body under its entry."""
 
+    default_kind = "event"
+
     def __init__(self, entry: Entry, item: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
         self.entry = entry
         self.item = item
@@ -201,7 +203,7 @@ class Reading:
     def event(self) -> Event:
         """Return the event."""
         status, unknown = self.status()
-        kind = coerce.word(self.value("kind")) or "event"
+        kind = coerce.word(self.value("kind")) or self.default_kind
         titled = self.line("title", coerce.MAX_TITLE_CHARACTERS)
         labels = self.table("labels") or self.places()
         identity, former = self.identity(kind, titled)
@@ -216,7 +218,7 @@ class Reading:
             name=self.line("name", 200),
             status=status,
             severity=severity_of(self.value("severity"), self.entry.severities, status) if fits else Severity.INFO,
-            title=titled or f"{self.entry.source}: {kind}",
+            title=titled or self.untitled(kind),
             summary=self.summary() if fits else self.reason(),
             url=coerce.address(self.value("url")),
             service=self.line("service", 200),
@@ -246,6 +248,10 @@ class Reading:
         keys = ", ".join(sorted(filter(None, map(coerce.label_name, list(self.item)[:20]))))
         return f"The body has no title, no status, no severity and no id where the entry looks. Its keys: {keys or 'none'}."
 
+    def untitled(self, kind: str) -> str:
+        """Return the title of a body that has none."""
+        return f"{self.entry.source}: {kind}"
+
     def summary(self) -> str:
         """Return the text below the title."""
         return coerce.text(self.value("summary"), coerce.MAX_SUMMARY_CHARACTERS)
@@ -261,7 +267,7 @@ class Reading:
         if number := self.line("id", 300):
             return number, ""
         subject = subject_of(titled, self.item, self.outer, self.fields, self.entry.statuses)
-        title = titled or f"{self.entry.source}: {kind}"
+        title = titled or self.untitled(kind)
         return subject, coerce.digest([kind, title, self.table("labels")])
 
     def occurrence(self, identity: str, status: Status, occurred_at: datetime | None) -> str:

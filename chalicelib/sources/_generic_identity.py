@@ -48,7 +48,11 @@ def subject_of(
 
     `title` is empty where the body has none: then one fault is known from another by the words of a message.
     """
-    kept = _Kept(_paths(fields), frozenset(words) | _STATES, _CHANGES | _SAYS if title else _CHANGES)
+    kept = _Kept(
+        _paths(fields) - _other_names(title, item, fields),
+        frozenset(words) | _STATES,
+        _CHANGES | _SAYS if title else _CHANGES,
+    )
     around: Any = {}
     if outer is not item:
         listed = {key for key, each in outer.items() if isinstance(each, list | dict) or key.lower() in _TITLES}
@@ -59,6 +63,13 @@ def subject_of(
 def _stateless(title: str) -> str:
     """Return the title without a state in brackets, such as `[FIRING:1]` or `[Recovered]`."""
     return _BRACKETS.sub(lambda match: "" if match[1].strip().lower() in _STATES else match[0], title).strip()
+
+
+def _other_names(title: str, item: Mapping[str, Any], fields: Mapping[str, Any]) -> frozenset[Steps]:
+    """Return the paths for the title that lead to another name: of `title` and `name` only one is the title."""
+    paths = (steps for path in _paths_in(fields.get("title")) for steps in alternatives(path) if _is_path(steps))
+    named = ((steps, coerce.line(coerce.at(item, *map(str, steps)))) for steps in paths if steps[-1] in _NAMES)
+    return frozenset(steps for steps, name in named if name and name != title)
 
 
 def _paths(fields: Mapping[str, Any]) -> frozenset[Steps]:
@@ -106,7 +117,9 @@ class _Kept:
         if key in _KINDS:
             head, dot, last = text.rpartition(".")
             return head if dot and last.lower() in self.states else "" if text.lower() in self.states else text
-        return "" if text.lower() in self.states and key not in _NAMES else text
+        if key in _NAMES:
+            return _stateless(text)
+        return "" if text.lower() in self.states else text
 
     def _changes(self, key: str) -> bool:
         """Return whether a field of this name changes: `status`, `alertState`, `started_at`, `retry_count`."""

@@ -13,6 +13,7 @@ FIRES = frozenset([
     "critical", "warning", "warn", "re-warn", "error", "err", "errored", "failed", "failure", "failing", "fail", "down",
     "problem", "bad", "active", "activated", "new", "created", "start", "started", "unhealthy", "degraded", "offline",
     "true", "unresolved", "broken", "raised", "fired", "no data", "re-no data", "timed_out", "timeout", "in_alarm",
+    "breached", "unreachable", "unavailable", "unstable",
 ])  # fmt: skip
 ENDS = frozenset([
     "resolved", "resolve", "ok", "closed", "close", "up", "recovered", "recovery", "healthy", "normal", "success",

@@ -72,6 +72,18 @@ def test_a_fault_and_its_end_are_one_alert():
     assert began.id != ended.id
 
 
+def test_a_name_beside_the_title_tells_two_faults_apart():
+    """Given one title with two names, as `[RESOLVED]` too → two alerts, and the end is that of its name."""
+    entry = {"name": "x", "auth": "bearer"}
+    bodies = (
+        {"title": "Disk full", "name": "web1", "status": "firing"},
+        {"title": "Disk full", "name": "web2", "status": "firing"},
+        {"title": "[RESOLVED] Disk full", "name": "[RESOLVED] web1", "status": "ok"},
+    )
+    first, second, ended = (parsed(each, entry)[0].fingerprint for each in bodies)
+    assert first == ended != second
+
+
 STATUSES = [
     ("firing", "firing"), ("DOWN", "firing"), ("critical", "firing"), ("", "firing"), (None, "firing"), (True, "firing"),
     ("ok", "resolved"), ("Recovered", "resolved"), ("up", "resolved"), (False, "resolved"), ("broken", "firing"),

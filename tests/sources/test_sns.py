@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chalicelib.core.errors import SignatureError
-from chalicelib.core.event import Severity, Status
+from chalicelib.core.event import UNREAD_STATUS, Severity, Status
 from chalicelib.sources import sns
 from tests.sources.bodies import FIXTURES, body, changed, event, events, raw
 
@@ -70,6 +70,48 @@ def test_text_is_an_event(subject, text, status, about):
     assert found.title == (subject or "disk on db-1 is full") and found.source == "sns"
 
 
+@pytest.mark.parametrize(
+    ("began", "ended"),
+    [
+        ("[FIRING:1] HighCpu web1", "[RESOLVED] HighCpu web1"),
+        ("[ALARM] web1 cpu", "[OK] web1 cpu"),
+        ("[FIRING:2|prod] HighCpu", "[OK|prod] HighCpu"),
+        ("[prod] [Triggered] HighCpu", "[prod] [Recovered] HighCpu"),
+        ("** PROBLEM Host Alert: web1 is DOWN **", "** RECOVERY Host Alert: web1 is UP **"),
+        ("Monitor is DOWN: web1", "Monitor is UP: web1"),
+        ("Failed: backup", "Fixed: backup"),
+        ("WARN: backup", "RESOLVE: backup"),
+        ("CRITICAL - web1 disk", "Recovered - web1 disk"),
+        ("PROBLEM web1 disk", "RESOLVED web1 disk"),
+    ],
+)
+def test_the_end_of_a_text_is_about_what_its_beginning_is(began, ended):
+    """Given a state in brackets, in capitals or before a sign, in the subject or in the text → an end with one identity."""
+    for subject in (True, False):
+        first, last = (
+            event("sns", posted("x" if subject else each, Subject=each if subject else None)) for each in (began, ended)
+        )
+        assert (first.status, last.status) == (Status.FIRING, Status.RESOLVED)
+        assert first.identity == last.identity
+
+
+@pytest.mark.parametrize("subject", ["disk of db-1", None])
+def test_a_text_that_is_one_good_word_is_an_end(subject):
+    """Given the bare text OK, with a subject or without → the end of what has that subject, or of a bare bad word."""
+    first, last = (event("sns", posted(each, Subject=subject)) for each in ("CRITICAL", "OK"))
+    assert (first.status, last.status) == (Status.FIRING, Status.RESOLVED)
+    assert first.identity == last.identity and last.title
+
+
+@pytest.mark.parametrize(
+    "subject", ["ONLINE STORE DOWN", "no node is healthy", "Up-to-date images are missing", "End of life of db-1"]
+)
+def test_a_good_word_inside_a_text_is_no_end(subject):
+    """Given a word of good news that is not the state → it fires, about all of it."""
+    found = event("sns", posted("x", Subject=subject))
+    assert (found.status, found.identity) == (Status.FIRING, f"message:{TOPIC}:{subject}")
+
+
 def test_the_words_of_a_text_say_how_bad_it_is():
     """Given CRITICAL or nothing before a subject → critical or a warning."""
     assert event("sns", posted("x", Subject="CRITICAL: disk")).severity is Severity.CRITICAL
@@ -97,6 +139,73 @@ def test_json_of_ones_own_is_an_event():
     assert began.labels == {"topic": TOPIC, "host": "db-1"}
     assert event("sns", posted({**own, "status": "moved"})).status is Status.INFO
     assert event("sns", posted({"text": "hello"}, Subject=None)).title == "hello"
+
+
+DISK = {"title": "Disk full", "host": "web1", "status": "firing", "severity": "critical"}
+
+
+def test_two_hosts_of_one_title_are_two_alerts():
+    """Given JSON without id of two hosts → two alerts, and the end of one is the end of that one."""
+    first, second = event("sns", posted(DISK)), event("sns", posted({**DISK, "host": "web2"}))
+    ended = event("sns", posted({**DISK, "status": "resolved", "severity": "info", "at": "2026-11-30"}, MessageId="2"))
+    assert len({each.fingerprint for each in (first, second)}) == 2
+    assert (ended.status, ended.fingerprint) == (Status.RESOLVED, first.fingerprint)
+    assert first.labels["host"] == "web1"
+
+
+UNKNOWN = {
+    "a build": {"detailType": "CodeBuild", "detail": {"build-status": "FAILED", "project-name": "web"}},
+    "a bounce": {"notificationType": "Bounce", "bounce": {"bounceType": "Permanent"}, "mail": {"source": "shop"}},
+    "a file": {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "uploads"}}}]},
+}
+
+
+def test_json_of_any_shape_keeps_its_content():
+    """Given JSON in which no usual name is → it fires with its content, and unlike bodies are unlike alerts."""
+    found = {name: event("sns", posted(each, Subject=None)) for name, each in UNKNOWN.items()}
+    assert {each.status for each in found.values()} == {Status.FIRING}
+    assert len({each.fingerprint for each in found.values()}) == len(UNKNOWN)
+    assert "detail.project-name: web" in found["a build"].summary and "CodeBuild" in found["a build"].title
+    assert "uploads" in found["a file"].summary
+    titled = event("sns", posted(UNKNOWN["a file"], Subject="Amazon S3 Notification"))
+    assert titled.title == "Amazon S3 Notification" and "uploads" in titled.summary
+
+
+def test_secrets_of_a_shown_content_are_masked():
+    """Given secrets under their name, in a table and in a list of that name → masked, beside what is none."""
+    secrets = {"password": "hunter2abc", "secret": {"value": "qwe123asd"}, "token": ["abc123def456"]}
+    found = event(
+        "sns",
+        posted(
+            {"db": {**secrets, "disk": "sda1", "env": [{"name": "DB_PASSWORD", "value": "zxc987qwe"}]}}, Subject=None
+        ),
+    )
+    assert "sda1" in found.summary
+    assert not [
+        each for each in ("hunter2abc", "qwe123asd", "abc123def456", "zxc987qwe") if each in found.title + found.summary
+    ]
+
+
+@pytest.mark.parametrize(("word", "status"), [
+    ("degraded", "firing"), ("breached", "firing"), ("offline", "firing"), (True, "firing"), ("FAILED", "firing"),
+    ("passed", "resolved"), ("fixed", "resolved"), ("IN_PROGRESS", "info"),
+])  # fmt: skip
+def test_words_for_the_state_are_those_of_declared_sources(word, status):
+    """Given a word that a declared source knows → the same meaning on a topic."""
+    assert event("sns", posted({"id": "x", "title": "t", "state": word})).status.value == status
+
+
+def test_a_word_that_nobody_knows_is_reported():
+    """Given an unknown word → information with the annotation of which the router warns."""
+    found = event("sns", posted({"id": "x", "title": "t", "state": "brewing"}))
+    assert (found.status, found.annotations[UNREAD_STATUS]) == (Status.INFO, "brewing")
+
+
+def test_a_list_is_an_event_for_each_object():
+    """Given a list of objects → an event of each, with ids of their own; a list of texts is a text."""
+    found = events("sns", posted([DISK, {**DISK, "host": "web2"}, "x"]))
+    assert len(found) == len({each.id for each in found}) == len({each.fingerprint for each in found}) == 2
+    assert event("sns", posted(["a"], Subject=None)).title == '["a"]'
 
 
 def test_a_budget_is_read_from_its_text():
