@@ -19,9 +19,22 @@ NAME = "eventbridge"
 ALARM_SOURCES = ("aws.cloudwatch", "aws.monitoring")
 CONFIGURATION_CHANGE = "CloudWatch Alarm Configuration Change"
 RDS_FAULTS = frozenset({"failure", "failover", "low storage", "availability"})
-"""Categories that mean that a database is not as it should be. RDS sends no end of them."""
-_RDS_OVER = re.compile(r"\b(?:restarted|recovered|completed?|finished)\b", re.IGNORECASE)
-"""Words of good news in a category of bad news."""
+"""Categories that mean that a database is not as it should be."""
+RDS_ENDS = {
+    "0006": ("0004", "0022", "0224"),  # restarted: shutdown, reboot failed, operation did not complete
+    "0088": ("0004", "0087"),  # started: shutdown, stopped
+    "0015": ("0013", "0034"),  # failover complete: started, not attempted
+    "0049": ("0013", "0034"),
+    "0051": ("0013", "0034"),  # activation of several zones complete
+    "0065": ("0013", "0034"),  # recovered from a partial failover
+    "0071": ("0069", "0070", "0072", "0073"),  # failover of a cluster complete: failed, started in one of three ways
+}
+"""The numbers that are good news, with the numbers of the faults that they end. All other faults end by `resolve_timeout`."""
+RDS_INFORMS = frozenset({"0050"})
+"""Numbers that are no fault in a category of faults: an activation that began after a good recovery."""
+_RDS_NUMBER = re.compile(r"RDS-EVENT-(\d{4})")
+_RDS_MESSAGES = {"db instance restarted": "0006", "db instance shutdown": "0004"}
+"""Whole messages of events without a number, as older ones are."""
 _ARN_OF_ECS = re.compile(
     r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{0,40}:[0-9]{0,12}:[a-z]{1,20}/(?:[\w-]{1,255}/)?([\w-]{1,255})"
 )
@@ -160,27 +173,39 @@ def _entities(detail: Mapping[str, Any]) -> list[str]:
 
 
 def _rds(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: datetime) -> Event:
-    """Read an event of RDS. It sends no ends: a fault ends by its rule's `resolve_timeout`."""
+    """Read an event of RDS by its number. Words decide nothing: `the operation didn't complete` is no good news."""
     categories = [coerce.line(each, 60).lower() for each in coerce.items(detail.get("eventCategories"))[:10]]
     number = coerce.line(detail.get("eventID"), 60)
     message = coerce.text(detail.get("message"), 1_000)
-    fires = bool(RDS_FAULTS.intersection(categories)) and not _RDS_OVER.search(message)
+    status, about = _rds_meaning(number, categories, message)
     arn = coerce.line(detail.get("sourceArn"), 200) or _id(envelope)
     name = coerce.line(detail.get("sourceIdentifier"), 200)
     return _event(
         envelope,
         received_at,
-        status=Status.FIRING if fires else Status.INFO,
-        severity=Severity.WARNING if fires else Severity.INFO,
+        status=status,
+        severity=Severity.INFO if status is Status.INFO else Severity.WARNING,
         title=f"RDS {name}: {coerce.head(message) or number or 'event'}".replace("  ", " "),
         summary=message,
         url=_console(_region(envelope), f"rds/home?region={_region(envelope)}#databases:"),
         service=name,
         occurred_at=coerce.first_instant(detail.get("date"), envelope.get("time")) or received_at,
-        identity=f"rds:{arn}:{number or coerce.digest([categories, message])}",
+        identity=f"rds:{arn}:{about[0]}",
+        ends_also=[f"rds:{arn}:{each}" for each in about[1:]],
         name=number,
         labels=[("event", number), ("category", ", ".join(categories)), ("source_type", detail.get("sourceType"))],
     )
+
+
+def _rds_meaning(number: str, categories: list[str], message: str) -> tuple[Status, tuple[str, ...]]:
+    """Return the status, and what the event is about: its own number, of an end the numbers of what it ends."""
+    found = _RDS_NUMBER.fullmatch(number)
+    short = found[1] if found else _RDS_MESSAGES.get(message.lower().rstrip("."), "") if not number else ""
+    if ended := RDS_ENDS.get(short):
+        return Status.RESOLVED, tuple(f"RDS-EVENT-{each}" for each in ended)
+    fires = bool(RDS_FAULTS.intersection(categories)) and short not in RDS_INFORMS
+    named = f"RDS-EVENT-{short}" if short else number or coerce.digest([categories, message])
+    return Status.FIRING if fires else Status.INFO, (named,)
 
 
 def _ecs_service(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: datetime) -> Event:
@@ -226,7 +251,7 @@ def _deployment_status(name: str) -> Status:
 
 def _action_status(name: str, level: str) -> Status:
     """Only the steady state ends what failed: other news of a service say nothing of it."""
-    if level == "ERROR":
+    if level in ("ERROR", "WARN"):
         return Status.FIRING
     return Status.RESOLVED if level == "INFO" and name == "SERVICE_STEADY_STATE" else Status.INFO
 

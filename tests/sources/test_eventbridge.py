@@ -85,6 +85,15 @@ def test_a_steady_state_ends_what_a_service_could_not_do():
     assert event("eventbridge", other).status is Status.INFO
 
 
+@pytest.mark.parametrize("name", ["SERVICE_TASK_START_IMPAIRED", "SERVICE_DISCOVERY_INSTANCE_UNHEALTHY"])
+def test_a_warning_of_a_service_is_a_fault(name):
+    """Given an action of the level WARN → it fires, and the steady state ends it."""
+    given = changed(body("eventbridge/ecs.service_action_error.json"), detail__eventName=name, detail__eventType="WARN")
+    steady = changed(given, detail__eventName="SERVICE_STEADY_STATE", detail__eventType="INFO")
+    first, last = event("eventbridge", given), event("eventbridge", steady)
+    assert (first.status, last.status, first.identity) == (Status.FIRING, Status.RESOLVED, last.identity)
+
+
 @pytest.mark.parametrize(
     ("severity", "wanted", "level"),
     [(9.1, Severity.CRITICAL, "critical"), (8, Severity.WARNING, "high"), (5, Severity.WARNING, "medium"), (2, Severity.WARNING, "low")],
@@ -104,11 +113,55 @@ def test_updates_of_a_finding_are_its_repeats_and_archiving_ends_it():
     assert event("eventbridge", changed(given, detail__service__archived=True)).status is Status.RESOLVED
 
 
-def test_good_news_of_a_database_are_information():
-    """Given a restart that is over, of the category availability → information; a shutdown fires."""
+def rds(number, category="availability", message="x", **fields):
+    """An event of a database by its number."""
     given = body("eventbridge/rds.instance_shutdown.json")
-    assert event("eventbridge", changed(given, detail__Message="DB instance restarted")).status is Status.INFO
-    assert event("eventbridge", given).status is Status.FIRING
+    fields = {"detail__EventCategories": [category], "detail__Message": message, **fields}
+    return event("eventbridge", changed(given, detail__EventID=f"RDS-EVENT-{number}", **fields))
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "category"),
+    [
+        ("0004", "0006", "availability"), ("0022", "0006", "availability"), ("0004", "0088", "availability"),
+        ("0013", "0015", "failover"), ("0013", "0049", "failover"), ("0013", "0065", "failover"),
+        ("0073", "0071", "failover"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_database_ends_by_the_number_that_is_its_end(began, ended, category):
+    """Given a number and the one that ends it → firing, then resolved, by one of the identities that the end names."""
+    first, last = rds(began, category), rds(ended, category)
+    assert (first.status, last.status) == (Status.FIRING, Status.RESOLVED)
+    assert first.identity in (last.identity, *last.ends_also)
+    other = "arn:aws:rds:eu-west-1:111122223333:db:other"
+    elsewhere = rds(ended, category, detail__SourceArn=other)
+    assert first.identity not in (elsewhere.identity, *elsewhere.ends_also)
+
+
+@pytest.mark.parametrize(
+    ("number", "category", "message"),
+    [
+        ("0224", "availability", "The operation to restart didn't complete: the primary host is not reachable."),
+        ("0031", "failure", "DB instance put into failed state, which could not be completed automatically."),
+        ("9999", "failure", "Recovered nothing, finished with errors."),
+    ],
+)
+def test_words_of_good_news_end_no_fault_of_a_database(number, category, message):
+    """Given a fault whose message has `complete` or `recovered` in it → it fires: only a number is good news."""
+    assert rds(number, category, message).status is Status.FIRING
+
+
+def test_an_event_of_a_database_without_number_goes_by_its_whole_message():
+    """Given the older form → the same alert as with the number, and the same end."""
+    first, last = (
+        event(
+            "eventbridge",
+            changed(body("eventbridge/rds.instance_shutdown.json"), detail__EventID=..., detail__Message=each),
+        )
+        for each in ("DB instance shutdown", "DB instance restarted.")
+    )
+    assert (first.status, last.status) == (Status.FIRING, Status.RESOLVED)
+    assert first.identity == last.identity == rds("0004").identity
 
 
 def test_a_stopped_task_says_why():
