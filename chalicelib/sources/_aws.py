@@ -110,7 +110,7 @@ def _subscription(envelope: Mapping[str, Any], posted: Posted, received_at: date
 
 
 def _budget(text: str, posted: Posted, received_at: datetime) -> Event:
-    """Read AWS Budgets' text: lines of a name and a value. It sends no end within the month."""
+    """Read AWS Budgets' text: lines of a name and a value. It sends no end within the month; each threshold is news."""
     pairs = dict(re.findall(r"^([A-Za-z ]{3,40}):[ \t]*(.{1,200})$", text, re.MULTILINE))
     name = coerce.line(pairs.get("Budget Name"), 100) or "AWS budget"
     kind = coerce.line(pairs.get("Alert Type"), 40)
@@ -128,7 +128,7 @@ def _budget(text: str, posted: Posted, received_at: datetime) -> Event:
         summary="\n".join(f"{key}: {value}" for key, value in pairs.items()),
         url="https://console.aws.amazon.com/billing/home#/budgets",
         occurred_at=posted.at or received_at,
-        identity=f"budget:{posted.topic}:{name}:{kind}",
+        identity=f"budget:{posted.topic}:{name}:{kind}:{limit}",
         labels=coerce.labels(
             [
                 ("budget", name),

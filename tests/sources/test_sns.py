@@ -209,12 +209,17 @@ def test_a_list_is_an_event_for_each_object():
 
 
 def test_a_budget_is_read_from_its_text():
-    """Given the text of AWS Budgets → a warning with name, amount and threshold; one alert for a budget of a topic."""
+    """Given the text of AWS Budgets → a warning with name, amount and threshold; one alert for a threshold of a budget of a topic."""
     text = raw("cloudwatch/budgets_text_unverified.txt").decode()
     found = event("sns", posted(text, Subject="AWS Budgets: tocsin-month"))
     assert (found.kind, found.status, found.severity) == ("budget", Status.FIRING, Severity.WARNING)
     assert found.title == "Budget tocsin-month: $43.17, the threshold is > $40.00"
-    assert found.labels["account"] == "111122223333" and found.identity == f"budget:{TOPIC}:tocsin-month:ACTUAL"
+    assert (
+        found.labels["account"] == "111122223333" and found.identity == f"budget:{TOPIC}:tocsin-month:ACTUAL:> $40.00"
+    )
+    higher = event("sns", posted(text.replace("> $40.00", "> $50.00"), Subject="AWS Budgets: tocsin-month"))
+    repeated = event("sns", posted(text.replace("$43.17", "$44.20"), Subject="AWS Budgets: tocsin-month"))
+    assert higher.fingerprint != found.fingerprint == repeated.fingerprint
 
 
 def test_the_end_of_a_subscription_is_reported_by_the_router():
