@@ -41,6 +41,7 @@ _NUMBER = r"(-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:E-?[0-9]{1,3})?)"
 _DATAPOINT = re.compile(rf"\[{_NUMBER} \([0-9]{{2}}/[0-9]{{2}}/[0-9]{{2}} ")
 _THRESHOLD = re.compile(rf"\bthreshold \({_NUMBER}\)")
 _LOWER, _UPPER = (re.compile(rf"{each} thresholds? \[{_NUMBER}") for each in ("lower", "upper"))
+MAX_ATTRIBUTES_IN_TITLE = 3
 _SERIES = re.compile(r"[0-9]+ out of [0-9]+ time series evaluated to ")
 _COMPARISONS = (
     ("greater than or equal to", ">="),
@@ -212,8 +213,9 @@ def _meaning(alarm: Alarm) -> tuple[Status, str]:
 
 def _title(alarm: Alarm) -> str:
     name = alarm.name or _alarm_name(alarm.arn) or "CloudWatch alarm"
-    telling = (*SERVICE_DIMENSIONS, *SERVICE_TAGS)  # others may hold what only their name shows to be a secret
-    about = ", ".join(f"{key}={value}" for key, value in sorted(alarm.attributes.items()) if key in telling)
+    telling = (*SERVICE_DIMENSIONS, *SERVICE_TAGS)
+    ordered = sorted(alarm.attributes.items(), key=lambda each: (each[0] not in telling, each))
+    about = ", ".join(f"{key}={value}" for key, value in ordered[:MAX_ATTRIBUTES_IN_TITLE])
     return f"{name} ({about or alarm.contributor})" if alarm.contributor else name
 
 

@@ -38,8 +38,9 @@ _RDS_MESSAGES = {"db instance restarted": "0006", "db instance shutdown": "0004"
 _ARN_OF_ECS = re.compile(
     r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{0,40}:[0-9]{0,12}:[a-z]{1,20}/(?:[\w-]{1,255}/)?([\w-]{1,255})"
 )
-CRITICAL_FINDING, HIGH_FINDING = 9.0, 7.0
-"""From these severities on a finding of GuardDuty is critical, or high."""
+CRITICAL_FINDING, HIGH_FINDING, MEDIUM_FINDING = 9.0, 7.0, 4.0
+"""From these severities on a finding of GuardDuty is critical, high, or medium. Below it is low, which is info."""
+_OF_LEVELS = {"critical": Severity.CRITICAL, "low": Severity.INFO}
 
 
 def is_event(payload: Mapping[str, Any]) -> bool:
@@ -290,15 +291,16 @@ def _ecs_task(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_a
 def _guardduty(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: datetime) -> Event:
     """Read a finding: it fires, and GuardDuty's updates count on; it ends when somebody archives it."""
     service, number = _lowered(detail.get("service")), coerce.line(detail.get("id"), 100) or _id(envelope)
-    severity, type_ = coerce.number(detail.get("severity")) or 0.0, coerce.line(detail.get("type"), 200)
+    type_ = coerce.line(detail.get("type"), 200)
     updated = coerce.first_instant(detail.get("updatedAt"), detail.get("createdAt"), envelope.get("time"))
     resource = _lowered(detail.get("resource"))
+    level = _level(detail.get("severity"))
     return _event(
         envelope,
         received_at,
         id=f"{number}:{updated.isoformat() if updated else _id(envelope)}",
         status=Status.RESOLVED if coerce.truth(service.get("archived")) else Status.FIRING,
-        severity=Severity.CRITICAL if severity >= CRITICAL_FINDING else Severity.WARNING,
+        severity=_OF_LEVELS.get(level, Severity.WARNING),
         title=coerce.first_line(detail.get("title"), type_, limit=250) or "GuardDuty finding",
         summary=coerce.text(detail.get("description"), 2_000),
         url=_console(_region(envelope), f"guardduty/home?region={_region(envelope)}#/findings?macros=current"),
@@ -307,8 +309,8 @@ def _guardduty(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_
         name=type_,
         labels=[
             ("type", type_),
-            ("level", _level(severity)),
-            ("severity_raw", coerce.line(severity, 20)),
+            ("level", level),
+            ("severity_raw", coerce.line(coerce.number(detail.get("severity")), 20)),
             ("count", service.get("count")),
             ("resource_type", resource.get("resourceType")),
             ("instance", _lowered(resource.get("instanceDetails")).get("instanceId")),
@@ -316,10 +318,13 @@ def _guardduty(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_
     )
 
 
-def _level(severity: float) -> str:
-    if severity >= CRITICAL_FINDING:
-        return "critical"
-    return "high" if severity >= HIGH_FINDING else "medium" if severity >= 4 else "low"
+def _level(said: Any) -> str:
+    """Return the word for a severity; of none that is a number medium, since nothing said is a warning."""
+    severity = coerce.number(said)
+    if severity is None:
+        return "medium"
+    limits = ((CRITICAL_FINDING, "critical"), (HIGH_FINDING, "high"), (MEDIUM_FINDING, "medium"))
+    return next((level for limit, level in limits if severity >= limit), "low")
 
 
 def _other(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: datetime) -> Event:

@@ -110,6 +110,18 @@ def test_series_by_topic_and_by_bus_are_one():
     assert orders.fingerprint != carts.fingerprint
 
 
+def test_the_title_of_a_series_names_it_by_its_attributes():
+    """Given attributes of any name → they are in the title, a secret masked; the id only where there are none."""
+    given = body("eventbridge/cloudwatch.contributor_alarm_orders.json")
+
+    def title(attributes):
+        return event("eventbridge", changed(given, detail__alarmContributor__attributes=attributes)).title
+
+    assert title({"Host": "web-7", "TableName": "orders"}) == "any-table-idle (TableName=orders, Host=web-7)"
+    assert "hunter2abc" not in title({"password": "hunter2abc"})
+    assert title({}) == f"any-table-idle ({given['detail']['alarmContributor']['id']})"
+
+
 def test_the_end_of_one_series_ends_no_other():
     """Given an OK of one contributor → it has the identity of that contributor alone."""
     given = body("eventbridge/cloudwatch.contributor_alarm_orders.json")

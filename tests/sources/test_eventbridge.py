@@ -96,10 +96,10 @@ def test_a_warning_of_a_service_is_a_fault(name):
 
 @pytest.mark.parametrize(
     ("severity", "wanted", "level"),
-    [(9.1, Severity.CRITICAL, "critical"), (8, Severity.WARNING, "high"), (5, Severity.WARNING, "medium"), (2, Severity.WARNING, "low")],
+    [(9.1, Severity.CRITICAL, "critical"), (8, Severity.WARNING, "high"), (5, Severity.WARNING, "medium"), (2, Severity.INFO, "low"), (None, Severity.WARNING, "medium")],
 )  # fmt: skip
 def test_how_bad_a_finding_is(severity, wanted, level):
-    """Given GuardDuty's number → critical from 9 on, a warning below, and the word for it."""
+    """Given GuardDuty's number → critical from 9 on, info below 4, else a warning, and the word for it."""
     found = event("eventbridge", changed(body("eventbridge/guardduty.finding.json"), detail__severity=severity))
     assert (found.severity, found.labels["level"]) == (wanted, level)
 
