@@ -65,14 +65,21 @@ def _unknown_word(event: Event, word: str) -> Event:
     meant = (
         "a fault, since it is a number" if event.status is Status.FIRING else "information: nobody is notified of it"
     )
+    built_in = event.source in plugins.names("sources")
+    who = "which no sender is known to use" if built_in else "which its entry does not name"
+    advice = (
+        "Send a usual word, or post to a declared source that names it under `statuses:`."
+        if built_in
+        else f"Name it under `statuses:` of {event.source}: firing, resolved or info."
+    )
     return Event(
         id=name,
         source=ROUTER,
         kind="source.unknown_status",
         status=Status.FIRING,
         severity=Severity.WARNING,
-        title=f"{event.source} sends the status {word!r}, which its entry does not name",
-        summary=f"It is taken for {meant}. Name it under `statuses:` of {event.source}: firing, resolved or info.",
+        title=f"{event.source} sends the status {word!r}, {who}",
+        summary=f"It is taken for {meant}. {advice}",
         occurred_at=event.occurred_at,
         identity=name,
         labels={"declared": event.source, "word": word},

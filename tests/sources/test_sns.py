@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import UNREAD_STATUS, Severity, Status
+from chalicelib.process.parse import unknown_words
 from chalicelib.sources import sns
 from tests.sources.bodies import FIXTURES, body, changed, event, events, raw
 
@@ -199,6 +200,8 @@ def test_a_word_that_nobody_knows_is_reported():
     """Given an unknown word → information with the annotation of which the router warns."""
     found = event("sns", posted({"id": "x", "title": "t", "state": "brewing"}))
     assert (found.status, found.annotations[UNREAD_STATUS]) == (Status.INFO, "brewing")
+    (warning,) = unknown_words([found])
+    assert "statuses:` of sns" not in warning.summary and "declared source" in warning.summary
 
 
 def test_a_list_is_an_event_for_each_object():
