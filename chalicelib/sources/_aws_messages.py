@@ -19,6 +19,8 @@ from chalicelib.sources._generic_words import ENDS, FIRES, INFORMS, severity_of,
 
 MAX_TITLE_OF_CONTENT = 120
 MAX_CONTENT_DEPTH = 8
+_SHOWN = frozenset({"title", "status", "state", "severity"})
+"""Fields that every message to people shows by itself."""
 _NAMELESS = frozenset({"value", "values", "val", "v", "text", "data", "plain", "raw", "content"})
 """Keys that say nothing of what is below them; the name above does."""
 FIELDS: Mapping[str, Any] = {
@@ -44,8 +46,9 @@ class Message(Reading):
         return coerce.cut(content, MAX_TITLE_OF_CONTENT) or f"A message of {self.entry.source}"
 
     def summary(self) -> str:
-        """Return the text below the title, else the whole content."""
-        return super().summary() or coerce.text("\n".join(_content(self.item)), coerce.MAX_SUMMARY_CHARACTERS)
+        """Return the text below the title, else the content that is not shown beside it."""
+        rest = {key: value for key, value in self.item.items() if key not in _SHOWN}
+        return super().summary() or coerce.text("\n".join(_content(rest)), coerce.MAX_SUMMARY_CHARACTERS)
 
 
 def of_object(payload: Mapping[str, Any], own: str, posted: Posted, received_at: datetime) -> Event:

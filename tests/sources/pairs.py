@@ -281,6 +281,14 @@ def _aws() -> Iterator[tuple[str, Pair]]:
         Given(changed(text, Subject=f"{state}: disk of db-1", MessageId=state)) for state in ("CRITICAL", "OK")
     )
     yield "text of a topic", Pair("sns", fires, ends)
+    fires, ends = (
+        Given(changed(text, Subject=subject, MessageId=subject))
+        for subject in ("[FIRING:1] HighCpu web1", "[RESOLVED] HighCpu web1")
+    )
+    yield "text of a topic, state in brackets", Pair("sns", fires, ends)
+    database = body("eventbridge/rds.instance_shutdown.json")
+    restarted = changed(database, detail__EventID="RDS-EVENT-0006", detail__Message="DB instance restarted", id="2")
+    yield "restart of a database", Pair("eventbridge", Given(database), Given(restarted))
 
 
 def _declared() -> Iterator[tuple[str, Pair]]:

@@ -151,7 +151,7 @@ def test_two_hosts_of_one_title_are_two_alerts():
     ended = event("sns", posted({**DISK, "status": "resolved", "severity": "info", "at": "2026-11-30"}, MessageId="2"))
     assert len({each.fingerprint for each in (first, second)}) == 2
     assert (ended.status, ended.fingerprint) == (Status.RESOLVED, first.fingerprint)
-    assert first.labels["host"] == "web1"
+    assert (first.labels["host"], first.summary) == ("web1", "host: web1")
 
 
 UNKNOWN = {
