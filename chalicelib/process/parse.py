@@ -10,7 +10,7 @@ from datetime import datetime
 from chalicelib import plugins
 from chalicelib.core.beat import SOURCE, beat_event
 from chalicelib.core.errors import ParseError
-from chalicelib.core.event import ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
+from chalicelib.core.event import NO_STATUS, ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
@@ -71,12 +71,24 @@ def _unknown_word(event: Event, word: str) -> Event:
         kind="source.unknown_status",
         status=Status.FIRING,
         severity=Severity.WARNING,
-        title=f"{event.source} sends the status {word!r}, which its entry does not name",
-        summary=f"It is taken for {meant}. Name it under `statuses:` of {event.source}: firing, resolved or info.",
+        title=f"{event.source} sends {_what_was_sent(word)}",
+        summary=f"It is taken for {meant}. {_what_to_name(word, event.source)}",
         occurred_at=event.occurred_at,
         identity=name,
         labels={"declared": event.source, "word": word},
     )
+
+
+def _what_was_sent(word: str) -> str:
+    if word == NO_STATUS:
+        return "a body that has no status where its entry looks"
+    return f"the status {word!r}, which its entry does not name"
+
+
+def _what_to_name(word: str, source: str) -> str:
+    if word == NO_STATUS:
+        return f"Say under `status:` of {source} what such a body is: `… || 'firing'`, or `… || 'info'`."
+    return f"Name it under `statuses:` of {source}: firing, resolved or info."
 
 
 def parsed(

@@ -68,8 +68,8 @@ def _chosen(value: Any, spec: Mapping[str, Any]) -> Any:
     table = spec.get("values")
     if not isinstance(table, dict) or value is None:
         return value
-    word = coerce.line(value, 200).lower()
-    chosen = {coerce.line(key).lower(): each for key, each in table.items()}
+    word = coerce.spelled(value, 200).lower()
+    chosen = {coerce.spelled("null" if key is None else key).lower(): each for key, each in table.items()}
     return chosen.get(word, spec.get("else", value))
 
 
@@ -111,6 +111,24 @@ def every(item: Any, path: Any, outer: Any = None) -> Iterator[Any]:
             if value is not None and value != "":
                 yield value
                 break
+
+
+def is_empty(item: Any, spec: Any, outer: Any = None) -> bool:
+    """Return whether a field to which a spec leads is there and says nothing: null, or an empty text."""
+    if isinstance(spec, list):
+        return any(is_empty(item, each, outer) for each in spec)
+    path = spec.get("path") if isinstance(spec, dict) else spec
+    if not isinstance(path, str) or found(item, path, outer) is not None:
+        return False
+    steps = [each for each in alternatives(path[:MAX_PATH_CHARACTERS]) if each and not isinstance(each, str)]
+    return any(_has(_walked(start, each[:-1]), each[-1]) for each in steps for start in (item, outer))
+
+
+def _has(value: Any, step: str | int) -> bool:
+    value = opened(value)
+    if isinstance(value, list) and isinstance(step, int):
+        return -len(value) <= step < len(value)
+    return isinstance(value, dict | list) and any(key == step for key, _ in pairs(value))
 
 
 @lru_cache(maxsize=1_024)
