@@ -8,6 +8,7 @@ In place of a path a field may be a table:
 
     {path: alert.state, values: {red: critical}, else: warning}
     {path: message, match: "on (?P<value>[a-z0-9]+)"}
+    {path: branch, equals: default_branch, values: {true: "", false: another branch}}
     {template: "Disk {disk.name} of {host || 'a host'}"}
     {value: payments}
 
@@ -27,7 +28,7 @@ MAX_PATH_CHARACTERS = 300
 MAX_INNER_CHARACTERS = 1_000_000
 """JSON inside a text is read up to this length."""
 MAX_TEMPLATE_CHARACTERS = 1_000
-SPEC_KEYS = ("path", "match", "values", "else", "template", "value")
+SPEC_KEYS = ("path", "match", "equals", "values", "else", "template", "value")
 
 Steps = tuple[str | int, ...] | str
 """The keys and indexes of a path, or a fixed text."""
@@ -53,7 +54,13 @@ def value_of(item: Any, spec: Any, outer: Any = None) -> Any:
         return spec["value"]
     if "template" in spec:
         return filled(str(spec["template"]), item, outer)
-    return _chosen(_captured(found(item, spec.get("path"), outer), spec.get("match")), spec)
+    value = _captured(found(item, spec.get("path"), outer), spec.get("match"))
+    return _chosen(_compared(value, found(item, spec["equals"], outer)) if "equals" in spec else value, spec)
+
+
+def _compared(one: Any, other: Any) -> bool | None:
+    """Return whether two fields say the same; None where one of them is not there."""
+    return None if one is None or other is None else coerce.spelled(one) == coerce.spelled(other)
 
 
 def _captured(value: Any, pattern: Any) -> Any:

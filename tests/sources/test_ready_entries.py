@@ -173,6 +173,58 @@ def test_tags_and_links_are_read() -> None:
     assert Path(str(event("grafana.firing.json").url)).name == "view?orgId=1"
 
 
+def run(sender: str, where: str, **more: Any) -> Event:
+    """A recorded failure of a sender, of the default branch `where`, with other values of its run."""
+    body = json.loads(
+        request(f"{sender}.{'workflow_run_failure' if sender == 'github' else 'pipeline_failed'}.http.json")[1]
+    )
+    inner = body["workflow_run" if sender == "github" else "object_attributes"]
+    inner.update(more)
+    body["repository" if sender == "github" else "project"]["default_branch"] = where
+    (found,) = generic.parse({}, json.dumps(body).encode(), received_at=NOW, mapping=entry(sender))
+    return found
+
+
+FORK = {"head_repository": {"full_name": "mallory/shop"}}
+OWN = {"head_repository": {"full_name": "example/shop"}}
+STRANGERS: list[tuple[str, dict[str, Any], bool]] = [
+    ("github", {"event": "pull_request", "conclusion": "success", **FORK}, True),
+    ("github", {"event": "pull_request_target", "conclusion": "success", **FORK}, True),
+    ("github", {"event": "pull_request", "conclusion": "failure", **OWN}, True),
+    ("github", {"event": "workflow_run", "conclusion": "success", **FORK}, False),
+    ("gitlab", {"source": "merge_request_event", "status": "success"}, True),
+    ("gitlab", {"source": "external_pull_request_event", "status": "success"}, True),
+]
+
+
+@pytest.mark.parametrize(("sender", "more", "is_other"), STRANGERS)
+def test_a_pull_request_ends_nothing(sender: str, more: dict[str, Any], is_other: bool) -> None:
+    """Given a pull request whose branch is called like the default one → information, about another thing."""
+    failed, found = run(sender, "main"), run(sender, "main", **more)
+    assert (failed.status.value, found.status.value) == ("firing", "info")
+    assert (failed.identity != found.identity) is is_other
+
+
+BRANCHES = [
+    ("github", {"head_branch": "trunk", **OWN}, "trunk", ("firing", "warning")),
+    ("github", {"head_branch": "trunk", "conclusion": "success", **OWN}, "trunk", ("resolved", "warning")),
+    ("github", {"head_branch": "main", **OWN}, "trunk", ("info", "info")),
+    ("github", {"head_branch": "feature/x"}, "main", ("info", "info")),
+    ("gitlab", {"ref": "develop"}, "develop", ("firing", "warning")),
+    ("gitlab", {"ref": "develop", "status": "success"}, "develop", ("resolved", "warning")),
+    ("gitlab", {"ref": "feature/x"}, "develop", ("info", "warning")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sender", "more", "default", "wanted"), BRANCHES)
+def test_the_default_branch_is_that_of_the_repository(
+    sender: str, more: dict[str, Any], default: str, wanted: tuple[str, str]
+) -> None:
+    """Given a run of the default branch, whatever it is called → fires and ends; another branch is information."""
+    found = run(sender, default, **more)
+    assert (found.status.value, found.severity.value) == wanted
+
+
 ODD: list[Any] = [
     None, "", [], {}, 5, True, "null", [[]], [None, 5], {"alerts": 5}, {"alerts": [5, None, {"labels": [5]}]},
     {"monitor": {"tags": [{"name": None}]}}, {"tags": "::,,=a"}, {"data": {"essentials": "[1"}}, {"title": "{"},
