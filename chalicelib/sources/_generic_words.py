@@ -12,7 +12,7 @@ FIRES = frozenset([
     "firing", "alerting", "alert", "alarm", "triggered", "trigger", "re-triggered", "renotify", "open", "opened",
     "critical", "warning", "warn", "re-warn", "error", "err", "errored", "failed", "failure", "failing", "fail", "down",
     "problem", "bad", "active", "activated", "new", "created", "start", "started", "unhealthy", "degraded", "offline",
-    "true", "unresolved", "broken", "raised", "fired", "no data", "re-no data", "timed_out", "timeout", "in_alarm",
+    "true", "unresolved", "broken", "raised", "fired", "unreachable", "unavailable", "unstable", "no data", "re-no data", "timed_out", "timeout", "in_alarm",
 ])  # fmt: skip
 ENDS = frozenset([
     "resolved", "resolve", "ok", "closed", "close", "up", "recovered", "recovery", "healthy", "normal", "success",

@@ -265,6 +265,7 @@ def test_a_body_that_fits_nothing_is_information_with_the_reason() -> None:
 
 WORDS = [
     ("Triggered", "firing"), ("Re-Triggered", "firing"), ("Warn", "firing"), ("No Data", "firing"), ("ALARM", "firing"),
+    ("UNREACHABLE", "firing"), ("unavailable", "firing"), ("Unstable", "firing"),
     ("Recovered", "resolved"), ("Warn Recovered", "resolved"), ("No Data Recovered", "resolved"),
     ("acknowledged", "info"), ("in_progress", "info"),
 ]  # fmt: skip
