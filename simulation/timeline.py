@@ -26,6 +26,7 @@ from chalicelib.core.metrics.sample import MAX_VALUE, Sample
 from chalicelib.core.pattern import PatternError
 from chalicelib.core.payload import coerce
 from chalicelib.core.silence_limits import check_silence
+from chalicelib.redact import redact_text
 from chalicelib.targets import kinds
 from simulation.simulator import Limit, TargetAnswer
 
@@ -271,7 +272,7 @@ def beat_of(given: Fields, at: datetime) -> Event:
     reported = {name: given.text(name, "") for name in REPORTED}
     if reported["signal"] not in ("", *Signal):
         raise TimelineError(f"beat: signal is unknown; expected is {', '.join(Signal)}")
-    return beat_event(given.text("name"), at, reported, given.text("output", ""))
+    return beat_event(given.text("name"), at, reported, redact_text(given.text("output", "")))
 
 
 def sample_of(given: Fields, at: datetime) -> Sample:

@@ -19,6 +19,8 @@ OWN_SOURCES = ("probe", "heartbeat", ROUTER)
 
 UNREAD_STATUS = "unread_status"
 """The annotation of an event whose word for its state nobody knows: the router warns of it."""
+NO_STATUS = "(missing)"
+"""The value of that annotation where the body has no state at all where its entry looks."""
 
 
 class Status(StrEnum):

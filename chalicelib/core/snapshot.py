@@ -24,7 +24,7 @@ from chalicelib.core.delivery.notification import (
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.delivery.writing import counted_list, local_time
 from chalicelib.core.dependencies import Explanation, explanations
-from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.event import OWN_SOURCES, Severity, fingerprint
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.language.template import render
 from chalicelib.core.lifecycle import last_end
@@ -297,6 +297,7 @@ def _alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]
         muted_by=muting.names if muting else (),
         fingerprint=alert.fingerprint,
         observed=alert.observed,
+        is_unmatched=alert.origin is Origin.EVENT and not alert.rule and alert.sender.source not in OWN_SOURCES,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from chalicelib import plugins
 from chalicelib.core.beat import SOURCE, beat_event
 from chalicelib.core.errors import ParseError
-from chalicelib.core.event import ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
+from chalicelib.core.event import NO_STATUS, ROUTER, UNREAD_STATUS, Action, Event, Severity, Status
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
@@ -65,25 +65,33 @@ def _unknown_word(event: Event, word: str) -> Event:
     meant = (
         "a fault, since it is a number" if event.status is Status.FIRING else "information: nobody is notified of it"
     )
-    built_in = event.source in plugins.names("sources")
-    who = "which no sender is known to use" if built_in else "which its entry does not name"
-    advice = (
-        "Send a usual word, or post to a declared source that names it under `statuses:`."
-        if built_in
-        else f"Name it under `statuses:` of {event.source}: firing, resolved or info."
-    )
     return Event(
         id=name,
         source=ROUTER,
         kind="source.unknown_status",
         status=Status.FIRING,
         severity=Severity.WARNING,
-        title=f"{event.source} sends the status {word!r}, {who}",
-        summary=f"It is taken for {meant}. {advice}",
+        title=f"{event.source} sends {_what_was_sent(word, event.source)}",
+        summary=f"It is taken for {meant}. {_what_to_name(word, event.source)}",
         occurred_at=event.occurred_at,
         identity=name,
         labels={"declared": event.source, "word": word},
     )
+
+
+def _what_was_sent(word: str, source: str) -> str:
+    if word == NO_STATUS:
+        return "a body that has no status where its entry looks"
+    who = "no sender is known to use" if source in plugins.names("sources") else "its entry does not name"
+    return f"the status {word!r}, which {who}"
+
+
+def _what_to_name(word: str, source: str) -> str:
+    if word == NO_STATUS:
+        return f"Say under `status:` of {source} what such a body is: `… || 'firing'`, or `… || 'info'`."
+    if source in plugins.names("sources"):
+        return "Send a usual word, or post to a declared source that names it under `statuses:`."
+    return f"Name it under `statuses:` of {source}: firing, resolved or info."
 
 
 def parsed(

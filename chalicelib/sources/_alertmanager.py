@@ -15,13 +15,24 @@ _SERVICE_LABELS = (
     "daemonset", "namespace", "component", "instance",
 )  # fmt: skip
 """What names a service: the senders' own words, OpenTelemetry's, then whose series it is, from the narrow to the wide."""
-_EXPORTER = re.compile(
-    r"(?:.*[-_/.])?(?:kubelet|c?advisor|blackbox|pushgateway|kube[-_]state[-_]metrics|[a-z0-9]*exporter)"
-    r"|kubernetes-(?:nodes|pods|services|service-endpoints)",
+_EXPLICIT = frozenset({"service", "service_name", "service.name", "app", "application", "app_kubernetes_io_name"})
+"""Labels by which a team names its own service: `invoice-exporter` may be one."""
+_KNOWN_EXPORTER = re.compile(
+    r"(?:.*[-_/.])?(?:kubelet|c?advisor|pushgateway|kube[-_]state[-_]metrics|blackbox(?:[-_]?exporter)?"
+    r"|(?:node|windows|process|mysqld?|postgres|redis|mongodb|elasticsearch|memcached|rabbitmq|kafka|nginx|apache|haproxy"
+    r"|snmp|statsd|graphite|collectd|jmx|consul|cloudwatch|yace|stackdriver|ipmi|smartctl|systemd|dcgm|gpu|json|sql|ssl"
+    r"|domain|cert|x509[-_]certificate|ping|dns|bind|unbound|ceph|zfs|libvirt|pgbouncer|oracledb|influxdb|php[-_]?fpm)"
+    r"[-_]?exporter)"
+    r"|exporter|kubernetes-(?:nodes|pods|services|service-endpoints)",
     re.IGNORECASE,
 )
 """Jobs and Kubernetes Services that measure others: an alert from them is about what they look at."""
-_ENVIRONMENT_LABELS = ("environment", "env", "stage", "deployment_environment")
+_EXPORTER = re.compile(rf"{_KNOWN_EXPORTER.pattern}|(?:.*[-_/.])?[a-z0-9]*exporter", re.IGNORECASE)
+"""What names series, not a service: there any word that ends so is an exporter."""
+_ENVIRONMENT_LABELS = (
+    "environment", "env", "stage", "deployment_environment", "deployment.environment", "deployment_environment_name",
+    "deployment.environment.name",
+)  # fmt: skip
 _SEVERITY_LABELS = ("severity", "priority", "level", "criticality")
 
 
@@ -122,9 +133,15 @@ def alertmanager_fingerprint(labels: Mapping[str, Any]) -> str:
 
 
 def _service(labels: Mapping[str, str]) -> str:
-    """Return the first label that names a service. An exporter is none, whatever label names it."""
-    found = (labels[name] for name in _SERVICE_LABELS if labels.get(name))
-    return next((name for name in found if not _EXPORTER.fullmatch(name)), "")
+    """Return the first label that names a service. A known exporter is none, whatever label names it, nor is its job."""
+    found = {name: labels[name] for name in _SERVICE_LABELS if labels.get(name)}
+    if any(_KNOWN_EXPORTER.fullmatch(value) for name, value in found.items() if name in _EXPLICIT):
+        found.pop("job", None)  # `node` is the usual job of node-exporter
+    return next((value for name, value in found.items() if not _exporter(name).fullmatch(value)), "")
+
+
+def _exporter(label: str) -> re.Pattern[str]:
+    return _KNOWN_EXPORTER if label in _EXPLICIT else _EXPORTER
 
 
 def _first(values: Mapping[str, str], names: Sequence[str]) -> str:

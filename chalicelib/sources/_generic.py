@@ -19,7 +19,7 @@ from chalicelib.core.payload import coerce
 from chalicelib.sources._generic_check import doubts as doubts_of
 from chalicelib.sources._generic_check import mistakes
 from chalicelib.sources._generic_identity import subject_of
-from chalicelib.sources._generic_paths import every, groups_of, inner_json, pairs, value_of
+from chalicelib.sources._generic_paths import every, groups_of, inner_json, is_empty, pairs, value_of
 from chalicelib.sources._generic_words import MAX_WORD_CHARACTERS, meanings, severity_of, status_of
 
 NAME = "generic"
@@ -235,7 +235,12 @@ class Reading:
         """Return the status, and a word that nobody knows. A field that only an end has goes before the word."""
         if any(_is_there(self.item, path, self.outer) for path in _listed(self.fields.get("ends_when"))):
             return Status.RESOLVED, ""
-        return status_of(self.value("status"), self.entry.statuses)
+        return status_of(self.value("status"), self.entry.statuses, is_lacking=self.lacks_status())
+
+    def lacks_status(self) -> bool:
+        """Return whether the entry names where the state is, and the body has no such field."""
+        spec = self.fields.get("status")
+        return spec != USUAL["status"] and not is_empty(self.item, spec, self.outer)
 
     def fits(self, titled: str) -> bool:
         """Return whether the body has anything of what the entry looks for."""

@@ -27,7 +27,7 @@ KEYS = frozenset(
 )
 MAX_NETWORKS = 100
 _A_PATH = "a path such as data.items[0].name, two with || between, or a text in single quotes"
-_A_SPEC = f"{_A_PATH}; or a table with path (and match, values, else), template or value"
+_A_SPEC = f"{_A_PATH}; or a table with path (and match, equals, values, else), template or value"
 _NUMBERS = re.compile(r"(?:^|\.)(?:heartbeat\.status|alertType|\w*(?:_code|Code)|code|nseverity|event_value)$")
 """Paths that lead to bare numbers at the senders that are known: what a number means only `statuses:` can say."""
 
@@ -92,6 +92,8 @@ def _spec_mistakes(field: str, spec: Any) -> list[str]:
     found = _path_mistakes(f"{field}.path", spec.get("path"))
     if "match" in spec:
         found += _pattern_mistakes(f"{field}.match", spec["match"])
+    if "equals" in spec:
+        found += _path_mistakes(f"{field}.equals", spec["equals"])
     if "values" in spec and not isinstance(spec["values"], dict):
         found.append(f"{field}.values is no table; allowed is the sender's word: what it means")
     return found

@@ -8,6 +8,7 @@ In place of a path a field may be a table:
 
     {path: alert.state, values: {red: critical}, else: warning}
     {path: message, match: "on (?P<value>[a-z0-9]+)"}
+    {path: branch, equals: default_branch, values: {true: "", false: another branch}}
     {template: "Disk {disk.name} of {host || 'a host'}"}
     {value: payments}
 
@@ -27,7 +28,7 @@ MAX_PATH_CHARACTERS = 300
 MAX_INNER_CHARACTERS = 1_000_000
 """JSON inside a text is read up to this length."""
 MAX_TEMPLATE_CHARACTERS = 1_000
-SPEC_KEYS = ("path", "match", "values", "else", "template", "value")
+SPEC_KEYS = ("path", "match", "equals", "values", "else", "template", "value")
 
 Steps = tuple[str | int, ...] | str
 """The keys and indexes of a path, or a fixed text."""
@@ -53,7 +54,13 @@ def value_of(item: Any, spec: Any, outer: Any = None) -> Any:
         return spec["value"]
     if "template" in spec:
         return filled(str(spec["template"]), item, outer)
-    return _chosen(_captured(found(item, spec.get("path"), outer), spec.get("match")), spec)
+    value = _captured(found(item, spec.get("path"), outer), spec.get("match"))
+    return _chosen(_compared(value, found(item, spec["equals"], outer)) if "equals" in spec else value, spec)
+
+
+def _compared(one: Any, other: Any) -> bool | None:
+    """Return whether two fields say the same; None where one of them is not there."""
+    return None if one is None or other is None else coerce.spelled(one) == coerce.spelled(other)
 
 
 def _captured(value: Any, pattern: Any) -> Any:
@@ -68,8 +75,8 @@ def _chosen(value: Any, spec: Mapping[str, Any]) -> Any:
     table = spec.get("values")
     if not isinstance(table, dict) or value is None:
         return value
-    word = coerce.line(value, 200).lower()
-    chosen = {coerce.line(key).lower(): each for key, each in table.items()}
+    word = coerce.spelled(value, 200).lower()
+    chosen = {coerce.spelled("null" if key is None else key).lower(): each for key, each in table.items()}
     return chosen.get(word, spec.get("else", value))
 
 
@@ -111,6 +118,24 @@ def every(item: Any, path: Any, outer: Any = None) -> Iterator[Any]:
             if value is not None and value != "":
                 yield value
                 break
+
+
+def is_empty(item: Any, spec: Any, outer: Any = None) -> bool:
+    """Return whether a field to which a spec leads is there and says nothing: null, or an empty text."""
+    if isinstance(spec, list):
+        return any(is_empty(item, each, outer) for each in spec)
+    path = spec.get("path") if isinstance(spec, dict) else spec
+    if not isinstance(path, str) or found(item, path, outer) is not None:
+        return False
+    steps = [each for each in alternatives(path[:MAX_PATH_CHARACTERS]) if each and not isinstance(each, str)]
+    return any(_has(_walked(start, each[:-1]), each[-1]) for each in steps for start in (item, outer))
+
+
+def _has(value: Any, step: str | int) -> bool:
+    value = opened(value)
+    if isinstance(value, list) and isinstance(step, int):
+        return -len(value) <= step < len(value)
+    return isinstance(value, dict | list) and any(key == step for key, _ in pairs(value))
 
 
 @lru_cache(maxsize=1_024)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core.event import Severity, Status
+from chalicelib.core.event import NO_STATUS, Severity, Status
 from chalicelib.core.payload import coerce
 
 MAX_WORD_CHARACTERS = 60
@@ -21,7 +21,7 @@ ENDS = frozenset([
     "good", "completed", "done", "mended", "warn recovered", "no data recovered", "deactivated", "paid",
 ])  # fmt: skip
 INFORMS = frozenset([
-    "info", "information", "informational", "notice", "debug", "none", "test", "ping", "pending", "queued", "waiting",
+    "info", "information", "informational", "notice", "debug", "test", "ping", "pending", "queued", "waiting",
     "running", "in_progress", "in progress", "requested", "scheduled", "maintenance", "paused", "skipped", "muted",
     "silenced", "suppressed", "canceled", "cancelled", "acknowledged", "acked", "update", "updated", "insufficient_data",
     "neutral", "stale", "manual", "unconfirmed",
@@ -30,22 +30,26 @@ INFORMS = frozenset([
 
 
 def word_of(value: Any) -> str:
-    """Return the word in small letters."""
-    return coerce.line(value, MAX_WORD_CHARACTERS).lower()
+    """Return the word in small letters. `none` is a word here: some senders mean by it that all is well."""
+    return coerce.spelled(value, MAX_WORD_CHARACTERS).lower()
 
 
 def meanings(table: Any) -> dict[str, str]:
     """Return the entry's own words with what they mean, both in small letters."""
-    return {coerce.line(key).lower(): str(each).lower() for key, each in coerce.table(table).items()}
+    named = ((word_of("null" if key is None else key), str(each).lower()) for key, each in coerce.table(table).items())
+    return {word: meant for word, meant in named if word}
 
 
-def status_of(value: Any, own: Mapping[str, str]) -> tuple[Status, str]:
+def status_of(value: Any, own: Mapping[str, str], *, is_lacking: bool = False) -> tuple[Status, str]:
     """Return the status, and the word where neither the entry nor the usual ones know it.
 
-    Nothing said fires, and so does a number that the entry does not name: no number means the same to two senders. A word
-    that nobody knows is information, and is reported.
+    An empty field fires, and so does a number that the entry does not name: no number means the same to two senders. A word
+    that nobody knows is information, and is reported. `is_lacking` says that the body has no field where the entry looks: so
+    it is with bodies that are about something else, which are information and reported too.
     """
     word = word_of(value)
+    if not word and is_lacking:
+        return Status.INFO, NO_STATUS
     meant = own.get(word, word)
     if meant in INFORMS:
         return Status.INFO, ""

@@ -253,12 +253,29 @@ def test_what_is_no_object_says_so(given):
         ({"job": "otel", "service.name": "cart"}, "cart"),
         ({"job": "api", "namespace": "shop"}, "api"),
         ({"service": "exporters-office", "job": "node-exporter"}, "exporters-office"),
+        ({"service": "invoice-exporter", "instance": "x"}, "invoice-exporter"),
+        ({"app": "billing_exporter", "job": "billing_exporter", "instance": "x"}, "billing_exporter"),
+        ({"job": "invoice-exporter", "instance": "x"}, "x"),
+        ({"service": "kps-prometheus-node-exporter", "job": "node", "instance": "10.0.3.17:9100"}, "10.0.3.17:9100"),
+        ({"service": "prometheus-blackbox-exporter", "job": "blackbox", "instance": "shop"}, "shop"),
+        ({"service": "postgres-exporter", "instance": "db-1:9187"}, "db-1:9187"),
+        ({"service": "node"}, "node"),
     ],
 )
 def test_an_exporter_is_no_service(labels, service):
     """The service is what an exporter looks at: app, workload, namespace or instance, never the exporter."""
     payload = {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A", **labels}}]}
     assert [each.service for each in events("alertmanager", payload)] == [service]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["deployment_environment", "deployment.environment", "deployment_environment_name", "deployment.environment.name"],
+)
+def test_the_environment_of_opentelemetry(name):
+    """Given the environment as OpenTelemetry names it, old or new, with dots or underscores → the environment."""
+    payload = {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A", name: "staging"}}]}
+    assert [each.environment for each in events("alertmanager", payload)] == ["staging"]
 
 
 def test_private_addresses_of_machines_are_readable():

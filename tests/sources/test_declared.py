@@ -265,6 +265,7 @@ def test_a_body_that_fits_nothing_is_information_with_the_reason() -> None:
 
 WORDS = [
     ("Triggered", "firing"), ("Re-Triggered", "firing"), ("Warn", "firing"), ("No Data", "firing"), ("ALARM", "firing"),
+    ("UNREACHABLE", "firing"), ("unavailable", "firing"), ("Unstable", "firing"),
     ("Recovered", "resolved"), ("Warn Recovered", "resolved"), ("No Data Recovered", "resolved"),
     ("acknowledged", "info"), ("in_progress", "info"),
 ]  # fmt: skip
@@ -294,6 +295,45 @@ def test_a_number_that_nobody_names_is_a_fault_and_reported() -> None:
         assert (found.status, found.annotations[UNREAD_STATUS]) == (Status.FIRING, str(number))
     assert event({**DISK, "status": 0}, statuses={0: "firing", 1: "resolved"}).annotations == {}
     assert event({**DISK, "status": 1}, statuses={0: "firing", 1: "resolved"}).status is Status.RESOLVED
+
+
+NONE = {"none": "resolved", "minor": "firing"}
+NOTHING = [
+    ({}, NONE, "info", 1), ({"state": None}, NONE, "firing", 0), ({"state": ""}, NONE, "firing", 0),
+    ({"state": "none"}, NONE, "resolved", 0), ({"state": "None"}, NONE, "resolved", 0),
+    ({"state": "null"}, NONE, "info", 1), ({"state": "undefined"}, NONE, "info", 1), ({"state": "minor"}, NONE, "firing", 0),
+    ({"state": "null"}, {"null": "resolved"}, "resolved", 0), ({"state": None}, {None: "resolved"}, "firing", 0),
+    ({"state": "none"}, {}, "info", 1), ({"state": "n/a"}, {"n/a": "info"}, "info", 0), ({}, {}, "info", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "statuses", "status", "warnings"), NOTHING)
+def test_a_word_for_nothing_counts_only_where_it_is_said(
+    said: dict[str, Any], statuses: dict[Any, str], status: str, warnings: int
+) -> None:
+    """Given `none: resolved` → the word is an end, a null fires, and a body without the field is information and reported."""
+    found = event({"title": "Partial outage", "page": said}, status="page.state", statuses=statuses)
+    assert (found.status.value, len(unknown_words([found]))) == (status, warnings)
+
+
+@pytest.mark.parametrize(
+    "status", ["build.status", ["build.status"], {"path": "build.phase", "match": "(?P<value>FAIL)"}]
+)
+def test_a_body_without_the_status_that_the_entry_names_is_reported(status: Any) -> None:
+    """Given a body of another kind, without the state where the entry looks → information, and a warning that says what to do."""
+    body = {"title": "shop-deploy #33", "build": {"number": 33, "phase": "STARTED"}}
+    found = event(body, status=status)
+    (warning,) = unknown_words([found])
+    assert (found.status, warning.status) == (Status.INFO, Status.FIRING)
+    assert "no status" in warning.title and "|| 'firing'" in warning.summary
+    assert event(body, status="build.status || 'firing'").status is Status.FIRING
+    assert event(body).status is Status.FIRING
+
+
+def test_a_level_that_says_none_counts_only_where_it_is_said() -> None:
+    """Given `none: critical` of severities → the word is critical, a body without one is a warning."""
+    found = [event({**DISK, **said}, severities={"none": "critical"}) for said in ({"severity": "none"}, {})]
+    assert [each.severity for each in found] == [Severity.CRITICAL, Severity.WARNING]
 
 
 def test_free_text_as_a_status_is_one_warning() -> None:

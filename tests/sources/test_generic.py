@@ -116,6 +116,7 @@ MISTAKES = [
     ({"titel": "a"}, "titel is not a field"),
     ({"title": "a..b"}, "title has a path that cannot be read: a..b"),
     ({"title": ""}, "title is no path"),
+    ({"title": {"path": "a", "equals": "b..c"}}, "title.equals has a path that cannot be read: b..c"),
     ({"labels": {"host": "[x"}}, "labels.host has a path"),
     ({"statuses": {"broken": "dead"}}, "statuses.broken is dead"),
     ({"severities": ["x"]}, "severities is no table"),

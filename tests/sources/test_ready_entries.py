@@ -54,7 +54,7 @@ EXPECTED = {
     "gitlab.pipeline_success.http.json": (
         "resolved", "warning", "Pipeline deploy of example/shop on main", "example/shop",
     ),
-    "grafana.firing.json": ("firing", "critical", "High 5xx", "checkout"),
+    "grafana.firing.json": ("firing", "critical", "5xx over 2 %", "checkout"),
     "newrelic.acknowledged_unverified.json": ("firing", "critical", "checkout error rate high", "checkout"),
     "newrelic.activated.json": ("firing", "critical", "checkout error rate high", "checkout"),
     "newrelic.closed.json": ("resolved", "critical", "checkout error rate high", "checkout"),
@@ -171,6 +171,94 @@ def test_tags_and_links_are_read() -> None:
     assert event("datadog.triggered.json").environment == "prod"
     assert event("zabbix.unexpanded_macro.json").url is None
     assert Path(str(event("grafana.firing.json").url)).name == "view?orgId=1"
+
+
+def run(sender: str, where: str, **more: Any) -> Event:
+    """A recorded failure of a sender, of the default branch `where`, with other values of its run."""
+    body = json.loads(
+        request(f"{sender}.{'workflow_run_failure' if sender == 'github' else 'pipeline_failed'}.http.json")[1]
+    )
+    inner = body["workflow_run" if sender == "github" else "object_attributes"]
+    inner.update(more)
+    body["repository" if sender == "github" else "project"]["default_branch"] = where
+    (found,) = generic.parse({}, json.dumps(body).encode(), received_at=NOW, mapping=entry(sender))
+    return found
+
+
+FORK = {"head_repository": {"full_name": "mallory/shop"}}
+OWN = {"head_repository": {"full_name": "example/shop"}}
+STRANGERS: list[tuple[str, dict[str, Any], bool]] = [
+    ("github", {"event": "pull_request", "conclusion": "success", **FORK}, True),
+    ("github", {"event": "pull_request_target", "conclusion": "success", **FORK}, True),
+    ("github", {"event": "pull_request", "conclusion": "failure", **OWN}, True),
+    ("github", {"event": "workflow_run", "conclusion": "success", **FORK}, False),
+    ("gitlab", {"source": "merge_request_event", "status": "success"}, True),
+    ("gitlab", {"source": "external_pull_request_event", "status": "success"}, True),
+]
+
+
+@pytest.mark.parametrize(("sender", "more", "is_other"), STRANGERS)
+def test_a_pull_request_ends_nothing(sender: str, more: dict[str, Any], is_other: bool) -> None:
+    """Given a pull request whose branch is called like the default one → information, about another thing."""
+    failed, found = run(sender, "main"), run(sender, "main", **more)
+    assert (failed.status.value, found.status.value) == ("firing", "info")
+    assert (failed.identity != found.identity) is is_other
+
+
+BRANCHES = [
+    ("github", {"head_branch": "trunk", **OWN}, "trunk", ("firing", "warning")),
+    ("github", {"head_branch": "trunk", "conclusion": "success", **OWN}, "trunk", ("resolved", "warning")),
+    ("github", {"head_branch": "main", **OWN}, "trunk", ("info", "info")),
+    ("github", {"head_branch": "feature/x"}, "main", ("info", "info")),
+    ("gitlab", {"ref": "develop"}, "develop", ("firing", "warning")),
+    ("gitlab", {"ref": "develop", "status": "success"}, "develop", ("resolved", "warning")),
+    ("gitlab", {"ref": "feature/x"}, "develop", ("info", "warning")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sender", "more", "default", "wanted"), BRANCHES)
+def test_the_default_branch_is_that_of_the_repository(
+    sender: str, more: dict[str, Any], default: str, wanted: tuple[str, str]
+) -> None:
+    """Given a run of the default branch, whatever it is called → fires and ends; another branch is information."""
+    found = run(sender, default, **more)
+    assert (found.status.value, found.severity.value) == wanted
+
+
+def test_two_hosts_of_one_rule_of_grafana_are_two_services() -> None:
+    """Given a rule of Grafana that fires for two hosts → each has its title and its host as service."""
+    labels = [{"alertname": "HighCPU", "instance": host} for host in ("web1", "web2")]
+    alerts = [
+        {
+            "status": "firing",
+            "fingerprint": each["instance"],
+            "labels": each,
+            "annotations": {"summary": f"CPU of {each['instance']}"},
+        }
+        for each in labels
+    ]
+    found = generic.parse({}, json.dumps({"alerts": alerts}).encode(), received_at=NOW, mapping=entry("grafana"))
+    assert [(each.title, each.service) for each in found] == [("CPU of web1", "web1"), ("CPU of web2", "web2")]
+
+
+def test_the_parameters_of_zabbix_are_what_the_entry_reads() -> None:
+    """Given the comment of Zabbix's entry → each field of the entry is a parameter, and the script posts all but url and secret."""
+    text = ENTRIES["zabbix"].read_text("utf-8")
+    comment = "\n".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#"))
+    parameters = set(re.findall(r"^ {3}(\w+) +(?:\{[A-Z.]+\}|https|<)", comment, re.MULTILINE))
+    read = {str(each) for key, each in entry("zabbix").items() if key in ("id", "title", "severity", "summary", "url")}
+    read |= {part.strip() for key in ("status", "service") for part in entry("zabbix")[key].split("||")}
+    read |= {*entry("zabbix")["labels"].values()}
+    assert parameters == {part.partition(".")[0] for part in read} | {"tocsin_url", "tocsin_secret"}
+    script = comment.partition("Script:\n")[2]
+    for part in (
+        "JSON.parse(value)",
+        "new HttpRequest()",
+        "addHeader('Authorization: Bearer ' + ",
+        "JSON.stringify(body)",
+        "return",
+    ):
+        assert part in script
 
 
 ODD: list[Any] = [

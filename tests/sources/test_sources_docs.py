@@ -13,7 +13,8 @@ from chalicelib.sources import generic
 from cli.parse import shown
 from tests.sources.bodies import NOW
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "sources.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```([\w ]+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 EXAMPLES = [
     (rules, body, event)
@@ -50,6 +51,27 @@ def test_the_tables_name_every_sender_and_secret():
             assert f"`{secret}`" in PAGE, secret
     for name in plugins.names("histories"):
         assert f"| {name.capitalize()} |" in PAGE
+
+
+RULE = re.compile(r"\|(?: ?:?-+:? ?\|)+")
+
+
+def orphans(text: str) -> list[str]:
+    """The first row of each table of a page that has no header: the line below it is no rule."""
+    lines = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE).splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("|") and not (n and lines[n - 1].startswith("|"))]
+    return [lines[n] for n in starts if not (n + 1 < len(lines) and RULE.fullmatch(lines[n + 1].strip()))]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_each_row_of_a_table_has_a_header(page):
+    """Given a page of docs/ → no row of a table stands without a header above it."""
+    assert orphans(page.read_text("utf-8")) == []
+
+
+def test_a_row_after_a_blank_line_has_no_header():
+    """Given a table that a blank line parts → the first row below it."""
+    assert orphans("| a |\n|---|\n| b |\n\n| c |\n| d |\n") == ["| c |"]
 
 
 def test_every_way_to_prove_itself_is_shown():

@@ -81,6 +81,7 @@ class AlertSnapshot:
     """One alert as a notification shows it. `value` and `threshold` are texts with their unit ("3.2 %", "1 %").
 
     `impact_of` is the service that explains it, while something critical fires there.
+    `is_unmatched` says that no rule matched the event of a sender: its name is then the sender's, not that of a rule.
     """
 
     name: str
@@ -106,6 +107,7 @@ class AlertSnapshot:
     top: TopErrors | None = None
     observed: Mapping[str, str] = field(default_factory=dict)
     impact_of: str = ""
+    is_unmatched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

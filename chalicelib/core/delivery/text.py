@@ -255,11 +255,13 @@ def _other_group_labels(notification: Notification) -> str:
 
 def why(notification: Notification) -> str:
     """Why this target is notified: the rules that fired, or where the rules file sends what no rule names a target for."""
-    names = dict.fromkeys(told.name for told in notification.alerts)
+    names = dict.fromkeys(each.name for each in notification.alerts if not each.is_unmatched)
     rules = _different(names)
     found = []
     if rules:
         found.append(f"{'rule' if len(names) == 1 else 'rules'} {rules}")
+    elif notification.alerts and not names:
+        found.append("no rule matched")
     if route := _route_words(notification.incident.route):
         found.append(route)
     return " · ".join(found)

@@ -153,6 +153,11 @@ def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     return " ".join(found.split()) if not found.isprintable() or "  " in found else found
 
 
+def spelled(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """Return a text or a scalar on one line, also one that says only `none` or `null`: as a state they are words."""
+    return " ".join(_clean(value, limit).split())
+
+
 def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """The first of the values that says something, on one line."""
     for value in values:

@@ -221,6 +221,15 @@ def test_the_plain_form_begins_with_state_severity_and_title() -> None:
     assert texts.plain_text(RESOLVED).startswith("RESOLVED critical: ")
 
 
+def test_why_names_no_rule_where_none_matched() -> None:
+    """Given alerts of events that no rule matched → so it says; beside one that a rule made, only that rule is named."""
+    (told,) = NOTIFICATION.alerts[:1]
+    sent = replace(told, name="event", is_unmatched=True)
+    assert texts.why(replace(NOTIFICATION, alerts=(sent,))).startswith("no rule matched")
+    assert "event" not in texts.why(replace(NOTIFICATION, alerts=(sent, told)))
+    assert texts.why(replace(NOTIFICATION, alerts=(sent, told))).startswith("rule High Error Rate")
+
+
 def test_top_errors_say_how_many_which_and_since_when() -> None:
     """Given a count of errors → count and share of each, new, known or first received, and its release."""
     heading, *errors = texts.top_error_lines(SPIKE)
