@@ -45,7 +45,7 @@ from urllib.parse import urljoin, urlsplit
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, RefusedAddressError, common_mistakes, duration
 from chalicelib.probes._expect import expectation_mistakes, judge
-from chalicelib.probes._http import Answer, Question, ask, sendable
+from chalicelib.probes._http import Answer, Question, ask, parsed, sendable
 from chalicelib.probes._json import MISSING, at_path
 from chalicelib.probes._origin import Cookies, harmless, origin_of, place_of
 from chalicelib.probes._trust import authority
@@ -166,7 +166,8 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
         url = urljoin(walk.base, walk.text(str(step[method])))
     except ValueError:
         raise Down("the address cannot be read") from None
-    body = json.dumps(walk.filled(step["json"]), ensure_ascii=False).encode() if "json" in step else None
+    parsed(url)
+    body = _body(walk.filled(step["json"])) if "json" in step else None
     headers = _headers(walk, step, method, url)
     if body is not None and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = "application/json"
@@ -178,6 +179,13 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
     _judged(answer, step)
     for name, path in (step.get("save") or {}).items():
         walk.saved[str(name)] = _found(answer, str(path))
+
+
+def _body(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Down("a saved value cannot be sent in the body") from None
 
 
 def _trust(attempt: Attempt) -> Any:

@@ -341,3 +341,21 @@ def test_mistakes(change: dict[str, Any], words: str) -> None:
 def test_valid() -> None:
     """The walk of these tests has no mistakes."""
     assert journey.validate({"name": "exam", "base": "https://example.com", "steps": STEPS, "every": "10m"}) == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"get": "/b?{bad}"},
+        {"get": "{place}"},
+        {"post": "/b", "json": {"a": "{bad}"}},
+        {"get": "/b", "headers": {"X-A": "{bad}"}},
+    ],
+)
+def test_a_saved_value_that_no_text_can_hold_fails_the_step(web: Web, step: dict[str, Any]) -> None:
+    """Given a saved half of a character, or a name that is none, in a step → that step fails, in words."""
+    web.answers["/a"] = answer(200, r'{"bad": "\ud800", "place": "http://xn--zzzzzz.invalid/"}')
+    steps = [{"get": "/a", "save": {"bad": "bad", "place": "place"}}, {"name": "second", **step}]
+    found = tried(journey, {"name": "j", "base": web.url, "steps": steps}, FixedClients())
+    assert values(found)["uptime"] == 0.0
+    assert result(found).startswith("step 'second': "), result(found)
