@@ -36,9 +36,9 @@ from chalicelib.probes._common import (
     probe_failed,
     probe_recovered,
     secret,
-    upstream_of,
 )
 from chalicelib.probes._names import Names, RefusedAddressError, in_thread, look_up, ordered, refusal
+from chalicelib.probes._upstream import upstream_of
 
 __all__ = [
     "ABSENT",

@@ -148,7 +148,7 @@ def watch(
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
     runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     before = _Before(store, read_state(store.marks([STATE]).get(STATE)), at)
-    measured, state, cut = _measured(runs, before)
+    measured, state, cut = _measured(runs, before, clients)
     events, marks, broken = _told(measured, rules, before, cut)
     samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
@@ -228,10 +228,10 @@ def _stored_past(store: Store, labels: Mapping[str, str], at: datetime, reach: t
     return Past(newest.last_at, failures, 0 if failures else fine_runs, fine_at, fine_runs, tuple(tries[-2:]))
 
 
-def _measured(runs: Sequence[_ProbeRun], before: _Before) -> tuple[list[_ProbeRun], ProbeState, str]:
+def _measured(runs: Sequence[_ProbeRun], before: _Before, clients: Clients) -> tuple[list[_ProbeRun], ProbeState, str]:
     """Return the runs with what is derived of them, the state after them, and why the prober is cut off, if it is."""
     runs = [_missed(run, before) for run in runs]
-    seen = [_seen_of(run) for run in runs]
+    seen = [_seen_of(run.kind, run.params, run.failed, clients) for run in runs]
     cut = cut_off.reason(seen)
     for run in runs:
         _log(run)
@@ -281,10 +281,16 @@ def _lost_events(run: _ProbeRun, remembered: Mapping[str, Measured], at: datetim
     return [probe_failed(run.kind, run.params, reason, now=at, part="measured before")]
 
 
-def _seen_of(run: _ProbeRun) -> cut_off.Seen:
-    return cut_off.Seen(
-        name_of(run.params), upstream_of(run.kind, run.params), run.failed, bool(run.params.get("self_check"))
-    )
+def _upstream(kind: str, params: Mapping[str, Any], clients: Clients) -> str:
+    """Return what a probe depends on; the probe itself where its secret cannot be read."""
+    try:
+        return upstream_of(kind, params, clients.secret)
+    except Exception:  # The probe has reported it.
+        return upstream_of(kind, params)
+
+
+def _seen_of(kind: str, params: Mapping[str, Any], failed: bool, clients: Clients) -> cut_off.Seen:
+    return cut_off.Seen(name_of(params), _upstream(kind, params, clients), failed, bool(params.get("self_check")))
 
 
 def _log(run: _ProbeRun) -> None:

@@ -198,6 +198,68 @@ def test_what_a_probe_depends_on(params: dict[str, str], upstream: str) -> None:
     assert upstream_of("thing", {"name": "n", **params}) == upstream
 
 
+ADDRESSES = {
+    "A": "postgresql://ana:hunter2@db1.example.com:5432/a?sslmode=require",
+    "B": "postgres://ana:hunter2@db1.example.com/b",
+    "C": "host=db1.example.com port=5432 password='a b'",
+    "SLASH": "postgresql://u:12/rest@db1.example.com/app",
+    "AT": "postgresql://u:p@rest@db1.example.com/app",
+    "MARK": "postgresql://u:p?rest@db1.example.com/app",
+    "TWO": "postgresql://u:p@10.0.0.1:5432,10.0.0.2:5432/app",
+    "IN_QUERY": "postgresql:///app?host=10.0.0.1",
+    "SIX": "redis://[2001:db8::1]:6379",
+    "R": "rediss://default:hunter2@cache.example.com:6379/0",
+    "DB": "postgresql://postgres:x@db.abcdefghijkl.supabase.co:5432/postgres",
+    "POOLER": "postgresql://postgres.abcdefghijkl:x@aws-0-eu.pooler.supabase.com:6543/postgres",
+    "ODD": "not an address hunter2",
+    "SOCKET": "postgresql://%2Fvar%2Frun/app",
+}
+KINDS = [
+    ("tcp", {"host": "mail.example.com", "port": 25}, "mail.example.com"),
+    ("tcp", {"host": "192.0.2.1", "port": 25}, "192.0.2.1"),
+    ("tcp", {"host": "2001:db8::1", "port": 25}, "2001:db8::1"),
+    ("dns", {"host": "www.example.com"}, "example.com"),
+    ("dns", {"host": "www.example.com", "server": "192.0.2.53:5353"}, "192.0.2.53"),
+    ("dns", {"host": "www.example.com", "server": "[2001:db8::1]:53"}, "2001:db8::1"),
+    ("domain", {"domain": "shop.example.com"}, "example.com"),
+    ("supabase", {"project": "abcdefghijkl"}, "abcdefghijkl.supabase.co"),
+    ("supabase", {"url": "https://abcdefghijkl.supabase.co/metrics"}, "abcdefghijkl.supabase.co"),
+    ("cloudflare", {"zone": "023e"}, "api.cloudflare.com"),
+    ("database", {"dsn": "A"}, "db1.example.com"),
+    ("database", {"dsn": "B"}, "db1.example.com"),
+    ("database", {"dsn": "C"}, "db1.example.com"),
+    ("database", {"dsn": "SLASH"}, "db1.example.com"),
+    ("database", {"dsn": "AT"}, "db1.example.com"),
+    ("database", {"dsn": "MARK"}, "database n"),
+    ("database", {"dsn": "TWO"}, "10.0.0.1"),
+    ("database", {"dsn": "IN_QUERY"}, "10.0.0.1"),
+    ("database", {"dsn": "DB"}, "abcdefghijkl.supabase.co"),
+    ("database", {"dsn": "POOLER"}, "abcdefghijkl.supabase.co"),
+    ("database", {"dsn": "ODD"}, "database n"),
+    ("database", {"dsn": "SOCKET"}, "database n"),
+    ("database", {"dsn": "MISSING"}, "database n"),
+    ("redis", {"url": "R"}, "cache.example.com"),
+    ("redis", {"url": "SIX"}, "2001:db8::1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "upstream"), KINDS)
+def test_every_kind_of_probe_has_an_upstream(kind: str, params: dict[str, Any], upstream: str) -> None:
+    """Given an entry of any kind → the host that it depends on, without a secret; else the probe itself."""
+    assert upstream_of(kind, {"name": "n", **params}, ADDRESSES.get) == upstream
+
+
+def test_a_dead_host_is_no_cut_off_prober() -> None:
+    """Given five databases of one server that are down → each is down, and names the others."""
+    watcher = Watcher(database=failing(lambda: False, "no connection"))
+    watcher.secrets = {"DSN": "postgresql://ana:hunter2@db1.example.com/a"}
+    watcher.params["database"] = tuple({"name": f"db{number}", "dsn": "DSN"} for number in range(5))
+    report = watcher.run()
+    assert len(report.down) == 5 and report.events == ()
+    (first, *_) = [each for each in report.samples if each.metric == "uptime"]
+    assert first.observed["together"] == "db1, db2, db3, db4 of db1.example.com"
+
+
 class Network(Watcher):
     """A watcher of sites of unlike domains, whose answers are `ok` by name."""
 
