@@ -285,7 +285,88 @@ def test_a_prober_that_is_cut_off_says_so_once() -> None:
     watcher.ok = dict.fromkeys(watcher.ok, True)
     again = watcher.run(2)
     assert [(each.status, each.fingerprint) for each in again.events] == [(Status.RESOLVED, event.fingerprint)]
+    assert again.events[0].title == "The prober measures again"
     assert values(again, "uptime") == [1.0] * 6 and values(again, "successes") == [2.0] * 6
+
+
+RARE = {"every": "5m"}
+
+
+def begins_and_ends(watcher: Network, minutes: range) -> list[tuple[int, Status]]:
+    """The minutes in which an event of the prober begins or ends. No site is down meanwhile."""
+    found: list[tuple[int, Status]] = []
+    for minute in minutes:
+        report = watcher.run(minute)
+        assert report.down == (), minute
+        for event in report.events:
+            if not found or found[-1][1] != event.status:
+                found.append((minute, event.status))
+    return found
+
+
+def test_a_prober_stays_cut_off_until_enough_answers() -> None:
+    """Given sites of every minute and of every five that all fail for eight minutes → one begin, one end, no site is down."""
+    frequent, rare = [f"a{number}" for number in range(4)], [f"b{number}" for number in range(6)]
+    watcher = Network(*frequent, *rare, **dict.fromkeys(rare, RARE))
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    assert begins_and_ends(watcher, range(5, 13)) == [(5, Status.FIRING)]
+    watcher.ok = dict.fromkeys(watcher.ok, True)
+    assert begins_and_ends(watcher, range(13, 21)) == [(13, Status.RESOLVED)]
+
+
+def test_one_site_that_answers_does_not_end_it() -> None:
+    """Given a cut off prober of ten sites → one that answers ends nothing and is up; three do."""
+    names = [f"a{number}" for number in range(10)]
+    watcher = Network(*names)
+    watcher.ok = dict.fromkeys(names, False)
+    assert begins_and_ends(watcher, range(2)) == [(0, Status.FIRING)]
+    watcher.ok["a0"] = True
+    assert begins_and_ends(watcher, range(2, 4)) == [(2, Status.FIRING)]
+    assert values(watcher.run(4), "uptime") == [1.0]
+    watcher.ok |= {"a1": True, "a2": True}
+    report = watcher.run(5)
+    assert len(report.down) == 7 and [each.status for each in report.events] == [Status.RESOLVED]
+
+
+def test_a_rare_self_check_holds_until_it_answers() -> None:
+    """Given a self-check of every five minutes that fails with its sites → cut off until it, or a site, answers."""
+    watcher = Network("a", "b", "c", "us", us={"self_check": True, **RARE})
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    assert begins_and_ends(watcher, range(5, 10)) == [(5, Status.FIRING)]
+    watcher.ok["us"] = True
+    assert [each.status for each in watcher.run(10).events] == [Status.RESOLVED]
+
+
+def test_sites_that_fail_in_different_minutes_are_judged_together() -> None:
+    """Given ten sites of which three are due each minute → cut off once four fifths fail, wherever they are due."""
+    frequent, rare = ["a", "b", "c"], [f"b{number}" for number in range(4)]
+    watcher = Network(*frequent, *rare, **dict.fromkeys(rare, RARE))
+    watcher.ok |= dict.fromkeys(rare, False)
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    report = watcher.run(1)
+    assert report.down == ()
+    assert report.events[0].summary.startswith("7 of 7 probes fail at once")
+
+
+def test_the_end_of_the_rules_ends_a_cut_off_prober() -> None:
+    """Given a prober that is cut off, and rules without a probe → its event ends."""
+    watcher = Network("a", "b", "c", "d", "e")
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    watcher.run(0)
+    watcher.params["a"] = ()
+    assert [each.status for each in watcher.run(1).events] == [Status.RESOLVED]
+
+
+def test_a_long_gap_ends_a_cut_off_prober() -> None:
+    """Given a prober that is cut off, hours without a run, and one site that fails → nothing old is counted."""
+    names = ["a", "b", "c", "d", "e"]
+    watcher = Network(*names, **dict.fromkeys(names[1:], RARE))
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    watcher.run(0)
+    assert watcher.run(301).down == ("a",)
 
 
 def test_a_self_check_decides() -> None:
