@@ -21,7 +21,8 @@ import httpx
 
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import _http2
-from chalicelib.probes._attempt import Attempt, Connection, Down
+from chalicelib.probes._attempt import Attempt, Connection
+from chalicelib.probes._errors import Down
 from chalicelib.probes._origin import origin_of, sent_bytes
 from chalicelib.probes._trust import EXPIRED, first_end, trusting, unchecked
 

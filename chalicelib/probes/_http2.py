@@ -15,7 +15,8 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from chalicelib.probes._attempt import Attempt, Connection, Down
+from chalicelib.probes._attempt import Attempt, Connection
+from chalicelib.probes._errors import Down
 
 Headers = list[tuple[bytes, bytes]]
 _CHUNK = 65_536
