@@ -131,7 +131,9 @@ async def _asked(attempt: Attempt, query: dns.message.Message) -> dns.message.Me
         if attempt.left < LAST_WAIT or (answer is not None and asked >= len(servers)):
             break
         if answer is None and asked >= len(servers):  # One that fails at once is not asked again before its time.
-            await asyncio.sleep(max(0.0, wait - (attempt.elapsed - began)))
+            await asyncio.wait(
+                {asyncio.get_running_loop().create_future()}, timeout=max(0.0, began + wait - attempt.elapsed)
+            )
     raise Down(reason) if own else UnmeasuredError(reason)
 
 
