@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 MIN_UPSTREAMS = 5
 SHARE = 0.8
@@ -39,6 +40,27 @@ def reason(probes: Sequence[Seen]) -> str:
     if bad < MIN_UPSTREAMS or bad < SHARE * len(upstreams):
         return ""
     return f"{failed} of {len(probes)} probes fail at once, of {bad} upstreams that have nothing in common"
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A probe that is not due in this minute, with its newest result. `at` is None where only a failure is remembered."""
+
+    seen: Seen
+    at: datetime | None = None
+
+
+def reason_over_all(current: Sequence[Seen], earlier: Sequence[Earlier], since: datetime | None) -> str:
+    """Return why the prober is taken to be cut off, by the newest result of every probe; empty when it is not.
+
+    `since` is when it was cut off, if it was. Then only results since then count, so that the end takes as much evidence
+    as the beginning. The newest results of self-checks always count. A fault that begins now shows in this minute alone.
+    """
+    checks = [each.seen for each in earlier if each.seen.self_check]
+    if since is not None:
+        others = [each.seen for each in earlier if not each.seen.self_check and each.at and each.at >= since]
+        return reason([*current, *checks, *others])
+    return reason([*current, *checks]) or reason([*current, *(each.seen for each in earlier)])
 
 
 def together(probes: Sequence[Seen], name: str) -> str:

@@ -58,7 +58,8 @@ class Readings:
 class ProbeState:
     """`series` and `counters` are by the fingerprint of their labels, `broken` and `measured` by identity.
 
-    `known`: it was stored.
+    `known`: it was stored. `results` are the newest of probes by a key of their identity: all of those that failed, and those
+    that did not while the prober is cut off, which is since `cut_since`.
     """
 
     series: Mapping[str, Past] = field(default_factory=dict)
@@ -66,6 +67,8 @@ class ProbeState:
     broken: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     known: bool = False
     measured: Mapping[str, Measured] = field(default_factory=dict)
+    results: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
+    cut_since: datetime | None = None
 
 
 def written(state: ProbeState, now: datetime) -> str:
@@ -80,6 +83,8 @@ def written(state: ProbeState, now: datetime) -> str:
         "counters": counters,
         "broken": {k: dict(v) for k, v in state.broken.items()},
         "measured": {key: row for key, each in state.measured.items() if (row := _measured_row(each, now)) is not None},
+        "results": {key: [_seconds(at), int(failed)] for key, (at, failed) in state.results.items()},
+        "cut_since": None if state.cut_since is None else _seconds(state.cut_since),
     }
     return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
 
@@ -98,6 +103,8 @@ def read(text: str | None) -> ProbeState:
             whole["broken"],
             True,
             {key: _measured(row) for key, row in whole.get("measured", {}).items()},
+            {key: (_instant(row[0]), bool(row[1])) for key, row in whole.get("results", {}).items()},
+            None if whole.get("cut_since") is None else _instant(whole["cut_since"]),
         )
     except (ValueError, KeyError, TypeError, IndexError, zlib.error):
         return ProbeState()

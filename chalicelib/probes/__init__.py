@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.language.durations import duration_of
-from chalicelib.probes._attempt import Attempt, Connection, Down, UnmeasuredError
+from chalicelib.probes._attempt import Attempt, Connection
 from chalicelib.probes._common import (
     ABSENT,
     FAILED,
@@ -36,9 +36,10 @@ from chalicelib.probes._common import (
     probe_failed,
     probe_recovered,
     secret,
-    upstream_of,
 )
+from chalicelib.probes._errors import Down, UnmeasuredError
 from chalicelib.probes._names import Names, RefusedAddressError, in_thread, look_up, ordered, refusal
+from chalicelib.probes._upstream import upstream_of
 
 __all__ = [
     "ABSENT",

@@ -14,31 +14,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.core.errors import TargetUnavailableError
 from chalicelib.core.event import Event
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT
 from chalicelib.probes._common import probe_failed, secret
+from chalicelib.probes._errors import Down
 from chalicelib.probes._names import Names, NoAddressError
+from chalicelib.probes._sockets import first_of
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
-
-CONNECT_HEADSTART = 0.5
-"""Seconds that an address has before the next one of the same name is tried beside it."""
-MAX_ADDRESSES = 6
-
-
-class Down(Exception):
-    """What is watched did not do what was expected; the text says what it did instead, without secrets."""
-
-
-class UnmeasuredError(TargetUnavailableError):
-    """The probe cannot know how its target is; the text says why. `final`: a second try cannot know either."""
-
-    def __init__(self, text: str, *, final: bool = False, retry_after: timedelta | None = None) -> None:
-        super().__init__(text, retry_after=retry_after)
-        self.final = final
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +128,9 @@ class Attempt:
         Every address is tried: the next one after CONNECT_HEADSTART, beside those that have not answered yet. Raise Down
         when none takes it, or when TLS fails. The connection is closed at the end of the try.
         """
-        found = (await self.addresses(host, port))[:MAX_ADDRESSES]
+        found = await self.addresses(host, port)
         with self.step("connect"):
-            reader, writer, address = await _first_of(found, port)
+            reader, writer, address = await first_of(found, port, self.names.spare)
         self.ends_with(writer.transport.abort)
         if tls is not None:
             with self.step("TLS"):
@@ -168,44 +153,6 @@ class Attempt:
 def time_words(seconds: float) -> str:
     """Return a short time in words: `140 ms`, `12.5 s`."""
     return f"{seconds:.1f} s" if seconds >= 9.9995 else f"{seconds * 1000:.0f} ms"
-
-
-async def _first_of(addresses: list[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
-    """Return the first connection that one of the addresses takes. Raise Down when none does."""
-    waiting: dict[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]], str] = {}
-    rest, reasons = list(addresses), []
-    try:
-        while rest or waiting:
-            if rest:
-                address = rest.pop(0)
-                waiting[asyncio.create_task(asyncio.open_connection(address, port))] = address
-            done, _ = await asyncio.wait(
-                waiting, timeout=CONNECT_HEADSTART if rest else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done:
-                address = waiting.pop(task)
-                if task.exception() is None:
-                    return (*task.result(), address)
-                reasons.append(_refused_words(task.exception()))
-    finally:
-        for task in waiting:
-            task.add_done_callback(_abort)
-            task.cancel()
-    raise Down(f"no connection: {reasons[0]}" if reasons else "the host name has no address")
-
-
-def _abort(task: "asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]") -> None:
-    """Close a connection that came too late."""
-    if not task.cancelled() and task.exception() is None:
-        task.result()[1].transport.abort()
-
-
-def _refused_words(error: BaseException | None) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "it was refused"
-    if isinstance(error, TimeoutError):
-        return "nothing answered"
-    return (getattr(error, "strerror", "") or type(error).__name__).lower()
 
 
 async def _secured(writer: asyncio.StreamWriter, context: ssl.SSLContext, host: str) -> None:

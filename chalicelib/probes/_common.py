@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
@@ -19,20 +18,6 @@ RETRY_AFTER = "retry_after"
 def name_of(params: Mapping[str, Any]) -> str:
     """The probe's name."""
     return str(params.get("name", ""))
-
-
-def upstream_of(kind: str, params: Mapping[str, Any]) -> str:
-    """Return what a probe depends on, for what has something in common: the domain of its address, else itself."""
-    address = str(params.get("url") or params.get("base") or "")
-    try:
-        host = (urlsplit(address).hostname or "") if "://" in address else ""
-    except ValueError:
-        host = ""
-    if not host or host.replace(".", "").isdecimal() or ":" in host:
-        return host or f"{kind} {name_of(params)}"
-    parts = host.rstrip(".").split(".")
-    country = len(parts) > 2 and len(parts[-1]) == 2 and len(parts[-2]) <= 3
-    return ".".join(parts[-3:] if country else parts[-2:])
 
 
 def labels_of(params: Mapping[str, Any]) -> dict[str, str]:

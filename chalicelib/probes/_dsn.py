@@ -9,13 +9,14 @@ https://www.prisma.io/docs/orm/overview/databases/postgresql
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from chalicelib.core.errors import RulesError
+from chalicelib.probes._userinfo import escaped
 
 ALLOWED = "allowed is postgresql://user:password@host:5432/name"
 OF_OTHER_CLIENTS = frozenset(
@@ -85,8 +86,14 @@ def _for_libpq(text: str, secret: str) -> str:
     place, question, query = text[driver.end() :].partition("?")
     if "@" in query:  # A password with a question mark: what follows is no list of parameters.
         raise RulesError(_unreadable(secret))
-    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if _is_known(name, secret)]
-    return f"{driver[1]}://{place}{question}{urlencode(kept)}"
+    kept = [(name, value) for name, value in _parameters(query) if _is_known(name, secret)]
+    # libpq reads %20 as a space, and + as itself.
+    return escaped(f"{driver[1]}://{place}") + question + urlencode(kept, quote_via=quote)
+
+
+def _parameters(query: str) -> list[tuple[str, str]]:
+    pairs = [each.partition("=") for each in query.split("&") if each]
+    return [(unquote(name), unquote(value)) for name, _, value in pairs]
 
 
 def _is_known(name: str, secret: str) -> bool:

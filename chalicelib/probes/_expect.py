@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.probes._attempt import Down
+from chalicelib.probes._errors import Down
 from chalicelib.probes._http import Answer
 from chalicelib.probes._json import MISSING, at_path
 

@@ -21,7 +21,9 @@ import httpx
 
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import _http2
-from chalicelib.probes._attempt import Attempt, Connection, Down
+from chalicelib.probes._attempt import Attempt, Connection
+from chalicelib.probes._errors import Down
+from chalicelib.probes._origin import origin_of, sent_bytes
 from chalicelib.probes._trust import EXPIRED, first_end, trusting, unchecked
 
 MAX_BODY_BYTES = 1_000_000
@@ -31,6 +33,8 @@ _CHUNK = 65_536
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_NOT_ASCII = re.compile(rb"[^\x21-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Answer:
 
 def header_mistake(name: str, value: str) -> str:
     """Return what is wrong with a header; empty when it can be sent."""
+    if _HALF.search(value):
+        return f"the value of {name} has half a character (a surrogate); allowed is plain text"
     if not _HEADER_NAME.fullmatch(name):
         return f"{name[:40]!r} is not a name of a header; allowed are letters, digits and -"
     if not _HEADER_VALUE.fullmatch(value):
@@ -95,11 +101,21 @@ def parsed(url: str) -> httpx.URL:
     """Return an address as it is asked for. Raise Down when it is no web address."""
     try:
         found = httpx.URL(url)
-        if found.scheme in ("http", "https") and found.host and found.port != 0:
+        # `host` is decoded, and `port` checked, only when they are read.
+        if found.scheme in ("http", "https") and found.host and found.port != 0 and origin_of(str(found)):
             return found
     except (httpx.InvalidURL, ValueError, TypeError):
         pass
     raise Down("the address is not a web address")
+
+
+def place_in(headers: httpx.Headers) -> str:
+    """Return the address that a redirect names, with bytes that are not ASCII percent-encoded as browsers do."""
+    named: bytes = headers.get("location", "").encode(headers.encoding).strip()
+    host, slash, path = named.rpartition(b"://")
+    authority, slashes, rest = path.partition(b"/") if slash else (b"", b"", path)
+    encoded = _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], rest)
+    return (host + slash + authority + slashes).decode("utf-8", "replace") + encoded.decode()
 
 
 async def ask(attempt: Attempt, question: Question) -> Answer:
@@ -128,16 +144,17 @@ async def ask(attempt: Attempt, question: Question) -> Answer:
 async def _over_http2(attempt: Attempt, connection: Connection, question: Question, url: httpx.URL) -> Answer:
     found: list[tuple[httpx.Headers, Unpacked]] = []
 
-    def taker(headers: list[tuple[str, str]]) -> Callable[[bytes], None]:
-        read = httpx.Headers(headers)
+    def taker(headers: _http2.Headers) -> Callable[[bytes], None]:
+        read = httpx.Headers(headers, encoding="latin-1")
         unpacked = Unpacked(read.get("content-encoding", ""), question.keeps)
         found.append((read, unpacked))
         return unpacked.feed
 
     host, headers = _headers(question, url)
+    sent = [(name.encode(), sent_bytes(value)) for name, value in headers]
     try:
         status = await _http2.exchange(
-            attempt, connection, (question.method, host, url.raw_path.decode(), headers, question.body), taker
+            attempt, connection, (question.method, host.encode(), url.raw_path, sent, question.body), taker
         )
     except OSError:
         raise Down("the connection was closed before the answer was whole") from None
@@ -191,7 +208,9 @@ def _headers(question: Question, url: httpx.URL) -> tuple[str, list[tuple[str, s
 
 def _request(question: Question, url: httpx.URL) -> h11.Request:
     host, headers = _headers(question, url)
-    encoded = [(name.encode(), value.encode()) for name, value in (("Host", host), *headers, ("Connection", "close"))]
+    encoded = [
+        (name.encode(), sent_bytes(value)) for name, value in (("Host", host), *headers, ("Connection", "close"))
+    ]
     return h11.Request(method=question.method, target=url.raw_path, headers=encoded)
 
 
@@ -223,7 +242,7 @@ async def _event(connection: Connection, protocol: h11.Connection) -> Any:
 async def _body(
     attempt: Attempt, connection: Connection, protocol: h11.Connection, head: h11.Response, keeps: int
 ) -> Answer:
-    headers = httpx.Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers])
+    headers = httpx.Headers(head.headers.raw_items(), encoding="latin-1")
     unpacked = Unpacked(headers.get("content-encoding", ""), keeps)
     event = protocol.next_event()
     if not isinstance(event, h11.EndOfMessage):

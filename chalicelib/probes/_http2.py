@@ -15,18 +15,19 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from chalicelib.probes._attempt import Attempt, Connection, Down
+from chalicelib.probes._attempt import Attempt, Connection
+from chalicelib.probes._errors import Down
 
-Headers = list[tuple[str, str]]
+Headers = list[tuple[bytes, bytes]]
 _CHUNK = 65_536
 _STREAM = 1
-_HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "keep-alive", "upgrade", "proxy-connection"})
+_HOP_BY_HOP = frozenset({b"host", b"connection", b"transfer-encoding", b"keep-alive", b"upgrade", b"proxy-connection"})
 
 
 async def exchange(
     attempt: Attempt,
     connection: Connection,
-    request: tuple[str, str, str, Headers, bytes | None],
+    request: tuple[str, bytes, bytes, Headers, bytes | None],
     taker: Callable[[Headers], Callable[[bytes], None]],
 ) -> int:
     """Return the status of an answer that was read whole.
@@ -35,26 +36,32 @@ async def exchange(
     takes the pieces of its body.
     """
     method, authority, path, headers, body = request
-    protocol = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    protocol = H2Connection(H2Configuration(client_side=True, header_encoding=None))
     try:
         protocol.initiate_connection()
-        pseudo = [(":method", method), (":authority", authority), (":scheme", "https"), (":path", path)]
+        pseudo = [(b":method", method.encode()), (b":authority", authority), (b":scheme", b"https"), (b":path", path)]
         plain = [(name.lower(), value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
         protocol.send_headers(_STREAM, pseudo + plain, end_stream=not body)
         events = _events(connection, protocol, body or b"")
         with attempt.step("first byte"):
             head = await _head(events)
         with attempt.step("body"):
-            await _body(events, taker([(name, value) for name, value in head if not name.startswith(":")]))
+            await _body(events, taker([(name, value) for name, value in head if not name.startswith(b":")]))
     except ProtocolError:
         raise Down("the answer is not HTTP/2") from None
-    return int(dict(head).get(":status", "0"))
+    return _status(dict(head).get(b":status", b""))
+
+
+def _status(text: bytes) -> int:
+    if not text.isdigit() or len(text) != 3:
+        raise Down("the answer is not HTTP/2")
+    return int(text)
 
 
 async def _head(events: AsyncIterator[Event]) -> Headers:
     async for event in events:
         if isinstance(event, ResponseReceived):
-            return [(str(name), str(value)) for name, value in event.headers or ()]
+            return [(bytes(name), bytes(value)) for name, value in event.headers or ()]
     raise Down("the answer ended before it was whole")
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from chalicelib.core.errors import RulesError, TargetUnavailableError
 from chalicelib.core.payload import addresses as ip
+from chalicelib.probes._sockets import Spare
 
 Answer = TypeVar("Answer")
 Found = Iterable[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
@@ -60,10 +61,11 @@ def ordered(found: Found) -> list[str]:
 
 
 class Names:
-    """The names of one run of the probes."""
+    """The names of one run of the probes, and the spare sockets that its tries share."""
 
     def __init__(self, look_up: LookUp = look_up) -> None:
         self._look_up = look_up
+        self.spare = Spare()
         self._asked: dict[str, asyncio.Future[Found]] = {}
 
     async def addresses(self, host: str, port: int) -> list[str]:

@@ -17,6 +17,13 @@ HARMLESS_HEADERS = frozenset(
     {"accept", "accept-encoding", "accept-language", "cache-control", "content-type", "pragma", "user-agent"}
 )
 _PORTS = {"http": 80, "https": 443}
+_ANY_BYTES = "latin-1"
+_ESCAPES = "surrogateescape"
+
+
+def sent_bytes(text: str) -> bytes:
+    """Return the bytes of a header that is sent, with those that a site gave as they came."""
+    return text.encode("utf-8", _ESCAPES)
 
 
 def origin_of(url: str) -> Origin:
@@ -51,20 +58,26 @@ class Cookies:
         self._jars: dict[Hashable, httpx.Cookies] = {}
 
     def added(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers of a request to the address, with the cookies kept for it."""
+        """Return the headers of a request to the address, with the cookies kept for it.
+
+        Bytes of a cookie that are not UTF-8 are kept as surrogates (`sent_bytes`), so that they go back as they came.
+        """
         request = httpx.Request("GET", url)
+        request.headers.encoding = _ANY_BYTES
         self._jar(url).set_cookie_header(request)
         own = [value for name, value in headers.items() if name.lower() == "cookie"]
-        cookies = "; ".join([*own, *request.headers.get_list("cookie")])
+        kept = [value.encode(_ANY_BYTES).decode("utf-8", _ESCAPES) for value in request.headers.get_list("cookie")]
+        cookies = "; ".join([*own, *kept])
         others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
         return {**others, "Cookie": cookies} if cookies else others
 
     def keep(self, url: str, headers: httpx.Headers) -> None:
         """Keep the cookies that an answer from the address sets, under the host that the address names."""
-        named = [("Set-Cookie", value) for value in headers.get_list("set-cookie")]
+        named = [(b"Set-Cookie", value) for name, value in headers.raw if name.lower() == b"set-cookie"]
         if named:
-            request = httpx.Request("GET", url)
-            self._jar(url).extract_cookies(httpx.Response(200, headers=named, request=request))
+            answer = httpx.Response(200, headers=named, request=httpx.Request("GET", url))
+            answer.headers.encoding = _ANY_BYTES
+            self._jar(url).extract_cookies(answer)
 
     def _jar(self, url: str) -> httpx.Cookies:
         # By default Python sends a cookie without a Domain to subdomains too.

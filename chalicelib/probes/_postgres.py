@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn, PGresult
 
 from chalicelib.probes import Attempt, Down
-from chalicelib.probes._attempt import CONNECT_HEADSTART
+from chalicelib.probes._sockets import CONNECT_HEADSTART, Spare
 
 DEFAULT_PORT = "5432"
 _VERBOSE = 2
@@ -173,7 +173,7 @@ async def opened(attempt: Attempt, options: Mapping[str, Any]) -> Session:
             steps.close()
             steps.enter_context(attempt.step("login"))
 
-        pgconn = await _Race(places, taken).winner()
+        pgconn = await _Race(places, taken, attempt.names.spare).winner()
     attempt.ends_with(pgconn.finish)
     return Session(pgconn)
 
@@ -206,12 +206,13 @@ async def _addresses(attempt: Attempt, host: str, port: int) -> list[str | None]
 class _Race:
     """Logins at several addresses, of which the first that succeeds is kept. The others are closed."""
 
-    def __init__(self, places: Sequence[Mapping[str, Any]], taken: Callable[[], None]) -> None:
+    def __init__(self, places: Sequence[Mapping[str, Any]], taken: Callable[[], None], spare: Spare) -> None:
         self._rest = list(places)
         self._running: list[asyncio.Task[PGconn]] = []
         self._logging_in: set[asyncio.Task[Any] | None] = set()
         self._failures: list[BaseException] = []
         self._taken = taken
+        self._spare, self._held = spare, 0
 
     async def winner(self) -> PGconn:
         """Return the connection. When no address gives one, raise what a server said, else why the first failed."""
@@ -226,17 +227,34 @@ class _Race:
 
     async def _next(self) -> PGconn | None:
         if self._rest and not self._logging_in.intersection(self._running):
+            self._make_room()
             self._running.append(asyncio.create_task(_logged_in(self._rest.pop(0), self._on_taken)))
         headstart = CONNECT_HEADSTART if self._rest else None
         done, _ = await asyncio.wait(self._running, timeout=headstart, return_when=asyncio.FIRST_COMPLETED)
         for task in sorted(done, key=self._running.index):
             self._running.remove(task)
+            self._give_back()
             if (error := task.exception()) is None:
                 return task.result()
             self._failures.append(error)
             if isinstance(error, ServerError) and error.sqlstate not in _PASSING:
                 raise error
         return None
+
+    def _make_room(self) -> None:
+        """Take a spare socket for one more login, else leave the one that waits longest."""
+        if self._running and self._spare.take():
+            self._held += 1
+        elif self._running:
+            task = self._running.pop(0)
+            task.add_done_callback(_finish)
+            task.cancel()
+            self._failures.append(Down("no connection"))
+
+    def _give_back(self) -> None:
+        while self._held > max(0, len(self._running) - 1):
+            self._held -= 1
+            self._spare.give()
 
     def _on_taken(self) -> None:
         if not self._logging_in:
@@ -249,6 +267,14 @@ class _Race:
         for ended in await asyncio.gather(*self._running, return_exceptions=True):
             if not isinstance(ended, BaseException):
                 ended.finish()
+        self._running.clear()
+        self._give_back()
+
+
+def _finish(task: "asyncio.Task[PGconn]") -> None:
+    """Close a connection that came too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().finish()
 
 
 async def _logged_in(options: Mapping[str, Any], taken: Callable[[], None]) -> PGconn:

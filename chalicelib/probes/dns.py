@@ -15,6 +15,7 @@ are broken), and a `server` of the entry that is silent or refuses. A machine's 
 says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
 """
 
+import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -121,13 +122,18 @@ async def _asked(attempt: Attempt, query: dns.message.Message) -> dns.message.Me
     for asked, (address, port) in enumerate(itertools.cycle(servers), start=1):
         if own:
             (address,) = await attempt.addresses(address, port)
-        answer = await _answer(query, address, port, min(UDP_WAIT, attempt.left / 2))
+        began, wait = attempt.elapsed, min(UDP_WAIT, attempt.left / 2)
+        answer = await _answer(query, address, port, wait)
         if answer is not None and answer.rcode() in _OF_THE_NAME:
             return _judged(answer)
         if answer is not None:
             reason = f"the name server answered {dns.rcode.to_text(answer.rcode())}"
         if attempt.left < LAST_WAIT or (answer is not None and asked >= len(servers)):
             break
+        if answer is None and asked >= len(servers):  # One that fails at once is not asked again before its time.
+            await asyncio.wait(
+                {asyncio.get_running_loop().create_future()}, timeout=max(0.0, began + wait - attempt.elapsed)
+            )
     raise Down(reason) if own else UnmeasuredError(reason)
 
 
@@ -140,9 +146,12 @@ def _of_this_machine() -> Sequence[tuple[str, int]]:
 
 
 async def _answer(query: dns.message.Message, address: str, port: int, wait: float) -> dns.message.Message | None:
-    """Return the answer to one datagram, over TCP where it does not fit; None when none comes in time or it is garbled."""
+    """Return the answer to one datagram, over TCP where it does not fit; None when none comes in time.
+
+    A garbled datagram, or one of another query, is ignored: it may be late or of somebody else.
+    """
     try:
-        found, _ = await dns.asyncquery.udp_with_fallback(query, address, timeout=wait, port=port)
+        found, _ = await dns.asyncquery.udp_with_fallback(query, address, timeout=wait, port=port, ignore_errors=True)
     except (dns.exception.DNSException, OSError, EOFError):
         return None
     return found

@@ -45,7 +45,7 @@ from urllib.parse import urljoin, urlsplit
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, RefusedAddressError, common_mistakes, duration
 from chalicelib.probes._expect import expectation_mistakes, judge
-from chalicelib.probes._http import Answer, Question, ask, sendable
+from chalicelib.probes._http import Answer, Question, ask, parsed, sendable
 from chalicelib.probes._json import MISSING, at_path
 from chalicelib.probes._origin import Cookies, harmless, origin_of, place_of
 from chalicelib.probes._trust import authority
@@ -111,17 +111,34 @@ async def check(attempt: Attempt) -> None:
     base = str(attempt.params.get("base", ""))
     attempt.address = base
     attempt.expected = f"every step passes within {attempt.limit.total_seconds():g} s"
-    walk, failed = _Walk(attempt, base), None
-    steps: Sequence[Mapping[str, Any]] = attempt.params.get("steps") or ()
-    for number, (name, step) in enumerate(zip(_step_names(steps), steps, strict=True)):
-        rest = any(each.get("always") for each in steps[number + 1 :])
-        if failed is None or step.get("always"):
-            why = await _taken(walk, name, step, keeps_time=rest and not step.get("always"))
-            failed = failed or why
+    for secret in _secrets_sent(attempt.params):
+        attempt.secret(secret)  # One that is not set ends the walk before anything was made.
+    failed = await _walked(_Walk(attempt, base), attempt.params.get("steps") or ())
     if failed is not None:
         raise Down(failed)
     attempt.add("latency_ms", round(attempt.elapsed * 1000, 3))
     attempt.up()
+
+
+async def _walked(walk: _Walk, steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """Take the steps. Return why the first that failed did; None when all passed.
+
+    Whatever ends the walk, the steps that always run are taken. What cannot be measured is raised after them.
+    """
+    failed: str | None = None
+    unmeasured: Exception | None = None
+    for number, (name, step) in enumerate(zip(_step_names(steps), steps, strict=True)):
+        if (failed or unmeasured) and not step.get("always"):
+            continue
+        rest = any(each.get("always") for each in steps[number + 1 :])
+        try:
+            why = await _taken(walk, name, step, keeps_time=rest and not step.get("always"))
+            failed = failed or why
+        except Exception as error:
+            unmeasured = unmeasured or error
+    if unmeasured is not None and failed is None:
+        raise unmeasured
+    return failed
 
 
 async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], *, keeps_time: bool) -> str | None:
@@ -166,7 +183,8 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
         url = urljoin(walk.base, walk.text(str(step[method])))
     except ValueError:
         raise Down("the address cannot be read") from None
-    body = json.dumps(walk.filled(step["json"]), ensure_ascii=False).encode() if "json" in step else None
+    parsed(url)
+    body = _body(walk.filled(step["json"])) if "json" in step else None
     headers = _headers(walk, step, method, url)
     if body is not None and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = "application/json"
@@ -178,6 +196,13 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
     _judged(answer, step)
     for name, path in (step.get("save") or {}).items():
         walk.saved[str(name)] = _found(answer, str(path))
+
+
+def _body(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Down("a saved value cannot be sent in the body") from None
 
 
 def _trust(attempt: Attempt) -> Any:
@@ -242,6 +267,12 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
     ca = [str(params["ca"])] if params.get("ca") else []
     return tuple(dict.fromkeys([*(name for _, name in _VALUE.findall(str(params)) if name), *ca]))
+
+
+def _secrets_sent(params: Mapping[str, Any]) -> list[str]:
+    """Return the names of the secrets that a walk sends."""
+    sent = [step.get(each) for step in params.get("steps") or () for each in (*METHODS, "json", "headers")]
+    return list(dict.fromkeys(name for _, name in _VALUE.findall(str(sent)) if name))
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:

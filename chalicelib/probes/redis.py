@@ -35,6 +35,7 @@ from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.payload import coerce
 from chalicelib.probes import Attempt, Connection, Down, common_mistakes
 from chalicelib.probes._trust import authority, trusting
+from chalicelib.probes._userinfo import escaped
 
 MEANING = "Redis servers that are measured."
 SAMPLE = {"name": "cache", "url": "REDIS_URL"}
@@ -140,7 +141,7 @@ def validate(params: Mapping[str, Any]) -> list[str]:
 
 def _server(attempt: Attempt, name: str) -> SplitResult:
     try:
-        found = urlsplit(attempt.secret(name).strip())
+        found = urlsplit(escaped(attempt.secret(name).strip()))
         if found.scheme in ("redis", "rediss") and found.hostname and found.port != 0:
             return found
     except ValueError:

@@ -36,7 +36,7 @@ from urllib.parse import urljoin, urlsplit
 
 from chalicelib.probes import Attempt, Down, RefusedAddressError, common_mistakes
 from chalicelib.probes._expect import expectation_mistakes, expectations, judge
-from chalicelib.probes._http import MAX_BODY_BYTES, Answer, Question, ask, header_mistake, parsed, sendable
+from chalicelib.probes._http import MAX_BODY_BYTES, Answer, Question, ask, header_mistake, parsed, place_in, sendable
 from chalicelib.probes._origin import Cookies, harmless, origin_of
 from chalicelib.probes._trust import authority, trusting
 
@@ -174,7 +174,7 @@ async def _asked(attempt: Attempt, question: Question, cookies: Cookies) -> Answ
 def _redirected(attempt: Attempt, question: Question, answer: Answer) -> Question:
     """Return the request that a redirect asks for, with the headers that may go there."""
     try:
-        url = str(parsed(urljoin(question.url, answer.headers["location"])))
+        url = str(parsed(urljoin(question.url, place_in(answer.headers))))
     except (Down, ValueError):
         raise Down("redirected to what is not a web address") from None
     same = origin_of(url) == origin_of(question.url)

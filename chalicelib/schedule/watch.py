@@ -148,7 +148,7 @@ def watch(
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
     runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     before = _Before(store, read_state(store.marks([STATE]).get(STATE)), at)
-    measured, state, cut = _measured(runs, before)
+    measured, state, cut = _measured(runs, before, rules, clients)
     events, marks, broken = _told(measured, rules, before, cut)
     samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
@@ -228,11 +228,15 @@ def _stored_past(store: Store, labels: Mapping[str, str], at: datetime, reach: t
     return Past(newest.last_at, failures, 0 if failures else fine_runs, fine_at, fine_runs, tuple(tries[-2:]))
 
 
-def _measured(runs: Sequence[_ProbeRun], before: _Before) -> tuple[list[_ProbeRun], ProbeState, str]:
+def _measured(
+    runs: Sequence[_ProbeRun], before: _Before, rules: Rules, clients: Clients
+) -> tuple[list[_ProbeRun], ProbeState, str]:
     """Return the runs with what is derived of them, the state after them, and why the prober is cut off, if it is."""
     runs = [_missed(run, before) for run in runs]
-    seen = [_seen_of(run) for run in runs]
-    cut = cut_off.reason(seen)
+    seen = [_seen_of(run.kind, run.params, run.failed, clients) for run in runs]
+    earlier = _earlier(runs, before, rules, clients)
+    cut = cut_off.reason_over_all(seen, earlier, before.state.cut_since)
+    seen += [each.seen for each in earlier]
     for run in runs:
         _log(run)
     kept = [replace(run, found=()) if cut and run.failed else _with_past(run, seen, before) for run in runs]
@@ -247,7 +251,47 @@ def _measured(runs: Sequence[_ProbeRun], before: _Before) -> tuple[list[_ProbeRu
         streaks = [each for sample, past in pasts for each in _streak_samples(sample, past)]
         lost = _lost_events(run, remembered, before.at)
         found.append(replace(run, found=[*_with_derived(run, before), *streaks, *run.events, *lost]))
-    return found, ProbeState(series, counters, measured=remembered), cut
+    results, since = _results_after(runs, before, rules, bool(cut))
+    return found, ProbeState(series, counters, measured=remembered, results=results, cut_since=since), cut
+
+
+def _earlier(runs: Sequence[_ProbeRun], before: _Before, rules: Rules, clients: Clients) -> list[cut_off.Earlier]:
+    """Return the probes that are not of this run. One whose failure is not remembered was fine, where a state is known."""
+    if not before.state.known:
+        return []
+    ran = {_result_key(run.kind, run.params) for run in runs}
+    known = _recent_results(before, rules)
+    found = []
+    for kind, params in _probes(rules):
+        if (key := _result_key(kind, params)) not in ran:
+            at, failed = known.get(key, (None, False))
+            found.append(cut_off.Earlier(_seen_of(kind, params, failed, clients), at))
+    return found
+
+
+def _results_after(
+    runs: Sequence[_ProbeRun], before: _Before, rules: Rules, cut: bool
+) -> tuple[dict[str, tuple[datetime, bool]], datetime | None]:
+    """Return the newest results that the next run must know, and since when the prober is cut off."""
+    now = {_result_key(run.kind, run.params): (before.at, run.failed) for run in runs}
+    results = {**_recent_results(before, rules), **now}
+    since = (before.state.cut_since or before.at) if cut else None
+    return {key: (at, failed) for key, (at, failed) in results.items() if cut or failed}, since
+
+
+def _recent_results(before: _Before, rules: Rules) -> dict[str, tuple[datetime, bool]]:
+    """Return the remembered results of probes that the rules name, without those that a gap made old."""
+    results = before.state.results
+    reach = {_result_key(kind, params): 2 * every(params) + SLACK for kind, params in _probes(rules)}
+    return {key: each for key, each in results.items() if key in reach and before.at - each[0] <= reach[key]}
+
+
+def _result_key(kind: str, params: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(identity_of(kind, name_of(params)).encode()):x}"
+
+
+def _probes(rules: Rules) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(kind, params) for kind, listed in rules.probes.items() if kind not in NOT_PROBES for params in listed]
 
 
 def _missed(run: _ProbeRun, before: _Before) -> _ProbeRun:
@@ -281,10 +325,16 @@ def _lost_events(run: _ProbeRun, remembered: Mapping[str, Measured], at: datetim
     return [probe_failed(run.kind, run.params, reason, now=at, part="measured before")]
 
 
-def _seen_of(run: _ProbeRun) -> cut_off.Seen:
-    return cut_off.Seen(
-        name_of(run.params), upstream_of(run.kind, run.params), run.failed, bool(run.params.get("self_check"))
-    )
+def _upstream(kind: str, params: Mapping[str, Any], clients: Clients) -> str:
+    """Return what a probe depends on; the probe itself where its secret cannot be read."""
+    try:
+        return upstream_of(kind, params, clients.secret)
+    except Exception:  # The probe has reported it.
+        return upstream_of(kind, params)
+
+
+def _seen_of(kind: str, params: Mapping[str, Any], failed: bool, clients: Clients) -> cut_off.Seen:
+    return cut_off.Seen(name_of(params), _upstream(kind, params, clients), failed, bool(params.get("self_check")))
 
 
 def _log(run: _ProbeRun) -> None:
@@ -343,11 +393,7 @@ def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
     """
     minute = int(at.timestamp()) // 60
     return [
-        (kind, params)
-        for kind, listed in rules.probes.items()
-        if kind not in NOT_PROBES
-        for params in listed
-        if (minute - _offset(kind, params)) % _minutes(params) == 0
+        (kind, params) for kind, params in _probes(rules) if (minute - _offset(kind, params)) % _minutes(params) == 0
     ]
 
 
@@ -526,7 +572,8 @@ def _mark(event: Event, value: float, at: datetime) -> Sample:
 
 def _mended(identity: str, labels: Mapping[str, str], reason: str, at: datetime) -> Event:
     shown = {name: value for name, value in labels.items() if name not in ("identity", "status")}
-    return probe_recovered(labels.get("probe_kind", ""), identity, shown, reason, now=at)
+    event = probe_recovered(labels.get("probe_kind", ""), identity, shown, reason, now=at)
+    return replace(event, title="The prober measures again") if labels.get("probe_kind") == PROBER else event
 
 
 def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, said: Container[str]) -> str | None:
@@ -535,7 +582,7 @@ def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, s
     if identity_of(kind, name) in said:
         return None  # The whole probe broke, which says nothing of its parts.
     if kind == PROBER:
-        return "" if runs else None
+        return ""
     if any(run.kind == kind and name_of(run.params) == name for run in runs):
         return ""
     if any(name_of(params) == name for params in rules.probes.get(kind, ())):

@@ -153,6 +153,67 @@ def test_an_answer_of_somebody_else() -> None:
         assert result(attempted(server, timeout="0.5s")).startswith("the name server did not answer")
 
 
+GARBLED: dict[str, Callable[[bytes], bytes]] = {
+    "garbage": lambda data: b"\0\1garbage",
+    "another id": lambda data: bytes([data[0] ^ 1]) + answered(data).to_wire()[1:],
+    "half": lambda data: answered(data).to_wire()[:20],
+    "nothing": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("name", GARBLED)
+def test_a_garbled_answer_is_ignored(name: str) -> None:
+    """Given a garbled datagram, late, spoofed or broken, before the right one → up, with one query."""
+    asked: list[bytes] = []
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            data, address = server.recvfrom(4096)
+            asked.append(data)
+            server.sendto(GARBLED[name](data), address)
+            server.sendto(answered(data).to_wire(), address)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        found = attempted(f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join(5)
+    assert values(found)["uptime"] == 1.0
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", GARBLED)
+def test_a_name_server_of_garbled_answers_is_asked_a_few_times(name: str) -> None:
+    """Given a name server whose answers are all garbled → down at the limit, after a few queries."""
+    asked: list[bytes] = []
+
+    def reply(data: bytes) -> bytes:
+        asked.append(data)
+        return GARBLED[name](data)
+
+    with name_server(reply) as server:
+        found = attempted(server, timeout=0.6)
+    assert values(found)["uptime"] == 0.0
+    assert len(asked) <= 10
+
+
+def test_a_name_server_that_fails_at_once_is_asked_a_few_times() -> None:
+    """Given a name server that refers to TCP and refuses it at once → down, after a few queries."""
+    asked: list[bytes] = []
+
+    def reply(data: bytes) -> bytes:
+        asked.append(data)
+        found = dns.message.make_response(dns.message.from_wire(data))
+        found.flags |= dns.flags.TC
+        return found.to_wire()
+
+    with name_server(reply) as server:
+        found = attempted(server, timeout=0.6)
+    assert values(found)["uptime"] == 0.0
+    assert len(asked) <= 10
+
+
 def test_a_large_answer() -> None:
     """Given an answer that does not fit into a datagram → asked again over TCP."""
 

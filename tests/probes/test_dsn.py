@@ -21,6 +21,12 @@ READ = [
         {"options": "endpoint=ep-x"},
     ),
     ("host=127.0.0.1 port=6432 dbname=app user=u password='a b'", {"port": "6432", "password": "a b"}),
+    ("postgresql://u:p@h/d?options=-c%20statement_timeout%3D5s", {"options": "-c statement_timeout=5s"}),
+    ("postgresql://u@h/d?password=a%20b%26c", {"password": "a b&c"}),
+    ("jdbc:postgresql://h/d?user=u&password=a+b", {"password": "a+b"}),
+    ("postgresql://u:12/rest@host/app", {"password": "12/rest", "host": "host", "dbname": "app", "port": None}),
+    ("postgresql://u:p/r@s:t#%2F@h:5433/d", {"password": "p/r@s:t#/", "host": "h", "port": "5433", "dbname": "d"}),
+    ("postgresql://h/d%40x", {"host": "h", "dbname": "d@x"}),
     ("postgresql://u:p@a:1,b:2/d?target_session_attrs=read-write\n", {"host": "a,b", "port": "1,2"}),
 ]
 

@@ -255,3 +255,54 @@ def test_a_redirect_of_a_post(web: Web, clients: FixedClients, status: int, meth
     params = {"name": "api", "url": f"{web.url}/", "method": "POST", "body": "a=1", "redirects": True}
     assert values(tried(uptime, params, clients))["uptime"] == 1.0
     assert (web.seen[1][0], web.seen[1][3]) == (method, body)
+
+
+BYTES = [b"M\xc3\xbcnchen", b"M\xfcnchen"]
+
+
+@pytest.mark.parametrize("value", BYTES)
+def test_a_cookie_of_any_bytes_is_brought_back_as_it_came(value: bytes, clients: FixedClients) -> None:
+    """Given a cookie in UTF-8 or Latin-1 on a redirect → up, and the same bytes are sent back."""
+    cookie, heads = b"Set-Cookie: city=" + value + b"\r\n", []
+
+    def talk(connection: Connection) -> None:
+        heads.append(connection.request())
+        moved = b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n" + cookie + b"\r\n"
+        connection.socket.sendall(moved if len(heads) == 1 else head(Content_Length="2") + b"ok")
+
+    with slow_server(talk) as server:
+        found = tried(uptime, {"name": "api", "url": server.url(), "redirects": True}, clients)
+    assert values(found)["uptime"] == 1.0
+    assert b"city=" + value in heads[1]
+
+
+def test_a_redirect_of_any_bytes_is_followed(clients: FixedClients) -> None:
+    """Given a Location with bytes that are not ASCII → they are asked for percent-encoded."""
+    heads = []
+
+    def talk(connection: Connection) -> None:
+        heads.append(connection.request())
+        moved = b"HTTP/1.1 302 Found\r\nLocation: /caf\xc3\xa9?a=%20\r\nContent-Length: 0\r\n\r\n"
+        connection.socket.sendall(moved if len(heads) == 1 else head(Content_Length="2") + b"ok")
+
+    with slow_server(talk) as server:
+        found = tried(uptime, {"name": "api", "url": server.url(), "redirects": True}, clients)
+    assert values(found)["uptime"] == 1.0
+    assert heads[1].startswith(b"GET /caf%C3%A9?a=%20 ")
+
+
+@pytest.mark.parametrize("place", ["http://a:99999/", "http://\u00e4..b/", "http://xn--zzzzzz.invalid/", "http://[/"])
+def test_a_redirect_to_no_address_is_down(place: str, clients: FixedClients) -> None:
+    """Given a redirect to what cannot be asked → down, in words."""
+    moved = b"HTTP/1.1 302 Found\r\nLocation: " + place.encode() + b"\r\nContent-Length: 0\r\n\r\n"
+    with slow_server(sends(moved)) as server:
+        found = tried(uptime, {"name": "api", "url": server.url(), "redirects": True}, clients)
+    assert result(found).startswith("redirected to what is not a web address, after "), found
+
+
+def test_headers_of_any_bytes_are_compared(clients: FixedClients) -> None:
+    """Given an answer with a header in Latin-1 → its other headers are compared, and the probe is up."""
+    raw = b"HTTP/1.1 200 OK\r\nX-City: M\xfcnchen\r\nX-Kind: fine\r\nContent-Length: 2\r\n\r\nok"
+    with slow_server(sends(raw)) as server:
+        found = tried(uptime, {"name": "api", "url": server.url(), "expect_headers": {"X-Kind": "fine"}}, clients)
+    assert values(found)["uptime"] == 1.0

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import socket
 import tracemalloc
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import journey
+from chalicelib.probes import Names, journey, look_up
 
 from .conftest import FixedClients, Web, answer, free_port, reason, result, tried, values
 
@@ -260,6 +261,44 @@ def test_clean_up_runs_after_a_walk_that_took_all_its_time(web: Web) -> None:
     assert re.match(r"step 'slow': no whole answer within 0\.\d+ s, after ", result(found))
 
 
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "no resolver": ({"get": "http://trouble.test/"}, "the resolver could not look up the host name"),
+    "a refused address": ({"get": "http://169.254.169.254/"}, "not probed"),
+    "no secret in use": ({"get": "/used", "headers": {"X-A": "$BAD_LINE"}}, "the secret BAD_LINE"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_clean_up_runs_whatever_ends_the_walk(web: Web, name: str) -> None:
+    """Given a step that cannot be measured after something was made → the clean-up runs, and the walk cannot be measured."""
+    step, words = BROKEN[name]
+    web.answers |= {"/made": answer(201, '{"id": 7}'), "/made/7": answer(204)}
+    steps = [
+        {"name": "make", "post": "/made", "save": {"id": "id"}},
+        {"name": "use", **step},
+        {"name": "clean", "delete": "/made/{id}", "always": True},
+    ]
+
+    def find(host: str, port: int) -> Any:
+        if host == "trouble.test":
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return look_up(host, port)
+
+    params = {"name": "exam", "base": web.url, "steps": steps}
+    found = tried(journey, params, FixedClients({"BAD_LINE": "a\nb"}), names=Names(find))
+    assert [seen[:2] for seen in web.seen] == [("POST", "/made"), ("DELETE", "/made/7")]
+    assert "uptime" not in values(found)
+    assert words in (found.events[0].summary or "")
+
+
+def test_a_secret_that_is_missing_is_found_before_the_first_step(web: Web) -> None:
+    """Given a secret of a late step that is not set → no step runs, so that nothing is made."""
+    web.answers["/made"] = answer(201)
+    steps = [{"post": "/made"}, {"get": "/used", "headers": {"Authorization": "$NOT_SET"}}]
+    found = tried(journey, {"name": "exam", "base": web.url, "steps": steps}, FixedClients())
+    assert web.seen == [] and "the secret NOT_SET is not set" in (found.events[0].summary or "")
+
+
 def test_a_failed_clean_up_fails_the_walk(web: Web) -> None:
     """Given steps that pass and a clean-up that does not → down, since what was made stays."""
     web.answers |= {"/": answer(200), "/made": answer(500)}
@@ -341,3 +380,21 @@ def test_mistakes(change: dict[str, Any], words: str) -> None:
 def test_valid() -> None:
     """The walk of these tests has no mistakes."""
     assert journey.validate({"name": "exam", "base": "https://example.com", "steps": STEPS, "every": "10m"}) == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"get": "/b?{bad}"},
+        {"get": "{place}"},
+        {"post": "/b", "json": {"a": "{bad}"}},
+        {"get": "/b", "headers": {"X-A": "{bad}"}},
+    ],
+)
+def test_a_saved_value_that_no_text_can_hold_fails_the_step(web: Web, step: dict[str, Any]) -> None:
+    """Given a saved half of a character, or a name that is none, in a step → that step fails, in words."""
+    web.answers["/a"] = answer(200, r'{"bad": "\ud800", "place": "http://xn--zzzzzz.invalid/"}')
+    steps = [{"get": "/a", "save": {"bad": "bad", "place": "place"}}, {"name": "second", **step}]
+    found = tried(journey, {"name": "j", "base": web.url, "steps": steps}, FixedClients())
+    assert values(found)["uptime"] == 0.0
+    assert result(found).startswith("step 'second': "), result(found)

@@ -198,6 +198,68 @@ def test_what_a_probe_depends_on(params: dict[str, str], upstream: str) -> None:
     assert upstream_of("thing", {"name": "n", **params}) == upstream
 
 
+ADDRESSES = {
+    "A": "postgresql://ana:hunter2@db1.example.com:5432/a?sslmode=require",
+    "B": "postgres://ana:hunter2@db1.example.com/b",
+    "C": "host=db1.example.com port=5432 password='a b'",
+    "SLASH": "postgresql://u:12/rest@db1.example.com/app",
+    "AT": "postgresql://u:p@rest@db1.example.com/app",
+    "MARK": "postgresql://u:p?rest@db1.example.com/app",
+    "TWO": "postgresql://u:p@10.0.0.1:5432,10.0.0.2:5432/app",
+    "IN_QUERY": "postgresql:///app?host=10.0.0.1",
+    "SIX": "redis://[2001:db8::1]:6379",
+    "R": "rediss://default:hunter2@cache.example.com:6379/0",
+    "DB": "postgresql://postgres:x@db.abcdefghijkl.supabase.co:5432/postgres",
+    "POOLER": "postgresql://postgres.abcdefghijkl:x@aws-0-eu.pooler.supabase.com:6543/postgres",
+    "ODD": "not an address hunter2",
+    "SOCKET": "postgresql://%2Fvar%2Frun/app",
+}
+KINDS = [
+    ("tcp", {"host": "mail.example.com", "port": 25}, "mail.example.com"),
+    ("tcp", {"host": "192.0.2.1", "port": 25}, "192.0.2.1"),
+    ("tcp", {"host": "2001:db8::1", "port": 25}, "2001:db8::1"),
+    ("dns", {"host": "www.example.com"}, "example.com"),
+    ("dns", {"host": "www.example.com", "server": "192.0.2.53:5353"}, "192.0.2.53"),
+    ("dns", {"host": "www.example.com", "server": "[2001:db8::1]:53"}, "2001:db8::1"),
+    ("domain", {"domain": "shop.example.com"}, "example.com"),
+    ("supabase", {"project": "abcdefghijkl"}, "abcdefghijkl.supabase.co"),
+    ("supabase", {"url": "https://abcdefghijkl.supabase.co/metrics"}, "abcdefghijkl.supabase.co"),
+    ("cloudflare", {"zone": "023e"}, "api.cloudflare.com"),
+    ("database", {"dsn": "A"}, "db1.example.com"),
+    ("database", {"dsn": "B"}, "db1.example.com"),
+    ("database", {"dsn": "C"}, "db1.example.com"),
+    ("database", {"dsn": "SLASH"}, "db1.example.com"),
+    ("database", {"dsn": "AT"}, "db1.example.com"),
+    ("database", {"dsn": "MARK"}, "database n"),
+    ("database", {"dsn": "TWO"}, "10.0.0.1"),
+    ("database", {"dsn": "IN_QUERY"}, "10.0.0.1"),
+    ("database", {"dsn": "DB"}, "abcdefghijkl.supabase.co"),
+    ("database", {"dsn": "POOLER"}, "abcdefghijkl.supabase.co"),
+    ("database", {"dsn": "ODD"}, "database n"),
+    ("database", {"dsn": "SOCKET"}, "database n"),
+    ("database", {"dsn": "MISSING"}, "database n"),
+    ("redis", {"url": "R"}, "cache.example.com"),
+    ("redis", {"url": "SIX"}, "2001:db8::1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "upstream"), KINDS)
+def test_every_kind_of_probe_has_an_upstream(kind: str, params: dict[str, Any], upstream: str) -> None:
+    """Given an entry of any kind → the host that it depends on, without a secret; else the probe itself."""
+    assert upstream_of(kind, {"name": "n", **params}, ADDRESSES.get) == upstream
+
+
+def test_a_dead_host_is_no_cut_off_prober() -> None:
+    """Given five databases of one server that are down → each is down, and names the others."""
+    watcher = Watcher(database=failing(lambda: False, "no connection"))
+    watcher.secrets = {"DSN": "postgresql://ana:hunter2@db1.example.com/a"}
+    watcher.params["database"] = tuple({"name": f"db{number}", "dsn": "DSN"} for number in range(5))
+    report = watcher.run()
+    assert len(report.down) == 5 and report.events == ()
+    (first, *_) = [each for each in report.samples if each.metric == "uptime"]
+    assert first.observed["together"] == "db1, db2, db3, db4 of db1.example.com"
+
+
 class Network(Watcher):
     """A watcher of sites of unlike domains, whose answers are `ok` by name."""
 
@@ -223,7 +285,88 @@ def test_a_prober_that_is_cut_off_says_so_once() -> None:
     watcher.ok = dict.fromkeys(watcher.ok, True)
     again = watcher.run(2)
     assert [(each.status, each.fingerprint) for each in again.events] == [(Status.RESOLVED, event.fingerprint)]
+    assert again.events[0].title == "The prober measures again"
     assert values(again, "uptime") == [1.0] * 6 and values(again, "successes") == [2.0] * 6
+
+
+RARE = {"every": "5m"}
+
+
+def begins_and_ends(watcher: Network, minutes: range) -> list[tuple[int, Status]]:
+    """The minutes in which an event of the prober begins or ends. No site is down meanwhile."""
+    found: list[tuple[int, Status]] = []
+    for minute in minutes:
+        report = watcher.run(minute)
+        assert report.down == (), minute
+        for event in report.events:
+            if not found or found[-1][1] != event.status:
+                found.append((minute, event.status))
+    return found
+
+
+def test_a_prober_stays_cut_off_until_enough_answers() -> None:
+    """Given sites of every minute and of every five that all fail for eight minutes → one begin, one end, no site is down."""
+    frequent, rare = [f"a{number}" for number in range(4)], [f"b{number}" for number in range(6)]
+    watcher = Network(*frequent, *rare, **dict.fromkeys(rare, RARE))
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    assert begins_and_ends(watcher, range(5, 13)) == [(5, Status.FIRING)]
+    watcher.ok = dict.fromkeys(watcher.ok, True)
+    assert begins_and_ends(watcher, range(13, 21)) == [(13, Status.RESOLVED)]
+
+
+def test_one_site_that_answers_does_not_end_it() -> None:
+    """Given a cut off prober of ten sites → one that answers ends nothing and is up; three do."""
+    names = [f"a{number}" for number in range(10)]
+    watcher = Network(*names)
+    watcher.ok = dict.fromkeys(names, False)
+    assert begins_and_ends(watcher, range(2)) == [(0, Status.FIRING)]
+    watcher.ok["a0"] = True
+    assert begins_and_ends(watcher, range(2, 4)) == [(2, Status.FIRING)]
+    assert values(watcher.run(4), "uptime") == [1.0]
+    watcher.ok |= {"a1": True, "a2": True}
+    report = watcher.run(5)
+    assert len(report.down) == 7 and [each.status for each in report.events] == [Status.RESOLVED]
+
+
+def test_a_rare_self_check_holds_until_it_answers() -> None:
+    """Given a self-check of every five minutes that fails with its sites → cut off until it, or a site, answers."""
+    watcher = Network("a", "b", "c", "us", us={"self_check": True, **RARE})
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    assert begins_and_ends(watcher, range(5, 10)) == [(5, Status.FIRING)]
+    watcher.ok["us"] = True
+    assert [each.status for each in watcher.run(10).events] == [Status.RESOLVED]
+
+
+def test_sites_that_fail_in_different_minutes_are_judged_together() -> None:
+    """Given ten sites of which three are due each minute → cut off once four fifths fail, wherever they are due."""
+    frequent, rare = ["a", "b", "c"], [f"b{number}" for number in range(4)]
+    watcher = Network(*frequent, *rare, **dict.fromkeys(rare, RARE))
+    watcher.ok |= dict.fromkeys(rare, False)
+    watcher.run(0)
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    report = watcher.run(1)
+    assert report.down == ()
+    assert report.events[0].summary.startswith("7 of 7 probes fail at once")
+
+
+def test_the_end_of_the_rules_ends_a_cut_off_prober() -> None:
+    """Given a prober that is cut off, and rules without a probe → its event ends."""
+    watcher = Network("a", "b", "c", "d", "e")
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    watcher.run(0)
+    watcher.params["a"] = ()
+    assert [each.status for each in watcher.run(1).events] == [Status.RESOLVED]
+
+
+def test_a_long_gap_ends_a_cut_off_prober() -> None:
+    """Given a prober that is cut off, hours without a run, and one site that fails → nothing old is counted."""
+    names = ["a", "b", "c", "d", "e"]
+    watcher = Network(*names, **dict.fromkeys(names[1:], RARE))
+    watcher.ok = dict.fromkeys(watcher.ok, False)
+    watcher.run(0)
+    assert watcher.run(301).down == ("a",)
 
 
 def test_a_self_check_decides() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ class Watcher:
         self.store = MemoryStore()
         self.queue = MemoryQueue()
         self.pauses: list[float] = []
+        self.secrets: dict[str, str] = {}
         self.params: dict[str, tuple[Mapping[str, Any], ...]] = {kind: ({"name": kind},) for kind in probes}
         self.on_pause: Callable[[], None] = lambda: None
 
@@ -73,7 +75,7 @@ class Watcher:
         report = watch(
             rules=Rules(probes=self.params),
             store=self.store,
-            clients=None,  # type: ignore[arg-type]
+            clients=SimpleNamespace(secret=self.secrets.get),  # type: ignore[arg-type]
             queues=Queues(webhooks=self.queue, notifications=MemoryQueue(), counts=MemoryQueue()),
             now=START + timedelta(minutes=minute),
             pause=pause,
