@@ -177,6 +177,8 @@ _OWN_NAME = re.compile(
     r"(?:^|_)(?:target|dest|destination|origin|origins|prefix|prefixes|prefix_hijacked|cidr|network|networks|pool|endpoint|server)(?:_|$)",
     re.IGNORECASE,
 )
+_FIELD_NAME = re.compile(r"[A-Za-z_][\w.-]{1,200}")
+"""What stands before the colon of a line that is a field: one word, as JSON has it."""
 _PLAIN_ID = re.compile(r"[a-z._]{1,40}:[0-9a-f]{1,64}")
 """The id of nearly every event and fault: a number, a UUID or a digest behind a word."""
 _PARTS = re.compile(r"[@?#%;]")
@@ -244,8 +246,8 @@ def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> 
         "ends_also": tuple(_stable(each, extra) for each in event.ends_also),
         "kind": _text(event.kind, extra),
         "name": _text(event.name, extra),
-        "title": _text(event.title, extra) or MASK,
-        "summary": _text(event.summary, extra),
+        "title": _lines(event.title, extra) or MASK,
+        "summary": _lines(event.summary, extra),
         "url": _address(event.url, extra),
         "service": _optional(event.service, extra),
         "environment": _optional(event.environment, extra),
@@ -361,6 +363,19 @@ def _field(name: str, value: str, extra: Extra) -> str:
     if name.lower() in _RELEASE_NAMES or name.lower().endswith(_RELEASE_NAME_ENDS):
         return _release(value, extra)
     return _text(value, extra, cards=not _ID_NAMES.search(name) or _APART.search(value) is not None)
+
+
+def _lines(text: str, extra: Extra) -> str:
+    """Return a text masked, and each `name: value` line of it as the field of that name: content that has no other form."""
+    found = _text(text, extra)
+    if ": " not in found:
+        return found
+    return "\n".join(_line(each, extra) for each in found.split("\n"))
+
+
+def _line(line: str, extra: Extra) -> str:
+    name, colon, value = line.partition(": ")
+    return f"{name}: {_field(name, value, extra)}" if colon and _FIELD_NAME.fullmatch(name) else line
 
 
 @lru_cache(maxsize=2_048)

@@ -41,9 +41,8 @@ class Message(Reading):
         return True
 
     def untitled(self, kind: str) -> str:
-        """Return the beginning of the content."""
-        content = ", ".join(_content(self.item))
-        return coerce.cut(content, MAX_TITLE_OF_CONTENT) or f"A message of {self.entry.source}"
+        """Return the first field of the content: one, since the masks know a line by one name."""
+        return coerce.cut(next(_content(self.item), ""), MAX_TITLE_OF_CONTENT) or f"A message of {self.entry.source}"
 
     def summary(self) -> str:
         """Return the text below the title, else the content that is not shown beside it."""

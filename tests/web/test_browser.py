@@ -7,7 +7,7 @@ from pathlib import Path
 
 import axe_selenium_python
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -135,7 +135,7 @@ def resized(browser: Chrome, size: str, *, dark: bool) -> None:
 
 def shown(browser: Chrome, selector: str, text: str) -> None:
     """Wait until an element has a text."""
-    wait = WebDriverWait(browser, WAIT_SECONDS, ignored_exceptions=[StaleElementReferenceException])
+    wait = WebDriverWait(browser, WAIT_SECONDS, ignored_exceptions=[WebDriverException])
     wait.until(lambda _: any(text in each.text for each in browser.find_elements(By.CSS_SELECTOR, selector)))
 
 
@@ -148,6 +148,7 @@ def found_by_axe(browser: Chrome) -> list[str]:
     return [f"{each['id']}: {node['html'][:200]}" for each in results["violations"] for node in each["nodes"]]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("address", [*ADDRESSES, "/incident", "/login", "/nothing"])
