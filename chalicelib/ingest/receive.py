@@ -82,7 +82,7 @@ class Secrets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What the sender is told, as JSON or as a text of its own. `reason` is for our log."""
+    """The answer to a sender, as JSON or as a text of its own. `reason` is for our log."""
 
     status: int
     body: Mapping[str, Any] | str

@@ -53,7 +53,7 @@ def answer(
     address: str = "",
     find: Callable[[str], Source] | None = None,
 ) -> HttpResponse:
-    """What the sender of this webhook is told, after it was stored. `find` gives another plug-in than the source's own."""
+    """Return the answer to the sender of a webhook, after it was stored. `find` gives another plug-in than the source's own."""
     stage_ports = ports(account)
     found = receive(
         source,
