@@ -31,10 +31,12 @@ def running(*options: str, config: str = "", folder: Path = Path("/"), port: int
     shared = ["--port", str(found), "--bind", "127.0.0.1", "--appendonly", "no", "--save", ""]
     command = [server, *([config] if config else []), *shared, *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
-    eventually(lambda: answers(found))
-    yield found
-    process.terminate()
-    process.wait()
+    try:
+        eventually(lambda: answers(found))
+        yield found
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +223,8 @@ def test_protected_mode() -> None:
 
 def test_a_cluster(tmp_path: Path) -> None:
     """Given a node whose cluster serves every slot → up; given slots that nobody serves → down, with how many."""
-    with running("--cluster-enabled", "yes", folder=tmp_path) as found:
+    bus = ("--cluster-port", str(free_port()))  # its own is 10,000 above, which many free ports leave no room for
+    with running("--cluster-enabled", "yes", *bus, folder=tmp_path) as found:
         assert down(f"redis://localhost:{found}").startswith("its cluster has failed: 16384 of 16384 slots")
         command(found, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         eventually(lambda: "cluster_state:ok" in command(found, "CLUSTER", "INFO"), 20)
