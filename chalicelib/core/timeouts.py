@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.acknowledgement import end_notified
+from chalicelib.core.advance import timed_out
 from chalicelib.core.alert import Alert, Origin
 from chalicelib.core.event import Severity
-from chalicelib.core.fold import timed_out
 from chalicelib.core.incident import Incident, notified_of
 from chalicelib.core.lifecycle import Terms, is_timed_out, refreshed
 from chalicelib.core.rule import RouteAlerts, Rules

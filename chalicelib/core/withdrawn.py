@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from chalicelib.core.advance import why_gone
 from chalicelib.core.alert import Alert, Origin
-from chalicelib.core.fold import why_gone
 from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import RuleRemoved
 from chalicelib.core.rule import Rules
