@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert_snapshot import variables_of
 from chalicelib.core.language.template import render
 from chalicelib.core.pattern import Pattern, PatternError, compiled
 from chalicelib.core.rule import Rules
@@ -183,7 +183,7 @@ def _annotations(alert: Alert, group: Mapping[str, str], rules: Rules) -> dict[s
     rule = rules.by_name.get(alert.rule)
     if rule is None or not rule.summary or rule.name in rules.broken_templates:
         return dict(alert.text.annotations)
-    return {**alert.text.annotations, "summary": render(rule.summary, snapshot.variables_of(alert, group))}
+    return {**alert.text.annotations, "summary": render(rule.summary, variables_of(alert, group))}
 
 
 class Exact(dict[str, str]):

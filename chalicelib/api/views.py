@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib.api.paging import ALL, Page, Paging, ascending, descending, page
 from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert_snapshot import SnapshotInput, summary_of
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.errors import NotFoundError, NotUniqueError
@@ -26,10 +27,10 @@ from chalicelib.core.ports import Store
 from chalicelib.core.routing import whole_route
 from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.services import SERVICE
-from chalicelib.core.snapshot import SnapshotInput, summary_of, title_of
 from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
 from chalicelib.core.summary import AlertSummary, Summary
 from chalicelib.core.timeline import in_order
+from chalicelib.core.titles import title_of
 
 LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
 """How far back an id is looked for, step by step: the ended ones of one day are one small query."""

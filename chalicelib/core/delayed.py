@@ -6,6 +6,7 @@ from datetime import datetime
 
 from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.incident import Incident
@@ -43,7 +44,7 @@ def current(
     if not shows or (view.quiet and unseen):
         return None
     state = _known(state_of(incident, decided.target), decided, received, unseen=unseen)
-    basis = snapshot.SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
+    basis = SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
     made = snapshot.notification(
         incident, state, decided.reason, view.visible, basis, decided.background.notes, decided.why
     )
@@ -81,7 +82,7 @@ def with_missed_ends(
     missed = _missed_ends(incident, decided, received)
     if not missed or decided.reason is Reason.SYNC:
         return decided
-    basis = snapshot.SnapshotInput(rules=rules, context=Context(), route=routes_of(incident, rules)[0].route, now=now)
+    basis = SnapshotInput(rules=rules, context=Context(), route=routes_of(incident, rules)[0].route, now=now)
     return snapshot.with_ends(decided, incident, missed, basis)
 
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chalicelib.core import snapshot
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.closing import closing_of, closing_syncs, shown_after
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason, Why
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
 from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus, clock_of, with_clock
 from chalicelib.core.mute import Muting, mutings_of
+from chalicelib.core.notes import notes_of, notes_of_wave
 from chalicelib.core.notified import LastSound, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import RouteAlerts, Rules
+from chalicelib.core.shown_acts import last_act_at
 from chalicelib.core.sounds import Sounds, sounds_of
 from chalicelib.core.timeouts import ends_notified, kept_when_notified, never_shown_timed_out
+from chalicelib.core.titles import title_of_news
 from chalicelib.core.visible import (
     Audience,
     RouteView,
@@ -86,11 +90,9 @@ def due(
     quiet_changes = {**closing_syncs(incident, audience, closings, rules, now), **_syncs(incident, rules)}
     reasons = {**quiet_changes, **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
-    basis = snapshot.SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
+    basis = SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
     before = replace(incident, sync="")
-    incident, notifications = _announce(
-        before, reasons, audience, sounds, closings, basis, snapshot.notes_of(incident, expired)
-    )
+    incident, notifications = _announce(before, reasons, audience, sounds, closings, basis, notes_of(incident, expired))
     incident = ends_notified(before, incident, flushes=flushes)
     incident = kept_when_notified(before, incident, routes, now)
     incident = reescalated(before, incident, views, now)
@@ -179,7 +181,7 @@ def _announce(
     audience: Audience,
     sounds: Sounds,
     closings: Mapping[str, ClosingSnapshot],
-    basis: snapshot.SnapshotInput,
+    basis: SnapshotInput,
     notes: tuple[str, ...],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
@@ -193,7 +195,7 @@ def _announce(
         pages = basis.rules.can(target.kind).pages
         why = sounds.due.get(key) if reason is Reason.UPDATED else None
         wave = _wave(before, reason, why, seen, incident, basis.now) if pages else before.pager.wave
-        own = snapshot.notes_of_wave(incident, before) if wave != before.pager.wave else ()
+        own = notes_of_wave(incident, before) if wave != before.pager.wave else ()
         content = snapshot.notification(
             incident,
             replace(before, pager=replace(before.pager, wave=wave)),
@@ -204,10 +206,10 @@ def _announce(
             why,
         )
         if why is not None and wave != before.pager.wave:
-            content = replace(content, title=snapshot.title_of_news(incident, before, seen.visible))
+            content = replace(content, title=title_of_news(incident, before, seen.visible))
         notifications.append(content)
         called = _called(before, content, incident) if pages else before
-        announced[key] = _after(called, content, seen, snapshot.last_act_at(incident))
+        announced[key] = _after(called, content, seen, last_act_at(incident))
     if not reasons:
         return incident, ()
     return _remembering(replace(incident, announced=announced), notifications, basis.now), tuple(notifications)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.correlation import with_news
 from chalicelib.core.delivery.delivery_log import delivery_log_key
@@ -26,7 +27,7 @@ from chalicelib.core.match import matches_all
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, route_of, routed_labels, routes_of
 from chalicelib.core.rule import Route, RouteAlerts, Rules
-from chalicelib.core.snapshot import SnapshotInput, with_symptoms
+from chalicelib.core.snapshot import with_symptoms
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of

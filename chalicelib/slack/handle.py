@@ -16,6 +16,7 @@ from chalicelib.api.paging import Paging
 from chalicelib.api.times import is_zone, parse_when
 from chalicelib.api.warnings import warnings
 from chalicelib.core.access import Role, role_of
+from chalicelib.core.alert_snapshot import deploys_before
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Deploy
 from chalicelib.core.errors import NotFoundError, OverError, RequestError, TargetRejectedError, TargetUnavailableError
@@ -28,7 +29,6 @@ from chalicelib.core.outcome import Outcome, Result, outcome, sentence
 from chalicelib.core.ports import Clients, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.sign_in import KEY, PAGE_URL, Person, new_link
-from chalicelib.core.snapshot import deploys_before
 from chalicelib.messages.interaction import ACTION_ROLL_BACK_CONFIRMED, ANSWER, Interaction
 from chalicelib.messages.queue import (
     Handled,

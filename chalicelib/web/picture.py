@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from chalicelib.core.alert import Alert
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
 from chalicelib.core.event import Severity
@@ -17,7 +18,7 @@ from chalicelib.core.mute import Muting, mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.routing import routes_of, whole_route
 from chalicelib.core.rule import Route, RouteAlerts, Rules, Target
-from chalicelib.core.snapshot import SnapshotInput, notification
+from chalicelib.core.snapshot import notification
 from chalicelib.core.standing import Standing, holder, standing
 
 READER = Target("page", "reader")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.build import services_from
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import Reason, Why
@@ -12,7 +13,8 @@ from chalicelib.core.event import Severity
 from chalicelib.core.incident import CORRELATED, Episode, Incident
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Route, Rules, Target
-from chalicelib.core.snapshot import SnapshotInput, notification, title_of, title_of_news
+from chalicelib.core.snapshot import notification
+from chalicelib.core.titles import title_of, title_of_news
 from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

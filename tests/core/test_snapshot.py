@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
+from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.build import services_from
 from chalicelib.core.context import Cause, Context, Silence
 from chalicelib.core.delivery.notification import MAX_ALERTS, AckSnapshot, Deploy, Reason, ServiceSnapshot
@@ -13,9 +14,11 @@ from chalicelib.core.event import Severity
 from chalicelib.core.incident import Episode, Incident, Truncated
 from chalicelib.core.match import parse_matchers
 from chalicelib.core.mute import Muting
+from chalicelib.core.notes import notes_of
 from chalicelib.core.notified import LastNotification, NotifiedAlerts, NotifiedState
 from chalicelib.core.rule import Inhibition, Route, Rule, Rules, Target
-from chalicelib.core.snapshot import SnapshotInput, notes_of, notification, title_of, with_symptoms
+from chalicelib.core.snapshot import notification, with_symptoms
+from chalicelib.core.titles import title_of
 from tests.rule_files import KINDS
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""What broke, in one line, and the order in which people read alerts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from chalicelib.core.alert import Alert
+from chalicelib.core.delivery.writing import counted_list
+from chalicelib.core.dependencies import Explanation, explanations
+from chalicelib.core.incident import Incident
+from chalicelib.core.notified import NotifiedState
+from chalicelib.core.services import NO_SERVICES, SERVICE, Services
+
+MAX_SERVICES = 3
+"""A notification shows the entries of so many services."""
+
+
+def listed(alerts: Iterable[Alert]) -> list[Alert]:
+    """As people read them: worst first, then oldest, then by name and labels."""
+    return sorted(
+        alerts, key=lambda each: (each.severity.rank, each.starts_at or _NEVER, each.name, sorted(each.labels.items()))
+    )
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def impact_of(alert: Alert, explained: Mapping[str, Explanation]) -> str:
+    """Return the service that explains an alert now; empty where none does."""
+    found = explained.get(alert.fingerprint)
+    return found.service if found is not None and found.until is None else ""
+
+
+def causes_first(alerts: Iterable[Alert], explained: Mapping[str, Explanation]) -> list[Alert]:
+    """Return alerts as people read them, those that another service explains behind the others."""
+    return sorted(listed(alerts), key=lambda each: bool(impact_of(each, explained)))
+
+
+def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0, services: Services = NO_SERVICES) -> str:
+    """What broke, in one line: the alert's own title, or how many there are of which. `more` fire over `max_alerts`.
+
+    Of alerts that explain others the title names the cause, and the services that it affects.
+    """
+    explained = explanations(incident, services)
+    impacts = [alert for alert in listed(alerts) if impact_of(alert, explained)]
+    causes = [alert for alert in alerts if not impact_of(alert, explained)]
+    if not impacts or not causes:
+        return _title_of(incident, alerts, more)
+    affected = list(dict.fromkeys(alert.labels.get(SERVICE, "") for alert in impacts))
+    return f"{_title_of(incident, causes, more)}, affects {counted_list(affected, MAX_SERVICES)}"
+
+
+def _where(incident: Incident, alerts: Sequence[Alert]) -> str:
+    """Return the values by which alerts are one incident. Alerts of another service than the first one have their own."""
+    names = sorted(incident.group.keys() - {"alertname", "severity"})
+    if not incident.is_correlated or not alerts:
+        return " ".join(incident.group[name] for name in names)
+    found = (list(dict.fromkeys(alert.labels.get(name, incident.group[name]) for alert in alerts)) for name in names)
+    return " ".join(counted_list(values, MAX_SERVICES) for values in found)
+
+
+def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
+    alerts = listed(alerts)
+    where = _where(incident, alerts)
+    names = list(dict.fromkeys(alert.name for alert in alerts))
+    if len(alerts) == 1 and not more:
+        alert = alerts[0]
+        title = alert.name if alert.has_condition else alert.text.title or alert.name
+        return f"{title} ({where})" if where and where not in title else title
+    if not alerts:
+        return where or "incident"
+    counted = f"{len(alerts) + more:,} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 or more else ''}"
+    return f"{counted} ({where})" if where else counted
+
+
+def title_of_news(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> str:
+    """Return the title of what a target has not noticed as it is: new alerts, those that rose, and what joined silently."""
+    joined = announced.alerts.joined
+    new = [
+        name for name, rank in visible.items() if name in joined or rank < announced.alerts.firing.get(name, rank + 1)
+    ]
+    return title_of(incident, [incident.alerts[name] for name in new])
