@@ -150,6 +150,7 @@ def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices
     if report.rules is not None:
         lines += [""] if lines else []
         lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
+        lines += [f"{name}: disabled, it decides nothing." for name in report.rules.disabled]
         lines += _others(report.rules, a_day)
         lines += _probes(report.rules)
         lines += _services(seen) if seen is not None else []
@@ -201,7 +202,9 @@ def hears(rule: Rule, rules: Rules) -> str:
 
 
 def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
-    nobody = "" if rules.default.targets else ": events that no rule or route matches reach nobody"
+    nobody = (
+        "" if rules.default.targets or rules.default.nobody else ": events that no rule or route matches reach nobody"
+    )
     return [
         f"Everything else: tells {route_targets(rules.default)}{nobody}.{_on_history('', a_day)}",
         f"What cannot be delivered: tells {route_targets(rules.fallback)}.",
@@ -223,6 +226,7 @@ def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices
             }
             for rule in rules
         ],
+        **({"disabled": list(report.rules.disabled)} if report.rules and report.rules.disabled else {}),
         **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
         **_services_json(report, seen),
         **_probes_json(report),

@@ -210,7 +210,7 @@ class _Told:
         if not why:
             steps += self.answers("condition", rule.condition, StoredSeries(self.store, labels, self.rules.services))
         walked, routes = route_steps(self.rules, rule, seen)
-        targets = ", ".join(target.shown for route in routes for target in route.targets) or "nobody"
+        targets = ", ".join(route.target_names for route in routes)
         return {
             "name": rule.name,
             "labels": {**named, **rule.labels},
@@ -327,9 +327,8 @@ class _Told:
         if route.id not in {each.id for each in chosen}:
             steps = [f"{route.id} holds the incident, as it did when it began"]
         group = ", ".join(f"{name}={text}" for name, text in incident.group.items()) or "nothing"
-        targets = ", ".join(target.shown for target in route.targets) or "nobody"
         grouped = "correlated" if incident.is_correlated else "grouped"
-        return [*steps, f"told by {route.id}, {grouped} by {group}: {targets}"]
+        return [*steps, f"told by {route.id}, {grouped} by {group}: {route.target_names}"]
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
         """Target by target: what it was told and when, or why it was not."""

@@ -327,7 +327,7 @@ def audience(route: Route, rules: Rules, now: datetime) -> Shown:
             {"after": duration_words(step.after), "targets": [target.shown for target in step.targets]}
             for step in route.escalate
         ],
-        "repeats_every": duration_words(route.options.repeat_interval),
+        "repeats_every": duration_words(every) if (every := route.options.repeat_interval) is not None else "never",
         "quiet_now": [each.name for each in quiet],
         "quiet_until": stamp(quiet[0].until) if quiet else None,
     }

@@ -40,6 +40,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NO_DAY = frozenset({-1})
 """`days: []` says that the window opens on no day, where leaving it out says every day."""
 DURATION_OPTIONS = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
+NEVER = "never"
+"""`repeat_interval: never`: nobody is reminded."""
+NOBODY = "nobody"
+"""The target of alerts that are recorded and notified to nobody. Its value is the reason."""
 
 
 def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
@@ -48,11 +52,12 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
     builder = _Builder(options, data.get("receivers") or {}, kinds)
     fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", options=options))
     default_data = data.get("default")
-    default = builder.route(default_data or {}, "default", Route(id="", targets=fallback.targets, options=options))
-    above = Route(id="", targets=default.targets, options=options)
-    rules = tuple(builder.rule(each) for each in data.get("alerts") or ())
+    default = builder.route(default_data or {}, "default", _above(fallback, options))
+    above = _above(default, options)
+    rules = tuple(builder.rule(each) for each in data.get("alerts") or () if each.get("enabled") is not False)
     return Rules(
         rules=rules,
+        disabled=tuple(str(each["name"]) for each in data.get("alerts") or () if each.get("enabled") is False),
         routes=builder.trees(data.get("routes") or (), "route", above),
         default=default,
         fallback=fallback,
@@ -68,6 +73,11 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         correlate=_correlate(data.get("correlate")),
         access=_access(data.get("access")),
     )
+
+
+def _above(route: Route, options: RouteOptions) -> Route:
+    """Return what routes have of another one that they do not say: whom it notifies."""
+    return Route(id="", targets=route.targets, nobody=route.nobody, options=options)
 
 
 def kinds_from(data: Mapping[str, Mapping[str, bool]]) -> dict[str, Capabilities]:
@@ -93,7 +103,8 @@ def kebab_case(name: str) -> str:
 
 def options_from(data: Data, above: RouteOptions) -> RouteOptions:
     """Return the options that `data` gives, and for the rest those above."""
-    own: dict[str, Any] = {name: parse_duration(data[name]) for name in DURATION_OPTIONS if data.get(name) is not None}
+    given = [name for name in DURATION_OPTIONS if data.get(name) is not None]
+    own: dict[str, Any] = {name: None if data[name] == NEVER else parse_duration(data[name]) for name in given}
     if data.get("group_by") is not None:
         own["group_by"] = group_by_from(data["group_by"])
     if data.get("max_alerts") is not None:
@@ -126,6 +137,8 @@ class _Builder:
         """The targets of a list, receivers opened, each destination once."""
         found: dict[str, Target] = {}
         for entry in entries:
+            if NOBODY in entry:
+                continue
             if "receiver" in entry:
                 for target in self.targets(self.receivers.get(entry["receiver"]) or ()):
                     found.setdefault(target.key, _with_settings(target, entry))
@@ -135,6 +148,14 @@ class _Builder:
             found.setdefault(target.key, target)
         return tuple(found.values())
 
+    def nobody(self, entries: Sequence[Data]) -> str:
+        """Return why a list of targets names nobody; empty where it names somebody, or gives no reason."""
+        for entry in entries:
+            reason = entry.get(NOBODY) or self.nobody(self.receivers.get(entry.get("receiver", "")) or ())
+            if reason:
+                return str(reason)
+        return ""
+
     def escalations(self, entries: Sequence[Data]) -> tuple[Escalation, ...]:
         """In the order in which they come."""
         found = [Escalation(parse_duration(each["after"]), self.targets(each["notification"])) for each in entries]
@@ -143,12 +164,15 @@ class _Builder:
     def route(self, data: Data, identity: str, above: Route) -> Route:
         """One route; targets, options and escalations it does not name are those above it."""
         named, escalate = data.get("notification"), data.get("escalate")
+        targets = self.targets(named) if named is not None else above.targets
+        inherited = above.escalate if targets else ()
         return Route(
             id=identity,
-            targets=self.targets(named) if named else above.targets,
+            targets=targets,
+            nobody=self.nobody(named) if named is not None else above.nobody,
             matchers=matchers_from(data.get("match")),
             options=options_from(data, above.options),
-            escalate=self.escalations(escalate) if escalate is not None else above.escalate,
+            escalate=self.escalations(escalate) if escalate is not None else inherited,
             mute=tuple(data.get("mute") or ()),
             active=tuple(data.get("active") or ()),
             continues=bool(data.get("continue", False)),
@@ -176,7 +200,7 @@ class _Builder:
         options = options_from(data, self.options)
         condition = _condition(data, "condition")
         route = None
-        if data.get("notification"):
+        if data.get("notification") is not None:
             route = replace(self.route(data, f"rule/{name}", Route(id="", options=self.options)), matchers=())
         flapping = data.get("flapping")
         return Rule(

@@ -69,12 +69,12 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """How a route tells. Alertmanager's words and meaning; None of `ack_timeout` never runs out."""
+    """The rhythm of a route. Alertmanager's words and meaning; `repeat_interval` None: nobody is reminded."""
 
     group_by: tuple[str, ...] = ("service", "environment")
     group_wait: timedelta = timedelta(seconds=30)
     group_interval: timedelta = timedelta(minutes=5)
-    repeat_interval: timedelta = timedelta(hours=4)
+    repeat_interval: timedelta | None = timedelta(hours=4)
     ack_timeout: timedelta = timedelta(hours=8)
     resolve_timeout: timedelta = timedelta(hours=24)
     max_alerts: int = 500
@@ -83,7 +83,10 @@ class RouteOptions:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The targets that are notified, and when. `id` is stable over deploys: `rule/<name>`, `route/severity=critical`, `default`."""
+    """The targets that are notified, and when. `id` is stable over deploys: `rule/<name>`, `route/severity=critical`, `default`.
+
+    `nobody` is the reason why there are none, where the rules file gives one.
+    """
 
     id: str
     targets: tuple[Target, ...] = ()
@@ -94,7 +97,14 @@ class Route:
     active: tuple[str, ...] = ()
     continues: bool = False
     correlates: bool = True
+    nobody: str = ""
     routes: tuple["Route", ...] = ()
+
+    @property
+    def target_names(self) -> str:
+        """Return its targets for people, or that it notifies nobody, with the reason."""
+        because = f" ({self.nobody})" if self.nobody else ""
+        return ", ".join(target.shown for target in self.targets) or f"nobody{because}"
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
@@ -184,6 +194,8 @@ class Window:
 class Rules:
     """The whole file. `probes` and `sources` are kept as read: their plug-ins know their fields.
 
+    `disabled` are the names of the rules that the file switches off (`enabled: false`): they decide nothing.
+
     `webhooks` are requests that the file writes itself, by their names (`delivery/request_template.py`).
 
     `parameters` are the secrets and settings that its targets may read; None where only their files know them.
@@ -207,6 +219,7 @@ class Rules:
     services: Services = field(default=NO_SERVICES, repr=False)
     parameters: tuple[str, ...] | None = field(default=None, compare=False)
     correlate: Correlate | None = None
+    disabled: tuple[str, ...] = ()
     access: Access = OPEN
 
     @property

@@ -63,7 +63,7 @@ def pending_resolve(announced: NotifiedState, view: VisibleAlerts) -> VisibleAle
 
 
 def needs_update(
-    announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta
+    announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta | None
 ) -> Reason | None:
     """Return why this target must be notified at a flush, or None.
 
@@ -84,12 +84,22 @@ def needs_update(
     return Reason.REMINDER if _is_reminder_due(announced, view, now, repeat_interval) else None
 
 
-def _is_reminder_due(announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta) -> bool:
+def _is_reminder_due(
+    announced: NotifiedState, view: VisibleAlerts, now: datetime, repeat_interval: timedelta | None
+) -> bool:
     if not announced.open or announced.last.at is None:
         return False
     if view.ending is not None and announced.last.at < view.ending:
         return True
-    return bool(view.unacked) and now >= announced.last.at + repeat_interval
+    again = repeats_at(announced, repeat_interval)
+    return bool(view.unacked) and again is not None and now >= again
+
+
+def repeats_at(announced: NotifiedState, repeat_interval: timedelta | None) -> datetime | None:
+    """Return when this target is reminded if nothing else happens; None: never."""
+    if repeat_interval is None or announced.last.at is None:
+        return None
+    return announced.last.at + repeat_interval
 
 
 def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
@@ -227,8 +237,13 @@ def quickest(first: RouteOptions, second: RouteOptions) -> RouteOptions:
         first,
         group_wait=min(first.group_wait, second.group_wait),
         group_interval=min(first.group_interval, second.group_interval),
-        repeat_interval=min(first.repeat_interval, second.repeat_interval),
+        repeat_interval=_sooner(first.repeat_interval, second.repeat_interval),
     )
+
+
+def _sooner(*intervals: timedelta | None) -> timedelta | None:
+    """Return the shortest interval; None is never."""
+    return min((each for each in intervals if each is not None), default=None)
 
 
 def together(views: Iterable[VisibleAlerts]) -> VisibleAlerts:
@@ -268,12 +283,9 @@ def is_unacknowledged(incident: Incident, view: VisibleAlerts) -> bool:
 
 def reminded(incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> list[str]:
     """Return the keys of the targets whose reminder may be due by the time at which it was decided to notify them."""
-    interval = min(each.route.options.repeat_interval for each in routes)
-    return [
-        key
-        for key, each in incident.announced.items()
-        if each.open and each.last.at is not None and each.last.at + interval <= now
-    ]
+    interval = _sooner(*(each.route.options.repeat_interval for each in routes))
+    known = ((key, repeats_at(each, interval)) for key, each in incident.announced.items() if each.open)
+    return [key for key, at in known if at is not None and at <= now]
 
 
 def view_of(

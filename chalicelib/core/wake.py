@@ -20,6 +20,7 @@ from chalicelib.core.visible import (
     audience_of,
     is_unacknowledged,
     needs_update,
+    repeats_at,
     silence_reminders,
     state_of,
     together,
@@ -192,7 +193,6 @@ def _wanted_from(
     quiet = [view.route for view in views if view.view.quiet]
     if quiet and needs_update(known, bare.seen, now, repeat_interval) is not None:
         found += [at for route in quiet if (at := speaks_again(route, rules.windows, now)) is not None]
-    if known.open and known.last.at is not None and each.seen.unacked:
-        repeats_at = known.last.at + repeat_interval
-        found += [repeats_at] if repeats_at > now else []
+    again = repeats_at(known, repeat_interval) if known.open and each.seen.unacked else None
+    found += [again] if again is not None and again > now else []
     return found

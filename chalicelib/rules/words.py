@@ -65,7 +65,7 @@ def _pinned(rule: Rule) -> dict[str, str]:
 
 def route_targets(route: Route) -> str:
     """Return the targets of a route, those of its escalation, and its windows."""
-    found = _targets(route.targets) or "nobody"
+    found = _targets(route.targets) or route.target_names
     for step in route.escalate:
         found += f", after {duration_words(step.after)} {_targets(step.targets)}"
     if route.mute:

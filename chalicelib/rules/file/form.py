@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from chalicelib.core.build import DAYS
+from chalicelib.core.build import DAYS, NOBODY
 from chalicelib.core.delivery.target_kind import TargetKind
 from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
@@ -41,6 +41,7 @@ from chalicelib.rules.file.values import (
     pattern_value,
     people_value,
     positive_value,
+    repeat_value,
     runbook_value,
     short_value,
     threshold_value,
@@ -58,6 +59,13 @@ Duration = Annotated[
     Any, As(duration_value, dict(type="string", pattern=DURATION_PATTERN, examples=["30s", "5m", "1h30m"]))
 ]
 Positive = Annotated[Any, As(positive_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5m", "4h"]))]
+Repeats = Annotated[
+    Any,
+    As(
+        repeat_value,
+        dict(anyOf=[{"type": "string", "pattern": DURATION_PATTERN}, {"const": "never"}], examples=["4h", "never"]),
+    ),
+]
 Short = Annotated[Any, As(short_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5s"]))]
 People = Annotated[Any, As(people_value, dict(type="array", items={"type": "string", "minLength": 1}))]
 Boolean = Annotated[Any, As(boolean_value, dict(type="boolean"))]
@@ -109,8 +117,13 @@ def target_form() -> type[BaseModel]:
 @lru_cache(maxsize=4)
 def _target_form(found: tuple[tuple[str, TargetKind], ...]) -> type[BaseModel]:
     fields: dict[str, Any] = {name: (Annotated[Any, As(kind.read, kind.schema)], LEFT_OUT) for name, kind in found}
-    fields |= {"receiver": (Text, LEFT_OUT), "send_resolved": (Boolean, LEFT_OUT), "timeout": (Short, LEFT_OUT)}
-    doc = f"Where a message goes: exactly one of {', '.join(name for name, _ in found)} and receiver."
+    fields |= {
+        "receiver": (Text, LEFT_OUT),
+        NOBODY: (Text, LEFT_OUT),
+        "send_resolved": (Boolean, LEFT_OUT),
+        "timeout": (Short, LEFT_OUT),
+    }
+    doc = f"Where a message goes: exactly one of {', '.join(name for name, _ in found)}, receiver and nobody."
     return create_model("TargetForm", __base__=_TargetPart, __doc__=doc, **fields)
 
 
@@ -152,7 +165,7 @@ class _RhythmForm(_Part):
     group_by: GroupBy = LEFT_OUT
     group_wait: Duration = LEFT_OUT
     group_interval: Duration = LEFT_OUT
-    repeat_interval: Positive = LEFT_OUT
+    repeat_interval: Repeats = LEFT_OUT
     resolve_timeout: Positive = LEFT_OUT
     ack_timeout: Positive = LEFT_OUT
     max_alerts: MaxAlerts = LEFT_OUT
@@ -176,6 +189,7 @@ class RuleForm(_TellingForm):
     """An entry of `alerts:`: what it matches, when it is enough, how bad, who hears."""
 
     name: Text
+    enabled: Boolean = LEFT_OUT
     match: Matches = Field(default=LEFT_OUT)
     condition: Text = LEFT_OUT
     for_: Duration = Field(default=LEFT_OUT, alias="for")

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from chalicelib.core.build import NOBODY
 from chalicelib.core.field import masked
 from chalicelib.core.language.condition import Condition, ConditionError, mistakes, parse
 from chalicelib.core.language.grammar import CALLABLE
@@ -244,10 +245,9 @@ def _clause(path: Path, label: str, text: Any) -> Iterator[Finding]:
 
 
 def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
-    words = (*kinds(), "receiver")
+    words = (*kinds(), "receiver", NOBODY)
     for path, entries in target_lists(data):
-        if entries == []:
-            yield Finding(path, f"{path[-1]} names no one", "at least one target")
+        yield from _nobody(path, entries)
         for index, entry in items_in(entries):
             if not isinstance(entry, Mapping):
                 continue
@@ -257,6 +257,20 @@ def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
             elif len(named) > 1:
                 what = f"a target names {' and '.join(named)}"
                 yield Finding((*path, index), what, "one of them in each entry of the list, each with - before it")
+
+
+def _nobody(path: Path, entries: Any) -> Iterator[Finding]:
+    """Nobody is notified: by a reason that stands alone, outside of an escalation. An empty list is one without a reason."""
+    may_be = "escalate" not in path
+    if entries == []:
+        allowed = "nobody with a reason, or at least one target" if may_be else "at least one target"
+        kind = "warning" if may_be and path[0] != "receivers" else "mistake"
+        yield Finding(path, f"{path[-1]} names no one", allowed, "[{nobody: the reason}]" if may_be else "", kind=kind)
+    for index, entry in items_in(entries):
+        if NOBODY in mapping_in(entry) and not may_be:
+            yield Finding((*path, index, NOBODY), "an escalation to nobody", "at least one target")
+        elif NOBODY in mapping_in(entry) and len(entries) > 1:
+            yield Finding((*path, index, NOBODY), "nobody stands beside other targets", "nobody alone in its list")
 
 
 def _zones(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -71,6 +71,16 @@ def positive_value(value: Any) -> Any:
     return duration_value(value, least="1s")
 
 
+def repeat_value(value: Any) -> Any:
+    """A duration of a second or more, or `never`."""
+    if value == "never":
+        return value
+    try:
+        return positive_value(value)
+    except FieldError as error:
+        raise FieldError(error.what, f"{error.allowed}, or never", error.suggestion) from None
+
+
 def after_ack_value(value: Any) -> Any:
     """A duration, or `off`, which some readers of YAML take for false."""
     return value if value is False or value == "off" else duration_value(value)
