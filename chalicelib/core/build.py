@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.access import OPEN, Access
+from chalicelib.core.calendar import MONTHS, Dates, Days, MonthDays
 from chalicelib.core.delivery.target_kind import Capabilities, address_of
 from chalicelib.core.event import Severity
 from chalicelib.core.language.condition import Condition, parse
@@ -37,8 +38,6 @@ Data = Mapping[str, Any]
 
 CAPABILITIES = tuple(each.name for each in fields(Capabilities))
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-NO_DAY = frozenset({-1})
-"""`days: []` says that the window opens on no day, where leaving it out says every day."""
 DURATION_OPTIONS = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
 NEVER = "never"
 """`repeat_interval: never`: nobody is reminded."""
@@ -62,7 +61,10 @@ def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
         default=default,
         fallback=fallback,
         inhibitions=tuple(_inhibition(each) for each in data.get("inhibit") or ()),
-        windows={name: _window(name, each, options) for name, each in (data.get("windows") or {}).items()},
+        windows={
+            name: _window(name, each, options, data.get("holidays") or {})
+            for name, each in (data.get("windows") or {}).items()
+        },
         probes={kind: tuple(entries or ()) for kind, entries in (data.get("probes") or {}).items()},
         sources=tuple(data.get("sources") or ()),
         webhooks={each["name"]: each for each in data.get("webhooks") or ()},
@@ -319,15 +321,40 @@ def _access(data: Any) -> Access:
     return Access(viewer, responder, admin)
 
 
-def _window(name: str, data: Data, options: RouteOptions) -> Window:
-    days = data.get("days")
+def _window(name: str, data: Data, options: RouteOptions, holidays: Mapping[str, Sequence[str]]) -> Window:
     return Window(
         name=name,
-        days=NO_DAY if days is not None and not days else frozenset(DAYS.index(day) for day in days or ()),
+        days=days_from(data, holidays),
         from_minute=minute_of(data.get("from") or "00:00"),
         to_minute=minute_of(data.get("to") or "24:00"),
         timezone=str(data.get("timezone") or options.timezone),
     )
+
+
+def days_from(data: Data, holidays: Mapping[str, Sequence[str]]) -> Days:
+    """Return the days of a window. What it leaves out is every day; an empty list is none."""
+    week, month, months = data.get("days"), data.get("days_of_month"), data.get("months")
+    dates = data.get("dates")
+    if (named := data.get("holidays")) is not None:
+        dates = [*(dates or ()), *(each for name in named for each in holidays.get(name) or ())]
+    return Days(
+        week=None if week is None else frozenset(map(DAYS.index, week)),
+        month=None if month is None else tuple(map(month_days_from, month)),
+        months=None if months is None else frozenset(MONTHS.index(each) + 1 for each in months),
+        dates=None if dates is None else tuple(map(dates_from, dates)),
+    )
+
+
+def dates_from(text: str) -> Dates:
+    """`2026-12-24`, `12-24`, or a range of either: `12-24 to 01-02`."""
+    first, _, last = text.partition(" to ")
+    return Dates(first, last or first)
+
+
+def month_days_from(value: int | str) -> MonthDays:
+    """`1`, `-1`, or a range: `1 to 7`, `-3 to -1`."""
+    first, _, last = str(value).partition(" to ")
+    return MonthDays(int(first), int(last or first))
 
 
 def minute_of(text: str) -> int:

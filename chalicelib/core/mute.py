@@ -5,7 +5,7 @@ None of them touches an alert: they only decide whether it is told now. Silences
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.alert import Alert
@@ -16,6 +16,9 @@ from chalicelib.core.relations import ActiveCauses, by_relation, relations_of_sy
 from chalicelib.core.rule import Inhibition, Route, Rules, Window
 
 DAY_MINUTES = 24 * 60
+ONE_DAY = timedelta(days=1)
+LOOKED_AHEAD = 400
+"""Days in which a change of a window is looked for: a date of every year comes within them."""
 
 
 def silences_of(alert: Alert, silences: Iterable[Silence], now: datetime) -> tuple[Silence, ...]:
@@ -76,41 +79,46 @@ def is_open(window: Window, at: datetime) -> bool:
     local = at.astimezone(ZoneInfo(window.timezone))
     minute = local.hour * 60 + local.minute
     if window.to_minute > window.from_minute:
-        return _on_day(window, local.weekday()) and window.from_minute <= minute < window.to_minute
+        return window.from_minute <= minute < window.to_minute and window.days.has(local.date())
     if minute >= window.from_minute:
-        return _on_day(window, local.weekday())
-    return minute < window.to_minute and _on_day(window, (local.weekday() - 1) % 7)
-
-
-def _on_day(window: Window, weekday: int) -> bool:
-    return not window.days or weekday in window.days
+        return window.days.has(local.date())
+    return minute < window.to_minute and window.days.has(local.date() - ONE_DAY)
 
 
 def next_change(window: Window, at: datetime) -> datetime | None:
-    """The next instant at which the window opens or closes; None when it never does within eight days."""
-    state = is_open(window, at)
-    for candidate in _boundaries(window, at):
-        if is_open(window, candidate) != state:
-            return candidate
+    """The next instant at which the window opens or closes; None when it does neither within `LOOKED_AHEAD` days."""
+    state, zone = is_open(window, at), ZoneInfo(window.timezone)
+    today = at.astimezone(zone).date()
+    for ahead in range(-1, LOOKED_AHEAD):
+        day = today + ahead * ONE_DAY
+        if ahead > 0 and _is_whole_day(window, day, state):
+            continue
+        for candidate in _boundaries(window, day, zone):
+            if candidate > at and is_open(window, candidate) != state:
+                return candidate
     return None
 
 
-def _boundaries(window: Window, at: datetime) -> list[datetime]:
-    zone = ZoneInfo(window.timezone)
-    midnight = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+def _is_whole_day(window: Window, day: date, state: bool) -> bool:
+    """Whether the window is open (or closed) the whole day, so that no change needs to be looked for in it."""
+    if state:
+        return window.days.has(day) and (window.from_minute, window.to_minute) == (0, DAY_MINUTES)
+    return not window.days.has(day) and not window.days.has(day - ONE_DAY)
+
+
+def _boundaries(window: Window, day: date, zone: ZoneInfo) -> list[datetime]:
+    """Return the instants of a day at which a window can open or close: its own times, midnight, and changes of clocks."""
+    midnight = datetime.combine(day, time())
     found: set[datetime] = set()
-    for day in range(-1, 10):
-        for minute in (0, window.from_minute % DAY_MINUTES, window.to_minute % DAY_MINUTES):
-            wall = midnight + timedelta(days=day, minutes=minute)
-            for fold in (0, 1):
-                found.add(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC))
-        for hour in range(24):
-            found.add((midnight + timedelta(days=day, hours=hour)).replace(tzinfo=zone).astimezone(UTC))
-    return sorted(each for each in found if each > at)
+    for minute in (0, window.from_minute % DAY_MINUTES, window.to_minute % DAY_MINUTES):
+        wall = midnight + timedelta(minutes=minute)
+        found |= {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    found |= {(midnight + timedelta(hours=hour)).replace(tzinfo=zone).astimezone(UTC) for hour in range(24)}
+    return sorted(found)
 
 
 def muting_windows(route: Route, windows: Mapping[str, Window], at: datetime) -> tuple[str, ...]:
-    """The names of the windows because of which the route is quiet now; none when it may speak."""
+    """The names of the windows because of which the route is quiet now; none when it may notify."""
     muting = tuple(name for name in route.mute if name in windows and is_open(windows[name], at))
     known = tuple(name for name in route.active if name in windows)
     if known and not any(is_open(windows[name], at) for name in known):
@@ -119,16 +127,31 @@ def muting_windows(route: Route, windows: Mapping[str, Window], at: datetime) ->
 
 
 def speaks_again(route: Route, windows: Mapping[str, Window], at: datetime) -> datetime | None:
-    """When the route may speak again, if it is quiet at `at`; None when that is not within eight days."""
-    for _ in range(64):
-        changes = [next_change(windows[name], at) for name in (*route.mute, *route.active) if name in windows]
-        following = min((each for each in changes if each is not None), default=None)
-        if following is None:
+    """When the route may notify again, if it is quiet at `at`; None when that is not within `LOOKED_AHEAD` days.
+
+    Until the last of the open windows of `mute` closes it is quiet, and until one of `active` opens: the search goes
+    from one such instant to the next.
+    """
+    latest = at + LOOKED_AHEAD * ONE_DAY
+    while at <= latest:
+        ends = _quiet_until(route, windows, at)
+        if not ends:
+            return at
+        known = [each for each in ends if each is not None]
+        if len(known) < len(ends):
             return None
-        if not muting_windows(route, windows, following):
-            return following
-        at = following
+        at = max(known)
     return None
+
+
+def _quiet_until(route: Route, windows: Mapping[str, Window], at: datetime) -> list[datetime | None]:
+    """Return when each thing ends that makes the route quiet: its open windows of `mute`, and that none of `active` is open."""
+    ends = [next_change(windows[name], at) for name in route.mute if name in windows and is_open(windows[name], at)]
+    active = [windows[name] for name in route.active if name in windows]
+    if active and not any(is_open(each, at) for each in active):
+        opens = [next_change(each, at) for each in active]
+        ends.append(min((each for each in opens if each is not None), default=None))
+    return ends
 
 
 @dataclass(frozen=True, slots=True)

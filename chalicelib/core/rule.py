@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chalicelib.core.access import OPEN, Access
+from chalicelib.core.calendar import Days
 from chalicelib.core.delivery.target_kind import NOTHING, Capabilities
 from chalicelib.core.event import Severity, fingerprint
 from chalicelib.core.language.condition import Condition
@@ -177,14 +178,14 @@ class Correlate:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A calendar: days of the week (0 is Monday; none: every day) and wall times in its own zone.
+    """A calendar: days and wall times in its own zone.
 
     Minutes are counted from midnight; `to_minute` 1440 is midnight at the end of the day; a `to` not after `from`
     reaches into the next day.
     """
 
     name: str
-    days: frozenset[int]
+    days: Days
     from_minute: int
     to_minute: int
     timezone: str

@@ -4,11 +4,12 @@ What ended is judged by the summaries of one week. They know which alerts an inc
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.api.views import Fire, fires
+from chalicelib.core.calendar import MONTHS, Dates, MonthDays
 from chalicelib.core.context import Context, Silence
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.listing import whole, with_alerts
@@ -189,6 +190,8 @@ def week_of(store: Store, summaries: Sequence[Summary]) -> Known:
 # Windows
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = tuple(name.capitalize() for name in MONTHS)
+_SHOWN_RANGES = 4
 
 
 def window_rows(rules: Rules, now: datetime) -> list[WindowRow]:
@@ -216,15 +219,30 @@ def _uses(name: str, rules: Rules) -> Iterator[tuple[str, Route]]:
 
 
 def window_days(window: Window) -> str:
-    """Return its days in words: `every day`, `Mon to Fri`, `Sat, Sun`."""
-    days = sorted(each for each in window.days if 0 <= each < len(_DAYS))
-    if not window.days or len(days) == len(_DAYS):
-        return "every day"
-    if not days:
+    """Return its days in words: `every day`, `Mon to Fri`, `Sat, Sun, in Jul`, `12-24 to 01-02`."""
+    days = window.days
+    if any(each is not None and not each for each in (days.week, days.month, days.months, days.dates)):
         return "never"
-    if len(days) > 2 and days == list(range(days[0], days[-1] + 1)):
-        return f"{_DAYS[days[0]]} to {_DAYS[days[-1]]}"
-    return ", ".join(_DAYS[each] for each in days)
+    found = [] if days.week is None or len(days.week) == len(_DAYS) else [_runs(days.week, _DAYS)]
+    found += [] if days.month is None else [f"day {_listed(days.month)} of the month"]
+    found += [] if days.months is None else [f"in {_runs({each - 1 for each in days.months}, _MONTHS)}"]
+    found += [] if days.dates is None else [_listed(days.dates)]
+    return ", ".join(found) or "every day"
+
+
+def _runs(numbers: Collection[int], names: Sequence[str]) -> str:
+    """Return the names of numbers: `Mon to Fri` where they follow each other."""
+    found = sorted(numbers)
+    if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
+        return f"{names[found[0]]} to {names[found[-1]]}"
+    return ", ".join(names[each] for each in found)
+
+
+def _listed(ranges: Sequence[Dates] | Sequence[MonthDays]) -> str:
+    """Return the first ranges, and how many more there are."""
+    shown = [f"{each.first}" if each.first == each.last else f"{each.first} to {each.last}" for each in ranges]
+    more = [f"{len(shown) - _SHOWN_RANGES} more"] if len(shown) > _SHOWN_RANGES else []
+    return ", ".join([*shown[:_SHOWN_RANGES], *more])
 
 
 def window_times(window: Window) -> str:

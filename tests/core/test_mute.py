@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.core.alert import Alert, AlertState, Sender
+from chalicelib.core.calendar import Dates, Days, MonthDays
 from chalicelib.core.context import LONG_SILENCE, Silence
 from chalicelib.core.event import Severity
 from chalicelib.core.match import parse_matchers
@@ -20,13 +21,17 @@ from chalicelib.core.mute import (
 )
 from chalicelib.core.rule import Inhibition, Route, Window
 
-NIGHTS = Window("nights", frozenset(range(5)), 22 * 60, 6 * 60, "UTC")
-OFFICE = Window("office", frozenset(range(5)), 9 * 60, 17 * 60, "America/Sao_Paulo")
-BACKUP = Window("backup", frozenset(), 2 * 60, 3 * 60, "Europe/Berlin")
-HALF = Window("half", frozenset(), 2 * 60 + 30, 2 * 60 + 45, "Europe/Berlin")
-WEEKEND = Window("weekend", frozenset({5, 6}), 0, 24 * 60, "UTC")
-NEVER = Window("never", frozenset({-1}), 0, 24 * 60, "UTC")
-EMPTY = Window("empty", frozenset(), 8 * 60, 8 * 60, "UTC")
+NIGHTS = Window("nights", Days(week=frozenset(range(5))), 22 * 60, 6 * 60, "UTC")
+OFFICE = Window("office", Days(week=frozenset(range(5))), 9 * 60, 17 * 60, "America/Sao_Paulo")
+BACKUP = Window("backup", Days(), 2 * 60, 3 * 60, "Europe/Berlin")
+HALF = Window("half", Days(), 2 * 60 + 30, 2 * 60 + 45, "Europe/Berlin")
+WEEKEND = Window("weekend", Days(week=frozenset({5, 6})), 0, 24 * 60, "UTC")
+NEVER = Window("never", Days(week=frozenset()), 0, 24 * 60, "UTC")
+HOLIDAYS = Window("holidays", Days(dates=(Dates("12-24", "01-02"), Dates("2026-04-03", "2026-04-03"))), 0, 1440, "UTC")
+MONTH_END = Window("month end", Days(month=(MonthDays(-1, -1),)), 22 * 60, 6 * 60, "UTC")
+FIRST_MONDAY = Window("first monday", Days(week=frozenset({0}), month=(MonthDays(1, 7),)), 0, 1440, "UTC")
+SUMMER = Window("summer", Days(months=frozenset({7, 8})), 0, 1440, "UTC")
+EMPTY = Window("empty", Days(), 8 * 60, 8 * 60, "UTC")
 
 
 def at(text):
@@ -65,6 +70,22 @@ OPEN = [
     (HALF, "10-25 00:35", True),
     (HALF, "10-25 00:50", False),
     (HALF, "10-25 01:35", True),
+    (HOLIDAYS, "12-23 23:59", False),
+    (HOLIDAYS, "12-24 00:00", True),
+    (HOLIDAYS, "12-31 23:59", True),
+    (HOLIDAYS, "01-02 23:59", True),
+    (HOLIDAYS, "01-03 00:00", False),
+    (HOLIDAYS, "04-03 12:00", True),
+    (MONTH_END, "02-28 22:00", True),
+    (MONTH_END, "03-01 01:00", True),  # the night of the last of February reaches into March
+    (MONTH_END, "03-30 23:00", False),
+    (MONTH_END, "03-31 23:00", True),
+    (FIRST_MONDAY, "03-02 12:00", True),
+    (FIRST_MONDAY, "03-09 12:00", False),
+    (FIRST_MONDAY, "03-03 12:00", False),
+    (SUMMER, "06-30 12:00", False),
+    (SUMMER, "07-01 00:00", True),
+    (SUMMER, "08-31 23:59", True),
 ]
 
 
@@ -84,6 +105,13 @@ CHANGES = [
     (HALF, "10-25 00:40", "10-25 00:45"),
     (HALF, "10-25 00:50", "10-25 01:30"),
     (NEVER, "03-02 12:00", None),
+    (HOLIDAYS, "01-01 12:00", "01-03 00:00"),
+    (HOLIDAYS, "01-10 12:00", "04-03 00:00"),
+    (HOLIDAYS, "04-04 12:00", "12-24 00:00"),
+    (MONTH_END, "03-01 12:00", "03-31 22:00"),
+    (MONTH_END, "02-28 23:00", "03-01 06:00"),
+    (FIRST_MONDAY, "03-03 12:00", "04-06 00:00"),
+    (SUMMER, "07-02 12:00", "09-01 00:00"),
 ]
 
 
@@ -93,7 +121,7 @@ def test_the_next_change_of_a_window(window, time, change):
     assert next_change(window, at(time)) == (at(change) if change else None)
 
 
-WINDOWS = {each.name: each for each in (NIGHTS, OFFICE, WEEKEND, NEVER)}
+WINDOWS = {each.name: each for each in (NIGHTS, OFFICE, WEEKEND, NEVER, SUMMER, HOLIDAYS)}
 ROUTES = [
     # mute, active, at: what mutes, and when it may speak again
     ((), (), "03-02 23:00", (), "03-02 23:00"),
@@ -104,6 +132,9 @@ ROUTES = [
     ((), ("office", "weekend"), "03-07 13:00", (), "03-07 13:00"),
     (("weekend",), ("office",), "03-07 13:00", ("weekend", "office"), "03-09 12:00"),
     ((), ("never",), "03-02 13:00", ("never",), None),
+    (("summer",), ("office",), "07-01 12:00", ("summer",), "09-01 12:00"),
+    (("summer", "weekend"), (), "08-30 12:00", ("summer", "weekend"), "09-01 00:00"),
+    ((), ("holidays",), "05-01 12:00", ("holidays",), "12-24 00:00"),
 ]
 
 

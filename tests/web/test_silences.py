@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from chalicelib.core.calendar import Dates, Days, MonthDays
 from chalicelib.core.rule import Window
 from chalicelib.web.silences import window_days, window_times
 from tests.web.harness import PageHarness
@@ -270,16 +271,20 @@ def test_windows_say_when_they_open():
 @pytest.mark.parametrize(
     ("days", "minutes", "words"),
     [
-        ((), (0, 1440), "every day, all day"),
-        (range(7), (60, 120), "every day, 01:00–02:00"),
-        ((0, 1, 2, 3, 4), (1320, 420), "Mon to Fri, 22:00–07:00"),
-        ((5, 6), (0, 1440), "Sat, Sun, all day"),
-        ((-1,), (0, 1440), "never, all day"),
+        (Days(), (0, 1440), "every day, all day"),
+        (Days(week=frozenset(range(7))), (60, 120), "every day, 01:00–02:00"),
+        (Days(week=frozenset(range(5))), (1320, 420), "Mon to Fri, 22:00–07:00"),
+        (Days(week=frozenset({5, 6})), (0, 1440), "Sat, Sun, all day"),
+        (Days(week=frozenset()), (0, 1440), "never, all day"),
+        (Days(months=frozenset({12})), (0, 1440), "in Dec, all day"),
+        (Days(month=(MonthDays(1, 7), MonthDays(-1, -1))), (0, 1440), "day 1 to 7, -1 of the month, all day"),
+        (Days(dates=(Dates("12-24", "01-02"),)), (0, 1440), "12-24 to 01-02, all day"),
+        (Days(dates=(Dates("2026-12-24", "2026-12-24"),) * 6), (0, 1440), f"{'2026-12-24, ' * 4}2 more, all day"),
     ],
 )
 def test_windows_in_words(days, minutes, words):
     """Given days and minutes → words."""
-    window = Window("w", frozenset(days), *minutes, "UTC")
+    window = Window("w", days, *minutes, "UTC")
     assert f"{window_days(window)}, {window_times(window)}" == words
 
 

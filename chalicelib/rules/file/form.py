@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from chalicelib.core.build import DAYS, NOBODY
+from chalicelib.core.calendar import MONTHS
 from chalicelib.core.delivery.target_kind import TargetKind
 from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
@@ -24,13 +25,16 @@ from chalicelib.rules.file.document import Document
 from chalicelib.rules.file.finding import Finding, Path
 from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meanings
 from chalicelib.rules.file.values import (
+    DATES_PATTERN,
     DURATION_PATTERN,
+    MONTH_DAYS_PATTERN,
     As,
     after_ack_value,
     alias_texts_value,
     boolean_value,
     by_value,
     choice_value,
+    dates_value,
     duration_value,
     flapping_value,
     for_pydantic,
@@ -38,6 +42,7 @@ from chalicelib.rules.file.values import (
     label_sets_value,
     label_text_value,
     link_value,
+    month_days_value,
     pattern_value,
     people_value,
     positive_value,
@@ -88,6 +93,39 @@ NoData = Annotated[
 _LONG_DAYS = {"monday": "mon", "tuesday": "tue", "wednesday": "wed", "thursday": "thu", "friday": "fri"}
 _LONG_DAYS |= {"saturday": "sat", "sunday": "sun", "tues": "tue", "thurs": "thu", "weds": "wed"}
 Day = Annotated[Any, As(choice_value(DAYS, _LONG_DAYS), dict(enum=list(DAYS)))]
+_LONG_MONTHS = {
+    name.lower(): name[:3].lower()
+    for name in [
+        "January",
+        "February",
+        "March",
+        "April",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
+}
+Month = Annotated[Any, As(choice_value(MONTHS, _LONG_MONTHS | {"sept": "sep"}), dict(enum=list(MONTHS)))]
+DatesText = Annotated[
+    Any, As(dates_value, dict(type="string", pattern=DATES_PATTERN, examples=["2026-12-24", "12-24 to 01-02"]))
+]
+MonthDay = Annotated[
+    Any,
+    As(
+        month_days_value,
+        dict(
+            anyOf=[
+                {"type": "integer", "minimum": -31, "maximum": 31},
+                {"type": "string", "pattern": MONTH_DAYS_PATTERN},
+            ],
+            examples=[1, -1, "1 to 7"],
+        ),
+    ),
+]
 Time = Annotated[Any, As(time_value, dict(type="string", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"))]
 
 
@@ -256,9 +294,13 @@ class AccessForm(_Part):
 
 
 class WindowForm(_Part):
-    """A calendar: days and times in a time zone."""
+    """A calendar: days, months, dates and times in a time zone."""
 
     days: list[Day] = Field(default=LEFT_OUT)
+    days_of_month: list[MonthDay] = Field(default=LEFT_OUT)
+    months: list[Month] = Field(default=LEFT_OUT)
+    dates: list[DatesText] = Field(default=LEFT_OUT)
+    holidays: list[Text] = Field(default=LEFT_OUT)
     from_: Time = Field(default=LEFT_OUT, alias="from")
     to: Time = LEFT_OUT
     timezone: Text = LEFT_OUT
@@ -336,6 +378,7 @@ class FileForm(_Part):
     inhibit: list[InhibitForm] = Field(default=LEFT_OUT)
     correlate: CorrelateForm = Field(default=LEFT_OUT)
     windows: dict[str, WindowForm] = Field(default=LEFT_OUT)
+    holidays: dict[str, list[DatesText]] = Field(default=LEFT_OUT)
     services: dict[str, ServiceForm] = Field(default=LEFT_OUT)
     access: AccessForm = Field(default=LEFT_OUT)
     metrics: list[Text] = Field(default=LEFT_OUT)

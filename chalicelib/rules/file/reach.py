@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.build import DAYS, minute_of
+from chalicelib.core.build import days_from, minute_of
 from chalicelib.core.language.units import parse_duration
 from chalicelib.core.match import Matcher, parse_matcher, refusal
-from chalicelib.core.mute import muting_windows
+from chalicelib.core.mute import muting_windows, speaks_again
 from chalicelib.core.rule import Correlate, Route, Window
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
 
@@ -129,7 +129,7 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
     default_zone = mapping_in(data.get("defaults")).get("timezone") or "UTC"
     windows: dict[str, Window] = {}
     for name, window in mapping_in(data.get("windows")).items():
-        built = _window(name, mapping_in(window), str(default_zone))
+        built = _window(name, mapping_in(window), str(default_zone), mapping_in(data.get("holidays")))
         if built is not None:
             windows[name] = built
         yield from _never_opens(name, mapping_in(window), built)
@@ -152,29 +152,37 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _never_opens(name: str, window: Mapping[str, Any], built: Window | None) -> Iterator[Finding]:
     what = f"the window {name} never opens"
-    if window.get("days") == []:
-        allowed = "days, or leaving days out"
-        yield Finding(("windows", name), f"{what}: days is empty", allowed, kind="warning")
+    for key in ("days", "days_of_month", "months", "dates", "holidays"):
+        if window.get(key) == []:
+            yield Finding(("windows", name), f"{what}: {key} is empty", f"{key}, or leaving {key} out", kind="warning")
     if built is not None and built.from_minute == built.to_minute:
         allowed = "a later end, or leaving both out for the whole day"
         yield Finding(("windows", name), f"{what}: it ends where it begins", allowed, kind="warning")
 
 
-def _window(name: str, window: Mapping[str, Any], default_zone: str) -> Window | None:
-    days, zone = window.get("days"), window.get("timezone") or default_zone
+def _window(name: str, window: Mapping[str, Any], default_zone: str, holidays: Mapping[str, Any]) -> Window | None:
+    """Return the window; None where the form is wrong, which is a finding already."""
+    zone = window.get("timezone") or default_zone
     begins, ends = window.get("from", "00:00"), window.get("to", "24:00")
     if not isinstance(zone, str) or not zone_exists(zone):
         return None
     if not all(isinstance(each, str) and re.fullmatch(r"\d\d:\d\d", each) for each in (begins, ends)):
         return None
-    if days is not None and not (isinstance(days, list) and all(day in DAYS for day in days)):
+    try:
+        days = days_from(window, holidays)
+    except (TypeError, ValueError):
         return None
-    numbers = frozenset(DAYS.index(day) for day in days) if days else frozenset({-1} if days == [] else ())
-    return Window(name, numbers, minute_of(begins), minute_of(ends), zone)
+    return Window(name, days, minute_of(begins), minute_of(ends), zone)
 
 
 def _always_quiet(mute: tuple[str, ...], active: tuple[str, ...], windows: Mapping[str, Window]) -> bool:
+    """Whether no week and no date leaves a time that is open. Dates of one year are not judged: their year may come."""
+    if any(_has_year(windows[name]) for name in (*mute, *active)):
+        return False
     route = Route(id="", mute=mute, active=active)
     start = datetime(2024, 1, 1, tzinfo=UTC)
-    moments = (start + timedelta(minutes=5 * step) for step in range(8 * 288))
-    return all(muting_windows(route, windows, moment) for moment in moments)
+    return bool(muting_windows(route, windows, start)) and speaks_again(route, windows, start) is None
+
+
+def _has_year(window: Window) -> bool:
+    return any(len(each.first) > len("12-24") for each in window.days.dates or ())

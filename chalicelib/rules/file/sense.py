@@ -210,6 +210,17 @@ def _names(data: Mapping[str, Any]) -> Iterator[Finding]:
                     yield Finding(
                         here, f"no window is named {masked(name)!r}", _listed(windows), nearest(name, windows)
                     )
+    yield from _holidays(data)
+
+
+def _holidays(data: Mapping[str, Any]) -> Iterator[Finding]:
+    known = list(mapping_in(data.get("holidays")))
+    for window, content in mapping_in(data.get("windows")).items():
+        path: Path = ("windows", window, "holidays")
+        for here, name in strings_in(mapping_in(content).get("holidays"), path):
+            if name not in known:
+                what = f"no list of holidays is named {masked(name)!r}"
+                yield Finding(here, what, _listed(known), nearest(name, known))
 
 
 def _listed(names: Sequence[str]) -> str:

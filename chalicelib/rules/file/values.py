@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -159,6 +160,41 @@ def time_value(value: Any) -> Any:
     short = re.fullmatch(r"(\d):([0-5]\d)", value) if isinstance(value, str) else None
     shown = repr(value[:40]) if isinstance(value, str) else kind_of(value)
     raise FieldError(f"is {shown}", 'a time from "00:00" to "24:00"', f'"0{value}"' if short else "")
+
+
+_DATE = r"(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+DATES_PATTERN = rf"^{_DATE}( to {_DATE})?$"
+MONTH_DAYS_PATTERN = r"^-?([1-9]|[12]\d|3[01])( to -?([1-9]|[12]\d|3[01]))?$"
+_DATES_ALLOWED = '"2026-12-24", "12-24" for every year, or a range such as "12-24 to 01-02"'
+
+
+def dates_value(value: Any) -> Any:
+    """A date, one of every year, or a range of either."""
+    if not isinstance(value, str) or not re.fullmatch(DATES_PATTERN, value):
+        raise FieldError(f"is {repr(value[:40]) if isinstance(value, str) else kind_of(value)}", _DATES_ALLOWED)
+    first, _, last = value.partition(" to ")
+    for each in filter(None, (first, last)):
+        _check_date(each)
+    if last and len(first) != len(last):
+        raise FieldError("has the year in one of its two dates", _DATES_ALLOWED)
+    if last and len(first) == len("2026-12-24") and last < first:
+        raise FieldError(f"ends before it begins: {value!r}", "the earlier date first", f'"{last} to {first}"')
+    return value
+
+
+def _check_date(text: str) -> None:
+    try:
+        date.fromisoformat(text if len(text) > len("12-24") else f"2024-{text}")
+    except ValueError:
+        raise FieldError(f"has no such day: {text!r}", _DATES_ALLOWED) from None
+
+
+def month_days_value(value: Any) -> Any:
+    """A day of the month, counted from its end below 0, or a range of days."""
+    if not isinstance(value, int | str) or isinstance(value, bool) or not re.fullmatch(MONTH_DAYS_PATTERN, str(value)):
+        shown = str(value)[:40] if isinstance(value, int | str) else kind_of(value)
+        raise FieldError(f"is {shown}", 'a day from 1 to 31, from the end -1 to -31, or a range such as "1 to 7"')
+    return value
 
 
 def group_by_value(value: Any) -> Any:

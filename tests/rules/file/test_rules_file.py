@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.core.calendar import Days
 from chalicelib.core.delivery.target_kind import Capabilities
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import Severity
@@ -179,7 +180,7 @@ def test_the_whole_form_loads_as_it_stands():
     assert [rule.name for rule in rules.rules] == ["Error spike"]
     assert sorted(rules.probes) == sorted(ENTRIES.keys() - {"tests"})
     assert (rules.routes[0].continues, rules.default.targets) == (True, (Target("slack_channel", "#alerts"),))
-    assert (rules.windows["whole"].days, rules.windows["nights"].timezone) == ({5, 6}, "America/Sao_Paulo")
+    assert (rules.windows["whole"].days.week, rules.windows["nights"].timezone) == ({5, 6}, "America/Sao_Paulo")
     assert rules.inhibitions[0].equal == ("service",)
 
 
@@ -216,9 +217,9 @@ def test_windows_probes_and_inhibitions():
     """Windows have minutes and zones; probes and sources are kept as read."""
     rules = load(WHOLE)
     nights, whole, always = (rules.windows[name] for name in ("nights", "whole", "always"))
-    assert (nights.days, nights.from_minute, nights.to_minute) == (frozenset(range(5)), 1320, 360)
+    assert (nights.days.week, nights.from_minute, nights.to_minute) == (frozenset(range(5)), 1320, 360)
     assert (nights.timezone, whole.timezone) == ("Europe/Riga", "America/Sao_Paulo")
-    assert (whole.days, whole.to_minute, always.days, always.to_minute) == ({5, 6}, 1440, frozenset(), 1440)
+    assert (whole.days.week, whole.to_minute, always.days, always.to_minute) == ({5, 6}, 1440, Days(), 1440)
     assert rules.probes["heartbeat"][0] == {"name": "backup", "every": "1d", "grace": "1h"}
     assert rules.sources == ({"name": "uptimerobot", "auth": "bearer", "title": "alert"},)
     assert rules.inhibitions[0].equal == ("service",)
