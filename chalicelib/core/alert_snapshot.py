@@ -1,6 +1,7 @@
 """What a notification shows of one alert: its summary, what explains or mutes it, the errors that it counts."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import AlertSnapshot, ClosingSnapshot, Deploy
 from chalicelib.core.event import OWN_SOURCES
 from chalicelib.core.incident import Incident
-from chalicelib.core.language.template import render
+from chalicelib.core.language.template import TemplateError, render
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.mute import Muting, causes_of
 from chalicelib.core.rule import Route, Rules
@@ -37,7 +38,7 @@ def alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str])
     return AlertSnapshot(
         name=alert.name,
         labels=alert.labels,
-        annotations=alert.text.annotations,
+        annotations={**alert.text.annotations, **of_rule(alert, basis, group).annotations},
         status="firing" if alert.state is AlertState.FIRING else "resolved",
         severity=alert.severity,
         title=alert.text.title or alert.name,
@@ -84,6 +85,31 @@ def summary_of(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> 
         text = alert.text
         return text.summary or text.annotations.get("summary") or text.annotations.get("description") or ""
     return render(rule.summary, variables_of(alert, group))
+
+
+@dataclass(frozen=True, slots=True)
+class OfRule:
+    """What the rule of an alert adds to its messages: annotations by their names, addresses by their titles."""
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_rule(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> OfRule:
+    """Return the annotations and links of the alert's rule, filled in. A broken template is left out."""
+    rule = basis.rules.by_name.get(alert.rule)
+    if rule is None or not (rule.annotations or rule.links):
+        return OfRule()
+    variables = variables_of(alert, group)
+    return OfRule(_filled(rule.annotations, variables), _filled(rule.links, variables))
+
+
+def _filled(templates: Mapping[str, str], variables: Mapping[str, object]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, template in templates.items():
+        with suppress(TemplateError):
+            found[name] = render(template, variables)
+    return found
 
 
 def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:

@@ -220,6 +220,8 @@ class _Builder:
             options=options,
             runbook=str(data.get("runbook") or kebab_case(name)),
             summary=str(data.get("summary") or ""),
+            annotations={name: str(text) for name, text in (data.get("annotations") or {}).items()},
+            links={title: str(address) for title, address in (data.get("links") or {}).items()},
             correlates=data.get("correlate") is not False,
             **_flapping(flapping),
         )
@@ -230,6 +232,8 @@ def _with_settings(target: Target, entry: Data) -> Target:
         target = replace(target, send_resolved=bool(entry["send_resolved"]))
     if entry.get("timeout") is not None:
         target = replace(target, timeout=parse_duration(entry["timeout"]))
+    if entry.get("mention") is not None:
+        target = replace(target, mention=tuple(entry["mention"]))
     return target
 
 

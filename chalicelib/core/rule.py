@@ -27,12 +27,16 @@ ALL_LABELS = "..."
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a message goes. `kind` is the name of a file of targets/, which says what an address is."""
+    """Where a message goes. `kind` is the name of a file of targets/, which says what an address is.
+
+    `mention` are the people and groups whom Slack notifies by name: ids, or `here`, `channel`, `everyone`.
+    """
 
     kind: str
     address: str
     send_resolved: bool = True
     timeout: timedelta | None = None
+    mention: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -130,7 +134,8 @@ class Rule:
     """An entry of `alerts:`. `route` is None when the rule names no one: the route tree decides.
 
     `condition` None: every matching firing event fires it and its resolve ends it. `clear` None: it ends when the
-    condition does. `severity` None: the event's own.
+    condition does. `severity` None: the event's own. `summary`, `annotations` and `links` (addresses by their titles) are
+    templates.
     """
 
     name: str
@@ -147,6 +152,8 @@ class Rule:
     options: RouteOptions = field(default_factory=RouteOptions)
     runbook: str = ""
     summary: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     flap_changes: int = 0
     flap_window: timedelta = timedelta(minutes=30)
     correlates: bool = True

@@ -5,7 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.core.alert import Alert, AlertState
-from chalicelib.core.alert_snapshot import SnapshotInput, alert_snapshot, as_evidence, deploys_before, with_top_errors
+from chalicelib.core.alert_snapshot import (
+    OfRule,
+    SnapshotInput,
+    alert_snapshot,
+    as_evidence,
+    deploys_before,
+    of_rule,
+    with_top_errors,
+)
 from chalicelib.core.delivery.notification import (
     MAX_ALERTS,
     AckSnapshot,
@@ -68,6 +76,7 @@ def notification(
         for alert in shown[:MAX_ALERTS]
     )
     lead = next(iter([*firing, *gone, *muted]), None)
+    added = of_rule(lead, basis, incident.group) if lead is not None else OfRule()
     can = basis.rules.can(announced.target.kind)
     content = "|".join((reason.value, basis.now.isoformat(), *(f"{a.fingerprint}{a.status}" for a in alerts)))
     return Notification(
@@ -98,6 +107,8 @@ def notification(
         background=Background(
             runbook=_runbook(lead, basis),
             services=_services(shown, basis.rules),
+            fields=added.annotations,
+            links=added.links,
             deploys=deploys_before(incident, basis.context) if not ends else (),
             notes=notes_for(announced, visible, basis, incident, reason)
             + (begun_after_ack(incident, announced, visible, basis.rules) if why is Why.AFTER_ACK else ())

@@ -26,7 +26,12 @@ _MARKS = (
 
 
 def find(name: str, folder: Path = FOLDER, base_url: str = "") -> Runbook | None:
-    """The page `<name>.md` of the folder; None when there is none. `base_url` is where people read the pages."""
+    """The page `<name>.md` of the folder; None when there is none. `base_url` is where people read the pages.
+
+    A name that is an address is a page that only people can read.
+    """
+    if name.startswith("https://"):
+        return Runbook(name, title="Runbook", url=name)
     return _find(name, Path(folder), base_url.rstrip("/"))
 
 

@@ -36,6 +36,7 @@ from chalicelib.core.delivery.text import (
     why,
 )
 from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line, utf16_units
+from chalicelib.core.event import Severity
 from chalicelib.messages.interaction import (
     ACTION_ACK,
     ACTION_LINK,
@@ -133,7 +134,8 @@ def render_reply(notification: Notification) -> dict[str, Any]:
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
         said += [f"• and {more:,} more"] if more > 0 else []
     text = dated(_cut("\n".join(said), 2_500), notification.background.timezone)
-    return {"text": text, "metadata": _metadata(notification)}
+    mentions = "" if notification.reason is Reason.OPENED else _mentions(notification)
+    return {"text": f"{text}\n{mentions}".rstrip(), "metadata": _metadata(notification)}
 
 
 def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
@@ -213,8 +215,26 @@ def _summary(notification: Notification, *, updatable: bool) -> str:
         lines.append(_cut(one_line(notification.title), 600))
     lines += [f"*{_cut(line, 200)}*" for line in cause(notification)[:1]]
     lines += [_cut(line, 200) for line in cause(notification)[1:]]
+    lines += [_mentions(notification)] if notification.reason is Reason.OPENED and _mentions(notification) else []
     found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
     return "\n".join([*lines, *(_cut(clean(text), 600) for text in found if text)])
+
+
+def _mentions(notification: Notification) -> str:
+    """Return whom the rules file names, where the message makes a sound for what is worse than info.
+
+    https://docs.slack.dev/messaging/formatting-message-text: people, groups, special mentions.
+    """
+    silent = not notification.sounds or notification.reason is Reason.RESOLVED
+    if silent or notification.severity is Severity.INFO:
+        return ""
+    return " ".join(_mention(each) for each in notification.target.mention)
+
+
+def _mention(name: str) -> str:
+    if name in ("here", "channel", "everyone"):
+        return f"<!{name}>"
+    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"
 
 
 def _state_line(notification: Notification, *, updatable: bool) -> str:

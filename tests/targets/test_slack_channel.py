@@ -13,10 +13,11 @@ import pytest
 from chalicelib.core.delivery.notification import AckSnapshot, Activity, Notification, Reason, Receipt, Why
 from chalicelib.core.delivery.writing import local_time
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
+from chalicelib.core.event import Severity
 from chalicelib.messages import interaction
 from chalicelib.targets import email, pagerduty
 from chalicelib.targets import slack_channel as slack
-from chalicelib.targets._slack_blocks import dated
+from chalicelib.targets._slack_blocks import dated, render_reply
 from tests.targets.samples import (
     ACKED,
     DEPLOY,
@@ -126,6 +127,53 @@ def test_one_look_says_what_broke(fact: str) -> None:
 def test_the_service_is_shown(fact: str) -> None:
     """Given an alert of a service that the rules file has, when it is shown → its owner is a field, its pages are buttons."""
     assert fact in json.dumps(slack.render(OWNED, {})["blocks"])
+
+
+NAMED = replace(NOTIFICATION, target=replace(NOTIFICATION.target, mention=("here", "U024BE7LH", "S0614TZR7")))
+MENTIONS = "<!here> <@U024BE7LH> <!subteam^S0614TZR7>"
+
+
+def test_the_first_message_names_people_once() -> None:
+    """Given a target with people and groups, when it is opened → the message names them; an update and the end do not."""
+    assert MENTIONS in slack.render(NAMED, {})["blocks"][1]["text"]["text"]
+    for reason in (Reason.SYNC, Reason.UPDATED, Reason.RESOLVED):
+        assert "<!here>" not in json.dumps(slack.render(replace(NAMED, reason=reason), {}))
+    assert "<!here>" not in json.dumps(slack.render(replace(NAMED, severity=Severity.INFO), {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"reason": Reason.REMINDER}, True),
+        ({"reason": Reason.ESCALATED}, True),
+        ({"reason": Reason.SYNC, "why": Why.WORSE}, True),
+        ({"reason": Reason.SYNC}, False),
+        ({"reason": Reason.RESOLVED}, False),
+        ({"reason": Reason.OPENED}, False),
+    ],
+)
+def test_a_reply_that_makes_a_sound_names_people(changes: dict[str, Any], names: bool) -> None:
+    """Given a later notification → its reply names people where it must be noticed, and not where it is silent or an end."""
+    text = render_reply(replace(NAMED, **changes))["text"]
+    assert text.endswith(MENTIONS) is names
+
+
+def test_a_mention_in_a_title_stays_text() -> None:
+    """Given a title of a sender with a mention in it → nobody is named."""
+    assert "<!channel>" not in json.dumps(slack.render(replace(NAMED, title="down <!channel>"), {}))
+
+
+@pytest.mark.parametrize("fact", ["*Customer id*\\ninitech", "Board", "https://grafana.example.com/d/api"])
+def test_fields_and_links_of_the_rule_are_shown(fact: str) -> None:
+    """Given a rule with annotations and links → its message shows them as fields and buttons."""
+    own = with_background(
+        NOTIFICATION,
+        fields={"customer_id": "initech", "summary": "not a field"},
+        links={"Board": "https://grafana.example.com/d/api", "Bad": "javascript:alert(1)"},
+    )
+    text = json.dumps(slack.render(own, {})["blocks"])
+    assert fact in text
+    assert "not a field" not in text and "javascript" not in text
 
 
 def test_the_buttons_name_the_incident() -> None:

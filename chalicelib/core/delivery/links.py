@@ -43,7 +43,7 @@ def runbook_address(notification: Notification) -> str | None:
 def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
     """Where to look, as label and address, each once: its own page, runbook, sender's page, dashboard, last deploy, other pages.
 
-    The pages of its services stand after the dashboard, SERVICE_LINKS of them at most beside the others.
+    The pages of its rule and of its services stand after the dashboard, SERVICE_LINKS of each at most beside the others.
     """
     found: dict[str, str] = {}
     labels: Counter[str] = Counter()
@@ -52,6 +52,7 @@ def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], 
             labels[label] += 1
             found[address] = label if labels[label] == 1 else f"{label} ({labels[label]})"
     limit += page_address(notification) is not None
+    limit += sum(address in found for _, address in _rule_links(notification))
     limit += sum(address in found for _, address in _service_links(notification))
     return tuple((label, address) for address, label in list(found.items())[:limit])
 
@@ -72,10 +73,17 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield from pages[:1]
     for told in notification.alerts[:1]:
         yield "Dashboard", written_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
+    yield from _rule_links(notification)
     yield from _service_links(notification)
     for deploy in notification.background.deploys[:1]:
         yield "Last deploy", web_address(deploy.url)
     yield from pages[1:]
+
+
+def _rule_links(notification: Notification) -> list[tuple[str, str | None]]:
+    """Return the pages that the rule of the first alert names."""
+    named = notification.background.links.items()
+    return [(cut(one_line(title), 60), written_address(address)) for title, address in named][:SERVICE_LINKS]
 
 
 def _service_links(notification: Notification) -> list[tuple[str, str | None]]:

@@ -201,7 +201,7 @@ class Background:
     """What readers need beside the alerts. `notes` are whole sentences ("Back after the silence of ana.").
 
     `timezone` is that of the times which they read. `senders` are the names of sources for people, `text` is all of it as
-    plain text, `request` is how the rules file writes the request, `page` the address of the stage's page: they are set when
+    plain text, `fields` and `links` are those of the first alert's rule, `request` is how the rules file writes the request, `page` the address of the stage's page: they are set when
     it is sent, and never stored.
     """
 
@@ -214,6 +214,8 @@ class Background:
     services: tuple[ServiceSnapshot, ...] = ()
     request: Mapping[str, Any] = field(default_factory=dict)
     page: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,9 +160,26 @@ def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
         ("Acknowledged", acknowledged(notification)),
         ("Silenced", silenced_by(notification)),
         ("Group", _other_group_labels(notification)),
+        *_own_fields(notification),
         ("Ended", local_time(notification.incident.ended_at, zone) if notification.incident.ended_at else ""),
     ]
     return tuple((label, value) for label, value in found if value)
+
+
+_SHOWN_ELSEWHERE = frozenset({"summary", "description", "runbook_url", "dashboard_url", "dashboard"})
+"""Annotations that have a place of their own in a message."""
+MAX_OWN_FIELDS = 6
+
+
+def _own_fields(notification: Notification) -> list[tuple[str, str]]:
+    """Return the annotations of the rule: `customer_id` is read as "Customer id"."""
+    names = [name for name in notification.background.fields if name not in _SHOWN_ELSEWHERE][:MAX_OWN_FIELDS]
+    return [(_label(name), one_line(notification.background.fields[name])) for name in names]
+
+
+def _label(name: str) -> str:
+    words = one_line(name.replace("_", " "))
+    return cut(words[:1].upper() + words[1:], 40)
 
 
 def _owners(services: Sequence[ServiceSnapshot]) -> str:

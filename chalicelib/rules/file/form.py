@@ -27,6 +27,7 @@ from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meani
 from chalicelib.rules.file.values import (
     DATES_PATTERN,
     DURATION_PATTERN,
+    MENTION_PATTERN,
     MONTH_DAYS_PATTERN,
     As,
     after_ack_value,
@@ -41,7 +42,9 @@ from chalicelib.rules.file.values import (
     group_by_value,
     label_sets_value,
     label_text_value,
+    link_template_value,
     link_value,
+    mention_value,
     month_days_value,
     pattern_value,
     people_value,
@@ -72,6 +75,10 @@ Repeats = Annotated[
     ),
 ]
 Short = Annotated[Any, As(short_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5s"]))]
+Mentions = Annotated[
+    Any,
+    As(mention_value, dict(type="array", minItems=1, items={"type": "string", "pattern": MENTION_PATTERN})),
+]
 People = Annotated[Any, As(people_value, dict(type="array", items={"type": "string", "minLength": 1}))]
 Boolean = Annotated[Any, As(boolean_value, dict(type="boolean"))]
 Matches = dict[str, Annotated[Any, As(pattern_value, dict(type=["string", "number", "boolean"]))]]
@@ -136,7 +143,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
 
 
-_SETTINGS = ("send_resolved", "timeout")
+_SETTINGS = ("send_resolved", "timeout", "mention")
 
 
 def _one_of(schema: dict[str, Any]) -> None:
@@ -160,6 +167,7 @@ def _target_form(found: tuple[tuple[str, TargetKind], ...]) -> type[BaseModel]:
         NOBODY: (Text, LEFT_OUT),
         "send_resolved": (Boolean, LEFT_OUT),
         "timeout": (Short, LEFT_OUT),
+        "mention": (Mentions, LEFT_OUT),
     }
     doc = f"Where a message goes: exactly one of {', '.join(name for name, _ in found)}, receiver and nobody."
     return create_model("TargetForm", __base__=_TargetPart, __doc__=doc, **fields)
@@ -237,8 +245,12 @@ class RuleForm(_TellingForm):
     threshold: Annotated[Any, As(threshold_value, dict(type=["number", "string"]))] = LEFT_OUT
     severity: Severity = LEFT_OUT
     labels: Labels = Field(default=LEFT_OUT)
-    runbook: Annotated[Any, As(runbook_value, dict(type="string", pattern="^[a-z0-9][a-z0-9._-]*$"))] = LEFT_OUT
+    runbook: Annotated[Any, As(runbook_value, dict(type="string", pattern="^([a-z0-9][a-z0-9._-]*|https://.+)$"))] = (
+        LEFT_OUT
+    )
     summary: Text = LEFT_OUT
+    annotations: Labels = Field(default=LEFT_OUT)
+    links: dict[str, Annotated[Any, As(link_template_value, dict(type="string"))]] = Field(default=LEFT_OUT)
     flapping: Annotated[FlappingForm | Literal[False], BeforeValidator(for_pydantic(flapping_value))] = Field(
         default=LEFT_OUT
     )

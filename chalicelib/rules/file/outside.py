@@ -182,7 +182,7 @@ def _pages(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     for path, rule in entries_in(data, "alerts"):
         named, name = rule.get("runbook"), rule.get("name")
         page = named if isinstance(named, str) else kebab_case(name) if isinstance(name, str) else ""
-        if not page:
+        if not page or page.startswith("https://"):
             continue
         here = (*path, "runbook") if isinstance(named, str) else (*path, "name")
         if page not in sense.runbooks:

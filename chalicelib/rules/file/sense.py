@@ -38,6 +38,7 @@ from chalicelib.rules.file.services import services
 from chalicelib.rules.file.vocabulary import vocabulary
 from chalicelib.targets import kinds
 
+_TEMPLATES = ("annotations", "links")
 MAX_COUNTED_EVENTS = 2_000
 """An alert remembers so many of its events: a count above that is never reached."""
 
@@ -71,7 +72,7 @@ def _rules(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
                 yield Finding((*path, "name"), f"a second rule is named {name!r}", "a name for each rule")
             first.setdefault(name, path)
         yield from _conditions(path, rule, sense, known)
-        yield from _summary(path, rule)
+        yield from _templates(path, rule)
         yield from _without_notification(path, rule)
 
 
@@ -162,13 +163,13 @@ def _counts(path: Path, condition: Condition) -> Iterator[Finding]:
             )
 
 
-def _summary(path: Path, rule: Mapping[str, Any]) -> Iterator[Finding]:
-    text = rule.get("summary")
-    if not isinstance(text, str):
-        return
-    for error in template_mistakes(text):
-        what = f"template: {error.message}"
-        yield Finding((*path, "summary"), what, error.allowed, error.suggestion, "template", error.column)
+def _templates(path: Path, rule: Mapping[str, Any]) -> Iterator[Finding]:
+    places: list[tuple[Path, Any]] = [((*path, "summary"), rule.get("summary"))]
+    places += [((*path, key, name), text) for key in _TEMPLATES for name, text in mapping_in(rule.get(key)).items()]
+    for place, text in places:
+        for error in template_mistakes(text) if isinstance(text, str) else ():
+            what = f"template: {error.message}"
+            yield Finding(place, what, error.allowed, error.suggestion, "template", error.column)
 
 
 def _without_notification(path: Path, rule: Mapping[str, Any]) -> Iterator[Finding]:
@@ -263,11 +264,13 @@ def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
             if not isinstance(entry, Mapping):
                 continue
             named = [word for word in words if word in entry]
-            if not named and entry.keys() <= {"send_resolved", "timeout"}:
+            if not named and entry.keys() <= {"send_resolved", "timeout", "mention"}:
                 yield Finding((*path, index), "a target names nothing", ", ".join(words))
             elif len(named) > 1:
                 what = f"a target names {' and '.join(named)}"
                 yield Finding((*path, index), what, "one of them in each entry of the list, each with - before it")
+            if "mention" in entry and "slack_channel" not in entry and named:
+                yield Finding((*path, index, "mention"), f"a mention beside {named[0]}", "slack_channel", at_key=True)
 
 
 def _nobody(path: Path, entries: Any) -> Iterator[Finding]:

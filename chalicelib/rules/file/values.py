@@ -108,6 +108,21 @@ def people_value(value: Any) -> Any:
     return value
 
 
+MENTION_PATTERN = "^([UWS][A-Z0-9]{5,20}|here|channel|everyone)$"
+
+
+def mention_value(value: Any) -> Any:
+    """Whom a message in Slack names: ids of people (U… or W…) and of groups (S…), here, channel, everyone."""
+    allowed = "a list of ids of people (U024BE7LH) and groups (S0614TZR7), here, channel or everyone"
+    if not isinstance(value, list) or not value:
+        raise FieldError(f"is {kind_of(value) if value else 'empty'}", allowed)
+    wrong = next((each for each in value if not isinstance(each, str) or not re.fullmatch(MENTION_PATTERN, each)), None)
+    if wrong is not None:
+        word = str(wrong).lstrip("@")
+        raise FieldError(f"names {masked(str(wrong)[:40])!r}", allowed, word if word in ("here", "channel") else "")
+    return value
+
+
 def short_value(value: Any) -> Any:
     """A time limit of one call."""
     return duration_value(value, least="100ms", most="30s")
@@ -215,12 +230,16 @@ def group_by_value(value: Any) -> Any:
 
 
 def runbook_value(value: Any) -> Any:
-    """The name of a page."""
+    """The name of a page in runbook/, or its https address elsewhere."""
     text = text_value(value)
+    if text.startswith("https://"):
+        return link_value(text)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", text) or text.endswith(".md"):
         page = re.sub(r"[^a-z0-9._-]+", "-", text.rpartition("/")[2].removesuffix(".md").lower()).strip("-")
         raise FieldError(
-            f"is not the name of a page: {masked(text)!r}", "the name of a page in runbook/, without .md", page
+            f"is not the name of a page: {masked(text)!r}",
+            "the name of a page in runbook/ without .md, or an https address",
+            page,
         )
     return text
 
@@ -286,6 +305,15 @@ def label_sets_value(value: Any) -> Any:
             if "*" in label_text_value(text) and len(each) > 1:
                 raise FieldError(f"has a * in {label[:40]}", "exact texts where there are several labels")
             alias_texts_value(text)
+    return value
+
+
+def link_template_value(value: Any) -> Any:
+    """The address of a page, whose parts after the host may be filled in."""
+    text = text_value(value)
+    link_value(re.sub(r"\{\{.*?\}\}", "x", text))
+    if "{{" in text.partition("//")[2].partition("/")[0]:
+        raise FieldError("fills in its host", "a host as it is, and {{ … }} after it")
     return value
 
 
