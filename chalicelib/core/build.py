@@ -39,6 +39,7 @@ Data = Mapping[str, Any]
 CAPABILITIES = tuple(each.name for each in fields(Capabilities))
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DURATION_OPTIONS = ("group_wait", "group_interval", "repeat_interval", "ack_timeout", "resolve_timeout")
+_WORD = re.compile(r"[A-Za-z_][\w:.]*")
 NEVER = "never"
 """`repeat_interval: never`: nobody is reminded."""
 NOBODY = "nobody"
@@ -48,7 +49,8 @@ NOBODY = "nobody"
 def rules_from(data: Data, kinds: Mapping[str, Capabilities]) -> Rules:
     """Return the whole file as a value. `kinds` are all kinds of targets, and what their receivers can do."""
     options = options_from(data.get("defaults") or {}, RouteOptions())
-    builder = _Builder(options, data.get("receivers") or {}, kinds)
+    thresholds = (data.get("defaults") or {}).get("thresholds") or {}
+    builder = _Builder(options, data.get("receivers") or {}, kinds, thresholds)
     fallback = builder.route(data.get("fallback") or {}, "fallback", Route(id="", options=options))
     default_data = data.get("default")
     default = builder.route(default_data or {}, "default", _above(fallback, options))
@@ -130,10 +132,13 @@ def _optional_duration(data: Data, name: str) -> timedelta:
 class _Builder:
     """What every part of one file is built with."""
 
-    def __init__(self, options: RouteOptions, receivers: Mapping[str, Sequence[Data]], kinds: Collection[str]) -> None:
+    def __init__(
+        self, options: RouteOptions, receivers: Mapping[str, Sequence[Data]], kinds: Collection[str], thresholds: Data
+    ) -> None:
         self.options = options
         self.receivers = receivers
         self.kinds = kinds
+        self.thresholds = thresholds
 
     def targets(self, entries: Sequence[Data]) -> tuple[Target, ...]:
         """The targets of a list, receivers opened, each destination once."""
@@ -198,9 +203,9 @@ class _Builder:
 
     def rule(self, data: Data) -> Rule:
         """One entry of `alerts:`."""
-        name, threshold = str(data["name"]), data.get("threshold")
+        name, threshold = str(data["name"]), threshold_of(data, self.thresholds)
         options = options_from(data, self.options)
-        condition = _condition(data, "condition")
+        condition = _condition(data, "condition", threshold)
         route = None
         if data.get("notification") is not None:
             route = replace(self.route(data, f"rule/{name}", Route(id="", options=self.options)), matchers=())
@@ -209,7 +214,7 @@ class _Builder:
             name=name,
             matchers=matchers_from(data.get("match")),
             condition=condition,
-            clear=_condition(data, "clear"),
+            clear=_condition(data, "clear", threshold),
             threshold=_threshold(threshold, condition),
             hold=_optional_duration(data, "for"),
             keep_firing_for=_optional_duration(data, "keep_firing_for"),
@@ -250,9 +255,18 @@ def _flapping(data: Any) -> dict[str, Any]:
     return found
 
 
-def _condition(data: Data, name: str) -> Condition | None:
+def threshold_of(rule: Data, thresholds: Data) -> Any:
+    """Return the threshold of a rule: its own, else that of `defaults: thresholds:` for the first metric that has one."""
+    own = rule.get("threshold")
+    if own is not None:
+        return own
+    words = _WORD.findall(" ".join(str(rule.get(name) or "") for name in ("condition", "clear")))
+    return next((thresholds[word] for word in words if word in thresholds), None) if "threshold" in words else None
+
+
+def _condition(data: Data, name: str, threshold: Any) -> Condition | None:
     text = data.get(name)
-    return parse(text, threshold=data.get("threshold")) if text is not None else None
+    return parse(text, threshold=threshold) if text is not None else None
 
 
 def _threshold(value: Any, condition: Condition | None) -> float | None:

@@ -250,7 +250,9 @@ class Parser:
         if name == THRESHOLD:
             if self.threshold is None:
                 raise ConditionError(
-                    "the condition names threshold, and the rule has none", word.column, "threshold: 8 beside condition"
+                    "the condition names threshold, and the rule has none",
+                    word.column,
+                    "threshold: 8 beside condition, or in defaults: thresholds:",
                 )
             return threshold_literal(self.threshold)
         if self.word.text == "(" and self.word.kind == "operator":

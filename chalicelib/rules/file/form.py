@@ -75,6 +75,7 @@ Repeats = Annotated[
     ),
 ]
 Short = Annotated[Any, As(short_value, dict(type="string", pattern=DURATION_PATTERN, examples=["5s"]))]
+Threshold = Annotated[Any, As(threshold_value, dict(type=["number", "string"]))]
 Mentions = Annotated[
     Any,
     As(mention_value, dict(type="array", minItems=1, items={"type": "string", "pattern": MENTION_PATTERN})),
@@ -221,6 +222,7 @@ class DefaultsForm(_RhythmForm):
     """What every rule and route says that says nothing else."""
 
     timezone: Text = LEFT_OUT
+    thresholds: dict[str, Threshold] = Field(default=LEFT_OUT)
 
 
 class _TellingForm(_RhythmForm):
@@ -242,7 +244,7 @@ class RuleForm(_TellingForm):
     clear: Text = LEFT_OUT
     keep_firing_for: Duration = LEFT_OUT
     no_data: NoData = LEFT_OUT
-    threshold: Annotated[Any, As(threshold_value, dict(type=["number", "string"]))] = LEFT_OUT
+    threshold: Threshold = LEFT_OUT
     severity: Severity = LEFT_OUT
     labels: Labels = Field(default=LEFT_OUT)
     runbook: Annotated[Any, As(runbook_value, dict(type="string", pattern="^([a-z0-9][a-z0-9._-]*|https://.+)$"))] = (

@@ -78,6 +78,7 @@ MEANINGS = {
     "summary": "A template, such as {{ value }} errors in {{ labels.service }}.",
     "symptom": "Clauses that alerts match which are muted.",
     "tests": "Timelines and what must come of them: `tocsin test`.",
+    "thresholds": "What the word threshold means in rules that say no threshold, by metric.",
     "threshold": "What the word threshold means in the condition: a number, a percentage, a duration or a size.",
     "tier": "How much it matters: 1 is most.",
     "timeout": "How long the target may take to answer: 100ms to 30s.",

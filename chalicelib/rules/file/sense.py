@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
-from chalicelib.core.build import NOBODY
+from chalicelib.core.build import NOBODY, threshold_of
 from chalicelib.core.field import masked
 from chalicelib.core.language.condition import Condition, ConditionError, mistakes, parse
 from chalicelib.core.language.grammar import CALLABLE
@@ -63,6 +63,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
 
 
 def _rules(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
+    thresholds = mapping_in(mapping_in(data.get("defaults")).get("thresholds"))
     known = set(KNOWN_METRICS) | sense.metrics | {text for _, text in strings_in(data.get("metrics"), ("metrics",))}
     first: dict[str, Path] = {}
     for path, rule in entries_in(data, "alerts"):
@@ -71,7 +72,7 @@ def _rules(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
             if name in first:
                 yield Finding((*path, "name"), f"a second rule is named {name!r}", "a name for each rule")
             first.setdefault(name, path)
-        yield from _conditions(path, rule, sense, known)
+        yield from _conditions(path, {**rule, "threshold": threshold_of(rule, thresholds)}, sense, known)
         yield from _templates(path, rule)
         yield from _without_notification(path, rule)
 

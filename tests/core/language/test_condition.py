@@ -324,7 +324,7 @@ REFUSED = [
     ("x > 8gb", "column 6: 'gb' is not a unit; allowed is %, ms, s, m, h, d, w, B, KB, MB, GB, TB; did you mean 8GB"),
     ("x > 5min", "column 6: 'min' is not a unit; allowed is %, ms, s, m, h, d, w, B, KB, MB, GB, TB; did you mean 5m"),
     ("x > 1 AND y > 2", "column 7: 'AND' is not a word of the language; allowed is and, or, not; did you mean and"),
-    ("x > threshold", "column 5: the condition names threshold, and the rule has none; allowed is threshold: 8 beside condition"),
+    ("x > threshold", "column 5: the condition names threshold, and the rule has none; allowed is threshold: 8 beside condition, or in defaults: thresholds:"),
     ("forecast(x[7d]) > 1", "column 15: forecast needs 2 arguments; allowed is forecast(db_size_gb[7d], 14d)"),
     ("forecast(x[7d], 5) > 1", "column 17: 5 is not a time ahead; allowed is a duration up to 3660d; did you mean forecast(db_size_gb[7d], 14d)"),
     ("days_until(db_size_gb[7d], 5%) > 1", "column 28: db_size_gb is a size and 5% is a ratio; allowed is a number of GB, or a size such as 8GB"),

@@ -709,3 +709,15 @@ def test_the_schema_takes_right_files_and_refuses_wrong_ones():
         assert list(validator.iter_errors(yaml.safe_load(text))) == []
     for text in SCHEMA_REFUSES:
         assert list(validator.iter_errors(yaml.safe_load(text))), text
+
+
+def test_a_threshold_comes_from_the_defaults():
+    """Given a rule without a threshold and a default of its metric → the rule has that one; its own counts before it."""
+    rules = load(
+        "defaults: {thresholds: {db_size_gb: 8GB, uptime: 99%}}\n"
+        "alerts:\n"
+        '  - {name: Growth, condition: "db_size_gb > threshold", notification: [{email: a@example.com}]}\n'
+        '  - {name: Own, condition: "db_size_gb > threshold", threshold: 9, notification: [{email: a@example.com}]}\n'
+        '  - {name: None, condition: "db_size_gb > 7", notification: [{email: a@example.com}]}\n'
+    )
+    assert [rule.threshold for rule in rules.rules] == [8.0, 9.0, None]
