@@ -4,7 +4,8 @@ A test is a timeline (`given`: the lines of `tocsin replay`) and what must come 
 no others, and the states of alerts at times. promtool's rule tests are read as far as they apply (`promtool.py`), in a
 rules file or in a file of their own whose `rule_files` names the rules.
 
-Exit 0 when all hold, 1 when one does not, 2 when a file cannot be understood.
+Exit 0 when all hold, 1 when one does not or holds an expectation that cannot be checked, 2 when a file cannot be
+understood.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(as_json(results) if arguments.json else as_text(results))
     if any(result.wrong for result in results):
         return WRONG
-    return FAILED if any(not result.passed for result in results) else PASSED
+    return FAILED if any(not result.passed or result.unchecked for result in results) else PASSED
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -65,7 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one test went. `wrong` says why it could not be run; `left_out` what of it does not apply."""
+    """How one test went. `wrong` says why it could not be run; `left_out` what of it does not apply.
+
+    `unchecked` counts its expectations that Tocsin cannot check.
+    """
 
     file: str
     line: int
@@ -73,6 +77,7 @@ class Result:
     differences: tuple[Difference, ...] = ()
     wrong: str = ""
     left_out: tuple[str, ...] = ()
+    unchecked: int = 0
 
     @property
     def passed(self) -> bool:
@@ -165,7 +170,13 @@ def _run_test(result: Result, test: Any, lines: Iterator[int], rules: Rules, int
     if not isinstance(test, Mapping):
         raise PromtoolError("the test is not a mapping; allowed is {name: …, given: […], expect: […]}")
     differences = tuple(differences_of(story_of(test, interval, lines), rules, result.file))
-    return replace(result, differences=differences, left_out=(*result.left_out, *_left_out(test)))
+    unchecked = test.get(promtool.NOT_CHECKED) or []
+    return replace(
+        result,
+        differences=differences,
+        left_out=(*result.left_out, *_left_out(test)),
+        unchecked=len(unchecked) if isinstance(unchecked, list) else 1,
+    )
 
 
 def _not_run(result: Result, error: str) -> Result:
@@ -187,6 +198,7 @@ def as_text(results: Sequence[Result]) -> str:
         word = "cannot be run" if result.wrong else "ok" if result.passed else "FAILED"
         lines.append(f"{result.file}:{result.line}: {result.name}: {word}{': ' + result.wrong if result.wrong else ''}")
         lines += [f"    left out: {each}" for each in result.left_out]
+        lines += [f"    not checked: {promtool.NOT_CHECKED}: Tocsin has no PromQL"] if result.unchecked else []
         if not result.passed and not result.wrong:
             lines.append("    - expected, + came")
             lines += [f"    {each.sign} {_flow(each.what)}" for each in result.differences]
@@ -194,6 +206,7 @@ def as_text(results: Sequence[Result]) -> str:
         (sum(result.passed for result in results), "passed"),
         (sum(not result.passed and not result.wrong for result in results), "failed"),
         (sum(bool(result.wrong) for result in results), "cannot be run"),
+        (sum(result.unchecked for result in results), "not checked"),
     ]
     said = ", ".join(f"{count} {word}" for count, word in counts if count)
     return "\n".join([*lines, *([""] if lines else []), f"{said}." if said else "no tests."])
@@ -211,6 +224,7 @@ def as_json(results: Sequence[Result]) -> str:
     content = {
         "passed": sum(result.passed for result in results),
         "failed": sum(not result.passed for result in results),
+        "not_checked": sum(result.unchecked for result in results),
         "tests": [
             {
                 "file": result.file,
@@ -221,6 +235,7 @@ def as_json(results: Sequence[Result]) -> str:
                 "unexpected": [each.what for each in result.differences if each.sign == "+"],
                 "wrong": result.wrong or None,
                 "left_out": list(result.left_out),
+                "not_checked": result.unchecked,
             }
             for result in results
         ],

@@ -1,6 +1,7 @@
 """What a rule means, in one English sentence, and who is notified of it: `tocsin check` and the page say the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from chalicelib.core.event import Severity
 from chalicelib.core.language.condition import describe
@@ -42,20 +43,56 @@ def _clauses(matchers: Sequence[Matcher]) -> str:
     return " and ".join(str(matcher) for matcher in matchers)
 
 
+@dataclass(frozen=True, slots=True)
+class PossibleRoute:
+    """A route that an alert may take, and the clauses that are not known to hold: its other labels decide."""
+
+    route: Route
+    when: tuple[Matcher, ...] = ()
+
+
+def possible_routes(rules: Rules, known: Mapping[str, str]) -> list[PossibleRoute]:
+    """Return the routes that alerts with these labels, and any others, may take: in the order of the walk, the default last."""
+    found, ends = _possible(rules.routes, known, ())
+    return found if ends else [*found, PossibleRoute(rules.default)]
+
+
+def _possible(
+    routes: Sequence[Route], known: Mapping[str, str], above: tuple[Matcher, ...]
+) -> tuple[list[PossibleRoute], bool]:
+    """Return the routes of one level that may be taken, and whether one of them is taken whatever the other labels are."""
+    found: list[PossibleRoute] = []
+    for route in routes:
+        if any(each.label in known and not each.matches(known) for each in route.matchers):
+            continue
+        when = tuple(each for each in route.matchers if each.label not in known)
+        pinned = {each.label: each.value for each in when if each.operator == "="}
+        below, is_below = _possible(route.routes, {**known, **pinned}, (*above, *when))
+        found += below if is_below else [*below, PossibleRoute(route, (*above, *when))]
+        if not when and not route.continues:
+            return found, True
+    return found, False
+
+
 def notified_of(rule: Rule, rules: Rules) -> str:
     """Return who is notified of a rule's alerts, for after "notifies"."""
     if rule.route is not None:
         return route_targets(rule.route)
-    said = _severity(rule)
-    if said is not None:
-        return f"by the routes, {_by_severity(rule, rules, said)}"
-    worst = [f"{each.value}: {_by_severity(rule, rules, each)}" for each in Severity if each is not Severity.INFO]
-    return f"by the routes, {'; '.join(worst)}"
+    severity = _severity(rule)
+    known = _pinned(rule) if severity is None else {**_pinned(rule), "severity": severity.value}
+    return f"by the routes, {'; '.join(_possible_words(possible_routes(rules, known)))}"
 
 
-def _by_severity(rule: Rule, rules: Rules, severity: Severity) -> str:
-    labels = {**_pinned(rule), "severity": severity.value}
-    return "; ".join(route_targets(route) for route in rules.routes_for(rule, labels))
+def _possible_words(routes: Sequence[PossibleRoute]) -> list[str]:
+    """Return each route with its clauses: `with severity=critical #incidents`, `otherwise #alerts`."""
+    found: list[str] = []
+    certain = False
+    for each in routes:
+        without = "also " if certain else "otherwise " if found else ""
+        when = f"with {_clauses(each.when)} " if each.when else without
+        certain = certain or not each.when
+        found.append(f"{when}{route_targets(each.route)}")
+    return found
 
 
 def _pinned(rule: Rule) -> dict[str, str]:

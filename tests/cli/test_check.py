@@ -67,7 +67,7 @@ def test_a_clean_file_exits_0_and_is_explained(checked):
         "minutes, until the number of events in 1 minute is below 3, and 10 minutes longer, no data counting as fine. "
         "Tells #incidents and PagerDuty, after 15 minutes ops@example.com, not in nights.",
         "Sentry Issue: With the severity of its event, for each fault with source=sentry, from its first firing event "
-        "until it is resolved. Tells, by the routes, critical: webhook at example.com; warning: #alerts.",
+        "until it is resolved. Tells, by the routes, with severity=critical webhook at example.com; otherwise #alerts.",
         "Everything else: tells #alerts.",
         "What cannot be delivered: tells nobody.",
         "",

@@ -62,6 +62,18 @@ _OTHER_NAMES |= {"missing": "absent", "predict_linear": "forecast", "increase": 
 _OTHER_NAMES |= {"max_over_time": "max", "min_over_time": "min", "sum_over_time": "sum", "count_over_time": "count"}
 
 
+_INSTEAD = {
+    "for": "for: 5m beside condition",
+    "by": "group_by beside condition; each series of a metric has an alert of its own",
+    "without": "group_by beside condition; each series of a metric has an alert of its own",
+    "on": "metrics whose labels agree, which are compared without it",
+    "ignoring": "metrics whose labels agree, which are compared without it",
+    "offset": "growth(metric[7d]), or a longer window",
+    "unless": "and not",
+}
+"""Words of PromQL, and what says the same here."""
+
+
 class Parser:
     """One pass over the words of one condition."""
 
@@ -127,6 +139,8 @@ class Parser:
             return ConditionError(
                 "a window cannot stand here", word.column, "a window right after a metric, such as events[1m]"
             )
+        if lowered in ("for", "by", "without", "on", "ignoring", "offset", "unless"):
+            return ConditionError(f"{word.text!r} is a word of PromQL", word.column, _INSTEAD[lowered])
         return ConditionError(
             f"{_named(word)} cannot stand here", word.column, "and, or, a comparison or + - * / before it"
         )
@@ -257,6 +271,8 @@ class Parser:
             return threshold_literal(self.threshold)
         if self.word.text == "(" and self.word.kind == "operator":
             return self.call(word)
+        if name in CALLABLE and self.word.text in ("by", "without"):
+            raise ConditionError(f"{self.word.text!r} is a word of PromQL", self.word.column, _INSTEAD[self.word.text])
         if name in CALLABLE and name not in ("count", "rate", "growth", "last"):
             raise ConditionError(f"{name} is a function without its '('", word.column, f"{name}(metric[5m])")
         if self.word.text == "[" and self.word.kind == "operator":

@@ -28,6 +28,7 @@ from chalicelib.parameters import of_targets
 from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules.file.document import Document, Mark, read_yaml
 from chalicelib.rules.file.finding import Path, Sense
+from chalicelib.rules.file.foreign import whole_file
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
 from chalicelib.rules.file.sense import sense_of
@@ -106,6 +107,8 @@ def _report(
         document.say((), f"the file is {kind_of(document.data)}", "a mapping with alerts, such as alerts: []")
     elif document.data is None and not broken:
         document.say((), "the file is empty", "a mapping with alerts, such as alerts: []")
+    for found in whole_file(data):
+        document.say(found.path, found.what, found.allowed, key=True)
     document.findings += [*form_findings(data, document)] if data else []
     sense.runbooks = runbooks
     sense.line_of = lambda path: document.where(path)[0]

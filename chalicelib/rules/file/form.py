@@ -21,6 +21,7 @@ from chalicelib.core.calendar import MONTHS
 from chalicelib.core.delivery.target_kind import TargetKind
 from chalicelib.core.field import kind_of, masked, text_value
 from chalicelib.core.language.tokens import nearest
+from chalicelib.rules.file import foreign
 from chalicelib.rules.file.document import Document
 from chalicelib.rules.file.finding import Finding, Path
 from chalicelib.rules.file.outside import PROMTOOL_FIELDS, is_probe, probe_meanings
@@ -470,7 +471,8 @@ def _form_finding(path: Path, error: Any) -> Finding:
     if error["type"] == "extra_forbidden":
         model, what = _container(path[:-1])
         keys = _keys(model)
-        return Finding(path, f"{name!r} is not a key of {what}", ", ".join(keys), nearest(name, keys), at_key=True)
+        suggestion = foreign.meant(what, name) or nearest(name, keys)
+        return Finding(path, f"{name!r} is not a key of {what}", ", ".join(keys), suggestion, at_key=True)
     if error["type"] == "missing":
         _, what = _container(path[:-1])
         return Finding(path[:-1], f"{what} needs {name}", f"{name} beside the rest")
@@ -487,6 +489,7 @@ def _example(name: str, wanted: str) -> str:
         "notification": f"[{_example_target()}]" if wanted == "a list" else _example_target(),
         "alerts": "[{name: …, condition: …}]" if wanted == "a list" else "{name: …, condition: …}",
         "match": "{source: sentry}",
+        "receivers": '{team: [{slack_channel: "#alerts"}]}',
         "escalate": f"[{{after: 15m, notification: [{_example_target(pages=True)}]}}]",
         "mute": "[nights]",
         "active": "[office]",

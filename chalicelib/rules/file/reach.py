@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.build import days_from, minute_of
-from chalicelib.core.language.units import parse_duration
+from chalicelib.core.language.units import duration_text, parse_duration
 from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.mute import muting_windows, speaks_again
-from chalicelib.core.rule import Correlate, Route, Window
+from chalicelib.core.rule import Correlate, Route, RouteOptions, Window
 from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in, strings_in, tellers, zone_exists
 
 LONG_JOIN = timedelta(hours=1)
@@ -48,6 +48,50 @@ def reach(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _inhibitions(data)
     yield from _windows(data)
     yield from _correlation(data)
+    yield from _promises(data)
+
+
+def _promises(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is written and cannot come so: reminders before the next flush, forecasts far beyond what they go by."""
+    defaults = mapping_in(data.get("defaults"))
+    for path, teller in [(("defaults",), defaults), *tellers(data)]:
+        repeat, interval = (_duration(teller, defaults, key) for key in ("repeat_interval", "group_interval"))
+        own = "repeat_interval" if "repeat_interval" in teller else "group_interval"
+        if own in teller and repeat is not None and interval is not None and repeat < interval:
+            what = "repeat_interval is shorter than group_interval: reminders come no more often than that"
+            yield Finding((*path, own), what, "a repeat_interval of at least group_interval", kind="warning")
+    for path, rule in entries_in(data, "alerts"):
+        for key in ("condition", "clear"):
+            yield from _forecasts((*path, key), rule.get(key))
+
+
+def _duration(teller: Mapping[str, Any], defaults: Mapping[str, Any], key: str) -> timedelta | None:
+    """Return the duration of a teller, the defaults, or the program; None where it is wrong, or never."""
+    given = teller.get(key, defaults.get(key))
+    if given is None:
+        found: timedelta | None = getattr(RouteOptions(), key)
+        return found
+    try:
+        return parse_duration(given)
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+_FORECAST = re.compile(r"forecast\(\s*\w+\[(\w+)\]\s*,\s*(\w+)\s*\)")
+FARTHEST = 10
+"""A forecast goes at most so many windows ahead before `check` doubts it."""
+
+
+def _forecasts(path: Path, condition: Any) -> Iterator[Finding]:
+    for found in _FORECAST.finditer(condition) if isinstance(condition, str) else ():
+        try:
+            window, ahead = parse_duration(found[1]), parse_duration(found[2])
+        except ValueError:
+            continue
+        if ahead > FARTHEST * window:
+            what = f"{found[2]} are foretold from {found[1]}, which says little"
+            allowed = f"a window of at least a tenth: {duration_text(ahead / FARTHEST)}"
+            yield Finding(path, what, allowed, kind="warning", column=found.start() + 1)
 
 
 def _correlation(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,14 +1,15 @@
-"""Warnings for matchers that can never match: a severity or a source that no event has.
+"""Warnings for matchers that can never match: a severity or a source that no event has, the misspelt name of a rule.
 
 Every severity is one of three words before anything matches (docs/sources.md). The sender's own word is kept as the
 label `severity_raw`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib import plugins
 from chalicelib.core.event import OWN_SOURCES, Severity
+from chalicelib.core.field import masked
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.match import Matcher, parse_matcher, refusal
 from chalicelib.core.payload.coerce import SEVERITIES
@@ -18,6 +19,7 @@ from chalicelib.rules.file.finding import Finding, Path, entries_in, mapping_in,
 def vocabulary(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield a warning for each clause on `severity` or `source` that no event can satisfy."""
     sources = known_sources(data)
+    rules = [name for _, rule in entries_in(data, "alerts") if isinstance(name := rule.get("name"), str)]
     places = [((*path, "match"), teller.get("match")) for path, teller in tellers(data)]
     for path, inhibition in entries_in(data, "inhibit"):
         places += [((*path, key), inhibition.get(key)) for key in ("cause", "symptom")]
@@ -25,6 +27,8 @@ def vocabulary(data: Mapping[str, Any]) -> Iterator[Finding]:
         for label, text in mapping_in(clauses).items():
             if label in ("severity", "source") and isinstance(text, str):
                 yield from _clause((*path, label), parse_matcher(label, text), sources)
+            if label == "alertname" and isinstance(text, str):
+                yield from _name((*path, label), parse_matcher(label, text), rules)
 
 
 def known_sources(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -39,6 +43,14 @@ def _clause(path: Path, matcher: Matcher, sources: tuple[str, ...]) -> Iterator[
         return
     what = f"{matcher.label}: nothing has the {matcher.label} {matcher.value[:40]!r}, so this never matches"
     yield Finding(path, what, _allowed(matcher, words), _suggestion(matcher, words), "warning")
+
+
+def _name(path: Path, matcher: Matcher, rules: Sequence[str]) -> Iterator[Finding]:
+    """Doubt a name that is nearly that of a rule. Others may be what a sender calls its alert."""
+    near = nearest(matcher.value, rules) if matcher.operator == "=" and matcher.value not in rules else ""
+    if near:
+        what = f"alertname: no rule is named {masked(matcher.value)!r}"
+        yield Finding(path, what, "the name of a rule, or what a sender calls its alert", near, "warning")
 
 
 def _can_match(matcher: Matcher, words: tuple[str, ...]) -> bool:

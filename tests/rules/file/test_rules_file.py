@@ -357,6 +357,21 @@ WARNINGS = [
         None,
         "nobody is ever told: w, w leave no time",
     ),
+    ("windows: {w: {dates: []}}", None, "the window w never opens: dates is empty"),
+    ("windows: {w: {months: [jul]}}\nroutes: [{mute: [w], active: [w]}]", None, "w, w leave no time"),
+    ("defaults: {repeat_interval: 1m}", None, "1:29: repeat_interval is shorter than group_interval"),
+    ("defaults: {group_interval: 5h}", None, "1:28: repeat_interval is shorter than group_interval"),
+    (
+        'alerts: [{name: A, condition: "forecast(db_size_gb[1h], 14d) > 8GB"}]',
+        None,
+        "1:32: 14d are foretold from 1h, which says little; allowed is a window of at least a tenth: 1d9h36m",
+    ),
+    (
+        "alerts: [{name: High Error Rate}]\ninhibit: [{cause: {alertname: Hihg Error Rate}, symptom: {severity: info}}]",
+        None,
+        "2:31: alertname: no rule is named 'Hihg Error Rate'; allowed is the name of a rule, or what a sender calls its "
+        "alert; did you mean High Error Rate",
+    ),
 ]
 
 
