@@ -27,6 +27,7 @@ from chalicelib.process.rules_digest import rules_digest
 from chalicelib.settings import dead_letters
 from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
+from chalicelib.sources import generic
 from chalicelib.targets import checked_module_for
 from cli.stage import Stage
 from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, wanted_alarms
@@ -409,6 +410,15 @@ def sources(stage: Stage) -> Iterator[Finding]:
             yield Finding(OK, f"{name} sends webhooks")
 
 
+def declared_sources(stage: Stage) -> Iterator[Finding]:
+    """Declared sources without their secret: whatever their sender posts is refused."""
+    for entry in stage.rules.sources:
+        for name in generic.secrets(entry):
+            if not stage.clients.secret(name):
+                what = f"{entry['name']}: {name} is not set, so its sender is refused"
+                yield Finding(WRONG, what, f"tocsin secrets set {name} --stage {stage.settings.stage}")
+
+
 def _receive_lines(stage: Stage, since: datetime, **wanted: Any) -> Iterator[Mapping[str, Any]]:
     """Yield such lines of the receiving function."""
     return _lines(stage, "api_handler", since, {"stage": "receive", **wanted})
@@ -583,6 +593,7 @@ CHECKS: Mapping[str, Check] = {
     "secrets": secrets,
     "people": people,
     "sources": sources,
+    "declared sources": declared_sources,
     "targets": targets,
     "slack": slack,
     "mail": mail,

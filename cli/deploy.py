@@ -17,9 +17,11 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.rules.loader import load_rules
 from deploy.clients import Clients
 from deploy.deployment import GOES_ON, ROOT, Deploy
 from deploy.errors import DeployError
+from deploy.known_names import known_names, unknown
 from deploy.parameters import parameters, put_parameters
 from deploy.settings_file import read_settings
 
@@ -89,15 +91,36 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         job.check()
         if arguments.parameters:
-            values = read_settings(arguments.parameters)
+            values = given_values(arguments.parameters, arguments.project_dir)
             there = parameters(clients("ssm"), arguments.stage)
             put_parameters(clients("ssm"), arguments.stage, values, there=there)
         found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
     except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
-    for note in found.notes:
+    for note in (*found.notes, *_missing(clients, arguments)):
         print(f"note: {note}")
     print(f"stage {arguments.stage} answers at {found.url}")
     print(f"senders post to {found.url}webhooks/<source>")
     return 0
+
+
+def given_values(path: Path, project: Path) -> dict[str, str]:
+    """Return the values of a parameters file. DeployError where it is not there, or has a name that nothing reads."""
+    if not path.is_file():
+        raise DeployError(f"{path}: there is no such file; --parameters names a file of lines NAME=value")
+    values = read_settings(path)
+    if wrong := unknown(values, known_names(load_rules(project), project)):
+        raise DeployError(f"{path}: {'; '.join(wrong)}. Nothing is written")
+    return values
+
+
+def _missing(clients: Clients, arguments: argparse.Namespace) -> list[str]:
+    """Return a line for each declared source without its secret: its sender is refused."""
+    there = parameters(clients("ssm"), arguments.stage)
+    declared = known_names(load_rules(arguments.project_dir), arguments.project_dir).declared
+    return [
+        f"a source of the rules file has no secret: tocsin secrets set {name} --stage {arguments.stage}"
+        for name in declared
+        if not there.get(name)
+    ]
