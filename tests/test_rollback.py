@@ -19,7 +19,7 @@ from chalicelib.messages.queue import events_messages
 from chalicelib.rules.file import load
 from tests import version_before as before
 from tests.scenario import event
-from tests.test_upgrade import ALERTS, CORRELATED, INCIDENTS, PAGER, SHIPPED, fires, staged
+from tests.test_upgrade import ALERTS, APART, INCIDENTS, PAGER, SHIPPED, fires, staged
 
 STAGE = json.loads((Path(__file__).parent / "stored" / "correlated_release.json").read_text("utf-8"))
 NEW_FIELDS = ("routes", "moved_from", "moved_to", "observed")
@@ -42,7 +42,7 @@ def test_the_version_before_reads_a_correlated_incident(stored):
     assert {key: (each.open, each.firing) for key, each in old.announced.items()} == shown
 
 
-@pytest.mark.parametrize("rules", [CORRELATED, SHIPPED], ids=["correlated", "not correlated"])
+@pytest.mark.parametrize("rules", [SHIPPED, APART], ids=["correlated", "not correlated"])
 @pytest.mark.parametrize("read", [dict, back_and_forth], ids=["stored here", "stored by the version before"])
 def test_every_target_gets_its_end_after_a_rollback_and_forward_again(rules, read):
     """Given what either version stored, when all alerts end → each target that was opened gets one end, and no more."""
@@ -59,7 +59,7 @@ def test_every_target_gets_its_end_after_a_rollback_and_forward_again(rules, rea
     assert list(router.store.incidents()) == []
 
 
-DEPENDENT = CORRELATED.replace(
+DEPENDENT = SHIPPED.replace(
     "\nservices:\n", "\nservices: {shop: {depends_on: [database]}, web: {depends_on: [database]}, database: {}}\n"
 )
 
@@ -89,7 +89,7 @@ def test_a_cause_joins_what_was_open_before_the_upgrade():
     assert list(router.store.incidents()) == []
 
 
-@pytest.mark.parametrize("rules", [DEPENDENT, CORRELATED, SHIPPED], ids=["dependent", "correlated", "not correlated"])
+@pytest.mark.parametrize("rules", [DEPENDENT, SHIPPED, APART], ids=["dependent", "correlated", "not correlated"])
 @pytest.mark.parametrize("read", [dict, back_and_forth], ids=["stored here", "stored by the version before"])
 def test_what_was_explained_ends_after_a_rollback(rules, read):
     """Given an explained alert that made its sound, when the stage goes back and forward → each target gets one end."""

@@ -8,6 +8,7 @@ stored/second_release_bodies.json are the vendors' bodies: those that fired, and
 """
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +38,8 @@ SHIPPED = (HERE.parent / "alert-rules.yaml").read_text("utf-8")
 INSERTED = SHIPPED.replace(
     "routes:\n", 'routes:\n  - match: {environment: staging}\n    notification: [{slack_channel: "#staging"}]\n'
 )
+APART = re.sub(r"correlate:\n(?:  .*\n)+", "", SHIPPED)
+"""The shipped rules as they were before `correlate` was in them."""
 NOW = datetime.fromtimestamp(STAGE["at"], UTC)
 INCIDENTS, ALERTS, PAGER, MAIL = (
     "slack_channel:#incidents",
@@ -66,7 +69,9 @@ def staged(stage, rules):
     return found
 
 
-@pytest.fixture(params=[SHIPPED, INSERTED], ids=["the shipped rules", "a route inserted above"])
+@pytest.fixture(
+    params=[SHIPPED, APART, INSERTED], ids=["the shipped rules", "without correlate", "a route inserted above"]
+)
 def router(request):
     """The new version over the second release, with the same rules or changed ones."""
     return staged(STAGE, request.param)
@@ -181,13 +186,10 @@ def test_what_a_release_left_open_resolves_where_it_was_opened(stored, more):
     assert list(router.store.incidents()) == []
 
 
-CORRELATED = SHIPPED + "\ncorrelate: {by: [service]}\n"
-
-
 @pytest.mark.parametrize(("stored", "more"), [(THIRD, [ALERTS]), (FOURTH, [])], ids=["third", "fourth"])
 def test_what_was_open_goes_on_where_it_was_when_the_upgrade_correlates(stored, more):
     """Given open incidents, when the new version correlates → their ends stay there, and what is new begins another one."""
-    router = staged(stored, CORRELATED)
+    router = staged(stored, SHIPPED)
     posted(router, "fires", 100)
     router.run_until(router.now + timedelta(minutes=10), inclusive=True)
     posted(router, "ends", 100)
@@ -204,8 +206,37 @@ def test_what_was_open_goes_on_where_it_was_when_the_upgrade_correlates(stored, 
     assert (incident.is_correlated, {alert.name for alert in incident.firing}) == (True, {"Down", "Errors"})
 
 
-def fires(router, name):
-    """A critical alert of the shop begins."""
+def fires(router, name, status=Status.FIRING):
+    """A critical alert of the shop begins or ends."""
     labels = {"service": "shop", "severity": "critical"}
-    router.post(events_messages([event(name, Status.FIRING, router.now, labels)]))
+    router.post(events_messages([event(name, status, router.now, labels)]))
     router.settle()
+
+
+SWITCHES = {"on": (APART, SHIPPED), "off": (SHIPPED, APART), "on and off": (APART, SHIPPED, APART)}
+
+
+@pytest.mark.parametrize("switched", SWITCHES.values(), ids=SWITCHES)
+def test_what_begins_around_a_switch_of_correlate_is_notified_once_and_ends(switched):
+    """Given `correlate` switched on or off while alerts fire → each is shown as new once at a target, and each opening ends."""
+    router = staged({**THIRD, "incidents": []}, switched[0])
+    names = []
+    for number, rules in enumerate(switched):
+        router.redeploy(load(rules, filename="alert-rules.yaml"))
+        names += [f"Down {number}", f"Errors {number}"]
+        for name in names:
+            fires(router, name)
+        router.run_until(router.now + timedelta(minutes=7), inclusive=True)
+    for name in names:
+        fires(router, name, Status.RESOLVED)
+    router.run_until(router.now + timedelta(minutes=40), inclusive=True)
+    sent = [each.notification for each in router.taken()]
+    held = {(each.fingerprint, one.incident.id) for one in sent for each in one.alerts}
+    assert len(held) == len(names)
+    opened, ended = (
+        sorted((each.target.key, each.incident.id) for each in sent if each.reason.value == reason)
+        for reason in ("opened", "resolved")
+    )
+    assert opened == ended
+    assert len(opened) == len(set(opened))
+    assert list(router.store.incidents()) == []
