@@ -129,6 +129,49 @@ def show(found: Mapping[str, Any]) -> None:
             print_table((heading, "TODAY", "CHANGED", "DIFFERENCE"), rows)
     for heading, line in _sections(found):
         print(f"\n{heading}" if line is None else line)
+    _show_counts("TARGET", found["noise"], {"openings": "OPENINGS", "sounds": "SOUNDS", "silent": "SILENT UPDATES"})
+    for question, asked in _questions(found):
+        print("\n".join([f"\n{question} ({len(asked)})", *asked[:MAX_SHOWN]]))
+        if len(asked) > MAX_SHOWN:
+            print(f"  … and {len(asked) - MAX_SHOWN} more (--json has all)")
+    heads = {"alerts": "ALERTS", "never_acted": "NOBODY ACTED", "brief": "ENDED BY THEMSELVES IN 5M"}
+    _show_counts("RULE", found["alerts"], heads)
+
+
+def _show_counts(heading: str, counts: Mapping[str, Mapping[str, list[int]]], heads: Mapping[str, str]) -> None:
+    """Print a table of counts today, and with the changed rules where these differ."""
+    if counts:
+        print()
+        rows = [[clean(name), *(_pair(found[each]) for each in heads)] for name, found in counts.items()]
+        print_table((heading, *heads.values()), rows)
+
+
+def _pair(counts: list[int]) -> str:
+    return str(counts[0]) if counts[0] == counts[1] else f"{counts[0]} → {counts[1]}"
+
+
+def _questions(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each question that incidents raise, with the incidents: by the rules of today, and by the changed ones."""
+    for run, rules in (("before", "today"), ("after", "with the changed rules")):
+        if two := found["perhaps_two"][run]:
+            yield f"held alerts that never overlapped, perhaps two incidents, {rules}", [_two(each) for each in two]
+        if one := found["perhaps_one"][run]:
+            yield f"less than an hour apart, perhaps one incident, {rules}", [_one(each) for each in one]
+
+
+def _two(each: Mapping[str, Any]) -> str:
+    parts = "; then ".join(f"{_when(part['from'])} {', '.join(part['alerts'])}" for part in each["parts"])
+    return f"  {_when(each['at'])}  {clean(each['title'])}: {clean(parts)}"
+
+
+def _one(each: Mapping[str, Any]) -> str:
+    apart = f"{span(round(each['seconds_apart']))} apart" if each["seconds_apart"] else "at the same time"
+    pair = f"{each['title']}; {_when(each['and_at'])} {each['and_title']}"
+    return f"  {_when(each['at'])}  {clean(each['service'])}, {apart}: {clean(pair)}"
+
+
+def _when(at: str) -> str:
+    return f"{datetime.fromisoformat(at.replace('Z', '+00:00')):%d %b %H:%M:%S}"
 
 
 def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -152,7 +195,7 @@ def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 
 
 def _line(each: Mapping[str, Any]) -> str:
-    when = f"{datetime.fromisoformat(each['at'].replace('Z', '+00:00')):%d %b %H:%M:%S}"
+    when = _when(each["at"])
     if "seconds" in each:
         when += f" {'+' if each['seconds'] > 0 else '-'}{span(round(abs(each['seconds'])))}"
     pages = each["pages"] if isinstance(each["pages"], int) else each["pages"][0]

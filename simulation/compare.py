@@ -16,6 +16,7 @@ from chalicelib.core.instants import rfc3339
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.send import Send
 from simulation.engine import HANDLERS, Replay
+from simulation.evidence import Act, HeldIncident, Idle, Noise, Spans, acts_of, idle_by_rule, questions
 from simulation.timeline import Times
 
 NEAR = timedelta(hours=1)
@@ -41,6 +42,7 @@ class ComparedIncident:
     pages: int = 0
     until: datetime | None = None
     ever: set[tuple[str, Labels]] = field(default_factory=set)
+    spans: Spans = field(default_factory=Spans)
 
     def open_at(self, at: datetime) -> bool:
         """Whether people knew of it then."""
@@ -56,6 +58,7 @@ class RunTotals:
     incidents: tuple[ComparedIncident, ...]
     by_target: Mapping[str, int]
     by_rule: Mapping[str, int]
+    noise: Mapping[str, Noise] = field(default_factory=dict)
 
 
 def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str = "history") -> RunTotals:
@@ -63,17 +66,21 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
     incidents: dict[str, ComparedIncident] = {}
     by_target: Counter[str] = Counter()
     by_rule: Counter[str] = Counter()
+    noise: dict[str, Noise] = {}
     times = Times(text=True)
     for line in Replay(rules, lines, name=name, sender=_taken).run():
         if line["type"] != "notification":
             continue
         ((kind, address),) = line["target"].items()
-        by_target[f"{kind}: {address}" if address is not True else kind] += 1
+        target = f"{kind}: {address}" if address is not True else kind
+        by_target[target] += 1
+        noise.setdefault(target, Noise()).count(line)
         by_rule.update({alert["name"] for alert in line["alerts"] if not alert["muted_by"]})
         _tell(incidents, line, times.read(line["at"], "`at`"), pages=rules.can(kind).pages)
+        incidents[line["incident"]].spans.note(line, times)
     told = tuple(sorted(incidents.values(), key=lambda each: (each.at, each.id)))
     pages = sum(each.pages for each in told)
-    return RunTotals(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule))
+    return RunTotals(sum(by_target.values()), pages, told, dict(by_target), dict(by_rule), noise)
 
 
 def _taken(clients: object, now: datetime) -> Send:
@@ -170,6 +177,33 @@ def compared(before: RunTotals, after: RunTotals, lines: Sequence[tuple[int, Map
         "in_another": [_alone(each) for each in pairs.before if _inside(each, after.incidents)],
         "new": [_alone(each) for each in pairs.after if not _inside(each, before.incidents)],
         "on_its_own": [_alone(each) for each in pairs.after if _inside(each, before.incidents)],
+        **_evidence(before, after, acts_of(lines, times)),
+    }
+
+
+def _evidence(before: RunTotals, after: RunTotals, acts: Sequence[Act]) -> dict[str, Any]:
+    """Return noise by target, questions about incidents, and idle alerts by rule; of each first that of today's rules."""
+    asked = [questions([_held(each) for each in run.incidents]) for run in (before, after)]
+    idle = [idle_by_rule((span for each in run.incidents for span in each.spans), acts) for run in (before, after)]
+    return {
+        "noise": _beside(before.noise, after.noise, Noise(), ("openings", "sounds", "silent")),
+        "perhaps_two": {"before": asked[0]["perhaps_two"], "after": asked[1]["perhaps_two"]},
+        "perhaps_one": {"before": asked[0]["perhaps_one"], "after": asked[1]["perhaps_one"]},
+        "alerts": _beside(idle[0], idle[1], Idle(), ("alerts", "never_acted", "brief")),
+    }
+
+
+def _held(each: ComparedIncident) -> HeldIncident:
+    return HeldIncident(each.title, each.at, tuple(each.spans))
+
+
+def _beside(
+    before: Mapping[str, object], after: Mapping[str, object], none: object, names: Sequence[str]
+) -> dict[str, dict[str, list[int]]]:
+    """Return the counts of two runs beside each other, by what they are of."""
+    return {
+        key: {name: [getattr(run.get(key, none), name) for run in (before, after)] for name in names}
+        for key in sorted({*before, *after})
     }
 
 
