@@ -226,6 +226,8 @@ class FaultyQueue:
         self.name = name
         self.waiting: dict[str, Waiting] = {}
         self.dead_lettered: list[tuple[str, str]] = []
+        self.unrun: list[tuple[datetime, str]] = []
+        """Time and body of each message that was received when no worker could run: it is hidden for VISIBILITY."""
         self._calls = calls
         self._max_receives = max_receives
         self._put_at = put_at
@@ -269,6 +271,7 @@ class FaultyQueue:
             each.visible_at = now + VISIBILITY
             self._put_at(each.visible_at)
             if unrun:
+                self.unrun.append((now, each.body))
                 continue
             if self._doubles(each.body, of=1):
                 each.visible_at = now

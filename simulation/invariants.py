@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from chalicelib.core.actions import act_id
 from chalicelib.core.alert import AlertState
@@ -22,6 +23,7 @@ from chalicelib.core.sounds import acknowledged_at
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message
 from chalicelib.process.acts import answer_id
+from simulation.faulty import VISIBILITY
 from simulation.faulty_router import FaultyRouter
 from simulation.vendors import Request
 
@@ -86,7 +88,10 @@ def _is_newest(router: FaultyRouter, incident: Incident) -> bool:
 
 
 def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
-    """A notification that waits for longer than DELIVERY_MAX_AGE was announced to the fallback."""
+    """A notification that waits for longer than DELIVERY_MAX_AGE was announced to the fallback.
+
+    Only a worker that tries it can announce it. So the time is left out for which its messages were hidden unseen.
+    """
     now = router.clock.now
     if now < router.down_until + MAX_AGE + LATENESS:
         return
@@ -96,9 +101,23 @@ def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
         since = _waits_since(router, incident, notification)
         if now < since + MAX_AGE + LATENESS or _is_about_router(notification) or target_state.health.reported:
             continue
+        if now < since + MAX_AGE + LATENESS + _hidden(router, incident, target, since):
+            continue
         shown = notification.target.shown
         if not any(where == shown and at >= since for at, _, where, _ in router.router_events):
             yield Broken(f"{target} was not told for {now - since}, and nobody knows", incident)
+
+
+def _hidden(router: FaultyRouter, incident: str, target: str, since: datetime) -> timedelta:
+    """Return for how long messages about an incident to a target were hidden since then, with no worker that could run."""
+    received = [(at, read_message(body)) for at, body in router.queues["notifications"].unrun if at >= since]
+    times = [at for at, each in received if isinstance(each, Notification) and _is_to(each, incident, target)]
+    gaps = (later - at for at, later in pairwise([*times, router.clock.now]))
+    return sum((min(gap, VISIBILITY) for gap in gaps), timedelta(0))
+
+
+def _is_to(notification: Notification, incident: str, target: str) -> bool:
+    return (notification.incident.id, notification.target.key) == (incident, target)
 
 
 def _undelivered(router: FaultyRouter) -> dict[tuple[str, str], Notification]:

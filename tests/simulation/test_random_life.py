@@ -15,6 +15,7 @@ from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.notified import LastNotification, NotifiedState
+from chalicelib.messages.queue import notification_message
 from simulation import invariants, random_life
 from simulation.faulty import Calls, FaultyQueue, FaultyStore, Rates
 from simulation.faulty_router import FaultyRouter
@@ -172,6 +173,18 @@ def test_a_wait_begins_with_the_turn_of_what_waits(seq, broken):
     long_ago = START - invariants.MAX_AGE - invariants.LATENESS
     router = waiting(START, turn=Slot(seq, long_ago, long_ago, tries=1))
     router.down_until = long_ago
+    assert len(list(invariants.silence_of_deliveries(router))) == broken
+
+
+@pytest.mark.parametrize(("times", "broken"), [((0, 10), 0), ((0, 2), 0), ((0, 0), 1), ((0,), 1), ((-5, -10), 1)])
+def test_a_message_that_no_worker_could_take_makes_the_wait_longer(times, broken):
+    """Given messages hidden with no worker since the turn began → the wait may be longer by that time, each minute once."""
+    long_ago = START - invariants.MAX_AGE - invariants.LATENESS - timedelta(seconds=100)
+    router = waiting(START, turn=Slot(2, long_ago, long_ago, tries=1))
+    router.down_until = long_ago
+    (notification,) = router.decided.values()
+    body = notification_message(notification)
+    router.queues["notifications"].unrun = [(long_ago + timedelta(minutes=each), body) for each in times]
     assert len(list(invariants.silence_of_deliveries(router))) == broken
 
 
