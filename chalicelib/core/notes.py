@@ -16,6 +16,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.services import SERVICE
 from chalicelib.core.shown_acts import sentence
 from chalicelib.core.sounds import acknowledged_at, follows_ack
+from chalicelib.core.timeline import short_name
 from chalicelib.core.titles import MAX_SERVICES, impact_of, listed
 from chalicelib.core.waves import MAX_WAVES
 
@@ -92,7 +93,7 @@ def begun_after_ack(
     new = [incident.alerts[name] for name in visible if name not in announced.alerts.firing]
     who = ", ".join(sorted(by)) or "somebody"
     return tuple(
-        f"{alert.name} began after {who} acknowledged the others."
+        f"{short_name(alert)} began after {who} acknowledged the others."
         for alert in listed(new)
         if follows_ack(alert, acked_at, rules.correlation.after_ack)
     )
@@ -104,7 +105,7 @@ def no_longer_explained(
     """Return which alerts made no sound while another service explained them, and still fire after its end."""
     joined = listed(incident.alerts[name] for name in visible if name in announced.alerts.joined)
     return tuple(
-        f"{alert.name} ({alert.labels.get(SERVICE, '')}) still fires, though {found.service} is resolved."
+        f"{short_name(alert)} ({alert.labels.get(SERVICE, '')}) still fires, though {found.service} is resolved."
         for alert in joined
         if (found := explained.get(alert.fingerprint)) is not None and found.until is not None
     )
@@ -127,7 +128,7 @@ def _worse(alert: Alert, announced: NotifiedState) -> list[str]:
     if before <= alert.severity.rank:
         return []
     was = next(each for each in Severity if each.rank == before)
-    return [f"{alert.name} got worse: {was.value} → {alert.severity.value}."]
+    return [f"{short_name(alert)} got worse: {was.value} → {alert.severity.value}."]
 
 
 def _not_heard_since(alert: Alert, announced: NotifiedState, basis: SnapshotInput) -> list[str]:

@@ -114,14 +114,14 @@ def _altered(changed: Sequence[Changed], now: datetime) -> list[Entry]:
 
 
 def _names(alerts: Sequence[Alert]) -> str:
-    names = list(dict.fromkeys(_name(alert) for alert in alerts))
+    names = list(dict.fromkeys(short_name(alert) for alert in alerts))
     if len(alerts) == 1:
         return names[0]
     return f"{len(alerts)} alerts ({', '.join(names[:MAX_NAMED])}{', …' if len(names) > MAX_NAMED else ''})"
 
 
-def _name(alert: Alert) -> str:
-    """The rule's name where it measures or counts, else what its event says."""
+def short_name(alert: Alert) -> str:
+    """Return the name of its rule where that measures or counts, else the title of its event, cut."""
     return cut(alert.name if alert.has_condition else alert.text.title or alert.name, MAX_NAME_CHARACTERS)
 
 

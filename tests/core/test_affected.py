@@ -1,10 +1,11 @@
 """What a notification says of a service that explains others: its title, its order, and who is affected since when."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Alert, AlertState
+from chalicelib.core.alert import Alert, AlertState, SenderText
 from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.build import services_from
 from chalicelib.core.context import Context
@@ -122,6 +123,13 @@ def test_what_still_fires_after_its_cause_says_so():
     joined = alert("mail", 8)
     made = told(joined, API, alert("database", 10, 5), why=Why.UNEXPLAINED, joined=[joined.fingerprint])
     assert made.background.notes == ("Errors (mail) still fires, though database is resolved.",)
+
+
+def test_what_a_sender_titled_is_named_by_that():
+    """Given an alert of an event with a title of its sender → what wakes people names that, not the rule for all of them."""
+    joined = replace(alert("mail", 8, name="Prometheus Alert"), text=SenderText(title="Queue is full"))
+    made = told(joined, API, alert("database", 10, 5), why=Why.UNEXPLAINED, joined=[joined.fingerprint])
+    assert made.background.notes == ("Queue is full (mail) still fires, though database is resolved.",)
 
 
 def test_the_end_names_no_cause():
