@@ -36,6 +36,7 @@ from chalicelib.slack import silence_modal
 from chalicelib.targets import slack_channel as slack
 from chalicelib.targets._slack_api import Api
 from local.inbox import UNLIMITED, Inbox
+from local.inbox.drawing.decided import acknowledges, begins, decided, ends
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "images"
 WIDTH = 1000
@@ -205,6 +206,32 @@ HOSTILE = replace(
     alerts=(replace(ALERT, summary="تعذر الوصول إلى خدمة الدفع <https://evil.example|click> 💥"),),
 )  # fmt: skip
 
+TOO_MANY, FAILING = "Database refuses connections", "Requests to the API fail"
+PAYMENTS = "Payments fail"
+AFFECTED = decided(
+    (
+        begins("02:14:00", TOO_MANY, "database"),
+        begins("02:16:00", FAILING, "api"),
+        begins("02:17:00", "Pages fail", "web"),
+    ),
+    "02:20:00",
+)
+AFTER_ACK = decided(
+    (
+        begins("02:14:00", FAILING, "api"),
+        acknowledges("02:18:00", "Ana Souza", "api"),
+        begins("02:26:00", PAYMENTS, "api"),
+    ),
+    "02:27:00",
+)
+OUTLASTS = decided(
+    (
+        begins("02:14:00", TOO_MANY, "database"), begins("02:16:00", FAILING, "api"),
+        acknowledges("02:17:00", "Ana Souza", "database"), ends("02:20:00", TOO_MANY, "database"),
+    ),
+    "02:25:30",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -224,6 +251,12 @@ PICTURES: Mapping[str, Picture] = {
     "probe-down-phone": Picture((DOWN,), 1_400, width=PHONE),
     "closing": Picture((SPIKE, CLOSING), 640),
     "closing-phone": Picture((SPIKE, CLOSING), 860, width=PHONE),
+    "affected": Picture(AFFECTED, 800),
+    "affected-phone": Picture(AFFECTED, 1_120, width=PHONE),
+    "after-ack": Picture(AFTER_ACK, 960),
+    "after-ack-phone": Picture(AFTER_ACK, 1_230, width=PHONE),
+    "outlasts-its-cause": Picture(OUTLASTS, 960),
+    "outlasts-its-cause-phone": Picture(OUTLASTS, 1_300, width=PHONE),
     "acknowledged": Picture((OPENED, ACKED), 820),
     "silenced": Picture((OPENED, SILENCED), 760),
     "silence-form": Picture((OPENED,), 780, form=True),
