@@ -107,6 +107,19 @@ def health() -> dict[str, str]:
     return {"status": "ok", "stage": os.environ.get("TOCSIN_STAGE", "")}
 
 
+@app.route("/metrics", methods=["GET"])
+def metrics() -> Response:
+    """The metrics of the stage, for Prometheus."""
+    from chalicelib.openmetrics.wiring import answer as answer_scrape
+
+    request: Any = app.current_request
+    address = str((request.context.get("identity") or {}).get("sourceIp") or "")
+    account = _account(app.lambda_context)
+    return _answered(
+        "metrics", lambda: answer_scrape(dict(request.headers), account=account, address=address, now=_now())
+    )
+
+
 @app.route("/api/incidents", methods=["GET"])
 def list_incidents() -> Response:
     """Open incidents, and ended ones if asked for."""
@@ -205,6 +218,7 @@ def process_webhooks(event: SQSEvent) -> None:
         from chalicelib.aws.batches import settle_messages
         from chalicelib.process.bodies import release_bodies
         from chalicelib.process.noticed import Noticed
+        from chalicelib.process.own_counts import count_batch
         from chalicelib.process.record import Recorder
         from chalicelib.process.worker import process
 
@@ -225,6 +239,7 @@ def process_webhooks(event: SQSEvent) -> None:
             on_read=read,
             rates=wiring.rates(),
         )
+        count_batch(recorder.tally, messages, failures, _now())
         recorder.put(history=ports.history, webhooks=ports.webhooks)
         noticed.put(ports.webhooks, now)
         settle_messages(
@@ -261,6 +276,7 @@ def deliver_notification(event: SQSEvent) -> None:
         from chalicelib.aws.batches import settle_messages
         from chalicelib.deliver.dispatch import dispatch
         from chalicelib.messages.queue import Failure
+        from chalicelib.process.own_counts import put_delivery_counts
 
         ports = wiring.ports(_account(event.context), parameters.of_deliveries)
         outcome = dispatch(
@@ -284,6 +300,7 @@ def deliver_notification(event: SQSEvent) -> None:
             ports.notifications.put([message.body], delay=outcome.retry_after)
         dead_lettered = [Failure(message.id, outcome.dead_lettered, dead_letter=True)] if outcome.dead_lettered else []
         settle_messages([message], dead_lettered, queue=ports.notifications, dead=ports.notifications_dead)
+        put_delivery_counts(outcome, ports.history, _now())
         _ended_well(ports.store, "deliver_notification")
 
 
@@ -305,6 +322,7 @@ def tick(event: CloudWatchEvent) -> None:
         from chalicelib import wiring
         from chalicelib.schedule.health import look
         from chalicelib.schedule.lateness import NAMESPACE, Lateness
+        from chalicelib.schedule.reporting import leave_report
         from chalicelib.schedule.tick import tick as run
 
         ports, now = wiring.ports(_account(event.context)), _now()
@@ -318,6 +336,7 @@ def tick(event: CloudWatchEvent) -> None:
         stage = os.environ.get("TOCSIN_STAGE", "")
         metrics = {**seconds, **health.seconds}
         log.metrics("tick", metrics, health.counts, namespace=NAMESPACE, deployed=stage, now=now, **health.named)
+        leave_report(rules=wiring.rules(), store=ports.store, health=health, seconds=seconds, now=now)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))

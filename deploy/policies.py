@@ -81,7 +81,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": WORKER_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "takes": "notifications",
-        "puts": ("webhooks", "notifications"),
+        "puts": ("webhooks", "notifications", "history"),
         "mails": True,
     },
     "mail_feedback": {
@@ -104,7 +104,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "record": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
-        "store": WRITE_STORE,
+        "store": READ_STORE + WRITE_STORE,
         "drains": "history",
         "secrets": PATTERNS,
         "puts": (),

@@ -38,6 +38,7 @@ WRITES = frozenset(
         "keep_history",
         "claim_minute",
         "put_mark",
+        "save_stage_counts",
         "keep_body",
     ]
 )

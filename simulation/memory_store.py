@@ -19,12 +19,13 @@ from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, Summary, SummaryPage, summary_of
 from chalicelib.messages.webhook import uncompressed
 
 MEASURED_WITHIN = timedelta(days=1)
 
-Versioned = TypeVar("Versioned", Incident, DeliveryLog, TargetState, Context)
+Versioned = TypeVar("Versioned", Incident, DeliveryLog, TargetState, Context, StageCounts)
 
 
 class _Line:
@@ -70,6 +71,7 @@ class MemoryStore:
         self._bodies: dict[str, bytes | None] = {}
         self._minutes: dict[str, datetime] = {}
         self._marks: dict[str, str] = {}
+        self._counts = StageCounts()
         self._history: dict[str, dict[str, bytes]] = {}
         self._pages: dict[str, dict[int, tuple[Entry, ...]]] = {}
         self._wakes: list[tuple[datetime, str]] = []
@@ -295,6 +297,18 @@ class MemoryStore:
         """Return the texts that are kept under these names, by name."""
         with self._lock:
             return {name: self._marks[name] for name in names if name in self._marks}
+
+    def stage_counts(self) -> StageCounts:
+        """Return what the stage has counted of its own work."""
+        with self._lock:
+            return self._counts
+
+    def save_stage_counts(self, counts: StageCounts) -> None:
+        """Store them by their version."""
+        with self._lock:
+            _check(self._counts if self._counts.version else None, counts, "the counts of the stage")
+            self.writes += 1
+            self._counts = counts
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history."""

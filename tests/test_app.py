@@ -39,7 +39,7 @@ from tests.loopback import served
 
 ROOT = Path(__file__).parent.parent
 SECRET = "secret-of-cloudflare"
-HEAVY = ("boto3", "botocore", "pydantic", "httpx", "sentry_sdk", "yaml", "jinja2")
+HEAVY = ("boto3", "botocore", "pydantic", "httpx", "sentry_sdk", "yaml", "jinja2", "prometheus_client")
 CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:tocsin-dev-x")
 JSON = {"Content-Type": "application/json", "cf-webhook-auth": SECRET}
 

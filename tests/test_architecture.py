@@ -47,6 +47,7 @@ ONLY_IN = {
     "jinja2": ("chalicelib/web/",),
     "chalice": ("app.py",),
     "cryptography": ("chalicelib/ingest/sns.py",),
+    "prometheus_client": ("chalicelib/openmetrics/",),
 }
 LATE_IMPORTS_IN = ("app.py",)
 LOADED_BY_CALL: Mapping[str, set[str]] = {

@@ -21,6 +21,7 @@ from chalicelib.core.errors import ConflictError, ProcessedError
 from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncated
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.stage_counts import StageCounts
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
 from tests.aws.tables import KEY, STORES, client, empty_store, new_table, table_client
@@ -436,6 +437,18 @@ def test_the_last_text_of_a_mark_stays(store):
     for name, text in (("a", "1"), ("b", "2"), ("a", "3"), ("c", "")):
         store.put_mark(name, text)
     assert store.marks(["a", "b", "d", "a"]) == {"a": "3", "b": "2"}
+
+
+def test_what_a_stage_counted_is_added_by_its_version(store):
+    """Given counts that two runs add to the same version → the second is a conflict, and what is stored is the first."""
+    assert store.stage_counts() == StageCounts()
+    first = store.stage_counts().plus({("events", "sentry", "firing"): 2})
+    store.save_stage_counts(first)
+    with pytest.raises(ConflictError):
+        store.save_stage_counts(StageCounts().plus({("events", "sentry", "firing"): 5}))
+    store.save_stage_counts(first.plus({("events", "sentry", "firing"): 1, ("webhooks_received", "sentry"): 1}))
+    found = {("events", "sentry", "firing"): 3, ("webhooks_received", "sentry"): 1}
+    assert (store.stage_counts().by_series(), store.stage_counts().version) == (found, 2)
 
 
 def test_an_archived_incident_is_found_by_its_id(store):

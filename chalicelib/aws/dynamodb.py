@@ -8,6 +8,7 @@
     lane#<target>      lane        claims, pace and health of one target       version
     context            context     silences, causes, deploys                   version
     history#<day>      <name>      what happened, for trying changed rules     body alone
+    stage-counts       counts      what the stage counted of its own work      version
     minute#<name>      minute      the minute that a schedule ran last         at, by
     related#<name>     <key>       an incident that a cause may mute           nothing
     fault#, id#                    where faults and incidents are              identity.py
@@ -55,6 +56,7 @@ from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, SummaryPage
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
@@ -63,6 +65,7 @@ INDEX = "wake"
 READABLE = {"thread": "delivery log", "lane": "target state"}
 """What errors call items whose stored names are those of earlier versions."""
 MARK = "mark#"
+COUNTS = "stage-counts"
 SHARDS = 4
 OPEN_SHARDS = [f"open#{shard}" for shard in range(SHARDS)]
 NEVER = 99_999_999_999
@@ -312,6 +315,15 @@ class DynamoStore:
         items = self._read_items([f"{MARK}{name}" for name in names], "mark")
         return {item["pk"]["S"].removeprefix(MARK): item["text"]["S"] for item in items}
 
+    def stage_counts(self) -> StageCounts:
+        """Return what the stage has counted of its own work; nothing where nothing is stored."""
+        item = self._get(COUNTS, "counts")
+        return StageCounts() if item is None else codec.unpack(StageCounts, item["body"]["B"])
+
+    def save_stage_counts(self, counts: StageCounts) -> None:
+        """Store them under a version condition."""
+        self._put({**_keys(COUNTS, "counts"), **_value(counts)}, counts.version, "the counts of the stage")
+
     def keep_history(self, day: str, name: str, data: bytes) -> None:
         """Keep an item of a day's history for 35 days; the same item twice is one."""
         item = {**_keys(f"history#{day}", name), "body": {"B": data}, **self._expiry(HISTORY_KEPT)}
@@ -524,7 +536,7 @@ def _keys(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def _value(value: Incident | DeliveryLog | TargetState | Context) -> dict[str, Any]:
+def _value(value: Incident | DeliveryLog | TargetState | Context | StageCounts) -> dict[str, Any]:
     data = codec.pack(value)
     if len(data) > MAX_ITEM_BYTES:
         raise NotStoredError(f"a {type(value).__name__} of {len(data)} bytes is over the {MAX_ITEM_BYTES} of an item")

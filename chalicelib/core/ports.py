@@ -10,6 +10,7 @@ from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
+from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, SummaryPage
 
 
@@ -162,6 +163,14 @@ class Store(Protocol):
 
     def marks(self, names: Collection[str]) -> Mapping[str, str]:
         """Return the texts that are kept under these names, by name."""
+        ...
+
+    def stage_counts(self) -> StageCounts:
+        """Return what the stage has counted of its own work; nothing where nothing is stored."""
+        ...
+
+    def save_stage_counts(self, counts: StageCounts) -> None:
+        """Store them if the stored version is `counts.version - 1`; else ConflictError."""
         ...
 
     def keep_history(self, day: str, name: str, data: bytes) -> None:

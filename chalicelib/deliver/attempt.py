@@ -96,7 +96,7 @@ def _postponed(
         slot = replace(slot, in_doubt=slot.in_doubt or error.ambiguous)
         return give_up(delivery, delivery_log, slot, why, failure=error)
     delivery.change_target_state(lambda target_state: _failed(delivery, target_state, delay, error))
-    return delivery.later(delay, str(error))
+    return replace(delivery.later(delay, str(error)), failed=True)
 
 
 def _failed(

@@ -14,7 +14,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -22,9 +22,11 @@ from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Deploy, Notification
 from chalicelib.core.errors import ParseError
 from chalicelib.core.event import Action, Event
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Queue
 from chalicelib.core.rule import Target
+from chalicelib.core.stage_counts import Series, Sums
 from chalicelib.messages import codec, from_aws, interaction, webhook
 from chalicelib.messages.interaction import Interaction
 from chalicelib.messages.webhook import MAX_MESSAGE_BYTES, Webhook
@@ -77,7 +79,7 @@ class Failure:
 class Handled:
     """What became of a message. `retry_after` None: done with it. `dead_lettered` says why it was given up.
 
-    `delivered` is true when the target took the notification in this call.
+    `delivered` is true when the target took the notification in this call, `failed` when it did not, and is tried again.
     """
 
     retry_after: timedelta | None = None
@@ -85,6 +87,7 @@ class Handled:
     delivered: bool = False
     note: str = ""
     notification: Notification | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,13 @@ class SetSilence:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `process/record.py` knows the kinds."""
+    """What happened, to be kept: (seconds since 1970, kind, what `codec` writes) each; `process/record.py` knows the kinds.
+
+    `sums` are what a function counted of its own work. A version that does not know them keeps the lines.
+    """
 
     lines: tuple[tuple[float, str, Any], ...]
+    sums: Mapping[Series, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,15 +267,16 @@ def affected_message(affected: Affected) -> str:
     return _written("unsilence", {**form, **which})
 
 
-def history_messages(lines: Sequence[tuple[float, str, Any]]) -> list[str]:
-    """As few messages as hold the lines; none for none."""
-    if not lines:
+def history_messages(lines: Sequence[tuple[float, str, Any]], sums: Sums | None = None) -> list[str]:
+    """As few messages as hold the lines, the first of them with the sums; none for none."""
+    if not lines and not sums:
         return []
-    text = _written("history", {"lines": lines})
-    if len(text) <= MAX_MESSAGE_BYTES or len(lines) == 1:
+    counted = {"sums": [[*series, value] for series, value in sums.items()]} if sums else {}
+    text = _written("history", {"lines": lines, **counted})
+    if len(text) <= MAX_MESSAGE_BYTES or len(lines) < 2:
         return [text]
     middle = len(lines) // 2
-    return history_messages(lines[:middle]) + history_messages(lines[middle:])
+    return history_messages(lines[:middle], sums) + history_messages(lines[middle:])
 
 
 def notification_message(notification: Notification) -> str:
@@ -325,6 +333,20 @@ def read_message(body: str) -> Content:
         raise ParseError(f"a message of type {kind} lacks or garbles a field ({type(error).__name__})") from None
 
 
+def webhook_origin(body: str) -> tuple[str, datetime] | None:
+    """Return the source of a webhook's message and when it was received, without a look at its body; None for another."""
+    try:
+        raw = _json(body)
+        sent_by_aws = from_aws.webhook(raw, body)
+        if sent_by_aws is not None:
+            return sent_by_aws.source, sent_by_aws.received_at
+        if raw.get("type") != "webhook":
+            return None
+        return str(raw["source"]), from_seconds(raw["received_at"])
+    except (ParseError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
 def body_name_of(body: str) -> str:
     """Return the name of the stored body that a webhook message refers to; empty for every other message."""
     if '"body_ref":' not in body:
@@ -352,7 +374,10 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
         case "unsilence":
             return _affected(ExpireSilence(str(form["id"]), str(form["by"]), codec.decode(datetime, form["at"])), form)
         case "history":
-            return Recorded(tuple((float(at), str(kind), body) for at, kind, body in form["lines"]))
+            return Recorded(
+                tuple((float(at), str(kind), body) for at, kind, body in form["lines"]),
+                {tuple(map(str, series)): float(value) for *series, value in form.get("sums", ())},
+            )
         case "notification":
             return codec.decode(Notification, form["notification"])
         case "change":

@@ -32,6 +32,7 @@ from chalicelib.core.lookup import incident_of
 from chalicelib.core.match import Matcher
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import DeadLetters, Queue, Store
+from chalicelib.core.stage_counts import Sums, Tally
 from chalicelib.messages import codec
 from chalicelib.messages.queue import (
     Events,
@@ -43,6 +44,7 @@ from chalicelib.messages.queue import (
     history_messages,
     read_message,
 )
+from chalicelib.process.own_counts import add_counts, count_content
 
 KEPT = timedelta(days=35)
 MAX_RAW_BYTES = 1_500_000
@@ -82,9 +84,11 @@ class Recorder:
         self._store = store
         self._now = now
         self._lines: list[Line] = []
+        self.tally = Tally()
 
     def add(self, content: object) -> None:
         """Add what a message brought; wake-ups bring nothing, and what the router says of itself is no cause."""
+        count_content(self.tally, content)
         at = self._now.timestamp()
         if isinstance(content, Events):
             for event in content.events:
@@ -116,10 +120,11 @@ class Recorder:
 
     def put(self, *, history: Queue, webhooks: Queue) -> None:
         """Put it on the queue. A queue that refuses is no trouble of the batch: it is logged, and announced once."""
-        if not self._lines:
+        messages = history_messages(self._lines, self.tally.sums)
+        if not messages:
             return
         try:
-            history.put(history_messages(self._lines))
+            history.put(messages)
         except NotStoredError as error:
             log.line("history", recorded=False, reason=str(error), lines=len(self._lines))
             _announce(webhooks, self._now)
@@ -150,20 +155,30 @@ def record(inbox: Inbox, *, store: Store, dead: DeadLetters) -> int:
         messages = _drained(inbox)
         if not messages:
             break
-        lines: list[Line] = []
-        for body in messages.values():
-            try:
-                content = read_message(body)
-                if not isinstance(content, Recorded):
-                    raise ParseError("the message on the history queue is no history")
-                lines += content.lines
-            except ParseError as error:
-                dead.dead_letter(body, str(error))
+        lines, sums = _read(messages.values(), dead)
         for day, name, data in chunks(lines):
             store.keep_history(day, name, data)
+        add_counts(store, sums)
         inbox.delete(list(messages))
         kept += len(lines)
     return kept
+
+
+def _read(bodies: Iterable[str], dead: DeadLetters) -> tuple[list[Line], Sums]:
+    """Return the lines and sums of messages. What is no history is dead-lettered."""
+    lines: list[Line] = []
+    tally = Tally()
+    for body in bodies:
+        try:
+            content = read_message(body)
+            if not isinstance(content, Recorded):
+                raise ParseError("the message on the history queue is no history")
+        except ParseError as error:
+            dead.dead_letter(body, str(error))
+        else:
+            lines += content.lines
+            tally.add_all(content.sums)
+    return lines, tally.sums
 
 
 def _drained(inbox: Inbox) -> dict[str, str]:

@@ -51,11 +51,17 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Seconds and counts by metric, and what they are about, by name."""
+    """Seconds and counts by metric, and what they are about, by name.
+
+    `late` has all scheduled functions, `waiting` all queues that Lambda empties, `dead` all queues with dead letters.
+    """
 
     seconds: Mapping[str, float]
     counts: Mapping[str, float]
     named: Mapping[str, Mapping[str, float]]
+    late: Mapping[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
 
 
 def look(*, store: Store, queues: Mapping[str, Queue], dead: Mapping[str, Queue], now: datetime) -> Health:
@@ -73,6 +79,9 @@ def look(*, store: Store, queues: Mapping[str, Queue], dead: Mapping[str, Queue]
         {LATE_RUNS: max(late.values(), default=0.0), WAITING: max(waiting.values(), default=0.0)},
         {DEAD_LETTERS: sum(letters.values())},
         {name: each for name, each in (("late", _long(late)), ("waiting", _long(waiting)), ("dead", letters)) if each},
+        late=dict.fromkeys(PERIODS, 0.0) | late,
+        waiting=dict.fromkeys(queues, 0.0) | waiting,
+        dead=found.dead,
     )
 
 

@@ -8,7 +8,7 @@ start of the minute, so that what was measured twice counts once.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row, which a gap ends), rates of the counters that
 the probe declares (RATES) and growth a day (GROWTHS). What it must know of the runs before is one short text in the store
-(`core/probe_state.py`), so that a run makes two writes: its minute and this text. Samples go over the queue, where the worker
+(`core/probe_state.py`), so that a run makes two writes: its minute and this text. While the stage is scraped it writes the newest values as well (`core/gauges.py`). Samples go over the queue, where the worker
 may be behind.
 
 A probe that cannot measure becomes an event of source `router`, each minute anew, and one that ends it when the probe
@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import log, plugins
-from chalicelib.core import cut_off
+from chalicelib.core import cut_off, gauges
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.growth import Growth
 from chalicelib.core.measured import Measured, after_reading
@@ -35,6 +35,7 @@ from chalicelib.core.ports import Clients, Store
 from chalicelib.core.probe_state import SLACK, Past, ProbeState, Readings, after_run, written
 from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.rule import Rules
+from chalicelib.core.stage_report import SCRAPED, is_scraped
 from chalicelib.messages.queue import Queues, events_messages, samples_messages
 from chalicelib.probes import (
     ABSENT,
@@ -147,7 +148,8 @@ def watch(
     known = names or Names()
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
     runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
-    before = _Before(store, read_state(store.marks([STATE]).get(STATE)), at)
+    left = store.marks([STATE, SCRAPED, gauges.MARK])
+    before = _Before(store, read_state(left.get(STATE)), at)
     measured, state, cut = _measured(runs, before, rules, clients)
     events, marks, broken = _told(measured, rules, before, cut)
     samples = (*(sample for run in measured for sample in run.samples), *marks)
@@ -155,7 +157,16 @@ def watch(
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
     if runs or events:
         store.put_mark(STATE, written(replace(state, broken=broken), at))
+    if is_scraped(left.get(SCRAPED), now):
+        store.put_mark(gauges.MARK, _newest_values(left.get(gauges.MARK), measured, marks, at))
     return _reported(measured, samples, events)
+
+
+def _newest_values(text: str | None, runs: Sequence[_ProbeRun], marks: Iterable[Sample], at: datetime) -> str:
+    """Return the newest value of each series as a text, from that of the run before."""
+    new = [gauge for run in runs for gauge in gauges.gauges_of(run.samples, run.every)]
+    new += gauges.gauges_of(marks, BROKEN_KEPT)
+    return gauges.written(gauges.merged(gauges.read(text), new, at))
 
 
 @dataclass(frozen=True, slots=True)

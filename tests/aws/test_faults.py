@@ -181,6 +181,9 @@ def targets_of(store: Store) -> Iterator[object]:
     yield store.delivery_log("i/t"), store.delivery_logs(["i/t", "j/t"])
     store.put_mark("run:watch", "now")
     yield store.marks(["run:watch", "run:tick"])
+    counted = store.stage_counts().plus({("events", "sentry", "firing"): 2})
+    store.save_stage_counts(counted)
+    yield store.stage_counts(), conflict(lambda: store.save_stage_counts(replace(counted, sums={})))
 
 
 def history_of(store: Store) -> Iterator[object]:

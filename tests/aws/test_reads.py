@@ -19,6 +19,7 @@ from chalicelib.core.errors import NotStoredError
 from chalicelib.core.identity import End, Holder
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.stage_counts import StageCounts
 from chalicelib.messages import codec
 from tests.aws.tables import refused
 
@@ -154,6 +155,7 @@ READS = {
     "related": lambda store: store.related(["r"]),
     "end_fault": lambda store: store.end_fault("f", End("e", NOW)),
     "marks": lambda store: store.marks(["m"]),
+    "stage_counts": lambda store: store.stage_counts(),
 }
 HOLDER = Holder("k", "a", "", "default", {}, 1, NOW)
 WRITES = {
@@ -168,6 +170,7 @@ WRITES = {
     "relate": lambda store: store.relate(["r"], "k"),
     "claim_minute": lambda store: store.claim_minute("watch", NOW),
     "put_mark": lambda store: store.put_mark("m", "text"),
+    "save_stage_counts": lambda store: store.save_stage_counts(StageCounts({}, 1)),
 }
 
 
@@ -239,7 +242,7 @@ DECIDING = {
 
 ONLY_WRITE = {
     "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
-    "claim", "locate", "relate", "claim_minute", "put_mark",
+    "claim", "locate", "relate", "claim_minute", "put_mark", "save_stage_counts",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What Prometheus scrapes of a stage: `wiring` builds the door, `scrape` reads the stage, `families` gives it names."""
