@@ -26,6 +26,11 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     DELIVERY: ("kind",),
 }
 """The labels of each count. A series of a time has one value more, after those of its labels: a bound, or SUM."""
+DELIVERED, FAILED, GIVEN_UP = "delivered", "failed", "given_up"
+"""What came of a try to deliver: the target took it, it is tried again, or never."""
+ANSWERS = (DELIVERED, FAILED, GIVEN_UP)
+DEAD_LETTERING = ("webhooks", "notifications")
+"""The queues whose worker counts what it dead-letters."""
 BOUNDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """The upper bounds of the buckets of a time, in seconds."""
 BEYOND, SUM = "+Inf", "sum"

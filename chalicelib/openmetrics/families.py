@@ -13,7 +13,18 @@ from prometheus_client.core import (
 
 from chalicelib.core import stage_counts
 from chalicelib.core.gauges import Gauge
-from chalicelib.core.stage_counts import BEYOND, BOUNDS, LABELS, SUM, Series, Sums
+from chalicelib.core.stage_counts import (
+    ANSWERS,
+    BEYOND,
+    BOUNDS,
+    DEAD_LETTERED,
+    DEAD_LETTERING,
+    DELIVERIES,
+    LABELS,
+    SUM,
+    Series,
+    Sums,
+)
 from chalicelib.core.stage_report import StageReport
 from chalicelib.openmetrics.names import labels_of, named
 
@@ -53,11 +64,19 @@ def families(
         "The stage, and the rules that its tick worked with.",
         value={"stage": stage, "rules": report.rules if report is not None else ""},
     )
-    yield from _counters(counts)
+    yield from _counters(_zeros(report) | dict(counts))
     yield from _times(counts)
     if report is not None:
         yield from _of_report(report)
     yield from _measured([each for each in gauges if each.until > now])
+
+
+def _zeros(report: StageReport | None) -> dict[Series, float]:
+    """Return the counts that are zero until something is counted: Prometheus sees no rise of a series that begins with it."""
+    if report is None:
+        return {}
+    found: dict[Series, float] = {(DEAD_LETTERED, queue): 0 for queue in DEAD_LETTERING}
+    return found | {(DELIVERIES, target, answer): 0 for target in report.targets for answer in ANSWERS}
 
 
 def _counters(counts: Sums) -> Iterator[Metric]:

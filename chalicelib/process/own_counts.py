@@ -14,9 +14,12 @@ from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import shown
 from chalicelib.core.stage_counts import (
     DEAD_LETTERED,
+    DELIVERED,
     DELIVERIES,
     DELIVERY,
     EVENTS,
+    FAILED,
+    GIVEN_UP,
     PROCESSED,
     PROCESSING,
     RECEIVED,
@@ -29,8 +32,6 @@ from chalicelib.ingest.counters import REFUSED as REFUSED_METRIC
 from chalicelib.messages.queue import Events, Failure, Handled, Message, Samples, history_messages, webhook_origin
 
 SAVE_TRIES = 10
-DELIVERED, FAILED, GIVEN_UP = "delivered", "failed", "given_up"
-"""What came of a try to deliver: the target took it, it is tried again, or never."""
 
 
 def count_content(tally: Tally, content: object) -> None:

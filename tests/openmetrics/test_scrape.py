@@ -87,6 +87,18 @@ def test_a_scrape_says_what_is_stored(accept: str) -> None:
     assert found["probe_duration_seconds", tuple(sorted(UP.items()))] == 0.25
 
 
+def test_a_target_is_counted_from_zero() -> None:
+    """Given a target of the rules that nothing was sent to → its counts are zero, so that their first rise is seen."""
+    found = scraped(stage())
+    counts = {
+        dict(labels)["answer"]: value
+        for (name, labels), value in found.items()
+        if name == "tocsin_deliveries_total" and dict(labels)["target"] == "email:a@b.c"
+    }
+    assert counts == {"delivered": 0, "failed": 0, "given_up": 0}
+    assert found["tocsin_dead_lettered_messages_total", (("queue", "webhooks"),)] == 0
+
+
 def test_buckets_hold_all_below_them() -> None:
     """Given times of 0.4, 3, 7 and 5000 seconds → each bucket counts all up to its bound, and the sum is theirs."""
     found = scraped(stage())
