@@ -39,6 +39,7 @@ from chalicelib.messages.queue import Message, events_messages, samples_messages
 from chalicelib.schedule.health import DEAD_LETTERS, LATE_RUNS, WAITING, look
 from chalicelib.schedule.lateness import OVERDUE, UNDELIVERED, oldest_undelivered
 from chalicelib.schedule.reconcile import repair
+from chalicelib.schedule.reporting import leave_report
 from chalicelib.schedule.runs import RunMarks
 from chalicelib.schedule.watch import watch
 from deploy.alarms import wanted_alarms
@@ -186,7 +187,8 @@ class Counted(Router):
             super().tick()
             oldest_undelivered(rules=self.rules, store=self.store, now=self.now)
             emptied = {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}
-            look(store=self.store, queues=emptied, dead=self.dead, now=self.now)  # type: ignore[arg-type]
+            health = look(store=self.store, queues=emptied, dead=self.dead, now=self.now)  # type: ignore[arg-type]
+            leave_report(rules=self.rules, store=self.store, health=health, seconds={}, now=self.now)
         with self._invoked("watch"):
             watch(rules=self.rules, clients=self.clients, now=self.now, pause=_no_pause, **self.ports)
         if self.now.minute % 5 == 0:

@@ -8,8 +8,8 @@ start of the minute, so that what was measured twice counts once.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row, which a gap ends), rates of the counters that
 the probe declares (RATES) and growth a day (GROWTHS). What it must know of the runs before is one short text in the store
-(`core/probe_state.py`), so that a run makes two writes: its minute and this text. While the stage is scraped it writes the newest values as well (`core/gauges.py`). Samples go over the queue, where the worker
-may be behind.
+(`core/probe_state.py`), so that a run makes two writes: its minute and this text. While the stage is scraped it
+writes the newest values as well (`core/gauges.py`). Samples go over the queue, where the worker may be behind.
 
 A probe that cannot measure becomes an event of source `router`, each minute anew, and one that ends it when the probe
 works again, or when it is gone from the rules. What a plan refuses for good is told once, as information. When unlike
@@ -148,7 +148,7 @@ def watch(
     known = names or Names()
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
     runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
-    left = store.marks([STATE, SCRAPED, gauges.MARK])
+    left = store.marks([STATE, SCRAPED])
     before = _Before(store, read_state(left.get(STATE)), at)
     measured, state, cut = _measured(runs, before, rules, clients)
     events, marks, broken = _told(measured, rules, before, cut)
@@ -157,8 +157,9 @@ def watch(
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
     if runs or events:
         store.put_mark(STATE, written(replace(state, broken=broken), at))
-    if is_scraped(left.get(SCRAPED), now):
-        store.put_mark(gauges.MARK, _newest_values(left.get(gauges.MARK), measured, marks, at))
+    if (runs or events) and is_scraped(left.get(SCRAPED), now):
+        newest = store.marks([gauges.MARK]).get(gauges.MARK)
+        store.put_mark(gauges.MARK, _newest_values(newest, measured, marks, at))
     return _reported(measured, samples, events)
 
 
