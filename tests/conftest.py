@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from cli import running
 from local.cloud import Cloud
 from tests.aws.tables import KEY
 
@@ -15,6 +16,14 @@ settings.register_profile("tocsin", deadline=None, database=None, derandomize="T
 settings.load_profile("tocsin")
 # Names of examples are of nobody: a resolver that does not answer is not waited for.
 os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_runs_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the stage of `make run` out of the tests: it may be up in this very checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "FILE", tmp_path_factory.mktemp("home") / "running.json")
+        yield
 
 
 @pytest.fixture(scope="session")
