@@ -152,7 +152,7 @@ def _measured(gauges: Sequence[Gauge]) -> Iterator[Metric]:
         for metric, value in gauge.values.items():
             name = named(metric)
             labels = labels_of(metric, gauge.labels)
-            found.setdefault(name.name, {})[tuple(labels.items())] = name.value(value, gauge.at)
+            found.setdefault(name.name, {})[tuple(sorted(labels.items()))] = name.value(value, gauge.at)
     for each, series in sorted(found.items()):
         yield _family(each, [(dict(labels), value) for labels, value in sorted(series.items())])
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from chalicelib.core import gauges
 from chalicelib.core.errors import NotStoredError, TooNewError
 from chalicelib.core.ports import Store
-from chalicelib.core.stage_report import REPORT, SCRAPED, SCRAPED_AGAIN, StageReport, scraped_at
+from chalicelib.core.stage_report import REPORT, SCRAPED, SCRAPED_AGAIN, StageReport, is_scraped, scraped_at
 from chalicelib.messages import codec
 from chalicelib.openmetrics.families import families
 
@@ -37,19 +37,28 @@ class _Families(Collector):
         self._found = found
 
     def collect(self) -> list[Any]:
-        """Return them."""
+        """Return them. Half of a character pair, which no encoding has, becomes a question mark."""
+        for family in self._found:
+            family.samples = [each._replace(labels=_encodable(each.labels)) for each in family.samples]
         return self._found
 
 
+def _encodable(labels: dict[str, str]) -> dict[str, str]:
+    return {name: text.encode("utf-8", "replace").decode() for name, text in labels.items()}
+
+
 def scrape(store: Store, *, stage: str, accept: str, now: datetime) -> tuple[str, str]:
-    """Return the content type that the scraper takes, and the metrics in it. NotStoredError when the table does not answer."""
+    """Return the content type that the scraper takes, and the metrics in it. NotStoredError when the table does not answer.
+
+    A report is left out where nobody scraped lately: it is of the time before.
+    """
     marks = store.marks([REPORT, SCRAPED, gauges.MARK])
     counts = store.stage_counts().by_series()
     _leave_mark(store, marks.get(SCRAPED), now)
     found = families(
         stage=stage,
         counts=counts,
-        report=_report(marks.get(REPORT)),
+        report=_report(marks.get(REPORT)) if is_scraped(marks.get(SCRAPED), now) else None,
         gauges=gauges.read(marks.get(gauges.MARK)),
         now=now,
     )

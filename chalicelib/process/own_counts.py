@@ -44,7 +44,10 @@ def count_content(tally: Tally, content: object) -> None:
         for sample in content.samples:
             if sample.metric == REFUSED_METRIC:
                 tally.add(
-                    REFUSED, sample.labels.get("source", ""), sample.labels.get("status", ""), times=sample.value or 0
+                    REFUSED,
+                    sample.labels.get("source", ""),
+                    sample.labels.get("status", ""),
+                    times=max(sample.value or 0, 0),
                 )
 
 

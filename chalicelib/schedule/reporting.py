@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 
 from chalicelib import log
 from chalicelib.core.context import Context
@@ -60,7 +61,7 @@ def _open_incidents(store: Store) -> dict[str, int]:
     """Return how many incidents are open of each severity."""
     found = Counter({each.value: 0 for each in Severity})
     names: set[str] = set()
-    for page, _ in zip(pages(store), range(MAX_PAGES), strict=False):
+    for page in islice(pages(store), MAX_PAGES):
         for each in page.summaries:
             if each.status is IncidentStatus.OPEN and each.name not in names:
                 names.add(each.name)

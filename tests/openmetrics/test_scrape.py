@@ -53,6 +53,7 @@ def stage(samples: list[Sample] | None = None) -> MemoryStore:
         tally.add_time(stage_counts.PROCESSING, took=timedelta(seconds=seconds))
     store.save_stage_counts(StageCounts().plus(tally.sums))
     store.put_mark(REPORT, codec.dumps(report()))
+    store.put_mark(SCRAPED, (NOW - MINUTE).isoformat())
     known = samples if samples is not None else [Sample("uptime", 1.0, NOW, UP), Sample("latency_ms", 250.0, NOW, UP)]
     store.put_mark(gauges.MARK, gauges.written(gauges.gauges_of(known, MINUTE)))
     return store
@@ -127,9 +128,22 @@ def test_a_mark_is_renewed_now_and_then() -> None:
 
 
 def test_a_probe_that_no_longer_runs_has_no_value() -> None:
-    """Given a probe that ran an hour ago → its series have ended; those of the router go on."""
-    names = {name for name, _ in scraped(stage(), now=NOW + timedelta(hours=1))}
+    """Given a probe that ran half an hour ago → its series have ended; those of the router go on."""
+    names = {name for name, _ in scraped(stage(), now=NOW + timedelta(minutes=30))}
     assert "probe_success" not in names and "tocsin_tick_timestamp_seconds" in names
+
+
+def test_a_report_of_an_earlier_time_is_not_that_of_now() -> None:
+    """Given a stage that nobody scraped for an hour → its last report is left out, and its counts go on."""
+    names = {name for name, _ in scraped(stage(), now=NOW + timedelta(hours=1))}
+    assert "tocsin_tick_timestamp_seconds" not in names and "tocsin_webhooks_received_total" in names
+
+
+@pytest.mark.parametrize("accept", [OPENMETRICS, "text/plain"])
+def test_a_label_that_no_encoding_has_is_shown_all_the_same(accept: str) -> None:
+    """Given a label with half of a character pair, quotes and lines → the scrape is answered."""
+    found = scraped(stage([Sample("uptime", 1.0, NOW, {"probe": 'a\ud800"\\\nb'})]), accept)
+    assert found["probe_success", (("probe", 'a?"\\\nb'),)] == 1
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"v": 99, "at": 1}', "[]"])
@@ -268,6 +282,7 @@ def test_a_large_stage_costs_few_read_units(client: Any) -> None:
     store.save_stage_counts(StageCounts().plus(tally.sums))
     targets = {f"webhook:https://hooks{number}.example.com/…{number:06x}": TargetReport(True) for number in range(200)}
     store.put_mark(REPORT, codec.dumps(report(targets=targets)))
+    store.put_mark(SCRAPED, NOW.isoformat())
     parts = ("uptime", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms")
     samples = [
         Sample(
