@@ -4,6 +4,7 @@ Every function loads this file, so its top imports only what the ingest path nee
 body of the handler that needs it.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,42 @@ def receive_alerts() -> Response:
         "alertmanager",
         lambda: answer_alerts(dict(request.headers), request.raw_body, account=account, now=_now()),
     )
+
+
+@app.route("/api/v2/alerts", methods=["GET"])
+def list_alerts_as_alertmanager() -> Response:
+    """Alerts that fire, for Alertmanager's clients."""
+    return _asked_as_alertmanager("get_alerts")
+
+
+@app.route("/api/v2/alerts/groups", methods=["GET"])
+def list_groups_as_alertmanager() -> Response:
+    """Open incidents, as Alertmanager's groups."""
+    return _asked_as_alertmanager("get_groups")
+
+
+@app.route("/api/v2/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
+def silences_as_alertmanager() -> Response:
+    """All silences, or one more, for Alertmanager's clients."""
+    return _asked_as_alertmanager({"GET": "get_silences", "POST": "post_silence"}[_method()])
+
+
+@app.route("/api/v2/silence/{id}", methods=["GET", "DELETE"], content_types=ANY_TYPE)
+def silence_as_alertmanager(id: str) -> Response:
+    """One silence: seen, ended."""
+    return _asked_as_alertmanager({"GET": "get_silence", "DELETE": "delete_silence"}[_method()], id=id)
+
+
+@app.route("/api/v2/status", methods=["GET"])
+def status_as_alertmanager() -> Response:
+    """The version and the rules in Alertmanager's form."""
+    return _asked_as_alertmanager("get_status")
+
+
+@app.route("/api/v2/receivers", methods=["GET"])
+def receivers_as_alertmanager() -> Response:
+    """The routes, as Alertmanager's receivers."""
+    return _asked_as_alertmanager("get_receivers")
 
 
 @app.route("/heartbeats/{name}/{token}", methods=BEAT_METHODS, content_types=ANY_TYPE)
@@ -448,38 +485,69 @@ def _method() -> str:
 
 def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
-    from chalicelib.api.access import WRONG_KEPT, admitted
+    from chalicelib.api import routes
     from chalicelib.core.errors import RequestError
-    from chalicelib.ingest.wiring import ports
 
-    request: Any = app.current_request
-    account = _account(app.lambda_context)
     body: dict[str, Any]
     try:
-        address = str((request.context.get("identity") or {}).get("sourceIp", ""))
-        by = admitted(
-            dict(request.headers), ports(account).secrets, address=address, now=_now(), writes=request.method != "GET"
-        )
-        status, body = _api(what, names, request, by, account)
+        reply = _api(getattr(routes, what), names, writes=what != "make_login_link")
+        status, body = reply.status, dict(reply.body)
     except RequestError as error:
         status, body = error.status, {"error": str(error)}
     except Exception as error:
         log.line("api", what=what, failed=True, **log.failure(error))
         status, body = 503, {"error": "something failed here; try again"}
     log.line("api", what=what, status=status)
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(body, headers=_api_headers(status), status_code=status)
+
+
+def _asked_as_alertmanager(what: str, **names: str) -> Response:
+    """Answer one request to Alertmanager's API v2. An error is a JSON text."""
+    from chalicelib.api import alertmanager_v2
+    from chalicelib.core.errors import RequestError
+
+    total = None
+    try:
+        answer = _api(getattr(alertmanager_v2, what), names, basic=True)
+        status, total = answer.status, answer.total
+        body = "" if answer.body is None else json.dumps(answer.body)
+    except RequestError as error:
+        status, body = alertmanager_v2.status_for(error), alertmanager_v2.refusal(error)
+    except Exception as error:
+        log.line("api", what=what, failed=True, **log.failure(error))
+        status, body = 503, json.dumps("something failed here; try again")
+    log.line("api", what=what, status=status)
+    cut = {} if total is None else {"Tocsin-Total": str(total)}
+    headers = {**_api_headers(status), **cut, "Content-Type": "application/json"}
+    return Response(body, headers=headers, status_code=status)
+
+
+def _api_headers(status: int) -> dict[str, Any]:
+    """Return the headers of an answer of either API."""
+    from chalicelib.api.access import WRONG_KEPT
+
+    headers: dict[str, Any] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif status == 429:
         headers["Retry-After"] = str(int(WRONG_KEPT.total_seconds()))
-    return Response(body, headers={**headers}, status_code=status)
+    return headers
 
 
-def _api(what: str, names: dict[str, str], request: Any, by: str, account: str | None) -> tuple[int, dict[str, Any]]:
+def _api(answer: Callable[..., Any], names: dict[str, str], *, writes: bool = True, basic: bool = False) -> Any:
+    """Return the reply to a request whose token may do it. A request that is no GET changes something if `writes`."""
     from chalicelib import wiring
     from chalicelib.api import routes
+    from chalicelib.api.access import admitted
     from chalicelib.core.sign_in import KEY
+    from chalicelib.ingest.wiring import ports as ingest_ports
 
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    changes = request.method != "GET"
+    address = str((request.context.get("identity") or {}).get("sourceIp", ""))
+    headers, secrets = dict(request.headers), ingest_ports(account).secrets
+    by = admitted(headers, secrets, address=address, now=_now(), writes=changes, basic=basic)
     ports = wiring.ports(account)
     office = routes.ApiContext(
         store=ports.store,
@@ -491,13 +559,13 @@ def _api(what: str, names: dict[str, str], request: Any, by: str, account: str |
     query = request.query_params
     asked = routes.Request(
         query={name: query.getlist(name) for name in query} if query else {},
-        body=request.raw_body if request.method != "GET" else b"",
+        body=request.raw_body if changes else b"",
         holder=by,
         key=request.headers.get("idempotency-key", ""),
+        content_type=request.headers.get("content-type", ""),
     )
-    routes.check_role(office, asked, writes=request.method != "GET" and what != "make_login_link")
-    reply = getattr(routes, what)(office, asked, **names)
-    return reply.status, dict(reply.body)
+    routes.check_role(office, asked, writes=changes and writes)
+    return answer(office, asked, **names)
 
 
 @contextmanager

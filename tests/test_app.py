@@ -20,7 +20,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import plugins, settings, wiring
-from chalicelib.api import access
+from chalicelib.api import access, routes
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.delivery.notification import IncidentSnapshot, Notification, Reason
 from chalicelib.core.errors import NotStoredError, ProcessedError
@@ -258,10 +258,12 @@ def test_an_http_api_knows_its_paths(monkeypatch, method, path, status):
 def test_the_api_sees_query_and_sender_through_an_http_api(aws, monkeypatch):
     """Given a request of a person through an HTTP API → its repeated query, the token and the address are as they were."""
     seen = []
-    monkeypatch.setattr(
-        app, "_api", lambda what, names, request, by, account: (200, seen.append((names, request)) or {})
-    )
-    monkeypatch.setattr(access, "admitted", lambda headers, secrets, *, address, now, writes: address)
+
+    def answer(what, names, **how):
+        seen.append((names, app.app.current_request))
+        return routes.Reply({})
+
+    monkeypatch.setattr(app, "_api", answer)
     event = http_event(
         "GET", "/api/incidents/a%2Fb", headers={"Authorization": "Bearer x"}, query="match=a%3Db&match=c"
     )

@@ -1,6 +1,8 @@
 """Who may use the API: whoever sends one of the tokens as `Authorization: Bearer <token>`.
 
 A token in a header is sent by nobody's browser on its own, so no page of somebody else can act in a person's name.
+Alertmanager's API v2 takes one as the password of any user too (`basic`): what changes something there is asked for by a
+method or a type of body that a browser sends to another site only where that site allows it, which none of ours does.
 API_TOKEN and PAGE_TOKEN hold the live tokens, several separated by commas. A token of PAGE_TOKEN only reads. One written
 `ana:<token>` is ana's own: what is done with it is done by ana, whatever the request says. Only the standard library is
 loaded here, so that a request without a token costs next to nothing.
@@ -11,6 +13,8 @@ with many addresses, or many containers that answer, has as many times MAX_WRONG
 the length of the tokens.
 """
 
+import binascii
+from base64 import b64decode
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -68,12 +72,13 @@ def admitted(
     address: str,
     now: datetime,
     wrong: WrongTokens | None = None,
+    basic: bool = False,
 ) -> str:
     """Return the name of whose token it is, as `holder` does. TooManyGuessesError when its address sent too many wrong ones.
 
-    A request without a token is no guess.
+    A request without a token is no guess. With `basic` the password of basic authentication is one.
     """
-    sent = _sent(headers)
+    sent = _sent(headers, basic=basic)
     wrong = WRONG_TOKENS if wrong is None else wrong
     wrong.check(address, now)
     try:
@@ -118,12 +123,25 @@ def _holder(sent: str, secrets: Secrets) -> str:
     return found
 
 
-def _sent(headers: Mapping[str, str]) -> str:
+def _sent(headers: Mapping[str, str], *, basic: bool = False) -> str:
     said = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
     scheme, _, token = said.strip().partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise NotAllowedError("no token: expected is the header `Authorization: Bearer <token>`")
+    if basic and scheme.lower() == "basic":
+        token = _password(token.strip())
+    elif scheme.lower() != "bearer":
+        token = ""
+    if not token.strip():
+        also = " or a token as the password of basic authentication" if basic else ""
+        raise NotAllowedError(f"no token: expected is the header `Authorization: Bearer <token>`{also}")
     return token.strip()
+
+
+def _password(credentials: str) -> str:
+    """Return the password of basic authentication; empty for what is none."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[2].strip()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _match(sent: str, values: Sequence[str]) -> str | None:

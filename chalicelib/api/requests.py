@@ -37,12 +37,12 @@ def new_id() -> str:
 
 def parse_words(words: Iterable[str]) -> tuple[Matcher, ...]:
     """Return the matchers of texts such as `label=value`, sorted. Raise RequestError at a part that is none."""
-    return _checked([matcher for word in words for matcher in _of_word(word)])
+    return checked([matcher for word in words for matcher in _of_word(word)])
 
 
 def parse_text(text: str) -> tuple[Matcher, ...]:
     """Return the matchers of a text, one a line or with commas between them; none of an empty one."""
-    return _checked(read_matchers(text))
+    return checked(read_matchers(text))
 
 
 def parse_match(given: Any) -> tuple[Matcher, ...]:
@@ -50,7 +50,7 @@ def parse_match(given: Any) -> tuple[Matcher, ...]:
     if isinstance(given, Mapping):
         if any(not (str(label).strip() and str(label).isprintable()) for label in given):
             raise RequestError('a matcher has no label; expected is the name of one, as in {"service": "api"}')
-        return _checked([parse_matcher(str(label), _text(value, str(label))) for label, value in given.items()])
+        return checked([parse_matcher(str(label), _text(value, str(label))) for label, value in given.items()])
     if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
         return parse_words(given)
     raise RequestError('`matchers` is no object; expected is {"service": "api"} or ["service=api"]')
@@ -79,7 +79,8 @@ def _text(value: Any, label: str) -> str:
     return str(value)
 
 
-def _checked(matchers: Sequence[Matcher]) -> tuple[Matcher, ...]:
+def checked(matchers: Sequence[Matcher]) -> tuple[Matcher, ...]:
+    """Return the matchers, sorted, each once. Raise RequestError for too many, too long ones, and bad patterns."""
     check_matchers_size(matchers)
     for each in matchers:
         _check_pattern(each)
@@ -167,7 +168,7 @@ def matchers_of(incident: Incident) -> tuple[Matcher, ...]:
         found.append(_one_of(label, own | {each.get(label, "") for each in labels} or {""}))
     if names := {alert.name for alert in alerts}:
         found.append(_one_of("alertname", names))
-    return _checked(found)
+    return checked(found)
 
 
 def _one_of(label: str, values: set[str]) -> Matcher:

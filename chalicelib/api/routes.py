@@ -51,12 +51,13 @@ ACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked: the query, the raw body, whose token it was (empty: a shared one) and the Idempotency-Key."""
+    """What was asked: the query, the raw body and its type, whose token it was (empty: shared) and the Idempotency-Key."""
 
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     holder: str = ""
     key: str = ""
+    content_type: str = ""
 
     def one(self, name: str, default: str = "") -> str:
         """The value of a query parameter; the last one counts."""
