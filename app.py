@@ -31,6 +31,8 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 
 
 BEAT_METHODS = ["GET", "HEAD", "POST"]
+TOKEN_REQUESTS = ("list_tokens", "make_token", "revoke_token")
+"""What only an admin may ask for."""
 
 
 class Api(Chalice):
@@ -209,6 +211,18 @@ def silence(id: str) -> Response:
 def make_login_link() -> Response:
     """A one-time link to the page, for whoever holds a token."""
     return _asked("make_login_link")
+
+
+@app.route("/api/tokens", methods=["GET", "POST"], content_types=ANY_TYPE)
+def tokens() -> Response:
+    """All named tokens, or one more."""
+    return _asked({"GET": "list_tokens", "POST": "make_token"}[_method()])
+
+
+@app.route("/api/tokens/{id}", methods=["DELETE"], content_types=ANY_TYPE)
+def token(id: str) -> Response:
+    """Revoke a named token."""
+    return _asked("revoke_token", id=id)
 
 
 @app.route("/", methods=["GET"])
@@ -485,12 +499,12 @@ def _method() -> str:
 
 def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
-    from chalicelib.api import routes
+    from chalicelib.api import routes, tokens
     from chalicelib.core.errors import RequestError
 
     body: dict[str, Any]
     try:
-        reply = _api(getattr(routes, what), names, writes=what != "make_login_link")
+        reply = _api(tokens if what in TOKEN_REQUESTS else routes, what, names)
         status, body = reply.status, dict(reply.body)
     except RequestError as error:
         status, body = error.status, {"error": str(error)}
@@ -508,7 +522,7 @@ def _asked_as_alertmanager(what: str, **names: str) -> Response:
 
     total = None
     try:
-        answer = _api(getattr(alertmanager_v2, what), names, basic=True)
+        answer = _api(alertmanager_v2, what, names, basic=True)
         status, total = answer.status, answer.total
         body = "" if answer.body is None else json.dumps(answer.body)
     except RequestError as error:
@@ -534,11 +548,12 @@ def _api_headers(status: int) -> dict[str, Any]:
     return headers
 
 
-def _api(answer: Callable[..., Any], names: dict[str, str], *, writes: bool = True, basic: bool = False) -> Any:
-    """Return the reply to a request whose token may do it. A request that is no GET changes something if `writes`."""
+def _api(module: Any, what: str, names: dict[str, str], *, basic: bool = False) -> Any:
+    """Return the reply to a request whose token may do it."""
     from chalicelib import wiring
     from chalicelib.api import routes
-    from chalicelib.api.access import admitted
+    from chalicelib.api.tokens import admit
+    from chalicelib.core.access import Role
     from chalicelib.core.sign_in import KEY
     from chalicelib.ingest.wiring import ports as ingest_ports
 
@@ -547,7 +562,15 @@ def _api(answer: Callable[..., Any], names: dict[str, str], *, writes: bool = Tr
     changes = request.method != "GET"
     address = str((request.context.get("identity") or {}).get("sourceIp", ""))
     headers, secrets = dict(request.headers), ingest_ports(account).secrets
-    by = admitted(headers, secrets, address=address, now=_now(), writes=changes, basic=basic)
+    sender = admit(
+        headers,
+        secrets,
+        store=lambda: wiring.ports(account).store,
+        address=address,
+        now=_now(),
+        writes=changes,
+        basic=basic,
+    )
     ports = wiring.ports(account)
     office = routes.ApiContext(
         store=ports.store,
@@ -560,12 +583,17 @@ def _api(answer: Callable[..., Any], names: dict[str, str], *, writes: bool = Tr
     asked = routes.Request(
         query={name: query.getlist(name) for name in query} if query else {},
         body=request.raw_body if changes else b"",
-        holder=by,
+        holder=sender.name,
+        most=sender.most,
         key=request.headers.get("idempotency-key", ""),
         content_type=request.headers.get("content-type", ""),
     )
-    routes.check_role(office, asked, writes=changes and writes)
-    return answer(office, asked, **names)
+    if what in TOKEN_REQUESTS:
+        least = Role.ADMIN
+    else:
+        least = Role.RESPONDER if changes and what != "make_login_link" else Role.VIEWER
+    routes.check_role(office, asked, least)
+    return getattr(module, what)(office, asked, **names)
 
 
 @contextmanager

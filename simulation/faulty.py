@@ -29,6 +29,7 @@ WRITES = frozenset(
         "save_context",
         "save_delivery_log",
         "save_target_state",
+        "save_tokens",
         "claim",
         "end_fault",
         "locate",

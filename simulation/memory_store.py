@@ -21,11 +21,12 @@ from chalicelib.core.metrics.rollup import bucket_of
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, Summary, SummaryPage, summary_of
+from chalicelib.core.tokens import Tokens
 from chalicelib.messages.webhook import uncompressed
 
 MEASURED_WITHIN = timedelta(days=1)
 
-Versioned = TypeVar("Versioned", Incident, DeliveryLog, TargetState, Context, StageCounts)
+Versioned = TypeVar("Versioned", Incident, DeliveryLog, TargetState, Tokens, Context, StageCounts)
 
 
 class _Line:
@@ -66,6 +67,7 @@ class MemoryStore:
         self._relations: dict[str, set[str]] = {}
         self._delivery_logs: dict[str, DeliveryLog] = {}
         self._target_states: dict[str, TargetState] = {}
+        self._tokens = Tokens()
         self._context = Context()
         self._series: dict[str, dict[tuple[tuple[str, str], ...], _Line]] = {}
         self._bodies: dict[str, bytes | None] = {}
@@ -219,6 +221,17 @@ class MemoryStore:
             self.writes += 1
             _check(self._context, context, "the context")
             self._context = context
+
+    def tokens(self) -> Tokens:
+        """Return the named tokens of the API."""
+        return self._tokens
+
+    def save_tokens(self, tokens: Tokens) -> None:
+        """Store them under a version condition."""
+        with self._lock:
+            self.writes += 1
+            _check(self._tokens, tokens, "the tokens")
+            self._tokens = tokens
 
     def delivery_log(self, key: str) -> DeliveryLog:
         """The delivery log of that key; a fresh one when nothing is stored."""

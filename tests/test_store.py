@@ -22,6 +22,7 @@ from chalicelib.core.identity import MAX_ENDS, End, Fault, Holder
 from chalicelib.core.incident import Entry, Episode, Incident, Timeline, Truncated
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.stage_counts import StageCounts
+from chalicelib.core.tokens import Token, Tokens
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
 from tests.aws.tables import KEY, STORES, client, empty_store, new_table, table_client
@@ -263,6 +264,18 @@ def test_the_context_is_saved_only_over_the_version_before(store):
         store.save_context(Context(version=1))
     store.save_context(replace(first, causes=(), version=2))
     assert store.context().causes == ()
+
+
+def test_tokens_are_saved_by_their_version(store):
+    """Given two that change the tokens at once → the second meets a conflict, and a revoked one stays revoked."""
+    token = Token("a", "ana", "act", "digest", "bo", NOW)
+    mine = Tokens().with_token(token)
+    assert store.tokens() == Tokens()
+    store.save_tokens(mine)
+    with pytest.raises(ConflictError):
+        store.save_tokens(mine)
+    store.save_tokens(mine.without("a", "bo", NOW))
+    assert [each.revoked_at for each in store.tokens().tokens] == [NOW]
 
 
 def test_a_lane_is_claimed_once(store):

@@ -78,15 +78,15 @@ def admitted(
 
     A request without a token is no guess. With `basic` the password of basic authentication is one.
     """
-    sent = _sent(headers, basic=basic)
+    value = sent(headers, basic=basic)
     wrong = WRONG_TOKENS if wrong is None else wrong
     wrong.check(address, now)
     try:
-        found = _holder(sent, secrets)
+        found = _holder(value, secrets)
     except NotAllowedError:
         wrong.note(address, now)
         raise
-    return _writer(sent, secrets) if writes else found
+    return _writer(value, secrets) if writes else found
 
 
 def holder(headers: Mapping[str, str], secrets: Secrets, *, writes: bool) -> str:
@@ -95,9 +95,9 @@ def holder(headers: Mapping[str, str], secrets: Secrets, *, writes: bool) -> str
     NotAllowedError when it is no token, ReadOnlyError when it only reads and the request writes. A token that does not
     fit is compared once more with values read again: it may just have been made.
     """
-    sent = _sent(headers)
-    found = _holder(sent, secrets)
-    return _writer(sent, secrets) if writes else found
+    value = sent(headers)
+    found = _holder(value, secrets)
+    return _writer(value, secrets) if writes else found
 
 
 def _writer(sent: str, secrets: Secrets) -> str:
@@ -123,7 +123,8 @@ def _holder(sent: str, secrets: Secrets) -> str:
     return found
 
 
-def _sent(headers: Mapping[str, str], *, basic: bool = False) -> str:
+def sent(headers: Mapping[str, str], *, basic: bool = False) -> str:
+    """Return the token of the header. Raise NotAllowedError without one."""
     said = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
     scheme, _, token = said.strip().partition(" ")
     if basic and scheme.lower() == "basic":

@@ -51,13 +51,17 @@ ACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked: the query, the raw body and its type, whose token it was (empty: shared) and the Idempotency-Key."""
+    """What was asked: the query, the raw body and its type, whose token it was (empty: shared) and the Idempotency-Key.
+
+    `most` is what the scope of the token allows.
+    """
 
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     holder: str = ""
     key: str = ""
     content_type: str = ""
+    most: Role = Role.ADMIN
 
     def one(self, name: str, default: str = "") -> str:
         """The value of a query parameter; the last one counts."""
@@ -129,12 +133,14 @@ class ApiContext:
     session_keys: Callable[[], Sequence[str]] = tuple
 
 
-def check_role(api: ApiContext, request: Request, *, writes: bool) -> None:
-    """Raise ForbiddenError where `access:` of the rules file gives the holder of the token no role for the request."""
-    role = role_of(f"{SHARED_TOKEN}{request.holder}", api.rules.access)
-    if role < (Role.RESPONDER if writes else Role.VIEWER):
-        holder = f"the token of {request.holder}" if request.holder else "a shared token, which proves no name,"
-        raise ForbiddenError(f"{holder} may not do this: expected is an entry in `access:` of the rules file")
+def check_role(api: ApiContext, request: Request, least: Role) -> None:
+    """Raise ForbiddenError where the scope of the token, or `access:` of the rules file, allows its holder less."""
+    holder = f"the token of {request.holder}" if request.holder else "a shared token, which proves no name,"
+    if request.most < least:
+        raise ForbiddenError(f"{holder} may not do this: expected is one of a wider scope")
+    if role_of(f"{SHARED_TOKEN}{request.holder}", api.rules.access) < least:
+        place = "`access:` of the rules file" if least is not Role.ADMIN else "`admin` of `access:` in the rules file"
+        raise ForbiddenError(f"{holder} may not do this: expected is an entry in {place}")
 
 
 def make_login_link(api: ApiContext, request: Request) -> Reply:

@@ -22,8 +22,8 @@ gives keys only, the values are then read consistently, and the decision judges 
 shows `summary`) lists the same incidents in short, in the order of their keys: `listing.py`.
 
 Costs, for a body of up to 1 KB a write unit each, plus the indexes: save 1 write (2 with an archive), 1 or 2 small index
-writes when the timer changed, and 1 when the summary did; save_delivery_log, save_target_state and save_context 1 write;
-load, delivery_log, target_state and context one consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for
+writes when the timer changed, and 1 when the summary did; save_delivery_log, save_target_state, save_tokens and save_context 1 write;
+load, delivery_log, target_state, tokens and context one consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for
 each day asked, and one read for each incident; a page of summaries 1 query, a read unit for some 40 incidents.
 
 Ended incidents, those that never began and pages of timelines stay 90 days after their last change, delivery logs
@@ -58,6 +58,7 @@ from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, SummaryPage
+from chalicelib.core.tokens import Tokens
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
 
@@ -236,6 +237,15 @@ class DynamoStore:
     def save_context(self, context: Context) -> None:
         """Store it under a version condition."""
         self._put({**_keys("context", "context"), **_value(context)}, context.version, "the context")
+
+    def tokens(self) -> Tokens:
+        """Return the named tokens of the API; none when nothing is stored."""
+        item = self._get("tokens", "tokens")
+        return Tokens() if item is None else self._values.unpack(Tokens, item["body"]["B"])
+
+    def save_tokens(self, tokens: Tokens) -> None:
+        """Store them under a version condition."""
+        self._put({**_keys("tokens", "tokens"), **_value(tokens)}, tokens.version, "the tokens")
 
     def delivery_log(self, key: str) -> DeliveryLog:
         """The delivery log of that key; a fresh one when nothing is stored."""
@@ -536,7 +546,7 @@ def _keys(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def _value(value: Incident | DeliveryLog | TargetState | Context | StageCounts) -> dict[str, Any]:
+def _value(value: Incident | DeliveryLog | TargetState | Context | StageCounts | Tokens) -> dict[str, Any]:
     data = codec.pack(value)
     if len(data) > MAX_ITEM_BYTES:
         raise NotStoredError(f"a {type(value).__name__} of {len(data)} bytes is over the {MAX_ITEM_BYTES} of an item")

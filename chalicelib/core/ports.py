@@ -12,6 +12,7 @@ from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.stage_counts import StageCounts
 from chalicelib.core.summary import PAGE, SummaryPage
+from chalicelib.core.tokens import Tokens
 
 
 class Store(Protocol):
@@ -112,6 +113,14 @@ class Store(Protocol):
 
     def save_context(self, context: Context) -> None:
         """Store it if the stored version is `context.version - 1`; else ConflictError."""
+        ...
+
+    def tokens(self) -> Tokens:
+        """Return the named tokens of the API; none when nothing is stored."""
+        ...
+
+    def save_tokens(self, tokens: Tokens) -> None:
+        """Store them if the stored version is `tokens.version - 1`; else ConflictError."""
         ...
 
     def delivery_log(self, key: str) -> DeliveryLog:

@@ -32,6 +32,7 @@ from chalicelib.core.incident import Entry, Episode, Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
 from chalicelib.core.summary import Summary
+from chalicelib.core.tokens import Token, Tokens
 from chalicelib.messages.webhook import compressed
 from simulation.memory_store import MemoryStore
 from tests import faulty_aws as faults
@@ -179,6 +180,8 @@ def targets_of(store: Store) -> Iterator[object]:
     yield conflict(lambda: store.save_delivery_log(replace(log, done_seq=2)))
     yield store.target_state("t"), store.target_states(["t", "u"])
     yield store.delivery_log("i/t"), store.delivery_logs(["i/t", "j/t"])
+    store.save_tokens(Tokens((Token("a", "ana", "act", "d", "bo", NOW),), version=1))
+    yield store.tokens(), conflict(lambda: store.save_tokens(Tokens(version=1)))
     store.put_mark("run:watch", "now")
     yield store.marks(["run:watch", "run:tick"])
     counted = store.stage_counts().plus({("events", "sentry", "firing"): 2})

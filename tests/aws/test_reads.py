@@ -20,6 +20,7 @@ from chalicelib.core.identity import End, Holder
 from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.stage_counts import StageCounts
+from chalicelib.core.tokens import Tokens
 from chalicelib.messages import codec
 from tests.aws.tables import refused
 
@@ -156,6 +157,7 @@ READS = {
     "end_fault": lambda store: store.end_fault("f", End("e", NOW)),
     "marks": lambda store: store.marks(["m"]),
     "stage_counts": lambda store: store.stage_counts(),
+    "tokens": lambda store: store.tokens(),
 }
 HOLDER = Holder("k", "a", "", "default", {}, 1, NOW)
 WRITES = {
@@ -171,6 +173,7 @@ WRITES = {
     "claim_minute": lambda store: store.claim_minute("watch", NOW),
     "put_mark": lambda store: store.put_mark("m", "text"),
     "save_stage_counts": lambda store: store.save_stage_counts(StageCounts({}, 1)),
+    "save_tokens": lambda store: store.save_tokens(Tokens(version=1)),
 }
 
 
@@ -241,7 +244,7 @@ DECIDING = {
 
 
 ONLY_WRITE = {
-    "save", "save_context", "save_delivery_log", "save_target_state", "keep_timeline", "keep_history", "amend",
+    "save", "save_context", "save_delivery_log", "save_target_state", "save_tokens", "keep_timeline", "keep_history", "amend",
     "claim", "locate", "relate", "claim_minute", "put_mark", "save_stage_counts",
 }  # fmt: skip
 
