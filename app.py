@@ -33,6 +33,8 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 BEAT_METHODS = ["GET", "HEAD", "POST"]
 TOKEN_REQUESTS = ("list_tokens", "make_token", "revoke_token")
 """What only an admin may ask for."""
+API_MODULES = {"show_openapi": "openapi", **dict.fromkeys(TOKEN_REQUESTS, "tokens")}
+"""The files of api/ with requests that are not answered by routes.py."""
 
 
 class Api(Chalice):
@@ -211,6 +213,12 @@ def silence(id: str) -> Response:
 def make_login_link() -> Response:
     """A one-time link to the page, for whoever holds a token."""
     return _asked("make_login_link")
+
+
+@app.route("/api/openapi.json", methods=["GET"])
+def openapi() -> Response:
+    """The API as an OpenAPI document."""
+    return _asked("show_openapi")
 
 
 @app.route("/api/tokens", methods=["GET", "POST"], content_types=ANY_TYPE)
@@ -499,20 +507,23 @@ def _method() -> str:
 
 def _asked(what: str, **names: str) -> Response:
     """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
-    from chalicelib.api import routes, tokens
+    from chalicelib.api import problems
     from chalicelib.core.errors import RequestError
 
     body: dict[str, Any]
     try:
-        reply = _api(tokens if what in TOKEN_REQUESTS else routes, what, names)
+        reply = _api(API_MODULES.get(what, "routes"), what, names)
         status, body = reply.status, dict(reply.body)
+        if status >= 400:
+            body = problems.of_refusal(status, body)
     except RequestError as error:
-        status, body = error.status, {"error": str(error)}
+        status, body = error.status, problems.of_error(error)
     except Exception as error:
         log.line("api", what=what, failed=True, **log.failure(error))
-        status, body = 503, {"error": "something failed here; try again"}
+        status, body = 503, problems.failed()
     log.line("api", what=what, status=status)
-    return Response(body, headers=_api_headers(status), status_code=status)
+    headers = _api_headers(status) | ({"Content-Type": problems.CONTENT_TYPE} if status >= 400 else {})
+    return Response(body, headers=headers, status_code=status)
 
 
 def _asked_as_alertmanager(what: str, **names: str) -> Response:
@@ -522,7 +533,7 @@ def _asked_as_alertmanager(what: str, **names: str) -> Response:
 
     total = None
     try:
-        answer = _api(alertmanager_v2, what, names, basic=True)
+        answer = _api("alertmanager_v2", what, names, basic=True)
         status, total = answer.status, answer.total
         body = "" if answer.body is None else json.dumps(answer.body)
     except RequestError as error:
@@ -548,8 +559,10 @@ def _api_headers(status: int) -> dict[str, Any]:
     return headers
 
 
-def _api(module: Any, what: str, names: dict[str, str], *, basic: bool = False) -> Any:
+def _api(module: str, what: str, names: dict[str, str], *, basic: bool = False) -> Any:
     """Return the reply to a request whose token may do it."""
+    from importlib import import_module
+
     from chalicelib import wiring
     from chalicelib.api import routes
     from chalicelib.api.tokens import admit
@@ -593,7 +606,7 @@ def _api(module: Any, what: str, names: dict[str, str], *, basic: bool = False) 
     else:
         least = Role.RESPONDER if changes and what != "make_login_link" else Role.VIEWER
     routes.check_role(office, asked, least)
-    return getattr(module, what)(office, asked, **names)
+    return getattr(import_module(f"chalicelib.api.{module}"), what)(office, asked, **names)
 
 
 @contextmanager

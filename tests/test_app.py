@@ -42,6 +42,8 @@ SECRET = "secret-of-cloudflare"
 HEAVY = ("boto3", "botocore", "pydantic", "httpx", "sentry_sdk", "yaml", "jinja2", "prometheus_client")
 CONTEXT = SimpleNamespace(invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:tocsin-dev-x")
 JSON = {"Content-Type": "application/json", "cf-webhook-auth": SECRET}
+PROBLEM = {"type", "title", "status", "detail", "error"}
+"""The fields of an error of the API: those of RFC 9457, and that of the versions before."""
 
 
 def environment(url):
@@ -259,7 +261,7 @@ def test_the_api_sees_query_and_sender_through_an_http_api(aws, monkeypatch):
     """Given a request of a person through an HTTP API → its repeated query, the token and the address are as they were."""
     seen = []
 
-    def answer(what, names, **how):
+    def answer(module, what, names, **how):
         seen.append((names, app.app.current_request))
         return routes.Reply({})
 
@@ -740,7 +742,7 @@ def test_the_api_answers_who_has_a_token(desk, path):
     for token in ("", "another-token-of-length"):
         refused = asked("get", path, token=token)
         assert refused.status_code == 401
-        assert set(refused.json_body) == {"error"}
+        assert set(refused.json_body) == PROBLEM
 
 
 def test_an_address_that_guesses_is_told_to_wait(desk):
@@ -749,7 +751,7 @@ def test_an_address_that_guesses_is_told_to_wait(desk):
         assert asked("get", "/api/incidents", token=f"guess-number-{number:04}").status_code == 401
     refused = asked("get", "/api/incidents")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
-    assert set(refused.json_body) == {"error"}
+    assert set(refused.json_body) == PROBLEM
 
 
 @pytest.mark.parametrize(
