@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.errors import RequestError
+from cli.output import printed
 from cli.remote import RefusedError, Remote, add_api_arguments, remote, who_acts
 from cli.show import quoted
-from cli.table import print_json
 
 FAILED = 1
 
@@ -38,11 +38,13 @@ def act(arguments: argparse.Namespace, name: str, form: Mapping[str, Any]) -> in
     api, form = remote(arguments), {"by": who_acts(arguments), **form}
     if len(arguments.incidents) == 1:
         answer = _done(api, arguments.incidents[0], name, form)
-        print_json(answer) if arguments.json else print(_words(answer))
+        if not printed(arguments, answer):
+            print(_words(answer))
         return 0
-    answers = [_tried(api, each, name, form, quiet=arguments.json) for each in arguments.incidents]
-    if arguments.json:
-        print_json(answers)
+    answers = [
+        _tried(api, each, name, form, quiet=arguments.output not in (None, "wide")) for each in arguments.incidents
+    ]
+    printed(arguments, answers)
     return FAILED if any("error" in each for each in answers) else 0
 
 

@@ -4,8 +4,10 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from cli.labels import say_unknown_labels
+from cli.output import add_watch_argument, is_wide, printed
 from cli.remote import add_api_arguments, listed, queries, remote
-from cli.table import ago, labels, print_json, print_table
+from cli.table import ago, labels, print_table
 
 HEADS = ("SEVERITY", "STATE", "ALERT", "FOR", "EVENTS", "VALUE", "INCIDENT", "WHERE")
 
@@ -17,17 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
     add_api_arguments(parser)
+    add_watch_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them."""
-    found = listed(remote(arguments), "alerts", list(queries(arguments.matchers)))
-    if arguments.json:
-        print_json(found)
-    elif found:
-        print_table(HEADS, [_row(each) for each in found])
+    api = remote(arguments)
+    found = listed(api, "alerts", list(queries(arguments.matchers)))
+    if printed(arguments, found):
+        return 0
+    if found:
+        print_table(HEADS, [_row(each) for each in found], wide=is_wide(arguments))
     else:
         print("nothing is pending or firing")
+        say_unknown_labels(api, arguments.matchers)
     return 0
 
 

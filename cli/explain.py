@@ -67,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         found = explanation(arguments, sys.stdin.buffer)
     except NotFoundError as error:
-        print(f"tocsin explain: {error}", file=sys.stderr)
+        print(f"tocsin: {error}", file=sys.stderr)
         return 1
     except (parse.UsageError, RulesError, StageError, WebhookError, TimelineError) as error:
-        print(f"tocsin explain: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tocsin: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(json.dumps(found, ensure_ascii=False, indent=2) if arguments.json else as_text(found))
     return 0

@@ -4,8 +4,10 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from cli.labels import say_unknown_labels
+from cli.output import add_watch_argument, is_wide, printed
 from cli.remote import add_api_arguments, listed, queries, remote
-from cli.table import ago, print_json, print_table
+from cli.table import ago, print_table
 
 HEADS = ("INCIDENT", "SEVERITY", "STATUS", "FOR", "ALERTS", "EVENTS", "WHO HAS IT", "TITLE")
 
@@ -19,19 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also those that ended")
     parser.add_argument("--since", default="1d", metavar="DURATION", help="with --all: that ended since then (1d)")
     add_api_arguments(parser)
+    add_watch_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them."""
     query = list(queries(arguments.matchers))
     query += [("status", "all"), ("since", arguments.since)] if arguments.all else []
-    found = listed(remote(arguments), "incidents", query)
-    if arguments.json:
-        print_json(found)
-    elif found:
-        print_table(HEADS, [_row(each) for each in found])
+    api = remote(arguments)
+    found = listed(api, "incidents", query)
+    if printed(arguments, found):
+        return 0
+    if found:
+        print_table(HEADS, [_row(each) for each in found], wide=is_wide(arguments))
     else:
         print("no incident is open")
+        say_unknown_labels(api, arguments.matchers)
     return 0
 
 

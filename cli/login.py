@@ -8,8 +8,8 @@ tocsin login --stage prod --open    open it in the browser of this machine
 import argparse
 import webbrowser
 
+from cli.output import printed
 from cli.remote import add_api_arguments, remote, who_acts
-from cli.table import print_json
 
 HELP = "a one-time link to the page"
 
@@ -25,8 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     stage = remote(arguments)
     made = stage.do("POST", "login", {"by": who_acts(arguments)})
     url = f"{stage.url}{made['path']}"
-    if arguments.json:
-        print_json({**made, "url": url})
+    if printed(arguments, {**made, "url": url}):
         return 0
     print(url)
     if arguments.open:

@@ -12,19 +12,25 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
 import cli
-from chalicelib import plugins
+from chalicelib import VERSION, plugins
 from chalicelib.core.errors import TocsinError
+from chalicelib.core.language.tokens import nearest
+from cli.output import repeated
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+COMPLETING = "_ARGCOMPLETE"
+"""Set where a shell asks for completions."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run one command; its exit status. Errors we know are one line."""
     words = list(sys.argv[1:] if given is None else given)
     try:
-        arguments = _parser(words).parse_args(words)
-        command: Any = getattr(arguments, "run", None)
-        return int(command(arguments) or 0)
+        parser = _parser(words)
+        if COMPLETING in os.environ:
+            _complete(parser)
+        arguments = parser.parse_args(words)
+        return int(repeated(arguments.run, arguments) or 0)
     except TocsinError as error:
         print(f"tocsin: {error}", file=sys.stderr)
         return FAILED
@@ -63,9 +69,12 @@ def _is_command(text: str) -> bool:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(prog="tocsin", description="Tocsin, an alert router: alerts, rules, deploys.")
+    parser.add_argument("--version", action="version", version=f"tocsin {VERSION}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in words if not word.startswith("-")), "").replace("-", "_")
     names = commands()
+    if asked and asked not in names:
+        parser.error(_unknown(asked.replace("_", "-"), [name.replace("_", "-") for name in names]))
     for name in [asked] if asked in names else names:
         _add(name, subparsers, needed=name == asked)
     return parser
@@ -86,15 +95,29 @@ def _add(name: str, subparsers: Any, *, needed: bool) -> None:
     parser.set_defaults(run=module.run)
 
 
+def _unknown(word: str, names: Sequence[str]) -> str:
+    near = nearest(word, names)
+    return f"there is no command {word!r}" + (f"; did you mean {near}?" if near else "; `tocsin --help` lists them")
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions, and end. All commands are loaded, since none is complete yet."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser)
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse, which without a command shows all of them."""
+    """argparse, which without a command shows all of them, and whose errors begin as all others do."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end with 2."""
+        """Print what is wrong and end with 2."""
         if "COMMAND" in message and "required" in message:
             self.print_help(sys.stderr)
             sys.exit(MISUSED)
-        super().error(message)
+        if self.prog != "tocsin":
+            self.print_usage(sys.stderr)
+        self.exit(MISUSED, f"tocsin: {message}\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def run(
         headers = read_headers(getattr(arguments, "headers", None))
         events = _parsed(arguments.source, headers, body, mapping, now or datetime.now(UTC), arguments.body)
     except (UsageError, RulesError, WebhookError) as error:
-        print(f"tocsin parse: {' '.join(str(error).split())}", file=stderr or sys.stderr)
+        print(f"tocsin: {' '.join(str(error).split())}", file=stderr or sys.stderr)
         return 2
     out = stdout or sys.stdout
     plain = not (out.encoding or "utf-8").lower().startswith("utf")
@@ -68,7 +68,7 @@ def run(
         event = rules.services.named(event) if rules else event
         print(json.dumps(shown(event), ensure_ascii=plain), file=out)
     for warning in unknown_words(events):
-        print(f"tocsin parse: {warning.title}. {warning.summary}", file=stderr or sys.stderr)
+        print(f"tocsin: {warning.title}. {warning.summary}", file=stderr or sys.stderr)
     return 0
 
 

@@ -1,8 +1,9 @@
 """The API of a stage, for the commands that people use: where it is, which token, and one call.
 
-TOCSIN_URL and TOCSIN_TOKEN name any Tocsin. Without them `--stage` does: `local` is the one that `make run` keeps up on
+TOCSIN_URL and TOCSIN_TOKEN name any Tocsin. Without them `--stage` does, else the stage that the configuration names
+(`config.py`): one of the configuration has its address and token there, `local` is the one that `make run` keeps up on
 this machine, any other is found in AWS as `tocsin deploy` finds it, with its address and token from the Parameter
-Store. TOCSIN_USER is who acts, else the name at this machine.
+Store. TOCSIN_USER is who acts, else the user of the configuration, else the name at this machine.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from chalicelib.api.access import TOKENS
 from chalicelib.aws import dns_suffix
 from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
+from cli.config import config
+from cli.output import add_output_arguments
 from cli.running import running
 
 """What `make run` says of itself while it is up."""
@@ -38,16 +41,19 @@ class RemoteError(TocsinError):
 
 def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
     """The options that all these commands have; `acts` for those that do something in a person's name."""
-    parser.add_argument("--stage", help="local (make run), dev or prod; without it local, or what TOCSIN_URL names")
+    parser.add_argument(
+        "--stage",
+        help="local (make run), dev, prod, or one of the configuration; without it what TOCSIN_URL names, the configuration's, or local",
+    )
     parser.add_argument("--url", help="the address of the API, as TOCSIN_URL; the token is TOCSIN_TOKEN")
-    parser.add_argument("--json", action="store_true", help="print JSON, for tools")
+    add_output_arguments(parser)
     if acts:
         parser.add_argument("--by", default=None, help="who does this (TOCSIN_USER, else your name at this machine)")
 
 
 def who_acts(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> str:
     """The name of who acts."""
-    return str(arguments.by or environment.get("TOCSIN_USER") or getpass.getuser())
+    return str(arguments.by or environment.get("TOCSIN_USER") or config(environment).user or getpass.getuser())
 
 
 class RefusedError(RemoteError):
@@ -95,6 +101,9 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
 def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Remote:
     """The API that the arguments and the environment name."""
     url = arguments.url or ("" if arguments.stage else environment.get("TOCSIN_URL", ""))
+    stage = "" if url else arguments.stage or config(environment).stage
+    if stage and (found := config(environment)).url(stage):
+        return Remote(found.url(stage).rstrip("/") + "/", found.token(stage, environment))
     if url:
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url[:80]!r} is no address; expected is https://…")
@@ -102,9 +111,7 @@ def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         if not token:
             raise RemoteError("TOCSIN_TOKEN is not set: it is the value of the stage's secret API_TOKEN")
         return Remote(url.rstrip("/") + "/", token)
-    if (arguments.stage or LOCAL) == LOCAL:
-        return _local()
-    return _on_aws(arguments.stage, environment)
+    return _local() if (stage or LOCAL) == LOCAL else _on_aws(stage, environment)
 
 
 def _local() -> Remote:

@@ -17,8 +17,9 @@ from typing import Any
 from chalicelib.core.errors import TocsinError
 from chalicelib.rules.compiled import RULES_NAME
 from cli import history
+from cli.output import printed
 from cli.remote import add_api_arguments as add_remote
-from cli.table import clean, print_json, print_table, span
+from cli.table import clean, print_table, span
 from simulation.compare import compared, outcome
 from simulation.engine import Replay, folder_of, read_rules
 from simulation.timeline import TimelineError, Times, read_lines
@@ -102,7 +103,8 @@ def run_on_history(arguments: argparse.Namespace) -> int:
     except TocsinError as error:
         print(" ".join(str(error).split("\n")), file=sys.stderr)
         return 2
-    print_json(found) if arguments.json else show(found)
+    if not printed(arguments, found):
+        show(found)
     return 0
 
 

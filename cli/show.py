@@ -13,8 +13,9 @@ from chalicelib.core.errors import NotFoundError
 from chalicelib.core.outcome import not_one
 from cli.alerts import state
 from cli.incidents import status
+from cli.output import add_watch_argument, printed
 from cli.remote import add_api_arguments, remote
-from cli.table import ago, clean, clock, coloured, labels, localized, print_json
+from cli.table import ago, clean, clock, coloured, labels, localized, time_of_day
 
 HELP = "one incident with its timeline"
 
@@ -23,14 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("incident", metavar="INCIDENT", help="its id, or the first characters of it")
     add_api_arguments(parser)
+    add_watch_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it."""
     found = remote(arguments).get(f"incidents/{quoted(arguments.incident)}")["incident"]
-    if arguments.json:
-        print_json(found)
-    else:
+    if not printed(arguments, found):
         for line in lines(found):
             print(line)
     return 0
@@ -116,4 +116,4 @@ def _delivery(result: Mapping[str, Any] | None) -> str:
     note = f": {result['note']}" if result.get("note") else ""
     if not result["delivered"]:
         return f" (not sent{note})"
-    return f" (delivered{tries} {clock(result['at'])[-8:]}{note})" if tries or note else ""
+    return f" (delivered{tries} {time_of_day(result['at'])}{note})" if tries or note else ""

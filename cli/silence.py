@@ -18,9 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.output import add_watch_argument, is_wide, printed
 from cli.remote import Remote, add_api_arguments, remote, who_acts
 from cli.remote import listed as rows_of
-from cli.table import ago, clean, labels, print_json, print_table, zoned
+from cli.table import ago, clean, clock, labels, print_table
 
 HEADS = ("SILENCE", "STATE", "ENDS", "BY", "MUTES NOW", "MATCHERS", "COMMENT")
 
@@ -33,11 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_api_arguments(parser)
     parser.add_argument("--all", action="store_true", help="also those that ended in the last week")
+    add_watch_argument(parser)
     parser.set_defaults(do=listed)
     acts = parser.add_subparsers(metavar="add | edit | end | list")
     found = acts.add_parser("list", help="what is silenced, and what that mutes now")
     add_api_arguments(found)
     found.add_argument("--all", action="store_true", help="also those that ended in the last week")
+    add_watch_argument(found)
     found.set_defaults(do=listed)
     found = acts.add_parser("add", aliases=["create"], help="make one")
     found.add_argument("matchers", metavar="MATCHER", nargs="*", help="service=api, severity!=info, zone=~eu-.*")
@@ -74,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 def listed(arguments: argparse.Namespace, api: Remote) -> int:
     """All silences, with what they mute now."""
     found = rows_of(api, "silences", [("ended", "true")] if arguments.all else [])
-    if arguments.json:
-        print_json(found)
-    elif found:
-        print_table(HEADS, [_row(each) for each in found])
+    if printed(arguments, found):
+        return 0
+    if found:
+        print_table(HEADS, [_row(each) for each in found], wide=is_wide(arguments))
     else:
         print("nothing is silenced")
     return 0
@@ -97,9 +100,7 @@ def ended(arguments: argparse.Namespace, api: Remote) -> int:
     """One over."""
     by = who_acts(arguments)
     answer = api.do("DELETE", f"silences/{named(api, arguments.id)}", {"by": by})
-    if arguments.json:
-        print_json(answer)
-    else:
+    if not printed(arguments, answer):
         print(f"{answer['id']} ended by {by}")
     return 0
 
@@ -136,14 +137,13 @@ def timezone(environment: Mapping[str, str] = os.environ, localtime: Path = Path
 
 
 def _said(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
-    if arguments.json:
-        print_json(answer)
+    if printed(arguments, answer):
         return 0
     each = answer["silence"]
     word = "maintenance" if each["maintenance"] else "silence"
-    print(f"{word} {each['id']} until {zoned(each['ends_at'])}: {clean(', '.join(each['matchers']))}")
+    print(f"{word} {each['id']} until {clock(each['ends_at'])}: {clean(', '.join(each['matchers']))}")
     if each["state"] == "pending":
-        print(f"it begins at {zoned(each['starts_at'])}")
+        print(f"it begins at {clock(each['starts_at'])}")
         return 0
     for line in answer.get("warnings", ()):
         print(clean(line))

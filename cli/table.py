@@ -13,21 +13,44 @@ from chalicelib.core.instants import RFC3339
 
 GAP = "  "
 MIN_LAST_COLUMN = 12
+WIDE_COLUMNS = 10_000
+STYLES = {"critical": "red", "warning": "yellow", "firing": "bold"}
 COLOURS = {"critical": "31", "warning": "33", "firing": "1", "head": "2"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, out: TextIO | None = None) -> None:
-    """Columns under their heads, as wide as they must be; the last one is cut to what the terminal has left."""
+def print_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, out: TextIO | None = None, wide: bool = False
+) -> None:
+    """Print columns under their heads: at a terminal cut to its width, unless `wide`; for programs one line a row, whole."""
     out = out or sys.stdout
-    widths = [max(width(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
     if out.isatty():
-        left = shutil.get_terminal_size().columns - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
-        widths[-1] = max(MIN_LAST_COLUMN, min(widths[-1], left))
-    print(coloured(_line(heads, widths), "head", out), file=out)
+        _print_at_terminal(heads, rows, out, wide=wide)
+        return
+    widths = [max(width(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    for row in (heads, *rows):
+        print(_line(row, widths), file=out)
+
+
+def _print_at_terminal(heads: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO, *, wide: bool) -> None:
+    """Print a table of rich, in the colours of severities unless NO_COLOR is set; the last column gives way first."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = WIDE_COLUMNS if wide else shutil.get_terminal_size().columns
+    no_color = bool(os.environ.get("NO_COLOR"))
+    console = Console(file=out, width=columns, highlight=False, force_terminal=True, no_color=no_color)
+    table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="dim", show_edge=False)
+    widths = [max(width(clean(row[column])) for row in (heads, *rows)) for column in range(len(heads))]
+    left = columns - sum(widths[:-1]) - len(GAP) * len(heads)
+    widths[-1] = max(MIN_LAST_COLUMN, min(widths[-1], left))
+    for name, size in zip(heads, widths, strict=True):
+        table.add_column(Text(name), no_wrap=True, overflow="ellipsis", width=size)
     for row in rows:
         severity = next((cell for cell in row if cell in COLOURS), "")
-        print(coloured(_line(row, widths), severity, out), file=out)
+        table.add_row(*(Text(clean(cell)) for cell in row), style=STYLES.get(severity, ""))
+    console.print(table)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -69,8 +92,12 @@ def ago(at: str | None, now: datetime | None = None) -> str:
     """How long ago an RFC 3339 time was, in its two largest units: `2h 5m`."""
     if not at:
         return ""
-    seconds = round(((now or datetime.now(UTC)) - instant(at)).total_seconds())
+    seconds = round(((now or _now()) - instant(at)).total_seconds())
     return ("in " if seconds < 0 else "") + span(abs(seconds))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def span(seconds: int) -> str:
@@ -83,13 +110,13 @@ def span(seconds: int) -> str:
 
 
 def clock(at: str | None) -> str:
-    """An RFC 3339 time by this machine's clock: `26 Nov 12:00:05`."""
-    return f"{instant(at).astimezone():%d %b %H:%M:%S}" if at else ""
-
-
-def zoned(at: str) -> str:
     """Return an RFC 3339 time by this machine's clock, with its zone: `26 Nov 12:00:05 CET`."""
-    return f"{instant(at).astimezone():%d %b %H:%M:%S %Z}"
+    return f"{instant(at).astimezone():%d %b %H:%M:%S %Z}" if at else ""
+
+
+def time_of_day(at: str) -> str:
+    """Return the time of day of an RFC 3339 time by this machine's clock: `12:00:05`."""
+    return f"{instant(at).astimezone():%H:%M:%S}"
 
 
 def localized(text: str) -> str:

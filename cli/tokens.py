@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.tokens import SCOPES
+from cli.output import is_wide, printed
 from cli.remote import Remote, add_api_arguments, remote, who_acts
 from cli.silence import quoted_id
-from cli.table import ago, print_json, print_table
+from cli.table import ago, print_table
 
 HELP = "make, list and revoke named tokens of the API"
 HEADS = ("TOKEN", "NAME", "SCOPE", "STATE", "MADE", "BY", "LAST USED")
@@ -49,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
 def listed(arguments: argparse.Namespace, api: Remote) -> int:
     """Print the tokens, without their values."""
     found = api.get("tokens")["tokens"]
-    if arguments.json:
-        print_json(found)
-    elif found:
-        print_table(HEADS, [_row(each) for each in found])
+    if printed(arguments, found):
+        return 0
+    if found:
+        print_table(HEADS, [_row(each) for each in found], wide=is_wide(arguments))
     else:
         print("there is no named token")
     return 0
@@ -62,8 +63,7 @@ def created(arguments: argparse.Namespace, api: Remote) -> int:
     """Make one. Only its value goes to standard output, so that a script can take it."""
     by = who_acts(arguments)
     made = api.do("POST", "tokens", {"name": arguments.name, "scope": arguments.scope, "by": by})
-    if arguments.json:
-        print_json(made)
+    if printed(arguments, made):
         return 0
     print(f"token {made['id']} of {made['name']} ({made['scope']}); it is shown this once:", file=sys.stderr)
     print(made["token"])
@@ -73,9 +73,7 @@ def created(arguments: argparse.Namespace, api: Remote) -> int:
 def revoked(arguments: argparse.Namespace, api: Remote) -> int:
     """Revoke one."""
     found = api.do("DELETE", f"tokens/{quoted_id(arguments.id)}", {"by": who_acts(arguments)})
-    if arguments.json:
-        print_json(found)
-    else:
+    if not printed(arguments, found):
         print(f"token {found['id']} of {found['name']} is revoked")
     return 0
 

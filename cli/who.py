@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.errors import RequestError
+from cli.output import printed
 from cli.remote import add_api_arguments, remote
-from cli.table import clean, clock, localized, print_json, print_table
+from cli.table import clean, clock, localized, print_table
 
 HEADS = ("OF", "SEVERITY", "HEARS", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
 
@@ -29,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print them."""
     found = remote(arguments).get("who", query(arguments.of, arguments.service))
-    if arguments.json:
-        print_json(found if arguments.service else found["who"])
+    if printed(arguments, found if arguments.service else found["who"]):
         return 0
     for line in service_lines(found.get("service"), arguments.service):
         print(clean(line))

@@ -1,11 +1,12 @@
 """What a person should know of a silence that was just made: that it mutes nothing now, and the likely reason."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from chalicelib.api.requests import MUTES_NOTHING
 from chalicelib.api.views import firing_labels
 from chalicelib.core.context import Silence
+from chalicelib.core.language.tokens import nearest
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules
 
@@ -20,8 +21,13 @@ def warnings(silence: Silence, shown: dict[str, Any], store: Store, rules: Rules
     asked = {each.label for each in silence.matchers if not each.matches({})}
     return [
         f"it {MUTES_NOTHING}",
-        *(f"no firing alert and no rule has a label {label}" for label in sorted(asked - known)),
+        *(_unknown(label, known) for label in sorted(asked - known)),
     ]
+
+
+def _unknown(label: str, known: Collection[str]) -> str:
+    near = nearest(label, known)
+    return f"no firing alert and no rule has a label {label}" + (f"; did you mean {near}?" if near else "")
 
 
 def labels_of(rules: Rules) -> frozenset[str]:

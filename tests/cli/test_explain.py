@@ -472,7 +472,7 @@ def test_what_cannot_be_read_exits_2(explained, words, message):
     """One line says what is expected."""
     status, printed, complained = explained(*words)
     assert (status, printed) == (2, "")
-    assert complained.startswith(f"tocsin explain: {message}")
+    assert complained.startswith(f"tocsin: {message}")
     assert complained.count("\n") == 1
 
 
@@ -576,5 +576,5 @@ def test_a_stage_on_aws_is_asked(emulator, explained, monkeypatch):
     assert "at its last event, 1970-01-01 00:00:01 UTC: " in explained("--stage", "test", "Spike", "service=api")[1]
     assert explained("--stage", "test", "Nothing")[::2] == (
         1,
-        "tocsin explain: no alert of the last 7 days matches Nothing\n",
+        "tocsin: no alert of the last 7 days matches Nothing\n",
     )

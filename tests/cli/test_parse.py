@@ -77,7 +77,7 @@ def test_standard_input_that_is_closed_and_output_that_knows_only_ascii(monkeypa
     arguments = argparse.Namespace(source="vercel", body="-")
     errors = io.StringIO()
     assert command.run(arguments, stderr=errors) == 2
-    assert errors.getvalue() == "tocsin parse: standard input: is empty; expected a JSON object\n"
+    assert errors.getvalue() == "tocsin: standard input: is empty; expected a JSON object\n"
 
 
 def test_what_is_printed_is_masked(tmp_path):

@@ -213,7 +213,10 @@ def test_an_incident_is_silenced_without_matchers(terminal):
 def test_a_misspelt_silence_says_that_it_mutes_nothing(terminal):
     """Given a label or value that nothing has → the answer says so, and names a label that nothing has at all."""
     said = terminal.says("silence", "add", "servise=db", "--for", "2h").splitlines()
-    assert said[1:] == ["it mutes nothing that fires now", "no firing alert and no rule has a label servise"]
+    assert said[1:] == [
+        "it mutes nothing that fires now",
+        "no firing alert and no rule has a label servise; did you mean service?",
+    ]
     assert terminal.says("silence", "add", "service=dc", "--for", "2h").splitlines()[1:] == said[1:2]
 
 
