@@ -123,6 +123,7 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9])xox[a-z][a-z]?-[A-Za-z0-9-]{6,200}|(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,200}"
     r"|(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{12,255}|github_pat_[A-Za-z0-9_]{12,255}|glpat-[A-Za-z0-9_-]{12,200}"
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,30}|AIza[A-Za-z0-9_-]{20,100}|ya29\.[A-Za-z0-9_-]{8,1000}"
+    r"|tocsin_[0-9a-f]{8}_[A-Za-z0-9_-]{20,100}"
     r"|whsec_[A-Za-z0-9+/=_-]{8,200}|sntr[a-z]{1,2}_[A-Za-z0-9+/=_-]{12,1000}|npm_[A-Za-z0-9]{16,100}"
     r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{8,100}\.[A-Za-z0-9_-]{8,100}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{6,200}"
     r"|GOCSPX-[A-Za-z0-9_-]{20,100}|(?<![A-Za-z0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{30,60}"
@@ -199,7 +200,7 @@ MIN_SHAPE_CHARACTERS = 9
 _SHAPE_HINTS = (
     "eyj", "k_live_", "k_test_", "k_prod_", "sk-", "xox", "xapp-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "akia", "asia", "aroa", "aida",
     "aiza", "/bot", "tk_", "ya29.", "whsec_", "sntr", "npm_", "sg.", "sb_", "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "pypi-", "hooks.slack.com", "discord",
-    "private key", "gocspx-", ":aa", "key-", "hf_", "lin_api_", "sbp_", "avns_", "dp.", "sq0",
+    "private key", "gocspx-", ":aa", "key-", "tocsin_", "hf_", "lin_api_", "sbp_", "avns_", "dp.", "sq0",
 )  # fmt: skip
 _SAID_HINTS = (
     "--",
