@@ -27,9 +27,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_watch_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--watch`."""
-    parser.add_argument(
-        "--watch", nargs="?", type=float, const=SECONDS, metavar="SECONDS", help="again every 5 seconds, until Ctrl-C"
-    )
+    parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    parser.add_argument("--every", type=float, default=SECONDS, metavar="SECONDS", help=f"with --watch ({SECONDS:g})")
 
 
 def printed(arguments: argparse.Namespace, value: Any) -> bool:
@@ -58,8 +57,7 @@ def repeated(
     pause: Callable[[float], object] = sleep,
 ) -> int:
     """Run a command once, or with `--watch` until Ctrl-C. A stage that does not answer is asked again."""
-    seconds = getattr(arguments, "watch", None)
-    if seconds is None:
+    if not getattr(arguments, "watch", False):
         return run(arguments)
     try:
         while True:
@@ -69,7 +67,7 @@ def repeated(
             except TocsinError as error:
                 print(f"tocsin: {error}", file=sys.stderr)
             sys.stdout.flush()
-            pause(max(MIN_SECONDS, seconds))
+            pause(max(MIN_SECONDS, arguments.every))
     except KeyboardInterrupt:
         return 0
 

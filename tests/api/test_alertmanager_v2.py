@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.api import alertmanager_alerts, alertmanager_status, alertmanager_v2, routes
-from chalicelib.core.errors import NotFoundError, RequestError
+from chalicelib.core.errors import ConflictError, NotFoundError, RequestError
 from tests.api_harness import START, ApiHarness, fire
 
 ALERT = {
@@ -196,6 +196,20 @@ def test_a_silence_is_seen_at_once_and_is_the_own_one(clients):
     assert [each["text"] for each in clients.desk.shown()["timeline"] if each["kind"] == "silence"] == [
         "silenced until 2026-11-26 14:00 UTC: c"
     ]
+
+
+def test_what_cannot_be_stored_at_once_is_done_from_the_queue(clients, monkeypatch):
+    """Given a store that others save first at that moment → the answer is the same, and the worker makes the silence."""
+
+    def conflicting(context):
+        raise ConflictError("somebody else was first")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clients.desk.router.store, "save_context", conflicting)
+        id = clients.silence(equal("service", "api"))
+        assert clients.ask("get_silence", id=id).status == 404
+    clients.desk.router.settle()
+    assert clients.ask("get_silence", id=id).body["status"] == {"state": "active"}
 
 
 def test_a_silence_of_the_own_api_is_seen_here(clients):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chalicelib.api import alertmanager_alerts
 from tests.api_door import READER, TOKEN, door
 from tests.api_harness import ApiHarness
 
@@ -189,6 +190,20 @@ def test_amtool_signs_in_by_a_password_in_the_address(stage):
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_a_list_that_is_cut_says_so_in_a_header(stage, monkeypatch):
+    """Given more alerts than a list holds → the header Tocsin-Total; a whole list has none."""
+    for number in range(3):
+        stage.fire("alertname=DiskFull", f"instance=db-{number}")
+    monkeypatch.setattr(alertmanager_alerts, "MAX_ALERTS", 2)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for path, total in (("alerts", "3"), ("alerts?filter=instance=db-1", None)):
+        request = urllib.request.Request(
+            f"{stage.served.url}/api/v2/{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        with opener.open(request, timeout=20) as answer:
+            assert answer.headers["Tocsin-Total"] == total
 
 
 @pytest.mark.acceptance

@@ -142,7 +142,7 @@ def test_watching_goes_on_after_an_error_until_ctrl_c(capsys):
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    assert repeated(run, argparse.Namespace(watch=0.1), pause) == 0
+    assert repeated(run, argparse.Namespace(watch=True, every=0.1), pause) == 0
     assert (len(runs), pauses) == (3, [1.0] * 3)
     assert capsys.readouterr().err == "tocsin: it does not answer\n"
     assert repeated(lambda arguments: 7, argparse.Namespace()) == 7
