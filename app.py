@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSEvent
 
@@ -33,8 +33,6 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 BEAT_METHODS = ["GET", "HEAD", "POST"]
 TOKEN_REQUESTS = ("list_tokens", "make_token", "revoke_token")
 """What only an admin may ask for."""
-API_MODULES = {"show_openapi": "openapi", **dict.fromkeys(TOKEN_REQUESTS, "tokens")}
-"""The files of api/ with requests that are not answered by routes.py."""
 
 
 class Api(Chalice):
@@ -512,7 +510,7 @@ def _asked(what: str, **names: str) -> Response:
 
     body: dict[str, Any]
     try:
-        reply = _api(API_MODULES.get(what, "routes"), what, names)
+        reply = _api(_own_answer, what, names)
         status, body = reply.status, dict(reply.body)
         if status >= 400:
             body = problems.of_refusal(status, body)
@@ -528,19 +526,19 @@ def _asked(what: str, **names: str) -> Response:
 
 def _asked_as_alertmanager(what: str, **names: str) -> Response:
     """Answer one request to Alertmanager's API v2. An error is a JSON text."""
-    from chalicelib.api import alertmanager_v2
+    from chalicelib.api import problems
     from chalicelib.core.errors import RequestError
 
     total = None
     try:
-        answer = _api("alertmanager_v2", what, names, basic=True)
+        answer = _api(_alertmanager_answer, what, names, basic=True)
         status, total = answer.status, answer.total
         body = "" if answer.body is None else json.dumps(answer.body)
     except RequestError as error:
-        status, body = alertmanager_v2.status_for(error), alertmanager_v2.refusal(error)
+        status, body = problems.of_alertmanager(error)
     except Exception as error:
         log.line("api", what=what, failed=True, **log.failure(error))
-        status, body = 503, json.dumps("something failed here; try again")
+        status, body = 503, json.dumps(problems.FAILED)
     log.line("api", what=what, status=status)
     cut = {} if total is None else {"Tocsin-Total": str(total)}
     headers = {**_api_headers(status), **cut, "Content-Type": "application/json"}
@@ -559,31 +557,64 @@ def _api_headers(status: int) -> dict[str, Any]:
     return headers
 
 
-def _api(module: str, what: str, names: dict[str, str], *, basic: bool = False) -> Any:
-    """Return the reply to a request whose token may do it."""
-    from importlib import import_module
+def _own_answer(what: str) -> Callable[..., Any]:
+    """Return what answers a request of the API."""
+    if what in TOKEN_REQUESTS:
+        from chalicelib.api import tokens
 
-    from chalicelib import wiring
+        return cast(Callable[..., Any], getattr(tokens, what))
+    if what == "show_openapi":
+        from chalicelib.api import openapi
+
+        return openapi.show_openapi
     from chalicelib.api import routes
-    from chalicelib.api.tokens import admit
-    from chalicelib.core.access import Role
-    from chalicelib.core.sign_in import KEY
+
+    return cast(Callable[..., Any], getattr(routes, what))
+
+
+def _alertmanager_answer(what: str) -> Callable[..., Any]:
+    """Return what answers a request of Alertmanager's API v2."""
+    from chalicelib.api import alertmanager_v2
+
+    return cast(Callable[..., Any], getattr(alertmanager_v2, what))
+
+
+def _api(find: Callable[[str], Callable[..., Any]], what: str, names: dict[str, str], *, basic: bool = False) -> Any:
+    """Return the reply to a request whose token may do it; `find` loads what answers it."""
+    from chalicelib.api.admission import admit
     from chalicelib.ingest.wiring import ports as ingest_ports
+
+    def store() -> Any:
+        from chalicelib import wiring
+
+        return wiring.ports(account).store
 
     request: Any = app.current_request
     account = _account(app.lambda_context)
-    changes = request.method != "GET"
     address = str((request.context.get("identity") or {}).get("sourceIp", ""))
     headers, secrets = dict(request.headers), ingest_ports(account).secrets
     sender = admit(
         headers,
         secrets,
-        store=lambda: wiring.ports(account).store,
+        store=store,
         address=address,
         now=_now(),
-        writes=changes,
+        writes=request.method != "GET",
         basic=basic,
     )
+    return _admitted(find, what, names, sender)
+
+
+def _admitted(find: Callable[[str], Callable[..., Any]], what: str, names: dict[str, str], sender: Any) -> Any:
+    """Return the reply to a request of a known sender whose role allows it."""
+    from chalicelib import wiring
+    from chalicelib.api import routes
+    from chalicelib.core.access import Role
+    from chalicelib.core.sign_in import KEY
+
+    request: Any = app.current_request
+    account = _account(app.lambda_context)
+    changes = request.method != "GET"
     ports = wiring.ports(account)
     office = routes.ApiContext(
         store=ports.store,
@@ -606,7 +637,7 @@ def _api(module: str, what: str, names: dict[str, str], *, basic: bool = False) 
     else:
         least = Role.RESPONDER if changes and what != "make_login_link" else Role.VIEWER
     routes.check_role(office, asked, least)
-    return getattr(import_module(f"chalicelib.api.{module}"), what)(office, asked, **names)
+    return find(what)(office, asked, **names)
 
 
 @contextmanager

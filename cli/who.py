@@ -88,4 +88,8 @@ def _row(each: Mapping[str, Any]) -> list[str]:
     if each["quiet_now"]:
         until = f" until {clock(each['quiet_until'])}" if each["quiet_until"] else ""
         heard += f" (quiet now: {', '.join(each['quiet_now'])}{until})"
-    return [of, each.get("severity", ""), heard, f"every {each['repeats_every']}", steps]
+    return [of, each.get("severity", ""), heard, _again(each["repeats_every"]), steps]
+
+
+def _again(every: str) -> str:
+    return every if every == "never" else f"every {every}"

@@ -261,7 +261,7 @@ def test_the_api_sees_query_and_sender_through_an_http_api(aws, monkeypatch):
     """Given a request of a person through an HTTP API → its repeated query, the token and the address are as they were."""
     seen = []
 
-    def answer(module, what, names, **how):
+    def answer(find, what, names, **how):
         seen.append((names, app.app.current_request))
         return routes.Reply({})
 

@@ -5,7 +5,6 @@ An error is a JSON text. What a request may do is what the token may do at Tocsi
 door for senders (`ingest/alerts.py`).
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from chalicelib.core.pattern import PatternError, compiled
 
 MAX_FILTERS = 32
 MAX_RECEIVER_CHARACTERS = 1_000
-KEPT_STATUSES = (401, 403, 404, 429)
-"""Alertmanager's clients read 400 and 404 as answers; any other refusal is a 400 to them."""
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _NOT_READ = "receiver_matchers"
 
@@ -33,16 +30,6 @@ class Answer:
     body: Any
     status: int = 200
     total: int | None = None
-
-
-def status_for(error: RequestError) -> int:
-    """Return the status of a refusal."""
-    return error.status if error.status in KEPT_STATUSES else 400
-
-
-def refusal(error: RequestError) -> str:
-    """Return the body of a refusal: a JSON text."""
-    return json.dumps(str(error))
 
 
 def get_status(api: ApiContext, request: Request) -> Answer:

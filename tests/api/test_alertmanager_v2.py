@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.api import alertmanager_alerts, alertmanager_status, alertmanager_v2, routes
+from chalicelib.api import alertmanager_alerts, alertmanager_status, alertmanager_v2, problems, routes
 from chalicelib.core.errors import ConflictError, NotFoundError, RequestError
 from tests.api_harness import START, ApiHarness, fire
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_refused(clients, query):
     for what in ("get_alerts", "get_groups"):
         with pytest.raises(RequestError) as error:
             clients.ask(what, query)
-        assert alertmanager_v2.status_for(error.value) == 400
+        assert problems.of_alertmanager(error.value)[0] == 400
 
 
 def test_receivers_are_routes_by_anchored_patterns(clients):
@@ -317,7 +317,7 @@ def test_a_silence_that_is_none_is_refused_with_its_field(clients, fields, reaso
     form = {"matchers": [equal("service", "api")], "endsAt": "2026-11-26T14:00:00Z", "createdBy": "ana", "comment": ""}
     with pytest.raises(RequestError, match=reason) as error:
         clients.ask("post_silence", body={**form, **fields})
-    assert alertmanager_v2.status_for(error.value) == 400
+    assert problems.of_alertmanager(error.value)[0] == 400
     clients.desk.router.settle()
     assert clients.ask("get_silences").body == []
 

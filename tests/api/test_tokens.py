@@ -1,18 +1,22 @@
 """Named tokens: made once, stored as a digest, limited by scope and role, gone once they are revoked; through the application."""
 
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
 
 import pytest
 
-from chalicelib.api import access, tokens
+from chalicelib.api import access, admission
 from chalicelib.core.errors import FullError
 from chalicelib.core.tokens import FORM, MAX_TOKENS, Tokens, new_token
 from cli.main import main
 from tests.api_door import READER, TOKEN, door
 from tests.api_harness import RULES, START, ApiHarness, fire
+from tests.project import ROOT
 
 ACCESS = 'access: {admin: ["token:"], responder: [ana, bo], viewer: ["*"]}\n'
 
@@ -49,7 +53,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch):
     """A stage whose shared token is an admin's."""
-    tokens._used.clear()
+    admission._used.clear()
     desk = ApiHarness(fire(), rules=RULES + ACCESS)
     with door(monkeypatch, desk) as served:
         yield Stage(desk, served)
@@ -202,6 +206,25 @@ def test_the_command_makes_lists_and_revokes(stage, capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines()[-1] == f"token {id} of ana is revoked"
     assert main(["tokens", "revoke", "nobody"]) == 1
     assert "there is no token 'nobody'" in capsys.readouterr().err
+
+
+def test_who_sends_no_token_costs_next_to_nothing():
+    """Given a request without a token at either door → 401, and neither the store nor the rules are loaded."""
+    code = (
+        "import app, sys, os\n"
+        "os.environ.update(API_TOKEN='token-of-a-test-that-is-long', AWS_REGION='eu-west-1', TOCSIN_STAGE='dev')\n"
+        "for path in ('/api/v2/alerts', '/api/incidents'):\n"
+        "    context = {'http': {'method': 'GET', 'sourceIp': '127.0.0.1'}, 'stage': '$default'}\n"
+        "    event = {'version': '2.0', 'rawPath': path, 'headers': {}, 'requestContext': context}\n"
+        "    print(app.app(event, None)['statusCode'])\n"
+        "print('chalicelib.wiring' in sys.modules, 'chalicelib.api.views' in sys.modules)\n"
+    )
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **keys}, capture_output=True, text=True, timeout=60
+    )
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("{")]
+    assert lines == ["401", "401", "False False"], done.stderr
 
 
 def test_a_digest_is_of_the_whole_value():
