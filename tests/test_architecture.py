@@ -70,6 +70,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "cli/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "simulation/engine.py": {"chalicelib.sources.*"},
     "deploy/deployment.py": {"chalicelib.sources.*"},
+    "deploy/known_names.py": {"chalicelib.sources.*"},
 }
 """Every place that loads a module by a call. A `*` is a name that is known at run time only.
 

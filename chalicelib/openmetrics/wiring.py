@@ -6,7 +6,9 @@ from datetime import datetime
 
 from chalicelib import wiring
 from chalicelib.api import routes
-from chalicelib.api.access import WRONG_KEPT, admitted
+from chalicelib.api.access import WRONG_KEPT
+from chalicelib.api.admission import admit
+from chalicelib.core.access import Role
 from chalicelib.core.errors import RequestError
 from chalicelib.ingest.receive import HttpResponse
 from chalicelib.ingest.wiring import ports as ports_of_api
@@ -20,9 +22,10 @@ def answer(headers: Mapping[str, str], *, account: str | None, address: str, now
     """Return the metrics of the stage, or why the scraper may not have them."""
     ports = wiring.ports(account)
     try:
-        holder = admitted(headers, ports_of_api(account).secrets, address=address, now=now, writes=False)
+        secrets = ports_of_api(account).secrets
+        sender = admit(headers, secrets, store=lambda: ports.store, address=address, now=now, writes=False)
         context = routes.ApiContext(store=ports.store, webhooks=ports.webhooks, rules=wiring.rules(), now=now)
-        routes.check_role(context, routes.Request(holder=holder), writes=False)
+        routes.check_role(context, routes.Request(holder=sender.name, most=sender.most), Role.VIEWER)
     except RequestError as error:
         return _refused(error)
     accept = next((text for name, text in headers.items() if name.lower() == "accept"), "")
