@@ -318,7 +318,7 @@ class Replay:
         store = simulator.store
         found = explained(
             matchers,
-            incidents=store.remembered(),
+            incidents=[each for each in store.remembered() if not each.is_storm],
             rules=simulator.rules,
             store=store,
             now=at,
@@ -362,6 +362,8 @@ class Replay:
             found["joined"] = [_named(each) for each in joined]
         if services := list(dict.fromkeys(each.impact_of for each in notification.alerts if each.impact_of)):
             found["impact_of"] = ", ".join(services)
+        if notification.storm:
+            found["storm"] = notification.storm
         return {**found, "wave": notification.wave} if rules.can(notification.target.kind).pages else found
 
     def _joined(self, notification: Notification) -> tuple[list[AlertSnapshot], bool]:
@@ -481,7 +483,8 @@ class Replay:
 
     def _all_incidents(self) -> list[Incident]:
         since = datetime.min.replace(tzinfo=UTC)
-        return list(self.simulator.store.incidents(ended_since=since, quiet=True))
+        found = self.simulator.store.incidents(ended_since=since, quiet=True)
+        return [each for each in found if not each.is_storm]
 
 
 HANDLERS: dict[str, Handler] = {

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from chalicelib.core.actions import act_id
-from chalicelib.core.alert import AlertState
+from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.delivery.delivery_log import delivery_log_key
 from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.delivery.target_kind import Capabilities
@@ -20,6 +20,7 @@ from chalicelib.core.notified import NotifiedState
 from chalicelib.core.routing import routes_of
 from chalicelib.core.rule import Rules
 from chalicelib.core.sounds import acknowledged_at
+from chalicelib.core.storms import copies, members, storms_of
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.messages.queue import Wake, read_message
 from chalicelib.process.acts import answer_id
@@ -259,6 +260,34 @@ def _names(rules: Rules, incident: Incident, key: str, alert: str) -> bool:
     """Return whether a route by which the alert came notifies the target today."""
     routes = [each.route for each in routes_of(incident, rules) if each.has(alert)]
     return any(target.key == key for route in routes for target in route.all_targets)
+
+
+def storms_agree(router: FaultyRouter) -> Iterator[Broken]:
+    """What an incident has for the target of its storm is in that, and a storm has nothing else."""
+    now, delay = router.clock.now, LONGEST_INTERVAL + ON_ITS_WAY
+    for incident in router.memory.incidents():
+        if incident.is_storm or now < router.saved_at.get(incident.key, now) + delay:
+            continue
+        for key, name in storms_of(incident).items():
+            storm = router.memory.load(name)
+            held = _fires(storm.alerts.values()) if storm is not None else set()
+            if missing := _fires(copies(incident, name).values()) - held:
+                yield Broken(f"{len(missing)} alerts are not in the storm of {key}", incident.id)
+    for storm in router.memory.incidents():
+        if storm.is_storm and now >= router.saved_at.get(storm.key, now) + delay:
+            yield from _is_alone(router, storm)
+
+
+def _is_alone(router: FaultyRouter, storm: Incident) -> Iterator[Broken]:
+    """Yield what fires in a storm and in none of its incidents."""
+    found = router.memory.load_all(members(storm))
+    held = {name for each in found.values() for name in _fires(copies(each, storm.key).values())}
+    if left := _fires(storm.alerts.values()) - held:
+        yield Broken(f"{len(left)} alerts fire in a storm and in none of its incidents", storm.id)
+
+
+def _fires(alerts: Iterable[Alert]) -> set[str]:
+    return {alert.fingerprint for alert in alerts if alert.state is AlertState.FIRING}
 
 
 def ends_wait(router: FaultyRouter, *, resolved_by_hand: bool) -> Iterator[Broken]:

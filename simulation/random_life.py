@@ -81,7 +81,7 @@ alerts:
 )
 FIVE = (
     TWO.replace("repeat_interval: 15m", "repeat_interval: 1h")
-    + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m}\n"
+    + "correlate: {by: [service, environment], join_within: 5m, max_age: 20m, storm: {openings: 1, within: 5m}}\n"
     + "services: {web: {depends_on: [api]}, api: {owner: core}}\n"
 )
 """A reminder comes so late that it is no substitute for the sound of what joined an incident that somebody has."""
@@ -365,6 +365,7 @@ class Life:
         self._record(invariants.everything_is_told(self.router))
         self._record(invariants.pagers_agree(self.router))
         self._record(invariants.critical_is_noticed(self.router))
+        self._record(invariants.storms_agree(self.router))
 
     def _as_sent(self, fault: Fault) -> SentFault:
         """Return the fault as its sender knows it. Its events are counted where a rule counts errors."""

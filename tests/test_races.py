@@ -10,7 +10,7 @@ import pytest
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core.event import Status
 from chalicelib.deliver.worker import deliver
-from chalicelib.messages.queue import Message, Queues, events_messages, read_message, wake_message
+from chalicelib.messages.queue import Message, Queues, StormReport, Wake, events_messages, read_message, wake_message
 from chalicelib.process.worker import process
 from simulation.simulator import Simulator
 from tests.aws.tables import client, new_table, table_client
@@ -148,6 +148,33 @@ def test_of_25_workers_with_the_first_alerts_of_a_service_none_is_lost(store):
     assert max(tries) < 10, tries
     begun = [each for each in store.incidents() if each.is_correlated]
     assert [len(each.firing) for each in begun] == [25]
+
+
+def test_of_25_services_that_fail_at_once_five_are_opened_and_the_others_are_one_storm(store):
+    """On the emulator 25 workers bring a service each, then its timer, then a report each: no worker fails, and no service is lost."""
+    queues = Queues(MemoryQueue(), MemoryQueue(), MemoryQueue())
+    rules = rules_of("correlate: {by: [service]}\n" + HEAD + "default: {notification: [{webhook: ops}]}\n")
+    given = {"rules": rules, "store": store, "queues": queues, "now": START + timedelta(seconds=40)}
+
+    def work(body):
+        tries = 1
+        while process([Message("m", body, "")], **given):
+            tries += 1
+        return tries
+
+    tries = at_once(lambda number: work(fires(number, service=f"s{number}")), 25)
+    for kind in (Wake, StormReport):
+        bodies = [each for each in queues.webhooks.bodies if isinstance(read_message(each), kind)]
+        tries += at_once(lambda number, bodies=bodies: work(bodies[number]), len(bodies))
+    assert max(tries) < 10, tries
+    (storm,) = [each for each in store.incidents() if each.is_storm]
+    opened = [
+        each for each in store.incidents() if any(known.open and not known.storm for known in each.announced.values())
+    ]
+    alone = {each.group["service"] for each in opened if not each.is_storm}
+    assert len(alone) <= 5
+    assert {alert.labels["service"] for alert in storm.firing} | alone == {f"s{number}" for number in range(25)}
+    assert len(storm.firing) + len(alone) == 25
 
 
 def test_a_worker_that_dies_on_the_emulator_leaves_nobody_untold(emulator):

@@ -152,7 +152,7 @@ class Alert:
     `faults` are those of the events of a count. `observed` is what was seen when it was measured last (core/observed.py).
     `routes` are the ids of the routes by which it came to a correlated incident. `moved_to` is the key of the incident
     where an alert of a series, of a count or of a `for:` fires by now: here it only stands for it. There `moved_from` is
-    the key of this one.
+    the key of this one. In a storm `moved_from` is the key of the incident of which the alert is a copy.
     """
 
     ALSO_STORED: ClassVar[Mapping[str, Callable[["Alert"], bool]]] = {

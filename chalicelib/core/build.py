@@ -29,6 +29,7 @@ from chalicelib.core.rule import (
     RouteOptions,
     Rule,
     Rules,
+    Storm,
     Target,
     Window,
 )
@@ -329,7 +330,18 @@ def _correlate(data: Any) -> Correlate | None:
     }
     if data.get("after_ack") is not None:
         own["after_ack"] = None if data["after_ack"] in ("off", False) else parse_duration(data["after_ack"])
+    if data.get("storm") is not None:
+        own["storm"] = _storm(data["storm"])
     return Correlate(by=tuple(dict.fromkeys(str(label) for label in data["by"])), **own)
+
+
+def _storm(data: Any) -> Storm | None:
+    if not isinstance(data, Mapping):
+        return None
+    own: dict[str, Any] = {"openings": int(data["openings"])} if data.get("openings") is not None else {}
+    if data.get("within") is not None:
+        own["within"] = parse_duration(data["within"])
+    return Storm(**own)
 
 
 def _access(data: Any) -> Access:

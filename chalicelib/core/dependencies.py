@@ -31,7 +31,7 @@ class Explanation:
 
 def explanations(incident: Incident, services: Services) -> dict[str, Explanation]:
     """Return what explains alerts that fire in a correlated incident, or did since they began, by their fingerprints."""
-    if not incident.is_correlated or not services.has_dependencies:
+    if not incident.is_correlated or incident.is_storm or not services.has_dependencies:
         return {}
     causes = _critical(incident.alerts.values())
     if not causes:

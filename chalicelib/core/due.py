@@ -57,12 +57,14 @@ def due(
     context: Context,
     now: datetime,
     delivered: Mapping[str, datetime] | None = None,
+    storms: Mapping[str, str] | None = None,
 ) -> Decision:
     """Return the notifications that are due, and the incident that remembers them, with the time to look again.
 
     `routes` are the incident's routes under today's rules, at least one.
     `delivered` is when each target that may need a reminder received its newest notification, by key: the interval
     counts from that, and from `now` for one whose newest notification is still on its way.
+    `storms` are the keys of the storms that take the beginning of the incident, by the keys of their targets.
     """
     incident = never_shown_timed_out(_with_deliveries(incident, delivered or {}), routes, rules, now)
     mutings = mutings_of(incident, rules, context, now)
@@ -92,7 +94,9 @@ def due(
     audience |= {key: pagers[key] for key in calls}
     basis = SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
     before = replace(incident, sync="")
-    incident, notifications = _announce(before, reasons, audience, sounds, closings, basis, notes_of(incident, expired))
+    incident, notifications = _announce(
+        before, reasons, audience, sounds, closings, basis, notes_of(incident, expired), storms or {}
+    )
     incident = ends_notified(before, incident, flushes=flushes)
     incident = kept_when_notified(before, incident, routes, now)
     incident = reescalated(before, incident, views, now)
@@ -183,12 +187,17 @@ def _announce(
     closings: Mapping[str, ClosingSnapshot],
     basis: SnapshotInput,
     notes: tuple[str, ...],
+    storms: Mapping[str, str],
 ) -> tuple[Incident, tuple[Notification, ...]]:
     notifications: list[Notification] = []
     announced = dict(incident.announced)
     for key, reason in reasons.items():
         target, seen = audience[key].target, audience[key].seen
         before = replace(announced.get(key) or NotifiedState(target), target=target)
+        storm = before.storm if before.open else storms.get(key, "")
+        if storm:
+            announced[key] = _in_storm(before, storm, reason, sounds.due.get(key), seen, basis.now)
+            continue
         if reason is Reason.RESOLVED and not _wants_end(before, incident):
             announced[key] = replace(before, open=False, alerts=NotifiedAlerts())
             continue
@@ -212,11 +221,34 @@ def _announce(
         announced[key] = _after(called, content, seen, last_act_at(incident))
     if not reasons:
         return incident, ()
-    return _remembering(replace(incident, announced=announced), notifications, basis.now), tuple(notifications)
+    begun = [announced[key] for key, storm in storms.items() if key in reasons and announced[key].storm == storm]
+    after = _remembering(replace(incident, announced=announced), notifications, begun, basis.now)
+    return after, tuple(notifications)
 
 
-def _remembering(incident: Incident, notifications: Sequence[Notification], now: datetime) -> Incident:
-    """Return the incident that commits to these notifications, with a line in its timeline for each that is news."""
+def _in_storm(
+    before: NotifiedState, storm: str, reason: Reason, why: Why | None, seen: VisibleAlerts, now: datetime
+) -> NotifiedState:
+    """Return what the target of a storm has of an incident in it: all that it would be notified of, without a message."""
+    if reason is Reason.SYNC:
+        return before
+    if reason is Reason.RESOLVED:
+        return replace(before, open=False, alerts=NotifiedAlerts())
+    last, sound = replace(before.last, at=now, sounded_at=now), before.sound
+    if why is not None:
+        sound = LastSound(before.last.seq, now, why)
+    return replace(
+        before, open=True, storm=storm, last=last, sound=sound, alerts=_shown(before.alerts, seen, sounds=True)
+    )
+
+
+def _remembering(
+    incident: Incident, notifications: Sequence[Notification], begun: Sequence[NotifiedState], now: datetime
+) -> Incident:
+    """Return the incident that commits to these notifications, with a line in its timeline for each that is news.
+
+    It has `begun` for these targets in a storm.
+    """
     entries = [
         Entry(
             now, f"{each.reason.value} told to {each.target.shown}", kind="told", target=each.target.key, seq=each.seq
@@ -224,7 +256,8 @@ def _remembering(incident: Incident, notifications: Sequence[Notification], now:
         for each in notifications
         if each.reason is not Reason.SYNC
     ]
-    opened_at = incident.episode.opened_at or (now if notifications else None)
+    entries += [Entry(now, f"joined the storm of {each.target.shown}", kind="storm") for each in begun]
+    opened_at = incident.episode.opened_at or (now if notifications or begun else None)
     return replace(
         incident,
         episode=replace(incident.episode, opened_at=opened_at),
@@ -274,7 +307,8 @@ def _after(
     if content.reason is not Reason.REMINDER:
         last = replace(last, news_seq=content.seq)
     sound = LastSound(content.seq, content.at, content.why) if content.why is not None else before.sound
-    return replace(before, open=True, last=last, sound=sound, alerts=_shown(before.alerts, view, sounds=content.sounds))
+    alerts = _shown(before.alerts, view, sounds=content.sounds)
+    return replace(before, open=True, last=last, sound=sound, alerts=alerts, storm="")
 
 
 def _shown(before: NotifiedAlerts, view: VisibleAlerts, *, sounds: bool) -> NotifiedAlerts:

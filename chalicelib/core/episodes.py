@@ -33,7 +33,7 @@ def with_beginning(before: Incident, incident: Incident, now: datetime) -> Incid
         return _begun_earlier(before, incident, incident.episode.started_at)
     begun = [alert for name, alert in incident.alerts.items() if has_begun(before.alerts.get(name), alert)]
     if before.status is IncidentStatus.ENDED:
-        if incident.is_correlated:
+        if incident.is_correlated and not incident.is_storm:
             kept = {name: before.alerts.get(name) if alert.active else alert for name, alert in incident.alerts.items()}
             return replace(before, alerts={name: alert for name, alert in kept.items() if alert is not None})
         if not begun and not any(alert.active for alert in incident.alerts.values()):
@@ -43,7 +43,7 @@ def with_beginning(before: Incident, incident: Incident, now: datetime) -> Incid
         return incident
     started_at = min(alert.starts_at or now for alert in begun)
     name = fingerprint(incident.key, started_at.isoformat(), str(incident.version))
-    if incident.is_correlated:
+    if incident.is_correlated and not incident.is_storm:
         name = incident.key.removeprefix(CORRELATED)
     entry = Entry(started_at, "began", kind="began")
     return replace(

@@ -81,6 +81,8 @@ def folded(
     for name, alert in alerts.items():
         old = before.alerts.get(name)
         was_active = old is not None and old.active
+        if incident.is_storm:
+            continue
         if was_active or alert.evaluation.recheck_at or alert.timers.pending_at or alert.origin is Origin.HEARTBEAT:
             fresh = not was_active and alert.state is AlertState.FIRING
             evaluation = (evaluations or {}).get(name)
@@ -237,7 +239,7 @@ def next_alert_change(incident: Incident, rules: Rules, now: datetime) -> dateti
     times: list[datetime | None] = []
     alerts = incident.alerts.values()
     terms = TermsOf(incident, rules)
-    for alert in alerts:
+    for alert in alerts if not incident.is_storm else ():
         if alert.origin is Origin.HEARTBEAT:
             times.append(heartbeat.next_change(alert))
         elif alert.active or alert.evaluation.recheck_at:

@@ -23,6 +23,8 @@ MAX_COMMITTED = 64
 MAX_TIMELINE = 200
 CORRELATED = "c|"
 """The keys of correlated incidents begin with it; those of others begin with the id of their route."""
+STORM = "storm|"
+"""The keys of storms begin with it (storms.py)."""
 SHORTEST_INTERVAL = timedelta(milliseconds=100)
 
 
@@ -193,8 +195,16 @@ class Incident:
 
     @property
     def is_correlated(self) -> bool:
-        """Return whether it holds the alerts of several rules and routes, since they have the labels of `correlate` in common."""
-        return self.key.startswith(CORRELATED)
+        """Return whether it holds the alerts of several rules and routes, since they have the labels of `correlate` in common.
+
+        A storm does, too.
+        """
+        return self.key.startswith((CORRELATED, STORM))
+
+    @property
+    def is_storm(self) -> bool:
+        """Return whether it stands for many incidents at one target."""
+        return self.key.startswith(STORM)
 
     @property
     def status(self) -> IncidentStatus:

@@ -78,9 +78,13 @@ class HeartbeatInput:
 
 @dataclass(frozen=True, slots=True)
 class MovedAlert:
-    """An alert as it began to fire in the incident of its group: it goes on in a correlated incident, or comes back."""
+    """An alert as it began to fire in the incident of its group: it goes on in a correlated incident, or comes back.
+
+    With `copied` it stays where it is, and a storm has a copy of it.
+    """
 
     alert: Alert
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,23 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from chalicelib.core.incident import Incident
+from chalicelib.core.incident import STORM, Incident
 from chalicelib.core.ports import Store
 from chalicelib.core.summary import AlertSummary, Summary, SummaryPage, alert_summaries
 
 
 def listed(store: Store, *, ended_since: datetime | None = None, quiet: bool = False) -> list[Summary]:
-    """Return the open incidents in short, those that ended after `ended_since`, and with `quiet` those that wait."""
+    """Return the open incidents in short, those that ended after `ended_since`, and with `quiet` those that wait.
+
+    A storm is none of them: each incident in it is listed as itself.
+    """
     found: dict[str, Summary] = {}
     for page in pages(store, ended_since=ended_since):
         for each in page.summaries:
             if each.name not in found or found[each.name].archived:
                 found[each.name] = each
-    return [each for each in found.values() if each.is_listed(ended_since, quiet=quiet)]
+    incidents = [each for each in found.values() if not each.key.startswith(STORM)]
+    return [each for each in incidents if each.is_listed(ended_since, quiet=quiet)]
 
 
 def pages(store: Store, *, ended_since: datetime | None = None) -> Iterator[SummaryPage]:

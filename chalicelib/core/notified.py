@@ -82,7 +82,10 @@ class ShownClosing:
 
 @dataclass(frozen=True, slots=True)
 class NotifiedState:
-    """What one target has of an incident. It is `open` from its first notification to that of the end."""
+    """What one target has of an incident. It is `open` from its first notification to that of the end.
+
+    `storm` is the key of the storm in which the target is notified of it; empty where it has messages of its own.
+    """
 
     target: Target
     open: bool = False
@@ -91,6 +94,7 @@ class NotifiedState:
     alerts: NotifiedAlerts = flat(NotifiedAlerts)
     pager: PagerState = flat(PagerState)
     closing: ShownClosing = flat(ShownClosing, shown="shows_closing", at="closing_at")
+    storm: str = ""
 
     @property
     def was_notified(self) -> bool:

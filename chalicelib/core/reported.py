@@ -12,6 +12,7 @@ from chalicelib.core.first_seen import beat_alert, event_alert, measured_alert
 from chalicelib.core.inputs import AlertInput, EventInput, HeartbeatInput, Measured, MovedAlert, Report
 from chalicelib.core.lifecycle import Terms, no_longer_pending
 from chalicelib.core.rule import Rule
+from chalicelib.core.storms import copied
 from chalicelib.core.transitions import absorbed
 
 TermsOfRule = Callable[[Rule | None], Terms]
@@ -28,7 +29,8 @@ def applied(
     before, reports = alert, [each for each in group if not isinstance(each, MovedAlert)]
     if len(reports) < len(group):
         for moved in group:
-            alert = _moved(alert, moved.alert) if isinstance(moved, MovedAlert) else alert
+            if isinstance(moved, MovedAlert):
+                alert = copied(alert, moved.alert) if moved.copied else _moved(alert, moved.alert)
     if alert is not None and not reports:
         return alert
     return _with_routes(before, _reported(alert, fault, reports, terms, now), reports)

@@ -11,6 +11,10 @@ from chalicelib.core.incident import Incident
 from chalicelib.core.inputs import HeartbeatInput
 from chalicelib.core.match import matches_all
 from chalicelib.core.rule import Route, RouteAlerts, Rule, Rules, Target
+from chalicelib.core.storm_key import is_of
+
+STORM_ROUTE = "storm"
+NO_TIMEOUT = timedelta(days=3650)
 
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
@@ -75,6 +79,8 @@ def route_by_id(rules: Rules, incident: Incident) -> Route:
     Where it is gone, one that notifies nobody new: the targets that know of the incident go on under today's route of
     its worst alert, with its rhythm and escalation. An incident that nobody knows of goes to whoever that route names.
     """
+    if incident.is_storm:
+        return storm_route(rules, incident.key)
     route = rules.routes_by_id.get(incident.route)
     if route is not None:
         return _prompt(route) if route.id == rules.fallback.id else route
@@ -91,7 +97,7 @@ def routes_of(incident: Incident, rules: Rules, own: Route | None = None) -> tup
 
     The alerts of a correlated incident came by several. An alert whose route is gone goes by those of its labels.
     """
-    if not incident.is_correlated:
+    if incident.is_storm or not incident.is_correlated:
         return (RouteAlerts(own or route_by_id(rules, incident)),)
     found: dict[str, tuple[Route, set[str]]] = {}
     for alert in sorted(incident.alerts.values(), key=lambda each: each.severity.rank):
@@ -99,6 +105,17 @@ def routes_of(incident: Incident, rules: Rules, own: Route | None = None) -> tup
             found.setdefault(route.id, (route, set()))[1].add(alert.fingerprint)
     known = [RouteAlerts(route, frozenset(names)) for route, names in found.values()]
     return tuple(known) or (RouteAlerts(route_of(rules, incident.route), frozenset()),)
+
+
+def storm_route(rules: Rules, key: str) -> Route:
+    """Return the route of the storm of that key: its target alone, where the rules still name that.
+
+    The rhythm is that of the defaults, but the first message waits for nothing, and no silence of a sender ends a copy.
+    """
+    options = replace(rules.options, group_wait=timedelta(0), resolve_timeout=NO_TIMEOUT)
+    return Route(
+        id=STORM_ROUTE, options=options, targets=tuple(each for each in all_targets(rules) if is_of(key, each))
+    )
 
 
 def route_of_alert(incident: Incident, alert: Alert, rules: Rules) -> Route:

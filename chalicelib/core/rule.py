@@ -169,18 +169,27 @@ class Inhibition:
 
 
 @dataclass(frozen=True, slots=True)
+class Storm:
+    """`storm:` of `correlate`: once so many `openings` were sent to a target `within` a time, the next go into one message."""
+
+    openings: int = 5
+    within: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
 class Correlate:
     """`correlate:` of the rules file: which alerts are one incident, whatever their rules and routes.
 
     `by` are the labels that they have in common. An alert joins an incident while its last news is at most
     `join_within` old, and its beginning at most `max_age`. A critical alert that comes later than `after_ack` after an
-    acknowledgement makes a sound; None: never.
+    acknowledgement makes a sound; None: never. `storm` None: each incident is opened on its own, however many there are.
     """
 
     by: tuple[str, ...] = ()
     join_within: timedelta = JOIN_WITHIN
     max_age: timedelta = timedelta(hours=2)
     after_ack: timedelta | None = AFTER_ACK
+    storm: Storm | None = Storm()
 
 
 @dataclass(frozen=True, slots=True)

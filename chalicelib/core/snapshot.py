@@ -36,6 +36,7 @@ from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Rules
 from chalicelib.core.services import SERVICE
 from chalicelib.core.shown_acts import REMARKS, acts, acts_since, sentence
+from chalicelib.core.storms import size
 from chalicelib.core.titles import MAX_SERVICES, causes_first, impact_of, listed, title_of
 
 MAX_REMARKS = 3
@@ -118,6 +119,7 @@ def notification(
             timezone=basis.route.options.timezone,
         ),
         wave=announced.pager.wave,
+        storm=size(shown) if incident.is_storm else 0,
         why=why,
         closing=basis.closing if reason is Reason.SYNC and announced.target.send_resolved else None,
     )

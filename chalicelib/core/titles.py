@@ -9,6 +9,7 @@ from chalicelib.core.dependencies import Explanation, explanations
 from chalicelib.core.incident import Incident
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.services import NO_SERVICES, SERVICE, Services
+from chalicelib.core.storms import storm_title
 
 MAX_SERVICES = 3
 """A notification shows the entries of so many services."""
@@ -40,6 +41,8 @@ def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0, serv
 
     Of alerts that explain others the title names the cause, and the services that it affects.
     """
+    if incident.is_storm:
+        return storm_title(listed(alerts), more)
     explained = explanations(incident, services)
     impacts = [alert for alert in listed(alerts) if impact_of(alert, explained)]
     causes = [alert for alert in alerts if not impact_of(alert, explained)]

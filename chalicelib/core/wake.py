@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
-from chalicelib.core.incident import Incident, IncidentStatus, clock_of, escalates_from
+from chalicelib.core.incident import SHORTEST_INTERVAL, Incident, IncidentStatus, clock_of, escalates_from
 from chalicelib.core.lifecycle import times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import RouteAlerts, Rules
@@ -46,10 +46,18 @@ def scheduled(
     times += [*sounds.waiting.values(), *sounds.later, *([now] if sounds.due else [])]
     times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
     times += _calls(incident, views, rules, now)
+    times.append(_compared_at(incident, routes, now))
     times += _seen_again(incident, views, rules, mutings, now)
     for routed, each in zip(routes, views, strict=True):
         times += _of_people(incident, routed, each, rules, now)
     return replace(incident, wake_at=min((at for at in times if at is not None), default=None))
+
+
+def _compared_at(incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> datetime | None:
+    """Return when a storm is compared with its incidents: what one of them reported may be lost."""
+    if not incident.is_storm or not incident.firing or not incident.flush.has_begun:
+        return None
+    return incident.flush.point_after(routes[0].route.options.group_interval, now + SHORTEST_INTERVAL)
 
 
 def _of_people(

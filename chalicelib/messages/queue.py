@@ -116,6 +116,20 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class StormReport:
+    """An incident changed that is in the storm of this key: `member` is its key, `version` that of its change.
+
+    It is a wake-up of the storm with the rest beside it: a version that does not know storms wakes nothing new.
+    It may arrive before the change is saved: it comes again then, `tries` times so far.
+    """
+
+    storm: str
+    member: str
+    version: int
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """The incidents of the list look again, from the page after `after` on.
 
@@ -195,6 +209,7 @@ Content = (
     | Samples
     | Events
     | Wake
+    | StormReport
     | Look
     | Action
     | SetSilence
@@ -221,6 +236,12 @@ def events_messages(events: Sequence[Event]) -> list[str]:
 def wake_message(key: str, rules: str = "") -> str:
     """The message that wakes the incident of a group key."""
     return _written("wake", {"key": key, **({"rules": rules} if rules else {})})
+
+
+def storm_message(report: StormReport) -> str:
+    """Return the message that has a storm look at one of its incidents."""
+    beside = {"member": report.member, "version": report.version, "tries": report.tries}
+    return _written("wake", {"key": report.storm, **beside})
 
 
 def look_message(look: Look) -> str:
@@ -391,8 +412,10 @@ def _content(kind: Any, form: Mapping[str, Any]) -> Content:
     )
 
 
-def _wake(form: Mapping[str, Any]) -> Wake | Look:
+def _wake(form: Mapping[str, Any]) -> Wake | StormReport | Look:
     rules = str(form.get("rules", ""))
+    if form.get("member"):
+        return StormReport(str(form["key"]), str(form["member"]), int(form["version"]), int(form.get("tries", 0)))
     if form.get("after"):
         return Look(str(form["after"]), rules, tuple(map(str, form["silences"])))
     return Wake(str(form["key"]), rules)

@@ -73,6 +73,7 @@ class Batch:
     their keys. `ended` are the ends that were led in this batch and not followed by a beginning, by the incident's key and the
     alert's fingerprint. `rates` are the events of each source in this minute, `capped` the names of those above the cap,
     `merged` those of them that wait in another one. `counted` are samples of what rules have counted (counts.py).
+    `reported` are the keys of the incidents that changed in a storm, by the key of the storm.
     """
 
     rules: Rules
@@ -96,6 +97,7 @@ class Batch:
     news: dict[str, datetime] = field(default_factory=dict)
     ended: dict[tuple[str, str], datetime] = field(default_factory=dict)
     counted: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
+    reported: dict[str, set[str]] = field(default_factory=dict)
 
     def set_aside(self, event: Event, until: datetime) -> None:
         """Have an event wait, once however often it came. One above the cap of its source waits in the newest like it."""

@@ -4,7 +4,7 @@ What became due is put on the notifications queue before the save: `deliver` sen
 committed to. After a conflict the incident is loaded and folded again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,11 +28,12 @@ from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, route_of, routed_labels, routes_of
 from chalicelib.core.rule import Route, RouteAlerts, Rules
 from chalicelib.core.snapshot import with_symptoms
+from chalicelib.core.storms import with_acts_shown, with_joined_at
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
-from chalicelib.process import acts, displaced, joining
+from chalicelib.process import acts, displaced, joining, storms
 from chalicelib.process.batch import Batch, IncidentUpdate
 from chalicelib.process.counts import note_counts, store_counts
 from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
@@ -93,6 +94,7 @@ def _update_all(batch: Batch) -> dict[str, str]:
         try:
             batch.stored[key] = saved = _saved(batch, key, update)
             acts.answer(batch, saved, update.inputs)
+            storms.forward(batch, saved, update.inputs)
             update.inputs, update.led, update.done = [], [], True
         except _EndedMeanwhileError:
             batch.take_back(key)
@@ -153,7 +155,7 @@ def _saved(batch: Batch, key: str, update: IncidentUpdate) -> Incident:
 
 def _joins_ended(update: IncidentUpdate, stored: Incident | None) -> bool:
     """Return whether an alert would join a correlated incident that has ended: nothing begins there any more."""
-    if stored is None or not stored.is_correlated or stored.status is not IncidentStatus.ENDED:
+    if stored is None or stored.is_storm or not stored.is_correlated or stored.status is not IncidentStatus.ENDED:
         return False
     return any(isinstance(each, MovedAlert) for each in update.inputs) or any(
         given.event.status is Status.FIRING and not is_history(given.event, stored.alerts.get(alert_fingerprint(given)))
@@ -178,7 +180,9 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     if stored is not None and update.inputs and not inputs and (stored.wake_at is None or stored.wake_at > batch.now):
         return stored
     base = stored or Incident(key=key, route=update.route.id, group=update.group)
-    base = replace(base, options=batch.rules.options if base.is_correlated else update.route.options)
+    goes_by_rules = base.is_correlated and not base.is_storm
+    base = replace(base, options=batch.rules.options if goes_by_rules else update.route.options)
+    inputs = [*inputs, *storms.inputs_of(batch, base)] if base.is_storm else inputs
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
     base = joining.with_alerts_back(batch, base, inputs)
     decision = _with_evidence(batch, update.route, _decided(batch, update.route, base, inputs))
@@ -186,7 +190,8 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
         drop_causes(batch, decision.incident)
         return decision.incident
     _notify(batch, decision.notifications)
-    if base.status is IncidentStatus.OPEN and decision.incident.status is IncidentStatus.ENDED:
+    storms.report(batch, stored, replace(decision.incident, version=(stored.version if stored else 0) + 1))
+    if not base.is_storm and _ends(base, decision.incident):
         decision = replace(decision, incident=_without_watches(batch, decision.incident))
     incident = _stored(batch, stored, base, decision)
     note_counts(batch, stored, incident)
@@ -209,18 +214,34 @@ def _decided(batch: Batch, route: Route, base: Incident, inputs: Sequence[Input]
     )
     incident = _without_leaving(batch, route, found)
     incident = bounded(_pruned(incident, base, batch.rules))
+    if base.is_storm:
+        return _decided_storm(batch, route, base, incident)
     add_causes(batch, incident)
+    decision = _due(batch, route, incident)
+    into = storms.taken(batch, incident, decision.notifications)
+    decision = _due(batch, route, incident, into) if into else decision
+    news = with_news(base, decision.incident, decision.mutings, batch.rules.correlation)
+    return replace(decision, incident=news) if news is not decision.incident else decision
+
+
+def _due(batch: Batch, route: Route, incident: Incident, into: Mapping[str, str] | None = None) -> Decision:
+    """Return who is notified of an incident; its beginning goes `into` the storms of some targets."""
     routes = routes_of(incident, batch.rules, route)
-    decision = due(
+    return due(
         incident,
         routes=routes,
         rules=batch.rules,
         context=without_ended(batch.context, incident),
         now=batch.now,
         delivered=_deliveries(batch, incident, routes),
+        storms=into,
     )
-    news = with_news(base, decision.incident, decision.mutings, batch.rules.correlation)
-    return replace(decision, incident=news) if news is not decision.incident else decision
+
+
+def _decided_storm(batch: Batch, route: Route, base: Incident, storm: Incident) -> Decision:
+    """Return a storm after its incidents reported, and what its target is notified of."""
+    decision = _due(batch, route, with_acts_shown(base, storm))
+    return replace(decision, incident=with_joined_at(base, decision.incident, batch.now))
 
 
 def _without_leaving(batch: Batch, route: Route, found: Folded) -> Incident:
@@ -281,6 +302,10 @@ def _notify(batch: Batch, notifications: Sequence[Notification]) -> None:
         crowd = len(batch.updates.keys() | batch.waits.keys())
         whole = [replace(each, hints=replace(each.hints, crowd=crowd)) for each in notifications]
         batch.queues.notifications.put([notification_message(each) for each in whole])
+
+
+def _ends(before: Incident, incident: Incident) -> bool:
+    return before.status is IncidentStatus.OPEN and incident.status is IncidentStatus.ENDED
 
 
 def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Decision) -> Incident:

@@ -37,11 +37,12 @@ from chalicelib.messages.queue import (
     Look,
     Samples,
     SetSilence,
+    StormReport,
     Wake,
     affected_message,
     change_message,
 )
-from chalicelib.process import silences
+from chalicelib.process import silences, storms
 from chalicelib.process.batch import Arrival, Batch
 from chalicelib.process.deploys import deploy_of, rolled_back, with_deploys, with_former_names
 from chalicelib.process.look import take_look, take_wake
@@ -65,6 +66,8 @@ def take(batch: Batch, content: WebhooksContent, message: str) -> None:
         _take_samples(batch, content.samples, message)
     elif isinstance(content, Wake):
         take_wake(batch, content, message)
+    elif isinstance(content, StormReport):
+        storms.take_report(batch, content, message)
     elif isinstance(content, Look):
         take_look(batch, content)
     elif isinstance(content, SetSilence | ExpireSilence):

@@ -219,7 +219,7 @@ def symptoms_of(incident: Incident, batch: Batch, context: Context) -> tuple[Ale
     return tuple(
         alert
         for other in others.values()
-        if other.key != incident.key
+        if other.key != incident.key and not other.is_storm
         for alert in other.firing
         if alert.fingerprint in led or direct_causes(alert, muting, batch.rules.inhibitions)
     )

@@ -14,7 +14,17 @@ from chalicelib.core.event import NO_STATUS, ROUTER, UNREAD_STATUS, Action, Even
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.log import reason_of
-from chalicelib.messages.queue import Affected, Events, ExpireSilence, Look, Samples, SetSilence, Wake, read_message
+from chalicelib.messages.queue import (
+    Affected,
+    Events,
+    ExpireSilence,
+    Look,
+    Samples,
+    SetSilence,
+    StormReport,
+    Wake,
+    read_message,
+)
 from chalicelib.messages.webhook import Webhook
 from chalicelib.redact import redact_event, redact_text
 
@@ -22,7 +32,7 @@ MAX_UNKNOWN_WORDS = 20
 MAX_WORD_CHARACTERS = 40
 MAX_BLANKS = 3
 
-WebhooksContent = Events | Samples | Wake | Look | Action | SetSilence | ExpireSilence | Affected
+WebhooksContent = Events | Samples | Wake | StormReport | Look | Action | SetSilence | ExpireSilence | Affected
 
 
 def read_content(body: str, store: Store, rules: Rules) -> WebhooksContent:

@@ -58,6 +58,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.sequence              1 opens the thread; a receiver keeps the highest it has seen
     data.reason                opened, updated, reminder, escalated, resolved, sync (brought up to date), test
     data.sound, data.why       whether people must notice it; why an update must: worse, after_ack, unseen, unexplained
+    data.storm                 of how many incidents a storm is; left out of any other incident
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit
     data.services              the services of the alerts that the rules file has, with owner, tier and links
@@ -75,6 +76,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
         "reason": notification.reason.value,
         "sound": notification.sounds,
         "why": notification.why.value if notification.why else None,
+        **({"storm": notification.storm} if notification.storm else {}),
         "status": notification.status,
         "severity": notification.severity.value,
         "text": plain_text(notification),

@@ -235,7 +235,7 @@ class Notification:
 
     `seq` counts from 1 in the delivery log of this incident and target; seq 1 opens a message, later ones change it.
     `also` counts alerts over the limit. `ack` is None while an alert needs somebody. `wave` counts the calls of a pager
-    (waves.py). `why` is set on an update that must be noticed at once. `closing` is set on a silent change while the end is held back.
+    (waves.py). `storm` counts the incidents of a storm (storms.py); any other has none. `why` is set on an update that must be noticed at once. `closing` is set on a silent change while the end is held back.
     """
 
     id: str
@@ -255,6 +255,7 @@ class Notification:
     background: Background = flat(Background)
     hints: DeliveryHints = flat(DeliveryHints, played_back="again")
     wave: int = 1
+    storm: int = 0
     why: Why | None = None
     closing: ClosingSnapshot | None = None
 

@@ -53,6 +53,7 @@ from chalicelib.rules.file.values import (
     repeat_value,
     runbook_value,
     short_value,
+    storm_value,
     threshold_value,
     time_value,
     whole_value,
@@ -279,6 +280,15 @@ class InhibitForm(_Part):
     equal: list[Text] = Field(default=LEFT_OUT)
 
 
+class StormForm(_Part):
+    """So many openings of one target within this time are a storm: the next go into one message."""
+
+    openings: Annotated[
+        Any, As(lambda value: whole_value(value, 1, 100), dict(type="integer", minimum=1, maximum=100))
+    ] = LEFT_OUT
+    within: Positive = LEFT_OUT
+
+
 class CorrelateForm(_Part):
     """Which alerts are one incident, whatever their rules and routes."""
 
@@ -298,6 +308,9 @@ class CorrelateForm(_Part):
             dict(anyOf=[{"type": "string", "pattern": DURATION_PATTERN}, {"enum": ["off", False]}], examples=["2m"]),
         ),
     ] = LEFT_OUT
+    storm: Annotated[StormForm | Literal["off", False], BeforeValidator(for_pydantic(storm_value))] = Field(
+        default=LEFT_OUT
+    )
 
 
 class AccessForm(_Part):
@@ -416,6 +429,7 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
     "default": (EndForm, "the default"),
     "fallback": (EndForm, "the fallback"),
     "flapping": (FlappingForm, "flapping"),
+    "storm": (StormForm, "storm"),
     "probes": (ProbesForm, "probes"),
 }
 
@@ -440,6 +454,11 @@ def _keys(model: type[BaseModel]) -> list[str]:
 # Its mistakes
 
 
+_ALTERNATIVES = ("FlappingForm", "literal[False]", "StormForm", "literal['off',False]")
+_EITHER = ("flapping", "storm")
+"""Keys whose value is a mapping or one word."""
+
+
 def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Finding]:
     """What is wrong with the form, in the words of the file."""
     try:
@@ -447,8 +466,8 @@ def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Findi
         FileForm.model_validate(given, context=target_form())
     except ValidationError as failed:
         for error in failed.errors(include_url=False):
-            path = tuple(part for part in error["loc"] if part not in ("FlappingForm", "literal[False]"))
-            if document.is_told(path) or (error["type"] == "literal_error" and path and path[-1] == "flapping"):
+            path = tuple(part for part in error["loc"] if part not in _ALTERNATIVES)
+            if document.is_told(path) or (error["type"] == "literal_error" and path and path[-1] in _EITHER):
                 continue
             if path[:1] == ("probes",) and len(path) > 1 and not is_probe(str(path[1])):
                 continue

@@ -251,6 +251,13 @@ def flapping_value(value: Any) -> Any:
     raise FieldError(f"is {kind_of(value)}", "{changes: 6, within: 30m}, or false")
 
 
+def storm_value(value: Any) -> Any:
+    """The terms of a storm, or `off`, which some readers of YAML take for false."""
+    if value is False or value == "off" or isinstance(value, Mapping):
+        return value
+    raise FieldError(f"is {kind_of(value)}", "{openings: 5, within: 5m}, or off")
+
+
 def for_pydantic(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return the function with its FieldError in the form that pydantic collects, with its place."""
 
