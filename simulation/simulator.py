@@ -8,6 +8,7 @@ import heapq
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ import httpx
 
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
+from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.deliver.send import Send, completed, sender
 from chalicelib.deliver.worker import deliver
@@ -34,6 +36,14 @@ DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 NOWHERE = "192.0.2.1"
 """An address that is nobody's (RFC 5737)."""
+
+
+MAX_FAILURES = 20
+"""So often a message is tried: the store of a simulation is there at once, or not at all."""
+
+
+class StuckError(TocsinError):
+    """A message fails whenever it is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +262,7 @@ class Simulator:
         self.sent: list[Sent] = []
         self.dead_lettered: list[str] = []
         self._tries: dict[str, list[datetime]] = {}
+        self._failed: Counter[str] = Counter()
         self._next_tick = start
         self._redeployed = False
         self._latency = timedelta(0)
@@ -369,12 +380,23 @@ class Simulator:
             on_read=self.on_read,
             rates=self.rates,
         )
+        failed = {failure.id for failure in failures}
+        for message in messages:
+            if message.id not in failed:
+                self._failed.pop(message.body, None)
         for failure in failures:
             message = next(each for each in messages if each.id == failure.id)
             if failure.dead_letter:
                 self.dead_lettered.append(failure.reason)
             else:
+                self._note_failure(message.body, failure.reason)
                 self.webhooks.put([message.body], delay=timedelta(seconds=1))
+
+    def _note_failure(self, body: str, reason: str) -> None:
+        """Raise StuckError when a message fails again and again: nothing here fails for a while only."""
+        self._failed[body] += 1
+        if self._failed[body] >= MAX_FAILURES:
+            raise StuckError(f"what arrived by {self.now.isoformat()} fails {MAX_FAILURES} times in a row: {reason}")
 
     def count(self) -> None:
         """Fold the events that wait to be counted: who asks now is told of every event."""
@@ -385,7 +407,12 @@ class Simulator:
     def _process_counts(self, bodies: Sequence[str]) -> bool:
         messages = [Message(f"m{next(self.numbers)}", body, "") for body in bodies]
         failures = process_counts(messages, rules=self.rules, store=self.store, queues=self.queues, now=self.now)
-        again = {failure.id for failure in failures if not failure.dead_letter}
+        again = {failure.id: failure.reason for failure in failures if not failure.dead_letter}
+        for each in messages:
+            if each.id in again:
+                self._note_failure(each.body, again[each.id])
+            else:
+                self._failed.pop(each.body, None)
         self.counts.put([each.body for each in messages if each.id in again], delay=timedelta(seconds=1))
         return bool(messages)
 
