@@ -37,7 +37,7 @@ def test_a_decision_that_always_fails_ends_the_simulation(saves):
     router = Simulator(RULES, START)
     router.store = BrokenStore(saves)
     router.post(FIRE)
-    with pytest.raises(StuckError, match="fails 20 times in a row: .*ZeroDivisionError"):
+    with pytest.raises(StuckError, match=r"fails 20 times in a row: .*ZeroDivisionError"):
         router.run_until(START + timedelta(days=30), inclusive=True)
     assert router.now < START + timedelta(minutes=2)
 
