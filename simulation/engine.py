@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib import plugins
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.context import Silence
+from chalicelib.core.correlation import linked
 from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
 from chalicelib.core.errors import ParseError, TocsinError
 from chalicelib.core.event import ActionKind
@@ -479,6 +480,7 @@ class Replay:
             "started_at": self.times.write(began_at),
             "news_at": self.times.write(news_at),
             "joins_until": self.times.write(until) if incident.status is IncidentStatus.OPEN else None,
+            **({"linked": found} if (found := linked(incident)) else {}),
         }
 
     def _all_incidents(self) -> list[Incident]:

@@ -16,6 +16,9 @@ from chalicelib.core.rule import Correlate, Route, Rule, Rules
 
 AGAIN = timedelta(hours=24)
 """An incident that begins so soon after the end of another one of the same values names that."""
+LINK = "linked"
+"""The kind of the lines of a timeline that name another incident which may have the same cause."""
+LINKED = "linked to "
 LONGEST_HOLD = timedelta(minutes=15)
 
 
@@ -25,6 +28,12 @@ class Head:
 
     key: str
     at: datetime
+
+
+def linked(incident: Incident) -> list[str]:
+    """Return the ids of the incidents that may have the same cause as this one."""
+    lines = (each.text for each in incident.timeline.entries if each.kind == LINK)
+    return list(dict.fromkeys(text.removeprefix(LINKED).partition(":")[0] for text in lines))
 
 
 def by_values(rules: Rules, rule: Rule | None, routes: Sequence[Route], labels: Mapping[str, str]) -> dict[str, str]:

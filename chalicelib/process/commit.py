@@ -57,7 +57,7 @@ def settle(batch: Batch) -> list[Failure]:
     for _ in range(MAX_TRIES):
         failures |= _lead(batch)
         failures |= _update_all(batch)
-        if not batch.arrivals:
+        if not batch.arrivals and all(update.done for update in batch.updates.values()):
             break
     failures |= {each.message: "its incident ended again and again before it was saved" for each in batch.arrivals}
     try:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from chalicelib.core.alert import Alert, AlertState, Origin
-from chalicelib.core.correlation import Head, by_values, head_name, new_key, was_firing, why_not_joined
+from chalicelib.core.correlation import LINK, LINKED, Head, by_values, head_name, new_key, was_firing, why_not_joined
 from chalicelib.core.dependencies import fires_critically
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.event import Event, Severity
 from chalicelib.core.identity import Fault, Holder, Proposal
-from chalicelib.core.incident import Incident, IncidentStatus, in_episode
-from chalicelib.core.inputs import AlertInput, EventInput, Input, Measured, MovedAlert, alert_fingerprint
+from chalicelib.core.incident import CORRELATED, Entry, Incident, IncidentStatus, in_episode
+from chalicelib.core.inputs import AlertInput, EventInput, Input, Measured, MovedAlert, TimelineNote, alert_fingerprint
 from chalicelib.core.lifecycle import no_longer_pending
 from chalicelib.core.optimistic import MAX_TRIES
 from chalicelib.core.routing import route_by_id
@@ -86,10 +86,11 @@ def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: dateti
         if impact_of is not None:
             return impact_of
         mine = Head(new_key(values, f"{alert}{found.key if found else ''}", started_at), started_at)
-        if slot == SLOT:
-            mine = affected_head(batch, values, started_at, severity) or mine
+        affected = affected_heads(batch, values, started_at, severity) if slot == SLOT else ()
+        mine = affected[0] if affected else mine
         known[name] = _claimed(batch, name, slot, values, mine, found)
         if known[name] == mine:
+            _link(batch, affected, values, started_at)
             if slot == SLOT and head is not None:
                 _keep_older(batch, name, values, head)
             break
@@ -126,15 +127,30 @@ def explained_at(batch: Batch, values: Mapping[str, str], started_at: datetime, 
     return None
 
 
-def affected_head(batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity) -> Head | None:
-    """Return the oldest young incident of the services that a critical alert explains: that becomes its head as well."""
+def affected_heads(batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity) -> Sequence[Head]:
+    """Return the young incidents of the services that a critical alert explains; the oldest becomes its head as well."""
     if severity is not Severity.CRITICAL:
-        return None
+        return ()
     heads = _heads_of(batch, values, batch.rules.services.affected_by(values.get(SERVICE, "")))
     began = {head.key: _began_at(batch, head) for head in heads.values()}
     latest = started_at - batch.rules.correlation.join_within
     young = [head for head in heads.values() if began[head.key] >= latest and _joins(batch, head, started_at, severity)]
-    return min(young, key=lambda head: began[head.key], default=None)
+    return sorted({head.key: head for head in young}.values(), key=lambda head: began[head.key])
+
+
+def _link(batch: Batch, affected: Sequence[Head], values: Mapping[str, str], started_at: datetime) -> None:
+    """Write a line in each incident that a service affects: the cause is in the first one, and the others stay apart."""
+    service = values.get(SERVICE, "")
+    for first, head in ((affected[0], each) for each in affected[1:]):
+        _note_link(batch, head, first, f"what fires in {service} may explain it", started_at)
+        _note_link(batch, first, head, f"{service} may explain that one, too", started_at)
+
+
+def _note_link(batch: Batch, head: Head, other: Head, text: str, at: datetime) -> None:
+    incident = batch.stored[head.key]
+    if incident is not None:
+        entry = Entry(at, f"{LINKED}{other.key.removeprefix(CORRELATED)}: {text}", kind=LINK)
+        batch.wake(head.key, route_by_id(batch.rules, incident), incident.group, given=TimelineNote(entry))
 
 
 def _heads_of(batch: Batch, values: Mapping[str, str], services: Sequence[str]) -> dict[str, Head]:

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from chalicelib.core.correlation import linked
 from chalicelib.core.event import Status
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.messages.queue import events_messages, samples_messages
@@ -103,3 +104,25 @@ def test_workers_that_race_for_a_cause_join_one_incident():
         router.contend_each([message for each in made for message in events_messages([each])], seed)
         router.run_until(router.now + MINUTE, inclusive=True)
         assert began(router) == [["api", "database", "database", "database"]], seed
+
+
+def test_incidents_that_one_cause_may_explain_name_each_other():
+    """Given incidents of two services, when what both need fails → the cause joins the older one, and both are linked."""
+    text = """
+defaults: {group_by: [service], group_wait: 30s, group_interval: 5m}
+correlate: {by: [service]}
+services: {web: {depends_on: [database]}, api: {depends_on: [database]}, database: {}}
+alerts: [{name: Rate, match: {service: database}, condition: "events[10m] > 0", severity: critical, group_by: [service]}]
+default: {notification: [{webhook: ops}]}
+"""
+    router = Simulator(rules_of(text), START)
+    for minute, service in enumerate(("api", "web", "database")):
+        at = START + timedelta(minutes=minute)
+        router.run_until(at, inclusive=True)
+        router.post(events_messages([event("Down", Status.FIRING, at, {"service": service})]))
+    router.run_until(router.now + timedelta(minutes=1), inclusive=True)
+    found = {each.group["service"]: each for each in router.store.incidents() if each.is_correlated}
+    assert sorted(found) == ["api", "web"]
+    assert linked(found["api"]) == [found["web"].id]
+    assert linked(found["web"]) == [found["api"].id]
+    assert "Rate" in {alert.name for alert in found["api"].firing}
