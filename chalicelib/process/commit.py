@@ -13,7 +13,8 @@ from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.coalesce import waits_until
 from chalicelib.core.correlation import with_news
 from chalicelib.core.delivery.delivery_log import delivery_log_key
-from chalicelib.core.delivery.notification import Notification
+from chalicelib.core.delivery.internal_alerts import over, pager_silent, silent_of
+from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.due import Decision, due
 from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.evaluation import never_rechecked
@@ -31,6 +32,7 @@ from chalicelib.core.snapshot import with_symptoms
 from chalicelib.core.storms import with_acts_shown, with_joined_at
 from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
+from chalicelib.core.waves import MAX_WAVES
 from chalicelib.log import reason_of
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts, displaced, joining, storms
@@ -190,6 +192,7 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
         drop_causes(batch, decision.incident)
         return decision.incident
     _notify(batch, decision.notifications)
+    _warn_of_waves(batch, base, decision)
     storms.report(batch, stored, replace(decision.incident, version=(stored.version if stored else 0) + 1))
     if not base.is_storm and _ends(base, decision.incident):
         decision = replace(decision, incident=_without_watches(batch, decision.incident))
@@ -306,6 +309,22 @@ def _notify(batch: Batch, notifications: Sequence[Notification]) -> None:
 
 def _ends(before: Incident, incident: Incident) -> bool:
     return before.status is IncidentStatus.OPEN and incident.status is IncidentStatus.ENDED
+
+
+def _warn_of_waves(batch: Batch, before: Incident, decision: Decision) -> None:
+    """Report a pager whose last wave begins, and its end with that of the incident. Twice is one event."""
+    events = []
+    for each in decision.notifications:
+        known = before.announced.get(each.target.key)
+        if each.wave != MAX_WAVES or known is None:
+            continue
+        if each.reason is Reason.RESOLVED:
+            trouble, title = silent_of(each.incident.id), f"{each.target.shown}: the incident has ended"
+            events.append(over(trouble, each.target.key, batch.now, title))
+        elif known.pager.wave < MAX_WAVES:
+            events.append(pager_silent(each, MAX_WAVES, batch.now))
+    if events:
+        batch.queues.webhooks.put(events_messages(events))
 
 
 def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Decision) -> Incident:

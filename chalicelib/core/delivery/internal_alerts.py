@@ -17,8 +17,15 @@ FAILED = "delivery.failed"
 BROKEN = "target.broken"
 REFUSED = "address.refused"
 LOST = "mail.lost"
-KINDS = frozenset({FAILED, BROKEN, REFUSED, LOST})
-_NAMES = {FAILED: "Delivery failed", BROKEN: "Target broken", REFUSED: "Address refused", LOST: "Mail lost"}
+SILENT = "pager.silent"
+KINDS = frozenset({FAILED, BROKEN, REFUSED, LOST, SILENT})
+_NAMES = {
+    FAILED: "Delivery failed",
+    BROKEN: "Target broken",
+    REFUSED: "Address refused",
+    LOST: "Mail lost",
+    SILENT: "Pager silent",
+}
 
 
 def about_router(notification: Notification) -> bool:
@@ -79,6 +86,28 @@ def address_refused(where: str, why: str, identifier: str, now: datetime, *, las
         title=f"{where} takes no mail" if lasting else f"A mail to {where} did not arrive",
         summary=f"{why}.{after}",
         severity=Severity.CRITICAL if lasting else Severity.WARNING,
+    )
+
+
+def silent_of(incident: str) -> str:
+    """Return the name of the trouble that a pager calls nobody again for an incident."""
+    return f"{SILENT}:{incident}"
+
+
+def pager_silent(notification: Notification, waves: int, now: datetime) -> Event:
+    """A pager that has called people as often as it may for one incident: what follows makes no sound there."""
+    where = notification.target.shown
+    return _event(
+        silent_of(notification.incident.id),
+        where,
+        f"silent:{notification.incident.id}:{where}",
+        now,
+        title=f"{where} calls nobody again for: {one_line(notification.title)}",
+        summary=(
+            f"People were called {waves} times for this incident, which is the most. What gets worse or joins it only "
+            "changes the last call, without a sound, until the incident ends."
+        ),
+        severity=Severity.WARNING,
     )
 
 
