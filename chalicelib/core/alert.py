@@ -73,12 +73,14 @@ class Timers:
 class StateChanges:
     """When an alert began and ended lately, oldest first, and whether that is flapping.
 
-    `ended_by` says who or what ended it last, where it was not its sender.
+    `ended_by` says who or what ended it last, where it was not its sender. `eased_at` is since when its sender no longer calls
+    it critical, in the time since it began last.
     """
 
     times: tuple[datetime, ...] = ()
     flapping: bool = False
     ended_by: str = ""
+    eased_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

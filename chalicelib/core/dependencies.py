@@ -1,7 +1,8 @@
 """Which alerts of a correlated incident another service explains: one that theirs needs, where something critical fires.
 
 An explained alert is shown as any other. It makes no sound of its own while it is explained (sounds.py). The explanation
-begins and ends with the critical alerts of the other service, and is found from the alerts of the incident each time.
+begins with the critical alerts of the other service, and ends when they end or ease. It is found from the alerts of the
+incident each time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,11 +42,12 @@ def explanations(incident: Incident, services: Services) -> dict[str, Explanatio
 
 
 def _critical(alerts: Iterable[Alert]) -> dict[str, list[Alert]]:
-    """Return the critical alerts that fire or fired, by their service."""
+    """Return the critical alerts that fire or fired, by their service; also those that eased."""
     found: dict[str, list[Alert]] = {}
     for alert in alerts:
         service = alert.labels.get(SERVICE)
-        if service and alert.severity is Severity.CRITICAL and alert.starts_at is not None:
+        was_critical = alert.severity is Severity.CRITICAL or alert.changes.eased_at is not None
+        if service and was_critical and alert.starts_at is not None:
             found.setdefault(service, []).append(alert)
     return found
 
@@ -55,14 +57,18 @@ def _explanation(alert: Alert, causes: Mapping[str, list[Alert]], services: Serv
     over: list[tuple[datetime, Explanation]] = []
     for service in services.needed_by(alert.labels.get(SERVICE, "")):
         known = causes.get(service, ())
-        firing = [each.starts_at for each in known if each.state is AlertState.FIRING and each.starts_at is not None]
+        firing = [each.starts_at for each in known if _explains(each) and each.starts_at is not None]
         if firing:
             return Explanation(service, min(firing))
         for each in known:
-            until = last_end(each)
+            until = each.changes.eased_at or last_end(each)
             if until is not None and each.starts_at is not None and _outlasts(until, alert):
                 over.append((until, Explanation(service, each.starts_at, until)))
     return max(over, key=lambda each: each[0])[1] if over else None
+
+
+def _explains(alert: Alert) -> bool:
+    return alert.state is AlertState.FIRING and alert.changes.eased_at is None
 
 
 def _outlasts(until: datetime, alert: Alert) -> bool:

@@ -94,7 +94,11 @@ def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
         ends_at=at,
         timers=Timers(),
         evaluation=replace(alert.evaluation, no_data=False) if alert.evaluation.no_data else alert.evaluation,
-        changes=StateChanges(() if alert.changes.flapping else _with_change(alert.changes.times, at), ended_by=by),
+        changes=StateChanges(
+            () if alert.changes.flapping else _with_change(alert.changes.times, at),
+            ended_by=by,
+            eased_at=alert.changes.eased_at,
+        ),
     )
 
 

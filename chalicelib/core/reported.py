@@ -128,4 +128,5 @@ def _severed(alert: Alert, rule: Rule | None) -> Alert:
     if rule is None or rule.severity is None or (alert.severity is rule.severity and alert.ack.worse_at is None):
         return alert
     labels = {**alert.labels, "severity": rule.severity.value} if "severity" in alert.labels else alert.labels
-    return replace(alert, severity=rule.severity, labels=labels, ack=replace(alert.ack, worse_at=None))
+    changes = replace(alert.changes, eased_at=None)
+    return replace(alert, severity=rule.severity, labels=labels, ack=replace(alert.ack, worse_at=None), changes=changes)

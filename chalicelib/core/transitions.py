@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core.alert import Alert, AlertState, Origin, ReceivedEvents, SenderText, StateChanges, Timers
-from chalicelib.core.event import RAW, Event, Status, fingerprint
+from chalicelib.core.event import RAW, Event, Severity, Status, fingerprint
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.lifecycle import Terms, ended, refreshed, settled
 
@@ -281,7 +281,16 @@ def _severity(alert: Alert, event: Event) -> dict[str, Any]:
         found["labels"] = _labels_of_severity(alert, event)
     if alert.state is AlertState.FIRING and event.severity.rank < _worst_known(alert):
         found["ack"] = replace(alert.ack, worse_at=event.occurred_at)
+    if (eased_at := _eased_at(alert, event)) != alert.changes.eased_at:
+        found["changes"] = replace(alert.changes, eased_at=eased_at)
     return found
+
+
+def _eased_at(alert: Alert, event: Event) -> datetime | None:
+    """Return since when an alert that fires is no longer critical; None where it is, or never was."""
+    if event.severity is Severity.CRITICAL or alert.state is not AlertState.FIRING:
+        return None
+    return event.occurred_at if alert.severity is Severity.CRITICAL else alert.changes.eased_at
 
 
 def _labels_of_severity(alert: Alert, event: Event) -> dict[str, str]:
