@@ -15,6 +15,8 @@ from chalicelib.core.storm_key import is_of
 
 STORM_ROUTE = "storm"
 NO_TIMEOUT = timedelta(days=3650)
+MAX_STORM_ALERTS = 2_000
+"""A storm that is full (storms.py) still has room for what comes to the incidents in it."""
 
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
@@ -112,7 +114,7 @@ def storm_route(rules: Rules, key: str) -> Route:
 
     The rhythm is that of the defaults, but the first message waits for nothing, and no silence of a sender ends a copy.
     """
-    options = replace(rules.options, group_wait=timedelta(0), resolve_timeout=NO_TIMEOUT)
+    options = replace(rules.options, group_wait=timedelta(0), resolve_timeout=NO_TIMEOUT, max_alerts=MAX_STORM_ALERTS)
     return Route(
         id=STORM_ROUTE, options=options, targets=tuple(each for each in all_targets(rules) if is_of(key, each))
     )

@@ -21,6 +21,8 @@ from chalicelib.core.rule import Correlate
 from chalicelib.core.services import SERVICE
 
 MAX_NAMED = 3
+FULL = 500
+"""A storm of so many alerts takes no further incident: the next ones are another storm, so that none is only counted."""
 
 
 def goes_on(
@@ -33,6 +35,8 @@ def goes_on(
     if terms.storm is None or now > began_at + terms.max_age:
         return False
     if storm is not None and (storm.status is IncidentStatus.ENDED or storm.episode.closed_via):
+        return False
+    if storm is not None and len(storm.alerts) >= FULL:
         return False
     known = (began_at, news_at, storm.episode.news_at if storm is not None else None)
     return now <= max(at for at in known if at is not None) + terms.storm.within
@@ -170,5 +174,6 @@ def storm_title(alerts: Iterable[Alert], more: int) -> str:
     places = list(dict.fromkeys(alert.labels.get(SERVICE) or alert.name for alert in listed))
     count = len(listed) + more
     word = "alert" if count == 1 else "alerts"
-    of = f" of {len(places):,} services" if len(places) > 1 and not more else ""
+    named = all(alert.labels.get(SERVICE) for alert in listed)
+    of = f" of {len(places):,} services" if named and len(places) > 1 and not more else ""
     return f"Storm: {count:,} {word}{of}: {counted_list(places, MAX_NAMED)}"
