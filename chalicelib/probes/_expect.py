@@ -1,12 +1,44 @@
 """What is expected of an HTTP answer beside its status: a text, values of its JSON, texts of its headers."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.probes._errors import Down
 from chalicelib.probes._http import Answer
 from chalicelib.probes._json import MISSING, at_path
+
+Ranges = tuple[tuple[int, int], ...]
+_SPAN = re.compile(r"\s*(\d{3})\s*(?:-\s*(\d{3})\s*)?")
+
+
+def status_ranges(expect: object, default: Ranges) -> Ranges:
+    """Return the ranges of allowed statuses, both ends included. Raise ValueError for what is no status."""
+    if expect is None:
+        return default
+    listed = expect if isinstance(expect, list | tuple) else str(expect).split(",")
+    return tuple(_status_range(str(each)) for each in listed)
+
+
+def _status_range(text: str) -> tuple[int, int]:
+    found = _SPAN.fullmatch(text)
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 100 <= low <= high <= 599:
+        raise ValueError(
+            f"expect {text[:40]!r} is not a status; allowed are 100 to 599, ranges such as 200-299, and lists"
+        )
+    return low, high
+
+
+def is_within(status: int, ranges: Ranges) -> bool:
+    """Return whether a status is an allowed one."""
+    return any(low <= status <= high for low, high in ranges)
+
+
+def range_words(ranges: Ranges) -> str:
+    """Return ranges of statuses for people."""
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def expectation_mistakes(params: Mapping[str, Any]) -> list[str]:

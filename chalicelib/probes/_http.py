@@ -33,6 +33,8 @@ _CHUNK = 65_536
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")
+_FRAMING = frozenset({"content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"})
+"""Headers that say how a message is sent, which follows from `body` and `http2`."""
 _HALF = re.compile(r"[\ud800-\udfff]")
 _NOT_ASCII = re.compile(rb"[^\x21-\x7e]")
 
@@ -81,6 +83,8 @@ def header_mistake(name: str, value: str) -> str:
         return f"the value of {name} has half a character (a surrogate); allowed is plain text"
     if not _HEADER_NAME.fullmatch(name):
         return f"{name[:40]!r} is not a name of a header; allowed are letters, digits and -"
+    if name.lower() in _FRAMING:
+        return f"{name} is set by the probe itself; allowed are headers that frame no message"
     if not _HEADER_VALUE.fullmatch(value):
         return f"the value of {name} has a line break, a control character or a space at an end; allowed is plain text"
     return ""

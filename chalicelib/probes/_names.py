@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from chalicelib.core.errors import RulesError, TargetUnavailableError
 from chalicelib.core.payload import addresses as ip
+from chalicelib.probes._address import NOWHERE
 from chalicelib.probes._sockets import Spare
 
 Answer = TypeVar("Answer")
@@ -21,10 +22,6 @@ LookUp = Callable[[str, int], Found]
 
 _TROUBLES = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, socket.EAI_SYSTEM})
 """What the resolver says of itself, and not of the name: https://www.rfc-editor.org/rfc/rfc3493#section-6.1"""
-
-
-_NOWHERE = frozenset({"0.0.0.0", "::"})
-"""What resolvers that block a name answer: nobody is there, and a connection would be one to ourselves."""
 
 
 class NoAddressError(OSError):
@@ -53,7 +50,9 @@ def look_up(host: str, port: int) -> Found:
 def ordered(found: Found) -> list[str]:
     """Return the addresses, IPv4 first, each once. Raise RefusedAddressError when one of them is refused."""
     by_family = sorted(found, key=lambda each: each[0] != socket.AF_INET)
-    unique = [each for each in dict.fromkeys(str(each[4][0]) for each in by_family) if each not in _NOWHERE]
+    unique = [
+        each for each in dict.fromkeys(str(each[4][0]) for each in by_family) if each not in NOWHERE
+    ]  # What resolvers that block a name answer.
     for address in unique:
         if (reason := refusal(address)) is not None:
             raise RefusedAddressError(f"{reason}; allowed is an address of what you run")

@@ -22,6 +22,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn, PGresult
 
+from chalicelib.core.errors import RulesError
 from chalicelib.probes import Attempt, Down
 from chalicelib.probes._sockets import CONNECT_HEADSTART, Spare
 
@@ -85,9 +86,14 @@ class ServerError(Exception):
 
     @property
     def refused(self) -> bool:
-        """True when the server works and does not let this user in, or not from here: class 28, and no right to connect."""
-        known = self.sqlstate.startswith("28") or self.sqlstate == "42501"
+        """True when the server works and does not let this user in, or not from here, or not so: class 28, and no right."""
+        known = self.sqlstate.startswith("28") or self.sqlstate == "42501" or self.is_of_parameter
         return known or self.text.startswith(_REFUSED.get(self.sqlstate, ()))
+
+    @property
+    def is_of_parameter(self) -> bool:
+        """True when the server does not take a name or a value of the connection string: classes 22 and 42."""
+        return self.sqlstate.startswith(("22", "42")) and self.sqlstate != "42501"
 
     @property
     def words(self) -> str:
@@ -283,7 +289,7 @@ async def _logged_in(options: Mapping[str, Any], taken: Callable[[], None]) -> P
     try:
         if (libpq := _libpq()) is not None:
             libpq.PQsetErrorVerbosity(pgconn.pgconn_ptr, _VERBOSE)
-        await _poll(pgconn, taken)
+        await _poll(pgconn, taken, str(options.get("require_auth") or ""))
     except BaseException:
         pgconn.finish()
         raise
@@ -291,8 +297,11 @@ async def _logged_in(options: Mapping[str, Any], taken: Callable[[], None]) -> P
     return cast(PGconn, pgconn)
 
 
-async def _poll(pgconn: PGconn, taken: Callable[[], None]) -> None:
-    """Go on with the login until it succeeds. `taken` is called once the server has taken the connection."""
+async def _poll(pgconn: PGconn, taken: Callable[[], None], demanded: str) -> None:
+    """Go on with the login until it succeeds. `taken` is called once the server has taken the connection.
+
+    `demanded`: the methods of login that the connection string allows; libpq itself refuses any other.
+    """
     is_taken, phase, polled = False, pgconn.status, int(pq.PollingStatus.WRITING)
     while pgconn.status != pq.ConnStatus.BAD:
         await _ready(pgconn.socket, polled)
@@ -305,6 +314,8 @@ async def _poll(pgconn: PGconn, taken: Callable[[], None]) -> None:
         if not is_taken and pgconn.status != pq.ConnStatus.STARTED:
             is_taken = True
             taken()
+    if demanded and f'"{demanded}"' in pgconn.error_message.decode("utf-8", "replace"):
+        raise RulesError("the server asks for a login that require_auth of the connection string forbids")
     raise _failure(pgconn, phase)
 
 

@@ -39,8 +39,10 @@ from chalicelib.core.growth import Growth
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import ABSENT, Attempt, Down, common_mistakes, probe_failed
+from chalicelib.probes._address import secret_name_mistakes
 from chalicelib.probes._dsn import options_of
 from chalicelib.probes._postgres import EndedError, ServerError, Session, opened
+from chalicelib.probes._trust import authority
 
 MEANING = "PostgreSQL databases that are measured."
 SAMPLE = {"name": "main", "dsn": "DATABASE_URL"}
@@ -160,7 +162,10 @@ def _note_absent(attempt: Attempt, error: ServerError) -> None:
 def _reported(error: ServerError) -> Exception:
     """Return what an error at login or at the first query means."""
     if error.refused:
-        return TargetRejectedError(f"the database server refused the user, password or database name ({error.words})")
+        what = (
+            "a parameter of the connection string" if error.is_of_parameter else "the user, password or database name"
+        )
+        return TargetRejectedError(f"the database server refused {what} ({error.words})")
     return Down(f"the server answered with {error.words}")
 
 
@@ -172,10 +177,8 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 def validate(params: Mapping[str, Any]) -> list[str]:
     """Return the mistakes of an entry of `probes: {database: […]}`, in words."""
     found = common_mistakes(params, required=("dsn",), allowed=("scope", "ca"))
-    if "://" in str(params.get("dsn", "")) or "=" in str(params.get("dsn", "")):
-        found.append("dsn must be the name of a secret, such as DATABASE_URL, not a connection string")
-    if "-----" in str(params.get("ca", "")) or "/" in str(params.get("ca", "")):
-        found.append("ca must be the name of a secret, such as DATABASE_CA, not a certificate or a path")
+    found += secret_name_mistakes(params, "dsn", "DATABASE_URL")
+    found += secret_name_mistakes(params, "ca", "DATABASE_CA")
     if str(params.get("scope", "database")) not in SCOPES:
         found.append(f"scope must be one of {', '.join(SCOPES)}")
     return found
@@ -201,7 +204,9 @@ def _authorities(attempt: Attempt, options: Mapping[str, Any], name: str) -> dic
                 f"the secret {name} has {key} with a file that is not here; allowed is `ca`, a secret's name"
             )
     if attempt.params.get("ca"):
-        return {"sslrootcert": _file_with(attempt, attempt.secret(str(attempt.params["ca"])))}
+        ca, pem = str(attempt.params["ca"]), attempt.secret(str(attempt.params["ca"]))
+        authority(ca, pem)  # libpq would call a text that is no certificate a connection that fails.
+        return {"sslrootcert": _file_with(attempt, pem)}
     checks = str(options.get("sslmode", "")).startswith("verify")
     is_usual = options.get("sslrootcert") == "system" or (checks and not options.get("sslrootcert"))
     return {"sslrootcert": certifi.where()} if is_usual else {}

@@ -17,6 +17,7 @@ says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/
 
 import asyncio
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
@@ -29,8 +30,10 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
+import dns.reversename
 
 from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes
+from chalicelib.probes._address import NOWHERE
 
 MEANING = "DNS records that names must have."
 SAMPLE = {"name": "apex", "host": "example.com", "record": "A"}
@@ -41,6 +44,7 @@ UDP_WAIT = 1.5
 """Seconds for one datagram, which may be lost; then it is sent again, within the limit of the try."""
 LAST_WAIT = 0.1
 DEFAULT_PORT = 53
+MAX_PORT = 65_535
 MAX_SHOWN = 3
 _OF_THE_NAME = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL)
 """Answers that say something of the name, and not of the name server."""
@@ -78,11 +82,8 @@ def validate(params: Mapping[str, Any]) -> list[str]:
         found.append(f"record must be one of {', '.join(RECORDS)}")
     if not isinstance(params.get("expect", ""), str | list | tuple):
         found.append("expect must be a text, or a list of texts")
-    if params.get("host"):
-        try:
-            _name(str(params["host"]))
-        except Down:
-            found.append("host must be a name, such as example.com")
+    if params.get("host") and (mistake := _name_mistake(str(params["host"]))):
+        found.append(mistake)
     if params.get("server"):
         try:
             _place(str(params["server"]))
@@ -91,6 +92,18 @@ def validate(params: Mapping[str, Any]) -> list[str]:
                 "server must be an IP address, or an address with a port: 192.0.2.53, 192.0.2.53:5353, [2001:db8::1]:53"
             )
     return found
+
+
+def _name_mistake(host: str) -> str:
+    try:
+        return f"host must be a name, such as {dns.reversename.from_address(host).to_text(omit_final_dot=True)}"
+    except dns.exception.SyntaxError:
+        pass
+    try:
+        _name(host)
+    except Down:
+        return "host must be a name, such as example.com"
+    return "host must be a name, such as example.com" if re.search(r"[/:@\s]", host) else ""
 
 
 def _expected(params: Mapping[str, Any]) -> list[str]:
@@ -109,9 +122,11 @@ def _name(text: str) -> dns.name.Name:
 def _place(server: str) -> tuple[str, int]:
     """Return the address and the port of a name server. Raise ValueError when it is none."""
     host, colon, port = server.rpartition(":")
-    if colon and (server.startswith("[") or "." in host):
-        return str(ip_address(host.strip("[]"))), int(port)
-    return str(ip_address(server.strip("[]"))), DEFAULT_PORT
+    named, at = (host, int(port)) if colon and (server.startswith("[") or "." in host) else (server, DEFAULT_PORT)
+    address = str(ip_address(named.strip("[]")))
+    if address in NOWHERE or not 0 < at <= MAX_PORT:
+        raise ValueError("nobody is there")
+    return address, at
 
 
 async def _asked(attempt: Attempt, query: dns.message.Message) -> dns.message.Message:

@@ -23,6 +23,7 @@ from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.instants import instant_of
 from chalicelib.core.payload import coerce
 from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes, every
+from chalicelib.probes._address import address_mistakes
 from chalicelib.probes._http import Answer, Question, ask
 
 MEANING = "Domains whose registration must not end."
@@ -65,9 +66,7 @@ def validate(params: Mapping[str, Any]) -> list[str]:
         found.append("every must be at least 1h, such as 1d: registries refuse who asks often")
     if params.get("domain") and not _is_domain(str(params["domain"])):
         found.append("domain must be a registered name, such as example.com")
-    if params.get("server") and not str(params["server"]).startswith(("https://", "http://")):
-        found.append("server must begin with https:// or http://")
-    return found
+    return found + address_mistakes(params, "server", instead="a server without a login, as RDAP has it")
 
 
 def _is_domain(text: str) -> bool:

@@ -12,11 +12,11 @@
            json: {topic: direito-constitucional, count: 5}, save: {first: questions.0.id}}
         - {name: clean up, delete: "/api/users/{id}", headers: {Authorization: "Bearer {token}"}, always: true}
 
-A step is one of get, post, put, patch, delete with a path or an address; `expect` is a status or a list of them, else
-any 2xx. `text`, `expect_json` and `expect_headers` are as those of `uptime`. `save` keeps values of the JSON answer by
+A step is one of get, post, put, patch, delete with a path or an address; `expect` is a status, a range or a list of them,
+else any 2xx. `text`, `expect_json` and `expect_headers` are as those of `uptime`. `save` keeps values of the JSON answer by
 their paths. `{name}` in texts stands for a saved value, `{run}` for a text that is new in each walk, `$NAME` for a secret. A
 text that is `{name}` alone becomes the saved JSON value itself (a number stays one); within a longer text it is written
-as JSON writes it, a text without its quotes.
+as JSON writes it, a text without its quotes. Within the path or the query of an address it is escaped.
 
 The first step that fails ends the walk, but for the steps after it with `always: true`: what was made is taken away again
 where the values for that were saved. A step with `always` that fails makes the walk fail too.
@@ -28,7 +28,8 @@ values filled in, and a step with a secret in its address or body fails.
 
 Samples: `uptime` (1 when all steps passed), `latency_ms` (the whole walk, when it passed), and `step_ms` and
 `step_failures` (1 or 0) with the label `step` for the steps that were taken. A failed walk is walked once more, with
-another `{run}` and without the cookies of the first. A walk of `timeout` may take CLEAN_UP longer for its `always` steps.
+another `{run}` and without the cookies of the first. Of `timeout` CLEAN_UP is kept for the `always` steps, each of which has
+an equal share of what is left.
 """
 
 import asyncio
@@ -40,12 +41,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, RefusedAddressError, common_mistakes, duration
-from chalicelib.probes._expect import expectation_mistakes, judge
-from chalicelib.probes._http import Answer, Question, ask, parsed, sendable
+from chalicelib.probes._address import address_mistake, address_mistakes, secret_name_mistakes
+from chalicelib.probes._expect import expectation_mistakes, is_within, judge, range_words, status_ranges
+from chalicelib.probes._http import Answer, Question, ask, header_mistake, parsed, sendable
 from chalicelib.probes._json import MISSING, at_path
 from chalicelib.probes._origin import Cookies, harmless, origin_of, place_of
 from chalicelib.probes._trust import authority
@@ -61,7 +63,13 @@ EXPECTATIONS = ("text", "expect_json", "expect_headers")
 STEP_FIELDS = frozenset({"name", "json", "headers", "expect", "save", "always", "timeout", *EXPECTATIONS, *METHODS})
 MAX_STEPS = 20
 
-_VALUE = re.compile(r"\{([a-z_][a-z0-9_]*)\}|\$([A-Z][A-Z0-9_]*)")
+_INSTEAD = "a header of the steps, such as Authorization: $JOURNEY_TOKEN"
+_ANY_BASE = "https://example.com"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Z][A-Z0-9_]*)")
+_SAVED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}()")
+"""Saved values alone, for what is expected: people are shown that, and no secret."""
+ANY_STATUS = ((200, 299),)
 
 
 @dataclass(slots=True)
@@ -73,20 +81,31 @@ class _Walk:
     saved: dict[str, Any] = field(default_factory=lambda: {"run": f"tocsin-{secrets.token_hex(6)}"})
     cookies: Cookies = field(default_factory=lambda: Cookies(place_of))
 
-    def filled(self, value: Any) -> Any:
-        """The value with saved values and secrets in the place of their names, at any depth."""
+    def filled(self, value: Any, names: re.Pattern[str] = _VALUE) -> Any:
+        """Return the value with saved values and secrets in the place of their names, at any depth."""
         if isinstance(value, Mapping):
-            return {str(name): self.filled(each) for name, each in value.items()}
+            return {str(name): self.filled(each, names) for name, each in value.items()}
         if isinstance(value, list | tuple):
-            return [self.filled(each) for each in value]
+            return [self.filled(each, names) for each in value]
         if not isinstance(value, str):
             return value
-        alone = _VALUE.fullmatch(value)
-        return self._value(alone) if alone else self.text(value)
+        alone = names.fullmatch(value)
+        return self._value(alone) if alone else names.sub(lambda found: _written(self._value(found)), value)
 
     def text(self, value: str) -> str:
-        """The text with saved values and secrets in the place of their names."""
+        """Return the text with saved values and secrets in the place of their names."""
         return _VALUE.sub(lambda found: _written(self._value(found)), value)
+
+    def address(self, address: str) -> str:
+        """Return the address of a step. A value within its path or query is escaped, unless it is a path itself."""
+        begins = _path_start(address)
+
+        def put(found: re.Match[str]) -> str:
+            text = _written(self._value(found))
+            is_part = found.start() > begins and not text.startswith("/")
+            return quote(text, safe="", errors="surrogatepass") if is_part else text
+
+        return _VALUE.sub(put, address)
 
     def written(self, text: str) -> str:
         """The text as the file means it: secrets and {run} in their places, saved values by name."""
@@ -100,6 +119,12 @@ class _Walk:
         if found[1] not in self.saved:
             raise Down(f"no step saved {found[1]}")
         return self.saved[found[1]]
+
+
+def _path_start(address: str) -> int:
+    """Return where the path of an address begins as the file writes it, which may be a path alone."""
+    scheme, separator, rest = address.partition("://")
+    return len(scheme + separator + rest.partition("/")[0]) if separator else 0
 
 
 def _written(value: Any) -> str:
@@ -130,9 +155,9 @@ async def _walked(walk: _Walk, steps: Sequence[Mapping[str, Any]]) -> str | None
     for number, (name, step) in enumerate(zip(_step_names(steps), steps, strict=True)):
         if (failed or unmeasured) and not step.get("always"):
             continue
-        rest = any(each.get("always") for each in steps[number + 1 :])
+        later = sum(bool(each.get("always")) for each in steps[number + 1 :])
         try:
-            why = await _taken(walk, name, step, keeps_time=rest and not step.get("always"))
+            why = await _taken(walk, name, step, later)
             failed = failed or why
         except Exception as error:
             unmeasured = unmeasured or error
@@ -141,10 +166,10 @@ async def _walked(walk: _Walk, steps: Sequence[Mapping[str, Any]]) -> str | None
     return failed
 
 
-async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], *, keeps_time: bool) -> str | None:
+async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], later: int) -> str | None:
     """Take a step and note how long it took. Return why it failed; None when it passed."""
     attempt, began, why = walk.attempt, time.monotonic(), None
-    seconds = _seconds(attempt, step, keeps_time=keeps_time)
+    seconds = _seconds(attempt, step, later)
     try:
         async with asyncio.timeout(seconds):
             await _take(walk, step)
@@ -161,10 +186,12 @@ async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], *, keeps_time:
     return f"step {name!r}: {why}" if why else None
 
 
-def _seconds(attempt: Attempt, step: Mapping[str, Any], *, keeps_time: bool) -> float:
-    """Return how long a step may take: what is left of the walk, without what the steps that always run need."""
+def _seconds(attempt: Attempt, step: Mapping[str, Any], later: int) -> float:
+    """Return how long a step may take: what is left of the walk, without what the `later` steps that always run need."""
     whole = attempt.limit.total_seconds()
-    kept = min(CLEAN_UP.total_seconds(), whole / 2) if keeps_time else 0.0
+    kept = min(CLEAN_UP.total_seconds(), whole / 2) if later else 0.0
+    if step.get("always"):
+        kept = attempt.left * later / (later + 1)
     # A step ends before the engine ends the walk, so that the walk knows which one it was.
     left = max(0.001, (attempt.left - kept) * 0.98)
     return min(left, duration(step["timeout"]).total_seconds()) if "timeout" in step else left
@@ -180,7 +207,7 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
     """Do one step and save what it gives. Raise Down when the answer is not the expected one."""
     method = next(each for each in METHODS if each in step)
     try:
-        url = urljoin(walk.base, walk.text(str(step[method])))
+        url = urljoin(walk.base, walk.address(str(step[method])))
     except ValueError:
         raise Down("the address cannot be read") from None
     parsed(url)
@@ -193,7 +220,7 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
         Question(method.upper(), url, walk.cookies.added(url, headers), body, trust=_trust(walk.attempt)),
     )
     walk.cookies.keep(url, answer.headers)
-    _judged(answer, step)
+    _judged(walk, answer, step)
     for name, path in (step.get("save") or {}).items():
         walk.saved[str(name)] = _found(answer, str(path))
 
@@ -210,12 +237,12 @@ def _trust(attempt: Attempt) -> Any:
     return authority(name, attempt.secret(name)) if name else None
 
 
-def _judged(answer: Answer, step: Mapping[str, Any]) -> None:
-    expected = _expected(step)
-    if answer.status not in expected if expected else not 200 <= answer.status < 300:
-        wanted = " or ".join(map(str, expected)) or "2xx"
+def _judged(walk: _Walk, answer: Answer, step: Mapping[str, Any]) -> None:
+    expected = status_ranges(step.get("expect"), ANY_STATUS)
+    if not is_within(answer.status, expected):
+        wanted = "2xx" if expected is ANY_STATUS else range_words(expected).replace(", ", " or ")
         raise Down(f"status {answer.status}; expected is {wanted}")
-    judge(step, answer)
+    judge(walk.filled({each: step[each] for each in EXPECTATIONS if each in step}, _SAVED), answer)
 
 
 def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dict[str, str]:
@@ -278,6 +305,7 @@ def _secrets_sent(params: Mapping[str, Any]) -> list[str]:
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {journey: […]}`, in words."""
     found = common_mistakes(params, required=("steps",), allowed=("base", "ca"))
+    found += address_mistakes(params, "base", instead=_INSTEAD) + secret_name_mistakes(params, "ca", "INTERNAL_CA")
     steps = params.get("steps")
     if steps in (None, ""):
         return found
@@ -286,9 +314,10 @@ def validate(params: Mapping[str, Any]) -> list[str]:
     if len(steps) > MAX_STEPS:
         found.append(f"steps are {len(steps)}; allowed are {MAX_STEPS}")
     known = {"run"}
+    base = str(params.get("base") or "") if not address_mistakes(params, "base", instead="") else _ANY_BASE
     for number, step in enumerate(steps, start=1):
-        found += [f"step {number}: {mistake}" for mistake in _step_mistakes(step, str(params.get("base", "")), known)]
-        known |= set(step.get("save") or ())
+        found += [f"step {number}: {mistake}" for mistake in _step_mistakes(step, base, known)]
+        known |= set(map(str, saved)) if isinstance(saved := step.get("save") or {}, Mapping) else set()
     return found
 
 
@@ -299,34 +328,48 @@ def _step_mistakes(step: Mapping[str, Any], base: str, known: set[str]) -> list[
     asked = [method for method in METHODS if method in step]
     if len(asked) != 1:
         return [*found, f"exactly one of {', '.join(METHODS)} is needed"]
-    if urlsplit(urljoin(base, str(step[asked[0]]))).scheme not in ("http", "https"):
-        found.append("its address must begin with https:// or http://, or be a path with base given")
+    if mistake := _address_mistake(str(step[asked[0]]), base):
+        found.append(f"its address {mistake}")
     if not all(isinstance(step.get(each) or {}, Mapping) for each in ("headers", "save")):
         return [*found, "headers and save must be mappings"]
-    found += expectation_mistakes(step)
-    if not isinstance(step.get("always", False), bool):
-        found.append("always must be true or false")
-    if "timeout" in step and (mistake := _timeout_mistake(step["timeout"])):
-        found.append(mistake)
-    try:
-        _expected(step)
-    except ValueError:
-        found.append("expect must be a status, or a list of them")
-    used = {name for name, _ in _VALUE.findall(repr((step[asked[0]], step.get("json"), step.get("headers")))) if name}
+    found += _field_mistakes(step)
+    read = (step[asked[0]], step.get("json"), step.get("headers"), [step.get(each) for each in EXPECTATIONS])
+    used = {name for name, _ in _VALUE.findall(repr(read)) if name}
     return found + [
         f"{{{name}}} is not saved by a step before; known are {', '.join(sorted(known))}"
         for name in sorted(used - known)
     ]
 
 
-def _expected(step: Mapping[str, Any]) -> Sequence[int]:
-    expect = step.get("expect")
-    if expect is None:
-        return ()
-    found = [int(each) for each in (expect if isinstance(expect, list | tuple) else [expect])]
-    if not all(100 <= status <= 599 for status in found):
-        raise ValueError
-    return found
+def _address_mistake(address: str, base: str) -> str:
+    """Return what is wrong with the address of a step, whatever its values are."""
+    try:
+        url = urljoin(base, _VALUE.sub("1", address))
+        if urlsplit(url).scheme not in ("http", "https"):
+            return "must begin with https:// or http://, or be a path with base given"
+    except ValueError:
+        return "is not a web address"
+    return address_mistake(url, instead=_INSTEAD)
+
+
+def _field_mistakes(step: Mapping[str, Any]) -> list[str]:
+    """Return the mistakes of the fields beside the address."""
+    found = expectation_mistakes(step)
+    if not isinstance(step.get("always", False), bool):
+        found.append("always must be true or false")
+    if "timeout" in step and (mistake := _timeout_mistake(step["timeout"])):
+        found.append(mistake)
+    try:
+        status_ranges(step.get("expect"), ANY_STATUS)
+    except ValueError as error:
+        found.append(str(error))
+    mistakes = [header_mistake(str(name), str(value)) for name, value in (step.get("headers") or {}).items()]
+    found += [mistake for mistake in mistakes if mistake]
+    return found + [
+        f"{str(name)[:40]!r} cannot be a saved value; allowed are letters, digits and _, and not run"
+        for name in step.get("save") or ()
+        if name == "run" or not _NAME.fullmatch(str(name))
+    ]
 
 
 def _step_names(steps: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -34,6 +34,7 @@ from chalicelib.core.errors import RulesError, TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.payload import coerce
 from chalicelib.probes import Attempt, Connection, Down, common_mistakes
+from chalicelib.probes._address import host_mistake, secret_name_mistakes
 from chalicelib.probes._trust import authority, trusting
 from chalicelib.probes._userinfo import escaped
 
@@ -132,17 +133,14 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 def validate(params: Mapping[str, Any]) -> list[str]:
     """Return the mistakes of an entry of `probes: {redis: […]}`, in words."""
     found = common_mistakes(params, required=("url",), allowed=("ca",))
-    if "://" in str(params.get("url", "")):
-        found.append("url must be the name of a secret, such as REDIS_URL, not the address with its password")
-    if "://" in str(params.get("ca", "")) or "-----" in str(params.get("ca", "")):
-        found.append("ca must be the name of a secret, such as REDIS_CA, not the certificate")
-    return found
+    found += secret_name_mistakes(params, "url", "REDIS_URL")
+    return found + secret_name_mistakes(params, "ca", "REDIS_CA")
 
 
 def _server(attempt: Attempt, name: str) -> SplitResult:
     try:
         found = urlsplit(escaped(attempt.secret(name).strip()))
-        if found.scheme in ("redis", "rediss") and found.hostname and found.port != 0:
+        if found.scheme in ("redis", "rediss") and found.port != 0 and not host_mistake(found.hostname or ""):
             return found
     except ValueError:
         pass

@@ -23,6 +23,7 @@ from typing import Any
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes
+from chalicelib.probes._address import address_mistakes, secret_name_mistakes
 from chalicelib.probes._http import Question, ask
 
 MEANING = "Supabase projects whose database is measured."
@@ -80,9 +81,8 @@ def validate(params: Mapping[str, Any]) -> list[str]:
         found.append("one of project (its ref) and url is needed")
     elif params.get("project") and not _PROJECT.fullmatch(str(params["project"])):
         found.append("project must be the project's ref: small letters and digits, as in https://<ref>.supabase.co")
-    elif params.get("url") and not str(params["url"]).startswith(("https://", "http://")):
-        found.append("url must begin with https:// or http://")
-    return found
+    found += address_mistakes(params, "url", instead="secret: SUPABASE_SECRET_KEY")
+    return found + secret_name_mistakes(params, "secret", DEFAULT_SECRET)
 
 
 async def _metrics(attempt: Attempt) -> str:

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.probes import Attempt, Connection, Down, common_mistakes
+from chalicelib.probes._address import host_mistake, secret_name_mistakes
 from chalicelib.probes._trust import authority, first_end, trusting
 
 MEANING = "TCP ports that take connections."
@@ -71,8 +72,9 @@ def validate(params: Mapping[str, Any]) -> list[str]:
     port = params.get("port", 1)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= MAX_PORT:
         found.append(f"port must be a number from 1 to {MAX_PORT}")
-    if not isinstance(params.get("host", ""), str) or any(sign in str(params.get("host", "")) for sign in "/@ "):
-        found.append("host must be a name or an IP address, without a scheme or a path")
+    if params.get("host") and (mistake := host_mistake(str(params["host"]))):
+        found.append(f"host {mistake}")
+    found += secret_name_mistakes(params, "ca", "INTERNAL_CA")
     if not isinstance(params.get("text", ""), str) or len(str(params.get("text", ""))) > MAX_TEXT_BYTES:
         found.append(f"text must be a text of at most {MAX_TEXT_BYTES} characters")
     if not isinstance(params.get("tls", False), bool):

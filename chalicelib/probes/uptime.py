@@ -35,7 +35,8 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from chalicelib.probes import Attempt, Down, RefusedAddressError, common_mistakes
-from chalicelib.probes._expect import expectation_mistakes, expectations, judge
+from chalicelib.probes._address import address_mistakes, secret_name_mistakes
+from chalicelib.probes._expect import expectation_mistakes, expectations, is_within, judge, range_words, status_ranges
 from chalicelib.probes._http import MAX_BODY_BYTES, Answer, Question, ask, header_mistake, parsed, place_in, sendable
 from chalicelib.probes._origin import Cookies, harmless, origin_of
 from chalicelib.probes._trust import authority, trusting
@@ -49,12 +50,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 FIELDS = (
     "expect", "text", "expect_json", "expect_headers", "method", "headers", "body", "json", "redirects", "ca", "timings", "http2",
 )  # fmt: skip
+ANY_STATUS = ((200, 399),)
 TIMINGS = {"DNS": "dns_ms", "connect": "connect_ms", "TLS": "tls_ms", "first byte": "first_byte_ms"}
 _KEPT_METHODS = (307, 308)
 """Redirects that repeat the method and body: https://www.rfc-editor.org/rfc/rfc9110#section-15.4"""
 
 _SECRET = re.compile(r"\$([A-Z][A-Z0-9_]*)")
-_SPAN = re.compile(r"\s*(\d{3})\s*(?:-\s*(\d{3})\s*)?")
 
 
 async def check(attempt: Attempt) -> None:
@@ -81,12 +82,10 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 def validate(params: Mapping[str, Any]) -> list[str]:
     """The mistakes of an entry of `probes: {uptime: […]}`, in words."""
     found = common_mistakes(params, required=("url",), allowed=FIELDS)
-    if params.get("url") and not _is_web_address(str(params["url"])):
-        found.append("url must be an address that begins with https:// or http:// and has a host")
-    elif "@" in urlsplit(str(params.get("url", ""))).netloc:
-        found.append("url must not hold a user or password; allowed is a header such as Authorization: $HEALTH_TOKEN")
+    found += address_mistakes(params, "url", instead="a header such as Authorization: $HEALTH_TOKEN")
+    found += secret_name_mistakes(params, "ca", "INTERNAL_CA")
     try:
-        _expected(params.get("expect"))
+        status_ranges(params.get("expect"), ANY_STATUS)
     except ValueError as error:
         found.append(str(error))
     if not isinstance(params.get("headers") or {}, Mapping):
@@ -115,8 +114,6 @@ def _request_mistakes(params: Mapping[str, Any]) -> list[str]:
     if isinstance(params.get("headers"), Mapping):
         mistakes = [header_mistake(str(name), str(value)) for name, value in params["headers"].items()]
         found += [mistake for mistake in mistakes if mistake]
-    if "://" in str(params.get("ca", "")) or "-----" in str(params.get("ca", "")):
-        found.append("ca must be the name of a secret, such as INTERNAL_CA, not the certificate")
     return found
 
 
@@ -188,7 +185,7 @@ def _redirected(attempt: Attempt, question: Question, answer: Answer) -> Questio
 
 def _judge(params: Mapping[str, Any], answer: Answer) -> None:
     """Raise Down when the answer is not the expected one."""
-    if not any(low <= answer.status <= high for low, high in _expected(params.get("expect"))):
+    if not is_within(answer.status, status_ranges(params.get("expect"), ANY_STATUS)):
         raise Down(f"status {answer.status}")
     judge(params, answer)
 
@@ -200,35 +197,6 @@ def _shown(url: str) -> str:
 
 
 def _expectation(params: Mapping[str, Any], limit: timedelta) -> str:
-    parts = [f"status {_spoken(_expected(params.get('expect')))} within {limit.total_seconds():g} s"]
+    statuses = range_words(status_ranges(params.get("expect"), ANY_STATUS))
+    parts = [f"status {statuses} within {limit.total_seconds():g} s"]
     return ", and ".join([*parts, *expectations(params)])
-
-
-def _expected(expect: object) -> tuple[tuple[int, int], ...]:
-    """Ranges of allowed statuses, both ends included."""
-    if expect is None:
-        return ((200, 399),)
-    listed = expect if isinstance(expect, list | tuple) else str(expect).split(",")
-    return tuple(_status_range(str(each)) for each in listed)
-
-
-def _status_range(text: str) -> tuple[int, int]:
-    found = _SPAN.fullmatch(text)
-    low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not 100 <= low <= high <= 599:
-        raise ValueError(
-            f"expect {text[:40]!r} is not a status; allowed are 100 to 599, ranges such as 200-299, and lists"
-        )
-    return low, high
-
-
-def _spoken(expected: tuple[tuple[int, int], ...]) -> str:
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in expected)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

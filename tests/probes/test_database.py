@@ -269,8 +269,8 @@ def test_refused_address() -> None:
 
 MISTAKES = [
     ({"dsn": ""}, "dsn is missing"),
-    ({"dsn": "postgresql://u:p@h/d"}, "not a connection string"),
-    ({"dsn": "host=x password=y"}, "not a connection string"),
+    ({"dsn": "postgresql://u:p@h/d"}, "the name of a secret, such as DATABASE_URL, not what it holds"),
+    ({"dsn": "host=x password=y"}, "the name of a secret, such as DATABASE_URL, not what it holds"),
     ({"scope": "everything"}, "scope must be one of database, all"),
 ]
 

@@ -204,3 +204,24 @@ def test_refused_by_pgbouncer(bouncer: Bouncer) -> None:
 def test_a_server_behind_pgbouncer_that_is_gone(bouncer: Bouncer) -> None:
     """Given a pooler whose server is not there → down."""
     assert down(bouncer.dsn("gone"))
+
+
+@pytest.mark.parametrize(
+    "parameter", ["client_encoding=nonsense", "options=-c%20no_such_setting%3D1", "options=-c%20work_mem%3Dmuch"]
+)
+def test_a_parameter_that_the_server_does_not_take(postgres: Postgres, parameter: str) -> None:
+    """Given a connection string with a value that the server refuses at login → cannot measure, with the code."""
+    assert "a parameter of the connection string (SQLSTATE " in refused(f"{postgres.dsn()}?{parameter}")
+
+
+def test_a_login_that_the_connection_string_forbids(postgres: Postgres) -> None:
+    """Given require_auth that is not the server's way → cannot measure; the right one is up."""
+    assert "require_auth" in refused(f"{postgres.dsn()}?require_auth=none")
+    assert measured(f"{postgres.dsn()}?require_auth=scram-sha-256")["uptime"] == 1.0
+
+
+def test_an_authority_that_is_no_certificate(postgres: Postgres) -> None:
+    """Given a `ca` that holds no certificate → cannot measure, with the name of the secret and no path."""
+    found = tried(f"{postgres.dsn()}?sslmode=verify-full", secrets={"CA": "garbage"}, ca="CA")
+    (event,) = found.events
+    assert event.summary.startswith("the secret CA is not a certificate") and found.samples == ()

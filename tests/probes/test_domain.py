@@ -105,7 +105,7 @@ MISTAKES = [
     ({"domain": "https://example.com"}, "domain must be a registered name"),
     ({"every": "5m"}, "every must be at least 1h"),
     ({"every": None}, "every is missing"),
-    ({"server": "rdap.example"}, "server must begin with https://"),
+    ({"server": "rdap.example"}, "server must be an address that begins with https://"),
 ]
 
 

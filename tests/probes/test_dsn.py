@@ -26,6 +26,11 @@ READ = [
     ("jdbc:postgresql://h/d?user=u&password=a+b", {"password": "a+b"}),
     ("postgresql://u:12/rest@host/app", {"password": "12/rest", "host": "host", "dbname": "app", "port": None}),
     ("postgresql://u:p/r@s:t#%2F@h:5433/d", {"password": "p/r@s:t#/", "host": "h", "port": "5433", "dbname": "d"}),
+    ("postgresql+asyncpg://u:p@h/d?ssl=require", {"sslmode": "require"}),
+    ("postgres://u:p@h/d?ssl=1", {"sslmode": "require"}),
+    ("postgres://u:p@h/d?ssl=no-verify", {"sslmode": "require"}),
+    ("postgres://u:p@h/d?sslmode=REQUIRE", {"sslmode": "require"}),
+    ("postgres://u:p@/d?host=/tmp/socket", {"host": "/tmp/socket"}),
     ("postgresql://h/d%40x", {"host": "h", "dbname": "d@x"}),
     ("postgresql://u:p@a:1,b:2/d?target_session_attrs=read-write\n", {"host": "a,b", "port": "1,2"}),
 ]
@@ -49,6 +54,17 @@ REFUSED = [
     ("postgresql://postgres:[YOUR-PASSWORD]@db.x.supabase.co:5432/postgres", "still has a placeholder"),
     ("postgresql://u:hun?ter2@h/d", "written %40 %3A %2F %3F"),
     ("mysql://u:hunter2@h/d", "is not a PostgreSQL connection string"),
+    ("postgresql://u:hunter2@h:70000/d", "a port that is none; allowed are 1 to 65535"),
+    ("postgresql://u:hunter2@h:0/d", "a port that is none"),
+    ("host=h port=abc user=u password=hunter2", "a port that is none"),
+    ("postgresql://u:hunter2@a..b/d", "its host must be a name or an IP address"),
+    ("host=hun/ter2 user=u", "its host must be a name or an IP address"),
+    ("postgresql://u:hunter2@0.0.0.0/d", "its host must be the address of a server"),
+    ("postgresql://%ff:hunter2@h/d", "is not a PostgreSQL connection string"),
+    ("postgresql://u:hunter2@h/d?service=nope", "a service, which is in a file of another machine"),
+    ("postgresql://u:hunter2@h/d?gssencmode=require", "an unknown gssencmode; allowed is one of disable, prefer"),
+    ("postgresql://u:hunter2@h/d?ssl_min_protocol_version=foo", "an unknown ssl_min_protocol_version; allowed is"),
+    ("postgresql://u:hunter2@h/d?ssl=maybe", "an unknown sslmode"),
 ]
 
 

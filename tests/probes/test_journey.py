@@ -359,7 +359,7 @@ MISTAKES = [
     ({"steps": [{"name": "x"}]}, "step 1: exactly one of get, post"),
     ({"steps": [{"get": "/", "post": "/"}]}, "step 1: exactly one of get, post"),
     ({"steps": [{"get": "/", "expct": 200}]}, "step 1: expct is unknown"),
-    ({"steps": [{"get": "/", "expect": "fine"}]}, "step 1: expect must be a status"),
+    ({"steps": [{"get": "/", "expect": "fine"}]}, "step 1: expect 'fine' is not a status"),
     ({"steps": [{"get": "/", "save": ["x"]}]}, "step 1: headers and save must be mappings"),
     ({"steps": [{"get": "/", "always": "yes"}]}, "step 1: always must be true or false"),
     ({"steps": [{"get": "/", "timeout": "soon"}]}, "step 1: timeout 'soon' is not a duration"),
@@ -367,6 +367,14 @@ MISTAKES = [
     ({"steps": [{"get": "/", "expect_json": 3}]}, "step 1: expect_json must be a mapping"),
     ({"steps": [{"get": "/{token}"}]}, "step 1: {token} is not saved by a step before; known are run"),
     ({"base": "", "steps": [{"get": "/"}]}, "step 1: its address must begin with"),
+    ({"steps": [{"get": "/", "expect": [None]}]}, "step 1: expect 'None' is not a status"),
+    ({"steps": [{"get": "/", "expect": {"a": 1}}]}, "step 1: expect"),
+    ({"steps": [{"get": "/", "save": 5}]}, "step 1: headers and save must be mappings"),
+    ({"steps": [{"get": "/", "save": {"run": "a"}}]}, "step 1: 'run' cannot be a saved value"),
+    ({"steps": [{"get": "/", "save": {"a-b": "a"}}]}, "step 1: 'a-b' cannot be a saved value"),
+    ({"steps": [{"get": "/", "headers": {"A": "{accessToken}"}}]}, "step 1: {accessToken} is not saved"),
+    ({"steps": [{"get": "/", "expect_json": {"a": "{other}"}}]}, "step 1: {other} is not saved"),
+    ({"steps": [{"get": "/", "headers": {"TE": "gzip"}}]}, "step 1: TE is set by the probe itself"),
 ]
 
 
@@ -398,3 +406,51 @@ def test_a_saved_value_that_no_text_can_hold_fails_the_step(web: Web, step: dict
     found = tried(journey, {"name": "j", "base": web.url, "steps": steps}, FixedClients())
     assert values(found)["uptime"] == 0.0
     assert result(found).startswith("step 'second': "), result(found)
+
+
+def test_names_in_any_case_and_expected_values(web: Web) -> None:
+    """Given a saved value of any case → it is sent, and filled in where something is expected, a number as a number."""
+    web.answers["/in"] = answer(200, '{"accessToken": "t0ken", "id": 7}')
+    web.answers["/me"] = answer(206, '{"id": 7, "token": "t0ken"}', {"X-User": "user 7"})
+    steps = [
+        {"get": "/in", "save": {"accessToken": "accessToken", "id": "id"}},
+        {
+            "get": "/me", "headers": {"Authorization": "Bearer {accessToken}"}, "expect": "200-299",
+            "text": '"token": "{accessToken}"', "expect_json": {"id": "{id}"}, "expect_headers": {"X-User": "user {id}"},
+        },
+    ]  # fmt: skip
+    found = tried(journey, {"name": "j", "base": web.url, "steps": steps}, FixedClients())
+    assert values(found)["uptime"] == 1.0
+    assert web.seen[1][2]["Authorization"] == "Bearer t0ken"
+
+
+PATHS = [
+    ("/b/{x}", "a b/../?&#é", "/b/a%20b%2F..%2F%3F%26%23%C3%A9"),
+    ("/b?q={x}&r=1", "a&b", "/b?q=a%26b&r=1"),
+    ("{x}", "/c?d=1", "/c?d=1"),
+    ("/v1{x}", "/c?d=1", "/v1/c?d=1"),
+]
+
+
+@pytest.mark.parametrize(("address", "value", "path"), PATHS)
+def test_a_saved_value_within_a_path_is_escaped(web: Web, address: str, value: str, path: str) -> None:
+    """Given a saved value in a path or a query → one part of it, whatever signs it has; a path itself stays one."""
+    web.answers["/a"] = answer(200, json.dumps({"x": value}))
+    steps = [{"get": "/a", "save": {"x": "x"}}, {"get": address, "expect": 404}]
+    tried(journey, {"name": "j", "base": web.url, "steps": steps}, FixedClients())
+    assert web.seen[1][1] == path
+
+
+def test_each_clean_up_has_a_share_of_the_time(web: Web) -> None:
+    """Given a first step that always runs and hangs → the second one has as much time, and is taken."""
+    web.answers["/hangs"] = lambda handler: web.stopped.wait(5) and None
+    web.answers["/gone"] = answer(204)
+    steps = [
+        {"name": "fails", "get": "/none"},
+        {"name": "hangs", "delete": "/hangs", "always": True},
+        {"name": "gone", "delete": "/gone", "always": True},
+    ]
+    found = tried(journey, {"name": "j", "base": web.url, "timeout": "1s", "steps": steps}, FixedClients())
+    took = {each.labels["step"]: each.value or 0.0 for each in found.samples if each.metric == "step_ms"}
+    assert [path for _, path, _, _ in web.seen] == ["/none", "/hangs", "/gone"]
+    assert took["hangs"] < 600

@@ -125,7 +125,7 @@ MISTAKES = [
     ({}, "one of project (its ref) and url"),
     ({"project": "abcdefghijkl", "url": "https://x"}, "one of project (its ref) and url"),
     ({"project": "a/b.c"}, "project must be the project's ref"),
-    ({"url": "ftp://x"}, "url must begin with"),
+    ({"url": "ftp://x"}, "url must be an address that begins with"),
 ]
 
 
