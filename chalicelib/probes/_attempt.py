@@ -20,7 +20,7 @@ from chalicelib.core.observed import RESULT
 from chalicelib.probes._common import probe_failed, secret
 from chalicelib.probes._errors import Down
 from chalicelib.probes._names import Names, NoAddressError
-from chalicelib.probes._sockets import first_of
+from chalicelib.probes._sockets import first_of, headstart
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -125,12 +125,14 @@ class Attempt:
     ) -> Connection:
         """Return a connection to the first address of a host that takes one; with TLS when there is a context.
 
-        Every address is tried: the next one after CONNECT_HEADSTART, beside those that have not answered yet. Raise Down
+        Every address is tried: the next one after a short time, beside those that have not answered yet. Raise Down
         when none takes it, or when TLS fails. The connection is closed at the end of the try.
         """
         found = await self.addresses(host, port)
         with self.step("connect"):
-            reader, writer, address = await first_of(found, port, self.names.spare)
+            reader, writer, address = await first_of(
+                found, port, self.names.spare, pause=headstart(self.left, len(found))
+            )
         self.ends_with(writer.transport.abort)
         if tls is not None:
             with self.step("TLS"):

@@ -24,7 +24,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import Attempt, Down
-from chalicelib.probes._sockets import CONNECT_HEADSTART, Spare
+from chalicelib.probes._sockets import Spare, headstart
 
 DEFAULT_PORT = "5432"
 _VERBOSE = 2
@@ -168,7 +168,7 @@ def _error_of(result: PGresult) -> Exception | None:
 async def opened(attempt: Attempt, options: Mapping[str, Any]) -> Session:
     """Return a connection to the first address of the hosts that takes one; the end of the try closes it.
 
-    An address has CONNECT_HEADSTART to take a connection before the next one is tried beside it. Raise Down when none
+    An address has a short time (`headstart`) to take a connection before the next one is tried beside it. Raise Down when none
     does, ServerError when a server answers with one.
     """
     places = await _places(attempt, options)
@@ -179,7 +179,7 @@ async def opened(attempt: Attempt, options: Mapping[str, Any]) -> Session:
             steps.close()
             steps.enter_context(attempt.step("login"))
 
-        pgconn = await _Race(places, taken, attempt.names.spare).winner()
+        pgconn = await _Race(places, taken, attempt.names.spare, headstart(attempt.left, len(places))).winner()
     attempt.ends_with(pgconn.finish)
     return Session(pgconn)
 
@@ -212,13 +212,15 @@ async def _addresses(attempt: Attempt, host: str, port: int) -> list[str | None]
 class _Race:
     """Logins at several addresses, of which the first that succeeds is kept. The others are closed."""
 
-    def __init__(self, places: Sequence[Mapping[str, Any]], taken: Callable[[], None], spare: Spare) -> None:
+    def __init__(
+        self, places: Sequence[Mapping[str, Any]], taken: Callable[[], None], spare: Spare, pause: float
+    ) -> None:
         self._rest = list(places)
         self._running: list[asyncio.Task[PGconn]] = []
         self._logging_in: set[asyncio.Task[Any] | None] = set()
         self._failures: list[BaseException] = []
         self._taken = taken
-        self._spare, self._held = spare, 0
+        self._spare, self._held, self._pause = spare, 0, pause
 
     async def winner(self) -> PGconn:
         """Return the connection. When no address gives one, raise what a server said, else why the first failed."""
@@ -235,8 +237,8 @@ class _Race:
         if self._rest and not self._logging_in.intersection(self._running):
             self._make_room()
             self._running.append(asyncio.create_task(_logged_in(self._rest.pop(0), self._on_taken)))
-        headstart = CONNECT_HEADSTART if self._rest else None
-        done, _ = await asyncio.wait(self._running, timeout=headstart, return_when=asyncio.FIRST_COMPLETED)
+        pause = self._pause if self._rest else None
+        done, _ = await asyncio.wait(self._running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         for task in sorted(done, key=self._running.index):
             self._running.remove(task)
             self._give_back()

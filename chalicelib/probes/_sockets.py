@@ -12,11 +12,16 @@ from chalicelib.probes._errors import Down, UnmeasuredError
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CONNECT_HEADSTART = 0.5
-"""Seconds that an address has before the next one of the same name is tried beside it."""
+"""Seconds that an address has at most before the next one of the same name is tried beside it."""
 MAX_WAITING = 6
 """Addresses of one try that wait at once."""
 MAX_SPARE = 200
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+
+def headstart(left: float, addresses: int) -> float:
+    """Return the seconds between two addresses, so that each is tried within the time that is left."""
+    return min(CONNECT_HEADSTART, left / (addresses + 1))
 
 
 class Spare:
@@ -91,9 +96,9 @@ async def first_of(
     spare: Spare,
     *,
     opened: Callable[[str, int], Awaitable[Streams]] = asyncio.open_connection,
-    headstart: float = CONNECT_HEADSTART,
+    pause: float = CONNECT_HEADSTART,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
-    """Return the first connection that one of the addresses takes. Raise Down when none does.
+    """Return the first connection that one of the addresses takes; `pause` seconds lie between two. Raise Down when none does.
 
     Raise UnmeasuredError when this machine has no socket left.
     """
@@ -103,7 +108,7 @@ async def first_of(
             if rest:
                 connecting.begin(rest.pop(0))
             done, _ = await asyncio.wait(
-                connecting.waiting, timeout=headstart if rest else None, return_when=asyncio.FIRST_COMPLETED
+                connecting.waiting, timeout=pause if rest else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 address = connecting.ended(task)

@@ -11,14 +11,15 @@ Samples: `uptime`, `latency_ms`. Values are compared as zone files write them, w
 end of a name and to the quotes of a text: `10 mx1.example.com`, `v=spf1 -all`, `0 issue letsencrypt.org`.
 
 Down (`uptime` 0): the name is not there or has no such record, another value, SERVFAIL (its name servers or its signatures
-are broken), and a `server` of the entry that is silent or refuses. A machine's own resolver that is silent or refuses
-says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
+are broken), and a `server` of the entry that is silent or refuses. A machine's own resolver that is silent or refuses, or
+answers SERVFAIL for the root of all names too, says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
 """
 
 import asyncio
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -28,6 +29,7 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
@@ -58,11 +60,13 @@ async def check(attempt: Attempt) -> None:
     attempt.expected = f"a record {record}" + (f" with {', '.join(wanted)}" if wanted else "")
     query = dns.message.make_query(_name(str(params["host"])), record)
     with attempt.step("answer"):
-        answer = await _asked(attempt, query)
+        given = str(params.get("server") or "")
+        answer = await asked(attempt, query, [_place(given)] if given else _of_this_machine(), own=bool(given))
     found = _values(answer, record)
     if not found:
         raise Down(f"it has no record {record}")
-    missing = [value for value in wanted if _comparable(value) not in map(_comparable, found)]
+    compared = {_comparable(value, record) for value in found}
+    missing = [value for value in wanted if _comparable(value, record) not in compared]
     if missing:
         shown = ", ".join(found[:MAX_SHOWN]) + (f" and {len(found) - MAX_SHOWN} more" if len(found) > MAX_SHOWN else "")
         raise Down(f"the record {record} is {shown}")
@@ -129,27 +133,36 @@ def _place(server: str) -> tuple[str, int]:
     return address, at
 
 
-async def _asked(attempt: Attempt, query: dns.message.Message) -> dns.message.Message:
-    """Return the answer of the first name server that gives one."""
-    own = bool(attempt.params.get("server"))
-    servers = [_place(str(attempt.params["server"]))] if own else _of_this_machine()
+async def asked(
+    attempt: Attempt, query: dns.message.Message, servers: Sequence[tuple[str, int]], *, own: bool
+) -> dns.message.Message:
+    """Return the answer of the first name server that gives one. `own`: the entry names it, so that it is watched too."""
     reason = "the name server did not answer"
-    for asked, (address, port) in enumerate(itertools.cycle(servers), start=1):
+    for number, (address, port) in enumerate(itertools.cycle(servers), start=1):
         if own:
             (address,) = await attempt.addresses(address, port)
         began, wait = attempt.elapsed, min(UDP_WAIT, attempt.left / 2)
         answer = await _answer(query, address, port, wait)
-        if answer is not None and answer.rcode() in _OF_THE_NAME:
+        is_known = answer is not None and answer.rcode() in _OF_THE_NAME
+        if answer is not None and is_known and (own or await _is_of_the_name(answer, address, port, wait)):
             return _judged(answer)
         if answer is not None:
             reason = f"the name server answered {dns.rcode.to_text(answer.rcode())}"
-        if attempt.left < LAST_WAIT or (answer is not None and asked >= len(servers)):
+        if attempt.left < LAST_WAIT or (answer is not None and number >= len(servers)):
             break
-        if answer is None and asked >= len(servers):  # One that fails at once is not asked again before its time.
+        if answer is None and number >= len(servers):  # One that fails at once is not asked again before its time.
             await asyncio.wait(
                 {asyncio.get_running_loop().create_future()}, timeout=max(0.0, began + wait - attempt.elapsed)
             )
     raise Down(reason) if own else UnmeasuredError(reason)
+
+
+async def _is_of_the_name(answer: dns.message.Message, address: str, port: int, wait: float) -> bool:
+    """Return whether an answer of the machine's resolver says something of the name: one may fail whatever it is asked."""
+    if answer.rcode() != dns.rcode.SERVFAIL:
+        return True
+    known = await _answer(dns.message.make_query(dns.name.root, "NS"), address, port, wait)
+    return known is not None and known.rcode() == dns.rcode.NOERROR
 
 
 def _of_this_machine() -> Sequence[tuple[str, int]]:
@@ -186,7 +199,19 @@ def _values(answer: dns.message.Message, record: str) -> list[str]:
     return sorted(each.to_text() for rrset in answer.answer if rrset.rdtype == wanted for each in rrset)
 
 
-def _comparable(value: str) -> str:
-    """Return a value without what makes no difference."""
-    text = value.replace('" "', "") if value.startswith('"') else value
-    return " ".join(word.strip('"').rstrip(".").lower() for word in text.split())
+def _comparable(value: str, record: str) -> str:
+    """Return a value without what makes no difference: spellings of addresses, case, dots at ends, quotes of texts."""
+    if record == "TXT":
+        return _text(value)
+    with suppress(dns.exception.DNSException):
+        value = dns.rdata.from_text("IN", record, value).to_text() if record in ("A", "AAAA") else value
+    return " ".join(word.strip('"').rstrip(".").lower() for word in value.split())
+
+
+def _text(value: str) -> str:
+    """Return a TXT record as text, whether it is written as zone files do or plainly."""
+    if value.startswith('"'):
+        with suppress(dns.exception.DNSException):
+            found: Any = dns.rdata.from_text("IN", "TXT", value)
+            return b"".join(found.strings).decode("utf-8", "replace").lower()
+    return value.lower()

@@ -1,27 +1,33 @@
 """The DNS probe against a name server on loopback."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
 
+from chalicelib.probes import Attempt, Down, UnmeasuredError
 from chalicelib.probes import dns as probe
 from chalicelib.schedule.probing import Tried
 
-from .conftest import FixedClients, free_port, result, tried, values
+from .conftest import NOW, FixedClients, free_port, result, tried, values
 
 ZONE = {
     ("example.com.", "A"): ("192.0.2.1", "192.0.2.2"),
     ("example.com.", "MX"): ("10 MX1.example.com.", "20 mx2.example.com."),
     ("example.com.", "TXT"): ('"v=spf1 " "-all"', '"other"'),
     ("example.com.", "CAA"): ('0 issue "letsencrypt.org"',),
+    ("example.com.", "AAAA"): ("2001:db8::1",),
+    ("text.example.com.", "TXT"): ('"say \\"hi\\" \\195\\169"',),
     ("example.com.", "NS"): tuple(f"ns{number}.example.com." for number in range(5)),
 }
 
@@ -37,7 +43,7 @@ def answered(data: bytes) -> dns.message.Message:
         name = "example.com."
     if (name, record) in ZONE:
         reply.answer.append(dns.rrset.from_text(name, 60, "IN", record, *ZONE[name, record]))
-    elif name != "example.com.":
+    elif not any(name == each for each, _ in ZONE):
         reply.set_rcode(dns.rcode.NXDOMAIN)
     return reply
 
@@ -81,6 +87,8 @@ UP: list[dict[str, Any]] = [
     {"record": "mx", "expect": "10 mx1.example.com"},
     {"record": "TXT", "expect": "v=spf1 -all"},
     {"record": "CAA", "expect": "0 issue letsencrypt.org"},
+    {"record": "AAAA", "expect": "2001:0DB8:0:0:0:0:0:1"},
+    {"host": "text.example.com", "record": "TXT", "expect": 'say "hi" é'},
 ]
 
 
@@ -94,7 +102,7 @@ def test_up(server: str, params: dict[str, Any]) -> None:
 DOWN = [
     ({"expect": "192.0.2.3"}, "the record A is 192.0.2.1, 192.0.2.2, after "),
     ({"expect": ["192.0.2.1", "192.0.2.3"]}, "the record A is 192.0.2.1, 192.0.2.2, after "),
-    ({"record": "AAAA"}, "it has no record AAAA, after "),
+    ({"record": "SRV"}, "it has no record SRV, after "),
     (
         {"record": "NS", "expect": "ns9.example.com"},
         "the record NS is ns0.example.com., ns1.example.com., ns2.example.com. and 2 more",
@@ -129,6 +137,25 @@ def test_a_name_server_that_fails() -> None:
     with name_server(lambda data: None) as server:
         assert result(attempted(server, timeout="0.5s")).startswith("the name server did not answer")
     assert result(attempted(f"127.0.0.1:{free_port()}", timeout="0.5s")).startswith("the name server did not answer")
+
+
+def test_a_resolver_of_this_machine_that_fails_whatever_it_is_asked() -> None:
+    """Given SERVFAIL of the machine's resolver for the root too → not measured; for the name alone → down."""
+
+    def broken_name(data: bytes) -> bytes:
+        query = dns.message.from_wire(data)
+        return failing(dns.rcode.NOERROR if query.question[0].name == dns.name.root else dns.rcode.SERVFAIL)(data)
+
+    for reply, error, words in (
+        (failing(dns.rcode.SERVFAIL), UnmeasuredError, "the name server answered SERVFAIL"),
+        (broken_name, Down, "its name servers or its signatures are broken"),
+    ):
+        with name_server(reply) as server:
+            host, _, port = server.partition(":")
+            attempt = Attempt("dns", {}, FixedClients(), NOW, timedelta(seconds=5))
+            query = dns.message.make_query("example.com", "A")
+            with pytest.raises(error, match=words):
+                asyncio.run(probe.asked(attempt, query, [(host, int(port))], own=False))
 
 
 def test_a_datagram_that_is_lost(server: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.probes import Down, Names, UnmeasuredError
-from chalicelib.probes._sockets import MAX_WAITING, Spare, first_of
+from chalicelib.probes._sockets import MAX_WAITING, Spare, first_of, headstart
 
 ALL = 1_200
 
@@ -45,7 +45,7 @@ def test_silent_addresses_take_one_socket_each_and_a_few_more() -> None:
 
     async def run() -> None:
         tries = [
-            asyncio.create_task(first_of(names(4), 443, spare, opened=silent.opened, headstart=0.0)) for _ in range(300)
+            asyncio.create_task(first_of(names(4), 443, spare, opened=silent.opened, pause=0.0)) for _ in range(300)
         ]
         await silent.all_tried.wait()
         for each in tries:
@@ -62,9 +62,17 @@ def test_silent_addresses_take_one_socket_each_and_a_few_more() -> None:
 def test_every_address_is_tried(spare: int) -> None:
     """Given twelve addresses of which the last alone answers → it is found, with and without spare sockets."""
     silent, left = Silent("192.0.2.11"), Spare(spare)
-    found = asyncio.run(first_of(names(12), 443, left, opened=silent.opened, headstart=0.0))
+    found = asyncio.run(first_of(names(12), 443, left, opened=silent.opened, pause=0.0))
     assert found[2] == "192.0.2.11"
     assert silent.peak <= (MAX_WAITING if spare else 1) and left.free == spare
+
+
+@pytest.mark.parametrize(
+    ("left", "addresses", "seconds"), [(5.0, 2, 0.5), (0.4, 1, 0.2), (5.0, 19, 0.25), (0.0, 3, 0.0)]
+)
+def test_each_address_has_its_turn_within_the_time_that_is_left(left: float, addresses: int, seconds: float) -> None:
+    """Given a short limit or many addresses → the last one is begun before the end of the try."""
+    assert headstart(left, addresses) == seconds
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
@@ -75,7 +83,7 @@ def test_sockets_of_this_machine_that_are_used_up(code: int) -> None:
         raise OSError(code, "too many open files")
 
     with pytest.raises(UnmeasuredError, match="this machine has no socket left"):
-        asyncio.run(first_of(names(2), 443, Spare(1), opened=full, headstart=0.0))
+        asyncio.run(first_of(names(2), 443, Spare(1), opened=full, pause=0.0))
 
 
 def test_addresses_that_refuse_are_down() -> None:
@@ -85,7 +93,7 @@ def test_addresses_that_refuse_are_down() -> None:
         raise ConnectionRefusedError
 
     with pytest.raises(Down, match="no connection: it was refused"):
-        asyncio.run(first_of(names(9), 443, Spare(0), opened=refused, headstart=0.0))
+        asyncio.run(first_of(names(9), 443, Spare(0), opened=refused, pause=0.0))
 
 
 def test_the_tries_of_a_run_share_the_spare_sockets() -> None:

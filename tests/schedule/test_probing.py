@@ -198,6 +198,46 @@ def test_a_name_that_is_never_answered_is_down_and_holds_nobody() -> None:
     assert [value(each) for each in works] == [1.0]
 
 
+def test_a_resolver_that_is_silent_is_no_outage() -> None:
+    """Given a resolver that answers no name → nothing is measured, and the event says why."""
+    ended = threading.Event()
+    names = Names(lambda host, port: ended.wait(10) and [])
+    (tries,) = run([job(Module(named), timeout=0.1, names=names)], no_pause)
+    ended.set()
+    assert [value(each) for each in tries] == [-1.0, -1.0]
+    assert tries[1].events[0].summary == "the resolver did not answer in time"
+
+
+def test_a_bounded_number_of_look_ups_runs_at_once() -> None:
+    """Given more hanging names than may be looked up at once → no more threads, and a name in line is not down."""
+    ended, running, peak = threading.Event(), 0, 0
+    lock = threading.Lock()
+
+    def look_up(host: str, port: int) -> list[Any]:
+        nonlocal running, peak
+        if host == "quick.example.com":
+            return [(socket.AF_INET, 0, 0, "", ("127.0.0.1", port))]
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        ended.wait(10)
+        with lock:
+            running -= 1
+        return []
+
+    async def asks_name(attempt: Attempt, host: str) -> None:
+        await attempt.addresses(host, 80)
+        attempt.up()
+
+    names = Names(look_up, 3)
+    hosts = ["quick.example.com", *(f"h{number}.example.com" for number in range(8)), "127.0.0.1"]
+    modules = [Module(lambda attempt, host=host: asks_name(attempt, host)) for host in hosts]
+    tries = run([job(each, timeout=0.3, names=names) for each in modules], no_pause)
+    ended.set()
+    assert [value(each[0]) for each in tries] == [1.0, 0.0, 0.0, 0.0, *[-1.0] * 5, 1.0]
+    assert peak == 3
+
+
 def test_what_was_measured_before_the_end_stays() -> None:
     """Given a try that adds a value and fails → the value stays beside `uptime` 0, and nothing says that it is up."""
 
