@@ -14,6 +14,8 @@ from typing import Any
 
 from chalicelib.core.measured import Measured
 
+MAX_PROBES_A_MINUTE = 500
+"""Probes of one run. Lambda allows 1,024 open files, and each try has one, beside the spare ones (`probes/_sockets.py`)."""
 VERSION = 1
 MAX_TRIES = 2
 """The newest tries of earlier runs that are remembered of a series."""
@@ -59,7 +61,7 @@ class ProbeState:
     """`series` and `counters` are by the fingerprint of their labels, `broken` and `measured` by identity.
 
     `known`: it was stored. `results` are the newest of probes by a key of their identity: all of those that failed, and those
-    that did not while the prober is cut off, which is since `cut_since`.
+    that did not while the prober is cut off, which is since `cut_since`. `ran`: when probes ran last, by the same keys.
     """
 
     series: Mapping[str, Past] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class ProbeState:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     results: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
     cut_since: datetime | None = None
+    ran: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def written(state: ProbeState, now: datetime) -> str:
@@ -84,6 +87,7 @@ def written(state: ProbeState, now: datetime) -> str:
         "broken": {k: dict(v) for k, v in state.broken.items()},
         "measured": {key: row for key, each in state.measured.items() if (row := _measured_row(each, now)) is not None},
         "results": {key: [_seconds(at), int(failed)] for key, (at, failed) in state.results.items()},
+        "ran": {key: _seconds(at) for key, at in state.ran.items()},
         "cut_since": None if state.cut_since is None else _seconds(state.cut_since),
     }
     return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
@@ -105,6 +109,7 @@ def read(text: str | None) -> ProbeState:
             {key: _measured(row) for key, row in whole.get("measured", {}).items()},
             {key: (_instant(row[0]), bool(row[1])) for key, row in whole.get("results", {}).items()},
             None if whole.get("cut_since") is None else _instant(whole["cut_since"]),
+            {key: _instant(at) for key, at in whole.get("ran", {}).items()},
         )
     except (ValueError, KeyError, TypeError, IndexError, zlib.error):
         return ProbeState()

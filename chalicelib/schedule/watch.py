@@ -49,14 +49,12 @@ from chalicelib.probes import (
     upstream_of,
 )
 from chalicelib.redact import redact, redact_observed
+from chalicelib.schedule.due import due, key_of, probes_of, ran_after
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
 from chalicelib.schedule.probing import run as probed
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import AnyProbeModule
-
-NOT_PROBES = frozenset({"heartbeat"})
-"""Kinds under `probes:` that measure nothing: a heartbeat waits to be called."""
 
 STATE = "probe-state"
 """The name under which a run leaves what the next one must know."""
@@ -142,21 +140,23 @@ def watch(
     `pause` waits so many seconds before a second try. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
-    due = _due(rules, at)
-    if due and not store.claim_minute(MINUTE, at):
-        return ProbeReport()
-    known = names or Names()
-    jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in due]
-    runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     left = store.marks([STATE, SCRAPED])
     before = _Before(store, read_state(left.get(STATE)), at)
+    probes = probes_of(rules)
+    taken = due(probes, before.state.ran, at)
+    if taken and not store.claim_minute(MINUTE, at):
+        return ProbeReport()
+    known = names or Names()
+    jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in taken]
+    runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     measured, state, cut = _measured(runs, before, rules, clients)
     events, marks, broken = _told(measured, rules, before, cut)
     samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
     if runs or events:
-        store.put_mark(STATE, written(replace(state, broken=broken), at))
+        ran = ran_after(probes, before.state.ran, taken, at)
+        store.put_mark(STATE, written(replace(state, broken=broken, ran=ran), at))
     if (runs or events) and is_scraped(left.get(SCRAPED), now):
         newest = store.marks([gauges.MARK]).get(gauges.MARK)
         store.put_mark(gauges.MARK, _newest_values(newest, measured, marks, at))
@@ -271,11 +271,11 @@ def _earlier(runs: Sequence[_ProbeRun], before: _Before, rules: Rules, clients: 
     """Return the probes that are not of this run. One whose failure is not remembered was fine, where a state is known."""
     if not before.state.known:
         return []
-    ran = {_result_key(run.kind, run.params) for run in runs}
+    ran = {key_of(run.kind, run.params) for run in runs}
     known = _recent_results(before, rules)
     found = []
-    for kind, params in _probes(rules):
-        if (key := _result_key(kind, params)) not in ran:
+    for kind, params in probes_of(rules):
+        if (key := key_of(kind, params)) not in ran:
             at, failed = known.get(key, (None, False))
             found.append(cut_off.Earlier(_seen_of(kind, params, failed, clients), at))
     return found
@@ -285,7 +285,7 @@ def _results_after(
     runs: Sequence[_ProbeRun], before: _Before, rules: Rules, cut: bool
 ) -> tuple[dict[str, tuple[datetime, bool]], datetime | None]:
     """Return the newest results that the next run must know, and since when the prober is cut off."""
-    now = {_result_key(run.kind, run.params): (before.at, run.failed) for run in runs}
+    now = {key_of(run.kind, run.params): (before.at, run.failed) for run in runs}
     results = {**_recent_results(before, rules), **now}
     since = (before.state.cut_since or before.at) if cut else None
     return {key: (at, failed) for key, (at, failed) in results.items() if cut or failed}, since
@@ -294,16 +294,8 @@ def _results_after(
 def _recent_results(before: _Before, rules: Rules) -> dict[str, tuple[datetime, bool]]:
     """Return the remembered results of probes that the rules name, without those that a gap made old."""
     results = before.state.results
-    reach = {_result_key(kind, params): 2 * every(params) + SLACK for kind, params in _probes(rules)}
+    reach = {key_of(kind, params): 2 * every(params) + SLACK for kind, params in probes_of(rules)}
     return {key: each for key, each in results.items() if key in reach and before.at - each[0] <= reach[key]}
-
-
-def _result_key(kind: str, params: Mapping[str, Any]) -> str:
-    return f"{zlib.crc32(identity_of(kind, name_of(params)).encode()):x}"
-
-
-def _probes(rules: Rules) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(kind, params) for kind, listed in rules.probes.items() if kind not in NOT_PROBES for params in listed]
 
 
 def _missed(run: _ProbeRun, before: _Before) -> _ProbeRun:
@@ -396,26 +388,6 @@ def _counters(run: _ProbeRun, at: datetime) -> dict[str, Readings]:
         )
         for labels, _ in read.values()
     }
-
-
-def _due(rules: Rules, at: datetime) -> list[tuple[str, Mapping[str, Any]]]:
-    """The probes whose turn this minute is: those of `every: 5m` in minutes that five divides.
-
-    Those of an hour and more each have a minute of their own within the hour, so that not all of them come at once.
-    """
-    minute = int(at.timestamp()) // 60
-    return [
-        (kind, params) for kind, params in _probes(rules) if (minute - _offset(kind, params)) % _minutes(params) == 0
-    ]
-
-
-def _minutes(params: Mapping[str, Any]) -> int:
-    return max(1, every(params) // timedelta(minutes=1))
-
-
-def _offset(kind: str, params: Mapping[str, Any]) -> int:
-    """Return the minute of the hour of a probe that runs every hour or less often: always the same."""
-    return zlib.crc32(f"{kind} {name_of(params)}".encode()) % 60 if _minutes(params) >= 60 else 0
 
 
 def _run_of(job: Job, tries: Sequence[Tried]) -> _ProbeRun:

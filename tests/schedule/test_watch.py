@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -222,9 +223,11 @@ def test_a_burst_of_the_schedule_probes_once_a_minute() -> None:
 def test_a_minute_without_a_probe_that_is_due_is_not_claimed() -> None:
     """A run with nothing to do writes nothing."""
     watcher = Watcher(a=up(lambda: True))
-    watcher.params["a"] = ({"name": "a", "every": "5m"},)
+    watcher.params["a"] = ({"name": "a", "every": "1d"},)
+    assert watcher.run(0).ran == 1
+    before = watcher.store.writes
     assert watcher.run(1).ran == 0
-    assert watcher.store.writes == 0
+    assert watcher.store.writes == before
 
 
 def test_a_broken_probe_harms_no_other() -> None:
@@ -301,14 +304,14 @@ def test_a_broken_probe_that_leaves_the_rules_ends() -> None:
 
 
 def test_a_broken_probe_that_is_not_due_stays_broken() -> None:
-    """A probe of every five minutes is not judged in between."""
+    """A probe of every five minutes is not judged in between: its event comes with each of its runs, and has no end."""
     watcher = Watcher(a=raising(RuntimeError()), b=up(lambda: True))
     watcher.params["a"] = ({"name": "a", "every": "5m"},)
-    assert len(watcher.run(0).events) == 1
-    for minute in range(1, 5):
-        assert watcher.run(minute).events == ()
-    assert watcher.probes["a"].calls == 2
-    assert len(watcher.run(5).events) == 1
+    reports = [watcher.run(minute) for minute in range(16)]
+    ran = [minute for minute, report in enumerate(reports) if report.ran == 2]
+    assert ran[0] == 0 and {later - earlier for earlier, later in pairwise(ran[1:])} == {5}
+    assert [minute for minute, report in enumerate(reports) if report.events] == ran
+    assert {event.status for report in reports for event in report.events} == {Status.FIRING}
 
 
 def test_parts_of_a_probe_break_and_mend() -> None:
