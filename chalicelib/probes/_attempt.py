@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.core.event import Event
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT
+from chalicelib.core.payload.addresses import plain
 from chalicelib.probes._common import probe_failed, secret
 from chalicelib.probes._errors import Down
-from chalicelib.probes._names import Names, NoAddressError
+from chalicelib.probes._names import Names, NoAddressError, RefusedAddressError
 from chalicelib.probes._sockets import first_of, headstart
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Connection:
 class Attempt:
     """One try. `split` is how many seconds each step took, by its name for people; `split_open` the one that did not end.
 
-    `expected` and `address` are what people read of a failure beside its reason: neither holds a secret.
+    `expected` and `address` are what people read of a failure beside its reason: neither holds a secret. `is_far`: it has
+    connected to another machine. An answer from there leads to nothing on this one.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class Attempt:
     split_open: str = ""
     address: str = ""
     expected: str = ""
+    is_far: bool = False
     closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     @property
@@ -116,9 +119,12 @@ class Attempt:
         """
         with self.step("DNS"):
             try:
-                return await self.names.addresses(host, port)
+                found = await self.names.addresses(host, port)
             except NoAddressError as error:
                 raise Down(str(error)) from None
+        if self.is_far and any(plain(each).is_loopback for each in found):
+            raise RefusedAddressError("addresses of this machine are not probed after those of another one")
+        return found
 
     async def connect(
         self, host: str, port: int, *, tls: ssl.SSLContext | None = None, name: str | None = None
@@ -134,6 +140,7 @@ class Attempt:
                 found, port, self.names.spare, pause=headstart(self.left, len(found))
             )
         self.ends_with(writer.transport.abort)
+        self.is_far = self.is_far or not plain(address).is_loopback
         if tls is not None:
             with self.step("TLS"):
                 await _secured(writer, tls, name or host)

@@ -60,7 +60,8 @@ def expectations(params: Mapping[str, Any]) -> list[str]:
 def judge(params: Mapping[str, Any], answer: Answer) -> None:
     """Raise Down when the answer does not have what is expected."""
     if params.get("text") and str(params["text"]) not in answer.text:
-        raise Down(f"status {answer.status} without the expected text")
+        where = f" in its first {len(answer.body):,} bytes" if answer.is_cut else ""
+        raise Down(f"status {answer.status} without the expected text{where}")
     for name, text in (params.get("expect_headers") or {}).items():
         if str(text).lower() not in answer.headers.get(str(name), "").lower():
             raise Down(f"status {answer.status} without {str(text)[:60]!r} in the header {name}")

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import h11
@@ -22,9 +21,10 @@ import httpx
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import _http2
 from chalicelib.probes._attempt import Attempt, Connection
-from chalicelib.probes._errors import Down
+from chalicelib.probes._errors import Down, UnmeasuredError
 from chalicelib.probes._origin import origin_of, sent_bytes
-from chalicelib.probes._trust import EXPIRED, first_end, trusting, unchecked
+from chalicelib.probes._tls import connected
+from chalicelib.probes._trust import trusting
 
 MAX_BODY_BYTES = 1_000_000
 MAX_DECODED_BYTES = 16_000_000
@@ -41,7 +41,7 @@ _NOT_ASCII = re.compile(rb"[^\x21-\x7e]")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to make. `keeps`: how many bytes of the body are kept."""
+    """A request to make. `keeps`: how many bytes of the body are kept; `is_watched`: whose certificates are measured."""
 
     method: str
     url: str
@@ -49,15 +49,17 @@ class Question:
     body: bytes | None = None
     keeps: int = MAX_BODY_BYTES
     trust: ssl.SSLContext | None = None
+    is_watched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that was read whole. `body` is its beginning, unpacked."""
+    """An answer that was read whole. `body` is its beginning, unpacked; `is_cut`: there was more of it."""
 
     status: int
     headers: httpx.Headers
     body: bytes
+    is_cut: bool = False
 
     @property
     def text(self) -> str:
@@ -70,7 +72,10 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Return the body as a JSON value. Raise Down when it is none."""
+        """Return the body as a JSON value. Raise Down when it is none, UnmeasuredError when not all of it was kept."""
+        if self.is_cut:
+            limit = f"{len(self.body):,} bytes"
+            raise UnmeasuredError(f"the answer is over {limit}, so that its JSON is not read", final=True)
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -163,39 +168,14 @@ async def _over_http2(attempt: Attempt, connection: Connection, question: Questi
     except OSError:
         raise Down("the connection was closed before the answer was whole") from None
     ((read, unpacked),) = found
-    return Answer(status, read, unpacked.ended())
+    return Answer(status, read, unpacked.ended(), unpacked.is_cut)
 
 
 async def _connected(attempt: Attempt, question: Question, url: httpx.URL) -> Connection:
-    """Return a connection, after the days of its certificates were noted."""
     host, secure = url.raw_host.decode("ascii"), url.scheme == "https"
     port = url.port or (443 if secure else 80)
-    if not secure:
-        return await attempt.connect(host, port)
-    try:
-        connection = await attempt.connect(host, port, tls=question.trust or trusting())
-    except Down as down:
-        if getattr(down.__cause__, "verify_code", None) == EXPIRED:
-            await _note_ended(attempt, host, port)
-        raise
-    _note_end(attempt, connection, verified=True)
-    return connection
-
-
-async def _note_ended(attempt: Attempt, host: str, port: int) -> None:
-    """Note for how long a certificate that is refused has ended already, by a second handshake that checks nothing."""
-    _note_end(attempt, await attempt.connect(host, port, tls=unchecked()), verified=False)
-
-
-def _note_end(attempt: Attempt, connection: Connection, *, verified: bool) -> None:
-    """Keep the fewest days that a certificate of this try is good for, over all hosts and their chains."""
-    end = first_end(connection.tls, verified=verified) if connection.tls else None
-    if end is None:
-        return
-    days = (end - attempt.now) / timedelta(days=1)
-    before = [each for each in attempt.samples if each.metric == "tls_days_left"]
-    attempt.samples = [each for each in attempt.samples if each.metric != "tls_days_left"]
-    attempt.add("tls_days_left", min([days, *(each.value for each in before if each.value is not None)]))
+    trust = (question.trust or trusting()) if secure else None
+    return await connected(attempt, host, port, trust, is_watched=question.is_watched)
 
 
 def _headers(question: Question, url: httpx.URL) -> tuple[str, list[tuple[str, str]]]:
@@ -257,7 +237,7 @@ async def _body(
                 event = await _event(connection, protocol)
     if not isinstance(event, h11.EndOfMessage):
         raise h11.RemoteProtocolError("peer closed")
-    return Answer(head.status_code, headers, unpacked.ended())
+    return Answer(head.status_code, headers, unpacked.ended(), unpacked.is_cut)
 
 
 class Unpacked:
@@ -292,13 +272,21 @@ class Unpacked:
             self._inner = self._new(-zlib.MAX_WBITS)  # Without the head of zlib, as some servers send it.
         while data and self._size < MAX_DECODED_BYTES:
             if self._inner.eof:
-                self._inner = self._new(zlib.MAX_WBITS)
+                data = data.lstrip(b"\0")  # Padding, which also gzip itself takes.
+                self._inner = self._new(zlib.MAX_WBITS) if data else self._inner
+            if not data:
+                return
             self._keep(self._inner.decompress(data, _CHUNK))
             data = self._inner.unconsumed_tail or (self._inner.unused_data if self._kind != "deflate" else b"")
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
         self._kept += data[: max(0, self._keeps - len(self._kept))]
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether there was more than is kept."""
+        return self._size > len(self._kept)
 
     def ended(self) -> bytes:
         """Return what is kept, at the end of the body."""

@@ -64,6 +64,11 @@ _NOT_THERE = {
     "08P01": ("no such database",),
     "XX000": ("(ENOTFOUND)", "Tenant or user not found"),
 }
+_POOLER_WORDS = {
+    "query_wait_timeout": "no connection of the pool became free in time",
+    "server_login_retry": "the pooler cannot log in to its server",
+    "pgbouncer cannot connect to server": "the pooler cannot connect to its server",
+}
 _REFUSED = {"08P01": _OF_PGBOUNCER, "XX000": _OF_SUPAVISOR}
 
 
@@ -97,7 +102,9 @@ class ServerError(Exception):
 
     @property
     def words(self) -> str:
-        """The code with its name, for people."""
+        """The code with its name, for people; of PgBouncer, which has one code for all, what it means."""
+        if known := next((words for text, words in _POOLER_WORDS.items() if self.text.startswith(text)), ""):
+            return f"SQLSTATE {self.sqlstate}, {known}"
         try:
             name = psycopg.errors.lookup(self.sqlstate).__name__
         except KeyError:
@@ -139,7 +146,12 @@ class Session:
         while True:
             while self.pgconn.is_busy():
                 await _ready(self.pgconn.socket, pq.PollingStatus.READING)
-                self.pgconn.consume_input()
+                try:
+                    self.pgconn.consume_input()
+                except psycopg.OperationalError:
+                    if any(map(_error_of, found)):  # The server gave its reason before it ended the connection.
+                        return found
+                    raise
             result = self.pgconn.get_result()
             if result is None:
                 return found

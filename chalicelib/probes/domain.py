@@ -45,9 +45,6 @@ async def check(attempt: Attempt) -> None:
         found = await _read(attempt, f"{server.rstrip('/')}/domain/{domain}", "the registry")
     except Down as down:
         raise UnmeasuredError(f"the registry could not be asked: {down}") from None
-    finally:
-        # Certificates of registries are not what is watched.
-        attempt.samples = [each for each in attempt.samples if each.metric != "tls_days_left"]
     ends = min(_ends(found), default=None)
     if ends is None:
         raise UnmeasuredError("the registry gives no date on which the registration ends", final=True)
@@ -108,6 +105,8 @@ async def _read(attempt: Attempt, url: str, whose: str) -> Mapping[str, Any]:
     answer = await _followed(attempt, url)
     if answer.status == 404:
         raise TargetRejectedError(f"{whose} answered 404: it knows no such domain")
+    if answer.status == 429:
+        raise UnmeasuredError(f"{whose} answered 429: it is asked too often; allowed is a larger `every`", final=True)
     if answer.status != 200:
         raise Down(f"{whose} answered {answer.status}")
     return coerce.table(answer.json)
@@ -116,7 +115,7 @@ async def _read(attempt: Attempt, url: str, whose: str) -> Mapping[str, Any]:
 async def _followed(attempt: Attempt, url: str) -> Answer:
     headers = {"Accept": "application/rdap+json, application/json"}
     for _ in range(MAX_REDIRECTS + 1):
-        answer = await ask(attempt, Question("GET", url, headers))
+        answer = await ask(attempt, Question("GET", url, headers, is_watched=False))
         if not (300 <= answer.status < 400 and answer.headers.get("location")):
             return answer
         url = urljoin(url, answer.headers["location"])

@@ -50,6 +50,8 @@ RATES = (Rate("cache_hit_rate", "keyspace_hits_total", ("keyspace_hits_total", "
 _REFUSED = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "DENIED"})
 _FULL = "ERR max number of clients"
 """A constant of Redis's source, sent to a new client before it asks anything; `ERR` is all that it has for a code."""
+_UNKNOWN = "ERR unknown command"
+"""A constant of Redis's source as well: the command was renamed, or is not there."""
 _SENTINEL = re.compile(r"master\d+")
 _METRICS = {
     "keyspace_hits": "keyspace_hits_total",
@@ -67,6 +69,7 @@ class AnswerError(Exception):
         super().__init__(text)
         self.code = text.partition(" ")[0]
         self.is_full = text.startswith(_FULL)
+        self.is_unknown = text.startswith(_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,8 @@ def _reported(error: AnswerError) -> Exception:
     """Return what an error means: that nothing can be measured, or that the server is down."""
     if error.code in _REFUSED:
         return TargetRejectedError(f"Redis refused the user or password, or the right to INFO ({error.code})")
+    if error.is_unknown:
+        return TargetRejectedError("Redis does not know the command INFO: it is renamed or switched off")
     if error.is_full:
         return Down("it takes no more clients (maxclients)")
     return Down(f"it answered with the error {error.code[:40]}")
@@ -176,10 +181,14 @@ def _reported(error: AnswerError) -> Exception:
 
 def _check_state(info: Mapping[str, str]) -> None:
     """Raise Down for a server that answers and cannot serve, by what INFO says of it."""
+    if not info:
+        raise Down("it answered INFO without a line")
     if info.get("loading") == "1":
         raise Down("it is loading its data")
     if info.get("role") == "slave" and info.get("master_link_status") == "down":
-        raise Down(f"it is a copy without its master for {info.get('master_link_down_since_seconds', 'some')} s")
+        seconds = coerce.number(info.get("master_link_down_since_seconds"))
+        since = "and never had one" if seconds is None or seconds < 0 else f"for {seconds:.0f} s"
+        raise Down(f"it is a copy without its master {since}")
     for name, value in info.items():
         state = dict(part.partition("=")[::2] for part in value.split(",")) if _SENTINEL.fullmatch(name) else {}
         if state.get("status", "ok") != "ok":

@@ -8,7 +8,8 @@
       ca: INTERNAL_CA        # with TLS: the name of the secret with the certificate (PEM) of an authority of your own
       timeout: 5s
 
-Samples: `uptime`, `latency_ms` (connection, TLS and the text, where it is expected), and with TLS `tls_days_left`. Every
+Samples: `uptime`, `latency_ms` (connection, TLS and the text, where it is expected), and with TLS `tls_days_left`, below
+zero once a certificate has ended. Every
 address of the host is tried. Nothing is sent. Of what the server sends the first MAX_TEXT_BYTES are looked at.
 https://www.rfc-editor.org/rfc/rfc9293
 """
@@ -19,7 +20,8 @@ from typing import Any
 
 from chalicelib.probes import Attempt, Connection, Down, common_mistakes
 from chalicelib.probes._address import host_mistake, secret_name_mistakes
-from chalicelib.probes._trust import authority, first_end, trusting
+from chalicelib.probes._tls import connected
+from chalicelib.probes._trust import authority, trusting
 
 MEANING = "TCP ports that take connections."
 SAMPLE = {"name": "mail", "host": "mail.example.com", "port": 25}
@@ -36,11 +38,9 @@ async def check(attempt: Attempt) -> None:
     attempt.expected = "a connection" + (f" and the text {text[:60]!r}" if text else "")
     name = str(params.get("ca") or "")
     trust = authority(name, attempt.secret(name)) if name else trusting()
-    connection = await attempt.connect(
-        str(params["host"]), int(params["port"]), tls=trust if params.get("tls") else None
+    connection = await connected(
+        attempt, str(params["host"]), int(params["port"]), trust if params.get("tls") else None
     )
-    if (end := first_end(connection.tls) if connection.tls else None) is not None:
-        attempt.add("tls_days_left", (end - attempt.now) / timedelta(days=1))
     if text:
         with attempt.step("text"):
             await _read(connection, text.encode())

@@ -7,7 +7,7 @@
       expect_json: {status: ok, checks.0.healthy: true}    # values of the JSON answer by their paths
       expect_headers: {Content-Type: json}                 # texts that the answer's headers hold, in any case
       method: GET            # or HEAD, POST, PUT, PATCH, DELETE, OPTIONS
-      headers: {Authorization: "$HEALTH_TOKEN"}    # $NAME in a value is a secret
+      headers: {Authorization: "$HEALTH_TOKEN"}    # $NAME in a value is a secret, also in url, body and json
       body: "a=1"            # what is sent; or json: {…} of any form
       redirects: true        # follow them, MAX_REDIRECTS at most; else a 3xx is the answer
       ca: INTERNAL_CA        # the name of the secret with the certificate (PEM) of an authority of your own
@@ -31,8 +31,9 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from chalicelib.probes import Attempt, Down, RefusedAddressError, common_mistakes
 from chalicelib.probes._address import address_mistakes, secret_name_mistakes
@@ -74,9 +75,9 @@ async def check(attempt: Attempt) -> None:
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
-    values = (params.get("headers") or {}).values()
-    found = [name for value in values for name in _SECRET.findall(str(value))]
-    return (*found, *([str(params["ca"])] if params.get("ca") else []))
+    sent = [params.get(field) for field in ("url", "headers", "body", "json")]
+    found = [name for value in sent for name in _SECRET.findall(str(value))]
+    return tuple(dict.fromkeys([*found, *([str(params["ca"])] if params.get("ca") else [])]))
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
@@ -122,15 +123,15 @@ def _question(attempt: Attempt) -> Question:
     headers = {
         str(name): _filled(attempt, str(name), str(value)) for name, value in (params.get("headers") or {}).items()
     }
-    body = str(params["body"]).encode() if "body" in params else None
+    body = _SECRET.sub(partial(_value, attempt), str(params["body"])).encode() if "body" in params else None
     if "json" in params:
-        body = json.dumps(params["json"], ensure_ascii=False).encode()
+        body = json.dumps(_json(attempt, params["json"]), ensure_ascii=False).encode()
         if "content-type" not in {name.lower() for name in headers}:
             headers["Content-Type"] = "application/json"
     name, http2 = str(params.get("ca") or ""), bool(params.get("http2"))
     return Question(
         str(params.get("method", "GET")).upper(),
-        str(params["url"]),
+        _SECRET.sub(lambda found: quote(_value(attempt, found), safe=""), str(params["url"])),
         headers,
         body,
         MAX_BODY_BYTES if params.get("text") or params.get("expect_json") else 0,
@@ -141,6 +142,19 @@ def _question(attempt: Attempt) -> Question:
 def _filled(attempt: Attempt, name: str, value: str) -> str:
     secrets = tuple(_SECRET.findall(value))
     return sendable(name, _SECRET.sub(lambda each: attempt.secret(each[1]), value), secrets)
+
+
+def _value(attempt: Attempt, found: re.Match[str]) -> str:
+    return attempt.secret(found[1])
+
+
+def _json(attempt: Attempt, value: Any) -> Any:
+    """Return a value to send with secrets in the place of their names, at any depth."""
+    if isinstance(value, Mapping):
+        return {str(name): _json(attempt, each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(attempt, each) for each in value]
+    return _SECRET.sub(partial(_value, attempt), value) if isinstance(value, str) else value
 
 
 async def _followed(attempt: Attempt, question: Question) -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.probes import uptime
+from chalicelib.probes import tcp, uptime
 from tests.certificates import chained
 
 from .conftest import NOW, FixedClients, Web, answer, result, serve, tried, values
@@ -57,6 +57,23 @@ def test_days_go_below_zero(tmp_path: Path, leaf: float, intermediate: float, ex
     assert days(values(found)) == pytest.approx(expected, abs=0.01)
     assert result(found).startswith("the certificate is refused: certificate has expired, after ")
     assert web.seen == []
+
+
+def test_an_authority_that_has_ended_has_no_days_of_others(tmp_path: Path) -> None:
+    """Given a root that has ended and certificates that have not → down, and no days: those that were sent are good."""
+    with secured(tmp_path, 80, 300, root=-1) as (web, pem):
+        found = tried(uptime, {"name": "api", "url": f"{web.url}/", "ca": "CA"}, FixedClients({"CA": pem}))
+    assert result(found).startswith("the certificate is refused: certificate has expired, after ")
+    assert "tls_days_left" not in values(found)
+
+
+@pytest.mark.parametrize(("leaf", "up"), [(80, 1.0), (-2, 0.0)])
+def test_a_port_with_tls_is_measured_the_same_way(tmp_path: Path, leaf: float, up: float) -> None:
+    """Given a TCP probe with TLS → the days of its certificate, also below zero."""
+    with secured(tmp_path, leaf) as (web, pem):
+        params = {"name": "api", "host": "localhost", "port": web.port, "tls": True, "ca": "CA"}
+        found = values(tried(tcp, params, FixedClients({"CA": pem})))
+    assert found["uptime"] == up and days(found) == pytest.approx(leaf, abs=0.01)
 
 
 def test_every_host_of_a_chain_of_redirects_counts(tmp_path: Path) -> None:

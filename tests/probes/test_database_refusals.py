@@ -3,6 +3,7 @@
 import shutil
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,6 +175,7 @@ def bouncer(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[Boun
     (folder / "users").write_text('"tocsin" "right"\n')
     (folder / "ini").write_text(
         f"[databases]\napp = host=127.0.0.1 port={postgres.port}\ngone = host=127.0.0.1 port={free_port()}\n"
+        f"small = host=127.0.0.1 port={postgres.port} dbname=app pool_size=1\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
         f"auth_file = {folder}/users\npool_mode = {request.param}\nserver_login_retry = 1\nquery_wait_timeout = 2\n"
     )
@@ -204,6 +206,15 @@ def test_refused_by_pgbouncer(bouncer: Bouncer) -> None:
 def test_a_server_behind_pgbouncer_that_is_gone(bouncer: Bouncer) -> None:
     """Given a pooler whose server is not there → down."""
     assert down(bouncer.dsn("gone"))
+
+
+def test_a_pool_that_is_used_up(bouncer: Bouncer) -> None:
+    """Given a pool whose one connection is in use → down, for the reason that the pooler gave before it hung up."""
+    with psycopg.connect(bouncer.dsn("small"), autocommit=True) as busy:
+        holds = threading.Thread(target=busy.execute, args=("select pg_sleep(4)",))
+        holds.start()
+        assert "no connection of the pool became free in time, after" in down(bouncer.dsn("small"), timeout="4s")
+        holds.join()
 
 
 @pytest.mark.parametrize(

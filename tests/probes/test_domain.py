@@ -77,7 +77,7 @@ def test_redirects(web: Web) -> None:
 
 REASONS = [
     (answer(404), "404: it knows no such domain"),
-    (answer(429), "the registry answered 429"),
+    (answer(503), "the registry answered 503"),
     (answer(200, "<html>"), "the answer is not JSON"),
     (answer(200, "[]"), "gives no date"),
     (answer(200, registered("soon")), "gives no date"),
@@ -91,6 +91,13 @@ def test_a_registry_that_does_not_say(web: Web, act: Any, words: str) -> None:
     """Given a registry that is away, knows no such domain or gives no date → cannot be measured, which is no outage."""
     web.answers["/domain/example.com"] = act
     assert words in failed(attempted(FixedClients(), server=f"{web.url}/")).summary
+
+
+def test_a_registry_that_is_asked_too_often_is_left_alone(web: Web) -> None:
+    """Given 429 → no second try, and what to change."""
+    web.answers["/domain/example.com"] = answer(429, headers={"Retry-After": "60"})
+    found = attempted(FixedClients(), server=web.url)
+    assert "429: it is asked too often; allowed is a larger `every`" in failed(found).summary and not found.retry
 
 
 def test_no_server_for_the_zone(web: Web) -> None:

@@ -92,6 +92,9 @@ WHOLE = {
     "gzip without a body": sends(head(Content_Length="0", Content_Encoding="gzip")),
     "zlib": sends(head(Content_Encoding="deflate") + zlib.compress(HELLO)),
     "raw deflate": sends(head(Content_Encoding="deflate") + zlib.compress(HELLO)[2:-4]),
+    "gzip that is padded": sends(
+        head(Content_Length=str(len(PACKED) + 8), Content_Encoding="gzip") + PACKED + bytes(8)
+    ),
     "two members": sends(head(Content_Encoding="gzip") + PACKED + PACKED),
     "early hints": sends(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + head(Content_Length="5") + b"hello"),
     "unknown encoding": sends(head(Content_Length="5", Content_Encoding="br") + b"hello"),

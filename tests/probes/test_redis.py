@@ -15,6 +15,7 @@ import pytest
 from chalicelib.probes import Names, redis
 from chalicelib.schedule.probing import Tried
 from tests.certificates import certified
+from tests.slow_server import Connection, slow_server
 
 from .conftest import FixedClients, eventually, free_port, result, tried, values
 
@@ -119,6 +120,30 @@ def test_nothing_listens() -> None:
 def test_plain_server_asked_over_tls(port: int) -> None:
     """A Redis without TLS is down for who asks over TLS."""
     assert measured(f"rediss://:right@localhost:{port}", timeout="2s") == {"uptime": 0.0}
+
+
+REPLIES = [
+    (b"-ERR unknown command 'INFO', with args beginning with: \r\n", "Redis does not know the command INFO"),
+    (b"$0\r\n\r\n", "it answered INFO without a line, after"),
+    (
+        b"$72\r\nrole:slave\r\nmaster_link_status:down\r\nmaster_link_down_since_seconds:-1\r\n\r\n",
+        "and never had one, after",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reply", "words"), REPLIES)
+def test_odd_answers_to_info(reply: bytes, words: str) -> None:
+    """Given INFO that is renamed → cannot measure; an empty one, or a copy that never had a master → down, in words."""
+
+    def act(connection: Connection) -> None:
+        connection.socket.recv(100)
+        connection.socket.sendall(reply)
+        connection.stall()
+
+    with slow_server(act) as server:
+        found = attempted(f"redis://127.0.0.1:{server.port}")
+    assert words in (found.events[0].summary if found.events else result(found))
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ def test_lines_of_several_databases_add_up(web: Web) -> None:
     assert measured(web, text) == {"uptime": 1.0, "db_blocks_hit_total": 12.0}
 
 
+def test_figures_that_cannot_be(web: Web) -> None:
+    """Given sizes whose sum is infinite and more free than there is → neither is measured."""
+    text = 'pg_up 1\npg_database_size_mb{d="a"} 1e308\npg_database_size_mb{d="b"} 1e308\n'
+    text += 'node_filesystem_size_bytes{mountpoint="/data"} 5\nnode_filesystem_avail_bytes{mountpoint="/data"} 10\n'
+    assert measured(web, text) == {"uptime": 1.0}
+
+
 def test_without_pg_up(web: Web) -> None:
     """An answer without the line of the database costs nothing of the others, and is reported."""
     text = "\n".join(

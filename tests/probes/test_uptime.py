@@ -1,16 +1,19 @@
 """The uptime probe against real servers on loopback: right, wrong, slow, away, redirected, and addresses it refuses."""
 
+import asyncio
+import json
 import re
 import socket
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from chalicelib.core.errors import RulesError
-from chalicelib.probes import Names, addresses, refusal, uptime
+from chalicelib.probes import Attempt, Names, RefusedAddressError, addresses, refusal, uptime
 from tests.slow_server import Connection, slow_server
 
 from .conftest import NOW, FixedClients, Tls, Web, answer, free_port, reason, result, tried, values
@@ -392,6 +395,43 @@ def test_valid() -> None:
         "headers": {"X": "$Y"}, "redirects": True, "timeout": "2.5s", "every": "5m", "service": "web", "labels": {"a": "b"},
     }  # fmt: skip
     assert uptime.validate(params) == []
+
+
+def test_secrets_are_filled_in_wherever_something_is_sent(web: Web, clients: FixedClients) -> None:
+    """Given $NAME in the address, the JSON or the body → the secret is sent, escaped in the address, and read at a deploy."""
+    web.answers["/?key=a%26b"] = answer(200)
+    clients.secrets |= {"KEY": "a&b", "WORD": "w"}
+    for sent in ({"json": {"k": ["$WORD"]}}, {"body": "k=$WORD"}):
+        params = {"name": "api", "url": f"{web.url}/?key=$KEY", "method": "POST", **sent}
+        assert values(tried(uptime, params, clients))["uptime"] == 1.0
+        assert uptime.parameters(params) == ("KEY", "WORD") and uptime.validate(params) == []
+    assert [body for *_, body in web.seen] == [b'{"k": ["w"]}', b"k=w"]
+
+
+def test_an_answer_that_is_too_large_to_be_read_as_json(web: Web, clients: FixedClients) -> None:
+    """Given more JSON than is kept → cannot measure, with the size; a text that is not in its beginning → down, in words."""
+    web.answers["/"] = answer(200, json.dumps({"status": "ok", "x": "y" * 1_100_000}))
+    found = tried(uptime, {"name": "api", "url": web.url, "expect_json": {"status": "ok"}}, clients)
+    assert found.events[0].summary == "the answer is over 1,000,000 bytes, so that its JSON is not read"
+    assert "uptime" not in values(found) and not found.retry
+    found = tried(uptime, {"name": "api", "url": web.url, "text": "none"}, clients)
+    assert result(found).startswith("status 200 without the expected text in its first 1,000,000 bytes, after")
+
+
+def test_a_far_answer_leads_to_no_address_of_this_machine(web: Web, clients: FixedClients) -> None:
+    """Given a redirect from another machine to this one → down; within this one → followed."""
+    web.answers["/"] = answer(302, headers={"Location": f"{web.url}/end"})
+    web.answers["/end"] = answer(200)
+    attempt = Attempt("uptime", {"redirects": True}, clients, NOW, timedelta(seconds=5), is_far=True)
+
+    async def connects() -> None:
+        await attempt.connect("127.0.0.1", web.port)
+
+    with pytest.raises(
+        RefusedAddressError, match="addresses of this machine are not probed after those of another one"
+    ):
+        asyncio.run(connects())
+    assert values(tried(uptime, {"name": "api", "url": web.url, "redirects": True}, clients))["uptime"] == 1.0
 
 
 def seen(params: dict[str, Any], clients: FixedClients) -> Mapping[str, str]:
