@@ -67,6 +67,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/rules/file/outside.py": {"chalicelib.probes.*", "chalicelib.sources.generic"},
     "cli/main.py": {"*"},
     "cli/checkup.py": {"chalicelib.sources.*", "chalicelib.targets.*"},
+    "cli/probe.py": {"chalicelib.probes.*"},
     "cli/parse.py": {"chalicelib.sources.*", "chalicelib.sources.generic"},
     "simulation/engine.py": {"chalicelib.sources.*"},
     "deploy/deployment.py": {"chalicelib.sources.*"},
