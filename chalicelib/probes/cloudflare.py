@@ -21,23 +21,19 @@ Limits: 300 queries in 5 minutes for a user, 10 zones a query; this sends two qu
 https://developers.cloudflare.com/analytics/graphql-api/errors/
 """
 
-import time
+import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-import httpx
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
-from chalicelib.probes import MAX_TIMEOUT, common_mistakes, duration, labels_of, probe_failed, secret, time_limit
-
-if TYPE_CHECKING:
-    from chalicelib.core.event import Event
-    from chalicelib.core.ports import Clients
+from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, common_mistakes, duration
+from chalicelib.probes._http import Answer, Question, ask, sendable
 
 MEANING = "Zones whose traffic is measured."
 SAMPLE = {"name": "site", "zone": "023e105f4ecef8ad9ca31a8372d0c353"}
@@ -46,7 +42,12 @@ ENDPOINT = "https://api.cloudflare.com/client/v4/graphql"
 DELAY = timedelta(minutes=5)
 DEFAULT_WINDOW = timedelta(minutes=1)
 MAX_WINDOW = timedelta(minutes=60)
-DEFAULT_TIMEOUT = timedelta(seconds=10)
+TOKEN = "CLOUDFLARE_API_TOKEN"
+TIMEOUT = MAX_TIMEOUT
+LATE_IS_DOWN = False
+QUERY_LIMIT = timedelta(seconds=10)
+QUERY_SHARE = 0.9
+MAX_BODY_BYTES = 4_000_000
 RETRY_AFTER = timedelta(minutes=5)
 MAX_ZONES_PER_QUERY = 10
 MAX_ZONES = 50
@@ -93,15 +94,11 @@ class _Answer:
 
 @dataclass(slots=True)
 class _CloudflareRun:
-    """One run of the probe: what it asks with, and what it found."""
+    """One try of the probe: what it asks with, and what stands in the way of further queries."""
 
-    params: Mapping[str, Any]
-    client: httpx.Client
+    attempt: Attempt
     endpoint: str
     token: str
-    now: datetime
-    ends_at: float
-    found: "list[Sample | Event]" = field(default_factory=list)
     final: TargetUnavailableError | TargetRejectedError | None = None
     """The answer that every further query would get: nothing more is asked."""
     no_visitors: TargetUnavailableError | None = None
@@ -109,83 +106,82 @@ class _CloudflareRun:
 
     @property
     def window(self) -> timedelta:
-        return duration(self.params.get("window", DEFAULT_WINDOW))
+        return duration(self.attempt.params.get("window", DEFAULT_WINDOW))
 
-    def ask(self, parts: str, tags: Sequence[str]) -> _Answer:
-        """One query over the zones; TargetUnavailableError and TargetRejectedError as in `check`."""
+    async def ask(self, parts: str, tags: Sequence[str]) -> _Answer:
+        """Return the answer to one query over the zones. TargetUnavailableError and TargetRejectedError as in `check`."""
         if self.final is not None:
             raise self.final
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TargetUnavailableError("Cloudflare took longer than one run has for it")
-        until = self.now.replace(second=0, microsecond=0) - DELAY
+        until = self.attempt.now.replace(second=0, microsecond=0) - DELAY
         text = (
             "query Window($zones: [String!], $from: Time!, $to: Time!) {\n  viewer {\n"
             f"    zones(filter: {{zoneTag_in: $zones}}) {{\n      zoneTag{parts}\n    }}\n  }}\n}}"
         )
         variables = {"zones": list(tags), "from": rfc3339(until - self.window), "to": rfc3339(until)}
         try:
-            response = self.client.post(
-                self.endpoint,
-                json={"query": text, "variables": variables},
-                headers={"Authorization": f"Bearer {self.token}"},
-                timeout=min(left, time_limit(self.params, DEFAULT_TIMEOUT).total_seconds()),
-            )
-        except httpx.HTTPError as error:
-            raise TargetUnavailableError(f"Cloudflare did not answer: {type(error).__name__}") from None
-        try:
-            return _answer(response)
+            return _answer(await self._answered({"query": text, "variables": variables}))
         except TargetUnavailableError as error:
             self.final = error if error.retry_after else None
             raise
 
+    async def _answered(self, query: Mapping[str, Any]) -> Answer:
+        # A query ends before the engine ends the try, so that what others gave is kept.
+        seconds = min(self.attempt.left * QUERY_SHARE, QUERY_LIMIT.total_seconds())
+        bearer = sendable("Authorization", f"Bearer {self.token}", (TOKEN,))
+        headers = {"Authorization": bearer, "Content-Type": "application/json"}
+        body = json.dumps(query).encode()
+        try:
+            async with asyncio.timeout(seconds):
+                return await ask(
+                    self.attempt, Question("POST", self.endpoint, headers, body, MAX_BODY_BYTES, is_watched=False)
+                )
+        except TimeoutError:
+            raise TargetUnavailableError(f"Cloudflare did not answer within {seconds:.2g} s") from None
+        except Down as down:
+            raise TargetUnavailableError(f"Cloudflare did not answer: {down}") from None
+
     def sample(self, zone: str, metric: str, value: float | None, **observed: str) -> None:
-        seen = {name: text for name, text in observed.items() if text}
-        self.found.append(Sample(metric, value, self.now, {**labels_of(self.params), "zone": zone}, seen))
+        attempt, seen = self.attempt, {name: text for name, text in observed.items() if text}
+        attempt.samples.append(Sample(metric, value, attempt.now, {**attempt.labels, "zone": zone}, seen))
 
     def broke(self, part: str, reason: Exception | str) -> None:
         retry_after = reason.retry_after if isinstance(reason, TargetUnavailableError) else None
-        event = probe_failed("cloudflare", self.params, str(reason), now=self.now, part=part, retry_after=retry_after)
-        self.found.append(event)
+        self.attempt.broke(part, str(reason), retry_after=retry_after)
 
     def unplaced(self, text: str) -> None:
         """Note an error beside data that names neither a zone nor a part: what is measured may be less than asked."""
-        said = f"Cloudflare answered with data and an error: {text}"
-        self.found.append(probe_failed("cloudflare", self.params, said, now=self.now, part="answer", limited=True))
+        self.attempt.broke("answer", f"Cloudflare answered with data and an error: {text}", limited=True)
 
     def limited(self, zone: str, what: str, reason: str) -> None:
-        said = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
-        part = f"{zone} {what}"
-        self.found.append(probe_failed("cloudflare", self.params, said, now=self.now, part=part, limited=True))
+        words = f"{what} is not measured for zone {zone}: Cloudflare says {reason!r}"
+        self.attempt.broke(f"{zone} {what}", words, limited=True)
 
 
-def check(params: Mapping[str, Any], clients: "Clients", *, now: datetime) -> "list[Sample | Event]":
-    """One window of every zone. What is missing, refused or not answered becomes an event, and the rest is measured.
+async def check(attempt: Attempt) -> None:
+    """Add one window of every zone. What is missing, refused or not answered becomes an event, and the rest is measured.
 
     When nothing can be measured: TargetUnavailableError when Cloudflare cannot answer now (429, 5xx, no answer;
     `retry_after` when it is a limit of ours), TargetRejectedError when it never will (401, 403, a query it does not
     take). RulesError without the token.
     """
-    endpoint, ends_at = clients.setting("CLOUDFLARE_API_URL", ENDPOINT), time.monotonic() + MAX_TIMEOUT.total_seconds()
-    run = _CloudflareRun(params, clients.http(), endpoint, secret(clients, "CLOUDFLARE_API_TOKEN"), now, ends_at)
+    run = _CloudflareRun(attempt, attempt.clients.setting("CLOUDFLARE_API_URL", ENDPOINT), attempt.secret(TOKEN))
     failed: list[tuple[Mapping[str, str], Exception]] = []
-    for batch in _batches(_zones(params)):
+    for batch in _batches(_zones(attempt.params)):
         try:
-            _check_batch(run, batch)
+            await _check_batch(run, batch)
         except (TargetUnavailableError, TargetRejectedError) as error:
             run.final = run.final or (error if isinstance(error, TargetRejectedError) else None)
             failed.append((batch, error))
-    if failed and not run.found:
+    if failed and not attempt.samples and not attempt.events:
         raise failed[0][1]
     for unmeasured, reason in failed:
         for name in unmeasured:
             run.broke(name, reason)
-    return run.found
 
 
 def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the secrets and settings that an entry reads."""
-    return ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_URL")
+    return (TOKEN, "CLOUDFLARE_API_URL")
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
@@ -220,33 +216,33 @@ def _batches(zones: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield dict(listed[start : start + MAX_ZONES_PER_QUERY])
 
 
-def _check_batch(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
+async def _check_batch(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     """All zones in one query; each on its own when that is refused, so that one refused zone harms no other."""
     try:
-        _check_counts(run, batch)
+        await _check_counts(run, batch)
     except TargetRejectedError as error:
         if len(batch) == 1 or not _is_about_zones(str(error)):
             raise
         for name, tag in batch.items():
             try:
-                _check_batch(run, {name: tag})
+                await _check_batch(run, {name: tag})
             except (TargetRejectedError, TargetUnavailableError) as failure:
                 run.broke(name, failure)
         return
-    _check_visitors(run, batch)
+    await _check_visitors(run, batch)
 
 
-def _check_counts(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
+async def _check_counts(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     tags = tuple(batch.values())
     refusal = ""
     try:
-        answer = run.ask(_COUNTS + _STATUSES + _QUANTILES, tags)
+        answer = await run.ask(_COUNTS + _STATUSES + _QUANTILES, tags)
     except TargetRejectedError as error:
         # One zone without the right to a field may refuse the whole query; then the rest is asked for alone.
         refusal = str(error)
         if not _is_plan_limit(refusal):
             raise
-        answer = run.ask(_COUNTS, tags)
+        answer = await run.ask(_COUNTS, tags)
     if unplaced := next((text for number, part, text in answer.errors if number is None and not part), ""):
         run.unplaced(unplaced)
     for name, tag in batch.items():
@@ -304,9 +300,9 @@ def _quantiles(zone: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _check_visitors(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
+async def _check_visitors(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
     try:
-        answer = _visitors(run, tuple(batch.values()))
+        answer = await _visitors(run, tuple(batch.values()))
     except TargetRejectedError as error:
         for name in batch:
             run.limited(name, "active users", str(error))
@@ -322,10 +318,10 @@ def _check_visitors(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
             _add_visitors(run, name, zone, _errors_of(answer, zone))
 
 
-def _visitors(run: _CloudflareRun, tags: Sequence[str]) -> _Answer:
+async def _visitors(run: _CloudflareRun, tags: Sequence[str]) -> _Answer:
     if run.no_visitors is not None:
         raise run.no_visitors
-    return run.ask(_VISITORS, tags)
+    return await run.ask(_VISITORS, tags)
 
 
 def _add_visitors(run: _CloudflareRun, name: str, zone: Mapping[str, Any], errors: Mapping[str, str]) -> None:
@@ -342,10 +338,10 @@ def _add_visitors(run: _CloudflareRun, name: str, zone: Mapping[str, Any], error
         run.limited(name, "active users", next(iter(errors.values())))
 
 
-def _answer(response: httpx.Response) -> _Answer:
+def _answer(response: Answer) -> _Answer:
     body = _json(response)
     errors = _errors(body.get("errors"))
-    _raise_for(response.status_code, "; ".join(map(_text, errors)), has_data=bool(body.get("data")))
+    _raise_for(response.status, "; ".join(map(_text, errors)), has_data=bool(body.get("data")))
     zones = coerce.at(body, "data", "viewer", "zones")
     if not isinstance(zones, list):
         raise TargetUnavailableError("Cloudflare answered without zones")
@@ -370,14 +366,14 @@ def _raise_for(status: int, text: str, *, has_data: bool) -> None:
         raise TargetRejectedError(f"Cloudflare answered {status}; allowed is an endpoint that does not redirect")
 
 
-def _json(response: httpx.Response) -> Mapping[str, Any]:
+def _json(response: Answer) -> Mapping[str, Any]:
     try:
-        body = response.json()
-    except ValueError:
+        body = response.json
+    except Down:
         body = None
     if isinstance(body, dict):
         return body
-    if response.status_code < 400:
+    if response.status < 400:
         raise TargetUnavailableError("Cloudflare's answer is not a JSON object")
     return {}
 

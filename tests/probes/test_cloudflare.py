@@ -1,25 +1,38 @@
 """The Cloudflare probe against a stand-in for its endpoint that answers with the fixtures."""
 
+import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from chalicelib.core.errors import RulesError, TargetRejectedError, TargetUnavailableError
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.probes import cloudflare
+from chalicelib.probes import Attempt, cloudflare, labels_of
 
-from .conftest import NOW, FixedClients, Web, answer, free_port
+from .conftest import NOW, FixedClients, Web, answer, free_port, tried
 
 FIXTURES = Path(__file__).parent / "fixtures" / "cloudflare"
 TAG = "00000000000000000000000000000001"
 PARAMS = {"name": "site", "zones": {"example.com": TAG}}
 TOKEN = {"CLOUDFLARE_API_TOKEN": "t0ken"}
+
+
+def checked(params: dict[str, Any], clients: FixedClients, *, now: datetime) -> list[Sample | Event]:
+    """What one try found, or raises."""
+
+    async def run() -> list[Sample | Event]:
+        limit = timedelta(seconds=5)
+        attempt = Attempt("cloudflare", params, clients, now, limit, labels=labels_of(params))
+        async with attempt.closing:
+            await cloudflare.check(attempt)
+        return [*attempt.samples, *attempt.events]
+
+    return asyncio.run(run())
 
 
 class Endpoint:
@@ -45,7 +58,7 @@ class Endpoint:
 
     def check(self, **params: Any) -> tuple[dict[str, float | None], list[Event]]:
         """The values of one run by metric, and its events."""
-        found = cloudflare.check({**PARAMS, **params}, self.clients, now=NOW)
+        found = checked({**PARAMS, **params}, self.clients, now=NOW)
         samples = {each.metric: each.value for each in found if isinstance(each, Sample)}
         return samples, [each for each in found if isinstance(each, Event)]
 
@@ -80,7 +93,7 @@ def test_measures(endpoint: Endpoint) -> None:
     """Counts become rates and quantiles latencies, stamped with the time of measuring and labelled with the zone."""
     endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
     endpoint.visitors = (200, visitors(321))
-    found = cloudflare.check({**PARAMS, "service": "web"}, endpoint.clients, now=NOW)
+    found = checked({**PARAMS, "service": "web"}, endpoint.clients, now=NOW)
     samples = [each for each in found if isinstance(each, Sample)]
     assert {each.metric: each.value for each in samples} == {
         "requests_per_min": 18234.0,
@@ -97,7 +110,7 @@ def test_measures(endpoint: Endpoint) -> None:
 def test_asks(endpoint: Endpoint) -> None:
     """The window ends five minutes ago on a whole minute; the token is in the header and nowhere else."""
     endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
-    cloudflare.check({**PARAMS, "window": "5m"}, endpoint.clients, now=NOW + timedelta(seconds=42))
+    checked({**PARAMS, "window": "5m"}, endpoint.clients, now=NOW + timedelta(seconds=42))
     first, second = endpoint.asked
     expected = {"zones": [TAG], "from": "2026-11-24T07:50:00Z", "to": "2026-11-24T07:55:00Z"}
     assert first["variables"] == second["variables"] == expected
@@ -177,7 +190,7 @@ def test_zone_missing(endpoint: Endpoint) -> None:
 def test_one_zone_of_several_is_missing(endpoint: Endpoint) -> None:
     """A missing zone does not harm the others, in whatever order they come."""
     endpoint.counts = [(200, reply(zone("c"), zone("a", errors5xx=[{"count": 50}])))]
-    found = cloudflare.check({"name": "site", "zones": ["a", "b", "c"]}, endpoint.clients, now=NOW)
+    found = checked({"name": "site", "zones": ["a", "b", "c"]}, endpoint.clients, now=NOW)
     rates = {
         each.labels["zone"]: each.value for each in found if isinstance(each, Sample) and each.metric == "error_rate"
     }
@@ -189,7 +202,7 @@ def test_one_zone_of_several_is_refused(endpoint: Endpoint) -> None:
     """Where one zone makes Cloudflare refuse the query, each is asked for alone."""
     refused = body("error_zone_not_authorized_403")
     endpoint.counts = [(403, refused), (403, refused), (200, reply(zone("b")))]
-    found = cloudflare.check({"name": "site", "zones": ["a", "b"]}, endpoint.clients, now=NOW)
+    found = checked({"name": "site", "zones": ["a", "b"]}, endpoint.clients, now=NOW)
     assert {each.labels["zone"] for each in found if isinstance(each, Sample)} == {"b"}
     assert [each.identity for each in found if isinstance(each, Event)] == ["probe:cloudflare:site:a"]
 
@@ -199,7 +212,7 @@ def test_ten_zones_a_query(endpoint: Endpoint) -> None:
     tags = [f"{number:032}" for number in range(23)]
     endpoint.counts = [(200, reply(*(zone(tag) for tag in tags)))]
     endpoint.visitors = (200, reply(*({"zoneTag": tag, "visitors": []} for tag in tags)))
-    cloudflare.check({"name": "site", "zones": tags}, endpoint.clients, now=NOW)
+    checked({"name": "site", "zones": tags}, endpoint.clients, now=NOW)
     assert [len(each["variables"]["zones"]) for each in endpoint.asked] == [10, 10, 10, 10, 3, 3]
 
 
@@ -265,83 +278,87 @@ def test_no_token(endpoint: Endpoint) -> None:
 def test_no_connection() -> None:
     """No answer at all is unavailable."""
     clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"http://127.0.0.1:{free_port()}/"})
-    with pytest.raises(TargetUnavailableError, match="ConnectError"):
-        cloudflare.check(PARAMS, clients, now=NOW)
+    with pytest.raises(TargetUnavailableError, match="Cloudflare did not answer: no connection: it was refused"):
+        checked(PARAMS, clients, now=NOW)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One query that fails costs nothing of the others
 
 
-class Api:
-    """Cloudflare over a function: every zone is answered but for the queries that fail."""
+Reply = tuple[int, str]
 
-    def __init__(self, answer: httpx.Response | None = None) -> None:
-        self.answer = answer
+
+class Api:
+    """Cloudflare over a function: every zone is answered but for the queries that fail. Without a reply it hangs up."""
+
+    def __init__(self, web: Web, reply: Reply | None = None) -> None:
+        self.reply = reply
         self.fails: Callable[[str, list[str]], bool] = lambda query, tags: False
         self.asked: list[tuple[str, list[str]]] = []
-        client = httpx.Client(transport=httpx.MockTransport(self._serve))
-        self.clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": "https://cloudflare.test/graphql"}, client)
+        self.web = web
+        self.clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"{web.url}/graphql"})
+        web.answers["/graphql"] = self._serve
 
-    def _serve(self, request: httpx.Request) -> httpx.Response:
-        asked = json.loads(request.content)
+    def _serve(self, handler: Any) -> None:
+        asked = json.loads(self.web.seen[-1][3])
         query = "visitors" if "1mGroups" in asked["query"] else "counts"
         tags = asked["variables"]["zones"]
         self.asked.append((query, tags))
-        if self.fails(query, tags):
-            if self.answer is None:
-                raise httpx.ReadTimeout("t0ken", request=request)
-            return self.answer
-        if query == "visitors":
-            return httpx.Response(200, text=reply(*({"zoneTag": tag, "visitors": []} for tag in tags)))
-        return httpx.Response(200, text=reply(*map(zone, tags)))
+        if not self.fails(query, tags):
+            zones = [{"zoneTag": tag, "visitors": []} if query == "visitors" else zone(tag) for tag in tags]
+            answer(200, reply(*zones))(handler)
+        elif self.reply is None:
+            handler.close_connection = True
+        else:
+            answer(*self.reply)(handler)
 
     def check(self, zones: list[str]) -> tuple[set[tuple[str, str]], list[Event]]:
         """What was measured as (zone, metric), and the events."""
-        found = cloudflare.check({"name": "site", "zones": zones}, self.clients, now=NOW)
+        found = checked({"name": "site", "zones": zones}, self.clients, now=NOW)
         samples = {(each.labels["zone"], each.metric) for each in found if isinstance(each, Sample)}
         return samples, [each for each in found if isinstance(each, Event)]
 
 
 REFUSED = '{"data": null, "errors": [{"message": "refused", "path": null}]}'
-ANSWERS: dict[str, httpx.Response | None] = {
-    "403": httpx.Response(403, text=REFUSED),
-    "404": httpx.Response(404),
-    "410": httpx.Response(410),
-    "429": httpx.Response(429),
-    "500": httpx.Response(500),
-    "time-out": None,
-    "garbage": httpx.Response(200, text="<html>"),
-    "another form": httpx.Response(200, text='{"data": [1], "errors": "x"}'),
+ANSWERS: dict[str, Reply | None] = {
+    "403": (403, REFUSED),
+    "404": (404, ""),
+    "410": (410, ""),
+    "429": (429, ""),
+    "500": (500, ""),
+    "no answer": None,
+    "garbage": (200, "<html>"),
+    "another form": (200, '{"data": [1], "errors": "x"}'),
 }
 COUNTS = {"requests_per_min", "error_rate"}
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_visitors_that_fail_cost_no_counts(answer: str) -> None:
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_visitors_that_fail_cost_no_counts(web: Web, kind: str) -> None:
     """Given visitors that are refused, limited, late or garbled, the counts are measured, and the visitors reported."""
-    api = Api(ANSWERS[answer])
+    api = Api(web, ANSWERS[kind])
     api.fails = lambda query, tags: query == "visitors"
     samples, (event,) = api.check(["a"])
     assert samples == {("a", metric) for metric in COUNTS}
-    refused = answer in ("403", "404", "410")
+    refused = kind in ("403", "404", "410")
     assert (event.kind, event.status) == (
         ("probe.limited", Status.INFO) if refused else ("probe.failed", Status.FIRING)
     )
     assert event.identity == f"probe:cloudflare:site:a {'active users' if refused else 'visitors'}"
-    assert event.annotations == ({"retry_after": "300s"} if answer == "429" else {})
+    assert event.annotations == ({"retry_after": "300s"} if kind == "429" else {})
     assert "t0ken" not in event.summary
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_zones_that_fail_cost_no_others(answer: str, first: bool) -> None:
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_zones_that_fail_cost_no_others(web: Web, kind: str, first: bool) -> None:
     """Given twelve zones in two queries of which one fails, the zones of the other are measured where it was asked."""
     tags = [f"z{number:02}" for number in range(12)]
     lost = set(tags[:10] if first else tags[10:])
-    api = Api(ANSWERS[answer])
+    api = Api(web, ANSWERS[kind])
     api.fails = lambda query, asked: query == "counts" and bool(lost & set(asked))
-    final = answer in ("403", "404", "410", "429")  # the answer of every further query
+    final = kind in ("403", "404", "410", "429")  # the answer of every further query
     if first and final:
         with pytest.raises((TargetUnavailableError, TargetRejectedError)):
             api.check(tags)
@@ -351,13 +368,13 @@ def test_zones_that_fail_cost_no_others(answer: str, first: bool) -> None:
     assert {zone for zone, _ in samples} == set(tags) - lost
     assert {each.identity for each in events} == {f"probe:cloudflare:site:{tag}" for tag in lost}
     assert {each.kind for each in events} == {"probe.failed"}
-    assert all(("retry_after" in each.annotations) is (answer == "429") for each in events)
+    assert all(("retry_after" in each.annotations) is (kind == "429") for each in events)
 
 
-def test_after_a_limit_nothing_more_is_asked() -> None:
+def test_after_a_limit_nothing_more_is_asked(web: Web) -> None:
     """Given 429 to the visitors of the first zones, the others are not asked for, and all of it is reported."""
     tags = [f"z{number:02}" for number in range(12)]
-    api = Api(httpx.Response(429))
+    api = Api(web, (429, ""))
     api.fails = lambda query, asked: query == "visitors"
     samples, events = api.check(tags)
     assert {zone for zone, _ in samples} == set(tags[:10])
@@ -368,23 +385,23 @@ def test_after_a_limit_nothing_more_is_asked() -> None:
     }
 
 
-def test_an_outage_of_the_visitors_is_waited_for_once() -> None:
+def test_an_outage_of_the_visitors_is_waited_for_once(web: Web) -> None:
     """Given visitors that do not answer, they are asked for once, so that the counts of all zones have their time."""
     tags = [f"z{number:02}" for number in range(12)]
-    api = Api()
+    api = Api(web)
     api.fails = lambda query, asked: query == "visitors"
     samples, events = api.check(tags)
     assert {zone for zone, _ in samples} == set(tags) and len(events) == 12
     assert [query for query, _ in api.asked] == ["counts", "visitors", "counts"]
 
 
-def test_one_zone_of_several_that_times_out() -> None:
+def test_one_zone_of_several_that_does_not_answer(web: Web) -> None:
     """Given zones that are asked for alone, one without an answer costs nothing of the others."""
-    api = Api()
-    refused = httpx.Response(403, text=body("error_zone_not_authorized_403"))
+    api = Api(web)
+    refused = (403, body("error_zone_not_authorized_403"))
 
     def fails(query: str, tags: list[str]) -> bool:
-        api.answer = refused if len(tags) > 1 else None
+        api.reply = refused if len(tags) > 1 else None
         return query == "counts" and (len(tags) > 1 or tags == ["a"])
 
     api.fails = fails
@@ -485,7 +502,20 @@ def test_an_error_beside_data_that_names_nothing(endpoint: Endpoint) -> None:
 def test_the_status_codes(endpoint: Endpoint) -> None:
     """Given counts by status code → the most frequent errors are the evidence of the error rate."""
     endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
-    found = cloudflare.check(PARAMS, endpoint.clients, now=NOW)
+    found = checked(PARAMS, endpoint.clients, now=NOW)
     (rate,) = [each for each in found if isinstance(each, Sample) and each.metric == "error_rate"]
     assert rate.observed == {"statuses": "404 × 732, 502 × 402"}
     assert "edgeResponseStatus_geq: 400" in endpoint.asked[0]["query"]
+
+
+def test_a_query_that_hangs_costs_no_other(web: Web) -> None:
+    """Given visitors that are never answered → the counts are kept, and the try ends within its limit with an event."""
+    api = Api(web)
+    web.answers["/graphql"] = lambda handler: (
+        web.stopped.wait(5) and None if b"1mGroups" in web.seen[-1][3] else api._serve(handler)
+    )
+    params = {"name": "site", "zones": ["a"], "timeout": timedelta(seconds=0.5)}
+    found = tried(cloudflare, params, api.clients, kind="cloudflare")
+    assert {each.metric for each in found.samples} == COUNTS
+    (event,) = found.events
+    assert event.identity == "probe:cloudflare:site:a visitors" and "did not answer within 0.4" in event.summary
