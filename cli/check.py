@@ -19,7 +19,7 @@ from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
 from chalicelib.rules.file.services import alias_words
 from chalicelib.rules.words import notified_of, route_targets, sentence
-from cli.probe_cost import costs
+from cli.probe_cost import costs, state_usd
 
 if TYPE_CHECKING:
     from simulation.services_seen import SeenServices
@@ -164,8 +164,9 @@ def _probes(rules: Rules) -> list[str]:
     found = costs(rules)
     if not found:
         return []
-    total = sum(each.usd for each in found)
-    return [*map(str, found), f"All probes: {total:.2f} USD a month for their samples, before AWS's allowances."]
+    samples, state = sum(each.usd for each in found), state_usd(rules)
+    whole = f"{samples:.2f} USD a month for their samples and {state:.2f} for their state, before AWS's allowances"
+    return [*map(str, found), f"All probes: {whole}."]
 
 
 def _services(seen: "SeenServices") -> list[str]:
@@ -240,7 +241,8 @@ def _probes_json(report: CheckReport) -> dict[str, Any]:
         {"kind": each.kind, "name": each.name, "runs": each.runs, "samples": each.samples, "usd": round(each.usd, 4)}
         for each in found
     ]
-    return {"probes_a_month": rows} if rows else {}
+    state = round(state_usd(report.rules), 4) if report.rules else 0.0
+    return {"probes_a_month": rows, "probe_state_usd_a_month": state} if rows else {}
 
 
 def _services_json(report: CheckReport, seen: "SeenServices | None") -> dict[str, Any]:

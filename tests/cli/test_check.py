@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.core.rule import Rules
 from chalicelib.rules.file import load
 from chalicelib.rules.words import target_words
 from cli import check as command
 from cli.main import main
+from cli.probe_cost import state_usd
 
 PAGE = "# A\n\n## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n"
 RIGHT = """
@@ -231,6 +233,13 @@ probes:
 """
 
 
+def test_the_state_of_many_probes_has_its_cost() -> None:
+    """Given 500 probes of every minute → the state that each run writes, some 50 KB, at its price."""
+    rules = Rules(probes={"uptime": tuple({"name": f"p{number}"} for number in range(500))})
+    units, reads = 54, 14
+    assert state_usd(rules) == pytest.approx(43_200 * (units * 0.625e-6 + reads * 0.125e-6))
+
+
 def test_probes_say_their_cost_a_month(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Given probes → the runs, samples and price of each for 30 days, and of all; heartbeats run nothing."""
     path = tmp_path / "alert-rules.yaml"
@@ -239,13 +248,15 @@ def test_probes_say_their_cost_a_month(tmp_path: Path, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     assert "Probe api (uptime): 43,200 runs a month with 5 samples, 0.16 USD." in text
     assert "Probe day (uptime): 30 runs a month with 7 samples, 0.00 USD." in text
-    assert "Probe walk (journey): 4,320 runs a month with 8 samples, 0.03 USD." in text
-    assert "All probes: 0.19 USD a month for their samples, before AWS's allowances." in text
+    assert "Probe walk (journey): 4,320 runs a month with 9 samples, 0.03 USD." in text
+    assert "All probes: 0.19 USD a month for their samples and 0.03 for their state, before AWS's allowances." in text
     assert "backup (" not in text
     main(["check", "--json", str(path)])
-    rows = json.loads(capsys.readouterr().out)["probes_a_month"]
+    content = json.loads(capsys.readouterr().out)
+    assert content["probe_state_usd_a_month"] == pytest.approx(43_200 * 0.75e-6, abs=1e-4)
+    rows = content["probes_a_month"]
     assert [(row["name"], row["runs"], row["samples"]) for row in rows] == [
         ("api", 43_200, 5),
         ("day", 30, 7),
-        ("walk", 4_320, 8),
+        ("walk", 4_320, 9),
     ]
