@@ -24,8 +24,8 @@ class Seen:
 def reason(probes: Sequence[Seen]) -> str:
     """Return why the prober is taken to be cut off; empty when it is not.
 
-    With self-checks it is when all of them fail, and at least half of the other probes. Without, it is when at least MIN_UPSTREAMS unlike upstreams fail, and
-    SHARE of all: an upstream fails when every probe of it does.
+    With self-checks it is when all of them fail, and at least half of the other probes. Without, it is when at least
+    MIN_UPSTREAMS unlike upstreams fail, and SHARE of all: an upstream fails when every probe of it does.
     """
     checks = [each for each in probes if each.self_check]
     failed = sum(each.failed for each in probes)

@@ -11,7 +11,7 @@ GROWTHS: Mapping[str, str] = {"db_size_gb": "db_growth_gb_per_day"}
 """The metric that holds the growth a day of another one."""
 DAY = timedelta(days=1)
 LONGEST = 3_650
-"""In days. A limit that is further away is not foretold."""
+"""In days. A limit that is further away is not forecast."""
 
 
 @dataclass(frozen=True, slots=True)

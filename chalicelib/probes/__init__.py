@@ -1,4 +1,4 @@
-"""What every probe shares: its fields in the rules file, its labels, refused addresses, and how it says it broke.
+"""What every probe shares: its fields in the rules file, its labels, refused addresses, and what it reports when it breaks.
 
 A probe is a module here with `async def check(attempt: Attempt) -> None` and `validate(params) -> list[str]`. `check`
 tries once and adds what it measured to the attempt (`attempt.add`, `attempt.up`). It ends in one of three ways:
@@ -68,23 +68,23 @@ MAX_TIMEOUT = timedelta(seconds=20)
 
 
 def duration(value: object) -> timedelta:
-    """A duration as the rules file writes it; a bare number is seconds. ValueError says what is allowed."""
+    """Return a duration as the rules file writes it; a bare number is seconds. Raise ValueError with what is allowed."""
     return value if isinstance(value, timedelta) else duration_of(value)
 
 
 def every(params: Mapping[str, Any]) -> timedelta:
-    """How often the probe runs: each minute unless the file says otherwise; a bare number is minutes."""
+    """Return how often the probe runs: each minute unless the file says otherwise; a bare number is minutes."""
     value = params.get("every", 1)
     return duration(value * 60 if isinstance(value, int | float) else value)
 
 
 def time_limit(params: Mapping[str, Any], default: timedelta) -> timedelta:
-    """The probe's own time limit, never above MAX_TIMEOUT."""
+    """Return the probe's own time limit, never above MAX_TIMEOUT."""
     return min(duration(params.get("timeout", default)), MAX_TIMEOUT)
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """The IP addresses of a host, IPv4 first. RulesError when any of them is refused; OSError when there are none."""
+    """Return the IP addresses of a host, IPv4 first. RulesError when any of them is refused; OSError when there are none."""
     try:
         return ordered(look_up(host, port))
     except UnicodeError:
@@ -92,7 +92,7 @@ def addresses(host: str, port: int) -> list[str]:
 
 
 def common_mistakes(params: Mapping[str, Any], *, required: Sequence[str], allowed: Iterable[str]) -> list[str]:
-    """The mistakes in words that any probe can have: missing and unknown fields, wrong durations and labels."""
+    """Return the mistakes in words that any probe can have: missing and unknown fields, wrong durations and labels."""
     known = COMMON_FIELDS | set(allowed) | set(required)
     found = [f"{field} is missing" for field in ("name", *required) if params.get(field) in (None, "")]
     found += [f"{field} is unknown; allowed are {', '.join(sorted(known))}" for field in params if field not in known]

@@ -149,11 +149,11 @@ class Attempt:
     def down(self, reason: str) -> None:
         """Note that what is watched is down: `uptime` 0 with what was expected, what came and where the time went."""
         self.samples = [each for each in self.samples if each.metric != "uptime"]
-        observed = {"address": self.address, "expected": self.expected, RESULT: self.told(reason)}
+        observed = {"address": self.address, "expected": self.expected, RESULT: self.result_words(reason)}
         seen = {name: text for name, text in observed.items() if text}
         self.samples.append(Sample("uptime", 0.0, self.now, dict(self.labels), seen))
 
-    def told(self, reason: str) -> str:
+    def result_words(self, reason: str) -> str:
         """Return a reason with how long it took, and which steps took how long."""
         split = ", ".join(f"{name} {time_words(seconds)}" for name, seconds in self.split.items())
         return f"{reason}, after {time_words(self.elapsed)}" + (f" ({split})" if split else "")

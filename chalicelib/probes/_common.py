@@ -16,19 +16,19 @@ RETRY_AFTER = "retry_after"
 
 
 def name_of(params: Mapping[str, Any]) -> str:
-    """The probe's name."""
+    """Return the probe's name."""
     return str(params.get("name", ""))
 
 
 def labels_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """The labels of the probe's samples: its name, its service, and those given."""
+    """Return the labels of the probe's samples: its name, its service, and those given."""
     name = name_of(params)
     given = {str(key): str(value) for key, value in (params.get("labels") or {}).items()}
     return {"service": str(params.get("service") or name), **given, "probe": name}
 
 
 def secret(clients: Any, name: str) -> str:
-    """The secret's value. RulesError when it is not set, so that a forgotten secret is told as such."""
+    """Return the secret's value. Raise RulesError when it is not set, so that a forgotten secret is named."""
     found: str | None = clients.secret(name)
     if not found:
         raise RulesError(f"the secret {name} is not set; allowed is the name of a secret of this stage")
@@ -36,7 +36,7 @@ def secret(clients: Any, name: str) -> str:
 
 
 def identity_of(kind: str, name: str, part: str = "") -> str:
-    """What a broken probe is about, so that its end finds its beginning; `part` where only some of it broke."""
+    """Return what a broken probe is about, so that its end finds its beginning; `part` where only some of it broke."""
     return f"probe:{kind}:{name}" + (f":{part}" if part else "")
 
 
@@ -74,7 +74,7 @@ def probe_failed(
 
 
 def probe_recovered(kind: str, identity: str, labels: Mapping[str, str], reason: str, *, now: datetime) -> Event:
-    """The event that ends `probe_failed`."""
+    """Return the event that ends `probe_failed`."""
     name = labels.get("probe", identity)
     return Event(
         id=fingerprint("probe", identity, now.isoformat(), Status.RESOLVED.value),

@@ -1,6 +1,6 @@
 """One connection to PostgreSQL over asyncio, by libpq: every address is tried, and an error has the server's own code.
 
-Connections of psycopg wait for a server that hangs when they are cancelled, and say no SQLSTATE of a refused login; those
+Connections of psycopg wait for a server that hangs when they are cancelled, and give no SQLSTATE of a refused login; those
 here are closed at once, and read the code from libpq's verbose message. Queries are sent as one simple message with their
 settings, which also poolers of transactions and of statements take: https://www.pgbouncer.org/features.html
 """
@@ -30,10 +30,10 @@ DEFAULT_PORT = "5432"
 _VERBOSE = 2
 """PQERRORS_VERBOSE of libpq-fe.h: messages with their SQLSTATE."""
 _CODE = re.compile(r":  ([0-9A-Z]{5}): (.*)")
-_SAID = re.compile(r"failed: (.{1,200})")
+_TLS_REASON = re.compile(r"failed: (.{1,200})")
 
 _PASSING = frozenset({"57P01", "57P02", "57P03", "53300"})
-"""What one address of several may say while another works: shutting down, starting, full."""
+"""What one address of several may answer while another works: shutting down, starting, full."""
 _OF_PGBOUNCER = (
     "no such user",
     "password authentication failed",
@@ -48,7 +48,7 @@ _OF_PGBOUNCER = (
     "unsupported startup parameter",
     "SSL required",
 )
-"""PgBouncer has one code, 08P01, for nearly all that it says; these are constants of its source, in no language but its own."""
+"""PgBouncer has one code, 08P01, for nearly all of its errors; these are constants of its source, in no language but its own."""
 _OF_SUPAVISOR = (
     "(EADDRNOTALLOWED)",
     "(EAUTHQUERY) user not found",
@@ -235,7 +235,7 @@ class _Race:
         self._spare, self._held, self._pause = spare, 0, pause
 
     async def winner(self) -> PGconn:
-        """Return the connection. When no address gives one, raise what a server said, else why the first failed."""
+        """Return the connection. When no address gives one, raise the error of a server, else why the first failed."""
         try:
             while self._rest or self._running:
                 found = await self._next()
@@ -341,8 +341,8 @@ def _failure(pgconn: PGconn, phase: int) -> Exception:
     if pgconn.needs_password:
         return ServerError("28P01")
     if phase == pq.ConnStatus.SSL_STARTUP:
-        said = _SAID.search(message)
-        return Down(f"no TLS connection: {said[1] if said else 'it ended'}")
+        found = _TLS_REASON.search(message)
+        return Down(f"no TLS connection: {found[1] if found else 'it ended'}")
     if phase in (pq.ConnStatus.BAD, pq.ConnStatus.STARTED):
         return Down("no connection: it was refused" if "Connection refused" in message else "no connection")
     return Down("the server ended the connection in login")

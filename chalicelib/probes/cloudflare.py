@@ -12,7 +12,7 @@ traffic requests are 0, and error rate and latency have no value.
 Fresh minutes are incomplete at Cloudflare, so the window ends DELAY ago on a whole minute. The samples are stamped
 with the time of measuring all the same: a rule's bare metric must not be older than five minutes, and what is being
 decided is whether people should act now. Latency and visitors are not on every plan: they are asked for apart, and a
-refusal of them is told as information while the rest goes on. A query that fails costs nothing that others gave: neither
+refusal of them is reported as information while the rest goes on. A query that fails costs nothing that others gave: neither
 that of the visitors nor that of ten other zones. Counts are Cloudflare's estimates of the whole; they are
 not multiplied by the sample interval.
 
@@ -79,7 +79,7 @@ _BROKEN_WORDS = ("unable to execute", "too many queries", "internal server error
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What Cloudflare said of one query: the zones that it knows by tag, and its errors as (zone index, path, text)."""
+    """What Cloudflare answered to one query: the zones that it knows by tag, and its errors as (zone index, path, text)."""
 
     zones: tuple[Mapping[str, Any], ...]
     errors: tuple[tuple[int | None, str, str], ...] = ()
@@ -217,7 +217,7 @@ def _batches(zones: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 async def _check_batch(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
-    """All zones in one query; each on its own when that is refused, so that one refused zone harms no other."""
+    """All zones in one query; each on its own when that is refused, so that one refused zone costs no other."""
     try:
         await _check_counts(run, batch)
     except TargetRejectedError as error:
@@ -355,10 +355,10 @@ def _errors(value: object) -> list[Mapping[str, Any]]:
 
 
 def _raise_for(status: int, text: str, *, has_data: bool) -> None:
-    said = text.lower()
-    if status == 429 or (not has_data and any(words in said for words in _BUSY_WORDS)):
+    lowered = text.lower()
+    if status == 429 or (not has_data and any(words in lowered for words in _BUSY_WORDS)):
         raise TargetUnavailableError("Cloudflare says that too much was asked", retry_after=RETRY_AFTER)
-    if status >= 500 or (not has_data and any(words in said for words in _BROKEN_WORDS)):
+    if status >= 500 or (not has_data and any(words in lowered for words in _BROKEN_WORDS)):
         raise TargetUnavailableError(f"Cloudflare answered {status}: {text or 'no reason'}")
     if status >= 400 or (text and not has_data):
         raise TargetRejectedError(f"Cloudflare answered {status}: {text or 'no reason'}")
@@ -401,13 +401,13 @@ def _refused(answer: _Answer) -> str:
 
 
 def _is_plan_limit(text: str) -> bool:
-    said = text.lower()
-    return any(words in said for words in _PLAN_WORDS) and "are not authorized" not in said
+    lowered = text.lower()
+    return any(words in lowered for words in _PLAN_WORDS) and "are not authorized" not in lowered
 
 
 def _is_about_zones(text: str) -> bool:
-    said = text.lower()
-    return ("authorized" in said and "zone" in said) or "does not have access" in said
+    lowered = text.lower()
+    return ("authorized" in lowered and "zone" in lowered) or "does not have access" in lowered
 
 
 def _groups(value: object) -> list[Mapping[str, Any]]:

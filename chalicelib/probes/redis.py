@@ -17,7 +17,7 @@ that knows a master to be down. One that works and does not let us in cannot be 
 DENIED (protected mode), or an AUTH that it does not take. A user of an access list needs `+info`, and for a
 node of a cluster `+cluster|info`.
 
-The protocol spoken is RESP 2: a request is an array of bulk strings, an answer a bulk string, a number or an error.
+The protocol is RESP 2: a request is an array of bulk strings, an answer a bulk string, a number or an error.
 https://redis.io/docs/latest/commands/info/  https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 

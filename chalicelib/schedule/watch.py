@@ -1,6 +1,6 @@
 """schedule → probes → samples and events: one run of all probes that are due, once a minute.
 
-All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused harms no other. What
+All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused keeps no other from its result. What
 failed is tried a second time after a pause, and only the second answer counts, unless it measures nothing where the first
 measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled time it fires
 all that it missed at once. No run takes a whole minute, so that no probe overlaps itself. Samples are stamped with the
@@ -12,8 +12,8 @@ the probe declares (RATES) and growth a day (GROWTHS). What it must know of the 
 writes the newest values as well (`core/gauges.py`). Samples go over the queue, where the worker may be behind.
 
 A probe that cannot measure becomes an event of source `router`, each minute anew, and one that ends it when the probe
-works again, or when it is gone from the rules. What a plan refuses for good is told once, as information. When unlike
-targets fail at once, the prober is cut off (`core/cut_off.py`): one event says so, and nothing is measured of what failed.
+works again, or when it is gone from the rules. What a plan refuses for good is reported once, as information. When unlike
+targets fail at once, the prober is cut off (`core/cut_off.py`): one event reports it, and nothing is measured of what failed.
 """
 
 import json
@@ -150,7 +150,7 @@ def watch(
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in taken]
     runs = [_run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
     measured, state, cut = _measured(runs, before, rules, clients)
-    events, marks, broken = _told(measured, rules, before, cut)
+    events, marks, broken = _reports(measured, rules, before, cut)
     samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
@@ -310,7 +310,7 @@ def _missed(run: _ProbeRun, before: _Before) -> _ProbeRun:
 
 
 def _remembered(run: _ProbeRun, before: _Before) -> dict[str, Measured]:
-    """Return which metrics a run measured, unless it failed: then nothing says that one is lost."""
+    """Return which metrics a run measured, unless it failed: then none is known to be lost."""
     if not run.samples or run.down or any(event.kind == FAILED for event in run.events):
         return {}
     names = {f"{each.metric} {_key(each.labels)[:8]}" for each in run.samples if each.metric not in NEVER_LOST}
@@ -319,7 +319,7 @@ def _remembered(run: _ProbeRun, before: _Before) -> dict[str, Measured]:
 
 
 def _lost_events(run: _ProbeRun, remembered: Mapping[str, Measured], at: datetime) -> list[Event]:
-    """Return the event that says what a probe measured before and no longer does."""
+    """Return the event of what a probe measured before and no longer does."""
     known = remembered.get(identity_of(run.kind, name_of(run.params)))
     lost = known.lost if known is not None and run.found else {}
     if not lost:
@@ -516,24 +516,24 @@ def _grown(metric: str, growth: Growth, sample: Sample, every: timedelta, before
     return []
 
 
-def _told(
+def _reports(
     runs: Sequence[_ProbeRun], rules: Rules, before: _Before, cut: str
 ) -> tuple[list[Event], list[Sample], dict[str, Mapping[str, str]]]:
-    """The events of this run, the samples that say which probes are broken, and the same for the next run."""
+    """Return the events of this run, the samples of which probes are broken, and the same for the next run."""
     at, open_before = before.at, before.broken()
     whole = [_cut_off(cut, rules, at)] if cut else []
-    said = {event.identity: event for event in [*whole, *(event for run in runs for event in run.events)]}
+    current = {event.identity: event for event in [*whole, *(event for run in runs for event in run.events)]}
     events = whole + [
         event
         for run in runs
         for event in run.events
         if event.status is not Status.INFO or event.identity not in open_before
     ]
-    marks = [_mark(event, 1.0, at) for event in said.values()]
-    broken = {**open_before, **{event.identity: _mark(event, 1.0, at).labels for event in said.values()}}
+    marks = [_mark(event, 1.0, at) for event in current.values()]
+    broken = {**open_before, **{event.identity: _mark(event, 1.0, at).labels for event in current.values()}}
     for identity, labels in open_before.items():
-        if identity not in said and not cut and (reason := _ended(labels, runs, rules, said)) is not None:
-            event = _mended(identity, labels, reason, at)
+        if identity not in current and not cut and (reason := _ended(labels, runs, rules, current)) is not None:
+            event = _recovered(identity, labels, reason, at)
             events += [event] if labels.get("status") == Status.FIRING else []
             marks.append(Sample(BROKEN, 0.0, at, labels))
             del broken[identity]
@@ -541,7 +541,7 @@ def _told(
 
 
 def _cut_off(reason: str, rules: Rules, at: datetime) -> Event:
-    """Return the one event of a prober that is cut off: critical, unless the team's own self-check says that it is us."""
+    """Return the one event of a prober that is cut off: critical, unless the team's own self-check fails too."""
     checked = any(params.get("self_check") for listed in rules.probes.values() for params in listed)
     return replace(
         probe_failed(PROBER, {"name": PROBER}, f"{reason}. Nothing is measured of what fails until then.", now=at),
@@ -554,17 +554,17 @@ def _mark(event: Event, value: float, at: datetime) -> Sample:
     return Sample(BROKEN, value, at, {**event.labels, "identity": event.identity, "status": event.status.value})
 
 
-def _mended(identity: str, labels: Mapping[str, str], reason: str, at: datetime) -> Event:
+def _recovered(identity: str, labels: Mapping[str, str], reason: str, at: datetime) -> Event:
     shown = {name: value for name, value in labels.items() if name not in ("identity", "status")}
     event = probe_recovered(labels.get("probe_kind", ""), identity, shown, reason, now=at)
     return replace(event, title="The prober measures again") if labels.get("probe_kind") == PROBER else event
 
 
-def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, said: Container[str]) -> str | None:
+def _ended(labels: Mapping[str, str], runs: Sequence[_ProbeRun], rules: Rules, current: Container[str]) -> str | None:
     """Why what was broken is no more: "" when it ran without saying so; None when this run cannot know."""
     kind, name = labels.get("probe_kind", ""), labels.get("probe", "")
-    if identity_of(kind, name) in said:
-        return None  # The whole probe broke, which says nothing of its parts.
+    if identity_of(kind, name) in current:
+        return None  # The whole probe broke: nothing is known of its parts.
     if kind == PROBER:
         return ""
     if any(run.kind == kind and name_of(run.params) == name for run in runs):
