@@ -13,7 +13,7 @@
         - {name: clean up, delete: "/api/users/{id}", headers: {Authorization: "Bearer {token}"}, always: true}
 
 A step is one of get, post, put, patch, delete with a path or an address; `expect` is a status, a range or a list of them,
-else any 2xx. `text`, `expect_json` and `expect_headers` are as those of `uptime`. `save` keeps values of the JSON answer by
+else any 2xx. It sends `json`, or the fields of a `form`. `text`, `expect_json` and `expect_headers` are as those of `uptime`. `save` keeps values of the JSON answer by
 their paths. `{name}` in texts stands for a saved value, `{run}` for a text that is new in each walk, `$NAME` for a secret. A
 text that is `{name}` alone becomes the saved JSON value itself (a number stays one); within a longer text it is written
 as JSON writes it, a text without its quotes. Within the path or the query of an address it is escaped.
@@ -41,7 +41,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from chalicelib.core.errors import RulesError
 from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, RefusedAddressError, common_mistakes, duration
@@ -59,8 +59,10 @@ TIMEOUT = timedelta(seconds=15)
 CLEAN_UP = timedelta(seconds=2)
 """What is kept of the walk's time for the steps that always run, when there are some: at most half of it."""
 METHODS = ("get", "post", "put", "patch", "delete")
+BODIES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+"""What a step sends, and its Content-Type: a JSON value, or the fields of a form."""
 EXPECTATIONS = ("text", "expect_json", "expect_headers")
-STEP_FIELDS = frozenset({"name", "json", "headers", "expect", "save", "always", "timeout", *EXPECTATIONS, *METHODS})
+STEP_FIELDS = frozenset({"name", *BODIES, "headers", "expect", "save", "always", "timeout", *EXPECTATIONS, *METHODS})
 MAX_STEPS = 20
 
 _INSTEAD = "a header of the steps, such as Authorization: $JOURNEY_TOKEN"
@@ -211,10 +213,11 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
     except ValueError:
         raise Down("the address cannot be read") from None
     parsed(url)
-    body = _body(walk.filled(step["json"])) if "json" in step else None
+    sent = next((each for each in BODIES if each in step), "")
+    body = _body(sent, walk.filled(step[sent])) if sent else None
     headers = _headers(walk, step, method, url)
-    if body is not None and "content-type" not in {name.lower() for name in headers}:
-        headers["Content-Type"] = "application/json"
+    if sent and "content-type" not in {name.lower() for name in headers}:
+        headers["Content-Type"] = BODIES[sent]
     answer = await ask(
         walk.attempt,
         Question(method.upper(), url, walk.cookies.added(url, headers), body, trust=_trust(walk.attempt)),
@@ -225,8 +228,10 @@ async def _take(walk: _Walk, step: Mapping[str, Any]) -> None:
         walk.saved[str(name)] = _found(answer, str(path))
 
 
-def _body(value: Any) -> bytes:
+def _body(kind: str, value: Any) -> bytes:
     try:
+        if kind == "form":
+            return urlencode({name: _written(each) for name, each in value.items()}).encode()
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise Down("a saved value cannot be sent in the body") from None
@@ -250,7 +255,7 @@ def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dic
     given = {str(name): str(value) for name, value in (step.get("headers") or {}).items()}
     if _is_named(walk, str(step[method]), url):
         return {name: _sendable(walk, name, value) for name, value in given.items()}
-    if any(name for _, name in _VALUE.findall(repr((step[method], step.get("json"))))):
+    if any(name for _, name in _VALUE.findall(repr((step[method], [step.get(each) for each in BODIES])))):
         raise Down("a saved value leads to where no secret is sent")
     return harmless(given, _VALUE.search)
 
@@ -298,7 +303,7 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _secrets_sent(params: Mapping[str, Any]) -> list[str]:
     """Return the names of the secrets that a walk sends."""
-    sent = [step.get(each) for step in params.get("steps") or () for each in (*METHODS, "json", "headers")]
+    sent = [step.get(each) for step in params.get("steps") or () for each in (*METHODS, *BODIES, "headers")]
     return list(dict.fromkeys(name for _, name in _VALUE.findall(str(sent)) if name))
 
 
@@ -333,7 +338,7 @@ def _step_mistakes(step: Mapping[str, Any], base: str, known: set[str]) -> list[
     if not all(isinstance(step.get(each) or {}, Mapping) for each in ("headers", "save")):
         return [*found, "headers and save must be mappings"]
     found += _field_mistakes(step)
-    read = (step[asked[0]], step.get("json"), step.get("headers"), [step.get(each) for each in EXPECTATIONS])
+    read = [step.get(each) for each in (asked[0], *BODIES, "headers", *EXPECTATIONS)]
     used = {name for name, _ in _VALUE.findall(repr(read)) if name}
     return found + [
         f"{{{name}}} is not saved by a step before; known are {', '.join(sorted(known))}"
@@ -355,6 +360,8 @@ def _address_mistake(address: str, base: str) -> str:
 def _field_mistakes(step: Mapping[str, Any]) -> list[str]:
     """Return the mistakes of the fields beside the address."""
     found = expectation_mistakes(step)
+    if "form" in step and ("json" in step or not isinstance(step["form"], Mapping)):
+        found.append("form must be a mapping of field to value, and alone: json is for a JSON value")
     if not isinstance(step.get("always", False), bool):
         found.append("always must be true or false")
     if "timeout" in step and (mistake := _timeout_mistake(step["timeout"])):

@@ -38,7 +38,8 @@ def test_the_examples_have_every_field() -> None:
     assert {*COMMON_FIELDS, *uptime.FIELDS, "url"} - fields("uptime") == {"body"}
     assert 'body: "a=1"' in TEXT
     steps = {field for each, entry in ENTRIES if each == "journey" for step in entry["steps"] for field in step}
-    assert journey.STEP_FIELDS - steps == {"get", "put", "patch"}
+    assert journey.STEP_FIELDS - steps == {"get", "put", "patch", "form"}
+    assert "or form: {user: a}" in TEXT
     assert {"base", "ca", "steps"} <= fields("journey")
 
 

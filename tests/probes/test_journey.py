@@ -370,6 +370,9 @@ MISTAKES = [
     ({"base": "", "steps": [{"get": "/"}]}, "step 1: its address must begin with"),
     ({"steps": [{"get": "/", "expect": [None]}]}, "step 1: expect 'None' is not a status"),
     ({"steps": [{"get": "/", "expect": {"a": 1}}]}, "step 1: expect"),
+    ({"steps": [{"post": "/", "form": "a=1"}]}, "step 1: form must be a mapping"),
+    ({"steps": [{"post": "/", "form": {}, "json": {}}]}, "step 1: form must be a mapping of field to value, and alone"),
+    ({"steps": [{"post": "/", "form": {"a": "{other}"}}]}, "step 1: {other} is not saved"),
     ({"steps": [{"get": "/", "save": 5}]}, "step 1: headers and save must be mappings"),
     ({"steps": [{"get": "/", "save": {"run": "a"}}]}, "step 1: 'run' cannot be a saved value"),
     ({"steps": [{"get": "/", "save": {"a-b": "a"}}]}, "step 1: 'a-b' cannot be a saved value"),
@@ -455,3 +458,15 @@ def test_each_clean_up_has_a_share_of_the_time(web: Web) -> None:
     took = {each.labels["step"]: each.value or 0.0 for each in found.samples if each.metric == "step_ms"}
     assert [path for _, path, _, _ in web.seen] == ["/none", "/hangs", "/gone"]
     assert took["hangs"] < 600
+
+
+def test_a_form_is_sent(web: Web) -> None:
+    """Given a step with a form → its fields as browsers send them, with secrets and saved values in their places."""
+    web.answers |= {"/a": answer(200, '{"csrf": "a&b", "n": 7}'), "/login": answer(200)}
+    form = {"user": "é", "password": "$PW", "csrf": "{csrf}", "n": "{n}"}
+    steps = [{"get": "/a", "save": {"csrf": "csrf", "n": "n"}}, {"post": "/login", "form": form}]
+    params = {"name": "j", "base": web.url, "steps": steps}
+    found = tried(journey, params, FixedClients({"PW": "p w"}))
+    assert values(found)["uptime"] == 1.0 and journey.parameters(params) == ("PW",)
+    assert web.seen[1][2]["Content-Type"] == "application/x-www-form-urlencoded"
+    assert web.seen[1][3] == b"user=%C3%A9&password=p+w&csrf=a%26b&n=7"
