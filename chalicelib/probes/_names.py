@@ -60,9 +60,8 @@ def look_up(host: str, port: int) -> Found:
 def ordered(found: Found) -> list[str]:
     """Return the addresses, IPv4 first, each once. Raise RefusedAddressError when one of them is refused."""
     by_family = sorted(found, key=lambda each: each[0] != socket.AF_INET)
-    unique = [
-        each for each in dict.fromkeys(str(each[4][0]) for each in by_family) if each not in NOWHERE
-    ]  # What resolvers that block a name answer.
+    # Resolvers that block a name answer with an address at which nobody is.
+    unique = [each for each in dict.fromkeys(str(each[4][0]) for each in by_family) if each not in NOWHERE]
     for address in unique:
         if (reason := refusal(address)) is not None:
             raise RefusedAddressError(f"{reason}; allowed is an address of what you run")
@@ -154,7 +153,7 @@ class Names:
 
     def _note(self, host: str, asked: "_LookUp", found: "asyncio.Future[Found]") -> None:
         """Note that the resolver works, once it has answered a name soon. An answer after its own time-out is no proof."""
-        is_answer = not found.cancelled() and not _is_trouble(found.exception())
+        is_answer = not found.cancelled() and _is_of_the_name(found.exception())
         soon = asked.began is not None and time.monotonic() - asked.began < SOON_SECONDS
         self._works = self._works or (is_answer and soon and host != "localhost")
 
@@ -192,8 +191,9 @@ def _at_once(host: str, port: int) -> "asyncio.Future[Found]":
     return found
 
 
-def _is_trouble(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in _TROUBLES
+def _is_of_the_name(error: BaseException | None) -> bool:
+    """Return whether the resolver answered: with addresses, or that there are none. A name that is none is not asked for."""
+    return error is None or (isinstance(error, socket.gaierror) and error.errno not in _TROUBLES)
 
 
 def _seen(found: "asyncio.Future[Any]") -> None:

@@ -12,7 +12,8 @@ end of a name and to the quotes of a text: `10 mx1.example.com`, `v=spf1 -all`, 
 
 Down (`uptime` 0): the name is not there or has no such record, another value, SERVFAIL (its name servers or its signatures
 are broken), and a `server` of the entry that is silent or refuses. A machine's own resolver that is silent or refuses, or
-answers SERVFAIL for the root of all names too, says nothing of the name: it cannot be measured. https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
+answers SERVFAIL for the root of all names too, is no sign of the name: it cannot be measured.
+https://www.rfc-editor.org/rfc/rfc1035  https://dnspython.readthedocs.io/
 """
 
 import asyncio

@@ -1,10 +1,10 @@
 """schedule → probes → samples and events: one run of all probes that are due, once a minute.
 
-All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused keeps no other from its result. What
-failed is tried a second time after a pause, and only the second answer counts, unless it measures nothing where the first
-measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled time it fires
-all that it missed at once. No run takes a whole minute, so that no probe overlaps itself. Samples are stamped with the
-start of the minute, so that what was measured twice counts once.
+All probes run at once, each within its time limit (`probing.py`); one that hangs, breaks or is refused keeps no other from
+its result. What failed is tried a second time after a pause, and only the second answer counts, unless it measures nothing
+where the first measured a part. A run claims its minute first: EventBridge may fire twice in a minute, and after a throttled
+time it fires all that it missed at once. No run takes a whole minute, so that no probe overlaps itself. Samples are stamped
+with the start of the minute, so that what was measured twice counts once. `due.py` decides which probes a run takes.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row, which a gap ends), rates of the counters that
 the probe declares (RATES) and growth a day (GROWTHS). What it must know of the runs before is one short text in the store

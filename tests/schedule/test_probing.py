@@ -208,6 +208,26 @@ def test_a_resolver_that_is_silent_is_no_outage() -> None:
     assert tries[1].events[0].summary == "the resolver did not answer in time"
 
 
+def test_a_name_that_cannot_be_asked_for_is_no_proof_of_a_resolver() -> None:
+    """Given a name that is none, and a resolver that is silent → the silent name is not measured."""
+    ended = threading.Event()
+
+    def look_up(host: str, port: int) -> list[Any]:
+        if host == "none.example.com":
+            raise UnicodeError
+        ended.wait(10)
+        return []
+
+    async def none(attempt: Attempt) -> None:
+        await attempt.connect("none.example.com", 80)
+
+    names = Names(look_up)
+    jobs = [job(Module(none), names=names), job(Module(named), timeout=0.1, names=names)]
+    first, second = run(jobs, no_pause)
+    ended.set()
+    assert [value(first[1]), value(second[1])] == [0.0, -1.0]
+
+
 def test_a_bounded_number_of_look_ups_runs_at_once() -> None:
     """Given more hanging names than may be looked up at once → no more threads, and a name in line is not down."""
     ended, running, peak = threading.Event(), 0, 0
