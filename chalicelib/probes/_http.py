@@ -97,12 +97,14 @@ def header_mistake(name: str, value: str) -> str:
 
 def sendable(name: str, value: str, secrets: tuple[str, ...]) -> str:
     """Return a header's value with its secrets filled in. Raise RulesError, which names them, when it cannot be sent."""
-    if header_mistake(name, value):
-        named = f"the secret {', '.join(secrets)}" if secrets else "it"
+    mistake = header_mistake(name, value)
+    if mistake and secrets and name.lower() not in _FRAMING:
         raise RulesError(
-            f"the header {name} cannot be sent: {named} has a line break, a control character or a space at an end; "
-            "allowed is plain text"
+            f"the header {name} cannot be sent: the secret {', '.join(secrets)} has a line break, a control character "
+            "or a space at an end; allowed is plain text"
         )
+    if mistake:
+        raise RulesError(f"the header {name} cannot be sent: {mistake}")
     return value
 
 
