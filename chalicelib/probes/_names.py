@@ -27,6 +27,7 @@ Answer = TypeVar("Answer")
 Found = Iterable[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
 LookUp = Callable[[str, int], Found]
 
+LOCALHOST = "localhost"
 MAX_LOOK_UPS = 150
 SOON_SECONDS = 2.0
 """An answer within this time shows that the resolver works. glibc asks the next name server after 5 s."""
@@ -123,7 +124,8 @@ class Names:
             found = ordered(await asyncio.shield(asked.found))
         except asyncio.CancelledError:
             self._leave(host, asked)
-            if asked.began is None or not self._works:
+            # The name of this machine is asked of no resolver.
+            if host != LOCALHOST and (asked.began is None or not self._works):
                 raise ResolverError("the resolver did not answer in time") from None
             raise
         except socket.gaierror as error:
@@ -155,7 +157,7 @@ class Names:
         """Note that the resolver works, once it has answered a name soon. An answer after its own time-out is no proof."""
         is_answer = not found.cancelled() and _is_of_the_name(found.exception())
         soon = asked.began is not None and time.monotonic() - asked.began < SOON_SECONDS
-        self._works = self._works or (is_answer and soon and host != "localhost")
+        self._works = self._works or (is_answer and soon and host != LOCALHOST)
 
     def _leave(self, host: str, asked: "_LookUp") -> None:
         """Let the next try ask anew: this look-up may hang for ever. One that still waits in line is dropped."""
