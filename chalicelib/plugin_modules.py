@@ -3,7 +3,8 @@
 sources/    SourceModule, and of generic.py DeclaredSourceModule
 targets/    TargetModule; ChangeModule where DECLARED says `takes_changes`; CheckedModule where `tocsin doctor` can look
 probes/     ProbeModule; it may also have RATES, GROWTHS, PLACE and `parameters` (parameters.py)
-histories/  HistoryModule; it may also have PARAMETERS (parameters.py)
+histories/  HistoryModule; it may also have PARAMETERS (parameters.py), and ACTIVE_LABEL where the label is not `issue` by which
+            an alert names what it is called at the vendor
 """
 
 from collections.abc import Mapping, Sequence

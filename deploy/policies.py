@@ -42,6 +42,13 @@ TAKE = (
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",
 )
+LOOK_AT_ALARMS = (
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:DescribeAlarmContributors",
+    "cloudwatch:ListAlarmMuteRules",
+    "cloudwatch:ListTagsForResource",
+)
+"""For states that CloudWatch sends no event of (histories/cloudwatch.py)."""
 ANY_SECRET = ("*",)
 """Of the stage: the rules file names secrets of probes, senders and targets as it likes."""
 PATTERNS = ("REDACT_PATTERNS",)
@@ -100,7 +107,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "puts": ("webhooks", "notifications"),
         "counts": (*EMPTIED, *map(dead_letters, (*EMPTIED, "history"))),
     },
-    "repair": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
+    "repair": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "puts": ("webhooks",),
+        "looks": LOOK_AT_ALARMS,
+    },
     "record": {
         "memory": 512,
         "timeout": WORKER_SECONDS,
@@ -114,7 +127,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
 
 Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. Of those that it
-`counts` it may ask how much is in them. What Lambda gives
+`counts` it may ask how much is in them. What it `looks` at has no ARN to narrow it by. What Lambda gives
 up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
 
@@ -140,9 +153,17 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     parameters = [arn("ssm", f"parameter/{APP}/{stage}/{name}") for name in needs.get("secrets", ANY_SECRET)]
     secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)] if parameters else []
     mails = [_allow("Mail", ("ses:SendEmail",), [arn("ses", "identity/*"), arn("ses", "configuration-set/*")])]
+    looks = [_allow("Look", needs["looks"], ["*"])] if needs.get("looks") else []
     return {
         "Version": "2012-10-17",
-        "Statement": [*store, *queues, *secrets, *(mails if needs.get("mails") else []), _logs(function, stage)],
+        "Statement": [
+            *store,
+            *queues,
+            *secrets,
+            *(mails if needs.get("mails") else []),
+            *looks,
+            _logs(function, stage),
+        ],
     }
 
 

@@ -656,9 +656,12 @@ def test_runs_that_end_well_are_marked(ports):
 
 def test_histories_are_looked_up(ports, capsys):
     """Every five minutes; without tokens nobody is asked, and one line says so."""
-    ports.clients = SimpleNamespace(secret=lambda name: None, setting=lambda name, default="": default)
+    cloudwatch = SimpleNamespace(describe_alarms=lambda **asked: {})
+    ports.clients = SimpleNamespace(
+        secret=lambda name: None, setting=lambda name, default="": default, aws={"cloudwatch": cloudwatch}.__getitem__
+    )
     assert app.repair(schedule(), CONTEXT) is None
-    assert json.loads(capsys.readouterr().out) == {"stage": "repair", "missed": {}, "troubles": []}
+    assert json.loads(capsys.readouterr().out) == {"stage": "repair", "missed": {"cloudwatch": [0, 0]}, "troubles": []}
 
 
 def test_queues_and_table_are_those_of_the_stage(aws):

@@ -60,7 +60,8 @@ class History:
     """What was found, and up to when all of it was read.
 
     `exhausted` is true when the vendor takes no further request under the endpoint's limit for now. `retires` is set where
-    the vendor announces the end of the endpoint. `samples` are values that the vendor measured.
+    the vendor announces the end of the endpoint. `samples` are values that the vendor measured. `states` are what the vendor
+    has now and never sends: they are taken in, and are no webhooks that were missed.
     """
 
     found: Sequence[Found]
@@ -68,6 +69,7 @@ class History:
     exhausted: bool = False
     retires: Retirement | None = None
     samples: Sequence[Sample] = ()
+    states: Sequence[Found] = ()
 
 
 class Read(Protocol):

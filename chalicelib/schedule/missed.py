@@ -47,7 +47,7 @@ NEAR = timedelta(minutes=5)
 def read_history(run: Reconciliation, source: str, reader: "HistoryModule") -> None:
     """Read one vendor's history, endpoint by endpoint, and take in what is missing."""
     _adopt_marks(run, source, reader.ENDPOINTS)
-    reading = _Reading(source, _active_identities(run.store, source))
+    reading = _Reading(source, _active_identities(run.store, source, getattr(reader, "ACTIVE_LABEL", "issue")))
     histories = [_history(run, reading, endpoint) for endpoint in reader.ENDPOINTS]
     if any(history is not None for history in histories):
         _take(run, source, [each for history in histories if history is not None for each in history.found])
@@ -124,6 +124,7 @@ def _history(run: Reconciliation, reading: _Reading, endpoint: Endpoint) -> Hist
     run.marks[f"repair:{subject}"] = history.reached.isoformat()
     note_read(run, reading.source, endpoint, history.retires)
     run.messages += samples_messages(history.samples)
+    _take_states(run, reading.source, history.states)
     return history
 
 
@@ -211,6 +212,27 @@ def _take(run: Reconciliation, source: str, found: Sequence[Found]) -> None:
         )
 
 
+def _take_states(run: Reconciliation, source: str, states: Sequence[Found]) -> None:
+    """Take in what the vendor has now, unless the alert has received it: news, or the sign that it goes on."""
+    for webhook in (_webhook(source, each) for each in states):
+        news = [event for event in _events(run, webhook) if event.status is not Status.INFO]
+        if any(not _is_received(run, event) for event in news):
+            run.messages.append(written(webhook, compressed(webhook.body)))
+
+
+def _is_received(run: Reconciliation, event: Event) -> bool:
+    """Return whether each alert that the event would reach has received it."""
+    batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
+    take_event(batch, event, "")
+    places = reached(batch)
+    batch.read({key for key, _ in places})
+    known = {key: incident.alerts for key, incident in batch.stored.items() if incident is not None}
+    alerts = [known.get(key, {}).get(alert) for key, alert in places]
+    if event.status is Status.RESOLVED:
+        return not any(alert is not None and alert.active for alert in alerts)
+    return all(alert is not None and _has_mark(alert, event) for alert in alerts)
+
+
 def _is_of_issue(found: Found) -> bool:
     """Order what was found: the alert of a metric comes before the issue that Sentry makes of the same fault."""
     return found.headers.get("sentry-hook-resource") != "metric_alert"
@@ -270,8 +292,7 @@ def _known(run: Reconciliation, event: Event, incidents: Iterable[Incident]) -> 
 def _has_received(alert: Alert | None, event: Event) -> bool:
     if alert is None:
         return event.status is Status.RESOLVED
-    short = fingerprint(event.source, event.id)[:10]
-    if any(mark.endswith(short) for _, mark in alert.received.recent):
+    if _has_mark(alert, event):
         return True
     if event.status is Status.RESOLVED:
         return not alert.active or (
@@ -284,6 +305,12 @@ def _has_received(alert: Alert | None, event: Event) -> bool:
         or bool(alert.changes.ended_by)
         or (_newest(alert) or event.occurred_at) >= event.occurred_at - NEAR
     )
+
+
+def _has_mark(alert: Alert, event: Event) -> bool:
+    """Return whether the alert knows the event by its id."""
+    short = fingerprint(event.source, event.id)[:10]
+    return any(mark.endswith(short) for _, mark in alert.received.recent)
 
 
 def _newest(alert: Alert) -> datetime | None:
@@ -320,11 +347,11 @@ def _times(alert: Alert) -> list[datetime]:
     return [*marks, *filter(None, (alert.received.last_event_at,))]
 
 
-def _active_identities(store: Store, source: str) -> list[str]:
-    """Return the ids of the vendor's issues that fire here, the oldest first."""
+def _active_identities(store: Store, source: str, label: str) -> list[str]:
+    """Return what the vendor calls that which fires here, by the label that names it, the oldest first."""
     oldest_first = sorted(listed(store), key=lambda each: each.at or NEWEST)
     named = [
-        alert.labels.get("issue", "")
+        alert.labels.get(label, "")
         for _, alerts in with_alerts(store, oldest_first)
         for alert in alerts
         if alert.fires and alert.labels.get("source") == source and alert.origin not in (Origin.SERIES, Origin.COUNT)

@@ -264,9 +264,11 @@ def test_without_a_token_nothing_happens(story):
 
 
 def test_the_real_readers_are_off_by_default(story):
-    """Without tokens the real readers ask nobody."""
+    """Without tokens the real readers ask nobody; CloudWatch needs none."""
     clients = Vendors(lambda request: httpx.Response(500), {}, {})
-    assert repair(rules=story.router.rules, clients=clients, now=story.router.now, **story.router.ports).missed == {}
+    assert repair(rules=story.router.rules, clients=clients, now=story.router.now, **story.router.ports).missed == {
+        "cloudwatch": (0, 0)
+    }
     assert clients.requests == []
 
 

@@ -50,7 +50,7 @@ def test_the_tables_name_every_sender_and_secret():
         for secret in plugins.load("sources", name).SECRETS:
             assert f"`{secret}`" in PAGE, secret
     for name in plugins.names("histories"):
-        assert f"| {name.capitalize()} |" in PAGE
+        assert f"| {plugins.load_source(name).TITLE} |" in PAGE
 
 
 RULE = re.compile(r"\|(?: ?:?-+:? ?\|)+")
