@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from chalicelib.core.match import matches_all
 from chalicelib.rules.file import load
 from cli.main import main
 from simulation.engine import Replay
@@ -68,3 +69,27 @@ def test_a_service_that_is_down_pages_once():
     down = {"at": 0, "probe": {"name": "api", "ok": False, "labels": {"service": "api"}}}
     rate = {"at": 40, "sample": {"metric": "error_rate", "value": 0.5, "labels": {"service": "api"}}}
     assert {name for _, _, name in told([down, rate, {"at": 120, "end": True}])} == {"Service Downtime"}
+
+
+def test_alarms_of_aws_last():
+    """Given an alarm of any severity → a day of silence does not end it; an event of RDS, which has no end, does not last."""
+    days = {
+        (severity, kind): next(
+            each.options.resolve_timeout.days
+            for each in walked(RULES.routes, {"source": source, "kind": kind, "severity": severity})
+        )
+        for severity in ("critical", "warning")
+        for source, kind in (("cloudwatch", "alarm"), ("eventbridge", "health.event"))
+    }
+    assert set(days.values()) == {30}
+    assert [
+        each.id for each in walked(RULES.routes, {"source": "eventbridge", "kind": "rds.x", "severity": "warning"})
+    ] == []
+
+
+def walked(routes, labels):
+    """The deepest routes that take an alert of these labels."""
+    for route in routes:
+        if matches_all(route.matchers, labels):
+            deeper = list(walked(route.routes, labels))
+            yield from deeper or [route]
