@@ -26,6 +26,7 @@ PATTERN = {
         "CloudWatch Alarm Contributor State Change",
         "CloudWatch Alarm Configuration Change",
         "AWS Health Event",
+        "AWS Health Abuse Event",
         "RDS DB Instance Event",
         "RDS DB Cluster Event",
         "ECS Deployment State Change",

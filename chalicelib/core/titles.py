@@ -52,6 +52,10 @@ def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0, serv
     return f"{_title_of(incident, causes, more)}, affects {counted_list(affected, MAX_SERVICES)}"
 
 
+NAMELESS = ("event", "message")
+"""Kinds of what has no name: events of declared sources, and messages of topics."""
+
+
 def _where(incident: Incident, alerts: Sequence[Alert]) -> str:
     """Return the values by which alerts are one incident. Alerts of another service than the first one have their own."""
     names = sorted(incident.group.keys() - {"alertname", "severity"})
@@ -64,7 +68,7 @@ def _where(incident: Incident, alerts: Sequence[Alert]) -> str:
 def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
     alerts = listed(alerts)
     where = _where(incident, alerts)
-    names = list(dict.fromkeys(alert.name for alert in alerts))
+    names = list(dict.fromkeys(_listed_name(alert) for alert in alerts))
     if len(alerts) == 1 and not more:
         alert = alerts[0]
         title = alert.name if alert.has_condition else alert.text.title or alert.name
@@ -73,6 +77,11 @@ def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
         return where or "incident"
     counted = f"{len(alerts) + more:,} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 or more else ''}"
     return f"{counted} ({where})" if where else counted
+
+
+def _listed_name(alert: Alert) -> str:
+    """Return what a title of several alerts calls one: its rule or name; of what its sender only calls an event, its title."""
+    return alert.text.title or alert.name if not alert.rule and alert.name in NAMELESS else alert.name
 
 
 def title_of_news(incident: Incident, announced: NotifiedState, visible: Mapping[str, int]) -> str:

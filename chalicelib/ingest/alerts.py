@@ -11,6 +11,7 @@ https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -28,6 +29,10 @@ MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_CHUNK_BYTES = 512 * 1024
 """Of a message: also what does not compress has room in it as base64."""
 MAX_CHUNK_ALERTS = 1_000
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
 MAX_NAMED = 20
 """So many wrong alerts an answer names."""
 
@@ -97,6 +102,8 @@ def fault_of(alert: Any) -> str:
         return "has no label with a value"
     if not all(name for name, value in labels.items() if value):
         return "has a label without a name"
+    if not isinstance(alert.get("generatorURL") or "", str):
+        return "has a generatorURL that is no text"
     return _fault_of_times(alert)
 
 
@@ -115,8 +122,8 @@ def time_of(value: Any) -> datetime | None:
     """Return a time; None for none and for the year 1, which Go writes for none. ValueError for what is no time."""
     if value is None or (isinstance(value, str) and (not value or value.startswith("0001-01-01T"))):
         return None
-    if not isinstance(value, str):
-        raise ValueError("no text")
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("no text of RFC 3339")
     found = datetime.fromisoformat(value)
     if found.tzinfo is None:
         raise ValueError("no time zone")

@@ -30,7 +30,7 @@ HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Ping-Body-Limit": str(MAX_OUTPUT_BYTES),
 }
-_CODE = re.compile(r"[0-9]{1,6}", re.ASCII)
+_CODE = re.compile(r"[0-9]{1,40}", re.ASCII)
 _RUN = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 from chalicelib.sources._cloudflare_fields import (
     BAD,
     GOOD,
@@ -29,6 +30,7 @@ from chalicelib.sources._cloudflare_fields import (
     zone_of,
 )
 from chalicelib.sources._cloudflare_titles import title_of
+from chalicelib.sources._cloudflare_types import KNOWN
 
 NAME = "cloudflare"
 
@@ -145,7 +147,8 @@ def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -
         return thing
     zone = coerce.first_line(data.get("zone_tag"), data.get("zone_name"), data.get("target_zone_name"), limit=200)
     hosts = sorted({coerce.first_line(coerce.at(each, "zone_name"), each) for each in unreachable(data)})
-    about = zone or ",".join(hosts) or ",".join(sorted(hosts_of(data)))
+    product = coerce.first_line(data.get("product"), data.get("product_name"), data.get("billing_metric"), limit=200)
+    about = zone or ",".join(hosts) or ",".join(sorted(hosts_of(data))) or product
     policy = coerce.line(envelope.get("policy_id"), 100)
     if about and kind.startswith(OF_A_ZONE):
         return f"{kind}:zone:{about}"
@@ -325,6 +328,7 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
         ("alert_event", envelope.get("alert_event")),
         ("cloudflare_severity", data.get("severity")),
         ("test", _says_test(data)),
+        (LABEL, _unknown_type(envelope)),
     ]
     fields = [
         (key, value)
@@ -332,6 +336,11 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
         if key not in _UNLABELLED and not isinstance(value, dict | list) and value is not None
     ]
     return coerce.labels([*own, *fields])
+
+
+def _unknown_type(envelope: Mapping[str, Any]) -> str | None:
+    said = coerce.word(envelope.get("alert_type"))
+    return f"alert_type {said}" if said and said not in KNOWN else None
 
 
 def _says_test(data: Mapping[str, Any]) -> str | None:

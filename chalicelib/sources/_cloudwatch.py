@@ -125,6 +125,7 @@ def of_topic(message: Mapping[str, Any], topic: str) -> Alarm:
         value=_value_in(reason),
         limit=_limit(trigger.get("Threshold"), trigger.get("ComparisonOperator"), reason),
         children=_children(_ending(message, "children")),
+        is_group=_is_group(contributor, reason),
     )
 
 
@@ -154,8 +155,13 @@ def of_bus(envelope: Mapping[str, Any]) -> Alarm:
         limit=_band(data) or _limit(data.get("threshold"), configuration.get("comparisonOperator"), reason),
         children=_children(data.get("triggeringAlarms")),
         held=("muted", muted) if muted else ("suppressed", suppressed) if suppressed else ("", ""),
-        is_group=not contributor and bool(_SERIES.match(reason)),
+        is_group=_is_group(contributor, reason),
     )
+
+
+def _is_group(contributor: str, reason: str) -> bool:
+    """Return whether a state is that of an alarm of several series, each of which comes by itself."""
+    return not contributor and bool(_SERIES.match(reason))
 
 
 def event_of(alarm: Alarm, payload: Mapping[str, Any], received_at: datetime) -> Event:

@@ -18,6 +18,9 @@ from chalicelib.sources import _cloudwatch
 NAME = "eventbridge"
 ALARM_SOURCES = ("aws.cloudwatch", "aws.monitoring")
 CONFIGURATION_CHANGE = "CloudWatch Alarm Configuration Change"
+ABUSE = "AWS Health Abuse Event"
+GRAVE_CODES = ("AWS_RISK_", "AWS_ABUSE_")
+"""How the codes of events of AWS Health begin that are faults, whatever their category."""
 RDS_FAULTS = frozenset({"failure", "failover", "low storage", "availability"})
 """Categories that mean that a database is not as it should be."""
 RDS_ENDS = {
@@ -102,11 +105,9 @@ def _region(envelope: Mapping[str, Any]) -> str:
 
 
 def _health(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: datetime) -> Event:
-    """Read an event of AWS Health: an issue that is open fires, and ends when AWS closes it."""
-    category, state = coerce.word(detail.get("eventTypeCategory")), coerce.word(detail.get("statusCode"))
-    status = Status.INFO
-    if category == "issue":
-        status = Status.RESOLVED if state == "closed" else Status.FIRING if state != "upcoming" else Status.INFO
+    """Read an event of AWS Health: an issue, a risk or an abuse that is open fires, and ends when AWS closes it."""
+    state = coerce.word(detail.get("statusCode"))
+    status = _health_status(envelope, detail, state)
     arn = coerce.line(detail.get("eventArn"), 250) or _id(envelope)
     code, service = coerce.line(detail.get("eventTypeCode"), 200), coerce.line(detail.get("service"), 100)
     said = coerce.line(detail.get("communicationId"), 100) or state or coerce.digest(detail)
@@ -132,6 +133,18 @@ def _health(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at:
             ("affected", ", ".join(_entities(detail))),
         ],
     )
+
+
+def _health_status(envelope: Mapping[str, Any], detail: Mapping[str, Any], state: str) -> Status:
+    """Return what an event means. Exposed credentials and abuse come as notifications to the account: they fire too."""
+    grave = (
+        coerce.line(detail.get("eventTypeCode"), 200).startswith(GRAVE_CODES) or envelope.get("detail-type") == ABUSE
+    )
+    if not grave and coerce.word(detail.get("eventTypeCategory")) != "issue":
+        return Status.INFO
+    if state == "closed":
+        return Status.RESOLVED
+    return Status.INFO if state == "upcoming" else Status.FIRING
 
 
 def _health_time(detail: Mapping[str, Any], status: Status) -> datetime | None:
@@ -348,6 +361,7 @@ def _other(envelope: Mapping[str, Any], detail: Mapping[str, Any], received_at: 
 
 _READERS = {
     ("aws.health", "AWS Health Event"): _health,
+    ("aws.health", ABUSE): _health,
     ("aws.rds", "RDS DB Instance Event"): _rds,
     ("aws.rds", "RDS DB Cluster Event"): _rds,
     ("aws.ecs", "ECS Deployment State Change"): _ecs_service,

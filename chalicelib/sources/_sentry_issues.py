@@ -21,6 +21,15 @@ from chalicelib.sources._sentry_fields import (
     tags_of,
 )
 
+MAX_FEEDBACK_IN_TITLE = 80
+ACTIVITIES = frozenset([
+    "assigned", "unassigned", "note", "comment", "first_seen", "create_issue", "merge", "mark_reviewed", "release",
+    "set_unresolved", "set_ignored", "set_archived", "set_public", "set_private", "auto_set_ongoing", "set_priority",
+    "unresolved", "ignored", "archived", "resolved",
+])  # fmt: skip
+"""What happens to issues every day: the status of the issue says what it means. Sentry documents no activity of one that
+came back or got worse, so that such a word is reported."""
+
 
 def issue_event(
     data: Mapping[str, Any],
@@ -41,7 +50,7 @@ def issue_event(
         kind=f"{resource}.{action}",
         status=status,
         severity=severity_of(status, issue.get("level"), tags_of(issue.get("tags")).get("level")),
-        title=_issue_title(issue) or _activity_title(data) or f"Sentry issue {number or 'of unknown id'}",
+        title=_shown_title(data, issue) or _activity_title(data) or f"Sentry issue {number or 'of unknown id'}",
         summary=_issue_summary(data, issue),
         url=page_of(issue.get("web_url"), issue.get("permalink")),
         service=project,
@@ -64,6 +73,16 @@ def _issue_project(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
     project = coerce.table(issue.get("project"))
     return coerce.first_line(
         project.get("slug"), project.get("name"), project.get("id"), issue.get("project"), data.get("project_slug")
+    )
+
+
+def _shown_title(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
+    """Return the title; of feedback with the beginning of what the user wrote."""
+    title, written = _issue_title(issue), coerce.head(feedback_of(issue, coerce.table(data.get("event"))))
+    if not written or written in title:
+        return title
+    return coerce.cut(
+        f"{title or 'User Feedback'}: {coerce.cut(written, MAX_FEEDBACK_IN_TITLE)}", coerce.MAX_TITLE_CHARACTERS
     )
 
 
@@ -133,7 +152,8 @@ def _issue_labels(data: Mapping[str, Any], issue: Mapping[str, Any], project: st
 
 def _unknown_activity(data: Mapping[str, Any]) -> str:
     activity = coerce.word(coerce.at(data, "activity", "type"))
-    return f"activity.type {activity}" if activity and not activity.startswith(("set_resolved", "seer_")) else ""
+    known = activity in ACTIVITIES or activity.startswith(("set_resolved", "seer_"))
+    return f"activity.type {activity}" if activity and not known else ""
 
 
 def _release(issue: Mapping[str, Any]) -> str:

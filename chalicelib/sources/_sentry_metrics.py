@@ -1,5 +1,6 @@
 """Sentry's metric alerts: the action says how bad it is, the rule and its organisation what it is about."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
 from chalicelib.sources._sentry_fields import ENDS, NAME, fallback_title, page_of, status_of
 
+_STATE = re.compile(r"\A(?:critical|warning|resolved|open|ok)\s*:\s*(?=\S)", re.IGNORECASE)
 _SEVERITIES = {"critical": Severity.CRITICAL}
 
 
@@ -25,7 +27,8 @@ def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None,
         kind=f"metric_alert.{action}",
         status=status,
         severity=_SEVERITIES.get(action, Severity.INFO if status is Status.INFO else Severity.WARNING),
-        title=coerce.first_line(data.get("description_title"), name, limit=coerce.MAX_TITLE_CHARACTERS)
+        title=_without_state(coerce.first_line(data.get("description_title"), limit=coerce.MAX_TITLE_CHARACTERS))
+        or name
         or fallback_title("metric_alert", action, project),
         summary=coerce.text(_unescaped(data.get("description_text")), coerce.MAX_SUMMARY_CHARACTERS),
         url=page_of(data.get("web_url"), alert.get("web_url")),
@@ -47,6 +50,11 @@ def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None,
         ),
         annotations=coerce.labels([("first_seen", alert.get("date_started")), ("incident", alert.get("identifier"))]),
     )
+
+
+def _without_state(title: str) -> str:
+    """Return the title without the state that Sentry puts before it: every message shows the state by itself."""
+    return _STATE.sub("", title, count=1)
 
 
 def _unescaped(value: Any) -> Any:

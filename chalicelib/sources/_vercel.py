@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.unknown_values import LABEL
 
 NAME = "vercel"
 UNKNOWN = "unknown"
@@ -56,6 +57,14 @@ _TYPES: Mapping[str, tuple[Status, str, str]] = {
 }
 """By type: what it says, what it is about (equal for a fault and for its end), and the title."""
 _BY_TOKENS = {re.sub(r"[._-]", " ", each): each for each in _TYPES}
+_INFORMS = frozenset([
+    "deployment.created", "deployment.succeeded", "deployment.ready", "deployment.error", "deployment.canceled",
+    "deployment.promoted", "deployment.rollback", "deployment.blocked", "deployment.cleanup",
+    "deployment.check-rerequested", "deployment.integration.action.start", "deployment.integration.action.cancel",
+    "deployment.integration.action.cleanup", "alerts.triggered", "alerts.resolved", "project.created",
+    "project.removed", "test-webhook", "firewall.attack",
+])  # fmt: skip
+"""Further types that are known: deployments, anomalies, and what is information."""
 _BAD_ENDINGS = frozenset(
     {"failed", "failure", "error", "errored", "unverified", "notpaid", "overdue", "blocked", "expired"}
 )
@@ -144,10 +153,16 @@ def _deployment_labels(payload: Mapping[str, Any], deployment: Mapping[str, Any]
             ("team", coerce.first_line(coerce.at(payload, "team", "slug"), coerce.at(payload, "team", "name"))),
             ("from_deployment", payload.get("fromDeploymentId")),
             ("host", coerce.line(deployment.get("url")).removeprefix("https://").removeprefix("http://")),
+            (LABEL, _unknown_type(kind)),
         ]
     )
     found.setdefault("target", "preview")
     return found
+
+
+def _unknown_type(kind: str) -> str | None:
+    known = kind in _TYPES or kind in _INFORMS or (kind.startswith("observability.") and _ending(kind) == "anomaly")
+    return None if known else f"type {kind}"
 
 
 def _target(payload: Mapping[str, Any], deployment: Mapping[str, Any], kind: str) -> str:
@@ -241,7 +256,7 @@ def _other(envelope: Mapping[str, Any], payload: Mapping[str, Any], kind: str, r
         environment=coerce.word(payload.get("target")),
         occurred_at=coerce.first_instant(envelope.get("createdAt"), began_at) or received_at,
         identity=_other_identity(envelope, payload, alert, kind),
-        labels=_other_labels(payload, alert, project),
+        labels=_other_labels(payload, alert, project, kind),
     )
 
 
@@ -273,7 +288,7 @@ def _other_title(payload: Mapping[str, Any], alert: Mapping[str, Any], kind: str
         words = _TYPES[kind][2].format(thing)
         return f"{words} in {project}" if kind.startswith("project.") and project else words
     words = said or f"Vercel: {kind.replace('.', ' ').replace('-', ' ').replace('_', ' ')}"
-    named = thing if thing and not said else project
+    named = thing if thing and not said else "" if project.lower() in said.lower().split() else project
     return f"{words} in {named}" if named == project and named else f"{words}: {named}" if named else words
 
 
@@ -307,7 +322,7 @@ def _teams(payload: Mapping[str, Any]) -> list[Any]:
     return [payload.get("teamSlug"), team.get("slug"), team.get("name"), team.get("id"), payload.get("teamId")]
 
 
-def _other_labels(payload: Mapping[str, Any], alert: Mapping[str, Any], project: str) -> dict[str, str]:
+def _other_labels(payload: Mapping[str, Any], alert: Mapping[str, Any], project: str, kind: str) -> dict[str, str]:
     names = _dns_names(payload)
     domain = payload.get("domain")
     return coerce.labels(
@@ -321,6 +336,7 @@ def _other_labels(payload: Mapping[str, Any], alert: Mapping[str, Any], project:
             ("metric", alert.get("metric")),
             ("count", alert.get("count")),
             ("zscore", alert.get("zscore")),
+            (LABEL, _unknown_type(kind)),
         ]
     )
 
@@ -334,8 +350,9 @@ def _anomaly_summary(payload: Mapping[str, Any]) -> str:
     for each in coerce.items(payload.get("alerts"))[:10]:
         metric, unit = (coerce.line(coerce.at(each, "metric")), coerce.line(coerce.at(each, "unit")))
         count, average = (coerce.line(coerce.at(each, "count")), coerce.line(coerce.at(each, "average")))
-        usual = f", usually {average}" if average else ""
-        lines.append(f"{metric}: {count} {unit}{usual}" if count else metric)
+        measured = " ".join(filter(None, (count, unit))) if count else ""
+        usual = f", usually {average}" if average and measured else ""
+        lines.append(f"{metric}: {measured}{usual}" if measured and metric else metric)
     return "\n".join(filter(None, lines))
 
 
@@ -350,7 +367,9 @@ def _other_identity(
     ending = _ending(kind)
     if kind in _TYPES or (ending in _BAD_ENDINGS | _GOOD_ENDINGS and not _is_anomaly(kind)):
         family = _TYPES[kind][1] if kind in _TYPES else re.sub(r"[_-]", ".", kind.removesuffix(ending)[:-1])
-        about = _thing(payload) or project or coerce.first_line(*reversed(_teams(payload)))
+        team = coerce.first_line(*reversed(_teams(payload)))
+        about = team if family == "budget" else ""
+        about = about or _thing(payload) or project or team
         return f"{family}:{about or ''}"
     about = coerce.first_line(payload.get("groupId"), alert.get("alertId"), limit=100)
     if about:

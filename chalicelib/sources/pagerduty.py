@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib.core.errors import ParseError, SignatureError
 from chalicelib.core.event import Action, ActionKind, Event, Severity, Status
 from chalicelib.core.payload import coerce, signing
+from chalicelib.core.unknown_values import LABEL
 
 NAME = "pagerduty"
 TITLE = "PagerDuty"
@@ -33,6 +34,11 @@ _ACTIONS = {
     "incident.annotated": ActionKind.NOTE,
     "incident.status_update_published": ActionKind.NOTE,
 }
+_INFORMATION = ("incident.priority_updated", "incident.service_updated", "incident.conference_bridge.updated",
+    "incident.custom_field_values.updated", "incident.incident_type.changed", "pagey.ping")  # fmt: skip
+_FAMILIES = ("incident.responder.", "incident.task.", "incident.workflow.", "incident.role.", "incident.action_invocation.",
+    "service.")  # fmt: skip
+"""What is known and changes no incident of ours: whole types, and how the types of a family begin."""
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
@@ -81,7 +87,7 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
             service=_name(incident.get("service")),
             occurred_at=occurred_at,
             identity=f"incident:{number}" if number else f"{kind}:{said_id}",
-            labels=_labels(data, incident, number, event),
+            labels=_labels(data, incident, number, event, kind),
             action=action,
         )
     ]
@@ -105,7 +111,7 @@ def _title(data: Mapping[str, Any], incident: Mapping[str, Any], kind: str, numb
 
 
 def _labels(
-    data: Mapping[str, Any], incident: Mapping[str, Any], number: str, event: Mapping[str, Any]
+    data: Mapping[str, Any], incident: Mapping[str, Any], number: str, event: Mapping[str, Any], kind: str
 ) -> dict[str, str]:
     return coerce.labels(
         [
@@ -118,8 +124,13 @@ def _labels(
             ("by", _name(event.get("agent"))),
             ("assignees", _assignees(incident)),
             ("resolve_reason", _resolve_reason(incident)),
+            (LABEL, None if _is_known(kind) else f"event_type {kind}"),
         ]
     )
+
+
+def _is_known(kind: str) -> bool:
+    return kind in _ACTIONS or kind in _INFORMATION or kind.startswith(_FAMILIES)
 
 
 def _key(data: Mapping[str, Any], incident: Mapping[str, Any]) -> str:

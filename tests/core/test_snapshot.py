@@ -143,6 +143,13 @@ def test_the_title(names, title):
     assert title_of(found, found.firing) == title
 
 
+def test_the_title_of_several_without_a_name():
+    """Given alerts that no rule matched and whose sender only calls them events → their titles, where others are named."""
+    nameless = replace(alert("event"), rule="", text=replace(alert("event").text, title="Disk full"))
+    found = incident(nameless, alert("B"))
+    assert title_of(found, found.firing) == "2 alerts: B, Disk full (web)"
+
+
 NOTES = [
     ("back after a silence", ("A",), ("A",), "A is back after the silence of ana (deploying) ended."),
     ("began under a silence", (), (), "A began under the silence of ana (deploying), which has ended."),

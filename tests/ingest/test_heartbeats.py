@@ -90,6 +90,7 @@ def test_signals(word, labels):
 REFUSED = [
     ("an exit code over 255", 400, {"word": "256"}),
     ("a long number", 400, {"word": "999999"}),
+    ("a longer number", 400, {"word": "99999999999"}),
     ("a word that does not exist", 404, {"word": "stop"}),
     ("a negative number", 404, {"word": "-1"}),
     ("a number in other digits", 404, {"word": "١"}),

@@ -806,3 +806,10 @@ def test_bodies_of_2026():
     assert (pages.status.value, pages.title, pages.service) == ("firing", "Pages deployment of shop failed", "shop")
     assert (custom.status.value, custom.title) == ("firing", "ErrorSpike: 140 (threshold 100)")
     assert (errors.severity.value, errors.title) == ("critical", "Errors of the origin in shop.example")
+
+
+def test_billing_alerts_of_two_products_are_two():
+    """Given two products under one policy → two alerts."""
+    found = {event("cloudflare", {"alert_type": "billing_usage_alert", "policy_id": "p", "data": {"product": each}}).fingerprint
+             for each in ("Workers", "R2", "Workers")}  # fmt: skip
+    assert len(found) == 2

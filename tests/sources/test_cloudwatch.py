@@ -225,3 +225,11 @@ def test_log_lines_in_an_alarm_are_masked():
     """Given an alarm with lines of a log → addresses and secrets in them are masked."""
     (found,) = events("cloudwatch", changed(body(ALARM), NewStateReason="login of ana@example.com, password=hunter2"))
     assert "ana@" not in found.summary and "hunter2" not in found.summary
+
+
+def test_the_group_of_several_series_is_one_by_the_topic_as_well():
+    """Given the alarm of several series by a topic → information; one of its series fires."""
+    words = "2 out of 2 time series evaluated to ALARM"
+    assert event("cloudwatch", changed(body(ALARM), NewStateReason=words)).kind == "alarm.group"
+    series = changed(body(ALARM), NewStateReason=words, AlarmContributorId="c1")
+    assert event("cloudwatch", series).status is Status.FIRING

@@ -176,3 +176,24 @@ def test_nothing_comes_by_http():
     with pytest.raises(SignatureError, match="no address"):
         eventbridge.verify({}, b"{}", ["secret"], path_secret="secret")
     assert eventbridge.delivery_id({}, b"{}") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "status"),
+    [
+        ("AWS_RISK_CREDENTIALS_EXPOSED", "AWS Health Event", Status.FIRING),
+        ("AWS_ABUSE_DOS_REPORT", "AWS Health Event", Status.FIRING),
+        ("AWS_ANYTHING", "AWS Health Abuse Event", Status.FIRING),
+        ("AWS_BILLING_NOTIFICATION", "AWS Health Event", Status.INFO),
+    ],
+)
+def test_a_risk_or_an_abuse_is_a_fault(code, kind, status):
+    """Given a notification to the account of a risk or an abuse → it fires, and its closing ends it."""
+    given = changed(body("eventbridge/health.issue_open.json"), **{"detail-type": kind})
+    given["detail"] |= {"eventTypeCategory": "accountNotification", "eventTypeCode": code}
+    found = event("eventbridge", given)
+    assert found.status is status and found.kind.startswith("health.")
+    given["detail"]["statusCode"] = "closed"
+    ended = event("eventbridge", given)
+    assert ended.fingerprint == found.fingerprint
+    assert ended.status is (Status.RESOLVED if status is Status.FIRING else Status.INFO)

@@ -228,7 +228,7 @@ EXPECTED = {
             "metric_alert.resolved",
             "resolved",
             "warning",
-            "Resolved: Too many errors",
+            "Too many errors",
             "bar",
             "",
             "https://sentry.io/organizations/baz/alerts/1/",
@@ -683,3 +683,28 @@ def test_control_characters_in_texts_are_taken():
     data = b'{"action":"created","data":{"issue":{"id":"9","title":"line one\nline\ttwo\x01 three"}}}'
     found = event("sentry", data, {"sentry-hook-resource": "issue"})
     assert (found.identity, found.title) == ("issue:9", "line one line two three")
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("Critical: p95 too high", "p95 too high"),
+        ("Warning : p95", "p95"),
+        ("Critical path: slow", "Critical path: slow"),
+    ],
+)
+def test_the_title_of_a_metric_alert_does_not_repeat_its_state(said, title):
+    """Given a title that begins with the state → the title without it."""
+    given = body("sentry/metric_alert_resolved_docs.json")
+    given["data"]["description_title"] = said
+    assert event("sentry", given, {"sentry-hook-resource": "metric_alert"}).title == title
+
+
+def test_the_title_of_feedback_says_what_was_written():
+    """Given feedback → its title has the first words of the user, once."""
+    found = issue(
+        issueType="feedback", issueCategory="feedback", level="info", title="User Feedback",
+        metadata={"message": "The cart is empty\nagain"},
+    )  # fmt: skip
+    assert found.title == "User Feedback: The cart is empty"
+    assert "The cart is empty\nagain" in found.summary

@@ -362,3 +362,27 @@ def test_what_is_no_object_says_so(given):
     """The body is parked with a reason."""
     with pytest.raises(ParseError):
         events("vercel", given)
+
+
+def test_a_budget_is_one_by_its_team():
+    """Given a budget whose name only one of two webhooks has → the reset ends what was reached."""
+    reached = event(
+        "vercel", {"id": "1", "type": "budget.reached", "payload": {"teamId": "t", "budget": {"name": "m"}}}
+    )
+    reset = event("vercel", {"id": "2", "type": "budget.reset", "payload": {"teamId": "t"}})
+    assert reached.fingerprint == reset.fingerprint
+    assert (reached.status, reset.status) == (Status.FIRING, Status.RESOLVED)
+
+
+def test_an_anomaly_names_its_project_once_and_only_what_was_measured():
+    """Given a title with the project and an alert without a metric → neither is said twice or with blanks."""
+    alert = {"alertId": "a", "title": "Error anomaly in shop", "count": 100, "average": 3}
+    found = event(
+        "vercel", {"id": "1", "type": "alerts.triggered", "payload": {"projectSlug": "shop", "alerts": [alert]}}
+    )
+    assert (found.title, found.summary) == ("Error anomaly in shop", "")
+    alert |= {"metric": "errors", "unit": "requests"}
+    found = event(
+        "vercel", {"id": "1", "type": "alerts.triggered", "payload": {"projectSlug": "web", "alerts": [alert]}}
+    )
+    assert (found.title, found.summary) == ("Error anomaly in shop in web", "errors: 100 requests, usually 3")
