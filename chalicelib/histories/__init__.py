@@ -6,11 +6,9 @@ happened in a time comes back as the webhooks that the vendor should have sent. 
 out which of them never arrived and takes them in. Without its token an endpoint raises NotSetUpError, and nothing is read.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
@@ -23,6 +21,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
+from chalicelib.core.payload.retirement import Retirement
 from chalicelib.core.payload.retry_after import asked_wait
 
 if TYPE_CHECKING:
@@ -45,14 +44,6 @@ class Found:
     body: Mapping[str, Any]
     at: datetime
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Retirement:
-    """What a vendor says of the end of an endpoint, on answers that are still good: from when, and what replaces it."""
-
-    at: datetime | None = None
-    replacement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +134,6 @@ def asked(
             f"{vendor} answered {answer.status_code}; allowed is a token that may read its history"
         )
     return answer
-
-
-def retirement(answer: httpx.Response) -> Retirement | None:
-    """Return what the headers of an answer announce, in Sentry's words or those of RFC 8594 and RFC 9745; None for nothing."""
-    names = ("x-sentry-deprecation-date", "sunset", "deprecation")
-    said = {name: answer.headers[name] for name in names if answer.headers.get(name)}
-    if not said:
-        return None
-    at = next((found for each in said.values() if (found := _announced(each))), None)
-    link = re.search(r'<([^>]{1,300})>;[^,]*rel="?successor-version', answer.headers.get("link", ""))
-    replacement = answer.headers.get("x-sentry-replacement-endpoint") or (link[1] if link else "")
-    return Retirement(at, coerce.line(replacement, 300))
-
-
-def _announced(value: str) -> datetime | None:
-    """Return the time of a header: RFC 3339, a date of HTTP, or seconds behind an `@`."""
-    found = coerce.instant(value.removeprefix("@"))
-    if found is not None:
-        return found
-    try:
-        return coerce.instant(parsedate_to_datetime(value).isoformat())
-    except (ValueError, OverflowError):
-        return None
 
 
 def wait_of(answer: httpx.Response, now: datetime) -> timedelta:

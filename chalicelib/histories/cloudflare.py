@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.payload import coerce
-from chalicelib.histories import Endpoint, Found, History, asked, listed, retirement, token
+from chalicelib.core.payload.retirement import retirement
+from chalicelib.histories import Endpoint, Found, History, asked, listed, token
 
 if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
@@ -35,7 +36,7 @@ def _notifications(clients: "Clients", *, since: datetime, until: datetime, acti
     for page in range(1, MAX_PAGES + 1):
         answer = asked(clients, VENDOR, address, bearer, [*window, ("page", str(page))], now=until)
         entries = listed(answer, VENDOR, "result")
-        retires = retires or retirement(answer)
+        retires = retires or retirement(answer.headers)
         found += [each for entry in entries if (each := _found(entry, account)) is not None]
         if len(entries) < PER_PAGE:
             break

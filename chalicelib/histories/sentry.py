@@ -25,18 +25,17 @@ from chalicelib.core.errors import NotSetUpError
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
+from chalicelib.core.payload.retirement import Retirement, retirement
 from chalicelib.histories import (
     ABSENT,
     MAX_PAGES,
     Endpoint,
     Found,
     History,
-    Retirement,
     asked,
     exhausted,
     listed,
     pairs,
-    retirement,
     token,
 )
 
@@ -151,7 +150,7 @@ def _errors_a_minute(clients: "Clients", *, since: datetime, until: datetime, ac
     retires, samples = None, []
     for project in projects[:MAX_PROJECTS]:
         answer = _stats(clients, project, first, last)
-        retires = retires or retirement(answer)
+        retires = retires or retirement(answer.headers)
         samples += _minutes(answer, project, first, last)
     return History((), datetime.fromtimestamp(last, UTC), retires=retires, samples=samples)
 
@@ -213,7 +212,7 @@ def _pages(
     cursor: list[tuple[str, str]] = []
     for _ in range(pages):
         answer = asked(clients, VENDOR, f"{base}/{name}/", bearer, [*params, *PAGE, *cursor], now=now, absent=absent)
-        read.retires = read.retires or retirement(answer)
+        read.retires = read.retires or retirement(answer.headers)
         read.items += listed(answer, VENDOR)
         cursor = _next(answer)
         read.exhausted = exhausted(answer)

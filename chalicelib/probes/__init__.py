@@ -25,6 +25,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.language.durations import duration_of
+from chalicelib.core.payload.retirement import KIND as RETIRING
 from chalicelib.probes._attempt import Attempt, Connection
 from chalicelib.probes._common import (
     ABSENT,
@@ -35,6 +36,7 @@ from chalicelib.probes._common import (
     name_of,
     probe_failed,
     probe_recovered,
+    probe_retiring,
     secret,
 )
 from chalicelib.probes._errors import Down, UnmeasuredError
@@ -44,6 +46,7 @@ from chalicelib.probes._upstream import upstream_of
 __all__ = [
     "ABSENT",
     "FAILED",
+    "RETIRING",
     "RETRY_AFTER",
     "Attempt",
     "Connection",
@@ -57,6 +60,7 @@ __all__ = [
     "name_of",
     "probe_failed",
     "probe_recovered",
+    "probe_retiring",
     "refusal",
     "secret",
     "upstream_of",

@@ -6,11 +6,14 @@ from typing import Any
 
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
+from chalicelib.core.payload.retirement import KIND as RETIRING
+from chalicelib.core.payload.retirement import Retirement
 
 FAILED = "probe.failed"
 LIMITED = "probe.limited"
 ABSENT = "absent"
 """The annotation of an event that a server works and does not know what is measured: the labels of its `uptime` as JSON."""
+RETIRING_SHOWN_FOR = timedelta(hours=1)
 RETRY_AFTER = "retry_after"
 """The annotation of an event that says for how long what is measured wants to be left alone: no second try."""
 
@@ -70,6 +73,29 @@ def probe_failed(
         service=labels_of(params)["service"],
         labels={**labels_of(params), "probe_kind": kind},
         annotations={RETRY_AFTER: f"{retry_after.total_seconds():.0f}s"} if retry_after else {},
+    )
+
+
+def probe_retiring(kind: str, params: Mapping[str, Any], vendor: str, announced: Retirement, *, now: datetime) -> Event:
+    """Return the warning that a vendor takes away what a probe reads: of each week one, which ends by itself."""
+    year, week, _ = now.isocalendar()
+    name = name_of(params)
+    identity = f"{RETIRING}:{identity_of(kind, name)}:{year}-{week:02}"
+    instead = f" It is replaced by {announced.replacement}." if announced.replacement else ""
+    return Event(
+        id=fingerprint("probe", identity),
+        source=ROUTER,
+        kind=RETIRING,
+        status=Status.FIRING,
+        severity=Severity.WARNING,
+        title=f"{vendor} takes away what the probe {name} reads",
+        occurred_at=now,
+        identity=identity,
+        summary=f"{vendor} {announced.words}.{instead} Without it the probe measures nothing. See whether a newer version of "
+        "Tocsin reads its replacement, and upgrade.",
+        service=labels_of(params)["service"],
+        labels={**labels_of(params), "probe_kind": kind},
+        ends_at=now + RETIRING_SHOWN_FOR,
     )
 
 

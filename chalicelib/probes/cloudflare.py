@@ -32,7 +32,8 @@ from chalicelib.core.errors import TargetRejectedError, TargetUnavailableError
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload import coerce
-from chalicelib.probes import MAX_TIMEOUT, Attempt, Down, common_mistakes, duration
+from chalicelib.core.payload.retirement import retirement
+from chalicelib.probes import MAX_TIMEOUT, RETIRING, Attempt, Down, common_mistakes, duration, probe_retiring
 from chalicelib.probes._http import Answer, Question, ask, sendable
 
 MEANING = "Zones whose traffic is measured."
@@ -119,7 +120,9 @@ class _CloudflareRun:
         )
         variables = {"zones": list(tags), "from": rfc3339(until - self.window), "to": rfc3339(until)}
         try:
-            return _answer(await self._answered({"query": text, "variables": variables}))
+            answer = await self._answered({"query": text, "variables": variables})
+            self.look_for_retirement(answer)
+            return _answer(answer)
         except TargetUnavailableError as error:
             self.final = error if error.retry_after else None
             raise
@@ -147,6 +150,14 @@ class _CloudflareRun:
     def broke(self, part: str, reason: Exception | str) -> None:
         retry_after = reason.retry_after if isinstance(reason, TargetUnavailableError) else None
         self.attempt.broke(part, str(reason), retry_after=retry_after)
+
+    def look_for_retirement(self, answer: Answer) -> None:
+        """Note once that Cloudflare announces the end of what is asked."""
+        announced, attempt = retirement(answer.headers), self.attempt
+        if announced and not any(each.kind == RETIRING for each in attempt.events):
+            attempt.events.append(
+                probe_retiring("cloudflare", attempt.params, "Cloudflare", announced, now=attempt.now)
+            )
 
     def unplaced(self, text: str) -> None:
         """Note an error beside data that names neither a zone nor a part: what is measured may be less than asked."""

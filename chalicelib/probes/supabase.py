@@ -22,7 +22,8 @@ from typing import Any
 
 from chalicelib.core.errors import TargetRejectedError
 from chalicelib.core.metrics.rollup import Rate
-from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes
+from chalicelib.core.payload.retirement import retirement
+from chalicelib.probes import Attempt, Down, UnmeasuredError, common_mistakes, probe_retiring
 from chalicelib.probes._address import address_mistakes, secret_name_mistakes
 from chalicelib.probes._http import Question, ask
 
@@ -100,6 +101,8 @@ async def _metrics(attempt: Attempt) -> str:
         raise TargetRejectedError(f"the metrics endpoint answered {answer.status}: check project, plan and key")
     if answer.status != 200:
         raise UnmeasuredError(f"the metrics endpoint answered {answer.status}; expected is 200")
+    if announced := retirement(answer.headers):
+        attempt.events.append(probe_retiring("supabase", params, "Supabase", announced, now=attempt.now))
     return answer.text
 
 

@@ -12,10 +12,10 @@ from datetime import timedelta
 
 from chalicelib.core.errors import EndpointAbsentError
 from chalicelib.core.event import ROUTER, Event, Severity, Status, fingerprint
-from chalicelib.histories import Endpoint, Retirement
+from chalicelib.core.payload.retirement import KIND, Retirement
+from chalicelib.histories import Endpoint
 from chalicelib.schedule.reconciliation import Reconciliation, instant_or_none
 
-KIND = "endpoint.retiring"
 WEEK = timedelta(days=7)
 LASTING = timedelta(days=1)
 """What answers 404 for so long after it was read is gone, and no mistake of an hour."""
@@ -29,8 +29,7 @@ def note_read(run: Reconciliation, source: str, endpoint: Endpoint, retires: Ret
     run.marks.pop(f"absent:{subject}", None)
     run.marks.setdefault(f"read:{subject}", "yes")
     if retires is not None:
-        when = f", from {retires.at:%Y-%m-%d} on" if retires.at else ""
-        _note(run, source, endpoint, f"{source.capitalize()} has announced its end{when}", retires.replacement)
+        _note(run, source, endpoint, f"{source.capitalize()} {retires.words}", retires.replacement)
 
 
 def note_absent(run: Reconciliation, source: str, endpoint: Endpoint, error: EndpointAbsentError) -> None:

@@ -40,6 +40,7 @@ from chalicelib.messages.queue import Queues, events_messages, samples_messages
 from chalicelib.probes import (
     ABSENT,
     FAILED,
+    RETIRING,
     Names,
     every,
     identity_of,
@@ -527,7 +528,7 @@ def _reports(
         event
         for run in runs
         for event in run.events
-        if event.status is not Status.INFO or event.identity not in open_before
+        if not _is_reported_once(event) or event.identity not in open_before
     ]
     marks = [_mark(event, 1.0, at) for event in current.values()]
     broken = {**open_before, **{event.identity: _mark(event, 1.0, at).labels for event in current.values()}}
@@ -550,8 +551,14 @@ def _cut_off(reason: str, rules: Rules, at: datetime) -> Event:
     )
 
 
+def _is_reported_once(event: Event) -> bool:
+    """Return whether an event is sent in the first run alone that makes it, and has no end."""
+    return event.status is Status.INFO or event.kind == RETIRING
+
+
 def _mark(event: Event, value: float, at: datetime) -> Sample:
-    return Sample(BROKEN, value, at, {**event.labels, "identity": event.identity, "status": event.status.value})
+    status = Status.INFO if _is_reported_once(event) else event.status
+    return Sample(BROKEN, value, at, {**event.labels, "identity": event.identity, "status": status.value})
 
 
 def _recovered(identity: str, labels: Mapping[str, str], reason: str, at: datetime) -> Event:

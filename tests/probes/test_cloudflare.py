@@ -41,15 +41,16 @@ class Endpoint:
     def __init__(self, web: Web) -> None:
         self.web = web
         self.counts: list[tuple[int, str]] = []
+        self.headers: dict[str, str] = {}
         self.visitors = (200, body("adaptive_no_traffic"))
         self.clients = FixedClients(dict(TOKEN), {"CLOUDFLARE_API_URL": f"{web.url}/graphql"})
         web.answers["/graphql"] = self._act
 
     def _act(self, handler: Any) -> None:
         if "1mGroups" in self.asked[-1]["query"]:
-            return answer(*self.visitors)(handler)
+            return answer(*self.visitors, self.headers)(handler)
         status, text = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
-        return answer(status, text)(handler)
+        return answer(status, text, self.headers)(handler)
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -519,3 +520,14 @@ def test_a_query_that_hangs_costs_no_other(web: Web) -> None:
     assert {each.metric for each in found.samples} == COUNTS
     (event,) = found.events
     assert event.identity == "probe:cloudflare:site:a visitors" and "did not answer within 0.4" in event.summary
+
+
+def test_an_announced_end_is_one_warning(endpoint: Endpoint) -> None:
+    """Given a Deprecation header on both answers of a run → one event beside what is measured."""
+    endpoint.headers = {"Deprecation": "@1798761600"}
+    endpoint.counts = [(200, body("adaptive_latency_and_errors"))]
+    endpoint.visitors = (200, visitors(321))
+    found = checked(PARAMS, endpoint.clients, now=NOW)
+    (event,) = [each for each in found if isinstance(each, Event)]
+    assert event.kind == "endpoint.retiring" and "from 2027-01-01 on" in event.summary
+    assert len(found) == 6

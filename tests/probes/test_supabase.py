@@ -146,3 +146,15 @@ def test_mistakes(change: dict[str, Any], words: str) -> None:
 def test_valid() -> None:
     """A project is enough."""
     assert supabase.validate({"name": "main", "project": "abcdefghijkl", "secret": "KEY"}) == []
+
+
+def test_an_announced_end_is_a_warning(web: Web) -> None:
+    """Given Sunset and a successor on a good answer → measured as ever, and one event that names both."""
+    headers = {"Sunset": "Fri, 01 Jan 2027 00:00:00 GMT", "Link": '</v2/metrics>; rel="successor-version"'}
+    web.answers["/metrics"] = answer(200, "pg_up 1\n", headers)
+    found = attempted({"name": "main", "url": f"{web.url}/metrics"})
+    assert values(found) == {"uptime": 1.0}
+    (event,) = found.events
+    assert (
+        event.kind == "endpoint.retiring" and "from 2027-01-01 on" in event.summary and "/v2/metrics" in event.summary
+    )

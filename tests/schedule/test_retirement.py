@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from chalicelib.core.errors import EndpointAbsentError
-from chalicelib.histories import Endpoint, Found, History, Retirement
+from chalicelib.core.payload.retirement import Retirement
+from chalicelib.histories import Endpoint, Found, History
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.schedule.reconcile import repair
 from tests.histories.vendors import Vendors

@@ -13,9 +13,10 @@ from chalicelib.core.errors import NotStoredError, RulesError, TargetUnavailable
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.payload.retirement import Retirement
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Events, Queues, Samples, read_message
-from chalicelib.probes import labels_of, probe_failed
+from chalicelib.probes import labels_of, probe_failed, probe_retiring
 from chalicelib.schedule.watch import ProbeReport, watch
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -461,3 +462,22 @@ def test_a_second_try_that_succeeds_leaves_nothing_of_the_first() -> None:
     """Given a try that failed and one that did not → the probe is up, and nothing is said."""
     answers = iter([False, True])
     assert observed(Watcher(uptime=failing(lambda: next(answers))).run()) == {}
+
+
+def test_a_vendors_announcement_is_a_warning_a_week():
+    """Given a probe whose vendor announces the end of what it reads → one warning a week, without an end of its own."""
+    announced = Retirement(datetime(2027, 1, 1, tzinfo=UTC), "/v2/metrics")
+    probe = Probe(
+        lambda params, now: [
+            Sample("uptime", 1.0, now, labels_of(params)),
+            probe_retiring("db", params, "Supabase", announced, now=now),
+        ]
+    )
+    watcher = Watcher(db=probe)
+    day = 24 * 60
+    sent = [event for minute in (0, 1, 2, day, 2 * day, 8 * day) for event in watcher.run(minute).events]
+    assert [each.occurred_at - START for each in sent] == [timedelta(0), timedelta(days=8)]
+    assert sent[0].title == "Supabase takes away what the probe db reads" and "from 2027-01-01 on" in sent[0].summary
+    assert "/v2/metrics" in sent[0].summary and sent[0].ends_at == START + timedelta(hours=1)
+    watcher.probes["db"] = up(lambda: True)
+    assert watcher.run(8 * day + 1).events == ()
