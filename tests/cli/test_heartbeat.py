@@ -1,14 +1,15 @@
-"""`tocsin heartbeat list`: the addresses that jobs call."""
+"""`tocsin heartbeat`: the addresses that jobs call, and new ones."""
 
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from chalicelib.ingest.heartbeats import token_of
+from chalicelib.ingest.heartbeats import receive_beat, token_of
 from chalicelib.rules.file import load
-from cli.heartbeat import list_heartbeats
+from cli.heartbeat import finish, list_heartbeats, rotate
 from cli.stage import StageError
 
 RULES = """
@@ -32,6 +33,11 @@ class Ssm:
         """Return what is there."""
         assert WithDecryption
         return {"Parameters": [{"Name": name, "Value": self.values[name]} for name in Names if name in self.values]}
+
+    def put_parameter(self, Name: str, Value: str, Type: str, Overwrite: bool) -> None:
+        """Store one."""
+        assert Type == "SecureString" and Overwrite
+        self.values[Name] = Value
 
 
 def stage(values: dict[str, str], rules: str = RULES) -> Any:
@@ -67,3 +73,32 @@ def test_without_a_secret_or_heartbeats_it_says_what_to_do(capsys: pytest.Captur
         list_heartbeats(stage({"/tocsin-deployed/prod": KEPT}))
     assert list_heartbeats(stage({}, RULES.partition("probes:")[0])) == 0
     assert "has no heartbeat" in capsys.readouterr().out
+
+
+def pings(values: dict[str, str], token: str) -> int:
+    """The status that the door answers to a signal with a token."""
+    live = [each.strip() for each in values["/tocsin/prod/HEARTBEAT_SECRET"].split(",")]
+    secrets = SimpleNamespace(values=lambda names: live, renewed=lambda names: live)
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    put: list[str] = []
+    return receive_beat(
+        "nightly", token, "", "", b"", names=["nightly"], secrets=secrets, put=put.extend, now=now
+    ).status
+
+
+def test_a_rotation_leaves_old_addresses_working_until_it_is_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    """Given a rotation → both addresses work, `list` prints the new one; finished → the old one is refused."""
+    values = {"/tocsin-deployed/prod": KEPT, "/tocsin/prod/HEARTBEAT_SECRET": "old"}
+    assert "tocsin heartbeat finish --stage prod" in rotate(stage(values))
+    new, old = values["/tocsin/prod/HEARTBEAT_SECRET"].split(",")
+    assert old == "old" and len(new) == 64
+    assert [pings(values, token_of(each, "nightly")) for each in (new, old, "guess")] == [200, 200, 404]
+    list_heartbeats(stage(values))
+    assert token_of(new, "nightly") in capsys.readouterr().out
+    with pytest.raises(StageError, match="finish that rotation first"):
+        rotate(stage(values))
+    assert "newest value alone" in finish(stage(values))
+    assert [pings(values, token_of(each, "nightly")) for each in (new, old)] == [200, 404]
+    assert "nothing to finish" in finish(stage(values))
+    with pytest.raises(StageError, match="is not set"):
+        rotate(stage({}))
