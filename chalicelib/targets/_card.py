@@ -4,7 +4,6 @@ Each vendor escapes by its own rules: `Markdown` says how a text is written, mad
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from chalicelib.core.delivery.notification import Notification, Reason
@@ -27,7 +26,7 @@ from chalicelib.core.delivery.text import (
     top_error_lines,
     why,
 )
-from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line
+from chalicelib.core.delivery.writing import clean, cut, duration_words, local_time, one_line, utf16_units
 from chalicelib.core.event import Severity
 
 MAX_LISTED_ALERTS = 10
@@ -46,13 +45,46 @@ IN_STATE_LINE = ("Severity", "Acknowledged", "Silenced", "Since", "Ended", "Resu
 """Facts that the first lines of a message have already."""
 
 
+_ZERO_WIDTH = "\u200b"
+
+
 @dataclass(frozen=True, slots=True)
 class Markdown:
-    """How a vendor's Markdown is written. `cut` returns a text escaped, and no longer than a limit."""
+    """How a vendor's Markdown is written.
 
-    cut: Callable[[str, int], str]
-    bold: Callable[[str], str]
-    linked: Callable[[str, str], str]
+    `special` are the characters that a backslash makes plain. Behind each match of `breakable` goes a character of no width;
+    `broken` are the characters with which a match may begin. An address is linked unless it has one of `unlinkable`;
+    `link` is the form of one.
+    """
+
+    special: re.Pattern[str]
+    link: str
+    unlinkable: str
+    breakable: re.Pattern[str] | None = None
+    broken: str = ""
+
+    def escaped(self, text: str) -> str:
+        """Return a text whose characters the vendor shows as they are: no Markdown, no mention, no expression."""
+        text = self.breakable.sub(rf"\g<0>{_ZERO_WIDTH}", text) if self.breakable else text
+        return LIST_START.sub(r"\1\\", self.special.sub(r"\\\g<0>", text))
+
+    def cut(self, text: str, limit: int) -> str:
+        """Return a text escaped, and no longer than a limit then."""
+        return self.escaped(cut(text, limit - 1, self._units))
+
+    def bold(self, text: str) -> str:
+        """Return an escaped text made strong."""
+        return f"**{text}**"
+
+    def linked(self, text: str, address: str) -> str:
+        """Return a text that leads to an address, or without it where the vendor could not read the address."""
+        shown = self.cut(text, 200)
+        return shown if set(self.unlinkable) & set(address) else self.link.format(text=shown, address=address)
+
+    def _units(self, text: str) -> int:
+        """Return the most that a text may come to once it is escaped."""
+        plain = utf16_units(self.special.sub(r"\\\g<0>", text))
+        return plain + text.count("\n") + sum(text.count(each) for each in self.broken)
 
 
 def emoji(notification: Notification) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.core.delivery.target_kind import TargetCheck
+from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, TargetCheck
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
@@ -26,6 +26,16 @@ def is_address(address: str) -> bool:
 def setting_name(kind: str, name: str, what: str = "URL") -> str:
     """Return the parameter of a name: `DISCORD_OPS_URL`."""
     return f"{kind.upper()}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{what}"
+
+
+def words(title: str, address: str) -> str:
+    """Return what people call a target: its vendor, and its name where it is not the default."""
+    return title if address == DEFAULT_ADDRESS else f"{title} ({address})"
+
+
+def place(kind: str, address: str) -> str:
+    """Return where the address of a target stands, as the end of a sentence."""
+    return "in the rules file" if is_address(address) else f"in {setting_name(kind, address)}"
 
 
 def address_of(kind: str, address: str, clients: Clients, *, title: str) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
+from chalicelib.core.delivery.target_kind import Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import DisplayState, plain_text, state, title
 from chalicelib.core.delivery.writing import cut, utf16_units
@@ -27,7 +27,6 @@ from chalicelib.core.event import Severity
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
 from chalicelib.targets._card import (
-    LIST_START,
     Markdown,
     alert_lines,
     beside_lines,
@@ -40,8 +39,9 @@ from chalicelib.targets._card import (
     top_lines,
     why_line,
 )
+from chalicelib.targets._doubt import noted
 from chalicelib.targets._http import MAX_RETRY_AFTER, VendorAnswer, encoded, raise_for_status, send_to
-from chalicelib.targets._named import address_of, checked_address, parameters_of, read_address, setting_name
+from chalicelib.targets._named import address_of, checked_address, parameters_of, place, read_address, words
 
 KIND = "discord"
 TITLE = "Discord"
@@ -70,30 +70,10 @@ _STATE_COLORS = {
     DisplayState.TEST: _BLUE,
 }
 _SEVERITY_COLORS = {Severity.CRITICAL: _RED, Severity.WARNING: _ORANGE, Severity.INFO: _BLUE}
-_SPECIAL = re.compile(r"([\\*_~`|<>\[\]()#@])")
+MARKDOWN = Markdown(re.compile(r"[\\*_~`|<>\[\]()#@]"), link="[{text}](<{address}>)", unlinkable="<>() ")
 _WEBHOOK = re.compile(
     r"https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/api(?:/v\d{1,2})?/webhooks/\d{1,20}/[A-Za-z0-9_-]{1,200}(?:\?\S{0,200})?"
 )
-
-
-def escaped(text: str) -> str:
-    """Return a text whose characters Discord shows as they are: no Markdown, no mention, no masked link."""
-    return LIST_START.sub(r"\1\\", _SPECIAL.sub(r"\\\1", text))
-
-
-def _units(text: str) -> int:
-    return utf16_units(_SPECIAL.sub(r"\\\1", text)) + text.count("\n")
-
-
-def _cut(text: str, limit: int) -> str:
-    return escaped(cut(text, limit - 1, _units))
-
-
-def _linked(text: str, address: str) -> str:
-    return f"[{_cut(text, 200)}](<{address}>)" if not set("<>() ") & set(address) else _cut(text, 200)
-
-
-MARKDOWN = Markdown(_cut, lambda text: f"**{text}**", _linked)
 
 
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
@@ -102,7 +82,7 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     if plain:
         return {
             **body,
-            "content": _cut(plain_text(notification), MAX_CONTENT_CHARACTERS),
+            "content": MARKDOWN.cut(plain_text(notification), MAX_CONTENT_CHARACTERS),
             "embeds": [],
             "components": [],
         }
@@ -111,14 +91,14 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
 
 def render_news(notification: Notification) -> dict[str, Any]:
     """Return the short message beside one that was edited: what is new, and of what."""
-    named = f"{emoji(notification)} **{_cut(title(notification), 300)}**"
-    text = f"{named}\n{_cut(news_line(notification), 1_400)}"
+    named = f"{emoji(notification)} **{MARKDOWN.cut(title(notification), 300)}**"
+    text = f"{named}\n{MARKDOWN.cut(news_line(notification), 1_400)}"
     return {"username": "Tocsin", "allowed_mentions": dict(NO_MENTIONS), "content": text}
 
 
 def _embed(notification: Notification) -> dict[str, Any]:
     embed: dict[str, Any] = {
-        "title": _cut(heading(notification), MAX_TITLE_CHARACTERS),
+        "title": MARKDOWN.cut(heading(notification), MAX_TITLE_CHARACTERS),
         "description": _description(notification),
         "color": _STATE_COLORS.get(state(notification)) or _SEVERITY_COLORS[notification.severity],
         "timestamp": notification.incident.started_at.isoformat(),
@@ -131,7 +111,7 @@ def _embed(notification: Notification) -> dict[str, Any]:
 
 def _field(label: str, value: str) -> dict[str, Any]:
     inline = utf16_units(value) <= MAX_INLINE_CHARACTERS
-    return {"name": _cut(label, 60), "value": _cut(value, MAX_FIELD_CHARACTERS), "inline": inline}
+    return {"name": MARKDOWN.cut(label, 60), "value": MARKDOWN.cut(value, MAX_FIELD_CHARACTERS), "inline": inline}
 
 
 def _description(notification: Notification) -> str:
@@ -151,7 +131,7 @@ def _description(notification: Notification) -> str:
 def _long_links(notification: Notification) -> list[str]:
     """Return the links that no button takes."""
     found = links(notification, MAX_BUTTONS)
-    return [_linked(label, url) for label, url in found if len(url) > MAX_BUTTON_ADDRESS_CHARACTERS]
+    return [MARKDOWN.linked(label, url) for label, url in found if len(url) > MAX_BUTTON_ADDRESS_CHARACTERS]
 
 
 def _buttons(notification: Notification) -> list[dict[str, Any]]:
@@ -180,25 +160,20 @@ def send(
     )
     sync = notification.reason is Reason.SYNC
     message = receipt.get("message", "")
+    if not message and sync:
+        return Receipt(note="no message to bring up to date", sent=False)
     if not message:
-        return (
-            Receipt(note="no message to bring up to date", sent=False)
-            if sync
-            else _posted(webhook, notification, receipt, "", in_doubt=in_doubt, plain=plain)
-        )
-    forms = _forms(notification, receipt, plain=plain)
-    answer, note = webhook.edit(message, *forms)
+        return _posted(webhook, notification, receipt, "", in_doubt=in_doubt, plain=plain)
+    answer, note = webhook.edit(message, *_forms(notification, receipt, plain=plain))
+    if answer.status == 404 and sync:
+        return Receipt(note="the message is gone and cannot be edited")
     if answer.status == 404:
-        if sync:
-            return Receipt(note="the message is gone and cannot be edited")
-        return _posted(
-            webhook, notification, receipt, "posted anew, since the message is gone", in_doubt=in_doubt, plain=plain
-        )
+        again = "posted anew, since the message is gone"
+        return _posted(webhook, notification, receipt, again, in_doubt=in_doubt, plain=plain)
     if notification.sounds:
         webhook.post(render_news(notification))
-    return Receipt(
-        {"message": message}, _doubt(note, in_doubt=in_doubt and notification.sounds), in_doubt and notification.sounds
-    )
+    doubled = in_doubt and notification.sounds
+    return Receipt({"message": message}, noted(note, in_doubt=doubled), doubled)
 
 
 def _posted(
@@ -212,13 +187,9 @@ def _posted(
 ) -> Receipt:
     answer, refused = webhook.post(*_forms(notification, receipt, plain=plain))
     message = str(answer.json().get("id") or "")
-    notes = "; ".join(each for each in (note, refused, "" if message else "Discord did not name the message") if each)
-    return Receipt({"message": message} if message else {}, _doubt(notes, in_doubt=in_doubt), in_doubt)
-
-
-def _doubt(note: str, *, in_doubt: bool) -> str:
-    doubt = "may be told twice: an earlier try was in doubt" if in_doubt else ""
-    return "; ".join(each for each in (note, doubt) if each)
+    nameless = "" if message else "Discord did not name the message"
+    notes = noted(note, refused, nameless, in_doubt=in_doubt)
+    return Receipt({"message": message} if message else {}, notes, in_doubt)
 
 
 def _forms(notification: Notification, receipt: Mapping[str, str], *, plain: bool) -> tuple[dict[str, Any], ...]:
@@ -269,9 +240,9 @@ class _Webhook:
 
     def _raise_for_answer(self, answer: VendorAnswer) -> None:
         if answer.status in (401, 403, 404):
-            where = "in the rules file" if "://" in self._name else f"in {setting_name(KIND, self._name)}"
             raise TargetRejectedError(
-                f"Discord: HTTP {answer.status}: the webhook is gone or its address is wrong: make a new one, set it {where}"
+                f"Discord: HTTP {answer.status}: the webhook is gone or its address is wrong: make a new one, set it "
+                f"{place(KIND, self._name)}"
             )
         if answer.status in (400, 413):
             raise TargetRejectedError(f"Discord: HTTP {answer.status}: the message was refused in its plain form too")
@@ -315,10 +286,6 @@ def _names(text: str) -> bool:
     return text.startswith(("https://discord.com/", "https://discordapp.com/"))
 
 
-def _words(address: str) -> str:
-    return TITLE if address == DEFAULT_ADDRESS else f"{TITLE} ({address})"
-
-
 DECLARED = TargetKind(
     title=TITLE,
     meaning="true, a name, or the address of a Discord webhook.",
@@ -329,7 +296,7 @@ DECLARED = TargetKind(
     sample=TargetSample(answer={"id": "1300000000000000001", "channel_id": "9"}),
     names=_names,
     written=("discord", "discord:NAME"),
-    words=_words,
+    words=partial(words, TITLE),
     parameters=partial(parameters_of, KIND),
     place=5,
 )

@@ -42,6 +42,7 @@ from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavai
 from chalicelib.core.event import Severity
 from chalicelib.core.field import text_value
 from chalicelib.core.ports import Clients
+from chalicelib.targets._doubt import noted
 from chalicelib.targets._http import retry_after
 
 PACE = Pace(timedelta(seconds=1), burst=30)
@@ -126,8 +127,7 @@ def send(
     if failure is not None:
         raise failure
     keep = {"message_id": str(answer.get("MessageId", "")), "subject": receipt.get("subject") or subject(notification)}
-    note = "may be told twice: an earlier try was in doubt" if in_doubt else ""
-    return Receipt(values=keep, note=note, doubled=in_doubt)
+    return Receipt(values=keep, note=noted(in_doubt=in_doubt), doubled=in_doubt)
 
 
 def subject(notification: Notification) -> str:

@@ -156,7 +156,7 @@ def _enqueue_after(
 def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
     """Tell PagerDuty of a deploy: shown beside incidents of the service, pages nobody.
 
-    https://developer.pagerduty.com/docs/send-change-events. It has no dedup_key: told twice, it is shown twice.
+    https://developer.pagerduty.com/docs/send-change-events. It has no dedup_key: sent twice, it is shown twice.
     """
     key, _ = _key(address, clients, "")
     _raise_for_answer(_enqueue(render_change(deploy), key, clients, "v2/change/enqueue", None), address, now)

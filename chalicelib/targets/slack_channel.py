@@ -29,6 +29,7 @@ from chalicelib.core.errors import FieldError, TargetRejectedError, TargetUnavai
 from chalicelib.core.field import masked, text_value
 from chalicelib.core.ports import Clients
 from chalicelib.slack.command import escaped
+from chalicelib.targets._doubt import IN_DOUBT, noted
 from chalicelib.targets._http import call, encoded, post, raise_for_status
 from chalicelib.targets._slack_api import (
     CONTENT,
@@ -77,7 +78,7 @@ def send(
 ) -> Receipt:
     """Post, or update and reply. Called again after a try that may have arrived, it looks for it first."""
     if address.startswith(("https://", "http://")):
-        doubt = "may be told twice: an earlier try was in doubt" if in_doubt else ""
+        doubt = noted(in_doubt=in_doubt)
         return _send_to_webhook(notification, address, clients, receipt=receipt, doubt=doubt, now=now, plain=plain)
     name = address.strip().removeprefix("#")
     return _Channel(notification, name, clients, receipt, in_doubt=in_doubt, now=now, plain=plain).send()
@@ -232,7 +233,7 @@ class _Channel:
             found = self._search("conversations.history", {"channel": channel, "oldest": f"{oldest:.6f}"})
         except (SlackRefusalError, TargetRejectedError):
             self._doubled = True
-            self._notes.append("may be told twice: an earlier try was in doubt and the channel cannot be read")
+            self._notes.append(f"{IN_DOUBT} and the channel cannot be read")
             return None
         return {"channel": channel, **found} if found else None
 

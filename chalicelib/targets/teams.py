@@ -16,17 +16,16 @@ from typing import Any
 
 from chalicelib.core.delivery.links import links
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS, Capabilities, TargetCheck, TargetKind, TargetSample
+from chalicelib.core.delivery.target_kind import Capabilities, TargetCheck, TargetKind, TargetSample
 from chalicelib.core.delivery.target_state import Pace
 from chalicelib.core.delivery.text import DisplayState, plain_text, state
-from chalicelib.core.delivery.writing import cut, utf16_units
+from chalicelib.core.delivery.writing import cut
 from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.core.event import Severity
 from chalicelib.core.field import text_value
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
 from chalicelib.targets._card import (
-    LIST_START,
     Markdown,
     alert_lines,
     beside_lines,
@@ -38,8 +37,9 @@ from chalicelib.targets._card import (
     top_lines,
     why_line,
 )
+from chalicelib.targets._doubt import noted
 from chalicelib.targets._http import encoded, raise_for_status, send_to
-from chalicelib.targets._named import address_of, checked_address, parameters_of, read_address, setting_name
+from chalicelib.targets._named import address_of, checked_address, parameters_of, place, read_address, words
 
 KIND = "teams"
 TITLE = "Teams"
@@ -58,41 +58,24 @@ _STATE_COLORS = {
     DisplayState.TEST: "Accent",
 }
 _SEVERITY_COLORS = {Severity.CRITICAL: "Attention", Severity.WARNING: "Warning", Severity.INFO: "Accent"}
-_SPECIAL = re.compile(r"([\\*_~`\[\]()#])")
-_BREAKABLE = re.compile(r"(<|\{(?=\{))")
-"""The beginning of a mention, and of an expression that a card evaluates: a character of no width goes behind it."""
-_ZERO_WIDTH = "\u200b"
+MARKDOWN = Markdown(
+    special=re.compile(r"[\\*_~`\[\]()#]"),
+    link="[{text}]({address})",
+    unlinkable="() {",
+    breakable=re.compile(r"<|\{(?=\{)"),
+    broken="<{",
+)
+"""What is broken is the beginning of a mention, and of an expression that a card evaluates."""
 _RETIRED = re.compile(r"https://[\w.-]+\.webhook\.office\.com/\S*|https://outlook\.office(?:365)?\.com/webhook/\S*")
 _FLOW = re.compile(
     r"https://[\w.-]+\.(?:logic\.azure\.(?:com|us|cn)|api\.powerplatform\.(?:com|us|cn)|flow\.microsoft\.com)(?::443)?/\S{1,2000}"
 )
 
 
-def escaped(text: str) -> str:
-    """Return a text whose characters a card shows as they are: no Markdown, no mention, no expression."""
-    broken = _BREAKABLE.sub(rf"\1{_ZERO_WIDTH}", text)
-    return LIST_START.sub(r"\1\\", _SPECIAL.sub(r"\\\1", broken))
-
-
-def _units(text: str) -> int:
-    return utf16_units(_SPECIAL.sub(r"\\\1", text)) + text.count("<") + text.count("{") + text.count("\n")
-
-
-def _cut(text: str, limit: int) -> str:
-    return escaped(cut(text, limit - 1, _units))
-
-
-def _linked(text: str, address: str) -> str:
-    return f"[{_cut(text, 200)}]({address})" if not set("() {") & set(address) else _cut(text, 200)
-
-
-MARKDOWN = Markdown(_cut, lambda text: f"**{text}**", _linked)
-
-
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
     """Return the message with one card; with `plain` a card that is one text."""
     if plain:
-        text = _cut(plain_text(notification), 4_000)
+        text = MARKDOWN.cut(plain_text(notification), 4_000)
         return _message([_text_block(text.replace("\n", "\n\n"))], [], notification)
     body, actions = _blocks(notification), _actions(notification)
     while len(encoded(_message(body, actions, notification))) > MAX_BODY_BYTES and len(body) + len(actions) > 1:
@@ -105,7 +88,7 @@ def _message(body: list[dict[str, Any]], actions: list[dict[str, Any]], notifica
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": CARD_VERSION,
-        "fallbackText": cut(escaped(fallback(notification)), 300),
+        "fallbackText": cut(MARKDOWN.escaped(fallback(notification)), 300),
         "body": body,
         "msteams": {"width": "Full"},
     }
@@ -118,16 +101,18 @@ def _message(body: list[dict[str, Any]], actions: list[dict[str, Any]], notifica
 def _blocks(notification: Notification) -> list[dict[str, Any]]:
     """Return the parts of the card, the important first: those behind leave a card that is too large."""
     color = _STATE_COLORS.get(state(notification)) or _SEVERITY_COLORS[notification.severity]
-    shown = [(_cut(label, 60), _cut(value, 300)) for label, value in fact_pairs(notification, MAX_FACTS)]
+    shown = [
+        (MARKDOWN.cut(label, 60), MARKDOWN.cut(value, 300)) for label, value in fact_pairs(notification, MAX_FACTS)
+    ]
     parts: list[dict[str, Any] | None] = [
-        _text_block(_cut(heading(notification), 300), weight="Bolder", size="Large", color=color),
+        _text_block(MARKDOWN.cut(heading(notification), 300), weight="Bolder", size="Large", color=color),
         _lines(lead_lines(notification, MARKDOWN)),
         _lines(alert_lines(notification, MARKDOWN)),
         {"type": "FactSet", "facts": [{"title": name, "value": value} for name, value in shown]} if shown else None,
         _lines(top_lines(notification, MARKDOWN)),
         _lines(step_lines(notification, MARKDOWN)),
         _lines(beside_lines(notification, MARKDOWN)),
-        _text_block(_cut(why_line(notification), 400), size="Small", isSubtle=True),
+        _text_block(MARKDOWN.cut(why_line(notification), 400), size="Small", isSubtle=True),
     ]
     return [part for part in parts if part is not None]
 
@@ -170,13 +155,12 @@ def send(
         note = f"sent in plain form, since Teams refused the full one (HTTP {answer.status})"
         answer = post(content=encoded(render(notification, receipt, plain=True)))
     if answer.status in (400, 401, 403, 404):
-        where = "in the rules file" if "://" in address else f"in {setting_name(KIND, address)}"
         raise TargetRejectedError(
-            f"Teams: HTTP {answer.status}: the flow is gone, switched off or refuses the card: make a new one, set it {where}"
+            f"Teams: HTTP {answer.status}: the flow is gone, switched off or refuses the card: make a new one, set it "
+            f"{place(KIND, address)}"
         )
     raise_for_status(answer, name=TITLE, now=now, wait=RATE_LIMIT_WAIT)
-    doubt = "may be told twice: an earlier try was in doubt" if in_doubt else ""
-    return Receipt({"told": "1"}, "; ".join(each for each in (note, doubt) if each), in_doubt)
+    return Receipt({"told": "1"}, noted(note, in_doubt=in_doubt), in_doubt)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -205,10 +189,6 @@ def check_target(target: Target, clients: Clients) -> TargetCheck:
     return checked_address(KIND, target, clients, title=TITLE, is_right=_is_flow, form=_FORM)
 
 
-def _words(address: str) -> str:
-    return TITLE if address == DEFAULT_ADDRESS else f"{TITLE} ({address})"
-
-
 DECLARED = TargetKind(
     title=TITLE,
     meaning="true, a name, or the address of a Teams Workflows webhook.",
@@ -219,7 +199,7 @@ DECLARED = TargetKind(
     sample=TargetSample(answer=""),
     names=_is_flow,
     written=("teams", "teams:NAME"),
-    words=_words,
+    words=partial(words, TITLE),
     parameters=partial(parameters_of, KIND),
     place=6,
 )

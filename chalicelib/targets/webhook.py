@@ -36,6 +36,7 @@ from chalicelib.core.field import masked, text_value
 from chalicelib.core.observed import LABELS
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Target
+from chalicelib.targets._doubt import noted
 from chalicelib.targets._http import (
     LOOPBACK_SETTING,
     MAX_RETRY_AFTER,
@@ -126,8 +127,7 @@ def _send_written(
         request = request_of(entry, notification, partial(_secret, name, clients), plain=True) or request
         answer = _sent(request, name, clients, notification)
     raise_for_status(answer, name=f"webhook {name}", now=now, wait=_asked_in_body(answer))
-    doubt = "may be told twice: an earlier try was in doubt" if in_doubt else ""
-    return Receipt(note="; ".join(each for each in (note, doubt) if each), doubled=in_doubt)
+    return Receipt(note=noted(note, in_doubt=in_doubt), doubled=in_doubt)
 
 
 def _sent(request: Request, name: str, clients: Clients, notification: Notification) -> VendorAnswer:

@@ -147,9 +147,9 @@ def test_what_was_taken_in_silence_is_found_or_counted(target: Target, answer: M
         assert (world.has, world.doubles) == (1, 0)
     else:
         assert world.doubles == 1
-        assert "may be told twice" in outcome.note
+        assert "may have been sent twice" in outcome.note
         (result,) = world.store.delivery_log(f"{samples.NOTIFICATION.incident.id}/{target.key}").results
-        assert "may be told twice" in result.note
+        assert "may have been sent twice" in result.note
 
 
 @pytest.mark.parametrize("error", ["fatal_error", "internal_error"])
