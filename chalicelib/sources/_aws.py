@@ -34,9 +34,10 @@ def parse(body: bytes, own: str, received_at: datetime) -> list[Event]:
 
 
 def is_envelope(payload: Mapping[str, Any]) -> bool:
-    """Return whether a payload is what SNS puts around a message."""
+    """Return whether a payload is what SNS puts around a message. Who forwards one may leave out the topic."""
     kind = payload.get("Type")
-    return kind in (NOTIFICATION, *CONFIRMATIONS) and "TopicArn" in payload and isinstance(payload.get("Message"), str)
+    known = kind == NOTIFICATION or (kind in CONFIRMATIONS and "TopicArn" in payload)
+    return known and isinstance(payload.get("Message"), str)
 
 
 def _read(

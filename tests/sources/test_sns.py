@@ -334,3 +334,13 @@ def test_deliveries_are_known_by_the_id_of_the_message():
     """Given a message → its id, equal on every try."""
     assert sns.delivery_id({}, said("http.notification.v2.json")[0]) == "8f1c6a52-7d3e-5b10-9a44-0c9d2e7f1a63"
     assert sns.delivery_id({}, b"x") is None
+
+
+def test_an_envelope_without_its_topic_is_opened():
+    """Given a message that somebody forwarded without its topic → the alarm in it, and its end."""
+    fired, ended = (
+        event("sns", {"Type": "Notification", "Message": json.dumps({"AlarmName": "DiskLow", "NewStateValue": each})})
+        for each in ("ALARM", "OK")
+    )
+    assert (fired.title, fired.status, ended.status) == ("DiskLow", Status.FIRING, Status.RESOLVED)
+    assert fired.fingerprint == ended.fingerprint
