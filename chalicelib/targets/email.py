@@ -410,7 +410,7 @@ def _footer(notification: Notification) -> str:
 def read(value: Any) -> str:
     """Return one e-mail address. Raise FieldError for anything else."""
     text = text_value(value)
-    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}", text):
+    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@(?:(?:[^\W_]|-){1,63}\.)*(?:[^\W_]|-){1,63}", text):
         raise FieldError("is not an e-mail address", "one address, such as ops@example.com")
     return text
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from chalicelib.core.delivery.notification import Notification, Reason, Receipt
-from chalicelib.core.errors import TargetRejectedError
+from chalicelib.core.errors import FieldError, TargetRejectedError
 from chalicelib.targets import email as ses
 from tests.targets.samples import (
     ACKED,
@@ -208,3 +208,16 @@ def test_top_errors_are_links_in_a_mail() -> None:
     for part in ("html", "text"):
         assert "AuthApiError: 500 from /token" in found[part]
         assert "new since deploy 4f2c9a1" in found[part]
+
+
+@pytest.mark.parametrize("address", ["ops@bücher.example", "ops@例え.example", "ops@example.com"])
+def test_the_rules_file_takes_a_domain_of_any_script(address):
+    """Given a domain that is written in letters of its own script → taken as it is."""
+    assert ses.read(address) == address
+
+
+@pytest.mark.parametrize("address", ["ops@bü cher.example", "ops@a_b.example", "ops@b@c.example", "ops@", "ops@a,b"])
+def test_the_rules_file_refuses_what_is_no_address(address):
+    """Given a domain with signs that none has → a mistake."""
+    with pytest.raises(FieldError):
+        ses.read(address)

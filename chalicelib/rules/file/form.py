@@ -33,11 +33,13 @@ from chalicelib.rules.file.values import (
     As,
     after_ack_value,
     alias_texts_value,
+    begin_value,
     boolean_value,
     by_value,
     choice_value,
     dates_value,
     duration_value,
+    end_value,
     flapping_value,
     for_pydantic,
     group_by_value,
@@ -55,7 +57,6 @@ from chalicelib.rules.file.values import (
     short_value,
     storm_value,
     threshold_value,
-    time_value,
     whole_value,
 )
 from chalicelib.targets import kinds
@@ -136,7 +137,8 @@ MonthDay = Annotated[
         ),
     ),
 ]
-Time = Annotated[Any, As(time_value, dict(type="string", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"))]
+Begin = Annotated[Any, As(begin_value, dict(type="string", pattern=r"^([01]\d|2[0-3]):[0-5]\d$"))]
+End = Annotated[Any, As(end_value, dict(type="string", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"))]
 
 
 LEFT_OUT: Any = None
@@ -329,8 +331,8 @@ class WindowForm(_Part):
     months: list[Month] = Field(default=LEFT_OUT)
     dates: list[DatesText] = Field(default=LEFT_OUT)
     holidays: list[Text] = Field(default=LEFT_OUT)
-    from_: Time = Field(default=LEFT_OUT, alias="from")
-    to: Time = LEFT_OUT
+    from_: Begin = Field(default=LEFT_OUT, alias="from")
+    to: End = LEFT_OUT
     timezone: Text = LEFT_OUT
 
 

@@ -168,13 +168,23 @@ def threshold_value(value: Any) -> Any:
     return value
 
 
-def time_value(value: Any) -> Any:
-    """A time of day."""
-    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", value):
+def begin_value(value: Any) -> Any:
+    """Return a time at which a window may begin: before midnight at the end of the day."""
+    return _time(value, r"([01]\d|2[0-3]):[0-5]\d", "23:59", {"24:00": "00:00"})
+
+
+def end_value(value: Any) -> Any:
+    """Return a time at which a window may end: 24:00 too."""
+    return _time(value, r"([01]\d|2[0-3]):[0-5]\d|24:00", "24:00", {})
+
+
+def _time(value: Any, form: str, last: str, meant: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        raise FieldError(f"is {kind_of(value)}", f'a time from "00:00" to "{last}"')
+    if re.fullmatch(form, value):
         return value
-    short = re.fullmatch(r"(\d):([0-5]\d)", value) if isinstance(value, str) else None
-    shown = repr(value[:40]) if isinstance(value, str) else kind_of(value)
-    raise FieldError(f"is {shown}", 'a time from "00:00" to "24:00"', f'"0{value}"' if short else "")
+    near = f"0{value}" if re.fullmatch(r"\d:[0-5]\d", value) else meant.get(value, "")
+    raise FieldError(f"is {value[:40]!r}", f'a time from "00:00" to "{last}"', f'"{near}"' if near else "")
 
 
 _DATE = r"(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
