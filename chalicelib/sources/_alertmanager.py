@@ -8,14 +8,14 @@ from typing import Any
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
 from chalicelib.core.payload import coerce, signing
+from chalicelib.sources import _label_names
 
 MAX_ALERTS = 5_000
 _SERVICE_LABELS = (
-    "service", "service_name", "service.name", "app", "application", "app_kubernetes_io_name", "job", "deployment", "statefulset",
-    "daemonset", "namespace", "component", "instance",
+    *_label_names.SERVICE, "job", "deployment", "statefulset", "daemonset", "namespace", "component", "instance",
 )  # fmt: skip
 """What names a service: the senders' own words, OpenTelemetry's, then whose series it is, from the narrow to the wide."""
-_EXPLICIT = frozenset({"service", "service_name", "service.name", "app", "application", "app_kubernetes_io_name"})
+_EXPLICIT = frozenset(_label_names.SERVICE)
 """Labels by which a team names its own service: `invoice-exporter` may be one."""
 _KNOWN_EXPORTER = re.compile(
     r"(?:.*[-_/.])?(?:kubelet|c?advisor|pushgateway|kube[-_]state[-_]metrics|blackbox(?:[-_]?exporter)?"
@@ -29,15 +29,10 @@ _KNOWN_EXPORTER = re.compile(
 """Jobs and Kubernetes Services that measure others: an alert from them is about what they look at."""
 _EXPORTER = re.compile(rf"{_KNOWN_EXPORTER.pattern}|(?:.*[-_/.])?[a-z0-9]*exporter", re.IGNORECASE)
 """What names series, not a service: there any word that ends so is an exporter."""
-_ENVIRONMENT_LABELS = (
-    "environment", "env", "stage", "deployment_environment", "deployment.environment", "deployment_environment_name",
-    "deployment.environment.name",
-)  # fmt: skip
-_SEVERITY_LABELS = ("severity", "priority", "level", "criticality")
 
 
-def verify(headers: Mapping[str, str], secrets: Sequence[str], path_secret: str | None) -> None:
-    """Raise SignatureError unless the request brings the secret: bearer, basic, or in the address."""
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
+    """Raise SignatureError unless the request brings the secret: as bearer, as basic password, or in the address."""
     known = signing.live(secrets)
     authorization = headers.get("authorization", "")
     if authorization:
@@ -47,6 +42,11 @@ def verify(headers: Mapping[str, str], secrets: Sequence[str], path_secret: str 
         raise SignatureError("the request has no Authorization, and its address no secret")
     elif not signing.one_of(path_secret, known):
         raise SignatureError("the secret in the address is wrong")
+
+
+def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
+    """Return None: Alertmanager gives no id, and the same content counts as the same delivery."""
+    return None
 
 
 def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
@@ -100,12 +100,12 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
         kind=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         name=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         status=status,
-        severity=coerce.severity(*(labels.get(key) for key in _SEVERITY_LABELS)),
+        severity=coerce.severity(*(labels.get(key) for key in _label_names.SEVERITY)),
         title=title,
         summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
         url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
         service=_service(labels),
-        environment=_first(labels, _ENVIRONMENT_LABELS),
+        environment=_first(labels, _label_names.ENVIRONMENT),
         occurred_at=(ends_at or received_at) if status is Status.RESOLVED else firing_at,
         identity=fingerprint,
         labels=labels,

@@ -1,4 +1,4 @@
-"""What a CloudWatch alarm says, whether it came by SNS or by EventBridge: both ways give one event with one id.
+"""The meaning of a CloudWatch alarm, whether it came by SNS or by EventBridge: both ways give one event with one id.
 
 SNS has the measured value only in the text of its reason; EventBridge has it in `reasonData`. An alarm of several time
 series tells each apart by its contributor, so that the end of one series ends no other.
@@ -14,15 +14,15 @@ from urllib.parse import quote
 
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
+from chalicelib.sources import _label_names
 
 NAME = "cloudwatch"
+KIND = "alarm"
 TARGET_TRACKING = "TargetTracking-"
 """How auto scaling names the alarms that it makes. They change state all day by design."""
 MAX_CHILDREN = 10
-SEVERITY_TAGS = ("severity", "priority", "criticality")
 _PLAIN = frozenset(each.value for each in Severity)
-SERVICE_TAGS = ("service", "app", "application", "component")
-ENVIRONMENT_TAGS = ("environment", "env", "stage")
+SERVICE_TAGS = (*_label_names.SERVICE, "component")
 SERVICE_DIMENSIONS = (
     "ServiceName", "Service", "FunctionName", "ApiName", "StateMachineArn", "DBClusterIdentifier", "DBInstanceIdentifier",
     "CacheClusterId", "TableName", "QueueName", "TopicName", "BucketName", "StreamName", "TargetGroup", "LoadBalancer",
@@ -68,10 +68,18 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """How the actions of an alarm are kept from running (`muted`, `suppressed`), and by what."""
+
+    how: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """A state of an alarm or of one of its series. `value` and `limit` are text for people, empty where unknown.
 
-    `held` says who keeps its actions from running, and how: a mute rule or a suppressor.
+    `held` is set while a mute rule or a suppressor keeps its actions from running.
     """
 
     arn: str
@@ -89,18 +97,18 @@ class Alarm:
     value: str = ""
     limit: str = ""
     children: tuple[str, ...] = ()
-    held: tuple[str, str] = ("", "")
+    held: Held | None = None
     is_group: bool = False
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Partition, Region and account; each empty where the ARN does not say it."""
+        """Return partition, Region and account; each empty where the ARN does not have it."""
         parts = (self.arn.split(":") + [""] * 6)[:6]
         return parts[1], parts[3], parts[4]
 
     @property
     def identity(self) -> str:
-        """The alarm, and of an alarm of several series the one."""
+        """Return what its events have in common: the alarm, and of an alarm of several series the one."""
         return f"alarm:{self.arn}#{self.contributor}" if self.contributor else f"alarm:{self.arn}"
 
 
@@ -119,7 +127,7 @@ def of_topic(message: Mapping[str, Any], topic: str) -> Alarm:
         description=coerce.text(message.get("AlarmDescription"), coerce.MAX_SUMMARY_CHARACTERS),
         contributor=contributor,
         attributes=coerce.labels(coerce.table(_ending(message, "contributorattributes")).items()),
-        tags=_tags(message.get("AlarmTags")),
+        tags=_by_name(message.get("AlarmTags")),
         tags_status=coerce.line(message.get("AlarmTagsStatus"), 40),
         metric=_metric_of_trigger(trigger),
         value=_value_in(reason),
@@ -148,13 +156,13 @@ def of_bus(envelope: Mapping[str, Any]) -> Alarm:
         description=coerce.text(configuration.get("description"), coerce.MAX_SUMMARY_CHARACTERS),
         contributor=contributor,
         attributes=coerce.labels(coerce.table(coerce.at(detail, "alarmContributor", "attributes")).items()),
-        tags=_tags(detail.get("alarmTags")),
+        tags=_by_name(detail.get("alarmTags")),
         tags_status=coerce.line(detail.get("alarmTagsStatus"), 40),
         metric=_metric_of_list(coerce.items(configuration.get("metrics"))),
         value=_value_of(data) or _value_in(reason),
         limit=_band(data) or _limit(data.get("threshold"), configuration.get("comparisonOperator"), reason),
         children=_children(data.get("triggeringAlarms")),
-        held=("muted", muted) if muted else ("suppressed", suppressed) if suppressed else ("", ""),
+        held=Held("muted", muted) if muted else Held("suppressed", suppressed) if suppressed else None,
         is_group=_is_group(contributor, reason),
     )
 
@@ -168,7 +176,7 @@ def event_of(alarm: Alarm, payload: Mapping[str, Any], received_at: datetime) ->
     """Return the event of an alarm's state. `payload` gives the id where the alarm has no time."""
     status, kind = _meaning(alarm)
     moment = alarm.at.isoformat(timespec="milliseconds") if alarm.at else coerce.digest(payload)
-    return _event(alarm, status, kind, f"{alarm.identity}:{alarm.state}{kind[5:]}:{moment}", received_at)
+    return _event(alarm, status, kind, f"{alarm.identity}:{alarm.state}{kind.removeprefix(KIND)}:{moment}", received_at)
 
 
 def changed_event(alarm: Alarm, envelope: Mapping[str, Any], received_at: datetime) -> Event:
@@ -176,14 +184,14 @@ def changed_event(alarm: Alarm, envelope: Mapping[str, Any], received_at: dateti
     operation = coerce.word(coerce.at(envelope, "detail", "operation")) or "changed"
     status = Status.RESOLVED if operation.startswith("delete") else Status.INFO
     number = coerce.line(envelope.get("id"), 100) or coerce.digest(envelope)
-    found = _event(alarm, status, f"alarm.{operation}", f"{alarm.identity}:{operation}:{number}", received_at)
+    found = _event(alarm, status, f"{KIND}.{operation}", f"{alarm.identity}:{operation}:{number}", received_at)
     at = coerce.instant(envelope.get("time")) or received_at
     words = f"The alarm's configuration: {operation}."
     return replace(found, occurred_at=at, summary="\n".join(filter(None, (words, alarm.description))))
 
 
 def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: datetime) -> Event:
-    raw = next((alarm.tags[each] for each in SEVERITY_TAGS if alarm.tags.get(each)), "")
+    raw = next((alarm.tags[each] for each in _label_names.SEVERITY if alarm.tags.get(each)), "")
     return coerce.made_event(
         id=id,
         source=NAME,
@@ -195,7 +203,7 @@ def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: dateti
         summary="\n".join(_lines(alarm)),
         url=_address(alarm),
         service=_service(alarm),
-        environment=next((alarm.tags[each] for each in ENVIRONMENT_TAGS if alarm.tags.get(each)), ""),
+        environment=next((alarm.tags[each] for each in _label_names.ENVIRONMENT if alarm.tags.get(each)), ""),
         occurred_at=alarm.at or received_at,
         identity=alarm.identity,
         labels=_labels(alarm, raw if status is not Status.INFO and raw.lower() not in _PLAIN else ""),
@@ -205,16 +213,16 @@ def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: dateti
 def _meaning(alarm: Alarm) -> tuple[Status, str]:
     """Return what a state is, and the kind of its event. OK ends a fault whatever keeps actions from running."""
     if alarm.state == "OK":
-        return Status.RESOLVED, "alarm"
+        return Status.RESOLVED, KIND
     if alarm.state != "ALARM":
-        return Status.INFO, f"alarm.{coerce.word(alarm.state) or 'unknown'}"
-    if alarm.held[0]:
-        return Status.INFO, f"alarm.{alarm.held[0]}"
+        return Status.INFO, f"{KIND}.{coerce.word(alarm.state) or 'unknown'}"
+    if alarm.held:
+        return Status.INFO, f"{KIND}.{alarm.held.how}"
     if alarm.is_group:
-        return Status.INFO, "alarm.group"
+        return Status.INFO, f"{KIND}.group"
     if alarm.name.startswith(TARGET_TRACKING):
-        return Status.INFO, "alarm.target_tracking"
-    return Status.FIRING, "alarm"
+        return Status.INFO, f"{KIND}.target_tracking"
+    return Status.FIRING, KIND
 
 
 def _title(alarm: Alarm) -> str:
@@ -236,8 +244,8 @@ def _lines(alarm: Alarm) -> Iterator[str]:
         yield alarm.reason
     if alarm.children:
         yield f"Alarms: {', '.join(alarm.children)}"
-    if alarm.held[0]:
-        yield f"Its actions are {alarm.held[0]} by {alarm.held[1]}"
+    if alarm.held:
+        yield f"Its actions are {alarm.held.how} by {alarm.held.by}"
     if alarm.tags_status and alarm.tags_status != "SUCCESS":
         yield f"Its tags are not known: {alarm.tags_status}"
 
@@ -270,10 +278,10 @@ def _labels(alarm: Alarm, severity: str) -> dict[str, str]:
         ("value", alarm.value),
         ("threshold", alarm.limit),
         ("contributor", alarm.contributor),
-        (f"{alarm.held[0]}_by", alarm.held[1]),
+        *([(f"{alarm.held.how}_by", alarm.held.by)] if alarm.held else []),
         ("severity_raw", severity),
     ]
-    tags = [(key, value) for key, value in sorted(alarm.tags.items()) if key not in SEVERITY_TAGS]
+    tags = [(key, value) for key, value in sorted(alarm.tags.items()) if key not in _label_names.SEVERITY]
     return coerce.labels([*own, *sorted(alarm.attributes.items()), *tags, *sorted(metric.dimensions.items())])
 
 
@@ -329,7 +337,7 @@ def _metric_of_trigger(trigger: Mapping[str, Any]) -> Metric:
         namespace=coerce.line(trigger.get("Namespace"), 255),
         statistic=_statistic(coerce.first_line(trigger.get("Statistic"), trigger.get("ExtendedStatistic"), limit=60)),
         period=coerce.line(trigger.get("Period"), 20),
-        dimensions=_dimensions(trigger.get("Dimensions")),
+        dimensions=_by_name(trigger.get("Dimensions")),
     )
 
 
@@ -372,17 +380,12 @@ def _metric_of_entry(entry: Mapping[str, Any]) -> Metric:
         statistic=_statistic(coerce.line(stat.get("stat"), 60)),
         period=coerce.first_line(stat.get("period"), entry.get("period"), limit=20),
         expression=coerce.line(entry.get("expression"), 300),
-        dimensions=_dimensions(metric.get("dimensions")),
+        dimensions=_by_name(metric.get("dimensions")),
     )
 
 
-def _dimensions(value: Any) -> dict[str, str]:
-    """Return dimensions by name: an object in EventBridge, a list of pairs in SNS."""
-    return _tags(value)
-
-
-def _tags(value: Any) -> dict[str, str]:
-    """Return a table of texts that is written as an object, or as a list of pairs with keys in any case."""
+def _by_name(value: Any) -> dict[str, str]:
+    """Return tags or dimensions: an object in EventBridge, in SNS a list of pairs with keys in any case."""
     if isinstance(value, dict):
         return coerce.sent_labels(value)
     pairs = (

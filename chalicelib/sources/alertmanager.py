@@ -5,7 +5,7 @@ the address. 5xx is tried again, 4xx and 429 never; nothing but `max_alerts` bou
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from chalicelib.core.event import Event
@@ -15,17 +15,9 @@ NAME = "alertmanager"
 TITLE = "Alertmanager"
 SECRETS = ("ALERTMANAGER_SECRET",)
 
-
-def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
-    """Raise SignatureError unless the request brings the secret: as bearer, as basic password, or in the address."""
-    _alertmanager.verify(headers, secrets, path_secret)
-
-
-def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Alertmanager gives no id; the same content counts as the same delivery."""
-    return None
+verify, delivery_id = _alertmanager.verify, _alertmanager.delivery_id
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
-    """One event for each alert; raises ParseError when the body is no JSON object."""
+    """Return an event for each alert. Raise ParseError when the body is no JSON object."""
     return _alertmanager.parse(body, source=NAME, received_at=received_at)

@@ -4,7 +4,7 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Alerts
 let a sender use one of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from chalicelib.core.event import Event
@@ -14,17 +14,9 @@ NAME = "prometheus"
 TITLE = "Prometheus"
 SECRETS = ("ALERTMANAGER_SECRET",)
 
-
-def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, path_secret: str | None = None) -> None:
-    """Raise SignatureError unless the request brings the secret: as bearer, as basic password, or in the address."""
-    _alertmanager.verify(headers, secrets, path_secret)
-
-
-def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Alertmanager gives no id; the same content counts as the same delivery."""
-    return None
+verify, delivery_id = _alertmanager.verify, _alertmanager.delivery_id
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
-    """One event for each alert; raises ParseError when the body is no JSON object."""
+    """Return an event for each alert. Raise ParseError when the body is no JSON object."""
     return _alertmanager.parse(body, source=NAME, received_at=received_at)
