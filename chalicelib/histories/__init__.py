@@ -95,7 +95,7 @@ class Endpoint:
 
 
 def token(clients: "Clients", secret: str, *settings: str) -> tuple[str, ...]:
-    """The token and the settings it needs; raises NotSetUpError when one of them is missing."""
+    """Return the token and the settings it needs. Raise NotSetUpError when one of them is missing."""
     values = (clients.secret(secret), *(clients.setting(name) for name in settings))
     if not all(values):
         raise NotSetUpError(f"{secret} or one of its settings is not set")
@@ -112,7 +112,7 @@ def asked(
     now: datetime,
     absent: Collection[int] = ABSENT,
 ) -> httpx.Response:
-    """The answer to a GET. TargetUnavailableError (with `retry_after` when the vendor says so) or TargetRejectedError.
+    """Return the answer to a GET. Raise TargetUnavailableError (with `retry_after` when the vendor says so) or TargetRejectedError.
 
     A status of `absent` is no word about the token: the vendor has no such endpoint, none any more, or none for some minutes.
     """
@@ -146,13 +146,13 @@ def wait_of(answer: httpx.Response, now: datetime) -> timedelta:
 
 
 def exhausted(answer: httpx.Response) -> bool:
-    """True when the vendor says that this was the last request it takes for now."""
+    """Return whether this was the last request that the vendor takes for now."""
     remaining: str = answer.headers.get("x-sentry-rate-limit-remaining", "")
     return remaining == "0"
 
 
 def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[str, Any]]:
-    """The objects of the list in an answer (under a key); raises TargetUnavailableError when there is no list."""
+    """Return the objects of the list in an answer (under a key). Raise TargetUnavailableError when there is no list."""
     try:
         found = answer.json()
     except ValueError:
@@ -164,7 +164,7 @@ def listed(answer: httpx.Response, vendor: str, key: str = "") -> list[Mapping[s
 
 
 def pairs(answer: httpx.Response, vendor: str) -> list[tuple[Any, Any]]:
-    """The pairs of the list in an answer; raises TargetUnavailableError when there is no list."""
+    """Return the pairs of the list in an answer. Raise TargetUnavailableError when there is no list."""
     try:
         found = answer.json()
     except ValueError:

@@ -59,7 +59,7 @@ def _found(entry: Mapping[str, Any], account: str) -> Found | None:
 
 
 def _body(said: Any) -> dict[str, Any]:
-    """The body of an entry: a whole webhook, only its `data`, or only its sentence."""
+    """Return the body of an entry: a whole webhook, only its `data`, or only its sentence."""
     try:
         body = json.loads(said) if isinstance(said, str) else said
     except (ValueError, RecursionError):

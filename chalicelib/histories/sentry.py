@@ -1,13 +1,13 @@
-"""Sentry's issues and metric alerts of a time, and what became of the issues that burn here.
+"""Sentry's issues and metric alerts of a time, and what became of the issues that fire here.
 
 SENTRY_API_TOKEN (scopes event:read, org:read, alerts:read) and SENTRY_ORG turn it on; SENTRY_API_URL names another host.
-SENTRY_REPAIR=ends leaves out new issues, for an integration that does not hear of `issue`: they were not missed.
+SENTRY_REPAIR=ends leaves out new issues, for an integration that does not subscribe to `issue`: they were not missed.
 New issues become `issue.created`, those that came back `issue.unresolved`, those that ended `issue.resolved` or
 `issue.ignored`; incidents of metric alerts `metric_alert.<critical|warning|open|resolved>`, on servers that still have
 them. Issues of metrics and monitors are read by category, and from the monitors (`detectors`) where there are any. No
 public API says which alert rule of an issue fired, so a missed `event_alert` comes back as its issue.
 
-Limits are for each endpoint, told by headers (X-Sentry-Rate-Limit-Remaining, -Reset); pages by `Link`.
+Limits are for each endpoint, in headers (X-Sentry-Rate-Limit-Remaining, -Reset); pages by `Link`.
 https://docs.sentry.io/api/events/list-an-organizations-issues/ https://docs.sentry.io/api/ratelimits/
 """
 
@@ -228,7 +228,7 @@ def _next(answer: httpx.Response) -> list[tuple[str, str]]:
 
 
 def _of_issue(issue: Mapping[str, Any], *, since: datetime, until: datetime) -> Found | None:
-    """The webhook that an issue implies; None when nothing about it changed that a webhook would tell."""
+    """Return the webhook that an issue implies; None when nothing about it changed that a webhook would bring."""
     first = coerce.instant(issue.get("firstSeen"))
     status = coerce.word(issue.get("status"))
     if status in _ENDED:
@@ -241,7 +241,7 @@ def _of_issue(issue: Mapping[str, Any], *, since: datetime, until: datetime) -> 
 
 
 def _ended(issue: Mapping[str, Any], *, until: datetime) -> Found | None:
-    """The end of an issue. When it ended is not told: by `until`, and after its last event."""
+    """Return the end of an issue. Sentry names no time of it: by `until`, and after its last event."""
     action = _ENDED.get(coerce.word(issue.get("status")))
     if action is None:
         return None
@@ -255,7 +255,7 @@ def _issue(issue: Mapping[str, Any], action: str, at: datetime) -> Found:
 
 
 def _of_incident(incident: Mapping[str, Any], until: datetime) -> Found:
-    """An incident in the words of its webhook."""
+    """Return an incident in the words of its webhook."""
     rule = coerce.table(incident.get("alertRule"))
     action = _ACTIONS.get(coerce.line(incident.get("status")), "open")
     alert = {

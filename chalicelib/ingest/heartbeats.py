@@ -74,7 +74,11 @@ def _text(status: int, text: str) -> HttpResponse:
 
 
 def _is_proved(name: str, token: str, secrets: Secrets) -> bool:
-    """Return whether the token is the name's under a live secret. One that does not fit is compared with values read again."""
+    """Return whether the token is the name's under a live secret.
+
+    Secrets are kept for minutes. So that a new address works right after a rotation, a token that does not fit is
+    compared once more with values that are read anew, at most every 15 seconds.
+    """
     values = list(secrets.values(SECRETS))
     if one_of(token, [token_of(value, name) for value in values]):
         return True

@@ -36,7 +36,7 @@ ENDPOINT_LIMIT = timedelta(seconds=10)
 """No request begins later in the reading of one endpoint."""
 FIRST_LOOK = timedelta(minutes=15)
 STUCK = timedelta(hours=1)
-"""A history that could not be read for so long is told; shorter outages of a vendor mend themselves."""
+"""A history that could not be read for so long is reported; shorter outages of a vendor end by themselves."""
 NEWEST = datetime.max.replace(tzinfo=UTC)
 METRIC, METRIC_ALERT = "metric", "metric_alert."
 """The category of issues of metrics, and how the kinds of their alerts begin: one fault has both at Sentry."""
@@ -278,7 +278,7 @@ def _events(run: Reconciliation, webhook: Webhook) -> Iterable[Event]:
 
 
 def _known(run: Reconciliation, event: Event, incidents: Iterable[Incident]) -> bool:
-    """True when an alert that the event would reach has heard of it or of something newer, or nothing would hear it."""
+    """Return whether each alert that the event would reach has received it or something newer, or it would reach none."""
     batch = Batch(run.rules, run.store, run.queues, run.now, run.store.context())
     take_event(batch, event, "")
     places = reached(batch)

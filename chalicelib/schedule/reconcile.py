@@ -2,8 +2,8 @@
 
 Senders give up: Sentry tries an internal integration's webhook once, Cloudflare promises nothing. So what a vendor's
 history says happened since the last look is compared with what is known here, and what is missing goes on the webhooks
-queue as the webhook that should have told it. Its events have the ids of the real ones where the vendor says them, so
-that one that is only late counts once. Faults are looked for, and ends of what burns; information is not.
+queue as the webhook that should have brought it. Its events have the ids of the real ones where the vendor says them, so
+that one that is only late counts once. Faults are looked for, and ends of what fires; information is not.
 
 What is wrong with a source or a silence is an event of source `router`, made anew each run while it lasts and ended after:
 
@@ -16,7 +16,7 @@ Endpoints that a vendor takes away are a warning a week (`retirement.py`), value
 (`unknown_values.py`), a release without source maps a warning (`source_maps.py`).
 
 A history is read endpoint by endpoint, each from a cursor of its own: what one answers costs nothing that others gave.
-Cursors, and when each source was heard of, are marks of the context: one write a run when something changed.
+Cursors, and when each source sent something last, are marks of the context: one write a run when something changed.
 
     repair:<source>:<endpoint>             up to when the endpoint was read
     repair_wait:<source>:<limit>           until when the vendor wants no request under this rate limit

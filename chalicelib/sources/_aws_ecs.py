@@ -59,7 +59,7 @@ def _deployment_status(name: str) -> Status:
 
 
 def _action_status(name: str, level: str) -> Status:
-    """Only the steady state ends what failed: other news of a service say nothing of it."""
+    """Return what an action means: a failure fires, and only the steady state ends it."""
     if level in ("ERROR", "WARN"):
         return Status.FIRING
     return Status.RESOLVED if level == "INFO" and name == "SERVICE_STEADY_STATE" else Status.INFO

@@ -1,7 +1,7 @@
-"""What a Cloudflare notification means.
+"""The meaning of a Cloudflare notification.
 
 Fields are missing, numbers are text, links lack their scheme, and few types say when they end. So what happened is read
-by meaning: an END ends; a thing that is healthy, up, enabled, active or issued has recovered; a thing that is not burns.
+by meaning: an END ends; a thing that is healthy, up, enabled, active or issued has recovered; a thing that is not fires.
 `data.severity` is INFO in tests of real problems and never lowers one.
 """
 
@@ -42,9 +42,9 @@ INFORMATION = frozenset([
     "fbm_auto_advertisement", "block_notification_block_removed", "block_notification_review_rejected",
     "scriptmonitor_alert_new_resources", "scriptmonitor_alert_new_hosts",
 ])  # fmt: skip
-"""Types that tell of no fault: nothing opens and nothing ends."""
+"""Types that are about no fault: nothing opens and nothing ends."""
 SOFT_INFORMATION = frozenset({"open_port_scan_alert", "security_insights_alert"})
-"""Information, unless Cloudflare itself calls it HIGH or CRITICAL, or tells when it begins and when it ends."""
+"""Information, unless Cloudflare itself calls it HIGH or CRITICAL, or names its beginning and its end."""
 OF_A_ZONE = ("clickhouse_alert_fw", "real_origin_monitoring")
 """Types whose alerts are about a zone, whichever policy brings them."""
 CRITICAL = frozenset([
@@ -66,7 +66,7 @@ _UNDER_WAY = frozenset([
 """States of a deployment that neither failed nor succeeded."""
 _PLANNED = frozenset({"SCHEDULED", "PROGRESS", "VERIFYING"})
 """States of a planned maintenance on the status page (the last word of `IN_PROGRESS`)."""
-_BURNING_EPISODES = frozenset({"ACTIVE", "PENDING", "FIRING", "TRIGGERED", "OPEN", "FAILING"})
+_ACTIVE_EPISODES = frozenset({"ACTIVE", "PENDING", "FIRING", "TRIGGERED", "OPEN", "FAILING"})
 _TEST_TEXT = "test message sent from https://cloudflare.com"
 _TIMES = ("timestamp", "status_change_time", "time", "updated_at", "event_time")
 _START_TIMES = ("created_at", "alert_start_time", "start_time", "first_fired", "scanned_at", "event_start_time")
@@ -75,7 +75,7 @@ _UNLABELLED = frozenset({"account_tag", "severity", "message", "text", "dashboar
 
 
 def parse(body: bytes, *, received_at: datetime) -> list[Event]:
-    """The one event of a notification; raises ParseError when the body is no JSON object."""
+    """Return the one event of a notification. Raise ParseError when the body is no JSON object."""
     envelope = coerce.json_object(body)
     if _is_test(envelope):
         return [_test(envelope, received_at)]
@@ -104,7 +104,7 @@ def parse(body: bytes, *, received_at: datetime) -> list[Event]:
 
 
 def _is_test(envelope: Mapping[str, Any]) -> bool:
-    """What "Save and Test" sends: nothing but a text, whose wording has changed already."""
+    """Return whether it is what "Save and Test" sends: nothing but a text, whose wording has changed already."""
     said = {key for key, value in envelope.items() if value not in (None, "", {}, [])}
     if said == {"text"} and set(envelope) == {"text"}:
         return True
@@ -132,7 +132,7 @@ def _test(envelope: Mapping[str, Any], received_at: datetime) -> Event:
 
 
 def _identity(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> str:
-    """The alert's correlation id, else the thing it is about, else its policy and zone.
+    """Return the alert's correlation id, else the thing it is about, else its policy and zone.
 
     An incident of the status page goes by its own id: it lives through many updates. A deployment of Pages goes by its
     project: another deployment ends it.
@@ -172,13 +172,13 @@ def _ends_also(envelope: Mapping[str, Any], kind: str) -> list[str]:
 
 
 def _account(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """The account's id; it is written with dashes by some types and without by others."""
+    """Return the account's id, which some types write with dashes and others without."""
     found = coerce.first_line(envelope.get("account_id"), data.get("account_tag"), data.get("account_id"), limit=100)
     return found.replace("-", "").lower() if re.fullmatch(r"[0-9A-Fa-f-]{32,36}", found) else found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Whether it burns, and how badly
+# Status and severity
 
 
 def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> Status:
@@ -203,7 +203,7 @@ def _status(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
 
 
 def _deployment(event: str, data: Mapping[str, Any]) -> Status:
-    """A deployment of Pages that failed fires until one of the same project succeeds; one that is under way is information.
+    """Return what a deployment of Pages means: a failed one fires until the next good one, one under way is information.
 
     What the data says goes before the envelope. Previews fail while people work on them: that wakes nobody. A word
     that nobody knows, or none at all, is an alert: somebody asked for these.
@@ -221,7 +221,7 @@ def _deployment(event: str, data: Mapping[str, Any]) -> Status:
 
 
 def _by_meaning(data: Mapping[str, Any], kind: str, event: str) -> Status | None:
-    """What the data says of the thing itself; None when it says nothing."""
+    """Return what the data means for the thing itself; None when it has no state."""
     if "episode" in data:
         return _episode(data, event)
     if "pool_id" in data or "pool_name" in data or "load_balancing" in kind:
@@ -237,19 +237,19 @@ def _by_meaning(data: Mapping[str, Any], kind: str, event: str) -> Status | None
 
 
 def _episode(data: Mapping[str, Any], event: str) -> Status | None:
-    """An episode of Workers Observability: its status, else whether it was resolved after it last failed."""
+    """Read an episode of Workers Observability by its status, else by whether it was resolved after it last failed."""
     state = state_of(data.get("status"))
-    if state in GOOD and state not in _BURNING_EPISODES:
+    if state in GOOD and state not in _ACTIVE_EPISODES:
         return Status.RESOLVED
     resolved_at = coerce.instant(coerce.at(data, "episode", "resolved_at"))
     last = coerce.first_instant(coerce.at(data, "episode", "last_failed"), coerce.at(data, "episode", "first_fired"))
-    if resolved_at and ((not event and state not in _BURNING_EPISODES) or (last and resolved_at > last)):
+    if resolved_at and ((not event and state not in _ACTIVE_EPISODES) or (last and resolved_at > last)):
         return Status.RESOLVED
-    return Status.FIRING if state in _BURNING_EPISODES or state in BAD else None
+    return Status.FIRING if state in _ACTIVE_EPISODES or state in BAD else None
 
 
 def _event_type(kind: str) -> Status | None:
-    """Certificate and stream events say it at the end of their type."""
+    """Return what the end of a type means, as events of certificates and streams have it."""
     if kind.endswith((".succeeded", ".connected", ".deployed", "_success")):
         return Status.RESOLVED
     if kind.endswith((".failed", ".errored", ".disconnected", "_failure", "_notification", ".expired")):
@@ -258,7 +258,7 @@ def _event_type(kind: str) -> Status | None:
 
 
 def _by_type(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> Status:
-    """Somebody asked to be alerted: what says nothing of its state, and what nobody knows yet, is an alert.
+    """Return an alert for what has no state, and for a type that is not known: somebody asked to be alerted.
 
     A body without a type is one too, if it says anything at all and does not call itself information.
     """
@@ -273,7 +273,7 @@ def _own_severity(data: Mapping[str, Any]) -> str:
 
 
 def _severity(data: Mapping[str, Any], kind: str, status: Status) -> Severity:
-    """As a person on call would call it; equal for the begin and the end of a fault wherever the type decides."""
+    """Return the severity, equal for the begin and the end of a fault wherever the type decides."""
     if status is Status.INFO:
         return Severity.INFO
     if "incident_id" in data or kind == "incident_alert":
@@ -350,13 +350,13 @@ def _says_test(data: Mapping[str, Any]) -> str | None:
 
 
 def _occurred_at(envelope: Mapping[str, Any], data: Mapping[str, Any], status: Status) -> datetime | None:
-    """When it happened. The time at which a fault began is no time of its end: the end would count as older than it."""
+    """Return when it happened. The time at which a fault began is no time of its end."""
     inner = {**coerce.table(data.get("episode")), **data}
     names = (*_END_TIMES, *_TIMES) if status is Status.RESOLVED else (*_TIMES, *_START_TIMES)
     return coerce.first_instant(envelope.get("ts"), *(inner.get(name) for name in names))
 
 
 def _id(envelope: Mapping[str, Any]) -> str:
-    """Equal when the same notification comes again: of the alert, its event and its time, else of all it says."""
+    """Return what is equal when the same notification comes again: its alert, event and time, else its whole content."""
     parts = [coerce.line(envelope.get(key), 100) for key in ("alert_correlation_id", "alert_event", "ts")]
     return ":".join(parts) if all(parts) else coerce.digest(envelope)

@@ -1,22 +1,19 @@
-"""What the fields of a Cloudflare notification name: the thing that it is about, the service, and the state it is in."""
+"""The names in the fields of a Cloudflare notification: the thing that it is about, the service, and the state it is in."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.payload import coerce
+from chalicelib.core.payload.state_words import FAULT, FINE
 
-GOOD = frozenset([
-    "HEALTHY", "UP", "OK", "VALID", "ISSUED", "RESOLVED", "ENABLED", "SUCCESS", "SUCCEEDED", "SUCCESSFUL",
-    "RECOVERED", "CONNECTED", "COMPLETED", "COMPLETE", "NORMAL", "ONLINE", "ACTIVE", "AVAILABLE", "POSTMORTEM",
-    "END", "ENDED", "CLEARED", "FIXED", "DEPLOYED", "PASSED", "PASSING", "OPERATIONAL",
-])  # fmt: skip
-BAD = frozenset([
-    "UNHEALTHY", "DOWN", "DEGRADED", "CRITICAL", "FAILED", "FAILURE", "FAILING", "ERROR", "ERRORED", "DISCONNECTED",
-    "DISABLED", "INACTIVE", "EXPIRED", "FIRING", "TRIGGERED", "OFFLINE", "UNAVAILABLE", "UNREACHABLE",
-    "INVESTIGATING", "IDENTIFIED", "MONITORING", "STARTED", "START", "TIMEDOUT", "TIMEOUT", "REVOKED", "HIJACK",
-    "WARNING", "EXPIRING", "UNKNOWNHOST",
-])  # fmt: skip
+GOOD = frozenset(map(str.upper, FINE)) | {
+    "VALID", "ISSUED", "ENABLED", "CONNECTED", "ACTIVE", "AVAILABLE", "POSTMORTEM", "DEPLOYED",
+}  # fmt: skip
+BAD = frozenset(map(str.upper, FAULT)) | {
+    "DISCONNECTED", "DISABLED", "INACTIVE", "EXPIRED", "INVESTIGATING", "IDENTIFIED", "MONITORING", "TIMEDOUT", "REVOKED",
+    "HIJACK", "EXPIRING", "UNKNOWNHOST",
+}  # fmt: skip
 STATE_FIELDS = (
     "new_health",
     "new_health_status",
@@ -38,7 +35,7 @@ _AFFECTED = (
 
 
 def flat(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `data` in one object, whichever shape they came in.
+    """Return the fields of `data` in one object, whichever shape they came in.
 
     Certificate events are received with `data.data` and `data.metadata`, and documented with both at the top.
     """
@@ -113,7 +110,7 @@ def service_of(data: Mapping[str, Any]) -> str:
 
 
 def thing_of(data: Mapping[str, Any], kind: str) -> str:
-    """Pool and origin, health check, tunnel, attack, incident, certificate: whatever has an id of its own."""
+    """Return the thing that has an id of its own: pool and origin, health check, tunnel, attack, incident, certificate."""
     said = {key: coerce.line(value, 200) for key, value in data.items() if not isinstance(value, dict | list)}
     pool = said.get("pool_id") or said.get("pool_name")
     if pool and "enabled" in said and not said.get("new_health"):
@@ -155,7 +152,7 @@ def thing_of(data: Mapping[str, Any], kind: str) -> str:
 
 
 def state_of(value: Any) -> str:
-    """The word that says it: the last of `TUNNEL_STATUS_TYPE_DOWN (status change)`; `NOT HEALTHY` is unhealthy."""
+    """Return the word for a state: the last of `TUNNEL_STATUS_TYPE_DOWN (status change)`; `NOT HEALTHY` is unhealthy."""
     words = re.findall(r"[A-Z]+", re.sub(r"\(.*", "", coerce.line(value, 120).upper()))
     if not words:
         return ""

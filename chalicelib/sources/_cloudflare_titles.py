@@ -50,7 +50,7 @@ def _naming(words: str, thing: str) -> str:
 
 
 def _composed(data: Mapping[str, Any], kind: str) -> str:
-    """A title that says what is how, where the type is known well enough."""
+    """Return a title with the thing and its state, where the type is known well enough; else an empty text."""
     said = {key: coerce.line(value, 120) for key, value in data.items() if not isinstance(value, dict | list)}
     if titled := _own_title(data, said):
         return titled
@@ -100,7 +100,7 @@ def _origin_title(data: Mapping[str, Any]) -> str:
 
 
 def _own_title(data: Mapping[str, Any], said: Mapping[str, str]) -> str:
-    """What the data itself calls it."""
+    """Return the name that the data has for it."""
     return coerce.first_line(
         said.get("incident_name"),
         said.get("event_title"),
@@ -141,7 +141,7 @@ def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: 
 
 
 def _shown_state(data: Mapping[str, Any]) -> str:
-    """The state as people write it: `TUNNEL_STATUS_TYPE_DOWN` is `down`."""
+    """Return the state as people write it: `TUNNEL_STATUS_TYPE_DOWN` is `down`."""
     for key in STATE_FIELDS:
         if found := coerce.line(data.get(key), 100):
             plain = re.sub(r"\s*\(.*", "", found)

@@ -93,7 +93,7 @@ def _paths_in(spec: Any) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is left out of a body: these paths, values that are states, and keys of these names."""
+    """Return what is left out of a body: these paths, values that are states, and keys of these names."""
 
     paths: frozenset[Steps]
     states: frozenset[str]

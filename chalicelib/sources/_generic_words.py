@@ -1,25 +1,22 @@
-"""What a declared source says of its state: by the entry's own words, then by usual ones."""
+"""The state and severity of a declared source: by the entry's own words, then by usual ones."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.event import NO_STATUS, Severity, Status
 from chalicelib.core.payload import coerce
+from chalicelib.core.payload.state_words import FAULT, FINE
 
 MAX_WORD_CHARACTERS = 60
 
-FIRES = frozenset([
-    "firing", "alerting", "alert", "alarm", "triggered", "trigger", "re-triggered", "renotify", "open", "opened",
-    "critical", "warning", "warn", "re-warn", "error", "err", "errored", "failed", "failure", "failing", "fail", "down",
-    "problem", "bad", "active", "activated", "new", "created", "start", "started", "unhealthy", "degraded", "offline",
-    "true", "unresolved", "broken", "raised", "fired", "no data", "re-no data", "timed_out", "timeout", "in_alarm",
-    "breached", "unreachable", "unavailable", "unstable",
-])  # fmt: skip
-ENDS = frozenset([
-    "resolved", "resolve", "ok", "closed", "close", "up", "recovered", "recovery", "healthy", "normal", "success",
-    "succeeded", "successful", "passed", "end", "ended", "inactive", "fixed", "cleared", "clear", "online", "false",
-    "good", "completed", "done", "mended", "warn recovered", "no data recovered", "deactivated", "paid",
-])  # fmt: skip
+FIRES = FAULT | {
+    "alert", "trigger", "re-triggered", "renotify", "open", "opened", "warn", "re-warn", "err", "fail", "problem", "bad",
+    "active", "activated", "new", "created", "true", "raised", "fired", "no data", "re-no data", "in_alarm",
+}  # fmt: skip
+ENDS = FINE | {
+    "resolve", "closed", "close", "inactive", "clear", "false", "good", "done", "mended", "warn recovered",
+    "no data recovered", "deactivated", "paid",
+}  # fmt: skip
 INFORMS = frozenset([
     "info", "information", "informational", "notice", "debug", "test", "ping", "pending", "queued", "waiting",
     "running", "in_progress", "in progress", "requested", "scheduled", "maintenance", "paused", "skipped", "muted",

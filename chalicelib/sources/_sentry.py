@@ -21,7 +21,7 @@ METRIC_STATUS = {"1": "open", "2": "resolved", "10": "warning", "20": "critical"
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
-    """The one event of a delivery; raises ParseError when the body is no JSON object."""
+    """Return the one event of a delivery. Raise ParseError when the body is no JSON object."""
     payload = coerce.json_object(body)
     sent_at = coerce.instant(headers.get("sentry-hook-timestamp"))
     if _is_legacy(payload):
@@ -40,7 +40,7 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
 
 
 def _is_legacy(payload: Mapping[str, Any]) -> bool:
-    """Bodies of the plugin and of service hooks; the oldest plugins sent no event at all."""
+    """Return whether a body is the plugin's or a service hook's; the oldest plugins sent no event at all."""
     if "data" in payload or payload.get("action"):
         return False
     return isinstance(payload.get("event"), dict) or (
@@ -49,7 +49,7 @@ def _is_legacy(payload: Mapping[str, Any]) -> bool:
 
 
 def _resource(payload: Mapping[str, Any]) -> str:
-    """The resource by what the body holds, for bodies whose header is lost."""
+    """Return the resource by what the body holds, for bodies whose header is lost."""
     data = coerce.table(payload.get("data"))
     by_key = (
         ("metric_alert", "metric_alert"),
@@ -75,7 +75,7 @@ def _resource(payload: Mapping[str, Any]) -> str:
 
 
 def _action(payload: Mapping[str, Any], resource: str, data: Mapping[str, Any]) -> str:
-    """The action; where it is lost, what the resource's state says."""
+    """Return the action, or where it is lost the state of the resource."""
     if said := coerce.word(payload.get("action")).replace(".", "_"):
         return said
     if resource == "event_alert":

@@ -41,7 +41,7 @@ def event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
 
 
 def from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The plugin's body, and that of a service hook, in the form of an event alert."""
+    """Return the plugin's body, or that of a service hook, in the form of an event alert."""
     group = coerce.table(payload.get("group"))
     outer = {**group, **payload}
     rules = [coerce.line(each) for each in coerce.items(payload.get("triggering_rules"))]
@@ -60,7 +60,7 @@ def from_legacy(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def occurrence(data: Mapping[str, Any], resource: str, action: str, received_at: datetime) -> Event:
-    """The event of what occurred; its id is that of the occurrence, whichever resource told of it."""
+    """Return the event of an occurrence. Its id is that of the occurrence, whichever resource brought it."""
     event = coerce.table(data.get("event"))
     tags = tags_of(event.get("tags"))
     rule = coerce.first_line(data.get("triggered_rule"), coerce.at(data, "issue_alert", "title"))
@@ -172,7 +172,7 @@ def _event_identity(event: Mapping[str, Any], data: Mapping[str, Any], project: 
 
 
 def _project(data: Mapping[str, Any], event: Mapping[str, Any]) -> str:
-    """The project's slug; its name or number where there is nothing better."""
+    """Return the project's slug, or its name or number where there is nothing better."""
     project = event.get("project")
     within = _PROJECT.search(coerce.line(event.get("url"), 2_000))
     own = coerce.table(project)

@@ -28,7 +28,7 @@ OWN_TAGS = frozenset([
 
 
 def status_of(resource: str, action: str) -> Status:
-    """Whether a fault begins, ends, or neither; what is about no fault, and unknown actions, are information."""
+    """Return whether a fault begins, ends, or neither. Unknown actions are information."""
     if resource in _FAULTS:
         begin = action.partition("_")[0]
         if begin in ENDS:
@@ -39,7 +39,7 @@ def status_of(resource: str, action: str) -> Status:
 
 
 def activity_status(activity: str, issue_status: str, substatus: str) -> Status:
-    """Whether an activity on an issue ends it, is its news, or neither: by the activity's kind, else by the issue's status.
+    """Return whether an activity ends an issue, is its news, or neither: by its kind, else by the issue's status.
 
     Seer's steps are information, whatever the issue is in. A kind that is not known here follows the issue.
     """
@@ -51,7 +51,7 @@ def activity_status(activity: str, issue_status: str, substatus: str) -> Status:
 
 
 def severity_of(status: Status, *levels: Any) -> Severity:
-    """By level; nothing said is a warning, unless it is only information."""
+    """Return the severity of a level. Without one it is a warning, unless it is only information."""
     return coerce.severity(*levels, default=Severity.INFO if status is Status.INFO else Severity.WARNING)
 
 
@@ -65,7 +65,7 @@ def metadata_title(metadata: Any) -> str:
 
 
 def issue_id(event: Mapping[str, Any]) -> str:
-    """The issue's id, from its address where the field is missing; never the event's."""
+    """Return the issue's id, from its address where the field is missing; never the event's."""
     said = event.get("issue_id") or event.get("issueId") or event.get("group_id") or event.get("groupID")
     if found := coerce.line(said, 100):
         return found
@@ -77,7 +77,7 @@ def issue_id(event: Mapping[str, Any]) -> str:
 
 
 def tags_of(value: Any) -> dict[str, Any]:
-    """Tags by name: Sentry sends pairs in a list; objects and lists of objects are read too."""
+    """Return tags by name: Sentry sends pairs in a list; objects and lists of objects are read too."""
     found: dict[str, Any] = dict(value) if isinstance(value, dict) else {}
     for each in coerce.items(value)[:200]:
         if isinstance(each, list) and len(each) >= 2 and isinstance(each[0], str):
@@ -88,7 +88,7 @@ def tags_of(value: Any) -> dict[str, Any]:
 
 
 def page_of(*values: Any) -> str | None:
-    """The first address that is a page: those of the API are of no use to people."""
+    """Return the first address that is a page: those of the API are of no use to people."""
     found = (coerce.address(value) for value in values)
     return next((each for each in found if each and "/api/0/" not in each), None)
 
@@ -100,7 +100,7 @@ def fallback_title(resource: str, action: str, subject: str) -> str:
 
 
 def evidence_of(*holders: Mapping[str, Any]) -> str:
-    """Why an uptime or cron monitor fails, a line for each fact that Sentry shows; empty where there is none."""
+    """Return why an uptime or cron monitor fails, a line for each fact that Sentry shows; empty where there is none."""
     for holder in holders:
         for found in (holder, coerce.table(holder.get("occurrence"))):
             facts = coerce.items(found.get("evidenceDisplay") or found.get("evidence_display"))
@@ -116,7 +116,7 @@ def _fact(fact: Mapping[str, Any]) -> str:
 
 
 def feedback_of(*holders: Mapping[str, Any]) -> str:
-    """What a user wrote as feedback; empty for anything else."""
+    """Return what a user wrote as feedback; empty for anything else."""
     for holder in holders:
         metadata, context = coerce.table(holder.get("metadata")), coerce.at(holder, "contexts", "feedback")
         is_feedback = "feedback" in (holder.get("issueCategory"), holder.get("issueType"), holder.get("category"))

@@ -1,4 +1,4 @@
-"""What Sentry tells beside faults: comments, installations, Seer, artifacts, and whatever comes next."""
+"""What Sentry sends beside faults: comments, installations, Seer, artifacts, and whatever comes next."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ RESOURCES = ("comment", "installation", "seer", "preprod_artifact", "unknown")
 def information(
     payload: Mapping[str, Any], data: Mapping[str, Any], resource: str, action: str, received_at: datetime
 ) -> Event:
-    """The event of what is about no fault."""
+    """Return the event of what is about no fault."""
     issue = coerce.first_line(data.get("issue_id"), data.get("group_id"), coerce.at(data, "issue", "id"), limit=100)
     project = coerce.first_line(data.get("project_slug"), coerce.at(data, "project", "slug"), limit=200)
     about = _about(payload, data)
@@ -60,7 +60,7 @@ def _about(payload: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 
 
 def organization_of(payload: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """The slug of the organisation beside the installation; empty when it is not told."""
+    """Return the slug of the organisation beside the installation; empty where there is none."""
     return coerce.first_line(
         coerce.at(data, "installation", "organization", "slug"),
         coerce.at(payload, "installation", "organization", "slug"),

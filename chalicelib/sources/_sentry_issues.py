@@ -39,7 +39,7 @@ def issue_event(
     sent_at: datetime | None,
     received_at: datetime,
 ) -> Event:
-    """The event of what happened to an issue."""
+    """Return the event of what happened to an issue."""
     issue = coerce.table(data.get("issue"))
     status = _issue_status(data, issue, resource, action)
     number = issue_id({**issue, "issue_id": issue.get("id") or issue.get("issue_id") or data.get("issue_id")})
@@ -178,8 +178,10 @@ def _issue_counts(data: Mapping[str, Any], issue: Mapping[str, Any]) -> dict[str
 
 
 def _issue_time(issue: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
-    """When it happened: an issue is created with its first event; for what people do the body has no time, and
-    `lastSeen` is only the earliest that it can have been."""
+    """Return when it happened: an issue is created with its first event.
+
+    For what people do the body has no time, and `lastSeen` is only the earliest that it can have been.
+    """
     last_seen = coerce.instant(issue.get("lastSeen"))
     if action == "created":
         return coerce.instant(issue.get("firstSeen")) or last_seen or sent_at or received_at
@@ -195,8 +197,11 @@ def _issue_event_id(
     number: str,
     headers: Mapping[str, str],
 ) -> str:
-    """Equal on every delivery. An issue is created once; what people do with it again, without a new event in between,
-    differs only in when it was sent: a second end does no harm, and a second beginning is news."""
+    """Return what is equal on every delivery. An issue is created once.
+
+    What people do with it again, without a new event in between, differs only in when it was sent: a second end changes
+    nothing, and a second beginning is news.
+    """
     begin = f"{kind}:{number}"
     if kind == "issue.created" and number:
         return begin

@@ -14,7 +14,7 @@ _SEVERITIES = {"critical": Severity.CRITICAL}
 
 
 def metric_alert(data: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> Event:
-    """The event of a change of a metric alert; parts of it may be null, since Sentry may time out writing it."""
+    """Return the event of a change of a metric alert. Parts of it may be null, since Sentry may time out writing it."""
     alert = coerce.table(data.get("metric_alert"))
     rule = coerce.table(alert.get("alert_rule"))
     projects = alert.get("projects") or rule.get("projects")
@@ -58,7 +58,7 @@ def _without_state(title: str) -> str:
 
 
 def _unescaped(value: Any) -> Any:
-    """Descriptions are documented with a backslash and an n where a line ends."""
+    """Return a description with its line breaks, which are documented as a backslash and an n."""
     return value.replace("\\n", "\n") if isinstance(value, str) else value
 
 
@@ -74,7 +74,7 @@ def _environment(value: Any) -> str:
 
 
 def _metric_time(alert: Mapping[str, Any], action: str, sent_at: datetime | None, received_at: datetime) -> datetime:
-    """The time of sending, which tells one change of an incident from the next; without it the body's own times.
+    """Return the time of sending, which distinguishes one change of an incident from the next, else the body's own times.
 
     When the incident began is no time of its end: the end would count as older than the alert.
     """

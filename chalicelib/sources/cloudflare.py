@@ -32,12 +32,12 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Cloudflare gives none: the correlation id names the alert, not the delivery."""
+    """Return None: Cloudflare's correlation id names the alert, not the delivery."""
     return None
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> "list[Event]":
-    """The one event of a notification; raises ParseError when the body is no JSON object."""
+    """Return the one event of a notification. Raise ParseError when the body is no JSON object."""
     from chalicelib.sources import _cloudflare
 
     return _cloudflare.parse(body, received_at=received_at)

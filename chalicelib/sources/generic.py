@@ -49,7 +49,7 @@ _ALIASES = {
 
 
 def secrets(mapping: Mapping[str, Any]) -> tuple[str, ...]:
-    """The name of the secret of an entry."""
+    """Return the name of the secret of an entry."""
     auth = _auth(mapping)
     named = auth.get("secret") or mapping.get("secret")
     if isinstance(named, str) and named:
@@ -84,7 +84,7 @@ def verify(
 
 
 def _auth(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """How an entry proves itself, in one form: `auth: bearer`, `auth: {type: …}` and `auth: {bearer: {…}}` are read."""
+    """Return how an entry proves itself, in one form: `auth: bearer`, `auth: {type: …}` and `auth: {bearer: {…}}` are read."""
     auth = mapping.get("auth")
     if isinstance(auth, str):
         auth = {"type": auth, **{key: mapping[key] for key in ("header", "prefix", "encoding") if mapping.get(key)}}
@@ -171,7 +171,7 @@ def allows(mapping: Mapping[str, Any], address: str) -> bool:
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes, mapping: Mapping[str, Any] | None = None) -> str | None:
-    """The header that the entry names as `delivery_id`, else `webhook-id` or `idempotency-key`."""
+    """Return the header that the entry names as `delivery_id`, else `webhook-id` or `idempotency-key`."""
     named = str((mapping or {}).get("delivery_id") or "").lower()
     return (headers.get(named) if named else None) or headers.get("webhook-id") or headers.get("idempotency-key")
 

@@ -53,7 +53,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """X-Webhook-Id, else the event's own id."""
+    """Return X-Webhook-Id, else the event's own id."""
     if given := headers.get("x-webhook-id"):
         return given
     try:
@@ -63,7 +63,7 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:
-    """The one event of a delivery; raises ParseError when the body is no JSON object."""
+    """Return the one event of a delivery. Raise ParseError when the body is no JSON object."""
     payload = coerce.json_object(body)
     event = coerce.table(payload.get("event"))
     data = coerce.table(event.get("data"))
@@ -94,7 +94,7 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
 
 
 def _incident(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The incident itself, or the reference to it from a note, a response or a task."""
+    """Return the incident itself, or the reference to it from a note, a response or a task."""
     return coerce.table(data.get("incident")) or data
 
 
@@ -160,7 +160,7 @@ def _action(
     at: datetime,
     said_id: str,
 ) -> Action | None:
-    """What was done. `incident` is our key, which PagerDuty keeps as `incident_key`.
+    """Return what was done. `incident` is our key, which PagerDuty keeps as `incident_key`.
 
     Without that (incidents with child alerts, notes) it is `pagerduty:<id>`, an alias that an incident of ours has once
     a webhook named both: an action without an incident would reach all of them.

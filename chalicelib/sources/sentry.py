@@ -36,12 +36,12 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Sentry's Idempotency-Key, where it sends one; its Request-ID is new on each attempt."""
+    """Return Sentry's Idempotency-Key, where it sends one; its Request-ID is new on each attempt."""
     return headers.get("idempotency-key") or None
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> "list[Event]":
-    """The one event of a delivery; raises ParseError when the body is no JSON object."""
+    """Return the one event of a delivery. Raise ParseError when the body is no JSON object."""
     from chalicelib.sources import _sentry
 
     return _sentry.parse(headers, body, received_at=received_at)

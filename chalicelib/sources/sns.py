@@ -58,7 +58,7 @@ class Subscription:
 
 
 def _unchecked(signed: Signed) -> bool:
-    """Refuse: nothing here can check a signature."""
+    """Return False: nothing here can check a signature."""
     return False
 
 

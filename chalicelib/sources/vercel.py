@@ -33,7 +33,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 
 
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
-    """The envelope's id."""
+    """Return the envelope's id."""
     try:
         return coerce.line(coerce.json_object(body).get("id"), 200) or None
     except ParseError:

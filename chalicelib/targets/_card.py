@@ -140,7 +140,7 @@ def lead_lines(notification: Notification, markdown: Markdown) -> list[str]:
         lines.append(markdown.cut(change(notification), 300))
     lines += [markdown.bold(markdown.cut(line, 200)) for line in cause(notification)[:1]]
     lines += [markdown.cut(line, 200) for line in cause(notification)[1:]]
-    said = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    said = dict.fromkeys(summary(alert) for alert in notification.alerts[:3])
     return [*lines, *(markdown.cut(clean(text), 500) for text in said if text)]
 
 
@@ -150,8 +150,8 @@ def alert_lines(notification: Notification, markdown: Markdown) -> list[str]:
         return []
     listed = notification.alerts[:MAX_LISTED_ALERTS]
     lines = [
-        f"{'✅' if told.status == 'resolved' else SEVERITY_EMOJI[told.severity]} {markdown.cut(alert_line(told), 150)}"
-        for told in listed
+        f"{'✅' if alert.status == 'resolved' else SEVERITY_EMOJI[alert.severity]} {markdown.cut(alert_line(alert), 150)}"
+        for alert in listed
     ]
     more = len(notification.alerts) - len(listed) + notification.also
     return [*lines, f"… and {more:,} more"] if more > 0 else lines
@@ -181,7 +181,7 @@ def beside_lines(notification: Notification, markdown: Markdown) -> list[str]:
     deploys = [deploy_line(each, notification) for each in notification.background.deploys[:1]]
     lines = [f"🚀 {markdown.bold('Last deploy')}: {markdown.cut(line, 300)}" for line in deploys]
     lines += [f"📝 {markdown.cut(note, 300)}" for note in notes(notification)[:5]]
-    lines += [f"🔇 {markdown.cut(alert_line(told), 200)}" for told in notification.evidence[:MAX_LISTED_EVIDENCE]]
+    lines += [f"🔇 {markdown.cut(alert_line(alert), 200)}" for alert in notification.evidence[:MAX_LISTED_EVIDENCE]]
     more = len(notification.evidence) - MAX_LISTED_EVIDENCE
     return [*lines, f"… and {more:,} more beside it"] if more > 0 else lines
 
