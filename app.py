@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SNSEvent, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, MethodNotAllowedError, Rate, Response, SNSEvent, SQSEvent
 
 from chalicelib import log
 from chalicelib.core.errors import TocsinError
 from chalicelib.ingest import http_api
-from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse
+from chalicelib.ingest.receive import RETRY_AFTER_SECONDS, HttpResponse, as_form
 from chalicelib.ingest.wiring import answer
 from chalicelib.settings import queue_prefix
 
@@ -33,6 +33,8 @@ AWS_ERRORS = ("ClientError", "ConnectionError", "HTTPClientError")
 BEAT_METHODS = ["GET", "HEAD", "POST"]
 TOKEN_REQUESTS = ("list_tokens", "make_token", "revoke_token")
 """What only an admin may ask for."""
+WEBHOOK_METHODS = ["GET", "POST"]
+"""A declared source may put its fields into the query of a GET."""
 
 
 class Api(Chalice):
@@ -54,13 +56,13 @@ class HandlerError(TocsinError):
     """A worker failed and its message comes back. The text holds no word of the payload, unlike the error's own."""
 
 
-@app.route("/webhooks/{source}", methods=["POST"], content_types=ANY_TYPE)
+@app.route("/webhooks/{source}", methods=WEBHOOK_METHODS, content_types=ANY_TYPE)
 def receive_webhook(source: str) -> Response:
     """A webhook that proves itself by a header."""
     return _received(source, None)
 
 
-@app.route("/webhooks/{source}/{secret}", methods=["POST"], content_types=ANY_TYPE)
+@app.route("/webhooks/{source}/{secret}", methods=WEBHOOK_METHODS, content_types=ANY_TYPE)
 def receive_webhook_by_path(source: str, secret: str) -> Response:
     """A webhook of a sender that can only be given an address: the secret is part of it."""
     return _received(source, secret)
@@ -447,21 +449,31 @@ def _received(source: str, secret: str | None) -> Response:
     """Answer one webhook."""
     request: Any = app.current_request
     account = _account(app.lambda_context)
+    headers, body = _sent(request)
     if source == "sns":
-        return _answered(source, lambda: _answer_to_sns(dict(request.headers), request.raw_body, account))
+        return _answered(source, lambda: _answer_to_sns(headers, body, account))
     address = str((request.context.get("identity") or {}).get("sourceIp") or "")
     return _answered(
         source,
         lambda: answer(
             source,
-            dict(request.headers),
-            request.raw_body,
+            headers,
+            body,
             path_secret=secret,
             account=account,
             now=_now(),
             address=address,
         ),
     )
+
+
+def _sent(request: Any) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a webhook. The query of a GET is a form; without one there is nothing to take."""
+    if request.method != "GET":
+        return dict(request.headers), request.raw_body
+    if not request.query_params:
+        raise MethodNotAllowedError("Unsupported method: GET")
+    return as_form(request.headers, {name: request.query_params.getlist(name) for name in request.query_params})
 
 
 def _answer_to_sns(headers: dict[str, str], body: bytes, account: str | None) -> HttpResponse:

@@ -237,6 +237,38 @@ def test_a_declared_sender_posts_a_form_from_an_address_that_may(aws, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("monitor/s1", "id=7&title=Disk+full&status=down&x=%26%C3%BC", 202),
+        ("monitor/s1", "", 405),
+        ("monitor/guess", "id=7", 401),
+        ("monitor", "id=7", 401),
+        ("elsewhere/s1", "id=7", 401),
+        ("cloudflare/s1", "id=7", 415),
+        ("nobody/s1", "id=7", 404),
+    ],
+)
+def test_a_declared_sender_may_put_its_fields_into_the_query_of_a_get(aws, monkeypatch, tmp_path, path, query, status):
+    """Given a GET → its query is a form, taken where the entry's secret and addresses fit; without a query 405."""
+    compiled = tmp_path / "compiled-rules.json"
+    compiled.write_text(compile_rules(DECLARED.replace("bearer", "path")))
+    monkeypatch.setattr(ingest, "find_source", partial(ingest.find_source, compiled=str(compiled)))
+    declared.cache_clear()
+    for name in ("MONITOR_SECRET", "ELSEWHERE_SECRET"):
+        monkeypatch.setenv(name, "s1")
+    answer = app.app(http_event("GET", f"/webhooks/{path}", query=query), CONTEXT)
+    declared.cache_clear()
+    assert answer["statusCode"] == status
+    stored = [read_message(each[1]["MessageBody"]) for each in aws.calls if each[0] == "SendMessage"]
+    webhooks = [each for each in stored if isinstance(each, Webhook)]
+    assert len(webhooks) == (status == 202)
+    for each in webhooks:
+        parse, entry = plugins.load("sources", "generic").parse, {"name": "monitor", "id": "id"}
+        (event,) = parse(each.headers, each.body, received_at=datetime.now(UTC), mapping=entry)
+        assert (event.title, event.status.value) == ("Disk full", "firing")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/health", 200),

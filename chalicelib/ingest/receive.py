@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlencode
 
 from chalicelib.core.errors import (
     ContentTypeError,
@@ -88,6 +89,12 @@ class HttpResponse:
     body: Mapping[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+
+
+def as_form(headers: Mapping[str, str], query: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], bytes]:
+    """Return headers and body of a GET as if its query were a form: only sources that take forms will have it."""
+    kept = {name: value for name, value in headers.items() if name.lower() not in ("content-type", "content-encoding")}
+    return {**kept, "content-type": _FORM_TYPES[0]}, urlencode(query, doseq=True).encode()
 
 
 def receive(
