@@ -75,6 +75,8 @@ def _is_held(client: Any, alarm: Mapping[str, Any]) -> bool:
     """Return whether the actions of an alarm do not run: a suppressor, or a mute rule that is in force."""
     if alarm.get("ActionsSuppressedBy"):
         return True
+    if not hasattr(client, "list_alarm_mute_rules"):  # an SDK of before 2026
+        return False
     rules = client.list_alarm_mute_rules(AlarmName=alarm.get("AlarmName"), Statuses=["ACTIVE"])
     return bool(rules.get("AlarmMuteRuleSummaries"))
 
@@ -114,6 +116,9 @@ def _has_series(alarm: Mapping[str, Any]) -> bool:
 
 
 def _series(client: Any, alarm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the series in ALARM; none where the SDK cannot ask for them."""
+    if not hasattr(client, "describe_alarm_contributors"):
+        return []
     found: list[Mapping[str, Any]] = []
     following: dict[str, str] = {}
     while len(found) < MAX_ALARMS:

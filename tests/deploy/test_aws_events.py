@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chalicelib import plugins
+from chalicelib.core.event import Status
 from chalicelib.messages.queue import read_message
 from chalicelib.messages.webhook import Webhook
 from cli import checkup
@@ -62,6 +66,27 @@ def test_an_alarm_comes_by_topic_and_by_bus(stage: Stage) -> None:
     )
     stage.aws("cloudwatch").set_alarm_state(AlarmName="checkout", StateValue="ALARM", StateReason="test")
     assert sorted(each.source for each in received(stage)) == ["eventbridge", "sns"]
+
+
+def test_a_look_finds_an_alarm_that_still_fires(stage: Stage) -> None:
+    """Given an alarm in ALARM that fires here, when an hour has begun → its state is sent anew, with what it measures."""
+    cloudwatch = stage.aws("cloudwatch")
+    watched = {"Namespace": "Shop", "MetricName": "Errors", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    cloudwatch.put_metric_alarm(
+        AlarmName="still", Threshold=5, ComparisonOperator="GreaterThanThreshold", Tags=[], **watched
+    )
+    cloudwatch.set_alarm_state(AlarmName="still", StateValue="ALARM", StateReason="test")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=["still"])["MetricAlarms"]
+    (endpoint,) = plugins.load_history("cloudwatch").ENDPOINTS
+    now = datetime.now(UTC).replace(minute=1) + timedelta(hours=1)
+    found = endpoint.read(
+        SimpleNamespace(aws=stage.aws), since=now - timedelta(minutes=5), until=now, active=[alarm["AlarmArn"]]
+    )
+    ((state,),) = (found.states,)
+    (event,) = plugins.load_source("cloudwatch").parse({}, json.dumps(state.body).encode(), received_at=now)
+    assert (event.title, event.status, event.labels["metric"]) == ("still", Status.FIRING, "Errors")
+    assert event.occurred_at == now.replace(minute=0, second=0, microsecond=0)
+    cloudwatch.delete_alarms(AlarmNames=["still"])
 
 
 def test_making_it_again_changes_nothing(stage: Stage) -> None:
@@ -156,5 +181,5 @@ def test_the_rule_takes_what_the_source_reads() -> None:
     events = [body(name) for name in files("eventbridge")]
     taken = {each["detail-type"] for each in events if each["detail-type"] in PATTERN["detail-type"]}
     assert {each["source"] for each in events if each["detail-type"] in taken} <= set(PATTERN["source"])
-    assert taken == set(PATTERN["detail-type"]) - {"RDS DB Cluster Event"}
+    assert taken == set(PATTERN["detail-type"]) - {"RDS DB Cluster Event", "AWS Health Abuse Event"}
     assert "ECS Task State Change" not in PATTERN["detail-type"]
