@@ -379,8 +379,9 @@ def tick(event: CloudWatchEvent) -> None:
     """Timers that are due."""
     with _reported("tick"):
         from chalicelib import wiring
-        from chalicelib.schedule.health import look
+        from chalicelib.schedule.health import DEAD_LETTERS, look
         from chalicelib.schedule.lateness import NAMESPACE, Lateness
+        from chalicelib.schedule.open_counts import count_open
         from chalicelib.schedule.reporting import leave_report
         from chalicelib.schedule.tick import tick as run
 
@@ -392,6 +393,7 @@ def tick(event: CloudWatchEvent) -> None:
             log.line("tick", again=True, reason=failure.reason)
         seconds = late.seconds(rules=wiring.rules(), store=ports.store, now=now)
         health = look(store=ports.store, queues=ports.emptied, dead=ports.dead, now=now)
+        count_open(ports.store, ports.webhooks, now, dead=int(health.counts[DEAD_LETTERS]))
         stage = os.environ.get("TOCSIN_STAGE", "")
         metrics = {**seconds, **health.seconds}
         log.metrics("tick", metrics, health.counts, namespace=NAMESPACE, deployed=stage, now=now, **health.named)

@@ -12,9 +12,13 @@ from deploy.waiting import PATIENT, Wait, code_of
 INDEX = "wake"
 Index = tuple[str, ...]
 """The partition key of an index, its sort key, and the further attributes that it shows."""
-INDEXES: Mapping[str, Index] = {INDEX: ("wake_shard", "wake_at"), "open": ("wake_shard", "pk", "summary")}
+INDEXES: Mapping[str, Index] = {
+    INDEX: ("wake_shard", "wake_at"),
+    "open": ("wake_shard", "pk", "summary"),
+    "worst": ("worst_shard", "worst_place", "glance"),
+}
 """The indexes by name. A later version adds one here, and each deploy builds it. Sort keys are numbers, but for TEXT_KEYS."""
-TEXT_KEYS = ("pk", "sk")
+TEXT_KEYS = ("pk", "sk", "worst_place")
 NOT_KNOWN_YET = ("ResourceNotFoundException", "TableNotFoundException")
 """How DynamoDB refuses what names a table that was made a moment ago; the second word is that of backups."""
 KNOWN_SECONDS = 30.0

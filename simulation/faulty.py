@@ -14,10 +14,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from chalicelib.core.errors import NotStoredError
+from chalicelib.core.glance import Glance
 from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.summary import SummaryPage, summary_of
 from chalicelib.messages.queue import Message
-from simulation.memory_store import MemoryStore, paged
+from simulation.memory_store import MemoryStore, paged, rows_of
 from simulation.workers import Clock, Death
 
 VISIBILITY = timedelta(seconds=90)
@@ -192,6 +193,15 @@ class FaultyStore:
             return paged([*map(summary_of, self._index().values()), *archived], after, ended_since, min(limit, FEW))
 
         return self._calls.call("store.summaries", make, writes=False)
+
+    def worst(self, limit: int | None = None, *, ended_since: datetime | None = None) -> Sequence[Glance] | None:
+        """Return the rows that the index shows, which are older than what is stored."""
+
+        def make() -> Sequence[Glance] | None:
+            archived = self.inner.archives(self.inner.archived_ids())
+            return rows_of([*self._index().values(), *archived.values()], limit, ended_since)
+
+        return self._calls.call("store.worst", make, writes=False)
 
     def _index(self) -> dict[str, Incident]:
         """Return the newest entry of each key that has reached the index. A later save never comes before an earlier."""

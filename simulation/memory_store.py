@@ -15,6 +15,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, ProcessedError
+from chalicelib.core.glance import Glance, urgency
 from chalicelib.core.identity import End, Fault, Holder, with_end
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.rollup import bucket_of
@@ -201,6 +202,17 @@ class MemoryStore:
             kept = [summary_of(each) for each in self._incidents.values()]
         return paged([*kept, *self.archived_summaries()], after, ended_since, limit)
 
+    def worst(self, limit: int | None = None, *, ended_since: datetime | None = None) -> Sequence[Glance] | None:
+        """Return the rows of open incidents, the worst first, `limit` at most; then of all that ended since that day."""
+        with self._lock:
+            kept = [*self._ended.values(), *self._incidents.values()]
+        return rows_of(kept, limit, ended_since)
+
+    def archived_ids(self) -> list[str]:
+        """Return the ids of the archived incidents."""
+        with self._lock:
+            return list(self._ended)
+
     def archived_summaries(self) -> list[Summary]:
         """Return the archived incidents in short."""
         with self._lock:
@@ -365,6 +377,15 @@ def paged(summaries: Iterable[Summary], after: str, ended_since: datetime | None
     rest = [each for place, each in found if place > after]
     more = len(rest) > limit
     return SummaryPage(tuple(rest[:limit]), _place(rest[limit - 1]) if more else "")
+
+
+def rows_of(incidents: Iterable[Incident], limit: int | None, ended_since: datetime | None) -> Sequence[Glance]:
+    """Return the rows of these incidents: first of what is open, the worst first, then of what ended since that day."""
+    rows = [each.glance for each in incidents if each.glance is not None and each.status is not IncidentStatus.QUIET]
+    worst = sorted((each for each in rows if each.ended_at is None), key=urgency)[:limit]
+    since = ended_since and ended_since.replace(hour=0, minute=0, second=0, microsecond=0)
+    ended = [each for each in rows if each.ended_at is not None and since is not None and each.ended_at >= since]
+    return (*worst, *ended)
 
 
 def _place(summary: Summary) -> str:

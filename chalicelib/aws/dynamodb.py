@@ -19,10 +19,12 @@ has at most 400 KB. Index `wake` (wake_shard, wake_at, keys only) serves two que
 (`open#<0-3>`, four shards so that a storm does not meet on one key; an open incident without a timer sleeps at
 NEVER), and what ended lately (`ended#<day>`). The index follows the table within a second or so, never at once: it
 gives keys only, the values are then read consistently, and the decision judges by those. Index `open` (wake_shard, pk,
-shows `summary`) lists the same incidents in short, in the order of their keys: `listing.py`.
+shows `summary`) lists the same incidents in short, in the order of their keys: `listing.py`. Index `worst` (worst_shard,
+worst_place, shows `glance`) lists the rows of open incidents, the worst first, and of ended ones by their day: `glances.py`.
 
 Costs, for a body of up to 1 KB a write unit each, plus the indexes: save 1 write (2 with an archive), 1 or 2 small index
-writes when the timer changed, and 1 when the summary did; save_delivery_log, save_target_state, save_tokens and save_context 1 write;
+writes when the timer changed, 1 when the summary did, and 1 when the row did (2 when its place did); save_delivery_log,
+save_target_state, save_tokens and save_context 1 write;
 load, delivery_log, target_state, tokens and context one consistent read unit per 4 KB; waking 4 queries; incidents 4 queries, one for
 each day asked, and one read for each incident; a page of summaries 1 query, a read unit for some 40 incidents.
 
@@ -35,13 +37,14 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import uniform
 from typing import Any
 from zlib import crc32
 
 from chalicelib.aws import body_store
+from chalicelib.aws.glances import DynamoGlances, glance_attributes, glance_in
 from chalicelib.aws.identity import DynamoIdentity
 from chalicelib.aws.json_client import AwsError
 from chalicelib.aws.listing import DynamoListing, summary_attribute
@@ -53,6 +56,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
+from chalicelib.core.glance import Glance
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -115,6 +119,7 @@ class DynamoStore:
         self._values = Remembered()
         self._samples = DynamoSamples(table=table, client=client)
         self._listing = DynamoListing(client, table, read=lambda names: self._read_items(names, "incident"))
+        self._glances = DynamoGlances(client, table)
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
     def load(self, key: str) -> Incident | None:
@@ -228,6 +233,12 @@ class DynamoStore:
         now = datetime.fromtimestamp(self._clock(), UTC)
         shards = OPEN_SHARDS + (_days(ended_since, now) if ended_since is not None else [])
         return self._listing.page(after, shards, limit)
+
+    def worst(self, limit: int | None = None, *, ended_since: datetime | None = None) -> Sequence[Glance] | None:
+        """Return the rows of open incidents, the worst first, `limit` at most; then of all that ended since that day."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        days = _days(ended_since, now) if ended_since is not None else []
+        return self._glances.worst(limit, OPEN_SHARDS, days)
 
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
@@ -421,22 +432,29 @@ class DynamoStore:
                     raise
 
     def _incident(self, item: Mapping[str, Any] | None) -> Incident | None:
-        return None if item is None else self._values.unpack(Incident, item["body"]["B"])
+        if item is None:
+            return None
+        found = self._values.unpack(Incident, item["body"]["B"])
+        row = glance_in(item, found.key)
+        return found if row is None else replace(found, glance=row)
 
     def _incident_item(self, incident: Incident) -> dict[str, Any]:
         if incident.wake_at is None and incident.status is IncidentStatus.ENDED:
             return self._ended_item(incident)
-        item = _value(incident)
+        item = _value(replace(incident, glance=None))
         if incident.wake_at is not None or incident.status is IncidentStatus.OPEN:
             at = NEVER if incident.wake_at is None else incident.wake_at.timestamp()
             shard = crc32(incident.key.encode("utf-8", "surrogatepass")) % SHARDS
             item |= _index(f"open#{shard}", at) | summary_attribute(incident)
+        if incident.status is IncidentStatus.OPEN:
+            item |= glance_attributes(incident, item["wake_shard"]["S"])
         return item if incident.status is IncidentStatus.OPEN else {**item, **self._expiry(ENDED_KEPT)}
 
     def _ended_item(self, incident: Incident) -> dict[str, Any]:
         ended_at = incident.episode.ended_at or datetime.fromtimestamp(self._clock(), UTC)
-        index = _index(f"ended#{ended_at.astimezone(UTC):%Y-%m-%d}", ended_at.timestamp())
-        return {**_value(incident), **index, **summary_attribute(incident), **self._expiry(ENDED_KEPT)}
+        day = f"ended#{ended_at.astimezone(UTC):%Y-%m-%d}"
+        shown = {**_index(day, ended_at.timestamp()), **summary_attribute(incident), **glance_attributes(incident, day)}
+        return {**_value(replace(incident, glance=None)), **shown, **self._expiry(ENDED_KEPT)}
 
     def _expiry(self, kept: timedelta) -> dict[str, Any]:
         return {"expires_at": {"N": str(int(self._clock() + kept.total_seconds()))}}

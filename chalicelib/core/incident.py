@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
+from chalicelib.core.glance import Glance
 from chalicelib.core.lifecycle import last_end
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import ALL_LABELS, Route, RouteOptions
@@ -173,6 +174,7 @@ class Incident:
     `announced` is what each target was notified of, by its key. `wake_at` is when it must be looked at again. `sync` asks
     to bring sent messages up to date without notifying anybody: it is the door through which the change came.
     `escalations` are the clocks of a correlated incident, by the id of the route; any other has one, `escalation`.
+    `glance` is its row in lists: two incidents that differ by it alone are equal.
     """
 
     key: str
@@ -192,6 +194,7 @@ class Incident:
     truncated: Truncated = flat(Truncated, alerts="beyond", events="overflow", event_ids="overflown")
     committed: tuple[str, ...] = ()
     timeline: Timeline = flat(Timeline, entries="timeline")
+    glance: Glance | None = field(default=None, compare=False)
 
     @property
     def is_correlated(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import TargetState
+from chalicelib.core.glance import Glance
 from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
@@ -104,6 +105,13 @@ class Store(Protocol):
 
         `after` is the `next` of the page before: a change of an incident moves it to no other page. The index may lag by
         a second: a summary may be older than its incident, and a new incident may be missing.
+        """
+        ...
+
+    def worst(self, limit: int | None = None, *, ended_since: datetime | None = None) -> Sequence[Glance] | None:
+        """Return the rows of open incidents, the worst first, `limit` at most; then of all that ended since that day.
+
+        None while the table has no such index. It may lag by a second, and lacks incidents that the version before saved.
         """
         ...
 

@@ -20,6 +20,7 @@ from chalicelib.core.errors import ConflictError, NotStoredError
 from chalicelib.core.evaluation import never_rechecked
 from chalicelib.core.event import Status
 from chalicelib.core.fold import Folded, folded, with_late
+from chalicelib.core.glancing import is_stale, with_glance
 from chalicelib.core.identity import home_slot, is_history
 from chalicelib.core.incident import Incident, IncidentStatus, group_labels, notified_of
 from chalicelib.core.inputs import EventInput, Input, Measured, MovedAlert, alert_fingerprint
@@ -34,6 +35,7 @@ from chalicelib.core.timeline import paged, recorded
 from chalicelib.core.visible import reminded
 from chalicelib.core.waves import MAX_WAVES
 from chalicelib.log import reason_of
+from chalicelib.messages.glances import fitted
 from chalicelib.messages.queue import Failure, events_messages, notification_message, wake_message
 from chalicelib.process import acts, displaced, joining, storms
 from chalicelib.process.batch import Batch, IncidentUpdate
@@ -188,7 +190,7 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
     base = joining.with_alerts_back(batch, base, inputs)
     decision = _with_evidence(batch, update.route, _decided(batch, update.route, base, inputs))
-    if decision.incident == (stored or base):
+    if decision.incident == (stored or base) and not is_stale(stored, decision.incident, decision.mutings):
         drop_causes(batch, decision.incident)
         return decision.incident
     _notify(batch, decision.notifications)
@@ -330,6 +332,15 @@ def _warn_of_waves(batch: Batch, before: Incident, decision: Decision) -> None:
 def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Decision) -> Incident:
     """Save the incident of a decision with its timeline. An ended incident that it replaces is archived."""
     incident, page = paged(stored, recorded(stored, decision.incident, decision.mutings, batch.now))
+    incident = with_glance(
+        stored,
+        incident,
+        decision.mutings,
+        rules=batch.rules,
+        context=batch.context,
+        now=batch.now,
+        fitted=fitted,
+    )
     incident = replace(incident, version=(stored.version if stored else 0) + 1)
     _index(batch, stored, incident)
     relate(batch, stored, incident)

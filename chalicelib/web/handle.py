@@ -20,6 +20,7 @@ from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.outcome import sentence
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.core.summary import Summary
+from chalicelib.schedule.open_counts import read_counts
 from chalicelib.web import router_pages, rules_pages, silence_pages
 from chalicelib.web.band import Band, band_of
 from chalicelib.web.boards import BOARDS, BoardRequest
@@ -27,6 +28,7 @@ from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, htm
 from chalicelib.web.incident import incident_view
 from chalicelib.web.now import filter_of, now_view
 from chalicelib.web.render import Reader, asset, rendered
+from chalicelib.web.rows import Look
 from chalicelib.web.visitor import PageContext, Visitor
 from chalicelib.web.words import clock, zone_of
 
@@ -97,11 +99,15 @@ class _Visit:
                 found = self.session()
                 if found is None:
                     return self._login_page("", status=401) if self.request.method == "GET" else see(self._up("login"))
-                return _Signed(self, found, self.role(found.person)).answer(path)
+                return _Signed(self, found, self.role(found.person), self._look()).answer(path)
 
     def session(self) -> Session | None:
         """Return the session of the request's cookie."""
         return signed.session_of(self.request.cookies().get(self.cookie_name, ""), self.keys, self.page.now)
+
+    def _look(self) -> Look:
+        page = self.page
+        return Look(page.store, page.rules, page.now, self.reader.zone.key, read_counts(page.store, page.now))
 
     def role(self, person: Person) -> Role:
         """Return what a person may do under today's rules."""
@@ -196,6 +202,7 @@ class _Signed:
     visit: _Visit
     session: Session
     role: Role
+    look: Look
 
     @property
     def page(self) -> PageContext:
@@ -260,9 +267,10 @@ class _Signed:
         Every page but the first and that of an incident has the band.
         """
         if here not in WITHOUT_BAND:
-            band = band or self._band()
+            band = band or band_of(self.look)
             hot, count = band.is_hot, band.total
         known = {
+            "counts": self.look.counts,
             "here": here,
             "hot": hot,
             "open_count": count,
@@ -284,8 +292,7 @@ class _Signed:
         return self.shown(template, values, here, hot=False, band=self._band(among))
 
     def _band(self, among: Sequence[Summary] | None = None) -> Band:
-        page = self.page
-        return band_of(page.store, page.rules, page.now, self.reader.zone.key, among)
+        return band_of(self.look, among)
 
     def done(self, where: str, text: str) -> PageReply:
         """Return an answer that loads another address, where the text stands once."""
@@ -294,9 +301,8 @@ class _Signed:
     # Pages -----------------------------------------------------------------------------------------------------------
 
     def _now(self) -> PageReply:
-        page, reader = self.page, self.visit.reader
         asked = filter_of(self.request.one("q"), self.request.one("service")[:200])
-        view = now_view(page.store, page.rules, page.now, asked=asked, timezone=reader.zone.key)
+        view = now_view(self.look, asked=asked)
         return self.shown("now.html", {"view": view}, "", hot=bool(view.unowned), count=view.total)
 
     def _incident(self) -> PageReply:

@@ -11,11 +11,11 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.notified import NotifiedState
+from chalicelib.core.picture import Picture, picture_of
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.timeline import in_order
 from chalicelib.web.curve import Curve, curve_of
-from chalicelib.web.picture import Picture, picture_of
 
 MAX_LINES = 200
 SIGNS: Mapping[str, str] = {

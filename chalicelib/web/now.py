@@ -1,6 +1,6 @@
 """The first page: what is open, worst first, and what nobody is notified of; or since when nothing fires.
 
-Open incidents are found by their summaries, and only those that are shown are read whole.
+The worst are listed by the index of rows, and only cards are read whole. A filter finds incidents by their summaries.
 """
 
 from collections import Counter
@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.core.errors import RequestError
+from chalicelib.core.glance import Glance, State
 from chalicelib.core.incident import IncidentStatus
-from chalicelib.core.listing import listed, whole, with_alerts
+from chalicelib.core.listing import listed, with_alerts
 from chalicelib.core.match import Matcher
 from chalicelib.core.matcher_words import read_matchers
+from chalicelib.core.picture import Picture
 from chalicelib.core.ports import Store
-from chalicelib.core.rule import Rules
 from chalicelib.core.services import SERVICE
-from chalicelib.core.summary import AlertSummary, Summary
+from chalicelib.core.summary import AlertSummary
 from chalicelib.schedule.runs import PERIODS, last_runs
-from chalicelib.web.picture import Picture, State, picture_of
+from chalicelib.web.rows import Look, indexed_rows, pictures_of_rows, place, read_rows, row_place
 
 MAX_ROWS = 50
 MAX_CARDS = 3
@@ -74,8 +75,8 @@ class NowView:
     total: int
     found: int
     cards: tuple[Picture, ...] = ()
-    rows: tuple[Picture, ...] = ()
-    muted: tuple[Picture, ...] = ()
+    rows: tuple[Glance, ...] = ()
+    muted: tuple[Glance, ...] = ()
     services: tuple[tuple[str, int], ...] = ()
     quiet_since: datetime | None = None
     probed_at: datetime | None = None
@@ -99,49 +100,63 @@ class NowView:
         return self.probed_at is not None and now <= self.probed_at + LATE_RUNS * PERIODS[PROBES]
 
 
-def now_view(store: Store, rules: Rules, now: datetime, *, asked: Filter, timezone: str) -> NowView:
-    """Return what the first page shows a reader in this zone."""
-    summaries = [each for each in listed(store) if each.status is IncidentStatus.OPEN]
-    known = list(with_alerts(store, summaries))
+def now_view(look: Look, *, asked: Filter) -> NowView:
+    """Return what the first page shows. Without a filter it reads the worst rows alone, and only cards whole."""
+    if asked.is_set:
+        return _filtered(look, asked)
+    rows = indexed_rows(look, MAX_ROWS)
+    if rows is None or look.counts is None:
+        return _filtered(look, asked)
+    if len(rows) < MAX_ROWS:
+        return _view(look, asked, rows, len(rows), len(rows), _services(each.services for each in rows))
+    total = max(look.counts.total, len(rows))
+    return _view(look, asked, rows, total, total, look.counts.services)
+
+
+def _filtered(look: Look, asked: Filter) -> NowView:
+    """Return the view of the incidents that a filter takes, or of all: found by their summaries."""
+    summaries = [each for each in listed(look.store) if each.status is IncidentStatus.OPEN]
+    known = list(with_alerts(look.store, summaries))
     found = [each for each, alerts in known if asked.takes(alerts)] if asked.is_set else summaries
     found.sort(key=place)
-    pictures = pictures_of(store, found[:MAX_ROWS], rules, now, timezone)
-    cards = [each for each in pictures if each.is_unowned][:MAX_CARDS]
-    muted = [each for each in pictures if each.state is State.MUTED]
+    shown = found[:MAX_ROWS]
+    names = {each.name for each in shown}
+    indexed = indexed_rows(look) if shown else []
+    kept = [each for each in indexed or () if each.id in names]
+    rows = kept if len(kept) == len(shown) else read_rows(shown, look)
+    services = _services({alert.labels.get(SERVICE, "") for alert in alerts if alert.shown} for _, alerts in known)
+    return _view(look, asked, rows, len(summaries), len(found) if len(found) > MAX_ROWS else len(rows), services)
+
+
+def _view(
+    look: Look, asked: Filter, rows: Sequence[Glance], total: int, found: int, services: tuple[tuple[str, int], ...]
+) -> NowView:
+    store, rules = look.store, look.rules
+    rows = sorted(rows, key=row_place)
+    unowned = [each for each in rows if each.is_unowned][:MAX_CARDS]
+    cards = [each for each in pictures_of_rows(unowned, look) if each.is_unowned]
+    carded = {each.incident.id for each in cards}
+    muted = [each for each in rows if each.state is State.MUTED]
     probes = sum(len(each) for each in rules.probes.values())
     return NowView(
-        total=len(summaries),
-        found=len(found) if len(found) > MAX_ROWS else len(pictures),
+        total=total,
+        found=found,
         cards=tuple(cards),
-        rows=tuple(each for each in pictures if each not in cards and each not in muted),
+        rows=tuple(each for each in rows if each.id not in carded and each not in muted),
         muted=tuple(muted),
-        services=_services(known),
-        quiet_since=None if summaries else _last_end(store, now),
+        services=services,
+        quiet_since=None if total else _last_end(store, look.now),
         probed_at=last_runs(store, [PROBES]).get(PROBES) if probes else None,
         probes=probes,
         asked=asked,
     )
 
 
-def pictures_of(store: Store, chosen: Sequence[Summary], rules: Rules, now: datetime, timezone: str) -> list[Picture]:
-    """Return the incidents that are still open, in this order. A summary may be a moment older than its incident."""
-    read = whole(store, chosen)
-    there = [read[each.name] for each in chosen if each.name in read]
-    there = [each for each in there if each.status is IncidentStatus.OPEN]
-    context = store.context() if there else None
-    return [picture_of(each, rules, context, now, timezone) for each in there] if context is not None else []
-
-
-def place(each: Summary) -> tuple[int, str, str]:
-    """Return where an incident is in a list: worst first, then the oldest."""
-    return each.severity.rank, each.at.isoformat() if each.at else "", each.name
-
-
-def _services(known: Iterable[tuple[Summary, Sequence[AlertSummary]]]) -> tuple[tuple[str, int], ...]:
-    """Return how many incidents are open of each service, the most first."""
+def _services(named: Iterable[Iterable[str]]) -> tuple[tuple[str, int], ...]:
+    """Return how many incidents are open of each service, the most first. `named` are the services of each incident."""
     found: Counter[str] = Counter()
-    for _, alerts in known:
-        found.update({name for alert in alerts if alert.shown and (name := alert.labels.get(SERVICE, ""))})
+    for names in named:
+        found.update({name for name in names if name})
     return tuple(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
 

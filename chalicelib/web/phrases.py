@@ -1,18 +1,15 @@
 """What a page says of an incident, in the words of its messages. Pure; templates name these functions as filters."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from chalicelib.core.delivery import links as linked
 from chalicelib.core.delivery import text, writing
 from chalicelib.core.delivery.notification import AlertSnapshot
-from chalicelib.core.services import SERVICE
-from chalicelib.core.standing import mute_words
-from chalicelib.web.picture import Picture
+from chalicelib.core.glance import Glance
+from chalicelib.core.picture import Picture
 from chalicelib.web.words import counted
 
 MAX_TITLE_CHARACTERS = 200
-MAX_NAMED = 3
 _HIDDEN_FACTS = {
     "Severity",
     "Since",
@@ -32,11 +29,6 @@ _HIDDEN_FACTS = {
 def title(picture: Picture) -> str:
     """Return what broke, in one line."""
     return writing.cut(text.title(picture.says), MAX_TITLE_CHARACTERS)
-
-
-def where(picture: Picture) -> str:
-    """Return the service and the environment: `api, production`."""
-    return ", ".join(filter(None, (text.label_values(picture.says, name) for name in (SERVICE, "environment"))))
 
 
 def cause(picture: Picture) -> Sequence[str]:
@@ -59,11 +51,10 @@ def measure(picture: Picture) -> tuple[str, str] | None:
     return writing.one_line(lead.value), writing.one_line(lead.threshold)
 
 
-def small(picture: Picture) -> str:
-    """Return what else a row says: how many alerts, whose the service is, who was notified."""
-    alerts = len(picture.says.alerts) + len(picture.says.evidence) + picture.says.also
-    owners = owner(picture)
-    return " · ".join(filter(None, (where(picture), counted(alerts, "alert"), f"owner {owners}" if owners else "")))
+def small(row: Glance) -> str:
+    """Return what else a row says: where, how many alerts, whose the service is."""
+    owner = f"owner {row.owner}" if row.owner else ""
+    return " · ".join(filter(None, (row.where, counted(row.alerts, "alert"), owner)))
 
 
 def owner(picture: Picture) -> str:
@@ -95,16 +86,6 @@ def deploys(picture: Picture) -> Sequence[str]:
 def links(picture: Picture) -> Sequence[tuple[str, str]]:
     """Return where to look, as words and address."""
     return linked.links(picture.says)
-
-
-def muted_by(picture: Picture) -> str:
-    """Return what mutes it, without its end: `silence 9c1d of ana (deploying)`."""
-    names = [mute_words(each, _no_clock).partition(" until ")[0] for each in picture.standing.mutes]
-    return writing.counted_list(list(dict.fromkeys(names)), MAX_NAMED)
-
-
-def _no_clock(at: datetime) -> str:
-    return ""
 
 
 def alert_title(alert: AlertSnapshot) -> str:

@@ -15,14 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
 from chalicelib.core.delivery.writing import counted_list, cut, one_line
+from chalicelib.core.glancing import where
 from chalicelib.core.instants import RFC3339, rfc3339
 from chalicelib.core.language.units import shown, unit_of
 from chalicelib.core.notified import NotifiedState
+from chalicelib.core.picture import Picture
 from chalicelib.core.rule import Target
 from chalicelib.core.standing import sentence
 from chalicelib.web import phrases, silences, words
 from chalicelib.web.chart import chart_of
-from chalicelib.web.picture import Picture
 
 FOLDER = Path(__file__).parent
 ASSETS = {
@@ -96,6 +97,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
     clock = partial(words.clock, zone=reader.zone, now=reader.now)
     return {
         **{name: getattr(phrases, name) for name in _PHRASES},
+        "where": where,
         "rfc3339": rfc3339,
         "utc": words.in_utc,
         "clock": lambda at, seconds=False: clock(at, seconds=seconds),
@@ -109,11 +111,11 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "length_words": words.age,
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
+        "target_names": lambda found: counted_list([reader.name(each) for each in found], MAX_NAMED) or "nobody",
         "notified": lambda found: _notified(found, reader.name),
         "runbook": lambda picture: _runbook(picture, reader),
         "standing_words": lambda picture: _standing(picture, clock),
         "dated": lambda text: _UTC.sub(lambda found: clock(_instant(found[1])), text),
-        "muted_until": lambda picture: max((each.until for each in picture.standing.mutes if each.until), default=None),
         "chart": lambda curve: chart_of(curve, clock),
         "safe_url": web_address,
         "one_line": lambda text: cut(one_line(text), MAX_LINE_CHARACTERS),
@@ -126,8 +128,8 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
 
 
 _PHRASES = (
-    "title", "where", "cause", "summary", "measure", "small", "owner", "facts", "why", "top_errors", "deploys", "links",
-    "muted_by", "alert_title", "alert_small", "reading",
+    "title", "cause", "summary", "measure", "small", "owner", "facts", "why", "top_errors", "deploys", "links",
+    "alert_title", "alert_small", "reading",
 )  # fmt: skip
 
 

@@ -1,30 +1,31 @@
 """The page of rules, as values: what each means, whether it can fire, and what became of its alerts in a week.
 
-How often a rule fired is known by the summaries of the week. What became of it is read from the newest incidents.
+What became of an incident is in its row, which an index shows. Incidents that the version before saved are read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib import plugins
 from chalicelib.core.context import Context
-from chalicelib.core.event import OWN_SOURCES, ActionKind
-from chalicelib.core.incident import Incident, IncidentStatus
-from chalicelib.core.listing import whole, with_alerts
+from chalicelib.core.event import OWN_SOURCES
+from chalicelib.core.glance import Glance, Outcome
+from chalicelib.core.glancing import outcome_of
+from chalicelib.core.incident import IncidentStatus
+from chalicelib.core.listing import listed, whole, with_alerts
 from chalicelib.core.match import matches_all
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.summary import Summary
 from chalicelib.rules.words import notified_of, sentence
 from chalicelib.schedule.last_seen import SourceActivity, activity_from
+from chalicelib.schedule.open_counts import OpenCounts
 
 WEEK = timedelta(days=7)
-SOON = timedelta(minutes=5)
 MAX_READ = 100
-"""So many incidents are read whole: the newest ones."""
-ACTED = frozenset((ActionKind.ACK, ActionKind.RESOLVE, ActionKind.REASSIGN, "silence"))
-"""The lines of a timeline that say that a person did something about it, by their kind."""
+"""So many incidents without a row are read whole: the newest ones."""
 MIN_NOISE = 5
 """Of fewer incidents nothing is concluded."""
 SOURCE = "source"
@@ -42,7 +43,7 @@ class CanFire:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of a rule in the week. Of its `fired` incidents `read` were read whole; the rest counts those."""
+    """What became of a rule in the week. Of its `fired` incidents `read` are known; the rest counts those."""
 
     fired: int = 0
     read: int = 0
@@ -70,7 +71,7 @@ class RuleRow:
 
 @dataclass(frozen=True, slots=True)
 class RulesView:
-    """All rules. `incidents` were listed in the week, of which the newest `read` were read whole; `others` had no rule."""
+    """All rules. `incidents` were listed in the week, of `read` it is known what became of them; `others` had no rule."""
 
     rows: tuple[RuleRow, ...]
     incidents: int
@@ -83,24 +84,65 @@ class RulesView:
         return sum(each.can_fire.sign == "no" for each in self.rows)
 
 
-def rules_view(store: Store, rules: Rules, context: Context, summaries: Sequence[Summary], now: datetime) -> RulesView:
-    """Return the rules with what became of them. `summaries` are those of the incidents of the week."""
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What became of the incidents of a week. `total` were listed, of `known` the outcome is known, the newest first."""
+
+    total: int
+    known: tuple[Outcome, ...]
+    fired: Mapping[str, int]
+
+
+def week_of(store: Store, counts: OpenCounts | None, now: datetime) -> Week:
+    """Return the week: by the index of rows alone, once it has them all; else the newest without a row are read whole."""
+    rows = _rows(store, counts, now)
+    if rows is not None and counts is not None and counts.has_ended(now, WEEK) and counts.has_rows(now):
+        outcomes = _outcomes(store, [_summary(each) for each in rows.values()], rows, now)
+        names = Counter(name for each in outcomes for name in each.begins)
+        return Week(len(rows), tuple(outcomes), names)
+    summaries = listed(store, ended_since=now - WEEK)
+    return Week(len(summaries), tuple(_outcomes(store, summaries, rows or {}, now)), _fired(store, summaries))
+
+
+def _rows(store: Store, counts: OpenCounts | None, now: datetime) -> dict[str, Glance] | None:
+    found = store.worst(ended_since=now - WEEK) if counts is not None else None
+    if found is None:
+        return None
+    return {each.id: each for each in found if each.ended_at is None or each.ended_at > now - WEEK}
+
+
+def _summary(row: Glance) -> Summary:
+    """Return what an incident is found by."""
+    status = IncidentStatus.OPEN if row.ended_at is None else IncidentStatus.ENDED
+    return Summary(row.key, row.id, status, row.severity, row.ended_at or row.since)
+
+
+def _outcomes(store: Store, summaries: Sequence[Summary], rows: Mapping[str, Glance], now: datetime) -> list[Outcome]:
+    """Return what became of the incidents whose rows say it, and of the newest of the others, which are read whole."""
     newest = sorted(summaries, key=lambda each: each.at or now, reverse=True)
-    fired = _fired(store, newest)
-    read = list(whole(store, newest[:MAX_READ]).values())
-    seen = _seen(context)
+    said = {each.name: rows[each.name].outcome for each in newest if each.name in rows}
+    said = {name: each for name, each in said.items() if not each.cut}
+    unsaid = [each for each in newest if each.name not in said]
+    read = {name: outcome_of(each) for name, each in whole(store, unsaid[:MAX_READ]).items()} if unsaid else {}
+    return [*said.values(), *read.values()]
+
+
+def rules_view(store: Store, rules: Rules, context: Context, week: Week) -> RulesView:
+    """Return the rules with what became of their incidents in a week."""
+    seen, fired = _seen(context), week.fired
     rows = [
         RuleRow(
             rule.name,
             sentence(rule),
             notified_of(rule, rules),
             can_fire(rule, rules, seen, store, fired=fired.get(rule.name, 0)),
-            _record(rule.name, fired.get(rule.name, 0), read),
+            _record(rule.name, fired.get(rule.name, 0), week.known),
         )
         for rule in rules.rules
     ]
     known = {rule.name for rule in rules.rules}
-    return RulesView(tuple(rows), len(summaries), len(read), sum(n for name, n in fired.items() if name not in known))
+    others = sum(n for name, n in fired.items() if name not in known)
+    return RulesView(tuple(rows), week.total, len(week.known), others)
 
 
 def _fired(store: Store, summaries: Sequence[Summary]) -> dict[str, int]:
@@ -128,44 +170,16 @@ def activities(context: Context) -> Mapping[str, SourceActivity]:
 # What became of it
 
 
-def _record(name: str, fired: int, read: Iterable[Incident]) -> Record:
-    own = [each for each in read if any(alert.name == name for alert in each.shown)]
-    begins = [alert.starts_at for each in own for alert in each.shown if alert.name == name and alert.starts_at]
+def _record(name: str, fired: int, known: Iterable[Outcome]) -> Record:
+    own = [each for each in known if name in each.begins]
     return Record(
         fired,
         len(own),
-        max(begins, default=None),
-        sum(map(_was_acted_on, own)),
-        sum(_ended_soon(each, name) for each in own),
-        sum(not _was_acknowledged(each) for each in own),
+        max((each.begins[name] for each in own), default=None),
+        sum(each.acted for each in own),
+        sum(name in each.soon for each in own),
+        sum(not each.acked for each in own),
     )
-
-
-def _was_acted_on(incident: Incident) -> bool:
-    """Return whether a person acknowledged, silenced, resolved or assigned it, or asked for a roll back."""
-    acts = any(entry.kind in ACTED and entry.by for entry in incident.timeline.entries)
-    return acts or _was_acknowledged(incident) or bool(incident.episode.closed_via)
-
-
-def _was_acknowledged(incident: Incident) -> bool:
-    lines = any(entry.kind == ActionKind.ACK for entry in incident.timeline.entries)
-    return lines or any(alert.ack.by for alert in incident.alerts.values())
-
-
-def _ended_soon(incident: Incident, name: str) -> bool:
-    """Return whether its alerts of that name ended by themselves, each within five minutes."""
-    if incident.status is not IncidentStatus.ENDED or _was_resolved(incident):
-        return False
-    own = [alert for alert in incident.shown if alert.name == name]
-    return all(
-        alert.starts_at is not None and alert.ends_at is not None and alert.ends_at - alert.starts_at <= SOON
-        for alert in own
-    )
-
-
-def _was_resolved(incident: Incident) -> bool:
-    by_hand = any(entry.kind == ActionKind.RESOLVE for entry in incident.timeline.entries)
-    return by_hand or bool(incident.episode.closed_via)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ from typing import Any
 
 from chalicelib.api import views
 from chalicelib.core.errors import RequestError
-from chalicelib.core.listing import listed
 from chalicelib.core.matcher_words import leading_matchers
 from chalicelib.web.exchange import PageReply
-from chalicelib.web.rules import WEEK, rules_view
+from chalicelib.web.rules import rules_view, week_of
 from chalicelib.web.visitor import Visitor
 
 HERE = "rules"
@@ -30,12 +29,12 @@ class WhoBox:
 def answer(visitor: Visitor) -> PageReply:
     """Return the page."""
     page = visitor.page
-    summaries = listed(page.store, ended_since=page.now - WEEK)
+    week = week_of(page.store, visitor.look.counts, page.now)
     values: dict[str, Any] = {
-        "view": rules_view(page.store, page.rules, page.store.context(), summaries, page.now),
+        "view": rules_view(page.store, page.rules, page.store.context(), week),
         "who": _who(visitor.request.one("who").strip()[:MAX_CHARACTERS], visitor),
     }
-    return visitor.banded("rules.html", values, HERE, summaries)
+    return visitor.banded("rules.html", values, HERE)
 
 
 def _who(text: str, visitor: Visitor) -> WhoBox:

@@ -15,13 +15,13 @@ from chalicelib.core.incident import Incident, IncidentStatus
 from chalicelib.core.listing import whole, with_alerts
 from chalicelib.core.match import Matcher
 from chalicelib.core.mute import is_open, next_change
+from chalicelib.core.picture import Picture
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Route, Rules, Window
 from chalicelib.core.summary import AlertSummary, Summary
 from chalicelib.messages.queue import SetSilence
 from chalicelib.process.silences import clauses_of
-from chalicelib.web.now import pictures_of, place
-from chalicelib.web.picture import Picture
+from chalicelib.web.rows import pictures_of, place
 
 WEEK = timedelta(days=7)
 MAX_READ = 30

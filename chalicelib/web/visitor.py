@@ -15,6 +15,7 @@ from chalicelib.core.summary import Summary
 from chalicelib.ingest.receive import Secrets
 from chalicelib.web.exchange import PageReply, PageRequest
 from chalicelib.web.render import Reader
+from chalicelib.web.rows import Look
 
 
 class Keys(Protocol):
@@ -56,6 +57,11 @@ class Visitor(Protocol):
     @property
     def reader(self) -> Reader:
         """Return for whom the page is."""
+        ...
+
+    @property
+    def look(self) -> Look:
+        """Return what rows of incidents are judged by."""
         ...
 
     @property

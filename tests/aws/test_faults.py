@@ -27,6 +27,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import DeliveryLog
 from chalicelib.core.delivery.target_state import Slot, TargetState
 from chalicelib.core.errors import ConflictError, NotStoredError, ProcessedError
+from chalicelib.core.glance import Glance
 from chalicelib.core.identity import End, Holder
 from chalicelib.core.incident import Entry, Episode, Incident
 from chalicelib.core.metrics.sample import Sample
@@ -149,6 +150,8 @@ def incidents_of(store: Store) -> Iterator[object]:
     store.amend(ended(version=2))
     yield store.archived("a"), sorted(store.archives(["a", "nobody"]))
     yield sorted(each.key for each in summaries_of(store))
+    store.save(incident("row", glance=Glance(NOW, "row", "row", NOW)))
+    yield [each.id for each in store.worst(1, ended_since=NOW - 2 * MINUTE) or ()]
     yield sorted(each.id for each in store.incidents(ended_since=NOW - 2 * MINUTE, quiet=True))
     for number in (1, 2, 3):
         store.keep_timeline("a", number, [Entry(NOW, f"line {number}")])

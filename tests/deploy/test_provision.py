@@ -44,7 +44,7 @@ def test_making_it_again_changes_nothing(made: Clients) -> None:
 
 
 def test_the_table_is_the_one_the_store_is_tested_with(made: Clients) -> None:
-    """Keys are those of the table that tests of the store use, with both indexes; it expires, and dev is backed up."""
+    """Keys are those of the table that tests of the store use, with its indexes; it expires, and dev is backed up."""
     dynamodb = made("dynamodb")
     ours = dynamodb.describe_table(TableName="tocsin-dev")["Table"]
     tested = dynamodb.describe_table(TableName=new_table(dynamodb))["Table"]
@@ -54,9 +54,11 @@ def test_the_table_is_the_one_the_store_is_tested_with(made: Clients) -> None:
         assert {name: [key["AttributeName"] for key in each["KeySchema"]] for name, each in indexes.items()} == {
             "wake": ["wake_shard", "wake_at"],
             "open": ["wake_shard", "pk"],
+            "worst": ["worst_shard", "worst_place"],
         }
         assert indexes["wake"]["Projection"] == {"ProjectionType": "KEYS_ONLY"}
         assert indexes["open"]["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["summary"]}
+        assert indexes["worst"]["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["glance"]}
     expiry = dynamodb.describe_time_to_live(TableName="tocsin-dev")["TimeToLiveDescription"]
     assert (expiry["TimeToLiveStatus"], expiry["AttributeName"]) == ("ENABLED", "expires_at")
     backups = dynamodb.describe_continuous_backups(TableName="tocsin-dev")["ContinuousBackupsDescription"]

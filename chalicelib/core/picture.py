@@ -6,33 +6,23 @@ The words are those of a notification, so that the page and the messages of an i
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from chalicelib.core.alert import Alert
 from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import AlertSnapshot, Notification, Reason
 from chalicelib.core.event import Severity
+from chalicelib.core.glance import State
 from chalicelib.core.incident import Incident, clock_of, escalates_from
 from chalicelib.core.mute import Muting, mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
 from chalicelib.core.routing import routes_of, whole_route
-from chalicelib.core.rule import Route, RouteAlerts, Rules, Target
+from chalicelib.core.rule import Route, RouteAlerts, Rules, Target, Window
 from chalicelib.core.snapshot import notification
 from chalicelib.core.standing import Standing, holder, standing
 
 READER = Target("page", "reader")
 """A notification is made for a target. The page is none that anybody could name."""
-
-
-class State(StrEnum):
-    """How it is with an incident, as one word and one sign say."""
-
-    FIRING = "firing"
-    ACKNOWLEDGED = "acknowledged"
-    MUTED = "muted"
-    CLOSING = "closing"
-    RESOLVED = "resolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +88,18 @@ class Picture:
         return tuple(each for each in self.incident.announced.values() if each.was_notified)
 
 
-def picture_of(incident: Incident, rules: Rules, context: Context, now: datetime, timezone: str) -> Picture:
-    """Return an incident as a reader in this zone sees it now."""
+def picture_of(
+    incident: Incident,
+    rules: Rules,
+    context: Context,
+    now: datetime,
+    timezone: str,
+    *,
+    windows: Mapping[str, Window] | None = None,
+) -> Picture:
+    """Return an incident as a reader in this zone sees it now. `windows` are those of the rules unless others are given."""
     route, mutings = whole_route(incident, rules), mutings_of(incident, rules, context, now)
-    how = standing(incident, route, rules.windows, mutings, now)
+    how = standing(incident, route, rules.windows if windows is None else windows, mutings, now)
     routed = routes_of(incident, rules)
     return Picture(
         incident,
