@@ -29,7 +29,7 @@ from chalicelib.core.rule import Route, Rule, Rules, shown
 from chalicelib.core.services import SERVICE
 from chalicelib.core.standing import Mute, Standing, acknowledged, holder, sentence, standing, window_mutes
 from chalicelib.core.summary import AlertSummary, Summary
-from chalicelib.core.timeline import in_order
+from chalicelib.core.timeline import in_order, notified_counts
 from chalicelib.core.titles import title_of
 
 LOOKED_BACK = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=90))
@@ -432,12 +432,15 @@ class _Judged:
         found = self.incident
         results = {key: store.delivery_log(delivery_log_key(found.id, key)).results for key in found.announced}
         older = store.timeline(found.id) if found.timeline.pages else ()
+        counts = notified_counts((*older, *found.timeline.entries))
         delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
         return {
             **self.row(),
             "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
             "overflow": found.truncated.events,
-            "told": [_told(each, results[key]) for key, each in found.announced.items() if each.was_notified],
+            "told": [
+                _told(each, results[key], counts[key]) for key, each in found.announced.items() if each.was_notified
+            ],
             "acks": [
                 {"alert": alert.name, "by": alert.ack.by, "at": stamp(alert.ack.at)} for alert in acknowledged(found)
             ],
@@ -487,11 +490,11 @@ class _Judged:
         }
 
 
-def _told(announced: NotifiedState, results: Sequence[Result]) -> Shown:
+def _told(announced: NotifiedState, results: Sequence[Result], notifications: int) -> Shown:
     return {
         "target": announced.target.shown,
         "open": announced.open,
-        "notifications": announced.last.seq,
+        "notifications": notifications,
         "last_at": stamp(announced.last.at),
         "results": [_result(each) for each in results],
     }

@@ -5,6 +5,7 @@ incident with what was stored, and folds the events between two such lines into 
 incident's item move to pages of PAGE lines, one more write for every hundred.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -58,6 +59,11 @@ def paged(before: Incident | None, after: Incident) -> tuple[Incident, tuple[Ent
     if lines[:PAGE] != page:
         return after, ()
     return replace(after, timeline=Timeline(lines[PAGE:], after.timeline.pages + 1)), page
+
+
+def notified_counts(entries: Iterable[Entry]) -> Counter[str]:
+    """Return how many notifications each target was sent, by its key: silent changes of a message are none."""
+    return Counter(target for target, _ in {(each.target, each.seq) for each in entries if each.kind == "told"})
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:

@@ -9,12 +9,13 @@ from chalicelib.core.account import with_door
 from chalicelib.core.alert import Origin
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
+from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.picture import Picture, picture_of
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
-from chalicelib.core.timeline import in_order
+from chalicelib.core.timeline import in_order, notified_counts
 from chalicelib.web.curve import Curve, curve_of
 
 MAX_LINES = 200
@@ -91,10 +92,11 @@ def incident_view(store: Store, rules: Rules, now: datetime, *, id: str, timezon
     older = store.timeline(found.id) if found.timeline.pages else ()
     entries = in_order((*older, *found.timeline.entries))
     entries.reverse()
+    counts = notified_counts(entries)
     return IncidentView(
         picture,
         tuple(_line(each, results, name) for each in entries[:MAX_LINES]),
-        tuple(_notified(each, results.get(each.target.key, ()), name) for each in picture.notified),
+        tuple(_notified(each, results.get(each.target.key, ()), counts, name) for each in picture.notified),
         max(0, len(entries) - MAX_LINES),
         _curve(found, rules, store, context, now),
     )
@@ -142,8 +144,9 @@ def _ordinal(count: int) -> str:
     return {2: "second", 3: "third"}.get(count, f"{count}th")
 
 
-def _notified(each: NotifiedState, results: Sequence[Result], name: Name) -> Notified:
-    newest = results[-1] if results else None
-    error = newest.error if newest is not None and not newest.delivered else ""
-    received = next((result.at for result in reversed(results) if result.delivered), None)
-    return Notified(name(each.target.key), received or each.last.at, each.last.seq, error, each.open)
+def _notified(each: NotifiedState, results: Sequence[Result], counts: Mapping[str, int], name: Name) -> Notified:
+    sent = [result for result in results if result.reason != Reason.SYNC]
+    error = sent[-1].error if sent and not sent[-1].delivered else ""
+    received = next((result.at for result in reversed(sent) if result.delivered), None)
+    key = each.target.key
+    return Notified(name(key), received or each.last.at, counts.get(key, 0), error, each.open)

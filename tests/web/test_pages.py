@@ -227,3 +227,22 @@ def test_text_of_senders_stays_text():
         html = page.get(address)
         assert "<script>" not in html and '<b>"' not in html and "49" not in text_of(html)
     assert "&lt;script&gt;" in page.get(f"/incident/{id}")
+
+
+def test_silent_changes_are_no_notifications():
+    """Given an incident whose messages were edited by acts → its page and the API count what notified, and when that was."""
+    page = harness(line(0, "Disk", service="api"))
+    id = id_of(page)
+    for do in ("ack", "unack", "ack"):
+        page.act(id, do)
+        page.wait(timedelta(minutes=1))
+    (incident,) = page.router.store.incidents()
+    assert max(each.last.seq for each in incident.announced.values()) > 1
+    html = page.get(f"/incident/{id}")
+    told = page.ask("show_incident", id=id)["incident"]["told"]
+    sent = [entry for entry in incident.timeline.entries if entry.kind == "told"]
+    for each, key in zip(told, incident.announced, strict=True):
+        count = sum(entry.target == key for entry in sent)
+        assert each["notifications"] == count == 1
+    notified = html[html.index('id="notified"') :].partition("</section>")[0]
+    assert notified.count("1 notification<") == len(told)
