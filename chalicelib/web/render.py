@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from chalicelib.core.delivery.links import web_address
 from chalicelib.core.delivery.notification import Runbook
@@ -78,12 +79,29 @@ def rendered(template: str, reader: Reader, values: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(now=reader.now, zone=reader.zone, pages=PAGES, **values)
 
 
+class _Compiled(BytecodeCache):
+    """Keeps templates as they were compiled: the filters of each request are others, the templates are not."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template that was compiled before."""
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template that was compiled now."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        bytecode_cache=_Compiled(),
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
