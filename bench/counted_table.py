@@ -18,7 +18,17 @@ Item = Mapping[str, Any]
 
 def item_bytes(item: Item) -> int:
     """The size of an item as DynamoDB counts it."""
-    return sum(len(name) + len(next(iter(value.values()))) for name, value in item.items())
+    return sum(len(name) + _bytes(*next(iter(value.items()))) for name, value in item.items())
+
+
+def _bytes(kind: str, value: Any) -> int:
+    if kind in ("BOOL", "NULL"):
+        return 1
+    if kind == "M":
+        return 3 + len(value) + item_bytes(value)
+    if kind == "L":
+        return 3 + sum(1 + _bytes(*next(iter(each.items()))) for each in value)
+    return len(value)
 
 
 class CountedTable:

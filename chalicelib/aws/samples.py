@@ -134,7 +134,8 @@ class DynamoSamples:
         first_open = hour_start(since) if newest is None else newest + HOUR
         minutes = self._minutes_between(pk, min(first_open, hour_start(until)), hour_start(until))
         edge = hour_start(since)
-        if newest is not None and edge in hours and edge >= newest - MINUTES_KEPT:
+        has_some = since + MICROSECOND < edge + HOUR
+        if has_some and newest is not None and edge in hours and edge >= newest - MINUTES_KEPT:
             minutes += self._minutes_between(pk, edge, edge)
         for hour in minutes:
             hours.pop(hour.start, None)

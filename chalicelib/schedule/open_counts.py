@@ -87,7 +87,7 @@ def count_open(store: Store, webhooks: Queue, now: datetime, *, dead: int = 0) -
         since = (before.whole_since if before is not None else None) or now
         active = sum(each.active(now) for each in silences)
         whole_since = None if missing is None or missing else since
-        store.put_mark(MARK, _written(replace(found, silences=active, dead=dead, whole_since=whole_since)))
+        store.put_mark(MARK, written(replace(found, silences=active, dead=dead, whole_since=whole_since)))
 
 
 def _counted(
@@ -128,7 +128,8 @@ def _without_rows(store: Store, keys: list[str]) -> list[str]:
     return [key for key, each in read.items() if each.status is IncidentStatus.OPEN and each.glance is None]
 
 
-def _written(found: OpenCounts) -> str:
+def written(found: OpenCounts) -> str:
+    """Return the text of the mark."""
     return json.dumps(
         {
             "at": found.at.isoformat(),

@@ -27,9 +27,9 @@ class Band:
         return self.worst is not None and self.worst.is_unowned
 
 
-def band_of(look: Look, among: Sequence[Summary] | None = None) -> Band:
-    """Return the band. `among` are summaries that were listed already."""
-    rows = indexed_rows(look, MAX_READ)
+def band_of(look: Look, among: Sequence[Summary] | None = None, known: Sequence[Glance] | None = None) -> Band:
+    """Return the band. `among` are summaries that were listed already, `known` all rows of what is open."""
+    rows = indexed_rows(look, MAX_READ, known)
     if rows is not None and look.counts is not None:
         total = len(rows) if len(rows) < MAX_READ else max(look.counts.total, len(rows))
         return Band(total, min(rows, key=_urgency, default=None))

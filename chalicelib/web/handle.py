@@ -17,6 +17,7 @@ from chalicelib.core import sign_in as signed
 from chalicelib.core.access import Role, role_of
 from chalicelib.core.errors import ForbiddenError, RequestError
 from chalicelib.core.event import Action, ActionKind
+from chalicelib.core.glance import Glance
 from chalicelib.core.outcome import sentence
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.core.summary import Summary
@@ -286,13 +287,18 @@ class _Signed:
         return html(self.visit.rendered(template, {**known, **values}), cookies=gone)
 
     def banded(
-        self, template: str, values: Mapping[str, Any], here: str, among: Sequence[Summary] | None = None
+        self,
+        template: str,
+        values: Mapping[str, Any],
+        here: str,
+        among: Sequence[Summary] | None = None,
+        known: Sequence[Glance] | None = None,
     ) -> PageReply:
-        """Return a page with the worst open incident in one line above it. `among` are summaries that were listed."""
-        return self.shown(template, values, here, hot=False, band=self._band(among))
+        """Return a page with the worst open incident in one line above it.
 
-    def _band(self, among: Sequence[Summary] | None = None) -> Band:
-        return band_of(self.look, among)
+        `among` are summaries that were listed, `known` all rows of what is open.
+        """
+        return self.shown(template, values, here, hot=False, band=band_of(self.look, among, known))
 
     def done(self, where: str, text: str) -> PageReply:
         """Return an answer that loads another address, where the text stands once."""

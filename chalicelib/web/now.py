@@ -17,12 +17,14 @@ from chalicelib.core.matcher_words import read_matchers
 from chalicelib.core.picture import Picture
 from chalicelib.core.ports import Store
 from chalicelib.core.services import SERVICE
-from chalicelib.core.summary import AlertSummary
+from chalicelib.core.summary import AlertSummary, Summary
 from chalicelib.schedule.runs import PERIODS, last_runs
 from chalicelib.web.rows import Look, indexed_rows, pictures_of_rows, place, read_rows, row_place
 
 MAX_ROWS = 50
 MAX_CARDS = 3
+SLACK = 20
+"""So many rows more than needed are read: what somebody has, or is muted, is behind others of its severity."""
 LOOKED_BACK = timedelta(days=7)
 """How far back the end of the last incident is looked for."""
 PROBES = "watch"
@@ -120,12 +122,28 @@ def _filtered(look: Look, asked: Filter) -> NowView:
     found = [each for each, alerts in known if asked.takes(alerts)] if asked.is_set else summaries
     found.sort(key=place)
     shown = found[:MAX_ROWS]
-    names = {each.name for each in shown}
-    indexed = indexed_rows(look) if shown else []
-    kept = [each for each in indexed or () if each.id in names]
-    rows = kept if len(kept) == len(shown) else read_rows(shown, look)
+    rows = _indexed(look, shown, _reaches(shown, summaries)) or read_rows(shown, look)
     services = _services({alert.labels.get(SERVICE, "") for alert in alerts if alert.shown} for _, alerts in known)
     return _view(look, asked, rows, len(summaries), len(found) if len(found) > MAX_ROWS else len(rows), services)
+
+
+def _reaches(shown: Sequence[Summary], summaries: Sequence[Summary]) -> int | None:
+    """Return about how many of the worst rows have all that are shown; None where that is nearly all."""
+    if not shown:
+        return None
+    last = place(shown[-1])
+    before = sum(place(each) <= last for each in summaries)
+    return before + SLACK if before + SLACK < len(summaries) else None
+
+
+def _indexed(look: Look, shown: Sequence[Summary], limit: int | None) -> list[Glance]:
+    """Return the rows of what is shown from the index; none where it lacks some."""
+    names = {each.name for each in shown}
+    for most in dict.fromkeys((limit, None)):
+        kept = [each for each in (indexed_rows(look, most) if names else None) or () if each.id in names]
+        if len(kept) == len(shown):
+            return kept
+    return []
 
 
 def _view(

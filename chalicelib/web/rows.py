@@ -27,11 +27,11 @@ class Look:
     counts: OpenCounts | None = None
 
 
-def indexed_rows(look: Look, limit: int | None = None) -> list[Glance] | None:
-    """Return the worst rows as of now; None where the index lacks some."""
+def indexed_rows(look: Look, limit: int | None = None, known: Sequence[Glance] | None = None) -> list[Glance] | None:
+    """Return the worst rows as of now; None where the index lacks some. `known` are all rows, read before."""
     if look.counts is None or not look.counts.has_rows(look.now):
         return None
-    rows = look.store.worst(limit)
+    rows = known[:limit] if known is not None else look.store.worst(limit)
     return None if rows is None else _as_of_now(rows, look)
 
 

@@ -86,11 +86,15 @@ class RulesView:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """What became of the incidents of a week. `total` were listed, of `known` the outcome is known, the newest first."""
+    """What became of the incidents of a week. `total` were listed, of `known` the outcome is known, the newest first.
+
+    `open` are the rows of what is open, the worst first; None where there is no index of rows.
+    """
 
     total: int
     known: tuple[Outcome, ...]
     fired: Mapping[str, int]
+    open: tuple[Glance, ...] | None = None
 
 
 def week_of(store: Store, counts: OpenCounts | None, now: datetime) -> Week:
@@ -99,9 +103,11 @@ def week_of(store: Store, counts: OpenCounts | None, now: datetime) -> Week:
     if rows is not None and counts is not None and counts.has_ended(now, WEEK) and counts.has_rows(now):
         outcomes = _outcomes(store, [_summary(each) for each in rows.values()], rows, now)
         names = Counter(name for each in outcomes for name in each.begins)
-        return Week(len(rows), tuple(outcomes), names)
+        return Week(len(rows), tuple(outcomes), names, _open(rows))
     summaries = listed(store, ended_since=now - WEEK)
-    return Week(len(summaries), tuple(_outcomes(store, summaries, rows or {}, now)), _fired(store, summaries))
+    return Week(
+        len(summaries), tuple(_outcomes(store, summaries, rows or {}, now)), _fired(store, summaries), _open(rows)
+    )
 
 
 def _rows(store: Store, counts: OpenCounts | None, now: datetime) -> dict[str, Glance] | None:
@@ -109,6 +115,10 @@ def _rows(store: Store, counts: OpenCounts | None, now: datetime) -> dict[str, G
     if found is None:
         return None
     return {each.id: each for each in found if each.ended_at is None or each.ended_at > now - WEEK}
+
+
+def _open(rows: Mapping[str, Glance] | None) -> tuple[Glance, ...] | None:
+    return None if rows is None else tuple(each for each in rows.values() if each.ended_at is None)
 
 
 def _summary(row: Glance) -> Summary:

@@ -34,7 +34,7 @@ def answer(visitor: Visitor) -> PageReply:
         "view": rules_view(page.store, page.rules, page.store.context(), week),
         "who": _who(visitor.request.one("who").strip()[:MAX_CHARACTERS], visitor),
     }
-    return visitor.banded("rules.html", values, HERE)
+    return visitor.banded("rules.html", values, HERE, known=week.open)
 
 
 def _who(text: str, visitor: Visitor) -> WhoBox:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from chalicelib.api.access import WRONG_TOKENS, WrongTokens
 from chalicelib.core.access import Role
 from chalicelib.core.delivery.notification import Runbook
+from chalicelib.core.glance import Glance
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.sign_in import Session
@@ -74,9 +75,17 @@ class Visitor(Protocol):
         ...
 
     def banded(
-        self, template: str, values: Mapping[str, Any], here: str, among: Sequence[Summary] | None = None
+        self,
+        template: str,
+        values: Mapping[str, Any],
+        here: str,
+        among: Sequence[Summary] | None = None,
+        known: Sequence[Glance] | None = None,
     ) -> PageReply:
-        """Return a page with the worst open incident in one line above it. `among` are summaries that were listed."""
+        """Return a page with the worst open incident in one line above it.
+
+        `among` are summaries that were listed, `known` all rows of what is open.
+        """
         ...
 
     def done(self, where: str, text: str) -> PageReply:
