@@ -27,6 +27,7 @@ from chalicelib.web.band import Band, band_of
 from chalicelib.web.boards import BOARDS, BoardRequest
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
 from chalicelib.web.incident import incident_view
+from chalicelib.web.marking import marked
 from chalicelib.web.now import filter_of, now_view
 from chalicelib.web.render import Reader, asset, rendered
 from chalicelib.web.rows import Look
@@ -323,7 +324,8 @@ class _Signed:
         """Return a page of measured figures."""
         page, name = self.page, path.removeprefix("/")
         asked = BoardRequest(self.request, page.store, page.rules, page.now, self.visit.reader.zone)
-        return self.shown(f"{name}.html", {"view": BOARDS[path](asked)}, name, hot=False)
+        view = marked(BOARDS[path](asked), page.store.context(), page.rules)
+        return self.shown(f"{name}.html", {"view": view}, name, hot=False)
 
     # Acts ------------------------------------------------------------------------------------------------------------
 
