@@ -53,6 +53,7 @@ from chalicelib.redact import redact, redact_observed
 from chalicelib.schedule.due import due, key_of, probes_of, ran_after
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause, Tried
 from chalicelib.schedule.probing import run as probed
+from chalicelib.schedule.slowest import keep_slowest
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import AnyProbeModule
@@ -161,6 +162,7 @@ def watch(
     if (runs or events) and is_scraped(left.get(SCRAPED), now):
         newest = store.marks([gauges.MARK]).get(gauges.MARK)
         store.put_mark(gauges.MARK, _newest_values(newest, measured, marks, at))
+    keep_slowest(store, samples)
     return _reported(measured, samples, events)
 
 
@@ -468,10 +470,14 @@ def _fine(past: Past, interval: timedelta) -> str:
 
 
 def _with_derived(run: _ProbeRun, before: _Before) -> list[Sample]:
-    """What was measured; a rate since the last reading takes the place of a total that the probe gave under its name."""
+    """What was measured; a rate since the last reading takes the place of a total that the probe gave under its name.
+
+    What the probe saw beside the total stays with the rate.
+    """
     found = {(sample.metric, tuple(sorted(sample.labels.items()))): sample for sample in run.samples}
     for sample in (*_rates(run, before), *_growths(run, before)):
-        found[sample.metric, tuple(sorted(sample.labels.items()))] = sample
+        key = sample.metric, tuple(sorted(sample.labels.items()))
+        found[key] = replace(sample, observed=found[key].observed) if key in found else sample
     return list(found.values())
 
 

@@ -16,6 +16,7 @@ from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.metrics.sketch import sketch_value
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
+from chalicelib.schedule.slowest import METRIC, Slowest, slowest_of
 from chalicelib.web.curve import Curve, Foretold, Level
 from chalicelib.web.measures import (
     DAY,
@@ -118,6 +119,7 @@ class InfrastructureView:
     forecast: Forecast | None = None
     curves: tuple[Curve, ...] = ()
     responses: Responses | None = None
+    slowest: Slowest | None = None
 
 
 def infrastructure_view(store: Store, rules: Rules, now: datetime, *, of: str = "") -> InfrastructureView:
@@ -142,6 +144,7 @@ def infrastructure_view(store: Store, rules: Rules, now: datetime, *, of: str = 
         forecast,
         tuple(_curves(measured, limits, start)),
         responses_of(latencies),
+        slowest_of(store, subject.labels) if METRIC in subject.metrics else None,
     )
 
 

@@ -17,6 +17,7 @@ from chalicelib.core.payload.retirement import Retirement
 from chalicelib.core.rule import Rules
 from chalicelib.messages.queue import Events, Queues, Samples, read_message
 from chalicelib.probes import labels_of, probe_failed, probe_retiring
+from chalicelib.schedule.slowest import slowest_of
 from chalicelib.schedule.watch import ProbeReport, watch
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
@@ -481,3 +482,30 @@ def test_a_vendors_announcement_is_a_warning_a_week():
     assert "/v2/metrics" in sent[0].summary and sent[0].ends_at == START + timedelta(hours=1)
     watcher.probes["db"] = up(lambda: True)
     assert watcher.run(8 * day + 1).events == ()
+
+
+SLOW = "1,240 ms × 37: select * from answers where a = $1; 90 ms × 4: with t as (select 1; 2 ms) select $1"
+
+
+def test_the_slowest_statements_of_a_run_are_kept() -> None:
+    """Given slow statements that a probe saw, also beside a rate, then none → the last ones are kept with their time."""
+    seen = ["9 ms × 1: select $1", SLOW, ""]
+    totals = iter((100.0, 400.0, 500.0))
+
+    def found(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+        observed = {"slowest": text} if (text := seen.pop(0)) else {}
+        total, labels = next(totals), {"probe": "main"}
+        counters = [Sample("total_ms", total, now, labels), Sample("total", total / 10, now, labels)]
+        return [*counters, Sample("query_time_ms", 10.0, now, labels, observed)]
+
+    watcher = Watcher(database=Probe(found, rates=(Rate("query_time_ms", "total_ms", ("total",)),)))
+    assert slowest_of(watcher.store, {"probe": "main"}) is None
+    for minute in range(3):
+        watcher.run(minute)
+    kept = slowest_of(watcher.store, {"probe": "main"})
+    assert kept is not None and kept.at == START + timedelta(minutes=1)
+    assert kept.statements == (
+        "1,240 ms × 37: select * from answers where a = $1",
+        "90 ms × 4: with t as (select 1; 2 ms) select $1",
+    )
+    assert slowest_of(watcher.store, {"probe": "other"}) is None
