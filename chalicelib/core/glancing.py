@@ -35,8 +35,11 @@ ACTED = frozenset((ActionKind.ACK, ActionKind.RESOLVE, ActionKind.REASSIGN, "sil
 # When an incident is saved
 
 
-def essence_of(incident: Incident, mutings: Mapping[str, Muting]) -> str:
-    """Return a text that changes with what a row must show at once. It is made for each save, so it is cheap."""
+def essence_of(incident: Incident, mutings: Mapping[str, Muting], digest: str) -> str:
+    """Return a text that changes with what a row must show at once. It is made for each save, so it is cheap.
+
+    `digest` is that of the rules: they say who owns a service, and who is notified next.
+    """
     alerts = sorted(
         (each.fingerprint, each.severity.value, each.ack.by or "", _second(each.ack.at)) for each in incident.firing
     )
@@ -44,7 +47,7 @@ def essence_of(incident: Incident, mutings: Mapping[str, Muting]) -> str:
     closes = "" if incident.firing else _second(incident.flush.next_at)
     steps = sorted((id, str(clock.done), _second(clock.restarted_at)) for id, clock in incident.escalations.items())
     own = incident.escalation
-    parts = (alerts, held, closes, steps, own.done, _second(own.restarted_at), len(incident.truncated.alerts))
+    parts = (digest, alerts, held, closes, steps, own.done, _second(own.restarted_at), len(incident.truncated.alerts))
     return fingerprint(
         "glance", incident.status.value, incident.route, _second(incident.episode.opened_at), str(parts)
     )[:8]
@@ -58,12 +61,12 @@ def _until(muting: Muting) -> datetime | None:
     return max((each.ends_at for each in (*muting.silences, *muting.maintenance)), default=None)
 
 
-def is_stale(stored: Incident | None, incident: Incident, mutings: Mapping[str, Muting]) -> bool:
+def is_stale(stored: Incident | None, incident: Incident, mutings: Mapping[str, Muting], digest: str) -> bool:
     """Return whether an open incident is to be saved for its row alone: the row says what is so no more, or is missing."""
     if incident.status is not IncidentStatus.OPEN:
         return False
     known = stored.glance if stored is not None and stored.id == incident.id else None
-    return known is None or known.essence != essence_of(incident, mutings)
+    return known is None or known.essence != essence_of(incident, mutings, digest)
 
 
 def with_glance(
@@ -71,6 +74,7 @@ def with_glance(
     incident: Incident,
     mutings: Mapping[str, Muting],
     *,
+    digest: str,
     rules: Rules,
     context: Context,
     now: datetime,
@@ -83,7 +87,7 @@ def with_glance(
     if incident.status is IncidentStatus.QUIET:
         return replace(incident, glance=None)
     known = stored.glance if stored is not None and stored.id == incident.id else None
-    essence = essence_of(incident, mutings)
+    essence = essence_of(incident, mutings, digest)
     outcome = outcome_of(incident, known.outcome if known is not None else None)
     if known is not None and known.essence == essence and now < known.at + KEPT:
         return replace(incident, glance=known)

@@ -42,6 +42,7 @@ from chalicelib.process.batch import Batch, IncidentUpdate
 from chalicelib.process.counts import note_counts, store_counts
 from chalicelib.process.inhibition import add_causes, drop_causes, relate, symptoms_of, without_ended
 from chalicelib.process.lead import indexed_alerts, lead
+from chalicelib.process.rules_digest import rules_digest
 from chalicelib.process.series import evaluations_of, watches_silence
 
 MAX_DELAY = timedelta(minutes=15)
@@ -190,7 +191,9 @@ def _folded_and_saved(batch: Batch, key: str, update: IncidentUpdate, stored: In
     base, inputs = with_late(base, inputs, rules=batch.rules, now=batch.now)
     base = joining.with_alerts_back(batch, base, inputs)
     decision = _with_evidence(batch, update.route, _decided(batch, update.route, base, inputs))
-    if decision.incident == (stored or base) and not is_stale(stored, decision.incident, decision.mutings):
+    digest = rules_digest(batch.rules)
+    stale = is_stale(stored, decision.incident, decision.mutings, digest)
+    if decision.incident == (stored or base) and not stale:
         drop_causes(batch, decision.incident)
         return decision.incident
     _notify(batch, decision.notifications)
@@ -336,6 +339,7 @@ def _stored(batch: Batch, stored: Incident | None, base: Incident, decision: Dec
         stored,
         incident,
         decision.mutings,
+        digest=rules_digest(batch.rules),
         rules=batch.rules,
         context=batch.context,
         now=batch.now,

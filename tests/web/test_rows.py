@@ -14,6 +14,7 @@ from chalicelib.web.now import MAX_ROWS, Filter, filter_of, now_view
 from chalicelib.web.rows import Look
 from chalicelib.web.rules import WEEK, week_of
 from tests.api_harness import START
+from tests.rule_files import rules_of
 from tests.web.test_pages import HOSTILE, RULES, harness, line, text_of
 from tests.web.test_reads import QUERIES, WHOLE, counted
 
@@ -235,3 +236,14 @@ def test_fifty_rows_are_the_worst():
     view = now_view(look(page), asked=Filter())
     assert len(view.cards) + len(view.rows) == MAX_ROWS
     assert sum(each.severity is Severity.CRITICAL for each in view.rows) + len(view.cards) == 15
+
+
+def test_changed_rules_change_rows():
+    """Given a service that another team owns by changed rules → its row says so once the tick has looked at what is open."""
+    page = settled(harness(line(0, "Disk", service="api"), line(0, "Slow", service="db")))
+    assert {each.owner for each in page.router.store.worst()} == {"team-core", ""}
+    page.router.redeploy(rules_of(QUIET_RULES.replace("team-core", "team-exams")))
+    page.wait(2 * MINUTE)
+    count(page)
+    assert_same(page)
+    assert {each.owner for each in page.router.store.worst()} == {"team-exams", ""}
