@@ -15,7 +15,7 @@ help: ## this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make run DEMO=0           without the sample incident; INBOX_PORT and TOCSIN_PORT choose other ports"
+	@echo "  make run DEMO=0           without the sample incident and day; INBOX_PORT and TOCSIN_PORT choose other ports"
 	@echo "  make deploy STAGE=prod    with AWS_PROFILE (or keys) and AWS_REGION; PARAMETERS=file writes secrets first"
 	@echo "  .venv/bin/tocsin          the command line, after make setup"
 

@@ -1,7 +1,7 @@
 """`make run`: the whole of Tocsin on this machine, until Ctrl-C.
 
 The embedded AWS, the app deployed into it by Chalice, the inbox, and a short incident of sample webhooks whose routed
-alerts are printed as they arrive. Environment: TOCSIN_PORT (7466), INBOX_PORT (8025), DEMO=0 for no sample. What is set
+alerts are printed as they arrive; a day of sample data (local/demo.py) is stored behind them. Environment: TOCSIN_PORT (7466), INBOX_PORT (8025), DEMO=0 for no sample. What is set
 in `.env` is put into the embedded Parameter Store; a real SLACK_BOT_TOKEN or PAGERDUTY_ROUTING_KEY_DEFAULT there makes
 Tocsin talk to the vendor itself. Everything else is kept in `.tocsin/`.
 """
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ import boto3
 from chalicelib.core.errors import TocsinError
 from chalicelib.ingest.heartbeats import token_of
 from chalicelib.ingest.registry import COMPILED, heartbeats
+from cli.stage import stage_of
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed, check_rules
 from deploy.mail import verify_sender
@@ -32,6 +34,7 @@ from deploy.names import APP
 from deploy.parameters import delete_parameters, parameters, put_parameters
 from deploy.settings_file import read_settings
 from deploy.smoke import request
+from local import demo
 from local.cloud import DEFAULT_PORT, LOST_SECONDS, ROOT, Cloud, is_free
 from local.inbox import Inbox
 from local.inbox.server import DEFAULT_PORT as INBOX_PORT
@@ -118,6 +121,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         verify_sender(clients("sesv2"), values["SES_FROM"])
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
+        inbox.connections.api_token = values["API_TOKEN"]
         running.enter_context(_known(deployed, cloud))
         _greet(cloud, deployed, inbox, settings, values)
         _watch(cloud, inbox, deployed, values, wanted.demo, stop)
@@ -220,18 +224,22 @@ def _greet(
     real = [name for name in ("SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY_DEFAULT") if name in settings]
     _say("")
     _say(f"  inbox      {inbox.url}/          what people would see" + (f" (real: {', '.join(real)})" if real else ""))
-    _say("  page       .venv/bin/tocsin login --open    what is open, and buttons to act on it")
+    _say(f"  page       {inbox.url}/sign-in   what is open, and buttons to act on it: signs you in")
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
     for name in sorted(heartbeats(COMPILED))[:1]:
-        token = token_of(values["HEARTBEAT_SECRET"].split(",")[0].strip(), name)
-        _say(f"  heartbeat  curl {deployed.url}heartbeats/{quote(name, safe='')}/{token}")
+        _say(f"  heartbeat  curl {_beat_url(deployed.url, values, name)}")
     _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
     _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool, after: . {cloud.shell.relative_to(ROOT)}")
     _say(f"  secrets    {_secrets_hint()}")
     _say("  Ctrl-C stops everything and loses nothing: what happened is kept in .tocsin/")
     _say(f"  kill -9 loses at most the last {LOST_SECONDS} seconds of what was accepted")
     _say("")
+
+
+def _beat_url(url: str, values: Mapping[str, str], name: str) -> str:
+    token = token_of(values["HEARTBEAT_SECRET"].split(",")[0].strip(), name)
+    return f"{url}heartbeats/{quote(name, safe='')}/{token}"
 
 
 def inbox_safe(url: str) -> str:
@@ -275,6 +283,27 @@ def _play(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
     _say(
         f"{_clock()}         the end of a fire is told within the rule's group_interval: five minutes unless it says otherwise"
     )
+    try:
+        _play_day(url, values, stop)
+    except (TocsinError, OSError, HTTPException) as error:
+        _say(f"{_clock()}  the sample day is not complete: {error}")
+
+
+def _play_day(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
+    """Store the sample day, and send what is open at its end. A stage that has a day of the last hours gets no other."""
+    stage, now = stage_of(STAGE), datetime.now(UTC)
+    if not demo.is_due(stage.store, now):
+        _say(f"{_clock()}  a sample day of the last hours is there already")
+        return
+    source = demo.seed_events(stage.store, stage.rules, now)
+    for name in sorted(heartbeats(COMPILED))[:1]:
+        request(_beat_url(url, values, name), b"", {})
+        _say(f"{_clock()}  sent   one beat of the heartbeat {name}: without another one it is missed in six minutes")
+    for each in demo.OPEN:
+        demo.send(each, url, values, now)
+    if demo.seed_samples(stage.store, source, now, stop=stop.is_set):
+        demo.acknowledge(url, values, stop)
+        _say(f"{_clock()}  a sample day is stored: errors, deploys, ended incidents, and a month of runs of a probe")
 
 
 def _post(url: str, step: Step, values: Mapping[str, str]) -> None:

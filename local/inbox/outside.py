@@ -20,6 +20,7 @@ class Connections:
     slack_signing_secret: str = ""
     pagerduty_webhook_secret: str = ""
     webhook_secret: str = ""
+    api_token: str = ""
 
     def __repr__(self) -> str:
         """Leave the secrets out."""

@@ -14,6 +14,7 @@
     /_control/answers, cloudflare, settings, reset      how it behaves
     /_api/messages, /_api/requests, /health     what came in
     /runbook/<page>.md                          a page of runbook/  (RUNBOOK_BASE_URL=<inbox>/runbook)
+    /sign-in                                    signs in at Tocsin's own page, and leads there
     /                                           the page
 
 All of it is for this machine only: the Host must be a loopback name with the inbox's port, and what a browser sends for
@@ -33,7 +34,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from starlette.applications import Starlette
 
 from local.guard import key_headers
-from local.inbox import addresses
+from local.inbox import addresses, sign_in
 from local.inbox.control import Control
 from local.inbox.drawing.pages import Pages
 from local.inbox.exchange import Reply
@@ -120,7 +121,7 @@ class Inbox(StandIns):
         return self.serve(received)
 
     def _application(self) -> Starlette:
-        routes = [*addresses.ROUTES, *Control(self).routes(), *Pages(self).routes()]
+        routes = [*addresses.ROUTES, *Control(self).routes(), *Pages(self).routes(), *sign_in.routes(self.connections)]
         app = application(routes, closed_to_pages=addresses.VENDORS)
         app.state.stand_ins = self
         return app

@@ -28,7 +28,9 @@ MAIL_POLICY = "sandbox allow-same-origin allow-popups allow-popups-to-escape-san
 """A mail may look as it wants, and load, run and send nothing."""
 
 
-def whole(memory: Memory, view: str, *, views: list[Json], now: float, connected: bool) -> str:
+def whole(
+    memory: Memory, view: str, *, views: list[Json], now: float, connected: bool, can_sign_in: bool = False
+) -> str:
     """Draw the page."""
     people = "".join(f'<option value="{attribute(each)}">{escape(name)}</option>' for each, name in PEOPLE.items())
     return (
@@ -39,7 +41,8 @@ def whole(memory: Memory, view: str, *, views: list[Json], now: float, connected
         f'<body data-view="{attribute(view)}"><nav><div class="team"><a href="/"><img class="avatar small" src="/static/icon.svg" alt=""> Inbox</a>'
         '<button type="button" id="theme" title="Light or dark" aria-label="Light or dark">◐</button></div>'
         f'<div id="side">{sidebar(memory, view)}</div>'
-        f'<label class="you">You are <select id="person">{people}</select></label></nav>'
+        + ('<a class="entry page" href="/sign-in">🔔 Open Tocsin\u2019s page, signed in</a>' if can_sign_in else "")
+        + f'<label class="you">You are <select id="person">{people}</select></label></nav>'
         f'<main id="main">{main(memory, view, now=now, connected=connected)}</main>'
         f'<div id="modals">{modals(memory, views)}</div><div id="toast" role="status" aria-live="polite"></div>'
         '<dialog id="ask"><h2></h2><p></p><div><button class="button" value="no"></button>'

@@ -35,7 +35,14 @@ class Pages:
         with found.memory.lock:
             view = str(asked.get("view") or page.first_view(found.memory))
             connected = bool(found.connections.tocsin)
-            html = page.whole(found.memory, view, views=found.slack.views, now=found.clock(), connected=connected)
+            html = page.whole(
+                found.memory,
+                view,
+                views=found.slack.views,
+                now=found.clock(),
+                connected=connected,
+                can_sign_in=connected and bool(found.connections.api_token),
+            )
         return text_reply(html, headers={"Content-Security-Policy": page.POLICY})
 
     def _fragments(self, asked: Json) -> Reply:
