@@ -241,6 +241,8 @@ def token(id: str) -> Response:
 @app.route("/uptime", methods=["GET"])
 @app.route("/login", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/login/{code}", methods=["GET"])
+@app.route("/oidc", methods=["GET"])
+@app.route("/oidc/callback", methods=["GET"])
 @app.route("/logout", methods=["POST"], content_types=ANY_TYPE)
 @app.route("/assets/{name}", methods=["GET"])
 @app.route("/silences", methods=["GET", "POST"], content_types=ANY_TYPE)

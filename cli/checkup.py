@@ -16,19 +16,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import plugins, redact
 from chalicelib.aws.sdk import NEEDED
+from chalicelib.core import openid
 from chalicelib.core.delivery.request_template import secrets_in
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.delivery.writing import duration_words, one_line
-from chalicelib.core.errors import RulesError, TocsinError
+from chalicelib.core.errors import RequestError, RulesError, TocsinError
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
+from chalicelib.core.sign_in import PAGE_URL
 from chalicelib.process.rules_digest import rules_digest
 from chalicelib.settings import dead_letters
 from chalicelib.slack.membership import GUESTS, TEAMS, teams_of, unreadable
 from chalicelib.slack.vendors import slack as slack_target
 from chalicelib.sources import generic
 from chalicelib.targets import checked_module_for
+from chalicelib.web.openid_pages import BACK
+from chalicelib.web.provider import Providers
 from cli.stage import Stage
 from deploy.alarms import PENDING, SET_ADDRESS, existing_alarms, found_topic, subscriptions, wanted_alarms
 from deploy.aws_events import queue_subscriptions
@@ -365,6 +369,32 @@ def people(stage: Stage) -> Iterator[Finding]:
         yield Finding(OK, f"API_TOKEN has named tokens of {len(named)}{beside}")
 
 
+def provider(stage: Stage) -> Iterator[Finding]:
+    """Whether people can sign in at the page by the provider, where one is set up."""
+    names = (openid.ISSUER, openid.CLIENT_ID, openid.CLIENT_SECRET, PAGE_URL)
+    values = {name: stage.clients.setting(name) for name in names}
+    if not values[openid.ISSUER]:
+        return
+    if missing := [name for name, value in values.items() if not value]:
+        yield Finding(
+            WRONG, f"nobody can sign in by the provider: {missing[0]} is not set", f"set {_path(stage, missing[0])}"
+        )
+        return
+    try:
+        Providers().of(values[openid.ISSUER], stage.clients.http, datetime.now(UTC))
+    except RequestError as error:
+        yield Finding(
+            WRONG, f"{openid.ISSUER}: {error}", f"compare {_path(stage, openid.ISSUER)} with its discovery document"
+        )
+        return
+    if not (stage.clients.setting(openid.DOMAINS) or stage.rules.access.declared):
+        advice = f"set {_path(stage, openid.DOMAINS)}, or name people in `access:` of the rules file"
+        yield Finding(
+            WARNING, f"{openid.DOMAINS} is not set, and no entry names anybody: the provider signs nobody in", advice
+        )
+    yield Finding(OK, f"the provider answers; it leads back to {values[PAGE_URL].rstrip('/')}/{BACK}")
+
+
 def _written_request(stage: Stage, target: Target, entry: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield whether every secret is set that a request of the rules file needs."""
     for name in secrets_in(entry):
@@ -592,6 +622,7 @@ CHECKS: Mapping[str, Check] = {
     "rules": deployed_rules,
     "secrets": secrets,
     "people": people,
+    "provider": provider,
     "sources": sources,
     "declared sources": declared_sources,
     "targets": targets,

@@ -40,25 +40,30 @@ class Access:
 
 _MEMBER = re.compile("[UW][A-Z0-9]{2,31}")
 """The id of a member: https://docs.slack.dev/reference/objects/user-object."""
-_OF_WORKSPACE = re.compile("[a-z]+:[A-Z0-9]+/([A-Z0-9]+)")
-"""An account with the workspace that it is in."""
+_OF_WORKSPACE = re.compile("(?!oidc:)[a-z]+:[A-Z0-9]+/([A-Z0-9]+)")
+"""An account with the workspace that it is in. What follows `oidc:` is whatever a provider says."""
 OPEN = Access(declared=False)
 """Without the block everybody who is signed in is a responder, and nobody an admin."""
 
 
-def role_of(account: str, access: Access, *, mail: str = "") -> Role:
-    """Return the role of who is signed in with this account. `mail` is an address that the door has checked."""
+def role_of(account: str, access: Access, *, mail: str = "", known: bool = True) -> Role:
+    """Return the role of who is signed in with this account. `mail` is an address that the door has checked.
+
+    Without `known` the person is nobody of ours unless an entry names them: a provider may sign in the whole world.
+    """
     if not access.declared:
-        return Role.RESPONDER
+        return Role.RESPONDER if known else Role.NONE
     lists = ((Role.ADMIN, access.admin), (Role.RESPONDER, access.responder), (Role.VIEWER, access.viewer))
-    return next((role for role, members in lists if any(_is(account, mail, each) for each in members)), Role.NONE)
+    return next(
+        (role for role, members in lists if any(_is(account, mail, each, known) for each in members)), Role.NONE
+    )
 
 
-def _is(account: str, mail: str, member: str) -> bool:
+def _is(account: str, mail: str, member: str, known: bool) -> bool:
     """Return whether an entry means this account, or the person with this mail address."""
     member = member.strip()
     if member == EVERYBODY:
-        return True
+        return known
     if ":" in member:
         return account == member
     if "@" in member:

@@ -136,6 +136,12 @@ class RequestError(TocsinError):
     status = 400
 
 
+class UnreachableError(RequestError):
+    """Somebody outside whom the request needs does not answer."""
+
+    status = 502
+
+
 class NotAllowedError(RequestError):
     """The request does not show that it comes from one of us."""
 

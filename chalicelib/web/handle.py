@@ -18,11 +18,12 @@ from chalicelib.core.access import Role, role_of
 from chalicelib.core.errors import ForbiddenError, RequestError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.glance import Glance
+from chalicelib.core.openid import place_of
 from chalicelib.core.outcome import sentence
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.core.summary import Summary
 from chalicelib.schedule.open_counts import read_counts
-from chalicelib.web import router_pages, rules_pages, silence_pages
+from chalicelib.web import openid_pages, router_pages, rules_pages, silence_pages
 from chalicelib.web.band import Band, band_of
 from chalicelib.web.boards import BOARDS, BoardRequest
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
@@ -74,6 +75,7 @@ _NOT_ALLOWED = {
 }
 _PROBLEMS = {
     403: "You may not do that",
+    502: "The sign-in did not work",
     404: "There is nothing here",
     409: "That cannot be done now",
     429: "Too many tries",
@@ -97,6 +99,10 @@ class _Visit:
                 return self._login_page(self.request.names.get("code", ""))
             case "POST", "/login":
                 return self._sign_in()
+            case "GET", "/oidc":
+                return openid_pages.begin(self)
+            case "GET", "/oidc/callback":
+                return openid_pages.end(self)
             case _, path:
                 found = self.session()
                 if found is None:
@@ -113,7 +119,8 @@ class _Visit:
 
     def role(self, person: Person) -> Role:
         """Return what a person may do under today's rules."""
-        return role_of(person.account, self.page.rules.access, mail=person.mail)
+        known = openid_pages.is_known(self.page, person)
+        return role_of(person.account, self.page.rules.access, mail=person.mail, known=known)
 
     @property
     def cookie_name(self) -> str:
@@ -154,7 +161,9 @@ class _Visit:
             mistake = f"Nobody can sign in: the stage has no {signed.KEY}. Deploy it again."
         elif code and link is None and not mistake:
             mistake, status = "The link is too old or not whole. Get a new one.", 403
-        values = {"mistake": mistake, "link": link, "code": code}
+        provider = openid_pages.shown_name(self.page) if self.keys else ""
+        place = place_of("/".join((self.request.path.split("/")[1], *self.request.names.values())))
+        values = {"mistake": mistake, "link": link, "code": code, "provider": provider, "place": place}
         return html(self.rendered("login.html", values), status)
 
     def _sign_in(self) -> PageReply:
@@ -167,14 +176,23 @@ class _Visit:
         if link is None:
             page.wrong.note(request.address, page.now)
             return self._login_page("", mistake="The code is too old or not whole. Get a new one.", status=403)
-        if self.role(link.person) is Role.NONE:
-            raise ForbiddenError(f"{NO_ROLE}.")
+        self._check_person(link.person)
         if not page.store.claim_minute(f"link {link.person.account} {link.person.name}", link.made_at):
             return self._login_page(
                 "", mistake="The code was used already, or a newer one was. Get a new one.", status=403
             )
-        begun = Session(link.person, token_hex(16), page.now + signed.SESSION_LASTS)
-        return see(request.up, (self._cookie(signed.session_text(begun, self.keys[0]), signed.SESSION_LASTS),))
+        return self.begun(link.person, request.up)
+
+    def begun(self, person: Person, where: str, cookies: tuple[str, ...] = ()) -> PageReply:
+        """Begin a session of a person, and load another address. Raise ForbiddenError for whom no list names."""
+        self._check_person(person)
+        session = Session(person, token_hex(16), self.page.now + signed.SESSION_LASTS)
+        kept = self._cookie(signed.session_text(session, self.keys[0]), signed.SESSION_LASTS)
+        return see(where, (kept, *cookies))
+
+    def _check_person(self, person: Person) -> None:
+        if self.role(person) is Role.NONE:
+            raise ForbiddenError(f"{NO_ROLE}.")
 
     def signed_out(self) -> PageReply:
         """End the session in this browser."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from chalicelib.api.access import WRONG_TOKENS, WrongTokens
 from chalicelib.core.access import Role
 from chalicelib.core.delivery.notification import Runbook
+from chalicelib.core.errors import RequestError
 from chalicelib.core.glance import Glance
 from chalicelib.core.ports import Queue, Store
 from chalicelib.core.rule import Rules
@@ -15,6 +16,7 @@ from chalicelib.core.sign_in import Session
 from chalicelib.core.summary import Summary
 from chalicelib.ingest.receive import Secrets
 from chalicelib.web.exchange import PageReply, PageRequest
+from chalicelib.web.provider import PROVIDERS, Providers
 from chalicelib.web.render import Reader
 from chalicelib.web.rows import Look
 
@@ -27,9 +29,16 @@ class Keys(Protocol):
         ...
 
 
+def _no_http() -> Any:
+    raise RequestError("This stage asks nobody outside.")
+
+
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """What the pages work with. `name` names a target for people by its key, `runbook` finds a page of the runbook."""
+    """What the pages work with. `name` names a target for people by its key, `runbook` finds a page of the runbook.
+
+    `http` gives the client of a sign-in by a provider.
+    """
 
     store: Store
     webhooks: Queue
@@ -40,6 +49,8 @@ class PageContext:
     name: Callable[[str], str]
     runbook: Callable[[str], Runbook | None]
     wrong: WrongTokens = field(default=WRONG_TOKENS)
+    http: Callable[[], Any] = _no_http
+    providers: Providers = field(default=PROVIDERS)
 
 
 class Visitor(Protocol):

@@ -32,6 +32,7 @@ def context(account: str | None, now: datetime) -> PageContext:
         now=now,
         name=target_name,
         runbook=partial(runbooks.find, base_url=ports.clients.setting("RUNBOOK_BASE_URL")),
+        http=ports.clients.http,
     )
 
 

@@ -496,6 +496,35 @@ def test_named_tokens_are_recommended(tokens: str, state: str, text: str) -> Non
     assert not [each for each in tokens.split(",") if each.rpartition(":")[2].strip() in finding.what.split()]
 
 
+DOCUMENT = {
+    "issuer": "https://id.example",
+    "authorization_endpoint": "https://id.example/a",
+    "token_endpoint": "https://id.example/t",
+    "jwks_uri": "https://id.example/k",
+}
+PROVIDER = {"OIDC_ISSUER": "https://id.example", "OIDC_CLIENT_ID": "c", "OIDC_CLIENT_SECRET": "s"}
+PROVIDER |= {"PAGE_URL": "https://tocsin.example/api/", "OIDC_DOMAINS": "example.com"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "findings"),
+    [
+        ({}, [(OK, "leads back to https://tocsin.example/api/oidc/callback")]),
+        ({"OIDC_ISSUER": ""}, []),
+        ({"OIDC_CLIENT_SECRET": ""}, [(WRONG, "OIDC_CLIENT_SECRET is not set")]),
+        ({"OIDC_ISSUER": "https://id.example/"}, [(WRONG, "calls itself otherwise")]),
+        ({"OIDC_ISSUER": "http://id.example"}, [(WRONG, "no https address")]),
+        ({"OIDC_DOMAINS": ""}, [(WARNING, "signs nobody in"), (OK, "the provider answers")]),
+    ],
+)
+def test_a_provider_is_asked(changed: dict[str, str], findings: list[tuple[str, str]]) -> None:
+    """Given the parameters of a provider → whether it answers and where it leads back to, or what is missing."""
+    clients = FakeClients(lambda request: httpx.Response(200, json=DOCUMENT), secrets={}, settings={**PROVIDER, **changed})
+    made = found(checkup.provider, FakeStage(clients=clients))
+    assert [state for state, _ in made] == [state for state, _ in findings]
+    assert all(text in line for (_, line), (_, text) in zip(made, findings, strict=True))
+
+
 def test_without_a_token_nobody_acts_by_the_api() -> None:
     """Given no API_TOKEN → nothing to recommend."""
     assert found(checkup.people, FakeStage()) == []

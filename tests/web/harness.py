@@ -7,10 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from chalicelib.api.access import WrongTokens
+from chalicelib.clients import http_client
 from chalicelib.core.sign_in import KEY, Person, new_link
 from chalicelib.deliver import runbooks
 from chalicelib.web.exchange import PageRequest
 from chalicelib.web.handle import answer
+from chalicelib.web.provider import Providers
 from chalicelib.web.visitor import PageContext
 from chalicelib.web.wiring import target_name
 from tests.api_harness import ApiHarness
@@ -27,6 +29,8 @@ ROUTES = (
     ("/login", "/login"),
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),
+    ("/oidc", "/oidc"),
+    ("/oidc/callback", "/oidc/callback"),
     ("/assets/([^/]+)", "/assets/{name}"),
     ("/errors", "/errors"),
     ("/infrastructure", "/infrastructure"),
@@ -43,6 +47,7 @@ class PageHarness(ApiHarness):
         super().__init__(*lines, **named)
         self.secrets = FixedSecrets({KEY: keys} if keys else {})
         self.cookies, self.wrong, self.headers = {}, WrongTokens(), {}
+        self.http, self.providers = http_client, Providers()
         self.reply = None
 
     @property
@@ -51,7 +56,7 @@ class PageHarness(ApiHarness):
         router = self.router
         return PageContext(
             router.store, router.queues.webhooks, router.rules, self.secrets, "test", router.now,
-            target_name, runbooks.find, self.wrong,
+            target_name, runbooks.find, self.wrong, self.http, self.providers,
         )  # fmt: skip
 
     def request(self, method, address, body=b"", headers=None):
