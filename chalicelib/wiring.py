@@ -45,6 +45,16 @@ class Ports:
         return Queues(webhooks=self.webhooks, notifications=self.notifications, counts=self.counts)
 
     @property
+    def redriven(self) -> dict[str, tuple[SqsQueue, SqsQueue]]:
+        """The dead-letter queues by name, each with the queue that its messages go back to."""
+        return {
+            "webhooks": (self.webhooks_dead, self.webhooks),
+            "counts": (self.counts_dead, self.counts),
+            "notifications": (self.notifications_dead, self.notifications),
+            "history": (self.history_dead, self.history),
+        }
+
+    @property
     def emptied(self) -> dict[str, SqsQueue]:
         """The queues that Lambda empties, by the last word of their names."""
         return {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}

@@ -12,7 +12,7 @@ notification goes out only if it is still its target's newest word on the incide
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.core.delivery.notification import Notification
 from chalicelib.core.delivery.writing import cut, duration_words, one_line
 from chalicelib.core.errors import ParseError
-from chalicelib.messages.queue import Feedback, feedback_message, notification_message, read_message
+from chalicelib.messages.queue import Feedback, feedback_message, read_message
+from chalicelib.messages.redrive import played_back
 from chalicelib.messages.webhook import Webhook
 from chalicelib.settings import dead_letters
 from cli.stage import Stage, StageError, stage_of
@@ -140,18 +141,6 @@ def _described(body: str) -> tuple[str, tuple[str, ...]]:
     if isinstance(content, Webhook):
         return f"a webhook of {content.source}, received {content.received_at:%Y-%m-%d %H:%M} UTC", ()
     return type(content).__name__.lower(), ()
-
-
-def played_back(body: str) -> str:
-    """The message as it goes back: a notification is marked, since its thread has given it up."""
-    try:
-        content = read_message(body)
-    except ParseError:
-        return body
-    if isinstance(content, Notification):
-        hints = replace(content.hints, played_back=content.hints.played_back + 1)
-        return notification_message(replace(content, hints=hints))
-    return feedback_message(content.message) if isinstance(content, Feedback) else body
 
 
 def _is_of_topic(body: str) -> bool:

@@ -49,6 +49,7 @@ LOOK_AT_ALARMS = (
     "cloudwatch:ListTagsForResource",
 )
 """For states that CloudWatch sends no event of (histories/cloudwatch.py)."""
+REDRIVE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueUrl")
 ANY_SECRET = ("*",)
 """Of the stage: the rules file names secrets of probes, senders and targets as it likes."""
 PATTERNS = ("REDACT_PATTERNS",)
@@ -66,6 +67,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "timeout": API_SECONDS,
         "store": READ_STORE + WRITE_STORE,
         "puts": ("webhooks", "notifications"),
+        "redrives": (*EMPTIED, "history"),
     },
     "process_webhooks": {
         "memory": 1024,
@@ -127,7 +129,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
 
 Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. Of those that it
-`counts` it may ask how much is in them. What it `looks` at has no ARN to narrow it by. What Lambda gives
+`counts` it may ask how much is in them; the dead letters of those that it `redrives` it takes, and puts back. What it
+`looks` at has no ARN to narrow it by. What Lambda gives
 up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
 
@@ -148,6 +151,9 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     if counted := needs.get("counts"):
         look = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl")
         queues.append(_allow("Count", look, [_queue(stage, name) for name in counted]))
+    if redriven := needs.get("redrives"):
+        queues.append(_allow("Redrive", REDRIVE, [_queue(stage, dead_letters(name)) for name in redriven]))
+        queues.append(_allow("PutBack", PUT, [_queue(stage, name) for name in redriven if name not in needs["puts"]]))
     if lost := needs.get("loses"):
         queues.append(_allow("Park", ("sqs:SendMessage",), [_queue(stage, f"{lost}-dead")]))
     parameters = [arn("ssm", f"parameter/{APP}/{stage}/{name}") for name in needs.get("secrets", ANY_SECRET)]

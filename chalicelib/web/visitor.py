@@ -15,6 +15,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.core.sign_in import Session
 from chalicelib.core.summary import Summary
 from chalicelib.ingest.receive import Secrets
+from chalicelib.messages.redrive import Dead, Main
 from chalicelib.web.exchange import PageReply, PageRequest
 from chalicelib.web.provider import PROVIDERS, Providers
 from chalicelib.web.render import Reader
@@ -37,7 +38,7 @@ def _no_http() -> Any:
 class PageContext:
     """What the pages work with. `name` names a target for people by its key, `runbook` finds a page of the runbook.
 
-    `http` gives the client of a sign-in by a provider.
+    `http` gives the client of a sign-in by a provider, `dead_letters` the queues by name, the dead ones first.
     """
 
     store: Store
@@ -51,6 +52,7 @@ class PageContext:
     wrong: WrongTokens = field(default=WRONG_TOKENS)
     http: Callable[[], Any] = _no_http
     providers: Providers = field(default=PROVIDERS)
+    dead_letters: Callable[[], Mapping[str, tuple[Dead, Main]]] = dict
 
 
 class Visitor(Protocol):

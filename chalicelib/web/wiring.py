@@ -33,6 +33,7 @@ def context(account: str | None, now: datetime) -> PageContext:
         name=target_name,
         runbook=partial(runbooks.find, base_url=ports.clients.setting("RUNBOOK_BASE_URL")),
         http=ports.clients.http,
+        dead_letters=lambda: ports.redriven,
     )
 
 

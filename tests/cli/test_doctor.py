@@ -519,7 +519,9 @@ PROVIDER |= {"PAGE_URL": "https://tocsin.example/api/", "OIDC_DOMAINS": "example
 )
 def test_a_provider_is_asked(changed: dict[str, str], findings: list[tuple[str, str]]) -> None:
     """Given the parameters of a provider → whether it answers and where it leads back to, or what is missing."""
-    clients = FakeClients(lambda request: httpx.Response(200, json=DOCUMENT), secrets={}, settings={**PROVIDER, **changed})
+    clients = FakeClients(
+        lambda request: httpx.Response(200, json=DOCUMENT), secrets={}, settings={**PROVIDER, **changed}
+    )
     made = found(checkup.provider, FakeStage(clients=clients))
     assert [state for state, _ in made] == [state for state, _ in findings]
     assert all(text in line for (_, line), (_, text) in zip(made, findings, strict=True))

@@ -48,6 +48,7 @@ class PageHarness(ApiHarness):
         self.secrets = FixedSecrets({KEY: keys} if keys else {})
         self.cookies, self.wrong, self.headers = {}, WrongTokens(), {}
         self.http, self.providers = http_client, Providers()
+        self.dead_letters = {}
         self.reply = None
 
     @property
@@ -56,7 +57,7 @@ class PageHarness(ApiHarness):
         router = self.router
         return PageContext(
             router.store, router.queues.webhooks, router.rules, self.secrets, "test", router.now,
-            target_name, runbooks.find, self.wrong, self.http, self.providers,
+            target_name, runbooks.find, self.wrong, self.http, self.providers, lambda: self.dead_letters,
         )  # fmt: skip
 
     def request(self, method, address, body=b"", headers=None):
