@@ -45,14 +45,20 @@ def store_counts(batch: Batch) -> None:
         log.line("process", counts=False, reason=str(error))
 
 
+def labels_of(alert: Alert, key: str) -> dict[str, str]:
+    """Return the labels of the series of what an alert counts. `key` is the group key of the incident that has it."""
+    labels = {RULE: alert.rule, KEY: alert.moved_from or key}
+    if service := alert.labels.get(SERVICE):
+        labels[SERVICE] = service
+    return labels
+
+
 def _samples(alert: Alert, key: str, earlier: int, now: datetime) -> list[Sample]:
     """Return the count of now, and what it was at the end of the minute before: that may be long ago, and never stored.
 
     Of an alert that has moved to a correlated incident the count before is not known there, and is stored already.
     """
-    labels = {RULE: alert.rule, KEY: alert.moved_from or key}
-    if service := alert.labels.get(SERVICE):
-        labels[SERVICE] = service
+    labels = labels_of(alert, key)
     found = [Sample(COUNTED, float(alert.received.events), now, labels)]
     if earlier or not alert.moved_from:
         found.insert(0, Sample(COUNTED, float(earlier), minute_start(now) - MICROSECOND, labels))

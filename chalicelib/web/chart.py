@@ -122,7 +122,7 @@ def chart_of(curve: Curve, clock: Clock) -> Chart:
             for each in curve.bands
         ),
         marks=tuple(
-            Word(_x(curve, each.at), 12, each.words, "end" if _x(curve, each.at) > 80 else "start")
+            Word(_x(curve, each.at), 12, each.words, "end" if _x(curve, each.at) > 60 else "start")
             for each in curve.marks
         ),
         now=curve.words(newest),

@@ -140,6 +140,7 @@ def curve_of(
     found = [sides(rule.condition, series, at) for at in times]
     if found[-1] is None or all(each is None or each.left is None for each in found):
         return None
+    marks, bands = marks_of(incident, alert, context, start, now)
     return Curve(
         title=rule.name,
         start=start,
@@ -148,8 +149,8 @@ def curve_of(
         values=tuple(None if each is None else each.left for each in found),
         limit=found[-1].right,
         above=">" in rule.condition.text,
-        marks=_deploys(incident, context, start, now),
-        bands=_silences(alert, context, start, now),
+        marks=marks,
+        bands=bands,
     )
 
 
@@ -158,6 +159,13 @@ def _read(
 ) -> _Read:
     series = StoredSeries(store, measured_under(alert, rule, rules), rules.services)
     return _Read({metric: series.buckets(metric, start - condition.window, now) for metric in condition.metrics})
+
+
+def marks_of(
+    incident: Incident, alert: Alert, context: Context, start: datetime, now: datetime
+) -> tuple[tuple[Mark, ...], tuple[Band, ...]]:
+    """Return the deploys of the incident's service since a time, and the silences of the alert."""
+    return _deploys(incident, context, start, now), _silences(alert, context, start, now)
 
 
 def _deploys(incident: Incident, context: Context, start: datetime, now: datetime) -> tuple[Mark, ...]:

@@ -16,6 +16,7 @@ from chalicelib.core.picture import Picture, picture_of
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.core.timeline import in_order, notified_counts
+from chalicelib.web.counted import counted_curve
 from chalicelib.web.curve import Curve, curve_of
 
 MAX_LINES = 200
@@ -103,10 +104,13 @@ def incident_view(store: Store, rules: Rules, now: datetime, *, id: str, timezon
 
 
 def _curve(found: Incident, rules: Rules, store: Store, context: Context, now: datetime) -> Curve | None:
-    """Return the curve of the worst measured alert that fires, or fired."""
+    """Return the curve of the worst measured alert that fires, or fired; else of the worst one that counts events."""
     alerts = sorted(found.firing or found.shown, key=lambda each: (each.severity.rank, each.name))
     measured = next((each for each in alerts if each.origin is Origin.SERIES), None)
-    return curve_of(found, measured, rules, store, context, now) if measured is not None else None
+    if measured is not None:
+        return curve_of(found, measured, rules, store, context, now)
+    counted = next((each for each in alerts if each.origin is Origin.COUNT), None)
+    return counted_curve(found, counted, rules, store, context, now) if counted is not None else None
 
 
 def _results(store: Store, incident: Incident) -> dict[str, Sequence[Result]]:
