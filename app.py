@@ -247,6 +247,7 @@ def token(id: str) -> Response:
 @app.route("/assets/{name}", methods=["GET"])
 @app.route("/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/rules", methods=["GET"])
+@app.route("/profile", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/router", methods=["GET", "POST"], content_types=ANY_TYPE)
 def page(**names: str) -> Response:
     """The page, for people with a browser."""

@@ -166,6 +166,7 @@ def series(now: datetime) -> tuple[Series, ...]:
         ("tls_days_left", SITE, lambda at: 61.4 - (at - now) / DAY, 2 * HOUR, HOUR),
         ("db_size_gb", DATABASE, size, 7 * DAY, HOUR),
         ("uptime", API, lambda at: 1.0, 7 * DAY, HOUR),
+        ("uptime", DATABASE, lambda at: None if gap(at) else 1.0, DAY, STEP),
         ("uptime", SITE, ran, 30 * DAY, HOUR),
     )
 

@@ -11,11 +11,12 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib import log
 from chalicelib.api.acting import accepted
 from chalicelib.api.requests import MAX_TEXT_CHARACTERS, new_id
 from chalicelib.core import sign_in as signed
 from chalicelib.core.access import Role, role_of
-from chalicelib.core.errors import ForbiddenError, RequestError
+from chalicelib.core.errors import ForbiddenError, NotStoredError, RequestError
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.glance import Glance
 from chalicelib.core.openid import place_of
@@ -23,7 +24,7 @@ from chalicelib.core.outcome import sentence
 from chalicelib.core.sign_in import Person, Session
 from chalicelib.core.summary import Summary
 from chalicelib.schedule.open_counts import read_counts
-from chalicelib.web import openid_pages, router_pages, rules_pages, silence_pages
+from chalicelib.web import openid_pages, profile_pages, router_pages, rules_pages, silence_pages
 from chalicelib.web.band import Band, band_of
 from chalicelib.web.boards import BOARDS, BoardRequest
 from chalicelib.web.exchange import PRIVATE, PageReply, PageRequest, cookie, html, see
@@ -38,6 +39,10 @@ from chalicelib.web.words import clock, zone_of
 NO_ROLE = "no list of `access:` in the rules file names you"
 MAX_SAID_CHARACTERS = 500
 WITHOUT_BAND = ("", "incident")
+UNREAD = (
+    "What is open is not known: the table does not answer. Load the page again; Slack and PagerDuty go on meanwhile, "
+    "and `tocsin doctor` looks at the table."
+)
 SAID_LASTS = timedelta(seconds=20)
 IMMUTABLE = "public, max-age=31536000, immutable"
 ACTS: Mapping[str, ActionKind] = {
@@ -56,6 +61,7 @@ HANDLERS: Mapping[str, Callable[[Visitor], PageReply]] = {
     "/silences": silence_pages.answer,
     "/rules": rules_pages.answer,
     "/router": router_pages.answer,
+    "/profile": profile_pages.answer,
 }
 """The pages that answer in a module of their own, by their route."""
 
@@ -67,6 +73,9 @@ def answer(request: PageRequest, page: PageContext) -> PageReply:
         return visit.answer()
     except RequestError as error:
         return visit.problem(_PROBLEMS.get(error.status, "That is not possible"), str(error), error.status)
+    except NotStoredError as error:
+        log.line("page", path=request.path, status=503, **log.failure(error))
+        return visit.problem("Not readable at the moment", UNREAD, 503)
 
 
 _NOT_ALLOWED = {
@@ -134,12 +143,14 @@ class _Visit:
     def rendered(self, template: str, values: Mapping[str, Any]) -> str:
         """Return a page that needs no session."""
         known = {"up": self.request.up, "stage": self.page.stage, "hot": False, "said": ""}
+        known["looks"] = profile_pages.looks(self.request)
         return rendered(template, self.reader, {**known, **values})
 
     @property
     def reader(self) -> Reader:
         """Return for whom the page is: in the zone of the browser, else in that of the rules file."""
-        zone = zone_of(self.request.cookies().get("tz", ""), self.page.rules.options.timezone)
+        kept = self.request.cookies()
+        zone = zone_of(kept.get(profile_pages.ZONE) or kept.get("tz", ""), self.page.rules.options.timezone)
         return Reader(zone, self.page.now, self.page.name, self.page.runbook)
 
     def _up(self, path: str) -> str:
@@ -296,6 +307,7 @@ class _Signed:
             "open_count": count,
             "band": band,
             "person": self.session.person,
+            "signed_in_until": self.session.ends_at,
             "role": self.role.name.lower(),
             "may_act": self.role >= Role.RESPONDER,
             "may_change": self.role >= Role.ADMIN,

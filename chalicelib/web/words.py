@@ -77,6 +77,14 @@ def zone_of(*names: str) -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
+def is_zone(name: str) -> bool:
+    """Return whether a zone has this name."""
+    try:
+        return bool(name) and ZoneInfo(name).key == name
+    except (KeyError, ValueError, OSError):
+        return False
+
+
 def counted(count: int, one: str, several: str = "") -> str:
     """`1 alert`, `1,840 alerts`."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -29,6 +29,7 @@ ROUTES = (
     ("/login", "/login"),
     ("/login/([^/]+)", "/login/{code}"),
     ("/logout", "/logout"),
+    ("/profile", "/profile"),
     ("/oidc", "/oidc"),
     ("/oidc/callback", "/oidc/callback"),
     ("/assets/([^/]+)", "/assets/{name}"),

@@ -120,7 +120,7 @@
     items[chosen].scrollIntoView({ block: "nearest" });
   };
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select, textarea") || event.metaKey || event.ctrlKey || event.altKey) return;
+    if (event.target.matches("input, select, textarea") || event.metaKey || event.ctrlKey || event.altKey || root.dataset.keys === "off") return;
     const page = pending === "g" && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
     if (page) return void page.click();
     pending = event.key === "g" ? "g" : "";
