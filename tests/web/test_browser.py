@@ -46,6 +46,7 @@ ADDRESSES = (
     *BOARDS,
     "/rules?who=service%3Dapi",
     "/router",
+    "/profile",
     "/silences?matchers=service%3Dapi",
     "/silences?matchers=service&for=own",
 )
@@ -216,6 +217,21 @@ def test_keys_go_through_the_list_and_act(signed_in: str, page: PageHarness, bro
     browser.find_element(By.ID, "note").send_keys("looking at it")
     browser.find_element(By.CSS_SELECTOR, "[data-key=n]").click()
     shown(browser, ".timeline", "“looking at it”")
+
+
+def test_single_letters_can_be_switched_off(signed_in: str, browser: Chrome) -> None:
+    """Given the profile without single letters, in the dark → `?` opens nothing and the page is dark; switched on, it does."""
+    for switched_on in (False, True):
+        browser.get(f"{signed_in}/profile")
+        browser.find_element(By.CSS_SELECTOR, "[name=keys]").click()
+        browser.find_element(By.CSS_SELECTOR, f"[name=theme][value='{'' if switched_on else 'dark'}']").click()
+        browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
+        shown(browser, ".flash", "Kept in this browser.")
+        browser.find_element(By.TAG_NAME, "body").send_keys("?")
+        is_open = "return document.getElementById('keys').open"
+        assert browser.execute_script(is_open) is switched_on
+        scheme = "return getComputedStyle(document.documentElement).colorScheme"
+        assert (browser.execute_script(scheme) == "dark") is not switched_on
 
 
 def test_the_page_works_without_its_script(signed_in: str, page: PageHarness, browser: Chrome) -> None:

@@ -41,7 +41,7 @@ def whole(
         f'<body data-view="{attribute(view)}"><nav><div class="team"><a href="/"><img class="avatar small" src="/static/icon.svg" alt=""> Inbox</a>'
         '<button type="button" id="theme" title="Light or dark" aria-label="Light or dark">◐</button></div>'
         f'<div id="side">{sidebar(memory, view)}</div>'
-        + ('<a class="entry page" href="/sign-in">🔔 Open Tocsin\u2019s page, signed in</a>' if can_sign_in else "")
+        + ('<a class="open-page" href="/sign-in">🔔 Open Tocsin\u2019s page, signed in</a>' if can_sign_in else "")
         + f'<label class="you">You are <select id="person">{people}</select></label></nav>'
         f'<main id="main">{main(memory, view, now=now, connected=connected)}</main>'
         f'<div id="modals">{modals(memory, views)}</div><div id="toast" role="status" aria-live="polite"></div>'
