@@ -1,30 +1,15 @@
-"""A headless Chromium, from Debian's packages, once for a session."""
+"""A headless Chromium, once for a session."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+
+from tests.browser.chromium import chromium
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[webdriver.Chrome]:
     """A browser that reaches this machine only."""
-    options = Options()
-    options.binary_location = shutil.which("chromium") or "chromium"
-    for each in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--disable-gpu",
-        "--window-size=1200,1600",
-    ):
-        options.add_argument(each)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver") or "chromedriver"))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    with chromium() as found:
+        yield found
