@@ -255,3 +255,22 @@ def test_the_page_shows_what_changed_by_itself(signed_in: str, page: PageHarness
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
     shown(browser, ".whohas", "Carla")
     page.ask("act", id=id_of(page), act="unack", body={"by": "Carla"})
+
+
+@pytest.mark.parametrize("address", ["/", "/errors", "/incident"])
+def test_a_page_that_is_not_updated_says_since_when(page: PageHarness, browser: Chrome, address: str) -> None:
+    """Given a page whose stage is gone for three updates → it says since when it is not updated, in words."""
+    with served(page) as url:
+        resized(browser, "desktop", dark=False)
+        page.wait(timedelta(seconds=1))
+        browser.get(f"{url}/login/{page.code()}")
+        browser.find_element(By.CSS_SELECTOR, "button.primary").click()
+        shown(browser, "h1", "Now")
+        browser.get(url + (f"/incident/{id_of(page)}" if address == "/incident" else address))
+        assert not browser.find_elements(By.CSS_SELECTOR, ".stale")
+    # A connection that the browser has opened ahead is still answered: more than three are tried.
+    update = "document.dispatchEvent(new Event('visibilitychange'))"
+    for _ in range(8):
+        browser.execute_script(update)
+    shown(browser, ".head .end.stale", "not updated since")
+    assert found_by_axe(browser) == []

@@ -31,7 +31,7 @@
   }, EVERY);
 
   // Live update: fetch this address again and replace what has changed. Focus, scroll and what is typed stay.
-  let failed = 0;
+  let failed = 0, fresh = new Date();
   const typed = () => [...main().querySelectorAll("input, textarea")].some((each) => each.value !== each.defaultValue || each.checked !== each.defaultChecked);
   const busy = () => document.hidden || typed() || main().contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
   const update = async () => {
@@ -40,13 +40,14 @@
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.getElementById("main");
-      if (!fresh) throw new Error("not a page");
+      const found = page.getElementById("main");
+      if (!found) throw new Error("not a page");
       failed = 0;
-      replace(fresh, page);
+      fresh = new Date();
+      replace(found, page);
     } catch {
       failed += 1;
-      if (failed >= ATTEMPTS) stale();
+      if (failed === ATTEMPTS) stale();
     }
   };
   const replace = (fresh, page) => {
@@ -70,8 +71,14 @@
   };
   const opened = (page) => parseInt(page.querySelector(".side .nav .count")?.firstChild?.textContent ?? "0", 10) || 0;
   const stale = () => {
-    const place = document.querySelector(".head .end");
-    if (place) { place.classList.add("stale"); place.querySelector(".live")?.replaceChildren(", not updated since"); }
+    const head = document.querySelector(".head");
+    if (!head) return;
+    const made = (name, to) => to.appendChild(Object.assign(document.createElement("span"), { className: name }));
+    const place = head.querySelector(".end") ?? made("end", head);
+    const time = fresh.toLocaleTimeString("en-GB", { timeZone: root.dataset.zone });
+    place.classList.add("stale");
+    (place.querySelector(".live") ?? made("live", place)).textContent = ` · not updated since ${time}`;
+    announce("This page is not updated any more");
   };
   setInterval(update, EVERY);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
