@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -120,53 +121,64 @@ def _load(at: datetime) -> float:
 
 def series(now: datetime) -> tuple[Series, ...]:
     """Return all that is measured in a sample day that ends now; some of it for a week, the site for a month."""
+    return *_of_zone(now), *_of_database(now), *_of_probes(now)
 
-    def within(at: datetime, began: timedelta, lasts: timedelta) -> bool:
-        return now - began <= at < now - began + lasts
 
-    def p95(at: datetime) -> float:
-        slow = 290.0 if within(at, SLOW, 25 * MINUTE) else 0.0
-        return round(250 + 110 * _load(at) + 22 * _wave(at, 0.6, 2.3) + slow, 1)
+def _within(at: datetime, now: datetime, began: timedelta, lasts: timedelta) -> bool:
+    """Return whether a time is in a stretch that began so long before the end of the day."""
+    return now - began <= at < now - began + lasts
 
-    def gap(at: datetime) -> bool:
-        return within(at, 4 * HOUR, 35 * MINUTE)
 
-    def ran(at: datetime) -> float | None:
-        """Return the result of the site's probe: two short outages in a month, and a stretch without runs."""
-        if within(at, 12 * DAY, 7 * HOUR):
-            return None
-        return 0.0 if within(at, 19 * DAY, 95 * MINUTE) or within(at, 3 * DAY, 20 * MINUTE) else 1.0
+def _p95(at: datetime, now: datetime) -> float:
+    slow = 290.0 if _within(at, now, SLOW, 25 * MINUTE) else 0.0
+    return round(250 + 110 * _load(at) + 22 * _wave(at, 0.6, 2.3) + slow, 1)
+
+
+def _of_zone(now: datetime) -> tuple[Series, ...]:
+    return (
+        ("p95_latency_ms", WEB, partial(_p95, now=now), DAY, STEP),
+        ("p99_latency_ms", WEB, lambda at: round(1.9 * _p95(at, now) + 60 * _wave(at, 0.8, 1.7), 1), DAY, STEP),
+        ("error_rate", WEB, lambda at: round(0.002 + 0.0015 * _load(at) + 0.0008 * _wave(at, 0.9, 2), 5), DAY, STEP),
+        ("requests_per_min", WEB, lambda at: round(260 + 1500 * _load(at) + 80 * _wave(at, 0.5, 4)), DAY, STEP),
+        ("active_users", WEB, lambda at: round(20 + 130 * _load(at) + 9 * _wave(at, 0.9, 3)), DAY, STEP),
+    )
+
+
+def _of_database(now: datetime) -> tuple[Series, ...]:
+    """Return a database whose probe stood still for a while. Its size grows evenly."""
+
+    def unless_gap(value: Callable[[datetime], float]) -> Callable[[datetime], float | None]:
+        return lambda at: None if _within(at, now, 4 * HOUR, 35 * MINUTE) else value(at)
 
     def size(at: datetime) -> float:
         return round(7.42 - (now - at) / DAY * 0.055 + 0.006 * _wave(at, 5, 11), 4)
 
+    used = unless_gap(lambda at: round(0.22 + 0.3 * _load(at) + 0.03 * _wave(at, 0.4, 2), 3))
+    hits = unless_gap(lambda at: round(0.994 - 0.006 * _load(at), 4))
+    queries = unless_gap(lambda at: round(3 + 5 * _load(at) + _wave(at, 0.6, 3), 2))
     return (
-        ("p95_latency_ms", WEB, p95, DAY, STEP),
-        ("p99_latency_ms", WEB, lambda at: round(1.9 * p95(at) + 60 * _wave(at, 0.8, 1.7), 1), DAY, STEP),
-        ("error_rate", WEB, lambda at: round(0.002 + 0.0015 * _load(at) + 0.0008 * _wave(at, 0.9, 2), 5), DAY, STEP),
-        ("requests_per_min", WEB, lambda at: round(260 + 1500 * _load(at) + 80 * _wave(at, 0.5, 4)), DAY, STEP),
-        ("active_users", WEB, lambda at: round(20 + 130 * _load(at) + 9 * _wave(at, 0.9, 3)), DAY, STEP),
-        (
-            "connections_used",
-            DATABASE,
-            lambda at: None if gap(at) else round(0.22 + 0.3 * _load(at) + 0.03 * _wave(at, 0.4, 2), 3),
-            DAY,
-            STEP,
-        ),
-        ("cache_hit_rate", DATABASE, lambda at: None if gap(at) else round(0.994 - 0.006 * _load(at), 4), DAY, STEP),
-        (
-            "query_time_ms",
-            DATABASE,
-            lambda at: None if gap(at) else round(3 + 5 * _load(at) + _wave(at, 0.6, 3), 2),
-            DAY,
-            STEP,
-        ),
+        ("connections_used", DATABASE, used, DAY, STEP),
+        ("cache_hit_rate", DATABASE, hits, DAY, STEP),
+        ("query_time_ms", DATABASE, queries, DAY, STEP),
+        ("uptime", DATABASE, unless_gap(lambda at: 1.0), DAY, STEP),
+        ("db_size_gb", DATABASE, size, 7 * DAY, HOUR),
+    )
+
+
+def _of_probes(now: datetime) -> tuple[Series, ...]:
+    """Return the runs of two probes: the site has two short outages in a month, and a stretch without runs."""
+
+    def ran(at: datetime) -> float | None:
+        if _within(at, now, 12 * DAY, 7 * HOUR):
+            return None
+        is_down = _within(at, now, 19 * DAY, 95 * MINUTE) or _within(at, now, 3 * DAY, 20 * MINUTE)
+        return 0.0 if is_down else 1.0
+
+    return (
         ("latency_ms", API, lambda at: round(38 * math.exp(0.9 * _wave(at, 0.37, 1.3)), 1), DAY, STEP),
         ("latency_ms", SITE, lambda at: round(120 * math.exp(0.7 * _wave(at, 0.41, 1.1)), 1), DAY, STEP),
         ("tls_days_left", SITE, lambda at: 61.4 - (at - now) / DAY, 2 * HOUR, HOUR),
-        ("db_size_gb", DATABASE, size, 7 * DAY, HOUR),
         ("uptime", API, lambda at: 1.0, 7 * DAY, HOUR),
-        ("uptime", DATABASE, lambda at: None if gap(at) else 1.0, DAY, STEP),
         ("uptime", SITE, ran, 30 * DAY, HOUR),
     )
 

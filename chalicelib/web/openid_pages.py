@@ -89,13 +89,14 @@ def begin(visit: Visit) -> PageReply:
 
 
 def end(visit: Visit) -> PageReply:
-    """Begin the session of whom the provider has signed in. The attempt is over, whatever comes of it."""
+    """Begin the session of whom the provider has signed in. A wrong answer counts as a guess, a provider that is away does not."""
     page, request = visit.page, visit.request
     page.wrong.check(request.address, page.now)
     try:
         attempt, person = _signed_in(visit)
     except (ForbiddenError, UnreachableError) as error:
-        page.wrong.note(request.address, page.now)
+        if isinstance(error, ForbiddenError):
+            page.wrong.note(request.address, page.now)
         log.line("page", sign_in="refused", reason=str(error))
         raise
     if not page.store.claim_minute(f"oidc {person.account}", attempt.made_at):
