@@ -3,6 +3,7 @@
 /_page/press, submit, close, command, pagerduty     a person's acts
 /_control/answers, cloudflare, settings, reset      how the stand-ins behave
 /_api/messages, /_api/requests, /health             what came in
+/sign-in                                            the way to Tocsin's page, signed in
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from local.inbox.exchange import Json, Reply, json_reply
 from local.inbox.http import Endpoint, answering, response_of
+from local.inbox.sign_in import sign_in
 from local.inbox.stand_ins import StandIns
 from local.inbox.vendors.pagerduty import PEOPLE as RESPONDERS
 from local.inbox.vendors.slack.people import DEFAULT_PERSON
@@ -50,6 +52,7 @@ class Control:
             Route("/_api/messages", answering(self._messages)),
             Route("/_api/requests", answering(self._requests)),
             Route("/health", answering(self._health)),
+            Route("/sign-in", self._sign_in),
         ]
 
     # What came in ----------------------------------------------------------------------------------------------
@@ -62,6 +65,10 @@ class Control:
 
     def _health(self, query: Json) -> Reply:
         return json_reply({"status": "ok", "problem": self._stand_ins.memory.problem})
+
+    async def _sign_in(self, request: Request) -> Response:
+        host = request.headers.get("host", "")
+        return response_of(await asyncio.to_thread(sign_in, self._stand_ins.connections, host))
 
     # A person's acts -------------------------------------------------------------------------------------------
 

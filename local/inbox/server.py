@@ -34,7 +34,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from starlette.applications import Starlette
 
 from local.guard import key_headers
-from local.inbox import addresses, sign_in
+from local.inbox import addresses
 from local.inbox.control import Control
 from local.inbox.drawing.pages import Pages
 from local.inbox.exchange import Reply
@@ -121,7 +121,7 @@ class Inbox(StandIns):
         return self.serve(received)
 
     def _application(self) -> Starlette:
-        routes = [*addresses.ROUTES, *Control(self).routes(), *Pages(self).routes(), *sign_in.routes(self.connections)]
+        routes = [*addresses.ROUTES, *Control(self).routes(), *Pages(self).routes()]
         app = application(routes, closed_to_pages=addresses.VENDORS)
         app.state.stand_ins = self
         return app

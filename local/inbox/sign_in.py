@@ -4,19 +4,13 @@ The inbox gets a one-time link by the API's token, uses it, and passes the sessi
 host, not by port, and both servers are at 127.0.0.1. `make run` alone gives the inbox a token.
 """
 
-import asyncio
 import json
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from starlette.requests import Request as PageRequest
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
-
-from local.inbox.exchange import json_reply
-from local.inbox.http import CLOSED, response_of
+from local.inbox.exchange import Reply, json_reply
 from local.inbox.outside import Connections
 
 PERSON = "Ana Souza"
@@ -25,19 +19,15 @@ TIMEOUT_SECONDS = 20.0
 FAILED = "Tocsin's page did not sign in: is it deployed? `tocsin login` prints a link"
 
 
-def routes(connections: Connections) -> list[Route]:
-    """Return the route that signs in."""
-
-    async def endpoint(request: PageRequest) -> Response:
-        host, _, port = request.headers.get("host", "").rpartition(":")
-        if host != HOST:
-            return RedirectResponse(f"http://{HOST}:{port}/sign-in", 303, CLOSED)
-        cookie = await asyncio.to_thread(session, connections.tocsin, connections.api_token)
-        if not cookie:
-            return response_of(json_reply({"error": FAILED}, 503))
-        return RedirectResponse(f"{connections.tocsin}/", 303, {**CLOSED, "Set-Cookie": cookie})
-
-    return [Route("/sign-in", endpoint)]
+def sign_in(connections: Connections, host: str) -> Reply:
+    """Return the way to the page with the cookie of a new session. `host` is the Host by which the browser came."""
+    name, _, port = host.rpartition(":")
+    if name != HOST:
+        return Reply(303, headers={"Location": f"http://{HOST}:{port}/sign-in"})
+    cookie = session(connections.tocsin, connections.api_token)
+    if not cookie:
+        return json_reply({"error": FAILED}, 503)
+    return Reply(303, headers={"Location": f"{connections.tocsin}/", "Set-Cookie": cookie})
 
 
 def session(tocsin: str, token: str) -> str:
