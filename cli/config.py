@@ -6,7 +6,7 @@
     user = "ana"              who acts; TOCSIN_USER counts before it
 
     [stages.prod]
-    url = "https://abc.execute-api.eu-west-1.amazonaws.com"
+    url = "https://tocsin.example.com"          the address that the deploy printed
     token_command = "pass show tocsin/prod"     or token_file = "~/.tocsin-prod", or token_env = "TOCSIN_PROD"
 
 The token itself is not written here. A file of a token must be its owner's alone.

@@ -36,7 +36,7 @@ STAGE = json.loads((HERE / "stored" / "second_release.json").read_text("utf-8"))
 BODIES = json.loads((HERE / "stored" / "second_release_bodies.json").read_text("utf-8"))
 SHIPPED = (HERE.parent / "alert-rules.yaml").read_text("utf-8")
 INSERTED = SHIPPED.replace(
-    "routes:\n", 'routes:\n  - match: {environment: staging}\n    notification: [{slack_channel: "#staging"}]\n'
+    "\nroutes:\n", '\nroutes:\n  - match: {environment: staging}\n    notification: [{slack_channel: "#staging"}]\n'
 )
 APART = re.sub(r"correlate:\n(?:  .*\n)+", "", SHIPPED)
 """The shipped rules as they were before `correlate` was in them."""

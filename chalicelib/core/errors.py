@@ -23,7 +23,8 @@
     │   ├── NotUniqueError           409 several incidents begin so
     │   ├── OverError                409 it is over
     │   ├── KeyUsedError             422 the Idempotency-Key came with another request before
-    │   └── FullError                409 a silence has no room beside the others
+    │   ├── FullError                409 a silence has no room beside the others
+    │   └── UnreachableError         502 somebody outside whom the request needs does not answer
     ├── ParseError                   a stored body that no source could read: dead-lettered with the reason
     ├── NotSetUpError                what would be done needs a token that nobody set: it is off
     ├── TargetUnavailableError       comes back later; `retry_after` when the target said when

@@ -10,8 +10,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 MAX_HOST_CHARACTERS = 253
 NOWHERE = frozenset({"0.0.0.0", "::"})
 """Addresses at which nobody is: a connection would be one to ourselves."""
@@ -57,6 +55,8 @@ def address_mistake(address: str, *, instead: str) -> str:
     """Return what is wrong with a web address; empty when it can be asked."""
     if _SPACE.search(address):
         return "has a space, a control character or half a character; allowed is %20 for a space"
+    import httpx  # `tocsin check` without probes does not need it
+
     try:
         url = httpx.URL(address)
         host, port = url.host, urlsplit(address).port

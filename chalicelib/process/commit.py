@@ -317,9 +317,13 @@ def _ends(before: Incident, incident: Incident) -> bool:
 
 
 def _warn_of_waves(batch: Batch, before: Incident, decision: Decision) -> None:
-    """Report a pager whose last wave begins, and its end with that of the incident. Twice is one event."""
-    events = []
-    for each in decision.notifications:
+    """Report to the fallback a pager whose last wave begins, and its end with that of the incident. Twice is one event.
+
+    Without a fallback nobody is: in the groups of the default the report could be an alert of the same incident, which
+    then never ends.
+    """
+    fallback, events = batch.rules.fallback, []
+    for each in decision.notifications if fallback.targets and before.route != fallback.id else ():
         known = before.announced.get(each.target.key)
         if each.wave != MAX_WAVES or known is None:
             continue

@@ -26,9 +26,9 @@ def reported(router):
     return [(each.status, each.alerts[0].title) for each in sent]
 
 
-def called(waves):
+def called(waves, rules=RULES):
     """Return a router that called people so often for one incident: each time somebody acknowledged, and more came."""
-    router = Simulator(RULES, START)
+    router = Simulator(rules, START)
     for number in range(waves):
         at = START + 10 * number * MINUTE
         router.run_until(at, inclusive=True)
@@ -55,3 +55,14 @@ def test_the_fallback_is_notified_when_the_last_wave_begins_and_when_the_inciden
 def test_the_fallback_is_not_notified_of_the_waves_before():
     """Given nine calls for one incident → the fallback is notified of nothing."""
     assert reported(called(MAX_WAVES - 1)) == []
+
+
+def test_without_a_fallback_nobody_is_notified_and_the_incident_ends():
+    """Given no fallback and one group of everything → the report of the last wave holds no incident open."""
+    rules = rules_of("defaults: {group_by: []}\nalerts: []\ndefault: {notification: [{pagerduty: true}]}\n")
+    router = called(MAX_WAVES, rules)
+    at = router.now
+    ends = [event(f"Down {n}", Status.RESOLVED, at, {"service": "api"}) for n in range(MAX_WAVES)]
+    router.post(events_messages(ends))
+    router.run_until(at + 20 * MINUTE, inclusive=True)
+    assert list(router.store.incidents()) == []

@@ -105,4 +105,4 @@ def test_nothing_is_left_out():
         assert f"`{name}(" in PAGE or f"`{name}`" in PAGE, name
     for name, field in RuleForm.model_fields.items():
         assert f"`{field.alias or name}`" in PAGE, name
-    assert {name for name, _ in BLOCKS} == {"yaml", "condition", "time", "wrong", "grammar", "pattern"}
+    assert {name for name, _ in BLOCKS} == {"yaml", "condition", "time", "wrong", "grammar", "pattern", "text"}
