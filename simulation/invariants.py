@@ -5,7 +5,7 @@ A broken promise names the incident, so that its trace can be shown.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -382,16 +382,19 @@ def deliveries(router: FaultyRouter, *, redeployed: bool) -> Iterator[Broken]:
 
 
 def _told(router: FaultyRouter, request: Request) -> Notification | None:
-    """Return the notification of a request that was taken and that people noticed. Updates in place are not noticed.
+    """Return the notification of a request that was taken and that people noticed, as what it was sent.
 
-    One that only brings up to date is noticed where it is the first that a target receives. A Slack message that an
-    earlier try in doubt has posted is brought up to date by the end, without a reply.
+    Updates in place are not noticed. A change that was sent in the place of an opening is an opening. One that only
+    brings up to date is noticed where it is the first that a target receives. A Slack message that an earlier try in
+    doubt has posted is brought up to date by the end, without a reply.
     """
     if not request.taken:
         return None
     if request.what in ("trigger", "resolve"):
         return next((each for each in router.decided.values() if _paged(router, each, request)), None)
     notification = router.decided.get(request.notification)
+    if notification is not None and not notification.sounds and (request.in_channel or request.reason == "opened"):
+        notification = replace(notification, reason=Reason.OPENED)
     if notification is None or (request.reason == "sync") or (request.thread and notification.reason is Reason.SYNC):
         return None
     if request.what == "chat.update" and notification.reason is not Reason.RESOLVED:

@@ -55,6 +55,8 @@ class Request:
     thread: str = ""
     reason: str = ""
     """What a webhook's body says that it is."""
+    in_channel: bool = False
+    """Whether a reply in Slack is also sent to its channel: a sound."""
 
     def __str__(self) -> str:
         """Return one line of a trace."""
@@ -124,7 +126,8 @@ class Vendors:
             if mode == "refusing" and method != "conversations.list":
                 return httpx.Response(200, json={"ok": False, "error": "channel_not_found"})
             return self._failed(request, mode) if mode and mode != "refusing" else take()
-        return self._answered(request, named, take, str(body.get("thread_ts", "")))
+        in_channel = bool(body.get("reply_broadcast"))
+        return self._answered(request, named, take, str(body.get("thread_ts", "")), in_channel=in_channel)
 
     def _channel_name(self, named: str) -> str:
         return next((name for name, id in self._channels.items() if id == named), named.removeprefix("#"))
@@ -200,6 +203,8 @@ class Vendors:
         take: Callable[[], httpx.Response],
         thread: str = "",
         reason: str = "",
+        *,
+        in_channel: bool = False,
     ) -> httpx.Response:
         mode = self.outages.get(named[0], "")
         if not mode and self.calls.happens(self.doubt):
@@ -208,7 +213,8 @@ class Vendors:
         answer = take() if not mode or (in_doubt and self.calls.chance.random() < 0.5) else None
         taken = answer is not None and b'"ok": false' not in answer.content and b'"ok":false' not in answer.content
         target, what, incident, notification = named
-        written = Request(self.calls.clock.now, target, what, incident, notification, taken, in_doubt, thread, reason)
+        now = self.calls.clock.now
+        written = Request(now, target, what, incident, notification, taken, in_doubt, thread, reason, in_channel)
         self.requests.append(written)
         self.seen(written)
         if answer is not None and not mode:

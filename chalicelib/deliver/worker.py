@@ -54,7 +54,7 @@ MAX_DEATHS = 5
 REFRESHED_AFTER = timedelta(seconds=30)
 """What could not be sent for so long is sent as the incident is by then, and not as it was."""
 CHANGES = (Reason.UPDATED, Reason.REMINDER, Reason.SYNC)
-"""Reasons that follow an opening: the first of them that a target receives is its opening."""
+"""Reasons that follow an opening: the first of them that a target receives is its opening, also after an end."""
 MAX_LOOKED_UP = 10
 """Slots of others that one claim looks up: it adds one, so that they do not pile up."""
 
@@ -120,10 +120,10 @@ def _taken(delivery: Delivery, send: Send) -> Handled:
         return _waiting(delivery, delivery_log, claim)
     assert claim.slot is not None
     wanted, slot = delivery.notification, claim.slot
-    unseen = delivery_log.silent and not slot.in_doubt and wanted.reason is not Reason.TEST
+    unseen = delivery_log.has_nothing_open and not slot.in_doubt and wanted.reason is not Reason.TEST
     if claim.target_state.health.refusal and wanted.reason is not Reason.TEST:
         return give_up(delivery, delivery_log, slot, claim.target_state.health.refusal)
-    if unseen and (wanted.reason is Reason.RESOLVED or (delivery_log.untold and wanted.reason is Reason.SYNC)):
+    if unseen and (wanted.reason is Reason.RESOLVED or _follows_given_up(delivery, delivery_log)):
         return leave_out(delivery, delivery_log, slot)
     if why := _hopeless(delivery, slot):
         return give_up(delivery, delivery_log, slot, why)
@@ -132,6 +132,15 @@ def _taken(delivery: Delivery, send: Send) -> Handled:
         return leave_out(delivery, delivery_log, slot)
     whole = _with_missed_ends(delivery, delivery_log, as_it_is)
     return attempt(replace(delivery, notification=whole), delivery_log, slot, claim.target_state, send)
+
+
+def _follows_given_up(delivery: Delivery, delivery_log: DeliveryLog) -> bool:
+    """Return whether it is a silent change of what was given up, with no news since: the fallback knows of that."""
+    incident = delivery.incident
+    known = incident.announced.get(delivery.target) if incident is not None else None
+    has_news = known is not None and delivery_log.done_seq < known.last.news_seq
+    was_told = delivery_log.untold or delivery_log.has_ended
+    return was_told and not has_news and delivery.notification.reason is Reason.SYNC
 
 
 def _hopeless(delivery: Delivery, slot: Slot) -> str:
@@ -147,35 +156,39 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
     """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
 
     A silent change that superseded news is sent as that news, and an update makes the sound of one that it superseded:
-    the target has not received them. None when there is nothing
-    left to send: nothing that this target may see fires any more.
+    the target has not received them. A change that superseded an opening is sent as that, also where a try of it may
+    have arrived after an end: a sound too many is better than none. None when there is nothing left to send: nothing
+    that this target may see fires any more.
     """
-    wanted = delivery.notification
-    if unseen and wanted.reason in CHANGES:
+    wanted, begins = delivery.notification, unseen or delivery_log.has_ended
+    if begins and wanted.reason in CHANGES:
         wanted = replace(wanted, reason=Reason.OPENED)
     incident, now = delivery.incident, delivery.now
     known = incident.announced.get(delivery.target) if incident is not None else None
     if incident is None or known is None or not known.last.is_named or wanted.reason in (Reason.TEST, Reason.RESOLVED):
         return wanted
     wanted = with_missed_sound(wanted, known, done_seq=delivery_log.done_seq)
-    has_news = wanted.reason is Reason.SYNC and delivery_log.done_seq < known.last.news_seq
-    is_fresh = now < wanted.at + REFRESHED_AFTER
-    if (is_fresh or slot.in_doubt) and not has_news:
+    is_silent = delivery.notification.reason is Reason.SYNC
+    has_news = is_silent and delivery_log.done_seq < known.last.news_seq
+    is_certain = slot.in_doubt or now < wanted.at + REFRESHED_AFTER
+    if is_certain and not has_news:
         return wanted
     anew = partial(
         current,
         incident,
-        unseen=unseen,
+        unseen=begins,
         received=delivery_log.firing,
         rules=delivery.rules,
         context=delivery.store.context(),
         now=now,
     )
+    if has_news and begins:
+        return anew(wanted) or (delivery.notification if slot.in_doubt else None)
     news = with_missed_sound(replace(wanted, reason=Reason.UPDATED), known, done_seq=delivery_log.done_seq)
     made = (anew(news) if has_news else None) or anew(wanted)
     if made is None and has_news and wanted.closing is not None:
         return replace(news, closing=wanted.closing)
-    return wanted if made is None and (is_fresh or slot.in_doubt) else made
+    return wanted if made is None and is_certain else made
 
 
 def _with_missed_ends(delivery: Delivery, delivery_log: DeliveryLog, wanted: Notification) -> Notification:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from chalicelib.core.context import Silence
 from chalicelib.core.delivery.notification import Receipt
 from chalicelib.core.errors import TargetUnavailableError
@@ -46,3 +48,47 @@ def test_a_try_in_doubt_is_not_left_out_when_all_that_fires_is_silenced():
     router.run_until(START + timedelta(hours=1), inclusive=True)
     assert [reason for reason, _ in sent][-1:] == ["resolved"]
     assert sent[0][1]
+
+
+CORRELATED = """
+defaults: {group_by: [service], group_wait: 0s, group_interval: 1m, repeat_interval: 1d}
+correlate: {by: [service]}
+alerts:
+  - {name: Latency, match: {alertname: Slow}, severity: warning, notification: [{slack_channel: "#alerts"}]}
+  - {name: Errors, match: {alertname: Errors}, severity: critical, notification: [{slack_channel: "#ops"}]}
+  - {name: Down, match: {alertname: Down}, severity: critical, notification: [{slack_channel: "#ops"}]}
+"""
+
+
+BEGINS_ANEW = [("Errors", Status.RESOLVED, 10), ("Down", Status.FIRING, 90)]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ([("Errors", Status.FIRING, 100)], ["opened", "sync", "resolved", "opened"]),
+        ([("Down", Status.RESOLVED, 260)], ["opened", "sync", "resolved", "resolved"]),
+    ],
+)
+def test_a_beginning_anew_in_doubt_is_noticed_or_ended(last: list[tuple[str, Status, int]], expected: list[str]):
+    """Given a second opening in doubt, then superseded → it makes its sound; once all of it is over it gets the end."""
+    router, labels, sent = Simulator(rules_of(CORRELATED), START), {"service": "web"}, []
+
+    def sender(clients, now):
+        def send(notification, delivery_log):
+            if notification.target.address == "#ops":
+                if timedelta(seconds=80) <= now - START < timedelta(seconds=330):
+                    raise TargetUnavailableError("no answer", ambiguous=True)
+                sent.append(notification.reason.value)
+            return Receipt(values={"ts": "1.1"})
+
+        return send
+
+    router.sender = sender
+    begins = [("Slow", Status.FIRING, 0), ("Errors", Status.FIRING, 1)]
+    for name, status, seconds in [*begins, *BEGINS_ANEW, *last]:
+        at = START + timedelta(seconds=seconds)
+        router.run_until(at, inclusive=True)
+        router.post(events_messages([event(name, status, at, labels)]))
+    router.run_until(START + timedelta(hours=1), inclusive=True)
+    assert sent == expected

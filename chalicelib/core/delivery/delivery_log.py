@@ -60,6 +60,17 @@ class DeliveryLog:
         """Return whether nothing was ever delivered here."""
         return self.done_seq == 0 or self.untold
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the newest that the target received is the end; not where what came after may have arrived."""
+        newest = next((each for each in reversed(self.results) if each.delivered), None)
+        return newest is not None and newest.reason == Reason.RESOLVED.value and not self.in_doubt
+
+    @property
+    def has_nothing_open(self) -> bool:
+        """Return whether the target knows nothing of what fires: it received nothing, or the end and no beginning since."""
+        return self.silent or self.has_ended
+
     def received_at(self, seq: int) -> datetime | None:
         """Return when the target received its newest notification; None while that of number `seq` is on its way."""
         if self.done_seq < seq:
