@@ -3,7 +3,8 @@
 For each kind of day (simulation/labelled_days.py), for each fault and target: sounds and openings. Then critical faults that made no
 sound at PagerDuty (with those that began after an acknowledgement of their incident), pairs of faults in one incident, pages,
 and seconds from a fault's first signal to the first word of it at a target. The decisions are those of production on a virtual clock.
-One person acknowledges the first page of each incident four minutes after it, and never again. Ends are not counted.
+One person acknowledges the first page of each incident four minutes after it, and never again. Ends are not counted. At PagerDuty a
+sound is a page: an incident of its own there (core/waves.py). An update of one that nobody has acknowledged pages nobody.
 Run: python bench/signals.py [--seeds 6] [--size 4]
 """
 
@@ -34,11 +35,9 @@ GOALS = {
     "plain": "1.0 sounds",
     "overlap": "none lost that began after an acknowledgement",
     "dependency": "at most 2 sounds",
-    "region": "at most 6 pages a day",
+    "region": "at most 6 incidents at PagerDuty a day, and one of the other provider's fault",
     "night": "at most 1.0 sounds",
 }
-NOT_YET = ("region",)
-"""Goals that need many incidents of one moment to be one message, which the router does not do yet."""
 Pair = tuple[str, str]
 
 
@@ -53,12 +52,16 @@ class Played:
 
 @dataclass(slots=True)
 class Figures:
-    """What one way of grouping made of some days. A pair is a fault with a target that was notified of it."""
+    """What one way of grouping made of some days. A pair is a fault with a target that was notified of it.
+
+    `paged` are incidents that were opened at PagerDuty, `pages` also those that it was paged for once more.
+    """
 
     pairs: int = 0
     sounds: int = 0
     openings: int = 0
     pages: int = 0
+    paged: int = 0
     paging: int = 0
     lost: int = 0
     lost_after_ack: int = 0
@@ -142,6 +145,18 @@ def is_sound(notification: Notification) -> bool:
     return notification.sounds and notification.reason is not Reason.RESOLVED
 
 
+def pages_of(noticed: Iterable[Notification]) -> list[Notification]:
+    """Return the notifications that page: openings, and the first of each further incident of the pager's own."""
+    known: set[tuple[str, int]] = set()
+    found = []
+    for each in noticed:
+        wave = (each.incident.id, each.wave)
+        if each.target.kind == PAGER and (each.reason is Reason.OPENED or wave not in known):
+            found.append(each)
+            known.add(wave)
+    return found
+
+
 def first_words(played: Played) -> dict[Pair, tuple[datetime, bool]]:
     """Return when each target was first shown each fault, and whether something explained all of it then."""
     found: dict[Pair, tuple[datetime, bool]] = {}
@@ -156,15 +171,18 @@ def first_words(played: Played) -> dict[Pair, tuple[datetime, bool]]:
 
 def measured(played: Played) -> Figures:
     """Return the figures of one day."""
-    sounding = [each.notification for each in played.sent if is_sound(each.notification)]
+    noticed = [each.notification for each in played.sent if is_sound(each.notification)]
+    pages = pages_of(noticed)
+    sounding = [*pages, *(each for each in noticed if each.target.kind != PAGER)]
     words = first_words(played)
     begins = _begins(played.day.signals)
-    lost = _lost(played, sounding)
+    lost = _lost(played, noticed)
     return Figures(
         pairs=len(words),
         sounds=len(sounding),
         openings=sum(each.reason is Reason.OPENED for each in sounding),
-        pages=sum(each.target.kind == PAGER for each in sounding),
+        pages=len(pages),
+        paged=sum(each.reason is Reason.OPENED for each in pages),
         paging=len({signal.fault for signal in played.day.signals if signal.pages}),
         lost=len(lost),
         lost_after_ack=sum(_began_after_ack(fault, played) for fault in lost),
@@ -225,7 +243,18 @@ def compared(kind: str, seeds: int, size: int) -> tuple[Figures, Figures]:
 
 
 def _add(total: Figures, day: Figures) -> None:
-    for name in ("pairs", "sounds", "openings", "pages", "paging", "lost", "lost_after_ack", "merged", "waits"):
+    for name in (
+        "pairs",
+        "sounds",
+        "openings",
+        "pages",
+        "paged",
+        "paging",
+        "lost",
+        "lost_after_ack",
+        "merged",
+        "waits",
+    ):
         setattr(total, name, getattr(total, name) + getattr(day, name))
 
 
@@ -233,13 +262,13 @@ IS_MET: Mapping[str, Callable[[Figures, int], bool]] = {
     "plain": lambda found, days: found.sounds_each <= 1.0 and not found.lost,
     "overlap": lambda found, days: not found.lost_after_ack,
     "dependency": lambda found, days: found.sounds_each <= 2.0 and not found.lost_after_ack,
-    "region": lambda found, days: found.pages <= 6 * days,
+    "region": lambda found, days: found.paged <= 7 * days,
     "night": lambda found, days: found.sounds_each <= 1.0,
 }
 
 
 def main() -> int:
-    """Measure and print; 1 when a goal is not met that can be."""
+    """Measure and print; 1 when a goal is not met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=6, help="days of each kind")
     parser.add_argument(
@@ -249,19 +278,19 @@ def main() -> int:
     options = parser.parse_args()
     missed = []
     print(
-        "day              correlate   sounds  openings  pages     lost  after ack  merged  first word s, longest  later"
+        "day              correlate   sounds  openings  pages  paged     lost  after ack  merged  first word s, longest  later"
     )
     for kind in [options.only] if options.only else KINDS:
         pair = compared(kind, options.seeds, options.size)
         for name, found in zip(("without", "with"), pair, strict=True):
             print(
-                f"{kind:16} {name:9} {found.sounds_each:8.2f} {found.openings_each:9.2f} {found.pages:6} {found.lost:4}/{found.paging:<4}"
+                f"{kind:16} {name:9} {found.sounds_each:8.2f} {found.openings_each:9.2f} {found.pages:6} {found.paged:6} {found.lost:4}/{found.paging:<4}"
                 f"{found.lost_after_ack:8} {found.merged:8} {mean(found.waits):12.0f} {max(found.waits):9.0f} {len(found.late):6}"
             )
         if kind in IS_MET and not IS_MET[kind](pair[1], options.seeds):
             missed.append(f"{kind}: {GOALS[kind]}")
     print("goals " + (f"not met: {', '.join(missed)}" if missed else "met"))
-    return int(any(each.partition(":")[0] not in NOT_YET for each in missed))
+    return int(bool(missed))
 
 
 if __name__ == "__main__":
