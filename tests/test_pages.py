@@ -53,10 +53,10 @@ def test_broken_links_are_found():
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_exists(page):
-    """`tocsin NAME` and `make NAME` are commands; files of bench/ that are named are there."""
+    """`tocsin NAME` and `make NAME` are commands; files of bench/ and tests/ that are named are there."""
     text = page.read_text(encoding="utf-8")
     commands = {path.stem.replace("_", "-") for path in (ROOT / "cli").glob("*.py") if "def run(" in path.read_text()}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|bin/|^)tocsin ([a-z][a-z-]*)", text, re.MULTILINE)) <= commands
     assert set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= targets
-    assert [name for name in re.findall(r"bench/\w+\.py", text) if not (ROOT / name).exists()] == []
+    assert [name for name in re.findall(r"(?:bench|tests)/[\w/]+\.py", text) if not (ROOT / name).exists()] == []
