@@ -61,5 +61,5 @@ bench: setup-tests ## the figures of bench/README.md, measured again
 
 clean: ## remove everything that was made here, the state of make run included
 	rm -rf .venv .venv-emulator .tocsin .chalice/deployments .chalice/deployed/local.json chalicelib/compiled-rules.json
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,6 +18,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.loader import load_rules
+from cli.running import INSTALLED
 from deploy.clients import Clients
 from deploy.deployment import GOES_ON, ROOT, Deploy
 from deploy.errors import DeployError
@@ -79,6 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if INSTALLED:
+        raise DeployError(
+            "a deploy needs a checkout, whose rules file and requirements it ships: run `make deploy` there"
+        )
     try:
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
         if session.region_name is None or session.get_credentials() is None:

@@ -1,6 +1,6 @@
 """What pre-commit runs before a commit of rules files: their mistakes and warnings, a line each.
 
-    python -m cli.hook [--strict] FILE…
+    python -m tocsin.hook [--strict] FILE…
 
 A mistake stops the commit; a warning does so with `--strict`. `tocsin check` also says what each rule means.
 """
@@ -16,7 +16,7 @@ from cli.check import WRONG, pages, verdict
 
 def main(given: Sequence[str] | None = None) -> int:
     """Check the files. Return 1 when the commit must not be made."""
-    parser = argparse.ArgumentParser(prog="python -m cli.hook", description="Check rules files before a commit.")
+    parser = argparse.ArgumentParser(prog="python -m tocsin.hook", description="Check rules files before a commit.")
     parser.add_argument("files", metavar="FILE", nargs="*", help="rules files")
     parser.add_argument("--strict", action="store_true", help="make warnings mistakes")
     arguments = parser.parse_args(given)

@@ -16,8 +16,10 @@ from chalicelib import VERSION, plugins
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.language.tokens import nearest
 from cli.output import repeated
+from cli.running import INSTALLED
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+_REMEDY = "use a checkout" if INSTALLED else "run `make setup`"
 COMPLETING = "_ARGCOMPLETE"
 """Set where a shell asks for completions."""
 
@@ -87,7 +89,7 @@ def _add(name: str, subparsers: Any, *, needed: bool) -> None:
         module = cast(CommandModule, importlib.import_module(f"cli.{name}"))
     except ImportError as error:
         if needed:
-            raise TocsinError(f"{name} cannot be loaded: {error}; run `make setup`") from None
+            raise TocsinError(f"{name} cannot be loaded: {error}; {_REMEDY}") from None
         subparsers.add_parser(word, help=f"cannot be loaded: {error}")
         return
     parser: argparse.ArgumentParser = subparsers.add_parser(word, help=module.HELP, description=module.__doc__)

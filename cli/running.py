@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = Path(__file__).resolve().parent.parent
+"""Where the program is: a checkout, or within a wheel that was installed."""
+INSTALLED = PROGRAM.name == "_project"
+ROOT = Path.cwd() if INSTALLED else PROGRAM
+"""Where the rules are, and what `make run` keeps: the checkout, or with an installed program the folder it is called in."""
 FILE = ROOT / ".tocsin" / "running.json"
 
 

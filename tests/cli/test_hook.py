@@ -53,7 +53,7 @@ def test_every_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_the_hooks_run_what_exists() -> None:
     """Given the hooks → each has what pre-commit needs, its words are understood, and it looks at rules files alone."""
-    assert HOOKS["tocsin-check"]["entry"] == "python -m cli.hook"
+    assert HOOKS["tocsin-check"]["entry"] == "python -m tocsin.hook"
     command, *words = HOOKS["tocsin-test"]["entry"].split()
     assert command == "tocsin" and _parser(words).parse_args([*words, "alert-rules.yaml"])
     for hook in HOOKS.values():
