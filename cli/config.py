@@ -17,6 +17,7 @@ import shlex
 import stat
 import subprocess
 import tomllib
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,11 +72,16 @@ class Config:
             raise ConfigError(f"{self.path}: stages.{stage}: token_file {path}: {reason}") from None
 
     def _from_command(self, command: str, stage: str) -> str:
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: stages.{stage}: token_command is no command: {error}") from None
         if not words:
             return ""
         try:
-            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=COMMAND_SECONDS, check=False)
+            done = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8", timeout=COMMAND_SECONDS, check=False)
+        except UnicodeDecodeError:
+            raise ConfigError(f"{self.path}: stages.{stage}: token_command {words[0]} printed no UTF-8") from None
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = getattr(error, "strerror", None) or f"it took longer than {COMMAND_SECONDS} s"
             raise ConfigError(f"{self.path}: stages.{stage}: token_command {words[0]}: {reason}") from None
@@ -103,6 +109,17 @@ def config(environment: Mapping[str, str] = os.environ) -> Config:
     return _checked(path, found)
 
 
+def is_address(url: str) -> bool:
+    """Return whether a request can be sent to it: http or https, a host, a port that is a number, printable ASCII."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return known and plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def path_of(environment: Mapping[str, str]) -> Path:
     """Return where the file is, or would be."""
     if given := environment.get("TOCSIN_CONFIG"):
@@ -119,7 +136,7 @@ def _checked(path: Path, found: Mapping[str, Any]) -> Config:
     for name, given in stages.items():
         _only(path, f"stages.{name}.", given, STAGE_FIELDS)
         _texts(path, f"stages.{name}.", given)
-        if not given.get("url", "").startswith(("http://", "https://")):
+        if not is_address(given.get("url", "")):
             raise ConfigError(f"{path}: stages.{name}.url is no address; expected is https://…")
     _texts(path, "", {name: found[name] for name in ("stage", "user") if name in found})
     return Config(path, found.get("stage", ""), found.get("user", ""), stages)

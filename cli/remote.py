@@ -8,6 +8,7 @@ Store. TOCSIN_USER is who acts, else the user of the configuration, else the nam
 
 import argparse
 import getpass
+import http.client
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ from chalicelib.api.access import TOKENS
 from chalicelib.aws import dns_suffix
 from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
-from cli.config import config
+from cli.config import config, is_address
 from cli.output import add_output_arguments
 from cli.running import running
 
@@ -88,7 +89,7 @@ class Remote:
         except urllib.error.HTTPError as error:
             kind = RefusedError if error.code in _OF_ONE_REQUEST else RemoteError
             raise kind(_refusal(error.code, error.read())) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise RemoteError(f"{self.url} does not answer ({_reason(error)})") from None
 
 
@@ -103,15 +104,22 @@ def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
     url = arguments.url or ("" if arguments.stage else environment.get("TOCSIN_URL", ""))
     stage = "" if url else arguments.stage or config(environment).stage
     if stage and (found := config(environment)).url(stage):
-        return Remote(found.url(stage).rstrip("/") + "/", found.token(stage, environment))
+        return _at(found.url(stage), found.token(stage, environment))
     if url:
-        if not url.startswith(("http://", "https://")):
+        if not is_address(url):
             raise RemoteError(f"{url[:80]!r} is no address; expected is https://…")
         token = environment.get("TOCSIN_TOKEN", "")
         if not token:
             raise RemoteError("TOCSIN_TOKEN is not set: it is the value of the stage's secret API_TOKEN")
-        return Remote(url.rstrip("/") + "/", token)
+        return _at(url, token)
     return _local() if (stage or LOCAL) == LOCAL else _on_aws(stage, environment)
+
+
+def _at(url: str, token: str) -> Remote:
+    """Return the API at an address. The error does not quote a token that no header can hold."""
+    if not (token.isascii() and token.isprintable()):
+        raise RemoteError("the token is no token: expected is one line of printable ASCII")
+    return Remote(url.rstrip("/") + "/", token)
 
 
 def _local() -> Remote:
@@ -194,7 +202,9 @@ def _object(body: bytes) -> dict[str, Any]:
     return found
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+        return "what it answered is no HTTP"
     reason = getattr(error, "reason", error)
     return str(getattr(reason, "strerror", None) or reason)
 

@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shlex
+import socket
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -203,6 +205,8 @@ def test_tokens_come_from_where_the_file_says(tmp_path):
         ("stage = 1", "stage is no text"),
         ("stages = 1", "stages is no table"),
         ('[stages.a]\nurl = "ftp://x"', "stages.a.url is no address"),
+        ('[stages.a]\nurl = "https://x y"', "stages.a.url is no address"),
+        ('[stages.a]\nurl = "https://[x"', "stages.a.url is no address"),
         ('[stages.a]\ntoken = "x"', "stages.a.token is unknown"),
         ('[stages.a]\nurl = "https://x"\ntoken_env = 1', "stages.a.token_env is no text"),
     ],
@@ -222,6 +226,8 @@ def test_a_mistake_names_file_and_field(tmp_path, text, reason):
         ('token_file = "/nonexistent"', "No such file"),
         ('token_command = "/nonexistent/pass"', "No such file"),
         ('token_command = "false"', "ended with 1"),
+        ('token_command = "pass \'x"', "token_command is no command: No closing quotation"),
+        ("token_command = \"printf '\\\\377'\"", "printf printed no UTF-8"),
         ('token_command = "true"', "token_command is missing or empty"),
     ],
 )
@@ -230,6 +236,47 @@ def test_a_token_that_is_not_there_is_told(tmp_path, source, reason):
     found = configs.config(written(tmp_path, f'[stages.a]\nurl = "https://x"\n{source}\n'))
     with pytest.raises(configs.ConfigError, match=reason):
         found.token("a", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "reason"),
+    [
+        ("http://[bad", TOKEN, "'http://[bad' is no address; expected is https://…"),
+        ("http://a b", TOKEN, "'http://a b' is no address; expected is https://…"),
+        ("http://127.0.0.1:1x", TOKEN, "'http://127.0.0.1:1x' is no address; expected is https://…"),
+        ("http://127.0.0.1:1/ü", TOKEN, "'http://127.0.0.1:1/ü' is no address; expected is https://…"),
+        ("https://", TOKEN, "'https://' is no address; expected is https://…"),
+        ("http://127.0.0.1:1", f"{TOKEN}\nX: y", "the token is no token: expected is one line of printable ASCII"),
+        ("http://127.0.0.1:1", f"{TOKEN}€", "the token is no token: expected is one line of printable ASCII"),
+    ],
+)
+def test_what_no_request_can_hold_is_refused_in_one_line(monkeypatch, capsys, url, token, reason):
+    """Given an address or a token that no request can hold → one line without the token, and no traceback."""
+    monkeypatch.setenv("TOCSIN_URL", url)
+    monkeypatch.setenv("TOCSIN_TOKEN", token)
+    assert main(["incidents"]) == 1
+    assert capsys.readouterr().err == f"tocsin: {reason}\n"
+
+
+def test_an_answer_that_is_no_http_is_refused_in_one_line(monkeypatch, capsys):
+    """Given a port on which something else answers → one line that says so."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=_greet, args=(server,))
+        answering.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        monkeypatch.setenv("TOCSIN_URL", url)
+        monkeypatch.setenv("TOCSIN_TOKEN", TOKEN)
+        status = main(["incidents"])
+        answering.join()
+    assert (status, capsys.readouterr().err) == (1, f"tocsin: {url} does not answer (what it answered is no HTTP)\n")
+
+
+def _greet(server):
+    """Read one request, and answer it as a server of mail does."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(b"220 mail.example.com\r\n")
 
 
 def test_no_file_is_no_mistake_unless_it_is_named(tmp_path):
