@@ -178,7 +178,8 @@ def _silence_place(each: Silence, now: datetime) -> str:
 
 
 def _state_of(each: Silence, now: datetime) -> str:
-    return "active" if each.active(now) else "pending" if now < each.starts_at else "ended"
+    """Return whether it is active, to come, or has ended, which it may have before it began."""
+    return "ended" if each.ends_at <= now else "active" if each.active(now) else "pending"
 
 
 def silence_named(store: Store, id: str, now: datetime) -> Shown:

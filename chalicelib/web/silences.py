@@ -99,8 +99,8 @@ def rows(store: Store, context: Context, week: Known, now: datetime) -> list[Sil
 
 
 def state_of(silence: Silence, now: datetime) -> str:
-    """Return whether it is active, to come, or has ended."""
-    return "active" if silence.active(now) else "pending" if now < silence.starts_at else "ended"
+    """Return whether it is active, to come, or has ended, which it may have before it began."""
+    return "ended" if silence.ends_at <= now else "active" if silence.active(now) else "pending"
 
 
 def _row(each: Silence, maintenance: bool, firing: Sequence[Fire], week: Known, now: datetime) -> SilenceRow:

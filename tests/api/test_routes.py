@@ -240,6 +240,17 @@ def test_a_silence_is_edited_and_ended(desk):
     assert ended["by"] == "ana"
 
 
+def test_a_silence_that_ends_before_it_began_has_ended(desk):
+    """Given a silence of tonight that is ended now → it has ended, and is not to come any more."""
+    body = {"matchers": ["service=api"], "from": "22:00", "until": "23:00", "by": "ana"}
+    id = desk.ask("make_silence", body=body)["id"]
+    assert desk.ask("show_silence", id=id)["silence"]["state"] == "pending"
+    desk.ask("end_silence", {"by": ["cy"]}, id=id)
+    desk.wait(timedelta(minutes=1))
+    assert desk.ask("show_silence", id=id)["silence"]["state"] == "ended"
+    assert desk.ask("list_silences")["silences"] == []
+
+
 def test_a_silence_of_an_incident_takes_its_labels_and_names(desk):
     """Nobody has to write matchers to silence what they look at."""
     made = desk.ask("make_silence", body={"incident": desk.shown()["id"][:5], "for": "1h", "by": "ana"})

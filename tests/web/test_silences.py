@@ -63,6 +63,18 @@ def test_silences_to_come_and_ended_ones_have_their_own_lists():
     assert "service=api" in ended and "1 incident since it began" in ended
 
 
+def test_a_silence_that_ends_before_it_began_is_among_the_ended():
+    """Given a silence of tonight that is ended now → the page lists it as ended, not as one to come."""
+    page = harness(line(0, "Disk", service="api"))
+    made = page.ask(
+        "make_silence", body={"matchers": {"service": "web"}, "from": "22:00", "until": "23:00", "by": "Ana"}
+    )
+    page.ask("end_silence", id=made["id"], body={"by": "Ana"})
+    page.wait(timedelta(minutes=5))
+    coming, ended = text_of(page.get("/silences")).split("Ended in the last 7 days")
+    assert "service=web" not in coming and "service=web" in ended
+
+
 def test_a_preview_names_what_would_be_muted_now():
     """Given matchers of a critical incident that nobody has → the preview names it and advises to acknowledge."""
     page = harness(
