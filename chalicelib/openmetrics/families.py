@@ -11,6 +11,8 @@ from prometheus_client.core import (
     Metric,
 )
 
+from chalicelib import VERSION
+from chalicelib.api.alertmanager_status import API_VERSION
 from chalicelib.core import stage_counts
 from chalicelib.core.gauges import Gauge
 from chalicelib.core.stage_counts import (
@@ -63,6 +65,11 @@ def families(
         "tocsin_stage",
         "The stage, and the rules that its tick worked with.",
         value={"stage": stage, "rules": report.rules if report is not None else ""},
+    )
+    yield InfoMetricFamily(
+        "alertmanager_build",
+        "The Alertmanager whose API v2 the stage answers. Karma reads the version here.",
+        value={"version": API_VERSION, "revision": f"tocsin-{VERSION}"},
     )
     yield from _counters(_zeros(report) | dict(counts))
     yield from _times(counts)

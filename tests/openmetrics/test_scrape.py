@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
+from chalicelib.api.alertmanager_status import status
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.core import gauges, stage_counts
+from chalicelib.core.context import Context
 from chalicelib.core.language.units import KNOWN_METRICS
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
@@ -23,6 +25,7 @@ from chalicelib.openmetrics.names import label, named
 from chalicelib.openmetrics.scrape import scrape, takes_openmetrics
 from simulation.memory_store import MemoryStore
 from tests.aws.test_samples import TABLE, client
+from tests.rule_files import rules_of
 
 __all__ = ["client"]
 
@@ -88,6 +91,15 @@ def test_a_scrape_says_what_is_stored(accept: str) -> None:
     assert found["probe_duration_seconds", tuple(sorted(UP.items()))] == 0.25
 
 
+@pytest.mark.parametrize("accept", [OPENMETRICS, "text/plain", ""])
+def test_the_version_of_the_api_is_that_of_its_status(accept: str) -> None:
+    """Given a stage that nobody has scraped → `alertmanager_build_info` with the version of `/api/v2/status`, as Karma reads it."""
+    (labels,) = (dict(labels) for name, labels in scraped(MemoryStore(), accept) if name == "alertmanager_build_info")
+    shown = status(rules_of("alerts: []"), Context(), NOW)["versionInfo"]
+    assert labels == {"version": shown["version"], "revision": shown["revision"]}
+    assert tuple(map(int, labels["version"].split("."))) >= (0, 22, 0)
+
+
 def test_a_target_is_counted_from_zero() -> None:
     """Given a target of the rules that nothing was sent to → its counts are zero, so that their first rise is seen."""
     found = scraped(stage())
@@ -115,7 +127,7 @@ def test_buckets_hold_all_below_them() -> None:
 def test_what_is_not_known_is_not_zero() -> None:
     """Given a stage that nobody has scraped yet → no age, no incident and no probe, and the mark of the scrape."""
     store = MemoryStore()
-    assert {name for name, _ in scraped(store)} == {"tocsin_stage_info"}
+    assert {name for name, _ in scraped(store)} == {"tocsin_stage_info", "alertmanager_build_info"}
     assert store.marks([SCRAPED]) == {SCRAPED: NOW.isoformat()}
 
 
