@@ -63,10 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
         ).run():
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     except TocsinError as error:
-        sys.stdout.flush()
-        print(" ".join(str(error).split("\n")), file=sys.stderr)
-        return 2
+        return _refused(error)
     return 0
+
+
+def _refused(error: TocsinError) -> int:
+    """Print the error after all lines that came before it, on one line. Return the exit status."""
+    sys.stdout.flush()
+    line = " ".join(str(error).split("\n"))
+    print(f"tocsin: {line}", file=sys.stderr)
+    return 2
 
 
 MAX_SHOWN = 20
@@ -101,8 +107,7 @@ def run_on_history(arguments: argparse.Namespace) -> int:
         name = arguments.from_history or "history"
         found = compared(outcome(today, lines, name), outcome(new, lines, name), lines)
     except TocsinError as error:
-        print(" ".join(str(error).split("\n")), file=sys.stderr)
-        return 2
+        return _refused(error)
     if not printed(arguments, found):
         show(found)
     return 0

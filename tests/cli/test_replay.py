@@ -114,6 +114,7 @@ def test_mistakes_of_the_rules_file_are_told_in_one_line(replay):
     """Exit 2, and one line with the file, the place and what was expected; a broken template alone is no mistake."""
     status, _, said = replay('{"at": 0, "end": true}', rules='alerts: [{name: A, condition: "eror_rate > 1%"}]')
     assert status == 2 and said.count("\n") == 1 and "rules.yaml:1:" in said
+    assert re.match("tocsin: [^:]*rules.yaml:1:", said)
     status, lines, _ = replay('{"at": 0, "event": {"name": "Broken"}}')
     assert status == 0 and "plain form" in lines[0]["text"]
 
@@ -121,7 +122,8 @@ def test_mistakes_of_the_rules_file_are_told_in_one_line(replay):
 def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
     """Exit 2 for a rules file and for a timeline that do not exist."""
     assert main(["replay", str(tmp_path / "none.yaml"), str(tmp_path / "none.jsonl")]) == 2
-    assert "none.yaml: the rules file cannot be read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("tocsin: ") and "none.yaml: the rules file cannot be read" in said
 
 
 def test_times_come_out_in_the_form_in_which_they_went_in(replay):
