@@ -24,7 +24,7 @@ def record(clients: Clients, stage: str, *, api: str | None) -> dict[str, Any]:
 
     `api` is the id of the REST API whose address senders use, None before there is one: see `rest_apis`.
     """
-    functions = dict(_functions(clients("lambda"), stage))
+    functions = dict(stage_functions(clients("lambda"), stage))
     entries = [
         *_roles(functions, stage),
         *(
@@ -80,7 +80,7 @@ def _targets(gateway: Any, api: str) -> Iterator[str]:
                 yield str(found.get("uri", ""))
 
 
-def _functions(functions: Any, stage: str) -> Iterator[tuple[str, tuple[str, str]]]:
+def stage_functions(functions: Any, stage: str) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield the functions that Chalice made for the stage: name in app.py, ARN, ARN of the role.
 
     One that this version does not know is of another version, and Chalice takes it away; but only one that Chalice made.

@@ -40,6 +40,7 @@ from deploy.http_api import http_apis, made_http_api
 from deploy.lock import Lock, this_process
 from deploy.logs import retain
 from deploy.mail import is_mailed
+from deploy.memory import kept_api, memory_name, remembered
 from deploy.names import API_STAGE, APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import own_secrets, page_address, parameters
@@ -247,20 +248,11 @@ class Deploy:
     # What a deploy finds of the ones before --------------------------------------------------------------------------
 
     @property
-    def _memory(self) -> str:
-        return f"/{APP}-deployed/{self.stage}"
-
-    @property
     def _file(self) -> Path:
         return self.root / ".chalice" / "deployed" / f"{self.stage}.json"
 
     def _kept(self) -> dict[str, Any]:
-        ssm = self.clients("ssm")
-        try:
-            found = json.loads(ssm.get_parameter(Name=self._memory)["Parameter"]["Value"])
-        except (ssm.exceptions.ParameterNotFound, ValueError):  # the account knows what a changed one does not
-            return {}
-        return found if isinstance(found, dict) else {}
+        return remembered(self.clients("ssm"), self.stage)
 
     def _keep(self, mark: str, gateways: Gateways) -> None:
         """Keep what was deployed, which API senders use, and Chalice's record: the version before reads it when it is deployed again.
@@ -273,7 +265,7 @@ class Deploy:
         kept = {"fingerprint": mark, "chalice": named_only_here(found)}
         text = json.dumps({**kept, **({HTTP_API: gateways.http} if gateways.http else {})}, separators=(",", ":"))
         self.clients("ssm").put_parameter(
-            Name=self._memory, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
+            Name=memory_name(self.stage), Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
         )
 
     def _gateways(self, kept: Mapping[str, Any]) -> Gateways:
@@ -287,7 +279,7 @@ class Deploy:
 
     def _rest_apis(self, kept: Mapping[str, Any]) -> list[str]:
         """Return the REST APIs that can be used: first the one whose address senders use, which a deploy has kept."""
-        gateway, used = self.clients("apigateway"), _kept_api(kept)
+        gateway, used = self.clients("apigateway"), kept_api(kept)
         found = [api for api in rest_apis(gateway, self.stage, used=used) if api == used or answers(gateway, api)]
         return sorted(found, key=lambda api: api != used)
 
@@ -351,14 +343,6 @@ def needed(rules: str) -> Iterable[tuple[str, str]]:
         if f"{kind}:" in rules:
             yield from declared.needs
     yield "RUNBOOK_BASE_URL", "messages show the first steps of a runbook page, but cannot link it"
-
-
-def _kept_api(kept: Mapping[str, Any]) -> str | None:
-    """Return the REST API of the deploy that was kept last."""
-    for each in kept.get("chalice", {}).get("resources", []):
-        if each.get("resource_type") == "rest_api":
-            return str(each["rest_api_id"])
-    return None
 
 
 def _write(path: Path, text: str) -> None:

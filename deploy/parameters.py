@@ -45,8 +45,13 @@ def page_address(ssm: Any, stage: str, url: str) -> None:
     """Keep the address of the stage, by which Slack leads to its page. One of a domain of the team's own stays."""
     there = parameters(ssm, stage)
     kept = there.get(sign_in.PAGE_URL, "")
-    if not kept or any(part in kept for part in OURS):
+    if not kept or is_ours(kept):
         put_parameters(ssm, stage, {sign_in.PAGE_URL: url}, there=there)
+
+
+def is_ours(address: str) -> bool:
+    """Return whether an address is one of an API, and not of a domain of the team's own."""
+    return any(part in address for part in OURS)
 
 
 def own_secrets(ssm: Any, stage: str) -> Iterator[str]:
