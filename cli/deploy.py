@@ -85,12 +85,8 @@ def _run(arguments: argparse.Namespace) -> int:
             "a deploy needs a checkout, whose rules file and requirements it ships: run `make deploy` there"
         )
     try:
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
-        if session.region_name is None or session.get_credentials() is None:
-            raise DeployError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
-        region = {"AWS_DEFAULT_REGION": session.region_name}
-        clients = Clients(session, os.environ.get("AWS_ENDPOINT_URL"))
-        environment = {**os.environ, **region}
+        clients, region = account()
+        environment = {**os.environ, "AWS_DEFAULT_REGION": region}
         job = Deploy(
             arguments.stage, clients, environment, arguments.project_dir, say=lambda text: print(text, flush=True)
         )
@@ -108,6 +104,14 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"stage {arguments.stage} answers at {found.url}")
     print(f"senders post to {found.url}webhooks/<source>")
     return 0
+
+
+def account() -> tuple[Clients, str]:
+    """Return clients of the account and Region that the environment names, and the Region. DeployError for none."""
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
+    if session.region_name is None or session.get_credentials() is None:
+        raise DeployError("AWS is not set up: set AWS_PROFILE (or AWS_ACCESS_KEY_ID and …) and AWS_REGION")
+    return Clients(session, os.environ.get("AWS_ENDPOINT_URL")), session.region_name
 
 
 def given_values(path: Path, project: Path) -> dict[str, str]:

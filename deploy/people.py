@@ -2,6 +2,7 @@
 
     deploy/deployer-policy.json   `tocsin deploy`, first and again, upgrades and rollbacks
     deploy/operator-policy.json   `tocsin doctor`, `redrive`, `send-test`, and the commands that ask the API
+    deploy/destroyer-policy.json  `tocsin destroy`, which nobody needs from day to day
 
 Every action is one that these commands call, or that AWS asks for beside it; tests/deploy/test_people.py compares them.
 Names are those of all stages: who wants less replaces `tocsin-*` by `tocsin-dev*`. What has the resource `*` takes no
@@ -29,12 +30,7 @@ def deployer() -> dict[str, Any]:
     table = [arn("dynamodb", f"table/{OWN}")]
     return _policy(
         _allow("Table", "dynamodb", TABLE, table),
-        _where(
-            _allow("Lock", "dynamodb", "PutItem DeleteItem", table),
-            "ForAllValues:StringEquals",
-            "dynamodb:LeadingKeys",
-            LOCK_KEY["pk"]["S"],
-        ),
+        _lock(table),
         _allow("Queues", "sqs", QUEUES, [arn("sqs", OWN)]),
         _allow("Topics", "sns", TOPICS, [arn("sns", OWN)]),
         _allow("Mail", "ses", MAIL, [arn("ses", f"configuration-set/{OWN}")]),
@@ -98,7 +94,36 @@ def operator() -> dict[str, Any]:
     )
 
 
-FILES = {"deployer-policy.json": deployer, "operator-policy.json": operator}
+def destroyer() -> dict[str, Any]:
+    """Return the policy of who takes a stage down: it reads and deletes, and makes nothing but the lock."""
+    table = [arn("dynamodb", f"table/{OWN}")]
+    functions = arn("lambda", f"function:{OWN}")
+    mappings = _allow("Mappings", "lambda", "DeleteEventSourceMapping", ["*"])
+    return _policy(
+        _allow("Table", "dynamodb", "DescribeTable DeleteTable", table),
+        _lock(table),
+        _allow("Queues", "sqs", "GetQueueUrl GetQueueAttributes DeleteQueue", [arn("sqs", OWN)]),
+        _allow("Topics", "sns", "ListSubscriptionsByTopic DeleteTopic", [arn("sns", OWN)]),
+        _allow("Mail", "ses", "GetConfigurationSet DeleteConfigurationSet", [arn("ses", f"configuration-set/{OWN}")]),
+        _allow("Settings", "ssm", "GetParameter GetParametersByPath DeleteParameter", SETTINGS),
+        _allow("Functions", "lambda", "DeleteFunction ListTags", [functions]),
+        _where(mappings, "ArnLike", "lambda:FunctionArn", functions),
+        _allow("Roles", "iam", "ListRolePolicies DeleteRolePolicy DeleteRole", [arn("iam", f"role/{OWN}", region="")]),
+        _allow("Rules", "events", "ListTargetsByRule RemoveTargets DeleteRule", [arn("events", f"rule/{OWN}")]),
+        _allow("Api", "apigateway", "GET DELETE", GATEWAYS),
+        _allow("Logs", "logs", "DeleteLogGroup", LOG_GROUPS),
+        _allow("Alarms", "cloudwatch", "DeleteAlarms", [arn("cloudwatch", f"alarm:{OWN}")]),
+        _everywhere(
+            "cloudwatch:DescribeAlarms",
+            "events:ListRules",
+            "lambda:ListEventSourceMappings",
+            "lambda:ListFunctions",
+            "sns:Unsubscribe",
+        ),
+    )
+
+
+FILES = {"deployer-policy.json": deployer, "operator-policy.json": operator, "destroyer-policy.json": destroyer}
 
 TABLE = (
     "CreateTable DescribeTable UpdateTable DescribeTimeToLive UpdateTimeToLive DescribeContinuousBackups "
@@ -127,6 +152,12 @@ def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
 def _allow(name: str, service: str, actions: str, resources: list[str]) -> dict[str, Any]:
     listed = [f"{service}:{action}" for action in actions.split()]
     return {"Sid": name, "Effect": "Allow", "Action": listed, "Resource": resources}
+
+
+def _lock(table: list[str]) -> dict[str, Any]:
+    """Allow to write the lock of a deploy, and nothing else of the table."""
+    writes = _allow("Lock", "dynamodb", "PutItem DeleteItem", table)
+    return _where(writes, "ForAllValues:StringEquals", "dynamodb:LeadingKeys", LOCK_KEY["pk"]["S"])
 
 
 def _everywhere(*actions: str) -> dict[str, Any]:

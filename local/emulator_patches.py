@@ -34,6 +34,7 @@ import os
 import secrets
 import threading
 import zipfile
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,10 +198,17 @@ def with_names(plain: Any) -> Any:
         found: str = plain(service, method, path, headers, body, query, *rest)
         if found == "*" and (tagged := _tagged({**query, **_json(body)})):
             return tagged
+        if found == "*" and (alarms := _json(body).get("AlarmNames")) and "DeleteAlarms" in _target(headers):
+            return arn("cloudwatch", f"alarm:{alarms[0]}", region=get_region(), account=get_account_id())
         name = _name(service, found, _json(body))
         return arn(service, name, region=get_region(), account=get_account_id()) if name else found
 
     return resource
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    """The call that a request names in its header."""
+    return next((each for name, each in headers.items() if name.lower() == "x-amz-target"), "")
 
 
 def _tagged(asked: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from deploy import people, policies
 from deploy.alarms import watched
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed
+from deploy.destroy import Destroy
 from deploy.parameters import parameters, put_parameters
 from local.cloud import Cloud
 from local.inbox import UNLIMITED, Inbox
@@ -82,6 +83,9 @@ OPERATOR_BESIDE = {
     "logs:DescribeLogGroups": "whether what functions log expires",
     "lambda:GetAccountSettings": "the account's limit of concurrent executions",
 }
+
+
+DESTROYER_BESIDE = {"lambda:ListTags": "whether Chalice made a function that this version does not know"}
 
 
 def allowed(policy: Mapping[str, Any]) -> set[str]:
@@ -172,6 +176,7 @@ class World:
     inbox: Inbox
     deployer: Person
     operator: Person
+    destroyer: Person
     root: Path
     deployed: Deployed
 
@@ -197,8 +202,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         put_parameters(clients(cloud)("ssm"), STAGE, wanted_parameters({}, {}, inbox=inbox.url), there={})
         deployer = person(cloud, "deployer", people.deployer(), log)
         operator = person(cloud, "operator", people.operator(), log)
+        destroyer = person(cloud, "destroyer", people.destroyer(), log)
         job = Deploy(STAGE, deployer.clients(), deployer.environment(), root, say=lambda text: None)
-        yield World(cloud, inbox, deployer, operator, root, job.run())
+        yield World(cloud, inbox, deployer, operator, destroyer, root, job.run())
 
 
 def test_who_deploys_needs_no_other_right_and_has_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,3 +304,22 @@ def test_who_deploys_may_not_write_alerts(world: World) -> None:
     aws = world.deployer.clients()("dynamodb")
     with pytest.raises(aws.exceptions.ClientError, match="AccessDenied"):
         aws.put_item(TableName="tocsin-dev", Item={"pk": {"S": "context"}, "sk": {"S": "context"}})
+
+
+def test_who_destroys_needs_no_other_right_and_has_none(world: World) -> None:
+    """Given the destroyer's policy alone, when the stage is destroyed with its table → all of it is used. It is the last test."""
+    aws = world.destroyer.clients()
+    Destroy(STAGE, aws, world.root, say=lambda text: None).run(everything=True)
+    assert clients(world.cloud)("dynamodb").list_tables()["TableNames"] == []
+    assert world.destroyer.asked(granted=False) == set()
+    used = world.destroyer.asked(granted=True)
+    assert used <= allowed(people.destroyer())
+    assert allowed(people.destroyer()) - used - DESTROYER_BESIDE.keys() == set()
+
+
+def test_who_destroys_makes_nothing_but_the_lock() -> None:
+    """Given the destroyer's policy → beside reads and the lock it only deletes, and takes away what keeps from deleting."""
+    reads = ("Describe", "Get", "List", "GET")
+    changes = {each for each in allowed(people.destroyer()) if not each.split(":")[1].startswith(reads)}
+    deletes = {each for each in changes if each.split(":")[1].startswith(("Delete", "DELETE"))}
+    assert changes - deletes == {"dynamodb:PutItem", "events:RemoveTargets", "sns:Unsubscribe"}
