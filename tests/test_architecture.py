@@ -95,6 +95,7 @@ EVASIONS = ("exec", "eval", "spec_from_file_location", "spec_from_loader", "run_
 ENGINES = {
     "chalicelib/core/pattern.py": ["re2"],
     "chalicelib/core/language/cron.py": ["cronsim.CronSim"],
+    "chalicelib/probes/_address.py": ["httpx"],
     "chalicelib/clients.py": [
         "chalicelib.aws.sdk",
         "chalicelib.deadline.Deadline",
