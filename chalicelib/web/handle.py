@@ -7,6 +7,7 @@ token, and it comes from this address. Nothing a browser sends is believed beyon
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,7 +125,8 @@ class _Visit:
 
     def _look(self) -> Look:
         page = self.page
-        return Look(page.store, page.rules, page.now, self.reader.zone.key, read_counts(page.store, page.now))
+        counts = read_counts(page.store, page.now)
+        return Look(page.store, page.rules, page.now, self.reader.zone.key, counts, cache(page.store.context))
 
     def role(self, person: Person) -> Role:
         """Return what a person may do under today's rules."""
@@ -354,7 +356,7 @@ class _Signed:
         """Return a page of measured figures."""
         page, name = self.page, path.removeprefix("/")
         asked = BoardRequest(self.request, page.store, page.rules, page.now, self.visit.reader.zone)
-        view = marked(BOARDS[path](asked), page.store.context(), page.rules)
+        view = marked(BOARDS[path](asked), self.look.context(), page.rules)
         return self.shown(f"{name}.html", {"view": view}, name, hot=False)
 
     # Acts ------------------------------------------------------------------------------------------------------------

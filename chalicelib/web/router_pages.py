@@ -36,7 +36,7 @@ def answer(visitor: Visitor) -> PageReply:
     if visitor.request.method == "POST":
         return _redrive(visitor)
     page = visitor.page
-    view = router_view(page.store, page.rules, page.store.context(), page.now)
+    view = router_view(page.store, page.rules, visitor.look.context(), page.now)
     values = {"view": view, "silent": silent_plugins(view), "version": VERSION, "last": last_redrive(page.store)}
     return visitor.banded("router.html", values, HERE)
 

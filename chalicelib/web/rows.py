@@ -1,6 +1,6 @@
 """Rows of open incidents, the worst first: from the index of rows where it has them all, else from the incidents."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +18,21 @@ from chalicelib.schedule.open_counts import OpenCounts
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What rows are judged by: the store, the rules, the time and the zone of the reader, and what the tick counted."""
+    """What rows are judged by: the store, the rules, the time and the zone of the reader, and what the tick counted.
+
+    `read_context` gives the context that one view reads once; without it each use reads it.
+    """
 
     store: Store
     rules: Rules
     now: datetime
     timezone: str
     counts: OpenCounts | None = None
+    read_context: Callable[[], Context] | None = None
+
+    def context(self) -> Context:
+        """Return what every decision looks at."""
+        return (self.read_context or self.store.context)()
 
 
 def indexed_rows(look: Look, limit: int | None = None, known: Sequence[Glance] | None = None) -> list[Glance] | None:
@@ -37,7 +45,7 @@ def indexed_rows(look: Look, limit: int | None = None, known: Sequence[Glance] |
 
 def _as_of_now(rows: Sequence[Glance], look: Look) -> list[Glance]:
     """Return rows under the windows and silences of now. What a silence mutes that has turned since is read."""
-    context = look.store.context() if rows else Context()
+    context = look.context() if rows else Context()
     found = [as_of(each, look.rules, look.now) for each in rows]
     turned = {
         row.id: [each for each in context.all_silences if has_turned(each, row, look.now)] for row in rows if fires(row)
@@ -51,7 +59,7 @@ def _as_of_now(rows: Sequence[Glance], look: Look) -> list[Glance]:
 
 def read_rows(chosen: Sequence[Summary], look: Look) -> list[Glance]:
     """Return the rows of these incidents, in this order, made from the incidents."""
-    return [glance_of(each, look.now) for each in pictures_of(look.store, chosen, look.rules, look.now, look.timezone)]
+    return [glance_of(each, look.now) for each in _pictures(chosen, look)]
 
 
 def pictures_of(store: Store, chosen: Sequence[Summary], rules: Rules, now: datetime, timezone: str) -> list[Picture]:
@@ -70,7 +78,7 @@ def _pictures(chosen: Sequence[Summary], look: Look, context: Context | None = N
     there = [each for each in there if each.status is IncidentStatus.OPEN]
     if not there:
         return []
-    known = context if context is not None else look.store.context()
+    known = context if context is not None else look.context()
     return [picture_of(each, look.rules, known, look.now, look.timezone) for each in there]
 
 

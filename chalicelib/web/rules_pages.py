@@ -31,7 +31,7 @@ def answer(visitor: Visitor) -> PageReply:
     page = visitor.page
     week = week_of(page.store, visitor.look.counts, page.now)
     values: dict[str, Any] = {
-        "view": rules_view(page.store, page.rules, page.store.context(), week),
+        "view": rules_view(page.store, page.rules, visitor.look.context(), week),
         "who": _who(visitor.request.one("who").strip()[:MAX_CHARACTERS], visitor),
     }
     return visitor.banded("rules.html", values, HERE, known=week.open)

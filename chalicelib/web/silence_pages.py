@@ -58,7 +58,7 @@ def answer(visitor: Visitor) -> PageReply:
 
 def _shown(visitor: Visitor) -> PageReply:
     page, zone = visitor.page, visitor.reader.zone.key
-    context = page.store.context()
+    context = visitor.look.context()
     summaries = listed(page.store, ended_since=page.now - WEEK)
     week = week_of(page.store, summaries)
     draft = _drafted(visitor, context)

@@ -47,3 +47,16 @@ def test_a_view_does_not_read_more_of_many_incidents(address):
     found = counted(page.router.store)
     page.get(address)
     assert found["load_all"] + found["archives"] <= 5
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/?q=severity%3Dcritical", "/errors", "/performance", "/silences", "/router", "/rules"]
+)
+def test_a_view_reads_the_context_once(address):
+    """Given open incidents → a view reads the context once, whatever looks at it."""
+    page = harness(*(line(0, "Disk", service=f"s{n}") for n in range(12)))
+    page.get(address)
+    found = counted(page.router.store)
+    page.get(address)
+    assert page.reply.status == 200
+    assert found["context"] == 1
