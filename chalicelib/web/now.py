@@ -1,18 +1,19 @@
 """The first page: what is open, worst first, and what nobody is notified of; or since when nothing fires.
 
-The worst are listed by the index of rows, and only cards are read whole. A filter finds incidents by their summaries.
+The worst are listed by the index of rows, and only cards are read whole. A filter finds incidents by their summaries; one
+by service and severity alone, where many are open, finds them among the worst rows.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core.errors import RequestError
 from chalicelib.core.glance import Glance, State
 from chalicelib.core.incident import IncidentStatus
 from chalicelib.core.listing import listed, with_alerts
-from chalicelib.core.match import Matcher
+from chalicelib.core.match import Matcher, matches_all
 from chalicelib.core.matcher_words import read_matchers
 from chalicelib.core.picture import Picture
 from chalicelib.core.ports import Store
@@ -23,6 +24,10 @@ from chalicelib.web.rows import Look, indexed_rows, pictures_of_rows, place, rea
 
 MAX_ROWS = 50
 MAX_CARDS = 3
+MANY, MAX_LOOKED_AT = 100, 200
+"""With more open incidents than MANY a filter that rows can answer looks at rows alone, and at so many of the worst."""
+ROW_LABELS = {SERVICE, "severity"}
+"""The labels of which a row knows the values of its incident."""
 SLACK = 20
 """So many rows more than needed are read: what somebody has, or is muted, is behind others of its severity."""
 LOOKED_BACK = timedelta(days=7)
@@ -50,6 +55,16 @@ class Filter:
         """Return whether one of the alerts of an incident is looked for."""
         return any(self._takes(alert) for alert in alerts if alert.shown)
 
+    @property
+    def is_of_rows(self) -> bool:
+        """Return whether a row shows all that is asked for."""
+        return not self.words and all(each.label in ROW_LABELS for each in self.matchers)
+
+    def takes_row(self, row: Glance) -> bool:
+        """Return whether an incident with this row is looked for: by its services, and by its worst severity."""
+        found = [{SERVICE: name, "severity": row.severity.value} for name in row.services or ("",)]
+        return any(self.service in ("", each[SERVICE]) and matches_all(self.matchers, each) for each in found)
+
     def _takes(self, alert: AlertSummary) -> bool:
         if self.service and alert.labels.get(SERVICE) != self.service:
             return False
@@ -71,6 +86,7 @@ class NowView:
     """What is open. `cards` are critical and nobody's, `rows` the rest that fires or closes, `muted` what is held back.
 
     `total` counts all open incidents, `found` those that the filter takes. `services` counts the open ones by service.
+    `looked_at` is how many of the worst a filter looked at; 0 where it looked at all.
     `quiet_since` is when the last one ended; `probed_at` when the probes ran last, `probes` how many there are.
     """
 
@@ -84,6 +100,7 @@ class NowView:
     probed_at: datetime | None = None
     probes: int = 0
     asked: Filter = field(default_factory=Filter)
+    looked_at: int = 0
 
     @property
     def not_shown(self) -> int:
@@ -105,7 +122,7 @@ class NowView:
 def now_view(look: Look, *, asked: Filter) -> NowView:
     """Return what the first page shows. Without a filter it reads the worst rows alone, and only cards whole."""
     if asked.is_set:
-        return _filtered(look, asked)
+        return _among_rows(look, asked) or _filtered(look, asked)
     rows = indexed_rows(look, MAX_ROWS)
     if rows is None or look.counts is None:
         return _filtered(look, asked)
@@ -113,6 +130,19 @@ def now_view(look: Look, *, asked: Filter) -> NowView:
         return _view(look, asked, rows, len(rows), len(rows), _services(each.services for each in rows))
     total = max(look.counts.total, len(rows))
     return _view(look, asked, rows, total, total, look.counts.services)
+
+
+def _among_rows(look: Look, asked: Filter) -> NowView | None:
+    """Return the view of a filter by the worst rows; None where few are open, or rows cannot answer it."""
+    if look.counts is None or look.counts.total <= MANY or not asked.is_of_rows:
+        return None
+    rows = indexed_rows(look, MAX_LOOKED_AT)
+    if rows is None:
+        return None
+    total = max(look.counts.total, len(rows)) if len(rows) == MAX_LOOKED_AT else len(rows)
+    found = sorted((each for each in rows if asked.takes_row(each)), key=row_place)
+    view = _view(look, asked, found[:MAX_ROWS], total, len(found), look.counts.services)
+    return replace(view, looked_at=len(rows) if len(rows) < total else 0)
 
 
 def _filtered(look: Look, asked: Filter) -> NowView:

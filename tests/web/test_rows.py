@@ -147,6 +147,31 @@ def test_filters_find_the_same_with_the_index(asked):
     assert rows_of(now_view(look(page), asked=filter)) == rows_of(now_view(look(page, indexed=False), asked=filter))
 
 
+@pytest.mark.parametrize(
+    ("asked", "service"),
+    [("severity=critical", ""), ("service=~s[12]", ""), ("", "s3"), ("severity=warning service=s3", ""), ("", "none")],
+)
+def test_a_filter_of_many_looks_at_rows_alone(asked, service):
+    """Given 120 open incidents and a filter by service or severity → what their summaries find, and no summary is read."""
+    lines = [line(n, "Disk", severity=("critical", "warning")[n % 2], service=f"s{n}") for n in range(120)]
+    page = settled(harness(*lines))
+    filter = filter_of(asked, service)
+    whole = now_view(look(page, indexed=False), asked=filter)
+    found = counted(page.router.store)
+    view = now_view(look(page), asked=filter)
+    assert found["summaries"] == 0 and found["load_all"] <= 3
+    assert rows_of(view)[:2] == rows_of(whole)[:2]
+    assert (view.total, view.found, view.looked_at) == (120, whole.found, 0)
+
+
+def test_a_filter_names_how_many_it_looked_at():
+    """Given 210 open incidents → a filter by severity looks at the worst 200 and the page says so; by words at all."""
+    page = settled(harness(*(line(n, "Disk", severity="warning", service=f"s{n}") for n in range(210))))
+    assert "looked at the worst 200 of 210 open incidents" in text_of(page.get("/?q=severity%3Dwarning"))
+    assert "looked at the worst" not in text_of(page.get("/?q=s209"))
+    assert "(s209)" in text_of(page.get("/?q=s209"))
+
+
 def test_what_a_version_without_rows_saved_is_shown_and_gets_its_row():
     """Given an incident that an old worker saved → the page reads it until the tick has had it saved, and five minutes after."""
     page = settled(harness(line(0, "Disk", service="api"), line(0, "Disk", service="db")))
