@@ -12,9 +12,11 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,6 +35,8 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 STEP = 5 * MINUTE
 MARK, AGAIN = "sample_day", timedelta(hours=12)
 """The mark of the newest sample day. A stage that has one of the last hours gets no other."""
+BEAT_SECONDS = 240
+"""The heartbeat `example` of the shipped rules is due every five minutes."""
 PEOPLE = ("Ana Souza", "Bruno Lima")
 SPIKE, DISK, SLOW, MAILS = 9 * HOUR, 6 * HOUR, 14 * HOUR, 20 * HOUR
 """How long before the end of the day each of its incidents began."""
@@ -403,6 +407,15 @@ def acknowledge(url: str, values: Mapping[str, str], stop: threading.Event) -> N
                 break
             if stop.wait(OPEN_SECONDS):
                 return
+
+
+def keep_beating(beat: Callable[[], object], stop: threading.Event) -> None:
+    """Send a beat at once and every BEAT_SECONDS until `stop`. One that does not arrive is as good as the next."""
+    while True:
+        with suppress(OSError, HTTPException):
+            beat()
+        if stop.wait(BEAT_SECONDS):
+            return
 
 
 def _asked(url: str, values: Mapping[str, str], path: str, body: Any = None) -> Any:

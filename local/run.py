@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
@@ -287,6 +288,9 @@ def _play(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
         _play_day(url, values, stop)
     except (TocsinError, OSError, HTTPException) as error:
         _say(f"{_clock()}  the sample day is not complete: {error}")
+    for name in sorted(heartbeats(COMPILED))[:1]:
+        _say(f"{_clock()}  sending a beat of the heartbeat {name} every {demo.BEAT_SECONDS // 60} minutes")
+        demo.keep_beating(partial(request, _beat_url(url, values, name), b"", {}), stop)
 
 
 def _play_day(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
@@ -296,9 +300,6 @@ def _play_day(url: str, values: Mapping[str, str], stop: threading.Event) -> Non
         _say(f"{_clock()}  a sample day of the last hours is there already")
         return
     source = demo.seed_events(stage.store, stage.rules, now)
-    for name in sorted(heartbeats(COMPILED))[:1]:
-        request(_beat_url(url, values, name), b"", {})
-        _say(f"{_clock()}  sent   one beat of the heartbeat {name}: without another one it is missed in six minutes")
     for each in demo.OPEN:
         demo.send(each, url, values, now)
     if demo.seed_samples(stage.store, source, now, stop=stop.is_set):

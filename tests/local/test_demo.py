@@ -1,14 +1,19 @@
 """The sample day of `make run`: what it stores, that it is marked, that it comes once, and that each page shows it."""
 
+import threading
 from datetime import timedelta
+from http.client import HTTPException
 
 import pytest
 
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.probes import every
 from chalicelib.process.counts import COUNTED
+from chalicelib.rules.file import load
 from local import demo
 from simulation.memory_store import MemoryStore
 from tests.api_harness import START
+from tests.project import ROOT
 from tests.rule_files import rules_of
 from tests.web.demo import NOW, RULES, page_of_the_sample
 from tests.web.harness import PageHarness
@@ -92,3 +97,26 @@ def test_an_open_alert_is_one_of_now() -> None:
     body = demo.OPEN[0].webhook(START)
     (alert,) = body["alerts"]
     assert alert["startsAt"] == (START - demo.OPEN[0].since).isoformat() and alert["labels"]["sample"] == "yes"
+
+
+@pytest.mark.parametrize("error", [None, OSError("refused"), HTTPException("cut off")])
+def test_the_heartbeat_of_the_sample_is_kept_up(error: Exception | None) -> None:
+    """Given a stop at the fourth wait → four beats, each before the next is due, whether they arrive or not."""
+    waits: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return len(waits) == 4
+
+    sent = []
+
+    def beat() -> None:
+        sent.append(error)
+        if error is not None:
+            raise error
+
+    demo.keep_beating(beat, Stop())
+    assert len(sent) == 4
+    shipped = load((ROOT / "alert-rules.yaml").read_text(), filename="alert-rules.yaml").probes["heartbeat"]
+    assert max(waits) < every(next(each for each in shipped if each["name"] == "example")).total_seconds()
