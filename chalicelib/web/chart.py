@@ -213,11 +213,13 @@ def _grid(curve: Curve, scale: Scale) -> Iterator[Word]:
 
 
 def _times(curve: Curve, clock: Clock) -> Iterator[Word]:
-    for n, share in enumerate((0, 25, 50, 75, 100)):
-        at = curve.start + (curve.end - curve.start) * share / 100
-        anchor = "start" if share == 0 else "end" if share == 100 else "middle"
+    """Yield the times of the first and the last point, and of the three nearest to the quarters between."""
+    steps = curve.steps
+    for n, step in enumerate(dict.fromkeys(round(steps * quarter / 4) for quarter in range(5))):
+        at = curve.start + curve.step * step
+        anchor = "start" if step == 0 else "end" if step == steps else "middle"
         words = clock(at) if curve.end - curve.start > ONE_DAY else clock(at).rpartition(", ")[2]
-        yield Word(share, HEIGHT - 2, words, anchor, alt=bool(n % 2))
+        yield Word(_x(curve, at), HEIGHT - 2, words, anchor, alt=bool(n % 2))
 
 
 def _limit(curve: Curve, scale: Scale) -> Word | None:

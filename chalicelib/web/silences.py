@@ -36,6 +36,7 @@ Known = Sequence[tuple[Summary, Sequence[AlertSummary]]]
 class SilenceRow:
     """A silence. `mutes` counts the alerts that it mutes now, `matched` the incidents that were open since it began.
 
+    `incidents` are those of the muted alerts, each with its id and the name of one of them.
     `whole` says that it began within the week, so that nothing of it is left out.
     """
 
@@ -43,7 +44,7 @@ class SilenceRow:
     state: str
     maintenance: bool
     mutes: int = 0
-    incidents: tuple[str, ...] = ()
+    incidents: tuple[tuple[str, str], ...] = ()
     matched: int = 0
     whole: bool = True
 
@@ -110,10 +111,14 @@ def _row(each: Silence, maintenance: bool, firing: Sequence[Fire], week: Known, 
         state_of(each, now),
         maintenance,
         len(muted),
-        tuple(dict.fromkeys(fire.incident for fire in muted)),
+        tuple({fire.incident: _name(fire) for fire in reversed(muted)}.items()),
         sum(_was_open(summary, each) and _any_of(alerts, clauses_of(each)) for summary, alerts in week),
         each.starts_at >= now - WEEK,
     )
+
+
+def _name(fire: Fire) -> str:
+    return fire.alert.sender.event_name or fire.alert.name or fire.incident[:8]
 
 
 def _muted(matchers: Sequence[Matcher], maintenance: bool, firing: Sequence[Fire]) -> list[Fire]:

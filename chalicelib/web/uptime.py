@@ -21,9 +21,10 @@ from chalicelib.core.routing import heartbeat_route
 from chalicelib.core.rule import Rules
 from chalicelib.core.services import SERVICE
 from chalicelib.core.summary import Summary
-from chalicelib.probes import every
+from chalicelib.probes import duration, every
 from chalicelib.process.gather import beat_of
 from chalicelib.web.measures import NEWEST_WITHIN, Subject, limits_of, newest, read, subjects
+from chalicelib.web.words import age
 
 DAYS = 30
 MAX_ENDINGS = 6
@@ -349,6 +350,11 @@ def _beats(store: Store, rules: Rules, now: datetime) -> tuple[Beat, ...]:
 
 
 def _plan(spec: Mapping[str, Any]) -> str:
-    plan = f"every {spec['every']}" if spec.get("every") else f"cron {spec.get('cron', '')}"
+    plan = f"every {_length(spec['every'])}" if spec.get("every") else f"cron {spec.get('cron', '')}"
     zone = f", {spec['timezone']}" if spec.get("timezone") else ""
-    return f"{plan}{zone}" + (f", {spec['grace']} grace" if spec.get("grace") else "")
+    return f"{plan}{zone}" + (f", {_length(spec['grace'])} grace" if spec.get("grace") else "")
+
+
+def _length(text: Any) -> str:
+    """Return a length of the rules file as the pages write it."""
+    return age(duration(text))

@@ -118,6 +118,15 @@ def test_deploys_and_silences_are_marked():
     assert found.label == "High Error Rate from 12:00 to 12:04: between 0 % and 4 %, now 4 %; the limit is 1 %."
 
 
+@pytest.mark.parametrize(("points", "steps"), [(24, [0, 6, 12, 17, 23]), (5, [0, 1, 2, 3, 4]), (2, [0, 1]), (1, [0])])
+def test_times_are_those_of_points(points, steps):
+    """Given so many points → each time below the chart is that of a point, at its place, the first and the last among them."""
+    found = chart_of(Curve("x", NOW, 60 * MINUTE, PLAIN_NUMBER, (1.0,) * points), clock).times
+    assert [each.text for each in found] == [clock(NOW + 60 * MINUTE * n) for n in steps]
+    assert [each.x for each in found] == [round(100 * n / max(1, points - 1), 2) for n in steps]
+    assert found[0].anchor == "start" and (points == 1 or found[-1].anchor == "end")
+
+
 @pytest.mark.parametrize("text", ["500 < avg(latency_ms[3m])", "avg(latency_ms[3m]) > 500"])
 def test_the_limit_is_the_side_that_is_a_number(text):
     """Given a comparison in either order → what is measured is the curve, the number its limit."""

@@ -140,7 +140,7 @@ def test_infrastructure_foretells_when_a_database_is_full():
     html = measured().get("/infrastructure?of=main")
     said = text_of(html).replace(" ;", ";").replace(" .", ".").replace(" )", ")")
     assert "Database size 7.6 GB at 12:00; critical over 8 GB" in said
-    assert re.search(r"\+0\.0857 GB a day \(\+0\.0857 to \+0\.0857\); 8 GB are reached in 4 days", said)
+    assert re.search(r"\+0\.0857 GB a day \(\+0\.0857 to \+0\.0857\); 8 GB are reached in 4 days[.]", said)
     assert '<path class="forecast"' in html and "Cache hit rate 96 %" in said and "warning under 90 %" in said
     assert "Half within 30 ms" in said and "95 % within 700 ms" in said and "Connections in use 50 %" in said
 

@@ -41,11 +41,13 @@ def test_an_active_silence_says_what_it_mutes():
     id = id_of(page)
     page.ask("make_silence", body={"matchers": {"service": "api"}, "for": "2h", "by": "Bruno", "comment": "PR 812"})
     page.ask("make_silence", body={"matchers": {"service": "old"}, "for": "1h", "by": "Carla"})
-    said = text_of(page.get("/silences"))
+    html = page.get("/silences")
+    said = text_of(html)
     first, second = said.index("service=old"), said.index("service=api")
     assert "2 silences" in said and first < second
     assert "nothing now nothing since it began" in said[first:second]
-    assert f"1 alert now of {id} 1 incident since it began" in said[second:]
+    assert "1 alert now of Disk 1 incident since it began" in said[second:]
+    assert f'incident/{id}">Disk</a>' in html
     assert "“PR 812”" in said and "Bruno" in said and "in 2 h" in said
 
 

@@ -139,7 +139,7 @@ def test_heartbeats_are_listed_with_when_they_are_due():
     page = harness(rules=RULES)
     page.wait(timedelta(minutes=2))
     said = text_of(page.get("/uptime"))
-    assert "backup every 1d, 1h grace" in said and "Not received yet" in said
+    assert "backup every 1 d, 1 h grace" in said and "Not received yet" in said
 
 
 def test_hostile_names_are_only_text():
