@@ -25,7 +25,7 @@ from tests.web.test_pages import id_of
 FOLDER = ROOT / "docs" / "images"
 PAGES = ("", "errors", "performance", "infrastructure", "uptime", "silences", "rules", "router")
 LOOKS = {"desktop": ("desktop", False), "phone": ("phone", False), "dark": ("desktop", True)}
-COLOURS = 200
+COLOURS, EXACT = 200, 40
 MAX_HEIGHT = {"desktop": 1_800, "phone": 2_200}
 MAX_BYTES = 150_000
 
@@ -66,12 +66,14 @@ def picture(browser: Chrome, address: str, size: str, *, dark: bool) -> bytes:
 
 
 def reduced(png: bytes) -> bytes:
-    """Return the same picture in few colours."""
-    few = (
-        Image.open(io.BytesIO(png))
-        .convert("RGB")
-        .quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    )
+    """Return the same picture in few colours. The most frequent stay as they are: those of surfaces and texts."""
+    whole = Image.open(io.BytesIO(png)).convert("RGB")
+    counted = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:EXACT]
+    exact = [part for _, colour in counted for part in colour]
+    others = whole.quantize(COLOURS - len(counted), Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*exact, *(others.getpalette() or [])][: 3 * COLOURS])
+    few = whole.quantize(palette=palette, dither=Image.Dither.NONE)
     out = io.BytesIO()
     few.save(out, "PNG", optimize=True)
     return out.getvalue()
