@@ -22,7 +22,7 @@ FOLDER = ROOT / "monitoring"
 RULES = FOLDER / "prometheus" / "rules" / "tocsin.yml"
 TESTS = RULES.with_name("tocsin.test.yml")
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-METRIC = re.compile(r"\b(?:tocsin|probe)_[a-z0-9_]+\b")
+METRIC = re.compile(r"\b(?:(?:tocsin|probe)_[a-z0-9_]+|alertmanager_build_info)\b")
 
 
 def promtool(*words: object) -> str:
