@@ -119,7 +119,7 @@ def given_values(path: Path, project: Path) -> dict[str, str]:
     if not path.is_file():
         raise DeployError(f"{path}: there is no such file; --parameters names a file of lines NAME=value")
     values = read_settings(path)
-    if wrong := unknown(values, known_names(load_rules(project), project)):
+    if wrong := unknown(values, known_names(load_rules(project), ROOT)):
         raise DeployError(f"{path}: {'; '.join(wrong)}. Nothing is written")
     return values
 
@@ -127,7 +127,7 @@ def given_values(path: Path, project: Path) -> dict[str, str]:
 def _missing(clients: Clients, arguments: argparse.Namespace) -> list[str]:
     """Return a line for each declared source without its secret: its sender is refused."""
     there = parameters(clients("ssm"), arguments.stage)
-    declared = known_names(load_rules(arguments.project_dir), arguments.project_dir).declared
+    declared = known_names(load_rules(arguments.project_dir), ROOT).declared
     return [
         f"a source of the rules file has no secret: tocsin secrets set {name} --stage {arguments.stage}"
         for name in declared

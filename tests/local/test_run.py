@@ -127,7 +127,7 @@ def test_each_message_is_printed_once() -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of its own, with this one's virtual environments."""
     folder = copied(tmp_path_factory.mktemp("checkout"))
-    for name in (".venv", ".venv-emulator", "local", "cli"):
+    for name in (".venv", ".venv-emulator", "local", "cli", "deploy", "simulation"):
         (folder / name).symlink_to(ROOT / name) if name.startswith(".") else _copy(name, folder)
     return folder
 
