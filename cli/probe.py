@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import plugins
 from chalicelib.clients import http_client
-from chalicelib.core.errors import RulesError
+from chalicelib.core.errors import NotSetUpError, RulesError
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Rules
 from chalicelib.probes import Names, name_of
@@ -48,8 +48,8 @@ class EnvironmentClients:
         return http_client()
 
     def aws(self, service: str) -> Any:
-        """Raise: no probe uses a service of AWS."""
-        raise NotImplementedError(service)
+        """Raise NotSetUpError: a probe is run without an account, and none uses a service of AWS."""
+        raise NotSetUpError(f"`tocsin probe` has no AWS account to ask {service} in")
 
     def secret(self, name: str) -> str | None:
         """Return a variable; None when it is not set."""

@@ -79,8 +79,7 @@ def _state(name: str, known: KnownNames, there: Mapping[str, str]) -> str:
     if name not in there:
         return "not set"
     if not known.is_known(name):
-        near = known.nearest(name)
-        return f"set, and nothing reads it{f': did you mean {near}' if near else ''}"
+        return f"set, and nothing reads it{known.did_you_mean(name, ': ')}"
     live = len(_live(there[name])) if name in known.rotated else 1
     return f"{live} live values" if live > 1 else "set"
 
@@ -95,11 +94,8 @@ def checked_name(name: str, what: str, known: KnownNames, there: Mapping[str, st
         raise SecretsError(f"which one? tocsin secrets {what} NAME")
     if known.is_known(name) or (what == "unset" and name in there):
         return name
-    near = known.nearest(name)
-    raise SecretsError(
-        f"nothing reads {name}; allowed is a name of .env.example, or one that the rules file names"
-        f"{f'; did you mean {near}' if near else ''}"
-    )
+    allowed = "allowed is a name of .env.example, or one that the rules file names"
+    raise SecretsError(f"nothing reads {name}; {allowed}{known.did_you_mean(name)}")
 
 
 def _set(stage: Stage, name: str, there: Mapping[str, str], known: KnownNames, _: argparse.Namespace) -> str:

@@ -42,9 +42,10 @@ class KnownNames:
         """Return whether something reads the name."""
         return name in self.names or any(each.fullmatch(name) for each in FAMILIES)
 
-    def nearest(self, name: str) -> str:
-        """Return the known name that is nearly this one; empty where none is."""
-        return nearest(name.upper(), self.names)
+    def did_you_mean(self, name: str, before: str = "; ") -> str:
+        """Return the end of a sentence that names the known name which is nearly this one; empty where none is."""
+        near = nearest(name.upper(), self.names)
+        return f"{before}did you mean {near}" if near else ""
 
 
 def known_names(rules: Rules, root: Path) -> KnownNames:
@@ -64,9 +65,4 @@ def _of_source(name: str) -> Sequence[str]:
 
 def unknown(values: Mapping[str, str], known: KnownNames) -> list[str]:
     """Return a line for each name that nothing reads, with the nearest right one."""
-    found = []
-    for name in values:
-        if not known.is_known(name):
-            near = known.nearest(name)
-            found.append(f"nothing reads {name}{f'; did you mean {near}' if near else ''}")
-    return found
+    return [f"nothing reads {name}{known.did_you_mean(name)}" for name in values if not known.is_known(name)]

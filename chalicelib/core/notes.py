@@ -213,7 +213,7 @@ def _in_words(over: tuple[str, Silence] | None) -> str:
 
 
 def _ending(incident: Incident, basis: SnapshotInput) -> list[str]:
-    """The long silences that are about to end while something still burns under them."""
+    """The long silences that are about to end while something that they mute still fires."""
     ending = {
         each: each.ends_at
         for alert in incident.firing
