@@ -1,6 +1,7 @@
 """What a file of each folder of plug-ins provides, as protocols. `plugins.py` finds the files and returns them as these.
 
-sources/    SourceModule, and of generic.py DeclaredSourceModule
+sources/    SourceModule, and of generic.py DeclaredSourceModule; it may also have `kinds() -> tuple[str, ...]`, the kinds of its
+            events, where the sender does not name them freely
 targets/    TargetModule; ChangeModule where DECLARED says `takes_changes`; CheckedModule where `tocsin doctor` can look
 probes/     ProbeModule; it may also have RATES, GROWTHS, PLACE and `parameters` (parameters.py)
 histories/  HistoryModule; it may also have PARAMETERS (parameters.py), and ACTIVE_LABEL where the label is not `issue` by which
@@ -155,6 +156,8 @@ class ProbeModule(Protocol):
     """What its entries are, in one line for editors."""
     SAMPLE: Mapping[str, Any]
     """An entry that is right."""
+    METRICS: Sequence[str]
+    """What it measures, beside OF_EVERY_PROBE and what `watch` makes of it by RATES and GROWTHS."""
 
     async def check(self, attempt: "Attempt") -> None:
         """Add what one try finds to the attempt. Raise Down, or another error when nothing could be known."""
@@ -170,6 +173,7 @@ class BlockingProbeModule(Protocol):
 
     MEANING: str
     SAMPLE: Mapping[str, Any]
+    METRICS: Sequence[str]
 
     def check(self, params: Mapping[str, Any], clients: Clients, *, now: datetime) -> "list[Sample | Event]":
         """Return what one try found. Raise when nothing could be measured."""

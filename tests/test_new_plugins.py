@@ -137,6 +137,7 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.probes import common_mistakes, labels_of
 
 MEANING = "Lamps whose light is measured."
+METRICS = ("lumens",)
 SAMPLE = {"name": "hall", "watts": 40}
 
 

@@ -243,7 +243,12 @@ def test_a_history_without_its_source_is_named(tmp_path: Path) -> None:
 def test_a_module_unlike_its_protocol_is_described() -> None:
     """A name that is missing, an argument that is not taken and one that is needed beside them are told."""
     module = SimpleNamespace(MEANING="It is.", check=lambda params, clients, zone, *, now: [], validate=list)
-    assert unlike(module, BlockingProbeModule) == ["has no SAMPLE", "check needs zone too", "validate takes no params"]
+    assert unlike(module, BlockingProbeModule) == [
+        "has no METRICS",
+        "has no SAMPLE",
+        "check needs zone too",
+        "validate takes no params",
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

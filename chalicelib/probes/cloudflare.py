@@ -39,6 +39,7 @@ from chalicelib.probes._http import Answer, Question, ask, sendable
 MEANING = "Zones whose traffic is measured."
 SAMPLE = {"name": "site", "zone": "023e105f4ecef8ad9ca31a8372d0c353"}
 PLACE = 4
+METRICS = ("requests_per_min", "error_rate", "p95_latency_ms", "p99_latency_ms", "active_users")
 ENDPOINT = "https://api.cloudflare.com/client/v4/graphql"
 DELAY = timedelta(minutes=5)
 DEFAULT_WINDOW = timedelta(minutes=1)

@@ -47,6 +47,10 @@ from chalicelib.probes._trust import authority
 MEANING = "PostgreSQL databases that are measured."
 SAMPLE = {"name": "main", "dsn": "DATABASE_URL"}
 PLACE = 2
+METRICS = (
+    "latency_ms", "db_size_gb", "connections", "connections_used", "db_blocks_hit_total", "db_blocks_read_total", "cache_hit_rate",
+    "replicas", "replication_lag_seconds", "db_query_ms_total", "db_queries_total", "query_time_ms",
+)  # fmt: skip
 TIMEOUT = timedelta(seconds=5)
 QUERY_SHARE = 0.9
 """Of the time left: the server ends a query before the engine ends the try, so that the other parts are measured."""

@@ -41,6 +41,7 @@ from chalicelib.probes._address import NOWHERE
 MEANING = "DNS records that names must have."
 SAMPLE = {"name": "apex", "host": "example.com", "record": "A"}
 PLACE = 9
+METRICS = ("latency_ms",)
 TIMEOUT = timedelta(seconds=5)
 RECORDS = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 UDP_WAIT = 1.5

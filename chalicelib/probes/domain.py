@@ -29,6 +29,7 @@ from chalicelib.probes._http import Answer, Question, ask
 MEANING = "Domains whose registration must not end."
 SAMPLE = {"name": "shop", "domain": "example.com", "every": "1d"}
 PLACE = 10
+METRICS = ("domain_days_left",)
 TIMEOUT = timedelta(seconds=10)
 LATE_IS_DOWN = False
 BOOTSTRAP = "https://data.iana.org/rdap/dns.json"

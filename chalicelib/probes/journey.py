@@ -55,6 +55,7 @@ from chalicelib.probes._trust import authority
 MEANING = "Steps of a user that are walked through."
 SAMPLE = {"name": "sign-in", "base": "https://example.com", "steps": [{"name": "open", "get": "/"}]}
 PLACE = 6
+METRICS = ("latency_ms", "step_ms", "step_failures", "tls_days_left")
 TIMEOUT = timedelta(seconds=15)
 CLEAN_UP = timedelta(seconds=2)
 """What is kept of the walk's time for the steps that always run, when there are some: at most half of it."""

@@ -41,6 +41,10 @@ from chalicelib.probes._userinfo import escaped
 MEANING = "Redis servers that are measured."
 SAMPLE = {"name": "cache", "url": "REDIS_URL"}
 PLACE = 3
+METRICS = (
+    "latency_ms", "keyspace_hits_total", "keyspace_misses_total", "evicted_keys_total", "memory_bytes", "memory_used", "connections",
+    "cache_hit_rate", "replicas", "replication_lag_seconds", "cluster_slots_missing",
+)  # fmt: skip
 TIMEOUT = timedelta(seconds=5)
 DEFAULT_PORT = 6379
 SLOTS = 16_384

@@ -30,6 +30,10 @@ from chalicelib.probes._http import Question, ask
 MEANING = "Supabase projects whose database is measured."
 SAMPLE = {"name": "main", "project": "abcdefghijkl"}
 PLACE = 7
+METRICS = (
+    "db_size_gb", "connections", "read_only", "db_blocks_hit_total", "db_blocks_read_total", "db_query_seconds_total",
+    "db_queries_total", "cache_hit_rate", "query_time_ms", "disk_used_ratio",
+)  # fmt: skip
 TIMEOUT = timedelta(seconds=10)
 LATE_IS_DOWN = False
 DEFAULT_SECRET = "SUPABASE_SECRET_KEY"

@@ -26,6 +26,7 @@ from chalicelib.probes._trust import authority, trusting
 MEANING = "TCP ports that take connections."
 SAMPLE = {"name": "mail", "host": "mail.example.com", "port": 25}
 PLACE = 8
+METRICS = ("latency_ms", "tls_days_left")
 TIMEOUT = timedelta(seconds=5)
 MAX_TEXT_BYTES = 4_096
 MAX_PORT = 65_535

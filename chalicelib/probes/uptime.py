@@ -45,6 +45,7 @@ from chalicelib.probes._trust import authority, trusting
 MEANING = "Addresses that are asked whether they answer."
 SAMPLE = {"name": "api", "url": "https://api.example.com/health"}
 PLACE = 1
+METRICS = ("latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "tls_days_left")
 TIMEOUT = timedelta(seconds=5)
 MAX_REDIRECTS = 5
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -158,8 +158,11 @@ def tls(tmp_path: Path) -> Iterator[Tls]:
 def tried(
     module: object, params: Mapping[str, Any], clients: FixedClients, *, names: Names | None = None, kind: str = "probe"
 ) -> Tried:
-    """What one try of a probe's module comes to, as the engine runs it."""
-    return asyncio.run(once(Job(kind, params, lambda _: module, clients, NOW, names or Names())))  # type: ignore[arg-type]
+    """What one try of a probe's module comes to, as the engine runs it. Every metric of it is one that the module names."""
+    found = asyncio.run(once(Job(kind, params, lambda _: module, clients, NOW, names or Names())))  # type: ignore[arg-type]
+    named = {*getattr(module, "METRICS", ()), "uptime"}
+    assert {each.metric for each in found.samples} <= named, "METRICS of the probe lacks one"
+    return found
 
 
 def values(found: Tried) -> dict[str, float | None]:
