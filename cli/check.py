@@ -22,7 +22,7 @@ from chalicelib.rules.words import notified_of, route_targets, sentence
 from cli.probe_cost import costs, state_usd
 
 if TYPE_CHECKING:
-    from simulation.services_seen import SeenServices
+    from simulation.names_seen import SeenNames
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
 HISTORY_NAME = "history.jsonl"
@@ -82,8 +82,8 @@ def pages(folder: Path) -> dict[str, str]:
 
 def counted_on(
     rules: Rules, arguments: argparse.Namespace, folder: Path
-) -> tuple[dict[str, float], "SeenServices | None"]:
-    """Messages a day and services on what a stage recorded, on the file that is named, or on the one beside the rules.
+) -> tuple[dict[str, float], "SeenNames | None"]:
+    """Messages a day and names on what a stage recorded, on the file that is named, or on the one beside the rules.
 
     Nothing without a recording; one that cannot be read is told, and is no mistake of the rules.
     """
@@ -91,12 +91,12 @@ def counted_on(
     asks = arguments.stage or arguments.url
     if not asks and not arguments.history and not file.is_file():
         return {}, None
-    from simulation.services_seen import services_seen
+    from simulation.names_seen import names_seen
 
     try:
         lines = _recorded(arguments, None if asks else file)
         name = folder / HISTORY_NAME if asks else file
-        return messages_a_day(rules, lines, name), services_seen(rules, lines)
+        return messages_a_day(rules, lines, name), names_seen(rules, lines)
     except TocsinError as error:
         print(f"history: {error}", file=sys.stderr)
         return {}, None
@@ -143,7 +143,7 @@ def _seconds(at: Any) -> float:
 # In words
 
 
-def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices | None" = None) -> str:
+def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | None" = None) -> str:
     """For people: mistakes, warnings, and then each rule in a sentence."""
     lines = [f"{mistake}" for mistake in report.mistakes]
     lines += [f"{warning} (warning)" for warning in report.warnings]
@@ -169,8 +169,8 @@ def _probes(rules: Rules) -> list[str]:
     return [*map(str, found), f"All probes: {whole}."]
 
 
-def _services(seen: "SeenServices") -> list[str]:
-    """Return what the history shows of the services of the file."""
+def _services(seen: "SeenNames") -> list[str]:
+    """Return what the history shows of the services of the file, and of the labels of its rules."""
     unknown = [f"{said} ({count:,} of {source})" for source, said, count in seen.unknown[:MAX_SERVICES]]
     more = len(seen.unknown) - len(unknown)
     unknown += [f"and {more:,} more"] if more > 0 else []
@@ -180,7 +180,10 @@ def _services(seen: "SeenServices") -> list[str]:
         for name, alias in seen.unmatched[:MAX_SERVICES]
     ]
     more = len(seen.unmatched) - MAX_SERVICES
-    return [*lines, f"… and {more:,} more such aliases."] if more > 0 else lines
+    lines += [f"… and {more:,} more such aliases."] if more > 0 else []
+    return lines + [
+        f"On the history nothing has the label {label} that {name} asks for." for name, label in seen.unlabelled
+    ]
 
 
 def _counted(number: int, word: str) -> str:
@@ -212,7 +215,7 @@ def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
     ]
 
 
-def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices | None" = None) -> str:
+def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | None" = None) -> str:
     """For tools: one object."""
     rules = report.rules.rules if report.rules else ()
     content = {
@@ -230,6 +233,7 @@ def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenServices
         **({"disabled": list(report.rules.disabled)} if report.rules and report.rules.disabled else {}),
         **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
         **_services_json(report, seen),
+        **_labels_json(seen),
         **_probes_json(report),
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
@@ -245,12 +249,17 @@ def _probes_json(report: CheckReport) -> dict[str, Any]:
     return {"probes_a_month": rows, "probe_state_usd_a_month": state} if rows else {}
 
 
-def _services_json(report: CheckReport, seen: "SeenServices | None") -> dict[str, Any]:
+def _services_json(report: CheckReport, seen: "SeenNames | None") -> dict[str, Any]:
     if seen is None or report.rules is None or not report.rules.services.declared:
         return {}
     unknown = [{"source": source, "service": said, "count": count} for source, said, count in seen.unknown]
     unmatched = [{"service": name, "alias": dict(alias)} for name, alias in seen.unmatched]
     return {"services_unknown": unknown, "aliases_unmatched": unmatched}
+
+
+def _labels_json(seen: "SeenNames | None") -> dict[str, Any]:
+    rows = [{"rule": name, "label": label} for name, label in seen.unlabelled] if seen is not None else []
+    return {"labels_unseen": rows} if rows else {}
 
 
 def _mistake(mistake: Mistake) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class Deploy:
         for link in [*self.root.glob("chalicelib/*"), *self.root.glob("vendor/*/*")]:
             if link.is_symlink() and not link.exists():
                 raise DeployError(f"{link.relative_to(self.root)} points to nothing: {os.readlink(link)} is missing")
-        check_rules(self.root, strict=not local)
+        self._say_all(check_rules(self.root, strict=not local))
 
     def prepare(self) -> None:
         """Leave nothing in chalicelib/ that must not be shipped; write the compiled rules there."""
@@ -312,8 +312,11 @@ class Deploy:
         return [f"/{APP}/{self.stage}/{name} is not set: {why}" for name, why in needed(text) if not there.get(name)]
 
 
-def check_rules(root: Path, *, strict: bool) -> None:
-    """Raise DeployError with every mistake of the rules file, a line each; `strict` counts warnings as mistakes."""
+def check_rules(root: Path, *, strict: bool) -> list[str]:
+    """Return what may be meant otherwise in the rules file, a line each.
+
+    Raise DeployError with every mistake; `strict` counts warnings as mistakes, but not the doubts that are returned.
+    """
     path = root / RULES_NAME
     try:
         text = path.read_text(encoding="utf-8")
@@ -321,9 +324,11 @@ def check_rules(root: Path, *, strict: bool) -> None:
         raise DeployError(f"{RULES_NAME} cannot be read: {error}") from None
     pages = {page.stem: page.read_text(encoding="utf-8", errors="replace") for page in root.glob("runbook/*.md")}
     report = check(text, filename=RULES_NAME, runbooks=pages)
-    wrong = [*report.mistakes, *(report.warnings if strict else [])]
+    doubts = [each for each in report.warnings if each.kind == "doubt"]
+    wrong = [*report.mistakes, *(each for each in report.warnings if strict and each not in doubts)]
     if wrong:
         raise DeployError("\n".join(str(each) for each in wrong))
+    return [f"{each} (warning)" for each in doubts]
 
 
 def check_masks(there: Mapping[str, str]) -> None:

@@ -67,6 +67,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/parameters.py": {"chalicelib.histories.*", "chalicelib.probes.*", "chalicelib.targets.*"},
     "chalicelib/schedule/reconcile.py": {"chalicelib.histories.*"},
     "chalicelib/rules/file/outside.py": {"chalicelib.probes.*", "chalicelib.sources.generic"},
+    "chalicelib/rules/file/vocabulary.py": {"chalicelib.sources.*"},
     "cli/main.py": {"*"},
     "cli/checkup.py": {"chalicelib.sources.*", "chalicelib.targets.*"},
     "cli/probe.py": {"chalicelib.probes.*"},

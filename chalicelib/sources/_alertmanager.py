@@ -7,15 +7,14 @@ from typing import Any
 
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event, Severity, Status, labels_fingerprint
-from chalicelib.core.payload import coerce, signing
-from chalicelib.sources import _label_names
+from chalicelib.core.payload import coerce, label_names, signing
 
 MAX_ALERTS = 5_000
 _SERVICE_LABELS = (
-    *_label_names.SERVICE, "job", "deployment", "statefulset", "daemonset", "namespace", "component", "instance",
+    *label_names.SERVICE, "job", "deployment", "statefulset", "daemonset", "namespace", "component", "instance",
 )  # fmt: skip
 """What names a service: the senders' own words, OpenTelemetry's, then whose series it is, from the narrow to the wide."""
-_EXPLICIT = frozenset(_label_names.SERVICE)
+_EXPLICIT = frozenset(label_names.SERVICE)
 """Labels by which a team names its own service: `invoice-exporter` may be one."""
 _KNOWN_EXPORTER = re.compile(
     r"(?:.*[-_/.])?(?:kubelet|c?advisor|pushgateway|kube[-_]state[-_]metrics|blackbox(?:[-_]?exporter)?"
@@ -100,12 +99,12 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
         kind=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         name=coerce.line(name, coerce.MAX_KIND_CHARACTERS),
         status=status,
-        severity=coerce.severity(*(labels.get(key) for key in _label_names.SEVERITY)),
+        severity=coerce.severity(*(labels.get(key) for key in label_names.SEVERITY)),
         title=title,
         summary=coerce.text(_first(annotations, ("description", "message", "summary")), coerce.MAX_SUMMARY_CHARACTERS),
         url=coerce.first_address(alert.get("generatorURL"), alert.get("panelURL"), payload.get("externalURL")),
         service=_service(labels),
-        environment=_first(labels, _label_names.ENVIRONMENT),
+        environment=_first(labels, label_names.ENVIRONMENT),
         occurred_at=(ends_at or received_at) if status is Status.RESOLVED else firing_at,
         identity=fingerprint,
         labels=labels,

@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.payload import coerce
 from chalicelib.core.unknown_values import LABEL
+from chalicelib.sources import _cloudflare_types
 from chalicelib.sources._cloudflare_fields import (
     BAD,
     GOOD,
@@ -30,8 +31,8 @@ from chalicelib.sources._cloudflare_fields import (
     zone_of,
 )
 from chalicelib.sources._cloudflare_titles import title_of
-from chalicelib.sources._cloudflare_types import KNOWN
 
+KINDS = _cloudflare_types.KINDS
 NAME = "cloudflare"
 
 INFORMATION = frozenset([
@@ -340,7 +341,7 @@ def _labels(envelope: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> 
 
 def _unknown_type(envelope: Mapping[str, Any]) -> str | None:
     said = coerce.word(envelope.get("alert_type"))
-    return f"alert_type {said}" if said and said not in KNOWN else None
+    return f"alert_type {said}" if said and said not in _cloudflare_types.KNOWN else None
 
 
 def _says_test(data: Mapping[str, Any]) -> str | None:

@@ -29,3 +29,11 @@ KNOWN = frozenset([
     "universal_ssl_event_type", "web_analytics_metrics_update", "workers_alert", "workers_observability_alert",
     "workers_observability_real_time_issue", "zone_aop_custom_certificate_expiration_type",
 ])  # fmt: skip
+_OF_HOSTNAMES = tuple(
+    f"ssl.custom_hostname_certificate.{step}.{end}"
+    for step in ("validation", "issuance", "deployment", "deletion", "renewal")
+    for end in ("succeeded", "failed")
+)
+_OF_STREAM = ("live_input.connected", "live_input.disconnected", "live_input.errored")
+KINDS = (*sorted(KNOWN), "test", "notification", *_OF_HOSTNAMES, *_OF_STREAM)
+"""The kinds of events: the types, what Save and Test sends, a body without a type, and two products that name their own."""

@@ -13,16 +13,22 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib.core.event import Event, Severity, Status
-from chalicelib.core.payload import coerce
-from chalicelib.sources import _label_names
+from chalicelib.core.payload import coerce, label_names
 
 NAME = "cloudwatch"
 KIND = "alarm"
+KINDS = (
+    KIND,
+    *(
+        f"{KIND}.{each}"
+        for each in ("insufficient_data", "muted", "suppressed", "group", "target_tracking", "delete", "update")
+    ),
+)
 TARGET_TRACKING = "TargetTracking-"
 """How auto scaling names the alarms that it makes. They change state all day by design."""
 MAX_CHILDREN = 10
 _PLAIN = frozenset(each.value for each in Severity)
-SERVICE_TAGS = (*_label_names.SERVICE, "component")
+SERVICE_TAGS = (*label_names.SERVICE, "component")
 SERVICE_DIMENSIONS = (
     "ServiceName", "Service", "FunctionName", "ApiName", "StateMachineArn", "DBClusterIdentifier", "DBInstanceIdentifier",
     "CacheClusterId", "TableName", "QueueName", "TopicName", "BucketName", "StreamName", "TargetGroup", "LoadBalancer",
@@ -191,7 +197,7 @@ def changed_event(alarm: Alarm, envelope: Mapping[str, Any], received_at: dateti
 
 
 def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: datetime) -> Event:
-    raw = next((alarm.tags[each] for each in _label_names.SEVERITY if alarm.tags.get(each)), "")
+    raw = next((alarm.tags[each] for each in label_names.SEVERITY if alarm.tags.get(each)), "")
     return coerce.made_event(
         id=id,
         source=NAME,
@@ -203,7 +209,7 @@ def _event(alarm: Alarm, status: Status, kind: str, id: str, received_at: dateti
         summary="\n".join(_lines(alarm)),
         url=_address(alarm),
         service=_service(alarm),
-        environment=next((alarm.tags[each] for each in _label_names.ENVIRONMENT if alarm.tags.get(each)), ""),
+        environment=next((alarm.tags[each] for each in label_names.ENVIRONMENT if alarm.tags.get(each)), ""),
         occurred_at=alarm.at or received_at,
         identity=alarm.identity,
         labels=_labels(alarm, raw if status is not Status.INFO and raw.lower() not in _PLAIN else ""),
@@ -281,7 +287,7 @@ def _labels(alarm: Alarm, severity: str) -> dict[str, str]:
         *([(f"{alarm.held.how}_by", alarm.held.by)] if alarm.held else []),
         ("severity_raw", severity),
     ]
-    tags = [(key, value) for key, value in sorted(alarm.tags.items()) if key not in _label_names.SEVERITY]
+    tags = [(key, value) for key, value in sorted(alarm.tags.items()) if key not in label_names.SEVERITY]
     return coerce.labels([*own, *sorted(alarm.attributes.items()), *tags, *sorted(metric.dimensions.items())])
 
 

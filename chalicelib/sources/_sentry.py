@@ -17,6 +17,14 @@ from chalicelib.sources._sentry_information import information, organization_of
 from chalicelib.sources._sentry_issues import issue_event
 from chalicelib.sources._sentry_metrics import metric_alert
 
+KINDS = (
+    "error.created", "issue.created", "issue.resolved", "issue.unresolved", "issue.assigned", "issue.archived", "issue.ignored",
+    "event_alert.triggered", "activity_alert.triggered", "metric_alert.critical", "metric_alert.warning", "metric_alert.resolved",
+    "metric_alert.open", "comment.created", "comment.updated", "comment.deleted", "installation.created", "installation.deleted",
+    "seer.root_cause_started", "seer.root_cause_completed", "seer.solution_started", "seer.solution_completed",
+    "seer.coding_started", "seer.coding_completed", "seer.iteration_started", "seer.iteration_completed", "seer.pr_created",
+)  # fmt: skip
+"""The kinds that Sentry's resources and their actions come to."""
 METRIC_STATUS = {"1": "open", "2": "resolved", "10": "warning", "20": "critical"}
 
 

@@ -65,6 +65,8 @@ _INFORMS = frozenset([
     "project.removed", "test-webhook", "firewall.attack",
 ])  # fmt: skip
 """Further types that are known: deployments, anomalies, and what is information."""
+KINDS = (*_TYPES, *sorted(_INFORMS))
+"""The types that are known, in the spelling that kinds have."""
 _BAD_ENDINGS = frozenset(
     {"failed", "failure", "error", "errored", "unverified", "notpaid", "overdue", "blocked", "expired"}
 )

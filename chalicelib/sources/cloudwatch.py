@@ -9,7 +9,7 @@ from datetime import datetime
 
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.event import Event
-from chalicelib.sources import _aws
+from chalicelib.sources import _aws, _cloudwatch
 
 NAME = "cloudwatch"
 TITLE = "Amazon CloudWatch"
@@ -26,6 +26,11 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, p
 def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     """Return None: nothing is delivered by HTTP."""
     return None
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of its events that are known, for `tocsin check`."""
+    return _cloudwatch.KINDS
 
 
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> list[Event]:

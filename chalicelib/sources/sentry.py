@@ -40,6 +40,13 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
     return headers.get("idempotency-key") or None
 
 
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of its events that are known, for `tocsin check`."""
+    from chalicelib.sources import _sentry
+
+    return _sentry.KINDS
+
+
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> "list[Event]":
     """Return the one event of a delivery. Raise ParseError when the body is no JSON object."""
     from chalicelib.sources import _sentry

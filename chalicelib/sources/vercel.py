@@ -40,6 +40,13 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
         return None
 
 
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of its events that are known, for `tocsin check`."""
+    from chalicelib.sources import _vercel
+
+    return _vercel.KINDS
+
+
 def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> "list[Event]":
     """Return the one event of a delivery; raise ParseError when the body is no JSON object."""
     from chalicelib.sources import _vercel

@@ -178,7 +178,8 @@ def test_a_history_that_cannot_be_read_is_told(checked, tmp_path, capsys):
     """The check goes on without it."""
     (tmp_path / "history.jsonl").write_text("{broken", encoding="utf-8")
     status, printed = checked(COUNTED, pages=dict.fromkeys("abc", PAGE))
-    assert (status, "On the history" in printed) == (0, False)
+    assert (status, "On the history" in printed) == (1, False)
+    assert "1 warning." in printed
 
 
 NAMED = """
@@ -222,6 +223,20 @@ def test_history_names_services_without_an_entry_and_aliases_without_use(checked
     assert found["services_unknown"][0] == {"source": "sentry", "service": "shop", "count": 2}
     assert found["aliases_unmatched"][-1] == {"service": "web", "alias": {"job": "c", "ns": "d"}}
     assert "services_unknown" not in json.loads(checked("alerts: []", "--json")[1])
+
+
+def test_history_names_rules_that_ask_for_a_label_that_nothing_has(checked, tmp_path):
+    """Given rules and a history, when nothing recorded has a label that a rule asks for → the rule and the label are listed."""
+    (tmp_path / "history.jsonl").write_text("\n".join(map(json.dumps, SEEN)) + "\n", encoding="utf-8")
+    text = (
+        "alerts:\n- {name: A, match: {job: a}}\n- {name: B, match: {tenant: x}}\n- {name: C, match: {tenant: '!=x'}}\n"
+    )
+    pages = dict.fromkeys("abc", PAGE)
+    _, printed = checked(text, pages=pages)
+    assert [line for line in printed.splitlines() if "asks for" in line] == [
+        "On the history nothing has the label tenant that B asks for."
+    ]
+    assert json.loads(checked(text, "--json", pages=pages)[1])["labels_unseen"] == [{"rule": "B", "label": "tenant"}]
 
 
 PROBES = """

@@ -1,11 +1,12 @@
 """What a deploy makes of answers of AWS that come late, or of what somebody has changed."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from deploy.deployment import Deploy, Gateways
+from deploy.deployment import Deploy, Gateways, check_rules
 from tests.deploy.virtual import Time
 
 
@@ -54,3 +55,12 @@ def test_a_stage_without_any_api_has_none() -> None:
 def test_a_mark_that_somebody_has_changed_is_none(value: str) -> None:
     """Given a parameter /tocsin-deployed/dev that is not what a deploy wrote → the deploy asks the account alone."""
     assert deploy(Ssm(value), Time())._kept() == {}
+
+
+def test_a_deploy_says_what_nothing_measures_and_goes_on(tmp_path: Path) -> None:
+    """Given a rule on a metric that no probe measures, when the rules are checked for a deploy → a line, and no error."""
+    (tmp_path / "alert-rules.yaml").write_text("alerts: [{name: A, condition: 'error_rate > 1%'}]\n", "utf-8")
+    (tmp_path / "runbook").mkdir()
+    (tmp_path / "runbook/a.md").write_text("## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n", "utf-8")
+    (line,) = check_rules(tmp_path, strict=True)
+    assert line.startswith("alert-rules.yaml:1:31: no probe of the file measures error_rate: this rule cannot fire")

@@ -27,7 +27,7 @@ from chalicelib.core.rule import Rules
 from chalicelib.parameters import of_targets
 from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
 from chalicelib.rules.file.document import Document, Mark, read_yaml
-from chalicelib.rules.file.finding import Path, Sense
+from chalicelib.rules.file.finding import WARNINGS, Path, Sense
 from chalicelib.rules.file.foreign import whole_file
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
@@ -49,7 +49,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One line for the operator. `kind` is mistake, template or test (the router runs on), or warning."""
+    """One line for the operator. `kind` is mistake, template or test (the router runs on), warning, or doubt.
+
+    A doubt is a warning that a deploy lets pass: it may be meant so.
+    """
 
     line: int
     column: int
@@ -113,7 +116,7 @@ def _report(
     sense.runbooks = runbooks
     sense.line_of = lambda path: document.where(path)[0]
     document.findings += [
-        found for found in sense_of(data, sense) if not document.is_told(found.path) or found.kind == "warning"
+        found for found in sense_of(data, sense) if not document.is_told(found.path) or found.kind in WARNINGS
     ]
     mistakes, warnings = _placed(document, filename)
     rules = None
@@ -136,8 +139,8 @@ def _placed(document: Document, filename: str) -> tuple[tuple[Mistake, ...], tup
             column += each.column - 1
         found[Mistake(line, column, each.what, each.allowed, each.suggestion, each.kind, filename)] = None
     ordered = sorted(found)
-    warnings = tuple(each for each in ordered if each.kind == "warning")
-    return tuple(each for each in ordered if each.kind != "warning"), warnings
+    warnings = tuple(each for each in ordered if each.kind in WARNINGS)
+    return tuple(each for each in ordered if each.kind not in WARNINGS), warnings
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,13 +8,15 @@ from zoneinfo import ZoneInfo
 
 Path = tuple[str | int, ...]
 Named = tuple[Path, str]
+WARNINGS = ("warning", "doubt")
+"""The kinds of findings that are warnings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something wrong (or, as a warning, doubtful) at a path; `column` counts within the text that stands there.
 
-    `kind` is mistake, template or test (the router runs on), or warning.
+    `kind` is mistake, template or test (the router runs on), warning, or doubt: a warning that a deploy lets pass.
     """
 
     path: Path

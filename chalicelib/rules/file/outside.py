@@ -95,12 +95,12 @@ def probe_meanings() -> dict[str, str]:
     """Return the words under `probes:` with what each measures, in the order of lists. The name of a file is a word."""
     found = [(HEARTBEAT_PLACE, HEARTBEAT, HEARTBEAT_MEANING)]
     for name in plugins.names("probes"):
-        module = _probe(name)
+        module = module_of(name)
         found.append((getattr(module, "PLACE", LAST_PLACE), name, getattr(module, "MEANING", "")))
     return {name: meaning for _, name, meaning in sorted(found)}
 
 
-def _probe(kind: str) -> "AnyProbeModule | None":
+def module_of(kind: str) -> "AnyProbeModule | None":
     """Return a probe's file; None for one whose drivers are not installed here."""
     try:
         return plugins.load_probe(kind)
@@ -110,7 +110,7 @@ def _probe(kind: str) -> "AnyProbeModule | None":
 
 def _probe_mistakes(kind: str, entry: Mapping[str, Any]) -> list[str]:
     """What the probe itself says of its parameters; without its drivers, nothing."""
-    module = _probe(kind)
+    module = module_of(kind)
     return module.validate(entry) if module is not None else []
 
 

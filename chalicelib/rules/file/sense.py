@@ -32,6 +32,7 @@ from chalicelib.rules.file.finding import (
     tellers,
     zone_exists,
 )
+from chalicelib.rules.file.measured import measured
 from chalicelib.rules.file.outside import outside
 from chalicelib.rules.file.reach import reach
 from chalicelib.rules.file.services import services
@@ -52,6 +53,7 @@ def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     yield from _targets(data)
     yield from _zones(data)
     yield from vocabulary(data)
+    yield from measured(data)
     yield from reach(data)
     yield from circles(data, sense)
     yield from services(data)

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.rules.file import check
 from cli.main import main
+from tests.rule_files import but_unmeasured
 
 PAGE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (How do I .*?)$(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE)
@@ -29,7 +30,7 @@ def test_each_question_has_one_answer():
 def test_each_recipe_is_clean(text):
     """A recipe has neither mistakes nor warnings."""
     report = check(text)
-    assert (report.mistakes, report.warnings) == ((), ())
+    assert (report.mistakes, but_unmeasured(report.warnings)) == ((), [])
 
 
 @pytest.mark.parametrize("text", TESTED)
