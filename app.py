@@ -193,7 +193,7 @@ def history() -> Response:
 
 @app.route("/api/who", methods=["GET"])
 def who() -> Response:
-    """Who hears of a service or an incident."""
+    """Return who is notified of a service or an incident."""
     return _asked("who")
 
 
@@ -521,7 +521,7 @@ def _method() -> str:
 
 
 def _asked(what: str, **names: str) -> Response:
-    """Answer one request to the API: who has a token is told what is wrong, whatever it is."""
+    """Answer one request to the API: a caller with a token gets every error in words."""
     from chalicelib.api import problems
     from chalicelib.core.errors import RequestError
 
@@ -678,8 +678,10 @@ def _reported(stage: str) -> Iterator[None]:
         log.line(stage, failed=True, **log.failure(error))
         if not isinstance(error, TocsinError) and not _is_of_aws(error):
             _to_sentry(error)
-        told = log.failure(error)
-        text = f"{stage}: {told['error']} at {told['at']}" + (f": {told['reason']}" if "reason" in told else "")
+        failure = log.failure(error)
+        text = f"{stage}: {failure['error']} at {failure['at']}" + (
+            f": {failure['reason']}" if "reason" in failure else ""
+        )
     else:
         return
     raise HandlerError(text) from None

@@ -1,4 +1,4 @@
-"""tocsin check: what is wrong with the rules file, what each rule means, and who hears it.
+"""tocsin check: what is wrong with the rules file, what each rule means, and who is notified.
 
 Exit 0 when clean, 1 with warnings only, 2 with mistakes; `--strict` makes warnings mistakes. With recorded history (a
 timeline of `tocsin replay`, `history.jsonl` beside the file unless named, or what a `--stage` recorded) it also says how many messages a day each
@@ -32,7 +32,7 @@ MIN_DAYS = 1 / 24
 """A recording of less than an hour counts as one, or one message would be hundreds a day."""
 
 
-HELP = "every mistake of the rules file, what each rule means, and who hears it"
+HELP = "every mistake of the rules file, what each rule means, and who is notified"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def counted_on(
 ) -> tuple[dict[str, float], "SeenNames | None"]:
     """Messages a day and names on what a stage recorded, on the file that is named, or on the one beside the rules.
 
-    Nothing without a recording; one that cannot be read is told, and is no mistake of the rules.
+    Nothing without a recording; one that cannot be read is reported, and is no mistake of the rules.
     """
     file = Path(arguments.history) if arguments.history else folder / HISTORY_NAME
     asks = arguments.stage or arguments.url
@@ -123,9 +123,9 @@ def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], na
     names = {rule.name for rule in rules.rules}
     counted: Counter[str] = Counter()
     for line in Replay(rules, lines, name=str(name), folder=name.parent, seed=None).run():
-        told = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
+        announced = [alert["name"] for alert in line.get("alerts", ()) if not alert.get("muted_by")]
         if line["type"] == "notification":
-            counted.update({name if name in names else "" for name in told})
+            counted.update({name if name in names else "" for name in announced})
     times = [_seconds(line.get("at", 0)) for _, line in lines]
     days = max((times[-1] - times[0]) / SECONDS_PER_DAY, MIN_DAYS) if times else 1.0
     return {name: counted[name] / days for name in (*names, "")}
@@ -191,7 +191,7 @@ def _counted(number: int, word: str) -> str:
 
 
 def _line(rule: Rule, rules: Rules, a_day: Mapping[str, float]) -> str:
-    return f"{rule.name}: {sentence(rule)} {hears(rule, rules)}{_on_history(rule.name, a_day)}"
+    return f"{rule.name}: {sentence(rule)} {notifies(rule, rules)}{_on_history(rule.name, a_day)}"
 
 
 def _on_history(name: str, a_day: Mapping[str, float]) -> str:
@@ -200,9 +200,9 @@ def _on_history(name: str, a_day: Mapping[str, float]) -> str:
     return f" On the history: {a_day[name]:.1f} message{'' if round(a_day[name], 1) == 1 else 's'} a day."
 
 
-def hears(rule: Rule, rules: Rules) -> str:
-    """Who hears of a rule."""
-    return f"Tells{'' if rule.route is not None else ','} {notified_of(rule, rules)}."
+def notifies(rule: Rule, rules: Rules) -> str:
+    """Return the sentence that names whom a rule notifies."""
+    return f"Notifies{'' if rule.route is not None else ','} {notified_of(rule, rules)}."
 
 
 def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
@@ -210,8 +210,8 @@ def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
         "" if rules.default.targets or rules.default.nobody else ": events that no rule or route matches reach nobody"
     )
     return [
-        f"Everything else: tells {route_targets(rules.default)}{nobody}.{_on_history('', a_day)}",
-        f"What cannot be delivered: tells {route_targets(rules.fallback)}.",
+        f"Everything else: notifies {route_targets(rules.default)}{nobody}.{_on_history('', a_day)}",
+        f"What cannot be delivered: notifies {route_targets(rules.fallback)}.",
     ]
 
 
@@ -225,7 +225,7 @@ def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | 
             {
                 "name": rule.name,
                 "sentence": sentence(rule),
-                "hears": hears(rule, report.rules) if report.rules else "",
+                "hears": notifies(rule, report.rules) if report.rules else "",
                 **({"messages_a_day": round(a_day[rule.name], 2)} if rule.name in a_day else {}),
             }
             for rule in rules

@@ -1,8 +1,8 @@
-"""tocsin explain: why an alert was told, or was not: each decision in order.
+"""tocsin explain: why an alert was notified, or was not: each decision in order.
 
     tocsin explain --stage prod 3f2a91c0                     an incident, by the first characters of its id
     tocsin explain --stage prod "High Error Rate" service=api    alerts, by name and labels (= != =~ !~)
-    tocsin explain --source sentry BODY.json                 a payload: what each rule makes of it, who would hear
+    tocsin explain --source sentry BODY.json                 a payload: what each rule makes of it, who would be notified
     tocsin explain --timeline TIMELINE.jsonl [--at 120]      the lines of `tocsin replay`, at a time or at their end
 
 Without --stage it is the one that `make run` keeps up on this machine. RULES.yaml and TIMELINE.jsonl may be named as for
@@ -44,7 +44,7 @@ LOOKED_BACK = timedelta(days=7)
 _ID = re.compile(r"[0-9a-f]{4,16}")
 
 
-HELP = "why an alert was told, or was not"
+HELP = "why an alert was notified, or was not"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +144,7 @@ def of_stage(words: Sequence[str], store: Any, rules: Rules, now: datetime) -> l
 
 
 def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> Shown:
-    """What each rule makes of each event, and what would be told: of a stage now, else at the time of the payload."""
+    """What each rule makes of each event, and what would be sent: of a stage now, else at the time of the payload."""
     if len(arguments.what) != 1:
         raise parse.UsageError("one payload is explained at a time; allowed is a file, or - for standard input")
     now = datetime.now(UTC)
@@ -167,7 +167,7 @@ def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> 
 
 
 def simulated(events: Sequence[Event], rules: Rules, context: Context, now: datetime) -> list[Shown]:
-    """The alerts that the events make, once what is due for the first time was told; their rules are those of the events."""
+    """The alerts that the events make, once what is due for the first time was sent; their rules are those of the events."""
     simulator = Simulator(rules, now)
     kept = simulator.store.context()
     holding = replace(

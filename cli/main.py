@@ -1,6 +1,6 @@
 """`tocsin`: the command line. Every file of cli/ with `add_arguments` and `run` is a command of its name.
 
-Only the command that was asked for is loaded, so one that is broken or slow to load harms no other.
+Only the command that was asked for is loaded, so a command that is broken or slow to load does not affect the others.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add(name: str, subparsers: Any, *, needed: bool) -> None:
-    """Load a command; one that cannot be loaded is named in the list, and told when it is the one needed."""
+    """Load a command; one that cannot be loaded is named in the list, and reported when it is the one needed."""
     word = name.replace("_", "-")
     try:
         module = cast(CommandModule, importlib.import_module(f"cli.{name}"))

@@ -3,7 +3,7 @@
     tocsin parse SOURCE BODY.json [--headers HEADERS.json] [--rules alert-rules.yaml]
 
 SOURCE is the name in the address: a file of sources/, or an entry of `sources:` in the rules file. BODY `-` reads
-standard input. Without headers the kind is told from the body. What is printed is masked, as everything stored is.
+standard input. Without headers the kind is read from the body. What is printed is masked, as everything stored is.
 A word for a state that nobody knows is named on standard error.
 """
 

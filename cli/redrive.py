@@ -5,7 +5,7 @@
     tocsin redrive --stage prod --reason channel_not_found
     tocsin redrive --stage prod --id 3fa8                one: by message, notification or incident id, or its beginning
 
-Safe to repeat and to break off: a message is put back before it is taken away, and nothing is told twice. A
+Safe to repeat and to break off: a message is put back before it is taken away, and nobody is notified twice. A
 notification goes out only if it is still its target's newest word on the incident: nobody is paged for what is over.
 """
 
@@ -136,8 +136,8 @@ def _described(body: str) -> tuple[str, tuple[str, ...]]:
     except ParseError as error:
         return f"a message that cannot be read ({error})", ()
     if isinstance(content, Notification):
-        told = f"{content.reason.value} to {content.target.shown}: {cut(one_line(content.title), 80)}"
-        return told, (content.id, content.incident.id)
+        shown = f"{content.reason.value} to {content.target.shown}: {cut(one_line(content.title), 80)}"
+        return shown, (content.id, content.incident.id)
     if isinstance(content, Webhook):
         return f"a webhook of {content.source}, received {content.received_at:%Y-%m-%d %H:%M} UTC", ()
     return type(content).__name__.lower(), ()
@@ -153,7 +153,7 @@ def _is_of_topic(body: str) -> bool:
 
 
 def put_back(stage: Stage, letter: Letter) -> None:
-    """Put it on its queue, then take it from the dead letters: broken off between, it is there twice, and told once."""
+    """Put it on its queue, then take it from the dead letters: broken off between, it is there twice, and sent once."""
     sqs = stage.aws("sqs")
     main = stage.queue_url(f"{stage.settings.queue_prefix}-{letter.queue}")
     sqs.send_message(QueueUrl=main, MessageBody=played_back(letter.body))

@@ -183,12 +183,12 @@ def _when(at: str) -> str:
 
 def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     titles = {
-        "not_at_all": "told today, and not at all any more",
-        "later": "told later",
-        "earlier": "told earlier",
-        "new": "told though it is not today",
-        "in_another": "told within another incident",
-        "on_its_own": "told as an incident of its own",
+        "not_at_all": "sent today, and no longer",
+        "later": "sent later",
+        "earlier": "sent earlier",
+        "new": "sent now, and not today",
+        "in_another": "sent as part of another incident",
+        "on_its_own": "sent as an incident of its own",
     }
     for name, title in titles.items():
         some = found[name]
@@ -198,7 +198,7 @@ def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             if len(some) > MAX_SHOWN:
                 yield "", f"  … and {len(some) - MAX_SHOWN} more (--json has all)"
     if found["same"]:
-        yield f"told at the same time ({found['same']})", None
+        yield f"sent at the same time ({found['same']})", None
 
 
 def _line(each: Mapping[str, Any]) -> str:

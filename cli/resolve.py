@@ -1,10 +1,10 @@
-"""tocsin resolve INCIDENT …: resolve by hand: whoever was told the fire is told the end."""
+"""tocsin resolve INCIDENT …: resolve by hand, and notify every target of the incident of its end."""
 
 import argparse
 
 from cli.acts import act, add_alert_arguments
 
-HELP = "resolve by hand: whoever was told the fire is told the end"
+HELP = "resolve by hand: every target of the incident is notified of its end"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

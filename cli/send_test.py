@@ -93,7 +93,7 @@ def forms() -> str:
 
 def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
     """A test: in the form of a real notification, marked as what it is, of an incident that is nobody's."""
-    told = AlertSnapshot(
+    alert = AlertSnapshot(
         name="Test",
         labels={"alertname": "Test", "severity": severity.value},
         annotations={},
@@ -117,16 +117,16 @@ def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
         reason=Reason.TEST,
         status="firing",
         severity=severity,
-        title=told.title,
+        title=alert.title,
         at=now,
-        alerts=(told,),
+        alerts=(alert,),
     )
 
 
 def end_of(test: Notification) -> Notification:
     """The end of a test, which closes what it opened."""
-    (told,) = test.alerts
-    over = replace(told, status="resolved", ends_at=test.at)
+    (alert,) = test.alerts
+    over = replace(alert, status="resolved", ends_at=test.at)
     incident = replace(test.incident, ended_at=test.at)
     return replace(test, id=f"{incident.id}-2", incident=incident, seq=2, status="resolved", alerts=(over,))
 

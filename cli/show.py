@@ -1,4 +1,4 @@
-"""tocsin show INCIDENT: one incident: its alerts, who was told and what came of it, who has it, and what happened.
+"""tocsin show INCIDENT: one incident: its alerts, who was notified and what came of it, who has it, and what happened.
 
 INCIDENT is its id or the first characters of it.
 """

@@ -14,10 +14,10 @@ from cli.output import printed
 from cli.remote import add_api_arguments, remote
 from cli.table import clean, clock, localized, print_table
 
-HEADS = ("OF", "SEVERITY", "HEARS", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
+HEADS = ("OF", "SEVERITY", "NOTIFIED", "AGAIN", "WHEN NOBODY ACKNOWLEDGES")
 
 
-HELP = "who hears of a service or an incident"
+HELP = "who is notified of a service or an incident"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,13 +82,13 @@ def query(words: list[str], service: str | None = None) -> list[tuple[str, str]]
 def _row(each: Mapping[str, Any]) -> list[str]:
     steps = "; ".join(f"after {step['after']} {', '.join(step['targets'])}" for step in each["escalate"])
     of = each.get("rule") or each.get("incident") or "anything else"
-    heard = ", ".join(each["targets"]) or "nobody"
+    named = ", ".join(each["targets"]) or "nobody"
     if not each.get("reminds", True):
-        return [of, "", heard if each["notified"] else "nobody now", "", ""]
+        return [of, "", named if each["notified"] else "nobody now", "", ""]
     if each["quiet_now"]:
         until = f" until {clock(each['quiet_until'])}" if each["quiet_until"] else ""
-        heard += f" (quiet now: {', '.join(each['quiet_now'])}{until})"
-    return [of, each.get("severity", ""), heard, _again(each["repeats_every"]), steps]
+        named += f" (quiet now: {', '.join(each['quiet_now'])}{until})"
+    return [of, each.get("severity", ""), named, _again(each["repeats_every"]), steps]
 
 
 def _again(every: str) -> str:

@@ -94,7 +94,7 @@ class Gateways:
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """One deploy of the project in `root` to `stage`. `environment` is that of Chalice; `say` hears of progress."""
+    """One deploy of the project in `root` to `stage`. `environment` is that of Chalice; `say` gets each line of progress."""
 
     stage: str
     clients: Clients

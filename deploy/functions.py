@@ -87,7 +87,7 @@ def _set(functions: Any, mapping: Mapping[str, Any], name: str, share: Concurren
 def loops(functions: Any, stage: str, *, wait: Wait = PATIENT) -> None:
     """Let messages go through a function as often as they must.
 
-    Lambda ends a chain of about 16 invocations of one function by way of SQS, which it tells by a trace header. A delivery
+    Lambda ends a chain of about 16 invocations of one function by way of SQS, which it recognises by a trace header. A delivery
     that is tried for hours is such a chain, and so are the timers of a long incident: what is dropped there is an alert.
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """

@@ -282,7 +282,7 @@ def _play(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
             return
         _post(url, step, values)
     _say(
-        f"{_clock()}         the end of a fire is told within the rule's group_interval: five minutes unless it says otherwise"
+        f"{_clock()}         the end is notified within the rule's group_interval: five minutes unless it says otherwise"
     )
     try:
         _play_day(url, values, stop)

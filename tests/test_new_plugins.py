@@ -242,7 +242,7 @@ def test_tocsin_check_prints_them(rules_file: Path, capsys: pytest.CaptureFixtur
     assert main(["check", str(rules_file)]) == 0
     printed = capsys.readouterr().out
     assert "Boiling over: With the severity of its event, for each fault with source=kettle" in printed
-    assert "Tells Chat ops." in printed
+    assert "Notifies Chat ops." in printed
 
 
 def test_replay_runs_through_them(rules_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,17 +61,17 @@ def arguments_of(*words):
 
 
 def test_a_clean_file_exits_0_and_is_explained(checked):
-    """Each rule is said in one sentence, with who hears it."""
+    """Each rule is said in one sentence, with who is notified of it."""
     status, printed = checked(RIGHT, pages={"error-spike": PAGE, "sentry-issue": PAGE})
     assert status == 0
     assert printed.splitlines() == [
         "Error Spike: Critical when, among what has source=sentry, the number of events in 1 minute is above 10, for 2 "
         "minutes, until the number of events in 1 minute is below 3, and 10 minutes longer, no data counting as fine. "
-        "Tells #incidents and PagerDuty, after 15 minutes ops@example.com, not in nights.",
+        "Notifies #incidents and PagerDuty, after 15 minutes ops@example.com, not in nights.",
         "Sentry Issue: With the severity of its event, for each fault with source=sentry, from its first firing event "
-        "until it is resolved. Tells, by the routes, with severity=critical webhook at example.com; otherwise #alerts.",
-        "Everything else: tells #alerts.",
-        "What cannot be delivered: tells nobody.",
+        "until it is resolved. Notifies, by the routes, with severity=critical webhook at example.com; otherwise #alerts.",
+        "Everything else: notifies #alerts.",
+        "What cannot be delivered: notifies nobody.",
         "",
         "no mistakes, no warnings.",
     ]
@@ -85,7 +85,7 @@ def test_what_is_measured_is_a_warning_unless_it_says_otherwise(checked):
         "default: {notification: [{email: a@example.com}]}\n"
     )
     printed = checked(text)[1].splitlines()
-    assert "A: Warning when error rate is above 1 %. Tells, by the routes, a@example.com." in printed
+    assert "A: Warning when error rate is above 1 %. Notifies, by the routes, a@example.com." in printed
 
 
 def test_warnings_exit_1_and_strict_2(checked):
@@ -120,7 +120,7 @@ def test_tools_get_one_object(checked):
     assert (mistake["line"], mistake["column"], mistake["suggestion"]) == (1, 32, "error_rate")
     right = json.loads(checked(RIGHT, "--json")[1])
     assert [rule["name"] for rule in right["rules"]] == ["Error Spike", "Sentry Issue"]
-    assert right["rules"][1]["hears"].startswith("Tells, by the routes,")
+    assert right["rules"][1]["hears"].startswith("Notifies, by the routes,")
 
 
 def test_files_that_cannot_be_read_exit_2(tmp_path, capsys):

@@ -158,11 +158,11 @@ def test_the_difference_is_told_to_people(tmp_path, capsys):
     said = capsys.readouterr().out
     for part in (
         "2026-11-01 00:00 to 2026-11-01 05:00",
-        "told later (1)",
+        "sent later (1)",
         "01 Nov 00:00:00 +5m",
-        "not at all any more (1)",
+        "sent today, and no longer (1)",
         "boom (web)  [Boom]  paged",
-        "told at the same time (1)",
+        "sent at the same time (1)",
     ):
         assert part in said, said
     assert [line.split()[:4] for line in said.splitlines() if line.startswith("pages")] == [["pages", "2", "1", "-1"]]

@@ -10,7 +10,7 @@
 
 Three passes over one file: YAML with the place of every word and its traps (`document.py`), the form (`form.py`: one
 pydantic model over `values.py`), and the sense (`sense.py`: conditions and names; `reach.py`: what can never happen;
-`circles.py`: alerts that mute each other; `services.py`: what services are called and need; `outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are told at once, as
+`circles.py`: alerts that mute each other; `services.py`: what services are called and need; `outside.py`: probes, sources, tests, pages). Each goes on after a mistake, so that all of them are reported at once, as
 `file:line:column: what; allowed is …; did you mean …`.
 """
 
@@ -158,7 +158,7 @@ def load(
 ) -> Rules:
     """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests are not run.
 
-    With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are told
+    With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are sent
     in the plain form (`Rules.broken_templates`), and a metric that resembles no known one may come from outside.
     """
     sense = Sense(metrics=frozenset(metrics), any_metric=tolerate_templates)

@@ -71,7 +71,7 @@ def route_tree(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any
 
 
 def tellers(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Everything that can name who hears."""
+    """Yield each rule, route, default and fallback: all that can name targets."""
     yield from entries_in(data, "alerts")
     yield from route_tree(data)
     for name in ("default", "fallback"):

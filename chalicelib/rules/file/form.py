@@ -197,7 +197,7 @@ class TargetForm(_Part):
 
 
 class EscalationForm(_Part):
-    """Who hears more when nobody acknowledged."""
+    """Further targets when nobody acknowledged."""
 
     after: Duration
     notification: list[TargetForm]
@@ -238,7 +238,7 @@ class _TellingForm(_RhythmForm):
 
 
 class RuleForm(_TellingForm):
-    """An entry of `alerts:`: what it matches, when it is enough, how bad, who hears."""
+    """An entry of `alerts:`: what it matches, when it is enough, how bad, who is notified."""
 
     name: Text
     enabled: Boolean = LEFT_OUT
@@ -263,7 +263,7 @@ class RuleForm(_TellingForm):
 
 
 class RouteForm(_TellingForm):
-    """Who hears of what its clauses match."""
+    """Who is notified of what its clauses match."""
 
     match: Matches = Field(default=LEFT_OUT)
     continue_: Boolean = Field(default=LEFT_OUT, alias="continue")
@@ -397,7 +397,7 @@ _TEST_SCHEMA: Any = {
 
 
 class FileForm(_Part):
-    """alert-rules.yaml: what counts, when it is enough, how bad it is, and who hears."""
+    """alert-rules.yaml: what counts, when it is enough, how bad it is, and who is notified."""
 
     defaults: DefaultsForm = Field(default=LEFT_OUT)
     receivers: dict[str, list[TargetForm]] = Field(default=LEFT_OUT)

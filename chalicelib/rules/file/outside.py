@@ -181,7 +181,7 @@ def _webhooks(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """The form of each test; what its lines mean is told by `tocsin test`, which runs them."""
+    """The form of each test; `tocsin test`, which runs its lines, reports what they mean."""
     for path, test in entries_in(data, "tests"):
         known = (*TEST_FIELDS, *PROMTOOL_FIELDS)
         for key in test.keys() - set(known):
@@ -190,7 +190,7 @@ def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:
                 (*path, key), f"{key!r} is not a key of a test", allowed, nearest(key, known), "test", 0, True
             )
         if not test.keys() & {"expect", "alert_rule_test"}:
-            yield Finding(path, "the test expects nothing", "expect: [] where nobody must be told", kind="test")
+            yield Finding(path, "the test expects nothing", "expect: [] where nobody must be notified", kind="test")
         for key in ("given", "expect", "input_series", "alert_rule_test"):
             entries = test.get(key)
             if entries is not None and not (isinstance(entries, list) and all(isinstance(e, Mapping) for e in entries)):

@@ -188,7 +188,7 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Finding]:
             key = "active" if active else "mute"
             yield Finding(
                 (*path, key),
-                f"nobody is ever told: {', '.join((*active, *mute))} leave no time",
+                f"nobody is ever notified: {', '.join((*active, *mute))} leave no time",
                 "a time that is open",
                 kind="warning",
             )

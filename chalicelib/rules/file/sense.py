@@ -1,7 +1,7 @@
 """The sense of a rules file whose form may or may not be right: what its words mean together.
 
 Conditions and templates are parsed, names must exist, regular expressions must compile. Each check looks only at what
-has the right form and passes over the rest, which the form has told already.
+has the right form and passes over the rest, which the form has reported already.
 """
 
 import re
@@ -104,7 +104,7 @@ def _conditions(path: Path, rule: Mapping[str, Any], sense: Sense, known: set[st
 
 
 def _threshold(rule: Mapping[str, Any]) -> float | str | None:
-    """The rule's threshold; a plain number in place of one that is wrong, which the form tells."""
+    """The rule's threshold; a plain number in place of one that is wrong, which the form reports."""
     value = rule.get("threshold")
     if value is None:
         return None
@@ -160,7 +160,7 @@ def _counts(path: Path, condition: Condition) -> Iterator[Finding]:
         if float(match[2]) >= MAX_COUNTED_EVENTS:
             yield Finding(
                 path,
-                f"more than {MAX_COUNTED_EVENTS} events are not told apart, so {match[2]} is never reached",
+                f"more than {MAX_COUNTED_EVENTS} events are not counted apart, so {match[2]} is never reached",
                 f"a number below {MAX_COUNTED_EVENTS}, or a shorter window",
                 column=match.start(2) + 1,
             )

@@ -296,7 +296,7 @@ def test_no_secret_is_repeated(secret):
 
 TESTS = [
     ("{nme: a, expect: []}", "1:10: 'nme' is not a key of a test; allowed is name, given, expect, interval,"),
-    ("{name: a}", "1:9: the test expects nothing; allowed is expect: [] where nobody must be told"),
+    ("{name: a}", "1:9: the test expects nothing; allowed is expect: [] where nobody must be notified"),
     ("{expect: [], given: 5}", "1:29: given is not a list of mappings; allowed is a list, such as [{at: 0, …}]"),
     ("{expect: {}}", "1:18: expect is not a list of mappings; allowed is a list, such as [{at: 0, …}]"),
 ]
@@ -365,7 +365,7 @@ WARNINGS = [
     (
         "windows: {w: {from: '08:00', to: '18:00'}}\nroutes: [{mute: [w], active: [w]}]",
         None,
-        "nobody is ever told: w, w leave no time",
+        "nobody is ever notified: w, w leave no time",
     ),
     ("windows: {w: {dates: []}}", None, "the window w never opens: dates is empty"),
     ("windows: {w: {months: [jul]}}\nroutes: [{mute: [w], active: [w]}]", None, "w, w leave no time"),
