@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
+
 from tests.project import ROOT
 
 TEARDOWN = (ROOT / "docs" / "first-day.md").read_text().partition("## Teardown")[2]
 
 
+@pytest.mark.acceptance
 def test_a_teardown_takes_nothing_from_another_product() -> None:
     """Given the commands of the teardown → the one that deletes is `tocsin destroy`, which knows whole names."""
     (commands,) = re.findall(r"```sh\n(.*?)```", TEARDOWN, re.DOTALL)

@@ -109,6 +109,7 @@ def wrong(router: Router, since: int) -> list[str]:
     return found
 
 
+@pytest.mark.acceptance
 def test_every_life_of_a_long_one_has_its_opening_update_and_resolve(router: Router) -> None:
     """Given a hundred lives of one group, then each target took opened, updated, resolved of each, and nothing is left."""
     lives = list(heard(router, 0).values())[: 2 * LIVES]

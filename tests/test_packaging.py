@@ -52,6 +52,7 @@ def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.acceptance
 def test_it_imports_in_a_clean_interpreter(unpacked: Path) -> None:
     """Everything shipped can be imported with nothing but the package and the AWS SDK of Lambda."""
     found = [*(ROOT / ".venv-emulator" / "lib").glob("python*")]

@@ -209,7 +209,9 @@ def assert_back_soon(stage, name, event):
     queue.deleted.clear()
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize(
+    "failure", [pytest.param(name, marks=() if name == "throttled" else pytest.mark.acceptance) for name in FAILURES]
+)
 @pytest.mark.parametrize("name", WORKERS)
 def test_whatever_the_table_does_the_messages_are_back_within_seconds(stage, name, failure):
     """Given a table that fails from any call on → the worker ends soon, its messages are back, and they work at last."""

@@ -249,6 +249,7 @@ def test_the_life_makes_every_call_of_a_store() -> None:
     assert {name for name in vars(Store) if not name.startswith("_")} <= made
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("fault", "times"),
     [*((fault, 2) for fault in FAULTS), *((fault, 1) for fault in (dropped, *AFTER))],

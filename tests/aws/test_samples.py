@@ -130,6 +130,7 @@ def by_hour(samples: list[Sample]) -> Iterator[list[Sample]]:
         yield [sample for sample in samples if sample.at.replace(minute=0) == hour]
 
 
+@pytest.mark.acceptance
 def test_every_span_counts_every_sample_once(store: DynamoSamples) -> None:
     """Whatever the span, minutes and hours together hold each sample of the last two days exactly once."""
     samples = spread(50)
@@ -164,6 +165,7 @@ def test_shuffled_doubled_and_late_samples_change_nothing(store: DynamoSamples, 
     assert summary(list(straight)) == summary(list(store.buckets("uptime", LABELS, at(-1), at(6 * 60))))
 
 
+@pytest.mark.acceptance
 def test_long_spans_outlive_their_minutes(store: DynamoSamples, client: Any) -> None:
     """A week comes from hours, right to the sample, when the minutes of all but two days are cleaned up."""
     samples = [one(hour * 60 + minute, 0.0 if hour % 50 == 0 else 1.0) for hour in range(168) for minute in (0, 20, 40)]
@@ -267,6 +269,7 @@ class Death(Exception):
     """The worker ends here."""
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("dies_at", range(14))
 def test_a_worker_may_die_at_any_call(client: Any, dies_at: int) -> None:
     """Whatever call a worker dies at, the next delivery of the same samples makes the whole right."""

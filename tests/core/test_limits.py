@@ -90,7 +90,7 @@ def incident(count, letters, **size):
 
 
 @pytest.mark.parametrize("letters", [PLAIN, WIDE], ids=["ASCII", "three bytes each"])
-@pytest.mark.parametrize("count", [9, 60, 500])
+@pytest.mark.parametrize("count", [9, 60, pytest.param(500, marks=pytest.mark.acceptance)])
 def test_an_incident_and_what_is_told_of_it_fit(count, letters):
     """Item and message are within their limits after it was told to ten targets, and every alert is still there."""
     given = incident(count, letters)
@@ -178,6 +178,7 @@ def filled(letters, **size):
     return replace(whole, alerts=place.alerts)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("targets", [1, 10])
 @pytest.mark.parametrize(
     ("letters", "size"),

@@ -15,6 +15,7 @@ ACTS: dict[str, tuple[Callable[[Outage], Outage], str]] = {
 }
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(("incidents", "moments"), [(120, (-0.5, 0, 0.5, 3, 60, 130)), (500, (0, 1, 45, 300, 590))])
 def test_what_is_new_goes_before_the_messages_that_are_brought_up_to_date(
@@ -39,6 +40,7 @@ def test_what_is_new_goes_before_the_messages_that_are_brought_up_to_date(
     assert outage.router.dead_lettered == []
 
 
+@pytest.mark.acceptance
 def test_many_silent_changes_cost_three_writes_each() -> None:
     """Given a silence over 500 incidents → each costs its save, at most one place, one claim and one record."""
     outage = Outage(500).silence().until(OPEN_BY + 1_020)

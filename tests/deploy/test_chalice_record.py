@@ -116,6 +116,7 @@ def test_a_subscription_without_an_arn_is_none(aws: Clients) -> None:
     assert entry["subscription_arn"].endswith(":1")
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("name", "tag", "found"),
     [

@@ -174,6 +174,7 @@ def test_a_stage_that_somebody_deploys_is_not_destroyed(cloud: Cloud, tmp_path: 
     assert (lines, there(aws)) == ([], before)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -201,6 +202,7 @@ def test_the_stage_must_be_named(
     assert there(aws) == before
 
 
+@pytest.mark.acceptance
 def test_the_command_says_what_is_kept(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,7 @@ def remembered(outage: Outage, text: str) -> list[int]:
     return [sum(text in entry.text for entry in each.timeline.entries) for each in outage.open()]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("before", "act", "text"),
     [
@@ -151,6 +152,7 @@ def test_the_work_of_one_invocation_is_bounded(
     assert remembered(outage, text) == [1] * 500
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("dies_at", [1, 2, 3, 4, 5, 6, 7, 8, 9, 30, 54])
 @pytest.mark.parametrize("act", [hold, release])
 def test_a_worker_that_dies_in_the_middle_loses_nothing(act: Callable[[datetime], str], dies_at: int) -> None:
@@ -209,6 +211,7 @@ def test_an_older_decision_does_not_come_back_with_what_follows_it() -> None:
     assert outage.router.store.context().silences == context.silences
 
 
+@pytest.mark.acceptance
 def test_the_tick_after_a_silence_leaves_the_rest_to_the_workers() -> None:
     """Given more firing incidents than a tick looks at, when silences changed → it looks at those, and queues the rest."""
     outage = Outage(MAX_INLINE + 40)

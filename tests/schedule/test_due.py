@@ -35,7 +35,10 @@ def schedule(
     return found
 
 
-@pytest.mark.parametrize(("every", "minutes"), [("2m", 2), ("5m", 5), ("30m", 30), ("1h", 60), ("1d", 1440)])
+A_DAY = pytest.param("1d", 1440, marks=pytest.mark.acceptance)
+
+
+@pytest.mark.parametrize(("every", "minutes"), [("2m", 2), ("5m", 5), ("30m", 30), ("1h", 60), A_DAY])
 def test_probes_have_minutes_of_their_own(every: str, minutes: int) -> None:
     """Given 200 new probes of an interval → all at once first, then each once an interval, spread over its minutes."""
     found = schedule(probes(200, every), 3 * minutes + 1)

@@ -281,6 +281,7 @@ def test_causes_that_no_longer_fire_are_forgotten(routers):
     assert "Slow opened" in router.told()["webhook"]
 
 
+@pytest.mark.acceptance
 def test_timers_beyond_those_it_works_off_go_to_the_workers(routers):
     """Given more due timers than one tick works off, then every one is woken, and none waits for the next tick."""
     router = routers(rules_of(HEAD.replace("[alertname]", "[service]").replace("10m", "9h")))

@@ -127,6 +127,7 @@ def lived(seed: int, *, correlated: bool) -> Lived:
     return Lived([line for line in lines if line["type"] == "notification"])
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_fault_is_shown_where_it_is_without_correlate(seed: int) -> None:
     """Given a random day → each target is shown each fault that it is shown without, at the next update at the latest.

@@ -50,6 +50,7 @@ def traced(hash_seed):
     return done.stdout.splitlines()[:-1]
 
 
+@pytest.mark.acceptance
 def test_a_seed_is_one_life_in_every_process():
     """Given processes that iterate their sets in other orders → the life of a seed is the same in each."""
     one, other = traced("0"), traced("2")
@@ -67,6 +68,7 @@ class Forgetful(FaultyQueue):
                 super().add([body], delay)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("queue", ["webhooks", "notifications"])
 def test_a_lost_message_breaks_a_promise(queue):
     """Given a queue that loses messages → some life out of five says which promise is broken, and how to see it again."""

@@ -20,6 +20,7 @@ def played(day: Day, *, correlated: bool = True, after_ack: timedelta | None = N
     return Player(rules).play(day)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_of_day_meets_its_goal(kind: str) -> None:
     """Given small days of a kind → its goal is met, no critical fault that begins after an acknowledgement is lost."""
@@ -31,6 +32,7 @@ def test_a_kind_of_day_meets_its_goal(kind: str) -> None:
     assert within.sounds <= without.sounds
 
 
+@pytest.mark.acceptance
 def test_a_region_pages_once_more_for_what_fails_after_an_acknowledgement() -> None:
     """Given a region of 100 services → five incidents and a storm page, that storm once more, and the other fault."""
     day = day_of("region", 0, 4)

@@ -208,6 +208,7 @@ def test_hostile_text_calls_nobody() -> None:
         assert not re.search(r"(?m)^(?:# big|- list|1\. one)", shown(body))
 
 
+@pytest.mark.acceptance
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(NOTIFICATIONS)
 def test_every_message_is_within_the_limits(notification: Notification) -> None:

@@ -88,6 +88,7 @@ def is_dead(text: str) -> bool:
     return not re.search(r"[<>]|&(?!amp;|lt;|gt;)", _OURS.sub(r"\1", text))
 
 
+@pytest.mark.acceptance
 @many
 @given(NOTIFICATIONS)
 def test_every_slack_message_is_within_the_limits_and_dead_to_injection(notification: Notification) -> None:
@@ -117,6 +118,7 @@ def _text_objects(value: Any) -> list[Any]:
     return [found for inner in value for found in _text_objects(inner)] if isinstance(value, list) else []
 
 
+@pytest.mark.acceptance
 @many
 @given(NOTIFICATIONS)
 def test_every_pagerduty_event_is_valid_and_within_the_lengths(notification: Notification) -> None:
@@ -135,6 +137,7 @@ def test_every_pagerduty_event_is_valid_and_within_the_lengths(notification: Not
             assert all(link["href"].startswith("http") for link in event["links"])
 
 
+@pytest.mark.acceptance
 @many
 @given(NOTIFICATIONS)
 def test_every_change_event_is_valid(notification: Notification) -> None:
@@ -149,6 +152,7 @@ def test_every_change_event_is_valid(notification: Notification) -> None:
         assert 1 <= utf16_units(event["payload"]["summary"]) <= 1_024
 
 
+@pytest.mark.acceptance
 @many
 @given(NOTIFICATIONS)
 def test_every_mail_keeps_outside_text_out_of_headers_and_markup(notification: Notification) -> None:
@@ -162,6 +166,7 @@ def test_every_mail_keeps_outside_text_out_of_headers_and_markup(notification: N
     assert "javascript:" not in re.findall(r'href="([^"]*)"', mail["html"])
 
 
+@pytest.mark.acceptance
 @many
 @given(NOTIFICATIONS)
 def test_every_webhook_body_is_json(notification: Notification) -> None:

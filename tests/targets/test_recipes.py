@@ -153,6 +153,7 @@ def test_a_doubt_is_said() -> None:
     assert told.doubled and "twice" in told.note
 
 
+@pytest.mark.acceptance
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(NOTIFICATIONS)
 def test_every_request_is_within_the_limits(notification: Notification) -> None:

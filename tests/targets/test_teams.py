@@ -138,6 +138,7 @@ def test_hostile_text_is_only_text() -> None:
         assert "everyone" in found
 
 
+@pytest.mark.acceptance
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(NOTIFICATIONS)
 def test_every_card_is_small_enough(notification: Notification) -> None:

@@ -147,6 +147,7 @@ def test_filters_find_the_same_with_the_index(asked):
     assert rows_of(now_view(look(page), asked=filter)) == rows_of(now_view(look(page, indexed=False), asked=filter))
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("asked", "service"),
     [("severity=critical", ""), ("service=~s[12]", ""), ("", "s3"), ("severity=warning service=s3", ""), ("", "none")],

@@ -47,6 +47,7 @@ def hours_of(samples):
 RUNS = st.dictionaries(st.integers(0, 40 * 24 * 4), st.booleans(), max_size=300)
 
 
+@pytest.mark.acceptance
 @given(runs=RUNS, zone=st.sampled_from(["UTC", "America/Sao_Paulo", "Asia/Tokyo", "Europe/Berlin", "America/New_York"]))
 def test_days_are_those_of_a_count_over_all_runs(runs, zone):
     """Given any runs → each day of the reader has as many runs, failures and missed ones as a count over all of them."""
