@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(page for name in ("docs", "runbook", "bench") for page in (ROOT / name).glob("*.md"))]
+    [*ROOT.glob("*.md"), *(page for name in ("docs", "runbook", "bench") for page in (ROOT / name).rglob("*.md"))]
 )
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)")
