@@ -1,6 +1,7 @@
 """tocsin check: what is wrong with the rules file, what each rule means, and who is notified.
 
-Exit 0 when clean, 1 with warnings only, 2 with mistakes; `--strict` makes warnings mistakes. With recorded history (a
+Exit 0 when clean, 1 with warnings only, 2 with mistakes; `--strict` makes warnings mistakes. Doubts about the pages of the
+runbook (headings, links, reviews older than six months) are warnings at their own file and line. With recorded history (a
 timeline of `tocsin replay`, `history.jsonl` beside the file unless named, or what a `--stage` recorded) it also says how many messages a day each
 rule would have sent.
 """
@@ -10,6 +11,8 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ from chalicelib.rules.file import CheckReport, Mistake, check
 from chalicelib.rules.file.services import alias_words
 from chalicelib.rules.words import notified_of, route_targets, sentence
 from cli.probe_cost import costs, state_usd
+from cli.runbook_pages import doubts_of
 
 if TYPE_CHECKING:
     from simulation.names_seen import SeenNames
@@ -61,10 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{path}: is not UTF-8; expected is a rules file in UTF-8", file=sys.stderr)
         return WRONG
     folder = Path(arguments.runbook) if arguments.runbook else path.parent / "runbook"
-    report = check(text, filename=str(arguments.file), runbooks=pages(folder))
+    report = checked(text, str(arguments.file), folder, datetime.now(UTC).date())
     a_day, seen = counted_on(report.rules, arguments, path.parent) if report.rules else ({}, None)
     print(as_json(report, a_day, seen) if arguments.json else as_text(report, a_day, seen))
     return verdict(report, strict=arguments.strict)
+
+
+def checked(text: str, filename: str, folder: Path, today: date) -> CheckReport:
+    """Return what a rules file and the pages of its runbook come to on a day. Headings are doubts about the page."""
+    report = check(text, filename=filename, runbooks=pages(folder).keys())
+    return replace(report, warnings=(*report.warnings, *doubts_of(folder, today)))
 
 
 def verdict(report: CheckReport, *, strict: bool) -> int:
