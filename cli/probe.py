@@ -23,7 +23,7 @@ from chalicelib.clients import http_client
 from chalicelib.core.errors import NotSetUpError, RulesError
 from chalicelib.core.ports import Clients
 from chalicelib.core.rule import Rules
-from chalicelib.probes import Names, name_of
+from chalicelib.probes import Names, Progress, name_of, unwatched
 from chalicelib.redact import redact, redact_observed
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.schedule.due import Probe, probes_of
@@ -89,11 +89,12 @@ def named(rules: Rules, name: str, kind: str | None = None) -> Probe:
     return found[0]
 
 
-def tried(probe: Probe, clients: Clients, now: datetime) -> Tried:
+def tried(probe: Probe, clients: Clients, now: datetime, progress: Progress = unwatched) -> Tried:
     """Return what one try comes to. What it logs is not printed: its result says it."""
     kind, params = probe
+    job = Job(kind, params, plugins.load_probe, clients, now, Names(), progress=progress)
     with contextlib.redirect_stdout(io.StringIO()):
-        return asyncio.run(once(Job(kind, params, plugins.load_probe, clients, now, Names())))
+        return asyncio.run(once(job))
 
 
 def show(probe: Probe, found: Tried) -> int:

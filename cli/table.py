@@ -54,10 +54,11 @@ def _print_at_terminal(heads: Sequence[str], rows: Sequence[Sequence[str]], out:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    return GAP.join(_fitted(clean(cell), size) for cell, size in zip(row, widths, strict=True)).rstrip()
+    return GAP.join(fitted(clean(cell), size) for cell, size in zip(row, widths, strict=True)).rstrip()
 
 
-def _fitted(text: str, size: int) -> str:
+def fitted(text: str, size: int) -> str:
+    """Return the text cut or filled to so many cells."""
     while width(text) > size:
         text = text[:-2] + "…"
     return text + " " * (size - width(text))

@@ -26,7 +26,7 @@ from typing import Any
 
 from chalicelib.core.language.durations import duration_of
 from chalicelib.core.payload.retirement import KIND as RETIRING
-from chalicelib.probes._attempt import Attempt, Connection
+from chalicelib.probes._attempt import Attempt, Connection, Progress, time_words, unwatched
 from chalicelib.probes._common import (
     ABSENT,
     FAILED,
@@ -52,6 +52,7 @@ __all__ = [
     "Connection",
     "Down",
     "Names",
+    "Progress",
     "RefusedAddressError",
     "UnmeasuredError",
     "identity_of",
@@ -63,6 +64,8 @@ __all__ = [
     "probe_retiring",
     "refusal",
     "secret",
+    "time_words",
+    "unwatched",
     "upstream_of",
 ]
 

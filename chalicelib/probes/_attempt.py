@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from chalicelib.core.ports import Clients
 
 
+Progress = Callable[[str, float | None, str], object]
+"""Takes a step of a walk by its name, when it begins (None) and when it has ended: its seconds, and why it failed."""
+
+
+def unwatched(step: str, seconds: float | None, why: str) -> None:
+    """Do nothing: nobody looks at the steps as they are taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connection over asyncio. `address` is the IP address that took it."""
@@ -66,6 +74,7 @@ class Attempt:
     expected: str = ""
     is_far: bool = False
     closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    progress: Progress = unwatched
 
     @property
     def elapsed(self) -> float:

@@ -155,7 +155,7 @@ async def _walked(walk: _Walk, steps: Sequence[Mapping[str, Any]]) -> str | None
     """
     failed: str | None = None
     unmeasured: Exception | None = None
-    for number, (name, step) in enumerate(zip(_step_names(steps), steps, strict=True)):
+    for number, (name, step) in enumerate(zip(step_names(steps), steps, strict=True)):
         if (failed or unmeasured) and not step.get("always"):
             continue
         later = sum(bool(each.get("always")) for each in steps[number + 1 :])
@@ -173,6 +173,7 @@ async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], later: int) ->
     """Take a step and note how long it took. Return why it failed; None when it passed."""
     attempt, began, why = walk.attempt, time.monotonic(), None
     seconds = _seconds(attempt, step, later)
+    attempt.progress(name, None, "")
     try:
         async with asyncio.timeout(seconds):
             await _take(walk, step)
@@ -184,8 +185,10 @@ async def _taken(walk: _Walk, name: str, step: Mapping[str, Any], later: int) ->
         if _host_is_ours(step):
             raise
         why = "the address is not probed"
-    attempt.add("step_ms", round((time.monotonic() - began) * 1000, 3), step=name)
+    took = time.monotonic() - began
+    attempt.add("step_ms", round(took * 1000, 3), step=name)
     attempt.add("step_failures", 1.0 if why else 0.0, step=name)
+    attempt.progress(name, took, why or "")
     return f"step {name!r}: {why}" if why else None
 
 
@@ -380,7 +383,7 @@ def _field_mistakes(step: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _step_names(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+def step_names(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the steps for their samples: of two of one name the second is `name (2)`."""
     names = [_step_name(step) for step in steps]
     numbers = [names[:place].count(name) + 1 for place, name in enumerate(names)]

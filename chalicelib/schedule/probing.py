@@ -22,11 +22,13 @@ from chalicelib.probes import (
     Attempt,
     Down,
     Names,
+    Progress,
     in_thread,
     labels_of,
     name_of,
     probe_failed,
     time_limit,
+    unwatched,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A probe to run: its module, its entry of the rules file, and the time limit of one try in a thread."""
+    """A probe to run: its module, its entry of the rules file, and the time limit of one try in a thread.
+
+    `progress` is called for each step of a walk.
+    """
 
     kind: str
     params: Mapping[str, Any]
@@ -70,6 +75,7 @@ class Job:
     at: datetime
     names: Names
     blocking_limit: timedelta = BLOCKING_LIMIT
+    progress: Progress = unwatched
 
 
 def run(jobs: Sequence[Job], pause: Pause) -> list[tuple[Tried, ...]]:
@@ -107,6 +113,7 @@ async def once(job: Job) -> Tried:
 async def _awaited(probe: "ProbeModule", job: Job) -> Tried:
     limit = time_limit(job.params, getattr(probe, "TIMEOUT", DEFAULT_TIMEOUT))
     attempt = Attempt(job.kind, job.params, job.clients, job.at, limit, job.names, labels=labels_of(job.params))
+    attempt.progress = job.progress
     async with attempt.closing:
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
