@@ -74,7 +74,7 @@ Check = Callable[[Stage], Iterator[Finding]]
 
 def findings(stage: Stage, checks: Mapping[str, Check] | None = None) -> Iterator[tuple[str, Finding]]:
     """Every finding with the name of its check."""
-    for name, check in (checks or CHECKS).items():
+    for name, check in (CHECKS if checks is None else checks).items():
         try:
             yield from ((name, found) for found in check(stage))
         except (ClientError, BotoCoreError, TocsinError) as error:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.core.delivery.delivery_log import DeliveryLog, delivery_log_key
+from chalicelib.core.delivery.delivery_log import Result, delivery_log_key
 from chalicelib.core.delivery.notification import AlertSnapshot, IncidentSnapshot, Notification, Reason
 from chalicelib.core.delivery.target_kind import DEFAULT_ADDRESS
 from chalicelib.core.delivery.target_state import TargetState
@@ -57,18 +57,28 @@ def run(arguments: argparse.Namespace) -> int:
 def send_test(stage: Stage, arguments: argparse.Namespace, *, pause: Callable[[float], object]) -> int:
     """Put the test on the notifications queue and look at its thread until something came of it."""
     target = target_of(arguments.target)
-    first = test_of(target, Severity(arguments.severity), datetime.now(UTC))
-    sqs, url = stage.aws("sqs"), stage.queue_url(stage.settings.notifications_queue)
-    for each in (first, end_of(first)) if arguments.resolve else (first,):
-        sqs.send_message(QueueUrl=url, MessageBody=notification_message(each))
-    key = delivery_log_key(first.incident.id, target.key)
+    test = put_test(stage, target, Severity(arguments.severity), resolve=arguments.resolve)
     for _ in range(max(1, round(arguments.wait / LOOK_SECONDS))):
-        delivery_log = stage.store.delivery_log(key)
-        if delivery_log.results:
-            return _told(target, delivery_log)
+        if result := outcome(stage, test):
+            return _told(target, result)
         pause(LOOK_SECONDS)
-    print(pending(stage.store.target_state(target.key), first.incident.id, arguments.wait), file=sys.stderr)
+    print(pending(stage.store.target_state(target.key), test.incident.id, arguments.wait), file=sys.stderr)
     return 1
+
+
+def put_test(stage: Stage, target: Target, severity: Severity, *, resolve: bool) -> Notification:
+    """Put a test on the notifications queue, with its end right after it if wanted. Return the test."""
+    first = test_of(target, severity, datetime.now(UTC))
+    sqs, url = stage.aws("sqs"), stage.queue_url(stage.settings.notifications_queue)
+    for each in (first, end_of(first)) if resolve else (first,):
+        sqs.send_message(QueueUrl=url, MessageBody=notification_message(each))
+    return first
+
+
+def outcome(stage: Stage, test: Notification) -> Result | None:
+    """Return what came of a test; None where nothing did yet."""
+    delivery_log = stage.store.delivery_log(delivery_log_key(test.incident.id, test.target.key))
+    return delivery_log.results[0] if delivery_log.results else None
 
 
 def target_of(text: str) -> Target:
@@ -131,15 +141,18 @@ def end_of(test: Notification) -> Notification:
     return replace(test, id=f"{incident.id}-2", incident=incident, seq=2, status="resolved", alerts=(over,))
 
 
-def _told(target: Target, delivery_log: DeliveryLog) -> int:
-    result = delivery_log.results[0]
-    if not result.delivered:
-        print(f"{target.shown}: given up: {result.error}", file=sys.stderr)
-        return 1
-    print(f"{target.shown}: delivered after {result.attempts} tr{'y' if result.attempts == 1 else 'ies'}")
-    if result.note:
+def _told(target: Target, result: Result) -> int:
+    print(f"{target.shown}: {outcome_words(result)}", file=sys.stdout if result.delivered else sys.stderr)
+    if result.delivered and result.note:
         print(f"note: {result.note}")
-    return 0
+    return int(not result.delivered)
+
+
+def outcome_words(result: Result) -> str:
+    """Return what came of a test, in words."""
+    if not result.delivered:
+        return f"given up: {result.error}"
+    return f"delivered after {result.attempts} tr{'y' if result.attempts == 1 else 'ies'}"
 
 
 def pending(target_state: TargetState, incident: str, waited: float) -> str:

@@ -151,10 +151,15 @@ def masked(text: str) -> str:
 
 
 def wrapped(text: str, columns: int, indent: int = 0) -> str:
-    """Return a text in lines of at most so many columns."""
+    """Return a text in lines of at most so many columns. A longer word stays whole, to be copied."""
     margin = " " * indent
     return textwrap.fill(
-        text, max(columns, 20), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+        text,
+        max(columns, 20),
+        initial_indent=margin,
+        subsequent_indent=margin,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 

@@ -63,7 +63,7 @@ def _without_code_blocks(lines: list[str]) -> list[str]:
 
 def _title(lines: list[str]) -> str:
     headings = (_HEADING.fullmatch(line) for line in lines)
-    return next((_plain(found[2]) for found in headings if found and len(found[1]) == 1), "")
+    return next((plain(found[2]) for found in headings if found and len(found[1]) == 1), "")
 
 
 def _steps(lines: list[str]) -> list[str]:
@@ -79,7 +79,7 @@ def _steps(lines: list[str]) -> list[str]:
             steps[-1] += f" {line.strip()}"
         elif steps and line.strip() and not line.startswith(" "):
             break
-    return [found for found in map(_plain, steps) if found]
+    return [found for found in map(plain, steps) if found]
 
 
 def _section(lines: list[str]) -> list[str]:
@@ -96,7 +96,7 @@ def _section(lines: list[str]) -> list[str]:
     return found
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without Markdown's marks."""
     for mark, kept in _MARKS:
         text = mark.sub(kept, text)

@@ -305,6 +305,7 @@ COMMANDS = (
 HEAD = """# The command line, recorded
 
 `tests/cli/test_output.py` runs these commands against a router on a virtual clock and compares what they print with this page.
+`tocsin smoke` and `tocsin preflight` are recorded in [releases.md](releases.md).
 """
 
 
