@@ -54,6 +54,7 @@ HELP = {
     "tocsin_domain_expiry_timestamp_seconds": "When the registration of the domain ends, in seconds since 1970.",
     "tocsin_probe_broken": "Whether the probe cannot measure.",
 }
+TOTAL = "_total"
 Samples = Iterable[tuple[Mapping[str, str], float]]
 
 
@@ -161,15 +162,22 @@ def _measured(gauges: Sequence[Gauge]) -> Iterator[Metric]:
             labels = labels_of(metric, gauge.labels)
             found.setdefault(name.name, {})[tuple(sorted(labels.items()))] = name.value(value, gauge.at)
     for each, series in sorted(found.items()):
-        yield _family(each, [(dict(labels), value) for labels, value in sorted(series.items())])
+        samples = [(dict(labels), value) for labels, value in sorted(series.items())]
+        yield _family(each, samples, is_counter=each.endswith(TOTAL) and not _of_counter(each) & found.keys())
 
 
-def _family(name: str, samples: Samples) -> Metric:
+def _of_counter(name: str) -> set[str]:
+    """Return the names that a counter takes beside its own: OpenMetrics has them for its family and when it began."""
+    family = name.removesuffix(TOTAL)
+    return {family, f"{family}_created"}
+
+
+def _family(name: str, samples: Samples, *, is_counter: bool) -> Metric:
     """Return a counter for what ends in `_total`, as its server counts it; else a gauge."""
     text = HELP.get(name, "What a probe measured last.")
-    if not name.endswith("_total"):
+    if not is_counter:
         return _gauge(name, text, samples)
-    family = CounterMetricFamily(name.removesuffix("_total"), text)
+    family = CounterMetricFamily(name.removesuffix(TOTAL), text)
     for labels, value in samples:
         family.add_sample(name, dict(labels), value)
     return family

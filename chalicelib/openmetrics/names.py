@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 from chalicelib.core.language.units import RATIO, SIZE, TIME, unit_of
 
@@ -85,6 +86,17 @@ def _plain(text: str) -> str:
 
 
 def labels_of(metric: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels of a series of a metric, for Prometheus."""
+    """Return the labels of a series of a metric, for Prometheus. Of labels that come to one name each has its own."""
     hidden = HIDDEN if metric == BROKEN else ()
-    return {label(name): text for name, text in sorted(labels.items()) if name not in hidden} | {**named(metric).labels}
+    found: dict[str, str] = {}
+    for name, text in sorted(labels.items()):
+        if name not in hidden:
+            found[_free(label(name), found)] = text
+    return found | {**named(metric).labels}
+
+
+def _free(name: str, taken: Mapping[str, str]) -> str:
+    """Return the name, with a number behind it where it is taken."""
+    return (
+        name if name not in taken else next(each for each in map(f"{name}_{{}}".format, count(2)) if each not in taken)
+    )

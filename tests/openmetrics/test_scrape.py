@@ -217,6 +217,21 @@ def test_both_metrics_that_have_one_name_are_one_family() -> None:
     assert values == {(("database", "a"),): 1.0, (("database", "b"),): 2.0}
 
 
+def test_a_counter_and_a_gauge_of_its_family_are_read_by_a_strict_parser() -> None:
+    """Given metrics `foo`, `foo_total` and `bar_total`, `bar_created` → OpenMetrics without a name that is taken twice."""
+    metrics = ("jobs", "jobs_total", "runs_total", "runs_created", "hits_total")
+    store = stage([Sample(metric, 3.0, NOW, {"probe": "p"}) for metric in metrics])
+    found = {(name, labels) for name, labels in scraped(store, OPENMETRICS) if name.startswith("tocsin_sample_")}
+    names = {"jobs", "jobs_total", "runs_total", "runs", "hits_total"}
+    assert found == {(f"tocsin_sample_{each}", (("probe", "p"),)) for each in names}
+
+
+def test_labels_that_come_to_one_name_keep_their_values() -> None:
+    """Given labels `a.b` and `a-b` of one series → two labels, each with its value."""
+    found = scraped(stage([Sample("latency_ms", 1_000.0, NOW, {"a.b": "1", "a-b": "2"})]))
+    assert found["probe_duration_seconds", (("a_b", "2"), ("a_b_2", "1"))] == 1.0
+
+
 @pytest.mark.parametrize(
     ("accept", "takes"),
     [
