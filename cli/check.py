@@ -108,7 +108,7 @@ def counted_on(
         name = folder / HISTORY_NAME if asks else file
         return messages_a_day(rules, lines, name), names_seen(rules, lines)
     except TocsinError as error:
-        print(f"history: {error}", file=sys.stderr)
+        print(f"tocsin: history: {error}", file=sys.stderr)
         return {}, None
 
 

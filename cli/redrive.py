@@ -88,7 +88,7 @@ def redrive(stage: Stage, arguments: argparse.Namespace) -> int:
         _released(stage, letters)
     print(f"{len(found)} of {len(letters)} dead letters played back")
     if not found and letters:
-        print("none fits; `tocsin redrive` without a choice lists them", file=sys.stderr)
+        print("tocsin: none fits; `tocsin redrive` without a choice lists them", file=sys.stderr)
     return 1 if not found and (arguments.id or arguments.reason) else 0
 
 

@@ -13,6 +13,7 @@ from chalicelib.core.instants import RFC3339
 
 GAP = "  "
 MIN_LAST_COLUMN = 12
+MIN_COLUMN = 6
 WIDE_COLUMNS = 10_000
 STYLES = {"critical": "red", "warning": "yellow", "firing": "bold"}
 COLOURS = {"critical": "31", "warning": "33", "firing": "1", "head": "2"}
@@ -42,15 +43,34 @@ def _print_at_terminal(heads: Sequence[str], rows: Sequence[Sequence[str]], out:
     no_color = bool(os.environ.get("NO_COLOR"))
     console = Console(file=out, width=columns, highlight=False, force_terminal=True, no_color=no_color)
     table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="dim", show_edge=False)
-    widths = [max(width(clean(row[column])) for row in (heads, *rows)) for column in range(len(heads))]
-    left = columns - sum(widths[:-1]) - len(GAP) * len(heads)
-    widths[-1] = max(MIN_LAST_COLUMN, min(widths[-1], left))
-    for name, size in zip(heads, widths, strict=True):
+    widths = fitting(
+        [max(width(clean(row[column])) for row in (heads, *rows)) for column in range(len(heads))], columns
+    )
+    for name, size in zip(heads, widths, strict=False):
         table.add_column(Text(name), no_wrap=True, overflow="ellipsis", width=size)
     for row in rows:
         severity = next((cell for cell in row if cell in COLOURS), "")
-        table.add_row(*(Text(clean(cell)) for cell in row), style=STYLES.get(severity, ""))
+        table.add_row(*(Text(clean(cell)) for cell in row[: len(widths)]), style=STYLES.get(severity, ""))
     console.print(table)
+
+
+def fitting(widths: Sequence[int], columns: int) -> list[int]:
+    """Return widths that fit a terminal. The last column gives way first, then those before it; the rightmost are left out at last.
+
+    The first column is never cut: it is what people copy, such as an id.
+    """
+    found = list(widths)
+    for place in range(len(found) - 1, 0, -1):
+        least = MIN_LAST_COLUMN if place == len(found) - 1 else MIN_COLUMN
+        found[place] = max(min(least, found[place]), found[place] - _excess(found, columns))
+    while len(found) > 1 and _excess(found, columns):
+        found.pop()
+    return found
+
+
+def _excess(widths: Sequence[int], columns: int) -> int:
+    """Return by how many cells columns with their gaps are wider than a terminal."""
+    return max(0, sum(widths) + len(GAP) * len(widths) - columns)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -117,7 +117,7 @@ def _maintenance(form: Mapping[str, Any], before: Silence | None, context: Conte
     if not isinstance(given, Mapping):
         raise RequestError("`annotations` is no object")
     if MAINTENANCE in given:
-        return bool(given[MAINTENANCE] == "true")
+        return given[MAINTENANCE] in ("true", True)
     return before is not None and before in context.maintenance
 
 

@@ -87,7 +87,7 @@ def delete_silence(api: ApiContext, request: Request, *, id: str) -> Answer:
 
 
 def _by(request: Request, form: Mapping[str, Any]) -> str:
-    return request.by({"by": form.get("createdBy")})
+    return request.by({"by": form.get("createdBy")}, field="createdBy")
 
 
 def _wanted(request: Request, *, groups: bool = False) -> Wanted:

@@ -104,12 +104,15 @@ class Request:
         """Return an id that the key alone gives; empty without a key."""
         return fingerprint("silence", self.key) if self.key else ""
 
-    def by(self, form: Mapping[str, Any]) -> str:
-        """Return who acts: the holder of the token, else who the request says. RequestError for a reserved name."""
-        by = requests.person(self.holder or form.get("by") or self.one("by"))
+    def by(self, form: Mapping[str, Any], *, field: str = "by") -> str:
+        """Return who acts: the holder of the token, else who the request says. RequestError for a reserved name.
+
+        `field` is what the request calls it.
+        """
+        by = requests.person(self.holder or form.get("by") or self.one("by"), field=field)
         if not self.holder and is_reserved(by, requests.PROGRAMS):
             raise RequestError(
-                f"`by` is {by[:40]!r}, a reserved name; expected is the name of the person who does this"
+                f"`{field}` is {by[:40]!r}, a reserved name; expected is the name of the person who does this"
             )
         return by
 

@@ -298,6 +298,8 @@ def test_silences_are_filtered_by_state_and_matchers_and_sorted(clients):
         ({"matchers": [equal("a", "")]}, "mute everything"),
         ({"matchers": [equal("a", ".*", is_regex=True)]}, "mute everything"),
         ({"matchers": [{"name": "a", "value": "b", "isRegex": "yes"}]}, "isRegex"),
+        ({"matchers": [equal("a", "b\x00c")]}, "no text"),
+        ({"matchers": [equal("a", "\ud800")]}, "no text"),
         ({"matchers": [equal(f"a{n}", "b") for n in range(33)]}, "33 matchers"),
         ({"endsAt": None}, "`endsAt` is missing"),
         ({"endsAt": "0001-01-01T00:00:00Z"}, "`endsAt` is missing"),
@@ -305,7 +307,7 @@ def test_silences_are_filtered_by_state_and_matchers_and_sorted(clients):
         ({"endsAt": "2026-11-26T11:00:00Z"}, "which is over"),
         ({"endsAt": "2036-11-26T11:00:00Z"}, "too long"),
         ({"startsAt": "2026-11-27T11:00:00Z"}, "`startsAt`"),
-        ({"createdBy": ""}, "`by`"),
+        ({"createdBy": ""}, "`createdBy` is missing"),
         ({"createdBy": "PagerDuty"}, "reserved"),
         ({"comment": 7}, "`comment`"),
         ({"annotations": ["a"]}, "`annotations`"),
@@ -320,6 +322,12 @@ def test_a_silence_that_is_none_is_refused_with_its_field(clients, fields, reaso
     assert problems.of_alertmanager(error.value)[0] == 400
     clients.desk.router.settle()
     assert clients.ask("get_silences").body == []
+
+
+def test_an_annotation_may_be_a_boolean(clients):
+    """Given `maintenance: true` as JSON has it → a silence that holds back new alerts only."""
+    id = clients.silence(equal("service", "api"), annotations={"maintenance": True})
+    assert clients.ask("get_silence", id=id).body["annotations"] == {"maintenance": "true"}
 
 
 def test_the_holder_of_a_named_token_made_it(clients):

@@ -70,12 +70,14 @@ def test_a_table_is_cut_to_the_terminal_and_coloured(monkeypatch):
     assert "東京 [red]x[/red]" in lines[2]
 
 
-def test_a_terminal_that_is_far_too_narrow_cuts_every_column(monkeypatch):
-    """Given 15 columns → still one line a row, none wider."""
+def test_a_terminal_that_is_far_too_narrow_keeps_the_first_column(monkeypatch):
+    """Given 15 columns → still one line a row, none wider, and the ids can be copied."""
     monkeypatch.setenv("COLUMNS", "15")
     out = Terminal()
-    print_table(HEADS, ROWS, out=out)
-    assert [len(line) <= 15 for line in plain(out.getvalue()).splitlines()] == [True] * 3
+    print_table(("INCIDENT", *HEADS), [("9f2c41aa-1", *row) for row in ROWS], out=out)
+    lines = plain(out.getvalue()).splitlines()
+    assert [len(line) <= 15 for line in lines] == [True] * 3
+    assert [line.split()[0] for line in lines] == ["INCIDENT", "9f2c41aa-1", "9f2c41aa-1"]
 
 
 def test_no_color_wide_and_a_pipe_are_obeyed(monkeypatch):
