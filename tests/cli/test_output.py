@@ -308,6 +308,9 @@ HEAD = """# The command line, recorded
 
 `tests/cli/test_output.py` runs these commands against a router on a virtual clock and compares what they print with this page.
 `tocsin smoke` and `tocsin preflight` are recorded in [releases.md](releases.md).
+
+An error of a file begins with `file:line:column:`, so that editors and terminals jump there. Every other error begins with `tocsin:`.
+At a narrow terminal the last column is cut first, and columns from the right are left out at last; an id is never cut.
 """
 
 
