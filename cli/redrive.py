@@ -18,12 +18,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.core.delivery.notification import Notification
-from chalicelib.core.delivery.writing import cut, duration_words, one_line
-from chalicelib.core.errors import ParseError
-from chalicelib.messages.queue import Feedback, feedback_message, read_message
+from chalicelib.core.delivery.writing import duration_words, one_line
+from chalicelib.messages import dead_letters as in_words
 from chalicelib.messages.redrive import played_back
-from chalicelib.messages.webhook import Webhook
 from chalicelib.settings import dead_letters
 from cli.stage import Stage, StageError, stage_of
 from deploy.queues import MAX_RECEIVES
@@ -33,8 +30,7 @@ LOOKED_AT = timedelta(minutes=2)
 """How long a dead letter is hidden from others while this command looks at it."""
 MAX_EMPTY_LOOKS = 3
 """Standard queues answer from some of their servers: only several empty answers are the end."""
-BY_TOPIC = "the function mail_feedback failed each time, or could not be called"
-BY_SQS = "received too often: the worker failed each time"
+BY_TOPIC, BY_SQS = in_words.BY_TOPIC, in_words.BY_SQS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +110,9 @@ def waiting(stage: Stage, name: str) -> Iterator[Letter]:
 
 def letter_of(queue: str, message: Mapping[str, Any]) -> Letter:
     """A dead letter as it is received, with what it is about in words."""
-    what, names = _described(message["Body"])
-    unsaid = BY_TOPIC if _is_of_topic(message["Body"]) else BY_SQS
-    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue") or unsaid
+    what, names = in_words.described(message["Body"])
+    given = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue") or ""
+    reason = in_words.why(message["Body"], given)
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1_000
     return Letter(
         queue,
@@ -128,28 +124,6 @@ def letter_of(queue: str, message: Mapping[str, Any]) -> Letter:
         datetime.fromtimestamp(sent, UTC),
         (message["MessageId"], *names),
     )
-
-
-def _described(body: str) -> tuple[str, tuple[str, ...]]:
-    try:
-        content = read_message(body)
-    except ParseError as error:
-        return f"a message that cannot be read ({error})", ()
-    if isinstance(content, Notification):
-        shown = f"{content.reason.value} to {content.target.shown}: {cut(one_line(content.title), 80)}"
-        return shown, (content.id, content.incident.id)
-    if isinstance(content, Webhook):
-        return f"a webhook of {content.source}, received {content.received_at:%Y-%m-%d %H:%M} UTC", ()
-    return type(content).__name__.lower(), ()
-
-
-def _is_of_topic(body: str) -> bool:
-    """Return whether AWS dead-lettered it on the way from the topic of bounces to the queue, in a form of its own."""
-    try:
-        content = read_message(body)
-    except ParseError:
-        return False
-    return isinstance(content, Feedback) and body != feedback_message(content.message)
 
 
 def put_back(stage: Stage, letter: Letter) -> None:

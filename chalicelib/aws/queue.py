@@ -88,6 +88,20 @@ class SqsQueue:
             for each in answer.get("Messages") or []
         ]
 
+    def glimpse(self) -> list[dict[str, str]]:
+        """Return up to ten of the messages that wait, with when each was sent and its attribute `reason`; hide none."""
+        asked = {"MaxNumberOfMessages": MAX_BATCH_MESSAGES, "VisibilityTimeout": 0}
+        names = {"AttributeNames": ["SentTimestamp"], "MessageAttributeNames": ["reason"]}
+        return [
+            {
+                "messageId": each["MessageId"],
+                "body": each["Body"],
+                "sent": (each.get("Attributes") or {}).get("SentTimestamp", ""),
+                "reason": ((each.get("MessageAttributes") or {}).get("reason") or {}).get("StringValue", ""),
+            }
+            for each in self._call("ReceiveMessage", {**asked, **names}).get("Messages") or []
+        ]
+
     def held(self) -> tuple[int, int]:
         """Return how many messages can be seen, and how many are hidden since somebody has taken them; about so many."""
         answer = self._call("GetQueueAttributes", {"AttributeNames": [VISIBLE, HIDDEN]}).get("Attributes") or {}

@@ -20,6 +20,10 @@ class Dead(Protocol):
         """Return some of the messages that wait, hidden from others for a while; none when none waits."""
         ...
 
+    def glimpse(self) -> list[dict[str, str]]:
+        """Return some of the messages that wait, and hide none of them."""
+        ...
+
     def delete(self, receipts: Sequence[str]) -> None:
         """Those messages are done."""
         ...

@@ -11,11 +11,12 @@ from chalicelib import VERSION, log
 from chalicelib.core.access import Role
 from chalicelib.core.errors import RequestError, TocsinError
 from chalicelib.core.ports import Store
+from chalicelib.messages.dead_letters import DeadLetter, dead_letter
 from chalicelib.messages.redrive import Redriven, redrive
 from chalicelib.schedule.reconciliation import instant_or_none
 from chalicelib.web.exchange import PageReply
-from chalicelib.web.router import router_view, silent_plugins
-from chalicelib.web.visitor import Visitor
+from chalicelib.web.router import RouterView, router_view, silent_plugins
+from chalicelib.web.visitor import PageContext, Visitor
 
 HERE = "router"
 MARK = "redrive"
@@ -37,8 +38,20 @@ def answer(visitor: Visitor) -> PageReply:
         return _redrive(visitor)
     page = visitor.page
     view = router_view(page.store, page.rules, visitor.look.context(), page.now)
+    letters = _letters(page, view) if visitor.request.one("letters") else None
     values = {"view": view, "silent": silent_plugins(view), "version": VERSION, "last": last_redrive(page.store)}
+    values["letters"] = letters
     return visitor.banded("router.html", values, HERE)
+
+
+def _letters(page: PageContext, view: RouterView) -> list[DeadLetter]:
+    """Return some of the dead letters of each queue that has any, the newest first; none of one that does not answer."""
+    found: list[DeadLetter] = []
+    counted = {each.name for each in view.queues or () if each.dead}
+    for name, (dead, _) in page.dead_letters().items():
+        with suppress(TocsinError):
+            found += [dead_letter(name, each) for each in dead.glimpse()] if name in counted else []
+    return sorted(found, key=lambda each: each.at, reverse=True)
 
 
 def _redrive(visitor: Visitor) -> PageReply:

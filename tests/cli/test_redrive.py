@@ -19,6 +19,7 @@ from chalicelib.core.delivery.notification import Notification, Reason
 from chalicelib.core.errors import ProcessedError
 from chalicelib.core.incident import Incident
 from chalicelib.core.rule import Rules, Target
+from chalicelib.messages.dead_letters import dead_letter
 from chalicelib.messages.queue import Message, Queues, notification_message, read_message, wake_message
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.bodies import release_bodies
@@ -137,6 +138,19 @@ def test_a_webhook_with_a_stored_body_is_played_back_with_it(stage: Stage) -> No
         assert failures == []
         with pytest.raises(ProcessedError):
             stage.store.get_body("cloudflare-1")
+
+
+def test_a_glimpse_hides_nothing(stage: Stage) -> None:
+    """Given a dead letter → two glimpses at once return it, with its reason and time, and it can still be taken."""
+    json_client = AwsJsonClient(stage.settings.region, environment=stage.environment, timeout_seconds=10)
+    dead = SqsQueue(json_client, f"{stage.settings.webhooks_queue}-dead")
+    dead.dead_letter(wake_message("k"), "a source that was gone")
+    for _ in range(2):
+        (found,) = dead.glimpse()
+        shown = dead_letter("webhooks", found)
+        assert (shown.queue, shown.why) == ("webhooks", "a source that was gone")
+        assert abs(datetime.now(UTC) - shown.at) < timedelta(minutes=5)
+    assert [each["body"] for each in dead.take()] == [wake_message("k")]
 
 
 def test_one_or_some_are_chosen(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,13 @@ class Queue:
         self.hidden |= {each["receiptHandle"]: each["body"] for each in some}
         return some
 
+    def glimpse(self):
+        """Return the messages that wait, of a fixed time; one reason is that of the worker."""
+        if self.broken:
+            raise NotStoredError("the queue is away")
+        reasons = {"a": "channel_not_found"}
+        return [{"messageId": b, "body": b, "sent": "1795600000000", "reason": reasons.get(b, "")} for b in self.bodies]
+
     def delete(self, receipts):
         """Forget messages that were taken."""
         for each in receipts:
@@ -54,6 +61,25 @@ def pressed(page, do="redrive"):
     """Press the button; the page after it."""
     reply = page.post("/router", {"form": page.form_token("/router"), "do": do})
     return text_of(page.get("/router")) if reply.status == 303 else text_of(reply.body)
+
+
+def test_a_viewer_is_shown_what_the_dead_letters_are():
+    """Given three dead letters and a queue that is away → by the link each with its reason, none taken; without it none."""
+    dead = Queue(notification_message(NOTIFICATION), "a", "b")
+    page = page_of(
+        "viewer", webhooks=(dead, Queue()), counts=(Queue("c"), Queue()), history=(Queue(broken=True), Queue())
+    )
+    assert "router?letters=1" in page.get("/router") and "channel_not_found" not in page.reply.body
+    said = text_of(page.get("/router?letters=1"))
+    assert f"{NOTIFICATION.reason.value} to {NOTIFICATION.target.shown}" in said
+    assert said.count("received too often: the worker failed each time") == 2 and "channel_not_found" in said
+    assert "None could be read" not in said and len(dead.bodies) == 3 and not dead.hidden
+
+
+def test_queues_that_are_away_are_said():
+    """Given dead letters that were counted, and queues that do not answer → the page says that none could be read."""
+    page = page_of("viewer", webhooks=(Queue(broken=True), Queue()))
+    assert "None could be read just now" in text_of(page.get("/router?letters=1"))
 
 
 def test_an_admin_plays_all_back(capsys):
