@@ -313,7 +313,7 @@ def _post(url: str, step: Step, values: Mapping[str, str]) -> None:
         status, _ = request(f"{url}webhooks/{webhook.source}", webhook.body, webhook.headers)
         statuses.append(status)
     refused = [status for status in statuses if status != 202]
-    _say(f"{_clock()}  sent   {step.says}" + (f" — refused: {refused}" if refused else ""))
+    _say(f"{_clock()}  received  {step.says}" + (f" — refused: {refused}" if refused else ""))
 
 
 class AlertSnapshot:
@@ -333,7 +333,7 @@ class AlertSnapshot:
         for key, line in _arrived(self._inbox.everything()):
             if key not in self._seen:
                 self._seen.add(key)
-                found.append(f"{_clock()}  told   {line}")
+                found.append(f"{_clock()}  notified  {line}")
         return found
 
 

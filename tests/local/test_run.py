@@ -115,7 +115,7 @@ def test_each_message_is_printed_once() -> None:
         asked_for = urllib.request.Request(f"{inbox.url}/slack/api/chat.postMessage", json.dumps(body).encode(), token)
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked_for).close()
         (line,) = told.lines()
-        assert line.endswith("told   Slack #incidents: fire")
+        assert line.endswith("notified  Slack #incidents: fire")
         assert told.lines() == []
 
 
@@ -197,8 +197,8 @@ def running(home: Path) -> Iterator[Running]:
 def test_from_nothing_to_a_routed_alert_and_away(home: Path, running: Running) -> None:
     """The sample's spike is told in Slack and pages; Ctrl-C ends every process; a second start is quick and remembers."""
     running.wait_for("sent   Sentry: 12 errors")
-    running.wait_for("told   Slack #incidents")
-    running.wait_for("told   PagerDuty triggered")
+    running.wait_for("notified  Slack #incidents")
+    running.wait_for("notified  PagerDuty triggered")
     assert not [line for line in running.lines if "refused" in line]
     assert readable_by_others(home / ".tocsin") == []
     found = json.loads(tocsin(home, "incidents", "--json").stdout)
