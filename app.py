@@ -411,7 +411,7 @@ def record(event: CloudWatchEvent) -> None:
         from chalicelib.process.record import record as run
 
         ports = wiring.ports(_account(event.context))
-        log.line("record", lines=run(ports.history, store=ports.store, dead=ports.history_dead))
+        log.line("record", lines=run(ports.history, store=ports.store, dead=ports.history_dead, now=_now()))
         _ended_well(ports.store, "record")
 
 

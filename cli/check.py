@@ -21,8 +21,8 @@ from chalicelib.core.rule import Rule, Rules
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, Mistake, check
 from chalicelib.rules.file.services import alias_words
+from chalicelib.rules.probe_cost import costs, state_usd
 from chalicelib.rules.words import notified_of, route_targets, sentence
-from cli.probe_cost import costs, state_usd
 from cli.runbook_pages import doubts_of
 
 if TYPE_CHECKING:

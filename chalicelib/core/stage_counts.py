@@ -7,7 +7,7 @@ histogram of Prometheus needs it. A count only grows, so it begins anew only wit
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 Series = tuple[str, ...]
 Sums = Mapping[Series, float]
@@ -66,24 +66,46 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class StageCounts:
-    """The stored sums of a stage, each under its series as JSON."""
+    """The stored sums of a stage, each under its series as JSON.
+
+    `month` is the newest one in which anything was counted (`2026-12`), and `before` what was counted until it began:
+    processed webhooks and tries to deliver.
+    """
 
     sums: Mapping[str, float] = field(default_factory=dict)
     version: int = 0
+    month: str = ""
+    before: Mapping[str, float] = field(default_factory=dict)
 
     def by_series(self) -> dict[Series, float]:
         """Return the sums by their series."""
         return {tuple(json.loads(key)): value for key, value in self.sums.items()}
 
-    def plus(self, new: Sums) -> "StageCounts":
-        """Return the next version, with new counts added. Those of series beyond MAX_SERIES are counted as of OTHER."""
+    def in_month(self, now: datetime) -> tuple[float, float]:
+        """Return how many webhooks were processed in the month of `now`, and how often a delivery was tried."""
+        if self.month != f"{now:%Y-%m}":
+            return 0.0, 0.0
+        found = self._activity()
+        return found[PROCESSED] - self.before.get(PROCESSED, 0.0), found[DELIVERIES] - self.before.get(DELIVERIES, 0.0)
+
+    def _activity(self) -> dict[str, float]:
+        found = dict.fromkeys((PROCESSED, DELIVERIES), 0.0)
+        for series, value in self.by_series().items():
+            if series[0] in found:
+                found[series[0]] += value
+        return found
+
+    def plus(self, new: Sums, *, now: datetime | None = None) -> "StageCounts":
+        """Return the next version, with what was counted by `now`. Series beyond MAX_SERIES are counted as of OTHER."""
         sums = dict(self.sums)
+        month = f"{now:%Y-%m}" if now is not None else self.month
+        before = self.before if month == self.month else self._activity()
         for series, value in sorted(new.items()):
             key = _key(series)
             if key not in sums and len(sums) >= MAX_SERIES:
                 key = _key(_other(series))
             sums[key] = sums.get(key, 0) + value
-        return StageCounts(sums, self.version + 1)
+        return StageCounts(sums, self.version + 1, month, before)
 
 
 def _key(series: Series) -> str:

@@ -113,13 +113,13 @@ def totals(sums: Sums) -> dict[str, float]:
     return found
 
 
-def add_counts(store: Store, sums: Sums) -> None:
-    """Add to what the stage has counted, and log what is new."""
+def add_counts(store: Store, sums: Sums, *, now: datetime | None = None) -> None:
+    """Add to what the stage has counted by `now`, and log what is new."""
     if not sums:
         return
 
     def save(before: StageCounts) -> None:
-        store.save_stage_counts(before.plus(sums))
+        store.save_stage_counts(before.plus(sums, now=now))
 
     updated("the counts of the stage", store.stage_counts, save, tries=SAVE_TRIES)
     log.line("record", counted=totals(sums))

@@ -148,7 +148,7 @@ def _announce(webhooks: Queue, now: datetime) -> None:
         log.line("history", announced=False, reason=str(error))
 
 
-def record(inbox: Inbox, *, store: Store, dead: DeadLetters) -> int:
+def record(inbox: Inbox, *, store: Store, dead: DeadLetters, now: datetime | None = None) -> int:
     """Move what waits in the queue into the store, some thousand messages at most; how many lines were kept."""
     kept = 0
     for _ in range(MAX_ROUNDS):
@@ -158,7 +158,7 @@ def record(inbox: Inbox, *, store: Store, dead: DeadLetters) -> int:
         lines, sums = _read(messages.values(), dead)
         for day, name, data in chunks(lines):
             store.keep_history(day, name, data)
-        add_counts(store, sums)
+        add_counts(store, sums, now=now)
         inbox.delete(list(messages))
         kept += len(lines)
     return kept

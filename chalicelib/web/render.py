@@ -127,6 +127,7 @@ def _filters(reader: Reader) -> dict[str, Callable[..., Any]]:
         "span": words.age,
         "measured": lambda value, metric: shown(value, unit_of(metric)),
         "length_words": words.age,
+        "month": lambda at: f"{at.astimezone(UTC):%B}",
         "zone_words": lambda zone: words.zone_words(zone, reader.now),
         "targets": lambda found: _targets(found, reader.name),
         "target_names": lambda found: counted_list([reader.name(each) for each in found], MAX_NAMED) or "nobody",

@@ -13,12 +13,14 @@ from chalicelib import plugins
 from chalicelib.core.context import Context
 from chalicelib.core.delivery.target_state import TargetState
 from chalicelib.core.errors import TocsinError
+from chalicelib.core.month_cost import MonthCost, month_cost
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Rules
 from chalicelib.process.displaced import RULES
 from chalicelib.process.look import CHANGED_AT
 from chalicelib.process.rules_digest import rules_digest
+from chalicelib.rules.probe_cost import probes_usd
 from chalicelib.schedule import health
 from chalicelib.schedule.last_seen import is_quiet
 from chalicelib.schedule.reconciliation import instant_or_none
@@ -90,6 +92,7 @@ class RouterView:
     is_current: bool
     rules_changed_at: datetime | None
     began_at: datetime | None
+    cost: MonthCost | None
 
     @property
     def dead(self) -> int | None:
@@ -111,7 +114,8 @@ def router_view(store: Store, rules: Rules, context: Context, now: datetime) -> 
         rules=digest[:8],
         is_current=context.marks.get(RULES) in (None, digest),
         rules_changed_at=instant_or_none(context.marks.get(CHANGED_AT)),
-        began_at=instant_or_none(context.marks.get("began_at")),
+        began_at=(began_at := instant_or_none(context.marks.get("began_at"))),
+        cost=_part(lambda: month_cost(store.stage_counts(), probes_usd=probes_usd(rules), began_at=began_at, now=now)),
     )
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from chalicelib.core.rule import Rules
 from chalicelib.rules.file import load
+from chalicelib.rules.probe_cost import state_usd
 from chalicelib.rules.words import target_words
 from cli import check as command
 from cli.main import main
-from cli.probe_cost import state_usd
 
 PAGE = "# A\n\n## Meaning\n\n## Impact\n\n## Diagnosis\n\n## Mitigation\n"
 RIGHT = """

@@ -52,6 +52,11 @@ def costs(rules: Rules) -> list[ProbeCost]:
     ]
 
 
+def probes_usd(rules: Rules) -> float:
+    """Return what all probes cost a month, with their state."""
+    return sum(each.usd for each in costs(rules)) + state_usd(rules)
+
+
 def state_usd(rules: Rules) -> float:
     """Return what the state of all probes costs a month: it is read each minute, and written when a probe is due."""
     listed = [params for kind, each in rules.probes.items() if kind not in NOT_RUN for params in each]
