@@ -68,7 +68,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[str]:
         "events": str(found["events"]),
         "acked by": ", ".join(dict.fromkeys(f"{each['by']} at {clock(each['at'])}" for each in found["acks"])),
         "assigned": found["assigned_to"] or "",
-        "told": ", ".join(_told(each) for each in found["told"]) or "nobody yet",
+        "notified": ", ".join(_told(each) for each in found["told"]) or "nobody yet",
         "escalates": "; ".join(
             f"after {each['after']}: {', '.join(each['targets'])}"
             for each in found["who"]["escalate"]

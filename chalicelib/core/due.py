@@ -251,7 +251,7 @@ def _remembering(
     """
     entries = [
         Entry(
-            now, f"{each.reason.value} told to {each.target.shown}", kind="told", target=each.target.key, seq=each.seq
+            now, f"{each.reason.value} sent to {each.target.shown}", kind="told", target=each.target.key, seq=each.seq
         )
         for each in notifications
         if each.reason is not Reason.SYNC

@@ -70,7 +70,7 @@ def done_before(notification: Notification, delivery_log: DeliveryLog) -> Handle
 
 def leave_out(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot) -> Handled:
     """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
-    wanted, note = delivery.notification, "nothing was told here before, so there is nothing to change"
+    wanted, note = delivery.notification, "nothing was sent here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
         delivery.announce(_failure_over(delivery))
     delivery.store.save_delivery_log(left_out(delivery_log, wanted, delivery.result(slot, note=note)))

@@ -255,14 +255,14 @@ def _deliver_change(change: DeployChange, store: Store, clients: Clients, now: d
     """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
     delivery_log = store.delivery_log(delivery_log_key(f"deploy:{change.deploy.id}", change.target.key))
     if delivery_log.done_seq:
-        return Handled(note="the deploy was told before")
+        return Handled(note="the deploy was sent before")
     try:
         change_module_for(change.target.kind).send_change(change.deploy, change.target.address, clients, now=now)
     except TargetUnavailableError as error:
         if now < change.deploy.at + GRACE and not error.ambiguous:
             return Handled(retry_after=error.retry_after or backoff(change.deploy.id, 3), note=str(error))
-        return Handled(note=f"the deploy was not told: {error}")
+        return Handled(note=f"the deploy was not sent: {error}")
     except TargetRejectedError as error:
-        return Handled(note=f"the deploy was not told: {error}")
+        return Handled(note=f"the deploy was not sent: {error}")
     store.save_delivery_log(replace(delivery_log, done_seq=1, version=delivery_log.version + 1))
-    return Handled(note="deploy told")
+    return Handled(note="deploy sent")

@@ -138,7 +138,7 @@ def _announce(webhooks: Queue, now: datetime) -> None:
         status=Status.FIRING,
         severity=Severity.WARNING,
         title="The recorded history has a gap",
-        summary="What happened could not be put on the history queue. Alerts are told all the same.",
+        summary="What happened could not be put on the history queue. Notifications are sent all the same.",
         occurred_at=now,
         identity="history.gap",
     )

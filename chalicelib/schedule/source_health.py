@@ -34,7 +34,7 @@ def look_at_sources(run: Reconciliation) -> None:
     for source, activity in _records(run.marks).items():
         if is_quiet(activity, run.now):
             run.report.troubles["source.quiet", source] = (
-                f"Nothing was heard of it since {activity.last_at:%Y-%m-%d %H:%M} UTC, which is unusual. "
+                f"It has sent nothing since {activity.last_at:%Y-%m-%d %H:%M} UTC, which is unusual. "
                 "Look at its own list of webhook deliveries."
             )
     for source in _refused_sources(run.store):

@@ -108,7 +108,7 @@ def escaped(text: str) -> str:
 def listed(rows: Sequence[Mapping[str, Any]], total: int | None = None) -> str:
     """Return the first open incidents of so many, one a line."""
     if not rows:
-        return "✅ Nothing burns."
+        return "✅ Nothing fires."
     total = len(rows) if total is None else total
     lines = [f"*{total:,} open incident{'' if total == 1 else 's'}*"]
     lines += [_row(row) for row in rows[:MAX_ROWS]]
@@ -132,7 +132,7 @@ def shown(found: Mapping[str, Any]) -> str:
     more = len(found["alerts"]) - MAX_ROWS
     lines += [f"… and {more:,} more"] if more > 0 else []
     told = ", ".join(said(each["target"]) for each in found["told"])
-    lines += [f"*Told* {told}"] if told else []
+    lines += [f"*Notified* {told}"] if told else []
     lines += ["*Lately*"] if found["timeline"] else []
     lines += [_entry(each) for each in found["timeline"][-8:]]
     return _joined(lines)

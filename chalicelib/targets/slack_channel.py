@@ -485,7 +485,7 @@ DECLARED = TargetKind(
     names=_names,
     written=("#channel", "slack_channel:ID"),
     words=str,
-    needs=(("SLACK_BOT_TOKEN", "nothing can be told in Slack"),),
+    needs=(("SLACK_BOT_TOKEN", "no message can be sent to Slack"),),
     parameters=_parameters,
     place=1,
 )

@@ -41,8 +41,8 @@ def test_one_incident_says_who_was_told_and_what_came_of_it(desk):
     assert [(each["kind"], each["text"]) for each in shown["timeline"]] == [
         ("began", "began"),
         ("fired", "x fires"),
-        ("told", "opened told to slack_channel:#a"),
-        ("told", "opened told to email:ops@example.com"),
+        ("told", "opened sent to slack_channel:#a"),
+        ("told", "opened sent to email:ops@example.com"),
     ]
     assert shown["timeline"][2]["delivery"] == {
         "seq": 1, "reason": "opened", "at": "2026-11-26T12:00:00Z", "delivered": True, "attempts": 1, "error": None,
@@ -183,7 +183,7 @@ def test_a_resolve_by_hand_ends_it(desk):
     desk.ask("act", body={"by": "ana"}, id=desk.shown()["id"], act="resolve")
     shown = desk.shown()
     assert shown["ended"] is True
-    assert "resolved told to slack_channel:#a" in [each["text"] for each in shown["timeline"]]
+    assert "resolved sent to slack_channel:#a" in [each["text"] for each in shown["timeline"]]
     assert desk.ask("list_incidents")["incidents"] == []
     assert len(desk.ask("list_incidents", {"status": ["ended"], "since": ["1h"]})["incidents"]) == 1
 

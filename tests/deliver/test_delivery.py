@@ -235,8 +235,8 @@ def test_a_refusal_is_with_the_fallback_within_a_minute_and_ends_with_the_next_s
     assert ["channel_not_found" in (each.error or "") for each in story.dead_lettered()] == [True, True]
     assert story.at(FALLBACK) == [(0, "opened", "Delivery failed")]
     assert sorted(told.title for told in story.told[-1].notification.alerts) == [
-        "Could not tell slack_channel:#slow: Slow of a",
-        "Could not tell slack_channel:#slow: Slow of b",
+        "Could not notify slack_channel:#slow: Slow of a",
+        "Could not notify slack_channel:#slow: Slow of b",
     ]
     story.answers(SLOW, TargetAnswer()).fires("Slow", "c").until(300)
     assert [reason for _, reason, _ in story.at(FALLBACK)] == ["opened", "resolved"]
@@ -327,7 +327,7 @@ def test_the_fallback_hears_of_an_address_by_its_host_alone() -> None:
     assert {told.name for each in heard for told in each.alerts} == {"Target broken", "Delivery failed"}
     assert "secretpath" not in repr(heard)
     shown = [entry.text for each in story.router.store.incidents() for entry in each.timeline.entries]
-    assert any("told to webhook:https://receiver.example.com/…" in text for text in shown)
+    assert any("sent to webhook:https://receiver.example.com/…" in text for text in shown)
     assert "secretpath" not in repr(shown)
 
 

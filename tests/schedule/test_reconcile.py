@@ -362,7 +362,7 @@ def test_a_source_that_has_gone_quiet_is_told_until_it_speaks(watched):
     watched.pass_time(minutes=55)
     assert watched.run() == {}
     watched.pass_time(minutes=10)
-    assert "Nothing was heard of it since" in watched.run()["source.quiet", "sentry"]
+    assert "It has sent nothing since" in watched.run()["source.quiet", "sentry"]
     watched.router.run(minutes=1)
     assert watched.router.told() == {"email": ["opened"]}
     watched.at_the_door("webhooks")

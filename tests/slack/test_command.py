@@ -145,7 +145,7 @@ def test_an_incident_is_shown_whole():
     text = shown_incident({**WHOLE, "timeline": timeline})
     assert "Down · 3 % (threshold 1 %) · firing · 12 events" in text
     assert "· 1 event\n" in shown_incident({**WHOLE, "alerts": [{**ALERT, "events": 1}]}) + "\n"
-    assert "*Told* slack_channel:#a" in text
+    assert "*Notified* slack_channel:#a" in text
     assert "step 19 — ana" in text and "step 3 " not in text
     assert "resolved" in shown_incident({**WHOLE, "status": "resolved", "ended_at": "2026-11-26T13:00:00Z"})
 
@@ -173,7 +173,7 @@ def test_many_are_counted_and_long_ones_cut():
     assert 10 < shown <= MAX_ROWS
     assert f"… and {200 - shown} more" in text
     assert len(text) < 4_000
-    assert listed([]) == "✅ Nothing burns."
+    assert listed([]) == "✅ Nothing fires."
     assert silences_listed([]) == "🔔 Nothing is silenced."
     assert "No rule" in audiences([])
 

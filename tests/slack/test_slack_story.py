@@ -489,7 +489,7 @@ def test_what_burns_is_listed_and_shown(story):
     """`list` and `show`, by the first characters of the id, only to who asked."""
     listed = story.type("list")
     assert f"`{story.incident.id}` Down (checkout)" in listed and "🔴" in listed
-    assert story.type("list service=other") == "✅ Nothing burns."
+    assert story.type("list service=other") == "✅ Nothing fires."
     shown = story.type(f"show {story.incident.id[:5]}")
     assert "nobody has acknowledged it" in shown and "pagerduty:default" in shown
     assert all(each["only_for"] == ANA for each in story.private)

@@ -51,8 +51,8 @@ def undelivered(notification: Notification, reason: str, now: datetime) -> Event
         where,
         f"undelivered:{notification.id}:{notification.hints.played_back}",
         now,
-        title=f"Could not tell {where}: {one_line(notification.title)}",
-        summary=f"{reason}\nWhat was to be told:\n{notification.background.text or plain_text(notification)}",
+        title=f"Could not notify {where}: {one_line(notification.title)}",
+        summary=f"{reason}\nWhat was to be sent:\n{notification.background.text or plain_text(notification)}",
         severity=notification.severity if notification.severity is not Severity.INFO else Severity.WARNING,
         reason=notification.reason.value,
     )
