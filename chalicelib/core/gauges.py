@@ -1,7 +1,7 @@
-"""The newest value of each series that probes measured, as one short text: what a scrape of Prometheus needs of them.
+"""The newest value of each series that probes measured: what a scrape of Prometheus needs of them.
 
 The samples of a stage are in one item for each series, too many for a scrape to read. While Prometheus scrapes the stage, the
-run of the probes that measures them keeps the newest beside. A probe that has not run for two of its intervals has no
+run of the probes that measures them keeps the newest in its own text (`core/probe_state.py`). A probe that has not run for two of its intervals has no
 value any more: for Prometheus the series then ends.
 """
 
@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.probe_state import SLACK
 
 MARK = "gauges"
-"""The name under which a run of the probes leaves the text."""
+"""The name under which the version before left them, as a text of its own."""
 VERSION = 1
 MAX_VALUES = 1_000
 """So many values are kept: each scrape reads all of them."""
@@ -56,22 +57,23 @@ def merged(before: Iterable[Gauge], new: Iterable[Gauge], now: datetime) -> list
     return kept
 
 
-def written(gauges: Iterable[Gauge]) -> str:
-    """Return them as a text."""
-    rows = [[dict(each.labels), each.at.timestamp(), each.until.timestamp(), dict(each.values)] for each in gauges]
-    text = json.dumps({"v": VERSION, "gauges": rows}, separators=(",", ":"))
-    return base64.b85encode(zlib.compress(text.encode())).decode()
+def rows(gauges: Iterable[Gauge]) -> list[Any]:
+    """Return them as they are stored."""
+    return [[dict(each.labels), each.at.timestamp(), each.until.timestamp(), dict(each.values)] for each in gauges]
+
+
+def of_rows(rows: Iterable[Any]) -> list[Gauge]:
+    """Return what is stored; nothing where a row is none."""
+    try:
+        return [Gauge(labels, from_seconds(at), from_seconds(until), values) for labels, at, until, values in rows]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def read(text: str | None) -> list[Gauge]:
-    """Return what a text says; nothing for none, and for one that cannot be read."""
+    """Return what the text of the version before says; nothing for none, and for one that cannot be read."""
     try:
         whole = json.loads(zlib.decompress(base64.b85decode(text or "")))
-        if whole["v"] != VERSION:
-            return []
-        return [
-            Gauge(labels, from_seconds(at), from_seconds(until), values)
-            for labels, at, until, values in whole["gauges"]
-        ]
+        return of_rows(whole["gauges"]) if whole["v"] == VERSION else []
     except (ValueError, KeyError, TypeError, zlib.error):
         return []

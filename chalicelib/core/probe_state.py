@@ -1,13 +1,13 @@
 """What a run of the probes knows of the runs before it, as one short text: streaks, last tries, counters, what is broken.
 
-A run reads it once and writes it once. Samples hold the same for everybody else, but come over the queue, where the worker
+A run reads it once and writes it once. What a scrape and the page show of the newest run is in it, so that it costs no write. Samples hold the same for everybody else, but come over the queue, where the worker
 may be behind. A text of another version is as none: what is missing is looked up in the samples.
 """
 
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,8 @@ from chalicelib.core.measured import Measured
 
 MAX_PROBES_A_MINUTE = 500
 """Probes of one run. Lambda allows 1,024 open files, and each try has one, beside the spare ones (`probes/_sockets.py`)."""
+STATE = "probe-state"
+"""The name of the mark that holds the text."""
 VERSION = 1
 MAX_TRIES = 2
 """The newest tries of earlier runs that are remembered of a series."""
@@ -62,6 +64,7 @@ class ProbeState:
 
     `known`: it was stored. `results` are the newest of probes by a key of their identity: all of those that failed, and those
     that did not while the prober is cut off, which is since `cut_since`. `ran`: when probes ran last, by the same keys.
+    `gauges` are rows of `core/gauges.py`, and `slowest` those of `schedule/slowest.py`.
     """
 
     series: Mapping[str, Past] = field(default_factory=dict)
@@ -72,6 +75,8 @@ class ProbeState:
     results: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
     cut_since: datetime | None = None
     ran: Mapping[str, datetime] = field(default_factory=dict)
+    gauges: Sequence[Any] = ()
+    slowest: Mapping[str, Any] = field(default_factory=dict)
 
 
 def written(state: ProbeState, now: datetime) -> str:
@@ -88,6 +93,8 @@ def written(state: ProbeState, now: datetime) -> str:
         "measured": {key: row for key, each in state.measured.items() if (row := _measured_row(each, now)) is not None},
         "results": {key: [_seconds(at), int(failed)] for key, (at, failed) in state.results.items()},
         "ran": {key: _seconds(at) for key, at in state.ran.items()},
+        "gauges": list(state.gauges),
+        "slowest": dict(state.slowest),
         "cut_since": None if state.cut_since is None else _seconds(state.cut_since),
     }
     return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
@@ -110,6 +117,8 @@ def read(text: str | None) -> ProbeState:
             {key: (_instant(row[0]), bool(row[1])) for key, row in whole.get("results", {}).items()},
             None if whole.get("cut_since") is None else _instant(whole["cut_since"]),
             {key: _instant(at) for key, at in whole.get("ran", {}).items()},
+            tuple(whole.get("gauges", ())),
+            whole.get("slowest", {}),
         )
     except (ValueError, KeyError, TypeError, IndexError, zlib.error):
         return ProbeState()

@@ -1,10 +1,10 @@
 """GET /metrics: what is stored of the stage, written as OpenMetrics or in the older text format of Prometheus.
 
-A scrape reads three marks and the counts, four items however much there is to tell. A mark of its own says that the stage is
+A scrape reads four marks and the counts, five items however much there is to tell. A mark of its own says that the stage is
 scraped: from the next minute on the tick and the probes leave what it reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,8 @@ from prometheus_client.registry import Collector
 from chalicelib.core import gauges
 from chalicelib.core.errors import NotStoredError, TooNewError
 from chalicelib.core.ports import Store
+from chalicelib.core.probe_state import STATE
+from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.stage_report import REPORT, SCRAPED, SCRAPED_AGAIN, StageReport, is_scraped, scraped_at
 from chalicelib.messages import codec
 from chalicelib.openmetrics.families import families
@@ -52,14 +54,14 @@ def scrape(store: Store, *, stage: str, accept: str, now: datetime) -> tuple[str
 
     A report is left out where nobody scraped lately: it is of the time before.
     """
-    marks = store.marks([REPORT, SCRAPED, gauges.MARK])
+    marks = store.marks([REPORT, SCRAPED, STATE, gauges.MARK])
     counts = store.stage_counts().by_series()
     _leave_mark(store, marks.get(SCRAPED), now)
     found = families(
         stage=stage,
         counts=counts,
         report=_report(marks.get(REPORT)) if is_scraped(marks.get(SCRAPED), now) else None,
-        gauges=gauges.read(marks.get(gauges.MARK)),
+        gauges=_newest_values(marks, now),
         now=now,
     )
     kind = CONTENT_TYPE_LATEST if takes_openmetrics(accept) else CONTENT_TYPE_PLAIN_0_0_4
@@ -77,6 +79,12 @@ def _leave_mark(store: Store, text: str | None, now: datetime) -> None:
     if last is None or now - last >= SCRAPED_AGAIN:
         with suppress(NotStoredError):
             store.put_mark(SCRAPED, now.isoformat())
+
+
+def _newest_values(marks: Mapping[str, str], now: datetime) -> list[gauges.Gauge]:
+    """Return what probes measured last; what the version before left stays until it is measured again."""
+    state = read_state(marks.get(STATE))
+    return gauges.merged(gauges.read(marks.get(gauges.MARK)), gauges.of_rows(state.gauges), now)
 
 
 def _report(text: str | None) -> StageReport | None:

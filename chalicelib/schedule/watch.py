@@ -8,8 +8,8 @@ with the start of the minute, so that what was measured twice counts once. `due.
 
 Beside what a probe measures, a run makes `failures` and `successes` (in a row, which a gap ends), rates of the counters that
 the probe declares (RATES) and growth a day (GROWTHS). What it must know of the runs before is one short text in the store
-(`core/probe_state.py`), so that a run makes two writes: its minute and this text. While the stage is scraped it
-writes the newest values as well (`core/gauges.py`). Samples go over the queue, where the worker may be behind.
+(`core/probe_state.py`), so that a run makes two writes: its minute and this text. What a scrape (`core/gauges.py`) and the page
+(`slowest.py`) show of the newest run is in it too. Samples go over the queue, where the worker may be behind.
 
 A probe that cannot measure becomes an event of source `router`, each minute anew, and one that ends it when the probe
 works again, or when it is gone from the rules. What a plan refuses for good is reported once, as information. When unlike
@@ -32,7 +32,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import plugins
 from chalicelib.core import cut_off, gauges
@@ -41,7 +41,7 @@ from chalicelib.core.metrics.rollup import minute_start
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT
 from chalicelib.core.ports import Clients, Store
-from chalicelib.core.probe_state import ProbeState, written
+from chalicelib.core.probe_state import STATE, ProbeState, written
 from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.rule import Rules
 from chalicelib.core.stage_report import SCRAPED, is_scraped
@@ -57,13 +57,11 @@ from chalicelib.schedule.prober_cut_off import earlier_results, results_after, s
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause
 from chalicelib.schedule.probing import run as probed
 from chalicelib.schedule.runs_before import BROKEN_KEPT, RunsBefore, series_key
-from chalicelib.schedule.slowest import keep_slowest
+from chalicelib.schedule.slowest import slowest_after
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import AnyProbeModule
 
-STATE = "probe-state"
-"""The name under which a run leaves what the next one must know."""
 MINUTE = "watch"
 """The name under which a run claims its minute."""
 
@@ -112,19 +110,19 @@ def watch(
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
     if runs or events:
         ran = ran_after(probes, before.state.ran, taken, at)
-        store.put_mark(STATE, written(replace(state, broken=broken, ran=ran), at))
-    if (runs or events) and is_scraped(left.get(SCRAPED), now):
-        newest = store.marks([gauges.MARK]).get(gauges.MARK)
-        store.put_mark(gauges.MARK, _newest_values(newest, measured, marks, at))
-    keep_slowest(store, samples)
+        newest = _newest_values(before.state.gauges, measured, marks, at) if is_scraped(left.get(SCRAPED), now) else ()
+        slowest = slowest_after(before.state.slowest, samples)
+        store.put_mark(STATE, written(replace(state, broken=broken, ran=ran, gauges=newest, slowest=slowest), at))
     return _reported(measured, samples, events)
 
 
-def _newest_values(text: str | None, runs: Sequence[ProbeRun], marks: Iterable[Sample], at: datetime) -> str:
-    """Return the newest value of each series as a text, from that of the run before."""
+def _newest_values(
+    rows: Iterable[Any], runs: Sequence[ProbeRun], marks: Iterable[Sample], at: datetime
+) -> Sequence[Any]:
+    """Return the rows of the newest value of each series, from those of the run before."""
     new = [gauge for run in runs for gauge in gauges.gauges_of(run.samples, run.every)]
     new += gauges.gauges_of(marks, BROKEN_KEPT)
-    return gauges.written(gauges.merged(gauges.read(text), new, at))
+    return gauges.rows(gauges.merged(gauges.of_rows(rows), new, at))
 
 
 def _measured(

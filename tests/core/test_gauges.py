@@ -1,10 +1,12 @@
 """The newest values of what probes measured."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from chalicelib.core.gauges import MAX_VALUES, Gauge, gauges_of, merged, read, written
+from chalicelib.core.gauges import MAX_VALUES, Gauge, gauges_of, merged, of_rows, read, rows
 from chalicelib.core.metrics.sample import Sample
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -20,7 +22,7 @@ def run(at: datetime, up: float | None, labels: dict[str, str] = MAIN, every: ti
 def test_the_newest_values_of_each_labels_stay() -> None:
     """Given two runs of one probe and one of another → the newer of the first and that of the second."""
     first = merged([], [*run(NOW, 1), *run(NOW, 1, SHOP, timedelta(hours=1))], NOW)
-    found = merged(read(written(first)), run(NOW + MINUTE, 0), NOW + MINUTE)
+    found = merged(of_rows(json.loads(json.dumps(rows(first)))), run(NOW + MINUTE, 0), NOW + MINUTE)
     assert [(each.labels, each.at, each.values["uptime"]) for each in found] == [
         (MAIN, NOW + MINUTE, 0.0),
         (SHOP, NOW, 1.0),
@@ -45,7 +47,25 @@ def test_the_text_is_bounded() -> None:
     assert sum(len(each.values) for each in merged([], many, NOW)) == MAX_VALUES
 
 
-@pytest.mark.parametrize("text", [None, "", "x", "ÿ", written([])[:-3], "0" * 10])
+BEFORE = (
+    "c$}+NDpRsD)KN-LEKN@>R<eqYu2w22%1=sFvQo-T%*<1&)iE@;G&Qp{F)=XE"
+    "Gk|d{j6j@frP6|u%v_*aLm*EnC$S_oFS#;47if;5k)A<qY-}w6H%uG8"
+)
+"""The text that the version before wrote of `run(NOW, 1)`."""
+
+
+def test_the_text_of_the_version_before_is_read() -> None:
+    """Given the text of the version before → its values."""
+    assert read(BEFORE) == run(NOW, 1)
+
+
+@pytest.mark.parametrize("rows", [None, [1], [["a"]], [[{}, "x", 1, {}]], "ab"])
+def test_rows_that_nobody_wrote_are_none(rows: Any) -> None:
+    """Given rows that are none → nothing is known."""
+    assert of_rows(rows) == []
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "ÿ", BEFORE[:-3], "0" * 10])
 def test_a_text_that_nobody_wrote_is_none(text: str | None) -> None:
     """Given a text that cannot be read → nothing is known."""
     assert read(text) == []

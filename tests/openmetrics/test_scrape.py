@@ -1,9 +1,11 @@
 """What a scrape says of a stage: families, names, both formats, and what it reads."""
 
+import base64
 import json
 import math
 import shutil
 import subprocess
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +20,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.language.units import KNOWN_METRICS
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.ports import Store
+from chalicelib.core.probe_state import STATE, Past, ProbeState, written
 from chalicelib.core.stage_counts import StageCounts, Tally
 from chalicelib.core.stage_report import REPORT, SCRAPED, StageReport, TargetReport
 from chalicelib.messages import codec
@@ -58,8 +61,20 @@ def stage(samples: list[Sample] | None = None) -> MemoryStore:
     store.put_mark(REPORT, codec.dumps(report()))
     store.put_mark(SCRAPED, (NOW - MINUTE).isoformat())
     known = samples if samples is not None else [Sample("uptime", 1.0, NOW, UP), Sample("latency_ms", 250.0, NOW, UP)]
-    store.put_mark(gauges.MARK, gauges.written(gauges.gauges_of(known, MINUTE)))
+    store.put_mark(STATE, written(ProbeState(gauges=gauges.rows(gauges.gauges_of(known, MINUTE))), NOW))
     return store
+
+
+def test_what_the_version_before_measured_stays_until_it_is_measured_again() -> None:
+    """Given the text of the version before, of `main` and of `shop`, and a run that measured `main` → the newer of each."""
+    store = stage([Sample("uptime", 1.0, NOW, {"probe": "main"})])
+    rows = gauges.rows(
+        gauges.gauges_of([Sample("uptime", 0.0, NOW, {"probe": each}) for each in ("main", "shop")], MINUTE)
+    )
+    text = json.dumps({"v": 1, "gauges": rows}, separators=(",", ":"))
+    store.put_mark(gauges.MARK, base64.b85encode(zlib.compress(text.encode())).decode())
+    found = scraped(store)
+    assert [found["probe_success", (("probe", each),)] for each in ("main", "shop")] == [1.0, 0.0]
 
 
 def scraped(store: Store, accept: str = OPENMETRICS, now: datetime = NOW) -> Found:
@@ -318,7 +333,9 @@ def test_a_large_stage_costs_few_read_units(client: Any) -> None:
         for number in range(150)
         for place, part in enumerate(parts)
     ]
-    store.put_mark(gauges.MARK, gauges.written(gauges.gauges_of(samples, MINUTE)))
+    pasts = {f"{number * 7919:016x}": Past(NOW, 0, number, NOW, number) for number in range(150)}
+    rows = gauges.rows(gauges.merged([], gauges.gauges_of(samples, MINUTE), NOW))
+    store.put_mark(STATE, written(ProbeState(pasts, gauges=rows), NOW))
     metered.units = metered.calls = 0
     found = scraped(store)
     assert sum(name == "probe_success" for name, _ in found) == 150

@@ -12,6 +12,7 @@ from chalicelib import wiring
 from chalicelib.core import gauges
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.probe_state import STATE, read
 from chalicelib.core.stage_report import REPORT, SCRAPED
 from chalicelib.messages.queue import samples_messages
 from chalicelib.messages.webhook import Webhook, compressed, written
@@ -105,6 +106,7 @@ def test_a_stage_that_is_not_scraped_pays_for_no_report(desk: Any, aws: Any, mon
     app.tick(schedule(), CONTEXT)
     app.watch(schedule(), CONTEXT)
     assert desk.store.marks([REPORT, gauges.MARK]) == {}
+    assert read(desk.store.marks([STATE])[STATE]).gauges == ()
 
 
 def test_after_a_scrape_tick_and_probes_report(desk: Any, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:

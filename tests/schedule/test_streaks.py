@@ -12,8 +12,10 @@ from chalicelib.core.cut_off import Seen, reason, together
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.rollup import Rate, streak_samples
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.core.probe_state import KEPT, Past, ProbeState, Readings, after_run, read, written
+from chalicelib.core.probe_state import KEPT, STATE, Past, ProbeState, Readings, after_run, read, written
+from chalicelib.core.stage_report import SCRAPED
 from chalicelib.probes import labels_of, upstream_of
+from chalicelib.schedule.slowest import MAX_KEPT
 from chalicelib.schedule.watch import ProbeReport
 from tests.schedule.test_watch import START, Probe, Watcher, failing, up, values
 
@@ -73,17 +75,30 @@ def test_a_rate_is_that_since_the_last_reading(every: str, minutes: int) -> None
     assert [values(report, "cache_hit_rate") for _, report in found] == [[0.95], [0.0], [0.0]]
 
 
+def slow(params: Mapping[str, Any], now: datetime) -> list[Sample | Event]:
+    """What the probe of a database with slow statements finds."""
+    seen = {"slowest": "9 ms × 1: select $1"}
+    return [Sample("query_time_ms", 9.0, now, labels_of(params), seen)]
+
+
+@pytest.mark.parametrize("scraped", [False, True])
 @pytest.mark.parametrize("probes", [1, 40])
-def test_a_run_makes_two_writes(probes: int) -> None:
-    """Given one probe or forty, up or down → the minute and one text are written, and nothing else."""
+def test_a_run_makes_two_writes(probes: int, scraped: bool) -> None:
+    """Given one probe or forty, up or down, slow databases, a stage that is scraped → the minute and one text are written."""
     state = {"ok": True}
-    watcher = Watcher(a=up(lambda: state["ok"]))
+    watcher = Watcher(a=up(lambda: state["ok"]), database=Probe(slow))
+    watcher.params["database"] = tuple({"name": f"d{number}"} for number in range(probes))
+    if scraped:
+        watcher.store.put_mark(SCRAPED, START.isoformat())
     watcher.params["a"] = tuple({"name": f"p{number}", "url": "http://a.test/"} for number in range(probes))
     for minute, ok in enumerate((True, False, True)):
         state["ok"] = ok
         before = watcher.store.writes
         watcher.run(minute, process=False)
         assert watcher.store.writes - before == 2
+    left = read(watcher.store.marks([STATE])[STATE])
+    assert bool(left.gauges) is scraped
+    assert len(left.slowest) == min(probes, MAX_KEPT)
 
 
 def test_streaks_of_the_version_before_go_on() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.schedule.slowest import keep_slowest
+from chalicelib.core.probe_state import STATE, ProbeState, written
+from chalicelib.schedule.slowest import slowest_after
 from chalicelib.web.infrastructure import EDGES, forecast_of, responses_of
 from chalicelib.web.measures import HIGHEST, HOUR, Limit, day_start, hourly, limits_of, subjects
 from tests.rule_files import rules_of
@@ -190,7 +191,8 @@ def test_slowest_statements_are_shown_with_when_they_were_read():
     runs(page, [12.0] * 24, every=HOUR, metric="query_time_ms", **MAIN)
     assert "the extension pg_stat_statements is not there" in text_of(page.get("/infrastructure"))
     seen = {"slowest": f"1,240 ms × 37: select {HOSTILE}; 9 ms × 2: select $1"}
-    keep_slowest(page.router.store, [Sample("query_time_ms", 1.0, NOW, MAIN, seen)])
+    rows = slowest_after({}, [Sample("query_time_ms", 1.0, NOW, MAIN, seen)])
+    page.router.store.put_mark(STATE, written(ProbeState(slowest=rows), NOW))
     html = page.get("/infrastructure")
     assert "<script>alert" not in html and "9 ms × 2: select $1" in html
     assert "Slowest statements mean time × calls since the statistics began, read 12:30" in text_of(html)
