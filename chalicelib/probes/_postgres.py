@@ -60,6 +60,17 @@ _OF_SUPAVISOR = (
     "(EWRONGPASSWORD)",
 )
 """Supavisor has one code, XX000, and its own code before the text: https://github.com/supabase/supavisor."""
+_CACHED = "server login has been failing, cached error: "
+"""What PgBouncer puts before the answer of its server to a login that it does not try again yet."""
+_NOT_THERE_BEHIND = re.compile(r'database ".*" does not exist')
+_REFUSED_BEHIND = re.compile(
+    r'no pg_hba\.conf entry for |pg_hba\.conf rejects |role ".*" (is not permitted to log in|does not exist)'
+    r"|permission denied for database "
+)
+"""What its server answered to a login: PgBouncer remembers the server's words, and older versions (1.18) lose its code.
+
+Only here words decide. Those of a server in another language are none of these: it is down.
+"""
 _NOT_THERE = {
     "08P01": ("no such database",),
     "XX000": ("(ENOTFOUND)", "Tenant or user not found"),
@@ -87,13 +98,29 @@ class ServerError(Exception):
     @property
     def not_there(self) -> bool:
         """True when the server does not know the database, or a pooler the project."""
-        return self.sqlstate == "3D000" or self.text.startswith(_NOT_THERE.get(self.sqlstate, ()))
+        known = self.sqlstate == "3D000" or self.text.startswith(_NOT_THERE.get(self.sqlstate, ()))
+        return known or self.not_there_behind_pooler
+
+    @property
+    def not_there_behind_pooler(self) -> bool:
+        """True when the server behind PgBouncer does not know the database."""
+        return self._is_behind_pooler(_NOT_THERE_BEHIND)
+
+    def _is_behind_pooler(self, answer: re.Pattern[str]) -> bool:
+        """Return whether it is this answer of a server behind PgBouncer, which gave its own code for that of the server."""
+        return self.sqlstate == "08P01" and bool(answer.match(self._said))
+
+    @property
+    def _said(self) -> str:
+        return self.text.removeprefix(_CACHED)
 
     @property
     def refused(self) -> bool:
         """True when the server works and does not let this user in, or not from here, or not so: class 28, and no right."""
         known = self.sqlstate.startswith("28") or self.sqlstate == "42501" or self.is_of_parameter
-        return known or self.text.startswith(_REFUSED.get(self.sqlstate, ()))
+        return (
+            known or self._said.startswith(_REFUSED.get(self.sqlstate, ())) or self._is_behind_pooler(_REFUSED_BEHIND)
+        )
 
     @property
     def is_of_parameter(self) -> bool:

@@ -56,6 +56,8 @@ QUERY_SHARE = 0.9
 """Of the time left: the server ends a query before the engine ends the try, so that the other parts are measured."""
 BYTES_PER_GB = 2**30
 """As pg_size_pretty and the rule language count."""
+LOGIN_AGAIN = timedelta(seconds=15)
+"""PgBouncer tries a login that failed again after `server_login_retry`. A second try before that waits, and says nothing new."""
 MAX_SLOWEST = 3
 MAX_STATEMENT_CHARACTERS = 90
 
@@ -159,8 +161,9 @@ async def check(attempt: Attempt) -> None:
 def _note_absent(attempt: Attempt, error: ServerError) -> None:
     """Note that the server works without this database. Only the watch knows whether it was ever there."""
     reason = f"the server knows no such database or project ({error.words})"
-    event = probe_failed(attempt.kind, attempt.params, reason, now=attempt.now)
-    attempt.events.append(replace(event, annotations={ABSENT: json.dumps(attempt.labels)}))
+    again = LOGIN_AGAIN if error.not_there_behind_pooler else None
+    event = probe_failed(attempt.kind, attempt.params, reason, now=attempt.now, retry_after=again)
+    attempt.events.append(replace(event, annotations={**event.annotations, ABSENT: json.dumps(attempt.labels)}))
 
 
 def _reported(error: ServerError) -> Exception:

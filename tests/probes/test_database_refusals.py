@@ -1,5 +1,6 @@
 """What PostgreSQL, PgBouncer and Supavisor say at login: who works and lets nobody in cannot be measured, the rest is down."""
 
+import json
 import shutil
 import struct
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from chalicelib.probes import ABSENT
 from tests.slow_server import Connection, slow_server
 
 from .conftest import Postgres, eventually, free_port, other_user
@@ -138,6 +140,11 @@ def test_refused_by_supavisor(text: str) -> None:
         ("XX000", "internal error"),
         ("57P03", "das Datenbanksystem startet"),
         ("08P01", "query_wait_timeout"),
+        ("08P01", "sorry, too many clients already"),
+        (
+            "08P01",
+            "server login has been failing, cached error: the database system is starting up (server_login_retry)",
+        ),
         ("99999", "password authentication failed"),
     ],
 )
@@ -176,6 +183,8 @@ def bouncer(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[Boun
     (folder / "ini").write_text(
         f"[databases]\napp = host=127.0.0.1 port={postgres.port}\ngone = host=127.0.0.1 port={free_port()}\n"
         f"small = host=127.0.0.1 port={postgres.port} dbname=app pool_size=1\n"
+        f"closed = host=127.0.0.1 port={postgres.port} dbname=app user=dumb password=right\n"
+        f"* = host=127.0.0.1 port={postgres.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
         f"auth_file = {folder}/users\npool_mode = {request.param}\nserver_login_retry = 1\nquery_wait_timeout = 2\n"
     )
@@ -198,9 +207,70 @@ def test_through_pgbouncer(bouncer: Bouncer) -> None:
 
 def test_refused_by_pgbouncer(bouncer: Bouncer) -> None:
     """Given a pooler that knows no such database or user, or another password → cannot be measured."""
-    assert "no such database or project" in refused(bouncer.dsn("absent"))
     assert "refused the user, password" in refused(bouncer.dsn(user="nobody"))
     assert "refused the user, password" in refused(bouncer.dsn(password="wr0ng"))
+
+
+def test_a_database_that_pgbouncer_does_not_know(postgres: Postgres) -> None:
+    """Given a pooler without that database in its configuration → cannot be measured."""
+    with answering(S="FATAL", V="FATAL", C="08P01", M="no such database: absent") as dsn:
+        assert "no such database or project" in refused(dsn)
+
+
+def test_a_database_that_the_server_behind_pgbouncer_does_not_know(bouncer: Bouncer) -> None:
+    """Given a pooler that passes every database on, and a server without it → cannot be measured, and no second try.
+
+    The pooler answers nothing until it logs in to its server again, for 15 seconds by its default.
+    """
+    found = tried(bouncer.dsn("absent"))
+    (event,) = found.events
+    assert "no such database or project" in event.summary and found.samples == () and not found.retry
+    assert json.loads(event.annotations[ABSENT])["database"] == "absent"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'database "absent" does not exist',
+        'server login has been failing, cached error: database "absent" does not exist (server_login_retry)',
+    ],
+)
+def test_an_answer_that_pgbouncer_remembers(text: str) -> None:
+    """Given the answer of the server as the pooler passes it on, at once or later → no such database."""
+    with answering(S="FATAL", V="FATAL", C="08P01", M=text) as dsn:
+        assert "no such database or project" in refused(dsn)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'no pg_hba.conf entry for host "10.0.0.1", user "tocsin", database "app", no encryption',
+        'pg_hba.conf rejects connection for host "10.0.0.1", user "tocsin", database "app", no encryption',
+        'permission denied for database "app"',
+        'server login has been failing, cached error: password authentication failed for user "tocsin" (server_login_retry)',
+    ],
+)
+def test_refused_by_the_server_behind_pgbouncer(text: str) -> None:
+    """Given a refusal of the server as the pooler passes it on → cannot be measured."""
+    with answering(S="FATAL", V="FATAL", C="08P01", M=text) as dsn:
+        assert "refused the user, password" in refused(dsn)
+
+
+def test_a_role_that_the_server_behind_pgbouncer_does_not_let_in(postgres: Postgres, bouncer: Bouncer) -> None:
+    """Given a role without LOGIN in the pooler's own configuration → cannot be measured."""
+    postgres.execute("create role dumb nologin password 'right'")
+    assert "refused the user, password" in refused(bouncer.dsn("closed"))
+    postgres.execute("drop role dumb")
+
+
+def test_a_database_behind_pgbouncer_that_is_dropped(postgres: Postgres, bouncer: Bouncer) -> None:
+    """Given a database that was measured through a pooler and is dropped → down or gone, which then is down, in each try."""
+    postgres.execute("create database shortlived")
+    assert measured(bouncer.dsn("shortlived"))["uptime"] == 1.0
+    postgres.execute("drop database shortlived with (force)")
+    for _ in range(3):
+        found = tried(bouncer.dsn("shortlived"))
+        assert found.down or any(ABSENT in event.annotations for event in found.events)
 
 
 def test_a_server_behind_pgbouncer_that_is_gone(bouncer: Bouncer) -> None:
