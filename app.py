@@ -416,15 +416,22 @@ def record(event: CloudWatchEvent) -> None:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
-def watch(event: CloudWatchEvent) -> None:
-    """Probes that are due; the one wait there is lies between a failed probe and its second try."""
+def watch(event: CloudWatchEvent) -> str | None:
+    """Probes that are due; the one wait there is lies between a failed probe and its second try.
+
+    A run that has too many asks this function for the rest: then the event has a share of them, which is answered.
+    """
     with _reported("watch"):
         from asyncio import sleep
 
         from chalicelib import parameters, wiring
+        from chalicelib.aws.workers import Workers
+        from chalicelib.schedule.spreading import try_share
         from chalicelib.schedule.watch import watch as run
 
         ports = wiring.ports(_account(event.context), parameters.of_probes)
+        if event.detail:
+            return try_share(event.detail, rules=wiring.rules(), clients=ports.clients, pause=sleep)
         report = run(
             rules=wiring.rules(),
             store=ports.store,
@@ -432,9 +439,11 @@ def watch(event: CloudWatchEvent) -> None:
             queues=ports.queues,
             now=_now(),
             pause=sleep,
+            workers=lambda: Workers(ports.clients.aws("lambda"), _function(event.context)).ask,
         )
         log.line("watch", ran=report.ran, down=len(report.down), broken=len(report.broken))
         _ended_well(ports.store, "watch")
+        return None
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
@@ -711,8 +720,13 @@ def _is_of_aws(error: BaseException) -> bool:
 
 def _account(context: Any) -> str | None:
     """The AWS account of `arn:<partition>:lambda:<region>:<account>:function:<name>`."""
-    parts = str(getattr(context, "invoked_function_arn", "")).split(":")
+    parts = _function(context).split(":")
     return parts[4] if len(parts) > 4 and parts[4].isdigit() else None
+
+
+def _function(context: Any) -> str:
+    """The ARN by which the function that runs was called."""
+    return str(getattr(context, "invoked_function_arn", ""))
 
 
 def _now() -> datetime:

@@ -124,13 +124,19 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "secrets": PATTERNS,
         "puts": (),
     },
-    "watch": {"memory": 512, "timeout": WORKER_SECONDS, "store": READ_STORE + WRITE_STORE, "puts": ("webhooks",)},
+    "watch": {
+        "memory": 512,
+        "timeout": WORKER_SECONDS,
+        "store": READ_STORE + WRITE_STORE,
+        "puts": ("webhooks",),
+        "asks_itself": True,
+    },
 }
 """Memory in MB and time limit in seconds of each function; and what of the stage it uses.
 
 Lambda hands a function the messages of the queue that it `takes`; one that it `drains` it asks itself. Of those that it
 `counts` it may ask how much is in them; the dead letters of those that it `redrives` it takes, and puts back. What it
-`looks` at has no ARN to narrow it by. What Lambda gives
+`looks` at has no ARN to narrow it by. One that `asks_itself` invokes further workers of itself. What Lambda gives
 up calling it with goes to the dead letters of the queue that it `loses` to, by the function's own rights.
 """
 
@@ -160,6 +166,9 @@ def policy(function: str, stage: str) -> dict[str, Any]:
     secrets = [_allow("Secrets", ("ssm:GetParameters",), parameters)] if parameters else []
     mails = [_allow("Mail", ("ses:SendEmail",), [arn("ses", "identity/*"), arn("ses", "configuration-set/*")])]
     looks = [_allow("Look", needs["looks"], ["*"])] if needs.get("looks") else []
+    itself = [
+        _allow("Workers", ("lambda:InvokeFunction",), [arn("lambda", f"function:{lambda_name(function, stage)}")])
+    ]
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -168,6 +177,7 @@ def policy(function: str, stage: str) -> dict[str, Any]:
             *secrets,
             *(mails if needs.get("mails") else []),
             *looks,
+            *(itself if needs.get("asks_itself") else []),
             _logs(function, stage),
         ],
     }

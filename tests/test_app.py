@@ -29,10 +29,12 @@ from chalicelib.core.incident import Episode, Incident
 from chalicelib.core.rule import Rules, Target
 from chalicelib.ingest import wiring as ingest
 from chalicelib.ingest.registry import declared
+from chalicelib.messages import codec
 from chalicelib.messages.queue import Queues, notification_message, read_message, unsilence_message, wake_message
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.rules.file import compile_rules
 from chalicelib.schedule.runs import run_marks
+from chalicelib.schedule.spreading import Share, ShareAnswer
 from simulation.memory_store import MemoryStore
 from tests.fakes import MemoryQueue
 from tests.loopback import served
@@ -641,6 +643,15 @@ def test_the_minute_runs(ports):
     """Timers and probes run with nothing to do."""
     assert app.tick(schedule(), CONTEXT) is None
     assert app.watch(schedule(), CONTEXT) is None
+
+
+def test_a_share_of_the_probes_is_answered_and_nothing_is_stored(ports):
+    """Given a run that asks for a share of its probes → the answer, no write, and no mark of a run that ended well."""
+    writes = ports.store.writes
+    share = codec.encode(Share(datetime(2026, 11, 26, tzinfo=UTC), ("probe:uptime:gone",)))
+    answer = app.watch({**schedule(), "detail": share}, CONTEXT)
+    assert codec.unpack(ShareAnswer, base64.b64decode(answer)) == ShareAnswer({})
+    assert (ports.store.writes, ports.webhooks.bodies) == (writes, [])
 
 
 def test_the_tick_logs_how_late_the_stage_is(ports, capsys, monkeypatch):

@@ -65,6 +65,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "chalicelib/deliver/senders.py": {"chalicelib.sources.*"},
     "chalicelib/slack/vendors.py": {"chalicelib.targets.slack_channel", "chalicelib.targets.pagerduty"},
     "chalicelib/schedule/watch.py": {"chalicelib.probes.*"},
+    "chalicelib/schedule/spreading.py": {"chalicelib.probes.*"},
     "chalicelib/parameters.py": {"chalicelib.histories.*", "chalicelib.probes.*", "chalicelib.targets.*"},
     "chalicelib/schedule/reconcile.py": {"chalicelib.histories.*"},
     "chalicelib/rules/file/outside.py": {"chalicelib.probes.*", "chalicelib.sources.generic"},

@@ -14,11 +14,14 @@ NEEDED = "1.34.56"
 """The first boto3 whose SendEmail of SES takes headers, by which mails of one incident are one thread."""
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
-READ_SECONDS_BY_SERVICE = {"dynamodb": 5.0}
-"""The table answers within milliseconds. Three tries that it does not answer leave a worker time to hand its messages back."""
+READ_SECONDS_BY_SERVICE = {"dynamodb": 5.0, "lambda": 51.0}
+"""The table answers within milliseconds. Three tries that it does not answer leave a worker time to hand its messages back.
+
+A further worker of the probes takes 50 seconds at most, and who waits for it has to end within 60.
+"""
 ATTEMPTS = 3
-ATTEMPTS_BY_SERVICE = {"sesv2": 1, "ses": 1}
-"""A mail whose answer was lost may have been sent: only the worker, which knows of doubt, may try again."""
+ATTEMPTS_BY_SERVICE = {"sesv2": 1, "ses": 1, "lambda": 1}
+"""A mail whose answer was lost may have been sent: only the worker, which knows of doubt, may try again. So with a run of probes."""
 
 
 def client(service: str, region: str) -> Any:

@@ -1,8 +1,8 @@
 """The newest value of each series that probes measured: what a scrape of Prometheus needs of them.
 
 The samples of a stage are in one item for each series, too many for a scrape to read. While Prometheus scrapes the stage, the
-run of the probes that measures them keeps the newest in its own text (`core/probe_state.py`). A probe that has not run for two of its intervals has no
-value any more: for Prometheus the series then ends.
+run of the probes that measures them keeps the newest in its own text (`core/probe_state.py`). A probe that has not run for two
+of its intervals has no value any more: for Prometheus the series then ends.
 """
 
 import base64

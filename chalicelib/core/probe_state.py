@@ -1,7 +1,8 @@
 """What a run of the probes knows of the runs before it, as one short text: streaks, last tries, counters, what is broken.
 
-A run reads it once and writes it once. What a scrape and the page show of the newest run is in it, so that it costs no write. Samples hold the same for everybody else, but come over the queue, where the worker
-may be behind. A text of another version is as none: what is missing is looked up in the samples.
+A run reads it once and writes it once. What a scrape and the page show of the newest run is in it, so that it costs no
+write. Samples hold the same for everybody else, but come over the queue, where the worker may be behind. A text of another
+version is as none: what is missing is looked up in the samples.
 """
 
 import base64
@@ -14,8 +15,14 @@ from typing import Any
 
 from chalicelib.core.measured import Measured
 
-MAX_PROBES_A_MINUTE = 500
-"""Probes of one run. Lambda allows 1,024 open files, and each try has one, beside the spare ones (`probes/_sockets.py`)."""
+MAX_PROBES_A_RUN = 500
+"""Lambda allows 1,024 open files, and each try has one, beside the spare ones (`probes/_sockets.py`)."""
+MAX_PROBES = 3_000
+"""Of a stage: the text that a run writes is one item of the table, and six workers at once try so many in a minute."""
+MAX_BYTES = 390_000
+"""Of the text: an item has at most 400 KB."""
+SHED = ("measured", "slowest", "gauges")
+"""What a text that is too large does without, in this order. A metric that is lost meanwhile is not noticed."""
 STATE = "probe-state"
 """The name of the mark that holds the text."""
 VERSION = 1
@@ -85,7 +92,7 @@ def written(state: ProbeState, now: datetime) -> str:
     counters = {
         key: [_seconds(each.at), dict(each.values)] for key, each in state.counters.items() if now - each.at <= KEPT
     }
-    whole = {
+    whole: dict[str, Any] = {
         "v": VERSION,
         "series": series,
         "counters": counters,
@@ -97,6 +104,14 @@ def written(state: ProbeState, now: datetime) -> str:
         "slowest": dict(state.slowest),
         "cut_since": None if state.cut_since is None else _seconds(state.cut_since),
     }
+    text = _packed(whole)
+    for part in SHED:
+        if len(text) > MAX_BYTES:
+            text = _packed(whole := {**whole, part: type(whole[part])()})
+    return text
+
+
+def _packed(whole: Mapping[str, Any]) -> str:
     return base64.b85encode(zlib.compress(json.dumps(whole, separators=(",", ":")).encode())).decode()
 
 

@@ -1,6 +1,6 @@
 """What the probes of a rules file cost a month: the writes and reads of their samples and of their state, at list prices.
 
-The function that runs them is not counted: all probes of a minute share one run.
+The function that runs them is not counted: 500 probes of a minute share one run.
 """
 
 from collections.abc import Mapping

@@ -9,27 +9,32 @@ from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.rule import Rules
 from chalicelib.probes import RETIRING, identity_of, name_of, probe_recovered
 from chalicelib.schedule.probe_run import ProbeRun
-from chalicelib.schedule.prober_cut_off import PROBER, cut_off_event
+from chalicelib.schedule.prober_cut_off import PROBER
 from chalicelib.schedule.runs_before import BROKEN, RunsBefore
 
 
 def reports(
-    runs: Sequence[ProbeRun], rules: Rules, before: RunsBefore, cut: str
+    runs: Sequence[ProbeRun], rules: Rules, before: RunsBefore, own: Sequence[Event], *, is_cut_off: bool
 ) -> tuple[list[Event], list[Sample], dict[str, Mapping[str, str]]]:
-    """Return the events of this run, the samples of which probes are broken, and the same for the next run."""
+    """Return the events of this run, the samples of which probes are broken, and the same for the next run.
+
+    `own` are those of the prober itself.
+    """
     at, open_before = before.at, before.broken()
-    whole = [cut_off_event(cut, rules, at)] if cut else []
-    current = {event.identity: event for event in [*whole, *(event for run in runs for event in run.events)]}
-    events = whole + [
-        event
-        for run in runs
-        for event in run.events
-        if not _is_reported_once(event) or event.identity not in open_before
+    current = {event.identity: event for event in [*own, *(event for run in runs for event in run.events)]}
+    events = [
+        *own,
+        *(
+            event
+            for run in runs
+            for event in run.events
+            if not _is_reported_once(event) or event.identity not in open_before
+        ),
     ]
     marks = [_mark(event, 1.0, at) for event in current.values()]
     broken = {**open_before, **{event.identity: _mark(event, 1.0, at).labels for event in current.values()}}
     for identity, labels in open_before.items():
-        if identity not in current and not cut and (reason := _ended(labels, runs, rules, current)) is not None:
+        if identity not in current and not is_cut_off and (reason := _ended(labels, runs, rules, current)) is not None:
             event = _recovered(identity, labels, reason, at)
             events += [event] if labels.get("status") == Status.FIRING else []
             marks.append(Sample(BROKEN, 0.0, at, labels))

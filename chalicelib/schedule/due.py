@@ -1,8 +1,8 @@
 """Which probes a run takes: those whose newest turn has not been taken yet.
 
 A probe has its turns at minutes of its own within its interval, always the same, so that not all of them come at once. A new
-one runs at once. A turn that was lost, because a run failed or was throttled, is taken by the next run. A run takes
-MAX_PROBES_A_MINUTE, those first that waited longest: more would need more open files and more time than a run has.
+one runs at once. A turn that was lost, because a run failed or was throttled, is taken by the next run. Of more probes than
+a run can have tried, alone or with further workers (`spreading.py`), it takes those that waited longest.
 """
 
 import zlib
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core.probe_state import MAX_PROBES_A_MINUTE
+from chalicelib.core.probe_state import MAX_PROBES_A_RUN
 from chalicelib.core.rule import Rules
 from chalicelib.probes import every, identity_of, name_of
 
@@ -31,14 +31,14 @@ def key_of(kind: str, params: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(identity_of(kind, name_of(params)).encode()):x}"
 
 
-def due(probes: Sequence[Probe], ran: Mapping[str, datetime], at: datetime) -> list[Probe]:
-    """Return the probes of the run of a minute. `ran`: when they ran last, by their keys."""
+def due(
+    probes: Sequence[Probe], ran: Mapping[str, datetime], at: datetime, most: int = MAX_PROBES_A_RUN
+) -> list[Probe]:
+    """Return the probes of the run of a minute, `most` of them. `ran`: when they ran last, by their keys."""
     found = [probe for probe in probes if _is_due(probe, ran, at)]
-    if len(found) <= MAX_PROBES_A_MINUTE:
+    if len(found) <= most:
         return found
-    return sorted(found, key=lambda probe: ran[key].timestamp() if (key := key_of(*probe)) in ran else 0.0)[
-        :MAX_PROBES_A_MINUTE
-    ]
+    return sorted(found, key=lambda probe: ran[key].timestamp() if (key := key_of(*probe)) in ran else 0.0)[:most]
 
 
 def ran_after(
@@ -48,7 +48,7 @@ def ran_after(
 
     Those of every minute are always due: they matter only where not all of them fit into one run.
     """
-    crowded = len(probes) > MAX_PROBES_A_MINUTE
+    crowded = len(probes) > MAX_PROBES_A_RUN
     kept = {key_of(*probe) for probe in probes if crowded or minutes_of(probe[1]) > 1}
     found = {**ran, **{key_of(*probe): at for probe in taken}}
     return {key: each for key, each in found.items() if key in kept}

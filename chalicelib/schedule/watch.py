@@ -18,6 +18,7 @@ targets fail at once, the prober is cut off (`core/cut_off.py`): one event repor
 The steps of a run, each in its file:
 
     due.py                which probes
+    spreading.py          which worker tries them
     probing.py            their tries
     probe_run.py          which of two tries counts
     runs_before.py        what the runs before left
@@ -41,7 +42,7 @@ from chalicelib.core.metrics.rollup import minute_start
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.observed import RESULT
 from chalicelib.core.ports import Clients, Store
-from chalicelib.core.probe_state import STATE, ProbeState, written
+from chalicelib.core.probe_state import MAX_PROBES, MAX_PROBES_A_RUN, STATE, ProbeState, written
 from chalicelib.core.probe_state import read as read_state
 from chalicelib.core.rule import Rules
 from chalicelib.core.stage_report import SCRAPED, is_scraped
@@ -53,11 +54,11 @@ from chalicelib.schedule.due import due, probes_of, ran_after
 from chalicelib.schedule.failure_evidence import log_down, with_evidence
 from chalicelib.schedule.lost_metrics import lost_events, remembered_metrics
 from chalicelib.schedule.probe_run import ProbeRun, run_of
-from chalicelib.schedule.prober_cut_off import earlier_results, results_after, seen_of
+from chalicelib.schedule.prober_cut_off import cut_off_event, earlier_results, results_after, seen_of
 from chalicelib.schedule.probing import BLOCKING_LIMIT, Job, Pause
-from chalicelib.schedule.probing import run as probed
 from chalicelib.schedule.runs_before import BROKEN_KEPT, RunsBefore, series_key
 from chalicelib.schedule.slowest import slowest_after
+from chalicelib.schedule.spreading import Workers, tried, unanswered_event
 
 if TYPE_CHECKING:
     from chalicelib.plugin_modules import AnyProbeModule
@@ -88,28 +89,32 @@ def watch(
     load: Callable[[str], "AnyProbeModule"] = plugins.load_probe,
     limit: timedelta = BLOCKING_LIMIT,
     names: Names | None = None,
+    workers: Workers | None = None,
 ) -> ProbeReport:
     """Run the probes that are due and put what they found on the webhooks queue. A second run of a minute does nothing.
 
-    `pause` waits so many seconds before a second try. NotStoredError when the queue cannot take the result.
+    `pause` waits so many seconds before a second try. `workers` gives what asks one more of them to try a share of the
+    probes; without it a run takes MAX_PROBES_A_RUN. NotStoredError when the queue cannot take the result.
     """
     at = minute_start(now)
     left = store.marks([STATE, SCRAPED])
     before = RunsBefore(store, read_state(left.get(STATE)), at)
     probes = probes_of(rules)
-    taken = due(probes, before.state.ran, at)
+    taken = due(probes, before.state.ran, at, MAX_PROBES if workers is not None else MAX_PROBES_A_RUN)
     if taken and not store.claim_minute(MINUTE, at):
         return ProbeReport()
     known = names or Names()
     jobs = [Job(kind, params, load, clients, at, known, limit) for kind, params in taken]
-    runs = [run_of(job, tries) for job, tries in zip(jobs, probed(jobs, pause), strict=True)]
+    runs = [run_of(job, tries) for job, tries in zip(jobs, tried(jobs, pause, workers), strict=True) if tries]
     measured, state, cut = _measured(runs, before, rules, clients)
-    events, marks, broken = reports(measured, rules, before, cut)
+    own = [cut_off_event(cut, rules, at)] if cut else []
+    own += [unanswered_event(len(taken) - len(runs), at)] if len(runs) < len(taken) else []
+    events, marks, broken = reports(measured, rules, before, own, is_cut_off=bool(cut))
     samples = (*(sample for run in measured for sample in run.samples), *marks)
     if samples or events:
         queues.webhooks.put([*samples_messages(samples), *events_messages(events)])
     if runs or events:
-        ran = ran_after(probes, before.state.ran, taken, at)
+        ran = ran_after(probes, before.state.ran, [(run.kind, run.params) for run in runs], at)
         newest = _newest_values(before.state.gauges, measured, marks, at) if is_scraped(left.get(SCRAPED), now) else ()
         slowest = slowest_after(before.state.slowest, samples)
         store.put_mark(STATE, written(replace(state, broken=broken, ran=ran, gauges=newest, slowest=slowest), at))

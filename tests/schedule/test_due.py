@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.probe_state import MAX_PROBES_A_MINUTE
+from chalicelib.core.probe_state import MAX_PROBES_A_RUN
 from chalicelib.schedule.due import due, ran_after
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -66,10 +66,10 @@ def test_a_new_interval_holds_from_now_on() -> None:
 
 def test_more_probes_than_fit_take_turns() -> None:
     """Given more probes of every minute than one run takes → no run has more, and none of them waits long."""
-    found = schedule(probes(MAX_PROBES_A_MINUTE + 200, 1), 4)
-    assert list(map(len, found)) == [MAX_PROBES_A_MINUTE] * 4
+    found = schedule(probes(MAX_PROBES_A_RUN + 200, 1), 4)
+    assert list(map(len, found)) == [MAX_PROBES_A_RUN] * 4
     for earlier, later in pairwise(found):
-        assert len({*earlier, *later}) == MAX_PROBES_A_MINUTE + 200
+        assert len({*earlier, *later}) == MAX_PROBES_A_RUN + 200
 
 
 def test_what_must_be_remembered() -> None:

@@ -66,6 +66,7 @@ class Watcher:
         self.secrets: dict[str, str] = {}
         self.params: dict[str, tuple[Mapping[str, Any], ...]] = {kind: ({"name": kind},) for kind in probes}
         self.on_pause: Callable[[], None] = lambda: None
+        self.ask: Callable[[Mapping[str, Any]], Any] | None = None
 
     def run(self, minute: float = 0, *, process: bool = True, limit: timedelta = timedelta(seconds=5)) -> ProbeReport:
         """One run; the worker then stores the samples, unless it is behind."""
@@ -84,6 +85,7 @@ class Watcher:
             pause=pause,
             load=self.probes.__getitem__,
             limit=limit,
+            workers=None if self.ask is None else lambda: self.ask,  # type: ignore[arg-type, return-value]
         )
         if process:
             for body in self.queue.bodies[before:]:

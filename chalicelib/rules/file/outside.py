@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,9 @@ from chalicelib.core.delivery.target_kind import LAST_PLACE
 from chalicelib.core.errors import RulesError
 from chalicelib.core.event import OWN_SOURCES
 from chalicelib.core.language import cron
-from chalicelib.core.language.durations import duration_of
 from chalicelib.core.language.tokens import nearest
 from chalicelib.core.language.units import parse_duration
-from chalicelib.core.probe_state import MAX_PROBES_A_MINUTE
+from chalicelib.core.probe_state import MAX_PROBES
 from chalicelib.rules.file.finding import Finding, Path, Sense, entries_in, items_in, mapping_in, zone_exists
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ PROMTOOL_FIELDS = ("promql_expr_test", "external_labels", "external_url", "start
 def outside(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
     """What the file says of probes, sources, tests and pages."""
     yield from _probes(data)
-    yield from _probe_load(data)
+    yield from _probe_count(data)
     yield from _sources(data)
     yield from _webhooks(data)
     yield from _tests(data)
@@ -68,22 +66,12 @@ def _probes(data: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(here, f"{kind}: {what}", allowed.rstrip("."))
 
 
-def _probe_load(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find more probes than one run a minute takes."""
-    load = 0.0
-    for kind, entries in mapping_in(data.get("probes")).items():
-        for _, entry in items_in(entries) if kind != HEARTBEAT and is_probe(kind) else ():
-            with suppress(ValueError):
-                load += MINUTE / max(MINUTE, _interval(entry)) if isinstance(entry, Mapping) else 0.0
-    if load > MAX_PROBES_A_MINUTE:
-        what = f"{load:,.0f} probes are due in a minute on average, and one run takes {MAX_PROBES_A_MINUTE}"
-        yield Finding(("probes",), what, f"{MAX_PROBES_A_MINUTE} in a minute; give rarer ones `every: 5m`")
-
-
-def _interval(entry: Mapping[str, Any]) -> timedelta:
-    """Return the interval of a probe; a bare number is minutes. Raise ValueError for what is none, which its probe reports."""
-    value = entry.get("every", 1)
-    return duration_of(value * 60 if isinstance(value, int | float) else value)
+def _probe_count(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find more probes than a stage has."""
+    probes = mapping_in(data.get("probes")).items()
+    count = sum(len(list(items_in(entries))) for kind, entries in probes if kind != HEARTBEAT and is_probe(kind))
+    if count > MAX_PROBES:
+        yield Finding(("probes",), f"{count:,} probes are more than a stage runs", f"{MAX_PROBES:,}")
 
 
 def is_probe(kind: str) -> bool:

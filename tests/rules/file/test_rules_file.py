@@ -320,13 +320,14 @@ def test_templates_may_be_tolerated():
     assert "did you mean value" in rules.broken_templates["A"]
 
 
-@pytest.mark.parametrize(("count", "every", "refused"), [(500, "1m", False), (501, "1m", True), (2_500, "5m", False)])
-def test_more_probes_than_one_run_takes_are_refused(count, every, refused):
-    """Given more probes than 500 in a minute on average → refused with what is allowed; rarer ones fit."""
-    probes = "".join(f"\n    - {{name: p{number}, host: a, port: 1, every: {every}}}" for number in range(count))
+@pytest.mark.parametrize(("count", "refused"), [(3_000, False), (3_001, True)])
+def test_more_probes_than_a_stage_runs_are_refused(count, refused):
+    """Given more than 3,000 probes → refused with what is allowed; heartbeats are none."""
+    probes = "".join(f"\n    - {{name: p{number}, host: a, port: 1}}" for number in range(count))
+    probes += "\n  heartbeat:\n    - {name: backup, every: 1h}"
     report = check(f"{WHOLE.partition('probes:')[0]}probes:\n  tcp:{probes}\n")
-    said = [str(each) for each in report.mistakes if "probes are due" in str(each)]
-    assert len(said) == refused and all("501 probes are due in a minute on average" in each for each in said)
+    said = [str(each) for each in report.mistakes if "than a stage runs" in str(each)]
+    assert len(said) == refused and all("3,001 probes are more than a stage runs" in each for each in said)
 
 
 def test_every_metric_of_a_probe_is_known():
