@@ -19,6 +19,7 @@ class Seen:
     upstream: str
     failed: bool
     self_check: bool = False
+    service: str = ""
 
 
 def reason(probes: Sequence[Seen]) -> str:
@@ -65,9 +66,18 @@ def reason_over_all(current: Sequence[Seen], earlier: Sequence[Earlier], since: 
 
 def together(probes: Sequence[Seen], name: str) -> str:
     """Return which other probes of the same upstream fail too, in words; empty when there are none."""
-    upstream = next((each.upstream for each in probes if each.name == name), None)
-    others = [each.name for each in probes if each.upstream == upstream and each.failed and each.name != name]
+    others = _beside(probes, name)
     if not others:
         return ""
     more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    return f"{', '.join(others[:5])}{more} of {upstream}"
+    return f"{', '.join(each.name for each in others[:5])}{more} of {others[0].upstream}"
+
+
+def services_beside(probes: Sequence[Seen], name: str) -> list[str]:
+    """Return the services of the other probes of the same upstream that fail too."""
+    return list(dict.fromkeys(each.service for each in _beside(probes, name) if each.service))
+
+
+def _beside(probes: Sequence[Seen], name: str) -> list[Seen]:
+    upstream = next((each.upstream for each in probes if each.name == name), None)
+    return [each for each in probes if each.upstream == upstream and each.failed and each.name != name]

@@ -27,6 +27,8 @@ LABELS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The names, and what people read before each text."""
+BESIDE = "beside"
+"""The services whose probes fail together with this one, a line each: for the choice of the incident, and shown to nobody."""
 MAX_CHARACTERS = 400
 """Of one text."""
 
@@ -38,7 +40,7 @@ def moment(at: datetime) -> str:
 
 def bounded(observed: Mapping[str, str]) -> dict[str, str]:
     """Return the texts that have a name, each with no more than MAX_CHARACTERS."""
-    return {name: observed[name][:MAX_CHARACTERS] for name in LABELS if observed.get(name)}
+    return {name: observed[name][:MAX_CHARACTERS] for name in (*LABELS, BESIDE) if observed.get(name)}
 
 
 def tail(text: str) -> str:

@@ -26,6 +26,7 @@ from chalicelib.core.incident import Incident, IncidentStatus, group_labels, not
 from chalicelib.core.inputs import EventInput, Input, Measured, MovedAlert, alert_fingerprint
 from chalicelib.core.limits import bounded
 from chalicelib.core.match import matches_all
+from chalicelib.core.observed import BESIDE
 from chalicelib.core.optimistic import MAX_TRIES, known_first, updated
 from chalicelib.core.routing import alert_labels, route_of, routed_labels, routes_of
 from chalicelib.core.rule import Route, RouteAlerts, Rules
@@ -283,7 +284,8 @@ def _moved(batch: Batch, route: Route, alert: Alert, key_before: str) -> str:
     values = joining.values_of(batch.rules, route, alert)
     moved = MovedAlert(replace(alert, routes=(route.id,), moved_from=key_before, moved_to=""))
     for _ in range(MAX_TRIES):
-        key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now, alert.severity)
+        beside = alert.observed.get(BESIDE, "").splitlines()
+        key = joining.home(batch, values, alert.fingerprint, alert.starts_at or batch.now, alert.severity, beside)
         try:
             batch.stored[key] = _saved(batch, key, IncidentUpdate(route, values, inputs=[moved]))
         except _EndedMeanwhileError:

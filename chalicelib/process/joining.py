@@ -66,11 +66,19 @@ def _head(fault: Fault | None, slot: str) -> Head | None:
     return Head(holder.key, holder.at) if holder is not None else None
 
 
-def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: datetime, severity: Severity) -> str:
+def home(
+    batch: Batch,
+    values: Mapping[str, str],
+    alert: str,
+    started_at: datetime,
+    severity: Severity,
+    beside: Sequence[str] = (),
+) -> str:
     """Return the key of the incident where an alert of these values that began then fires: the head, or a new one.
 
-    What explains it, or what it explains, may have one (dependencies.py). `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the incident before, or
-    gets one beside the head.
+    What explains it, or what it explains, may have one (dependencies.py); so may the services `beside` it, whose probes fail
+    together with its own. `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the
+    incident before, or gets one beside the head.
     """
     name = stored_name(values)
     read_heads(batch, [name])
@@ -82,7 +90,7 @@ def home(batch: Batch, values: Mapping[str, str], alert: str, started_at: dateti
         found = known[name]
         if found is not None and _joins(batch, found, started_at, severity):
             return _joined(batch, found, started_at)
-        impact_of = explained_at(batch, values, started_at, severity)
+        impact_of = explained_at(batch, values, started_at, severity, beside)
         if impact_of is not None:
             return impact_of
         mine = Head(new_key(values, f"{alert}{found.key if found else ''}", started_at), started_at)
@@ -117,9 +125,12 @@ def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -
     return not why_not_joined(head, incident, started_at, correlate, news_at=news_at, severity=severity)
 
 
-def explained_at(batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity) -> str | None:
-    """Return the key of the incident of a service that explains an alert: its own needs that, and it fires critically."""
-    needed = batch.rules.services.needed_by(values.get(SERVICE, ""))
+def explained_at(
+    batch: Batch, values: Mapping[str, str], started_at: datetime, severity: Severity, beside: Sequence[str] = ()
+) -> str | None:
+    """Return the key of the incident of a service that fires critically: what an alert's own needs, or one `beside` it."""
+    own = values.get(SERVICE, "")
+    needed = [*batch.rules.services.needed_by(own), *(each for each in beside if SERVICE in values and each != own)]
     heads = _heads_of(batch, values, needed)
     for service, head in heads.items():
         if _joins(batch, head, started_at, severity) and _fires_critically(batch, service, head.key):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from chalicelib import log
 from chalicelib.core import cut_off
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.core.observed import RESULT, bounded, moment
+from chalicelib.core.observed import BESIDE, RESULT, bounded, moment
 from chalicelib.core.probe_state import Past
 from chalicelib.probes import name_of
 from chalicelib.redact import redact, redact_observed
@@ -16,6 +16,8 @@ from chalicelib.schedule.runs_before import RunsBefore
 
 MAX_TRIES = 3
 """The newest tries that people are shown of a probe that fails."""
+MAX_SERVICES = 8
+"""So many services are looked at for an incident that an alert may join."""
 
 
 def log_down(run: ProbeRun) -> None:
@@ -50,6 +52,7 @@ def _observed(run: ProbeRun, failed: Sample, seen: Sequence[cut_off.Seen], befor
         {
             **failed.observed,
             "together": cut_off.together(seen, name_of(run.params)),
+            BESIDE: "\n".join(cut_off.services_beside(seen, name_of(run.params))[:MAX_SERVICES]),
             "fine": _fine(past, run.every) if past else "",
             "tries": "; ".join(tries[-MAX_TRIES:]),
         }

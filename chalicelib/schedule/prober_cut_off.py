@@ -10,7 +10,8 @@ from chalicelib.core.event import Event, Severity
 from chalicelib.core.ports import Clients
 from chalicelib.core.probe_state import SLACK
 from chalicelib.core.rule import Rules
-from chalicelib.probes import every, name_of, probe_failed, upstream_of
+from chalicelib.core.services import SERVICE
+from chalicelib.probes import every, labels_of, name_of, probe_failed, upstream_of
 from chalicelib.schedule.due import key_of, probes_of
 from chalicelib.schedule.probe_run import ProbeRun
 from chalicelib.schedule.runs_before import RunsBefore
@@ -31,7 +32,7 @@ def earlier_results(
     for kind, params in probes_of(rules):
         if (key := key_of(kind, params)) not in ran:
             at, failed = known.get(key, (None, False))
-            found.append(cut_off.Earlier(seen_of(kind, params, failed, clients), at))
+            found.append(cut_off.Earlier(seen_of(kind, params, failed, rules, clients), at))
     return found
 
 
@@ -60,9 +61,11 @@ def _upstream(kind: str, params: Mapping[str, Any], clients: Clients) -> str:
         return upstream_of(kind, params)
 
 
-def seen_of(kind: str, params: Mapping[str, Any], failed: bool, clients: Clients) -> cut_off.Seen:
+def seen_of(kind: str, params: Mapping[str, Any], failed: bool, rules: Rules, clients: Clients) -> cut_off.Seen:
     """Return a probe as what decides whether the prober is cut off sees it."""
-    return cut_off.Seen(name_of(params), _upstream(kind, params, clients), failed, bool(params.get("self_check")))
+    service = rules.services.labelled(labels_of(params)).get(SERVICE, "")
+    upstream = _upstream(kind, params, clients)
+    return cut_off.Seen(name_of(params), upstream, failed, bool(params.get("self_check")), service)
 
 
 def cut_off_event(reason: str, rules: Rules, at: datetime) -> Event:

@@ -153,7 +153,7 @@ def _measured(
 
 def _judged(runs: Sequence[ProbeRun], before: RunsBefore, rules: Rules, clients: Clients) -> tuple[list[ProbeRun], str]:
     """Return what counts of the runs, with evidence of failures, and why the prober is cut off, if it is."""
-    seen = [seen_of(run.kind, run.params, run.failed, clients) for run in runs]
+    seen = [seen_of(run.kind, run.params, run.failed, rules, clients) for run in runs]
     earlier = earlier_results(runs, before, rules, clients)
     cut = cut_off.reason_over_all(seen, earlier, before.state.cut_since)
     seen += [each.seen for each in earlier]

@@ -154,6 +154,47 @@ def test_a_site_that_stops_is_paged_and_resolved(emulator: str, site: Site) -> N
         assert router.errors == []
 
 
+def test_services_whose_probes_share_an_upstream_are_told_together(emulator: str, site: Site) -> None:
+    """Given three services of one host that stops → one page and one message for all of them, which end once."""
+    probes = [
+        {"name": f"{name}-health", "url": site.url.replace("health", name), "service": name, "timeout": "2s"}
+        for name in ("api", "web", "admin")
+    ]
+    with watched(emulator, shipped(uptime=probes)) as router:
+        router.run(minutes=3)
+        site.stop()
+        router.run(minutes=6)
+        (incident,) = router.inbox.incidents
+        assert incident["status"] == "triggered"
+        (open_incident,) = router.store.incidents()
+        firing = {each.labels["service"] for each in open_incident.firing}
+        assert firing == {"api", "web", "admin"}
+        (fire,) = router.messages("incidents")
+        assert all(name in fire for name in ("api", "web", "admin"))
+        assert "beside" not in router.blocks("incidents")
+        site.start()
+        router.run(minutes=12)
+        (incident,) = router.inbox.incidents
+        assert incident["status"] == "resolved"
+        (resolved,) = router.messages("incidents")
+        assert "[resolved]" in resolved
+        assert router.errors == []
+
+
+def test_services_of_unlike_upstreams_stay_apart(emulator: str, site: Site) -> None:
+    """Given two services that fail at once and have no upstream in common → an incident each."""
+    by_address = site.url.replace("localhost", "127.0.0.1")
+    probes = [
+        {"name": name, "url": url, "service": name, "timeout": "2s"}
+        for name, url in (("api", site.url), ("us", by_address))
+    ]
+    with watched(emulator, shipped(uptime=probes)) as router:
+        router.run(minutes=3)
+        site.stop()
+        router.run(minutes=3)
+        assert len(router.inbox.incidents) == 2
+
+
 def test_a_database_that_grows_past_its_threshold_warns(emulator: str, postgres: Postgres) -> None:
     """A real PostgreSQL server grows: a warning in #infrastructure, nowhere else, that ends when the space is free."""
     rules = shipped(0.015, database=[{"name": "main", "dsn": "DATABASE_URL", "service": "app"}])

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.cut_off import Seen, reason, together
+from chalicelib.core.cut_off import Seen, reason, services_beside, together
 from chalicelib.core.event import Event, Severity, Status
 from chalicelib.core.metrics.rollup import Rate, streak_samples
 from chalicelib.core.metrics.sample import Sample
+from chalicelib.core.observed import BESIDE
 from chalicelib.core.probe_state import KEPT, STATE, Past, ProbeState, Readings, after_run, read, written
+from chalicelib.core.services import Service, Services
 from chalicelib.core.stage_report import SCRAPED
 from chalicelib.probes import labels_of, upstream_of
 from chalicelib.schedule.slowest import MAX_KEPT
@@ -184,6 +186,27 @@ def test_probes_of_one_upstream_are_named_together() -> None:
     probes = [Seen(name, "example.com", True) for name in "abcdefgh"] + [Seen("x", "other.test", True)]
     assert together(probes, "a") == "b, c, d, e, f and 2 more of example.com"
     assert together(probes, "x") == ""
+
+
+def test_services_beside_are_those_of_probes_that_fail() -> None:
+    """Given probes of one upstream, two of one service, one that is fine → the services of those that fail, each once."""
+    shared = [("a", "api", True), ("b", "web", True), ("c", "web", True), ("d", "mail", False)]
+    probes = [Seen(name, "example.com", failed, service=service) for name, service, failed in shared]
+    assert services_beside([*probes, Seen("x", "other.test", True, service="other")], "a") == ["web"]
+    assert services_beside(probes, "c") == ["api", "web"]
+
+
+def test_a_failed_probe_knows_the_services_beside_it_by_their_names() -> None:
+    """Given two probes of one upstream, one of whose services has an alias → each knows the other's service by its name."""
+    entries = (
+        {"name": "a", "url": "https://a.one.test/"},
+        {"name": "b", "url": "https://b.one.test/", "service": "b-raw"},
+    )
+    watcher = Watcher(uptime=failing(lambda: False))
+    watcher.params["uptime"] = entries
+    watcher.services = Services({"shop": Service("shop", aliases=((("service", "b-raw"),),))})
+    seen = {each.labels["probe"]: each.observed[BESIDE] for each in watcher.run().samples if each.metric == "uptime"}
+    assert seen == {"a": "shop", "b": "a"}
 
 
 UPSTREAMS = [

@@ -15,6 +15,7 @@ from chalicelib.core.metrics.rollup import Rate
 from chalicelib.core.metrics.sample import Sample
 from chalicelib.core.payload.retirement import Retirement
 from chalicelib.core.rule import Rules
+from chalicelib.core.services import Services
 from chalicelib.messages.queue import Events, Queues, Samples, read_message
 from chalicelib.probes import labels_of, probe_failed, probe_retiring
 from chalicelib.schedule.slowest import slowest_of
@@ -66,6 +67,7 @@ class Watcher:
         self.secrets: dict[str, str] = {}
         self.params: dict[str, tuple[Mapping[str, Any], ...]] = {kind: ({"name": kind},) for kind in probes}
         self.on_pause: Callable[[], None] = lambda: None
+        self.services = Services()
         self.ask: Callable[[Mapping[str, Any]], Any] | None = None
 
     def run(self, minute: float = 0, *, process: bool = True, limit: timedelta = timedelta(seconds=5)) -> ProbeReport:
@@ -77,7 +79,7 @@ class Watcher:
             self.on_pause()
 
         report = watch(
-            rules=Rules(probes=self.params),
+            rules=Rules(probes=self.params, services=self.services),
             store=self.store,
             clients=SimpleNamespace(secret=self.secrets.get),  # type: ignore[arg-type]
             queues=Queues(webhooks=self.queue, notifications=MemoryQueue(), counts=MemoryQueue()),
