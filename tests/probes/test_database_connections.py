@@ -153,12 +153,13 @@ def test_replication(postgres: Postgres, standby: Postgres) -> None:
         postgres.start()
 
 
-def test_tls(postgres: Postgres, tmp_path: Path) -> None:
-    """Given a server with TLS → sslmode=verify-full takes its authority from `ca`, and refuses it without."""
-    certified(tmp_path, datetime.now(UTC) + timedelta(days=10))
+@contextmanager
+def secured(postgres: Postgres, folder: Path) -> Iterator[str]:
+    """The server takes TLS alone, with a certificate of its own. The connection string that checks it."""
+    certified(folder, datetime.now(UTC) + timedelta(days=10))
     for name, theirs in (("certificate.pem", "server.crt"), ("key.pem", "server.key")):
         target = postgres.folder / "data" / theirs
-        shutil.copy(tmp_path / name, target)
+        shutil.copy(folder / name, target)
         target.chmod(0o600)
         if (user := other_user()) is not None:
             shutil.chown(target, user)
@@ -167,12 +168,18 @@ def test_tls(postgres: Postgres, tmp_path: Path) -> None:
     dsn = f"{postgres.dsn()}?sslmode=verify-full"
     try:
         eventually(lambda: down(dsn).startswith("no TLS connection: SSL error: certificate verify failed"))
+        yield dsn
+    finally:
+        postgres.execute("alter system reset ssl")
+        postgres.reload()
+
+
+def test_tls(postgres: Postgres, tmp_path: Path) -> None:
+    """Given a server with TLS → sslmode=verify-full takes its authority from `ca`, and refuses it without."""
+    with secured(postgres, tmp_path) as dsn:
         secrets = {"DATABASE_CA": (tmp_path / "certificate.pem").read_text()}
         found = tried(dsn, secrets=secrets, ca="DATABASE_CA")
         assert [each.value for each in found.samples if each.metric == "uptime"] == [1.0]
         assert measured(f"{postgres.dsn()}?sslmode=require")["uptime"] == 1.0
         assert "SQLSTATE 28000" in refused(f"{postgres.dsn()}?sslmode=disable")
         assert "sslrootcert with a file that is not here" in refused(f"{dsn}&sslrootcert=/nowhere.pem")
-    finally:
-        postgres.execute("alter system reset ssl")
-        postgres.reload()

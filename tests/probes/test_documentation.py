@@ -35,11 +35,9 @@ def fields(kind: str) -> set[str]:
 
 def test_the_examples_have_every_field() -> None:
     """Given the fields of a probe → each one is in an example."""
-    assert {*COMMON_FIELDS, *uptime.FIELDS, "url"} - fields("uptime") == {"body"}
-    assert 'body: "a=1"' in TEXT
+    assert {*COMMON_FIELDS, *uptime.FIELDS, "url"} - fields("uptime") == set()
     steps = {field for each, entry in ENTRIES if each == "journey" for step in entry["steps"] for field in step}
-    assert journey.STEP_FIELDS - steps == {"get", "put", "patch", "form"}
-    assert "or form: {user: a}" in TEXT
+    assert journey.STEP_FIELDS - steps == set()
     assert {"base", "ca", "steps"} <= fields("journey")
 
 

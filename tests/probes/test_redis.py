@@ -289,20 +289,27 @@ def test_a_sentinel(tmp_path: Path) -> None:
         assert "the sentinel finds the master main down" in down(f"redis://localhost:{port}")
 
 
-def test_tls(tmp_path: Path) -> None:
-    """Given a server with TLS and a certificate of its own → trusted with `ca`, down without."""
-    certified(tmp_path, datetime.now(UTC) + timedelta(days=10))
-    certificate, port = tmp_path / "certificate.pem", free_port()
+@contextmanager
+def secured(folder: Path) -> Iterator[tuple[int, str]]:
+    """A server that takes TLS alone, with a certificate of its own: its port and the certificate."""
+    certified(folder, datetime.now(UTC) + timedelta(days=10))
+    certificate, port = folder / "certificate.pem", free_port()
     files = [
         "--tls-cert-file",
         str(certificate),
         "--tls-key-file",
-        str(tmp_path / "key.pem"),
+        str(folder / "key.pem"),
         "--tls-auth-clients",
         "no",
     ]
     with running("--tls-port", str(port), *files, port=free_port()):
-        secrets = {"REDIS_CA": certificate.read_text()}
+        yield port, certificate.read_text()
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Given a server with TLS and a certificate of its own → trusted with `ca`, down without."""
+    with secured(tmp_path) as (port, certificate):
+        secrets = {"REDIS_CA": certificate}
         assert values(attempted(f"rediss://localhost:{port}", secrets=secrets, ca="REDIS_CA"))["uptime"] == 1.0
         assert down(f"rediss://localhost:{port}").startswith("the certificate is refused")
         secrets["REDIS_CA"] = "none"
