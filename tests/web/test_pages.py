@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib.core.metrics.sample import Sample
+from chalicelib.messages.queue import samples_messages
 from tests.api_harness import START, fire
 from tests.web.harness import PageHarness
 
@@ -227,6 +229,27 @@ def test_text_of_senders_stays_text():
         html = page.get(address)
         assert "<script>" not in html and '<b>"' not in html and "49" not in text_of(html)
     assert "&lt;script&gt;" in page.get(f"/incident/{id}")
+
+
+WATCHED = """
+alerts:
+  - {name: Down, condition: "failures >= 1", severity: critical, group_wait: 0s, notification: [{slack_channel: "#incidents"}]}
+default: {notification: [{slack_channel: "#rest"}]}
+"""
+
+
+def test_why_a_check_failed_is_on_the_page():
+    """Given a probe that failed → its incident has what was expected, what came, where the time went, and what fails too."""
+    page, labels = harness(rules=WATCHED), {"probe": "api", "service": "api"}
+    seen = {"expected": "status 200 within 5 s", "result": "status 503, after 12 ms (DNS 1 ms, connect 2 ms)"}
+    failed = Sample("uptime", 0.0, page.router.now, labels, {**seen, "together": "web of x.test", "beside": "shop"})
+    page.router.queues.webhooks.put(samples_messages([failed, Sample("failures", 1.0, page.router.now, labels)]))
+    page.wait(timedelta(minutes=1))
+    (incident,) = page.ask("list_incidents")["incidents"]
+    said = text_of(page.get(f"/incident/{incident['id']}"))
+    assert "Down (api) Status 503, after 12 ms (DNS 1 ms, connect 2 ms) · Expected: status 200 within 5 s" in said
+    assert "Result status 503, after 12 ms (DNS 1 ms, connect 2 ms) Fails too web of x.test Probe api" in said
+    assert "shop" not in said
 
 
 def test_silent_changes_are_no_notifications():
