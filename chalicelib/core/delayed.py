@@ -8,7 +8,7 @@ from chalicelib.core import snapshot
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.context import Context
-from chalicelib.core.delivery.notification import Notification, Reason
+from chalicelib.core.delivery.notification import Notification, Reason, Why
 from chalicelib.core.incident import Incident
 from chalicelib.core.mute import mutings_of
 from chalicelib.core.notified import NotifiedAlerts, NotifiedState
@@ -62,8 +62,24 @@ def with_missed_sound(decided: Notification, known: NotifiedState, *, done_seq: 
 
     `done_seq` is the number of the newest notification that the target received.
     """
-    missed = decided.reason is Reason.UPDATED and known.sound.seq > done_seq
-    return replace(decided, why=known.sound.why) if missed and decided.why is None else decided
+    if decided.reason is not Reason.UPDATED or decided.why is not None:
+        return decided
+    why = known.sound.why if known.sound.seq > done_seq else _missed_call(decided, known, done_seq)
+    return replace(decided, why=why)
+
+
+def _missed_call(decided: Notification, known: NotifiedState, done_seq: int) -> Why | None:
+    """Return the reminder or escalation that a notification superseded, while something fires in it that nobody has."""
+    if known.last.sounded_seq <= done_seq or known.last.sounded_for not in _CALLS:
+        return None
+    needs_somebody = any(
+        each.status != "resolved" and not each.acked_by and not each.muted_by for each in decided.alerts
+    )
+    return _CALLS[known.last.sounded_for] if needs_somebody else None
+
+
+_CALLS = {Reason.REMINDER: Why.REMINDER, Reason.ESCALATED: Why.ESCALATED}
+"""Why an update makes a sound that superseded one of these."""
 
 
 def _known(state: NotifiedState, decided: Notification, received: Mapping[str, int], *, unseen: bool) -> NotifiedState:

@@ -301,7 +301,9 @@ def _after(
     before = replace(before, closing=shown_after(before.closing, content))
     if content.reason is Reason.SYNC:
         return replace(before, last=last)
-    last = replace(last, at=content.at, sounded_at=content.at if content.sounds else last.sounded_at)
+    last = replace(last, at=content.at)
+    if content.sounds:
+        last = replace(last, sounded_at=content.at, sounded_seq=content.seq, sounded_for=content.reason)
     if content.reason is Reason.RESOLVED:
         return replace(before, open=False, last=last, alerts=NotifiedAlerts())
     if content.reason is not Reason.REMINDER:

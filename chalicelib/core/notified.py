@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from chalicelib.core.delivery.notification import Why
+from chalicelib.core.delivery.notification import Reason, Why
 from chalicelib.core.rule import Target
 from chalicelib.core.stored import flat
 
@@ -14,8 +14,9 @@ class LastNotification:
     """The newest notification that was decided for a target: no other is sent.
 
     `at` is when it was decided, or received once that is known. It is not that of a silent change. `sounded_at` is when
-    the newest one was decided that people must notice, whatever its reason. `news_seq` is the
-    number of the newest one that had news, `acts_until` the time of the newest act of a person that one of them showed.
+    the newest one was decided that people must notice, whatever its reason; `sounded_seq` is its number, `sounded_for` its
+    reason. `news_seq` is the number of the newest one that had news, `acts_until` the time of the newest act of a person
+    that one of them showed.
     """
 
     seq: int = 0
@@ -24,6 +25,8 @@ class LastNotification:
     news_seq: int = 0
     acts_until: datetime | None = None
     sounded_at: datetime | None = None
+    sounded_seq: int = 0
+    sounded_for: Reason | None = None
 
     @property
     def is_named(self) -> bool:

@@ -155,10 +155,10 @@ def _hopeless(delivery: Delivery, slot: Slot) -> str:
 def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unseen: bool) -> Notification | None:
     """Return what is sent: what was decided when that is new or in doubt, else the incident as it is by now.
 
-    A silent change that superseded news is sent as that news, and an update makes the sound of one that it superseded:
-    the target has not received them. A change that superseded an opening is sent as that, also where a try of it may
-    have arrived after an end: a sound too many is better than none. None when there is nothing left to send: nothing
-    that this target may see fires any more.
+    A silent change that superseded news or a reminder is sent as an update, and an update makes the sound of what it
+    superseded: the target has not received them. A change that superseded an opening is sent as that, also where a try
+    of it may have arrived after an end: a sound too many is better than none. None when there is nothing left to send:
+    nothing that this target may see fires any more.
     """
     wanted, begins = delivery.notification, unseen or delivery_log.has_ended
     if begins and wanted.reason in CHANGES:
@@ -169,7 +169,8 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
         return wanted
     wanted = with_missed_sound(wanted, known, done_seq=delivery_log.done_seq)
     is_silent = delivery.notification.reason is Reason.SYNC
-    has_news = is_silent and delivery_log.done_seq < known.last.news_seq
+    news = with_missed_sound(replace(wanted, reason=Reason.UPDATED), known, done_seq=delivery_log.done_seq)
+    has_news = is_silent and (news.sounds or delivery_log.done_seq < known.last.news_seq)
     is_certain = slot.in_doubt or now < wanted.at + REFRESHED_AFTER
     if is_certain and not has_news:
         return wanted
@@ -184,7 +185,6 @@ def _as_it_is(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot, *, unse
     )
     if has_news and begins:
         return anew(wanted) or (delivery.notification if slot.in_doubt else None)
-    news = with_missed_sound(replace(wanted, reason=Reason.UPDATED), known, done_seq=delivery_log.done_seq)
     made = (anew(news) if has_news else None) or anew(wanted)
     if made is None and has_news and wanted.closing is not None:
         return replace(news, closing=wanted.closing)

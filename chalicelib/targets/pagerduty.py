@@ -265,9 +265,9 @@ def _payload(notification: Notification, *, plain: bool) -> dict[str, Any]:
 
 def _summary(notification: Notification) -> str:
     """The title; a marked one for tests, escalations and later waves. It is what a phone reads out."""
-    marks = {Reason.TEST: "[TEST] ", Reason.ESCALATED: "[escalated] "}
+    marks = {Reason.TEST: "[TEST] ", Reason.ESCALATED: "[escalated] ", Why.ESCALATED: "[escalated] "}
     also = "also: " if notification.wave > 1 else ""
-    return f"{marks.get(notification.reason, '')}{also}{title(notification)}"
+    return f"{marks.get(notification.why or notification.reason, '')}{also}{title(notification)}"
 
 
 def _details(notification: Notification) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def render(notification: Notification, receipt: Mapping[str, str], *, plain: boo
     data.incident, data.key    the incident's id, and the group it stands for
     data.sequence              1 opens the thread; a receiver keeps the highest it has seen
     data.reason                opened, updated, reminder, escalated, resolved, sync (brought up to date), test
-    data.sound, data.why       whether people must notice it; why an update must: worse, after_ack, unseen, unexplained
+    data.sound, data.why       whether people must notice it; why an update must: worse, after_ack, unseen, unexplained; reminder and
+                               escalated where it superseded one that this receiver did not take
     data.storm                 of how many incidents a storm is; left out of any other incident
     data.status, data.state    firing or resolved; and as people see it (acknowledged, silenced, …)
     data.alerts, data.evidence those announced, and the muted ones beside them; `also` counts those over the limit

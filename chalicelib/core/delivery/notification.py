@@ -47,6 +47,10 @@ class Why(StrEnum):
     """Critical alerts joined what somebody has acknowledged, and nobody acknowledged them for a while."""
     UNEXPLAINED = "unexplained"
     """A critical alert still fires a while after the end of what explained it (core/dependencies.py)."""
+    REMINDER = "reminder"
+    """It superseded a reminder that the target did not receive (core/delayed.py); no stored value has this or the next."""
+    ESCALATED = "escalated"
+    """It superseded an escalation that the target did not receive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,6 +319,8 @@ _CHANGES: Mapping[Why | None, str] = {
     Why.WORSE: "It got worse",
     Why.AFTER_ACK: "New after an acknowledgement",
     Why.UNEXPLAINED: "Still firing after the end of its cause",
+    Why.REMINDER: "Still firing",
+    Why.ESCALATED: "Escalated",
 }
 
 
