@@ -52,7 +52,12 @@ from simulation.timeline import (
     target_key,
 )
 
-ACTS = {"ack": ActionKind.ACK, "unack": ActionKind.UNACK, "resolve": ActionKind.RESOLVE}
+ACTS = {
+    "ack": ActionKind.ACK,
+    "unack": ActionKind.UNACK,
+    "resolve": ActionKind.RESOLVE,
+    "keep": ActionKind.KEEP,
+}
 
 
 def folder_of(timeline: str) -> Path:

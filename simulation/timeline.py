@@ -229,6 +229,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ack": {"matchers": {"service": "web"}, "by": "ana"},
     "unack": {"matchers": {"service": "web"}, "by": "ana"},
     "resolve": {"matchers": {"service": "web"}, "by": "ana"},
+    "keep": {"matchers": {"service": "web"}, "by": "ana"},
     "silence": {"id": "s1", "matchers": {"service": "web"}, "until": 600, "by": "ana"},
     "maintenance": {"matchers": {"service": "web"}, "until": 600, "by": "ana"},
     "answers": {"status": 200},

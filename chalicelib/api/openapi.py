@@ -55,7 +55,7 @@ class Operation:
 SUMMARIES = {
     "list_incidents": "Open incidents, worst and newest first, and those that ended",
     "show_incident": "One incident with its alerts and its timeline",
-    "act": "Acknowledge, unacknowledge, resolve, note or assign",
+    "act": "Acknowledge, unacknowledge, resolve, keep open, note or assign",
     "list_alerts": "Pending and firing alerts, worst first",
     "list_silences": "Silences and maintenance, with what each mutes now",
 }

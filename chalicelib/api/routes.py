@@ -44,6 +44,7 @@ ACTS = {
     "ack": ActionKind.ACK,
     "unack": ActionKind.UNACK,
     "resolve": ActionKind.RESOLVE,
+    "keep": ActionKind.KEEP,
     "note": ActionKind.NOTE,
     "assign": ActionKind.REASSIGN,
 }
@@ -244,7 +245,7 @@ def who(api: ApiContext, request: Request) -> Reply:
 
 
 def act(api: ApiContext, request: Request, *, id: str, act: str) -> Reply:
-    """POST /api/incidents/{id}/{ack|unack|resolve|note|assign}"""
+    """POST /api/incidents/{id}/{ack|unack|resolve|keep|note|assign}"""
     request.only("by")
     if act not in ACTS:
         raise NotFoundError(f"{act[:40]!r} is nothing that can be done; allowed are {', '.join(ACTS)}")

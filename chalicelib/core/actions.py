@@ -9,6 +9,7 @@ from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.event import Action, ActionKind, fingerprint
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, remarked, restarted
+from chalicelib.core.keeping import kept, not_kept
 from chalicelib.core.notified import NotifiedAlerts
 from chalicelib.core.outcome import Outcome, Result, assigned, chosen_by, is_given_back, later_act, outcome, sentence
 from chalicelib.core.rule import Rules
@@ -172,7 +173,7 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
     """Return the incident with these alerts resolved by a person. It is closed by that where nothing fires any more."""
     changed = {alert.fingerprint: closed_by_hand(alert, action.at, action.by) for alert in chosen}
     incident = replace(
-        incident,
+        not_kept(incident),
         alerts={**incident.alerts, **changed},
         flush=replace(incident.flush, next_at=action.at),
     )
@@ -180,6 +181,11 @@ def _resolved_by(incident: Incident, action: Action, chosen: Sequence[Alert]) ->
     if is_closed:
         incident = replace(incident, episode=replace(incident.episode, closed_via=_sync_origin(action)))
     return _noted(incident, action, _with_note("resolved", action))
+
+
+def _kept_open(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Incident:
+    found = replace(kept(incident, action.by, action.at), sync=_sync_origin(action))
+    return _noted(found, action, "kept open")
 
 
 def _noted(incident: Incident, action: Action, text: str) -> Incident:
@@ -209,5 +215,6 @@ _APPLIED: Mapping[ActionKind, Callable[[Incident, Action, Sequence[Alert]], Inci
     ActionKind.RESOLVE: _resolved_by,
     ActionKind.REASSIGN: _written,
     ActionKind.NOTE: _written,
+    ActionKind.KEEP: _kept_open,
     ActionKind.ROLL_BACK: _written,
 }

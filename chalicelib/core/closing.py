@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason
 from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.notified import NotifiedState, ShownClosing
 from chalicelib.core.rule import Rules
 from chalicelib.core.visible import Audience, TargetView
@@ -20,15 +21,18 @@ SHORTEST_HOLD = timedelta(seconds=30)
 def closing_of(incident: Incident, each: TargetView, next_at: datetime | None) -> ClosingSnapshot | None:
     """Return since when nothing of an open incident fires for a target, and when its end is notified.
 
-    None while something fires there. `next_at` is the next flush, by which an incident of one route ends.
+    None while something fires there. `next_at` is the next flush, by which an incident of one route ends. An incident
+    that somebody keeps open has no such time.
     """
     known = incident.announced.get(each.target.key)
     named = known.alerts.all if incident.is_correlated and known is not None else incident.alerts
     ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None and alert.fingerprint in named]
-    closes_at = each.ends_from if incident.is_correlated else next_at
+    keeper, closes_at = "", each.ends_from if incident.is_correlated else next_at
+    if is_kept(incident):
+        keeper, closes_at = incident.episode.kept_by, incident.episode.kept_at
     if not each.seen.over or closes_at is None or not ends or incident.status is not IncidentStatus.OPEN:
         return None
-    return ClosingSnapshot(max(ends), closes_at)
+    return ClosingSnapshot(max(ends), closes_at, keeper)
 
 
 def closing_syncs(

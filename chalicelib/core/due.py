@@ -15,6 +15,7 @@ from chalicelib.core.context import Context
 from chalicelib.core.delivery.notification import ClosingSnapshot, Notification, Reason, Why
 from chalicelib.core.escalation import acknowledged_pagers, acks_expired, calls_due, pagers_of, reescalated, steps_due
 from chalicelib.core.incident import MAX_COMMITTED, Entry, Incident, IncidentStatus, clock_of, with_clock
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.mute import Muting, mutings_of
 from chalicelib.core.notes import notes_of, notes_of_wave
 from chalicelib.core.notified import LastSound, NotifiedAlerts, NotifiedState
@@ -339,6 +340,7 @@ def _closed(incident: Incident, view: VisibleAlerts, now: datetime) -> Incident:
     if (
         incident.firing
         or view.truncated
+        or is_kept(incident)
         or any(each.open for each in announced.values())
         or incident.status is IncidentStatus.QUIET
     ):

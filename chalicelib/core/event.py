@@ -55,6 +55,8 @@ class ActionKind(StrEnum):
     RESOLVE = "resolve"
     REASSIGN = "reassign"
     NOTE = "note"
+    KEEP = "keep"
+    """Has an incident stay open, though nothing of it fires (core/keeping.py)."""
     ROLL_BACK = "roll_back"
     """Only asked about (core/outcome.py): what becomes of it is written as a note."""
     LINK = "link"

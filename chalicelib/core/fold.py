@@ -28,6 +28,7 @@ from chalicelib.core.inputs import (
     alert_fingerprint,
 )
 from chalicelib.core.instants import from_seconds
+from chalicelib.core.keeping import resumed
 from chalicelib.core.lifecycle import next_change
 from chalicelib.core.reported import TermsOfRule, applied, routes_by
 from chalicelib.core.room import Room
@@ -94,7 +95,7 @@ def folded(
     for alert in leaving:
         del alerts[alert.fingerprint]
     incident = replace(incident, alerts=alerts, truncated=_still_truncated(incident, now))
-    incident = with_beginning(before, lifted(incident), now)
+    incident = with_beginning(before, resumed(lifted(incident)), now)
     for each in inputs:
         if isinstance(each, Action):
             incident = acted(incident, each, rules, now)

@@ -78,7 +78,8 @@ class Episode:
     """One life of an incident, from its first firing alert to its end. `opened_at` is when a target was first notified.
 
     `aliases` are what vendors call it (`pagerduty:Q1A2B3`). `closed_via` is the door through which a person resolved it.
-    `news_at` is when an alert last joined a correlated incident, or got worse (correlation.py).
+    `news_at` is when an alert last joined a correlated incident, or got worse (correlation.py). `kept_by` keeps it open
+    since `kept_at`, though nothing fires (keeping.py).
     """
 
     started_at: datetime | None = None
@@ -87,6 +88,8 @@ class Episode:
     aliases: tuple[str, ...] = ()
     closed_via: str = ""
     news_at: datetime | None = None
+    kept_by: str = ""
+    kept_at: datetime | None = None
 
     @property
     def status(self) -> IncidentStatus:

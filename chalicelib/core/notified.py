@@ -49,13 +49,15 @@ class NotifiedAlerts:
 
     `firing` maps the fingerprint of each to the rank of its severity then. `hidden` were muted since: when they can be
     seen again, that is news. `flapping` were shown as flapping. `joined` are those of a correlated incident that the
-    target could see since its last sound, with since when (seconds): nobody may have noticed them.
+    target could see since its last sound, with since when (seconds): nobody may have noticed them. With `anew` it was
+    notified of nothing that fires, in an incident that somebody kept open: what fires there must be noticed.
     """
 
     firing: Mapping[str, int] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
     joined: Mapping[str, float] = field(default_factory=dict)
+    anew: bool = False
 
     @property
     def all(self) -> Set[str]:

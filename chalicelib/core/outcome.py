@@ -16,6 +16,7 @@ from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.event import Action, ActionKind
 from chalicelib.core.incident import Entry, Incident, IncidentStatus
 from chalicelib.core.instants import rfc3339
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.match import parse_matchers
 
 MAX_NAMED = 5
@@ -27,11 +28,13 @@ class Result(StrEnum):
 
     DONE = "done"
     ALREADY = "already"
-    """Somebody has acknowledged it already, or it is assigned to that person already."""
+    """Somebody has acknowledged it already, it is assigned to that person already, or somebody keeps it open."""
     NOBODYS = "nobodys"
     """There is no acknowledgement to give back."""
     RESOLVED = "resolved"
     """Nothing fires any more, and its targets are not notified of that yet."""
+    FIRES = "fires"
+    """Something of it fires: there is no end to keep it from."""
     ENDED = "ended"
     NONE_CHOSEN = "none_chosen"
     """The matchers choose none of its alerts that fire, or these began or got worse after the person acted."""
@@ -79,6 +82,8 @@ def outcome(
         return Outcome(Result.NOT_ALLOWED, incident.id)
     if act.kind is ActionKind.NOTE:
         return Outcome(Result.DONE, incident.id, accepted=True)
+    if act.kind is ActionKind.KEEP:
+        return _of_keep(incident, newer)
     chosen = chosen_by(act, incident)
     if not incident.firing and not (chosen and incident.status is IncidentStatus.OPEN):
         return _resolved(incident, act, now) if incident.status is IncidentStatus.OPEN else _ended(incident, newer)
@@ -129,6 +134,16 @@ def _resolved(incident: Incident, act: Action, now: datetime) -> Outcome:
         since=max(ends, default=None),
         notified_at=now if at_once else max(due_at, now) if due_at is not None else None,
     )
+
+
+def _of_keep(incident: Incident, newer: Incident | None) -> Outcome:
+    if incident.status is not IncidentStatus.OPEN:
+        return _ended(incident, newer)
+    if is_kept(incident):
+        return Outcome(Result.ALREADY, incident.id, by=incident.episode.kept_by, since=incident.episode.kept_at)
+    if incident.firing or incident.truncated.alerts:
+        return Outcome(Result.FIRES, incident.id)
+    return Outcome(Result.DONE, incident.id, accepted=True)
 
 
 def _of_ack(incident: Incident, act: Action, chosen: Sequence[Alert]) -> Outcome:
@@ -233,6 +248,7 @@ _DONE = {
     ActionKind.RESOLVE: "resolved",
     ActionKind.REASSIGN: "assigned to {note}",
     ActionKind.NOTE: "noted",
+    ActionKind.KEEP: "kept open",
     ActionKind.ROLL_BACK: "rolled back",
 }
 
@@ -250,6 +266,8 @@ def _already(found: Outcome, act: Action, at: Clock) -> str:
     since = f" since {at(found.since)}" if found.since else ""
     if act.kind is ActionKind.REASSIGN:
         return f"{found.id} is assigned to {found.by} already{since}"
+    if act.kind is ActionKind.KEEP:
+        return f"{found.by} keeps {found.id} open already{since}"
     return f"{found.by} has acknowledged {found.id} already{since}"
 
 
@@ -265,6 +283,10 @@ def _is_resolved(found: Outcome, act: Action, at: Clock) -> str:
     if found.accepted:
         return f"{text}; its targets are notified now"
     return f"{text}; its targets are notified at {at(found.notified_at)}" if found.notified_at else text
+
+
+def _still_fires(found: Outcome, act: Action, at: Clock) -> str:
+    return f"{found.id} still fires, so it stays open by itself; it can be kept open once nothing fires"
 
 
 def _has_ended(found: Outcome, act: Action | None, at: Clock) -> str:
@@ -307,6 +329,7 @@ _ACTS = {
     ActionKind.RESOLVE: "resolve",
     ActionKind.REASSIGN: "assign",
     ActionKind.NOTE: "write a note on",
+    ActionKind.KEEP: "keep open",
     ActionKind.ROLL_BACK: "roll back the deployment before",
 }
 
@@ -316,6 +339,7 @@ _WORDS: Mapping[Result, Callable[[Outcome, Action, Clock], str]] = {
     Result.ALREADY: _already,
     Result.NOBODYS: _nobodys,
     Result.RESOLVED: _is_resolved,
+    Result.FIRES: _still_fires,
     Result.ENDED: _has_ended,
     Result.NONE_CHOSEN: _none_chosen,
     Result.UNKNOWN: _not_one,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from chalicelib.core.incident import Entry, Incident
 
-ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence")
+ACTS = ("ack", "unack", "resolve", "reassign", "note", "silence", "keep")
 """The entries of the timeline that are something a person did."""
 REMARKS = ("reassign", "note", "silence")
 """Those of them that a message goes on showing."""

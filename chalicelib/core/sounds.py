@@ -96,7 +96,7 @@ def _why(
     if not known.open:
         return Why.OPENING if _is_opened_elsewhere(incident) and _CRITICAL in seen.visible.values() else None
     if not known.alerts.firing:
-        return None
+        return Why.WORSE if known.alerts.anew and seen.visible else None
     if _is_worse(known, seen):
         return Why.WORSE
     unknown = seen.unacked - known.alerts.firing.keys() - explained.keys()

@@ -10,6 +10,7 @@ from datetime import datetime
 from chalicelib.core.alert import Alert
 from chalicelib.core.delivery.writing import counted_list
 from chalicelib.core.incident import Incident, IncidentStatus
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.mute import Muting, muting_windows, speaks_again
 from chalicelib.core.rule import Route, Window
 
@@ -32,7 +33,8 @@ class Standing:
     """How it is with an incident. `state` is firing, resolved (its targets are not notified of that yet) or ended.
 
     `muted` of its `firing` alerts are muted, by `mutes`. `holders` have acknowledged all others, until `held_until`.
-    `since` is when it was resolved, `resolve_at` when its targets are notified of that; None where none waits for it.
+    `since` is when it was resolved, `resolve_at` when its targets are notified of that; None where none waits for it, or
+    `kept_by` keeps it open.
     """
 
     state: str
@@ -43,6 +45,7 @@ class Standing:
     held_until: datetime | None = None
     since: datetime | None = None
     resolve_at: datetime | None = None
+    kept_by: str = ""
 
     @property
     def notified(self) -> bool:
@@ -63,7 +66,8 @@ def standing(
         return Standing("ended", since=incident.episode.ended_at)
     if not incident.firing and not incident.truncated.alerts:
         ends = [alert.ends_at for alert in incident.shown if alert.ends_at is not None]
-        return Standing("resolved", since=max(ends, default=None), resolve_at=resolve_at(incident, now))
+        keeper = incident.episode.kept_by if is_kept(incident) else ""
+        return Standing("resolved", since=max(ends, default=None), resolve_at=resolve_at(incident, now), kept_by=keeper)
     quiet = window_mutes(route, windows, now)
     found = dict.fromkeys([*(each for muting in mutings.values() for each in mutes_of(muting)), *quiet])
     muted = len(incident.firing) if quiet else len(mutings)
@@ -156,6 +160,8 @@ def _acknowledged(found: Standing, at: Clock) -> str:
 
 
 def _resolve(found: Standing, at: Clock) -> str:
+    if found.kept_by:
+        return f"{found.kept_by} keeps it open until somebody resolves it, or it fires again"
     if found.resolve_at is None:
         return "no target was notified of it"
     return f"its resolve is sent at {at(found.resolve_at)} unless it fires again"

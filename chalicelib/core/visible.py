@@ -13,6 +13,7 @@ from chalicelib.core.correlation import hold_of
 from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.event import ActionKind, Severity
 from chalicelib.core.incident import Incident, clock_of
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.mute import Muting, muting_windows
 from chalicelib.core.notified import NotifiedState
 from chalicelib.core.rule import Route, RouteAlerts, RouteOptions, Rules, Target
@@ -123,7 +124,8 @@ class TargetView:
 
     In a correlated incident a target is not notified of the beginning before `opens_from`, nor of the end before
     `ends_from`: it has alerts of its own. `missed` says that one of them fired for longer than `group_wait` and ended
-    between two flushes. In any other incident all targets go by the flushes of the incident.
+    between two flushes. In any other incident all targets go by the flushes of the incident. `kept` says that somebody
+    keeps the incident open: no target is notified of the end.
     """
 
     target: Target
@@ -132,6 +134,7 @@ class TargetView:
     opens_from: datetime | None = None
     ends_from: datetime | None = None
     missed: bool = False
+    kept: bool = False
 
 
 Audience = dict[str, TargetView]
@@ -140,6 +143,8 @@ Audience = dict[str, TargetView]
 def update_for(announced: NotifiedState, each: TargetView, now: datetime) -> Reason | None:
     """Return why a target must be notified at a flush, or None. The beginning and the end have their own times."""
     reason = needs_update(announced, each.seen, now, each.options.repeat_interval)
+    if reason is Reason.RESOLVED and each.kept:
+        return None
     if reason is None and each.missed and not each.seen.over:
         return Reason.UPDATED
     waits_until = {Reason.OPENED: each.opens_from, Reason.RESOLVED: each.ends_from}.get(reason) if reason else None
@@ -175,6 +180,8 @@ def audience_of(incident: Incident, views: Sequence[RouteView], rules: Rules) ->
         if state.open and key not in found:
             gone = TargetView(state.target, pending_resolve(state, whole), views[0].route.options)
             found[key] = _with_hold(incident, gone) if incident.is_correlated else gone
+    if is_kept(incident):
+        return {key: replace(each, ends_from=None, kept=True) for key, each in found.items()}
     return found
 
 

@@ -8,6 +8,7 @@ from chalicelib.core.delivery.notification import Reason
 from chalicelib.core.escalation import pagers_of, silent_pagers
 from chalicelib.core.fold import next_alert_change
 from chalicelib.core.incident import SHORTEST_INTERVAL, Incident, IncidentStatus, clock_of, escalates_from
+from chalicelib.core.keeping import is_kept
 from chalicelib.core.lifecycle import times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import RouteAlerts, Rules
@@ -171,7 +172,7 @@ def _something_from(
         found += [(shortest, ends_at)] if ends_at is not None else []
     if any(each.open for each in incident.announced.values()):
         found += [(shortest, at) for at in silence_reminders(mutings) if at > now]
-    if whole.over and not any(each.open for each in incident.announced.values()):
+    if whole.over and not is_kept(incident) and not any(each.open for each in incident.announced.values()):
         found.append((shortest, now))
     return found
 

@@ -16,6 +16,7 @@ COMMAND = "/tocsin"
 ACTION_ACK = "tocsin_ack"
 ACTION_UNACK = "tocsin_unack"
 ACTION_RESOLVE = "tocsin_resolve"
+ACTION_KEEP = "tocsin_hold"
 ACTION_SILENCE = "tocsin_silence"
 ACTION_UNSILENCE = "tocsin_unsilence"
 ACTION_ROLL_BACK = "tocsin_roll_back"
@@ -28,6 +29,7 @@ KINDS: Mapping[str, str] = {
     ACTION_ACK: "ack",
     ACTION_UNACK: "unack",
     ACTION_RESOLVE: "resolve",
+    ACTION_KEEP: "keep",
     ACTION_SILENCE: "silence",
     ACTION_UNSILENCE: "unsilence",
     ACTION_ROLL_BACK: "roll_back",

@@ -53,6 +53,7 @@ _DONE = {
     ActionKind.UNACK: "👐 `{id}` is nobody's now.",
     ActionKind.RESOLVE: "✅ `{id}` is resolved.",
     ActionKind.REASSIGN: "👉 `{id}` is assigned to {note}.",
+    ActionKind.KEEP: "⏳ `{id}` stays open until somebody resolves it, or it fires again.",
     ActionKind.NOTE: "📝 Noted on `{id}`.",
     ActionKind.ROLL_BACK: "⏪ The deployment before `{id}` is rolled back.",
 }

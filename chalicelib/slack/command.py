@@ -23,11 +23,14 @@ MAX_MESSAGE_CHARACTERS = 800
 MAX_TEXT_CHARACTERS = 3_500
 """Of one answer; Slack advises 4,000."""
 
-WORDS = ("list", "show", "ack", "unack", "resolve", "note", "assign", "silence", "silences", "unsilence", "who", "page")
+WORDS = (
+    *("list", "show", "ack", "unack", "resolve", "keep", "note", "assign", "silence", "silences", "unsilence", "who"),
+    "page",
+)
 LOOKING = ("list", "show", "silences", "who", "page")
 """Those that change nothing."""
-_OF_ONE = ("show", "ack", "unack", "resolve", "note", "assign", "silence", "unsilence", "who")
-_OF_SEVERAL = ("ack", "unack", "resolve")
+_OF_ONE = ("show", "ack", "unack", "resolve", "keep", "note", "assign", "silence", "unsilence", "who")
+_OF_SEVERAL = ("ack", "unack", "resolve", "keep")
 _ID = re.compile(r"[`#]*(?=[0-9a-f]*\d)[0-9a-f]{4,16}[`…,]*", re.IGNORECASE)
 """What can only be an id among the words of a note: hexadecimal with a digit in it."""
 _MENTION = re.compile(r"<@([A-Z0-9]{2,32})(?:\|[^>]*)?>")
@@ -35,7 +38,7 @@ HELP = """*{command}* — what burns, and what you can do about it
 • `{command} list` — open incidents; `{command} list service=checkout` only some
 • `{command} show 3f2a` — one incident by its id, or the first characters of it
 • `{command} ack 3f2a` — you take it: reminders and escalation stop; `unack` gives it back
-• `{command} resolve 3f2a` — resolve it by hand
+• `{command} resolve 3f2a` — resolve it by hand; `keep` leaves it open once nothing fires
 • `{command} note 3f2a the disk was full`, `{command} assign 3f2a @ana` — what you found, and who works on it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it

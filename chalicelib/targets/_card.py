@@ -130,6 +130,10 @@ def _closing(notification: Notification, markdown: Markdown) -> str:
         return ""
     since = markdown.bold(f"Resolved since {local_time(closing.since, zone)}")
     lasted = duration_words(closing.since - notification.incident.started_at)
+    if closing.kept_by:
+        return (
+            f"{since}, lasted {lasted} · kept open by {markdown.cut(closing.kept_by, 100)} until somebody resolves it"
+        )
     return f"{since}, lasted {lasted} · closing at {local_time(closing.at, zone)} unless it fires again"
 
 

@@ -39,6 +39,7 @@ from chalicelib.core.delivery.writing import clean, cut, duration_words, local_t
 from chalicelib.core.event import Severity
 from chalicelib.messages.interaction import (
     ACTION_ACK,
+    ACTION_KEEP,
     ACTION_LINK,
     ACTION_RESOLVE,
     ACTION_ROLL_BACK,
@@ -67,7 +68,7 @@ MAX_LISTED_EVIDENCE = 5
 MAX_COUNTED_NAMES = 5
 EVENT_TYPE = "tocsin_notification"
 
-_ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "👉", "note": "💬", "silence": "🔇"}
+_ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "👉", "note": "💬", "silence": "🔇", "keep": "⏳"}
 
 
 def escaped_units(text: str) -> int:
@@ -265,10 +266,14 @@ def _closing(notification: Notification) -> str:
         return ""
     lasted = duration_words(closing.since - notification.incident.started_at)
     who = f" · *{_cut(one_line(notification.ack.by), 100)}* has it" if notification.ack else ""
-    return (
-        f"*Resolved since {local_time(closing.since, zone)}*, lasted {lasted} · was {notification.severity.value}{who}\n"
-        f"Closing at {local_time(closing.at, zone)} unless it fires again"
+    over = (
+        f"*Resolved since {local_time(closing.since, zone)}*, lasted {lasted} · was {notification.severity.value}{who}"
     )
+    if closing.kept_by:
+        return (
+            f"{over}\nKept open by {_cut(one_line(closing.kept_by), 100)} until somebody resolves it, or it fires again"
+        )
+    return f"{over}\nClosing at {local_time(closing.at, zone)} unless it fires again"
 
 
 def _lasted(notification: Notification) -> str:
@@ -374,7 +379,9 @@ def _controls(notification: Notification) -> list[dict[str, Any]]:
     incident, ends = notification.incident.id, _can_unsilence(notification)
     buttons: list[dict[str, Any]] = []
     if state(notification) is DisplayState.CLOSING:
-        return [_button(ACTION_RESOLVE, "Close now", incident)]
+        close_now = _button(ACTION_RESOLVE, "Close now", incident)
+        is_kept = notification.closing is not None and notification.closing.kept_by
+        return [close_now] if is_kept else [close_now, _button(ACTION_KEEP, "Keep open", incident)]
     if ends:
         buttons.append(_button(ACTION_UNSILENCE, "End silence", incident))
     elif notification.ack is None:

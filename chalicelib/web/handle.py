@@ -50,6 +50,7 @@ ACTS: Mapping[str, ActionKind] = {
     "ack": ActionKind.ACK,
     "unack": ActionKind.UNACK,
     "resolve": ActionKind.RESOLVE,
+    "keep": ActionKind.KEEP,
     "note": ActionKind.NOTE,
     "assign": ActionKind.REASSIGN,
 }

@@ -29,6 +29,7 @@ SIGNS: Mapping[str, str] = {
     "told": "sent",
     "ack": "ack",
     "unack": "ack",
+    "keep": "closing",
     "ack_expired": "ack",
     "ack_lifted": "ack",
     "silence": "silenced",

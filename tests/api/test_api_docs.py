@@ -10,7 +10,7 @@ from cli.main import _parser
 from tests.project import ROOT
 
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "history.md")}
-ACTS = ("ack", "unack", "resolve", "note", "assign")
+ACTS = ("ack", "unack", "resolve", "keep", "note", "assign")
 
 
 def test_the_page_has_every_request_and_no_other():

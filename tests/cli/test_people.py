@@ -102,6 +102,13 @@ def test_taking_back_an_acknowledgement_shows(terminal):
     assert terminal.desk.shown()["acked_by"] is None
 
 
+def test_what_fires_cannot_be_kept_open(terminal):
+    """Given an incident that fires → keep is refused with the reason, and the command fails."""
+    status, _, error = terminal.run("keep", terminal.id())
+    assert status == 1
+    assert "still fires, so it stays open by itself" in error
+
+
 def test_only_some_alerts_can_be_acknowledged(terminal):
     """A matcher that fits none of its alerts acknowledges none, and the command fails."""
     status, _, error = terminal.run("ack", terminal.id(), "--match", "zone=nowhere")

@@ -20,6 +20,7 @@ DOORS = {
     "ack": ["POST /api/incidents/{id}/{act}", "POST /slack/actions", "POST /slack/commands", "command ack"],
     "unack": ["POST /api/incidents/{id}/{act}", "POST /slack/actions", "POST /slack/commands", "command unack"],
     "resolve": ["POST /api/incidents/{id}/{act}", "POST /slack/actions", "POST /slack/commands", "command resolve"],
+    "keep": ["POST /api/incidents/{id}/{act}", "POST /slack/actions", "POST /slack/commands", "command keep"],
     "silence": ["POST /api/silences", "POST /slack/actions", "POST /slack/commands", "command silence"],
     "unsilence": ["DELETE /api/silences/{id}", "command silence"],
     "maintenance": ["POST /api/silences", "command silence"],

@@ -747,7 +747,7 @@ def test_the_message_says_at_once_that_nothing_fires_and_when_it_closes(story):
     assert "⏳ [closing] Down" in story.message["text"]
     assert "*Resolved since <!date^" in story.text and "Closing at <!date^" in story.text
     assert "unless it fires again" in story.text
-    assert actions_of(story) == ["Close now"]
+    assert actions_of(story) == ["Close now", "Keep open"]
     assert len(story.thread) == replies
 
 
@@ -759,6 +759,20 @@ def test_close_now_has_the_end_notified_at_once(story):
     assert not story.router.store.incidents()
     assert "✅ [resolved] Down" in story.message["text"]
     assert story.paged["status"] == "resolved"
+
+
+def test_keep_open_has_the_incident_wait_for_a_person(story):
+    """Given a message that is about to close → Keep open has it say who keeps it open, and no end comes before Close now."""
+    story.router.resolve("Down", service="checkout")
+    story.run()
+    story.press("tocsin_hold", story.incident.id)
+    assert "Kept open by" in story.text and "Closing at" not in story.text
+    assert actions_of(story) == ["Close now"]
+    story.run(minutes=120)
+    assert story.paged["status"] != "resolved"
+    story.press("tocsin_resolve", story.incident.id)
+    assert story.paged["status"] == "resolved"
+    assert "✅ [resolved] Down" in story.message["text"]
 
 
 def test_what_fires_again_before_it_closes_is_firing_again(story):

@@ -83,6 +83,19 @@ def test_the_first_page_sorts_what_is_open():
     assert "Hydration failed (web)" in muted_part and "of Bruno (PR 812)" in muted_part and "until" in muted_part
 
 
+def test_an_incident_about_to_close_can_be_kept_open():
+    """Given an incident that is about to close, when a person keeps it open → its page says who does, and has Close now alone."""
+    page = harness(
+        line(0, "Queue", title="Queue long", service="jobs"),
+        line(100, "Queue", status="resolved", title="Queue long", service="jobs"),
+    )
+    id = id_of(page, "jobs")
+    assert "Keep open" in text_of(page.get(f"/incident/{id}"))
+    page.act(id, "keep")
+    said = text_of(page.get(f"/incident/{id}"))
+    assert "keeps it open until somebody resolves it" in said and "Close now" in said and "Keep open" not in said
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

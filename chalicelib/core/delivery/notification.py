@@ -183,10 +183,14 @@ class AckSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ClosingSnapshot:
-    """Nothing fires any more since `since`; the targets are notified of the end at `at` unless it fires again."""
+    """Nothing fires any more since `since`; the targets are notified of the end at `at` unless it fires again.
+
+    Where somebody keeps it open (`kept_by`), `at` is since when, and nothing says when it ends.
+    """
 
     since: datetime
     at: datetime
+    kept_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
