@@ -1,10 +1,11 @@
 """What broke, in one line, and the order in which people read alerts."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from chalicelib.core.alert import Alert
-from chalicelib.core.delivery.writing import counted_list
+from chalicelib.core.delivery.writing import counted_list, cut
 from chalicelib.core.dependencies import Explanation, explanations
 from chalicelib.core.incident import Incident
 from chalicelib.core.notified import NotifiedState
@@ -13,6 +14,8 @@ from chalicelib.core.storms import storm_title
 
 MAX_SERVICES = 3
 """A notification shows the entries of so many services."""
+MAX_LISTED_CHARACTERS = 60
+"""Of one alert's own title in the title of several."""
 
 
 def listed(alerts: Iterable[Alert]) -> list[Alert]:
@@ -68,7 +71,7 @@ def _where(incident: Incident, alerts: Sequence[Alert]) -> str:
 def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
     alerts = listed(alerts)
     where = _where(incident, alerts)
-    names = list(dict.fromkeys(_listed_name(alert) for alert in alerts))
+    names = _listed_names(alerts)
     if len(alerts) == 1 and not more:
         alert = alerts[0]
         title = alert.name if alert.has_condition else alert.text.title or alert.name
@@ -77,6 +80,21 @@ def _title_of(incident: Incident, alerts: Sequence[Alert], more: int) -> str:
         return where or "incident"
     counted = f"{len(alerts) + more:,} alerts: {', '.join(names[:3])}{' …' if len(names) > 3 or more else ''}"
     return f"{counted} ({where})" if where else counted
+
+
+def _listed_names(alerts: Sequence[Alert]) -> list[str]:
+    """Return what a title of several alerts calls them, each name once.
+
+    One name may stand for all that a sender reports, as that of a rule which takes whatever Prometheus sends. So several
+    alerts of one name that are not counted or measured have their own titles.
+    """
+    names = [_listed_name(alert) for alert in alerts]
+    several = Counter(names)
+    found = (
+        cut(alert.text.title or name, MAX_LISTED_CHARACTERS) if several[name] > 1 and not alert.has_condition else name
+        for alert, name in zip(alerts, names, strict=True)
+    )
+    return list(dict.fromkeys(found))
 
 
 def _listed_name(alert: Alert) -> str:

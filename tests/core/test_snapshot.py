@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.alert import Acknowledgement, Alert, AlertState, SenderText, StateChanges
+from chalicelib.core.alert import Acknowledgement, Alert, AlertState, Origin, SenderText, StateChanges
 from chalicelib.core.alert_snapshot import SnapshotInput
 from chalicelib.core.build import services_from
 from chalicelib.core.context import Cause, Context, Silence
@@ -140,6 +140,30 @@ TITLES = [
 def test_the_title(names, title):
     """The alert's own title, or how many there are of which, and where."""
     found = incident(*map(alert, names))
+    assert title_of(found, found.firing) == title
+
+
+OF_ONE_RULE = [
+    (["Pods restart", "Node is not ready"], Origin.EVENT, "2 alerts: Pods restart, Node is not ready (web)"),
+    (["Pods restart", "Pods restart"], Origin.EVENT, "2 alerts: Pods restart (web)"),
+    (["Pods restart", ""], Origin.EVENT, "2 alerts: Pods restart, Prometheus Alert (web)"),
+    (
+        ["Pods restart " + "again " * 20, "Down"],
+        Origin.EVENT,
+        f"2 alerts: Pods restart{' again' * 7}…, Down (web)",
+    ),
+    (["Pods restart", "Node is not ready"], Origin.SERIES, "2 alerts: Prometheus Alert (web)"),
+]
+
+
+@pytest.mark.parametrize(("titles", "origin", "title"), OF_ONE_RULE)
+def test_the_title_of_several_alerts_of_one_rule(titles, origin, title):
+    """Given alerts of a rule that takes whatever a sender reports → their own titles; measured ones have the rule's name."""
+    alerts = [
+        replace(alert("Prometheus Alert"), fingerprint=str(at), origin=origin, text=SenderText(title=each))
+        for at, each in enumerate(titles)
+    ]
+    found = incident(*alerts)
     assert title_of(found, found.firing) == title
 
 
