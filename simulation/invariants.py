@@ -33,7 +33,7 @@ MAX_AGE = timedelta(minutes=20)
 LATENESS = timedelta(minutes=12)
 """MAX_BACKOFF and what a worker that died costs: so much later than MAX_AGE the last try may be."""
 LONGEST_INTERVAL = timedelta(minutes=6)
-"""After a silence an alert is announced at the next flush, a `group_interval` later at most: 5 minutes."""
+"""After a silence, or what inhibits it, an alert is announced at the next flush, a `group_interval` later at most: 5 minutes."""
 SHORTEST_HOLD = timedelta(minutes=1)
 """The `group_interval` of the simulated rules with `correlate`."""
 INDEX_LAG = timedelta(seconds=5)
@@ -169,11 +169,24 @@ def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resol
             yield Broken(f"{fault.name} fires still, though its sender ended it")
 
 
+def _cause_ended_lately(router: FaultyRouter) -> bool:
+    """Return whether something that inhibits other alerts has ended so lately that these wait for their next flush."""
+    since, causes = router.clock.now - LONGEST_INTERVAL, router.rules["tick"].inhibitions
+    ended = (
+        alert
+        for incident in router.memory.incidents(ended_since=since)
+        for alert in incident.alerts.values()
+        if alert.ends_at is not None and alert.ends_at > since
+    )
+    return any(alert.matched_by(each.cause) for alert in ended for each in causes)
+
+
 def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
     """What was decided for a target was sent, given up or left out; and what fires was decided, unless it is muted or acknowledged."""
     context, now = router.memory.context(), router.clock.now
     held = context.all_silences
     muted = bool(context.causes) or any(now < each.ends_at + LONGEST_INTERVAL for each in held)
+    muted = muted or _cause_ended_lately(router)
     for incident in router.memory.incidents():
         quiet = muted or incident.route.startswith("rule/Muted")
         unacknowledged = [each for each in incident.firing if each.ack.by is None]

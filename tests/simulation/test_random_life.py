@@ -25,7 +25,9 @@ from simulation.workers import Clock, Death
 from tests.targets.samples import NOTIFICATION
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = range(8)
+CAUSE_ENDS_LAST = 2073
+"""The seed of a life at whose end an alert waits for its flush, since what inhibited it ended a moment before."""
+SEEDS = (*range(8), CAUSE_ENDS_LAST)
 MANY_CAUSES = 41425
 """The seed of a life with several causes of inhibitions at one tick."""
 
