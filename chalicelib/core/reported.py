@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.core import heartbeat
 from chalicelib.core.alert import Alert, AlertState
@@ -113,6 +113,26 @@ def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
         alert = evaluated(alert, found.found, at, rule=group[0].rule, terms=terms, clear=found.clear)
         alert = replace(alert, received=replace(alert.received, refreshed_at=at, last_event_at=at))
     return _with_observed(before, alert, next((each.observed for each in reversed(group) if each.observed), {}))
+
+
+def begins_anew_at(
+    alert: Alert, group: Sequence[Measured], terms: TermsOfRule, now: datetime, join_within: timedelta
+) -> datetime | None:
+    """Return from when on what was measured of an active alert is of another incident; None where all is of this one.
+
+    What begins later than `join_within` after the end has not flapped.
+    """
+    by_time = {
+        evaluation.at: replace(each, evaluations=(evaluation,)) for each in group for evaluation in each.evaluations
+    }
+    moments = sorted(by_time)
+    if not moments or moments[-1] <= moments[0] + join_within:
+        return None
+    for at in moments:
+        if alert.state is AlertState.RESOLVED and alert.ends_at is not None and at > alert.ends_at + join_within:
+            return at
+        alert = applied(alert, alert.fingerprint, [by_time[at]], terms, now)
+    return None
 
 
 def _with_observed(before: Alert, alert: Alert, observed: Mapping[str, str]) -> Alert:

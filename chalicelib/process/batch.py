@@ -143,6 +143,11 @@ class Batch:
         if given is not None:
             update.inputs.append(given)
 
+    def update_first(self, key: str) -> None:
+        """Update an incident before all others: what ended there begins in one of them."""
+        others = {name: self.updates.pop(name) for name in [*self.updates] if name != key}
+        self.updates.update(others)
+
     def lead(self, key: str, route: Route, group: Mapping[str, str], given: EventInput, arrival: Arrival) -> None:
         """Give an incident the event of an arrival, or an end of the same fault that arrived before it."""
         self.wake(key, route, group, arrival.message, given)

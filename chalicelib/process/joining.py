@@ -7,8 +7,10 @@ makes it. It is written before its incident is saved: a head without an incident
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from chalicelib.core.alert import Alert, AlertState, Origin
+from chalicelib.core.alert_terms import options_by, terms_in
 from chalicelib.core.correlation import LINK, LINKED, Head, by_values, head_name, new_key, was_firing, why_not_joined
 from chalicelib.core.dependencies import fires_critically
 from chalicelib.core.evaluation import never_rechecked
@@ -18,6 +20,7 @@ from chalicelib.core.incident import CORRELATED, Entry, Incident, IncidentStatus
 from chalicelib.core.inputs import AlertInput, EventInput, Input, Measured, MovedAlert, TimelineNote, alert_fingerprint
 from chalicelib.core.lifecycle import no_longer_pending
 from chalicelib.core.optimistic import MAX_TRIES
+from chalicelib.core.reported import begins_anew_at
 from chalicelib.core.routing import route_by_id
 from chalicelib.core.rule import Route, Rules
 from chalicelib.core.services import SERVICE
@@ -260,14 +263,55 @@ def goes_on_elsewhere(batch: Batch, routed: Sequence[Routed]) -> list[Routed]:
     moved = {id(each): _moved_to(batch, each) for each in routed}
     batch.read({key for key in moved.values() if key})
     rest = []
+    goes_on: dict[str, list[Routed]] = {}
     for each in routed:
         incident = batch.stored.get(moved[id(each)])
         if incident is None or not _goes_on(batch, incident, each.given):
             rest.append(each)
-            continue
-        given = replace(each.given, routes=(each.route.id,)) if isinstance(each.given, EventInput) else each.given
-        batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, each.message, given)
+        else:
+            goes_on.setdefault(incident.key, []).append(each)
+    for key, found in goes_on.items():
+        rest += _go_on(batch, batch.stored[key], found)
     return rest
+
+
+def _go_on(batch: Batch, incident: Incident | None, routed: Sequence[Routed]) -> list[Routed]:
+    """Give an incident what is about its alerts. Return what is of a later beginning: that goes where the rules lead."""
+    assert incident is not None
+    anew_at, later = _anew_at(batch, incident, routed), []
+    for each in routed:
+        now, then = _cut(each.given, anew_at.get(alert_fingerprint(each.given)))
+        given = replace(now, routes=(each.route.id,)) if isinstance(now, EventInput) else now
+        if given is not None:
+            batch.wake(incident.key, route_by_id(batch.rules, incident), incident.group, each.message, given)
+        if then is not None:
+            later.append(replace(each, given=then))
+    if later:
+        batch.update_first(incident.key)
+    return later
+
+
+def _anew_at(batch: Batch, incident: Incident, routed: Sequence[Routed]) -> dict[str, datetime]:
+    """Return from when on what was measured of an alert is of another incident, by its fingerprint."""
+    measured: dict[str, list[Measured]] = {}
+    for each in routed:
+        if isinstance(each.given, Measured) and incident.is_correlated:
+            measured.setdefault(alert_fingerprint(each.given), []).append(each.given)
+    found = {}
+    for name, group in measured.items():
+        alert = incident.alerts[name]
+        terms = partial(terms_in, incident, options_by(alert.routes, incident, batch.rules))
+        found[name] = begins_anew_at(alert, group, terms, batch.now, batch.rules.correlation.join_within)
+    return {name: at for name, at in found.items() if at is not None}
+
+
+def _cut(given: AlertInput, at: datetime | None) -> tuple[AlertInput | None, AlertInput | None]:
+    """Return what of an input is from before that time, and what is not."""
+    if at is None or not isinstance(given, Measured):
+        return given, None
+    before = tuple(each for each in given.evaluations if each.at < at)
+    after = given.evaluations[len(before) :]
+    return replace(given, evaluations=before) if before else None, replace(given, evaluations=after) if after else None
 
 
 def _moved_to(batch: Batch, routed: Routed) -> str:
