@@ -13,14 +13,13 @@ from tests.rule_files import rules_of
 from tests.scenario import START, event
 
 MINUTE = timedelta(minutes=1)
-RULES = rules_of(
-    """
+TEXT = """
 defaults: {group_by: [service], group_wait: 30s, group_interval: 5m, repeat_interval: 4h}
 correlate: {by: [service], storm: {openings: 2, within: 5m}}
 alerts: []
 default: {notification: [{slack_channel: "#inc"}]}
 """
-)
+RULES = rules_of(TEXT)
 
 
 class LosingQueue(HeapQueue):
