@@ -69,7 +69,7 @@ class Batch:
     `actions` what people did, each with its message. `stored` are incidents as they were read, None where none is stored.
     `waiting` are events that only count, by the time until which they wait. None: all must be folded now. `waits` are the
     messages of those that were set aside at once, by the keys of the incidents that wait for them. `heads` are the newest
-    correlated incidents by the names of their values, `older` those before them, `news` what joined them in this batch, by
+    correlated incidents by the names of their values, `older` those before them by their slots, `news` what joined them in this batch, by
     their keys. `ended` are the ends that were led in this batch and not followed by a beginning, by the incident's key and the
     alert's fingerprint. `rates` are the events of each source in this minute, `capped` the names of those above the cap,
     `merged` those of them that wait in another one. `counted` are samples of what rules have counted (counts.py).
@@ -93,7 +93,7 @@ class Batch:
     merged: set[tuple[datetime, str]] = field(default_factory=set)
     waits: dict[str, set[str]] = field(default_factory=dict)
     heads: dict[str, Head | None] = field(default_factory=dict)
-    older: dict[str, Head | None] = field(default_factory=dict)
+    older: dict[str, dict[str, Head]] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
     ended: dict[tuple[str, str], datetime] = field(default_factory=dict)
     counted: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)

@@ -29,6 +29,8 @@ from chalicelib.process.batch import Arrival, Batch, Routed
 SLOT = "head"
 OLDER = "older"
 """The slot of the newest incident of these values that is not the head: what is older than the head joins it."""
+SLOTS_OF_OLDER = (OLDER, *(f"{OLDER}{number}" for number in range(2, 9)))
+"""Those of all older incidents that are kept. The version before knows the first one only."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -61,12 +63,17 @@ def read_heads(batch: Batch, names: Collection[str]) -> None:
     if missing:
         found = batch.store.faults(missing)
         batch.heads |= {name: _head(found.get(name), SLOT) for name in missing}
-        batch.older |= {name: _head(found.get(name), OLDER) for name in missing}
+        batch.older |= {name: _older(found.get(name)) for name in missing}
 
 
 def _head(fault: Fault | None, slot: str) -> Head | None:
     holder = fault.holders.get(slot) if fault is not None else None
     return Head(holder.key, holder.at) if holder is not None else None
+
+
+def _older(fault: Fault | None) -> dict[str, Head]:
+    found = {slot: _head(fault, slot) for slot in SLOTS_OF_OLDER}
+    return {slot: head for slot, head in found.items() if head is not None}
 
 
 def home(
@@ -81,26 +88,30 @@ def home(
 
     What explains it, or what it explains, may have one (dependencies.py); so may the services `beside` it, whose probes fail
     together with its own. `alert` is its fingerprint. An alert that is older than the head and does not fit it joins the
-    incident before, or gets one beside the head.
+    newest of the incidents before, or gets one beside the head.
     """
     name = stored_name(values)
     read_heads(batch, [name])
     for _ in range(MAX_TRIES):
-        known, slot = batch.heads, SLOT
-        head = known[name]
-        if head is not None and started_at < head.at and not _joins(batch, head, started_at, severity):
-            known, slot = batch.older, OLDER
-        found = known[name]
-        if found is not None and _joins(batch, found, started_at, severity):
+        slot, head = SLOT, batch.heads[name]
+        found = head if head is not None and _joins(batch, head, started_at, severity) else None
+        if found is None and head is not None and started_at < head.at:
+            slot = OLDER
+            found = _older_home(batch, name, started_at, severity)
+        if found is not None:
             return _joined(batch, found, started_at)
         impact_of = explained_at(batch, values, started_at, severity, beside)
         if impact_of is not None:
             return impact_of
-        mine = Head(new_key(values, f"{alert}{found.key if found else ''}", started_at), started_at)
+        before = head if slot == SLOT else batch.older[name].get(OLDER)
+        mine = Head(new_key(values, f"{alert}{before.key if before else ''}", started_at), started_at)
         affected = affected_heads(batch, values, started_at, severity) if slot == SLOT else ()
         mine = affected[0] if affected else mine
-        known[name] = _claimed(batch, name, slot, values, mine, found)
-        if known[name] == mine:
+        if slot == SLOT:
+            after = batch.heads[name] = _claimed(batch, name, slot, values, mine, head)
+        else:
+            after = _keep(batch, name, values, mine)
+        if after == mine:
             _link(batch, affected, values, started_at)
             if slot == SLOT and head is not None:
                 _keep_older(batch, name, values, head)
@@ -118,7 +129,37 @@ def _keep_older(batch: Batch, name: str, values: Mapping[str, str], head: Head) 
     """Remember the head before as long as it is open: alerts that began with it may still arrive."""
     incident = batch.stored.get(head.key)
     if incident is None or incident.status is IncidentStatus.OPEN:
-        batch.older[name] = _claimed(batch, name, OLDER, values, head, batch.older[name])
+        _keep(batch, name, values, head)
+
+
+def _keep(batch: Batch, name: str, values: Mapping[str, str], head: Head) -> Head | None:
+    """Keep one more older incident in the first slot, and the one that had that in another. Return which one has it then.
+
+    What began so long before that nothing joins it any more leaves its slot, as does the oldest where all are taken.
+    """
+    known = batch.older[name]
+    before = known.get(OLDER)
+    if before is not None and head.at <= before.at + batch.rules.correlation.max_age:
+        slot = _slot_for(known)
+        moved = _claimed(batch, name, slot, values, before, known.get(slot))
+        known |= {slot: moved} if moved is not None else {}
+    after = _claimed(batch, name, OLDER, values, head, before)
+    known |= {OLDER: after} if after is not None else {}
+    return after
+
+
+def _slot_for(known: Mapping[str, Head]) -> str:
+    """Return the slot for one more older incident beside the first: an empty one, else that of the oldest."""
+    free = [slot for slot in SLOTS_OF_OLDER[1:] if slot not in known]
+    return free[0] if free else min(SLOTS_OF_OLDER[1:], key=lambda slot: known[slot].at)
+
+
+def _older_home(batch: Batch, name: str, started_at: datetime, severity: Severity) -> Head | None:
+    """Return the newest older incident that an alert joins. Those whose time it does not fit are not read."""
+    correlate = batch.rules.correlation
+    heads = sorted(batch.older[name].values(), key=lambda head: head.at, reverse=True)
+    young = (head for head in heads if head.at - correlate.join_within <= started_at <= head.at + correlate.max_age)
+    return next((head for head in young if _joins(batch, head, started_at, severity)), None)
 
 
 def _joins(batch: Batch, head: Head, started_at: datetime, severity: Severity) -> bool:

@@ -41,6 +41,25 @@ def test_an_alert_that_arrives_late_joins_the_incident_before_the_newest():
     assert incidents((0, "First", 0), (20, "Second", 20), (21, "Late", 3)) == [["First", "Late"], ["Second"]]
 
 
+def test_an_alert_that_arrives_late_joins_the_one_of_many_incidents_that_it_began_with():
+    """Given four newer incidents, when alerts arrive that began with the first and the second → each joins its own."""
+    opened = [(20 * number, f"At{number}", 20 * number) for number in range(5)]
+    assert incidents(*opened, (81, "Late0", 3), (82, "Late1", 24), (83, "Late2", 44)) == [
+        ["At0", "Late0"],
+        ["At1", "Late1"],
+        ["At2", "Late2"],
+        ["At3"],
+        ["At4"],
+    ]
+
+
+def test_of_many_older_incidents_the_newest_are_kept():
+    """Given ten newer incidents, when an alert arrives that began with the first → it begins an incident of its own."""
+    opened = [(20 * number, f"At{number}", 20 * number) for number in range(11)]
+    found = incidents(*opened, (201, "Late0", 3), (202, "Late3", 63))
+    assert ["Late0"] in found and ["At3", "Late3"] in found
+
+
 def test_an_alert_that_began_shortly_before_the_newest_incident_joins_it():
     """Given the newest incident, when an alert arrives that began less than join_within before it, then it joins."""
     assert incidents((100, "New", 100), (101, "Older", 90)) == [["New", "Older"]]
