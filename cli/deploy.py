@@ -4,13 +4,16 @@ It checks the rules, makes the table and the queues, runs `chalice deploy`, sets
 and ends with a smoke test. AWS is found as every AWS tool finds it: AWS_PROFILE or keys, and AWS_REGION. With
 AWS_ENDPOINT_URL it is the embedded one, which gets no alarms. TOCSIN_TAGS="team=ops,cost-center=42" puts tags on
 everything that is made.
+
+With --plan nothing is changed: a line for each thing that would be made (+), changed (~) or removed (-), and 0 at the end
+whether there are any or none. 1 says that the deploy could not be done. Tags are not compared.
 """
 
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from deploy.deployment import GOES_ON, ROOT, Deploy
 from deploy.errors import DeployError
 from deploy.known_names import known_names, unknown
 from deploy.parameters import parameters, put_parameters
+from deploy.planned import planned
 from deploy.settings_file import read_settings
 
 HELP = "put a stage on AWS"
@@ -44,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=email,
         metavar="ADDRESS",
         help="mail address for the alarms of AWS itself (default: TOCSIN_ALARM_EMAIL); whoever gets them already goes on to",
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="print what would be made, changed or removed; change nothing"
     )
     parser.add_argument(
         "--without-alarm-actions", action="store_true", help="let the alarms notify nobody until the next deploy"
@@ -91,8 +98,10 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.stage, clients, environment, arguments.project_dir, say=lambda text: print(text, flush=True)
         )
         job.check()
-        if arguments.parameters:
-            values = given_values(arguments.parameters, arguments.project_dir)
+        values = given_values(arguments.parameters, arguments.project_dir) if arguments.parameters else {}
+        if arguments.plan:
+            return show_plan(job, values, arguments)
+        if values:
             there = parameters(clients("ssm"), arguments.stage)
             put_parameters(clients("ssm"), arguments.stage, values, there=there)
         found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
@@ -103,6 +112,20 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"note: {note}")
     print(f"stage {arguments.stage} answers at {found.url}")
     print(f"senders post to {found.url}webhooks/<source>")
+    return 0
+
+
+def show_plan(job: Deploy, values: Mapping[str, str], arguments: argparse.Namespace) -> int:
+    """Print what a deploy would do."""
+    number, region = job.clients("sts").get_caller_identity()["Account"], job.clients("sts").meta.region_name
+    print(f"plan of the stage {job.stage} of account {number} in {region}; nothing is changed", flush=True)
+    actions = not arguments.without_alarm_actions
+    found = planned(job, values=values, alarm_email=arguments.alarm_email, alarm_actions=actions)
+    for change in found.changes:
+        print(change.text)
+    for note in found.notes:
+        print(f"note: {note}")
+    print(found.summary)
     return 0
 
 

@@ -7,6 +7,8 @@ package is compiled once it is built.
 TOCSIN_HTTP_API takes the REST API out of what Chalice makes, and leaves the function behind it: the stage has an HTTP API,
 which Chalice cannot make. So nothing has to be taken away again, and no second address answers.
 
+TOCSIN_PLAN names a plan that Chalice goes on with: it builds no package, changes nothing, and writes down what it would do.
+
 Chalice waits for new functions with botocore's waiters, which sleep five seconds before they look again. Against an
 AWS_ENDPOINT_URL on loopback, where everything is there at once, those sleeps are cut short; elsewhere nothing differs.
 """
@@ -15,18 +17,24 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import botocore.client
 import botocore.waiter
 from chalice.awsclient import TypedAWSClient
 from chalice.cli import main as chalice_main
 from chalice.cli.factory import CLIFactory
 from chalice.deploy.appgraph import ApplicationGraphBuilder
+from chalice.deploy.deployer import ResultsRecorder
 from chalice.deploy.packager import LambdaDeploymentPackager
 
 from deploy.clients import is_local
+from deploy.looks import answer
 from deploy.package import compile_package
+from deploy.plan import PLAN, Plan, handed_over
 from deploy.policies import CONFIGURATION, WITHOUT_REST_API
 
 SLEEP_SECONDS = 0.2
@@ -75,6 +83,33 @@ def without_rest_api() -> None:
     builder._create_rest_api_model = lambda self, *given: plain(self, *given).lambda_function
 
 
+def looking(plan: Plan, nothing: Path) -> None:
+    """Have Chalice look in place of changing something. `nothing` is an empty file, which it takes for the package."""
+    client: Any = botocore.client.BaseClient
+    plain = client._make_api_call
+
+    def call(self: Any, operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return answer(plan, self.meta.service_model.service_name, partial(plain, self), operation, given)
+
+    client._make_api_call = call
+    packager: Any = LambdaDeploymentPackager
+    packager.create_deployment_package = lambda self, project_dir, python_version: str(nothing)
+    recorder: Any = ResultsRecorder
+    recorder.record_results = lambda self, results, stage, project_dir: None
+
+
+def planned(path: Path) -> int:
+    """Run Chalice on a plan, which goes back to where it came from."""
+    plan = handed_over(path)
+    nothing = path.with_name("nothing.zip")
+    nothing.touch()
+    looking(plan, nothing)
+    try:
+        return int(chalice_main() or 0)
+    finally:
+        plan.write(path)
+
+
 def main() -> int:
     """Run Chalice with this process's arguments."""
     keeping_tags()
@@ -86,6 +121,8 @@ def main() -> int:
     if is_local(os.environ.get("AWS_ENDPOINT_URL")):
         waiters: Any = botocore.waiter
         waiters.time = _Time()
+    if os.environ.get(PLAN):
+        return planned(Path(os.environ[PLAN]))
     return int(chalice_main() or 0)
 
 

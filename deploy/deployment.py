@@ -126,6 +126,15 @@ class Deploy:
             raise DeployError(f"AWS refused: {' '.join(str(error).split())}") from None
 
     def _run(self, alarm_email: str, alarm_actions: bool, skip_unchanged: bool) -> Deployed:
+        deployed, found = self.changes(alarm_email, alarm_actions=alarm_actions, skip_unchanged=skip_unchanged)
+        secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
+        smoke_test(deployed.url, self.stage, secret, wait=self.wait)
+        return dataclasses.replace(deployed, notes=(*deployed.notes, *self.tag(found)))
+
+    def changes(
+        self, alarm_email: str, *, alarm_actions: bool = True, skip_unchanged: bool = False
+    ) -> tuple[Deployed, Gateways]:
+        """Make or change all that the stage has beside its table, but for tags. A plan (deploy/planned.py) goes through it too."""
         share = account_concurrency(self.clients("lambda"))
         if not is_local(self.endpoint):
             self.say(f"{share.text}; workers: {share.words}")
@@ -144,9 +153,7 @@ class Deploy:
             notes += watched(self.clients, self.stage, alarm_email, http_api=found.http, with_actions=alarm_actions)
         url = self.url(found)
         page_address(self.clients("ssm"), self.stage, url)
-        secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
-        smoke_test(url, self.stage, secret, wait=self.wait)
-        return Deployed(found.used, url, (*notes, *self.tag(found)))
+        return Deployed(found.used, url, tuple(notes)), found
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -202,8 +209,7 @@ class Deploy:
 
     def _chalice(self, skip_unchanged: bool) -> Gateways:
         """Let Chalice deploy, unless this very code is there. Return the APIs of the stage."""
-        kept, own = self._kept(), {"partition": self.partition, **company_tags(self.environment)}
-        mark = fingerprint(self.root, own)
+        kept, mark = self._kept(), self.mark()
         found = self._gateways(kept)
         if skip_unchanged and found.used and kept.get("fingerprint") == mark:
             return found
@@ -223,6 +229,10 @@ class Deploy:
             found = dataclasses.replace(found, http=http)
         self._keep(mark, found)
         return found
+
+    def mark(self) -> str:
+        """Return what differs from the mark of the last deploy whenever code or configuration does."""
+        return fingerprint(self.root, {"partition": self.partition, **company_tags(self.environment)})
 
     def _build(self) -> None:
         """Build the package and look through it; Chalice takes the same one for its deploy."""

@@ -35,19 +35,8 @@ from deploy.policies import FUNCTIONS
 from deploy.queues import MAX_RECEIVES
 from deploy.table import NOT_KNOWN_YET
 from deploy.topics import ALARMS, EVENTS, FEEDBACK, topic_name
-from deploy.waiting import PATIENT, Wait, code_of
+from deploy.waiting import GONE, PATIENT, Wait, code_of
 
-GONE = (
-    "NoSuchEntity",
-    "NonExistentQueue",
-    "NotFound",
-    "NotFoundException",
-    "ParameterNotFound",
-    "QueueDoesNotExist",
-    "ResourceNotFound",
-    "ResourceNotFoundException",
-)
-"""Words of services for what is not there any more: a run before this one has removed it."""
 Removal = tuple[str, Callable[[], object]]
 """What is removed, for people, and the call that does it."""
 

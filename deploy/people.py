@@ -1,6 +1,6 @@
 """What people may do on AWS: who deploys, and who operates a stage. `python -m deploy.policies` writes the files.
 
-    deploy/deployer-policy.json   `tocsin deploy`, first and again, upgrades and rollbacks
+    deploy/deployer-policy.json   `tocsin deploy`, first and again, with --plan, upgrades and rollbacks
     deploy/operator-policy.json   `tocsin doctor`, `redrive`, `send-test`, and the commands that ask the API
     deploy/destroyer-policy.json  `tocsin destroy`, which nobody needs from day to day
 
@@ -132,17 +132,19 @@ TABLE = (
 QUEUES = "CreateQueue GetQueueUrl GetQueueAttributes SetQueueAttributes TagQueue"
 TOPICS = "CreateTopic GetTopicAttributes SetTopicAttributes Subscribe ListSubscriptionsByTopic TagResource"
 MAIL = (
-    "CreateConfigurationSet CreateConfigurationSetEventDestination UpdateConfigurationSetEventDestination TagResource"
+    "CreateConfigurationSet CreateConfigurationSetEventDestination UpdateConfigurationSetEventDestination TagResource "
+    "GetConfigurationSet GetConfigurationSetEventDestinations"
 )
 FUNCTIONS = (
     "CreateFunction GetFunction GetFunctionConfiguration UpdateFunctionCode UpdateFunctionConfiguration DeleteFunction "
     "PutFunctionConcurrency DeleteFunctionConcurrency PutFunctionEventInvokeConfig PutFunctionRecursionConfig "
-    "ListTags TagResource GetPolicy AddPermission RemovePermission"
+    "ListTags TagResource GetPolicy AddPermission RemovePermission GetFunctionEventInvokeConfig "
+    "GetFunctionRecursionConfig"
 )
 MAPPINGS = "CreateEventSourceMapping GetEventSourceMapping UpdateEventSourceMapping DeleteEventSourceMapping"
-SCHEDULES = "PutRule PutTargets RemoveTargets DeleteRule TagResource"
+SCHEDULES = "PutRule PutTargets RemoveTargets DeleteRule ListTargetsByRule TagResource"
 LOGS = "CreateLogGroup PutRetentionPolicy DeleteRetentionPolicy DescribeLogStreams DeleteLogGroup TagResource"
-ROLES = "CreateRole GetRole PutRolePolicy ListRolePolicies DeleteRolePolicy DeleteRole"
+ROLES = "CreateRole GetRole GetRolePolicy PutRolePolicy ListRolePolicies DeleteRolePolicy DeleteRole"
 
 
 def _policy(*statements: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,17 @@ from typing import TypeVar
 from botocore.exceptions import ClientError
 
 Found = TypeVar("Found")
+GONE = (
+    "NoSuchEntity",
+    "NonExistentQueue",
+    "NotFound",
+    "NotFoundException",
+    "ParameterNotFound",
+    "QueueDoesNotExist",
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+)
+"""Words of services for what is not there, or not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,8 @@ class Wait:
 
 PATIENT = Wait()
 """Waits in real time."""
+AT_ONCE = Wait(lambda seconds: None, lambda: 0.0, every=float("inf"))
+"""Never waits: what is not so now is not so."""
 
 
 def code_of(error: ClientError) -> str:

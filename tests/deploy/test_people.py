@@ -19,6 +19,8 @@ from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed
 from deploy.destroy import Destroy
 from deploy.parameters import parameters, put_parameters
+from deploy.plan import UNKNOWN
+from deploy.planned import planned
 from local.cloud import Cloud
 from local.inbox import UNLIMITED, Inbox
 from local.run import wanted_parameters
@@ -223,6 +225,7 @@ def test_who_deploys_needs_no_other_right_and_has_none(world: World, monkeypatch
     again = Deploy(STAGE, aws, given, world.root, say=lambda text: None).run()
     assert again.url == world.deployed.url
     assert not [note for note in again.notes if "tags of" in note]
+    assert not [each.what for each in planned(Deploy(STAGE, aws, given, world.root)).changes if each.mark == UNKNOWN]
 
     assert world.deployer.asked(granted=False) == set()
     used = world.deployer.asked(granted=True)
