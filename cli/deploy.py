@@ -11,24 +11,28 @@ whether there are any or none. 1 says that the deploy could not be done. Tags ar
 
 import argparse
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.core.routing import all_targets
 from chalicelib.rules.loader import load_rules
 from cli.running import INSTALLED
 from deploy.clients import Clients
-from deploy.deployment import GOES_ON, ROOT, Deploy
+from deploy.deployment import GOES_ON, ROOT, Deploy, Deployed
 from deploy.errors import DeployError
 from deploy.known_names import known_names, unknown
+from deploy.names import APP
 from deploy.parameters import parameters, put_parameters
 from deploy.planned import planned
 from deploy.settings_file import read_settings
+from deploy.unset import unset
 
 HELP = "put a stage on AWS"
 
@@ -51,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--plan", action="store_true", help="print what would be made, changed or removed; change nothing"
+    )
+    parser.add_argument(
+        "--break-lock",
+        action="store_true",
+        help="go on although another deploy holds the lock: you know that it was killed",
     )
     parser.add_argument(
         "--without-alarm-actions", action="store_true", help="let the alarms notify nobody until the next deploy"
@@ -104,15 +113,39 @@ def _run(arguments: argparse.Namespace) -> int:
         if values:
             there = parameters(clients("ssm"), arguments.stage)
             put_parameters(clients("ssm"), arguments.stage, values, there=there)
+        if arguments.break_lock and (holder := job.lock().break_()):
+            print(f"took the lock from {holder}", flush=True)
         found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
+        _show(arguments, found, unset(load_rules(arguments.project_dir), parameters(clients("ssm"), arguments.stage)))
     except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
-    for note in (*found.notes, *_missing(clients, arguments)):
-        print(f"note: {note}")
-    print(f"stage {arguments.stage} answers at {found.url}")
-    print(f"senders post to {found.url}webhooks/<source>")
     return 0
+
+
+def _show(arguments: argparse.Namespace, found: Deployed, missing: Mapping[str, str]) -> None:
+    """Print what was done, what to know, what is not set, and what to do next."""
+    stage = arguments.stage
+    print(found.summary)
+    for note in found.notes:
+        print(f"note: {note}")
+    for name, why in missing.items():
+        if not any(f"/{name} is not set" in note for note in found.notes):
+            print(f"note: /{APP}/{stage}/{name} is not set: {why}")
+    print(f"stage {stage} answers at {found.url}")
+    print(f"senders post to {found.url}webhooks/<source>")
+    targets = all_targets(load_rules(arguments.project_dir))
+    print("next:")
+    for command in next_commands(stage, [*missing], [target.shown for target in targets]):
+        print(f"  {command}")
+
+
+def next_commands(stage: str, missing: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Return the three commands that come after a deploy: what is missing first, then whether all is well, then a test."""
+    first = [f"tocsin secrets set {missing[0]} --stage {stage}"] if missing else []
+    test = [f"tocsin send-test {shlex.quote(targets[0])} --stage {stage}"] if targets else []
+    more = [f"tocsin secrets list --stage {stage}", f"tocsin incidents --stage {stage}"]
+    return [*first, f"tocsin doctor --stage {stage}", *test, *more][:3]
 
 
 def show_plan(job: Deploy, values: Mapping[str, str], arguments: argparse.Namespace) -> int:
@@ -145,14 +178,3 @@ def given_values(path: Path, project: Path) -> dict[str, str]:
     if wrong := unknown(values, known_names(load_rules(project), ROOT)):
         raise DeployError(f"{path}: {'; '.join(wrong)}. Nothing is written")
     return values
-
-
-def _missing(clients: Clients, arguments: argparse.Namespace) -> list[str]:
-    """Return a line for each declared source without its secret: its sender is refused."""
-    there = parameters(clients("ssm"), arguments.stage)
-    declared = known_names(load_rules(arguments.project_dir), ROOT).declared
-    return [
-        f"a source of the rules file has no secret: tocsin secrets set {name} --stage {arguments.stage}"
-        for name in declared
-        if not there.get(name)
-    ]

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -44,7 +44,7 @@ from deploy.memory import kept_api, memory_name, remembered
 from deploy.names import API_STAGE, APP, STAGES
 from deploy.package import fingerprint, inspect
 from deploy.parameters import own_secrets, page_address, parameters
-from deploy.policies import CONFIGURATION, WITHOUT_REST_API, configure, stale
+from deploy.policies import CONFIGURATION, FUNCTIONS, WITHOUT_REST_API, configure, stale
 from deploy.provision import queues_and_mail, stage_table
 from deploy.smoke import smoke_test
 from deploy.tagging import tag_what_is_there, tag_what_others_made
@@ -55,6 +55,8 @@ OLDEST_ON_AWS = (3, 12)
 KEPT_ZIPS = 2
 HTTP_API = "http_api"
 """The name under which a deploy keeps the id of the HTTP API. cli/remote.py reads it."""
+DOES = ("Creating ", "Updating ", "Deleting ", "Deploying ")
+"""How Chalice's lines begin about what it does."""
 GOES_ON = "what was made stays, and the next deploy goes on from there"
 
 Say = Callable[[str], None]
@@ -62,11 +64,29 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What runs now: the API's id and address (with a slash at the end), and what was new or is missing."""
+    """What runs now: the API's id and address (with a slash at the end), what the operator must know, and what was done.
+
+    `did` has a line for each thing beside the functions that was made or changed.
+    """
 
     api_id: str
     url: str
     notes: tuple[str, ...] = ()
+    did: tuple[str, ...] = ()
+    new_code: bool = True
+    seconds: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """Return what was done, for people."""
+        count = len(self.did)
+        things = (
+            f"{count} {'thing' if count == 1 else 'things'} made or changed beside"
+            if count
+            else "nothing changed beside"
+        )
+        code = "new code and settings for" if self.new_code else "the same code as before for"
+        return f"{things} the functions; {code} {len(FUNCTIONS)} functions; smoke test passed; {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +136,33 @@ class Deploy:
 
     def run(self, *, alarm_email: str = "", alarm_actions: bool = True, skip_unchanged: bool = False) -> Deployed:
         """Do all of it. With `skip_unchanged` a stage that has this code already is only looked at."""
+        started = self.wait.clock()
         try:
             self.check()
             self.prepare()
-            self._say_all(stage_table(self.clients, self.stage, wait=self.wait))
-            with Lock(self.clients("dynamodb"), f"{APP}-{self.stage}", this_process()).held():
-                return self._run(alarm_email, alarm_actions, skip_unchanged)
+            self.step("the table and its indexes")
+            made = self._say_all(stage_table(self.clients, self.stage, wait=self.wait))
+            with self.lock().held():
+                new_code = self._kept().get("fingerprint") != self.mark()
+                found = self._run(alarm_email, alarm_actions, skip_unchanged)
         except (ClientError, BotoCoreError) as error:
             raise DeployError(f"AWS refused: {' '.join(str(error).split())}") from None
+        seconds = self.wait.clock() - started
+        return dataclasses.replace(found, did=(*made, *found.did), new_code=new_code, seconds=seconds)
+
+    def lock(self) -> Lock:
+        """Return the lock of the stage, which one deploy holds at a time."""
+        return Lock(self.clients("dynamodb"), f"{APP}-{self.stage}", this_process())
+
+    def step(self, what: str) -> None:
+        """Announce a part of the deploy that may take a while. `make run` prints its own lines."""
+        if self.stage != "local":
+            self.say(f"… {what}")
 
     def _run(self, alarm_email: str, alarm_actions: bool, skip_unchanged: bool) -> Deployed:
         deployed, found = self.changes(alarm_email, alarm_actions=alarm_actions, skip_unchanged=skip_unchanged)
         secret = parameters(self.clients("ssm"), self.stage).get("SENTRY_CLIENT_SECRET", "").split(",")[0].strip()
+        self.step("smoke test: a new address may take a minute")
         smoke_test(deployed.url, self.stage, secret, wait=self.wait)
         return dataclasses.replace(deployed, notes=(*deployed.notes, *self.tag(found)))
 
@@ -139,25 +174,31 @@ class Deploy:
         if not is_local(self.endpoint):
             self.say(f"{share.text}; workers: {share.words}")
         mails = is_mailed(load_rules(self.root))
-        self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
-        self._say_all(own_secrets(self.clients("ssm"), self.stage))
+        self.step("queues, topics and the way back of mails")
+        did = self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
+        did += self._say_all(own_secrets(self.clients("ssm"), self.stage))
         check_masks(parameters(self.clients("ssm"), self.stage))
         found = self._chalice(skip_unchanged)
-        self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
+        self.step("what Chalice cannot set: mappings, retries, logs")
+        did += self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
         loops(self.clients("lambda"), self.stage, wait=self.wait)
         feedback_failures(self.clients, self.stage, wait=self.wait)
         scheduled(self.clients("lambda"), self.stage, wait=self.wait)
         retain(self.clients("logs"), self.stage)
         notes = [*self.missing(), *self._spare(found.spare), *share.notes]
         if not is_local(self.endpoint):
+            self.step("alarms")
             notes += watched(self.clients, self.stage, alarm_email, http_api=found.http, with_actions=alarm_actions)
         url = self.url(found)
         page_address(self.clients("ssm"), self.stage, url)
-        return Deployed(found.used, url, tuple(notes)), found
+        return Deployed(found.used, url, tuple(notes), tuple(did)), found
 
-    def _say_all(self, lines: Iterable[str]) -> None:
+    def _say_all(self, lines: Iterable[str]) -> list[str]:
+        said = []
         for line in lines:
             self.say(line)
+            said.append(line)
+        return said
 
     def _spare(self, apis: Iterable[str]) -> Iterator[str]:
         """Yield a line for each REST API that an earlier version left when its deploy ended half-way."""
@@ -245,15 +286,38 @@ class Deploy:
     def _run_chalice(self, *arguments: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
         command = [sys.executable, "-m", "deploy.chalice_cli", "--project-dir", str(self.root), *arguments]
         environment = {**self.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), **more}
-        done = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, start_new_session=True
-        )
-        said = done.stdout + done.stderr
+        status, said = self._ran(command, environment)
         if "Could not install dependencies" in said:
             raise DeployError(f"chalice {arguments[0]}: a requirement has no wheel for Lambda:\n{said.strip()}")
-        if done.returncode != 0:
+        if status != 0:
             lines = [line for line in said.splitlines() if line.strip()]
             raise DeployError(f"chalice {arguments[0]} failed: {lines[-1].strip() if lines else 'it said nothing'}")
+
+    def _ran(self, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        """Run a program to its end, or kill it where the deploy ends first. Return its status and all that it printed.
+
+        What it does is announced while it runs: Chalice prints a line for each function and role.
+        """
+        said = []
+        started = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with started as process:
+            try:
+                for line in process.stdout or ():
+                    said.append(line)
+                    if line.startswith(DOES):
+                        self.step(line.strip())
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, "".join(said)
 
     # What a deploy finds of the ones before --------------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class Lock:
             with suppress(ClientError, BotoCoreError):  # why the body failed matters more, and the lock ends by itself
                 self._give_back()
 
+    def break_(self) -> str:
+        """Take the lock away from whoever holds it. Return who that was; empty where nobody did."""
+        old = self.dynamodb.delete_item(TableName=self.table, Key=KEY, ReturnValues="ALL_OLD").get("Attributes")
+        return _who(old) if old else ""
+
     def _take(self) -> None:
         found = self._put("attribute_not_exists(pk) OR #until < :now OR holder = :ours")
         if found is not None and self._is_dead(found):
@@ -131,8 +136,17 @@ def _seconds(at: datetime) -> dict[str, str]:
     return {"N": str(int(at.timestamp()))}
 
 
+def _who(item: dict[str, Any]) -> str:
+    return str(item.get("holder", {}).get("S", "somebody")).partition(" ")[0]
+
+
 def _held(item: dict[str, Any]) -> str:
-    who = str(item.get("holder", {}).get("S", "somebody")).partition(" ")[0]
+    """Return who deploys, since when, and what to do where that deploy was killed."""
     seconds = int(item.get("until", {}).get("N", 0))
-    until = f", or until {datetime.fromtimestamp(seconds, UTC):%H:%M} UTC if it was killed" if seconds else ""
-    return f"{who} is deploying this stage: wait until that deploy has ended{until}"
+    if not seconds:
+        return f"{_who(item)} is deploying this stage: wait until that deploy has ended"
+    until = datetime.fromtimestamp(seconds, UTC)
+    return (
+        f"{_who(item)} is deploying this stage since {until - KEPT:%H:%M} UTC: wait until that deploy has ended, or until "
+        f"{until:%H:%M} UTC if it was killed. If you know that it was, deploy with --break-lock"
+    )

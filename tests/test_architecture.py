@@ -77,6 +77,7 @@ LOADED_BY_CALL: Mapping[str, set[str]] = {
     "simulation/engine.py": {"chalicelib.sources.*"},
     "deploy/deployment.py": {"chalicelib.sources.*"},
     "deploy/known_names.py": {"chalicelib.sources.*"},
+    "deploy/unset.py": {"chalicelib.targets.*"},
 }
 """Every place that loads a module by a call. A `*` is a name that is known at run time only.
 

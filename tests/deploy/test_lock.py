@@ -29,12 +29,24 @@ def test_a_second_deploy_is_refused_and_knows_by_whom(dynamodb: Any) -> None:
     table = new_table(dynamodb)
     with (
         lock(dynamodb, table, ANA).held(),
-        pytest.raises(DeployError, match=r"ana@laptop is deploying this stage: .* until 14:18 UTC"),
+        pytest.raises(
+            DeployError, match=r"ana@laptop is deploying this stage since 14:03 UTC: .* until 14:18 UTC .* --break-lock"
+        ),
         lock(dynamodb, table, BEN).held(),
     ):
         pass
     with lock(dynamodb, table, BEN).held():
         pass
+
+
+def test_a_lock_that_is_broken_is_free(dynamodb: Any) -> None:
+    """Given a lock of a deploy that was killed elsewhere, when it is broken → its holder is named, and the next deploy holds it."""
+    table = new_table(dynamodb)
+    with lock(dynamodb, table, ANA).held():
+        assert lock(dynamodb, table, BEN).break_() == "ana@laptop"
+        with lock(dynamodb, table, BEN).held():
+            pass
+    assert lock(dynamodb, table, BEN).break_() == ""
 
 
 def test_a_deploy_that_fails_gives_the_lock_back(dynamodb: Any) -> None:
