@@ -52,9 +52,9 @@ sim: setup-tests ## random lives of the whole router, everything failing: make s
 check: setup ## what is wrong with alert-rules.yaml, what each rule means, who is notified
 	@$(BIN)/tocsin check || [ $$? = 1 ]
 
-deploy: setup ## put a stage on AWS: make deploy STAGE=prod
-	@test -n "$(STAGE)" || { echo "deploy: which stage? make deploy STAGE=dev or STAGE=prod" >&2; exit 1; }
-	@$(BIN)/tocsin deploy --stage "$(STAGE)" $(if $(PARAMETERS),--parameters "$(PARAMETERS)")
+deploy: setup ## put a stage on AWS: make deploy STAGE=prod (NEW=1 makes one of another name than dev and prod)
+	@test -n "$(STAGE)" || { echo "deploy: which stage? make deploy STAGE=dev, STAGE=prod or a name of yours" >&2; exit 1; }
+	@$(BIN)/tocsin deploy --stage "$(STAGE)" $(if $(PARAMETERS),--parameters "$(PARAMETERS)") $(if $(NEW),--new-stage)
 
 bench: setup-tests ## the figures of bench/README.md, measured again
 	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python "$$program" || exit 1; done

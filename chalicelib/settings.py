@@ -1,6 +1,6 @@
 """Settings: names of things, from the environment, read once. Secrets are not here: see aws/secrets.py.
 
-TOCSIN_STAGE          local, dev, prod
+TOCSIN_STAGE          local, or the name of a stage on AWS such as prod
 TOCSIN_TABLE          the table; without it `tocsin-<stage>`
 TOCSIN_QUEUE_PREFIX   queues are `<prefix>-webhooks` and `<prefix>-notifications`, dead letters the same with
                       `-dead`; without it `tocsin-<stage>`

@@ -208,7 +208,7 @@ def schedules(stage: Stage) -> Iterator[Finding]:
     events = stage.aws("events")
     for name in ("tick", "watch"):
         prefix = lambda_name(name, stage.settings.stage)
-        rules = events.list_rules(NamePrefix=prefix)["Rules"]
+        rules = [each for each in events.list_rules(NamePrefix=prefix)["Rules"] if each["Name"] == f"{prefix}-event"]
         if not any(each.get("State") == "ENABLED" for each in rules):
             yield Finding(WRONG, f"{prefix} is not run each minute", "enable its rule in EventBridge, or deploy again")
         else:

@@ -39,7 +39,7 @@ HELP = "put a stage on AWS"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--stage", required=True, help="dev or prod")
+    parser.add_argument("--stage", required=True, help="dev, prod, or a name of yours")
     parser.add_argument(
         "--parameters", type=Path, metavar="FILE", help="lines NAME=value to write to the Parameter Store first"
     )
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="mail address for the alarms of AWS itself (default: TOCSIN_ALARM_EMAIL); whoever gets them already goes on to",
     )
+    parser.add_argument("--new-stage", action="store_true", help="make a stage of another name than dev and prod")
     parser.add_argument(
         "--plan", action="store_true", help="print what would be made, changed or removed; change nothing"
     )
@@ -107,6 +108,8 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.stage, clients, environment, arguments.project_dir, say=lambda text: print(text, flush=True)
         )
         job.check()
+        if not arguments.new_stage:
+            job.check_known()
         values = given_values(arguments.parameters, arguments.project_dir) if arguments.parameters else {}
         if arguments.plan:
             return show_plan(job, values, arguments)

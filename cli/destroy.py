@@ -21,7 +21,7 @@ HELP = "take a stage down: all that its deploys have made"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--stage", required=True, help="dev or prod")
+    parser.add_argument("--stage", required=True, help="dev, prod, or a name of yours")
     parser.add_argument("--all", action="store_true", help="the table and the secrets too: nothing is left")
     parser.add_argument("--yes", metavar="NAME", help="the name of the stage, for scripts: nobody is asked for it")
 

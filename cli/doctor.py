@@ -17,7 +17,7 @@ HELP = "look whether a stage is well"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
+    parser.add_argument("--stage", default="local", help="local (make run), dev, prod, or a name of yours")
     parser.add_argument("--only", choices=[*CHECKS], action="append", help="only this check; may be given again")
     parser.add_argument("--quiet", action="store_true", help="leave out what is ok")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for tools")

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", metavar="WHAT", nargs="*", help="an incident, an alert's name or label=value; with --source the payload"
     )
-    parser.add_argument("--stage", help="ask what a stage remembers: dev, prod, or local (make run) without it")
+    parser.add_argument("--stage", help="ask what a stage on AWS remembers; local (make run) without it")
     parser.add_argument("--source", help="explain a payload of this sender, as `tocsin parse` reads it")
     parser.add_argument("--headers", metavar="FILE", help="the payload's headers as a JSON object")
     parser.add_argument("--timeline", metavar="FILE", help="explain what a timeline comes to; - for standard input")

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("what", choices=("list", "rotate", "finish"))
-    parser.add_argument("--stage", default=LOCAL, help="local (make run), dev or prod")
+    parser.add_argument("--stage", default=LOCAL, help="local (make run), dev, prod, or a name of yours")
     parser.add_argument("--json", action="store_true", help="print JSON, for tools")
 
 

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("queue", nargs="?", choices=QUEUES, help="only the dead letters of this queue")
-    parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
+    parser.add_argument("--stage", default="local", help="local (make run), dev, prod, or a name of yours")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--all", action="store_true", help="play all of them back")
     chosen.add_argument("--id", metavar="ID", help="play one back")

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("what", choices=("list", "set", "rotate", "unset"))
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="which one, such as SLACK_BOT_TOKEN")
-    parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
+    parser.add_argument("--stage", default="local", help="local (make run), dev, prod, or a name of yours")
     parser.add_argument("--finish", action="store_true", help="with rotate: keep the newest value alone")
     parser.add_argument("--json", action="store_true", help="with list: print JSON, for tools")
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("target", help=forms())
-    parser.add_argument("--stage", default="local", help="local (make run), dev or prod")
+    parser.add_argument("--stage", default="local", help="local (make run), dev, prod, or a name of yours")
     parser.add_argument("--severity", default="warning", choices=[each.value for each in Severity])
     parser.add_argument("--resolve", action="store_true", help="send the end of the test right after it")
     parser.add_argument("--wait", type=float, default=WAIT.total_seconds(), help="seconds to wait for the outcome")

@@ -147,14 +147,14 @@ def watched(clients: Clients, stage: str, email: str, *, http_api: str = "", wit
     takes the actions away, until the next deploy.
     """
     sns, cloudwatch = clients("sns"), clients("cloudwatch")
-    there = existing_alarms(cloudwatch, stage)
+    there, wanted = existing_alarms(cloudwatch, stage), wanted_alarms(stage, http_api)
     topic = alarm_topic(sns, stage) if email else found_topic(clients, stage)
     notes = asked(sns, topic, email) if topic else []
-    put_alarms(cloudwatch, wanted_alarms(stage, http_api), there, topic, tags(stage), with_actions=with_actions)
+    put_alarms(cloudwatch, wanted, there, topic, tags(stage), with_actions=with_actions)
     drop_retired(cloudwatch, stage, there)
     if not with_actions:
         return [f"the alarms of {stage} notify nobody, as you asked: the next deploy gives them their actions back"]
-    if not topic and not any(alarm["AlarmActions"] for alarm in there.values()):
+    if not topic and not any(there[name]["AlarmActions"] for name in wanted if name in there):
         return [f"the alarms of {stage} notify nobody: {SET_ADDRESS}"]
     return notes
 

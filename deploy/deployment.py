@@ -25,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import plugins, redact
 from chalicelib.aws import PARTITIONS, dns_suffix
 from chalicelib.core.errors import RulesError
+from chalicelib.core.language.tokens import nearest
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.rules.loader import load_rules
@@ -47,6 +48,8 @@ from deploy.parameters import own_secrets, page_address, parameters
 from deploy.policies import CONFIGURATION, FUNCTIONS, WITHOUT_REST_API, configure, stale
 from deploy.provision import queues_and_mail, stage_table
 from deploy.smoke import smoke_test
+from deploy.stage_name import problem
+from deploy.table import has_table
 from deploy.tagging import tag_what_is_there, tag_what_others_made
 from deploy.waiting import PATIENT, Wait
 
@@ -210,8 +213,8 @@ class Deploy:
 
     def check(self) -> None:
         """Raise DeployError unless this can be deployed: stage, Python, policies, links, rules."""
-        if self.stage not in STAGES:
-            raise DeployError(f"there is no stage {self.stage!r}; allowed is {', '.join(STAGES)}")
+        if wrong := problem(self.stage):
+            raise DeployError(wrong)
         if self.partition not in PARTITIONS:
             raise DeployError(f"Tocsin is deployed to {', '.join(PARTITIONS)}, not to the partition {self.partition}")
         company_tags(self.environment)
@@ -228,6 +231,16 @@ class Deploy:
                 raise DeployError(f"{link.relative_to(self.root)} points to nothing: {os.readlink(link)} is missing")
         self._say_all(check_rules(self.root, strict=not local))
 
+    def check_known(self) -> None:
+        """Raise DeployError for a stage that is not there and has a name of its own: it may be a misspelt one."""
+        if self.stage in STAGES or has_table(self.clients("dynamodb"), f"{APP}-{self.stage}"):
+            return
+        near = nearest(self.stage, STAGES)
+        raise DeployError(
+            f"there is no stage {self.stage!r} in this account and Region{f'; did you mean {near}' if near else ''}? "
+            "--new-stage makes it"
+        )
+
     def prepare(self) -> None:
         """Leave nothing in chalicelib/ that must not be shipped; write the compiled rules there."""
         for cache in list((self.root / "chalicelib").rglob("__pycache__")):
@@ -242,8 +255,9 @@ class Deploy:
     # Chalice ---------------------------------------------------------------------------------------------------------
 
     def package(self, folder: Path) -> Path:
-        """The deployment package, built and looked through; Chalice uses the same one for a deploy."""
-        self._run_chalice("package", "--stage", self.stage, str(folder))
+        """The deployment package, built and looked through; Chalice uses the same one for a deploy. It is that of any stage."""
+        listed = self.stage if self.stage in STAGES else STAGES[-1]
+        self._run_chalice("package", "--stage", listed, str(folder))
         found = folder / "deployment.zip"
         inspect(found, (self.root / "requirements.txt").read_text(encoding="utf-8"))
         return found
@@ -260,7 +274,7 @@ class Deploy:
         _write(self._file, json.dumps(record_before, indent=2) + "\n")
         try:
             with tempfile.TemporaryDirectory() as folder:
-                own_config = configure(Path(folder), self.partition, company_tags(self.environment))
+                own_config = configure(Path(folder), self.partition, company_tags(self.environment), [self.stage])
                 more = {CONFIGURATION: str(own_config), WITHOUT_REST_API: "" if found.used_rest else "1"}
                 self._run_chalice("deploy", "--stage", self.stage, "--no-autogen-policy", more=more)
         except DeployError as error:

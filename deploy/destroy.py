@@ -29,11 +29,12 @@ from deploy.lock import Lock, this_process
 from deploy.logs import PREFIX
 from deploy.mail import CONFIGURATION_SET
 from deploy.memory import kept_api, memory_name, remembered
-from deploy.names import API, APP, STAGES, lambda_name
+from deploy.names import API, APP, lambda_name
 from deploy.parameters import is_ours, parameters
 from deploy.policies import FUNCTIONS
 from deploy.queues import MAX_RECEIVES
-from deploy.table import NOT_KNOWN_YET
+from deploy.stage_name import problem
+from deploy.table import has_table
 from deploy.topics import ALARMS, EVENTS, FEEDBACK, topic_name
 from deploy.waiting import GONE, PATIENT, Wait, code_of
 
@@ -61,8 +62,8 @@ class Destroy:
             raise DeployError(
                 "the stage local is on this machine: it ends with `make run`, and nothing of it is on AWS"
             )
-        if self.stage not in STAGES:
-            raise DeployError(f"there is no stage {self.stage!r}; allowed is {', '.join(STAGES[1:])}")
+        if wrong := problem(self.stage):
+            raise DeployError(wrong)
 
     def run(self, *, everything: bool = False) -> int:
         """Remove what deploys have made; with `everything` the table and the secrets too. Return how much that was."""
@@ -76,13 +77,7 @@ class Destroy:
 
     def has_table(self) -> bool:
         """Return whether the stage has its table, which holds the lock of a deploy."""
-        try:
-            self.clients("dynamodb").describe_table(TableName=f"{APP}-{self.stage}")
-        except ClientError as error:
-            if code_of(error) not in NOT_KNOWN_YET:
-                raise
-            return False
-        return True
+        return has_table(self.clients("dynamodb"), f"{APP}-{self.stage}")
 
     def _lock(self) -> Any:
         return Lock(self.clients("dynamodb"), f"{APP}-{self.stage}", this_process()).held()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from deploy.names import APP, lambda_name, tags_by_name
-from deploy.policies import FUNCTIONS, RETENTION_DAYS
+from deploy.policies import FUNCTIONS, retention_days
 
 PREFIX = "/aws/lambda/"
 
@@ -26,7 +26,7 @@ def kept_days(logs: Any, stage: str) -> dict[str, int | None]:
 
 def retain(logs: Any, stage: str) -> None:
     """Set how long each function's group keeps a line, make the groups that are missing, delete Chalice's empty one."""
-    days, there = RETENTION_DAYS[stage], kept_days(logs, stage)
+    days, there = retention_days(stage), kept_days(logs, stage)
     for group in log_groups(stage):
         if group not in there:
             _make(logs, group, stage)

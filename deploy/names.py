@@ -7,6 +7,7 @@ from deploy.company_tags import company_tags
 
 APP = "tocsin"
 STAGES = ("local", "dev", "prod")
+"""The stages whose configuration and policies are committed. A deploy writes those of another one for itself."""
 API_STAGE = "api"
 """The stage that API Gateway knows: the first part of every address, and the same in all of our stages."""
 API = "api_handler"

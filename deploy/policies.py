@@ -13,7 +13,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ PATTERNS = ("REDACT_PATTERNS",)
 WORKER_SECONDS = 60
 API_SECONDS = 15
 RETENTION_DAYS = {"local": 1, "dev": 14, "prod": 90}
+OTHER_RETENTION_DAYS = 30
+"""For how long the functions of a stage of another name keep what they log."""
 
 EMPTIED = ("webhooks", "counts", "notifications")
 """The queues that Lambda empties."""
@@ -197,7 +199,12 @@ def _logs(function: str, stage: str) -> dict[str, Any]:
     return _allow("Logs", actions, [group, f"{group}:*"])
 
 
-def config() -> dict[str, Any]:
+def retention_days(stage: str) -> int:
+    """Return for how many days what functions log is kept."""
+    return RETENTION_DAYS.get(stage, OTHER_RETENTION_DAYS)
+
+
+def config(stages: Iterable[str] = STAGES) -> dict[str, Any]:
     """.chalice/config.json. It holds names only: secrets and settings are in the Parameter Store."""
     return {
         "version": "2.0",
@@ -210,7 +217,7 @@ def config() -> dict[str, Any]:
         # Without a size Chalice sends an empty one, which the embedded AWS would store. Answers are smaller than this.
         "minimum_compression_size": 1024,
         "xray": False,
-        "stages": {stage: _stage(stage) for stage in STAGES},
+        "stages": {stage: _stage(stage) for stage in stages},
     }
 
 
@@ -222,7 +229,7 @@ def _stage(stage: str) -> dict[str, Any]:
             "TOCSIN_QUEUE_PREFIX": f"{APP}-{stage}",
             "TOCSIN_PARAMETERS": f"/{APP}/{stage}/",
         },
-        "log_retention_in_days": RETENTION_DAYS[stage],
+        "log_retention_in_days": retention_days(stage),
         "tags": {"app": APP, "stage": stage},
         "lambda_functions": {
             name: {
@@ -240,19 +247,19 @@ def file_name(function: str, stage: str) -> str:
     return f"policy-{function.replace('_', '-')}-{stage}.json"
 
 
-def files() -> dict[str, str]:
+def files(stages: Sequence[str] = STAGES) -> dict[str, str]:
     """All files by name, as they should be."""
-    found = {file_name(name, stage): _text(policy(name, stage)) for stage in STAGES for name in FUNCTIONS}
-    return {"config.json": _text(config()), **found}
+    found = {file_name(name, stage): _text(policy(name, stage)) for stage in stages for name in FUNCTIONS}
+    return {"config.json": _text(config(stages)), **found}
 
 
 def _text(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def configure(folder: Path, partition: str, tags: Mapping[str, str]) -> Path:
+def configure(folder: Path, partition: str, tags: Mapping[str, str], stages: Sequence[str] = STAGES) -> Path:
     """Write the configuration of one run of Chalice, with its policies; return its path."""
-    found, policies = config(), files()
+    found, policies = config(stages), files(stages)
     for stage in found["stages"].values():
         stage["tags"].update(tags)
         for function in stage["lambda_functions"].values():

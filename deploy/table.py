@@ -40,7 +40,7 @@ def table(
 
     DynamoDB encrypts every table. Without a key of the account it costs nothing and nobody needs a right on a key.
     """
-    changed = [] if _is_there(dynamodb, name) else _made(dynamodb, name, stage, indexes)
+    changed = [] if has_table(dynamodb, name) else _made(dynamodb, name, stage, indexes)
     found = _ready(dynamodb, name, wait)
     _check_keys(name, found)
     changed += _add_indexes(dynamodb, name, found, indexes, wait)
@@ -50,7 +50,8 @@ def table(
     return changed
 
 
-def _is_there(dynamodb: Any, name: str) -> bool:
+def has_table(dynamodb: Any, name: str) -> bool:
+    """Return whether there is a table of that name."""
     try:
         dynamodb.describe_table(TableName=name)
     except ClientError as error:

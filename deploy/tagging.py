@@ -1,6 +1,7 @@
 """Tags on what is there already, or was made by somebody who does not tag it. None is ever taken away.
 
-Chalice tags functions alone, and services take tags only when something is made.
+Chalice tags functions alone, and services take tags only when something is made. Things are found by their whole names: the
+rule `tocsin-dev-2-tick-event` is of the stage `dev-2`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +12,14 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import arn
 from chalicelib.settings import dead_letters
+from deploy.alarms import existing_alarms, wanted_alarms
+from deploy.aws_events import rule_name
 from deploy.clients import Clients
+from deploy.logs import log_groups
 from deploy.mail import CONFIGURATION_SET
-from deploy.names import APP, tags, tags_by_name
+from deploy.names import APP, lambda_name, tags, tags_by_name
 from deploy.parameters import parameters
+from deploy.policies import FUNCTIONS
 from deploy.queues import MAX_RECEIVES
 from deploy.topics import ALARMS, EVENTS, FEEDBACK, topic_name
 from deploy.waiting import code_of
@@ -61,12 +66,14 @@ def _made_by_others(clients: Clients, stage: str, rest_api: str, environment: Ma
     if rest_api:
         api = arn("apigateway", f"/restapis/{rest_api}", **{**place, "account": ""})
         yield "the REST API", partial(gateway.tag_resource, resourceArn=api, tags=named)
-    for rule in events.list_rules(NamePrefix=f"{APP}-{stage}-")["Rules"]:
+    own = {rule_name(stage), *(f"{lambda_name(function, stage)}-event" for function in FUNCTIONS)}
+    rules = events.list_rules(NamePrefix=f"{APP}-{stage}-")["Rules"]
+    for rule in (each for each in rules if each["Name"] in own):
         yield rule["Name"], partial(events.tag_resource, ResourceARN=rule["Arn"], Tags=wanted)
     first = f"/aws/lambda/{APP}-{stage}"
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=first):
         for group in (each["logGroupName"] for each in page["logGroups"]):
-            if f"{group}-".startswith(f"{first}-"):
+            if group in log_groups(stage):
                 whole = arn("logs", f"log-group:{group}", **place)
                 yield group, partial(logs.tag_resource, resourceArn=whole, tags=named)
 
@@ -88,9 +95,9 @@ def _ours(clients: Clients, stage: str, http_api: str, environment: Mapping[str,
         own = arn("ses", f"configuration-set/{name}", **place)
         yield f"the configuration set {name}", partial(clients("sesv2").tag_resource, ResourceArn=own, Tags=wanted)
     cloudwatch = clients("cloudwatch")
-    for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{name}-"):
-        for alarm in (each["AlarmArn"] for each in page["MetricAlarms"]):
-            yield alarm, partial(cloudwatch.tag_resource, ResourceARN=alarm, Tags=wanted)
+    there = existing_alarms(cloudwatch, stage)
+    for alarm in (each["AlarmArn"] for own, each in there.items() if own in wanted_alarms(stage)):
+        yield alarm, partial(cloudwatch.tag_resource, ResourceARN=alarm, Tags=wanted)
 
 
 def _tag_queue(sqs: Any, name: str, named: Mapping[str, str]) -> None:

@@ -179,7 +179,7 @@ def test_a_stage_that_somebody_deploys_is_not_destroyed(cloud: Cloud, tmp_path: 
     ("given", "expected"),
     [
         (["--stage", "local", "--yes", "local"], "on this machine"),
-        (["--stage", "other", "--yes", "other"], "there is no stage 'other'; allowed is dev, prod"),
+        (["--stage", "dev-tick", "--yes", "dev-tick"], "tocsin-dev-tick is the name of something of the stage 'dev'"),
         (["--stage", "dev", "--yes", "prod"], "not the name of the stage, dev: nothing is removed"),
         (["--stage", "dev"], "nobody can be asked here"),
     ],
