@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.rules.compiled import RULES_NAME
-from chalicelib.rules.file import CheckReport, Mistake, check
+from chalicelib.rules.file import CheckReport, Mistake, check, variables_of
 from chalicelib.rules.file.services import alias_words
+from chalicelib.rules.loader import Values
 from chalicelib.rules.probe_cost import costs, state_usd
 from chalicelib.rules.words import notified_of, route_targets, sentence
 from cli.runbook_pages import doubts_of
@@ -49,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history", metavar="TIMELINE", help=f"recorded history to count messages a day on ({HISTORY_NAME} beside it)"
     )
-    parser.add_argument("--stage", help="count messages a day on what this stage recorded in the last 30 days")
+    parser.add_argument(
+        "--stage",
+        help="look up ${NAME} in this stage, and count messages a day on what it recorded in the last 30 days",
+    )
     parser.add_argument("--url", help="the same, of the API at this address; the token is TOCSIN_TOKEN")
 
 
@@ -65,16 +69,30 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{path}: is not UTF-8; expected is a rules file in UTF-8", file=sys.stderr)
         return WRONG
     folder = Path(arguments.runbook) if arguments.runbook else path.parent / "runbook"
-    report = checked(text, str(arguments.file), folder, datetime.now(UTC).date())
+    values = _of_stage(arguments, text)
+    report = checked(text, str(arguments.file), folder, datetime.now(UTC).date(), values)
     a_day, seen = counted_on(report.rules, arguments, path.parent) if report.rules else ({}, None)
     print(as_json(report, a_day, seen) if arguments.json else as_text(report, a_day, seen))
     return verdict(report, strict=arguments.strict)
 
 
-def checked(text: str, filename: str, folder: Path, today: date) -> CheckReport:
+def checked(text: str, filename: str, folder: Path, today: date, variables: Values | None = None) -> CheckReport:
     """Return what a rules file and the pages of its runbook come to on a day. Headings are doubts about the page."""
-    report = check(text, filename=filename, runbooks=pages(folder).keys())
+    report = check(text, filename=filename, runbooks=pages(folder).keys(), variables=variables)
     return replace(report, warnings=(*report.warnings, *doubts_of(folder, today)))
+
+
+def _of_stage(arguments: argparse.Namespace, text: str) -> Values | None:
+    """Return how the variables of the file are looked up in the stage that is named; None without one, or without variables."""
+    if not arguments.stage or not variables_of(text):
+        return None
+    from cli.stage import stage_of
+
+    try:
+        return dict(stage_of(arguments.stage).variables(variables_of(text))).get
+    except TocsinError as error:
+        print(f"variables: {error}", file=sys.stderr)
+        return None
 
 
 def verdict(report: CheckReport, *, strict: bool) -> int:
@@ -162,11 +180,19 @@ def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | 
         lines += [_line(rule, report.rules, a_day) for rule in report.rules.rules]
         lines += [f"{name}: disabled, it decides nothing." for name in report.rules.disabled]
         lines += _others(report.rules, a_day)
+        lines += _variables(report)
         lines += _probes(report.rules)
         lines += _services(seen) if seen is not None else []
     mistakes, warnings = len(report.mistakes), len(report.warnings)
     lines += ["", f"{_counted(mistakes, 'mistake')}, {_counted(warnings, 'warning')}."]
     return "\n".join(lines)
+
+
+def _variables(report: CheckReport) -> list[str]:
+    """Return which variables each stage must give a value."""
+    named = ", ".join(f"{name} (line {line})" for name, line in report.variables.items())
+    wanted = "each stage gives them a value: `tocsin secrets set NAME --stage STAGE`, `tocsin check --stage STAGE`"
+    return [f"Variables: {named}; {wanted}."] if named else []
 
 
 def _probes(rules: Rules) -> list[str]:
@@ -242,6 +268,7 @@ def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | 
         ],
         **({"disabled": list(report.rules.disabled)} if report.rules and report.rules.disabled else {}),
         **({"messages_a_day_of_everything_else": round(a_day[""], 2)} if "" in a_day else {}),
+        **({"variables": list(report.variables)} if report.variables else {}),
         **_services_json(report, seen),
         **_labels_json(seen),
         **_probes_json(report),

@@ -14,15 +14,17 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.routing import all_targets
-from chalicelib.rules.loader import load_rules
+from chalicelib.rules.file import variables_of
+from chalicelib.rules.loader import load_rules, rules_text
 from cli.running import INSTALLED
 from deploy.clients import Clients
 from deploy.deployment import GOES_ON, ROOT, Deploy, Deployed
@@ -111,35 +113,36 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.new_stage:
             job.check_known()
         values = given_values(arguments.parameters, arguments.project_dir) if arguments.parameters else {}
+        job = replace(job, given=values)
         if arguments.plan:
-            return show_plan(job, values, arguments)
+            return show_plan(job, arguments)
         if values:
             there = parameters(clients("ssm"), arguments.stage)
             put_parameters(clients("ssm"), arguments.stage, values, there=there)
         if arguments.break_lock and (holder := job.lock().break_()):
             print(f"took the lock from {holder}", flush=True)
         found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
-        _show(arguments, found, unset(load_rules(arguments.project_dir), parameters(clients("ssm"), arguments.stage)))
+        _show(job, found)
     except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _show(arguments: argparse.Namespace, found: Deployed, missing: Mapping[str, str]) -> None:
+def _show(job: Deploy, found: Deployed) -> None:
     """Print what was done, what to know, what is not set, and what to do next."""
-    stage = arguments.stage
+    rules = job.rules()
+    missing = unset(rules, parameters(job.clients("ssm"), job.stage))
     print(found.summary)
     for note in found.notes:
         print(f"note: {note}")
     for name, why in missing.items():
         if not any(f"/{name} is not set" in note for note in found.notes):
-            print(f"note: /{APP}/{stage}/{name} is not set: {why}")
-    print(f"stage {stage} answers at {found.url}")
+            print(f"note: /{APP}/{job.stage}/{name} is not set: {why}")
+    print(f"stage {job.stage} answers at {found.url}")
     print(f"senders post to {found.url}webhooks/<source>")
-    targets = all_targets(load_rules(arguments.project_dir))
     print("next:")
-    for command in next_commands(stage, [*missing], [target.shown for target in targets]):
+    for command in next_commands(job.stage, [*missing], [target.shown for target in all_targets(rules)]):
         print(f"  {command}")
 
 
@@ -151,12 +154,12 @@ def next_commands(stage: str, missing: Sequence[str], targets: Sequence[str]) ->
     return [*first, f"tocsin doctor --stage {stage}", *test, *more][:3]
 
 
-def show_plan(job: Deploy, values: Mapping[str, str], arguments: argparse.Namespace) -> int:
+def show_plan(job: Deploy, arguments: argparse.Namespace) -> int:
     """Print what a deploy would do."""
     number, region = job.clients("sts").get_caller_identity()["Account"], job.clients("sts").meta.region_name
     print(f"plan of the stage {job.stage} of account {number} in {region}; nothing is changed", flush=True)
     actions = not arguments.without_alarm_actions
-    found = planned(job, values=values, alarm_email=arguments.alarm_email, alarm_actions=actions)
+    found = planned(job, alarm_email=arguments.alarm_email, alarm_actions=actions)
     for change in found.changes:
         print(change.text)
     for note in found.notes:
@@ -178,6 +181,6 @@ def given_values(path: Path, project: Path) -> dict[str, str]:
     if not path.is_file():
         raise DeployError(f"{path}: there is no such file; --parameters names a file of lines NAME=value")
     values = read_settings(path)
-    if wrong := unknown(values, known_names(load_rules(project), ROOT)):
+    if wrong := unknown(values, known_names(load_rules(project, None), ROOT, variables_of(rules_text(project)))):
         raise DeployError(f"{path}: {'; '.join(wrong)}. Nothing is written")
     return values

@@ -33,6 +33,7 @@ from chalicelib.process.parse import parsed
 from chalicelib.rules.compiled import RULES_NAME
 from cli import parse
 from cli.stage import StageError, stage_of
+from cli.variables import add_variables, values_of
 from simulation.decisions import Shown, counted_incidents, event_decisions, explained
 from simulation.engine import Replay, read_rules
 from simulation.simulator import Simulator
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeline", metavar="FILE", help="explain what a timeline comes to; - for standard input")
     parser.add_argument("--at", metavar="TIME", help="when to look at the timeline: seconds or RFC 3339; else its end")
     parser.add_argument("--rules", metavar="FILE", default=RULES_NAME, help=f"the rules file ({RULES_NAME})")
+    add_variables(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
 
 
@@ -83,7 +85,7 @@ def explanation(arguments: argparse.Namespace, stdin: BinaryIO) -> Shown:
         raise parse.UsageError("--source and --timeline stand together; allowed is one of them")
     if not (arguments.source or arguments.timeline or arguments.stage or arguments.what):
         raise parse.UsageError("explain what? allowed is an incident, an alert, --source SOURCE or --timeline FILE")
-    rules = read_rules(arguments.rules)
+    rules = read_rules(arguments.rules, values_of(arguments))
     if arguments.source:
         return of_payload(arguments, rules, stdin)
     if arguments.timeline:

@@ -20,6 +20,7 @@ from cli import history
 from cli.output import printed
 from cli.remote import add_api_arguments as add_remote
 from cli.table import clean, print_table, span
+from cli.variables import add_variables, values_of
 from simulation.compare import compared, outcome
 from simulation.engine import Replay, folder_of, read_rules
 from simulation.timeline import TimelineError, Times, read_lines
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="interleave `copies` at every store and queue call, in an order drawn from this number",
     )
+    add_variables(parser)
     add_history_arguments(parser)
 
 
@@ -56,10 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.rules is None or arguments.timeline is None:
             raise TimelineError("nothing to replay: expected are RULES.yaml and TIMELINE.jsonl, or --from-history")
-        rules = read_rules(arguments.rules)
+        values = values_of(arguments)
+        rules = read_rules(arguments.rules, values)
         lines = read_lines(arguments.timeline)
         for line in Replay(
-            rules, lines, name=arguments.timeline, folder=folder_of(arguments.timeline), seed=arguments.seed
+            rules,
+            lines,
+            name=arguments.timeline,
+            folder=folder_of(arguments.timeline),
+            seed=arguments.seed,
+            variables=values,
         ).run():
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     except TocsinError as error:
@@ -100,7 +108,7 @@ def run_on_history(arguments: argparse.Namespace) -> int:
         changed = arguments.changed or arguments.rules
         if not changed:
             raise TimelineError("`--rules` is missing: expected is the file with the changed rules")
-        today, new = read_rules(arguments.today), read_rules(changed)
+        today, new = (read_rules(each, values_of(arguments)) for each in (arguments.today, changed))
         lines = _recorded(arguments)
         if not lines:
             raise TimelineError("nothing was recorded in that time: there is nothing to compare the rules on")

@@ -20,7 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.errors import TocsinError
-from cli.running import PROGRAM
+from chalicelib.rules.file import variables_of
+from chalicelib.rules.loader import load_rules, rules_text
+from cli.running import PROGRAM, ROOT
 from cli.stage import Stage, StageError, stage_of
 from cli.table import print_json, print_table
 from deploy.known_names import KnownNames, known_names
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; one line says what was done."""
     stage = stage_of(arguments.stage)
-    known = known_names(stage.rules, PROGRAM)
+    known = known_names(load_rules(ROOT, None), PROGRAM, variables_of(rules_text(ROOT)))
     try:
         there = parameters(stage.aws("ssm"), arguments.stage)
         if arguments.what == "list":

@@ -5,19 +5,21 @@ itself, so that no variable has to be set.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import sleep
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.aws.json_client import WORKER_TIMEOUT_SECONDS, AwsJsonClient
 from chalicelib.aws.secrets import Secrets
 from chalicelib.aws.table_client import TableClient
 from chalicelib.clients import RealClients
+from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.loader import load_rules
@@ -55,7 +57,18 @@ class Stage:
     @cached_property
     def rules(self) -> Rules:
         """The rules of this checkout: those that are deployed, if nothing changed since."""
-        return load_rules(ROOT)
+        return load_rules(ROOT, self.variable)
+
+    def variable(self, name: str) -> str | None:
+        """Return the value of a variable of the rules file, as the deploy of this stage finds it."""
+        return self.clients.secret(name) or self.environment.get(name)
+
+    def variables(self, names: Iterable[str]) -> dict[str, str | None]:
+        """Return the values of variables by their names. StageError where AWS refuses."""
+        try:
+            return {name: self.variable(name) for name in names}
+        except (ClientError, BotoCoreError) as error:
+            raise StageError(f"AWS refused: {one_line(str(error))}") from None
 
     def queue_url(self, name: str) -> str:
         """The address of a queue by its whole name."""

@@ -12,6 +12,7 @@ import argparse
 import glob
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.compiled import RULES_NAME
 from chalicelib.rules.file import CheckReport, check
+from chalicelib.rules.loader import Values
+from cli.variables import add_variables, values_of
 from simulation import promtool
 from simulation.promtool import PromtoolError
 from simulation.rule_test import Difference, differences_of, story_of
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="*", help=f"rules files, or promtool's test files ({RULES_NAME})"
     )
     parser.add_argument("--rules", metavar="FILE", help="the rules file, in place of what `rule_files` names")
+    add_variables(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, for tools")
 
 
@@ -49,8 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all files; print each test, and of one that fails the difference."""
     results: list[Result] = []
     try:
+        values = values_of(arguments)
         for name in arguments.files or [RULES_NAME]:
-            results += run_file(name, arguments.rules)
+            results += run_file(name, arguments.rules, values)
     except TocsinError as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -85,19 +90,19 @@ class Result:
         return not self.wrong and all(each.sign == " " for each in self.differences)
 
 
-def run_file(name: str, rules_name: str | None = None) -> list[Result]:
+def run_file(name: str, rules_name: str | None = None, variables: Values = os.environ.get) -> list[Result]:
     """Run every test of a rules file, or of a promtool file. RulesError lists the mistakes of what cannot be run."""
     text = _read(name)
-    report = check(text, filename=name)
+    report = check(text, filename=name, variables=variables)
     if not _is_promtool(report.data):
         if report.mistakes:
             raise RulesError("\n".join(map(str, report.mistakes)))
-        return _run_tests(name, report, _rules_of(rules_name) if rules_name else report.rules or Rules())
+        return _run_tests(name, report, _rules_of(rules_name, variables) if rules_name else report.rules or Rules())
     named = rules_name or _rule_file(name, report)
     minute = promtool.DEFAULT_INTERVAL.total_seconds()
     seconds = promtool.seconds_of(report.data.get("evaluation_interval", f"{minute:g}s"), "evaluation_interval")
     left_out = tuple(_left_out(report.data))
-    return _run_tests(name, report, _rules_of(named), timedelta(seconds=seconds), left_out)
+    return _run_tests(name, report, _rules_of(named, variables), timedelta(seconds=seconds), left_out)
 
 
 def _read(name: str) -> str:
@@ -126,8 +131,8 @@ def _rule_file(name: str, report: CheckReport) -> str:
     return found[0]
 
 
-def _rules_of(name: str) -> Rules:
-    report = check(_read(name), filename=name)
+def _rules_of(name: str, variables: Values) -> Rules:
+    report = check(_read(name), filename=name, variables=variables)
     if "groups" in report.data:
         raise RulesError(f"{name}: is a rules file of Prometheus; allowed is a rules file of Tocsin, or --rules FILE")
     if report.rules is None:

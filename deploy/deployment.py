@@ -26,6 +26,7 @@ from chalicelib import plugins, redact
 from chalicelib.aws import PARTITIONS, dns_suffix
 from chalicelib.core.errors import RulesError
 from chalicelib.core.language.tokens import nearest
+from chalicelib.core.rule import Rules
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules
 from chalicelib.rules.loader import load_rules
@@ -126,6 +127,7 @@ class Deploy:
     say: Say = print
     python: tuple[int, ...] = tuple(sys.version_info[:2])
     wait: Wait = PATIENT
+    given: Mapping[str, str] = MappingProxyType({})
 
     @property
     def partition(self) -> str:
@@ -176,7 +178,7 @@ class Deploy:
         share = account_concurrency(self.clients("lambda"))
         if not is_local(self.endpoint):
             self.say(f"{share.text}; workers: {share.words}")
-        mails = is_mailed(load_rules(self.root))
+        mails = is_mailed(self.rules())
         self.step("queues, topics and the way back of mails")
         did = self._say_all(queues_and_mail(self.clients, self.stage, mails=mails, wait=self.wait))
         did += self._say_all(own_secrets(self.clients("ssm"), self.stage))
@@ -231,6 +233,20 @@ class Deploy:
                 raise DeployError(f"{link.relative_to(self.root)} points to nothing: {os.readlink(link)} is missing")
         self._say_all(check_rules(self.root, strict=not local))
 
+    def rules(self) -> Rules:
+        """Return the rules as the stage will have them."""
+        return load_rules(self.root, self.value)
+
+    def value(self, name: str) -> str | None:
+        """Return the value of a variable of the rules file: that of the stage's parameter, else of the environment."""
+        ssm = self.clients("ssm")
+        if given := self.given.get(name):
+            return given
+        try:
+            return str(ssm.get_parameter(Name=f"/{APP}/{self.stage}/{name}", WithDecryption=True)["Parameter"]["Value"])
+        except ssm.exceptions.ParameterNotFound:
+            return self.environment.get(name)
+
     def check_known(self) -> None:
         """Raise DeployError for a stage that is not there and has a name of its own: it may be a misspelt one."""
         if self.stage in STAGES or has_table(self.clients("dynamodb"), f"{APP}-{self.stage}"):
@@ -247,7 +263,7 @@ class Deploy:
             shutil.rmtree(cache, ignore_errors=True)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
         try:
-            compiled = compile_rules(text)
+            compiled = compile_rules(text, variables=self.value)
         except RulesError as error:
             raise DeployError(str(error)) from None
         _write(self.root / "chalicelib" / COMPILED_NAME, compiled)

@@ -5,7 +5,7 @@ a routing key or an address by its own name.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,12 @@ class KnownNames:
         return f"{before}did you mean {near}" if near else ""
 
 
-def known_names(rules: Rules, root: Path) -> KnownNames:
-    """Return the names of a stage with these rules. `root` is the folder of `.env.example`."""
+def known_names(rules: Rules, root: Path, variables: Iterable[str] = ()) -> KnownNames:
+    """Return the names of a stage with these rules and their variables. `root` is the folder of `.env.example`."""
     example = (root / ".env.example").read_text(encoding="utf-8")
     declared = tuple(name for each in rules.sources for name in generic.secrets(each))
     of_senders = (name for source in plugins.names("sources") for name in _of_source(source))
-    used = dict.fromkeys((*parameters.of_targets(rules), *parameters.of_probes(rules), *declared))
+    used = dict.fromkeys((*parameters.of_targets(rules), *parameters.of_probes(rules), *declared, *variables))
     rotated = frozenset((*of_senders, *declared, *TOKENS, *heartbeats.SECRETS))
     names = frozenset((*_EXAMPLE.findall(example), *used, *rotated, *parameters.of_histories(rules), KEY))
     return KnownNames(names, tuple(used), rotated, declared)

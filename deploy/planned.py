@@ -61,14 +61,14 @@ class _Job(Deploy):
 def planned(
     deploy: Deploy,
     *,
-    values: Mapping[str, str] = MappingProxyType({}),
     alarm_email: str = "",
     alarm_actions: bool = True,
 ) -> Planned:
-    """Return what a deploy would do; `values` are those of its parameters file. DeployError where it could not be done.
+    """Return what a deploy would do, its parameters written too. DeployError where it could not be done.
 
     Nothing of the account is changed.
     """
+    values = deploy.given
     try:
         deploy.check()
         check_masks(values)
@@ -98,7 +98,7 @@ def _job(deploy: Deploy) -> _Job:
     plan = Plan(place, same_code=deploy.mark() == remembered(deploy.clients("ssm"), deploy.stage).get("fingerprint"))
     clients = deploy.clients.watched_by(partial(take_the_place_of_aws, plan))
     environment, root, python = deploy.environment, deploy.root, deploy.python
-    return _Job(deploy.stage, clients, environment, root, _nothing, python, AT_ONCE, plan=plan)
+    return _Job(deploy.stage, clients, environment, root, _nothing, python, AT_ONCE, deploy.given, plan=plan)
 
 
 def _nothing(text: str) -> None:

@@ -4,6 +4,7 @@ The forms of the lines are public and described in docs/replay.md.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.parse import parsed
+from chalicelib.rules.loader import Values
 from simulation.decisions import explained
 from simulation.simulator import FakeTarget, Sender, Sent, Simulator
 from simulation.timeline import (
@@ -65,7 +67,7 @@ def folder_of(timeline: str) -> Path:
     return Path() if timeline == "-" else Path(timeline).parent
 
 
-def read_rules(path: str | Path) -> Rules:
+def read_rules(path: str | Path, variables: Values = os.environ.get) -> Rules:
     """The rules of a file, as production would run them: broken templates are tolerated."""
     from chalicelib.rules.file import load
 
@@ -77,7 +79,7 @@ def read_rules(path: str | Path) -> Rules:
         ) from None
     except UnicodeDecodeError:
         raise TimelineError(f"{path}: the rules file is not UTF-8 text; expected is a YAML file") from None
-    return load(text, filename=str(path), tolerate_templates=True)
+    return load(text, filename=str(path), tolerate_templates=True, variables=variables)
 
 
 Line = dict[str, Any]
@@ -118,8 +120,10 @@ class Replay:
         folder: Path = Path(),
         seed: int | None = None,
         sender: Sender | None = None,
+        variables: Values = os.environ.get,
     ) -> None:
         self._sender = sender
+        self._variables = variables
         self._rules = rules
         self._lines = lines
         self._name = name
@@ -297,7 +301,7 @@ class Replay:
         """The rules change, and all memory is lost."""
         name = self._fields("redeploy", given).text("rules", "")
         self.simulator.now = max(self.simulator.now, at)
-        self.simulator.redeploy(read_rules(self._folder / name) if name else self.simulator.rules)
+        self.simulator.redeploy(read_rules(self._folder / name, self._variables) if name else self.simulator.rules)
         yield from self._post(at)
 
     def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:

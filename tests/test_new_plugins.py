@@ -225,7 +225,9 @@ def test_the_checker_takes_them(newcomers: Path) -> None:
 def test_the_schema_has_them(newcomers: Path) -> None:
     """Editors know the words, what they mean and what they hold."""
     forms = json_schema()["$defs"]
-    expected = {"type": "string", "pattern": "^[a-z0-9]+$", "description": "The name of a room."}
+    written = {"type": "string", "pattern": "^[a-z0-9]+$"}
+    variable = {"type": "string", "pattern": r"^\$\{[A-Z][A-Z0-9_]{1,60}\}$"}
+    expected = {"anyOf": [written, variable], "description": "The name of a room."}
     assert forms["TargetForm"]["properties"]["chat"] == expected
     assert {"required": ["chat"]} in forms["TargetForm"]["oneOf"]
     assert forms["ProbesForm"]["properties"]["lamp"]["description"] == "Lamps whose light is measured."

@@ -15,6 +15,7 @@ pydantic model over `values.py`), and the sense (`sense.py`: conditions and name
 """
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path as FilePath
@@ -32,6 +33,7 @@ from chalicelib.rules.file.foreign import whole_file
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
 from chalicelib.rules.file.sense import sense_of
+from chalicelib.rules.file.variables import Values, variables_in, with_values
 from chalicelib.targets import capabilities
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "from_compiled",
     "json_schema",
     "load",
+    "variables_of",
     "write_compiled",
     "write_schema",
 ]
@@ -82,6 +85,8 @@ class CheckReport:
     warnings: tuple[Mistake, ...]
     rules: Rules | None
     data: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, int] = field(default_factory=dict)
+    """The names of the variables, each with the first line where it stands."""
     places: Mapping[Path, Mark] = field(default_factory=dict)
 
 
@@ -91,16 +96,22 @@ def check(
     filename: str = "alert-rules.yaml",
     runbooks: Mapping[str, str] | Collection[str] | None = None,
     metrics: Collection[str] = (),
+    variables: Values | None = None,
 ) -> CheckReport:
     """Everything that is wrong or doubtful. `runbooks` are the pages by name, with their text to look into them.
 
-    `metrics` are names that conditions may use beside the known ones and those of the file.
+    `metrics` are names that conditions may use beside the known ones and those of the file. Without `variables` the
+    file is checked for no stage: `${NAME}` stays.
     """
-    return _report(text, filename, runbooks, Sense(metrics=frozenset(metrics)))
+    return _report(text, filename, runbooks, Sense(metrics=frozenset(metrics)), variables)
 
 
 def _report(
-    text: str, filename: str, runbooks: Mapping[str, str] | Collection[str] | None, sense: Sense
+    text: str,
+    filename: str,
+    runbooks: Mapping[str, str] | Collection[str] | None,
+    sense: Sense,
+    variables: Values | None,
 ) -> CheckReport:
     text = text.removeprefix("\ufeff")
     document = read_yaml(text)
@@ -110,6 +121,9 @@ def _report(
         document.say((), f"the file is {kind_of(document.data)}", "a mapping with alerts, such as alerts: []")
     elif document.data is None and not broken:
         document.say((), "the file is empty", "a mapping with alerts, such as alerts: []")
+    named = {name: document.where(path)[0] for name, path in variables_in(data).items()}
+    data, wrong = with_values(data, variables)
+    document.findings += wrong
     for found in whole_file(data):
         document.say(found.path, found.what, found.allowed, key=True)
     document.findings += [*form_findings(data, document)] if data else []
@@ -122,7 +136,12 @@ def _report(
     rules = None
     if not any(each.kind == "mistake" for each in mistakes):
         rules = rules_from(_clean(data), capabilities())
-    return CheckReport(mistakes, warnings, rules, data, document.values)
+    return CheckReport(mistakes, warnings, rules, data, named, document.values)
+
+
+def variables_of(text: str) -> tuple[str, ...]:
+    """Return the names of the variables of a file, whatever else is wrong with it."""
+    return tuple(check(text).variables)
 
 
 def _clean(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,14 +174,16 @@ def load(
     strict: bool = False,
     tolerate_templates: bool = False,
     metrics: Collection[str] = (),
+    variables: Values | None = os.environ.get,
 ) -> Rules:
     """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests are not run.
 
     With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are sent
     in the plain form (`Rules.broken_templates`), and a metric that resembles no known one may come from outside.
+    Without `variables` they stay, and nobody can be notified by such rules.
     """
     sense = Sense(metrics=frozenset(metrics), any_metric=tolerate_templates)
-    report = _report(text, filename, runbooks, sense)
+    report = _report(text, filename, runbooks, sense, variables)
     tolerated = ("template", "test") if tolerate_templates else ("test",)
     wrong = [each for each in report.mistakes if each.kind not in tolerated]
     wrong += report.warnings if strict else ()
@@ -171,9 +192,9 @@ def load(
     return report.rules
 
 
-def compile_rules(text: str, *, filename: str = "alert-rules.yaml") -> str:
-    """The checked file as JSON, with the hash of its text. RulesError lists every mistake."""
-    report = _report(text, filename, None, Sense(any_metric=True))
+def compile_rules(text: str, *, filename: str = "alert-rules.yaml", variables: Values | None = os.environ.get) -> str:
+    """The checked file as JSON, with the values of its variables and the hash of its text. RulesError lists every mistake."""
+    report = _report(text, filename, None, Sense(any_metric=True), variables)
     wrong = [each for each in report.mistakes if each.kind not in ("template", "test")]
     if wrong:
         raise RulesError("\n".join(str(each) for each in wrong))

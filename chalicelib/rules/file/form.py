@@ -59,6 +59,7 @@ from chalicelib.rules.file.values import (
     threshold_value,
     whole_value,
 )
+from chalicelib.rules.file.variables import VARIABLE, is_with_variable
 from chalicelib.targets import kinds
 
 SEVERITIES = ("critical", "warning", "info")
@@ -166,7 +167,7 @@ def target_form() -> type[BaseModel]:
 
 @lru_cache(maxsize=4)
 def _target_form(found: tuple[tuple[str, TargetKind], ...]) -> type[BaseModel]:
-    fields: dict[str, Any] = {name: (Annotated[Any, As(kind.read, kind.schema)], LEFT_OUT) for name, kind in found}
+    fields: dict[str, Any] = {name: (Annotated[Any, _or_variable(kind)], LEFT_OUT) for name, kind in found}
     fields |= {
         "receiver": (Text, LEFT_OUT),
         NOBODY: (Text, LEFT_OUT),
@@ -176,6 +177,12 @@ def _target_form(found: tuple[tuple[str, TargetKind], ...]) -> type[BaseModel]:
     }
     doc = f"Where a message goes: exactly one of {', '.join(name for name, _ in found)}, receiver and nobody."
     return create_model("TargetForm", __base__=_TargetPart, __doc__=doc, **fields)
+
+
+def _or_variable(kind: TargetKind) -> As:
+    """Return how a kind reads a target, or a variable that stands for one. What is wrong with a variable is found in variables.py."""
+    schema = {"anyOf": [kind.schema, {"type": "string", "pattern": f"^{VARIABLE}$"}]}
+    return As(lambda value: value if is_with_variable(value) else kind.read(value), schema)
 
 
 class TargetForm(_Part):
