@@ -6,7 +6,8 @@ Each line is ok, a warning, or wrong, with what to do. Ends with 1 when somethin
 import argparse
 import json
 
-from cli.checkup import CHECKS, OK, WRONG, Finding, findings
+from cli.checkup import CHECKS, findings
+from cli.finding import OK, WRONG, Finding
 from cli.stage import Stage, stage_of
 
 MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}

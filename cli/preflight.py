@@ -19,7 +19,8 @@ from typing import Any
 
 from chalicelib.core.errors import TocsinError
 from chalicelib.deliver import runbooks
-from cli.checkup import OK, WARNING, WRONG, Check, Finding, findings
+from cli.checkup import findings
+from cli.finding import OK, WARNING, WRONG, Check, Finding
 from cli.preflight_checks import Outside, checks
 from cli.preflight_file import FILE, Plan, read_plan
 from cli.remote import listed, remote

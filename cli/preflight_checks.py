@@ -21,7 +21,8 @@ from chalicelib.core.event import Severity
 from chalicelib.core.routing import all_targets
 from chalicelib.core.rule import Target
 from chalicelib.targets import kinds
-from cli.checkup import CHECKS, OK, WARNING, WRONG, Check, Finding, findings
+from cli.checkup import CHECKS, findings
+from cli.finding import OK, WARNING, WRONG, Check, Finding
 from cli.preflight_file import TIMEOUT, Migrations, Plan, Variables
 from cli.send_test import LOOK_SECONDS, outcome, outcome_words, pending, put_test
 from cli.smoke import HOW_TO, based, journeys, masked, walk

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.dynamodb import DynamoStore
 from chalicelib.settings import Settings
 from cli import checkup, send_test
+from cli.finding import WRONG
 from cli.heartbeat import list_heartbeats
 from cli.remote import Remote, RemoteError
 from cli.stage import Stage as CliStage
@@ -171,7 +172,7 @@ def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
 ) -> None:
     """`tocsin send-test` goes through the deployed worker; `tocsin doctor` finds what a deploy made as it should be."""
     found = {**environment(stage.cloud), "TOCSIN_STAGE": "local"}
-    there = checkup.Stage(Settings.from_env(found), found, stage.clients)
+    there = CliStage(Settings.from_env(found), found, stage.clients)
     wanted = argparse.Namespace(target="#incidents", severity="info", resolve=False, wait=60)
     assert send_test.send_test(there, wanted, pause=threading.Event().wait) == 0
     assert "This is a test of Tocsin" in json.dumps(stage.inbox.messages[-1])
@@ -179,7 +180,7 @@ def test_a_marked_test_arrives_and_the_doctor_finds_nothing_wrong(
         name: checkup.CHECKS[name]
         for name in ("table", "queues", "functions", "schedules", "alarms", "logs", "secrets")
     }
-    wrong = [each.what for _, each in checkup.findings(there, checks) if each.state == checkup.WRONG]
+    wrong = [each.what for _, each in checkup.findings(there, checks) if each.state == WRONG]
     assert wrong == []
     assert capsys.readouterr().out.startswith("slack_channel:#incidents: delivered")
 

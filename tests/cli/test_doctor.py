@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +18,8 @@ from chalicelib.core.errors import NotStoredError
 from chalicelib.core.rule import Rules
 from chalicelib.schedule.tick import tick
 from chalicelib.settings import Settings
-from cli import checkup, doctor
-from cli.checkup import OK, WARNING, WRONG, Finding
+from cli import checkup, checkup_aws, checkup_mail, doctor
+from cli.finding import OK, WARNING, WRONG, Check, Finding
 from cli.stage import Stage
 from deploy import alarms
 from deploy.logs import log_groups, retain
@@ -73,12 +73,12 @@ class FakeStage:
     )
 
 
-def found(check: checkup.Check, stage: Any) -> list[tuple[str, str]]:
+def found(check: Check, stage: Any) -> list[tuple[str, str]]:
     """State and text of every finding."""
     return [(each.state, each.what) for each in check(stage)]
 
 
-def states(check: checkup.Check, stage: Any, state: str) -> str:
+def states(check: Check, stage: Any, state: str) -> str:
     """The texts of one state, together."""
     return "\n".join(each.what for each in check(stage) if each.state == state)
 
@@ -98,8 +98,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def test_what_was_provisioned_is_well(stage: Stage) -> None:
     """Table and queues as a deploy makes them need nothing."""
-    assert found(checkup.table, stage) == [(OK, "tocsin-dev is active")]
-    assert {state for state, _ in found(checkup.queues, stage)} == {OK}
+    assert found(checkup_aws.table, stage) == [(OK, "tocsin-dev is active")]
+    assert {state for state, _ in found(checkup_aws.queues, stage)} == {OK}
 
 
 def test_dead_letters_and_short_visibility_are_found(stage: Stage) -> None:
@@ -109,9 +109,9 @@ def test_dead_letters_and_short_visibility_are_found(stage: Stage) -> None:
     sqs.send_message(QueueUrl=stage.queue_url("tocsin-dev-webhooks-dead"), MessageBody="x")
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "30"})
     try:
-        assert "1 dead letters wait in tocsin-dev-webhooks-dead" in states(checkup.queues, stage, WARNING)
-        assert "hides messages 30 s, its worker may run 60 s" in states(checkup.queues, stage, WRONG)
-        (dead,) = [each for each in checkup.queues(stage) if each.state == WARNING]
+        assert "1 dead letters wait in tocsin-dev-webhooks-dead" in states(checkup_aws.queues, stage, WARNING)
+        assert "hides messages 30 s, its worker may run 60 s" in states(checkup_aws.queues, stage, WRONG)
+        (dead,) = [each for each in checkup_aws.queues(stage) if each.state == WARNING]
         assert "tocsin redrive --stage dev" in dead.do
     finally:
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "90"})
@@ -119,12 +119,12 @@ def test_dead_letters_and_short_visibility_are_found(stage: Stage) -> None:
 
 def test_what_is_not_there_is_named(stage: Stage) -> None:
     """Functions, schedules and another stage's table."""
-    assert "tocsin-dev-deliver_notification" in states(checkup.functions, stage, WRONG)
-    assert "tocsin-dev-tick is not run each minute" in states(checkup.schedules, stage, WRONG)
+    assert "tocsin-dev-deliver_notification" in states(checkup_aws.functions, stage, WRONG)
+    assert "there is no rule tocsin-dev-tick-event: tick is not run" in states(checkup_aws.schedules, stage, WRONG)
     settings = Settings.from_env({**stage.environment, "TOCSIN_STAGE": "prod"})
     other = Stage(settings, stage.environment, stage.aws)
-    assert found(checkup.table, other) == [(WRONG, "there is no table tocsin-prod")]
-    assert "tocsin-prod-webhooks or its dead letters are missing" in states(checkup.queues, other, WRONG)
+    assert found(checkup_aws.table, other) == [(WRONG, "there is no table tocsin-prod")]
+    assert "tocsin-prod-webhooks or its dead letters are missing" in states(checkup_aws.queues, other, WRONG)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_workers_that_may_take_all_of_an_account_are_found(
     """Given an account's limit and the mappings' maxima → a low limit and a missing maximum are told, with what to do."""
     aws = Workers(limit, there)
     stage = Stage(Settings.from_env({"TOCSIN_STAGE": STAGE, "AWS_REGION": "us-east-1"}), {}, lambda service: aws)
-    told = [each for each in checkup.functions(stage) if each.state == WARNING]
+    told = [each for each in checkup_aws.functions(stage) if each.state == WARNING]
     assert len(told) == len(warnings)
     assert all(text in each.what and each.do for each, text in zip(told, warnings, strict=True))
 
@@ -182,24 +182,24 @@ class Workers(AccountSettings):
 def test_alarms_that_notify_nobody_are_found(stage: Stage) -> None:
     """Given no alarms, alarms without actions, armed ones, one of them in alarm → each finding says what to do."""
     count = len(alarms.wanted_alarms(STAGE))
-    assert "alarms are missing: tocsin-dev-gateway-errors, " in states(checkup.alarms, stage, WRONG)
-    assert "there is no topic tocsin-dev-alarms" in states(checkup.alarms, stage, WRONG)
+    assert "alarms are missing: tocsin-dev-gateway-errors, " in states(checkup_aws.alarms, stage, WRONG)
+    assert "there is no topic tocsin-dev-alarms" in states(checkup_aws.alarms, stage, WRONG)
     alarms.watched(stage.aws, STAGE, "")
-    (unarmed,) = [each for each in checkup.alarms(stage) if "notify nobody" in each.what]
+    (unarmed,) = [each for each in checkup_aws.alarms(stage) if "notify nobody" in each.what]
     assert unarmed.what == f"{count} of {count} alarms notify nobody"
     assert "tocsin deploy --stage dev" in unarmed.do
     assert "TOCSIN_ALARM_EMAIL" in unarmed.do
     alarms.watched(stage.aws, STAGE, "ops@example.com")
-    assert found(checkup.alarms, stage) == [
+    assert found(checkup_aws.alarms, stage) == [
         (OK, f"all {count} alarms are there, with their actions"),
         (OK, "1 confirmed subscriptions of tocsin-dev-alarms"),
     ]
     cloudwatch = stage.aws("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName="tocsin-dev-tick-stopped", StateValue="ALARM", StateReason="test")
-    assert states(checkup.alarms, stage, WARNING) == "in alarm now: tocsin-dev-tick-stopped"
+    assert states(checkup_aws.alarms, stage, WARNING) == "in alarm now: tocsin-dev-tick-stopped"
     cloudwatch.disable_alarm_actions(AlarmNames=["tocsin-dev-dead-letters"])
     cloudwatch.delete_alarms(AlarmNames=["tocsin-dev-tick-stopped"])
-    wrong = states(checkup.alarms, stage, WRONG)
+    wrong = states(checkup_aws.alarms, stage, WRONG)
     assert f"1 of {count - 1} alarms notify nobody" in wrong
     assert "alarms are missing: tocsin-dev-tick-stopped" in wrong
 
@@ -238,7 +238,7 @@ def test_who_is_notified_of_alarms(
             get_paginator=lambda name: SimpleNamespace(paginate=lambda AlarmNamePrefix: [{"MetricAlarms": [alarm]}])
         ),
     }
-    told = list(checkup.alarms(FakeStage(aws=Aws(services))))[-1]  # type: ignore[arg-type]
+    told = list(checkup_aws.alarms(FakeStage(aws=Aws(services))))[-1]  # type: ignore[arg-type]
     assert (told.state, text in told.what, do in told.do) == (state, True, True)
 
 
@@ -248,20 +248,40 @@ def test_a_log_group_that_never_expires_is_found(stage: Stage) -> None:
     group = log_groups(STAGE)[0]
     logs.create_log_group(logGroupName=group)
     logs.create_log_group(logGroupName="/aws/lambda/tocsin-dev-of-somebody-else")
-    (finding,) = checkup.logs(stage)
+    (finding,) = checkup_aws.logs(stage)
     assert (finding.state, finding.what) == (WARNING, f"log groups keep everything for ever: {group}")
     assert "tocsin deploy --stage dev" in finding.do
     retain(logs, STAGE)
-    assert found(checkup.logs, stage) == [(OK, "what functions log expires")]
+    assert found(checkup_aws.logs, stage) == [(OK, f"{len(FUNCTIONS)} log groups keep what functions log for 14 days")]
+
+
+def test_only_log_groups_that_are_there_are_said_to_expire(stage: Stage) -> None:
+    """Given a stage none of whose functions has a log group → a warning, and nothing is said to expire."""
+    other: Any = replace(stage, settings=replace(stage.settings, stage="qa"))
+    assert found(checkup_aws.logs, other) == [(WARNING, "there is no log group of a function: none has run")]
+
+
+def test_a_rule_that_is_switched_off_or_of_another_stage_runs_nothing(stage: Stage) -> None:
+    """Given one rule that is on, one that is off, and one of the stage dev-tick-2 → each is what was seen of it."""
+    events = stage.aws("events")
+    events.put_rule(Name="tocsin-dev-tick-event", ScheduleExpression="rate(1 minute)")
+    events.put_rule(Name="tocsin-dev-watch-event", ScheduleExpression="rate(1 minute)", State="DISABLED")
+    events.put_rule(Name="tocsin-dev-record-event-2", ScheduleExpression="rate(5 minutes)")
+    assert found(checkup_aws.schedules, stage) == [
+        (OK, "the rule tocsin-dev-tick-event is switched on, rate(1 minute)"),
+        (WRONG, "the rule tocsin-dev-watch-event is switched off: watch is not run"),
+        (WRONG, "there is no rule tocsin-dev-record-event: record is not run"),
+        (WRONG, "there is no rule tocsin-dev-repair-event: repair is not run"),
+    ]
 
 
 def test_mail_is_looked_at_in_ses(stage: Stage) -> None:
     """The account's limits, an unverified sender, and the way back that a deploy makes."""
     stage.aws("ssm").put_parameter(Name="/tocsin/dev/SES_FROM", Value="T <t@example.com>", Type="SecureString")
-    texts = dict.fromkeys(text for _, text in found(checkup.mail, stage))
+    texts = dict.fromkeys(text for _, text in found(checkup_mail.mail, stage))
     assert "SES: 50000 mails a day, 14 a second" in texts
     assert "SES: neither SES_FROM nor its domain is verified" in texts
-    assert "SES: bounces and complaints come back" in texts
+    assert "SES: tocsin-dev publishes bounces and complaints to tocsin-dev-feedback" in texts
 
 
 def test_the_command_prints_every_finding_and_ends_with_one(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -374,7 +394,7 @@ def test_a_mail_account_in_trouble_is_told_in_full() -> None:
     """Sandbox, pause, probation, quota, sender, way back, suppression: a line for each."""
     clients = FakeClients(settings={"SES_FROM": "t@example.com", "SES_CONFIGURATION_SET": "gone"})
     stage = FakeStage(clients=clients, aws=Aws({"sesv2": FakeSes()}))
-    wrong, warned = states(checkup.mail, stage, WRONG), states(checkup.mail, stage, WARNING)
+    wrong, warned = states(checkup_mail.mail, stage, WRONG), states(checkup_mail.mail, stage, WARNING)
     for text in (
         "sending is paused",
         "neither SES_FROM nor its domain",
@@ -388,7 +408,7 @@ def test_a_mail_account_in_trouble_is_told_in_full() -> None:
         assert text in warned
     assert "only verified addresses get mail, 200 mails a day, 1 a second" in warned
     assert "190 of 200 mails of a day are used, 10 are left" in warned
-    assert "SES: 200 mails a day, 1 a second; 10 are left today" in states(checkup.mail, stage, OK)
+    assert "SES: 200 mails a day, 1 a second; 10 are left today" in states(checkup_mail.mail, stage, OK)
 
 
 @pytest.mark.parametrize(("fallback", "warned"), [("{email: a@b.c}", True), ('{slack_channel: "#a"}', False)])
@@ -396,16 +416,16 @@ def test_a_fallback_by_mail_is_warned_of(fallback: str, warned: bool) -> None:
     """Given rules that mail, when the fallback is mail too → another kind is asked for, as SES may refuse both."""
     rules = f"alerts: [{{name: B, match: {{a: b}}, notification: [{{email: a@b.c}}]}}]\nfallback: {{notification: [{fallback}]}}"
     stage = FakeStage(rules=rules_of(rules), aws=Aws({"sesv2": FakeSes()}))
-    assert (checkup.FALLBACK_IS_MAIL in states(checkup.mail, stage, WARNING)) is warned
+    assert (checkup_mail.FALLBACK_IS_MAIL in states(checkup_mail.mail, stage, WARNING)) is warned
 
 
 def test_a_runtime_near_its_end_is_warned_of() -> None:
     """Given a runtime that Lambda supports for less than half a year → a warning with the date; a later one is fine."""
     both = ["python3.13", "python3.12", "python3.99"]
-    assert list(checkup.runtime_findings(both, date(2028, 5, 1))) == []
-    (found,) = checkup.runtime_findings(both, date(2028, 5, 6))
+    assert list(checkup_aws.runtime_findings(both, date(2028, 5, 1))) == []
+    (found,) = checkup_aws.runtime_findings(both, date(2028, 5, 6))
     assert (found.state, found.what) == (WARNING, "Lambda's support of python3.12 ends on 2028-10-31")
-    first, second = checkup.runtime_findings(both, date(2029, 7, 1))
+    first, second = checkup_aws.runtime_findings(both, date(2029, 7, 1))
     assert (first.what[-19:], second.what[-19:]) == ("ended on 2028-10-31", "ended on 2029-06-30")
 
 
@@ -438,9 +458,16 @@ def test_senders_that_are_silent_or_refused_are_told() -> None:
     ]
     stage = FakeStage(clients=FakeClients(secrets=secrets), aws=Aws({"logs": FakeLogs(lines)}))
     told = found(checkup.sources, stage)
-    assert (OK, "sentry sends webhooks") in told
-    assert (WARNING, "vercel was refused in the last day") in told
+    assert (OK, "a webhook of sentry was accepted in the last 7 days; the smoke test of a deploy counts as one") in told
+    assert (WARNING, "a webhook of vercel was refused in the last day") in told
     assert not [text for _, text in told if text.startswith("pagerduty")]
+
+
+def test_the_log_of_a_stage_says_nothing_about_the_days_before_it() -> None:
+    """Given the stage local, whose log goes back a day → silence is claimed for that day alone."""
+    stage = FakeStage(clients=FakeClients(secrets={"VERCEL_WEBHOOK_SECRET": "y"}), aws=Aws({"logs": FakeLogs([])}))
+    stage.settings = replace(stage.settings, stage="local")
+    assert found(checkup.sources, stage) == [(WARNING, "no webhook of vercel was accepted in the last day")]
 
 
 @pytest.mark.parametrize(
@@ -459,7 +486,7 @@ def test_senders_that_are_silent_or_refused_are_told() -> None:
 def test_the_boto3_that_runs_is_compared(versions: list[str], state: str, text: str) -> None:
     """Given the versions that workers logged, the newest line last → it is shown beside the tested one, and wrong when too old."""
     lines = [{"stage": "start", "boto3": each} for each in versions]
-    assert found(checkup.sdk, FakeStage(aws=Aws({"logs": FakeLogs(lines)}))) == [(state, text)]
+    assert found(checkup_aws.sdk, FakeStage(aws=Aws({"logs": FakeLogs(lines)}))) == [(state, text)]
 
 
 @pytest.mark.parametrize("error", [ClientError({"Error": {"Code": "AccessDenied"}}, "Look"), NotStoredError("away")])

@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib.core.rule import Rules
 from cli import preflight
-from cli.checkup import OK, WARNING, WRONG, Finding
+from cli.finding import OK, WARNING, WRONG, Finding
 from cli.main import main
 from cli.preflight import checklist, examine, left, plan_of
 from cli.preflight_checks import (

@@ -12,8 +12,8 @@ from chalicelib import plugins
 from chalicelib.core.event import Status
 from chalicelib.messages.queue import read_message
 from chalicelib.messages.webhook import Webhook
-from cli import checkup
-from cli.checkup import OK, WARNING, WRONG
+from cli import checkup_aws
+from cli.finding import OK, WARNING, WRONG
 from cli.stage import Stage
 from deploy.aws_events import PATTERN, aws_events, publishable, queue_subscriptions, rule_name, sendable
 from deploy.errors import DeployError
@@ -120,9 +120,9 @@ def test_statements_of_an_operator_stay(stage: Stage) -> None:
 def test_the_doctor_sees_what_is_missing(stage: Stage) -> None:
     """Given rule, subscription or policy taken away → each is a finding; a deploy makes all of it well."""
     topic, queue, url = arns(stage)
-    assert [each.state for each in checkup.events_of_aws(stage)] == [OK]
+    assert [each.state for each in checkup_aws.events_of_aws(stage)] == [OK]
     stage.aws("events").disable_rule(Name=rule_name(STAGE))
-    assert WARNING in [each.state for each in checkup.events_of_aws(stage)]
+    assert WARNING in [each.state for each in checkup_aws.events_of_aws(stage)]
     aws_events(stage.aws, STAGE)
     assert stage.aws("events").describe_rule(Name=rule_name(STAGE))["State"] == "DISABLED", "an operator's choice"
     stage.aws("events").enable_rule(Name=rule_name(STAGE))
@@ -130,9 +130,9 @@ def test_the_doctor_sees_what_is_missing(stage: Stage) -> None:
     stage.aws("sns").unsubscribe(SubscriptionArn=subscription)
     stage.aws("events").remove_targets(Rule=rule_name(STAGE), Ids=["webhooks"])
     stage.aws("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
-    assert [each.state for each in checkup.events_of_aws(stage)] == [WRONG, WRONG, WRONG]
+    assert [each.state for each in checkup_aws.events_of_aws(stage)] == [WRONG, WRONG, WRONG]
     assert aws_events(stage.aws, STAGE) == ["subscribed tocsin-dev-webhooks to tocsin-dev-events"]
-    assert [each.state for each in checkup.events_of_aws(stage)] == [OK]
+    assert [each.state for each in checkup_aws.events_of_aws(stage)] == [OK]
 
 
 def test_a_target_that_is_refused_ends_the_deploy(stage: Stage) -> None:
