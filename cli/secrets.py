@@ -6,6 +6,8 @@
     tocsin secrets rotate SENTRY_CLIENT_SECRET --finish --stage prod     the new value alone
     tocsin secrets unset VERCEL_TOKEN --stage prod
 
+HEARTBEAT_SECRET is rotated as by `tocsin heartbeat rotate` and `finish`: its new value is made, and nobody is asked for one.
+
 A value is never an argument, since other programs and the shell's history see those. Functions read a new value within
 five minutes, without a deploy.
 """
@@ -20,8 +22,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core.delivery.writing import one_line
 from chalicelib.core.errors import TocsinError
+from chalicelib.ingest import heartbeats
 from chalicelib.rules.file import variables_of
 from chalicelib.rules.loader import load_rules, rules_text
+from cli import heartbeat
 from cli.running import PROGRAM, ROOT
 from cli.stage import Stage, StageError, stage_of
 from cli.table import print_json, print_table
@@ -107,6 +111,8 @@ def _set(stage: Stage, name: str, there: Mapping[str, str], known: KnownNames, _
 
 
 def _rotate(stage: Stage, name: str, there: Mapping[str, str], known: KnownNames, asked: argparse.Namespace) -> str:
+    if name == heartbeats.SECRETS[0]:
+        return heartbeat.finish(stage) if asked.finish else heartbeat.rotate(stage)
     if name not in known.rotated:
         raise SecretsError(f"{name} has one value at a time; replace it by `tocsin secrets set {name}`")
     live = _live(there.get(name, ""))

@@ -1,5 +1,6 @@
 """`tocsin heartbeat`: the addresses that jobs call, and new ones."""
 
+import argparse
 import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,7 +11,10 @@ import pytest
 from chalicelib.ingest.heartbeats import receive_beat, token_of
 from chalicelib.rules.file import load
 from cli.heartbeat import finish, list_heartbeats, rotate
+from cli.secrets import CHANGES
 from cli.stage import StageError
+from deploy.known_names import known_names
+from tests.project import ROOT
 
 RULES = """
 alerts: []
@@ -102,3 +106,21 @@ def test_a_rotation_leaves_old_addresses_working_until_it_is_finished(capsys: py
     assert "nothing to finish" in finish(stage(values))
     with pytest.raises(StageError, match="is not set"):
         rotate(stage({}))
+
+
+def test_secrets_rotate_does_the_same() -> None:
+    """Given `tocsin secrets rotate HEARTBEAT_SECRET` → a value is made as by `tocsin heartbeat rotate`, and nobody is asked."""
+    values = {"/tocsin/prod/HEARTBEAT_SECRET": "old"}
+    known = known_names(load(RULES), ROOT)
+
+    def change(*, finish: bool = False) -> str:
+        asked = argparse.Namespace(finish=finish)
+        return CHANGES["rotate"](stage(values), "HEARTBEAT_SECRET", {"HEARTBEAT_SECRET": "old"}, known, asked)
+
+    assert "tocsin heartbeat finish --stage prod" in change()
+    new, old = values["/tocsin/prod/HEARTBEAT_SECRET"].split(",")
+    assert old == "old" and len(new) == 64
+    with pytest.raises(StageError, match="finish that rotation first"):
+        change()
+    assert "newest value alone" in change(finish=True)
+    assert values == {"/tocsin/prod/HEARTBEAT_SECRET": new}
