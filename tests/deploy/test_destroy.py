@@ -19,6 +19,7 @@ from deploy.lock import Holder, Lock
 from deploy.parameters import parameters, put_parameters
 from deploy.provision import provision
 from local.cloud import Cloud
+from tests.deploy import old_stage
 from tests.deploy.flaky_aws import FlakyAws
 from tests.project import clients, environment
 
@@ -143,6 +144,24 @@ def test_nothing_is_left_but_the_table_and_the_secrets(account: Account) -> None
     assert f"removed table tocsin-{STAGE}" in account.destroy(everything=True)
     assert there(account.aws) == others
     assert account.destroy(everything=True) == []
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_stage_with_a_rest_api_is_taken_down(account: Account, renamed: bool) -> None:
+    """Given a stage of the version before, upgraded, with its REST API under its name or another → that goes too; others stay."""
+    neighbours(account.aws)
+    old_stage.make_function(account.aws, "api_handler", "prod")
+    other = old_stage.make_api(account.aws, "tocsin-prod")
+    others = there(account.aws)
+    api = old_stage.make(account.aws, STAGE)
+    assert account.deploy().api_id == api
+    if renamed:
+        change = [{"op": "replace", "path": "/name", "value": "the team's"}]
+        account.aws("apigateway").update_rest_api(restApiId=api, patchOperations=change)
+    lines = account.destroy(everything=True)
+    assert f"removed REST API {api}" in lines and f"removed REST API {other}" not in lines
+    assert there(account.aws) == others
 
 
 @pytest.mark.acceptance
