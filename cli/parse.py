@@ -134,7 +134,7 @@ def _loaded(path: str) -> Rules:
         raise UsageError(f"{path}: cannot be read: not UTF-8") from None
     from chalicelib.rules.file import load
 
-    return load(text, filename=path, tolerate_templates=True)
+    return load(text, filename=path, tolerate_templates=True, variables=None)
 
 
 def read_body(path: str, stdin: BinaryIO) -> bytes:

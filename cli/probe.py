@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the probe, and print; 1 when it is down or cannot measure."""
-    probe = named(read_rules(Path(arguments.rules)), arguments.name, arguments.kind)
+    probe = named(read_rules(Path(arguments.rules), None), arguments.name, arguments.kind)
     clients = stage_of(arguments.stage).clients if arguments.stage else EnvironmentClients(os.environ)
     return show(probe, tried(probe, clients, datetime.now(UTC)))
 

@@ -145,8 +145,10 @@ def has(there: Any, wanted: Any) -> bool:
     """Return whether what is there has all that is wanted. JSON is compared by its content, numbers as text."""
     there, wanted = _plain(there), _plain(wanted)
     if isinstance(wanted, dict):
+        there = {} if there is None else there
         return isinstance(there, dict) and all(has(there.get(name), value) for name, value in wanted.items())
     if isinstance(wanted, list):
+        there = [] if there is None else there
         same_length = isinstance(there, list) and len(there) == len(wanted)
         return same_length and all(any(has(each, value) for each in there) for value in wanted)
     if isinstance(wanted, int | float) and isinstance(there, int | float):

@@ -67,8 +67,8 @@ def folder_of(timeline: str) -> Path:
     return Path() if timeline == "-" else Path(timeline).parent
 
 
-def read_rules(path: str | Path, variables: Values = os.environ.get) -> Rules:
-    """The rules of a file, as production would run them: broken templates are tolerated."""
+def read_rules(path: str | Path, variables: Values | None = os.environ.get) -> Rules:
+    """The rules of a file, as production would run them: broken templates are tolerated. With None its variables stay."""
     from chalicelib.rules.file import load
 
     try:

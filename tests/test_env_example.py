@@ -1,7 +1,10 @@
 """`.env.example` names whatever may be set."""
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,3 +25,13 @@ def test_whatever_the_code_reads_is_in_the_example() -> None:
     named = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", example, re.MULTILINE))
     assert {"SLACK_BOT_TOKEN", "DELIVERY_MAX_AGE", "API_TOKEN", "SENTRY_CLIENT_SECRET"} <= read
     assert sorted(read - STAND_INS - named) == []
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
+@pytest.mark.parametrize(
+    ("name", "ignored"), [(".env", True), ("prod.env", True), ("a/b.env", True), (".env.example", False)]
+)
+def test_files_of_secrets_are_not_committed(name: str, ignored: bool) -> None:
+    """Given a file of values for a deploy → git ignores it; the example is committed."""
+    found = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
+    assert found.returncode == (0 if ignored else 1)

@@ -186,6 +186,15 @@ def test_a_replay_notifies_the_values(rules: Path, capsys: pytest.CaptureFixture
     assert "the variable SLACK_ALERTS has no value" in capsys.readouterr().err
 
 
+def test_what_notifies_nobody_needs_no_values(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given `tocsin parse` and `tocsin probe` with such rules → the variables are not asked for."""
+    body = rules.with_name("body.json")
+    body.write_text('{"alerts": []}')
+    main.main(["parse", "alertmanager", str(body), "--rules", str(rules)])
+    main.main(["probe", "none", "--rules", str(rules)])
+    assert "has no value" not in capsys.readouterr().err
+
+
 # The deploy ----------------------------------------------------------------------------------------------------------
 
 
