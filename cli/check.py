@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rule, Rules
-from chalicelib.rules.compiled import RULES_NAME
+from chalicelib.rules.compiled import RULES_NAME, Values
 from chalicelib.rules.file import CheckReport, Mistake, check, variables_of
 from chalicelib.rules.file.services import alias_words
-from chalicelib.rules.loader import Values
 from chalicelib.rules.probe_cost import costs, state_usd
 from chalicelib.rules.words import notified_of, route_targets, sentence
 from cli.runbook_pages import doubts_of

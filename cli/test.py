@@ -24,9 +24,8 @@ import yaml
 
 from chalicelib.core.errors import RulesError, TocsinError
 from chalicelib.core.rule import Rules
-from chalicelib.rules.compiled import RULES_NAME
+from chalicelib.rules.compiled import RULES_NAME, Values
 from chalicelib.rules.file import CheckReport, check
-from chalicelib.rules.loader import Values
 from cli.variables import add_variables, values_of
 from simulation import promtool
 from simulation.promtool import PromtoolError

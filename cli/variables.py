@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from chalicelib.core.errors import TocsinError
-from chalicelib.rules.loader import Values
+from chalicelib.rules.compiled import Values
 from deploy.settings_file import read_settings
 
 

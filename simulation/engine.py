@@ -34,7 +34,7 @@ from chalicelib.messages.queue import (
 )
 from chalicelib.messages.webhook import Webhook, compressed, written
 from chalicelib.process.parse import parsed
-from chalicelib.rules.loader import Values
+from chalicelib.rules.compiled import Values
 from simulation.decisions import explained
 from simulation.simulator import FakeTarget, Sender, Sent, Simulator
 from simulation.timeline import (

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ COMPILED_VERSION = 2
 """Version 1 had no `kinds`: such a file counts as none, and the rules are read from their text."""
 RULES_NAME = "alert-rules.yaml"
 COMPILED_NAME = "compiled-rules.json"
+Values = Callable[[str], str | None]
+"""Returns the value of a variable of the rules file; None or an empty text where it has none."""
 
 
 def source_hash(text: str) -> str:

@@ -7,16 +7,12 @@ compiles the file. The hash of the text decides: a compiled file of another text
 import importlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
 
 from chalicelib.core.errors import RulesError
 from chalicelib.core.rule import Rules
-from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, built, source_hash
-
-Values = Callable[[str], str | None]
-"""Returns the value of a variable of the rules file; None where it has none."""
+from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, Values, built, source_hash
 
 
 class RulesFile(Protocol):

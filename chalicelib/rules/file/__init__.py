@@ -26,14 +26,14 @@ from chalicelib.core.errors import RulesError
 from chalicelib.core.field import kind_of
 from chalicelib.core.rule import Rules
 from chalicelib.parameters import of_targets
-from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, from_compiled, source_hash
+from chalicelib.rules.compiled import COMPILED_NAME, COMPILED_VERSION, RULES_NAME, Values, from_compiled, source_hash
 from chalicelib.rules.file.document import Document, Mark, read_yaml
 from chalicelib.rules.file.finding import WARNINGS, Path, Sense
 from chalicelib.rules.file.foreign import whole_file
 from chalicelib.rules.file.form import form_findings
 from chalicelib.rules.file.schema import json_schema
 from chalicelib.rules.file.sense import sense_of
-from chalicelib.rules.file.variables import Values, variables_in, with_values
+from chalicelib.rules.file.variables import variables_in, with_values
 from chalicelib.targets import capabilities
 
 __all__ = [

@@ -8,14 +8,13 @@ in before the file is checked, so that a wrong one is found as if it had been wr
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chalicelib.rules.compiled import Values
 from chalicelib.rules.file.finding import Finding, Path, entries_in, items_in, target_lists
 from chalicelib.targets import kinds
 
-Values = Callable[[str], str | None]
-"""Returns the value of a variable; None or an empty text where it has none."""
 VARIABLE = r"\$\{[A-Z][A-Z0-9_]{1,60}\}"
 _WHOLE = re.compile(VARIABLE)
 ALLOWED = "${NAME} in capital letters, digits and _, as the whole target"
