@@ -26,7 +26,7 @@ def missing(folder: str, name: str, root: Path) -> list[str]:
 def _of_source(name: str, root: Path) -> Iterator[str]:
     folders = (root / "tests/sources/fixtures" / each for each in (name, *FURTHER.get(name, ())))
     if not any(path for folder in folders for path in folder.glob("*.json")):
-        yield f"no real body: put those that you have into tests/sources/fixtures/{name}/"
+        yield f"no real body: put a beginning and its end into tests/sources/fixtures/{name}/, a .json file each"
     yield from _without_test(root, f"tests/sources/test_{name}.py")
     if name != plugins.GENERIC:
         yield from _without_row(root, "docs/sources.md", f"`{name}`")
@@ -56,7 +56,7 @@ def _of_command(name: str, root: Path) -> Iterator[str]:
     word = name.replace("_", "-")
     cells = _first_cells(root / "README.md")
     if not any(f"`{word}`" in cell or f"`tocsin {word}`" in cell for cell in cells):
-        yield f"no row in README.md begins with `tocsin {word}`"
+        yield f"no row of a table in README.md begins with `tocsin {word}`: add it"
     if not any(_runs(path, name, word) for path in (root / "tests").rglob("test_*.py")):
         yield f"no test: write tests/cli/test_{name}.py"
 
@@ -77,7 +77,7 @@ def _without_test(root: Path, place: str) -> Iterator[str]:
 
 def _without_row(root: Path, page: str, beginning: str) -> Iterator[str]:
     if not any(beginning in cell for cell in _first_cells(root / page)):
-        yield f"no row in {page} begins with {beginning.strip()}"
+        yield f"no row of a table in {page} begins with {beginning.strip()}: add it"
 
 
 def _first_cells(page: Path) -> list[str]:
@@ -90,7 +90,7 @@ def _without_entry(root: Path, form: str, name: str) -> Iterator[str]:
     path = root / SCHEMA
     schema: Any = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     if not schema.get("$defs", {}).get(form, {}).get("properties", {}).get(name, {}).get("description"):
-        yield f"no entry in {SCHEMA}: run `python -m chalicelib.rules.file schema`"
+        yield f"no entry in {SCHEMA}: run `.venv/bin/python -m chalicelib.rules.file schema`"
 
 
 def _runs(path: Path, name: str, word: str) -> bool:

@@ -44,7 +44,8 @@ TARGETS = plugins.names("targets")
 @pytest.mark.parametrize(("folder", "name"), EVERYTHING)
 def test_nothing_of_a_plugin_is_missing(folder: str, name: str) -> None:
     """A plug-in has real bodies or a sample, a test, a row in the documentation and an entry in the schema."""
-    assert missing(folder, name, ROOT) == []
+    found = missing(folder, name, ROOT)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(("folder", "name"), FOUND)
@@ -52,8 +53,11 @@ def test_a_plugin_is_what_its_folder_asks_for(folder: str, name: str) -> None:
     """A file has every name of its folder's protocol, and functions that take its arguments and need no more."""
     module = plugins.load(folder, name)
     blocks = folder == "probes" and not inspect.iscoroutinefunction(module.check)
-    assert unlike(module, BlockingProbeModule if blocks else PROTOCOLS[folder]) == []
-    assert "https://" in (module.__doc__ or "") or folder == "probes", "say where the vendor's page is"
+    found = unlike(module, BlockingProbeModule if blocks else PROTOCOLS[folder])
+    assert not found, "\n".join(f"{folder}/{name}.py: {each}" for each in found)
+    assert "https://" in (module.__doc__ or "") or folder == "probes", (
+        f"{folder}/{name}.py: its docstring has no address: add that of the vendor's page"
+    )
 
 
 def test_the_other_protocols_are_kept() -> None:
@@ -182,32 +186,35 @@ def test_a_sample_of_a_probe_is_right(name: str) -> None:
 
 PIECES = {
     ("sources", "sentry"): [
-        ("tests/sources/fixtures/sentry", "no real body: put those that you have into tests/sources/fixtures/sentry/"),
+        (
+            "tests/sources/fixtures/sentry",
+            "no real body: put a beginning and its end into tests/sources/fixtures/sentry/, a .json file each",
+        ),
         ("tests/sources/test_sentry.py", "no test: write tests/sources/test_sentry.py"),
-        ("docs/sources.md", "no row in docs/sources.md begins with `sentry`"),
+        ("docs/sources.md", "no row of a table in docs/sources.md begins with `sentry`: add it"),
     ],
     ("targets", "email"): [
         ("tests/targets/test_email.py", "no test: write tests/targets/test_email.py"),
-        ("docs/delivery.md", "no row in docs/delivery.md begins with `email:"),
+        ("docs/delivery.md", "no row of a table in docs/delivery.md begins with `email:: add it"),
         (
             "docs/alert-rules.schema.json",
-            "no entry in docs/alert-rules.schema.json: run `python -m chalicelib.rules.file schema`",
+            "no entry in docs/alert-rules.schema.json: run `.venv/bin/python -m chalicelib.rules.file schema`",
         ),
     ],
     ("probes", "uptime"): [
         ("tests/probes/test_uptime.py", "no test: write tests/probes/test_uptime.py"),
-        ("docs/rules.md", "no row in docs/rules.md begins with `uptime`"),
+        ("docs/rules.md", "no row of a table in docs/rules.md begins with `uptime`: add it"),
         (
             "docs/alert-rules.schema.json",
-            "no entry in docs/alert-rules.schema.json: run `python -m chalicelib.rules.file schema`",
+            "no entry in docs/alert-rules.schema.json: run `.venv/bin/python -m chalicelib.rules.file schema`",
         ),
     ],
     ("histories", "cloudflare"): [
         ("tests/histories/test_cloudflare.py", "no test: write tests/histories/test_cloudflare.py"),
-        ("docs/sources.md", "no row in docs/sources.md begins with Cloudflare"),
+        ("docs/sources.md", "no row of a table in docs/sources.md begins with Cloudflare: add it"),
     ],
     ("cli", "send_test"): [
-        ("README.md", "no row in README.md begins with `tocsin send-test`"),
+        ("README.md", "no row of a table in README.md begins with `tocsin send-test`: add it"),
         ("tests/cli/test_redrive.py", "no test: write tests/cli/test_send_test.py"),
     ],
 }
