@@ -69,7 +69,8 @@ def test_a_target_declares_what_a_send_reads(kind):
     with suppress(TocsinError):  # what answers is not of interest
         send(NOTIFICATION, address, clients, receipt={}, in_doubt=False, now=NOW)
     assert clients.read
-    assert clients.read <= set(kinds()[kind].parameters(address))
+    undeclared = sorted(clients.read - set(kinds()[kind].parameters(address)))
+    assert not undeclared, f"targets/{kind}.py: `parameters` of DECLARED returns no {', '.join(undeclared)}: add it"
 
 
 def test_a_webhook_that_is_named_declares_its_address_and_its_secret():
@@ -85,6 +86,9 @@ PROBES = {
     "tcp": {"tls": True, "ca": "TCP_CA"},
     "dns": {"server": "127.0.0.1"},
 }
+"""Fields to add to a kind's SAMPLE, so that its entry names every secret that the kind can read."""
+WITHOUT_SECRETS = ("dns",)
+"""Kinds that read no secret and no setting."""
 
 
 def nowhere(host, port):
@@ -99,8 +103,11 @@ def test_a_probe_declares_what_a_check_reads(kind):
     params = {**probe.SAMPLE, **PROBES.get(kind, {})}
     asyncio.run(once(Job(kind, params, plugins.load_probe, clients, NOW, Names(nowhere))))
     declared = getattr(probe, "parameters", lambda params: ())(params)
-    assert clients.read <= set(declared)
-    assert kind == "dns" or declared
+    undeclared = sorted(clients.read - set(declared))
+    assert not undeclared, f"probes/{kind}.py: `parameters` returns no {', '.join(undeclared)}: add it"
+    assert declared or kind in WITHOUT_SECRETS, (
+        f"{kind}: add fields that name secrets to PROBES in this file, or the kind to WITHOUT_SECRETS where it reads none"
+    )
 
 
 def test_secrets_within_the_texts_of_probes_are_found():

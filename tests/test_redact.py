@@ -134,6 +134,10 @@ def seen(router: Router) -> str:
     return "\n".join(parts)
 
 
+BY_WORDS = ("pagerduty", "cloudwatch", "eventbridge")
+"""Sources that know a state by a whole word of the body. A secret behind that word makes another word of it."""
+
+
 @pytest.mark.parametrize("source", FOLDERS)
 def test_planted_secrets_are_nowhere(source, monkeypatch, capfd):
     """50 secrets in odd places of every body: none is in the table, in the queues, in a message or in the log."""
@@ -145,8 +149,10 @@ def test_planted_secrets_are_nowhere(source, monkeypatch, capfd):
         router.webhooks.put([written(webhook, compressed(data))])
         router.run(minutes=1)
     router.run(minutes=30)
-    by_words = ("pagerduty", "cloudwatch", "eventbridge")  # known by whole words, none of which is left
-    assert router.told() or source in by_words, f"{source}: no body fires once its words and numbers are changed"
+    assert router.told() or source in BY_WORDS, (
+        f"{source}: none of its bodies fires with a secret behind each of its texts. Add it to BY_WORDS in this file where "
+        "its file knows a state only by a whole word; else correct its `parse`"
+    )
     text = seen(router) + "".join(capfd.readouterr())
     leaks = [secret for _, secret in SECRETS if secret in text]
     leaks += re.findall(r"bare-[a-z]+-value", text)

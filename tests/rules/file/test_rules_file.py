@@ -21,7 +21,7 @@ from chalicelib.parameters import of_deliveries
 from chalicelib.rules.compiled import COMPILED_NAME, RULES_NAME
 from chalicelib.rules.file import check, compile_rules, from_compiled, json_schema, load
 from chalicelib.rules.file.__main__ import PACKAGE, main
-from chalicelib.rules.file.outside import PROMTOOL_FIELDS, missing_headings
+from chalicelib.rules.file.outside import PROMTOOL_FIELDS, missing_headings, probe_meanings
 from chalicelib.rules.loader import load_rules
 from chalicelib.targets import capabilities
 from tests.rule_files import but_unmeasured
@@ -91,9 +91,18 @@ sources: [{name: uptimerobot, auth: bearer, title: alert}]
 """
 
 
+def listed(words):
+    """The words as a message lists them."""
+    return ", ".join(words)
+
+
 def cases():
     """The wrong files of mistakes.txt: name, file, and what is said of it."""
     text = (Path(__file__).parent / "mistakes.txt").read_text(encoding="utf-8")
+    text = text.replace("<targets>", listed(capabilities())).replace("<probes>", listed(probe_meanings()))
+    text = re.sub(
+        "<metrics( [a-z]+)?>", lambda found: listed(sorted({*KNOWN_METRICS, *(found[1] or "").split()})), text
+    )
     for case in text.split("\n=== ")[1:]:
         name, _, rest = case.partition("\n")
         content, _, messages = rest.partition("\n--- \n")
@@ -330,13 +339,21 @@ def test_more_probes_than_a_stage_runs_are_refused(count, refused):
     assert len(said) == refused and all("3,001 probes are more than a stage runs" in each for each in said)
 
 
+def test_lists_of_kinds_begin_with_those_that_are_used_most():
+    """Given the kinds of targets and probes → their lists begin in the order of `place` and PLACE, not of the alphabet."""
+    assert list(capabilities())[:6] == ["slack_channel", "email", "pagerduty", "webhook", "discord", "teams"]
+    probes = ["uptime", "database", "redis", "cloudflare", "heartbeat", "journey", "supabase", "tcp", "dns", "domain"]
+    assert list(probe_meanings())[:10] == probes
+
+
 def test_every_metric_of_a_probe_is_known():
     """What the probes write as samples can be named in a condition."""
     written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "chalicelib" / "probes").glob("*.py"))
     found = set(re.findall(r'(?:Sample|Rate|\.add)\(\s*"(\w+)"|measured\["(\w+)"\]', written))
     names = {name for pair in found for name in pair if name}
     assert names >= {"uptime", "latency_ms"}
-    assert names <= set(KNOWN_METRICS)
+    unknown = sorted(names - set(KNOWN_METRICS))
+    assert not unknown, f"add to KNOWN_METRICS in chalicelib/core/language/units.py: {', '.join(unknown)}"
 
 
 def test_metrics_can_be_declared():
