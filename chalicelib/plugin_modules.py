@@ -3,7 +3,8 @@
 sources/    SourceModule, and of generic.py DeclaredSourceModule; it may also have `kinds() -> tuple[str, ...]`, the kinds of its
             events, where the sender does not name them freely
 targets/    TargetModule; ChangeModule where DECLARED says `takes_changes`; CheckedModule where `tocsin doctor` can look
-probes/     ProbeModule; it may also have RATES, GROWTHS, PLACE and `parameters` (parameters.py)
+probes/     ProbeModule; it may also have RATES and GROWTHS (schedule/watch.py), `parameters` (parameters.py), and PLACE: where it
+            stands in a list of kinds, the last without it
 histories/  HistoryModule; it may also have PARAMETERS (parameters.py), and ACTIVE_LABEL where the label is not `issue` by which
             an alert names what it is called at the vendor
 """
