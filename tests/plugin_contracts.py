@@ -56,7 +56,7 @@ def _of_command(name: str, root: Path) -> Iterator[str]:
     word = name.replace("_", "-")
     cells = _first_cells(root / "README.md")
     if not any(f"`{word}`" in cell or f"`tocsin {word}`" in cell for cell in cells):
-        yield f"no row of a table in README.md begins with `tocsin {word}`: add it"
+        yield f"no row in README.md: add one to its table of commands that begins with | `tocsin {word}`"
     if not any(_runs(path, name, word) for path in (root / "tests").rglob("test_*.py")):
         yield f"no test: write tests/cli/test_{name}.py"
 
@@ -77,7 +77,7 @@ def _without_test(root: Path, place: str) -> Iterator[str]:
 
 def _without_row(root: Path, page: str, beginning: str) -> Iterator[str]:
     if not any(beginning in cell for cell in _first_cells(root / page)):
-        yield f"no row of a table in {page} begins with {beginning.strip()}: add it"
+        yield f"no row in {page}: add one to its tables that begins with | {beginning.strip()}"
 
 
 def _first_cells(page: Path) -> list[str]:

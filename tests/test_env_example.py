@@ -24,7 +24,8 @@ def test_whatever_the_code_reads_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", example, re.MULTILINE))
     assert {"SLACK_BOT_TOKEN", "DELIVERY_MAX_AGE", "API_TOKEN", "SENTRY_CLIENT_SECRET"} <= read
-    assert sorted(read - STAND_INS - named) == []
+    unnamed = sorted(read - STAND_INS - named)
+    assert not unnamed, f"add to .env.example a line #NAME= for each of {', '.join(unnamed)}"
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")

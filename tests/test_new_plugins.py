@@ -215,12 +215,12 @@ def test_the_contract_tests_find_them(newcomers: Path) -> None:
         assert unlike(plugins.load(folder, name), protocol) == []
     assert missing("targets", "chat", ROOT) == [
         "targets/chat.py: no test: write tests/targets/test_chat.py",
-        "targets/chat.py: no row of a table in docs/delivery.md begins with `chat:: add it",
+        "targets/chat.py: no row in docs/delivery.md: add one to its tables that begins with | `chat:",
         "targets/chat.py: no entry in docs/alert-rules.schema.json: run `.venv/bin/python -m chalicelib.rules.file schema`",
     ]
     assert len(missing("sources", "kettle", ROOT)) == len(missing("probes", "lamp", ROOT)) == 3
     assert missing("cli", "greet_all", ROOT) == [
-        "cli/greet_all.py: no row of a table in README.md begins with `tocsin greet-all`: add it"
+        "cli/greet_all.py: no row in README.md: add one to its table of commands that begins with | `tocsin greet-all`"
     ]
 
 

@@ -191,11 +191,11 @@ PIECES = {
             "no real body: put a beginning and its end into tests/sources/fixtures/sentry/, a .json file each",
         ),
         ("tests/sources/test_sentry.py", "no test: write tests/sources/test_sentry.py"),
-        ("docs/sources.md", "no row of a table in docs/sources.md begins with `sentry`: add it"),
+        ("docs/sources.md", "no row in docs/sources.md: add one to its tables that begins with | `sentry`"),
     ],
     ("targets", "email"): [
         ("tests/targets/test_email.py", "no test: write tests/targets/test_email.py"),
-        ("docs/delivery.md", "no row of a table in docs/delivery.md begins with `email:: add it"),
+        ("docs/delivery.md", "no row in docs/delivery.md: add one to its tables that begins with | `email:"),
         (
             "docs/alert-rules.schema.json",
             "no entry in docs/alert-rules.schema.json: run `.venv/bin/python -m chalicelib.rules.file schema`",
@@ -203,7 +203,7 @@ PIECES = {
     ],
     ("probes", "uptime"): [
         ("tests/probes/test_uptime.py", "no test: write tests/probes/test_uptime.py"),
-        ("docs/rules.md", "no row of a table in docs/rules.md begins with `uptime`: add it"),
+        ("docs/rules.md", "no row in docs/rules.md: add one to its tables that begins with | `uptime`"),
         (
             "docs/alert-rules.schema.json",
             "no entry in docs/alert-rules.schema.json: run `.venv/bin/python -m chalicelib.rules.file schema`",
@@ -211,10 +211,10 @@ PIECES = {
     ],
     ("histories", "cloudflare"): [
         ("tests/histories/test_cloudflare.py", "no test: write tests/histories/test_cloudflare.py"),
-        ("docs/sources.md", "no row of a table in docs/sources.md begins with Cloudflare: add it"),
+        ("docs/sources.md", "no row in docs/sources.md: add one to its tables that begins with | Cloudflare"),
     ],
     ("cli", "send_test"): [
-        ("README.md", "no row of a table in README.md begins with `tocsin send-test`: add it"),
+        ("README.md", "no row in README.md: add one to its table of commands that begins with | `tocsin send-test`"),
         ("tests/cli/test_redrive.py", "no test: write tests/cli/test_send_test.py"),
     ],
 }
