@@ -253,10 +253,19 @@ class _CountedQueue(WaitingQueue):
         return found
 
 
-def _entry_units(before: Mapping[str, Any], item: Mapping[str, Any], key: str, shown: Sequence[str]) -> int:
-    """What the write of an item costs in the index that has all items with `key`, which shows these attributes."""
-    names = ("wake_shard", key)
-    old, new = ([each.get(name) for name in names] if key in each else None for each in (before, item))
+INDEXES = (
+    ("wake_shard", "wake_at", ()),
+    ("wake_shard", "pk", ("summary",)),
+    ("worst_shard", "worst_place", ("glance",)),
+)
+"""Of the table: the keys of each, and what it shows besides."""
+
+
+def _entry_units(
+    before: Mapping[str, Any], item: Mapping[str, Any], names: tuple[str, str], shown: Sequence[str]
+) -> int:
+    """What the write of an item costs in the index that has all items with these keys, which shows these attributes."""
+    old, new = ([each[name] for name in names] if set(names) <= set(each) else None for each in (before, item))
     units = max(1, ceil(item_bytes({name: item[name] for name in ("pk", "sk", *shown) if name in item}) / 1024))
     if old == new:
         same = all(before.get(name) == item.get(name) for name in shown)
@@ -286,8 +295,8 @@ class _Meter(Meter):
         name = (item["pk"]["S"], item["sk"]["S"])
         before = self.entries.get(name, {})
         self.entries[name] = item
-        for key, shown in (("wake_at", ()), ("wake_shard", ("summary",))):
-            self.units["write units"] += _entry_units(before, item, key, shown)
+        for hashed, key, shown in INDEXES:
+            self.units["write units"] += _entry_units(before, item, (hashed, key), shown)
         return self._timed(super().put_item, call)
 
     def update_item(self, **call: Any) -> Any:

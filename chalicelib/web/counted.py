@@ -11,7 +11,7 @@ from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rules
 from chalicelib.process.counts import COUNTED, labels_of
 from chalicelib.web.curve import BEFORE, Curve, marks_of
-from chalicelib.web.errors import MINUTE, increments, limits_a_minute
+from chalicelib.web.errors import MINUTE, increments, limits_a_minute, with_remembered
 
 LONGEST = timedelta(hours=3)
 """More minutes than that are more points than a screen shows."""
@@ -25,7 +25,8 @@ def counted_curve(
     if alert.origin is not Origin.COUNT or rule is None:
         return None
     start = minute_start(max(min(alert.starts_at or now, now) - BEFORE, now - LONGEST))
-    found = store.buckets(COUNTED, labels_of(alert, incident.key), start - MINUTE, now)
+    stored = store.buckets(COUNTED, labels_of(alert, incident.key), start - MINUTE, now)
+    found = with_remembered(stored, alert.received, start, now)
     if not found:
         return None
     sums = [0.0] * ((now - start) // MINUTE + 1)

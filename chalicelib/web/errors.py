@@ -1,7 +1,7 @@
 """What the page of errors shows: how many events the counting rules counted lately, over time, and of which faults.
 
-All counted events are in it, not only those of which somebody was notified. Numbers of the last minutes and the top errors go
-by the events' own times, as the alerts remember them; those over time by when they were counted, some seconds later.
+All counted events are in it, not only those of which somebody was notified. They go by their own times. Numbers of the last
+minutes and the top errors are of what the alerts remember; those over time are of what is stored, and of what is remembered since.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import fsum
 
-from chalicelib.core.alert import Alert
+from chalicelib.core.alert import Alert, ReceivedEvents
+from chalicelib.core.counted_minutes import totals
 from chalicelib.core.faults import CountedFault, shares
+from chalicelib.core.incident import Incident
 from chalicelib.core.instants import from_seconds
 from chalicelib.core.language.expression import Comparison, EventCount, Literal, parts
 from chalicelib.core.language.units import PLAIN_NUMBER, duration_words
-from chalicelib.core.metrics.rollup import minute_start, step_up
-from chalicelib.core.metrics.sample import Bucket
+from chalicelib.core.metrics.rollup import MICROSECOND, bucket_of, minute_start, step_up
+from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.ports import Store
 from chalicelib.core.rule import Rule, Rules
 from chalicelib.core.services import SERVICE
@@ -86,16 +88,17 @@ def errors_view(store: Store, rules: Rules, now: datetime, *, of: str = "") -> E
     chosen = next((each for each in counts if each.name == of), None)
     shown = (chosen,) if chosen is not None else counts[:MAX_SERIES]
     start = day_start(now)
-    counted = [read(store, COUNTED, each.labels, start - HOUR, now) for each in shown]
+    homes = _alerts(store, shown)
+    counted = [_counted(store, each, homes, start - HOUR, now) for each in shown]
     hours = [increments(each) for each in counted]
-    minutes = [increments(read(store, COUNTED, each.labels, minute_start(now) - SHORT, now)) for each in shown]
+    minutes = [increments(_counted(store, each, homes, minute_start(now) - SHORT, now)) for each in shown]
     began = _began(counted)
     return ErrorsView(
         counts=counts,
         chosen=chosen,
         shown=len(shown),
         day=fsum(count for found in hours for at, count in found if at >= start),
-        remembered=remembered_of(_alerts(store, shown), now),
+        remembered=remembered_of([alert for each in homes.values() for alert in each], now),
         minutes=_curve(
             "Events a minute", minutes, minute_start(now) - SHORT, MINUTE, now, began, limits_a_minute(counting)
         ),
@@ -116,6 +119,17 @@ def _named(count: Subject) -> Subject:
 # Over time
 
 
+def _counted(
+    store: Store, count: Subject, homes: Mapping[str, Sequence[Alert]], since: datetime, now: datetime
+) -> Sequence[Bucket]:
+    """Return the roll-ups of a count, up to now."""
+    found = read(store, COUNTED, count.labels, since, now)
+    for alert in homes.get(count.labels.get(KEY, ""), ()):
+        if count.labels.get(SERVICE, "") == alert.labels.get(SERVICE, ""):
+            found = with_remembered(found, alert.received, since, now)
+    return found
+
+
 def increments(buckets: Sequence[Bucket]) -> list[tuple[datetime, float]]:
     """Return how much a counter rose with each roll-up, and when; the first one tells only what it rose by within itself."""
     valued = [each for each in buckets if each.last is not None]
@@ -126,6 +140,14 @@ def increments(buckets: Sequence[Bucket]) -> list[tuple[datetime, float]]:
         opening = after.last if after.rise is None or after.opening is None else after.opening
         found.append((after.last_at, step_up(before.last or 0.0, opening or 0.0) + (after.rise or 0.0)))
     return found
+
+
+def with_remembered(stored: Sequence[Bucket], received: ReceivedEvents, since: datetime, now: datetime) -> list[Bucket]:
+    """Return the roll-ups of a count with the minutes that only its alert remembers: those after the last stored one."""
+    after = max(since, stored[-1].last_at + MICROSECOND) if stored else since
+    minutes = totals(received, after, minute_start(now) + MINUTE)
+    fresh = [bucket_of(Sample(COUNTED, total, min(at, now))) for at, total in minutes]
+    return [*stored, *(each for each in fresh if not stored or each.last_at > stored[-1].last_at)]
 
 
 def _began(counted: Sequence[Sequence[Bucket]]) -> datetime | None:
@@ -183,15 +205,23 @@ def _vendor_curves(store: Store, start: datetime, now: datetime) -> tuple[Curve,
 # What alerts remember
 
 
-def _alerts(store: Store, shown: Sequence[Subject]) -> list[Alert]:
-    """Return the alerts of these counts. One that fires in a correlated incident is there."""
+def _alerts(store: Store, shown: Sequence[Subject]) -> Mapping[str, Sequence[Alert]]:
+    """Return the alerts of these counts, by the key of the incident in which each began. One that has moved is where it fires."""
     keys = {each.labels.get(KEY, ""): each.labels.get(RULE, "") for each in shown}
     incidents = store.load_all(list(keys)) if keys else {}
-    alerts = [alert for each in incidents.values() for alert in each.alerts.values() if alert.rule == keys[each.key]]
-    moved = {alert.moved_to: alert.fingerprint for alert in alerts if alert.moved_to}
+    alerts = {
+        key: [alert for alert in each.alerts.values() if alert.rule == keys[key]] for key, each in incidents.items()
+    }
+    moved = {alert.moved_to for each in alerts.values() for alert in each if alert.moved_to}
     homes = store.load_all(list(moved)) if moved else {}
-    there = [homes[key].alerts[name] for key, name in moved.items() if key in homes and name in homes[key].alerts]
-    return [*(alert for alert in alerts if not alert.moved_to), *there]
+    return {key: [found for alert in each if (found := _there(alert, homes))] for key, each in alerts.items()}
+
+
+def _there(alert: Alert, homes: Mapping[str, Incident]) -> Alert | None:
+    """Return an alert where it is: in another one of these incidents if it has moved; None where it is gone from there."""
+    if not alert.moved_to:
+        return alert
+    return homes[alert.moved_to].alerts.get(alert.fingerprint) if alert.moved_to in homes else None
 
 
 def remembered_of(alerts: Iterable[Alert], now: datetime) -> Remembered:
