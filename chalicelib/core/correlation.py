@@ -7,6 +7,7 @@ values: their newest incident. The decision is made once; nothing waits for it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from chalicelib.core.alert import Alert, AlertState
 from chalicelib.core.event import Severity, fingerprint
@@ -49,7 +50,13 @@ def by_values(rules: Rules, rule: Rule | None, routes: Sequence[Route], labels: 
 
 def head_name(values: Mapping[str, str]) -> str:
     """Return the name under which the head of these values is stored: readable where it is short."""
-    text = "|".join(f"{name}={values[name]}" for name in sorted(values))
+    return _head_name(tuple(sorted(values.items())))
+
+
+@lru_cache(maxsize=1_024)
+def _head_name(values: tuple[tuple[str, str], ...]) -> str:
+    """Return the name of sorted values. Each event of a storm asks for one of few."""
+    text = "|".join(f"{name}={value}" for name, value in values)
     if len(text) <= 160 and text.isprintable():
         return text
     return f"{text[:120].encode('ascii', 'replace').decode()}|{fingerprint(text)}"

@@ -37,7 +37,7 @@ from chalicelib.core.visible import (
     with_hidden,
     with_joined,
 )
-from chalicelib.core.wake import next_flush, scheduled
+from chalicelib.core.wake import Seen, next_flush, scheduled
 from chalicelib.core.waves import after_sending, next_wave
 
 
@@ -72,7 +72,7 @@ def due(
     held, (incident, expired) = incident, acks_expired(incident, routes, rules, mutings, now)
     views = views_of(incident, routes, mutings, rules, now)
     incident = with_hidden(incident, mutings)
-    audience = audience_of(incident, views, rules)
+    audience, judged = audience_of(incident, views, rules), incident
     incident = with_joined(incident, audience, now)
     sounds = sounds_of(incident, audience, rules, now)
     flushes = incident.flush.is_due(now)
@@ -94,7 +94,7 @@ def due(
     reasons = {**quiet_changes, **acknowledged_pagers(incident, rules, audience), **calls, **reasons}
     audience |= {key: pagers[key] for key in calls}
     basis = SnapshotInput(rules=rules, context=context, route=routes[0].route, now=now, mutings=mutings)
-    before = replace(incident, sync="")
+    before = replace(incident, sync="") if incident.sync else incident
     incident, notifications = _announce(
         before, reasons, audience, sounds, closings, basis, notes_of(incident, expired), storms or {}
     )
@@ -105,7 +105,8 @@ def due(
         incident = _closed(
             replace(incident, flush=incident.flush.flushed(now)), view_of(incident, mutings, (), now), now
         )
-    return Decision(scheduled(incident, routes, views, rules, mutings, now), notifications, mutings)
+    known = Seen(audience, sounds, pagers) if incident is judged else None
+    return Decision(scheduled(incident, routes, views, rules, mutings, now, known), notifications, mutings)
 
 
 def _lost(before: Incident, incident: Incident) -> Collection[str]:

@@ -1,7 +1,7 @@
 """When an incident must be looked at again: its next flush and the earliest of its timers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.core.delivery.notification import Reason
@@ -12,7 +12,7 @@ from chalicelib.core.keeping import is_kept
 from chalicelib.core.lifecycle import times_out_at
 from chalicelib.core.mute import Muting, speaks_again
 from chalicelib.core.rule import RouteAlerts, Rules
-from chalicelib.core.sounds import sounds_of
+from chalicelib.core.sounds import Sounds, sounds_of
 from chalicelib.core.timeouts import never_shown, timeout_of
 from chalicelib.core.visible import (
     Audience,
@@ -30,6 +30,15 @@ from chalicelib.core.visible import (
 from chalicelib.core.waves import opens_at
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Who is notified of an incident, what must be noticed, and which of them are pagers, as was found for it before."""
+
+    audience: Audience
+    sounds: Sounds
+    pagers: Audience
+
+
 def scheduled(
     incident: Incident,
     routes: Sequence[RouteAlerts],
@@ -37,16 +46,17 @@ def scheduled(
     rules: Rules,
     mutings: Mapping[str, Muting],
     now: datetime,
+    known: Seen | None = None,
 ) -> Incident:
-    """The incident with its next flush and the earliest of its timers."""
-    audience = audience_of(incident, views, rules)
+    """Return the incident with its next flush and the earliest of its timers. `known` is what was found for this very incident."""
+    audience = known.audience if known is not None else audience_of(incident, views, rules)
     next_at = next_flush(incident, routes, views, rules, mutings, audience, now)
+    sounds = known.sounds if known is not None else sounds_of(incident, audience, rules, now)
     incident = replace(incident, flush=replace(incident.flush, next_at=next_at))
     times: list[datetime | None] = [next_at, next_alert_change(incident, rules, now)]
-    sounds = sounds_of(incident, audience, rules, now)
     times += [*sounds.waiting.values(), *sounds.later, *([now] if sounds.due else [])]
     times += [times_out_at(alert, timeout_of(alert, routes)) for alert in never_shown(incident, routes, rules)]
-    times += _calls(incident, views, rules, now)
+    times += _calls(incident, views, rules, now, known)
     times.append(_compared_at(incident, routes, now))
     times += _seen_again(incident, views, rules, mutings, now)
     for routed, each in zip(routes, views, strict=True):
@@ -86,9 +96,12 @@ def _bare(views: Sequence[RouteView]) -> Sequence[RouteView]:
     return [replace(each, view=replace(each.view, quiet=())) for each in views]
 
 
-def _calls(incident: Incident, views: Sequence[RouteView], rules: Rules, now: datetime) -> list[datetime | None]:
+def _calls(
+    incident: Incident, views: Sequence[RouteView], rules: Rules, now: datetime, known: Seen | None
+) -> list[datetime | None]:
     """Return when the pagers that are silent for what nobody has may call people again."""
-    pagers = pagers_of(incident, _bare(views), rules)
+    bare = _bare(views)
+    pagers = known.pagers if known is not None and bare is views else pagers_of(incident, bare, rules)
     calls = [opens_at(incident.announced[key]) for key in silent_pagers(incident, pagers)] if pagers else []
     quiet = [each.route for each in views if each.view.quiet]
     again = [speaks_again(route, rules.windows, now) for route in quiet] if calls else []

@@ -45,7 +45,14 @@ def at_heads(batch: Batch, arrivals: Iterable[Arrival]) -> list[Arrival]:
     if batch.rules.correlate is None:
         return found
     read_heads(batch, {stored_name(p.group) for each in found for p in each.proposals if p.is_correlated})
-    return [replace(each, proposals=tuple(_at_head(batch, p, each.event) for p in each.proposals)) for each in found]
+    return [_with_heads(batch, each) for each in found]
+
+
+def _with_heads(batch: Batch, each: Arrival) -> Arrival:
+    if not any(proposal.is_correlated for proposal in each.proposals):
+        return each
+    proposals = tuple([_at_head(batch, proposal, each.event) for proposal in each.proposals])
+    return Arrival(each.event, proposals, each.message, each.only_if_held)
 
 
 def _at_head(batch: Batch, proposal: Proposal, event: Event) -> Proposal:
@@ -54,7 +61,7 @@ def _at_head(batch: Batch, proposal: Proposal, event: Event) -> Proposal:
     head = batch.heads[stored_name(proposal.group)]
     started_at = event.starts_at or event.occurred_at
     key = head.key if head is not None else new_key(proposal.group, proposal.alert(event), started_at)
-    return replace(proposal, home=key)
+    return Proposal(proposal.rule, proposal.route, proposal.group, proposal.routes, key)
 
 
 def read_heads(batch: Batch, names: Collection[str]) -> None:

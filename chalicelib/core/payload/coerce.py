@@ -54,6 +54,8 @@ _SPACE = re.compile(r"\s")
 _TO_ENCODE = re.compile(r"[<>\"\\^`{|}]|[^\x00-\x7f]")
 _NOT_IN_WORD = re.compile(r"[^a-z0-9_.\-]+")
 _LEVEL = re.compile(r"([a-z]+)(?:[ ._-]{0,3}([0-9]))?")
+_DECODER = json.JSONDecoder(strict=False)
+"""Some senders leave control characters in texts as they are. `json.loads` would make a decoder for each body."""
 _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 
@@ -68,7 +70,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def json_value(body: bytes) -> Any:
     """Return the JSON in a body; raise ParseError when there is none."""
     try:
-        return json.loads(body, strict=False)  # some senders leave control characters in texts as they are
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise ParseError("the body is nested too deep to be read") from None
     except (ValueError, UnicodeError):
@@ -305,12 +307,27 @@ def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     for key, value in pairs:
         if len(found) >= MAX_LABELS:
             break
-        said = value.strip() if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
-        if said and (len(said) > _LONGEST_NOTHING or said.lower() not in _NOTHING):
-            name = _name_of_label(key) if len(key) <= MAX_NAME_CHARACTERS else label_name(key)
-            if name and name not in RESERVED_LABELS:
+        if value is not None:
+            is_short = type(value) is str and len(value) <= MAX_VALUE_CHARACTERS and len(key) <= MAX_NAME_CHARACTERS
+            name, said = _remembered_label(key, value) if is_short else _label(key, value)
+            if name:
                 found.setdefault(name, said)
     return found
+
+
+@lru_cache(maxsize=4_096)
+def _remembered_label(key: str, value: str) -> tuple[str, str]:
+    """Return a label as it is kept: the next body of a sender has most of the same."""
+    return _label(key, value)
+
+
+def _label(key: str, value: Any) -> tuple[str, str]:
+    """Return a label as it is kept; an empty name where it says nothing."""
+    said = value.strip() if type(value) is str and value.isprintable() and len(value) <= 200 else line(value)
+    if not said or (len(said) <= _LONGEST_NOTHING and said.lower() in _NOTHING):
+        return "", ""
+    name = _name_of_label(key) if len(key) <= MAX_NAME_CHARACTERS else label_name(key)
+    return ("", "") if name in RESERVED_LABELS else (name, said)
 
 
 def sent_labels(value: Any) -> dict[str, str]:
