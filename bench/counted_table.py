@@ -39,6 +39,13 @@ class CountedTable:
         self._items: dict[tuple[str, str], Item] = {}
         self._indexes: dict[tuple[str, str], list[tuple[Any, str, str]]] = {}
 
+    def copy(self) -> "CountedTable":
+        """Return a table with the same items, which has counted nothing yet."""
+        other = CountedTable()
+        other._items = dict(self._items)
+        other._indexes = {name: list(entries) for name, entries in self._indexes.items()}
+        return other
+
     def get_item(self, **call: Any) -> Any:
         """One consistent read."""
         item = self._items.get(_key(call["Key"]))
