@@ -56,8 +56,8 @@ deploy: setup ## put a stage on AWS: make deploy STAGE=prod (NEW=1 makes one of 
 	@test -n "$(STAGE)" || { echo "deploy: which stage? make deploy STAGE=dev, STAGE=prod or a name of yours" >&2; exit 1; }
 	@$(BIN)/tocsin deploy --stage "$(STAGE)" $(if $(PARAMETERS),--parameters "$(PARAMETERS)") $(if $(NEW),--new-stage)
 
-bench: setup-tests ## the figures of bench/README.md, measured again
-	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python "$$program" || exit 1; done
+bench: setup-tests ## measure the figures of bench/README.md again and write them there; ONLY="month growth" some
+	@$(BIN)/python bench/figures.py $(ONLY)
 
 clean: ## remove everything that was made here, the state of make run included
 	rm -rf .venv .venv-emulator .tocsin .chalice/deployments .chalice/deployed/local.json chalicelib/compiled-rules.json

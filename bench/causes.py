@@ -118,11 +118,20 @@ def main() -> int:
     )
     print(f"messages             {muted.messages:8}      {messages:6.2f} x   (budget {MESSAGES_BUDGET})")
     print(f"incidents read       {muted.read:8}      {muted.read / plain.read:6.2f} x")
+    read = []
     for services in GROWTH:
         found = cost(rules, storm(options.events, services))
         print(
             f"  {services:5} services      {found.read / options.events:8.1f} incidents read an event, {found.cpu / options.events * 1e6:6.0f} µs"
         )
+        read.append(found.read / options.events)
+    print(
+        f"| a storm with causes, {options.services} services, against rules without `inhibit` | "
+        f"CPU at most {CPU_BUDGET}, messages at most {MESSAGES_BUDGET} | CPU {cpu:.2f}, messages {messages:.2f} |"
+    )
+    print(
+        f"| incidents read an event, {GROWTH[0]} to {GROWTH[-1]:,} services | does not grow | {', '.join(f'{each:.1f}' for each in read)} |"
+    )
     return int(cpu > CPU_BUDGET or messages > MESSAGES_BUDGET)
 
 

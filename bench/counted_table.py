@@ -4,11 +4,15 @@ Keys, queries of an index in pages of 1 MB and batches of 16 MB are DynamoDB's; 
 4 KB of a consistent read and 8 KB of one of an index.
 """
 
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Mapping
 from math import ceil
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.table import INDEXES
 

@@ -300,6 +300,8 @@ EACH: dict[str, tuple[Curve, Sequence[int]]] = {
     "silences of others": (of_silences, (5, 50, 500)),
     "probes": (of_probes, (10, 100, 1_000)),
 }
+BOUNDED = ("an id by its first characters", "acknowledge", "a quiet tick")
+"""The acts that read as much among 100,000 open incidents as among ten. Lists and silences read the summaries of all."""
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 
 
@@ -313,6 +315,16 @@ def report(name: str, found: Sequence[Cost], *, each: bool) -> None:
             shown = [each.counts.get(count, 0) for each in found]
             ratios = "  ".join(f"{after / max(1, before):5.2f}" for before, after in pairwise(shown))
             print(f"{'':<36} {count:<11} {_row(shown)}      x {ratios}", flush=True)
+
+
+def print_row(name: str, sizes: Sequence[int], found: Sequence[Cost]) -> None:
+    """Print the figure of an act: what it reads with each size, and whether that stays the same."""
+    units = [each.counts.get("read units", 0) for each in found]
+    budget = "does not grow" if name in BOUNDED else "–"
+    listed = ", ".join(f"{each:,}" for each in sizes)
+    print(
+        f"| read units, {name}, with {listed} open incidents | {budget} | {', '.join(f'{each:,}' for each in units)} |"
+    )
 
 
 def _row(values: Sequence[float]) -> str:
@@ -333,6 +345,7 @@ def main() -> int:
     print(f"for an act, with {', '.join(f'{size:,}' for size in sizes)} open incidents:")
     for name, found in acts([name for name in ACTS if options.only in name], sizes).items():
         report(name, found, each=False)
+        print_row(name, sizes, found)
     return 0
 
 

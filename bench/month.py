@@ -525,6 +525,12 @@ def main() -> None:
     first = billed(idle(parts), scheduled=1)
     show("an idle stage", first)
     second = after_free(first + first) - after_free(first)
+    print(f"| a million webhooks at list prices, each alone | at most 6.50 USD | {listed(billed(alone)):.2f} |")
+    print(f"| the same in a storm | at most 3.50 USD | {listed(billed(together)):.2f} |")
+    print(
+        "| an idle stage a month, after AWS's allowances, its watching included | at most 0.60 USD | "
+        f"{after_free(first):.2f}; a second one beside it {second:.2f} |"
+    )
     print("\nGoals, USD: at list prices, and an idle stage after what AWS gives an account")
     print(f"  a million webhooks, each alone   {listed(billed(alone)):6.2f}   (at most 6.50)")
     print(f"  a million webhooks in a storm    {listed(billed(together)):6.2f}   (at most 3.50)")

@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -149,7 +150,7 @@ def main() -> int:
     parser.add_argument("--incidents", type=int, nargs="+", default=[10, 200, 2_000])
     parser.add_argument("--days", type=int, default=30)
     options = parser.parse_args()
-    missed = False
+    missed, most = False, {"units": ("", 0.0), "kB": ("", 0.0), "ms": ("", 0.0)}
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder, Cloud(Path(folder), persist=False) as cloud:
         table(boto3.client("dynamodb", **cloud.client_arguments()), TABLE, "local")
         small = AwsJsonClient("us-east-1", timeout_seconds=WORKER_TIMEOUT_SECONDS, environment=cloud.environment())
@@ -167,6 +168,14 @@ def main() -> int:
             for row in rows(Site(store, rules, now), metered, id, count):
                 print(row[0])
                 missed |= row[1] and count == JUDGED
+                if count == JUDGED:
+                    most = {name: max(most[name], (row[2], row[3][name]), key=itemgetter(1)) for name in most}
+        for name, what, limit in (
+            ("units", "read units of a view of the page", f"at most {MAX_UNITS}"),
+            ("kB", "kB of a page with style sheet and script, gzip", f"at most {MAX_BYTES / 1e3:.0f}"),
+            ("ms", "ms to the first byte of a page, warm, embedded AWS", f"under {MAX_SECONDS * 1e3:.0f}"),
+        ):
+            print(f"| {what}, {JUDGED} open incidents, the most | {limit} | {most[name][1]:.1f} ({most[name][0]}) |")
     return int(missed)
 
 
@@ -231,8 +240,8 @@ def settle(store: DynamoStore, now: datetime) -> None:
     store.put_mark(MARK, written(whole))
 
 
-def rows(site: Site, metered: Metered, id: str, count: int) -> Iterator[tuple[str, bool]]:
-    """Yield a line for each page, and whether it misses a budget."""
+def rows(site: Site, metered: Metered, id: str, count: int) -> Iterator[tuple[str, bool, str, Mapping[str, float]]]:
+    """Yield a line for each page, whether it misses a budget, which page it is, and what that needs."""
     shared = sum(
         packed(site.load("/assets/{name}", {"name": asset_name(name)}, {}).body) for name in ("page.css", "page.js")
     )
@@ -255,6 +264,8 @@ def rows(site: Site, metered: Metered, id: str, count: int) -> Iterator[tuple[st
         yield (
             f"{shown:<24} {count:>6,} {seconds * 1e3:>8.0f} ms {statistics.median(cpu) * 1e3:>5.0f} ms {size / 1e3:>8.1f} {metered.units:>11.1f}{mark}",
             missed,
+            shown,
+            {"units": metered.units, "kB": size / 1e3, "ms": seconds * 1e3},
         )
 
 

@@ -220,6 +220,9 @@ def measured(
     report = run(probes, store, 1, resolver, ask)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     writes, peak_mb = store.writes - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    limits = f"under {MAX_SECONDS} s, {MAX_MB} MB, {MAX_WRITES} writes, {MAX_THREADS} threads"
+    figure = f"{seconds:.1f} s, {peak_mb:.0f} MB, {writes} writes, {resolver.threads} threads"
+    print(f"| a run of {report.ran} probes: {title} | {limits} | {figure} |")
     slow = [each.value or 0 for each in report.samples if each.metric == "latency_ms"]
     print(f"{title}: {report.ran} probes, down {len(report.down)}, cannot measure {len(report.broken)}")
     print(f"  a run              {seconds:6.1f} s    (at most {MAX_SECONDS})")

@@ -50,6 +50,10 @@ def main() -> int:
             found[name] = storm(DynamoStore(client, f"bench-{name}", pause=sleep), options) / options.events * 1e3
             print(f"storm, an event, {name:<6} {found[name]:6.2f} ms CPU" + budget(name))
         print(f"own / boto3              {found['own'] / found['boto3']:6.2f}")
+        print(
+            f"| worker CPU an event on the real store, storm of {options.events:,} of {options.faults} faults | "
+            f"at most {BUDGET_MILLISECONDS} ms | {found['own']:.2f} ms; {found['boto3']:.2f} by boto3 |"
+        )
         for call, arguments in calls().items():
             cost = {name: each(getattr(client, call), arguments) for name, client in clients.items()}
             print(

@@ -162,15 +162,23 @@ def main() -> None:
     event = event_of(body_of(options.kilobytes * 1000))
     taken = in_turns(event, options.rounds, {"ours": OURS, "former": FORMER})
     print(f"body {len(event['body']):,} bytes, {options.rounds} requests, queue call excluded")
+    shown = []
     for steps, found in taken.items():
         for name, column in (("wall", 0), ("cpu", 1)):
             times = sorted(row[column] for row in found)
             middle, high = times[len(times) // 2], times[int(len(times) * 0.99)]
+            shown += [f"{name} p50 {middle:.1f} ms, p99 {high:.1f} ms"] if steps == "ours" else []
             print(
                 f"{steps:7}{name:5} p50 {middle:6.2f} ms   p99 {high:6.2f} ms{'   (budget p99 5 ms)' if steps == 'ours' else ''}"
             )
     ours, former = (statistics.median(row[1] for row in found) for found in taken.values())
     print(f"ours / former        {ours / former:6.2f} of the CPU time   (budget {BUDGET_OF_FORMER})")
+    size = f"{options.kilobytes} kB"
+    print(f"| warm ingest, {size}, queue call excluded | p99 under 5 ms | {'; '.join(shown)} |")
+    print(
+        "| the same, against the former steps (zlib, a walk through the values for the depth), CPU | "
+        f"at most {BUDGET_OF_FORMER} | {ours / former:.2f} |"
+    )
 
 
 if __name__ == "__main__":
