@@ -231,7 +231,8 @@ class Deploy:
         for link in [*self.root.glob("chalicelib/*"), *self.root.glob("vendor/*/*")]:
             if link.is_symlink() and not link.exists():
                 raise DeployError(f"{link.relative_to(self.root)} points to nothing: {os.readlink(link)} is missing")
-        self._say_all(check_rules(self.root, strict=not local))
+        doubts = check_rules(self.root, strict=not local)
+        self._say_all(doubts if not local else ())
 
     def rules(self) -> Rules:
         """Return the rules as the stage will have them."""
