@@ -5,23 +5,24 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import sleep
 from typing import Any
 
 from chalicelib.core.errors import TocsinError
 from cli.table import print_json
 
-FORMS = ("json", "yaml", "wide", "name")
+FORMS = {"json": "", "yaml": "", "wide": "nothing is cut", "name": "ids alone"}
 SECONDS = 5.0
 MIN_SECONDS = 1.0
 _NAMES = ("id", "incident", "fingerprint", "name")
 _CLEAR = "\x1b[2J\x1b[H"
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `-o`, and `--json` as it was before there were others."""
-    parser.add_argument("-o", "--output", choices=FORMS, help="json, yaml, wide (nothing is cut), name (ids alone)")
+def add_output_arguments(parser: argparse.ArgumentParser, forms: Mapping[str, str] = FORMS) -> None:
+    """Add `-o` with the forms that a command has, and `--json` as it was before there were others."""
+    meanings = ", ".join(name + (f" ({meaning})" if meaning else "") for name, meaning in forms.items())
+    parser.add_argument("-o", "--output", choices=list(forms), help=meanings)
     parser.add_argument("--json", dest="output", action="store_const", const="json", help="the same as -o json")
 
 

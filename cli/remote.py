@@ -24,7 +24,7 @@ from chalicelib.aws import dns_suffix
 from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
 from cli.config import config, is_address
-from cli.output import add_output_arguments
+from cli.output import FORMS, add_output_arguments
 from cli.running import running
 
 """What `make run` says of itself while it is up."""
@@ -40,14 +40,14 @@ class RemoteError(TocsinError):
     """The stage cannot be reached or refused; the text says what to do."""
 
 
-def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
+def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False, forms: Mapping[str, str] = FORMS) -> None:
     """The options that all these commands have; `acts` for those that do something in a person's name."""
     parser.add_argument(
         "--stage",
         help="local (make run), dev, prod, or one of the configuration; without it what TOCSIN_URL names, the configuration's, or local",
     )
     parser.add_argument("--url", help="the address of the API, as TOCSIN_URL; the token is TOCSIN_TOKEN")
-    add_output_arguments(parser)
+    add_output_arguments(parser, forms)
     if acts:
         parser.add_argument("--by", default=None, help="who does this (TOCSIN_USER, else your name at this machine)")
 

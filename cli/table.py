@@ -113,11 +113,12 @@ def ago(at: str | None, now: datetime | None = None) -> str:
     """How long ago an RFC 3339 time was, in its two largest units: `2h 5m`."""
     if not at:
         return ""
-    seconds = round(((now or _now()) - instant(at)).total_seconds())
+    seconds = round(((now or utc_now()) - instant(at)).total_seconds())
     return ("in " if seconds < 0 else "") + span(abs(seconds))
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """Return the time by this machine's clock."""
     return datetime.now(UTC)
 
 

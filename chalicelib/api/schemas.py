@@ -64,6 +64,7 @@ _ROW = {
     "ended": FLAG,
     "severity": _one_of(*SEVERITIES),
     "title": TEXT,
+    "names": TEXTS,
     "group": LABELS,
     "route": TEXT,
     "started_at": MAYBE_TIME,

@@ -398,6 +398,11 @@ class _Judged:
             "muted_by": [_mute(each) for each in self.standing.mutes],
         }
 
+    @property
+    def listed(self) -> Sequence[Alert]:
+        """Return the alerts that its page lists."""
+        return self.incident.shown or tuple(self.incident.alerts.values())
+
     def row(self) -> Shown:
         """What a list shows."""
         found, firing = self.incident, self.incident.firing
@@ -412,6 +417,7 @@ class _Judged:
                 more=len(found.truncated.alerts) if firing else 0,
                 services=self.basis.rules.services,
             ),
+            "names": sorted({alert.name for alert in self.listed}),
             "group": dict(found.group),
             "route": found.route,
             "started_at": stamp(found.episode.started_at),
@@ -437,7 +443,7 @@ class _Judged:
         delivered = {(key, each.seq): each for key, of_target in results.items() for each in of_target}
         return {
             **self.row(),
-            "alerts": [self.alert(alert) for alert in found.shown or tuple(found.alerts.values())],
+            "alerts": [self.alert(alert) for alert in self.listed],
             "overflow": found.truncated.events,
             "told": [
                 _told(each, results[key], counts[key]) for key, each in found.announced.items() if each.was_notified

@@ -299,6 +299,7 @@ COMMANDS = (
     "tocsin silence add service=db --for 2h --comment deploying",
     "tocsin incidents",
     "tocsin show {id}",
+    "tocsin handover --since 8h",
     "tocsin who service=api",
     "tocsin incidents -o name severity=critical",
     "tocsin alerts servce=api",
@@ -326,7 +327,7 @@ def utc(monkeypatch):
 
 def test_the_recording_is_what_the_commands_print(api, utc, monkeypatch, capsys):
     """Given docs/terminal.md → each command prints what is recorded there. TOCSIN_RECORD=1 records anew."""
-    monkeypatch.setattr("cli.table._now", lambda: START + timedelta(minutes=5))
+    monkeypatch.setattr("cli.table.utc_now", lambda: START + timedelta(minutes=5))
     monkeypatch.setattr("chalicelib.api.requests.new_id", lambda: "6926d821")
     id = json.loads(_said(capsys, "incidents", "-o", "json"))[0]["id"][:8]
     blocks = [_recorded(each.format(id=id), capsys) for each in COMMANDS]
