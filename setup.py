@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-FOLDERS = ("chalicelib", "cli", "deploy", "simulation")
+FOLDERS = ("chalicelib", "cli", "deploy", "local", "simulation")
 FILES = (".env.example", "docs/openapi.json", "docs/alert-rules.schema.json", "LICENSE", "NOTICE")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "compiled-rules.json")
 

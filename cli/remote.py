@@ -112,7 +112,7 @@ def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         if not token:
             raise RemoteError("TOCSIN_TOKEN is not set: it is the value of the stage's secret API_TOKEN")
         return _at(url, token)
-    return _local() if (stage or LOCAL) == LOCAL else _on_aws(stage, environment)
+    return local_remote() if (stage or LOCAL) == LOCAL else _on_aws(stage, environment)
 
 
 def _at(url: str, token: str) -> Remote:
@@ -122,7 +122,8 @@ def _at(url: str, token: str) -> Remote:
     return Remote(url.rstrip("/") + "/", token)
 
 
-def _local() -> Remote:
+def local_remote() -> Remote:
+    """Return the API of the stage that `make run` keeps up. Raise RemoteError when nothing runs."""
     found = running()
     if found is None or "AWS_REGION" not in found.aws:
         raise RemoteError(

@@ -15,16 +15,18 @@ FILE = ROOT / ".tocsin" / "running.json"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The stage `local`: where it answers, and the variables by which AWS's tools find its AWS."""
+    """The stage `local`: where it answers, the variables by which AWS's tools find its AWS, and its inbox."""
 
     url: str
     aws: Mapping[str, str]
+    inbox: str = ""
 
 
 def running() -> Running | None:
     """Return what runs on this machine; None when nothing does."""
     try:
         found = json.loads(FILE.read_text(encoding="utf-8"))
-        return Running(str(found["url"]), {str(name): str(value) for name, value in found["aws"].items()})
+        variables = {str(name): str(value) for name, value in found["aws"].items()}
+        return Running(str(found["url"]), variables, str(found.get("inbox") or ""))
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None

@@ -123,7 +123,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
         inbox.connections.api_token = values["API_TOKEN"]
-        running.enter_context(_known(deployed, cloud))
+        running.enter_context(_known(deployed, cloud, inbox))
         _greet(cloud, deployed, inbox, settings, values)
         _watch(cloud, inbox, deployed, values, wanted.demo, stop)
         _say("stopping")
@@ -210,9 +210,10 @@ def _inbox(port: int, cloud: Cloud, values: Mapping[str, str]) -> Inbox:
 
 
 @contextmanager
-def _known(deployed: Deployed, cloud: Cloud) -> Iterator[None]:
+def _known(deployed: Deployed, cloud: Cloud, inbox: Inbox) -> Iterator[None]:
     """While it is up, the `tocsin` command finds it by this file; its token is in the embedded Parameter Store."""
-    write_private(RUNNING, json.dumps({"url": deployed.url, "aws": cloud.environment()}, indent=2) + "\n")
+    known = {"url": deployed.url, "aws": cloud.environment(), "inbox": inbox.url}
+    write_private(RUNNING, json.dumps(known, indent=2) + "\n")
     try:
         yield
     finally:

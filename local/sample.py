@@ -18,7 +18,17 @@ from typing import Any
 FOLDER = Path(__file__).parent / "samples"
 _DATE_KEYS = frozenset({"datetime", "date_created", "date_detected", "date_started", "time"})
 _NUMBER_KEYS = frozenset({"timestamp", "received", "ts"})
+_MILLISECOND_KEYS = frozenset({"createdAt"})
 _EVENT_ID = re.compile(r"bb78c1407cea4519aa397afc059c793d")
+
+
+SECRETS = {
+    "sentry": "SENTRY_CLIENT_SECRET",
+    "cloudflare": "CLOUDFLARE_WEBHOOK_SECRET",
+    "vercel": "VERCEL_WEBHOOK_SECRET",
+    "alertmanager": "ALERTMANAGER_SECRET",
+}
+"""The secret by which each source knows its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,16 @@ class Webhook:
     body: bytes
 
 
-def webhooks(step: Step, *, secrets: Mapping[str, str], now: datetime) -> list[Webhook]:
-    """The requests of a step, each an event of its own, the newest now and the others in the seconds before."""
+def webhooks(
+    step: Step, *, secrets: Mapping[str, str], now: datetime, replaced: Mapping[str, str] | None = None
+) -> list[Webhook]:
+    """Return the requests of a step, each an event of its own, the newest now and the others in the seconds before.
+
+    `replaced` are texts of the body and what stands there instead.
+    """
     text = (FOLDER / f"{step.body}.json").read_text(encoding="utf-8")
+    for old, new in (replaced or {}).items():
+        text = text.replace(old, new)
     found = []
     for number in range(step.copies):
         event_id = uuid.uuid4().hex
@@ -78,22 +95,29 @@ def _time(key: str, value: Any, at: datetime) -> Any:
         return (
             known.strftime("%Y-%m-%d %H:%M:%S +0000 UTC") if " " in value else known.isoformat().replace("+00:00", "Z")
         )
+    if key in _MILLISECOND_KEYS and isinstance(value, int):
+        return int(at.timestamp() * 1000)
     if key in _NUMBER_KEYS and isinstance(value, int | float):
         return type(value)(at.timestamp())
     return dated(value, at)
 
 
 def _headers(step: Step, body: bytes, secrets: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """Return the headers by which the sender of the source proves itself."""
+    secret = _live(secrets[SECRETS[step.source]])
     headers = {"Content-Type": "application/json"}
-    if step.source == "cloudflare":
-        return {**headers, "cf-webhook-auth": _live(secrets["CLOUDFLARE_WEBHOOK_SECRET"])}
-    key = _live(secrets["SENTRY_CLIENT_SECRET"]).encode()
-    signature = hmac.new(key, body, hashlib.sha256).hexdigest()
+    match step.source:
+        case "cloudflare":
+            return {**headers, "cf-webhook-auth": secret}
+        case "alertmanager":
+            return {**headers, "Authorization": f"Bearer {secret}"}
+        case "vercel":
+            return {**headers, "x-vercel-signature": hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}
     return {
         **headers,
         "Request-ID": uuid.uuid4().hex,
         "Sentry-Hook-Resource": step.resource,
-        "Sentry-Hook-Signature": signature,
+        "Sentry-Hook-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
         "Sentry-Hook-Timestamp": str(int(now.timestamp())),
     }
 

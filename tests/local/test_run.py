@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -161,6 +162,11 @@ class Running:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def inbox(self) -> str:
+        """The address of its inbox."""
+        return f"http://127.0.0.1:{self.ports[1]}/"
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         self.lines.extend(iter(self.process.stdout.readline, ""))
@@ -224,6 +230,27 @@ def tocsin(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOCSIN_"))}
     command = [sys.executable, "-m", "cli.main", *words]
     return subprocess.run(command, cwd=home, env={**bare, "PYTHONPATH": str(home)}, capture_output=True, text=True)
+
+
+def test_a_drill_is_played_on_what_runs(home: Path) -> None:
+    """A drill in another terminal notifies the inbox; the team's note and resolve end it, and the times are printed."""
+    running = Running(home, DEMO="0")
+    try:
+        running.wait_for("Ctrl-C stops everything", 240)
+        with ThreadPoolExecutor(1) as pool:
+            drill = pool.submit(tocsin, home, "drill", "cloudflare-5xx", "--limit", "2m", "-o", "json")
+            running.wait_for("PagerDuty triggered")
+            (id,) = tocsin(home, "incidents", "-o", "name").stdout.split()
+            for act in (("ack", id), ("note", id, "the origin is restarted"), ("resolve", id)):
+                assert tocsin(home, *act, "--by", "ana").returncode == 0
+            found = drill.result()
+    finally:
+        assert running.end() == 0
+    assert found.returncode == 0, found.stderr
+    steps = json.loads(found.stdout)["steps"]
+    assert 0 <= steps["notified"]["seconds"] <= steps["acknowledged"]["seconds"] <= steps["noted"]["seconds"]
+    assert steps["resolved"]["seconds"] is not None
+    assert running.inbox in found.stderr
 
 
 def test_a_mistake_in_the_rules_is_told_in_a_line(home: Path) -> None:
