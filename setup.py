@@ -7,8 +7,18 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-FOLDERS = ("chalicelib", "cli", "deploy", "local", "simulation")
-FILES = (".env.example", "docs/openapi.json", "docs/alert-rules.schema.json", "LICENSE", "NOTICE")
+FOLDERS = ("chalicelib", "cli", "deploy", "local", "simulation", "vendor")
+FILES = (
+    ".env.example",
+    "app.py",
+    "requirements.txt",
+    "docs/openapi.json",
+    "docs/alert-rules.schema.json",
+    "LICENSE",
+    "NOTICE",
+)
+POLICIES = ".chalice"
+"""What Chalice reads. The rest of the folder is what deploys have left there."""
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "compiled-rules.json")
 
 
@@ -27,6 +37,9 @@ class BuildWithProject(build_py):
         for name in FILES:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
+        (target / POLICIES).mkdir()
+        for path in [ROOT / POLICIES / "config.json", *(ROOT / POLICIES).glob("policy-*.json")]:
+            shutil.copy(path, target / POLICIES)
 
 
 setup(cmdclass={"build_py": BuildWithProject})

@@ -31,7 +31,7 @@ from cli.deploy import interrupted_by
 from cli.output import add_output_arguments, printed
 from cli.practice import WORDS, Practice, Reached, Stage, late
 from cli.remote import LOCAL, Remote, local_remote, remote
-from cli.running import running
+from cli.running import START, running
 from cli.stage import StageError, stage_of
 from cli.table import clean, print_table, span, time_of_day
 from deploy.parameters import parameters
@@ -115,7 +115,7 @@ def stage_here(scenario: Scenario, arguments: argparse.Namespace) -> Stage:
     """Return the stage that `make run` keeps up. No variable and no configuration can name another one."""
     found = running()
     if found is None or urlsplit(found.url).hostname not in HERE:
-        raise DrillError("a drill is played on this machine alone: start the local stage by `make run`")
+        raise DrillError(f"a drill is played on this machine alone: start the local stage by `{START}`")
     api = local_remote()
     ssm = stage_of(LOCAL, dict(found.aws)).aws("ssm")
     there = parameters(ssm, LOCAL)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from chalicelib.core.account import shown_by
 from chalicelib.core.errors import TocsinError
 from cli.remote import Remote
-from cli.shift import PEOPLE_DO
 from cli.table import instant
 from local.drill import STEPS, Drill, DrillError, Part
 from local.sample import Webhook
@@ -90,7 +89,7 @@ def _deliveries(incidents: Sequence[Row]) -> Iterator[Reached]:
 def _acts(incidents: Sequence[Row], *kinds: str) -> Iterator[Reached]:
     for incident in incidents:
         for each in incident["timeline"]:
-            if each["kind"] in kinds and each["kind"] in PEOPLE_DO and each["by"]:
+            if each["kind"] in kinds and each["by"]:
                 yield Reached(instant(each["at"]), f"{shown_by(each)}: {incident['title']}")
 
 

@@ -25,7 +25,7 @@ from chalicelib.aws.json_client import AwsError, AwsJsonClient
 from chalicelib.core.errors import TocsinError
 from cli.config import config, is_address
 from cli.output import FORMS, add_output_arguments
-from cli.running import running
+from cli.running import START, running
 
 """What `make run` says of itself while it is up."""
 LOCAL = "local"
@@ -127,13 +127,13 @@ def local_remote() -> Remote:
     found = running()
     if found is None or "AWS_REGION" not in found.aws:
         raise RemoteError(
-            "nothing runs on this machine: start it by `make run`, or name another by --stage or TOCSIN_URL"
+            f"nothing runs on this machine: start it by `{START}`, or name another by --stage or TOCSIN_URL"
         )
     client = AwsJsonClient(found.aws["AWS_REGION"], timeout_seconds=TIMEOUT_SECONDS, environment=found.aws)
     try:
         answer = client.call("ssm", "GetParameters", {"Names": _names(LOCAL), "WithDecryption": True})
     except AwsError as error:
-        raise RemoteError(f"what `make run` started does not answer ({error}): start it again") from None
+        raise RemoteError(f"what `{START}` started does not answer ({error}): start it again") from None
     return Remote(found.url, _token(LOCAL, answer.get("Parameters", [])))
 
 

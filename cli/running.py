@@ -10,6 +10,8 @@ PROGRAM = Path(__file__).resolve().parent.parent
 INSTALLED = PROGRAM.name == "_project"
 ROOT = Path.cwd() if INSTALLED else PROGRAM
 """Where the rules are, and what `make run` keeps: the checkout, or with an installed program the folder it is called in."""
+START, TOCSIN = ("tocsin run", "tocsin") if INSTALLED else ("make run", ".venv/bin/tocsin")
+"""What starts the local stage, and how the command line is called beside it."""
 FILE = ROOT / ".tocsin" / "running.json"
 
 

@@ -24,7 +24,7 @@ from chalicelib.core.errors import TocsinError
 from chalicelib.core.rule import Rules
 from chalicelib.rules.loader import load_rules
 from chalicelib.settings import Settings
-from cli.running import ROOT, running
+from cli.running import ROOT, START, running
 from deploy.clients import Clients
 
 
@@ -105,5 +105,5 @@ def stage_of(name: str, environment: Mapping[str, str] = os.environ) -> Stage:
 def _running() -> Mapping[str, str]:
     found = running()
     if found is None:
-        raise StageError("nothing runs on this machine: start it by `make run`, or name another stage by --stage")
+        raise StageError(f"nothing runs on this machine: start it by `{START}`, or name another stage by --stage")
     return found.aws

@@ -8,6 +8,7 @@ variable of the developer's shell changes what they do. It runs uploaded code an
 access key of its own, and `local/guard.py` refuses what web pages could send.
 """
 
+import importlib.util
 import os
 import secrets
 import shlex
@@ -26,11 +27,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from chalicelib.core.errors import TocsinError
+from cli.running import INSTALLED
 from local.guard import key_headers
 from local.private import FOLDER_MODE, open_private, private_folder, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
+PYTHON = Path(sys.executable) if INSTALLED else ROOT / ".venv-emulator" / "bin" / "python"
+"""The interpreter that has ministack: with an installed program its own, by the extra `run`."""
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7466
 """Not 4566, the usual port of such emulators: a web page that looks for one tries that first."""
@@ -124,8 +127,9 @@ class Cloud:
 
     def start(self) -> Self:
         """Start it and wait until it answers; CloudError with one line when it does not."""
-        if not PYTHON.exists():
-            raise CloudError("the embedded AWS is not installed: run `make setup`")
+        if not is_installed():
+            remedy = "pip install 'tocsin[run]'" if INSTALLED else "run `make setup`"
+            raise CloudError(f"the embedded AWS is not installed: {remedy}")
         if not is_free(self.port):
             raise CloudError(
                 f"port {self.port} is taken: stop what uses it, or choose another by TOCSIN_PORT={self.port + 1}"
@@ -231,6 +235,11 @@ class Cloud:
         said = self.log.read_text(errors="replace").strip().splitlines()
         self.stop()
         raise CloudError(f"the embedded AWS did not start; {self.log} ends with: {said[-1] if said else 'nothing'}")
+
+
+def is_installed() -> bool:
+    """Return whether the embedded AWS is there."""
+    return importlib.util.find_spec("ministack") is not None if INSTALLED else PYTHON.exists()
 
 
 def exports(environment: Mapping[str, str]) -> str:

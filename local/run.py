@@ -26,7 +26,9 @@ import boto3
 
 from chalicelib.core.errors import TocsinError
 from chalicelib.ingest.heartbeats import token_of
-from chalicelib.ingest.registry import COMPILED, heartbeats
+from chalicelib.ingest.registry import heartbeats
+from chalicelib.rules.compiled import COMPILED_NAME
+from cli.running import ROOT, START, TOCSIN
 from cli.stage import stage_of
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed, check_rules
@@ -36,10 +38,11 @@ from deploy.parameters import delete_parameters, parameters, put_parameters
 from deploy.settings_file import read_settings
 from deploy.smoke import request
 from local import demo
-from local.cloud import DEFAULT_PORT, LOST_SECONDS, ROOT, Cloud, is_free
+from local.cloud import DEFAULT_PORT, LOST_SECONDS, Cloud, is_free
 from local.inbox import Inbox
 from local.inbox.server import DEFAULT_PORT as INBOX_PORT
 from local.private import private_folder, write_private
+from local.project import deployed_from, project
 from local.sample import INCIDENT, Step, webhooks
 
 STAGE = "local"
@@ -75,13 +78,13 @@ class Asked:
     demo: bool
 
 
-def main() -> int:
+def main(environment: Mapping[str, str] = os.environ) -> int:
     """Run until a signal; 1 with what is wrong when it cannot start."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(asked(os.environ), stop)
+        run(asked(environment), stop)
     except TocsinError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -100,15 +103,23 @@ def asked(environment: Mapping[str, str]) -> Asked:
 def _port(name: str, environment: Mapping[str, str], default: int) -> int:
     text = environment.get(name) or str(default)
     if not text.isdigit() or not 1 <= int(text) <= 65_535:
-        raise RunError(f"{name} is not a port: allowed is a number from 1 to 65535, as in `make run {name}={default}`")
+        raise RunError(
+            f"{name} is not a port: allowed is a number from 1 to 65535, as in `{started_with(name, default)}`"
+        )
     return int(text)
+
+
+def started_with(name: str, value: int) -> str:
+    """Return the command that starts it with a variable set: make takes them behind its word, a shell before one."""
+    return f"{START} {name}={value}" if START.startswith("make") else f"{name}={value} {START}"
 
 
 def run(wanted: Asked, stop: threading.Event) -> None:
     """Start everything, play the sample, print what arrives, and stop everything once `stop` is set."""
     settings = read_settings(ROOT / ".env")
-    check_rules(ROOT, strict=False)
     check_machine(wanted)
+    root = project(FOLDER)
+    check_rules(root, strict=False)
     with ExitStack() as running:
         cloud = running.enter_context(_cloud(wanted.port))
         if stop.is_set():
@@ -120,7 +131,7 @@ def run(wanted: Asked, stop: threading.Event) -> None:
         put_parameters(clients("ssm"), STAGE, values, there=there)
         delete_parameters(clients("ssm"), STAGE, there.keys() - values.keys())
         verify_sender(clients("sesv2"), values["SES_FROM"])
-        deployed = Deploy(STAGE, clients, _environment(cloud), say=_say).run(skip_unchanged=True)
+        deployed = Deploy(STAGE, clients, _environment(cloud), root, say=_say).run(skip_unchanged=True)
         inbox.connections.tocsin = deployed.url.rstrip("/")
         inbox.connections.api_token = values["API_TOKEN"]
         running.enter_context(_known(deployed, cloud, inbox))
@@ -134,7 +145,7 @@ def check_machine(wanted: Asked) -> None:
     for name, port in (("TOCSIN_PORT", wanted.port), ("INBOX_PORT", wanted.inbox_port)):
         if not is_free(port):
             other = port + 1000
-            raise RunError(f"port {port} is taken: stop what uses it, or choose another: make run {name}={other}")
+            raise RunError(f"port {port} is taken: stop what uses it, or choose another: {started_with(name, other)}")
     try:
         private_folder(FOLDER)
         (FOLDER / "writable").write_text("")
@@ -229,9 +240,9 @@ def _greet(
     _say(f"  page       {inbox.url}/sign-in   what is open, and buttons to act on it: signs you in")
     _say(f"  webhooks   {deployed.url}webhooks/<source>")
     _say(f"  health     {deployed.url}health")
-    for name in sorted(heartbeats(COMPILED))[:1]:
+    for name in sorted(_heartbeats())[:1]:
         _say(f"  heartbeat  curl {_beat_url(deployed.url, values, name)}")
-    _say("  people     .venv/bin/tocsin incidents, show, ack, silence, …")
+    _say(f"  people     {TOCSIN} incidents, show, ack, silence, …")
     _say(f"  AWS        {inbox_safe(deployed.url)}          for any AWS tool, after: . {cloud.shell.relative_to(ROOT)}")
     _say(f"  secrets    {_secrets_hint()}")
     _say("  Ctrl-C stops everything and loses nothing: what happened is kept in .tocsin/")
@@ -247,6 +258,11 @@ def _beat_url(url: str, values: Mapping[str, str], name: str) -> str:
 def inbox_safe(url: str) -> str:
     """The address of the server alone."""
     return "/".join(url.split("/")[:3])
+
+
+def _heartbeats() -> frozenset[str]:
+    """Return the names of the heartbeats in the deployed rules."""
+    return heartbeats(str(deployed_from(FOLDER) / "chalicelib" / COMPILED_NAME))
 
 
 def _secrets_hint() -> str:
@@ -289,7 +305,7 @@ def _play(url: str, values: Mapping[str, str], stop: threading.Event) -> None:
         _play_day(url, values, stop)
     except (TocsinError, OSError, HTTPException) as error:
         _say(f"{_clock()}  the sample day is not complete: {error}")
-    for name in sorted(heartbeats(COMPILED))[:1]:
+    for name in sorted(_heartbeats())[:1]:
         _say(f"{_clock()}  sending a beat of the heartbeat {name} every {demo.BEAT_SECONDS // 60} minutes")
         demo.keep_beating(partial(request, _beat_url(url, values, name), b"", {}), stop)
 

@@ -303,6 +303,7 @@ COMMANDS = (
     "tocsin who service=api",
     "tocsin incidents -o name severity=critical",
     "tocsin alerts servce=api",
+    "tocsin drill",
     "tocsin alrts",
 )
 HEAD = """# The command line, recorded

@@ -10,7 +10,7 @@ from local.inbox.http import answering
 from local.inbox.stand_ins import StandIns
 
 STATIC = Path(__file__).with_name("static")
-RUNBOOK = Path(__file__).resolve().parents[3] / "runbook"
+RUNBOOK = Path(__file__).resolve().parents[3] / "chalicelib" / "runbook"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".md": "text/plain", ".svg": "image/svg+xml"}
 
 
