@@ -209,6 +209,7 @@ def fill_incidents(store: DynamoStore, rules: Rules, now: datetime, known: int, 
     found = ""
     for each in router.store.incidents(ended_since=now - timedelta(days=8)):
         store.save(replace(each, version=1))
+        store.locate([each.id], each.key)
         found = each.id if each.status is IncidentStatus.OPEN else found
     return found
 

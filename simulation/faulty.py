@@ -5,9 +5,9 @@ consistently, `summaries` are as old as the index. A call may be throttled befor
 be written in part. A worker may die before or after any call. A message may come twice, late and in any order.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from math import ceil
 from random import Random
@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from chalicelib.core.errors import NotStoredError
 from chalicelib.core.glance import Glance
 from chalicelib.core.incident import Incident, IncidentStatus
-from chalicelib.core.summary import SummaryPage, summary_of
+from chalicelib.core.summary import Summary, SummaryPage, summary_of
 from chalicelib.messages.queue import Message
-from simulation.memory_store import MemoryStore, paged, rows_of
+from simulation.memory_store import MemoryStore, ended_of, paged, rows_of
 from simulation.workers import Clock, Death
 
 VISIBILITY = timedelta(seconds=90)
@@ -202,6 +202,15 @@ class FaultyStore:
             return rows_of([*self._index().values(), *archived.values()], limit, ended_since)
 
         return self._calls.call("store.worst", make, writes=False)
+
+    def ended_on(self, days: Collection[date], limit: int) -> Sequence[Summary]:
+        """Return what the index shows, which is older than what is stored."""
+
+        def make() -> Sequence[Summary]:
+            archived = self.inner.archived_summaries()
+            return ended_of([*map(summary_of, self._index().values()), *archived], days, limit)
+
+        return self._calls.call("store.ended_on", make, writes=False)
 
     def _index(self) -> dict[str, Incident]:
         """Return the newest entry of each key that has reached the index. A later save never comes before an earlier."""

@@ -6,7 +6,7 @@ Values are frozen, so they are kept as they are. Safe for several threads.
 from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from threading import Lock
 from typing import TypeVar
@@ -208,6 +208,12 @@ class MemoryStore:
             kept = [*self._ended.values(), *self._incidents.values()]
         return rows_of(kept, limit, ended_since)
 
+    def ended_on(self, days: Collection[date], limit: int) -> Sequence[Summary]:
+        """Return incidents that ended on these days (UTC) in short, `limit` at most of each day."""
+        with self._lock:
+            kept = [summary_of(each) for each in self._incidents.values()]
+        return ended_of([*kept, *self.archived_summaries()], days, limit)
+
     def archived_ids(self) -> list[str]:
         """Return the ids of the archived incidents."""
         with self._lock:
@@ -386,6 +392,15 @@ def rows_of(incidents: Iterable[Incident], limit: int | None, ended_since: datet
     since = ended_since and ended_since.replace(hour=0, minute=0, second=0, microsecond=0)
     ended = [each for each in rows if each.ended_at is not None and since is not None and each.ended_at >= since]
     return (*worst, *ended)
+
+
+def ended_of(summaries: Iterable[Summary], days: Collection[date], limit: int) -> Sequence[Summary]:
+    """Return what ended on these days, `limit` at most of each, in the order of the keys."""
+    found: dict[date, list[Summary]] = {day: [] for day in sorted(days)}
+    for each in sorted(summaries, key=_place):
+        if each.status is IncidentStatus.ENDED and each.at is not None and each.at.astimezone(UTC).date() in found:
+            found[each.at.astimezone(UTC).date()].append(each)
+    return [each for those in found.values() for each in those[:limit]]
 
 
 def _place(summary: Summary) -> str:

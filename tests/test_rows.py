@@ -101,6 +101,19 @@ def test_ended_incidents_are_listed_by_their_day(store):
     assert [each.ended_at for each in store.worst()] == [None, None]
 
 
+def test_what_ended_on_a_day_is_listed_in_short(store):
+    """Given incidents that ended on two of three days → of each asked day so many at most, and no open one."""
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    noon = NOW.replace(hour=12, minute=0, second=0) - day
+    for number in range(5):
+        store.save(incident(f"new{number}", ended_at=noon - hour * number))
+    store.save(incident("old", ended_at=noon - 2 * day))
+    store.save(incident("open"))
+    assert [each.key for each in store.ended_on({noon.date(), (noon - day).date()}, 3)] == ["new0", "new1", "new2"]
+    assert [each.key for each in store.ended_on({noon.date(), (noon - 2 * day).date()}, 9)][:2] == ["old", "new0"]
+    assert not store.ended_on([], 3)
+
+
 def test_a_loaded_incident_has_its_row(store):
     """Given a saved incident → it is read with the row, and without one where a version without rows saved it after that."""
     saved = incident("k")

@@ -38,7 +38,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import uniform
 from typing import Any
 from zlib import crc32
@@ -61,7 +61,7 @@ from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident, IncidentStatus, is_listed
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.stage_counts import StageCounts
-from chalicelib.core.summary import PAGE, SummaryPage
+from chalicelib.core.summary import PAGE, Summary, SummaryPage
 from chalicelib.core.tokens import Tokens
 from chalicelib.messages import codec
 from chalicelib.messages.webhook import uncompressed
@@ -239,6 +239,11 @@ class DynamoStore:
         now = datetime.fromtimestamp(self._clock(), UTC)
         days = _days(ended_since, now) if ended_since is not None else []
         return self._glances.worst(limit, OPEN_SHARDS, days)
+
+    def ended_on(self, days: Collection[date], limit: int) -> Sequence[Summary]:
+        """Return incidents that ended on these days (UTC) in short, `limit` at most of each day."""
+        shards = [_day(each) for each in sorted(days)]
+        return [each for shard in shards for each in self._listing.page("", [shard], limit).summaries]
 
     def context(self) -> Context:
         """What every decision looks at; an empty one when nothing is stored."""
@@ -588,4 +593,9 @@ def _days(since: datetime, now: datetime) -> list[str]:
     """The index's day of `since` and all later ones, to tomorrow, since senders' clocks differ; 90 days at most."""
     last = now.date() + timedelta(days=1)
     first = max(since.astimezone(UTC).date(), last - ENDED_KEPT)
-    return [f"ended#{first + timedelta(days=day):%Y-%m-%d}" for day in range((last - first).days + 1)]
+    return [_day(first + timedelta(days=day)) for day in range((last - first).days + 1)]
+
+
+def _day(day: date) -> str:
+    """Return the shard of the incidents that ended on a day."""
+    return f"ended#{day:%Y-%m-%d}"

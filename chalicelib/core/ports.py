@@ -1,7 +1,7 @@
 """What the stages need from outside, as protocols. Time is not a port: every stage is given `now`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from chalicelib.core.context import Context
@@ -12,7 +12,7 @@ from chalicelib.core.identity import End, Fault, Holder
 from chalicelib.core.incident import Entry, Incident
 from chalicelib.core.metrics.sample import Bucket, Sample
 from chalicelib.core.stage_counts import StageCounts
-from chalicelib.core.summary import PAGE, SummaryPage
+from chalicelib.core.summary import PAGE, Summary, SummaryPage
 from chalicelib.core.tokens import Tokens
 
 
@@ -113,6 +113,10 @@ class Store(Protocol):
 
         None while the table has no such index. It may lag by a second, and lacks incidents that the version before saved.
         """
+        ...
+
+    def ended_on(self, days: Collection[date], limit: int) -> Sequence[Summary]:
+        """Return incidents that ended on these days (UTC) in short, `limit` at most of each day."""
         ...
 
     def context(self) -> Context:

@@ -5,33 +5,38 @@ as neither. Days begin at midnight of the reader; where that is within an hour o
 its first run was.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from math import ceil, floor
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.heartbeat import fires_at, late_at
-from chalicelib.core.incident import IncidentStatus, group_labels, incident_key
+from chalicelib.core.incident import group_labels, incident_key
 from chalicelib.core.metrics.rollup import MICROSECOND
 from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.ports import Store
 from chalicelib.core.routing import heartbeat_route
 from chalicelib.core.rule import Rules
 from chalicelib.core.services import SERVICE
-from chalicelib.core.summary import Summary
 from chalicelib.probes import duration, every
 from chalicelib.process.gather import beat_of
 from chalicelib.web.measures import NEWEST_WITHIN, Subject, limits_of, newest, read, subjects
 from chalicelib.web.words import age
 
 DAYS = 30
+DAY = timedelta(days=1)
 MAX_ENDINGS = 6
 PROBES_A_PAGE = 6
 """Each probe reads its roll-ups of a month."""
 MAX_INCIDENTS = 5
 """So many at most are named for a day."""
+MAX_LOOKED_AT = 3
+"""Of so many of the newest days with failures or gaps the incidents are looked for."""
+MAX_OPEN, MAX_ENDED = 40, 40
+"""So many of the worst open incidents are looked at, and of those that ended on a day of UTC."""
 PUBLIC = ("uptime", "journey", "tcp", "dns")
 """The kinds whose entries hold an address; those of others name a secret."""
 NO_UPTIME = ("heartbeat", "cloudflare", "domain")
@@ -176,10 +181,11 @@ def uptime_view(store: Store, rules: Rules, now: datetime, zone: ZoneInfo, *, pa
     pages = max(1, -(-len(known) // PROBES_A_PAGE))
     page = min(max(1, page), pages)
     days = days_until(now, zone)
-    incidents = _incidents(store, days, zone) if known else {}
     part = known[(page - 1) * PROBES_A_PAGE : page * PROBES_A_PAGE]
+    probes = [(each, _probe(store, each, entries, now, zone)) for each in part]
+    incidents = _incidents(store, _looked_at(found for _, found in probes), zone)
     return UptimeView(
-        probes=tuple(_probe(store, each, entries, incidents, now, zone) for each in part),
+        probes=tuple(_named(found, incidents, probe) for probe, found in probes),
         days=days,
         endings=_endings(store, rules, entries, now),
         beats=_beats(store, rules, now),
@@ -217,7 +223,6 @@ def _probe(
     store: Store,
     probe: Subject,
     entries: Mapping[str, tuple[str, Mapping[str, Any]]],
-    incidents: Mapping[tuple[date, str], tuple[OpenThen, ...]],
     now: datetime,
     zone: ZoneInfo,
 ) -> ProbeDays:
@@ -230,16 +235,18 @@ def _probe(
         name=probe.name,
         what=_what(kind, entry),
         interval=interval,
-        days=tuple(_named(each, incidents, probe) for each in probe_days(buckets, days, interval, now, zone)),
+        days=tuple(probe_days(buckets, days, interval, now, zone)),
         last_ok=None if last is None or last.last is None else bool(last.last),
         last_at=None if last is None else last.last_at,
     )
 
 
-def _named(day: Day, incidents: Mapping[tuple[date, str], tuple[OpenThen, ...]], probe: Subject) -> Day:
-    service = probe.labels.get(SERVICE, probe.name)
-    found = incidents.get((day.on, service), ()) if day.noted else ()
-    return Day(day.on, day.runs, day.failed, day.missed, day.begun, found[:MAX_INCIDENTS])
+def _named(probe: ProbeDays, incidents: Mapping[tuple[date, str], Sequence[OpenThen]], of: Subject) -> ProbeDays:
+    """Return a probe whose noted days name the incidents of its service."""
+    service = of.labels.get(SERVICE, of.name)
+    found = {day.on: tuple(incidents.get((day.on, service), ())) for day in probe.days if day.noted}
+    days = (replace(day, incidents=found.get(day.on, ())[:MAX_INCIDENTS]) for day in probe.days)
+    return replace(probe, days=tuple(days))
 
 
 def _what(kind: str, entry: Mapping[str, Any]) -> str:
@@ -287,26 +294,41 @@ def _due(day: date, first: datetime, until: datetime, interval: timedelta | None
     return max(0, floor((min(until, ends - MICROSECOND) - first) / interval) + 1 - before)
 
 
-def _incidents(store: Store, days: Sequence[date], zone: ZoneInfo) -> dict[tuple[date, str], tuple[OpenThen, ...]]:
-    """Return the incidents that were open on a day, by the day and the service of an alert."""
-    found: dict[tuple[date, str], tuple[OpenThen, ...]] = {}
-    page = store.summaries(ended_since=begin_of(days[0], zone))
-    for each in page.summaries:
-        named = {alert.labels.get(SERVICE, ""): alert.name for alert in reversed(each.alerts) if alert.shown}
-        for service, name in named.items():
-            for day in _days_of(each, days, zone):
-                found[day, service] = (*found.get((day, service), ()), OpenThen(each.id, name or each.id[:8]))
+def _looked_at(probes: Iterable[ProbeDays]) -> list[date]:
+    """Return the newest days of which a probe has failures or gaps."""
+    return sorted({day.on for probe in probes for day in probe.noted}, reverse=True)[:MAX_LOOKED_AT]
+
+
+def _incidents(store: Store, days: Sequence[date], zone: ZoneInfo) -> dict[tuple[date, str], list[OpenThen]]:
+    """Return the incidents that were open on these days, by the day and the service of an alert."""
+    found: dict[tuple[date, str], list[OpenThen]] = {}
+    for day, service, incident in (*_open_on(store, days, zone), *_ended_on(store, days, zone)):
+        found.setdefault((day, service), []).append(incident)
     return found
 
 
-def _days_of(summary: Summary, days: Sequence[date], zone: ZoneInfo) -> list[date]:
-    """Return the days of an incident: of an open one all since it began, of an ended one that of its end."""
-    if summary.at is None:
-        return []
-    day = summary.at.astimezone(zone).date()
-    if summary.status is IncidentStatus.OPEN:
-        return [each for each in days if each >= day]
-    return [day] if day in days else []
+def _open_on(store: Store, days: Sequence[date], zone: ZoneInfo) -> Iterator[tuple[date, str, OpenThen]]:
+    """Yield the worst open incidents with each day that was not before their beginning."""
+    rows = (store.worst(MAX_OPEN) or ()) if days else ()
+    for row in rows:
+        since = row.since.astimezone(zone).date()
+        for day, service in product(days, row.services):
+            if since <= day:
+                yield day, service, OpenThen(row.id, row.title or row.id[:8])
+
+
+def _ended_on(store: Store, days: Sequence[date], zone: ZoneInfo) -> Iterator[tuple[date, str, OpenThen]]:
+    """Yield ended incidents with the day of their end: a summary has no more."""
+    for each in store.ended_on(_dates(days, zone), MAX_ENDED) if days else ():
+        if each.at is not None:
+            named = {alert.labels.get(SERVICE, ""): alert.name for alert in reversed(each.alerts) if alert.shown}
+            for service, name in named.items():
+                yield each.at.astimezone(zone).date(), service, OpenThen(each.id, name or each.id[:8])
+
+
+def _dates(days: Iterable[date], zone: ZoneInfo) -> set[date]:
+    """Return the days of UTC in which these days of the reader are."""
+    return {at.date() for day in days for at in (begin_of(day, zone), begin_of(day + DAY, zone) - MICROSECOND)}
 
 
 def _endings(

@@ -152,6 +152,7 @@ def incidents_of(store: Store) -> Iterator[object]:
     yield sorted(each.key for each in summaries_of(store))
     store.save(incident("row", glance=Glance(NOW, "row", "row", NOW)))
     yield [each.id for each in store.worst(1, ended_since=NOW - 2 * MINUTE) or ()]
+    yield [each.id for each in store.ended_on([NOW.date()], 5) or ()]
     yield sorted(each.id for each in store.incidents(ended_since=NOW - 2 * MINUTE, quiet=True))
     for number in (1, 2, 3):
         store.keep_timeline("a", number, [Entry(NOW, f"line {number}")])

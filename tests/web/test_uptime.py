@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from chalicelib.core.metrics.rollup import bucket_of, hour_start, rolled_up
 from chalicelib.core.metrics.sample import Sample
-from chalicelib.web.uptime import days_until, percent_down, probe_days
+from chalicelib.web.uptime import days_until, percent_down, probe_days, uptime_view
 from tests.api_harness import START
-from tests.web.test_pages import HOSTILE, harness, text_of
+from tests.rule_files import rules_of
+from tests.test_rows import dynamo, incident
+from tests.web.test_pages import HOSTILE, harness, line, text_of
 
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -34,6 +36,11 @@ def runs(page, results, *, every=5 * MINUTE, until=None, metric="uptime", **labe
     page.router.store.add_samples(
         [Sample(metric, value, when, labels) for when, value in zip(at, results, strict=True) if value is not None]
     )
+
+
+def days_in(html):
+    """Return the list of days below the first probe."""
+    return html.partition('id="days-1"')[2].partition("</details>")[0]
 
 
 def hours_of(samples):
@@ -102,6 +109,29 @@ def test_a_day_names_the_incident_that_was_open():
     runs(page, [1.0, 0.0])
     html = page.get("/uptime")
     assert f'href="./incident/{page.shown()["id"]}"' in html
+
+
+def test_a_day_names_the_incident_that_ended_on_it():
+    """Given two days with failed runs and an incident that ended on the second → that day alone leads to it."""
+    page = harness(line(0, "Down", service="api"), line(3600, "Down", service="api", status="resolved"), rules=RULES)
+    page.wait(timedelta(hours=3))
+    for day in (0, 1):
+        runs(page, [1.0, 0.0], until=START + HOUR - timedelta(days=day))
+    found = days_in(page.get("/uptime")).split("<li>")
+    assert [">Down</a>" in each for each in found] == [False, True, False]
+
+
+def test_the_incidents_of_three_days_are_looked_for(emulator):
+    """Given failed runs on ten days, open incidents in all shards of a table → the newest three days name the one of the probe."""
+    store, _, _ = dynamo(emulator)
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=12)
+    for number in range(30):
+        store.save(incident(f"k{number}", services=(f"s{number}",), since=begin))
+    for number in range(10):
+        store.add_samples([Sample("uptime", 0.0, begin + timedelta(days=number), {"probe": "web", "service": "s7"})])
+    view = uptime_view(store, rules_of(RULES), begin + timedelta(days=11), ZoneInfo("UTC"))
+    named = [day for day in view.probes[0].days if day.incidents]
+    assert len(named) == 3 and {each.id for day in named for each in day.incidents} == {"id-k7"}
 
 
 @pytest.mark.parametrize(("left", "state"), [(61.9, "61 days"), (13.5, "13 days"), (-0.5, "-1 days")])
