@@ -99,12 +99,14 @@ class ReceivedEvents:
 
     `events` counts the distinct ones. `last_event_at` is the sender's time of the newest, `refreshed_at` the last news
     at all. `recent` holds (time, short id) of the newest events, oldest first; of an end, the short id after END_MARK.
+    `beats` holds of a heartbeat the newest ends of runs in whole seconds, oldest first, and whether each was a success.
     """
 
     events: int = 0
     last_event_at: datetime | None = None
     refreshed_at: datetime | None = None
     recent: tuple[tuple[float, str], ...] = ()
+    beats: tuple[tuple[int, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from chalicelib.core.language.cron import following
 from chalicelib.core.lifecycle import no_longer_pending, refreshed
 from chalicelib.core.observed import bounded, moment, tail
 
+MAX_BEATS = 30
+"""So many of the newest beats are kept with the alert: they need no write of their own."""
 NOT_RECEIVED = {"last_beat": "none was received"}
 
 
@@ -71,7 +73,9 @@ def _failed(alert: Alert, beat: HeartbeatInput) -> Alert:
 
 def _received(alert: Alert, beat: HeartbeatInput, *, ends_run: bool) -> Alert:
     """Return the alert with the end of a run noted: the next one is due after it."""
-    received = replace(alert.received, refreshed_at=beat.at, last_event_at=beat.at, events=alert.received.events + 1)
+    known = alert.received
+    beats = (*known.beats, (int(beat.at.timestamp()), beat.signal is not Signal.FAIL))[-MAX_BEATS:]
+    received = replace(known, refreshed_at=beat.at, last_event_at=beat.at, events=known.events + 1, beats=beats)
     over = ends_run and (alert.run.started_at is None or alert.run.started_at <= beat.at)
     observed = bounded({"last_beat": moment(beat.at), **_output(beat)})
     return replace(alert, received=received, observed=observed, run=JobRun() if over else alert.run)
@@ -110,6 +114,13 @@ def fires_at(alert: Alert) -> datetime | None:
     """When its absence is an alert."""
     late = late_at(alert)
     return None if late is None else late + timedelta(seconds=float(alert.schedule.get("grace") or 0))
+
+
+def was_late(alert: Alert, before: datetime, at: datetime) -> bool:
+    """Return whether a beat came after the grace, by today's schedule. `before` is the time of the one before it."""
+    after = replace(alert, received=replace(alert.received, refreshed_at=before, last_event_at=before))
+    limit = fires_at(after)
+    return limit is not None and at > limit
 
 
 def _overruns_at(alert: Alert) -> datetime | None:

@@ -81,7 +81,7 @@ def _copy(incident: Incident, alert: Alert) -> Alert:
         state=AlertState.FIRING if fires else AlertState.RESOLVED,
         ends_at=None if fires else alert.ends_at or last_end(alert) or alert.starts_at,
         timers=Timers(),
-        received=replace(alert.received, recent=()),
+        received=replace(alert.received, recent=(), beats=()),
         faults=CountedFaults(),
         evaluation=replace(alert.evaluation, recheck_at=None) if alert.has_condition else LastEvaluation(),
         observed={},

@@ -5,6 +5,7 @@ as neither. Days begin at midnight of the reader; where that is within an hour o
 its first run was.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,8 +14,10 @@ from math import ceil, floor
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.heartbeat import fires_at, late_at
+from chalicelib.core.alert import Alert
+from chalicelib.core.heartbeat import fires_at, late_at, was_late
 from chalicelib.core.incident import group_labels, incident_key
+from chalicelib.core.instants import from_seconds
 from chalicelib.core.metrics.rollup import MICROSECOND
 from chalicelib.core.metrics.sample import Bucket
 from chalicelib.core.ports import Store
@@ -142,8 +145,16 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class PastBeat:
+    """A heartbeat that was received: `ok`, `late` after its grace, or `failed` by the word of its sender."""
+
+    at: datetime
+    state: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
-    """A heartbeat: when it was received last, when it is due, and whether it is late."""
+    """A heartbeat: when it was received last, when it is due, and whether it is late. `past` are the newest, oldest first."""
 
     name: str
     plan: str
@@ -151,6 +162,19 @@ class Beat:
     due_at: datetime | None = None
     fires_at: datetime | None = None
     state: str = "unknown"
+    past: tuple[PastBeat, ...] = ()
+
+    @property
+    def noted(self) -> tuple[PastBeat, ...]:
+        """Return those of the past that failed or were late, the newest first."""
+        return tuple(each for each in reversed(self.past) if each.state != "ok")
+
+    @property
+    def words(self) -> str:
+        """Return what the past ones were: `last 30: 28 in time, 1 late, 1 failed`."""
+        counts = Counter(each.state for each in self.past)
+        named = (("ok", "in time"), ("late", "late"), ("failed", "failed"))
+        return f"last {len(self.past)}: " + ", ".join(f"{counts[key]} {word}" for key, word in named if counts[key])
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +391,17 @@ def _beats(store: Store, rules: Rules, now: datetime) -> tuple[Beat, ...]:
         state = {"firing": "critical", "pending": "warning"}.get(alert.state.value, "ok")
         heard = alert.received.last_event_at
         state = "unknown" if heard is None and state == "ok" else state
-        found.append(Beat(name, _plan(spec), heard, late_at(alert), fires_at(alert), state))
+        found.append(Beat(name, _plan(spec), heard, late_at(alert), fires_at(alert), state, past_beats(alert)))
+    return tuple(found)
+
+
+def past_beats(alert: Alert) -> tuple[PastBeat, ...]:
+    """Return the beats that an alert keeps. Of the first of them it is not known whether it was late."""
+    found: list[PastBeat] = []
+    for seconds, ok in alert.received.beats:
+        at = from_seconds(seconds)
+        late = bool(found) and was_late(alert, found[-1].at, at)
+        found.append(PastBeat(at, "failed" if not ok else "late" if late else "ok"))
     return tuple(found)
 
 

@@ -173,6 +173,27 @@ def test_heartbeats_are_listed_with_when_they_are_due():
     assert "backup every 1 d, 1 h grace" in said and "Not received yet" in said
 
 
+def beat(hours, **fields):
+    """Return a line of a heartbeat of the job `backup`."""
+    return {"at": (START + hours * HOUR).isoformat(), "beat": {"name": "backup", **fields}}
+
+
+def test_the_past_of_a_heartbeat_is_shown():
+    """Given beats in time, one after the grace, a failure and a success → each is counted as what it was."""
+    page = harness(*map(beat, (0, 24, 48, 74)), beat(80, signal="fail"), beat(81), rules=RULES)
+    said = text_of(page.get("/uptime"))
+    assert "last 6: 4 in time, 1 late, 1 failed" in said
+    assert "late, after its grace" in said and said.partition("last 6")[2].count(": failed") == 1
+
+
+def test_thirty_beats_are_kept_with_the_alert():
+    """Given 40 beats → the newest thirty are shown, in order, as they were received."""
+    page = harness(*map(beat, range(40)), rules=RULES)
+    (shown,) = uptime_view(page.router.store, page.router.rules, page.router.now, ZoneInfo("UTC")).beats
+    assert [each.at for each in shown.past] == [START + n * HOUR for n in range(10, 40)]
+    assert {each.state for each in shown.past} == {"ok"}
+
+
 def test_hostile_names_are_only_text():
     """Given labels with markup → they are shown as they are, and no element is made of them."""
     page = harness(rules=RULES)
