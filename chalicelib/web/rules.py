@@ -4,7 +4,7 @@ What became of an incident is in its row, which an index shows. Incidents that t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,6 +58,9 @@ class Record:
         return self.read >= MIN_NOISE and self.soon * 2 > self.read
 
 
+NO_RECORD = Record()
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """A rule in words, with what is known of it."""
@@ -67,21 +70,6 @@ class RuleRow:
     notified: str
     can_fire: CanFire
     record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class RulesView:
-    """All rules. `incidents` were listed in the week, of `read` it is known what became of them; `others` had no rule."""
-
-    rows: tuple[RuleRow, ...]
-    incidents: int
-    read: int
-    others: int = 0
-
-    @property
-    def unable(self) -> int:
-        """Return how many rules cannot fire."""
-        return sum(each.can_fire.sign == "no" for each in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +125,20 @@ def _outcomes(store: Store, summaries: Sequence[Summary], rows: Mapping[str, Gla
     return [*said.values(), *read.values()]
 
 
-def rules_view(store: Store, rules: Rules, context: Context, week: Week) -> RulesView:
-    """Return the rules with what became of their incidents in a week."""
-    seen, fired = _seen(context), week.fired
-    rows = [
+def rule_rows(store: Store, rules: Rules, context: Context, record: Callable[[str], Record]) -> tuple[RuleRow, ...]:
+    """Return the rules, each with what became of its incidents in a week."""
+    seen = _seen(context)
+    found = [(rule, record(rule.name)) for rule in rules.rules]
+    return tuple(
         RuleRow(
             rule.name,
             sentence(rule),
             notified_of(rule, rules),
-            can_fire(rule, rules, seen, store, fired=fired.get(rule.name, 0)),
-            _record(rule.name, fired.get(rule.name, 0), week.known),
+            can_fire(rule, rules, seen, store, fired=known.fired),
+            known,
         )
-        for rule in rules.rules
-    ]
-    known = {rule.name for rule in rules.rules}
-    others = sum(n for name, n in fired.items() if name not in known)
-    return RulesView(tuple(rows), week.total, len(week.known), others)
+        for rule, known in found
+    )
 
 
 def _fired(store: Store, summaries: Sequence[Summary]) -> dict[str, int]:
@@ -180,7 +166,8 @@ def activities(context: Context) -> Mapping[str, SourceActivity]:
 # What became of it
 
 
-def _record(name: str, fired: int, known: Iterable[Outcome]) -> Record:
+def record_of(name: str, fired: int, known: Iterable[Outcome]) -> Record:
+    """Return what became of a rule that fired so often, by the incidents of which it is known."""
     own = [each for each in known if name in each.begins]
     return Record(
         fired,

@@ -7,7 +7,8 @@ from chalicelib.api import views
 from chalicelib.core.errors import RequestError
 from chalicelib.core.matcher_words import leading_matchers
 from chalicelib.web.exchange import PageReply
-from chalicelib.web.rules import rules_view, week_of
+from chalicelib.web.rules import rule_rows
+from chalicelib.web.tally import tally_and_open
 from chalicelib.web.visitor import Visitor
 
 HERE = "rules"
@@ -29,12 +30,15 @@ class WhoBox:
 def answer(visitor: Visitor) -> PageReply:
     """Return the page."""
     page = visitor.page
-    week = week_of(page.store, visitor.look.counts, page.now)
+    tally, rows = tally_and_open(page.store, page.rules, visitor.look.counts, page.now)
+    shown = rule_rows(page.store, page.rules, visitor.look.context(), tally.of)
     values: dict[str, Any] = {
-        "view": rules_view(page.store, page.rules, visitor.look.context(), week),
+        "rows": shown,
+        "unable": sum(each.can_fire.sign == "no" for each in shown),
+        "tally": tally,
         "who": _who(visitor.request.one("who").strip()[:MAX_CHARACTERS], visitor),
     }
-    return visitor.banded("rules.html", values, HERE, known=week.open)
+    return visitor.banded("rules.html", values, HERE, known=rows)
 
 
 def _who(text: str, visitor: Visitor) -> WhoBox:

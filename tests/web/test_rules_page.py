@@ -1,16 +1,21 @@
 """The page of rules: sentences, whether each can fire, what became of it, and who would be notified."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.schedule.last_seen import SourceActivity
+from chalicelib.web import tally
+from chalicelib.web.rules import Record
 from tests.api_harness import START
 from tests.web.harness import PageHarness
 from tests.web.test_pages import HOSTILE, RULES, harness, id_of, line, text_of
 
+INSTANTS = st.none() | st.integers(0, 9 * 10**9).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 ALL = """
 services: {api: {owner: team-core, tier: 1}, web: {}}
 windows: {nights: {from: "00:00", to: "24:00"}}
@@ -79,6 +84,39 @@ def test_a_measured_metric_lets_a_rule_fire():
     """Given samples of a metric within a day → the rule can fire, unless its matchers want other labels."""
     page = harness({"at": START.isoformat(), "sample": {"metric": "requests_per_min", "value": 5}}, rules=ALL)
     assert "yes requests_per_min measured within a day" in row(page, "Traffic")
+
+
+@pytest.mark.parametrize(("many", "is_kept"), [(3, True), (4, False)])
+def test_what_many_incidents_came_to_is_kept(many, is_kept):
+    """Given four incidents → kept where they are more than are counted for each view, else counted anew each time."""
+    page = harness(*(line(n, "Boom", service=f"s{n}") for n in range(4)))
+    store, rules = page.router.store, page.router.rules
+    found, _ = tally.tally_and_open(store, rules, None, page.router.now, many=many)
+    assert found.incidents == found.of("Boom").fired == 4
+    assert (tally.MARK in store.marks([tally.MARK])) is is_kept
+
+
+def test_what_was_kept_is_shown_with_its_time_for_five_minutes():
+    """Given counts of two minutes ago → the page shows them with their time; three minutes later it counts anew."""
+    page = harness(*(line(n, "Boom", service=f"s{n}") for n in range(4)))
+    kept = tally.Tally(page.router.now - timedelta(minutes=2), 900, 900, 7, {"Boom": Record(893, 893)})
+    page.router.store.put_mark(tally.MARK, tally.written(kept))
+    said = text_of(page.get("/rules"))
+    assert "900 incidents; counted" in said and "893" in row(page, "Boom") and "7 alerts of other names" in said
+    page.wait(timedelta(minutes=3))
+    said = text_of(page.get("/rules"))
+    assert "4 incidents" in said and "counted" not in said
+
+
+@given(
+    records=st.dictionaries(
+        st.text(max_size=9), st.builds(Record, *[st.integers(0, 9)] * 2, INSTANTS, *[st.integers(0, 9)] * 3)
+    )
+)
+def test_what_was_counted_is_read_back(records):
+    """Given any counts → the mark gives the same ones."""
+    found = tally.Tally(START, 7, 5, 2, records)
+    assert tally.read(tally.written(found)) == found
 
 
 def test_a_week_of_incidents_is_counted():
