@@ -54,7 +54,11 @@ JUDGED = 200
 VIEWS = 7
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 PAGES = ("/", "/errors", "/performance", "/infrastructure", "/uptime", "/silences", "/rules", "/router")
-FILTERS = {"/?service=…": {"service": ["service-3"]}, "/?q=severity=critical": {"q": ["severity=critical"]}}
+FILTERS = {
+    "/?service=…": ("/", {"service": ["service-3"]}),
+    "/?q=severity=critical": ("/", {"q": ["severity=critical"]}),
+    "/silences?matchers=…": ("/silences", {"matchers": ["service=service-3"]}),
+}
 METRICS = {
     "p95_latency_ms": 400.0,
     "p99_latency_ms": 900.0,
@@ -248,7 +252,7 @@ def rows(site: Site, metered: Metered, id: str, count: int) -> Iterator[tuple[st
     )
     assert {"page.css", "page.js"} <= ASSETS.keys()
     asked: list[tuple[str, str, dict[str, str], dict[str, list[str]]]] = [(path, path, {}, {}) for path in PAGES]
-    asked += [(shown, "/", {}, query) for shown, query in FILTERS.items()]
+    asked += [(shown, path, {}, query) for shown, (path, query) in FILTERS.items()]
     asked.append(("/incident/…", "/incident/{id}", {"id": id}, {}))
     for shown, path, names, query in asked:
         site.load(path, names, query)

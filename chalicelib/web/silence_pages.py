@@ -59,10 +59,11 @@ def answer(visitor: Visitor) -> PageReply:
 def _shown(visitor: Visitor) -> PageReply:
     page, zone = visitor.page, visitor.reader.zone.key
     context = visitor.look.context()
-    summaries = listed(page.store, ended_since=page.now - WEEK)
-    week = week_of(page.store, summaries)
     draft = _drafted(visitor, context)
     shown = draft.wanted
+    judged = shown is not None or any(each.ends_at > page.now - WEEK for each in context.all_silences)
+    summaries = listed(page.store, ended_since=page.now - WEEK) if judged else None
+    week = week_of(page.store, summaries or ())
     values = {
         "rows": rows(page.store, context, week, page.now),
         "windows": window_rows(page.rules, page.now),

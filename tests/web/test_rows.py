@@ -255,6 +255,15 @@ def test_the_side_bar_counts():
     assert '1<span class="sr"> active silences' in html and '7<span class="sr"> dead letters' in html
 
 
+@pytest.mark.parametrize(("address", "listings"), [("/silences", 0), ("/silences?matchers=service%3Ds1", 1)])
+def test_incidents_are_listed_only_to_be_judged(address, listings):
+    """Given a stage without silences → the page of silences lists incidents for a preview alone."""
+    page = settled(harness(*(line(0, "Disk", service=f"s{n}") for n in range(5))))
+    found = counted(page.router.store)
+    page.get(address)
+    assert page.reply.status == 200 and found["summaries"] == listings
+
+
 def test_fifty_rows_are_the_worst():
     """Given more than fit → the rows are those that come first among all."""
     lines = [line(n, "Disk", severity="warning" if n < 60 else "critical", service=f"s{n}") for n in range(75)]
