@@ -48,6 +48,7 @@ from deploy.package import fingerprint, inspect
 from deploy.parameters import own_secrets, page_address, parameters
 from deploy.policies import CONFIGURATION, FUNCTIONS, WITHOUT_REST_API, configure, stale
 from deploy.provision import queues_and_mail, stage_table
+from deploy.rest_api import limit_rest_api
 from deploy.smoke import smoke_test
 from deploy.stage_name import problem
 from deploy.table import has_table
@@ -185,6 +186,8 @@ class Deploy:
         check_masks(parameters(self.clients("ssm"), self.stage))
         found = self._chalice(skip_unchanged)
         self.step("what Chalice cannot set: mappings, retries, logs")
+        if found.used_rest:
+            did += self._say_all(limit_rest_api(self.clients("apigateway"), found.used_rest))
         did += self._say_all(mappings(self.clients("lambda"), self.stage, share, wait=self.wait))
         loops(self.clients("lambda"), self.stage, wait=self.wait)
         feedback_failures(self.clients, self.stage, wait=self.wait)

@@ -14,7 +14,8 @@ from chalicelib.messages import codec
 from deploy.chalice_record import rest_apis
 from deploy.clients import Clients
 from deploy.deployment import Deploy, Deployed
-from deploy.http_api import http_apis
+from deploy.http_api import BURST, RATE, http_apis
+from deploy.names import API_STAGE
 from deploy.policies import FUNCTIONS
 from local.cloud import Cloud
 from tests.deploy import old_stage
@@ -40,6 +41,12 @@ def assert_heartbeats_are_received(aws: Clients, url: str) -> None:
             assert answer.status == 200
 
 
+def assert_limited(aws: Clients, api: str) -> None:
+    """Look at the limit that the deploy gave the REST API."""
+    settings = aws("apigateway").get_stage(restApiId=api, stageName=API_STAGE)["methodSettings"]["*/*"]
+    assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE, BURST)
+
+
 def open_incidents(aws: Clients) -> list[str]:
     """Store the open incidents of the version before; their ids."""
     store = DynamoStore(aws("dynamodb"), f"tocsin-{STAGE}")
@@ -59,6 +66,7 @@ def test_an_upgrade_keeps_the_address_and_a_rollback_too(cloud: Cloud, project: 
     upgraded = deploy(cloud, project, said)
     assert upgraded.api_id == api
     assert_heartbeats_are_received(aws, upgraded.url)
+    assert_limited(aws, api)
     assert (rest_apis(aws("apigateway"), STAGE), mappings(aws)) == ([api], uuids)
     assert {line.partition(":")[0] for line in said if line.startswith("mapping")} == {
         f"mapping of {name}" for name in old_stage.TAKES
