@@ -117,10 +117,11 @@ def _filters(request: Request) -> tuple[Matcher, ...]:
 
 
 def _flag(request: Request, name: str) -> bool:
-    word = request.one(name, "true")
-    if word not in _FLAGS:
+    """Return a flag of the query. As in Alertmanager the last one counts, and one that is empty is as if it was not given."""
+    word = request.one(name) or "true"
+    if word.lower() not in _FLAGS:
         raise RequestError(f"`{name}` is {word[:40]!r}; allowed are true, false")
-    return _FLAGS[word]
+    return _FLAGS[word.lower()]
 
 
 def _receiver(pattern: str) -> str:

@@ -24,7 +24,7 @@ PROGRAMS = frozenset({"tocsin", "pagerduty", "slack"})
 """Names under which nobody acts: Tocsin's own, and those of the vendors where people act by a door of their own."""
 MUTES_NOTHING = "mutes nothing that fires now"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: no label of an event has them, and they cannot be written as UTF-8."""
+"""NUL and halves of surrogate pairs: no label of an event has them, and no halves can be written as UTF-8."""
 _SILENCE_ID = re.compile("[A-Za-z0-9_-]{4,64}")
 
 
@@ -85,12 +85,15 @@ def checked(matchers: Sequence[Matcher]) -> tuple[Matcher, ...]:
     """Return the matchers, sorted, each once. Raise RequestError for too many, too long ones, and bad patterns."""
     check_matchers_size(matchers)
     for each in matchers:
-        if _UNSTORABLE.search(each.label + each.value):
-            raise RequestError(
-                f"the matcher for {each.label[:60]!r} has a character that is no text; expected is Unicode text"
-            )
+        check_text(f"the matcher for {each.label[:60]!r}", each.label + each.value)
         _check_pattern(each)
     return tuple(sorted(set(matchers), key=lambda each: (each.label, each.operator, each.value)))
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise RequestError for characters that are no text; `what` says whose they are."""
+    if _UNSTORABLE.search(text):
+        raise RequestError(f"{what} has a character that is no text; expected is Unicode text")
 
 
 def _check_pattern(matcher: Matcher) -> None:
@@ -186,6 +189,7 @@ def _one_of(label: str, values: set[str]) -> Matcher:
 def person(name: Any, *, field: str = "by") -> str:
     """The name of who acts, on one line; RequestError when there is none."""
     found = " ".join(name.split())[:MAX_NAME_CHARACTERS] if isinstance(name, str) else ""
+    check_text(f"`{field}`", found)
     if not found or not found.isprintable():
         raise RequestError(f"`{field}` is missing: expected is the name of who does this")
     return found

@@ -97,6 +97,7 @@ def text_in(form: Mapping[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise RequestError(f"`{name}` is no text")
+    requests.check_text(f"`{name}`", value)
     return value.strip()
 
 

@@ -131,6 +131,14 @@ def test_receivers_are_routes_by_anchored_patterns(clients):
     assert {"name": "rule/Boom", "labels": {}} in clients.ask("get_receivers").body
 
 
+@pytest.mark.parametrize(
+    ("given", "found"), [(["true", "false"], 0), (["false", "true"], 2), ([""], 2), (["TRUE"], 2), (["False"], 0)]
+)
+def test_a_flag_is_read_as_alertmanager_reads_it(clients, given, found):
+    """Given a flag twice, empty or in capitals → the last one counts, an empty one is as if it was not given."""
+    assert len(clients.ask("get_alerts", {"active": given}).body) == found
+
+
 def test_a_silenced_alert_is_suppressed_and_filtered(clients):
     """Given a silence → state and ids say so, and `silenced` and `active` choose."""
     id = clients.silence(equal("service", "api"))
@@ -310,6 +318,9 @@ def test_silences_are_filtered_by_state_and_matchers_and_sorted(clients):
         ({"createdBy": ""}, "`createdBy` is missing"),
         ({"createdBy": "PagerDuty"}, "reserved"),
         ({"comment": 7}, "`comment`"),
+        ({"comment": "a\x00b"}, "`comment` has a character that is no text"),
+        ({"comment": "a\ud800b"}, "`comment` has a character that is no text"),
+        ({"createdBy": "a\ud800b"}, "`createdBy` has a character that is no text"),
         ({"annotations": ["a"]}, "`annotations`"),
         ({"id": 7}, "`id`"),
     ],

@@ -379,6 +379,7 @@ SILENCE = {"by": "ana", "matchers": ["a=b"]}
 MISTAKES = [
     ("no name", ("act", {"act": "ack"}), {}, {}, "by"),
     ("a note of nothing", ("act", {"act": "note"}), {}, {"by": "ana"}, "note"),
+    *[(f"{act} with half a character", ("act", {"act": act}), {}, {"by": "ana", field: "a\ud800"}, f"`{field}` has a character that is no text") for act, field in (("ack", "note"), ("note", "note"), ("assign", "to"), ("ack", "by"))],
     ("assigned to nobody", ("act", {"act": "assign"}), {}, {"by": "ana"}, "to"),
     ("an unknown act", ("act", {"act": "explode"}), {}, {"by": "ana"}, "allowed are ack"),
     ("an unknown field", ("act", {"act": "ack"}), {}, {"by": "ana", "who": "x"}, "`who` is unknown"),
