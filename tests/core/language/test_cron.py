@@ -1,11 +1,13 @@
-"""Cron times: tables of expressions, both clock changes, mistakes, and a minute-by-minute reference."""
+"""Cron times: tables of expressions, both clock changes, mistakes, and two references: a walk over each minute, and croniter."""
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,3 +171,42 @@ def test_what_runs_each_hour_or_minute_goes_by_real_time(
     while (at := following(cron, zone, at)) <= end:
         found.append(at)
     assert found == expected
+
+
+REFERENCE_ZONES = {
+    "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
+    "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
+    "America/Sao_Paulo": ("2018-11-04T03:00", "2018-02-18T02:00"),
+}
+"""Both clock changes of each: the skipped hour, then the one that comes twice."""
+FIXED = [
+    "30 2 * * *", "0 2 * * *", "15 1 * * *", "0 3 * * *", "30 0 * * *", "30 23 * * *", "30 1,2,3 * * *", "10 0-4 * * *",
+    "0 9 * * *", "0 12 * * sun",
+]  # fmt: skip
+WILDCARD = ["* * * * *", "0 * * * *", "30 */1 * * *", "*/15 * * * *", "*/20 2 * * *", "*/20 1 * * *"]
+
+
+def by_croniter(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
+    """Return the runs that croniter finds."""
+    times = (at.astimezone(UTC) for at in croniter(cron, start.astimezone(ZoneInfo(zone)), ret_type=datetime))
+    return list(takewhile(lambda at: at <= end, times))
+
+
+@pytest.mark.parametrize(
+    ("cron", "changes"), [*((each, (0, 1)) for each in FIXED), *((each, (1,)) for each in WILDCARD)]
+)
+@pytest.mark.parametrize("zone", REFERENCE_ZONES)
+def test_equals_croniter_where_debians_cron_does(cron: str, changes: tuple[int, ...], zone: str) -> None:
+    """Around both clock changes → the runs that croniter finds, but for two rules of cron(8) of Debian that it does not have.
+
+    croniter runs a fixed time again in the hour that comes twice, and what has `*` also right after the skipped hour.
+    """
+    for change in (REFERENCE_ZONES[zone][each] for each in changes):
+        start, end = utc(change) - timedelta(hours=30), utc(change) + timedelta(hours=30)
+        expected = by_croniter(cron, zone, start, end)
+        if cron in FIXED:
+            expected = [at for at in expected if not at.astimezone(ZoneInfo(zone)).fold]
+        at, found = start, []
+        while (at := following(cron, zone, at)) <= end:
+            found.append(at)
+        assert found == expected != []
